@@ -1,0 +1,2 @@
+# Every .c and .h of this folder, one a line.
+libcarpool_a_SOURCES +=
