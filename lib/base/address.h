@@ -1,0 +1,62 @@
+#ifndef CARPOOL_BASE_ADDRESS_H
+#define CARPOOL_BASE_ADDRESS_H
+
+/* Where sockets listen and connect, and who is inside a network. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <netinet/in.h>
+
+#include "base/slice.h"
+
+struct address {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_un unix_;
+    } sa;
+    socklen_t length;
+};
+
+/* "1.2.3.4" or "::1" (no brackets) with a port. False when it is no IP address. */
+bool address_from_ip(struct address *a, struct slice ip, uint16_t port);
+
+/* "127.0.0.1:80", "[::1]:80" or "unix:/path" (no query). False when it is none of these: a host name is not resolved here. */
+bool address_parse(struct address *a, struct slice text);
+
+uint16_t address_port(const struct address *a);
+void address_set_port(struct address *a, uint16_t port);
+
+/* Same family, host and port (or path). */
+bool address_equal(const struct address *a, const struct address *b);
+
+bool address_is_loopback(const struct address *a);
+bool address_is_any(const struct address *a);
+
+#define ADDRESS_TEXT_SIZE 128
+
+/* "127.0.0.1:80", "[::1]:80", "unix:/path"; "unix" for a peer without a name. Returns out. */
+const char *address_format(const struct address *a, char out[ADDRESS_TEXT_SIZE]);
+/* The same without the port and brackets. */
+const char *address_format_host(const struct address *a, char out[ADDRESS_TEXT_SIZE]);
+
+/* A network: 16 bytes in the IPv6 form (IPv4 as ::ffff:a.b.c.d) and the length of its prefix in that form. */
+struct cidr {
+    uint8_t bytes[16];
+    uint8_t bits;
+    bool v4;
+};
+
+/* "10.0.0.0/8", "::1", "127.0.0.1" (a single address). False for a bad address, a prefix that is too long, or host bits set. */
+bool cidr_parse(struct cidr *c, struct slice text);
+bool cidr_contains(const struct cidr *c, const struct address *a);
+const char *cidr_format(const struct cidr *c, char out[ADDRESS_TEXT_SIZE]);
+
+/* The IPv4 address inside an IPv4-mapped, NAT64 (64:ff9b::/96) or 6to4 (2002::/16) one, with the same port; false when `a` is
+ * none of these. A deny list must be asked about both. */
+bool address_unwrap(const struct address *a, struct address *inner);
+
+#endif

@@ -1,0 +1,27 @@
+#ifndef CARPOOL_BASE_CLOCK_H
+#define CARPOOL_BASE_CLOCK_H
+
+/* Time as the data path sees it: read once a loop turn, then cached, since asking costs more than most of a request.
+ * Each thread has its own cache. */
+
+#include <stdint.h>
+
+/* Microseconds of a clock that never steps back, as of the last clock_update(). */
+uint64_t clock_us(void);
+
+/* The same in milliseconds. */
+uint64_t clock_ms(void);
+
+/* Reads the clock anew. */
+void clock_update(void);
+
+/* Wall time in milliseconds since 1970, as of the last clock_update(). */
+uint64_t clock_wall_ms(void);
+
+/* Room for "2026-11-21T03:40:26.123Z" and its end. */
+#define CLOCK_RFC3339_SIZE 32
+
+/* Writes RFC 3339 in UTC with milliseconds; returns its length. */
+int clock_format(uint64_t wall_ms, char out[CLOCK_RFC3339_SIZE]);
+
+#endif

@@ -1,0 +1,50 @@
+#ifndef CARPOOL_BASE_SLICE_H
+#define CARPOOL_BASE_SLICE_H
+
+/* A run of bytes that belongs to somebody else. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <strings.h>
+
+struct slice {
+    const char *p;
+    size_t n;
+};
+
+#define SLICE(literal) ((struct slice){"" literal, sizeof(literal) - 1})
+
+static inline struct slice slice_of(const char *text)
+{
+    return (struct slice){text, strlen(text)};
+}
+
+static inline bool slice_eq(struct slice a, struct slice b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+/* ASCII letters of any case are equal. */
+static inline bool slice_eq_nocase(struct slice a, struct slice b)
+{
+    return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
+}
+
+/* The part of s from byte `from` on; empty when s is shorter. */
+static inline struct slice slice_from(struct slice s, size_t from)
+{
+    return from >= s.n ? (struct slice){s.p + s.n, 0} : (struct slice){s.p + from, s.n - from};
+}
+
+/* s without the spaces and tabs (OWS, RFC 9110 5.6.3) at its ends. */
+struct slice slice_trim(struct slice s);
+
+/* Cuts the next element off a comma-separated list (RFC 9110 5.6.1): trimmed, quoted strings kept whole, empty elements
+ * skipped. False at the end of the list. */
+bool slice_next_element(struct slice *list, struct slice *element);
+
+/* Digits only, no sign, no space. False when s is empty, holds anything else, or the value does not fit. */
+bool slice_to_u64(struct slice s, unsigned long long *value);
+
+#endif

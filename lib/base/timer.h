@@ -1,0 +1,40 @@
+#ifndef CARPOOL_BASE_TIMER_H
+#define CARPOOL_BASE_TIMER_H
+
+/* A deadline that is moved on every request and almost never met. Moving it later costs one store: the loop's own timer
+ * is left where it stands, and when that fires too early it is set again for what is left. */
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct timer {
+    struct event event;
+    uint64_t due;   /* clock_ms(); 0: not set */
+    uint64_t armed; /* when the loop will look; 0: never */
+    void (*fire)(void *ctx);
+    void *ctx;
+};
+
+/* Must be called once before anything else; `fire` runs from the loop with the timer no longer set. */
+void timer_init(struct timer *t, struct event_base *base, void (*fire)(void *), void *ctx);
+
+/* Fires `ms` from now; ms 0 means never, as `off` does in the configuration. Replaces what was set. */
+void timer_set(struct timer *t, uint64_t ms);
+
+/* Fires at an absolute clock_ms(); 0: never. */
+void timer_set_at(struct timer *t, uint64_t due);
+
+/* Does not fire any more. The timer may not be freed yet: see timer_release(). */
+void timer_clear(struct timer *t);
+
+static inline bool timer_is_set(const struct timer *t)
+{
+    return t->due != 0;
+}
+
+/* Takes it out of the loop, before its memory goes. */
+void timer_release(struct timer *t);
+
+#endif

@@ -1,0 +1,168 @@
+#ifndef CARPOOL_CONFIG_CONFIG_H
+#define CARPOOL_CONFIG_CONFIG_H
+
+/* The whole policy, read once and never changed: a reload makes another one. Counted, since running exchanges keep the
+ * one they began with. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/address.h"
+#include "base/log.h"
+#include "base/units.h"
+
+struct listen_address {
+    char *text; /* as written */
+    struct address address;
+    unsigned mode; /* of a unix socket file */
+};
+
+struct listen_list {
+    struct listen_address *items;
+    uint32_t count;
+};
+
+struct cidr_list {
+    struct cidr *items;
+    uint32_t count;
+};
+
+struct text_list {
+    char **items;
+    uint32_t count;
+};
+
+struct port_list {
+    uint16_t *items;
+    uint32_t count;
+};
+
+/* Where an upstream's `address` says to connect. A host name there is resolved. */
+struct address_entry {
+    char *text;
+    bool is_name;           /* host is resolved; otherwise address is whole */
+    char *host;
+    uint16_t port;
+    struct address address;
+};
+
+struct address_list {
+    struct address_entry *items;
+    uint32_t count;
+};
+
+enum scheduling { SCHEDULING_LIFO, SCHEDULING_FIFO };
+enum family { FAMILY_ANY, FAMILY_4, FAMILY_6 };
+enum unmatched { UNMATCHED_ALLOW, UNMATCHED_DENY };
+enum access_log_format { ACCESS_LOG_TEXT, ACCESS_LOG_JSON };
+
+/* Times in milliseconds, 0 = off. */
+struct agent_timeouts {
+    uint64_t connect, pending, socket, request, free, tunnel;
+};
+
+/* What `defaults` and every upstream hold: an agent's policy. Counts: COUNT_INFINITE lifts the limit. */
+struct agent_policy {
+    bool keepAlive;
+    uint64_t keepAliveMsecs;
+    enum scheduling scheduling;
+    uint32_t maxSockets, maxFreeSockets, minFreeSockets, maxTotalSockets, maxPendingRequests;
+    uint64_t maxSocketAge;
+    uint32_t maxRequestsPerSocket; /* COUNT_INFINITE: no limit */
+    struct agent_timeouts timeouts;
+    uint64_t agentKeepAliveTimeoutBuffer;
+    uint64_t drainLimit, replayLimit;
+    uint32_t retries;
+    enum family family;
+    char *localAddress; /* "" or an IP address */
+    struct address local; /* parsed; length 0 when localAddress is "" */
+};
+
+enum tls_version { TLS_VERSION_1_0, TLS_VERSION_1_1, TLS_VERSION_1_2, TLS_VERSION_1_3 };
+
+struct tls_options {
+    bool enabled;
+    char *ca, *cert, *key;     /* absolute paths, or "" */
+    char *servername, *ciphers; /* "" when not given */
+    bool rejectUnauthorized, sessionReuse;
+    enum tls_version minVersion;
+    char *ca_digest;           /* hex of the contents of ca, cert and key as read, so that a reload sees a change; "" */
+};
+
+/* One pattern of `match`. */
+struct match_pattern {
+    char *text;      /* as written */
+    char *host;      /* lower case; for a suffix without its "*"; "" for "*" */
+    uint16_t port;   /* 0: any */
+    enum { MATCH_EXACT, MATCH_SUFFIX, MATCH_ALL } kind;
+};
+
+struct upstream {
+    char *name;
+    struct match_pattern *match;
+    uint32_t match_count;
+    char *host;                 /* of `host:`, or the one exact host of match when `listen` is given; "" otherwise */
+    uint16_t host_port;         /* 0 when none was written */
+    struct tls_options tls;
+    struct address_list address;
+    struct listen_list listen;
+    struct agent_policy policy;
+};
+
+struct config {
+    int refs;
+    char *path;        /* "" for built-in defaults */
+    char *name;        /* "" when random */
+    struct listen_list listen;
+    struct {
+        struct listen_list listen; /* none: off; at most one */
+        struct cidr_list clients;
+        struct text_list hosts;
+    } admin;
+    struct {
+        enum log_level level;
+        enum log_format format;
+    } log;
+    struct {
+        char *path; /* "off", "-" or a file */
+        enum access_log_format format;
+    } accessLog;
+    uint32_t workers; /* 0: auto */
+    uint64_t shutdownTimeout;
+    struct server_options {
+        uint32_t maxConnections;
+        uint64_t headersTimeout, requestTimeout, timeout, keepAliveTimeout, keepAliveTimeoutBuffer;
+        uint32_t maxRequestsPerSocket; /* COUNT_INFINITE: no limit */
+        uint64_t maxHeaderSize;
+        uint32_t maxHeadersCount;
+        uint64_t keepAliveInitialDelay;
+        bool halfClose;
+    } server;
+    struct {
+        struct cidr_list clients;
+        enum unmatched unmatched;
+        struct port_list connectPorts;
+        struct cidr_list denyAddresses;
+    } access;
+    struct agent_policy defaults;
+    struct upstream *upstreams;
+    uint32_t upstream_count;
+    struct match_index *match_index; /* see config/match.h */
+};
+
+/* Reads a file (NULL: built-in defaults). All errors of the file, one a line, go to `errors` as
+ * "FILE:LINE:COLUMN: error: ...", warnings as "...: warning: ...". NULL when there was an error. The caller holds one reference.
+ * `listen_override` (count may be 0) replaces the file's top-level listen before what depends on it is checked. */
+struct config *config_load(const char *path, const struct text_list *listen_override, FILE *errors);
+
+struct config *config_ref(struct config *c);
+void config_unref(struct config *c);
+
+/* The effective configuration with every default filled in, as YAML that reads back to the same. */
+void config_print(const struct config *c, FILE *out);
+
+/* The same as one JSON object into a malloc'd string; values that came from the environment are "***" when `mask`. */
+char *config_json(const struct config *c, bool mask);
+
+#endif

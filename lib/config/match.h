@@ -1,0 +1,25 @@
+#ifndef CARPOOL_CONFIG_MATCH_H
+#define CARPOOL_CONFIG_MATCH_H
+
+/* Which upstream a URL belongs to: exact host before the longest suffix before "*", with a port before without. */
+
+#include <stdint.h>
+
+#include "base/slice.h"
+
+struct config;
+struct upstream;
+struct match_index;
+
+/* `host` in lower case and without brackets, `port` as the app wrote it or its scheme's default. NULL: no upstream matches.
+ * No allocation; the cost does not grow with the number of upstreams. */
+const struct upstream *match_find(const struct config *c, struct slice host, uint16_t port);
+
+/* Whether some upstream names this very host (so that it may be a metric label of its own). */
+bool match_names_exactly(const struct upstream *u, struct slice host);
+
+/* Used by config_load and config_unref. */
+struct match_index *match_index_new(const struct config *c);
+void match_index_free(struct match_index *index);
+
+#endif

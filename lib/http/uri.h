@@ -1,0 +1,59 @@
+#ifndef CARPOOL_HTTP_URI_H
+#define CARPOOL_HTTP_URI_H
+
+/* Request targets (RFC 9112 3.2, RFC 3986). */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+enum scheme { SCHEME_HTTP, SCHEME_HTTPS };
+
+#define URI_MAX_HOST 255
+
+struct uri {
+    enum scheme scheme;
+    char host[URI_MAX_HOST + 1]; /* lower case, without brackets and without a trailing dot's change of meaning; ends with 0 */
+    uint16_t host_length;
+    bool ipv6;       /* host was in brackets */
+    bool has_port;   /* one was written */
+    uint16_t port;   /* as written, or the scheme's default */
+    struct slice path_query; /* "/..." or "?..." as written; empty when neither is there; no fragment */
+};
+
+enum uri_verdict {
+    URI_OK,
+    URI_NOT_ABSOLUTE,   /* origin-form or a relative reference */
+    URI_BAD_SCHEME,     /* neither http nor https */
+    URI_USERINFO,       /* RFC 9110 4.2.4 */
+    URI_BAD_HOST,       /* empty, too long, an octet that no host has, a malformed IPv6 literal, zone ids */
+    URI_BAD_PORT,
+    URI_BAD_PATH,       /* an octet that no path or query has; a fragment */
+};
+
+const char *uri_verdict_text(enum uri_verdict v);
+
+/* absolute-form */
+enum uri_verdict uri_parse_absolute(struct slice target, struct uri *out);
+
+/* authority-form of CONNECT (RFC 9112 3.2.3): host ":" port, both needed. Sets host and port. */
+enum uri_verdict uri_parse_authority(struct slice target, struct uri *out);
+
+/* origin-form: '/' and legal octets, for listeners of upstreams. Sets path_query. */
+enum uri_verdict uri_parse_origin_form(struct slice target, struct uri *out);
+
+/* The value of a Host field: host [":" port]; false when malformed (RFC 9112 3.2: answered by 400). An empty value is legal. */
+bool host_field_valid(struct slice value);
+
+static inline uint16_t scheme_default_port(enum scheme s)
+{
+    return s == SCHEME_HTTPS ? 443 : 80;
+}
+
+static inline const char *scheme_name(enum scheme s)
+{
+    return s == SCHEME_HTTPS ? "https" : "http";
+}
+
+#endif

@@ -1,0 +1,87 @@
+#ifndef CARPOOL_IO_CONNECTOR_H
+#define CARPOOL_IO_CONNECTOR_H
+
+/* From a name to an established stream: resolve, race the addresses 250 ms apart (RFC 8305), shake hands. At most one stream comes out;
+ * the losers are closed at once. */
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "io/stream.h"
+#include "io/tls.h"
+
+struct connector;
+struct resolver;
+struct address_list; /* config/config.h */
+
+/* X(id, status, Proxy-Status error, transport word for logs) */
+#define CONNECT_ERROR_LIST(X)                                                        \
+    X(CONNECT_OK, 200, "", "")                                                       \
+    X(CONNECT_DNS_ERROR, 502, "dns_error", "ENOTFOUND")                              \
+    X(CONNECT_DNS_TIMEOUT, 504, "dns_timeout", "ETIMEOUT")                           \
+    X(CONNECT_REFUSED, 502, "connection_refused", "ECONNREFUSED")                    \
+    X(CONNECT_UNROUTABLE, 502, "destination_ip_unroutable", "EHOSTUNREACH")          \
+    X(CONNECT_PROHIBITED, 502, "destination_ip_prohibited", "EACCES")                \
+    X(CONNECT_LOOP, 502, "proxy_loop_detected", "ELOOP")                             \
+    X(CONNECT_TIMEOUT, 504, "connection_timeout", "ETIMEDOUT")                       \
+    X(CONNECT_TLS_PROTOCOL, 502, "tls_protocol_error", "EPROTO")                     \
+    X(CONNECT_TLS_CERTIFICATE, 502, "tls_certificate_error", "CERT")                 \
+    X(CONNECT_TLS_ALERT, 502, "tls_alert_received", "ALERT")                         \
+    X(CONNECT_TERMINATED, 502, "connection_terminated", "ECONNRESET")                \
+    X(CONNECT_NO_RESOURCES, 503, "proxy_internal_response", "EMFILE")
+
+enum connect_error {
+#define X(id, status, error, word) id,
+    CONNECT_ERROR_LIST(X)
+#undef X
+};
+
+/* Where and how to connect. Everything it points to must stay until the connector has ended. */
+struct connect_plan {
+    const char *host; /* a name or an IP address without brackets; used when `entries` is empty */
+    uint16_t port;
+    const struct address_list *entries; /* the upstream's `address`, or NULL */
+    int family;                         /* AF_UNSPEC, AF_INET, AF_INET6 */
+    const struct address *local;        /* bind here; NULL or length 0: do not */
+    uint64_t timeout_ms;                /* for the whole; 0: none */
+    uint64_t keepalive_ms;              /* TCP keep-alive probe delay; 0: none */
+    struct tls_context *tls;            /* NULL: plain */
+    const char *servername;
+    struct tls_sessions *sessions;
+    struct connect_memory *memory;      /* the origin's: rotation and recent failures; not NULL */
+    /* Asked about the very address of each attempt, unless it is an entry's literal or path: CONNECT_OK, CONNECT_PROHIBITED or
+     * CONNECT_LOOP. `named` is true for an address of `entries` (then only loops matter). */
+    enum connect_error (*permit)(void *ctx, const struct address *a, bool named);
+    void *permit_ctx;
+};
+
+/* What an origin remembers between connects: whose turn it is, and who failed within the last 10 s. Zeroed at first. */
+#define CONNECT_MEMORY_FAILED 8
+struct connect_memory {
+    uint32_t rotation;
+    struct {
+        struct address address;
+        uint64_t until; /* clock_ms() */
+    } failed[CONNECT_MEMORY_FAILED];
+};
+
+struct connect_result {
+    enum connect_error error;
+    char text[256];       /* a sentence for body and log; empty when OK */
+    struct stream stream; /* OK: open, unwatched, owned by the callback */
+    struct address peer;
+    uint64_t took_ms;
+    bool tls_resumed;
+};
+
+/* Begins. The callback comes exactly once, never from within this call, unless cancelled; the connector is gone when it is called.
+ * NULL when memory is short. */
+struct connector *connector_start(struct event_base *base, struct resolver *resolver, const struct connect_plan *plan,
+                                  void (*done)(void *ctx, struct connect_result *r), void *ctx);
+
+/* Ends it without a callback; its sockets are closed. */
+void connector_cancel(struct connector *c);
+
+#endif

@@ -1,0 +1,34 @@
+#ifndef CARPOOL_IO_LISTENER_H
+#define CARPOOL_IO_LISTENER_H
+
+/* A listening socket and the batches of connections it takes. */
+
+#include <event2/event.h>
+#include <stdbool.h>
+
+#include "base/address.h"
+
+struct listener;
+
+/* Called for each connection; the descriptor is non-blocking, close-on-exec, and the callee's. */
+typedef void listener_accept(void *ctx, int fd, const struct address *peer);
+
+/* Opens and listens: TCP with SO_REUSEADDR; a unix path with `mode`, where a dead socket file is replaced and a live one is an error.
+ * -1 with a sentence in `error`. */
+int listener_bind(const struct address *a, unsigned mode, char *error, size_t error_size);
+
+/* Watches a listening descriptor (from listener_bind or from systemd) and takes it over. Connections come in batches of at most 64 a
+ * turn. When descriptors run short it pauses for 100 ms instead of spinning, after closing what its reserve descriptor let it take. */
+struct listener *listener_new(struct event_base *base, int fd, listener_accept *accepted, void *ctx);
+
+void listener_pause(struct listener *l);
+void listener_resume(struct listener *l);
+
+/* The address it is bound to. */
+const struct address *listener_address(const struct listener *l);
+int listener_fd(const struct listener *l);
+
+/* Closes. A unix path that listener_bind made is removed when `unlink_path`. */
+void listener_free(struct listener *l, bool unlink_path);
+
+#endif

@@ -1,0 +1,85 @@
+#ifndef CARPOOL_IO_STREAM_H
+#define CARPOOL_IO_STREAM_H
+
+/* Octets in and out of one descriptor, plain or TLS below the same five calls. Nothing here blocks.
+ * A stream says when it may be tried again: it is registered once, edge-triggered, for both directions, and its owner keeps
+ * reading until STREAM_AGAIN. */
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct tls; /* io/tls.h */
+
+/* What a call returns instead of a count. */
+enum {
+    STREAM_EOF = 0,
+    STREAM_AGAIN = -1, /* try when the stream is ready */
+    STREAM_ERROR = -2, /* see stream_errno() */
+};
+
+/* What became possible; bits. */
+enum stream_ready {
+    STREAM_READABLE = 1,
+    STREAM_WRITABLE = 2,
+    STREAM_PEER_FIN = 4, /* an end of file stands behind what can be read */
+};
+
+struct stream {
+    int fd; /* -1: closed */
+    int error; /* errno of the last STREAM_ERROR; EPROTO for a TLS failure, EPIPE and ECONNRESET as they are */
+    struct tls *tls; /* NULL: plain. Owned. */
+    struct event event;
+    bool watched;
+    bool eof_without_notify; /* TLS ended without close_notify: a truncation is possible (RFC 8446 6.1) */
+    void (*on_ready)(void *ctx, unsigned ready);
+    void *ctx;
+};
+
+/* Takes the descriptor over: non-blocking, close-on-exec. Not watched yet. */
+void stream_open(struct stream *s, int fd);
+
+/* Registers it with the loop: edge-triggered, both directions and the peer's FIN in one registration, for the stream's life.
+ * False when the loop refuses (no memory, no descriptor). */
+bool stream_watch(struct stream *s, struct event_base *base, int priority, void (*on_ready)(void *, unsigned), void *ctx);
+
+/* Who is told from now on; no system call. Not from another event's callback of the same stream while it is queued. */
+static inline void stream_set_owner(struct stream *s, void (*on_ready)(void *, unsigned), void *ctx)
+{
+    s->on_ready = on_ready;
+    s->ctx = ctx;
+}
+
+/* 0 first. Changes which events of a turn come first, without a system call. */
+void stream_set_priority(struct stream *s, int priority);
+
+/* Up to n octets; > 0, STREAM_EOF, STREAM_AGAIN or STREAM_ERROR. A short count does not yet mean that no more is there for TLS;
+ * for plain ones it does, unless STREAM_PEER_FIN was reported. */
+ssize_t stream_read(struct stream *s, void *to, size_t n);
+
+/* Writes from the front of the list; the count may be short. */
+ssize_t stream_write(struct stream *s, const struct iovec *v, int count);
+
+/* Sends FIN (and close_notify before it). */
+void stream_shutdown_write(struct stream *s);
+
+/* A non-blocking look before a request that could not be repeated: true when nothing is there to be read, neither octets of the
+ * application nor an end of file nor an error. TLS tickets and key updates are taken in. */
+bool stream_is_quiet(struct stream *s);
+
+/* Octets that TLS has decrypted and nobody has read: no event will come for them. 0 for plain streams. */
+size_t stream_buffered(const struct stream *s);
+
+/* Closes; with `reset` by RST, so that the peer cannot take what it has for a whole message. Idempotent. */
+void stream_close(struct stream *s, bool reset);
+
+static inline bool stream_is_open(const struct stream *s)
+{
+    return s->fd >= 0;
+}
+
+#endif

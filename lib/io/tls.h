@@ -1,0 +1,52 @@
+#ifndef CARPOOL_IO_TLS_H
+#define CARPOOL_IO_TLS_H
+
+/* TLS towards upstreams with OpenSSL 3. One context an upstream's TLS identity; sessions are kept an origin. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/slice.h"
+
+struct tls;
+struct tls_context;
+struct tls_options; /* config/config.h */
+struct stream;
+
+/* Made at start and reload from checked options; NULL with a sentence in `error` (what, which file, what to do). Counted. */
+struct tls_context *tls_context_new(const struct tls_options *o, char *error, size_t error_size);
+struct tls_context *tls_context_ref(struct tls_context *c);
+void tls_context_unref(struct tls_context *c);
+
+/* Sessions for resumption (several, single use), one store an origin; `max` 0 switches it off. Thread-free: a worker's. */
+struct tls_sessions;
+struct tls_sessions *tls_sessions_new(void);
+void tls_sessions_free(struct tls_sessions *s);
+
+enum tls_failure { TLS_FAILURE_NONE, TLS_FAILURE_PROTOCOL, TLS_FAILURE_CERTIFICATE, TLS_FAILURE_ALERT, TLS_FAILURE_IO };
+
+/* Lays TLS over a connected stream. `servername` is sent as SNI and checked in the certificate; an IP address is checked as an IP
+ * SAN and not sent. `sessions` may be NULL and must outlive the stream otherwise. False when memory is short. */
+bool tls_start(struct stream *s, struct tls_context *c, const char *servername, struct tls_sessions *sessions);
+
+/* Goes on with the handshake: 1 done, 0 wait for the stream to be ready, -1 failed. */
+int tls_handshake(struct stream *s);
+
+/* After -1: what failed and a sentence: which certificate, which check, what option would mend it. */
+enum tls_failure tls_failure(const struct stream *s, char *text, size_t size);
+
+/* After 1: whether the session was resumed. */
+bool tls_was_resumed(const struct stream *s);
+
+/* Called by stream.c only. */
+ssize_t tls_read(struct stream *s, void *to, size_t n);
+ssize_t tls_write(struct stream *s, const struct iovec *v, int count);
+void tls_shutdown(struct stream *s);
+bool tls_is_quiet(struct stream *s);
+size_t tls_buffered(const struct stream *s);
+void tls_free(struct tls *t);
+
+#endif
