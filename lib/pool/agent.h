@@ -1,0 +1,86 @@
+#ifndef CARPOOL_POOL_AGENT_H
+#define CARPOOL_POOL_AGENT_H
+
+/* The policy of one upstream entry and everything that stands under its limits. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "config/config.h"
+#include "pool/origin.h"
+
+struct pool;
+
+TAILQ_HEAD(origin_list, origin);
+
+#define AGENT_RECENT_ERRORS 20
+
+struct agent_error {
+    uint64_t wall_ms;
+    char origin[128]; /* cut when longer */
+    char error[48];   /* the Proxy-Status word */
+    char text[256];
+};
+
+struct agent {
+    TAILQ_ENTRY(agent) link;           /* on pool->agents, or pool->removed */
+    struct pool *pool;
+    char *name;
+    const struct upstream *upstream;   /* of pool->config; NULL: the agent "default" */
+    const struct agent_policy *policy; /* of pool->config */
+    struct tls_context *tls;
+    char *identity;                    /* what decides whether a socket may outlive a reload */
+    bool paused;
+    bool removed;                      /* no longer configured */
+
+    struct origin *origins;            /* hash by key */
+    struct socket_list free_lru;       /* of all origins, least recently used first */
+    uint32_t total;                    /* sockets of all origins */
+    struct origin_list blocked;        /* origins with blocked requests */
+    bool dirty;                        /* a place came free, or a request came: agent_serve() is due */
+    TAILQ_ENTRY(agent) dirty_link;
+
+    struct origin_stats forgotten;     /* of origins that were forgotten: the row "*" */
+    struct agent_error errors[AGENT_RECENT_ERRORS];
+    uint32_t error_count;              /* ever; the newest is errors[(error_count - 1) % AGENT_RECENT_ERRORS] */
+};
+
+/* What of a URL makes the key, beside host and port. */
+enum origin_kind { ORIGIN_HTTP, ORIGIN_HTTPS, ORIGIN_TUNNEL };
+
+/* The origin of this agent for a host (lower case, no brackets) and port, made when it is new. NULL: memory is short. */
+struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6, uint16_t port);
+
+/* Marks it for agent_serve() at the end of the turn. */
+void agent_mark_dirty(struct agent *a);
+
+/* Gives free places to blocked requests, oldest first, until none is left or nobody waits. Tells nobody yet. */
+void agent_serve(struct agent *a);
+
+/* At or above maxTotalSockets. */
+bool agent_is_full(const struct agent *a);
+
+/* Makes room for one more socket of `o` under maxTotalSockets: true when there was, or a free socket of another origin could be
+ * closed. */
+bool agent_make_room(struct agent *a, const struct origin *o);
+
+/* The oldest blocked request of an origin other than `but` that is below its own maxSockets; NULL: none. */
+struct pending *agent_oldest_blocked(const struct agent *a, const struct origin *but);
+
+/* As in PRODUCT.md section 7. */
+void agent_drain(struct agent *a);
+void agent_pause(struct agent *a);
+void agent_resume(struct agent *a);
+
+/* Remembers an error for /agents. */
+void agent_record_error(struct agent *a, const char *origin, const char *error, const char *text);
+
+/* Used by pool.c. `tls` is taken over. */
+struct agent *agent_new(struct pool *p, const char *name);
+void agent_free(struct agent *a);
+void agent_configure(struct agent *a, const struct agent_policy *policy, const struct upstream *upstream, struct tls_context *tls,
+                     char *identity);
+void agent_forget_empty(struct agent *a, uint64_t idle_ms);
+
+#endif

@@ -1,0 +1,113 @@
+#ifndef CARPOOL_POOL_ORIGIN_H
+#define CARPOOL_POOL_ORIGIN_H
+
+/* One key (scheme, host, port under an agent's policy) with its sockets and the requests that wait for one.
+ *
+ * Lists, who enters, who leaves:
+ *   connecting  socket_connect()                    established, failed, cancelled
+ *   active      given to a request                  released, retired
+ *   free        released, or established unwanted   acquired, idle too long, closed by the peer, evicted
+ *   waiting     the k oldest requests, k = sockets connecting for anybody: they wait for a handshake, not for a limit
+ *   blocked     the other waiting requests: a limit or a pause holds them; Node's `requests`
+ * All requests of `waiting` are older than all of `blocked`; whichever socket is ready first serves the oldest. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <uthash.h>
+
+#include "pool/socket.h"
+
+struct agent;
+
+TAILQ_HEAD(socket_list, socket);
+TAILQ_HEAD(pending_list, pending);
+
+enum pending_state {
+    PENDING_IDLE,    /* on no list */
+    PENDING_BLOCKED,
+    PENDING_WAITING, /* a connection that is being opened will serve it, or a socket that is released before */
+    PENDING_OWNER,   /* waits for a connection of its own */
+    PENDING_SETTLED, /* has its socket or its error and will be told at the end of the turn */
+};
+
+/* A place in the queue. Embedded in whoever waits; zeroed at first. */
+struct pending {
+    enum pending_state state;
+    TAILQ_ENTRY(pending) link;
+    struct origin *origin;
+    uint64_t since_us;          /* joined the queue */
+    struct socket *socket;      /* SETTLED: the one it was given, or NULL; OWNER: the one being opened */
+    enum connect_error error;   /* SETTLED without a socket */
+    char error_text[256];
+    void (*settled)(struct pending *p); /* p is IDLE again when this is called */
+};
+
+struct origin {
+    UT_hash_handle hh; /* in agent->origins by key */
+    struct agent *agent;
+    char *key;  /* "http://host:port" */
+    char *host; /* of the connect plan */
+    bool exact; /* an upstream names this very host: a metric label of its own */
+    struct connect_plan plan;
+    struct connect_memory memory;
+    struct tls_sessions *sessions;
+    uint32_t generation; /* sockets of an older one are retired when they come back */
+
+    struct socket_list connecting, active, free;
+    uint32_t connecting_count, active_count, free_count;
+    uint32_t owned_count; /* of the connecting ones, those with an owner */
+    struct pending_list waiting, blocked;
+    uint32_t waiting_count, blocked_count;
+    TAILQ_ENTRY(origin) blocked_link; /* on agent->blocked while blocked_count > 0 */
+
+    uint64_t last_request_ms;
+    uint64_t spare_not_before_ms; /* back-off of minFreeSockets after a failed connect */
+    uint32_t spare_failures;
+    struct origin_stats stats;
+};
+
+enum acquire_how {
+    ACQUIRE_NEW,            /* a request's first attempt: joins the end of the queue */
+    ACQUIRE_AGAIN,          /* a repeat: joins at its head */
+    ACQUIRE_OWN_CONNECTION, /* the last repeat: takes the place that its failed socket left, with a new connection */
+};
+
+enum acquire_result {
+    ACQUIRED,           /* p->socket is the caller's, active */
+    ACQUIRE_WAITS,      /* p->settled() comes later, never from within this call */
+    ACQUIRE_QUEUE_FULL, /* maxPendingRequests */
+    ACQUIRE_NO_MEMORY,
+};
+
+/* Asks for a socket. Counts the request when `how` is ACQUIRE_NEW. */
+enum acquire_result origin_acquire(struct origin *o, struct pending *p, enum acquire_how how);
+
+/* Leaves the queue, or gives back what was settled and not yet told. Allowed in any state. */
+void pending_cancel(struct pending *p);
+
+/* All sockets of the origin. */
+static inline uint32_t origin_sockets(const struct origin *o)
+{
+    return o->connecting_count + o->active_count + o->free_count;
+}
+
+/* No socket, nobody waiting. */
+bool origin_is_empty(const struct origin *o);
+
+/* Retires free sockets now, active and connecting ones when they finish; what waits gets new ones. */
+void origin_drain(struct origin *o, enum retire_reason reason);
+
+/* Below its own maxSockets. */
+bool origin_below_max(const struct origin *o);
+
+/* Used within the pool. */
+struct pending *origin_oldest(const struct origin *o);                   /* whom the next ready socket serves, or NULL */
+void origin_give(struct pending *p, struct socket *s);                   /* s is active; p leaves its list and is told later */
+void origin_fail(struct pending *p, enum connect_error error, const char *text);
+void origin_connect_failed(struct origin *o, const struct connect_result *r); /* the oldest waiting one gets the error */
+void origin_balance(struct origin *o);                                   /* restores waiting_count = sockets connecting for anybody */
+bool origin_serve_oldest(struct origin *o);                              /* a free socket or a new connection for the oldest blocked one */
+void origin_keep_warm(struct origin *o);                                 /* minFreeSockets */
+
+#endif

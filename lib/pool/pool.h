@@ -1,0 +1,67 @@
+#ifndef CARPOOL_POOL_POOL_H
+#define CARPOOL_POOL_POOL_H
+
+/* All agents, and what happens at the end of a loop turn: places are given out, waiters are told, the dead are buried. */
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include "base/timer.h"
+#include "config/config.h"
+#include "pool/agent.h"
+
+TAILQ_HEAD(agent_list, agent);
+
+/* Free sockets are looked at before anything else in a turn (PRODUCT 5.5). */
+#define PRIORITY_FREE_SOCKETS 0
+#define PRIORITY_ORDINARY 1
+#define PRIORITY_COUNT 2
+
+struct pool {
+    struct event_base *base;
+    struct resolver *resolver;
+    enum connect_error (*permit)(void *ctx, const struct address *a, bool named);
+    void *permit_ctx;
+    struct config *config;      /* counted */
+    struct agent_list agents;   /* "default" first, then in the file's order */
+    struct agent_list removed;  /* no longer configured, until their last socket is gone */
+    struct agent **by_upstream; /* index as in config->upstreams */
+    struct agent *fallback;     /* "default" */
+    struct agent_list dirty;
+    struct pending_list settled;
+    struct socket_list graveyard, spare; /* spare: freelist */
+    uint32_t spare_count;
+    struct timer sweep;
+    bool stopping;
+};
+
+/* `permit` is asked about every address before a connect. The config is counted. NULL with a sentence in `error`. */
+struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct config *config,
+                      enum connect_error (*permit)(void *, const struct address *, bool), void *permit_ctx, char *error,
+                      size_t error_size);
+
+/* Swaps the policy: agents keep sockets, queue and counters unless what decides about their sockets changed. All or nothing: on
+ * false nothing has changed and `error` says why. */
+bool pool_configure(struct pool *p, struct config *config, char *error, size_t error_size);
+
+/* The agent of an upstream of the present configuration; NULL: "default". */
+struct agent *pool_agent(struct pool *p, const struct upstream *u);
+
+/* By name; NULL: no such agent. */
+struct agent *pool_find_agent(struct pool *p, struct slice name);
+
+/* Serves, tells, buries. Called by the loop after the events of a turn. */
+void pool_end_turn(struct pool *p);
+
+/* Retires free sockets; active ones are retired when they finish. */
+void pool_stop(struct pool *p);
+
+/* Closes what is left by force. Nobody may wait any more. */
+void pool_free(struct pool *p);
+
+/* Used within the pool. */
+struct socket *pool_take_socket(struct pool *p);
+void pool_bury(struct pool *p, struct socket *s);
+
+#endif

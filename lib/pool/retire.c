@@ -1,0 +1,12 @@
+#include "pool/retire.h"
+
+const char *retire_word(enum retire_reason r)
+{
+    static const char *const words[RETIRE_COUNT] = {
+        [RETIRE_NONE] = "",
+#define X(id, word, help) [id] = word,
+        RETIRE_LIST(X)
+#undef X
+    };
+    return words[r];
+}

@@ -1,0 +1,87 @@
+#ifndef CARPOOL_POOL_SOCKET_H
+#define CARPOOL_POOL_SOCKET_H
+
+/* One connection from an agent to an origin.
+ *
+ *                 established, a request waits
+ *   CONNECTING ------------------------------------> ACTIVE --+
+ *       |   |                                         |   ^   | socket_release: handed to the
+ *       |   | established, its waiter has left        |   |   | oldest waiting request
+ *       |   +----------------> FREE -- acquired ------|---+<--+
+ *       |                       | ^                   |
+ *       |                       | +-- socket_release -+
+ *       v                       v                     v
+ *     DEAD <---- socket_retire (every way out has a reason)
+ *
+ * The state is the list it stands on; socket_move() alone changes both. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/timer.h"
+#include "io/connector.h"
+#include "io/stream.h"
+#include "pool/retire.h"
+#include "pool/reuse.h"
+#include "pool/stats.h"
+
+struct origin;
+struct pending;
+
+enum socket_state { SOCKET_CONNECTING, SOCKET_ACTIVE, SOCKET_FREE, SOCKET_DEAD };
+
+struct socket {
+    struct stream stream;         /* open from ACTIVE on */
+    enum socket_state state;
+    TAILQ_ENTRY(socket) link;     /* on the origin's list of its state, or on the pool's graveyard */
+    TAILQ_ENTRY(socket) lru;      /* FREE: on the agent's list, least recently used first */
+    struct origin *origin;
+    struct connector *connector;  /* CONNECTING */
+    struct pending *owner;        /* CONNECTING: the last repeat of this request, which no other may take */
+    struct timer idle;            /* FREE: until it is too old to be trusted */
+    enum retire_reason idle_reason;
+    uint32_t generation;          /* the origin's when it was opened */
+    uint32_t exchanges;           /* begun */
+    uint64_t opened_ms, idle_since_ms, max_age_ms;
+    struct address peer;
+    bool has_hint_timeout, has_hint_max;
+    uint64_t hint_timeout_ms, hint_left;
+};
+
+/* The exchange that holds an active socket begins to use it: counts it as a first use or a reuse. */
+void socket_begin_exchange(struct socket *s);
+
+/* It had carried an exchange before the one that is running. */
+static inline bool socket_was_reused(const struct socket *s)
+{
+    return s->exchanges > 1;
+}
+
+/* No exchange may follow the one that begins now: our request should say Connection: close. */
+bool socket_is_on_its_last_exchange(const struct socket *s);
+
+/* What an active socket would be refused for if its exchange ended so. */
+enum retire_reason socket_refusal(struct socket *s, const struct exchange_end *end);
+
+/* An active socket comes back at the end of its exchange. The checklist decides: it goes to the oldest waiting request of its
+ * origin, becomes free, or is retired. The caller may not touch it afterwards. */
+void socket_release(struct socket *s, const struct exchange_end *end);
+
+/* The same for one that was given and never used. */
+void socket_return_unused(struct socket *s);
+
+/* Ends it, in whatever state, under a name: closed now, freed at the end of the loop turn. */
+void socket_retire(struct socket *s, enum retire_reason reason);
+
+/* A non-blocking look at a socket that is about to carry a request which could not be repeated: RETIRE_NONE, or why it must not be
+ * used (an unread octet, an end of file, an error). */
+enum retire_reason socket_probe(struct socket *s);
+
+/* Used within the pool: opens a connection of the origin's, for `owner` alone when that is not NULL; NULL when memory is short. */
+struct socket *socket_connect(struct origin *o, struct pending *owner);
+
+/* Used within the pool: the only way to another state. */
+void socket_move(struct socket *s, enum socket_state to);
+
+#endif
