@@ -1,2 +1,16 @@
 # Every .c and .h of this folder, one a line.
-libcarpool_a_SOURCES +=
+libcarpool_a_SOURCES += \
+	lib/base/address.c \
+	lib/base/address.h \
+	lib/base/buffer.c \
+	lib/base/buffer.h \
+	lib/base/clock.c \
+	lib/base/clock.h \
+	lib/base/log.c \
+	lib/base/log.h \
+	lib/base/slice.c \
+	lib/base/slice.h \
+	lib/base/timer.c \
+	lib/base/timer.h \
+	lib/base/units.c \
+	lib/base/units.h

@@ -2,8 +2,10 @@
 #define CARPOOL_BASE_LOG_H
 
 /* The error log: one line an event on stderr, `time=... level=info msg="..." key=value` or JSON. Bytes from the wire are
- * escaped. Writing never blocks: what the pipe does not take is dropped and counted. A line that repeats within a second
- * with the same message text is counted instead of written. */
+ * escaped. Writing never blocks: what the pipe does not take is dropped and counted, and said when it takes lines again.
+ * A message (its level and text; the pairs do not matter) is written ten times within a second, then counted, and said once
+ * with `repeated=N`; debug lines always. Values longer than 1 KiB, and pairs that do not fit into a line, are cut off
+ * (`truncated=true`). Any thread may log. No memory is taken. SIGPIPE must be ignored. */
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -45,10 +47,15 @@ void log_pairs(enum log_level level, const char *message, const struct log_pair 
 /* A line without pairs. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Appends `value` to out as key=value text would show it: as it is, or in quotes with escapes; returns the bytes written,
- * never more than room. Used by the access log too. */
+/* Says at once what was counted instead of written: call it every second or so, and before the end. */
+void log_flush(void);
+
+/* Writes `value` to out as key=value text would show it: as it is, or in quotes with escapes (\n \r \t \" \\ \xNN) when
+ * it holds a space, a quote, '=', a control or a byte that is not ASCII. Returns the bytes written, never more than room:
+ * what does not fit is cut off, but for the closing quote. Used by the access log too. */
 size_t log_escape_text(char *out, size_t room, struct slice value);
-/* The same as a JSON string with its quotes; bytes that are not UTF-8 become \u00XX. */
+/* The same as a JSON string with its quotes; bytes that are not UTF-8 become \u00XX. Valid whatever is cut off, given a
+ * room of two bytes. */
 size_t log_escape_json(char *out, size_t room, struct slice value);
 
 #endif

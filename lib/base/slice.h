@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
-#include <strings.h>
 
 struct slice {
     const char *p;
@@ -25,23 +24,27 @@ static inline bool slice_eq(struct slice a, struct slice b)
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
+bool slice_bytes_eq_nocase(const char *a, const char *b, size_t n);
+
 /* ASCII letters of any case are equal. */
 static inline bool slice_eq_nocase(struct slice a, struct slice b)
 {
-    return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
+    return a.n == b.n && slice_bytes_eq_nocase(a.p, b.p, a.n);
 }
 
 /* The part of s from byte `from` on; empty when s is shorter. */
 static inline struct slice slice_from(struct slice s, size_t from)
 {
-    return from >= s.n ? (struct slice){s.p + s.n, 0} : (struct slice){s.p + from, s.n - from};
+    size_t skip = from < s.n ? from : s.n;
+
+    return skip > 0 ? (struct slice){s.p + skip, s.n - skip} : s;
 }
 
 /* s without the spaces and tabs (OWS, RFC 9110 5.6.3) at its ends. */
 struct slice slice_trim(struct slice s);
 
-/* Cuts the next element off a comma-separated list (RFC 9110 5.6.1): trimmed, quoted strings kept whole, empty elements
- * skipped. False at the end of the list. */
+/* Cuts the next element off a comma-separated list (RFC 9110 5.6.1): trimmed, quoted strings kept whole (one
+ * that does not end reaches to the end of the list), empty elements skipped. False at the end of the list. */
 bool slice_next_element(struct slice *list, struct slice *element);
 
 /* Digits only, no sign, no space. False when s is empty, holds anything else, or the value does not fit. */

@@ -1,0 +1,94 @@
+#include "base/buffer.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct buffer *allocate(struct buffer_pool *pool, size_t size)
+{
+    struct buffer *b = malloc(sizeof *b + size);
+
+    if (!b)
+        return NULL;
+    b->next = NULL;
+    b->start = b->end = 0;
+    b->size = (uint32_t)size;
+    pool->lent++;
+    return b;
+}
+
+struct buffer *buffer_borrow(struct buffer_pool *pool)
+{
+    struct buffer *b = pool->free;
+
+    if (!b)
+        return allocate(pool, BUFFER_SIZE);
+    pool->free = b->next;
+    pool->free_count--;
+    pool->lent++;
+    b->next = NULL;
+    b->start = b->end = 0;
+    return b;
+}
+
+void buffer_give(struct buffer_pool *pool, struct buffer *b)
+{
+    if (!b)
+        return;
+    assert(pool->lent > 0);
+    pool->lent--;
+    if (b->size != BUFFER_SIZE || pool->free_count >= BUFFER_POOL_KEEP) {
+        free(b);
+        return;
+    }
+    b->next = pool->free;
+    pool->free = b;
+    pool->free_count++;
+}
+
+struct buffer *buffer_grow(struct buffer_pool *pool, struct buffer *b, size_t size)
+{
+    struct slice unread = buffer_unread(b);
+    struct buffer *grown;
+
+    assert(size >= unread.n);
+    if (size > UINT32_MAX)
+        return NULL;
+    grown = size <= BUFFER_SIZE ? buffer_borrow(pool) : allocate(pool, size);
+    if (!grown)
+        return NULL;
+    memcpy(grown->data, unread.p, unread.n);
+    grown->end = (uint32_t)unread.n;
+    buffer_give(pool, b);
+    return grown;
+}
+
+void buffer_pool_destroy(struct buffer_pool *pool)
+{
+    struct buffer *b;
+
+    while ((b = pool->free)) {
+        pool->free = b->next;
+        free(b);
+    }
+    pool->free_count = 0;
+}
+
+void buffer_compact(struct buffer *b)
+{
+    if (b->start == 0)
+        return;
+    memmove(b->data, b->data + b->start, b->end - b->start);
+    b->end -= b->start;
+    b->start = 0;
+}
+
+bool buffer_append(struct buffer *b, struct slice s)
+{
+    if (s.n > buffer_room(b))
+        return false;
+    if (s.n > 0)
+        memcpy(b->data + b->end, s.p, s.n);
+    b->end += (uint32_t)s.n;
+    return true;
+}

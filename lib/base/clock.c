@@ -1,0 +1,104 @@
+#include "base/clock.h"
+
+#include <time.h>
+
+/* The wall clock can be stepped; how far it stands from the other one is looked up this often. */
+#define WALL_CHECK_US 1000000
+
+struct clock_cache {
+    uint64_t us;           /* 0: not read yet */
+    uint64_t wall_us;      /* wall time ... */
+    uint64_t wall_read_us; /* ... when the other clock showed this */
+};
+
+static __thread struct clock_cache cache;
+
+static uint64_t read_us(clockid_t id)
+{
+    struct timespec ts = {0};
+
+    clock_gettime(id, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+void clock_update(void)
+{
+    uint64_t now = read_us(CLOCK_MONOTONIC);
+
+    if (cache.us == 0 || now - cache.wall_read_us >= WALL_CHECK_US) {
+        cache.wall_us = read_us(CLOCK_REALTIME);
+        cache.wall_read_us = now;
+    }
+    cache.us = now;
+}
+
+uint64_t clock_us(void)
+{
+    if (__builtin_expect(cache.us == 0, 0))
+        clock_update();
+    return cache.us;
+}
+
+uint64_t clock_ms(void)
+{
+    return clock_us() / 1000;
+}
+
+uint64_t clock_wall_ms(void)
+{
+    uint64_t now = clock_us();
+
+    return (cache.wall_us + (now - cache.wall_read_us)) / 1000;
+}
+
+/* Year, month and day of a count of days since 1970-01-01: years begin in March here, so that the leap day comes last, and
+ * 400 of them (an era) are 146097 days. gmtime_r() takes a lock for the time zone. */
+static void date_of_days(uint32_t days, uint32_t *year, uint32_t *month, uint32_t *day)
+{
+    uint32_t shifted = days + 719468; /* days since 0000-03-01 */
+    uint32_t era = shifted / 146097;
+    uint32_t in_era = shifted % 146097;
+    uint32_t year_in_era = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
+    uint32_t in_year = in_era - (365 * year_in_era + year_in_era / 4 - year_in_era / 100);
+    uint32_t march_month = (5 * in_year + 2) / 153;
+
+    *day = in_year - (153 * march_month + 2) / 5 + 1;
+    *month = march_month < 10 ? march_month + 3 : march_month - 9;
+    *year = era * 400 + year_in_era + (*month <= 2);
+}
+
+static char *put_digits(char *out, uint32_t value, int width)
+{
+    for (int i = width - 1; i >= 0; i--) {
+        out[i] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    return out + width;
+}
+
+int clock_format(uint64_t wall_ms, char out[CLOCK_RFC3339_SIZE])
+{
+    const uint64_t last_ms = 253402300799999; /* 9999-12-31T23:59:59.999Z */
+    uint64_t ms = wall_ms < last_ms ? wall_ms : last_ms;
+    uint32_t in_day = (uint32_t)(ms % 86400000);
+    uint32_t year, month, day;
+    char *p = out;
+
+    date_of_days((uint32_t)(ms / 86400000), &year, &month, &day);
+    p = put_digits(p, year, 4);
+    *p++ = '-';
+    p = put_digits(p, month, 2);
+    *p++ = '-';
+    p = put_digits(p, day, 2);
+    *p++ = 'T';
+    p = put_digits(p, in_day / 3600000, 2);
+    *p++ = ':';
+    p = put_digits(p, in_day / 60000 % 60, 2);
+    *p++ = ':';
+    p = put_digits(p, in_day / 1000 % 60, 2);
+    *p++ = '.';
+    p = put_digits(p, in_day % 1000, 3);
+    *p++ = 'Z';
+    *p = '\0';
+    return (int)(p - out);
+}

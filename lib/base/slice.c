@@ -1,0 +1,79 @@
+#include "base/slice.h"
+
+static bool is_ows(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static unsigned char lower(char c)
+{
+    unsigned char byte = (unsigned char)c;
+
+    return byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte;
+}
+
+/* strncasecmp() would stop at a NUL. */
+bool slice_bytes_eq_nocase(const char *a, const char *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (a[i] != b[i] && lower(a[i]) != lower(b[i]))
+            return false;
+    }
+    return true;
+}
+
+struct slice slice_trim(struct slice s)
+{
+    while (s.n > 0 && is_ows(s.p[0])) {
+        s.p++;
+        s.n--;
+    }
+    while (s.n > 0 && is_ows(s.p[s.n - 1]))
+        s.n--;
+    return s;
+}
+
+/* How far the first element reaches: to the first comma that stands outside of a quoted string. */
+static size_t element_length(struct slice s)
+{
+    bool quoted = false;
+
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '"')
+            quoted = !quoted;
+        else if (s.p[i] == '\\' && quoted)
+            i++;
+        else if (s.p[i] == ',' && !quoted)
+            return i;
+    }
+    return s.n;
+}
+
+bool slice_next_element(struct slice *list, struct slice *element)
+{
+    while (list->n > 0) {
+        size_t length = element_length(*list);
+
+        *element = slice_trim((struct slice){list->p, length});
+        *list = slice_from(*list, length + 1);
+        if (element->n > 0)
+            return true;
+    }
+    return false;
+}
+
+bool slice_to_u64(struct slice s, unsigned long long *value)
+{
+    unsigned long long sum = 0;
+
+    if (s.n == 0)
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return false;
+        if (__builtin_mul_overflow(sum, 10, &sum) || __builtin_add_overflow(sum, s.p[i] - '0', &sum))
+            return false;
+    }
+    *value = sum;
+    return true;
+}
