@@ -5,8 +5,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/queue.h>
 
+#include "base/list.h"
 #include "config/config.h"
 #include "pool/origin.h"
 
@@ -27,8 +27,9 @@ struct agent {
     TAILQ_ENTRY(agent) link;           /* on pool->agents, or pool->removed */
     struct pool *pool;
     char *name;
-    const struct upstream *upstream;   /* of pool->config; NULL: the agent "default" */
-    const struct agent_policy *policy; /* of pool->config */
+    struct config *config;             /* counted: an agent that was removed outlives its configuration */
+    const struct upstream *upstream;   /* of config; NULL: the agent "default" */
+    const struct agent_policy *policy; /* of config */
     struct tls_context *tls;
     char *identity;                    /* what decides whether a socket may outlive a reload */
     bool paused;
@@ -49,7 +50,8 @@ struct agent {
 /* What of a URL makes the key, beside host and port. */
 enum origin_kind { ORIGIN_HTTP, ORIGIN_HTTPS, ORIGIN_TUNNEL };
 
-/* The origin of this agent for a host (lower case, no brackets) and port, made when it is new. NULL: memory is short. */
+/* The origin of this agent for the host (lower case, no brackets) and port of a URL, made when it is new. Where the upstream says
+ * `tls: true`, http becomes https and port 80 becomes 443. NULL: memory is short. */
 struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6, uint16_t port);
 
 /* Marks it for agent_serve() at the end of the turn. */
@@ -76,10 +78,10 @@ void agent_resume(struct agent *a);
 /* Remembers an error for /agents. */
 void agent_record_error(struct agent *a, const char *origin, const char *error, const char *text);
 
-/* Used by pool.c. `tls` is taken over. */
+/* Used by pool.c. `tls` and `identity` are taken over. */
 struct agent *agent_new(struct pool *p, const char *name);
 void agent_free(struct agent *a);
-void agent_configure(struct agent *a, const struct agent_policy *policy, const struct upstream *upstream, struct tls_context *tls,
+void agent_configure(struct agent *a, struct config *config, const struct upstream *upstream, struct tls_context *tls,
                      char *identity);
 void agent_forget_empty(struct agent *a, uint64_t idle_ms);
 

@@ -1,2 +1,16 @@
 # Every .c and .h of this folder, one a line.
-libcarpool_a_SOURCES +=
+libcarpool_a_SOURCES += \
+	lib/pool/agent.c \
+	lib/pool/agent.h \
+	lib/pool/origin.c \
+	lib/pool/origin.h \
+	lib/pool/pool.c \
+	lib/pool/pool.h \
+	lib/pool/retire.c \
+	lib/pool/retire.h \
+	lib/pool/reuse.c \
+	lib/pool/reuse.h \
+	lib/pool/socket.c \
+	lib/pool/socket.h \
+	lib/pool/stats.c \
+	lib/pool/stats.h

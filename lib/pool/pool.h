@@ -5,8 +5,8 @@
 
 #include <event2/event.h>
 #include <stdbool.h>
-#include <sys/queue.h>
 
+#include "base/list.h"
 #include "base/timer.h"
 #include "config/config.h"
 #include "pool/agent.h"

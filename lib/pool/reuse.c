@@ -18,7 +18,7 @@ enum retire_reason reuse_refusal(const struct exchange_end *end, const struct re
         return RETIRE_MAX_REQUESTS;
     if (!end->origin_persistent || end->told_close)
         return RETIRE_CONNECTION_CLOSE;
-    if (!l->generation_current)
+    if (!l->wanted)
         return RETIRE_DRAINED;
     if (l->max_age_ms && l->age_ms >= l->max_age_ms)
         return RETIRE_MAX_AGE;

@@ -24,7 +24,7 @@ struct exchange_end {
 /* What the pool knows. */
 struct reuse_limits {
     bool keep_alive;              /* the policy's */
-    bool generation_current;      /* not drained since it was opened */
+    bool wanted;                  /* not drained since it was opened, and within limits that were lowered */
     bool stopping;
     uint32_t exchanges;           /* carried, the ending one included */
     uint32_t max_requests;        /* COUNT_INFINITE: no limit */

@@ -17,8 +17,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/queue.h>
 
+#include "base/list.h"
 #include "base/timer.h"
 #include "io/connector.h"
 #include "io/stream.h"
@@ -38,6 +38,8 @@ struct socket {
     TAILQ_ENTRY(socket) lru;      /* FREE: on the agent's list, least recently used first */
     struct origin *origin;
     struct connector *connector;  /* CONNECTING */
+    struct connect_plan plan;     /* CONNECTING: what the connector reads; it holds `config` and the TLS context */
+    struct config *config;
     struct pending *owner;        /* CONNECTING: the last repeat of this request, which no other may take */
     struct timer idle;            /* FREE: until it is too old to be trusted */
     enum retire_reason idle_reason;

@@ -1,0 +1,340 @@
+#include "pool/agent.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "config/match.h"
+#include "http/uri.h"
+#include "pool/pool.h"
+
+struct agent *agent_new(struct pool *p, const char *name)
+{
+    struct agent *a = calloc(1, sizeof *a);
+    if (!a)
+        return NULL;
+    a->name = strdup(name);
+    if (!a->name) {
+        free(a);
+        return NULL;
+    }
+    a->pool = p;
+    TAILQ_INIT(&a->free_lru);
+    TAILQ_INIT(&a->blocked);
+    return a;
+}
+
+static void origin_free(struct origin *o)
+{
+    assert(origin_is_empty(o));
+    HASH_DEL(o->agent->origins, o);
+    origin_stats_add(&o->agent->forgotten, &o->stats);
+    tls_sessions_free(o->sessions);
+    tls_context_unref(o->plan.tls);
+    free(o->authority);
+    free(o->host);
+    free(o->key);
+    free(o);
+}
+
+static void retire_all(struct socket_list *list)
+{
+    struct socket *s, *next;
+    TAILQ_FOREACH_SAFE(s, list, link, next)
+        socket_retire(s, RETIRE_SHUTDOWN);
+}
+
+void agent_free(struct agent *a)
+{
+    struct origin *o, *next;
+    HASH_ITER(hh, a->origins, o, next) {
+        retire_all(&o->free);
+        retire_all(&o->active);
+        retire_all(&o->connecting);
+        origin_free(o);
+    }
+    if (a->dirty)
+        TAILQ_REMOVE(&a->pool->dirty, a, dirty_link);
+    tls_context_unref(a->tls);
+    if (a->config)
+        config_unref(a->config);
+    free(a->identity);
+    free(a->name);
+    free(a);
+}
+
+static int plan_family(enum family f)
+{
+    switch (f) {
+    case FAMILY_ANY:
+        return AF_UNSPEC;
+    case FAMILY_4:
+        return AF_INET;
+    case FAMILY_6:
+        return AF_INET6;
+    }
+    return AF_UNSPEC;
+}
+
+/* The present policy's word on how to connect; what is running keeps what it began with. */
+static void update_plan(struct origin *o)
+{
+    const struct agent *a = o->agent;
+    const struct agent_policy *policy = a->policy;
+    bool secure = strncmp(o->key, "https:", 6) == 0;
+    o->plan.entries = a->upstream && a->upstream->address.count ? &a->upstream->address : NULL;
+    o->plan.family = plan_family(policy->family);
+    o->plan.local = policy->local.length ? &policy->local : NULL;
+    o->plan.timeout_ms = policy->timeouts.connect;
+    o->plan.keepalive_ms = policy->keepAliveMsecs;
+    tls_context_unref(o->plan.tls);
+    o->plan.tls = secure ? tls_context_ref(a->tls) : NULL;
+    o->plan.servername = a->upstream && a->upstream->tls.servername && *a->upstream->tls.servername ? a->upstream->tls.servername
+                                                                                                    : o->host;
+    o->plan.sessions = secure && (!a->upstream || a->upstream->tls.sessionReuse) ? o->sessions : NULL;
+    o->plan.permit = a->pool->permit;
+    o->plan.permit_ctx = a->pool->permit_ctx;
+    o->plan.memory = &o->memory;
+}
+
+static char *authority_of(enum origin_kind kind, struct slice host, bool ipv6, uint16_t port)
+{
+    char *text;
+    const char *open = ipv6 ? "[" : "", *close = ipv6 ? "]" : "";
+    bool is_default = (kind == ORIGIN_HTTP && port == 80) || (kind == ORIGIN_HTTPS && port == 443);
+    int n = is_default ? asprintf(&text, "%s%.*s%s", open, (int)host.n, host.p, close)
+                       : asprintf(&text, "%s%.*s%s:%u", open, (int)host.n, host.p, close, port);
+    return n < 0 ? NULL : text;
+}
+
+static struct origin *origin_new(struct agent *a, enum origin_kind kind, const char *key, size_t key_length, struct slice host,
+                                 bool ipv6, uint16_t port)
+{
+    struct origin *o = calloc(1, sizeof *o);
+    if (!o)
+        return NULL;
+    o->key = strndup(key, key_length);
+    o->host = strndup(host.p, host.n);
+    o->authority = authority_of(kind, host, ipv6, port);
+    o->sessions = kind == ORIGIN_HTTPS ? tls_sessions_new() : NULL;
+    if (!o->key || !o->host || !o->authority || (kind == ORIGIN_HTTPS && !o->sessions)) {
+        tls_sessions_free(o->sessions);
+        free(o->key);
+        free(o->host);
+        free(o->authority);
+        free(o);
+        return NULL;
+    }
+    o->agent = a;
+    TAILQ_INIT(&o->connecting);
+    TAILQ_INIT(&o->active);
+    TAILQ_INIT(&o->free);
+    TAILQ_INIT(&o->waiting);
+    TAILQ_INIT(&o->blocked);
+    o->exact = a->upstream && match_names_exactly(a->upstream, host);
+    o->plan.host = o->host;
+    o->plan.port = port;
+    update_plan(o);
+    HASH_ADD_KEYPTR(hh, a->origins, o->key, key_length, o);
+    return o;
+}
+
+/* Keys are written by hand: this runs for every request. */
+static size_t write_key(char *out, enum origin_kind kind, struct slice host, bool ipv6, uint16_t port)
+{
+    static const struct slice schemes[] = {
+        [ORIGIN_HTTP] = SLICE("http://"), [ORIGIN_HTTPS] = SLICE("https://"), [ORIGIN_TUNNEL] = SLICE("tunnel://")};
+    char *at = mempcpy(out, schemes[kind].p, schemes[kind].n);
+    if (ipv6)
+        *at++ = '[';
+    at = mempcpy(at, host.p, host.n);
+    if (ipv6)
+        *at++ = ']';
+    *at++ = ':';
+    char digits[5];
+    int n = 0;
+    do
+        digits[n++] = (char)('0' + port % 10);
+    while (port /= 10);
+    while (n)
+        *at++ = digits[--n];
+    return (size_t)(at - out);
+}
+
+struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6, uint16_t port)
+{
+    char key[300];
+    assert(host.n <= URI_MAX_HOST);
+    if (kind == ORIGIN_HTTP && a->upstream && a->upstream->tls.enabled) {
+        kind = ORIGIN_HTTPS;
+        port = port == 80 ? 443 : port;
+    }
+    size_t n = write_key(key, kind, host, ipv6, port);
+    struct origin *o;
+    HASH_FIND(hh, a->origins, key, n, o);
+    return o ? o : origin_new(a, kind, key, n, host, ipv6, port);
+}
+
+/* Where the upstream names one exact host, minFreeSockets are kept from the start. */
+static void warm_from_start(struct agent *a)
+{
+    const struct upstream *u = a->upstream;
+    if (!u || a->policy->minFreeSockets == 0 || u->match_count != 1 || u->match[0].kind != MATCH_EXACT)
+        return;
+    struct slice host = slice_of(u->match[0].host);
+    uint16_t port = u->match[0].port ? u->match[0].port : 80;
+    agent_origin(a, ORIGIN_HTTP, host, memchr(host.p, ':', host.n) != NULL, port);
+}
+
+void agent_configure(struct agent *a, struct config *config, const struct upstream *upstream, struct tls_context *tls,
+                     char *identity)
+{
+    const struct agent_policy *policy = upstream ? &upstream->policy : &config->defaults;
+    bool changed = a->identity && strcmp(a->identity, identity) != 0;
+    struct config *before = a->config;
+    a->config = config_ref(config);
+    a->policy = policy;
+    a->upstream = upstream;
+    a->removed = false;
+    tls_context_unref(a->tls);
+    a->tls = tls;
+    free(a->identity);
+    a->identity = identity;
+    struct origin *o, *next;
+    HASH_ITER(hh, a->origins, o, next) {
+        o->exact = upstream && match_names_exactly(upstream, slice_of(o->host));
+        update_plan(o);
+        if (changed)
+            origin_drain(o, RETIRE_DRAINED);
+        /* Lowered limits retire free sockets now; active ones are refused when they finish. */
+        while (o->free_count > policy->maxFreeSockets)
+            socket_retire(TAILQ_LAST(&o->free, socket_list), RETIRE_FREE_FULL);
+        while (o->free_count && origin_sockets(o) > policy->maxSockets)
+            socket_retire(TAILQ_LAST(&o->free, socket_list), RETIRE_DRAINED);
+    }
+    while (a->total > policy->maxTotalSockets && !TAILQ_EMPTY(&a->free_lru))
+        socket_retire(TAILQ_FIRST(&a->free_lru), RETIRE_DRAINED);
+    warm_from_start(a);
+    agent_mark_dirty(a);
+    if (before)
+        config_unref(before);
+}
+
+void agent_mark_dirty(struct agent *a)
+{
+    if (a->dirty)
+        return;
+    a->dirty = true;
+    TAILQ_INSERT_TAIL(&a->pool->dirty, a, dirty_link);
+}
+
+bool agent_is_full(const struct agent *a)
+{
+    return a->total >= a->policy->maxTotalSockets;
+}
+
+static struct socket *least_recently_used(const struct agent *a, const struct origin *but)
+{
+    struct socket *s;
+    TAILQ_FOREACH(s, &a->free_lru, lru)
+        if (s->origin != but)
+            return s;
+    return NULL;
+}
+
+bool agent_make_room(struct agent *a, const struct origin *o)
+{
+    if (!agent_is_full(a))
+        return true;
+    struct socket *s = least_recently_used(a, o);
+    if (!s || a->total > a->policy->maxTotalSockets)
+        return false;
+    socket_retire(s, RETIRE_EVICTED);
+    return true;
+}
+
+struct pending *agent_oldest_blocked(const struct agent *a, const struct origin *but)
+{
+    struct pending *oldest = NULL;
+    struct origin *o;
+    if (a->paused)
+        return NULL;
+    TAILQ_FOREACH(o, &a->blocked, blocked_link) {
+        struct pending *p = TAILQ_FIRST(&o->blocked);
+        if (o != but && origin_below_max(o) && (!oldest || p->since_us < oldest->since_us))
+            oldest = p;
+    }
+    return oldest;
+}
+
+/* The origin whose oldest blocked request is the oldest of those that can be served at all. */
+static struct origin *next_to_serve(const struct agent *a)
+{
+    struct origin *best = NULL, *o;
+    uint64_t since = UINT64_MAX;
+    TAILQ_FOREACH(o, &a->blocked, blocked_link) {
+        const struct pending *p = TAILQ_FIRST(&o->blocked);
+        bool possible = o->free_count > 0 ||
+                        (origin_below_max(o) && (!agent_is_full(a) || least_recently_used(a, o)));
+        if (possible && p->since_us < since) {
+            since = p->since_us;
+            best = o;
+        }
+    }
+    return best;
+}
+
+void agent_serve(struct agent *a)
+{
+    if (a->dirty) {
+        a->dirty = false;
+        TAILQ_REMOVE(&a->pool->dirty, a, dirty_link);
+    }
+    struct origin *o;
+    while (!a->paused && (o = next_to_serve(a)))
+        if (!origin_serve_oldest(o))
+            break;
+    if (a->policy->minFreeSockets)
+        for (o = a->origins; o; o = o->hh.next)
+            origin_keep_warm(o);
+}
+
+void agent_drain(struct agent *a)
+{
+    for (struct origin *o = a->origins; o; o = o->hh.next)
+        origin_drain(o, RETIRE_DRAINED);
+}
+
+void agent_pause(struct agent *a)
+{
+    a->paused = true;
+}
+
+void agent_resume(struct agent *a)
+{
+    a->paused = false;
+    for (struct origin *o = a->origins; o; o = o->hh.next)
+        origin_balance(o);
+    agent_mark_dirty(a);
+}
+
+void agent_record_error(struct agent *a, const char *origin, const char *error, const char *text)
+{
+    struct agent_error *e = &a->errors[a->error_count++ % AGENT_RECENT_ERRORS];
+    e->wall_ms = clock_wall_ms();
+    snprintf(e->origin, sizeof e->origin, "%s", origin);
+    snprintf(e->error, sizeof e->error, "%s", error);
+    snprintf(e->text, sizeof e->text, "%s", text);
+}
+
+void agent_forget_empty(struct agent *a, uint64_t idle_ms)
+{
+    struct origin *o, *next;
+    HASH_ITER(hh, a->origins, o, next) {
+        bool warm = o->exact && a->policy->minFreeSockets && !a->removed;
+        if (origin_is_empty(o) && !warm && clock_ms() - o->last_request_ms >= idle_ms)
+            origin_free(o);
+    }
+}

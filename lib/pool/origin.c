@@ -1,0 +1,266 @@
+#include "pool/origin.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "pool/pool.h"
+
+/* Spares are tried again after 1 s, then 2 s, ... 30 s. */
+#define SPARE_BACKOFF_FIRST_MS 1000
+#define SPARE_BACKOFF_MAX_MS 30000
+/* An origin without an exact name is kept warm this long after its last request. */
+#define SPARE_INTEREST_MS (10 * 60 * 1000)
+
+static void enter_blocked(struct pending *p, bool at_head)
+{
+    struct origin *o = p->origin;
+    if (at_head)
+        TAILQ_INSERT_HEAD(&o->blocked, p, link);
+    else
+        TAILQ_INSERT_TAIL(&o->blocked, p, link);
+    p->state = PENDING_BLOCKED;
+    if (o->blocked_count++ == 0)
+        TAILQ_INSERT_TAIL(&o->agent->blocked, o, blocked_link);
+}
+
+static void enter_waiting(struct pending *p, bool at_head)
+{
+    struct origin *o = p->origin;
+    if (at_head)
+        TAILQ_INSERT_HEAD(&o->waiting, p, link);
+    else
+        TAILQ_INSERT_TAIL(&o->waiting, p, link);
+    p->state = PENDING_WAITING;
+    o->waiting_count++;
+}
+
+/* Takes a waiter off the list it stands on. */
+static void leave(struct pending *p)
+{
+    struct origin *o = p->origin;
+    switch (p->state) {
+    case PENDING_BLOCKED:
+        TAILQ_REMOVE(&o->blocked, p, link);
+        if (--o->blocked_count == 0)
+            TAILQ_REMOVE(&o->agent->blocked, o, blocked_link);
+        break;
+    case PENDING_WAITING:
+        TAILQ_REMOVE(&o->waiting, p, link);
+        o->waiting_count--;
+        break;
+    case PENDING_SETTLED:
+        TAILQ_REMOVE(&o->agent->pool->settled, p, link);
+        break;
+    case PENDING_OWNER:
+    case PENDING_IDLE:
+        break;
+    }
+    p->state = PENDING_IDLE;
+}
+
+static void settle(struct pending *p)
+{
+    leave(p);
+    p->state = PENDING_SETTLED;
+    TAILQ_INSERT_TAIL(&p->origin->agent->pool->settled, p, link);
+}
+
+struct pending *origin_oldest(const struct origin *o)
+{
+    if (!TAILQ_EMPTY(&o->waiting))
+        return TAILQ_FIRST(&o->waiting);
+    return o->agent->paused ? NULL : TAILQ_FIRST(&o->blocked);
+}
+
+void origin_give(struct pending *p, struct socket *s)
+{
+    struct origin *o = p->origin;
+    assert(s->state == SOCKET_ACTIVE);
+    histogram_add(&o->stats.pending, clock_us() - p->since_us);
+    settle(p);
+    p->socket = s;
+    origin_balance(o);
+}
+
+void origin_fail(struct pending *p, enum connect_error error, const char *text)
+{
+    settle(p);
+    p->socket = NULL;
+    p->error = error;
+    snprintf(p->error_text, sizeof p->error_text, "%s", text);
+}
+
+void origin_connect_failed(struct origin *o, const struct connect_result *r)
+{
+    struct pending *p = TAILQ_FIRST(&o->waiting);
+    if (p)
+        origin_fail(p, r->error, r->text);
+    /* More connections than waiters: this one was a spare. */
+    if (!p || o->connecting_count - o->owned_count > o->waiting_count) {
+        uint64_t wait = (uint64_t)SPARE_BACKOFF_FIRST_MS << (o->spare_failures < 5 ? o->spare_failures : 5);
+        o->spare_failures++;
+        o->spare_not_before_ms = clock_ms() + (wait < SPARE_BACKOFF_MAX_MS ? wait : SPARE_BACKOFF_MAX_MS);
+    }
+    origin_balance(o);
+}
+
+void origin_balance(struct origin *o)
+{
+    uint32_t shared = o->connecting_count - o->owned_count;
+    while (o->waiting_count > shared) {
+        struct pending *p = TAILQ_LAST(&o->waiting, pending_list);
+        leave(p);
+        enter_blocked(p, true);
+        agent_mark_dirty(o->agent);
+    }
+    while (!o->agent->paused && o->waiting_count < shared && !TAILQ_EMPTY(&o->blocked)) {
+        struct pending *p = TAILQ_FIRST(&o->blocked);
+        leave(p);
+        enter_waiting(p, false);
+    }
+}
+
+bool origin_below_max(const struct origin *o)
+{
+    return origin_sockets(o) < o->agent->policy->maxSockets;
+}
+
+bool origin_is_empty(const struct origin *o)
+{
+    return origin_sockets(o) == 0 && o->waiting_count == 0 && o->blocked_count == 0;
+}
+
+static struct socket *take_free(struct origin *o)
+{
+    struct socket *s = o->agent->policy->scheduling == SCHEDULING_LIFO ? TAILQ_FIRST(&o->free)
+                                                                       : TAILQ_LAST(&o->free, socket_list);
+    if (!s)
+        return NULL;
+    timer_clear(&s->idle);
+    socket_move(s, SOCKET_ACTIVE);
+    stream_set_priority(&s->stream, PRIORITY_ORDINARY);
+    if (o->agent->policy->minFreeSockets)
+        agent_mark_dirty(o->agent);
+    return s;
+}
+
+bool origin_serve_oldest(struct origin *o)
+{
+    struct pending *p = TAILQ_FIRST(&o->blocked);
+    assert(p && !o->agent->paused);
+    struct socket *s = take_free(o);
+    if (s) {
+        origin_give(p, s);
+        return true;
+    }
+    if (!origin_below_max(o) || !agent_make_room(o->agent, o))
+        return false;
+    if (!socket_connect(o, NULL)) {
+        origin_fail(p, CONNECT_NO_RESOURCES, "out of memory for another connection");
+        return true;
+    }
+    origin_balance(o);
+    return true;
+}
+
+/* A new connection for this request, or the queue. */
+static enum acquire_result join_queue(struct origin *o, struct pending *p, bool at_head)
+{
+    bool paused = o->agent->paused;
+    /* A spare that is being opened serves a request as well as a connection that it would open itself. */
+    bool served_by_spare = !paused && o->connecting_count - o->owned_count > o->waiting_count;
+    bool may_connect = !paused && !served_by_spare && (at_head || o->blocked_count == 0) && origin_below_max(o) &&
+                       agent_make_room(o->agent, o);
+    if (may_connect && !socket_connect(o, NULL))
+        return ACQUIRE_NO_MEMORY;
+    if (may_connect || served_by_spare) {
+        enter_waiting(p, at_head);
+        return ACQUIRE_WAITS;
+    }
+    if (at_head && o->waiting_count > 0) {
+        enter_waiting(p, true);
+        origin_balance(o); /* the last of those who waited for a connection waits for a place now */
+        return ACQUIRE_WAITS;
+    }
+    if (!at_head && o->blocked_count >= o->agent->policy->maxPendingRequests)
+        return ACQUIRE_QUEUE_FULL;
+    enter_blocked(p, at_head);
+    return ACQUIRE_WAITS;
+}
+
+static enum acquire_result own_connection(struct origin *o, struct pending *p)
+{
+    p->socket = socket_connect(o, p);
+    if (!p->socket)
+        return ACQUIRE_NO_MEMORY;
+    p->state = PENDING_OWNER;
+    return ACQUIRE_WAITS;
+}
+
+enum acquire_result origin_acquire(struct origin *o, struct pending *p, enum acquire_how how)
+{
+    assert(p->state == PENDING_IDLE);
+    struct agent *a = o->agent;
+    p->origin = o;
+    p->socket = NULL;
+    p->since_us = clock_us();
+    o->last_request_ms = clock_ms();
+    if (how == ACQUIRE_NEW)
+        o->stats.requests++;
+    if (how == ACQUIRE_OWN_CONNECTION)
+        return own_connection(o, p);
+    if (a->dirty)
+        agent_serve(a); /* places that came free in this turn belong to those who waited */
+    if (!a->paused && o->waiting_count == 0 && (p->socket = take_free(o))) {
+        histogram_add(&o->stats.pending, 0);
+        return ACQUIRED;
+    }
+    return join_queue(o, p, how == ACQUIRE_AGAIN);
+}
+
+void pending_cancel(struct pending *p)
+{
+    struct origin *o = p->origin;
+    enum pending_state was = p->state;
+    struct socket *s = p->socket;
+    if (was == PENDING_IDLE)
+        return;
+    leave(p);
+    p->socket = NULL;
+    if (was == PENDING_OWNER) {
+        s->owner = NULL;
+        o->owned_count--;
+    } else if (was == PENDING_SETTLED && s) {
+        socket_return_unused(s);
+    }
+    origin_balance(o);
+}
+
+void origin_drain(struct origin *o, enum retire_reason reason)
+{
+    o->generation++;
+    struct socket *s, *next;
+    TAILQ_FOREACH_SAFE(s, &o->free, link, next)
+        socket_retire(s, reason);
+}
+
+static bool wants_spares(const struct origin *o)
+{
+    const struct agent *a = o->agent;
+    if (a->removed || a->pool->stopping || a->policy->minFreeSockets == 0 || clock_ms() < o->spare_not_before_ms)
+        return false;
+    return o->exact || (o->last_request_ms && clock_ms() - o->last_request_ms < SPARE_INTEREST_MS);
+}
+
+void origin_keep_warm(struct origin *o)
+{
+    const struct agent *a = o->agent;
+    if (!wants_spares(o))
+        return;
+    while (o->free_count + (o->connecting_count - o->owned_count - o->waiting_count) < a->policy->minFreeSockets &&
+           o->free_count < a->policy->maxFreeSockets && origin_below_max(o) && !agent_is_full(a)) {
+        if (!socket_connect(o, NULL))
+            return;
+    }
+}

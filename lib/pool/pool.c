@@ -1,0 +1,282 @@
+#include "pool/pool.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define SWEEP_MS 1000
+/* An origin without sockets and waiters is forgotten after this; its counters stay in the agent's row "*". */
+#define FORGET_AFTER_MS (60 * 1000)
+#define SPARE_SOCKETS_KEPT 256
+
+static void on_sweep(void *ctx)
+{
+    struct pool *p = ctx;
+    struct agent *a, *next;
+    TAILQ_FOREACH_SAFE(a, &p->agents, link, next) {
+        agent_forget_empty(a, FORGET_AFTER_MS);
+        if (a->policy->minFreeSockets)
+            agent_mark_dirty(a);
+    }
+    TAILQ_FOREACH_SAFE(a, &p->removed, link, next) {
+        agent_forget_empty(a, 0);
+        if (!a->origins) {
+            TAILQ_REMOVE(&p->removed, a, link);
+            agent_free(a);
+        }
+    }
+    timer_set(&p->sweep, SWEEP_MS);
+}
+
+struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct config *config,
+                      enum connect_error (*permit)(void *, const struct address *, bool), void *permit_ctx, char *error,
+                      size_t error_size)
+{
+    struct pool *p = calloc(1, sizeof *p);
+    if (!p) {
+        snprintf(error, error_size, "out of memory");
+        return NULL;
+    }
+    p->base = base;
+    p->resolver = resolver;
+    p->permit = permit;
+    p->permit_ctx = permit_ctx;
+    TAILQ_INIT(&p->agents);
+    TAILQ_INIT(&p->removed);
+    TAILQ_INIT(&p->dirty);
+    TAILQ_INIT(&p->settled);
+    TAILQ_INIT(&p->graveyard);
+    TAILQ_INIT(&p->spare);
+    timer_init(&p->sweep, base, on_sweep, p);
+    if (!pool_configure(p, config, error, error_size)) {
+        pool_free(p);
+        return NULL;
+    }
+    timer_set(&p->sweep, SWEEP_MS);
+    return p;
+}
+
+static struct agent *find_in(struct agent_list *list, struct slice name)
+{
+    struct agent *a;
+    TAILQ_FOREACH(a, list, link)
+        if (slice_eq(slice_of(a->name), name))
+            return a;
+    return NULL;
+}
+
+struct agent *pool_find_agent(struct pool *p, struct slice name)
+{
+    return find_in(&p->agents, name);
+}
+
+struct agent *pool_agent(struct pool *p, const struct upstream *u)
+{
+    return u ? p->by_upstream[u - p->config->upstreams] : p->fallback;
+}
+
+/* What an origin's sockets depend on beside its key; a reload that changes it retires them. */
+static char *identity_of(const struct agent_policy *policy, const struct upstream *u)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f)
+        return NULL;
+    fprintf(f, "family=%d local=%s\n", policy->family, policy->localAddress ? policy->localAddress : "");
+    if (u) {
+        const struct tls_options *t = &u->tls;
+        fprintf(f, "tls=%d ca=%s cert=%s key=%s name=%s ciphers=%s verify=%d min=%d reuse=%d digest=%s\n", t->enabled, t->ca, t->cert,
+                t->key, t->servername, t->ciphers, t->rejectUnauthorized, t->minVersion, t->sessionReuse, t->ca_digest);
+        for (uint32_t i = 0; i < u->address.count; i++)
+            fprintf(f, "address=%s\n", u->address.items[i].text);
+    }
+    if (fclose(f) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+/* Everything that can fail about one agent, made before anything is changed. */
+struct draft {
+    struct agent *agent; /* an old one that stays, or a new one */
+    bool is_new;
+    struct tls_context *tls;
+    char *identity;
+};
+
+static bool draft_agent(struct pool *p, struct draft *d, const char *name, const struct agent_policy *policy,
+                        const struct upstream *u, char *error, size_t error_size)
+{
+    static const struct tls_options plain = {.ca = "", .cert = "", .key = "", .servername = "", .ciphers = "", .ca_digest = "",
+                                             .rejectUnauthorized = true, .sessionReuse = true, .minVersion = TLS_VERSION_1_2};
+    d->agent = find_in(&p->agents, slice_of(name));
+    if (!d->agent) {
+        d->agent = agent_new(p, name);
+        d->is_new = true;
+    }
+    d->identity = identity_of(policy, u);
+    if (!d->agent || !d->identity) {
+        snprintf(error, error_size, "out of memory");
+        return false;
+    }
+    d->tls = tls_context_new(u ? &u->tls : &plain, error, error_size);
+    return d->tls != NULL;
+}
+
+static void discard_drafts(struct draft *drafts, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (drafts[i].is_new && drafts[i].agent)
+            agent_free(drafts[i].agent);
+        tls_context_unref(drafts[i].tls);
+        free(drafts[i].identity);
+    }
+    free(drafts);
+}
+
+static bool draft_all(struct pool *p, const struct config *c, struct draft *drafts, char *error, size_t error_size)
+{
+    if (!draft_agent(p, &drafts[0], "default", &c->defaults, NULL, error, error_size))
+        return false;
+    for (uint32_t i = 0; i < c->upstream_count; i++) {
+        const struct upstream *u = &c->upstreams[i];
+        if (!draft_agent(p, &drafts[i + 1], u->name, &u->policy, u, error, error_size))
+            return false;
+    }
+    return true;
+}
+
+/* An agent that no upstream names any more keeps nothing but what is running. */
+static void remove_agent(struct pool *p, struct agent *a)
+{
+    TAILQ_INSERT_TAIL(&p->removed, a, link);
+    a->removed = true;
+    a->paused = false;
+    agent_drain(a);
+    agent_mark_dirty(a);
+}
+
+bool pool_configure(struct pool *p, struct config *config, char *error, size_t error_size)
+{
+    uint32_t count = config->upstream_count + 1;
+    struct draft *drafts = calloc(count, sizeof *drafts);
+    struct agent **by_upstream = calloc(count, sizeof(struct agent *));
+    if (!drafts || !by_upstream || !draft_all(p, config, drafts, error, error_size)) {
+        if (!drafts || !by_upstream)
+            snprintf(error, error_size, "out of memory");
+        free(by_upstream);
+        if (drafts)
+            discard_drafts(drafts, count);
+        return false;
+    }
+    struct agent_list old = TAILQ_HEAD_INITIALIZER(old);
+    TAILQ_CONCAT(&old, &p->agents, link);
+    struct config *before = p->config;
+    p->config = config_ref(config);
+    for (uint32_t i = 0; i < count; i++) {
+        struct draft *d = &drafts[i];
+        const struct upstream *u = i ? &config->upstreams[i - 1] : NULL;
+        if (!d->is_new)
+            TAILQ_REMOVE(&old, d->agent, link);
+        TAILQ_INSERT_TAIL(&p->agents, d->agent, link);
+        agent_configure(d->agent, config, u, d->tls, d->identity);
+        if (u)
+            by_upstream[i - 1] = d->agent;
+    }
+    p->fallback = drafts[0].agent;
+    free(drafts);
+    free(p->by_upstream);
+    p->by_upstream = by_upstream;
+    struct agent *a;
+    while ((a = TAILQ_FIRST(&old))) {
+        TAILQ_REMOVE(&old, a, link);
+        remove_agent(p, a);
+    }
+    if (before)
+        config_unref(before);
+    return true;
+}
+
+struct socket *pool_take_socket(struct pool *p)
+{
+    struct socket *s = TAILQ_FIRST(&p->spare);
+    if (!s)
+        return calloc(1, sizeof *s);
+    TAILQ_REMOVE(&p->spare, s, link);
+    p->spare_count--;
+    memset(s, 0, sizeof *s);
+    return s;
+}
+
+void pool_bury(struct pool *p, struct socket *s)
+{
+    TAILQ_INSERT_TAIL(&p->graveyard, s, link);
+}
+
+static void empty_graveyard(struct pool *p)
+{
+    struct socket *s;
+    while ((s = TAILQ_FIRST(&p->graveyard))) {
+        TAILQ_REMOVE(&p->graveyard, s, link);
+        if (p->spare_count >= SPARE_SOCKETS_KEPT) {
+            free(s);
+            continue;
+        }
+        TAILQ_INSERT_HEAD(&p->spare, s, link);
+        p->spare_count++;
+    }
+}
+
+void pool_end_turn(struct pool *p)
+{
+    struct agent *a;
+    struct pending *w;
+    while (!TAILQ_EMPTY(&p->dirty) || !TAILQ_EMPTY(&p->settled)) {
+        while ((a = TAILQ_FIRST(&p->dirty)))
+            agent_serve(a);
+        while ((w = TAILQ_FIRST(&p->settled))) {
+            TAILQ_REMOVE(&p->settled, w, link);
+            w->state = PENDING_IDLE;
+            w->settled(w);
+        }
+    }
+    empty_graveyard(p);
+}
+
+void pool_stop(struct pool *p)
+{
+    p->stopping = true;
+    struct agent *a;
+    TAILQ_FOREACH(a, &p->agents, link)
+        for (struct origin *o = a->origins; o; o = o->hh.next)
+            origin_drain(o, RETIRE_SHUTDOWN);
+}
+
+void pool_free(struct pool *p)
+{
+    struct agent *a;
+    while ((a = TAILQ_FIRST(&p->agents))) {
+        TAILQ_REMOVE(&p->agents, a, link);
+        agent_free(a);
+    }
+    while ((a = TAILQ_FIRST(&p->removed))) {
+        TAILQ_REMOVE(&p->removed, a, link);
+        agent_free(a);
+    }
+    empty_graveyard(p);
+    struct socket *s;
+    while ((s = TAILQ_FIRST(&p->spare))) {
+        TAILQ_REMOVE(&p->spare, s, link);
+        free(s);
+    }
+    timer_release(&p->sweep);
+    free(p->by_upstream);
+    if (p->config)
+        config_unref(p->config);
+    free(p);
+}

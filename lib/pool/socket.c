@@ -1,0 +1,313 @@
+#include "pool/socket.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "pool/pool.h"
+
+static struct socket_list *list_of(struct origin *o, enum socket_state state, uint32_t **count)
+{
+    switch (state) {
+    case SOCKET_CONNECTING:
+        *count = &o->connecting_count;
+        return &o->connecting;
+    case SOCKET_ACTIVE:
+        *count = &o->active_count;
+        return &o->active;
+    case SOCKET_FREE:
+        *count = &o->free_count;
+        return &o->free;
+    case SOCKET_DEAD:
+        break;
+    }
+    *count = NULL;
+    return NULL;
+}
+
+void socket_move(struct socket *s, enum socket_state to)
+{
+    struct origin *o = s->origin;
+    struct agent *a = o->agent;
+    uint32_t *count;
+    struct socket_list *list = list_of(o, s->state, &count);
+    assert(list && s->state != to);
+    TAILQ_REMOVE(list, s, link);
+    --*count;
+    if (s->state == SOCKET_FREE)
+        TAILQ_REMOVE(&a->free_lru, s, lru);
+    s->state = to;
+    list = list_of(o, to, &count);
+    if (!list) {
+        a->total--;
+        pool_bury(a->pool, s);
+        return;
+    }
+    /* Free sockets stand in the order in which they became free, the newest first. */
+    TAILQ_INSERT_HEAD(list, s, link);
+    ++*count;
+    if (to == SOCKET_FREE)
+        TAILQ_INSERT_TAIL(&a->free_lru, s, lru);
+}
+
+/* Ages differ by up to a tenth, so that sockets which were opened together do not expire together. */
+static uint64_t spread_age(uint64_t max_age_ms)
+{
+    return max_age_ms ? max_age_ms - (uint64_t)((double)max_age_ms * 0.1 * drand48()) : 0;
+}
+
+static void on_free_ready(void *ctx, unsigned ready)
+{
+    struct socket *s = ctx;
+    (void)ready;
+    enum retire_reason reason = socket_probe(s);
+    if (reason != RETIRE_NONE)
+        socket_retire(s, reason);
+}
+
+static void on_idle_timeout(void *ctx)
+{
+    struct socket *s = ctx;
+    socket_retire(s, s->idle_reason);
+}
+
+enum retire_reason socket_probe(struct socket *s)
+{
+    char octet;
+    if (stream_is_quiet(&s->stream))
+        return RETIRE_NONE;
+    ssize_t n = stream_read(&s->stream, &octet, 1);
+    if (n > 0)
+        return RETIRE_UNEXPECTED_DATA;
+    return n == STREAM_AGAIN ? RETIRE_NONE : RETIRE_PEER_CLOSED;
+}
+
+static void become_free(struct socket *s)
+{
+    struct origin *o = s->origin;
+    const struct agent_policy *policy = o->agent->policy;
+    if (o->free_count >= policy->maxFreeSockets) {
+        socket_retire(s, RETIRE_FREE_FULL);
+        return;
+    }
+    uint64_t idle = policy->timeouts.free;
+    s->idle_reason = RETIRE_FREE_TIMEOUT;
+    if (s->has_hint_timeout) {
+        uint64_t hinted = s->hint_timeout_ms - policy->agentKeepAliveTimeoutBuffer;
+        if (idle == 0 || hinted < idle) {
+            idle = hinted;
+            s->idle_reason = RETIRE_KEEPALIVE_HINT;
+        }
+    }
+    s->idle_since_ms = clock_ms();
+    socket_move(s, SOCKET_FREE);
+    stream_set_owner(&s->stream, on_free_ready, s);
+    stream_set_priority(&s->stream, PRIORITY_FREE_SOCKETS);
+    timer_set(&s->idle, idle);
+    /* Somebody of another origin may wait for this place. */
+    if (!TAILQ_EMPTY(&o->agent->blocked))
+        agent_mark_dirty(o->agent);
+}
+
+/* Where a socket goes that may carry another exchange. */
+static void hand_on(struct socket *s)
+{
+    struct origin *o = s->origin;
+    struct agent *a = o->agent;
+    struct pending *mine = origin_oldest(o);
+    if (!mine) {
+        become_free(s);
+        return;
+    }
+    struct pending *other = agent_is_full(a) ? agent_oldest_blocked(a, o) : NULL;
+    if (other && other->since_us + 100 * 1000 <= mine->since_us) {
+        socket_retire(s, RETIRE_EVICTED);
+        return;
+    }
+    origin_give(mine, s);
+}
+
+/* What the connector used of the configuration, which a reload may have replaced meanwhile. */
+static void let_go_of_plan(struct socket *s)
+{
+    if (!s->config)
+        return;
+    tls_context_unref(s->plan.tls);
+    config_unref(s->config);
+    s->config = NULL;
+}
+
+static void on_connected(void *ctx, struct connect_result *r)
+{
+    struct socket *s = ctx;
+    struct origin *o = s->origin;
+    s->connector = NULL;
+    let_go_of_plan(s);
+    if (r->error != CONNECT_OK) {
+        struct pending *owner = s->owner;
+        s->owner = NULL;
+        if (owner) {
+            o->owned_count--;
+            origin_fail(owner, r->error, r->text);
+        }
+        socket_retire(s, r->error == CONNECT_TIMEOUT ? RETIRE_CONNECT_TIMEOUT : RETIRE_CONNECT_FAILED);
+        if (!owner)
+            origin_connect_failed(o, r);
+        else
+            origin_balance(o);
+        return;
+    }
+    o->stats.opened++;
+    histogram_add(&o->stats.connect, r->took_ms * 1000);
+    if (o->plan.tls)
+        ++*(r->tls_resumed ? &o->stats.handshakes_resumed : &o->stats.handshakes_full);
+    o->spare_failures = 0;
+    s->stream = r->stream;
+    s->peer = r->peer;
+    s->opened_ms = clock_ms();
+    struct pending *owner = s->owner;
+    s->owner = NULL;
+    if (owner)
+        o->owned_count--;
+    socket_move(s, SOCKET_ACTIVE);
+    if (!stream_watch(&s->stream, o->agent->pool->base, PRIORITY_ORDINARY, on_free_ready, s)) {
+        if (owner)
+            origin_fail(owner, CONNECT_NO_RESOURCES, "the event loop took no further descriptor");
+        socket_retire(s, RETIRE_ERROR);
+    } else if (owner) {
+        origin_give(owner, s);
+    } else if (s->generation != o->generation) {
+        socket_retire(s, RETIRE_DRAINED);
+    } else {
+        hand_on(s);
+    }
+    origin_balance(o);
+}
+
+struct socket *socket_connect(struct origin *o, struct pending *owner)
+{
+    struct agent *a = o->agent;
+    struct socket *s = pool_take_socket(a->pool);
+    if (!s)
+        return NULL;
+    s->origin = o;
+    s->state = SOCKET_CONNECTING;
+    s->generation = o->generation;
+    s->max_age_ms = spread_age(a->policy->maxSocketAge);
+    timer_init(&s->idle, a->pool->base, on_idle_timeout, s);
+    s->plan = o->plan;
+    s->connector = connector_start(a->pool->base, a->pool->resolver, &s->plan, on_connected, s);
+    if (!s->connector) {
+        free(s);
+        return NULL;
+    }
+    s->config = config_ref(a->config);
+    tls_context_ref(s->plan.tls);
+    TAILQ_INSERT_HEAD(&o->connecting, s, link);
+    o->connecting_count++;
+    a->total++;
+    s->owner = owner;
+    if (owner)
+        o->owned_count++;
+    return s;
+}
+
+void socket_begin_exchange(struct socket *s)
+{
+    assert(s->state == SOCKET_ACTIVE);
+    struct origin_stats *stats = &s->origin->stats;
+    if (s->exchanges++ > 0)
+        stats->reused++;
+    else
+        stats->first_uses++;
+    if (s->has_hint_max && s->hint_left > 0)
+        s->hint_left--;
+}
+
+bool socket_is_on_its_last_exchange(const struct socket *s)
+{
+    const struct agent_policy *policy = s->origin->agent->policy;
+    return !policy->keepAlive || s->exchanges >= policy->maxRequestsPerSocket || s->origin->agent->pool->stopping;
+}
+
+static void take_hint(struct socket *s, const struct exchange_end *end)
+{
+    if (end->has_hint_timeout) {
+        s->has_hint_timeout = true;
+        s->hint_timeout_ms = end->hint_timeout_ms;
+    }
+    if (end->has_hint_max) {
+        s->has_hint_max = true;
+        s->hint_left = end->hint_max;
+    }
+}
+
+enum retire_reason socket_refusal(struct socket *s, const struct exchange_end *end)
+{
+    const struct agent *a = s->origin->agent;
+    take_hint(s, end);
+    const struct reuse_limits limits = {
+        .keep_alive = a->policy->keepAlive,
+        .wanted = s->generation == s->origin->generation && !a->removed &&
+                  origin_sockets(s->origin) <= a->policy->maxSockets && a->total <= a->policy->maxTotalSockets,
+        .stopping = a->pool->stopping,
+        .exchanges = s->exchanges,
+        .max_requests = a->policy->maxRequestsPerSocket,
+        .age_ms = clock_ms() - s->opened_ms,
+        .max_age_ms = s->max_age_ms,
+        .has_hint_max = s->has_hint_max,
+        .hint_left = s->hint_left,
+        .has_hint_timeout = s->has_hint_timeout,
+        .hint_timeout_ms = s->hint_timeout_ms,
+        .hint_buffer_ms = a->policy->agentKeepAliveTimeoutBuffer,
+    };
+    return reuse_refusal(end, &limits);
+}
+
+void socket_release(struct socket *s, const struct exchange_end *end)
+{
+    assert(s->state == SOCKET_ACTIVE);
+    enum retire_reason refusal = socket_refusal(s, end);
+    if (refusal != RETIRE_NONE)
+        socket_retire(s, refusal);
+    else
+        hand_on(s);
+}
+
+void socket_return_unused(struct socket *s)
+{
+    assert(s->state == SOCKET_ACTIVE);
+    if (s->generation != s->origin->generation)
+        socket_retire(s, RETIRE_DRAINED);
+    else
+        hand_on(s);
+}
+
+static void log_retired(const struct socket *s, enum retire_reason reason)
+{
+    log_event(LOG_DEBUG, "socket retired", LOG_S("agent", s->origin->agent->name), LOG_S("origin", s->origin->key),
+              LOG_S("reason", retire_word(reason)), LOG_N("exchanges", s->exchanges),
+              LOG_N("ageMs", s->opened_ms ? clock_ms() - s->opened_ms : 0));
+}
+
+void socket_retire(struct socket *s, enum retire_reason reason)
+{
+    assert(s->state != SOCKET_DEAD);
+    struct origin *o = s->origin;
+    bool established = s->state != SOCKET_CONNECTING;
+    /* A connection that was given up before it stood was never opened: it has no line in the books. */
+    if (established || reason == RETIRE_CONNECT_FAILED || reason == RETIRE_CONNECT_TIMEOUT)
+        o->stats.retired[reason]++;
+    log_retired(s, reason);
+    if (s->connector)
+        connector_cancel(s->connector);
+    s->connector = NULL;
+    let_go_of_plan(s);
+    timer_release(&s->idle);
+    if (established)
+        stream_close(&s->stream, reason == RETIRE_CLIENT_ABORTED || reason == RETIRE_EARLY_RESPONSE);
+    socket_move(s, SOCKET_DEAD);
+    agent_mark_dirty(o->agent);
+}
