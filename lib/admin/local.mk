@@ -1,2 +1,36 @@
 # Every .c and .h of this folder, one a line.
-libcarpool_a_SOURCES +=
+libcarpool_a_SOURCES += \
+	lib/admin/accesslog.c \
+	lib/admin/accesslog.h \
+	lib/admin/agents.c \
+	lib/admin/agents.h \
+	lib/admin/diagnosis.c \
+	lib/admin/diagnosis.h \
+	lib/admin/guard.c \
+	lib/admin/guard.h \
+	lib/admin/metrics.c \
+	lib/admin/metrics.h \
+	lib/admin/page.c \
+	lib/admin/page.h \
+	lib/admin/process.c \
+	lib/admin/process.h \
+	lib/admin/routes.c \
+	lib/admin/routes.h \
+	lib/admin/rules.c \
+	lib/admin/server.c \
+	lib/admin/server.h \
+	lib/admin/text.c \
+	lib/admin/text.h
+
+nodist_libcarpool_a_SOURCES = lib/admin/page_html.c
+EXTRA_DIST += lib/admin/page.html
+CLEANFILES += lib/admin/page_html.c
+
+# A string of C out of the page: one literal a line.
+lib/admin/page_html.c: lib/admin/page.html
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && { \
+		echo '#include "admin/page.h"'; \
+		echo 'const char page_html[] ='; \
+		$(SED) -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/    "/' -e 's/$$/\\n"/' $(srcdir)/lib/admin/page.html; \
+		echo '    ;'; \
+	} >$@.tmp && mv $@.tmp $@

@@ -44,6 +44,7 @@ struct origin_stats {
     uint64_t retries;
     uint64_t handshakes_full, handshakes_resumed; /* TLS */
     uint64_t retired[RETIRE_COUNT];
+    uint64_t peer_closed_idle_ms; /* how long those of retired[RETIRE_PEER_CLOSED] had been idle, summed */
     uint64_t reused_errors[SOCKET_FAILURE_COUNT];
     struct histogram pending, connect, request;
 };

@@ -1,0 +1,311 @@
+#include "admin/accesslog.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "admin/text.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#define LINES_SIZE (128 * 1024)
+
+/* What a value may take in a line, escapes included; the rest of it is cut off. */
+#define METHOD_ROOM 256
+#define TARGET_ROOM (16 * 1024)
+#define AGENT_ROOM 512
+#define ERROR_ROOM 64
+/* Keys, times, numbers and the client's address take less than the last part. */
+#define LINE_ROOM (METHOD_ROOM + TARGET_ROOM + AGENT_ROOM + ERROR_ROOM + 1024)
+
+/* How the descriptor is written to without waiting for whoever reads it. */
+enum sink {
+    SINK_FILE,        /* never blocks for a reader */
+    SINK_NONBLOCKING, /* ours, opened with O_NONBLOCK */
+    SINK_SHARED,      /* a pipe or terminal that others have too: its flags are not ours to change */
+    SINK_SOCKET,      /* stdout of a systemd unit */
+};
+
+struct access_log {
+    char *path; /* "-": stdout */
+    enum access_log_format format;
+    int fd;
+    enum sink sink;
+    bool mid_line; /* the last byte that went out was not a line's end */
+    bool failing;  /* said once that writing fails */
+    uint64_t dropped;
+    size_t length;
+    char data[LINES_SIZE];
+};
+
+/* The line that is being written; the room was checked before it was begun. */
+struct line {
+    char *at;
+    enum access_log_format format;
+};
+
+static void put(struct line *l, struct slice s)
+{
+    memcpy(l->at, s.p, s.n);
+    l->at += s.n;
+}
+
+/* `text_key` is " key=", `json_key` is ",\"key\":". */
+static void put_key(struct line *l, struct slice text_key, struct slice json_key)
+{
+    put(l, l->format == ACCESS_LOG_TEXT ? text_key : json_key);
+}
+
+#define PUT_KEY(l, key) put_key(l, SLICE(" " key "="), SLICE(",\"" key "\":"))
+
+static void put_text(struct line *l, struct slice value, size_t room)
+{
+    if (value.n == 0)
+        value = SLICE("-");
+    l->at += l->format == ACCESS_LOG_TEXT ? log_escape_text(l->at, room, value) : log_escape_json(l->at, room, value);
+}
+
+static void put_number(struct line *l, uint64_t value)
+{
+    l->at += digits_put(l->at, value);
+}
+
+static void put_client(struct line *l, const struct address *client)
+{
+    char text[ADDRESS_TEXT_SIZE];
+
+    put_text(l, slice_of(client ? address_format(client, text) : "-"), ADDRESS_TEXT_SIZE * 6);
+}
+
+static void put_times(struct line *l, const struct exchange_record *r)
+{
+    PUT_KEY(l, "pendingMs");
+    put_number(l, r->pending_us / 1000);
+    PUT_KEY(l, "connectMs");
+    put_number(l, r->connect_us / 1000);
+    PUT_KEY(l, "ttfbMs");
+    put_number(l, r->ttfb_us / 1000);
+    PUT_KEY(l, "totalMs");
+    put_number(l, r->total_us / 1000);
+}
+
+static size_t put_line(char *out, enum access_log_format format, const struct exchange_record *r)
+{
+    struct line l = {out, format};
+
+    put(&l, format == ACCESS_LOG_TEXT ? SLICE("time=") : SLICE("{\"time\":\""));
+    l.at += clock_format(clock_wall_ms(), l.at);
+    if (format == ACCESS_LOG_JSON)
+        put(&l, SLICE("\""));
+    PUT_KEY(&l, "client");
+    put_client(&l, r->client);
+    PUT_KEY(&l, "method");
+    put_text(&l, r->method, METHOD_ROOM);
+    PUT_KEY(&l, "target");
+    put_text(&l, r->target, TARGET_ROOM);
+    PUT_KEY(&l, "status");
+    put_number(&l, r->status);
+    PUT_KEY(&l, "bytesIn");
+    put_number(&l, r->bytes_in);
+    PUT_KEY(&l, "bytesOut");
+    put_number(&l, r->bytes_out);
+    PUT_KEY(&l, "agent");
+    put_text(&l, r->agent, AGENT_ROOM);
+    PUT_KEY(&l, "reused");
+    put(&l, r->reused ? SLICE("true") : SLICE("false"));
+    put_times(&l, r);
+    PUT_KEY(&l, "retries");
+    put_number(&l, r->retries);
+    if (r->error) {
+        PUT_KEY(&l, "error");
+        put_text(&l, slice_of(r->error), ERROR_ROOM);
+    }
+    put(&l, format == ACCESS_LOG_TEXT ? SLICE("\n") : SLICE("}\n"));
+    return (size_t)(l.at - out);
+}
+
+/* The descriptor */
+
+static enum sink sink_of(int fd, bool own)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode))
+        return SINK_SOCKET;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        return SINK_FILE;
+    return own ? SINK_NONBLOCKING : SINK_SHARED;
+}
+
+static bool open_path(struct access_log *l)
+{
+    bool is_stdout = strcmp(l->path, "-") == 0;
+    int fd = STDOUT_FILENO;
+
+    if (!is_stdout)
+        fd = open(l->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
+    if (fd < 0)
+        return false;
+    l->fd = fd;
+    l->sink = sink_of(fd, !is_stdout);
+    return true;
+}
+
+static void close_path(struct access_log *l)
+{
+    if (l->fd >= 0 && l->fd != STDOUT_FILENO)
+        close(l->fd);
+    l->fd = -1;
+}
+
+struct access_log *access_log_open(const char *path, enum access_log_format format, char *error, size_t error_size)
+{
+    struct access_log *l = malloc(sizeof *l);
+
+    if (l) {
+        memset(l, 0, offsetof(struct access_log, data));
+        l->fd = -1;
+        l->format = format;
+        l->path = strdup(path);
+    }
+    if (!l || !l->path) {
+        snprintf(error, error_size, "cannot open the access log %s: out of memory", path);
+        free(l);
+        return NULL;
+    }
+    if (!open_path(l)) {
+        snprintf(error, error_size, "cannot open the access log %s: %s; does its folder exist, and may this user write there?",
+                 path, strerror(errno));
+        free(l->path);
+        free(l);
+        return NULL;
+    }
+    return l;
+}
+
+/* One write that does not wait; its count, or -1. */
+static ssize_t write_some(const struct access_log *l, const char *p, size_t n)
+{
+    struct pollfd writable = {.fd = l->fd, .events = POLLOUT};
+
+    switch (l->sink) {
+    case SINK_FILE:
+    case SINK_NONBLOCKING: return write(l->fd, p, n);
+    case SINK_SOCKET: return send(l->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    case SINK_SHARED:
+        if (poll(&writable, 1, 0) == 1 && (writable.revents & POLLOUT))
+            return write(l->fd, p, n < PIPE_BUF ? n : PIPE_BUF); /* fits when poll() says that it is writable */
+        errno = EAGAIN;
+        return -1;
+    }
+    return -1;
+}
+
+static void say_failure(struct access_log *l)
+{
+    if (errno == EAGAIN || l->failing)
+        return;
+    l->failing = true;
+    log_event(LOG_ERROR, "cannot write the access log: lines are kept until its buffer is full, then dropped", LOG_S("path", l->path),
+              LOG_S("reason", strerror(errno)));
+}
+
+static void say_dropped(struct access_log *l)
+{
+    if (l->dropped == 0)
+        return;
+    log_event(LOG_WARN, "access log lines were dropped: whoever reads them is too slow, or the disk is full", LOG_S("path", l->path),
+              LOG_N("lines", l->dropped));
+    l->dropped = 0;
+}
+
+void access_log_flush(struct access_log *l)
+{
+    size_t done = 0;
+
+    if (l->length == 0 || l->fd < 0)
+        return;
+    while (done < l->length) {
+        ssize_t n = write_some(l, l->data + done, l->length - done);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            say_failure(l);
+            break;
+        }
+        done += (size_t)n;
+    }
+    if (done == 0)
+        return;
+    l->mid_line = l->data[done - 1] != '\n';
+    memmove(l->data, l->data + done, l->length - done);
+    l->length -= done;
+    l->failing = false;
+    say_dropped(l);
+}
+
+void access_log_write(struct access_log *l, const struct exchange_record *r)
+{
+    if (sizeof l->data - l->length < LINE_ROOM)
+        access_log_flush(l);
+    if (sizeof l->data - l->length < LINE_ROOM) {
+        l->dropped++;
+        return;
+    }
+    l->length += put_line(l->data + l->length, l->format, r);
+}
+
+/* What the old file did not take goes to the new one, which must not begin with the end of a line. */
+static void skip_torn_line(struct access_log *l)
+{
+    char *end = l->mid_line ? memchr(l->data, '\n', l->length) : NULL;
+
+    if (end) {
+        size_t torn = (size_t)(end + 1 - l->data);
+
+        memmove(l->data, end + 1, l->length - torn);
+        l->length -= torn;
+        l->dropped++;
+    }
+    l->mid_line = false;
+}
+
+void access_log_reopen(struct access_log *l)
+{
+    int old = l->fd;
+    enum sink old_sink = l->sink;
+
+    access_log_flush(l);
+    if (strcmp(l->path, "-") == 0)
+        return;
+    if (!open_path(l)) {
+        log_event(LOG_ERROR, "cannot open the access log again: the old file stays in use", LOG_S("path", l->path),
+                  LOG_S("reason", strerror(errno)));
+        l->fd = old;
+        l->sink = old_sink;
+        return;
+    }
+    close(old);
+    skip_torn_line(l);
+}
+
+void access_log_close(struct access_log *l)
+{
+    if (!l)
+        return;
+    access_log_flush(l);
+    for (size_t i = 0; i < l->length; i++)
+        l->dropped += l->data[i] == '\n';
+    say_dropped(l);
+    close_path(l);
+    free(l->path);
+    free(l);
+}

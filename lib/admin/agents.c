@@ -1,0 +1,273 @@
+#include "admin/agents.h"
+
+#include "base/clock.h"
+#include "base/units.h"
+
+/* `name` is written as it stands: only our own words. */
+#define KEY(t, name) text_lit(t, ",\"" name "\":")
+
+static void put_limit(struct text *t, uint32_t limit)
+{
+    if (limit == COUNT_INFINITE)
+        text_lit(t, "null");
+    else
+        text_number(t, limit);
+}
+
+static void put_bool(struct text *t, bool value)
+{
+    text_put(t, value ? SLICE("true") : SLICE("false"));
+}
+
+/* "word":count with a comma before all but the first */
+static void put_count(struct text *t, const char *word, uint64_t count, bool *first)
+{
+    if (count == 0)
+        return;
+    if (!*first)
+        text_lit(t, ",");
+    *first = false;
+    text_lit(t, "\"");
+    text_string(t, word);
+    text_lit(t, "\":");
+    text_number(t, count);
+}
+
+static void put_retired(struct text *t, const struct origin_stats *s)
+{
+    bool first = true;
+
+    text_lit(t, "{");
+    for (unsigned i = 0; i < RETIRE_COUNT; i++)
+        put_count(t, retire_word((enum retire_reason)i), s->retired[i], &first);
+    text_lit(t, "}");
+}
+
+static void put_reused_errors(struct text *t, const struct origin_stats *s)
+{
+    bool first = true;
+
+    text_lit(t, "{");
+    for (unsigned i = 0; i < SOCKET_FAILURE_COUNT; i++)
+        put_count(t, socket_failure_code((enum socket_failure)i), s->reused_errors[i], &first);
+    text_lit(t, "}");
+}
+
+/* {"count":3,"sumMs":12.5,"buckets":[...]}; the bounds of the buckets stand once at the top of /agents. */
+static void put_histogram(struct text *t, const struct histogram *h)
+{
+    text_lit(t, "{\"count\":");
+    text_number(t, histogram_count(h));
+    text_lit(t, ",\"sumMs\":");
+    text_number(t, h->sum_us / 1000);
+    text_lit(t, ",\"buckets\":[");
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        if (i > 0)
+            text_lit(t, ",");
+        text_number(t, h->bucket[i]);
+    }
+    text_lit(t, "]}");
+}
+
+static void put_stats(struct text *t, const struct origin_stats *s)
+{
+    KEY(t, "requestsTotal");
+    text_number(t, s->requests);
+    KEY(t, "socketsOpened");
+    text_number(t, s->opened);
+    KEY(t, "reusedTotal");
+    text_number(t, s->reused);
+    KEY(t, "retiredTotal");
+    put_retired(t, s);
+    KEY(t, "reusedSocketErrors");
+    put_reused_errors(t, s);
+    KEY(t, "retriesTotal");
+    text_number(t, s->retries);
+    KEY(t, "tlsHandshakes");
+    text_lit(t, "{\"full\":");
+    text_number(t, s->handshakes_full);
+    KEY(t, "resumed");
+    text_number(t, s->handshakes_resumed);
+    text_lit(t, "}");
+    KEY(t, "latency");
+    text_lit(t, "{\"pending\":");
+    put_histogram(t, &s->pending);
+    KEY(t, "connect");
+    put_histogram(t, &s->connect);
+    KEY(t, "request");
+    put_histogram(t, &s->request);
+    text_lit(t, "}");
+}
+
+static void put_groups(struct text *t, uint32_t active, uint32_t connecting, uint32_t unused, uint32_t pending)
+{
+    KEY(t, "sockets");
+    text_number(t, active);
+    KEY(t, "connecting");
+    text_number(t, connecting);
+    KEY(t, "freeSockets");
+    text_number(t, unused);
+    KEY(t, "requests");
+    text_number(t, pending);
+}
+
+static void put_origin(struct text *t, const struct origin *o)
+{
+    text_lit(t, "{\"origin\":");
+    text_json(t, slice_of(o->key));
+    put_groups(t, o->active_count, o->connecting_count, o->free_count, o->blocked_count);
+    KEY(t, "maxSockets");
+    put_limit(t, o->agent->policy->maxSockets);
+    put_stats(t, &o->stats);
+    text_lit(t, "}");
+}
+
+static bool has_history(const struct origin_stats *s)
+{
+    uint64_t seen = s->requests | s->opened;
+
+    for (unsigned i = 0; i < RETIRE_COUNT; i++)
+        seen |= s->retired[i];
+    return seen != 0;
+}
+
+/* The row of the forgotten ones: they have no socket and nobody waits. */
+static void put_forgotten(struct text *t, const struct agent *a)
+{
+    text_lit(t, "{\"origin\":\"*\"");
+    put_groups(t, 0, 0, 0, 0);
+    KEY(t, "maxSockets");
+    put_limit(t, a->policy->maxSockets);
+    put_stats(t, &a->forgotten);
+    text_lit(t, "}");
+}
+
+static void put_origins(struct text *t, const struct agent *a)
+{
+    struct origin *o;
+    const char *separator = "";
+
+    KEY(t, "origins");
+    text_lit(t, "[");
+    for (o = a->origins; o; o = o->hh.next) {
+        text_string(t, separator);
+        put_origin(t, o);
+        separator = ",";
+    }
+    if (has_history(&a->forgotten)) {
+        text_string(t, separator);
+        put_forgotten(t, a);
+    }
+    text_lit(t, "]");
+}
+
+/* Oldest first, as a log is read. */
+static void put_recent_errors(struct text *t, const struct agent *a)
+{
+    uint32_t count = a->error_count < AGENT_RECENT_ERRORS ? a->error_count : AGENT_RECENT_ERRORS;
+
+    KEY(t, "recentErrors");
+    text_lit(t, "[");
+    for (uint32_t i = 0; i < count; i++) {
+        const struct agent_error *e = &a->errors[(a->error_count - count + i) % AGENT_RECENT_ERRORS];
+        char time[CLOCK_RFC3339_SIZE];
+
+        clock_format(e->wall_ms, time);
+        text_string(t, i > 0 ? ",{\"time\":\"" : "{\"time\":\"");
+        text_string(t, time);
+        text_lit(t, "\",\"origin\":");
+        text_json(t, slice_of(e->origin));
+        KEY(t, "error");
+        text_json(t, slice_of(e->error));
+        KEY(t, "text");
+        text_json(t, slice_of(e->text));
+        text_lit(t, "}");
+    }
+    text_lit(t, "]");
+}
+
+static void put_limits(struct text *t, const struct agent_policy *p)
+{
+    KEY(t, "maxSockets");
+    put_limit(t, p->maxSockets);
+    KEY(t, "maxFreeSockets");
+    put_limit(t, p->maxFreeSockets);
+    KEY(t, "minFreeSockets");
+    text_number(t, p->minFreeSockets);
+    KEY(t, "maxTotalSockets");
+    put_limit(t, p->maxTotalSockets);
+    KEY(t, "maxPendingRequests");
+    put_limit(t, p->maxPendingRequests);
+}
+
+void agent_totals(const struct agent *a, struct agent_totals *out)
+{
+    const struct origin *o;
+
+    *out = (struct agent_totals){.stats = a->forgotten};
+    for (o = a->origins; o; o = o->hh.next) {
+        out->active += o->active_count;
+        out->connecting += o->connecting_count;
+        out->free += o->free_count;
+        out->pending += o->blocked_count;
+        origin_stats_add(&out->stats, &o->stats);
+    }
+}
+
+void agents_write_one(struct text *t, const struct agent *a, struct diagnosis *d)
+{
+    struct agent_totals totals;
+
+    agent_totals(a, &totals);
+    text_lit(t, "{\"name\":");
+    text_json(t, slice_of(a->name));
+    KEY(t, "paused");
+    put_bool(t, a->paused);
+    KEY(t, "removed");
+    put_bool(t, a->removed);
+    put_limits(t, a->policy);
+    put_groups(t, totals.active, totals.connecting, totals.free, totals.pending);
+    put_stats(t, &totals.stats);
+    KEY(t, "diagnosis");
+    diagnosis_write(d, a, t);
+    put_recent_errors(t, a);
+    put_origins(t, a);
+    text_lit(t, "}");
+}
+
+static bool is_worth_showing(const struct agent *removed)
+{
+    struct agent_totals totals;
+
+    agent_totals(removed, &totals);
+    return removed->total > 0 || totals.pending > 0;
+}
+
+void agents_write_all(struct text *t, const struct pool *p, struct diagnosis *d)
+{
+    static const uint32_t bounds[] = HISTOGRAM_BOUNDS;
+    const char *separator = "";
+    const struct agent *a;
+
+    text_lit(t, "{\"agents\":[");
+    TAILQ_FOREACH(a, &p->agents, link) {
+        text_string(t, separator);
+        agents_write_one(t, a, d);
+        separator = ",";
+    }
+    TAILQ_FOREACH(a, &p->removed, link) {
+        if (!is_worth_showing(a))
+            continue;
+        text_string(t, separator);
+        agents_write_one(t, a, d);
+        separator = ",";
+    }
+    text_lit(t, "],\"latencyBoundsMs\":[");
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
+        text_string(t, i > 0 ? "," : "");
+        text_seconds(t, (uint64_t)bounds[i] * 1000);
+    }
+    text_lit(t, "],\"timeMs\":");
+    text_number(t, clock_wall_ms());
+    text_lit(t, "}\n");
+}

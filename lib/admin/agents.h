@@ -1,0 +1,24 @@
+#ifndef CARPOOL_ADMIN_AGENTS_H
+#define CARPOOL_ADMIN_AGENTS_H
+
+/* The pools as JSON: names and meanings are PRODUCT.md section 7's. Limits that are lifted are null. */
+
+#include "admin/diagnosis.h"
+#include "admin/text.h"
+#include "pool/pool.h"
+
+/* {"agents": [...]}, those that drain after their removal from the configuration last. */
+void agents_write_all(struct text *out, const struct pool *p, struct diagnosis *d);
+
+/* One of them. */
+void agents_write_one(struct text *out, const struct agent *a, struct diagnosis *d);
+
+/* What its origins have and had, the forgotten ones included. */
+struct agent_totals {
+    uint32_t active, connecting, free, pending;
+    struct origin_stats stats;
+};
+
+void agent_totals(const struct agent *a, struct agent_totals *out);
+
+#endif

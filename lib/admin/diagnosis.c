@@ -1,0 +1,289 @@
+#include "admin/diagnosis.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "base/clock.h"
+
+/* Figures are compared with those of one to two of these ago. */
+#define WINDOW_MS (60 * 1000)
+
+/* Of an agent with thousands of origins in trouble, so many say enough. */
+#define MAX_SENTENCES 20
+
+/* Origins that were asked less often have no history of their own: all their figures are in the window. */
+#define REMEMBER_FROM_REQUESTS 3
+
+/* The counters of an origin at some moment. */
+struct figures {
+    uint64_t requests, reused, opened;
+    uint64_t retired[RETIRE_COUNT];
+    uint64_t reused_errors;
+    uint64_t peer_closed_idle_ms;
+};
+
+/* What is remembered of one origin. Found by its name, since the pool may forget it at any time. */
+struct track {
+    UT_hash_handle hh;
+    struct figures base, next; /* next becomes base when the window ends */
+    uint64_t saturated_since_ms; /* 0: it is not */
+    bool seen;                 /* since the window began */
+    char key[];                /* agent, line feed, origin */
+};
+
+struct diagnosis {
+    struct pool *pool;
+    struct track *tracks;
+    uint64_t window_began_ms;
+};
+
+struct diagnosis *diagnosis_new(struct pool *pool)
+{
+    struct diagnosis *d = calloc(1, sizeof *d);
+
+    if (!d)
+        return NULL;
+    d->pool = pool;
+    d->window_began_ms = clock_ms();
+    return d;
+}
+
+static void track_free(struct diagnosis *d, struct track *t)
+{
+    HASH_DEL(d->tracks, t);
+    free(t);
+}
+
+void diagnosis_free(struct diagnosis *d)
+{
+    struct track *t, *next;
+
+    if (!d)
+        return;
+    HASH_ITER(hh, d->tracks, t, next)
+        track_free(d, t);
+    free(d);
+}
+
+static void take_figures(const struct origin_stats *s, struct figures *out)
+{
+    *out = (struct figures){
+        .requests = s->requests,
+        .reused = s->reused,
+        .opened = s->opened,
+        .peer_closed_idle_ms = s->peer_closed_idle_ms,
+    };
+    memcpy(out->retired, s->retired, sizeof out->retired);
+    for (unsigned i = 0; i < SOCKET_FAILURE_COUNT; i++)
+        out->reused_errors += s->reused_errors[i];
+}
+
+/* NULL when the names are too long to be worth it. */
+static const char *track_key(const struct origin *o, char out[1024])
+{
+    int n = snprintf(out, 1024, "%s\n%s", o->agent->name, o->key);
+
+    return n > 0 && n < 1024 ? out : NULL;
+}
+
+static struct track *track_find(const struct diagnosis *d, const struct origin *o)
+{
+    struct track *t = NULL;
+    char buffer[1024];
+    const char *key = track_key(o, buffer);
+
+    if (key)
+        HASH_FIND_STR(d->tracks, key, t);
+    return t;
+}
+
+static struct track *track_make(struct diagnosis *d, const struct origin *o)
+{
+    char buffer[1024];
+    const char *key = track_key(o, buffer);
+    struct track *t = key ? calloc(1, sizeof *t + strlen(key) + 1) : NULL;
+
+    if (!t)
+        return NULL;
+    strcpy(t->key, key);
+    HASH_ADD_STR(d->tracks, key, t);
+    return t;
+}
+
+static bool is_saturated(const struct origin *o)
+{
+    const struct agent *a = o->agent;
+
+    return o->blocked_count > 0 && !a->paused &&
+           (origin_sockets(o) >= a->policy->maxSockets || a->total >= a->policy->maxTotalSockets);
+}
+
+static void sample_origin(struct diagnosis *d, const struct origin *o, bool window_ends)
+{
+    struct track *t = track_find(d, o);
+    bool saturated = is_saturated(o);
+
+    if (!t && !saturated && o->stats.requests < REMEMBER_FROM_REQUESTS)
+        return;
+    if (!t)
+        t = track_make(d, o);
+    if (!t)
+        return;
+    t->seen = true;
+    if (!saturated)
+        t->saturated_since_ms = 0;
+    else if (t->saturated_since_ms == 0)
+        t->saturated_since_ms = clock_ms();
+    if (window_ends) {
+        t->base = t->next;
+        take_figures(&o->stats, &t->next);
+    }
+    /* Forgotten, and known again since. */
+    if (o->stats.requests < t->base.requests || o->stats.requests < t->next.requests)
+        t->base = t->next = (struct figures){0};
+}
+
+static void forget_unseen(struct diagnosis *d)
+{
+    struct track *t, *next;
+
+    HASH_ITER(hh, d->tracks, t, next) {
+        if (!t->seen)
+            track_free(d, t);
+        else
+            t->seen = false;
+    }
+}
+
+void diagnosis_sample(struct diagnosis *d)
+{
+    bool window_ends = clock_ms() - d->window_began_ms >= WINDOW_MS;
+    struct agent *a;
+
+    TAILQ_FOREACH(a, &d->pool->agents, link) {
+        for (struct origin *o = a->origins; o; o = o->hh.next)
+            sample_origin(d, o, window_ends);
+    }
+    if (window_ends) {
+        forget_unseen(d);
+        d->window_began_ms = clock_ms();
+    }
+}
+
+/* What the rules see */
+
+static uint64_t oldest_ms(const struct origin *o)
+{
+    const struct pending *oldest = TAILQ_FIRST(&o->blocked);
+
+    return oldest && clock_us() > oldest->since_us ? (clock_us() - oldest->since_us) / 1000 : 0;
+}
+
+static uint64_t saturated_ms(const struct track *t, const struct origin *o)
+{
+    uint64_t watched = t && t->saturated_since_ms ? clock_ms() - t->saturated_since_ms : 0;
+
+    if (!is_saturated(o))
+        return 0;
+    return watched > oldest_ms(o) ? watched : oldest_ms(o);
+}
+
+static void describe_origin(const struct diagnosis *d, const struct origin *o, struct diagnosis_input *in)
+{
+    static const struct figures none;
+    const struct agent *a = o->agent;
+    const struct track *t = track_find(d, o);
+    const struct figures *base = t ? &t->base : &none;
+    struct figures now;
+
+    take_figures(&o->stats, &now);
+    in->paused = a->paused;
+    in->pending = o->blocked_count;
+    in->sockets = origin_sockets(o);
+    in->agent_sockets = a->total;
+    in->max_sockets = a->policy->maxSockets;
+    in->max_total = a->policy->maxTotalSockets;
+    in->saturated_ms = saturated_ms(t, o);
+    in->requests = now.requests - base->requests;
+    in->reused = now.reused - base->reused;
+    in->opened = now.opened - base->opened;
+    in->reused_errors = now.reused_errors - base->reused_errors;
+    for (unsigned i = 0; i < RETIRE_COUNT; i++)
+        in->retired[i] = now.retired[i] - base->retired[i];
+    if (in->retired[RETIRE_PEER_CLOSED] > 0)
+        in->peer_closed_idle_ms = (now.peer_closed_idle_ms - base->peer_closed_idle_ms) / in->retired[RETIRE_PEER_CLOSED];
+}
+
+static void describe_agent(const struct agent *a, struct diagnosis_input *in)
+{
+    const struct tls_options *tls = a->upstream ? &a->upstream->tls : NULL;
+
+    in->paused = a->paused;
+    for (const struct origin *o = a->origins; o; o = o->hh.next)
+        in->pending += o->blocked_count;
+    in->certificate_ends_s = INT64_MAX;
+    if (tls && tls->enabled && tls->not_after != 0)
+        in->certificate_ends_s = tls->not_after - (int64_t)(clock_wall_ms() / 1000);
+}
+
+/* Sentences */
+
+/* A JSON array that grows, up to MAX_SENTENCES. */
+struct sentences {
+    struct text *out;
+    unsigned count;
+};
+
+static void say(struct sentences *s, struct slice sentence)
+{
+    if (s->count >= MAX_SENTENCES)
+        return;
+    if (s->count++ > 0)
+        text_lit(s->out, ",");
+    text_json(s->out, sentence);
+}
+
+static void apply_rules(struct sentences *s, const struct diagnosis_input *in, enum diagnosis_scope scope)
+{
+    struct text sentence = {0};
+
+    for (unsigned i = 0; i < diagnosis_rule_count && s->count < MAX_SENTENCES; i++) {
+        sentence.n = 0;
+        if (diagnosis_rules[i].scope == scope && diagnosis_rules[i].says(in, &sentence) && !sentence.failed)
+            say(s, (struct slice){sentence.p, sentence.n});
+    }
+    text_free(&sentence);
+}
+
+static void say_warnings(struct sentences *s, const struct agent *a)
+{
+    char sentence[512];
+
+    for (uint32_t i = 0; a->upstream && i < a->upstream->warnings.count; i++) {
+        snprintf(sentence, sizeof sentence, "%s: %s", a->name, a->upstream->warnings.items[i]);
+        say(s, slice_of(sentence));
+    }
+}
+
+void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *out)
+{
+    struct sentences s = {.out = out};
+    struct diagnosis_input agent = {.who = a->name, .agent = a->name};
+    bool several = HASH_COUNT(a->origins) > 1;
+    char who[512];
+
+    text_lit(out, "[");
+    describe_agent(a, &agent);
+    apply_rules(&s, &agent, DIAGNOSIS_AGENT);
+    say_warnings(&s, a);
+    for (const struct origin *o = a->origins; o && s.count < MAX_SENTENCES; o = o->hh.next) {
+        struct diagnosis_input in = {.who = who, .agent = a->name};
+
+        snprintf(who, sizeof who, several ? "%s %s" : "%s", a->name, o->key);
+        describe_origin(d, o, &in);
+        apply_rules(&s, &in, DIAGNOSIS_ORIGIN);
+    }
+    text_lit(out, "]");
+}

@@ -1,0 +1,17 @@
+#ifndef CARPOOL_ADMIN_METRICS_H
+#define CARPOOL_ADMIN_METRICS_H
+
+/* The figures in Prometheus' text format 0.0.4. Origins that no upstream names exactly, and forgotten ones, share the label "*":
+ * the number of series is bounded by the configuration, whatever hosts clients ask for. */
+
+#include "admin/server.h"
+#include "admin/text.h"
+
+#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+void metrics_write(struct text *out, const struct admin_daemon *d);
+
+/* Writes the value of a label in its quotes, escaped as the format wants it; control bytes become '?'. */
+void metrics_label_value(struct text *out, struct slice value);
+
+#endif

@@ -1,0 +1,241 @@
+#include "admin/routes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/agents.h"
+#include "admin/metrics.h"
+
+#define JSON_TYPE "application/json"
+
+/* Percent-encoding taken off, of the agent's name. */
+#define NAME_SIZE 1024
+
+/* What went wrong with a reload, all errors of the file. */
+#define RELOAD_ERROR_SIZE (32 * 1024)
+
+struct call {
+    const struct admin_daemon *daemon;
+    struct diagnosis *diagnosis;
+    struct agent *agent; /* of /agents/NAME */
+    struct admin_answer *answer;
+};
+
+static void healthz(struct call *c)
+{
+    text_lit(&c->answer->body, "{\"status\":\"ok\"}\n");
+}
+
+static void readyz(struct call *c)
+{
+    if (!c->daemon->stopping(c->daemon->ctx)) {
+        text_lit(&c->answer->body, "{\"status\":\"ready\"}\n");
+        return;
+    }
+    c->answer->status = 503;
+    text_lit(&c->answer->body, "{\"status\":\"stopping\"}\n");
+}
+
+static void metrics(struct call *c)
+{
+    c->answer->type = METRICS_TYPE;
+    metrics_write(&c->answer->body, c->daemon);
+}
+
+static void agents(struct call *c)
+{
+    agents_write_all(&c->answer->body, c->daemon->pool, c->diagnosis);
+}
+
+static void agent(struct call *c)
+{
+    agents_write_one(&c->answer->body, c->agent, c->diagnosis);
+    text_lit(&c->answer->body, "\n");
+}
+
+static void config(struct call *c)
+{
+    char *json = config_json(c->daemon->config(c->daemon->ctx), true);
+
+    if (!json) {
+        c->answer->body.failed = true;
+        return;
+    }
+    text_string(&c->answer->body, json);
+    text_lit(&c->answer->body, "\n");
+    free(json);
+}
+
+static void version(struct call *c)
+{
+    text_lit(&c->answer->body, "{\"name\":\"carpool\",\"version\":\"" PACKAGE_VERSION "\",\"instance\":");
+    text_json(&c->answer->body, slice_of(c->daemon->instance));
+    text_lit(&c->answer->body, "}\n");
+}
+
+static void page(struct call *c)
+{
+    c->answer->type = "text/html; charset=utf-8";
+    page_policy(page_html, c->answer->policy);
+    text_string(&c->answer->body, page_html);
+}
+
+static void reload(struct call *c)
+{
+    char *error = calloc(1, RELOAD_ERROR_SIZE);
+
+    if (!error) {
+        c->answer->body.failed = true;
+    } else if (c->daemon->reload(c->daemon->ctx, error, RELOAD_ERROR_SIZE)) {
+        text_lit(&c->answer->body, "{\"ok\":true}\n");
+    } else {
+        admin_answer_error(c->answer, 400, *error ? error : "the configuration could not be read: see the log");
+    }
+    free(error);
+}
+
+static void say_done(struct call *c)
+{
+    text_lit(&c->answer->body, "{\"ok\":true,\"agent\":");
+    text_json(&c->answer->body, slice_of(c->agent->name));
+    text_put(&c->answer->body, c->agent->paused ? SLICE(",\"paused\":true}\n") : SLICE(",\"paused\":false}\n"));
+}
+
+static void drain(struct call *c)
+{
+    agent_drain(c->agent);
+    say_done(c);
+}
+
+static void pause_agent(struct call *c)
+{
+    agent_pause(c->agent);
+    say_done(c);
+}
+
+static void resume(struct call *c)
+{
+    agent_resume(c->agent);
+    say_done(c);
+}
+
+/* "*" stands for the name of an agent. */
+static const struct route {
+    enum admin_method method;
+    const char *path;
+    void (*serve)(struct call *c);
+} routes[] = {
+    {ADMIN_GET, "/", page},
+    {ADMIN_GET, "/healthz", healthz},
+    {ADMIN_GET, "/readyz", readyz},
+    {ADMIN_GET, "/metrics", metrics},
+    {ADMIN_GET, "/agents", agents},
+    {ADMIN_GET, "/agents/*", agent},
+    {ADMIN_GET, "/config", config},
+    {ADMIN_GET, "/version", version},
+    {ADMIN_POST, "/reload", reload},
+    {ADMIN_POST, "/agents/*/drain", drain},
+    {ADMIN_POST, "/agents/*/pause", pause_agent},
+    {ADMIN_POST, "/agents/*/resume", resume},
+};
+
+/* Whether the path fits; `name` is what stands for the star, never empty. */
+static bool fits(const char *pattern, struct slice path, struct slice *name)
+{
+    const char *star = strchr(pattern, '*');
+    size_t before = star ? (size_t)(star - pattern) : strlen(pattern);
+    struct slice after = slice_of(star ? star + 1 : "");
+
+    *name = (struct slice){"", 0};
+    if (path.n < before || memcmp(path.p, pattern, before) != 0)
+        return false;
+    if (!star)
+        return path.n == before;
+    path = slice_from(path, before);
+    if (path.n <= after.n || !slice_eq(slice_from(path, path.n - after.n), after))
+        return false;
+    *name = (struct slice){path.p, path.n - after.n};
+    return !memchr(name->p, '/', name->n);
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* False: not well encoded, or too long for a name. */
+static bool percent_decode(struct slice in, char out[NAME_SIZE], size_t *n)
+{
+    *n = 0;
+    for (size_t i = 0; i < in.n; i++) {
+        char c = in.p[i];
+
+        if (*n == NAME_SIZE)
+            return false;
+        if (c == '%') {
+            int high = i + 2 < in.n ? hex_digit(in.p[i + 1]) : -1;
+            int low = i + 2 < in.n ? hex_digit(in.p[i + 2]) : -1;
+
+            if (high < 0 || low < 0)
+                return false;
+            c = (char)(high * 16 + low);
+            i += 2;
+        }
+        out[(*n)++] = c;
+    }
+    return true;
+}
+
+static bool find_agent(struct call *c, struct slice encoded)
+{
+    char name[NAME_SIZE];
+    size_t n;
+
+    if (!percent_decode(encoded, name, &n))
+        return false;
+    c->agent = pool_find_agent(c->daemon->pool, (struct slice){name, n});
+    return c->agent != NULL;
+}
+
+void admin_answer_error(struct admin_answer *out, unsigned status, const char *sentence)
+{
+    out->status = status;
+    out->type = JSON_TYPE;
+    text_lit(&out->body, "{\"error\":");
+    text_json(&out->body, slice_of(sentence));
+    text_lit(&out->body, "}\n");
+}
+
+void admin_answer(const struct admin_daemon *d, struct diagnosis *diagnosis, enum admin_method method, struct slice path,
+                  struct admin_answer *out)
+{
+    struct call call = {d, diagnosis, NULL, out};
+    const struct route *other = NULL;
+
+    *out = (struct admin_answer){.status = 200, .type = JSON_TYPE};
+    for (const struct route *r = routes; r < routes + sizeof routes / sizeof routes[0]; r++) {
+        struct slice name;
+
+        if (!fits(r->path, path, &name))
+            continue;
+        if (r->method != method) {
+            other = r;
+        } else if (name.n > 0 && !find_agent(&call, name)) {
+            admin_answer_error(out, 404, "there is no such agent: see /agents for their names");
+            return;
+        } else {
+            r->serve(&call);
+            return;
+        }
+    }
+    if (!other) {
+        admin_answer_error(out, 404, "there is nothing here: see carpoold(8) for what there is");
+        return;
+    }
+    out->allow = other->method == ADMIN_POST ? "POST" : "GET, HEAD";
+    admin_answer_error(out, 405, other->method == ADMIN_POST ? "this wants POST" : "this wants GET");
+}

@@ -1,0 +1,104 @@
+#include "admin/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+
+#define FIRST_ROOM 4096
+
+bool text_reserve(struct text *t, size_t n)
+{
+    size_t room = t->room ? t->room : FIRST_ROOM;
+    char *p;
+
+    if (t->failed)
+        return false;
+    if (t->room - t->n >= n)
+        return true;
+    while (room - t->n < n) {
+        if (room > SIZE_MAX / 2) {
+            t->failed = true;
+            return false;
+        }
+        room *= 2;
+    }
+    p = realloc(t->p, room);
+    if (!p) {
+        t->failed = true;
+        return false;
+    }
+    t->p = p;
+    t->room = room;
+    return true;
+}
+
+void text_free(struct text *t)
+{
+    free(t->p);
+    *t = (struct text){0};
+}
+
+size_t digits_put(char out[DIGITS_SIZE], uint64_t value)
+{
+    char reversed[DIGITS_SIZE];
+    size_t n = 0;
+
+    do {
+        reversed[n++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    for (size_t i = 0; i < n; i++)
+        out[i] = reversed[n - 1 - i];
+    return n;
+}
+
+void text_number(struct text *t, uint64_t value)
+{
+    if (text_reserve(t, DIGITS_SIZE))
+        t->n += digits_put(t->p + t->n, value);
+}
+
+void text_seconds(struct text *t, uint64_t us)
+{
+    char decimals[6];
+    size_t n = sizeof decimals;
+    uint64_t rest = us % 1000000;
+
+    text_number(t, us / 1000000);
+    if (rest == 0)
+        return;
+    for (size_t i = sizeof decimals; i > 0; i--) {
+        decimals[i - 1] = (char)('0' + rest % 10);
+        rest /= 10;
+    }
+    while (decimals[n - 1] == '0')
+        n--;
+    text_lit(t, ".");
+    text_put(t, (struct slice){decimals, n});
+}
+
+void text_json(struct text *t, struct slice value)
+{
+    size_t room = value.n * 6 + 2; /* \u00XX a byte, at worst */
+
+    if (text_reserve(t, room))
+        t->n += log_escape_json(t->p + t->n, room, value);
+}
+
+void text_format(struct text *t, const char *format, ...)
+{
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (n < 0 || !text_reserve(t, (size_t)n + 1))
+        return;
+    va_start(args, format);
+    vsnprintf(t->p + t->n, (size_t)n + 1, format, args);
+    va_end(args);
+    t->n += (size_t)n;
+}
