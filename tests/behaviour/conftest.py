@@ -1,0 +1,105 @@
+"""The `stage` fixture: everything a test starts, and the checks at its end that hold for every test."""
+
+import os
+
+import pytest
+
+from .harness import yaml
+from .harness.daemon import Daemon, binary, run
+from .harness.names import NameServer, can_replace_files, with_files
+from .harness.origin import Origin
+from .harness.ports import Ports
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "root: needs root (own /etc/resolv.conf by a mount namespace)")
+
+
+@pytest.fixture(scope="session")
+def ports():
+    return Ports()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs():
+    """Fails early and once where there is nothing to test."""
+    binary("CARPOOLD")
+
+
+class Stage:
+    def __init__(self, ports, directory):
+        self.ports = ports
+        self.directory = str(directory)
+        self.daemons = []
+        self.origins = []
+        self.servers = []
+        self.allow_origin_failures = False
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+        return self.path(name)
+
+    def origin(self, respond=None, **how):
+        """A server that runs a script, see Origin. It echoes where nothing else is said."""
+        origin = Origin(self.ports, respond, **how)
+        self.origins.append(origin)
+        return origin
+
+    def carpool(self, config=None, **how):
+        """A running daemon."""
+        directory = self.path(f"carpool-{len(self.daemons)}")
+        os.mkdir(directory)
+        daemon = Daemon(config or {}, self.ports, directory, **how)
+        self.daemons.append(daemon)
+        return daemon
+
+    def pooled(self, **defaults):
+        """A running daemon with these `defaults`."""
+        return self.carpool({"defaults": defaults})
+
+    def names(self, names, **how):
+        """A name server, and the prefix that makes a daemon ask it."""
+        if not can_replace_files():
+            pytest.skip("needs root and unshare -m for its own /etc/resolv.conf")
+        server = NameServer(self.ports.block, names, **how)
+        self.servers.append(server)
+        return server
+
+    def asking(self, server, hosts="127.0.0.1 localhost\n"):
+        """The prefix of a daemon that asks this server and has these hosts."""
+        return with_files(self.directory, {"/etc/resolv.conf": server.resolv_conf, "/etc/hosts": hosts})
+
+    def check(self, config, *args, env=None):
+        """`carpoold -t` on this configuration (text or values): the finished process."""
+        file = self.write("checked.yaml", config if isinstance(config, str) else yaml.dump(config))
+        return run("-t", "-c", file, *args, env=env)
+
+    def finish(self):
+        for daemon in self.daemons:
+            for client in daemon.clients:
+                client.close()
+        for origin in self.origins:
+            origin.close()
+        problems = []
+        for daemon in self.daemons:
+            try:
+                daemon.finish()
+            except AssertionError as error:
+                problems.append(str(error))
+        for server in self.servers:
+            server.close()
+        for origin in self.origins:
+            if not self.allow_origin_failures:
+                problems += origin.failures
+        assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def stage(ports, tmp_path):
+    stage = Stage(ports, tmp_path)
+    yield stage
+    stage.finish()

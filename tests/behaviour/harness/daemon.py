@@ -1,0 +1,232 @@
+"""Running carpoold as an operator would, and looking at it from outside."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+from . import yaml
+from .client import Client, connect, request
+from .waiting import PATIENCE, wait_until
+from .wire import Wire
+
+SANITIZER = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:", "MemorySanitizer")
+
+
+def binary(name):
+    path = os.environ.get(name)
+    if not path or not os.access(path, os.X_OK):
+        raise RuntimeError(f"set {name} to the program to test (make check does)")
+    return os.path.abspath(path)
+
+
+def environment(extra=None):
+    """Ours, without what would change how the daemon behaves."""
+    env = {key: value for key, value in os.environ.items()
+           if not key.lower().endswith("_proxy") and key not in ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID")}
+    env.update(extra or {})
+    return env
+
+
+def run(*args, env=None, cwd=None, program="CARPOOLD", patience=PATIENCE):
+    """Runs a program to its end; the result has returncode, stdout and stderr as text."""
+    done = subprocess.run([binary(program), *map(str, args)], env=environment(env), cwd=cwd, text=True,
+                          capture_output=True, timeout=patience, stdin=subprocess.DEVNULL, check=False)
+    assert not any(word in done.stderr for word in SANITIZER), done.stderr
+    return done
+
+
+class NotStarted(Exception):
+    """The daemon ended before it listened."""
+
+
+class Daemon:
+    """One running carpoold with a configuration of its own."""
+
+    def __init__(self, config, ports, directory, args=(), env=None, prefix=(), listen=None, name="carpool.yaml"):
+        """`listen` and `admin` of config are filled in where they are missing; `prefix` is a command that execs."""
+        self.directory = directory
+        self.file = os.path.join(directory, name)
+        self.port = ports.take()
+        self.admin_port = ports.take()
+        self.config = {"listen": [f"127.0.0.1:{self.port}"], "admin": {"listen": f"127.0.0.1:{self.admin_port}"},
+                       "shutdownTimeout": "2s", **config}
+        self.write(self.config)
+        self.address = listen or _client_address(self.config["listen"], ("127.0.0.1", self.port))
+        self.clients = []
+        self.expected_status = 0
+        self._err_path = os.path.join(directory, "stderr")
+        self._out_path = os.path.join(directory, "stdout")
+        with open(self._err_path, "wb") as err, open(self._out_path, "wb") as out:
+            self.process = subprocess.Popen([*prefix, binary("CARPOOLD"), "-c", self.file, *args], stdout=out,
+                                            stderr=err, stdin=subprocess.DEVNULL, env=environment(env),
+                                            cwd=directory)
+        self.pid = self.process.pid
+        try:
+            wait_until(self._listens, lambda: f"carpoold listens on {self.address}: {self.stderr}")
+        except BaseException:
+            self.kill()
+            raise
+
+    def write(self, config):
+        """Writes the configuration file; a running daemon reads it at the next reload."""
+        with open(self.file, "w", encoding="utf-8") as file:
+            file.write(config if isinstance(config, str) else yaml.dump(config))
+
+    def _listens(self):
+        if self.process.poll() is not None:
+            raise NotStarted(f"exit status {self.process.returncode}: {self.stderr}")
+        try:
+            connect(self.address).close()
+        except (ConnectionError, FileNotFoundError):
+            return False
+        return True
+
+    # Life and death
+
+    @property
+    def stderr(self):
+        with open(self._err_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    @property
+    def stdout(self):
+        with open(self._out_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait(self, patience=PATIENCE):
+        """Waits for the end; the exit status."""
+        return self.process.wait(patience)
+
+    @property
+    def running(self):
+        return self.process.poll() is None
+
+    def kill(self):
+        if self.running:
+            self.process.kill()
+            self.process.wait()
+
+    def finish(self):
+        """Stops it and asserts that all was well: it still ran, ends with 0, and no sanitizer complained."""
+        try:
+            if not getattr(self, "ended_by_test", False):
+                assert self.running, f"carpoold ended with {self.process.returncode} during the test"
+                self.signal(signal.SIGTERM)
+            try:
+                status = self.wait(20)
+            except subprocess.TimeoutExpired:
+                raise AssertionError("carpoold does not stop on SIGTERM") from None
+            assert status == self.expected_status, f"carpoold ended with {status}"
+            found = [word for word in SANITIZER if word in self.stderr]
+            assert not found, f"{found} on stderr"
+        finally:
+            self.kill()
+            print(f"--- {self.file}\n{yaml.dump(self.config)}--- stderr\n{self.stderr}")
+
+    def ends_itself(self):
+        """Says that the test stops the daemon by its own means."""
+        self.ended_by_test = True
+
+    # Resources
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def resident(self):
+        """Bytes of memory in RAM."""
+        with open(f"/proc/{self.pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
+            words = file.read().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def sanitized(self):
+        """Whether memory figures mean nothing, since the build checks itself."""
+        with open(binary("CARPOOLD"), "rb") as file:
+            return b"__asan_init" in file.read()
+
+    # Clients
+
+    def client(self, address=None, **how):
+        client = Client(address or self.address, **how)
+        self.clients.append(client)
+        return client
+
+    def ask(self, target, **how):
+        """A new client with one request under way."""
+        return self.client().ask(target, **how)
+
+    def get(self, target, **how):
+        """What a short-lived client gets: a connection, one request, its response, and gone."""
+        with Client(self.address) as client:
+            return client.get(target, **how)
+
+    def raw(self, data, method="GET"):
+        """The answer to exactly these bytes, on a connection of their own."""
+        with Client(self.address) as client:
+            return client.raw(data, method)
+
+    # Inside
+
+    def admin(self, path, method="GET", fields=()):
+        with connect(("127.0.0.1", self.admin_port)) as sock:
+            wire = Wire(sock)
+            wire.send(request(method, path, f"127.0.0.1:{self.admin_port}", [*fields, ("Connection", "close")]))
+            return wire.read_response(method)
+
+    def agents(self):
+        response = self.admin("/agents")
+        assert response.status == 200, response
+        return {agent["name"]: agent for agent in json.loads(response.body)["agents"]}
+
+    def row(self, origin, agent="default"):
+        """The figures of one origin (its key or an Origin), zeros where there is none."""
+        key = getattr(origin, "key", origin)
+        for row in self.agents().get(agent, {}).get("origins", []):
+            if row["origin"] == key:
+                return row
+        return {"origin": key, "sockets": 0, "connecting": 0, "freeSockets": 0, "requests": 0, "requestsTotal": 0,
+                "socketsOpened": 0, "reusedTotal": 0, "retiredTotal": {}, "reusedSocketErrors": {}, "retriesTotal": 0}
+
+    def wait_row(self, origin, agent="default", patience=PATIENCE, **wanted):
+        """Waits until the origin's row has these values, e.g. freeSockets=1; returns the row."""
+        last = {}
+
+        def fits():
+            last.update(self.row(origin, agent))
+            return all(last.get(name) == value for name, value in wanted.items()) and dict(last)
+        return wait_until(fits, lambda: f"{wanted} in {last}", patience)
+
+    def retired(self, origin, agent="default"):
+        return {reason: count for reason, count in self.row(origin, agent)["retiredTotal"].items() if count}
+
+    def wait_retired(self, origin, reason, count=1, agent="default", patience=PATIENCE):
+        wait_until(lambda: self.retired(origin, agent).get(reason, 0) >= count,
+                   lambda: f"{count} retired as {reason}: {self.retired(origin, agent)}", patience)
+
+
+def _client_address(listen, otherwise):
+    """Where a client connects for the first entry of `listen`."""
+    first = listen[0] if isinstance(listen, (list, tuple)) else listen
+    if first.startswith("unix:"):
+        return first[len("unix:"):].partition("?")[0]
+    host, _, port = first.rpartition(":")
+    host = host.strip("[]")
+    if host in ("0.0.0.0", "::"):
+        return otherwise
+    return host, int(port)
+
+
+def elapsed_since(start):
+    return time.monotonic() - start
+
+
+__all__ = ["Daemon", "NotStarted", "binary", "elapsed_since", "environment", "run"]
