@@ -300,6 +300,8 @@ void socket_retire(struct socket *s, enum retire_reason reason)
     /* A connection that was given up before it stood was never opened: it has no line in the books. */
     if (established || reason == RETIRE_CONNECT_FAILED || reason == RETIRE_CONNECT_TIMEOUT)
         o->stats.retired[reason]++;
+    if (reason == RETIRE_PEER_CLOSED && s->state == SOCKET_FREE)
+        o->stats.peer_closed_idle_ms += clock_ms() - s->idle_since_ms;
     log_retired(s, reason);
     if (s->connector)
         connector_cancel(s->connector);
