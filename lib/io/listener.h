@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "base/address.h"
+#include "base/slice.h"
 
 struct listener;
 
@@ -21,6 +22,11 @@ int listener_bind(const struct address *a, unsigned mode, char *error, size_t er
  * turn. When descriptors run short it pauses for 100 ms instead of spinning, after closing what its reserve descriptor let it take. */
 struct listener *listener_new(struct event_base *base, int fd, listener_accept *accepted, void *ctx);
 
+/* What a connection is told that is taken only to be turned away, because descriptors run short. Empty at first. The bytes must stay
+ * as long as the listener. */
+void listener_set_refusal(struct listener *l, struct slice text);
+
+/* Connections wait in the kernel's queue in between. Both may be called from `accepted`. */
 void listener_pause(struct listener *l);
 void listener_resume(struct listener *l);
 
@@ -28,7 +34,7 @@ void listener_resume(struct listener *l);
 const struct address *listener_address(const struct listener *l);
 int listener_fd(const struct listener *l);
 
-/* Closes. A unix path that listener_bind made is removed when `unlink_path`. */
+/* Closes. A unix path is removed when `unlink_path`, unless another socket has taken its place. May be called from `accepted`. */
 void listener_free(struct listener *l, bool unlink_path);
 
 #endif

@@ -1,2 +1,10 @@
 # Every .c and .h of this folder, one a line.
-libcarpool_a_SOURCES +=
+libcarpool_a_SOURCES += \
+	lib/io/listener.c \
+	lib/io/listener.h \
+	lib/io/resolv_conf.c \
+	lib/io/resolv_conf.h \
+	lib/io/resolver.c \
+	lib/io/resolver.h \
+	lib/io/stream.c \
+	lib/io/stream.h

@@ -23,6 +23,7 @@ struct resolver_answer {
 };
 
 struct resolver *resolver_new(struct event_base *base);
+/* Nobody may wait any more. */
 void resolver_free(struct resolver *r);
 
 /* family: AF_UNSPEC, AF_INET or AF_INET6. IP literals are the caller's. An answer that is in the cache comes from within the call and
@@ -32,7 +33,11 @@ void resolver_free(struct resolver *r);
 struct resolver_query *resolver_ask(struct resolver *r, const char *name, int family,
                                     void (*answered)(void *ctx, const struct resolver_answer *a), void *ctx);
 
-/* The callback will not come. */
+/* The callback will not come. The query goes on for others, and for the cache. */
 void resolver_cancel(struct resolver_query *q);
+
+/* For tests: asks these servers ("127.0.0.1:5353,...") instead of those of /etc/resolv.conf, each try for `timeout_ms` and `tries`
+ * times. False when the text is wrong. */
+bool resolver_set_servers(struct resolver *r, const char *servers, int timeout_ms, int tries);
 
 #endif

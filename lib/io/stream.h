@@ -34,13 +34,14 @@ struct stream {
     int error; /* errno of the last STREAM_ERROR; EPROTO for a TLS failure, EPIPE and ECONNRESET as they are */
     struct tls *tls; /* NULL: plain. Owned. */
     struct event event;
+    int priority;
     bool watched;
     bool eof_without_notify; /* TLS ended without close_notify: a truncation is possible (RFC 8446 6.1) */
     void (*on_ready)(void *ctx, unsigned ready);
     void *ctx;
 };
 
-/* Takes the descriptor over: non-blocking, close-on-exec. Not watched yet. */
+/* Takes the descriptor over, which is non-blocking and close-on-exec already. Not watched yet. */
 void stream_open(struct stream *s, int fd);
 
 /* Registers it with the loop: edge-triggered, both directions and the peer's FIN in one registration, for the stream's life.

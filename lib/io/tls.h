@@ -47,6 +47,8 @@ ssize_t tls_write(struct stream *s, const struct iovec *v, int count);
 void tls_shutdown(struct stream *s);
 bool tls_is_quiet(struct stream *s);
 size_t tls_buffered(const struct stream *s);
+/* A read waits for room to write, or a write for something to read: either readiness is both. */
+bool tls_is_crossed(const struct stream *s);
 void tls_free(struct tls *t);
 
 #endif

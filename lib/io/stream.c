@@ -1,0 +1,141 @@
+#include "io/stream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "io/tls.h"
+
+void stream_open(struct stream *s, int fd)
+{
+    assert(fd >= 0);
+    *s = (struct stream){.fd = fd};
+}
+
+/* How libevent 2.1 reports what epoll says: a reset (EPOLLERR) and an end both ways as readable and writable, so that the
+ * next call on the descriptor meets the error; a FIN as EV_CLOSED with whatever can be read before it. */
+static void ready(evutil_socket_t fd, short what, void *arg)
+{
+    struct stream *s = arg;
+    unsigned bits = 0;
+
+    (void)fd;
+    if (what & EV_READ)
+        bits |= STREAM_READABLE;
+    if (what & EV_WRITE)
+        bits |= STREAM_WRITABLE;
+    if (what & EV_CLOSED)
+        bits |= STREAM_READABLE | STREAM_PEER_FIN;
+    if (s->tls && tls_is_crossed(s))
+        bits |= STREAM_READABLE | STREAM_WRITABLE;
+    if (event_get_priority(&s->event) != s->priority)
+        event_priority_set(&s->event, s->priority);
+    clock_update();
+    s->on_ready(s->ctx, bits);
+}
+
+bool stream_watch(struct stream *s, struct event_base *base, int priority, void (*on_ready)(void *, unsigned), void *ctx)
+{
+    assert(s->fd >= 0 && !s->watched);
+    stream_set_owner(s, on_ready, ctx);
+    s->priority = priority;
+    if (event_assign(&s->event, base, s->fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, ready, s) != 0)
+        return false;
+    event_priority_set(&s->event, priority);
+    s->watched = event_add(&s->event, NULL) == 0;
+    return s->watched;
+}
+
+void stream_set_priority(struct stream *s, int priority)
+{
+    assert(s->watched);
+    s->priority = priority;
+    /* Refused while the event waits in its old queue; ready() does it then. */
+    event_priority_set(&s->event, priority);
+}
+
+/* errno into what stream calls return. */
+static ssize_t failed(struct stream *s)
+{
+    if (errno == EAGAIN || errno == EWOULDBLOCK)
+        return STREAM_AGAIN;
+    s->error = errno;
+    return STREAM_ERROR;
+}
+
+ssize_t stream_read(struct stream *s, void *to, size_t n)
+{
+    ssize_t got;
+
+    assert(s->fd >= 0 && n > 0);
+    if (s->tls)
+        return tls_read(s, to, n);
+    do
+        got = recv(s->fd, to, n, 0);
+    while (got < 0 && errno == EINTR);
+    return got >= 0 ? got : failed(s);
+}
+
+ssize_t stream_write(struct stream *s, const struct iovec *v, int count)
+{
+    ssize_t put;
+
+    assert(s->fd >= 0 && count > 0);
+    if (s->tls)
+        return tls_write(s, v, count);
+    do {
+        if (count == 1) {
+            put = send(s->fd, v->iov_base, v->iov_len, MSG_NOSIGNAL);
+        } else {
+            struct msghdr message = {.msg_iov = (struct iovec *)v, .msg_iovlen = (size_t)count};
+            put = sendmsg(s->fd, &message, MSG_NOSIGNAL);
+        }
+    } while (put < 0 && errno == EINTR);
+    return put >= 0 ? put : failed(s);
+}
+
+void stream_shutdown_write(struct stream *s)
+{
+    assert(s->fd >= 0);
+    if (s->tls)
+        tls_shutdown(s);
+    shutdown(s->fd, SHUT_WR);
+}
+
+bool stream_is_quiet(struct stream *s)
+{
+    char octet;
+    ssize_t got;
+
+    assert(s->fd >= 0);
+    if (s->tls)
+        return tls_is_quiet(s);
+    do
+        got = recv(s->fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
+    return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+size_t stream_buffered(const struct stream *s)
+{
+    return s->tls ? tls_buffered(s) : 0;
+}
+
+void stream_close(struct stream *s, bool reset)
+{
+    if (s->fd < 0)
+        return;
+    if (s->watched)
+        event_del(&s->event);
+    s->watched = false;
+    if (s->tls && !reset)
+        tls_shutdown(s);
+    tls_free(s->tls);
+    s->tls = NULL;
+    if (reset)
+        setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+    close(s->fd);
+    s->fd = -1;
+}
