@@ -10,6 +10,7 @@ static struct buffer *allocate(struct buffer_pool *pool, size_t size)
 
     if (!b)
         return NULL;
+    b->pool = pool;
     b->next = NULL;
     b->start = b->end = 0;
     b->size = (uint32_t)size;
@@ -21,8 +22,9 @@ struct buffer *buffer_borrow(struct buffer_pool *pool)
 {
     struct buffer *b = pool->free;
 
+    assert(pool->size > 0);
     if (!b)
-        return allocate(pool, BUFFER_SIZE);
+        return allocate(pool, pool->size);
     pool->free = b->next;
     pool->free_count--;
     pool->lent++;
@@ -31,13 +33,14 @@ struct buffer *buffer_borrow(struct buffer_pool *pool)
     return b;
 }
 
-void buffer_give(struct buffer_pool *pool, struct buffer *b)
+void buffer_give(struct buffer *b)
 {
     if (!b)
         return;
+    struct buffer_pool *pool = b->pool;
     assert(pool->lent > 0);
     pool->lent--;
-    if (b->size != BUFFER_SIZE || pool->free_count >= BUFFER_POOL_KEEP) {
+    if (b->size != pool->size || pool->free_count >= BUFFER_POOL_KEEP) {
         free(b);
         return;
     }
@@ -46,20 +49,21 @@ void buffer_give(struct buffer_pool *pool, struct buffer *b)
     pool->free_count++;
 }
 
-struct buffer *buffer_grow(struct buffer_pool *pool, struct buffer *b, size_t size)
+struct buffer *buffer_grow(struct buffer *b, size_t size)
 {
+    struct buffer_pool *pool = b->pool;
     struct slice unread = buffer_unread(b);
     struct buffer *grown;
 
     assert(size >= unread.n);
     if (size > UINT32_MAX)
         return NULL;
-    grown = size <= BUFFER_SIZE ? buffer_borrow(pool) : allocate(pool, size);
+    grown = size <= pool->size ? buffer_borrow(pool) : allocate(pool, size);
     if (!grown)
         return NULL;
     memcpy(grown->data, unread.p, unread.n);
     grown->end = (uint32_t)unread.n;
-    buffer_give(pool, b);
+    buffer_give(b);
     return grown;
 }
 

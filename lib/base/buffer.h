@@ -10,17 +10,22 @@
 
 #include "base/slice.h"
 
-#define BUFFER_SIZE (64 * 1024)
+#define BUFFER_SIZE (64 * 1024) /* for content: a read or write moves as much as pays */
+#define BUFFER_HEAD_SIZE (4 * 1024) /* for heads: what a waiting exchange holds on to */
+
+struct buffer_pool;
 
 struct buffer {
-    struct buffer *next; /* on the freelist */
+    struct buffer_pool *pool; /* where it goes back to */
+    struct buffer *next;      /* on the freelist */
     uint32_t start;      /* first byte that was not consumed */
     uint32_t end;        /* behind the last byte that was read */
-    uint32_t size;       /* BUFFER_SIZE, or more for a head that asked for it */
+    uint32_t size;       /* its pool's, or more where buffer_grow() made it */
     char data[];
 };
 
 struct buffer_pool {
+    uint32_t size; /* of each buffer: set once, before the first is borrowed */
     struct buffer *free;
     uint32_t free_count;
     uint32_t lent;
@@ -29,15 +34,15 @@ struct buffer_pool {
 /* Keeps at most this many idle buffers for the next burst. */
 #define BUFFER_POOL_KEEP 64
 
-/* An empty buffer of BUFFER_SIZE; NULL when memory is short. The caller owns it until buffer_give(). */
+/* An empty buffer of the pool's size; NULL when memory is short. The caller owns it until buffer_give(). */
 struct buffer *buffer_borrow(struct buffer_pool *pool);
 
-/* Takes it back; NULL is allowed. */
-void buffer_give(struct buffer_pool *pool, struct buffer *b);
+/* Gives it back to its pool; NULL is allowed. */
+void buffer_give(struct buffer *b);
 
 /* A buffer of at least `size` bytes in whose data the unread bytes of `b` stand at the front; `b` is given back. NULL (and
  * `b` kept) when memory is short. */
-struct buffer *buffer_grow(struct buffer_pool *pool, struct buffer *b, size_t size);
+struct buffer *buffer_grow(struct buffer *b, size_t size);
 
 /* Frees the freelist. */
 void buffer_pool_destroy(struct buffer_pool *pool);

@@ -1,0 +1,63 @@
+#ifndef CARPOOL_PROXY_CLIENT_H
+#define CARPOOL_PROXY_CLIENT_H
+
+/* One connection of an app.
+ *
+ *            first octet            head complete
+ *   IDLE ------------------> READING ----------> EXCHANGE ----+
+ *    ^                          ^                 |  |        |
+ *    |  response complete       | more is there   |  |        | last response, octets still coming
+ *    +--------------------------+-----------------+  |        v
+ *                                                    |     LINGERING
+ *                          tunnels, cuts, the end    v        |
+ *                                                   DEAD <----+                                             */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proxy/proxy.h"
+
+enum client_state { CLIENT_IDLE, CLIENT_READING, CLIENT_EXCHANGE, CLIENT_LINGERING, CLIENT_DEAD };
+
+struct client {
+    struct stream stream;
+    struct proxy *proxy;
+    struct entrance *entrance;
+    enum client_state state;
+    TAILQ_ENTRY(client) link;
+    TAILQ_ENTRY(client) unwatched_link;
+    bool on_unwatched;
+    bool fin;             /* its end of file was seen */
+    bool gone;            /* reset, or a write failed */
+    bool processing;      /* client_process() is on the stack */
+    bool denied;          /* not in access.clients */
+    struct address peer;
+    struct buffer *in;    /* read and not used yet */
+    size_t scanned;       /* of the head in `in` */
+    uint32_t requests;
+    uint64_t since_ms;    /* of the first octet of the request being read, or of the accept */
+    uint32_t lingered;    /* octets thrown away */
+    struct exchange *exchange;
+    struct socket *private_socket; /* bound to this client by NTLM or Negotiate, between its requests */
+    struct timer timer;
+};
+
+/* Registers it with the loop, if it is not yet. */
+void client_watch(struct client *c);
+
+/* The exchange has ended and the response was handed to the kernel whole: on to the next request, or the end. `c->exchange` is gone. */
+void client_exchange_done(struct client *c, bool close, enum client_close reason);
+
+/* Closes at once; by a reset where the peer must not take what it has for a whole message. */
+void client_close(struct client *c, enum client_close reason, bool reset);
+
+/* Looks for octets, an end or a reset behind a request that was read whole. */
+void client_look(struct client *c);
+
+/* Sets the timer anew for what the exchange waits for. */
+void client_arm(struct client *c);
+
+/* Keeps a socket for this client alone. */
+void client_keep_private(struct client *c, struct socket *s);
+
+#endif

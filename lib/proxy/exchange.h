@@ -1,0 +1,133 @@
+#ifndef CARPOOL_PROXY_EXCHANGE_H
+#define CARPOOL_PROXY_EXCHANGE_H
+
+/* One request and its final response.
+ *
+ *   (head read) --> WAITING --socket--> RELAY --response complete--> (done)
+ *       |             ^  |               | | |
+ *       |             |  | limit, error  | | +-- 101, CONNECT --> TUNNEL --both ends--> (done)
+ *       |             +--|-- repeat -----+ |
+ *       v                v                 +-- client gone, little left --> DRAIN --> (done)
+ *     REPLY <------------+ <--- failure before the response began
+ *
+ * Request and response are two halves that move on their own: the request from the client's buffer to the socket (`up`), the response from the
+ * socket to the client (`down`, behind its head). */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proxy/client.h"
+#include "proxy/relay.h"
+#include "proxy/reply.h"
+
+enum exchange_state {
+    EXCHANGE_WAITING,
+    EXCHANGE_RELAY,
+    EXCHANGE_REPLY,
+    EXCHANGE_TUNNEL,
+    EXCHANGE_DRAIN,
+    EXCHANGE_DEAD,
+};
+
+/* What the upload waits for. */
+enum upload_state {
+    UPLOAD_STARVED, /* octets of the client */
+    UPLOAD_BLOCKED, /* the origin */
+    UPLOAD_DONE,    /* every octet was handed to the kernel */
+    UPLOAD_STOPPED, /* no more will be sent: the origin answered, or does not listen */
+};
+
+struct exchange {
+    TAILQ_ENTRY(exchange) link;
+    struct proxy *proxy;
+    struct client *client;   /* NULL: gone (DRAIN) */
+    struct origin *origin;   /* NULL: none was chosen */
+    struct socket *socket;   /* RELAY, TUNNEL, DRAIN */
+    struct pending pending;
+    enum exchange_state state;
+
+    /* The request. */
+    bool idempotent, asked_head, is_connect, asked_upgrade, te_trailers, from_http_1_0, client_persists;
+    bool private_socket;     /* connection-bound authentication was used or offered */
+    struct buffer *head;     /* as it leaves, but for its Connection field */
+    struct framing request_framing;
+    struct relay up;
+    enum upload_state upload;
+    uint32_t repeats_left, retries;
+
+    /* The response. */
+    struct buffer *in;       /* read from the socket, not used yet */
+    size_t scanned;
+    bool response_begun;     /* an octet came */
+    bool head_drained;       /* the read that completed the head emptied the socket */
+    bool in_body;            /* the final head was passed on */
+    bool download_blocked;   /* the client must take some first */
+    bool close_client;
+    uint8_t interim;         /* how many 1xx */
+    struct buffer *out;      /* heads and replies on their way to the client */
+    struct relay down;
+    struct exchange_end end;
+    unsigned status;         /* of the final response; 0: none yet */
+    enum fault fault;
+
+    /* Time. */
+    struct timer timer;
+    uint64_t began_us, granted_us, first_octet_us, connect_us, pending_us;
+    uint64_t request_due_ms; /* timeouts.request; 0: none */
+    uint64_t pending_due_ms; /* timeouts.pending; 0: none */
+    uint64_t moved_ms;       /* when an octet last moved on the socket */
+    uint64_t blocked_since_ms, body_grace_ms; /* time in which Carpool did not read from the client */
+    uint64_t content_in, content_out;
+    bool reused;             /* the last attempt's socket had carried an exchange */
+};
+
+/* A whole head was read into proxy->request_head; `length` octets of c->in are it. Takes over from there. */
+void exchange_begin(struct client *c, size_t length);
+
+/* A head that could not be read: answers and closes. */
+void exchange_refuse(struct client *c, enum fault fault, const char *text);
+
+/* The client's stream is ready, c->exchange being this one. */
+void exchange_client_ready(struct exchange *e, unsigned ready);
+
+/* The client sent FIN behind its request (PRODUCT 4.8). */
+void exchange_client_fin(struct exchange *e);
+
+/* The client is gone: reset, or closed in the middle of its request. The client is closed by this. */
+void exchange_client_gone(struct exchange *e, enum client_close reason);
+
+/* The request's body takes too long (server.requestTimeout), or the client takes nothing (server.timeout). */
+void exchange_client_too_slow(struct exchange *e, enum client_close reason);
+
+/* At a stop: cuts it. */
+void exchange_cut(struct exchange *e, enum client_close reason);
+
+/* A tunnel on which nothing waits to be moved. */
+bool exchange_is_tunnel(const struct exchange *e);
+
+/* --- Within lib/proxy: the halves of an exchange, in their own files. --- */
+
+/* exchange.c */
+void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reason, const char *text, ...)
+    __attribute__((format(printf, 4, 5)));
+void exchange_arm(struct exchange *e);
+void exchange_end_all(struct exchange *e); /* gives everything back and records it; the client is told by the caller */
+void exchange_reply(struct exchange *e, const struct reply *r);
+
+/* attempt.c: from the queue to a socket and, when it was stale, to another one */
+void attempt_acquire(struct exchange *e, enum acquire_how how);
+void attempt_failed(struct exchange *e, int error);
+void attempt_upstream_ready(void *exchange, unsigned ready);
+
+/* upload.c */
+void upload_start(struct exchange *e);
+void upload_pump(struct exchange *e);
+
+/* download.c */
+void download_pump(struct exchange *e);
+
+/* tunnel.c */
+void tunnel_start(struct exchange *e);
+void tunnel_pump(struct exchange *e);
+
+#endif

@@ -1,0 +1,85 @@
+#ifndef CARPOOL_PROXY_PROXY_H
+#define CARPOOL_PROXY_PROXY_H
+
+/* The data path of one event loop: its clients, their exchanges, and the memory that both borrow. */
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/list.h"
+#include "base/timer.h"
+#include "config/config.h"
+#include "http/head.h"
+#include "pool/pool.h"
+#include "proxy/record.h"
+#include "proxy/stats.h"
+
+struct client;
+struct exchange;
+
+TAILQ_HEAD(client_list, client);
+TAILQ_HEAD(exchange_list, exchange);
+
+/* A way in: one listening socket. Counted, since clients outlive the listener that took them. */
+struct entrance {
+    int refs;
+    char *upstream;         /* NULL: an ordinary proxy; otherwise the gateway of this upstream */
+    struct address address; /* where it listens */
+    char *text;             /* the same for people */
+};
+
+struct entrance *entrance_new(const char *upstream, const struct address *address);
+struct entrance *entrance_ref(struct entrance *e);
+void entrance_unref(struct entrance *e);
+
+struct proxy {
+    struct event_base *base;
+    struct config *config;   /* counted */
+    struct pool *pool;
+    struct buffer_pool heads, bodies;
+    struct head request_head, response_head; /* scratch: good until the next one is read */
+    struct slice instance;   /* this Carpool's own name, in Via and Proxy-Status */
+    struct address *own;     /* addresses of all listeners, for loops; the daemon's */
+    unsigned own_count;
+    struct proxy_stats stats;
+    struct client_list clients;
+    struct client_list unwatched; /* running an exchange and not registered with the loop yet */
+    struct client_list dead_clients, spare_clients;
+    struct exchange_list exchanges; /* all that are running */
+    struct exchange_list dead_exchanges, spare_exchanges;
+    uint32_t spare_client_count, spare_exchange_count;
+    struct timer watch;      /* registers those of `unwatched` that last */
+    bool stopping;
+    void (*record)(void *ctx, const struct exchange_record *r); /* NULL: nobody asks */
+    void *record_ctx;
+};
+
+/* The loop, the pool, the name and `own` must outlive it. NULL when memory is short. */
+struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct config *config, struct slice instance);
+
+/* What is running goes by the new policy where PRODUCT.md says so. */
+void proxy_configure(struct proxy *p, struct config *config);
+
+/* Takes a connection over. */
+void proxy_accept(struct proxy *p, struct entrance *e, int fd, const struct address *peer);
+
+/* Buries the dead. Called by the loop at the end of a turn, after pool_end_turn(). */
+void proxy_end_turn(struct proxy *p);
+
+/* Graceful: idle clients are closed, running exchanges say Connection: close, idle tunnels are cut. */
+void proxy_stop(struct proxy *p);
+
+/* Nothing runs any more. */
+bool proxy_is_idle(const struct proxy *p);
+
+/* Cuts what is left. */
+void proxy_cut(struct proxy *p);
+
+void proxy_free(struct proxy *p);
+
+/* pool's question before each connect: pass the proxy as its context. */
+enum connect_error proxy_permit(void *proxy, const struct address *a, bool named);
+
+#endif

@@ -1,0 +1,307 @@
+#include "proxy/relay.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "http/head.h"
+
+/* Reads a turn: one busy pair must not keep the others waiting. */
+#define RELAY_READS_PER_TURN 16
+/* The chunk line before the runs, the line end behind them, the last chunk with its trailers, and a head that is there already. */
+#define ROOM_FOR_FRAMING 6
+/* What chunk lines and trailers add to kept content of unknown length. */
+#define KEPT_FRAMING (16 * 1024)
+
+void relay_begin(struct relay *r, struct framing framing, enum relay_format format)
+{
+    r->framing = framing;
+    r->format = format;
+    r->left = framing.kind == BODY_LENGTH ? framing.length : 0;
+    r->chunked = (struct chunked){0};
+    r->ended = framing.kind == BODY_NONE || (framing.kind == BODY_LENGTH && framing.length == 0);
+    r->drained = false;
+    r->batch = false;
+    r->source_fin = false;
+    r->held = 0;
+    r->content = 0;
+    sendq_clear(&r->out);
+    r->trailers = NULL;
+    r->kept = NULL;
+    r->keep_limit = 0;
+}
+
+void relay_finish(struct relay *r)
+{
+    assert(r->framing.kind == BODY_CLOSE || r->framing.kind == BODY_TUNNEL);
+    r->ended = true;
+    if (r->format == RELAY_CHUNKED)
+        sendq_push(&r->out, SLICE("0\r\n\r\n"));
+}
+
+void relay_rewind(struct relay *r)
+{
+    sendq_clear(&r->out);
+    r->batch = false;
+}
+
+void relay_push_kept(struct relay *r)
+{
+    sendq_push(&r->out, buffer_unread(r->kept));
+}
+
+void relay_end(struct relay *r)
+{
+    buffer_give(r->trailers);
+    buffer_give(r->kept);
+    r->trailers = r->kept = NULL;
+}
+
+/* The trailer section as it goes on: allowed fields only, behind the raw one in the same buffer (RFC 9110 6.5.1). */
+static bool push_trailers(struct relay *r, struct head *scratch)
+{
+    if (!r->trailers)
+        return true;
+    static const struct head_limits limits = {.max_size = CHUNKED_MAX_TRAILERS, .max_count = HEAD_MAX_FIELDS};
+    struct buffer *b = r->trailers;
+    struct slice raw = buffer_unread(b);
+    if (head_parse_trailers(raw, &limits, scratch) != HEAD_OK)
+        return false;
+    size_t from = b->end;
+    for (uint32_t i = 0; i < scratch->count; i++) {
+        const struct field *f = &scratch->fields[i];
+        if (!field_allowed_in_trailer(f))
+            continue;
+        if (!buffer_append(b, f->name) || !buffer_append(b, SLICE(": ")) || !buffer_append(b, f->value) ||
+            !buffer_append(b, SLICE("\r\n")))
+            return false;
+    }
+    sendq_push(&r->out, (struct slice){b->data + from, b->end - from});
+    return true;
+}
+
+static bool gather_trailer(struct relay *r, struct buffer_pool *bodies, struct slice run)
+{
+    if (!r->trailers)
+        r->trailers = buffer_borrow(bodies);
+    return r->trailers && buffer_append(r->trailers, run);
+}
+
+/* What one pass over the buffered octets found. */
+struct pass {
+    struct slice runs[SENDQ_MAX];
+    unsigned count;
+    uint64_t total;
+    bool bad;
+};
+
+static void add_run(struct pass *p, struct slice run)
+{
+    if (run.n == 0)
+        return;
+    p->runs[p->count++] = run;
+    p->total += run.n;
+}
+
+static void decode_chunked(struct relay *r, const struct relay_ends *ends, struct slice in, unsigned room, struct pass *pass)
+{
+    while (in.n > 0 && pass->count < room && !r->ended) {
+        size_t used;
+        struct slice data;
+        enum chunked_event e = chunked_decode(&r->chunked, in, &used, &data);
+        in = slice_from(in, used);
+        r->held += (uint32_t)used;
+        switch (e) {
+        case CHUNKED_MORE:
+            break;
+        case CHUNKED_DATA:
+            add_run(pass, data);
+            break;
+        case CHUNKED_TRAILER:
+            if (!gather_trailer(r, ends->bodies, data))
+                pass->bad = true;
+            break;
+        case CHUNKED_END:
+            r->ended = true;
+            break;
+        case CHUNKED_BAD:
+        case CHUNKED_TOO_LARGE:
+            pass->bad = true;
+            break;
+        }
+        if (pass->bad)
+            return;
+    }
+}
+
+/* Undoes the framing of what is buffered. */
+static void decode(struct relay *r, const struct relay_ends *ends, unsigned room, struct pass *pass)
+{
+    struct slice in = slice_from(buffer_unread(*ends->in), r->held);
+    switch (r->framing.kind) {
+    case BODY_NONE:
+        break;
+    case BODY_LENGTH:
+        if (in.n > r->left)
+            in.n = r->left;
+        r->left -= in.n;
+        r->ended = r->left == 0;
+        r->held += (uint32_t)in.n;
+        add_run(pass, in);
+        break;
+    case BODY_CHUNKED:
+        decode_chunked(r, ends, in, room, pass);
+        break;
+    case BODY_CLOSE:
+    case BODY_TUNNEL:
+        r->held += (uint32_t)in.n;
+        add_run(pass, in);
+        break;
+    }
+    r->content += pass->total;
+}
+
+/* Frames a pass anew. */
+static bool encode(struct relay *r, const struct relay_ends *ends, const struct pass *pass)
+{
+    bool chunks = r->format == RELAY_CHUNKED;
+    if (chunks && pass->total > 0) {
+        int n = snprintf(r->chunk_line, sizeof r->chunk_line, "%llx\r\n", (unsigned long long)pass->total);
+        sendq_push(&r->out, (struct slice){r->chunk_line, (size_t)n});
+    }
+    for (unsigned i = 0; i < pass->count; i++)
+        sendq_push(&r->out, pass->runs[i]);
+    if (chunks && pass->total > 0)
+        sendq_push(&r->out, SLICE("\r\n"));
+    if (!chunks || !r->ended || r->framing.kind != BODY_CHUNKED)
+        return true;
+    sendq_push(&r->out, SLICE("0\r\n"));
+    if (!push_trailers(r, ends->scratch))
+        return false;
+    sendq_push(&r->out, SLICE("\r\n"));
+    return true;
+}
+
+static bool has_room_to_keep(struct relay *r, struct buffer_pool *bodies, size_t more)
+{
+    if (r->content > r->keep_limit)
+        return false;
+    if (!r->kept) {
+        size_t need = r->framing.kind == BODY_LENGTH ? r->framing.length : r->keep_limit + KEPT_FRAMING;
+        r->kept = buffer_borrow(bodies);
+        struct buffer *larger = r->kept && need > r->kept->size ? buffer_grow(r->kept, need) : r->kept;
+        r->kept = larger ? larger : r->kept;
+    }
+    return r->kept && buffer_room(r->kept) >= more;
+}
+
+/* Copies what the last pass queued, from entry `from` on, to where a repeat finds it, and sends it from there. */
+static void keep(struct relay *r, const struct relay_ends *ends, unsigned from)
+{
+    struct sendq *q = &r->out;
+    size_t total = 0;
+    for (unsigned i = from; i < q->count; i++)
+        total += q->v[q->first + i].iov_len;
+    if (!has_room_to_keep(r, ends->bodies, total)) {
+        r->keep_limit = 0;
+        return;
+    }
+    size_t start = r->kept->end;
+    for (unsigned i = from; i < q->count; i++)
+        buffer_append(r->kept, (struct slice){q->v[q->first + i].iov_base, q->v[q->first + i].iov_len});
+    q->count = (uint8_t)from;
+    sendq_push(q, (struct slice){r->kept->data + start, total});
+}
+
+static void release_held(struct relay *r, const struct relay_ends *ends)
+{
+    r->batch = false;
+    if (r->held)
+        buffer_consume(*ends->in, r->held);
+    r->held = 0;
+    if (*ends->in && buffer_unread(*ends->in).n == 0) {
+        buffer_give(*ends->in);
+        *ends->in = NULL;
+    }
+}
+
+/* Queues the next octets that are buffered; false when they are malformed. */
+static bool take_batch(struct relay *r, const struct relay_ends *ends)
+{
+    struct pass pass;
+    pass.count = 0;
+    pass.total = 0;
+    pass.bad = false;
+    unsigned room = sendq_room(&r->out);
+    assert(room > ROOM_FOR_FRAMING);
+    decode(r, ends, room - ROOM_FOR_FRAMING, &pass);
+    if (r->format == RELAY_DISCARD) {
+        release_held(r, ends);
+        return !pass.bad;
+    }
+    unsigned before = r->out.count;
+    if (!encode(r, ends, &pass))
+        pass.bad = true;
+    r->batch = true;
+    if (r->keep_limit && r->out.count > before)
+        keep(r, ends, before);
+    return !pass.bad;
+}
+
+static enum relay_result read_more(struct relay *r, const struct relay_ends *ends)
+{
+    if (*ends->in && (*ends->in)->size < BUFFER_SIZE && buffer_unread(*ends->in).n == 0) {
+        buffer_give(*ends->in); /* a head's small buffer: content deserves a large one */
+        *ends->in = NULL;
+    }
+    if (!*ends->in && !(*ends->in = buffer_borrow(ends->bodies)))
+        return RELAY_NO_MEMORY;
+    struct buffer *b = *ends->in;
+    buffer_compact(b);
+    size_t room = buffer_room(b);
+    ssize_t n = stream_read(ends->from, b->data + b->end, room);
+    if (n > 0) {
+        b->end += (uint32_t)n;
+        r->drained = (size_t)n < room && !ends->from->tls && !r->source_fin;
+        return RELAY_DONE;
+    }
+    if (buffer_unread(b).n == 0) {
+        buffer_give(b);
+        *ends->in = NULL;
+    }
+    r->drained = n == STREAM_AGAIN;
+    if (n == STREAM_AGAIN)
+        return RELAY_STARVED;
+    return n == STREAM_EOF ? RELAY_SOURCE_EOF : RELAY_SOURCE_FAILED;
+}
+
+enum relay_result relay_pump(struct relay *r, const struct relay_ends *ends)
+{
+    for (unsigned reads = 0;;) {
+        if (!r->batch && !r->ended && *ends->in && !take_batch(r, ends)) {
+            sendq_flush(&r->out, ends->to); /* what was well-formed before it goes out, then the cut */
+            return RELAY_MALFORMED;
+        }
+        if (r->out.count > 0) {
+            enum sendq_result sent = sendq_flush(&r->out, ends->to);
+            if (sent == SENDQ_FAILED)
+                return RELAY_SINK_FAILED;
+            if (sent == SENDQ_BLOCKED)
+                return RELAY_BLOCKED;
+        }
+        release_held(r, ends);
+        if (r->ended)
+            return RELAY_DONE;
+        if (*ends->in)
+            continue; /* octets are left for another pass */
+        if (r->drained) {
+            r->drained = false;
+            return RELAY_STARVED;
+        }
+        if (reads++ == RELAY_READS_PER_TURN)
+            return RELAY_YIELD;
+        enum relay_result got = read_more(r, ends);
+        if (got != RELAY_DONE)
+            return got;
+    }
+}

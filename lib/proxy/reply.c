@@ -1,0 +1,90 @@
+#include "proxy/reply.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "http/status.h"
+
+struct fault_row {
+    unsigned status;
+    const char *error;
+    bool closes;
+};
+
+static const struct fault_row rows[FAULT_COUNT] = {
+    [FAULT_NONE] = {0, "", false},
+#define X(id, status, error, closes) [id] = {status, error, closes},
+    FAULT_LIST(X)
+#undef X
+};
+
+unsigned fault_status(enum fault f)
+{
+    return rows[f].status;
+}
+
+const char *fault_error(enum fault f)
+{
+    return rows[f].error;
+}
+
+bool fault_closes(enum fault f)
+{
+    return rows[f].closes;
+}
+
+static bool print(struct buffer *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static bool print(struct buffer *out, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    int n = vsnprintf(out->data + out->end, buffer_room(out), format, list);
+    va_end(list);
+    if (n < 0 || (size_t)n >= buffer_room(out))
+        return false;
+    out->end += (uint32_t)n;
+    return true;
+}
+
+/* An sf-string (RFC 8941 3.3.3): printable ASCII, with quote and backslash escaped. Others become '?'. */
+static bool append_sf_string(struct buffer *out, struct slice s)
+{
+    bool fits = buffer_append(out, SLICE("\""));
+    for (size_t i = 0; i < s.n && fits; i++) {
+        char c = s.p[i];
+        if (c == '"' || c == '\\')
+            fits = buffer_append(out, SLICE("\\"));
+        if (c < 0x20 || c > 0x7e)
+            c = '?';
+        fits = fits && buffer_append(out, (struct slice){&c, 1});
+    }
+    return fits && buffer_append(out, SLICE("\""));
+}
+
+static bool append_proxy_status(struct buffer *out, const struct reply *r)
+{
+    if (r->fault == FAULT_NONE)
+        return true;
+    return print(out, "Proxy-Status: %.*s; error=%s; details=", (int)r->instance.n, r->instance.p, fault_error(r->fault)) &&
+           append_sf_string(out, r->text) && buffer_append(out, SLICE("\r\n"));
+}
+
+bool reply_write(struct buffer *out, const struct reply *r)
+{
+    unsigned status = r->fault == FAULT_NONE ? r->status : fault_status(r->fault);
+    bool fits = print(out, "HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n", status,
+                      status_reason(status), r->text.n + 1);
+    fits = fits && append_proxy_status(out, r);
+    if (status == 503)
+        fits = fits && buffer_append(out, SLICE("Retry-After: 1\r\n"));
+    fits = fits && buffer_append(out, r->fields);
+    if (r->close)
+        fits = fits && buffer_append(out, SLICE("Connection: close\r\n"));
+    else if (r->keep_alive && r->to_http_1_0)
+        fits = fits && buffer_append(out, SLICE("Connection: keep-alive\r\n"));
+    fits = fits && buffer_append(out, SLICE("\r\n"));
+    if (!r->head_only)
+        fits = fits && buffer_append(out, r->text) && buffer_append(out, SLICE("\n"));
+    return fits;
+}

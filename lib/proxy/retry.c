@@ -1,0 +1,20 @@
+#include "proxy/retry.h"
+
+/*  reused  ended by peer  response begun  request begun  idempotent  replayable | repeat
+ *  no      any            any             any            any         any        | no: a new connection that fails says something
+ *  yes     no             any             any            any         any        | no: a timeout is not staleness
+ *  yes     yes            yes             any            any         any        | no: the origin has answered
+ *  yes     yes            no              no             any         yes        | yes: nothing was delivered
+ *  yes     yes            no              yes            yes         yes        | yes
+ *  yes     yes            no              yes            no          any        | no: it may have been carried out
+ *  yes     yes            no              any            any         no         | no: it cannot be said again */
+enum retry retry_decide(const struct attempt *a)
+{
+    if (!a->reused || !a->ended_by_peer || a->response_begun || !a->replayable)
+        return RETRY_NO;
+    if (a->request_begun && !a->idempotent)
+        return RETRY_NO;
+    if (a->repeats_left == 0)
+        return RETRY_NO;
+    return a->repeats_left == 1 ? RETRY_OWN_CONNECTION : RETRY_QUEUE;
+}

@@ -1,0 +1,204 @@
+#include "proxy/rewrite.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "http/status.h"
+
+/* What is added to a head beside its own octets, at most: see the callers. */
+#define ADDED_OCTETS 512
+
+/* A cursor into room that was made sure of before. */
+static char *put(char *at, struct slice s)
+{
+    return mempcpy(at, s.p, s.n);
+}
+
+static char *put_field(char *at, const struct field *f)
+{
+    at = put(at, f->name);
+    at = put(at, SLICE(": "));
+    at = put(at, f->value);
+    return put(at, SLICE("\r\n"));
+}
+
+static char *put_number(char *at, uint64_t n)
+{
+    char digits[20];
+    int count = 0;
+    do
+        digits[count++] = (char)('0' + n % 10);
+    while (n /= 10);
+    while (count)
+        *at++ = digits[--count];
+    return at;
+}
+
+static char *put_length(char *at, uint64_t length)
+{
+    at = put(at, SLICE("Content-Length: "));
+    at = put_number(at, length);
+    return put(at, SLICE("\r\n"));
+}
+
+static char *put_via(char *at, uint8_t minor, struct slice name)
+{
+    at = put(at, minor == 0 ? SLICE("Via: 1.0 ") : SLICE("Via: 1.1 "));
+    at = put(at, name);
+    return put(at, SLICE("\r\n"));
+}
+
+/* Every field with its separators, and what we add. */
+static size_t most_octets(const struct head *h, size_t extra)
+{
+    size_t n = h->method.n + h->reason.n + extra + ADDED_OCTETS;
+    for (uint32_t i = 0; i < h->count; i++)
+        n += h->fields[i].name.n + h->fields[i].value.n + 4;
+    return n;
+}
+
+static bool make_room(struct buffer **out, size_t n)
+{
+    if (n <= buffer_room(*out))
+        return true;
+    struct buffer *larger = buffer_grow(*out, n);
+    if (larger)
+        *out = larger;
+    return larger != NULL;
+}
+
+static char *put_target(char *at, const struct head *h, struct slice path)
+{
+    if (path.n == 0)
+        return put(at, slice_eq(h->method, SLICE("OPTIONS")) ? SLICE("*") : SLICE("/"));
+    if (path.p[0] == '?')
+        *at++ = '/';
+    return put(at, path);
+}
+
+/* Max-Forwards counts the hops of TRACE and OPTIONS down (RFC 9110 7.6.2); zero was answered before. */
+static char *put_max_forwards(char *at, const struct head *h, const struct field *f)
+{
+    unsigned long long left;
+    bool counts = slice_eq(h->method, SLICE("TRACE")) || slice_eq(h->method, SLICE("OPTIONS"));
+    if (!counts || !slice_to_u64(f->value, &left) || left == 0)
+        return put_field(at, f);
+    at = put(at, SLICE("Max-Forwards: "));
+    at = put_number(at, left - 1);
+    return put(at, SLICE("\r\n"));
+}
+
+static char *put_request_fields(char *at, const struct head *h, const struct outgoing_request *o)
+{
+    for (uint32_t i = 0; i < h->count; i++) {
+        const struct field *f = &h->fields[i];
+        if (f->id == FIELD_HOST || f->id == FIELD_CONTENT_LENGTH)
+            continue;
+        if (f->id == FIELD_UPGRADE && o->upgrade)
+            at = put_field(at, f);
+        else if (field_stays_on_hop(h, f))
+            continue;
+        else if (f->id == FIELD_MAX_FORWARDS)
+            at = put_max_forwards(at, h, f);
+        else if (f->id == FIELD_EXPECT && h->minor == 0)
+            continue; /* RFC 9110 10.1.1: not understood in HTTP/1.0 */
+        else
+            at = put_field(at, f);
+    }
+    return at;
+}
+
+bool rewrite_request(struct buffer **out, const struct head *h, const struct outgoing_request *o)
+{
+    if (!make_room(out, most_octets(h, o->path.n + o->authority.n + o->via_name.n)))
+        return false;
+    struct buffer *b = *out;
+    char *at = b->data;
+    at = put(at, h->method);
+    *at++ = ' ';
+    at = put_target(at, h, o->path);
+    at = put(at, SLICE(" HTTP/1.1\r\nHost: "));
+    at = put(at, o->authority);
+    at = put(at, SLICE("\r\n"));
+    at = put_request_fields(at, h, o);
+    at = put_via(at, h->minor, o->via_name);
+    if (o->framing.kind == BODY_LENGTH)
+        at = put_length(at, o->framing.length);
+    else if (o->framing.kind == BODY_CHUNKED)
+        at = put(at, SLICE("Transfer-Encoding: chunked\r\n"));
+    b->end = (uint32_t)(at - b->data);
+    return true;
+}
+
+struct slice connection_lines(bool close, bool upgrade, bool te_trailers)
+{
+    if (upgrade)
+        return SLICE("Connection: Upgrade\r\n\r\n");
+    if (te_trailers)
+        return close ? SLICE("TE: trailers\r\nConnection: close, TE\r\n\r\n")
+                     : SLICE("TE: trailers\r\nConnection: keep-alive, TE\r\n\r\n");
+    return close ? SLICE("Connection: close\r\n\r\n") : SLICE("Connection: keep-alive\r\n\r\n");
+}
+
+static char *put_response_fields(char *at, const struct head *h, const struct outgoing_response *o)
+{
+    for (uint32_t i = 0; i < h->count; i++) {
+        const struct field *f = &h->fields[i];
+        if (f->id == FIELD_CONTENT_LENGTH)
+            continue;
+        if (f->id == FIELD_UPGRADE && (o->upgrade || h->status == 426))
+            at = put_field(at, f);
+        else if (!field_stays_on_hop(h, f))
+            at = put_field(at, f);
+    }
+    return at;
+}
+
+static char *put_response_framing(char *at, const struct head *h, const struct outgoing_response *o)
+{
+    bool has_length = o->framing.kind == BODY_LENGTH || (o->bodiless && head_has(h, FIELD_CONTENT_LENGTH));
+    if (o->chunked)
+        return put(at, SLICE("Transfer-Encoding: chunked\r\n"));
+    /* RFC 9110 8.6: none in a 204. */
+    if (has_length && h->status != 204)
+        return put_length(at, o->framing.length);
+    return at;
+}
+
+static char *put_response_connection(char *at, const struct head *h, const struct outgoing_response *o)
+{
+    if (o->upgrade)
+        return put(at, SLICE("Connection: Upgrade\r\n"));
+    bool names_upgrade = h->status == 426 && head_has(h, FIELD_UPGRADE);
+    if (o->close)
+        return put(at, names_upgrade ? SLICE("Connection: close, Upgrade\r\n") : SLICE("Connection: close\r\n"));
+    at = put(at, names_upgrade ? SLICE("Connection: keep-alive, Upgrade\r\n") : SLICE("Connection: keep-alive\r\n"));
+    if (o->keep_alive_seconds) {
+        at = put(at, SLICE("Keep-Alive: timeout="));
+        at = put_number(at, o->keep_alive_seconds);
+        at = put(at, SLICE("\r\n"));
+    }
+    return at;
+}
+
+bool rewrite_response(struct buffer **out, const struct head *h, const struct outgoing_response *o)
+{
+    if (!make_room(out, most_octets(h, o->via_name.n)))
+        return false;
+    struct buffer *b = *out;
+    char *at = b->data;
+    at = put(at, SLICE("HTTP/1.1 "));
+    at = put_number(at, h->status);
+    *at++ = ' ';
+    at = put(at, h->reason);
+    at = put(at, SLICE("\r\n"));
+    at = put_response_fields(at, h, o);
+    at = put_via(at, h->minor, o->via_name);
+    if (!o->interim && !o->upgrade)
+        at = put_response_framing(at, h, o);
+    if (!o->interim)
+        at = put_response_connection(at, h, o);
+    at = put(at, SLICE("\r\n"));
+    b->end = (uint32_t)(at - b->data);
+    return true;
+}

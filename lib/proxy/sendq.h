@@ -1,0 +1,41 @@
+#ifndef CARPOOL_PROXY_SENDQ_H
+#define CARPOOL_PROXY_SENDQ_H
+
+/* Octets on their way out, as pointers into memory that stays put until they are gone: no copy, one writev. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/slice.h"
+#include "io/stream.h"
+
+#define SENDQ_MAX 20
+
+struct sendq {
+    struct iovec v[SENDQ_MAX];
+    uint8_t first, count; /* v[first .. first + count) is unsent */
+    uint64_t sent;        /* octets handed to the kernel since sendq_clear() */
+};
+
+enum sendq_result { SENDQ_EMPTY, SENDQ_BLOCKED, SENDQ_FAILED };
+
+static inline void sendq_clear(struct sendq *q)
+{
+    q->first = q->count = 0;
+    q->sent = 0;
+}
+
+static inline unsigned sendq_room(const struct sendq *q)
+{
+    return SENDQ_MAX - q->first - q->count;
+}
+
+/* Empty slices are dropped. There must be room. */
+void sendq_push(struct sendq *q, struct slice s);
+
+/* Writes until the queue is empty or the stream takes no more. */
+enum sendq_result sendq_flush(struct sendq *q, struct stream *to);
+
+#endif
