@@ -122,15 +122,6 @@ static void put_origin(struct text *t, const struct origin *o)
     text_lit(t, "}");
 }
 
-static bool has_history(const struct origin_stats *s)
-{
-    uint64_t seen = s->requests | s->opened;
-
-    for (unsigned i = 0; i < RETIRE_COUNT; i++)
-        seen |= s->retired[i];
-    return seen != 0;
-}
-
 /* The row of the forgotten ones: they have no socket and nobody waits. */
 static void put_forgotten(struct text *t, const struct agent *a)
 {
@@ -154,7 +145,7 @@ static void put_origins(struct text *t, const struct agent *a)
         put_origin(t, o);
         separator = ",";
     }
-    if (has_history(&a->forgotten)) {
+    if (!origin_stats_is_empty(&a->forgotten)) {
         text_string(t, separator);
         put_forgotten(t, a);
     }

@@ -97,7 +97,7 @@ static void put_client_requests(struct text *t, const struct proxy_stats *s)
 
 /* Agents and origins */
 
-static void add_series(struct series_list *l, const struct agent *a, struct slice origin, const struct origin_stats *stats)
+static struct series *add_series(struct series_list *l, const struct agent *a, const char *origin, const struct origin_stats *stats)
 {
     struct series *s = &l->items[l->count++];
 
@@ -105,8 +105,9 @@ static void add_series(struct series_list *l, const struct agent *a, struct slic
     text_lit(&l->labels, "agent=");
     metrics_label_value(&l->labels, slice_of(a->name));
     text_lit(&l->labels, ",origin=");
-    metrics_label_value(&l->labels, origin);
+    metrics_label_value(&l->labels, slice_of(origin));
     s->labels_n = l->labels.n - s->labels_at;
+    return s;
 }
 
 static void add_figures(struct series *s, const struct origin *o)
@@ -117,26 +118,29 @@ static void add_figures(struct series *s, const struct origin *o)
     s->pending += o->blocked_count;
 }
 
-/* Its exact origins a series each, the rest one together. */
+/* Its exact origins a series each, the rest one together, which is there when it says something, or when nothing else does. */
 static void add_agent(struct series_list *l, const struct agent *a, struct origin_stats *shared)
 {
-    struct series rest = {0};
+    struct series figures = {0}, *rest;
+    bool exact_only = a->origins != NULL;
 
     *shared = a->forgotten;
     for (const struct origin *o = a->origins; o; o = o->hh.next) {
         if (o->exact) {
-            add_series(l, a, slice_of(o->key), &o->stats);
-            add_figures(&l->items[l->count - 1], o);
-        } else {
-            origin_stats_add(shared, &o->stats);
-            add_figures(&rest, o);
+            add_figures(add_series(l, a, o->key, &o->stats), o);
+            continue;
         }
+        exact_only = false;
+        origin_stats_add(shared, &o->stats);
+        add_figures(&figures, o);
     }
-    add_series(l, a, SLICE("*"), shared);
-    add_figures(&l->items[l->count - 1], &(struct origin){.active_count = rest.active,
-                                                          .connecting_count = rest.connecting,
-                                                          .free_count = rest.free,
-                                                          .blocked_count = rest.pending});
+    if (exact_only && origin_stats_is_empty(shared))
+        return;
+    rest = add_series(l, a, "*", shared);
+    rest->active = figures.active;
+    rest->connecting = figures.connecting;
+    rest->free = figures.free;
+    rest->pending = figures.pending;
 }
 
 static bool collect(const struct pool *p, struct series_list *l)

@@ -53,3 +53,11 @@ void origin_stats_add(struct origin_stats *to, const struct origin_stats *from)
     histogram_merge(&to->connect, &from->connect);
     histogram_merge(&to->request, &from->request);
 }
+
+bool origin_stats_is_empty(const struct origin_stats *s)
+{
+    uint64_t seen = s->requests | s->opened;
+    for (unsigned i = 0; i < RETIRE_COUNT; i++)
+        seen |= s->retired[i];
+    return seen == 0;
+}

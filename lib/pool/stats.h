@@ -3,6 +3,7 @@
 
 /* What an origin has seen in its life. Counters only grow; a forgotten origin's are added to its agent's row "*". */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "pool/retire.h"
@@ -48,6 +49,9 @@ struct origin_stats {
     uint64_t reused_errors[SOCKET_FAILURE_COUNT];
     struct histogram pending, connect, request;
 };
+
+/* Nothing was asked, opened or closed yet. */
+bool origin_stats_is_empty(const struct origin_stats *s);
 
 void origin_stats_add(struct origin_stats *to, const struct origin_stats *from);
 
