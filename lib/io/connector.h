@@ -51,8 +51,8 @@ struct connect_plan {
     const char *servername;
     struct tls_sessions *sessions;
     struct connect_memory *memory;      /* the origin's: rotation and recent failures; not NULL */
-    /* Asked about the very address of each attempt, unless it is an entry's literal or path: CONNECT_OK, CONNECT_PROHIBITED or
-     * CONNECT_LOOP. `named` is true for an address of `entries` (then only loops matter). */
+    /* Asked about the very address of each attempt: CONNECT_OK, CONNECT_PROHIBITED or CONNECT_LOOP. `named` is true for an address,
+     * a path or a name's address of `entries`, which is the operator's word (then only loops matter). NULL: all are allowed. */
     enum connect_error (*permit)(void *ctx, const struct address *a, bool named);
     void *permit_ctx;
 };

@@ -1,5 +1,9 @@
 # Every .c and .h of this folder, one a line.
 libcarpool_a_SOURCES += \
+	lib/io/address_order.c \
+	lib/io/address_order.h \
+	lib/io/connector.c \
+	lib/io/connector.h \
 	lib/io/listener.c \
 	lib/io/listener.h \
 	lib/io/resolv_conf.c \
