@@ -157,19 +157,29 @@ static void forget_unseen(struct diagnosis *d)
     }
 }
 
-void diagnosis_sample(struct diagnosis *d)
+static void look(struct diagnosis *d, bool window_ends)
 {
-    bool window_ends = clock_ms() - d->window_began_ms >= WINDOW_MS;
     struct agent *a;
 
     TAILQ_FOREACH(a, &d->pool->agents, link) {
         for (struct origin *o = a->origins; o; o = o->hh.next)
             sample_origin(d, o, window_ends);
     }
-    if (window_ends) {
-        forget_unseen(d);
-        d->window_began_ms = clock_ms();
-    }
+}
+
+void diagnosis_end_window(struct diagnosis *d)
+{
+    look(d, true);
+    forget_unseen(d);
+    d->window_began_ms = clock_ms();
+}
+
+void diagnosis_sample(struct diagnosis *d)
+{
+    if (clock_ms() - d->window_began_ms >= WINDOW_MS)
+        diagnosis_end_window(d);
+    else
+        look(d, false);
 }
 
 /* What the rules see */

@@ -49,6 +49,8 @@ struct diagnosis *diagnosis_new(struct pool *pool);
 void diagnosis_free(struct diagnosis *d);
 /* Looks at every origin; to be called once a second. */
 void diagnosis_sample(struct diagnosis *d);
+/* What it does once a minute, too: what lies further back no longer counts. */
+void diagnosis_end_window(struct diagnosis *d);
 
 /* Writes a JSON array of the sentences of one agent. */
 void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *out);

@@ -1,0 +1,30 @@
+#ifndef CARPOOL_TESTS_ADMIN_TEST_H
+#define CARPOOL_TESTS_ADMIN_TEST_H
+
+#include <check.h>
+
+#include "admin/diagnosis.h"
+#include "admin/server.h"
+
+/* One agent with one origin, standing still. */
+struct fixture {
+    struct agent_policy policy;
+    struct config config;
+    struct pool pool;
+    struct agent agent;
+    struct origin origin;
+    struct pending waiting;
+    struct proxy_stats proxy_stats;
+    struct admin_daemon daemon;
+    struct diagnosis *diagnosis;
+    bool reload_success, stopping;
+    uint64_t reload_wall_ms;
+    const char *reload_error;
+};
+
+void fixture_make(struct fixture *f);
+void fixture_free(struct fixture *f);
+
+void add_diagnosis_tests(Suite *suite);
+
+#endif
