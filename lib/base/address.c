@@ -50,7 +50,8 @@ bool address_from_ip(struct address *a, struct slice ip, uint16_t port)
 
 static bool parse_unix(struct address *a, struct slice path)
 {
-    if (path.n == 0 || path.p[0] != '/' || path.n >= sizeof a->sa.unix_.sun_path || memchr(path.p, '\0', path.n))
+    if (path.n == 0 || path.p[0] != '/' || path.n >= sizeof a->sa.unix_.sun_path ||
+        memchr(path.p, '\0', path.n))
         return false;
     *a = (struct address){.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.n + 1)};
     a->sa.unix_.sun_family = AF_UNIX;
@@ -136,8 +137,7 @@ bool address_equal(const struct address *a, const struct address *b)
     case AF_UNIX:
         /* Two peers without a name are not the same one. */
         return unix_path(a).n > 0 && slice_eq(unix_path(a), unix_path(b));
-    default:
-        return false;
+    default: return false;
     }
 }
 
@@ -184,19 +184,13 @@ const char *address_format_host(const struct address *a, char out[ADDRESS_TEXT_S
     struct slice path;
 
     switch (a->sa.any.sa_family) {
-    case AF_INET:
-        inet_ntop(AF_INET, &a->sa.v4.sin_addr, out, ADDRESS_TEXT_SIZE);
-        break;
-    case AF_INET6:
-        inet_ntop(AF_INET6, &a->sa.v6.sin6_addr, out, ADDRESS_TEXT_SIZE);
-        break;
+    case AF_INET: inet_ntop(AF_INET, &a->sa.v4.sin_addr, out, ADDRESS_TEXT_SIZE); break;
+    case AF_INET6: inet_ntop(AF_INET6, &a->sa.v6.sin6_addr, out, ADDRESS_TEXT_SIZE); break;
     case AF_UNIX:
         path = unix_path(a);
         snprintf(out, ADDRESS_TEXT_SIZE, path.n > 0 ? UNIX_PREFIX "%.*s" : "unix", (int)path.n, path.p);
         break;
-    default:
-        snprintf(out, ADDRESS_TEXT_SIZE, "unknown");
-        break;
+    default: snprintf(out, ADDRESS_TEXT_SIZE, "unknown"); break;
     }
     return out;
 }

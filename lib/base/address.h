@@ -3,11 +3,11 @@
 
 /* Where sockets listen and connect, and who is inside a network. */
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <netinet/in.h>
 
 #include "base/slice.h"
 

@@ -10,17 +10,17 @@
 
 #include "base/slice.h"
 
-#define BUFFER_SIZE (64 * 1024) /* for content: a read or write moves as much as pays */
-#define BUFFER_HEAD_SIZE (4 * 1024) /* for heads: what a waiting exchange holds on to */
+#define BUFFER_SIZE      (64 * 1024) /* for content: a read or write moves as much as pays */
+#define BUFFER_HEAD_SIZE (4 * 1024)  /* for heads: what a waiting exchange holds on to */
 
 struct buffer_pool;
 
 struct buffer {
     struct buffer_pool *pool; /* where it goes back to */
     struct buffer *next;      /* on the freelist */
-    uint32_t start;      /* first byte that was not consumed */
-    uint32_t end;        /* behind the last byte that was read */
-    uint32_t size;       /* its pool's, or more where buffer_grow() made it */
+    uint32_t start;           /* first byte that was not consumed */
+    uint32_t end;             /* behind the last byte that was read */
+    uint32_t size;            /* its pool's, or more where buffer_grow() made it */
     char data[];
 };
 

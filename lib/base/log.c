@@ -14,16 +14,16 @@
 
 /* A pipe takes this much whole or not at all, and poll() says whether it will: so a line never blocks the loop, and lines of
  * several threads never mix. */
-#define LINE_SIZE PIPE_BUF
+#define LINE_SIZE  PIPE_BUF
 #define VALUE_SIZE 1024
 
 /* For what closes a line: ` truncated=true` or `,"truncated":true`, `}` and the line end. */
 #define TAIL_SIZE 24
 
 /* The first so many of a message are written in each window, the rest is counted. */
-#define REPEAT_FREE 10
+#define REPEAT_FREE      10
 #define REPEAT_WINDOW_MS 1000
-#define REPEAT_SLOTS 16
+#define REPEAT_SLOTS     16
 #define REPEAT_TEXT_SIZE 160
 
 struct line {
@@ -183,7 +183,8 @@ static size_t quote(char *out, size_t room, struct slice value, enum log_format 
     for (size_t i = 0; i < value.n; i += taken) {
         const unsigned char *p = (const unsigned char *)value.p + i;
         char unit[6];
-        size_t n = format == LOG_JSON ? escape_json_char(unit, p, value.n - i, &taken) : escape_text_byte(unit, *p);
+        size_t n =
+            format == LOG_JSON ? escape_json_char(unit, p, value.n - i, &taken) : escape_text_byte(unit, *p);
 
         if (length + n > room - 1) {
             *cut = true;

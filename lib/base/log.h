@@ -23,10 +23,10 @@ struct log_pair {
     enum { LOG_PAIR_TEXT, LOG_PAIR_NUMBER, LOG_PAIR_BOOL } type;
 };
 
-#define LOG_S(key, text) ((struct log_pair){key, slice_of(text), 0, LOG_PAIR_TEXT})
+#define LOG_S(key, text)      ((struct log_pair){key, slice_of(text), 0, LOG_PAIR_TEXT})
 #define LOG_SLICE(key, slice) ((struct log_pair){key, slice, 0, LOG_PAIR_TEXT})
-#define LOG_N(key, value) ((struct log_pair){key, {0}, (long long)(value), LOG_PAIR_NUMBER})
-#define LOG_B(key, value) ((struct log_pair){key, {0}, (value) ? 1 : 0, LOG_PAIR_BOOL})
+#define LOG_N(key, value)     ((struct log_pair){key, {0}, (long long)(value), LOG_PAIR_NUMBER})
+#define LOG_B(key, value)     ((struct log_pair){key, {0}, (value) ? 1 : 0, LOG_PAIR_BOOL})
 
 /* The log is the process's: set at start and at reload. `journal` puts <N> priorities in front (sd-daemon(3)). */
 void log_configure(enum log_level level, enum log_format format, bool journal);
@@ -36,12 +36,12 @@ bool log_enabled(enum log_level level);
 /* Writes `message` and the pairs. */
 void log_pairs(enum log_level level, const char *message, const struct log_pair *pairs, int count);
 
-#define log_event(level, message, ...)                                                                                  \
-    do {                                                                                                                \
-        if (log_enabled(level)) {                                                                                       \
-            const struct log_pair log_pairs_[] = {__VA_ARGS__};                                                         \
-            log_pairs(level, message, log_pairs_, (int)(sizeof log_pairs_ / sizeof log_pairs_[0]));                     \
-        }                                                                                                               \
+#define log_event(level, message, ...)                                                              \
+    do {                                                                                            \
+        if (log_enabled(level)) {                                                                   \
+            const struct log_pair log_pairs_[] = {__VA_ARGS__};                                     \
+            log_pairs(level, message, log_pairs_, (int)(sizeof log_pairs_ / sizeof log_pairs_[0])); \
+        }                                                                                           \
     } while (0)
 
 /* A line without pairs. */

@@ -8,10 +8,14 @@ struct unit {
     uint64_t factor;
 };
 
-#define UNIT(name, factor) {{name, sizeof(name) - 1}, factor}
+#define UNIT(name, factor)               \
+    {                                    \
+        {name, sizeof(name) - 1}, factor \
+    }
 
 /* Largest first, for the way out. */
-static const struct unit time_units[] = {UNIT("h", 3600000), UNIT("m", 60000), UNIT("s", 1000), UNIT("ms", 1)};
+static const struct unit time_units[] = {UNIT("h", 3600000), UNIT("m", 60000), UNIT("s", 1000),
+                                         UNIT("ms", 1)};
 static const struct unit size_units[] = {UNIT("MiB", 1048576), UNIT("KiB", 1024)};
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))

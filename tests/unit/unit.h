@@ -30,10 +30,10 @@ static inline void unit_add(Suite *suite, const char *name, const TTest *const *
 }
 
 /* Adds tests that START_TEST made. */
-#define unit_group(suite, name, ...)                                                                         \
-    do {                                                                                                     \
-        const TTest *const unit_tests_[] = {__VA_ARGS__};                                                    \
-        unit_add(suite, name, unit_tests_, sizeof unit_tests_ / sizeof unit_tests_[0]);                      \
+#define unit_group(suite, name, ...)                                                    \
+    do {                                                                                \
+        const TTest *const unit_tests_[] = {__VA_ARGS__};                               \
+        unit_add(suite, name, unit_tests_, sizeof unit_tests_ / sizeof unit_tests_[0]); \
     } while (0)
 
 /* Runs them; the exit status for main. */
@@ -49,12 +49,12 @@ static inline int unit_run(Suite *suite)
 }
 
 /* The slice holds exactly the bytes of this string. */
-#define assert_slice(actual, expected)                                                                       \
-    do {                                                                                                     \
-        const struct slice slice_ = (actual);                                                                \
-        const struct slice wanted_ = slice_of(expected);                                                     \
-        ck_assert_msg(slice_eq(slice_, wanted_), "%s is '%.*s', not '%s'", #actual, (int)slice_.n,           \
-                      slice_.p ? slice_.p : "", wanted_.p);                                                  \
+#define assert_slice(actual, expected)                                                             \
+    do {                                                                                           \
+        const struct slice slice_ = (actual);                                                      \
+        const struct slice wanted_ = slice_of(expected);                                           \
+        ck_assert_msg(slice_eq(slice_, wanted_), "%s is '%.*s', not '%s'", #actual, (int)slice_.n, \
+                      slice_.p ? slice_.p : "", wanted_.p);                                        \
     } while (0)
 
 #endif
