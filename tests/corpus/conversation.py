@@ -1,0 +1,143 @@
+"""One client connection: writes octets in given pieces while it reads, and takes apart what came."""
+import selectors
+import socket
+import time
+
+from . import strict
+from .carpoold import PATIENCE
+
+MODES = ("whole", "octets", "lines")
+MOST_PIECES = 1500
+NAP = 0.00005       # lets the other side read a piece before the next one comes
+
+
+def pieces(octets, mode):
+    """`octets` as they are written: whole, one by one, or cut behind every CR and every LF."""
+    if mode == "whole" or not octets:
+        return [octets]
+    cuts = range(1, len(octets)) if mode == "octets" else \
+        [at + 1 for at in range(len(octets) - 1) if octets[at] in b"\r\n"]
+    # Very long ones are cut finely at both ends, coarsely between.
+    if len(cuts) > MOST_PIECES:
+        edge = MOST_PIECES // 3
+        cuts = [*cuts[:edge], *cuts[edge:-edge:max(1, len(cuts) // edge)], *cuts[-edge:]]
+    bounds = [0, *cuts, len(octets)]
+    return [octets[a:b] for a, b in zip(bounds, bounds[1:])]
+
+
+class Conversation:
+    """After run(): `answers` (final ones), `error`, `ended` ('', 'fin', 'reset'), `closed_first`, `cut`, `received`."""
+
+    def __init__(self, port, methods=("GET",), source=None):
+        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE,
+                                               source_address=(source, 0) if source else None)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.setblocking(False)
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.socket, selectors.EVENT_READ)
+        self.methods = methods
+        self.received = b""
+        self.answers, self.error, self.ended, self.cut, self.closed_first = [], "", "", False, False
+        self.parsed = self.wanted = 0
+
+    def write(self, octets_in_pieces):
+        """Writes and reads side by side; stops early when the other side ends the connection."""
+        for piece in octets_in_pieces:
+            sent = 0
+            end = time.monotonic() + PATIENCE
+            while sent < len(piece) and not self.ended:
+                self.read_what_is_there()
+                if self.wanted_reached():
+                    return
+                try:
+                    sent += self.socket.send(piece[sent:])
+                except BlockingIOError:
+                    if time.monotonic() > end:
+                        return
+                    time.sleep(0.001)
+                except OSError:
+                    self.read_what_is_there()
+                    self.ended = self.ended or "reset"
+            if self.ended:
+                return
+            if len(octets_in_pieces) > 1:
+                time.sleep(NAP)
+
+    def wanted_reached(self):
+        return self.wanted and len(self.answers) >= self.wanted
+
+    def read_what_is_there(self, timeout=0):
+        """True when something came, the end included."""
+        if self.ended or not self.selector.select(timeout):
+            return False
+        try:
+            got = self.socket.recv(1 << 18)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.ended = "reset"
+            return True
+        if got:
+            self.received += got
+        else:
+            self.ended = "fin"
+        self.parse()
+        return True
+
+    def parse(self):
+        while not self.error and self.parsed < len(self.received):
+            method = self.methods[min(len(self.answers), len(self.methods) - 1)]
+            try:
+                answer, self.parsed = strict.response(self.received, self.parsed, method, self.ended == "fin")
+                self.answers.append(answer)
+            except strict.Incomplete:
+                return
+            except strict.Malformed as error:
+                self.error = str(error)
+
+    def read_until(self, condition, seconds=PATIENCE):
+        end = time.monotonic() + seconds
+        while not condition() and not self.ended:
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            self.read_what_is_there(left)
+        return True
+
+    def shut(self):
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def run(self, octets_in_pieces, answers=1, half_close=False):
+        """Sends, waits for so many final answers, then says FIN and reads on to the end."""
+        self.wanted = answers
+        self.write(octets_in_pieces)
+        if half_close:
+            self.shut()
+        self.read_until(lambda: len(self.answers) >= answers or self.error)
+        if self.answers and b"close" in self.answers[-1].tokens("connection"):
+            self.read_until(lambda: False)
+        self.closed_first = bool(self.ended) and not half_close
+        self.finish()
+        return self
+
+    def finish(self):
+        if not self.ended:
+            self.shut()
+            self.read_until(lambda: False)
+        # What cannot be taken apart to its end was cut.
+        self.cut = self.parsed < len(self.received)
+        self.close()
+
+    def close(self):
+        self.selector.close()
+        self.socket.close()
+
+
+def get(port, url, **more):
+    """A plain GET on a connection of its own."""
+    host = url.split("/")[2]
+    head = f"GET {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+    return Conversation(port, **more).run([head])
