@@ -10,7 +10,7 @@
 #include "base/slice.h"
 
 #define CHUNKED_MAX_EXTENSIONS (16 * 1024) /* octets of chunk extensions a message */
-#define CHUNKED_MAX_TRAILERS (8 * 1024)    /* octets of its trailer section */
+#define CHUNKED_MAX_TRAILERS   (8 * 1024)  /* octets of its trailer section */
 
 struct chunked {
     uint8_t state;       /* private to chunked.c */
@@ -21,17 +21,19 @@ struct chunked {
 };
 
 enum chunked_event {
-    CHUNKED_MORE,     /* everything given was used; nothing to report */
-    CHUNKED_DATA,     /* *data is a run of content */
-    CHUNKED_TRAILER,  /* *data is a run of the trailer section (octets as received; the empty line ends it) */
-    CHUNKED_END,      /* the message is complete; what follows belongs to the next one */
-    CHUNKED_BAD,      /* malformed */
+    CHUNKED_MORE,    /* everything given was used; nothing to report */
+    CHUNKED_DATA,    /* *data is a run of content */
+    CHUNKED_TRAILER, /* *data is a run of the trailer section (octets as received; the empty line ends it) */
+    CHUNKED_END,     /* the message is complete; what follows belongs to the next one */
+    CHUNKED_BAD,     /* malformed */
     CHUNKED_TOO_LARGE, /* beyond the limits above */
 };
 
-/* A zeroed struct is a fresh decoder. Reads from `in`, sets *used to the octets taken (data included), and returns at the first
- * event. Call again with the rest until CHUNKED_MORE with *used == in.n, CHUNKED_END or an error. An empty trailer section
- * gives no CHUNKED_TRAILER but for its final empty line's absence: CHUNKED_END comes alone. */
+/* A zeroed struct is a fresh decoder. Reads from `in`, sets *used to the octets taken (data included), and
+ * returns at the first event. Call again with the rest, even when it is empty, until CHUNKED_MORE,
+ * CHUNKED_END or an error. The events, and the octets that stand in their runs, do not depend on how the
+ * message was split. A trailer section that has no fields gives no CHUNKED_TRAILER; else the runs together
+ * are what head_parse_trailers reads, and only that looks at their octets but for line ends. */
 enum chunked_event chunked_decode(struct chunked *c, struct slice in, size_t *used, struct slice *data);
 
 #endif

@@ -10,7 +10,8 @@
 
 struct head;
 
-/* X(id, name, hop): hop is 1 for a field that stays on its hop by definition (RFC 9110 7.6.1, and what practice adds). */
+/* X(id, name, hop): hop is 1 for a field that stays on its hop by definition (RFC 9110 7.6.1, and what
+ * practice adds). */
 #define FIELD_LIST(X)                                      \
     X(FIELD_CONNECTION, "connection", 1)                   \
     X(FIELD_KEEP_ALIVE, "keep-alive", 1)                   \
@@ -38,31 +39,37 @@ enum field_id {
 #define X(id, name, hop) id,
     FIELD_LIST(X)
 #undef X
-    FIELD_ID_COUNT
+        FIELD_ID_COUNT
 };
 
 struct field {
     struct slice name, value; /* value without OWS at its ends */
     enum field_id id;
+    bool nominated; /* a Connection field of the message names it */
 };
 
 enum field_id field_lookup(struct slice name);
 bool field_is_hop_by_hop(enum field_id id);
 
-/* Whether a Connection field of the message names `option`, in any case of letters, in any of its lines (RFC 9110 7.6.1). */
+/* Sets `nominated` of every field (RFC 9110 7.6.1). The last step of reading a head. */
+void fields_nominate(struct head *h);
+
+/* Whether a Connection field of the message names `option`, in any case of letters, in any of its lines (RFC
+ * 9110 7.6.1). */
 bool connection_has(const struct head *h, struct slice option);
 
-/* Whether this field stays on its hop: by definition or because Connection names it. A Connection that names a field that
- * framing or routing rests on (Content-Length, Host, Transfer-Encoding...) does not remove it (RFC 9110 7.6.1 names end-to-end
- * fields as a mistake; removing one would change the message's framing). */
+/* Whether this field of h stays on its hop: by definition or because Connection names it. A Connection that
+ * names a field that framing or routing rests on (Content-Length, Host, Transfer-Encoding...) does not remove
+ * it (RFC 9110 7.6.1 names end-to-end fields as a mistake; removing one would change the message's framing).
+ */
 bool field_stays_on_hop(const struct head *h, const struct field *f);
 
-/* Whether a field may stand in a trailer section that is passed on: never framing, routing, authentication, or control
- * (RFC 9110 6.5.1). */
+/* Whether a field may stand in a trailer section that is passed on: never framing, routing, authentication,
+ * or control (RFC 9110 6.5.1). */
 bool field_allowed_in_trailer(const struct field *f);
 
-/* The peer will keep this connection open after the message (RFC 9112 9.3): HTTP/1.1 unless close is named, HTTP/1.0 only with an
- * explicit keep-alive. For a client, `Proxy-Connection` does not count. */
+/* The peer will keep this connection open after the message (RFC 9112 9.3): HTTP/1.1 unless close is named,
+ * HTTP/1.0 only with an explicit keep-alive. For a client, `Proxy-Connection` does not count. */
 bool head_is_persistent(const struct head *h);
 
 /* Keep-Alive: timeout=N, max=M in any order and case; garbage is ignored. */
@@ -82,8 +89,8 @@ bool te_has_trailers(const struct head *h);
 /* Expect: 100-continue (RFC 9110 10.1.1). */
 bool expects_continue(const struct head *h);
 
-/* NTLM or Negotiate, offered in a parsed WWW-Authenticate challenge list (RFC 9110 11.6.1: token68, auth-params and quoted
- * strings are skipped as such), or used as the scheme of Authorization. */
+/* NTLM or Negotiate, offered in a parsed WWW-Authenticate challenge list (RFC 9110 11.6.1: token68,
+ * auth-params and quoted strings are skipped as such), or used as the scheme of Authorization. */
 bool challenge_is_connection_bound(const struct head *h);
 bool credentials_are_connection_bound(const struct head *h);
 

@@ -18,9 +18,10 @@ struct head {
     uint16_t status;
     struct slice reason;
     /* Both. */
-    uint8_t minor;  /* of HTTP/1.x; a minor above 1 is read as 1 */
-    uint32_t count; /* of fields */
-    uint64_t present; /* bit (1 << enum field_id) for each known field that occurs, so that looking for an absent one is free */
+    uint8_t minor;    /* of HTTP/1.x; a minor above 1 is read as 1 */
+    uint32_t count;   /* of fields */
+    uint64_t present; /* bit (1 << enum field_id) for each known field that occurs, so that looking for an
+                         absent one is free */
     struct field fields[HEAD_MAX_FIELDS];
 };
 
@@ -29,35 +30,49 @@ struct head_limits {
     uint32_t max_count; /* fields, at most HEAD_MAX_FIELDS */
 };
 
-/* What reading a head found. The order is that of the table in head.c, which gives status, Proxy-Status error and RFC section. */
+/* What reading a head found. The order is that of the table in head.c, which gives status, Proxy-Status error
+ * and RFC section. */
 enum head_verdict {
     HEAD_OK,
-    HEAD_INCOMPLETE,       /* more octets are needed */
-    HEAD_LINE_TOO_LONG,    /* 414 */
-    HEAD_TOO_LARGE,        /* 431 or 502 http_response_header_section_size; too many fields as well */
-    HEAD_BAD_VERSION,      /* 505 in a request: HTTP major version not 1 */
+    HEAD_INCOMPLETE,    /* more octets are needed */
+    HEAD_LINE_TOO_LONG, /* 414 */
+    HEAD_TOO_LARGE,     /* 431 or 502 http_response_header_section_size; too many fields as well */
+    HEAD_BAD_VERSION,   /* 505 in a request: HTTP major version not 1 */
     HEAD_BARE_LF,
     HEAD_BARE_CR,
     HEAD_BAD_START_LINE,
-    HEAD_BAD_FIELD_NAME,   /* empty, not a token, space before the colon, no colon */
-    HEAD_BAD_FIELD_VALUE,  /* a control octet */
+    HEAD_BAD_FIELD_NAME,  /* empty, not a token, space before the colon, no colon */
+    HEAD_BAD_FIELD_VALUE, /* a control octet */
     HEAD_OBS_FOLD,
     HEAD_PARSERS_DISAGREE, /* http-parser read it otherwise than we do */
 };
 
+/* Once a process, before the first head is read: http-parser's limit of a head's size is the process's, not
+ * the parser's, and must not come before max_size. */
+void http_init(void);
+
 /* One sentence for the error body and the log, e.g. "a field name is not a token (RFC 9110 5.1)". */
 const char *head_verdict_text(enum head_verdict v);
 
-/* Looks for the end of a head that starts at data.p. `*scanned` is where the last call stopped (0 at first): no octet is looked
- * at twice. Leading empty lines of a request are the caller's to skip. On HEAD_OK, `*length` is the head's, its empty line
- * included. Any verdict but OK and INCOMPLETE is final; the same octets give the same verdict however they were split. */
-enum head_verdict head_scan(struct slice data, size_t *scanned, const struct head_limits *limits, size_t *length);
+/* What a request with this verdict is answered with: 400, 414, 431 or 505. In a response they are all 502,
+ * http_response_header_section_size for the two of size and http_protocol_error for the others. */
+unsigned head_verdict_status(enum head_verdict v);
 
-/* Reads a whole head as found by head_scan. Slices in `out` point into `data`. */
+/* Looks for the end of a head that starts at data.p. `*scanned` is where the last call stopped (0 at first):
+ * nothing before it is looked at again, so the octets may arrive one by one. Nothing behind limits->max_size
+ * is looked at at all. Leading empty lines of a request are the caller's to skip. On HEAD_OK, `*length` is
+ * the head's, its empty line included. Any verdict but OK and INCOMPLETE is final; the same octets give the
+ * same verdict however they were split. */
+enum head_verdict head_scan(struct slice data, size_t *scanned, const struct head_limits *limits,
+                            size_t *length);
+
+/* Reads a whole head as found by head_scan: exactly its octets. Slices in `out` point into `data`. No
+ * allocation; of `out`, what lies beyond out->count is not touched. */
 enum head_verdict head_parse_request(struct slice data, const struct head_limits *limits, struct head *out);
 enum head_verdict head_parse_response(struct slice data, const struct head_limits *limits, struct head *out);
 
-/* Reads a trailer section: the lines between the last chunk and the empty line, which is included (RFC 9112 7.1.2). */
+/* Reads a trailer section: the lines between the last chunk and the empty line, which is included (RFC
+ * 9112 7.1.2). */
 enum head_verdict head_parse_trailers(struct slice data, const struct head_limits *limits, struct head *out);
 
 /* The first field with this name, or NULL. */

@@ -1,2 +1,21 @@
 # Every .c and .h of this folder, one a line.
-libcarpool_a_SOURCES +=
+libcarpool_a_SOURCES += \
+	lib/http/challenge.c \
+	lib/http/chunked.c \
+	lib/http/chunked.h \
+	lib/http/crosscheck.c \
+	lib/http/crosscheck.h \
+	lib/http/fields.c \
+	lib/http/fields.h \
+	lib/http/framing.c \
+	lib/http/framing.h \
+	lib/http/head.c \
+	lib/http/head.h \
+	lib/http/hints.c \
+	lib/http/octets.c \
+	lib/http/octets.h \
+	lib/http/parser.c \
+	lib/http/status.c \
+	lib/http/status.h \
+	lib/http/uri.c \
+	lib/http/uri.h

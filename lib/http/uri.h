@@ -8,28 +8,34 @@
 
 #include "base/slice.h"
 
+struct head;
+
 enum scheme { SCHEME_HTTP, SCHEME_HTTPS };
 
 #define URI_MAX_HOST 255
 
 struct uri {
     enum scheme scheme;
-    char host[URI_MAX_HOST + 1]; /* lower case, without brackets and without a trailing dot's change of meaning; ends with 0 */
+    char host[URI_MAX_HOST +
+              1]; /* lower case, without brackets, ends with 0; an IPv6 address in its one canonical spelling,
+                   * an IPv4 address always as a dotted quad; a trailing dot is kept */
     uint16_t host_length;
-    bool ipv6;       /* host was in brackets */
-    bool has_port;   /* one was written */
-    uint16_t port;   /* as written, or the scheme's default */
+    bool ipv6;               /* host was in brackets */
+    bool has_port;           /* one was written */
+    uint16_t port;           /* as written, or the scheme's default */
     struct slice path_query; /* "/..." or "?..." as written; empty when neither is there; no fragment */
 };
 
 enum uri_verdict {
     URI_OK,
-    URI_NOT_ABSOLUTE,   /* origin-form or a relative reference */
-    URI_BAD_SCHEME,     /* neither http nor https */
-    URI_USERINFO,       /* RFC 9110 4.2.4 */
-    URI_BAD_HOST,       /* empty, too long, an octet that no host has, a malformed IPv6 literal, zone ids */
+    URI_NOT_ABSOLUTE, /* origin-form or a relative reference */
+    URI_BAD_SCHEME,   /* neither http nor https */
+    URI_USERINFO,     /* RFC 9110 4.2.4 */
+    URI_BAD_HOST, /* empty, too long, an octet that no host has, a malformed IPv6 literal, zone ids, and what
+                   * only some readers take for an IPv4 address: 127.1, 0x7f.1, 2130706433, 0177.0.0.1,
+                   * 127.0.0.1. */
     URI_BAD_PORT,
-    URI_BAD_PATH,       /* an octet that no path or query has; a fragment */
+    URI_BAD_PATH, /* an octet that no path or query has; a fragment */
 };
 
 const char *uri_verdict_text(enum uri_verdict v);
@@ -43,8 +49,12 @@ enum uri_verdict uri_parse_authority(struct slice target, struct uri *out);
 /* origin-form: '/' and legal octets, for listeners of upstreams. Sets path_query. */
 enum uri_verdict uri_parse_origin_form(struct slice target, struct uri *out);
 
-/* The value of a Host field: host [":" port]; false when malformed (RFC 9112 3.2: answered by 400). An empty value is legal. */
+/* The value of a Host field: host [":" port]; false when malformed (RFC 9112 3.2: answered by 400). An empty
+ * value is legal. */
 bool host_field_valid(struct slice value);
+
+/* RFC 9112 3.2: one valid Host field in HTTP/1.1, at most one in HTTP/1.0. */
+bool request_host_valid(const struct head *h);
 
 static inline uint16_t scheme_default_port(enum scheme s)
 {

@@ -1,0 +1,110 @@
+#include "http/head.h"
+
+#include <string.h>
+
+#include "http/octets.h"
+
+/* What each verdict on a request is answered with. A response that gets one is a 502. */
+static const struct {
+    unsigned status;
+    const char *text;
+} verdicts[] = {
+    [HEAD_OK] = {200, "the head is well-formed"},
+    [HEAD_INCOMPLETE] = {400, "the head is incomplete (RFC 9112 2.1)"},
+    [HEAD_LINE_TOO_LONG] = {414, "the first line is longer than maxHeaderSize (RFC 9112 3)"},
+    [HEAD_TOO_LARGE] = {431, "the head is larger than maxHeaderSize or has more fields than maxHeadersCount "
+                             "(RFC 9110 5.4)"},
+    [HEAD_BAD_VERSION] = {505, "the version is not HTTP/1.x (RFC 9110 2.5)"},
+    [HEAD_BARE_LF] = {400, "a line ends with LF alone (RFC 9112 2.2)"},
+    [HEAD_BARE_CR] = {400, "a CR stands without LF (RFC 9112 2.2)"},
+    [HEAD_BAD_START_LINE] = {400, "the first line is malformed (RFC 9112 3 and 4)"},
+    [HEAD_BAD_FIELD_NAME] = {400, "a field name is not a token followed by a colon (RFC 9112 5.1)"},
+    [HEAD_BAD_FIELD_VALUE] = {400, "a field value has a control character (RFC 9110 5.5)"},
+    [HEAD_OBS_FOLD] = {400, "a field line begins with white space (RFC 9112 5.2)"},
+    [HEAD_PARSERS_DISAGREE] = {400, "two parsers read the head differently"},
+};
+
+const char *head_verdict_text(enum head_verdict v)
+{
+    return verdicts[v].text;
+}
+
+unsigned head_verdict_status(enum head_verdict v)
+{
+    return verdicts[v].status;
+}
+
+/* What is to be said when no head ends within the limit. */
+static enum head_verdict verdict_at_limit(struct slice data)
+{
+    return memchr(data.p, '\n', data.n) ? HEAD_TOO_LARGE : HEAD_LINE_TOO_LONG;
+}
+
+/* Finds the line end at or after *at. On HEAD_OK *at is behind its LF; on HEAD_INCOMPLETE, where to go on. */
+static enum head_verdict scan_line(struct slice data, size_t *at)
+{
+    const char *p = data.p + *at, *end = data.p + data.n;
+    const char *lf = memchr(p, '\n', (size_t)(end - p));
+    const char *stop = lf ? lf : end;
+    const char *cr = memchr(p, '\r', (size_t)(stop - p));
+
+    /* RFC 9112 2.2: a recipient may take a bare LF for a line end, and must not let a bare CR pass. Readers
+     * differ in both, so neither is shared with others. */
+    if (cr && cr + 1 < stop)
+        return HEAD_BARE_CR;
+    if (lf && !cr)
+        return HEAD_BARE_LF;
+    *at = (size_t)((lf ? lf + 1 : cr ? cr : end) - data.p);
+    return lf ? HEAD_OK : HEAD_INCOMPLETE;
+}
+
+enum head_verdict head_scan(struct slice data, size_t *scanned, const struct head_limits *limits,
+                            size_t *length)
+{
+    bool full = data.n >= limits->max_size;
+
+    if (full)
+        data.n = limits->max_size;
+    if (data.n == 0)
+        return HEAD_INCOMPLETE;
+    /* Both start lines begin with a token (RFC 9112 3 and 4): what cannot become HTTP, as a TLS hello, is
+     * told at once. */
+    if (*scanned == 0 && !octet_is(data.p[0], OCTET_TOKEN) && data.p[0] != '\r' && data.p[0] != '\n')
+        return HEAD_BAD_START_LINE;
+
+    for (;;) {
+        enum head_verdict v = scan_line(data, scanned);
+        size_t at = *scanned;
+
+        if (v == HEAD_INCOMPLETE)
+            return full ? verdict_at_limit(data) : HEAD_INCOMPLETE;
+        if (v != HEAD_OK)
+            return v;
+        if (at == 2 || data.p[at - 3] == '\n') {
+            *length = at;
+            return HEAD_OK;
+        }
+    }
+}
+
+const struct field *head_find(const struct head *h, enum field_id id)
+{
+    if (!head_has(h, id))
+        return NULL;
+    for (uint32_t i = 0; i < h->count; i++) {
+        if (h->fields[i].id == id)
+            return &h->fields[i];
+    }
+    return NULL;
+}
+
+uint32_t head_count(const struct head *h, enum field_id id)
+{
+    uint32_t count = 0;
+
+    if (!head_has(h, id))
+        return 0;
+    for (uint32_t i = 0; i < h->count; i++)
+        count += h->fields[i].id == id;
+    return count;
+}

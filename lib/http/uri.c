@@ -1,0 +1,236 @@
+#include "http/uri.h"
+
+#include <arpa/inet.h>
+
+#include "http/head.h"
+#include "http/octets.h"
+
+const char *uri_verdict_text(enum uri_verdict v)
+{
+    switch (v) {
+    case URI_OK: return "the target is well-formed";
+    case URI_NOT_ABSOLUTE: return "the target is not an absolute URL (RFC 9112 3.2.2)";
+    case URI_BAD_SCHEME: return "the target's scheme is neither http nor https (RFC 9110 4.2)";
+    case URI_USERINFO: return "the target has a user name or password (RFC 9110 4.2.4)";
+    case URI_BAD_HOST: return "the target's host is malformed (RFC 3986 3.2.2)";
+    case URI_BAD_PORT: return "the target's port is not a number from 1 to 65535 (RFC 3986 3.2.3)";
+    case URI_BAD_PATH: return "the target's path has a fragment or an octet that no path has (RFC 9112 3.2)";
+    }
+    return "";
+}
+
+static bool set_host(struct uri *out, const char *text, size_t n)
+{
+    if (n == 0 || n > URI_MAX_HOST)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        out->host[i] = octet_lower(text[i]);
+    out->host[n] = '\0';
+    out->host_length = (uint16_t)n;
+    return true;
+}
+
+/* IP-literal without its brackets (RFC 3986 3.2.2). Zone ids name an interface of this machine, which no
+ * client has a say in. Rewritten to the one spelling that RFC 5952 wants, so that an origin has one name. */
+static bool set_ipv6(struct uri *out, struct slice literal)
+{
+    struct in6_addr address;
+    char text[INET6_ADDRSTRLEN];
+
+    if (literal.n >= sizeof text || memchr(literal.p, '\0', literal.n))
+        return false;
+    memcpy(text, literal.p, literal.n);
+    text[literal.n] = '\0';
+    if (inet_pton(AF_INET6, text, &address) != 1)
+        return false;
+    inet_ntop(AF_INET6, &address, text, sizeof text);
+    out->ipv6 = true;
+    return set_host(out, text, strlen(text));
+}
+
+/* The last label of a host, without a trailing dot. */
+static struct slice last_label(struct slice host)
+{
+    const char *p, *end = host.p + host.n;
+
+    if (end > host.p && end[-1] == '.')
+        end--;
+    for (p = end; p > host.p && p[-1] != '.';)
+        p--;
+    return (struct slice){p, (size_t)(end - p)};
+}
+
+/* What inet_aton() and URL libraries may take for an IPv4 address: names whose last label is a number in
+ * their sense. */
+static bool looks_like_ipv4(struct slice host)
+{
+    struct slice label = last_label(host);
+
+    if (octets_all(label, OCTET_DIGIT))
+        return true;
+    if (label.n < 2 || label.p[0] != '0' || octet_lower(label.p[1]) != 'x')
+        return false;
+    return label.n == 2 || octets_all(slice_from(label, 2), OCTET_HEX);
+}
+
+static bool has_empty_label(struct slice host)
+{
+    for (size_t i = 0; i < host.n; i++) {
+        if (host.p[i] == '.' && (i == 0 || host.p[i - 1] == '.'))
+            return true;
+    }
+    return false;
+}
+
+/* reg-name / IPv4address (RFC 3986 3.2.2), of the octets that host names have, '_' included: a percent sign
+ * would give a host two spellings, and a resolver may read others as anything. */
+static bool set_name(struct uri *out, struct slice name)
+{
+    struct in_addr address;
+
+    if (!octets_all(name, OCTET_HOST) || has_empty_label(name) || !set_host(out, name.p, name.n))
+        return false;
+    /* One reader's name must not be another's address: only the dotted quad is one. */
+    return !looks_like_ipv4(name) || inet_pton(AF_INET, out->host, &address) == 1;
+}
+
+/* port = *DIGIT (RFC 3986 3.2.3), leading zeros included; `rest` is what follows the host. */
+static enum uri_verdict read_port(struct slice rest, struct uri *out)
+{
+    struct slice digits = slice_from(rest, 1);
+    unsigned long port = 0;
+
+    out->has_port = false;
+    if (rest.n > 0 && rest.p[0] != ':')
+        return URI_BAD_HOST;
+    if (digits.n == 0)
+        return URI_OK;
+    for (size_t i = 0; i < digits.n; i++) {
+        if (!octet_is(digits.p[i], OCTET_DIGIT))
+            return URI_BAD_PORT;
+        port = port * 10 + (unsigned long)(digits.p[i] - '0');
+        if (port > UINT16_MAX)
+            return URI_BAD_PORT;
+    }
+    if (port == 0)
+        return URI_BAD_PORT;
+    out->has_port = true;
+    out->port = (uint16_t)port;
+    return URI_OK;
+}
+
+/* authority = host [ ":" port ]; out->port stays what it is when none is written. */
+static enum uri_verdict read_authority(struct slice authority, struct uri *out)
+{
+    const char *end = authority.p + authority.n, *host_end;
+    bool fine;
+
+    if (authority.n == 0)
+        return URI_BAD_HOST;
+    if (memchr(authority.p, '@', authority.n))
+        return URI_USERINFO;
+    out->ipv6 = false;
+    if (authority.p[0] == '[') {
+        host_end = memchr(authority.p, ']', authority.n);
+        if (!host_end)
+            return URI_BAD_HOST;
+        fine = set_ipv6(out, (struct slice){authority.p + 1, (size_t)(host_end - authority.p - 1)});
+        host_end++;
+    } else {
+        host_end = memchr(authority.p, ':', authority.n);
+        if (!host_end)
+            host_end = end;
+        fine = set_name(out, (struct slice){authority.p, (size_t)(host_end - authority.p)});
+    }
+    if (!fine)
+        return URI_BAD_HOST;
+    return read_port((struct slice){host_end, (size_t)(end - host_end)}, out);
+}
+
+/* Whatever is visible may stand in a path: clients send '|', '[' or '"' as they are, and it is passed on as
+ * it is. A fragment is not for servers (RFC 9110 7.1). */
+static bool path_valid(struct slice path)
+{
+    const char *end = path.p + path.n;
+
+    return octets_skip_visible(path.p, end) == end && !memchr(path.p, '#', path.n);
+}
+
+/* Takes "scheme:" off. */
+static enum uri_verdict take_scheme(struct slice *target, struct uri *out)
+{
+    const char *colon = memchr(target->p, ':', target->n);
+    struct slice scheme = {target->p, colon ? (size_t)(colon - target->p) : 0};
+
+    if (scheme.n == 0 || octet_is(scheme.p[0], OCTET_DIGIT) || !octets_all(scheme, OCTET_TOKEN))
+        return URI_NOT_ABSOLUTE;
+    if (slice_eq_nocase(scheme, SLICE("http")))
+        out->scheme = SCHEME_HTTP;
+    else if (slice_eq_nocase(scheme, SLICE("https")))
+        out->scheme = SCHEME_HTTPS;
+    else
+        return URI_BAD_SCHEME;
+    *target = slice_from(*target, scheme.n + 1);
+    return URI_OK;
+}
+
+enum uri_verdict uri_parse_absolute(struct slice target, struct uri *out)
+{
+    struct slice authority;
+    enum uri_verdict v;
+    size_t n = 0;
+
+    if (target.n == 0 || target.p[0] == '/' || target.p[0] == '*')
+        return URI_NOT_ABSOLUTE;
+    v = take_scheme(&target, out);
+    if (v != URI_OK)
+        return v;
+    if (target.n < 2 || target.p[0] != '/' || target.p[1] != '/')
+        return URI_BAD_HOST;
+    target = slice_from(target, 2);
+    while (n < target.n && target.p[n] != '/' && target.p[n] != '?' && target.p[n] != '#')
+        n++;
+    authority = (struct slice){target.p, n};
+    out->path_query = slice_from(target, n);
+    out->port = scheme_default_port(out->scheme);
+    v = read_authority(authority, out);
+    if (v != URI_OK)
+        return v;
+    return path_valid(out->path_query) ? URI_OK : URI_BAD_PATH;
+}
+
+enum uri_verdict uri_parse_authority(struct slice target, struct uri *out)
+{
+    enum uri_verdict v;
+
+    out->scheme = SCHEME_HTTP;
+    out->path_query = (struct slice){NULL, 0};
+    v = read_authority(target, out);
+    if (v == URI_OK && !out->has_port)
+        return URI_BAD_PORT;
+    return v;
+}
+
+enum uri_verdict uri_parse_origin_form(struct slice target, struct uri *out)
+{
+    if (target.n == 0 || target.p[0] != '/')
+        return URI_BAD_PATH;
+    out->path_query = target;
+    return path_valid(target) ? URI_OK : URI_BAD_PATH;
+}
+
+bool host_field_valid(struct slice value)
+{
+    struct uri ignored;
+
+    return value.n == 0 || read_authority(value, &ignored) == URI_OK;
+}
+
+bool request_host_valid(const struct head *h)
+{
+    const struct field *host = head_find(h, FIELD_HOST);
+
+    if (!host)
+        return h->minor == 0;
+    return head_count(h, FIELD_HOST) == 1 && host_field_valid(host->value);
+}
