@@ -1,0 +1,78 @@
+"""Section 4.6: loops."""
+
+import pytest
+
+from .harness.client import request
+from .harness.origin import answer
+
+
+@pytest.mark.parametrize("value", ["1.1 edge", "1.0 other, 1.1 edge", "1.1 edge (comment), 1.1 other", "HTTP/1.1 edge",
+                                   "1.1  edge"])
+def test_its_own_name_is_a_loop(stage, value):
+    """A proxy loop is recognised [...] by this instance's own name in `Via` [...] 502, `proxy_loop_detected`."""
+    origin = stage.origin()
+    response = stage.carpool({"name": "edge"}).get(origin.url("/"), fields=[("Via", value)])
+    assert response.status == 502 and response.error == "proxy_loop_detected"
+    assert origin.accepted == 0
+
+
+@pytest.mark.parametrize("value", ["1.1 edge2", "1.1 my-edge", "1.1 other (edge)", "1.1 other, 1.1 another"])
+def test_other_names_are_none(stage, value):
+    """by this instance's own name in `Via`"""
+    origin = stage.origin()
+    assert stage.carpool({"name": "edge"}).get(origin.url("/"), fields=[("Via", value)]).status == 200
+
+
+def test_a_loop_is_seen_in_every_field(stage):
+    """by this instance's own name in `Via`: whichever of several fields holds it"""
+    origin = stage.origin()
+    response = stage.carpool({"name": "edge"}).get(origin.url("/"), fields=[("Via", "1.1 a"), ("Via", "1.1 edge")])
+    assert response.status == 502 and response.error == "proxy_loop_detected"
+
+
+def test_a_loop_is_seen_before_the_form(stage):
+    """A proxy loop is recognised, before the target's form is looked at"""
+    response = stage.carpool({"name": "edge"}).raw(request("GET", "/", host="a.test", fields=[("Via", "1.1 edge")]))
+    assert response.status == 502 and response.error == "proxy_loop_detected"
+
+
+def test_two_in_a_row_are_no_loop(stage):
+    """so that two Carpools in a row are no loop"""
+    origin = stage.origin()
+    gateway = stage.ports.take()
+    inner = stage.carpool({"upstreams": {"o": {"host": "o.test", "address": [origin.authority],
+                                               "listen": [f"127.0.0.1:{gateway}"]}}})
+    outer = stage.carpool({"upstreams": {
+        "next": {"match": "o.test", "address": [f"127.0.0.1:{gateway}"]}}})
+    assert outer.get("http://o.test/").status == 200
+    assert len(origin.requests[0].fields.get("Via").split(",")) == 2
+    assert inner.running
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("which", ["proxy", "admin", "upstream"])
+def test_its_own_listeners_are_a_loop(stage, which, host):
+    """a target that is one of Carpool's own listeners (admin's and upstreams' too) by its resolved address; both get
+    502, `proxy_loop_detected`"""
+    own = stage.ports.take()
+    closed = stage.ports.refused()
+    carpool = stage.carpool({"upstreams": {"u": {"host": "u.test", "listen": [f"127.0.0.1:{own}"], "address": [
+        f"127.0.0.1:{closed.getsockname()[1]}"]}}})
+    port = {"proxy": carpool.port, "admin": carpool.admin_port, "upstream": own}[which]
+    response = carpool.get(f"http://{host}:{port}/agents")
+    assert response.status == 502 and response.error == "proxy_loop_detected"
+
+
+def test_a_listener_on_every_address_is_a_loop_on_each(stage):
+    """a target that is one of Carpool's own listeners [...] by its resolved address"""
+    port = stage.ports.take()
+    carpool = stage.carpool({"listen": [f"0.0.0.0:{port}"], "access": {"clients": ["127.0.0.0/8"]}},
+                            listen=("127.0.0.1", port))
+    response = carpool.get(f"http://127.0.0.3:{port}/")
+    assert response.status == 502 and response.error == "proxy_loop_detected"
+
+
+def test_another_port_is_no_loop(stage):
+    """a target that is one of Carpool's own listeners: the same address with another port is not"""
+    origin = stage.origin(lambda _: answer(b"hello"))
+    assert stage.carpool().get(origin.url("/")).text == "hello"
