@@ -1,41 +1,49 @@
 """One daemon a worker process serves all cases; after the last one its descriptors must have come back."""
+import os
+
 import pytest
 
-from .carpoold import Carpoold, program, wait_until
-from .conversation import get
-from .judge import SPARE_HOST
+from behaviour.harness.daemon import SANITIZER, Daemon
+from behaviour.harness.ports import Ports
+
+from .conversation import get, soon
+from .judge import SPARE_HOST, VIA
 from .origin import CLEAN_PATH, Origin
 
-NAME = "carpool-under-attack"
-CONFIG = f"""
-name: {NAME}
-access:
-  denyAddresses: [169.254.0.0/16, "fe80::/10", 0.0.0.0/8, "::/128", 224.0.0.0/4, "ff00::/8", 255.255.255.255/32,
-                  127.0.0.9/32]
-defaults:
-  timeouts: {{free: 3s, socket: 20s}}
-upstreams:
-  spares:
-    match: {SPARE_HOST}
-    minFreeSockets: 2
-"""
+DENIED = ["169.254.0.0/16", "fe80::/10", "0.0.0.0/8", "::/128", "224.0.0.0/4", "ff00::/8", "255.255.255.255/32",
+          "127.0.0.9/32"]
+CONFIG = {
+    "name": VIA,
+    "access": {"denyAddresses": DENIED},
+    "defaults": {"timeouts": {"free": "3s", "socket": "20s"}},
+    "upstreams": {"spares": {"match": SPARE_HOST, "minFreeSockets": 2}},
+}
+
+
+class Target(Daemon):
+    seen = 0        # how much of stderr was looked at
+
+    def complaints(self):
+        """What no case may leave behind: a death, a sanitizer's report."""
+        with open(os.path.join(self.directory, "stderr"), encoding="utf-8", errors="replace") as file:
+            file.seek(self.seen)
+            text = file.read()
+            self.seen = file.tell()
+        if not self.running:
+            return f"carpoold ended with {self.process.returncode}: {text[-3000:]}"
+        return text[-3000:] if any(word in text for word in SANITIZER) else ""
 
 
 @pytest.fixture(scope="session")
 def daemon(tmp_path_factory):
-    if not program():
-        pytest.skip("CARPOOLD does not say which carpoold to test")
-    carpoold = Carpoold(tmp_path_factory.mktemp("carpoold"), CONFIG)
-    carpoold.name = NAME
-    carpoold.start()
+    target = Target(CONFIG, Ports(), str(tmp_path_factory.mktemp("carpoold")))
     with Origin() as origin:
-        get(carpoold.port, origin.url(CLEAN_PATH))
-    wait_until(lambda: carpoold.descriptors() <= 0, 0.2)
-    before = carpoold.descriptors()
-    yield carpoold
-    # Closed origins empty the pool; the spares' upstream goes on trying, with one socket at a time each.
-    settled = wait_until(lambda: carpoold.descriptors() <= before + 2, 30)
-    left = carpoold.descriptors() - before
-    trouble = carpoold.complaints() or carpoold.stop()
-    assert not trouble, trouble
+        get(target.port, origin.url(CLEAN_PATH))
+    soon(lambda: False, 0.1)
+    before = target.descriptors()
+    yield target
+    # Origins that are gone empty the pool; the upstream with spares may be trying one connection each.
+    settled = soon(lambda: target.descriptors() <= before + 2, 30)
+    left = target.descriptors() - before
+    target.finish()
     assert settled, f"{left} descriptors more than before the first case"

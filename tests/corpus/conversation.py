@@ -3,12 +3,23 @@ import selectors
 import socket
 import time
 
+from behaviour.harness.waiting import PATIENCE
+
 from . import strict
-from .carpoold import PATIENCE
 
 MODES = ("whole", "octets", "lines")
 MOST_PIECES = 1500
 NAP = 0.00005       # lets the other side read a piece before the next one comes
+
+
+def soon(condition, seconds=PATIENCE):
+    """Whether `condition` comes true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.002)
+    return True
 
 
 def pieces(octets, mode):

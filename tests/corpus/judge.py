@@ -1,10 +1,9 @@
 """Plays a case once, in one way of cutting it, and says what came of it and what was wrong with that."""
-from . import strict
-from .carpoold import wait_until
-from .conversation import Conversation, get, pieces
+from .conversation import Conversation, get, pieces, soon
 from .origin import CLEAN, CLEAN_PATH, Origin, Script
 
 SPARE_HOST = "127.0.0.2"    # the upstream that keeps spare sockets, see conftest.py
+VIA = "carpool-under-attack"
 SMALL_BUFFER = 16384
 MALFORMED = (400, 414, 431, 501, 505)
 
@@ -29,7 +28,7 @@ class Verdict:
 
 
 def names(origin, daemon):
-    return {"ORIGIN": origin.address, "HOST": origin.host, "PORT": str(origin.port), "VIA": daemon.name,
+    return {"ORIGIN": origin.address, "HOST": origin.host, "PORT": str(origin.port), "VIA": VIA,
             "PROXY": f"127.0.0.1:{daemon.port}", "PROXY_PORT": str(daemon.port), "ADMIN": f"127.0.0.1:{daemon.admin_port}"}
 
 
@@ -88,7 +87,7 @@ def refused(case, verdict, talk, origin, own):
     heads = sum(connection.heads for connection in origin.connections)
     if "body-phase" in case.flags:
         broken = origin.open_halves()
-        verdict.need(wait_until(lambda: all(c.closed.is_set() for c in broken)),
+        verdict.need(soon(lambda: all(c.closed.is_set() for c in broken)),
                      "the socket of a request that broke off stays open")
     else:
         verdict.need(not heads and not origin.open_halves(), "a part of the request reached the origin")
@@ -181,7 +180,7 @@ def answer_seen(case, verdict, talk, origin, script):
     if script.when in ("idle", "spare"):
         verdict.need([a.body for a in talk.answers] == [CLEAN], f"the next request got {talk.received[:200]!r}")
     if verdict.outcome != "forward":
-        verdict.need(wait_until(lambda: closed(script)), "the socket was not destroyed")
+        verdict.need(soon(lambda: closed(script)), "the socket was not destroyed")
 
 
 def closed(script):

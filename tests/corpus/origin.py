@@ -3,8 +3,9 @@ import socket
 import threading
 import time
 
+from behaviour.harness.waiting import PATIENCE
+
 from . import strict
-from .carpoold import PATIENCE
 from .conversation import NAP
 
 CLEAN = b"the clean answer"
