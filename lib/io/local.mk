@@ -11,4 +11,10 @@ libcarpool_a_SOURCES += \
 	lib/io/resolver.c \
 	lib/io/resolver.h \
 	lib/io/stream.c \
-	lib/io/stream.h
+	lib/io/stream.h \
+	lib/io/tls.c \
+	lib/io/tls.h \
+	lib/io/tls_context.c \
+	lib/io/tls_explain.c \
+	lib/io/tls_internal.h \
+	lib/io/tls_sessions.c

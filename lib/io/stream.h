@@ -62,7 +62,8 @@ void stream_set_priority(struct stream *s, int priority);
  * for plain ones it does, unless STREAM_PEER_FIN was reported. */
 ssize_t stream_read(struct stream *s, void *to, size_t n);
 
-/* Writes from the front of the list; the count may be short. */
+/* Writes from the front of the list; a short count (0 < n) means that the next call would say STREAM_AGAIN. After STREAM_AGAIN the same
+ * octets must come first in the next call, and no fewer: TLS may have begun a record with them. */
 ssize_t stream_write(struct stream *s, const struct iovec *v, int count);
 
 /* Sends FIN (and close_notify before it). */

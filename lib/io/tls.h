@@ -1,7 +1,8 @@
 #ifndef CARPOOL_IO_TLS_H
 #define CARPOOL_IO_TLS_H
 
-/* TLS towards upstreams with OpenSSL 3. One context an upstream's TLS identity; sessions are kept an origin. */
+/* TLS towards upstreams with OpenSSL 3. One context an upstream's TLS identity; sessions are kept an origin.
+ * OpenSSL writes with write(2): the process must ignore SIGPIPE. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +22,14 @@ struct tls_context *tls_context_new(const struct tls_options *o, char *error, si
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context *c);
 
-/* Sessions for resumption (several, single use), one store an origin; `max` 0 switches it off. Thread-free: a worker's. */
+/* What the options allow though somebody should look at it, as a sentence: verification is off, a certificate of `ca` or `cert` is
+ * expired or not yet valid (a wrong clock at boot must not stop the upstream). False: nothing. Looks at the wall clock. */
+bool tls_context_warning(const struct tls_context *c, char *text, size_t size);
+/* When the first certificate of `ca` and `cert` expires, in seconds since 1970; 0: there is none. */
+int64_t tls_context_expires(const struct tls_context *c);
+
+/* Sessions for resumption (several; those of TLS 1.3 are used once, RFC 8446 C.4), one store an origin. A worker's own: no locks.
+ * A store that meets another context forgets what it has. */
 struct tls_sessions;
 struct tls_sessions *tls_sessions_new(void);
 void tls_sessions_free(struct tls_sessions *s);
@@ -35,7 +43,8 @@ bool tls_start(struct stream *s, struct tls_context *c, const char *servername, 
 /* Goes on with the handshake: 1 done, 0 wait for the stream to be ready, -1 failed. */
 int tls_handshake(struct stream *s);
 
-/* After -1: what failed and a sentence: which certificate, which check, what option would mend it. */
+/* After -1, or STREAM_ERROR with EPROTO (in TLS 1.3 a server judges our certificate after the handshake): what failed and a sentence:
+ * which certificate, which check, what option would mend it. */
 enum tls_failure tls_failure(const struct stream *s, char *text, size_t size);
 
 /* After 1: whether the session was resumed. */

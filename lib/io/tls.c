@@ -1,0 +1,298 @@
+#include "io/tls.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/stream.h"
+#include "io/tls_internal.h"
+
+/* The most that one record carries (RFC 8446 5.1). */
+#define RECORD_SIZE 16384
+
+/* ---- begin */
+
+static bool set_peer(struct tls *t, const char *servername)
+{
+    X509_VERIFY_PARAM *param = SSL_get0_param(t->ssl);
+    size_t n = strlen(servername);
+    char name[256];
+    unsigned char ip[16];
+
+    /* Neither SNI (RFC 6066 3) nor certificates have the dot that may end a name. */
+    if (n > 1 && servername[n - 1] == '.')
+        n--;
+    if (n >= sizeof name)
+        return false;
+    memcpy(name, servername, n);
+    name[n] = '\0';
+    if (inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1)
+        return !t->context->verify || X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1;
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (t->context->verify && X509_VERIFY_PARAM_set1_host(param, name, n) != 1)
+        return false;
+    return SSL_set_tlsext_host_name(t->ssl, name) == 1;
+}
+
+static void offer_session(struct tls *t)
+{
+    SSL_SESSION *session;
+
+    if (!t->sessions || !t->context->resume)
+        return;
+    session = tls_sessions_take(t->sessions, t->context);
+    if (!session)
+        return;
+    t->offered = SSL_set_session(t->ssl, session) == 1;
+    SSL_SESSION_free(session);
+}
+
+bool tls_start(struct stream *s, struct tls_context *c, const char *servername, struct tls_sessions *sessions)
+{
+    struct tls *t = calloc(1, sizeof *t);
+
+    assert(s->fd >= 0 && !s->tls);
+    if (!t)
+        return false;
+    ERR_clear_error();
+    t->context = tls_context_ref(c);
+    t->sessions = sessions;
+    t->ssl = SSL_new(c->ssl);
+    if (!t->ssl || SSL_set_app_data(t->ssl, t) != 1 || SSL_set_fd(t->ssl, s->fd) != 1 || !set_peer(t, servername)) {
+        tls_free(t);
+        return false;
+    }
+    SSL_set_connect_state(t->ssl);
+    offer_session(t);
+    s->tls = t;
+    return true;
+}
+
+void tls_free(struct tls *t)
+{
+    if (!t)
+        return;
+    /* A session whose connection ends without this would never be resumed. */
+    if (t->ssl && (t->failure == TLS_FAILURE_NONE || t->failure == TLS_FAILURE_IO))
+        SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(t->ssl);
+    tls_context_unref(t->context);
+    if (t->distrust)
+        X509_free(t->distrust->certificate);
+    free(t->distrust);
+    free(t->why);
+    free(t);
+}
+
+/* ---- errors */
+
+/* After a call that returned no success: what a stream call returns. `crosses` is what the call would not wait for if the stream were
+ * plain: SSL_ERROR_WANT_READ of a write. */
+static ssize_t failed(struct stream *s, bool *crossed, int crosses)
+{
+    struct tls *t = s->tls;
+    int number = errno;
+    int name = SSL_get_error(t->ssl, 0);
+    bool cut = ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+
+    switch (name) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        *crossed = name == crosses;
+        return STREAM_AGAIN;
+    case SSL_ERROR_ZERO_RETURN:
+        return STREAM_EOF;
+    }
+    t->write_over = true;
+    t->over = crosses != SSL_ERROR_WANT_READ || name == SSL_ERROR_SSL;
+    tls_explain_failure(t, name, number);
+    if ((name == SSL_ERROR_SSL && cut) || (name == SSL_ERROR_SYSCALL && number == 0)) {
+        s->eof_without_notify = true;
+        return STREAM_EOF;
+    }
+    s->error = name == SSL_ERROR_SYSCALL ? number : EPROTO;
+    return STREAM_ERROR;
+}
+
+/* What a call on a connection that has failed says again. */
+static ssize_t over(struct stream *s)
+{
+    return s->eof_without_notify ? STREAM_EOF : STREAM_ERROR;
+}
+
+/* ---- handshake */
+
+int tls_handshake(struct stream *s)
+{
+    struct tls *t = s->tls;
+
+    ERR_clear_error();
+    errno = 0;
+    if (SSL_do_handshake(t->ssl) == 1) {
+        /* A server that refuses a session once will refuse it again. */
+        if (t->offered && !SSL_session_reused(t->ssl))
+            tls_sessions_clear(t->sessions);
+        return 1;
+    }
+    if (failed(s, &t->read_crossed, SSL_ERROR_NONE) == STREAM_AGAIN)
+        return 0;
+    if (t->failure == TLS_FAILURE_NONE) {
+        ERR_clear_error();
+        tls_explain_failure(t, SSL_ERROR_SYSCALL, 0);
+    }
+    if (t->offered)
+        tls_sessions_clear(t->sessions);
+    return -1;
+}
+
+bool tls_was_resumed(const struct stream *s)
+{
+    return SSL_session_reused(s->tls->ssl) == 1;
+}
+
+/* ---- data */
+
+ssize_t tls_read(struct stream *s, void *to, size_t n)
+{
+    struct tls *t = s->tls;
+    size_t got;
+    ssize_t rc;
+
+    if (t->over)
+        return over(s);
+    ERR_clear_error();
+    errno = 0;
+    t->read_crossed = false;
+    t->drained = false;
+    if (SSL_read_ex(t->ssl, to, n, &got) == 1)
+        return (ssize_t)got;
+    rc = failed(s, &t->read_crossed, SSL_ERROR_WANT_WRITE);
+    t->drained = rc == STREAM_AGAIN;
+    return rc;
+}
+
+static ssize_t write_some(struct stream *s, const void *from, size_t n)
+{
+    struct tls *t = s->tls;
+    size_t put;
+
+    ERR_clear_error();
+    errno = 0;
+    t->write_crossed = false;
+    if (SSL_write_ex(t->ssl, from, n, &put) == 1)
+        return (ssize_t)put;
+    if (failed(s, &t->write_crossed, SSL_ERROR_WANT_READ) == STREAM_AGAIN)
+        return STREAM_AGAIN;
+    if (s->error == 0)
+        s->error = EPIPE;
+    return STREAM_ERROR;
+}
+
+/* Where a list of pieces is being read. */
+struct cursor {
+    const struct iovec *v;
+    int count;
+    size_t offset; /* into the first one */
+};
+
+static void cursor_advance(struct cursor *c, size_t n)
+{
+    while (c->count > 0 && n >= c->v->iov_len - c->offset) {
+        n -= c->v->iov_len - c->offset;
+        c->offset = 0;
+        c->v++;
+        c->count--;
+    }
+    c->offset += c->count > 0 ? n : 0;
+}
+
+/* Pieces of a record, put together: a record costs more than the copy. */
+static size_t gather(struct cursor c, char *to, size_t room)
+{
+    size_t n = 0;
+
+    while (c.count > 0 && n < room) {
+        size_t piece = c.v->iov_len - c.offset;
+        piece = piece < room - n ? piece : room - n;
+        memcpy(to + n, (const char *)c.v->iov_base + c.offset, piece);
+        n += piece;
+        cursor_advance(&c, piece);
+    }
+    return n;
+}
+
+ssize_t tls_write(struct stream *s, const struct iovec *v, int count)
+{
+    struct cursor c = {v, count, 0};
+    char record[RECORD_SIZE];
+    ssize_t total = 0, put = 0;
+
+    if (s->tls->write_over) {
+        s->error = s->error ? s->error : EPIPE;
+        return STREAM_ERROR;
+    }
+    for (cursor_advance(&c, 0); c.count > 0; cursor_advance(&c, (size_t)put)) {
+        const char *first = (const char *)c.v->iov_base + c.offset;
+        size_t n = c.v->iov_len - c.offset;
+        if (c.count > 1 && n < RECORD_SIZE) {
+            n = gather(c, record, sizeof record);
+            first = record;
+        }
+        put = write_some(s, first, n);
+        if (put < 0)
+            break;
+        total += put;
+    }
+    return total > 0 || put == 0 ? total : put;
+}
+
+void tls_shutdown(struct stream *s)
+{
+    struct tls *t = s->tls;
+
+    if (t->write_over || t->failure != TLS_FAILURE_NONE || !SSL_is_init_finished(t->ssl))
+        return;
+    if (SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN)
+        return;
+    ERR_clear_error();
+    SSL_shutdown(t->ssl);
+    ERR_clear_error();
+}
+
+bool tls_is_quiet(struct stream *s)
+{
+    struct tls *t = s->tls;
+    char octet;
+    size_t n;
+
+    if (t->over)
+        return false;
+    ERR_clear_error();
+    errno = 0;
+    if (SSL_peek_ex(t->ssl, &octet, 1, &n) == 1)
+        return false;
+    if (failed(s, &t->read_crossed, SSL_ERROR_WANT_WRITE) != STREAM_AGAIN)
+        return false;
+    t->drained = true;
+    return true;
+}
+
+size_t tls_buffered(const struct stream *s)
+{
+    const struct tls *t = s->tls;
+    int n = SSL_pending(t->ssl);
+
+    if (n > 0)
+        return (size_t)n;
+    /* Records that were read ahead and not yet opened; after a read that met the end of them, at most a part of one is left. */
+    return !t->drained && SSL_has_pending(t->ssl) ? 1 : 0;
+}
+
+bool tls_is_crossed(const struct stream *s)
+{
+    return s->tls->read_crossed || s->tls->write_crossed;
+}

@@ -1,0 +1,52 @@
+#ifndef CARPOOL_IO_TLS_INTERNAL_H
+#define CARPOOL_IO_TLS_INTERNAL_H
+
+/* What the tls_*.c files share. */
+
+#include <openssl/ssl.h>
+
+#include "io/stream.h"
+#include "io/tls.h"
+
+struct tls_context {
+    int refs; /* atomic: workers share it */
+    SSL_CTX *ssl;
+    bool verify;
+    bool resume;
+    bool own_trust; /* `ca` replaces the system's store */
+};
+
+/* Why the chain was not believed, as the first failing check saw it. */
+struct tls_distrust {
+    int error; /* X509_V_ERR_... */
+    X509 *certificate;
+};
+
+struct tls {
+    SSL *ssl;
+    struct tls_context *context;
+    struct tls_sessions *sessions;
+    struct tls_distrust *distrust; /* NULL until a check fails */
+    char *why;                     /* of `failure`; NULL: no memory for it */
+    enum tls_failure failure;
+    bool offered;        /* a session */
+    bool over;           /* nothing more can be read */
+    bool write_over;     /* nor written; what the peer sent before is still read then */
+    bool drained;        /* the last read found nothing more */
+    bool read_crossed, write_crossed;
+};
+
+/* SSL_CTX_set_verify() callback: remembers the first check that failed. */
+int tls_remember_distrust(int ok, X509_STORE_CTX *x);
+
+/* After a failed call: sets t->failure and t->why from OpenSSL's error queue. `name` is what SSL_get_error() said, `number` errno. */
+void tls_explain_failure(struct tls *t, int name, int number);
+
+/* One to offer, or NULL; the caller's. */
+SSL_SESSION *tls_sessions_take(struct tls_sessions *s, struct tls_context *c);
+/* Takes it over. */
+void tls_sessions_put(struct tls_sessions *s, struct tls_context *c, SSL_SESSION *session);
+/* After a failure: none is offered again. */
+void tls_sessions_clear(struct tls_sessions *s);
+
+#endif
