@@ -167,6 +167,7 @@ static void on_connected(void *ctx, struct connect_result *r)
     s->stream = r->stream;
     s->peer = r->peer;
     s->opened_ms = clock_ms();
+    s->connect_us = r->took_ms * 1000;
     struct pending *owner = s->owner;
     s->owner = NULL;
     if (owner)

@@ -46,6 +46,7 @@ struct socket {
     uint32_t generation;          /* the origin's when it was opened */
     uint32_t exchanges;           /* begun */
     uint64_t opened_ms, idle_since_ms, max_age_ms;
+    uint64_t connect_us;          /* what the connect took */
     struct address peer;
     bool has_hint_timeout, has_hint_max;
     uint64_t hint_timeout_ms, hint_left;

@@ -36,7 +36,8 @@ struct client {
     size_t scanned;       /* of the head in `in` */
     uint32_t requests;
     uint64_t since_ms;    /* of the first octet of the request being read, or of the accept */
-    uint32_t lingered;    /* octets thrown away */
+    uint32_t lingered;    /* LINGERING: octets thrown away */
+    enum client_close ending; /* LINGERING: why it is closed */
     struct exchange *exchange;
     struct socket *private_socket; /* bound to this client by NTLM or Negotiate, between its requests */
     struct timer timer;
@@ -54,7 +55,7 @@ void client_close(struct client *c, enum client_close reason, bool reset);
 /* Looks for octets, an end or a reset behind a request that was read whole. */
 void client_look(struct client *c);
 
-/* Sets the timer anew for what the exchange waits for. */
+/* Sets the timer anew for what the exchange waits for from the client. */
 void client_arm(struct client *c);
 
 /* Keeps a socket for this client alone. */

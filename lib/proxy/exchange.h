@@ -62,6 +62,7 @@ struct exchange {
     bool head_drained;       /* the read that completed the head emptied the socket */
     bool in_body;            /* the final head was passed on */
     bool download_blocked;   /* the client must take some first */
+    bool up_shut, down_shut; /* TUNNEL: the end of this direction was passed on */
     bool close_client;
     uint8_t interim;         /* how many 1xx */
     struct buffer *out;      /* heads and replies on their way to the client */
@@ -76,7 +77,8 @@ struct exchange {
     uint64_t request_due_ms; /* timeouts.request; 0: none */
     uint64_t pending_due_ms; /* timeouts.pending; 0: none */
     uint64_t moved_ms;       /* when an octet last moved on the socket */
-    uint64_t blocked_since_ms, body_grace_ms; /* time in which Carpool did not read from the client */
+    uint64_t blocked_since_ms, body_grace_ms; /* time in which Carpool itself did not read from the client */
+    uint64_t took_ms;        /* when the client last took an octet, or was given the first */
     uint64_t content_in, content_out;
     bool reused;             /* the last attempt's socket had carried an exchange */
 };
@@ -96,7 +98,11 @@ void exchange_client_fin(struct exchange *e);
 /* The client is gone: reset, or closed in the middle of its request. The client is closed by this. */
 void exchange_client_gone(struct exchange *e, enum client_close reason);
 
-/* The request's body takes too long (server.requestTimeout), or the client takes nothing (server.timeout). */
+/* When the client will have been too slow with its body (server.requestTimeout) or in taking octets (server.timeout), as clock_ms(); 0:
+ * nothing is asked of it now. */
+uint64_t exchange_client_due(const struct exchange *e, enum client_close *reason);
+
+/* It was. */
 void exchange_client_too_slow(struct exchange *e, enum client_close reason);
 
 /* At a stop: cuts it. */
@@ -116,8 +122,9 @@ void exchange_reply(struct exchange *e, const struct reply *r);
 
 /* attempt.c: from the queue to a socket and, when it was stale, to another one */
 void attempt_acquire(struct exchange *e, enum acquire_how how);
-void attempt_failed(struct exchange *e, int error);
-void attempt_upstream_ready(void *exchange, unsigned ready);
+void attempt_settled(struct pending *p);
+void attempt_failed(struct exchange *e, int error); /* 0: an end of file; otherwise an errno */
+void attempt_finished(struct exchange *e);          /* the response is complete */
 
 /* upload.c */
 void upload_start(struct exchange *e);

@@ -1,0 +1,281 @@
+/* From the queue to a socket and, when that was stale, to another one. */
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "http/fields.h"
+#include "proxy/exchange.h"
+#include "proxy/retry.h"
+#include "proxy/rewrite.h"
+
+static enum fault fault_of_connect(enum connect_error error)
+{
+    switch (error) {
+    case CONNECT_DNS_ERROR:
+        return FAULT_DNS;
+    case CONNECT_DNS_TIMEOUT:
+        return FAULT_DNS_TIMEOUT;
+    case CONNECT_REFUSED:
+        return FAULT_REFUSED;
+    case CONNECT_UNROUTABLE:
+        return FAULT_UNROUTABLE;
+    case CONNECT_PROHIBITED:
+        return FAULT_PROHIBITED;
+    case CONNECT_LOOP:
+        return FAULT_LOOP;
+    case CONNECT_TIMEOUT:
+        return FAULT_CONNECT_TIMEOUT;
+    case CONNECT_TLS_PROTOCOL:
+        return FAULT_TLS_PROTOCOL;
+    case CONNECT_TLS_CERTIFICATE:
+        return FAULT_TLS_CERTIFICATE;
+    case CONNECT_TLS_ALERT:
+        return FAULT_TLS_ALERT;
+    case CONNECT_TERMINATED:
+        return FAULT_TERMINATED;
+    case CONNECT_NO_RESOURCES:
+        return FAULT_NO_RESOURCES;
+    case CONNECT_OK:
+        break;
+    }
+    return FAULT_INTERNAL;
+}
+
+/* Whether the whole request can be said again from memory, as far as it has been said. */
+static bool is_replayable(const struct exchange *e)
+{
+    const struct framing *f = &e->request_framing;
+    bool empty = f->kind == BODY_NONE || (f->kind == BODY_LENGTH && f->length == 0);
+    return e->up.out.sent == 0 || empty || e->up.keep_limit > 0;
+}
+
+/* Whether it could be repeated if this socket proved stale: otherwise it is worth a look first (PRODUCT 5.5). */
+static bool is_repeatable(const struct exchange *e)
+{
+    bool small = e->request_framing.kind == BODY_NONE || e->up.keep_limit > 0;
+    return e->idempotent && small && e->repeats_left > 0;
+}
+
+static void on_upstream_ready(void *ctx, unsigned ready)
+{
+    struct exchange *e = ctx;
+    if (ready & STREAM_PEER_FIN)
+        e->down.source_fin = true;
+    if (e->state == EXCHANGE_TUNNEL) {
+        tunnel_pump(e);
+        return;
+    }
+    struct socket *s = e->socket;
+    if ((ready & STREAM_WRITABLE) && e->state == EXCHANGE_RELAY && e->upload == UPLOAD_BLOCKED)
+        upload_pump(e);
+    if (e->state == EXCHANGE_DEAD || e->socket != s)
+        return;
+    if ((ready & STREAM_READABLE) && (e->state == EXCHANGE_RELAY || e->state == EXCHANGE_DRAIN) && !e->download_blocked)
+        download_pump(e);
+}
+
+/* An attempt begins with nothing of a response. */
+static void forget_response(struct exchange *e)
+{
+    buffer_give(e->in);
+    e->in = NULL;
+    e->scanned = 0;
+    e->response_begun = false;
+    e->head_drained = false;
+    e->end = (struct exchange_end){0};
+    e->down.source_fin = false;
+}
+
+static void start(struct exchange *e, struct socket *s)
+{
+    assert(!e->socket && s->state == SOCKET_ACTIVE);
+    if (s->exchanges > 0 && s != e->client->private_socket && !is_repeatable(e)) {
+        enum retire_reason reason = socket_probe(s);
+        if (reason != RETIRE_NONE) {
+            socket_retire(s, reason);
+            attempt_acquire(e, ACQUIRE_AGAIN);
+            return;
+        }
+    }
+    e->socket = s;
+    e->state = EXCHANGE_RELAY;
+    e->granted_us = clock_us();
+    e->moved_ms = clock_ms();
+    if (s->exchanges == 0)
+        e->connect_us = s->connect_us;
+    socket_begin_exchange(s);
+    e->reused = socket_was_reused(s);
+    forget_response(e);
+    stream_set_owner(&s->stream, on_upstream_ready, e);
+    if (e->is_connect)
+        tunnel_start(e);
+    else
+        upload_start(e);
+}
+
+/* While it waits, the client's leaving must be seen at once. */
+static void wait_for_socket(struct exchange *e)
+{
+    uint64_t limit = e->origin->agent->policy->timeouts.pending;
+    e->state = EXCHANGE_WAITING;
+    e->pending_due_ms = limit ? clock_ms() + limit : 0;
+    exchange_arm(e);
+    client_watch(e->client);
+    if (e->state == EXCHANGE_WAITING && e->client->fin)
+        exchange_client_fin(e);
+}
+
+void attempt_acquire(struct exchange *e, enum acquire_how how)
+{
+    struct client *c = e->client;
+    struct socket *own = c->private_socket;
+    if (own && own->origin == e->origin && how == ACQUIRE_NEW && !e->is_connect) {
+        e->origin->stats.requests++;
+        start(e, own);
+        return;
+    }
+    switch (origin_acquire(e->origin, &e->pending, how)) {
+    case ACQUIRED:
+        start(e, e->pending.socket);
+        return;
+    case ACQUIRE_WAITS:
+        wait_for_socket(e);
+        return;
+    case ACQUIRE_QUEUE_FULL:
+        exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "maxPendingRequests, %u, wait already and all sockets are taken; see maxSockets",
+                      e->origin->agent->policy->maxPendingRequests);
+        return;
+    case ACQUIRE_NO_MEMORY:
+        exchange_fail(e, FAULT_INTERNAL, RETIRE_NONE, "out of memory for another connection");
+        return;
+    }
+}
+
+void attempt_settled(struct pending *p)
+{
+    struct exchange *e = (struct exchange *)((char *)p - offsetof(struct exchange, pending));
+    assert(e->state == EXCHANGE_WAITING);
+    e->pending_us += clock_us() - p->since_us;
+    if (p->socket)
+        start(e, p->socket);
+    else
+        exchange_fail(e, fault_of_connect(p->error), RETIRE_NONE, "%s", p->error_text);
+}
+
+static enum socket_failure failure_of(int error)
+{
+    switch (error) {
+    case 0:
+        return SOCKET_FAILED_EOF;
+    case ECONNRESET:
+        return SOCKET_FAILED_RESET;
+    case EPIPE:
+        return SOCKET_FAILED_PIPE;
+    default:
+        return SOCKET_FAILED_OTHER;
+    }
+}
+
+static void log_stale(const struct exchange *e, enum socket_failure failure, bool repeated)
+{
+    const struct socket *s = e->socket;
+    uint64_t now = clock_ms();
+    if (!log_enabled(LOG_INFO))
+        return;
+    struct slice line = buffer_unread(e->head);
+    const char *space = memchr(line.p, ' ', line.n);
+    log_event(LOG_INFO, repeated ? "reused socket was stale, request repeated" : "reused socket failed",
+              LOG_S("agent", e->origin->agent->name), LOG_S("target", strstr(e->origin->key, "://") + 3), LOG_B("reused", true),
+              LOG_S("code", socket_failure_code(failure)), LOG_N("socketAgeMs", now - s->opened_ms),
+              LOG_N("idleMs", s->idle_since_ms ? e->granted_us / 1000 - s->idle_since_ms : 0),
+              LOG_SLICE("method", ((struct slice){line.p, space ? (size_t)(space - line.p) : 0})));
+}
+
+static void repeat(struct exchange *e, enum acquire_how how)
+{
+    struct socket *s = e->socket;
+    e->repeats_left--;
+    e->retries++;
+    e->origin->stats.retries++;
+    e->socket = NULL;
+    if (e->client->private_socket == s)
+        e->client->private_socket = NULL;
+    socket_retire(s, RETIRE_ERROR);
+    forget_response(e);
+    if (e->upload == UPLOAD_STOPPED)
+        e->upload = e->up.ended ? UPLOAD_DONE : UPLOAD_STARVED;
+    attempt_acquire(e, how);
+}
+
+void attempt_failed(struct exchange *e, int error)
+{
+    bool by_peer = error == 0 || error == ECONNRESET || error == EPIPE;
+    const struct attempt facts = {
+        .reused = e->reused,
+        .ended_by_peer = by_peer,
+        .response_begun = e->response_begun,
+        .request_begun = e->up.out.sent > 0,
+        .idempotent = e->idempotent,
+        .replayable = is_replayable(e),
+        .repeats_left = e->client ? e->repeats_left : 0,
+    };
+    enum retry retry = retry_decide(&facts);
+    if (e->reused) {
+        enum socket_failure failure = failure_of(error);
+        e->origin->stats.reused_errors[failure]++;
+        log_stale(e, failure, retry != RETRY_NO);
+    }
+    switch (retry) {
+    case RETRY_QUEUE:
+        repeat(e, ACQUIRE_AGAIN);
+        return;
+    case RETRY_OWN_CONNECTION:
+        repeat(e, ACQUIRE_OWN_CONNECTION);
+        return;
+    case RETRY_NO:
+        break;
+    }
+    exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "the origin ended the connection before %s (%s)",
+                  e->response_begun ? "its response was complete" : "it answered", error ? strerror(error) : "end of file");
+}
+
+/* Whether nothing is left in the socket behind the response. */
+static bool is_drained(struct exchange *e)
+{
+    return !e->in && (e->down.drained || stream_is_quiet(&e->socket->stream));
+}
+
+void attempt_finished(struct exchange *e)
+{
+    struct socket *s = e->socket;
+    struct client *c = e->client;
+    e->end.request_complete = e->upload == UPLOAD_DONE;
+    e->end.response_complete = true;
+    e->end.drained = is_drained(e);
+    e->socket = NULL;
+    bool close = e->close_client;
+    enum client_close reason = CLIENT_CONNECTION_CLOSE;
+    bool private_socket = e->private_socket || (c && c->private_socket == s);
+    if (c && e->proxy->stopping)
+        reason = CLIENT_SHUTDOWN;
+    else if (c && c->requests >= e->proxy->config->server.maxRequestsPerSocket)
+        reason = CLIENT_MAX_REQUESTS;
+    else if (e->upload != UPLOAD_DONE)
+        reason = CLIENT_BAD_REQUEST;
+    enum retire_reason refusal = private_socket ? socket_refusal(s, &e->end) : RETIRE_NONE;
+    if (private_socket && refusal == RETIRE_NONE && c && !close) {
+        client_keep_private(c, s);
+    } else if (private_socket) {
+        if (c && c->private_socket == s)
+            c->private_socket = NULL;
+        socket_retire(s, refusal == RETIRE_NONE ? RETIRE_PRIVATE : refusal);
+    } else {
+        socket_release(s, &e->end);
+    }
+    exchange_end_all(e);
+    if (c)
+        client_exchange_done(c, close, reason);
+}

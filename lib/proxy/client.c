@@ -1,0 +1,447 @@
+#include "proxy/client.h"
+
+#include <assert.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "proxy/access.h"
+#include "proxy/exchange.h"
+
+/* Behind a last response: what may still come of a request is thrown away, so that no reset destroys the answer (PRODUCT 4.5). */
+#define LINGER_MS 1000
+#define LINGER_OCTETS (64 * 1024)
+
+static void client_process(struct client *c);
+
+/* The list and the counters go with the state. */
+static void set_state(struct client *c, enum client_state state)
+{
+    struct proxy_stats *stats = &c->proxy->stats;
+    stats->clients_idle += (state == CLIENT_IDLE) - (c->state == CLIENT_IDLE);
+    c->state = state;
+}
+
+static void leave_unwatched(struct client *c)
+{
+    if (c->on_unwatched)
+        TAILQ_REMOVE(&c->proxy->unwatched, c, unwatched_link);
+    c->on_unwatched = false;
+}
+
+static void drop_buffer(struct client *c)
+{
+    buffer_give(c->in);
+    c->in = NULL;
+    c->scanned = 0;
+}
+
+static void log_closed(const struct client *c, enum client_close reason)
+{
+    char text[ADDRESS_TEXT_SIZE];
+    if (log_enabled(LOG_DEBUG))
+        log_event(LOG_DEBUG, "client closed", LOG_S("client", address_format(&c->peer, text)), LOG_S("reason", client_close_word(reason)),
+                  LOG_N("requests", c->requests));
+}
+
+void client_close(struct client *c, enum client_close reason, bool reset)
+{
+    struct proxy *p = c->proxy;
+    if (c->state == CLIENT_DEAD)
+        return;
+    assert(!c->exchange);
+    leave_unwatched(c);
+    drop_buffer(c);
+    if (c->private_socket)
+        socket_retire(c->private_socket, RETIRE_PRIVATE);
+    c->private_socket = NULL;
+    timer_clear(&c->timer);
+    stream_close(&c->stream, reset);
+    set_state(c, CLIENT_DEAD);
+    p->stats.clients_open--;
+    p->stats.clients_closed[reason]++;
+    log_closed(c, reason);
+    entrance_unref(c->entrance);
+    TAILQ_REMOVE(&p->clients, c, link);
+    TAILQ_INSERT_TAIL(&p->dead_clients, c, link);
+}
+
+static void linger(struct client *c)
+{
+    set_state(c, CLIENT_LINGERING);
+    drop_buffer(c);
+    stream_shutdown_write(&c->stream);
+    timer_set(&c->timer, LINGER_MS);
+    client_watch(c);
+}
+
+static void on_linger_ready(struct client *c)
+{
+    char waste[4096];
+    for (;;) {
+        ssize_t n = stream_read(&c->stream, waste, sizeof waste);
+        if (n == STREAM_AGAIN)
+            return;
+        c->lingered += n > 0 ? (uint32_t)n : 0;
+        if (n <= 0 || c->lingered > LINGER_OCTETS) {
+            client_close(c, c->ending, false);
+            return;
+        }
+    }
+}
+
+static void on_ready(void *ctx, unsigned ready)
+{
+    struct client *c = ctx;
+    if (ready & STREAM_PEER_FIN)
+        c->fin = true;
+    switch (c->state) {
+    case CLIENT_IDLE:
+    case CLIENT_READING:
+        if (ready & STREAM_READABLE)
+            client_process(c);
+        break;
+    case CLIENT_EXCHANGE:
+        exchange_client_ready(c->exchange, ready);
+        break;
+    case CLIENT_LINGERING:
+        if (ready & STREAM_READABLE)
+            on_linger_ready(c);
+        break;
+    case CLIENT_DEAD:
+        break;
+    }
+}
+
+void client_watch(struct client *c)
+{
+    leave_unwatched(c);
+    if (c->stream.watched || c->state == CLIENT_DEAD)
+        return;
+    if (stream_watch(&c->stream, c->proxy->base, PRIORITY_ORDINARY, on_ready, c))
+        return;
+    log_line(LOG_ERROR, "the event loop took no further client; the connection is closed");
+    if (c->exchange)
+        exchange_client_gone(c->exchange, CLIENT_CUT);
+    else
+        client_close(c, CLIENT_CUT, false);
+}
+
+static void on_timer(void *ctx)
+{
+    struct client *c = ctx;
+    switch (c->state) {
+    case CLIENT_IDLE:
+        client_close(c, c->requests ? CLIENT_KEEPALIVE_TIMEOUT : CLIENT_HEADERS_TIMEOUT, false);
+        break;
+    case CLIENT_READING:
+        c->requests++;
+        set_state(c, CLIENT_EXCHANGE);
+        exchange_refuse(c, FAULT_CLIENT_TOO_SLOW, "the request's head did not come within server.headersTimeout");
+        break;
+    case CLIENT_EXCHANGE:
+        client_arm(c); /* which acts on what is over */
+        break;
+    case CLIENT_LINGERING:
+        client_close(c, c->ending, false);
+        break;
+    case CLIENT_DEAD:
+        break;
+    }
+}
+
+static struct client *take_client(struct proxy *p)
+{
+    struct client *c = TAILQ_FIRST(&p->spare_clients);
+    if (c) {
+        TAILQ_REMOVE(&p->spare_clients, c, link);
+        p->spare_client_count--;
+        return c;
+    }
+    c = calloc(1, sizeof *c);
+    if (c)
+        timer_init(&c->timer, p->base, on_timer, c);
+    return c;
+}
+
+/* Said in one write, without a state of its own: whoever is too many costs nothing but this. */
+static void turn_away(struct proxy *p, int fd, const char *why, enum client_close reason)
+{
+    struct buffer *b = buffer_borrow(&p->heads);
+    const struct reply r = {.fault = FAULT_TOO_MANY_CLIENTS, .instance = p->instance, .text = slice_of(why), .close = true};
+    char waste[BUFFER_HEAD_SIZE];
+    p->stats.clients_total++;
+    p->stats.clients_closed[reason]++;
+    if (b && reply_write(b, &r) && send(fd, b->data, b->end, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+        p->stats.requests_by_status[503]++;
+    buffer_give(b);
+    shutdown(fd, SHUT_WR);
+    /* What came already would turn the close into a reset. */
+    while (recv(fd, waste, sizeof waste, MSG_DONTWAIT) > 0)
+        ;
+    close(fd);
+}
+
+static void set_keepalive(int fd, uint64_t delay_ms)
+{
+    int on = 1, seconds = delay_ms < 1000 ? 1 : (int)(delay_ms / 1000);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
+}
+
+void proxy_accept(struct proxy *p, struct entrance *e, int fd, const struct address *peer)
+{
+    const struct server_options *server = &p->config->server;
+    if (p->stats.clients_open >= server->maxConnections) {
+        turn_away(p, fd, "too many clients: server.maxConnections is reached", CLIENT_MAX_CONNECTIONS);
+        return;
+    }
+    struct client *c = take_client(p);
+    if (!c) {
+        turn_away(p, fd, "out of memory for another client", CLIENT_MAX_CONNECTIONS);
+        return;
+    }
+    stream_open(&c->stream, fd);
+    c->proxy = p;
+    c->entrance = entrance_ref(e);
+    c->state = CLIENT_READING; /* so that set_state() counts it */
+    c->on_unwatched = c->fin = c->gone = c->processing = false;
+    c->peer = *peer;
+    c->denied = !access_client_allowed(&p->config->access.clients, peer);
+    c->in = NULL;
+    c->scanned = 0;
+    c->requests = c->lingered = 0;
+    c->exchange = NULL;
+    c->private_socket = NULL;
+    c->since_ms = clock_ms();
+    TAILQ_INSERT_TAIL(&p->clients, c, link);
+    p->stats.clients_total++;
+    p->stats.clients_open++;
+    set_state(c, CLIENT_IDLE);
+    if (server->keepAliveInitialDelay && peer->sa.any.sa_family != AF_UNIX)
+        set_keepalive(fd, server->keepAliveInitialDelay);
+    timer_set(&c->timer, server->headersTimeout);
+    client_process(c);
+}
+
+/* Makes room in the buffer: a head may be as large as server.maxHeaderSize. */
+static bool make_room(struct client *c)
+{
+    struct proxy *p = c->proxy;
+    if (!c->in)
+        c->in = buffer_borrow(&p->heads);
+    if (!c->in)
+        return false;
+    buffer_compact(c->in);
+    if (buffer_room(c->in) > 0)
+        return true;
+    struct buffer *larger = buffer_grow(c->in, c->in->size * 2);
+    if (larger)
+        c->in = larger;
+    return larger != NULL;
+}
+
+/* What comes when a client closes instead of sending a request. */
+static void end_without_request(struct client *c)
+{
+    client_close(c, CLIENT_CLOSED, false);
+}
+
+enum head_step { STEP_NEED_MORE, STEP_BEGUN, STEP_CLOSED };
+
+static const struct head_limits *limits_of(const struct client *c, struct head_limits *l)
+{
+    l->max_size = (uint32_t)c->proxy->config->server.maxHeaderSize;
+    l->max_count = c->proxy->config->server.maxHeadersCount;
+    return l;
+}
+
+static enum fault fault_of_verdict(enum head_verdict v)
+{
+    switch (v) {
+    case HEAD_LINE_TOO_LONG:
+        return FAULT_LINE_TOO_LONG;
+    case HEAD_TOO_LARGE:
+        return FAULT_HEAD_TOO_LARGE;
+    case HEAD_BAD_VERSION:
+        return FAULT_VERSION;
+    case HEAD_OK:
+    case HEAD_INCOMPLETE:
+    case HEAD_BARE_LF:
+    case HEAD_BARE_CR:
+    case HEAD_BAD_START_LINE:
+    case HEAD_BAD_FIELD_NAME:
+    case HEAD_BAD_FIELD_VALUE:
+    case HEAD_OBS_FOLD:
+    case HEAD_PARSERS_DISAGREE:
+        break;
+    }
+    return FAULT_BAD_REQUEST;
+}
+
+/* RFC 9112 2.2: an empty line before a request is ignored. */
+static void skip_empty_line(struct client *c)
+{
+    struct slice s = buffer_unread(c->in);
+    if (c->scanned == 0 && s.n >= 2 && s.p[0] == '\r' && s.p[1] == '\n')
+        buffer_consume(c->in, 2);
+}
+
+static enum head_step try_head(struct client *c)
+{
+    struct head_limits storage;
+    const struct head_limits *limits = limits_of(c, &storage);
+    size_t length;
+    if (!c->in)
+        return STEP_NEED_MORE;
+    skip_empty_line(c);
+    struct slice data = buffer_unread(c->in);
+    if (data.n == 0 || (data.n == 1 && data.p[0] == '\r'))
+        return STEP_NEED_MORE;
+    enum head_verdict v = head_scan(data, &c->scanned, limits, &length);
+    if (v == HEAD_INCOMPLETE)
+        return STEP_NEED_MORE;
+    if (v == HEAD_OK)
+        v = head_parse_request((struct slice){data.p, length}, limits, &c->proxy->request_head);
+    c->scanned = 0;
+    c->requests++;
+    leave_unwatched(c);
+    set_state(c, CLIENT_EXCHANGE);
+    timer_clear(&c->timer);
+    if (v != HEAD_OK)
+        exchange_refuse(c, fault_of_verdict(v), head_verdict_text(v));
+    else
+        exchange_begin(c, length);
+    return STEP_BEGUN;
+}
+
+static bool read_some(struct client *c)
+{
+    if (!make_room(c)) {
+        client_close(c, CLIENT_CUT, false);
+        return false;
+    }
+    size_t room = buffer_room(c->in);
+    ssize_t n = stream_read(&c->stream, c->in->data + c->in->end, room);
+    if (n == STREAM_AGAIN) {
+        if (buffer_unread(c->in).n == 0)
+            drop_buffer(c);
+        client_watch(c);
+        return false;
+    }
+    if (n <= 0) {
+        end_without_request(c);
+        return false;
+    }
+    c->in->end += (uint32_t)n;
+    return true;
+}
+
+static void begin_reading(struct client *c)
+{
+    if (c->state != CLIENT_IDLE)
+        return;
+    set_state(c, CLIENT_READING);
+    if (c->requests > 0) /* the first request's time runs from the accept */
+        c->since_ms = clock_ms();
+    uint64_t limit = c->proxy->config->server.headersTimeout;
+    timer_set_at(&c->timer, limit ? c->since_ms + limit : 0);
+}
+
+/* Reads and begins exchanges, one after the other, until one is running or nothing is there. */
+static void client_process(struct client *c)
+{
+    if (c->processing)
+        return;
+    c->processing = true;
+    while (c->state == CLIENT_IDLE || c->state == CLIENT_READING) {
+        if (c->in) {
+            begin_reading(c);
+            if (try_head(c) == STEP_BEGUN)
+                continue;
+        }
+        if (!read_some(c))
+            break;
+    }
+    c->processing = false;
+}
+
+void client_look(struct client *c)
+{
+    while (!c->fin || c->stream.watched) {
+        if (c->in && buffer_room(c->in) == 0)
+            return; /* pipelined requests fill the buffer: the rest can wait */
+        if (!c->in && !(c->in = buffer_borrow(&c->proxy->heads)))
+            return;
+        ssize_t n = stream_read(&c->stream, c->in->data + c->in->end, buffer_room(c->in));
+        if (n > 0)
+            c->in->end += (uint32_t)n;
+        if (buffer_unread(c->in).n == 0)
+            drop_buffer(c);
+        if (n == STREAM_EOF)
+            c->fin = true;
+        if (n == STREAM_ERROR)
+            c->gone = true;
+        if (n <= 0)
+            return;
+    }
+}
+
+static void await_next_request(struct client *c)
+{
+    const struct server_options *server = &c->proxy->config->server;
+    set_state(c, CLIENT_IDLE);
+    timer_set(&c->timer, server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0);
+    client_process(c);
+}
+
+void client_exchange_done(struct client *c, bool close, enum client_close reason)
+{
+    assert(!c->exchange && c->state == CLIENT_EXCHANGE);
+    if (!close) {
+        await_next_request(c);
+        return;
+    }
+    bool request_may_go_on = c->in || reason == CLIENT_BAD_REQUEST || reason == CLIENT_CUT || reason == CLIENT_REQUEST_TIMEOUT ||
+                             reason == CLIENT_HEADERS_TIMEOUT;
+    if (!request_may_go_on || c->fin || c->gone) {
+        client_close(c, reason, false);
+        return;
+    }
+    c->ending = reason;
+    linger(c);
+}
+
+void client_arm(struct client *c)
+{
+    enum client_close reason;
+    uint64_t due = exchange_client_due(c->exchange, &reason);
+    if (due && clock_ms() >= due)
+        exchange_client_too_slow(c->exchange, reason);
+    else
+        timer_set_at(&c->timer, due);
+}
+
+/* Nobody has asked it anything: whatever comes ends it. */
+static void on_private_ready(void *ctx, unsigned ready)
+{
+    struct client *c = ctx;
+    (void)ready;
+    enum retire_reason reason = socket_probe(c->private_socket);
+    if (reason == RETIRE_NONE)
+        return;
+    socket_retire(c->private_socket, reason);
+    c->private_socket = NULL;
+}
+
+void client_keep_private(struct client *c, struct socket *s)
+{
+    if (c->private_socket && c->private_socket != s)
+        socket_retire(c->private_socket, RETIRE_PRIVATE);
+    c->private_socket = s;
+    stream_set_owner(&s->stream, on_private_ready, c);
+}

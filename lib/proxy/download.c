@@ -1,0 +1,365 @@
+/* The response's half: interim responses, the head, then the content, from the socket to the client. */
+
+#include <assert.h>
+#include <errno.h>
+
+#include "base/clock.h"
+#include "http/fields.h"
+#include "proxy/exchange.h"
+#include "proxy/rewrite.h"
+
+#define MAX_INTERIM 16
+
+static void malformed(struct exchange *e, const char *what)
+{
+    exchange_fail(e, FAULT_PROTOCOL, RETIRE_PROTOCOL_ERROR, "malformed response: %s", what);
+}
+
+/* --- Reading the head ------------------------------------------------------------------------------------------------------ */
+
+enum read_step { READ_SOME, READ_NOTHING, READ_ENDED };
+
+static bool make_room(struct exchange *e)
+{
+    if (!e->in)
+        e->in = buffer_borrow(&e->proxy->bodies);
+    if (!e->in)
+        return false;
+    buffer_compact(e->in);
+    if (buffer_room(e->in) > 0)
+        return true;
+    struct buffer *larger = buffer_grow(e->in, e->in->size * 2);
+    e->in = larger ? larger : e->in;
+    return larger != NULL;
+}
+
+static void give_back_if_empty(struct exchange *e)
+{
+    if (!e->in || buffer_unread(e->in).n > 0)
+        return;
+    buffer_give(e->in);
+    e->in = NULL;
+}
+
+/* The socket ended before the response's head was whole. */
+static void ended_early(struct exchange *e, int error)
+{
+    give_back_if_empty(e);
+    if (e->state == EXCHANGE_DRAIN)
+        exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "the origin ended the connection");
+    else
+        attempt_failed(e, error);
+}
+
+static enum read_step read_some(struct exchange *e)
+{
+    struct stream *from = &e->socket->stream;
+    if (!make_room(e)) {
+        exchange_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the response's head");
+        return READ_ENDED;
+    }
+    size_t room = buffer_room(e->in);
+    ssize_t n = stream_read(from, e->in->data + e->in->end, room);
+    if (n > 0) {
+        if (!e->first_octet_us)
+            e->first_octet_us = clock_us();
+        e->in->end += (uint32_t)n;
+        e->response_begun = true;
+        e->moved_ms = clock_ms();
+        e->head_drained = (size_t)n < room && !from->tls && !e->down.source_fin;
+        return READ_SOME;
+    }
+    if (n == STREAM_AGAIN) {
+        give_back_if_empty(e);
+        return READ_NOTHING;
+    }
+    ended_early(e, n == STREAM_EOF ? 0 : from->error);
+    return READ_ENDED;
+}
+
+/* --- Passing it on ------------------------------------------------------------------------------------------------------- */
+
+static bool push_head(struct exchange *e, const struct outgoing_response *o)
+{
+    struct buffer *b = buffer_borrow(&e->proxy->heads);
+    if (!b || !rewrite_response(&b, &e->proxy->response_head, o)) {
+        buffer_give(b);
+        exchange_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the response's head");
+        return false;
+    }
+    buffer_give(e->out);
+    e->out = b;
+    sendq_push(&e->down.out, buffer_unread(b));
+    e->took_ms = clock_ms();
+    return true;
+}
+
+/* Hands what is queued to the client; false: it is blocked or gone. */
+static bool flush(struct exchange *e)
+{
+    switch (sendq_flush(&e->down.out, &e->client->stream)) {
+    case SENDQ_EMPTY:
+        return true;
+    case SENDQ_BLOCKED:
+        e->download_blocked = true;
+        client_watch(e->client);
+        if (e->state == EXCHANGE_RELAY)
+            client_arm(e->client);
+        return false;
+    case SENDQ_FAILED:
+        exchange_client_gone(e, CLIENT_CLOSED);
+        return false;
+    }
+    return false;
+}
+
+/* RFC 9110 15.2: passed on, but not to a client of HTTP/1.0. */
+static bool pass_interim(struct exchange *e)
+{
+    if (++e->interim > MAX_INTERIM) {
+        malformed(e, "more than 16 interim responses");
+        return false;
+    }
+    if (e->from_http_1_0)
+        return true;
+    const struct outgoing_response o = {.via_name = e->proxy->instance, .interim = true};
+    return push_head(e, &o) && flush(e);
+}
+
+/* RFC 9110 7.8: only to a protocol that was asked for. */
+static bool may_switch(const struct exchange *e)
+{
+    return e->asked_upgrade && e->upload == UPLOAD_DONE && head_has(&e->proxy->response_head, FIELD_UPGRADE) &&
+           connection_has(&e->proxy->response_head, SLICE("upgrade"));
+}
+
+static void switch_protocols(struct exchange *e)
+{
+    if (!may_switch(e)) {
+        malformed(e, "101 without a matching Upgrade");
+        return;
+    }
+    const struct outgoing_response o = {.via_name = e->proxy->instance, .upgrade = true};
+    e->status = 101;
+    if (push_head(e, &o))
+        tunnel_start(e);
+}
+
+/* How the content goes on to this client. */
+static enum relay_format format_for(const struct exchange *e, const struct framing *f)
+{
+    bool unknown_length = f->kind == BODY_CHUNKED || f->kind == BODY_CLOSE;
+    return unknown_length && !e->from_http_1_0 ? RELAY_CHUNKED : RELAY_RAW;
+}
+
+static bool must_close_client(const struct exchange *e, const struct framing *f)
+{
+    const struct client *c = e->client;
+    if (!e->client_persists || e->proxy->stopping || e->upload != UPLOAD_DONE)
+        return true;
+    if (c->requests >= e->proxy->config->server.maxRequestsPerSocket)
+        return true;
+    return e->from_http_1_0 && (f->kind == BODY_CHUNKED || f->kind == BODY_CLOSE);
+}
+
+static void note_end(struct exchange *e, const struct framing *f)
+{
+    const struct head *h = &e->proxy->response_head;
+    struct keep_alive_hint hint = {0};
+    if (head_has(h, FIELD_KEEP_ALIVE))
+        hint = keep_alive_hint(h);
+    e->end.self_delimiting = f->kind != BODY_CLOSE;
+    e->end.origin_persistent = head_is_persistent(h);
+    e->end.has_hint_timeout = hint.has_timeout;
+    e->end.hint_timeout_ms = hint.timeout_ms;
+    e->end.has_hint_max = hint.has_max;
+    e->end.hint_max = hint.max;
+    if (head_has(h, FIELD_WWW_AUTHENTICATE) && challenge_is_connection_bound(h))
+        e->private_socket = true;
+}
+
+static unsigned advertised_seconds(const struct exchange *e)
+{
+    return (unsigned)(e->proxy->config->server.keepAliveTimeout / 1000);
+}
+
+/* The final head. False: the exchange has failed or waits. */
+static bool begin_body(struct exchange *e)
+{
+    struct head *h = &e->proxy->response_head;
+    struct framing f;
+    enum framing_verdict v = framing_of_response(h, e->asked_head ? REQUEST_HEAD : REQUEST_PLAIN, &f);
+    if (v != FRAMING_OK) {
+        malformed(e, framing_verdict_text(v));
+        return false;
+    }
+    if (e->upload != UPLOAD_DONE && e->upload != UPLOAD_STOPPED)
+        e->upload = UPLOAD_STOPPED; /* PRODUCT 4.5: the rest of the upload is not wanted */
+    note_end(e, &f);
+    e->status = h->status;
+    e->close_client = must_close_client(e, &f);
+    bool bodiless = f.kind == BODY_NONE;
+    const struct outgoing_response o = {
+        .via_name = e->proxy->instance,
+        .framing = f,
+        .chunked = !bodiless && format_for(e, &f) == RELAY_CHUNKED,
+        .bodiless = bodiless,
+        .close = e->close_client,
+        .keep_alive_seconds = advertised_seconds(e),
+    };
+    bool fin = e->down.source_fin;
+    relay_begin(&e->down, f, format_for(e, &f));
+    e->down.source_fin = fin;
+    e->down.drained = e->head_drained;
+    if (!push_head(e, &o))
+        return false;
+    e->in_body = true;
+    return true;
+}
+
+/* A head is complete: interim ones are passed on, the final one begins the body. True: go on reading. */
+static bool handle_head(struct exchange *e, size_t length)
+{
+    struct head *h = &e->proxy->response_head;
+    unsigned status = h->status;
+    bool go_on = true;
+    if (status == 101)
+        switch_protocols(e);
+    else if (status < 200)
+        go_on = pass_interim(e);
+    else
+        go_on = begin_body(e);
+    if (e->state != EXCHANGE_RELAY && e->state != EXCHANGE_TUNNEL)
+        return false;
+    buffer_consume(e->in, length);
+    e->scanned = 0;
+    give_back_if_empty(e);
+    if (e->state == EXCHANGE_TUNNEL) {
+        tunnel_pump(e);
+        return false;
+    }
+    return go_on;
+}
+
+static void bad_head(struct exchange *e, enum head_verdict v)
+{
+    if (v == HEAD_TOO_LARGE || v == HEAD_LINE_TOO_LONG)
+        exchange_fail(e, FAULT_RESPONSE_HEAD_SIZE, RETIRE_PROTOCOL_ERROR,
+                      "the response's head is larger than server.maxHeaderSize or has more fields than server.maxHeadersCount");
+    else
+        malformed(e, head_verdict_text(v));
+}
+
+/* Until the final head was passed on. False: nothing more to do now. */
+static bool read_head(struct exchange *e)
+{
+    const struct server_options *server = &e->proxy->config->server;
+    const struct head_limits limits = {.max_size = (uint32_t)server->maxHeaderSize, .max_count = server->maxHeadersCount};
+    while (!e->in_body) {
+        size_t length;
+        enum head_verdict v = e->in ? head_scan(buffer_unread(e->in), &e->scanned, &limits, &length) : HEAD_INCOMPLETE;
+        if (v == HEAD_INCOMPLETE) {
+            if (e->in && e->head_drained) {
+                e->head_drained = false;
+                return false;
+            }
+            if (read_some(e) != READ_SOME)
+                return false;
+            continue;
+        }
+        if (v == HEAD_OK)
+            v = head_parse_response((struct slice){buffer_unread(e->in).p, length}, &limits, &e->proxy->response_head);
+        if (v != HEAD_OK) {
+            bad_head(e, v);
+            return false;
+        }
+        if (!handle_head(e, length))
+            return false;
+    }
+    return true;
+}
+
+/* --- The body ------------------------------------------------------------------------------------------------------------ */
+
+/* The end of the connection is the end of the content, if the origin was free to say so (RFC 9112 8). */
+static void source_ended(struct exchange *e)
+{
+    if (e->down.framing.kind != BODY_CLOSE) {
+        exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "the origin ended the connection before its response was complete");
+        return;
+    }
+    if (e->socket->stream.eof_without_notify) {
+        exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "the origin ended TLS without close_notify: the response may be incomplete");
+        return;
+    }
+    relay_finish(&e->down);
+    download_pump(e);
+}
+
+static void pump_body(struct exchange *e)
+{
+    const struct relay_ends ends = {
+        .from = &e->socket->stream,
+        .in = &e->in,
+        .to = e->client ? &e->client->stream : NULL,
+        .bodies = &e->proxy->bodies,
+        .scratch = &e->proxy->response_head,
+    };
+    uint64_t sent_before = e->down.out.sent, content_before = e->down.content;
+    enum relay_result result = relay_pump(&e->down, &ends);
+    if (e->down.content != content_before)
+        e->moved_ms = clock_ms();
+    if (e->down.out.sent != sent_before)
+        e->took_ms = clock_ms();
+    if (e->state == EXCHANGE_DRAIN && result != RELAY_DONE && result != RELAY_SOURCE_EOF &&
+        e->down.content - e->content_out > e->origin->agent->policy->drainLimit) {
+        exchange_fail(e, FAULT_TERMINATED, RETIRE_CLIENT_ABORTED, "the client has gone and more than drainLimit of the response is left");
+        return;
+    }
+    switch (result) {
+    case RELAY_DONE:
+        attempt_finished(e);
+        return;
+    case RELAY_STARVED:
+        exchange_arm(e);
+        return;
+    case RELAY_BLOCKED:
+        e->download_blocked = true;
+        client_watch(e->client);
+        if (e->state == EXCHANGE_RELAY)
+            client_arm(e->client);
+        return;
+    case RELAY_YIELD:
+        stream_call_again(&e->socket->stream);
+        return;
+    case RELAY_SOURCE_EOF:
+        source_ended(e);
+        return;
+    case RELAY_SOURCE_FAILED:
+        exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "the connection failed before the response was complete");
+        return;
+    case RELAY_SINK_FAILED:
+        exchange_client_gone(e, CLIENT_CLOSED);
+        return;
+    case RELAY_MALFORMED:
+        malformed(e, "its chunked content is broken (RFC 9112 7.1)");
+        return;
+    case RELAY_NO_MEMORY:
+        exchange_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the response's content");
+        return;
+    }
+}
+
+void download_pump(struct exchange *e)
+{
+    assert(e->state == EXCHANGE_RELAY || e->state == EXCHANGE_DRAIN);
+    if (e->download_blocked)
+        return;
+    if (!e->in_body) {
+        if (e->down.out.count > 0 && !flush(e)) /* an interim response that was blocked */
+            return;
+        if (!read_head(e))
+            return;
+    }
+    pump_body(e);
+}

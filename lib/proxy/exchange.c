@@ -1,0 +1,587 @@
+#include "proxy/exchange.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "http/fields.h"
+#include "proxy/rewrite.h"
+#include "proxy/route.h"
+
+static void on_timer(void *ctx);
+
+static struct exchange *take_exchange(struct proxy *p)
+{
+    struct exchange *e = TAILQ_FIRST(&p->spare_exchanges);
+    if (e) {
+        TAILQ_REMOVE(&p->spare_exchanges, e, link);
+        p->spare_exchange_count--;
+    } else {
+        e = calloc(1, sizeof *e);
+        if (!e)
+            return NULL;
+        timer_init(&e->timer, p->base, on_timer, e);
+    }
+    return e;
+}
+
+/* Field by field: most of an exchange is scratch that is written before it is read. */
+static struct exchange *new_exchange(struct client *c)
+{
+    struct proxy *p = c->proxy;
+    struct exchange *e = take_exchange(p);
+    if (!e)
+        return NULL;
+    e->proxy = p;
+    e->client = c;
+    e->origin = NULL;
+    e->socket = NULL;
+    e->pending.state = PENDING_IDLE;
+    e->pending.settled = attempt_settled;
+    e->state = EXCHANGE_REPLY;
+    e->idempotent = e->asked_head = e->is_connect = e->asked_upgrade = e->te_trailers = false;
+    e->from_http_1_0 = e->client_persists = e->private_socket = false;
+    e->head = e->in = e->out = NULL;
+    e->request_framing = (struct framing){.kind = BODY_NONE};
+    relay_begin(&e->up, e->request_framing, RELAY_RAW);
+    relay_begin(&e->down, e->request_framing, RELAY_RAW);
+    e->upload = UPLOAD_DONE;
+    e->repeats_left = e->retries = 0;
+    e->scanned = 0;
+    e->up_shut = e->down_shut = false;
+    e->response_begun = e->head_drained = e->in_body = e->download_blocked = e->close_client = false;
+    e->interim = 0;
+    e->end = (struct exchange_end){0};
+    e->status = 0;
+    e->fault = FAULT_NONE;
+    e->began_us = clock_us();
+    e->granted_us = e->first_octet_us = e->connect_us = e->pending_us = 0;
+    e->request_due_ms = e->pending_due_ms = e->moved_ms = e->blocked_since_ms = e->body_grace_ms = e->took_ms = 0;
+    e->content_in = e->content_out = 0;
+    e->reused = false;
+    c->exchange = e;
+    TAILQ_INSERT_TAIL(&p->exchanges, e, link);
+    return e;
+}
+
+/* --- The record --------------------------------------------------------------------------------------------------------------- */
+
+/* The request line stands in the outgoing head: method SP target SP "HTTP/1.1". */
+static struct slice word_of(struct slice line, unsigned nth)
+{
+    for (unsigned i = 0;; i++) {
+        const char *space = memchr(line.p, ' ', line.n);
+        size_t n = space ? (size_t)(space - line.p) : line.n;
+        if (i == nth)
+            return (struct slice){line.p, n};
+        if (!space)
+            return SLICE("-");
+        line = slice_from(line, n + 1);
+    }
+}
+
+static struct slice target_of(const struct exchange *e, char *room, size_t size)
+{
+    if (!e->origin || !e->head)
+        return SLICE("-");
+    if (e->is_connect)
+        return slice_of(e->origin->key);
+    struct slice path = word_of(buffer_unread(e->head), 1);
+    const char *end = strstr(e->origin->key, "://");
+    int n = snprintf(room, size, "%.*s://%s%.*s", (int)(end - e->origin->key), e->origin->key, e->origin->authority,
+                     path.n > 0 && path.p[0] == '/' ? (int)path.n : 0, path.p);
+    return (struct slice){room, n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1};
+}
+
+static void record(const struct exchange *e)
+{
+    struct proxy *p = e->proxy;
+    p->stats.requests_by_status[e->status < 600 ? e->status : 0]++;
+    uint64_t now = clock_us();
+    if (e->origin)
+        histogram_add(&e->origin->stats.request, now - e->began_us);
+    if (!p->record)
+        return;
+    char target[2048];
+    const struct exchange_record r = {
+        .client = &e->client->peer,
+        .method = e->head ? word_of(buffer_unread(e->head), 0) : SLICE("-"),
+        .target = target_of(e, target, sizeof target),
+        .status = e->status,
+        .bytes_in = e->content_in + e->up.content,
+        .bytes_out = e->content_out + (e->in_body ? e->down.content : 0),
+        .agent = e->origin ? slice_of(e->origin->agent->name) : SLICE(""),
+        .reused = e->reused,
+        .pending_us = e->pending_us,
+        .connect_us = e->connect_us,
+        .ttfb_us = e->first_octet_us ? e->first_octet_us - e->began_us : 0,
+        .total_us = now - e->began_us,
+        .retries = e->retries,
+        .error = e->fault == FAULT_NONE ? NULL : fault_error(e->fault),
+    };
+    p->record(p->record_ctx, &r);
+}
+
+/* --- The end ------------------------------------------------------------------------------------------------------------------ */
+
+void exchange_end_all(struct exchange *e)
+{
+    assert(e->state != EXCHANGE_DEAD && !e->socket);
+    if (e->client) {
+        record(e);
+        e->client->exchange = NULL;
+    }
+    if (e->state == EXCHANGE_TUNNEL)
+        e->proxy->stats.tunnels_open--;
+    pending_cancel(&e->pending);
+    relay_end(&e->up);
+    relay_end(&e->down);
+    buffer_give(e->head);
+    buffer_give(e->in);
+    buffer_give(e->out);
+    timer_clear(&e->timer);
+    e->state = EXCHANGE_DEAD;
+    TAILQ_REMOVE(&e->proxy->exchanges, e, link);
+    TAILQ_INSERT_TAIL(&e->proxy->dead_exchanges, e, link);
+}
+
+static void retire_socket(struct exchange *e, enum retire_reason reason)
+{
+    struct socket *s = e->socket;
+    e->socket = NULL;
+    if (!s)
+        return;
+    if (e->client && e->client->private_socket == s)
+        e->client->private_socket = NULL;
+    socket_retire(s, reason);
+}
+
+static enum client_close close_reason(const struct exchange *e)
+{
+    const struct client *c = e->client;
+    if (e->proxy->stopping)
+        return CLIENT_SHUTDOWN;
+    if (c->requests >= e->proxy->config->server.maxRequestsPerSocket)
+        return CLIENT_MAX_REQUESTS;
+    if (e->fault == FAULT_CLIENT_TOO_SLOW)
+        return e->head ? CLIENT_REQUEST_TIMEOUT : CLIENT_HEADERS_TIMEOUT;
+    if (e->fault != FAULT_NONE && fault_closes(e->fault))
+        return CLIENT_BAD_REQUEST;
+    return e->upload == UPLOAD_DONE ? CLIENT_CONNECTION_CLOSE : CLIENT_BAD_REQUEST;
+}
+
+/* The reply was handed to the kernel whole. */
+static void reply_done(struct exchange *e)
+{
+    struct client *c = e->client;
+    bool close = e->close_client;
+    enum client_close reason = close_reason(e);
+    exchange_end_all(e);
+    client_exchange_done(c, close, reason);
+}
+
+static void reply_pump(struct exchange *e)
+{
+    switch (sendq_flush(&e->down.out, &e->client->stream)) {
+    case SENDQ_EMPTY:
+        reply_done(e);
+        return;
+    case SENDQ_BLOCKED:
+        e->download_blocked = true;
+        client_watch(e->client);
+        client_arm(e->client);
+        return;
+    case SENDQ_FAILED:
+        exchange_client_gone(e, CLIENT_CLOSED);
+        return;
+    }
+}
+
+void exchange_reply(struct exchange *e, const struct reply *r)
+{
+    e->state = EXCHANGE_REPLY;
+    e->status = r->fault == FAULT_NONE ? r->status : fault_status(r->fault);
+    e->close_client = r->close;
+    if (e->upload == UPLOAD_STARVED || e->upload == UPLOAD_BLOCKED)
+        e->upload = UPLOAD_STOPPED;
+    timer_clear(&e->timer);
+    buffer_give(e->out);
+    e->out = buffer_borrow(&e->proxy->heads);
+    if (!e->out || !reply_write(e->out, r)) {
+        exchange_cut(e, CLIENT_CUT);
+        return;
+    }
+    sendq_clear(&e->down.out);
+    sendq_push(&e->down.out, buffer_unread(e->out));
+    e->took_ms = clock_ms();
+    reply_pump(e);
+}
+
+static void log_fault(const struct exchange *e, enum fault fault, const char *text)
+{
+    enum log_level level = fault_status(fault) >= 500 ? LOG_WARN : LOG_INFO;
+    char peer[ADDRESS_TEXT_SIZE];
+    if (!log_enabled(level))
+        return;
+    log_event(level, text, LOG_S("client", e->client ? address_format(&e->client->peer, peer) : "-"),
+              LOG_S("agent", e->origin ? e->origin->agent->name : "-"), LOG_S("target", e->origin ? e->origin->key : "-"),
+              LOG_N("status", fault_status(fault)), LOG_S("error", fault_error(fault)));
+}
+
+/* "payments: https://pay.example.com:443: <what happened>" */
+static void describe(const struct exchange *e, const char *text, char *out, size_t size)
+{
+    if (e->origin)
+        snprintf(out, size, "agent %s, origin %s: %s", e->origin->agent->name, e->origin->key, text);
+    else
+        snprintf(out, size, "%s", text);
+}
+
+static bool persists(const struct exchange *e, enum fault fault)
+{
+    const struct client *c = e->client;
+    return e->client_persists && !fault_closes(fault) && !e->is_connect && e->upload == UPLOAD_DONE && !e->proxy->stopping && !c->denied &&
+           c->requests < e->proxy->config->server.maxRequestsPerSocket;
+}
+
+void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reason, const char *format, ...)
+{
+    char text[512], whole[800];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    describe(e, text, whole, sizeof whole);
+    log_fault(e, fault, whole);
+    if (e->origin && fault_status(fault) >= 500)
+        agent_record_error(e->origin->agent, e->origin->key, fault_error(fault), text);
+    pending_cancel(&e->pending);
+    retire_socket(e, reason);
+    if (!e->client) {
+        exchange_end_all(e);
+        return;
+    }
+    e->fault = fault;
+    if (e->in_body) {
+        exchange_cut(e, CLIENT_CUT);
+        return;
+    }
+    const struct reply r = {
+        .fault = fault,
+        .instance = e->proxy->instance,
+        .text = slice_of(whole),
+        .to_http_1_0 = e->from_http_1_0,
+        .close = !persists(e, fault),
+        .keep_alive = true,
+        .head_only = e->asked_head,
+    };
+    exchange_reply(e, &r);
+}
+
+void exchange_cut(struct exchange *e, enum client_close reason)
+{
+    struct client *c = e->client;
+    bool tunnel = e->state == EXCHANGE_TUNNEL;
+    pending_cancel(&e->pending);
+    retire_socket(e, tunnel ? RETIRE_UPGRADED : reason == CLIENT_SHUTDOWN ? RETIRE_SHUTDOWN : RETIRE_CLIENT_ABORTED);
+    /* A FIN would end a message that the end of the connection delimits as if it were whole. */
+    bool reset = e->in_body && e->down.format == RELAY_RAW && e->down.framing.kind != BODY_LENGTH && !tunnel;
+    exchange_end_all(e);
+    if (c)
+        client_close(c, reason, reset);
+}
+
+/* --- The client's side -------------------------------------------------------------------------------------------------------- */
+
+bool exchange_is_tunnel(const struct exchange *e)
+{
+    return e->state == EXCHANGE_TUNNEL;
+}
+
+/* What is left of the response is little enough to be read for the sake of the socket (drainLimit). */
+static bool worth_draining(const struct exchange *e)
+{
+    if (e->state != EXCHANGE_RELAY || !e->in_body || e->upload != UPLOAD_DONE || e->private_socket)
+        return false;
+    uint64_t limit = e->origin->agent->policy->drainLimit;
+    switch (e->down.framing.kind) {
+    case BODY_LENGTH:
+        return e->down.left <= limit;
+    case BODY_CHUNKED:
+        return limit > 0;
+    case BODY_NONE:
+        return true;
+    case BODY_CLOSE:
+    case BODY_TUNNEL:
+        break;
+    }
+    return false;
+}
+
+void exchange_client_gone(struct exchange *e, enum client_close reason)
+{
+    struct client *c = e->client;
+    if (!worth_draining(e)) {
+        pending_cancel(&e->pending);
+        retire_socket(e, e->state == EXCHANGE_TUNNEL ? RETIRE_UPGRADED : RETIRE_CLIENT_ABORTED);
+        exchange_end_all(e);
+        client_close(c, reason, false);
+        return;
+    }
+    record(e);
+    c->exchange = NULL;
+    e->client = NULL;
+    if (c->private_socket == e->socket)
+        c->private_socket = NULL;
+    client_close(c, reason, false);
+    e->state = EXCHANGE_DRAIN;
+    e->down.format = RELAY_DISCARD;
+    e->download_blocked = false;
+    sendq_clear(&e->down.out);
+    e->content_out = e->down.content;
+    download_pump(e);
+}
+
+void exchange_client_fin(struct exchange *e)
+{
+    if (e->state == EXCHANGE_WAITING && e->pending.state == PENDING_BLOCKED && !e->proxy->config->server.halfClose)
+        exchange_client_gone(e, CLIENT_CLOSED);
+}
+
+uint64_t exchange_client_due(const struct exchange *e, enum client_close *reason)
+{
+    const struct server_options *server = &e->proxy->config->server;
+    *reason = CLIENT_TIMEOUT;
+    if (e->state == EXCHANGE_TUNNEL)
+        return 0;
+    if (e->download_blocked)
+        return server->timeout ? e->took_ms + server->timeout : 0;
+    *reason = CLIENT_REQUEST_TIMEOUT;
+    if (e->state != EXCHANGE_RELAY || e->upload != UPLOAD_STARVED)
+        return 0;
+    return server->requestTimeout ? e->client->since_ms + server->requestTimeout + e->body_grace_ms : 0;
+}
+
+void exchange_client_too_slow(struct exchange *e, enum client_close reason)
+{
+    if (reason == CLIENT_REQUEST_TIMEOUT && !e->in_body)
+        exchange_fail(e, FAULT_CLIENT_TOO_SLOW, RETIRE_CLIENT_ABORTED, "the request's body did not come within server.requestTimeout");
+    else
+        exchange_cut(e, reason);
+}
+
+void exchange_client_ready(struct exchange *e, unsigned ready)
+{
+    struct client *c = e->client;
+    if (e->state == EXCHANGE_TUNNEL) {
+        tunnel_pump(e);
+        return;
+    }
+    if ((ready & STREAM_WRITABLE) && e->download_blocked) {
+        e->download_blocked = false;
+        if (e->state == EXCHANGE_REPLY)
+            reply_pump(e);
+        else
+            download_pump(e);
+        if (c->exchange != e)
+            return;
+    }
+    if (!(ready & STREAM_READABLE) || e->state == EXCHANGE_REPLY)
+        return;
+    if (e->state == EXCHANGE_RELAY && e->upload == UPLOAD_STARVED) {
+        e->up.source_fin = c->fin;
+        upload_pump(e);
+        return;
+    }
+    if (e->upload != UPLOAD_DONE && e->state != EXCHANGE_WAITING)
+        return; /* its octets wait in the kernel until the origin takes some */
+    client_look(c);
+    if (c->gone)
+        exchange_client_gone(e, CLIENT_CLOSED);
+    else if (c->fin)
+        exchange_client_fin(e);
+}
+
+/* --- The beginning ------------------------------------------------------------------------------------------------------------ */
+
+static bool is_idempotent(struct slice method)
+{
+    static const struct slice methods[] = {SLICE("GET"), SLICE("HEAD"), SLICE("OPTIONS"), SLICE("TRACE"), SLICE("PUT"), SLICE("DELETE")};
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+        if (slice_eq(method, methods[i]))
+            return true;
+    return false;
+}
+
+static void learn(struct exchange *e, const struct head *h)
+{
+    e->idempotent = is_idempotent(h->method);
+    e->asked_head = slice_eq(h->method, SLICE("HEAD"));
+    e->is_connect = slice_eq(h->method, SLICE("CONNECT"));
+    e->from_http_1_0 = h->minor == 0;
+    e->client_persists = head_is_persistent(h);
+    e->te_trailers = head_has(h, FIELD_TE) && te_has_trailers(h);
+    e->private_socket = head_has(h, FIELD_AUTHORIZATION) && credentials_are_connection_bound(h);
+}
+
+/* Max-Forwards: 0 makes Carpool the final recipient (RFC 9110 7.6.2): OPTIONS is answered empty, TRACE with its own request line. */
+static void answer_here(struct exchange *e, const struct head *h)
+{
+    char text[1024];
+    int n = slice_eq(h->method, SLICE("TRACE"))
+                ? snprintf(text, sizeof text, "TRACE %.*s HTTP/1.%u", (int)(h->target.n < 900 ? h->target.n : 900), h->target.p, h->minor)
+                : 0;
+    const struct reply r = {
+        .status = 200,
+        .instance = e->proxy->instance,
+        .text = {text, (size_t)n},
+        .to_http_1_0 = e->from_http_1_0,
+        .close = !persists(e, FAULT_NONE),
+        .keep_alive = true,
+    };
+    exchange_reply(e, &r);
+}
+
+static bool write_head(struct exchange *e, const struct head *h, const struct route *route)
+{
+    const struct outgoing_request o = {
+        .path = route->uri.path_query,
+        .authority = slice_of(e->origin->authority),
+        .via_name = e->proxy->instance,
+        .framing = route->framing,
+        .upgrade = route->upgrade,
+    };
+    e->head = buffer_borrow(&e->proxy->heads);
+    return e->head && rewrite_request(&e->head, h, &o);
+}
+
+static void set_limits(struct exchange *e)
+{
+    const struct agent_policy *policy = e->origin->agent->policy;
+    e->repeats_left = policy->retries;
+    e->request_due_ms = policy->timeouts.request && !e->is_connect ? clock_ms() + policy->timeouts.request : 0;
+    relay_begin(&e->up, e->request_framing, e->request_framing.kind == BODY_CHUNKED ? RELAY_CHUNKED : RELAY_RAW);
+    e->upload = e->up.ended ? UPLOAD_DONE : UPLOAD_STARVED;
+    if (e->idempotent && policy->retries > 0)
+        e->up.keep_limit = policy->replayLimit;
+    if (e->request_framing.kind == BODY_LENGTH && e->request_framing.length > policy->replayLimit)
+        e->up.keep_limit = 0;
+}
+
+void exchange_begin(struct client *c, size_t length)
+{
+    struct proxy *p = c->proxy;
+    struct head *h = &p->request_head;
+    struct exchange *e = new_exchange(c);
+    if (!e) {
+        client_close(c, CLIENT_CUT, false);
+        return;
+    }
+    struct route route;
+    char text[512];
+    learn(e, h);
+    enum fault fault = route_find(p, c->entrance, h, &route, text, sizeof text);
+    e->request_framing = route.framing;
+    if (fault == FAULT_NONE && c->denied) {
+        fault = FAULT_DENIED;
+        snprintf(text, sizeof text, "this client's address is not in access.clients");
+    }
+    if (fault == FAULT_NONE && !route.answer_here) {
+        struct slice host = {route.uri.host, route.uri.host_length};
+        e->origin = agent_origin(route.agent, route.kind, host, route.uri.ipv6, route.uri.port);
+        if (!e->origin || !write_head(e, h, &route)) {
+            fault = FAULT_INTERNAL;
+            snprintf(text, sizeof text, "out of memory");
+        }
+    }
+    buffer_consume(c->in, length);
+    if (buffer_unread(c->in).n == 0) {
+        buffer_give(c->in);
+        c->in = NULL;
+    }
+    if (fault != FAULT_NONE) {
+        /* A body that is not read cannot be told from the next request. */
+        e->upload = route.framing.kind == BODY_NONE ? UPLOAD_DONE : UPLOAD_STOPPED;
+        exchange_fail(e, fault, RETIRE_NONE, "%s", text);
+        return;
+    }
+    if (route.answer_here) {
+        e->upload = route.framing.kind == BODY_NONE ? UPLOAD_DONE : UPLOAD_STOPPED;
+        answer_here(e, h);
+        return;
+    }
+    e->asked_upgrade = route.upgrade;
+    set_limits(e);
+    attempt_acquire(e, ACQUIRE_NEW);
+}
+
+void exchange_refuse(struct client *c, enum fault fault, const char *text)
+{
+    struct exchange *e = new_exchange(c);
+    if (!e) {
+        client_close(c, CLIENT_CUT, false);
+        return;
+    }
+    exchange_fail(e, fault, RETIRE_NONE, "%s", text);
+}
+
+/* --- Time --------------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return !a ? b : !b ? a : a < b ? a : b;
+}
+
+/* timeouts.socket and timeouts.tunnel run from the last octet; not while the client is the one who is waited for. */
+static uint64_t silence_due(const struct exchange *e)
+{
+    const struct agent_timeouts *t = &e->origin->agent->policy->timeouts;
+    uint64_t limit = e->state == EXCHANGE_TUNNEL ? t->tunnel : t->socket;
+    if (limit == 0 || e->download_blocked || e->state == EXCHANGE_WAITING || e->state == EXCHANGE_REPLY)
+        return 0;
+    return e->moved_ms + limit;
+}
+
+void exchange_arm(struct exchange *e)
+{
+    uint64_t due = e->state == EXCHANGE_TUNNEL ? 0 : e->request_due_ms;
+    if (e->state == EXCHANGE_WAITING && e->pending.state == PENDING_BLOCKED)
+        due = earlier(due, e->pending_due_ms);
+    timer_set_at(&e->timer, earlier(due, silence_due(e)));
+}
+
+static void on_silence(struct exchange *e)
+{
+    const struct agent_timeouts *t = &e->origin->agent->policy->timeouts;
+    if (e->state == EXCHANGE_TUNNEL)
+        exchange_cut(e, CLIENT_TIMEOUT);
+    else if (e->upload == UPLOAD_BLOCKED)
+        exchange_fail(e, FAULT_WRITE_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
+                      "the origin took no octet of the request for %llu ms; see timeouts.socket", (unsigned long long)t->socket);
+    else
+        exchange_fail(e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT, "no octet came or went for %llu ms; see timeouts.socket",
+                      (unsigned long long)t->socket);
+}
+
+static void on_timer(void *ctx)
+{
+    struct exchange *e = ctx;
+    uint64_t now = clock_ms(), silent = silence_due(e);
+    if (e->state == EXCHANGE_DEAD || e->state == EXCHANGE_REPLY)
+        return;
+    if (e->request_due_ms && now >= e->request_due_ms && e->state != EXCHANGE_TUNNEL)
+        exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT, "the exchange took longer than timeouts.request, %llu ms",
+                      (unsigned long long)e->origin->agent->policy->timeouts.request);
+    else if (e->state == EXCHANGE_WAITING && e->pending.state == PENDING_BLOCKED && e->pending_due_ms && now >= e->pending_due_ms)
+        exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "no socket came free within timeouts.pending, %llu ms%s",
+                      (unsigned long long)e->origin->agent->policy->timeouts.pending,
+                      e->origin->agent->paused ? "; the agent is paused" : "; raise maxSockets, or the upstream is slow");
+    else if (silent && now >= silent)
+        on_silence(e);
+    else
+        exchange_arm(e);
+}

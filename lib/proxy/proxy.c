@@ -1,0 +1,189 @@
+#include "proxy/proxy.h"
+
+#include <assert.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "proxy/access.h"
+#include "proxy/exchange.h"
+
+/* A client that has not answered within this time of its exchange's start is worth a registration with the loop: most have their response
+ * and are gone before. */
+#define WATCH_AFTER_MS 5
+#define SPARES_KEPT 512
+
+struct entrance *entrance_new(const char *upstream, const struct address *address)
+{
+    struct entrance *e = calloc(1, sizeof *e);
+    if (!e)
+        return NULL;
+    char text[ADDRESS_TEXT_SIZE];
+    e->refs = 1;
+    e->upstream = upstream ? strdup(upstream) : NULL;
+    e->address = *address;
+    e->text = strdup(address_format(address, text));
+    if (!e->text || (upstream && !e->upstream)) {
+        entrance_unref(e);
+        return NULL;
+    }
+    return e;
+}
+
+struct entrance *entrance_ref(struct entrance *e)
+{
+    e->refs++;
+    return e;
+}
+
+void entrance_unref(struct entrance *e)
+{
+    if (--e->refs > 0)
+        return;
+    free(e->upstream);
+    free(e->text);
+    free(e);
+}
+
+static void on_watch(void *ctx)
+{
+    struct proxy *p = ctx;
+    struct client *c, *next;
+    TAILQ_FOREACH_SAFE(c, &p->unwatched, unwatched_link, next)
+        client_watch(c);
+}
+
+struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct config *config, struct slice instance)
+{
+    struct proxy *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    p->base = base;
+    p->pool = pool;
+    p->config = config_ref(config);
+    p->instance = instance;
+    p->heads.size = BUFFER_HEAD_SIZE;
+    p->bodies.size = BUFFER_SIZE;
+    TAILQ_INIT(&p->clients);
+    TAILQ_INIT(&p->unwatched);
+    TAILQ_INIT(&p->dead_clients);
+    TAILQ_INIT(&p->spare_clients);
+    TAILQ_INIT(&p->exchanges);
+    TAILQ_INIT(&p->dead_exchanges);
+    TAILQ_INIT(&p->spare_exchanges);
+    timer_init(&p->watch, base, on_watch, p);
+    return p;
+}
+
+void proxy_configure(struct proxy *p, struct config *config)
+{
+    struct config *before = p->config;
+    p->config = config_ref(config);
+    config_unref(before);
+}
+
+enum connect_error proxy_permit(void *proxy, const struct address *a, bool named)
+{
+    const struct proxy *p = proxy;
+    return access_permit(p->config, p->own, p->own_count, a, named);
+}
+
+static void bury_clients(struct proxy *p)
+{
+    struct client *c;
+    while ((c = TAILQ_FIRST(&p->dead_clients))) {
+        TAILQ_REMOVE(&p->dead_clients, c, link);
+        if (p->spare_client_count >= SPARES_KEPT) {
+            timer_release(&c->timer);
+            free(c);
+            continue;
+        }
+        TAILQ_INSERT_HEAD(&p->spare_clients, c, link);
+        p->spare_client_count++;
+    }
+}
+
+static void bury_exchanges(struct proxy *p)
+{
+    struct exchange *e;
+    while ((e = TAILQ_FIRST(&p->dead_exchanges))) {
+        TAILQ_REMOVE(&p->dead_exchanges, e, link);
+        if (p->spare_exchange_count >= SPARES_KEPT) {
+            timer_release(&e->timer);
+            free(e);
+            continue;
+        }
+        TAILQ_INSERT_HEAD(&p->spare_exchanges, e, link);
+        p->spare_exchange_count++;
+    }
+}
+
+void proxy_end_turn(struct proxy *p)
+{
+    bury_clients(p);
+    bury_exchanges(p);
+    if (!TAILQ_EMPTY(&p->unwatched) && !timer_is_set(&p->watch))
+        timer_set(&p->watch, WATCH_AFTER_MS);
+}
+
+static bool is_between_requests(const struct client *c)
+{
+    return c->state == CLIENT_IDLE && c->requests > 0;
+}
+
+void proxy_stop(struct proxy *p)
+{
+    struct client *c, *next;
+    p->stopping = true;
+    TAILQ_FOREACH_SAFE(c, &p->clients, link, next) {
+        if (is_between_requests(c))
+            client_close(c, CLIENT_SHUTDOWN, false);
+        else if (c->exchange && exchange_is_tunnel(c->exchange))
+            exchange_cut(c->exchange, CLIENT_SHUTDOWN);
+    }
+}
+
+bool proxy_is_idle(const struct proxy *p)
+{
+    const struct client *c;
+    if (!TAILQ_EMPTY(&p->exchanges))
+        return false;
+    TAILQ_FOREACH(c, &p->clients, link)
+        if (c->state != CLIENT_IDLE)
+            return false;
+    return true;
+}
+
+void proxy_cut(struct proxy *p)
+{
+    struct exchange *e, *next_exchange;
+    TAILQ_FOREACH_SAFE(e, &p->exchanges, link, next_exchange)
+        exchange_cut(e, CLIENT_SHUTDOWN);
+    struct client *c, *next;
+    TAILQ_FOREACH_SAFE(c, &p->clients, link, next)
+        client_close(c, CLIENT_SHUTDOWN, false);
+}
+
+void proxy_free(struct proxy *p)
+{
+    proxy_cut(p);
+    proxy_end_turn(p);
+    struct client *c;
+    while ((c = TAILQ_FIRST(&p->spare_clients))) {
+        TAILQ_REMOVE(&p->spare_clients, c, link);
+        timer_release(&c->timer);
+        free(c);
+    }
+    struct exchange *e;
+    while ((e = TAILQ_FIRST(&p->spare_exchanges))) {
+        TAILQ_REMOVE(&p->spare_exchanges, e, link);
+        timer_release(&e->timer);
+        free(e);
+    }
+    timer_release(&p->watch);
+    buffer_pool_destroy(&p->heads);
+    buffer_pool_destroy(&p->bodies);
+    config_unref(p->config);
+    free(p);
+}

@@ -1,0 +1,209 @@
+#include "proxy/route.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "config/match.h"
+#include "http/fields.h"
+#include "proxy/access.h"
+
+/* The question under way. */
+struct query {
+    struct proxy *p;
+    const struct entrance *entrance;
+    const struct head *h;
+    struct route *out;
+    char *text;
+    size_t text_size;
+};
+
+static enum fault refuse(struct query *q, enum fault fault, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static enum fault refuse(struct query *q, enum fault fault, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    vsnprintf(q->text, q->text_size, format, list);
+    va_end(list);
+    return fault;
+}
+
+static bool method_is(const struct head *h, struct slice name)
+{
+    return slice_eq(h->method, name); /* RFC 9110 9.1: case-sensitive */
+}
+
+static enum fault check_framing(struct query *q)
+{
+    enum framing_verdict v = framing_of_request(q->h, &q->out->framing);
+    if (v == FRAMING_UNKNOWN_CODING)
+        return refuse(q, FAULT_UNKNOWN_CODING, "%s", framing_verdict_text(v));
+    if (v != FRAMING_OK)
+        return refuse(q, FAULT_BAD_REQUEST, "%s", framing_verdict_text(v));
+    /* RFC 9110 9.3.8: a TRACE has no content. */
+    if (method_is(q->h, SLICE("TRACE")) && q->out->framing.kind != BODY_NONE)
+        return refuse(q, FAULT_BAD_REQUEST, "a TRACE request must not have content (RFC 9110 9.3.8)");
+    return FAULT_NONE;
+}
+
+/* RFC 9112 3.2: exactly one valid Host in HTTP/1.1, at most one in HTTP/1.0. */
+static enum fault check_host(struct query *q)
+{
+    uint32_t count = head_count(q->h, FIELD_HOST);
+    if (count == 0 && q->h->minor >= 1)
+        return refuse(q, FAULT_BAD_REQUEST, "an HTTP/1.1 request needs a Host field (RFC 9112 3.2)");
+    if (count > 1)
+        return refuse(q, FAULT_BAD_REQUEST, "there is more than one Host field (RFC 9112 3.2)");
+    if (count == 1 && !host_field_valid(head_find(q->h, FIELD_HOST)->value))
+        return refuse(q, FAULT_BAD_REQUEST, "the Host field is malformed (RFC 9112 3.2)");
+    return FAULT_NONE;
+}
+
+/* RFC 9110 7.6.3: before the target's form is looked at, since a loop may have changed it. */
+static enum fault check_loop(struct query *q)
+{
+    if (via_names(q->h, q->p->instance))
+        return refuse(q, FAULT_LOOP, "the request came through this proxy before: its Via names %.*s; look for a proxy whose own upstream is this one",
+                      (int)q->p->instance.n, q->p->instance.p);
+    return FAULT_NONE;
+}
+
+static enum fault bad_target(struct query *q, enum uri_verdict v)
+{
+    return refuse(q, FAULT_BAD_TARGET, "bad request target: %s", uri_verdict_text(v));
+}
+
+static const struct upstream *upstream_named(const struct config *c, const char *name)
+{
+    for (uint32_t i = 0; i < c->upstream_count; i++)
+        if (slice_eq(slice_of(c->upstreams[i].name), slice_of(name)))
+            return &c->upstreams[i];
+    return NULL;
+}
+
+/* A gateway serves one host: PRODUCT 4.7. */
+static enum fault route_gateway(struct query *q)
+{
+    const struct upstream *u = upstream_named(q->p->config, q->entrance->upstream);
+    if (!u || !u->host || !*u->host)
+        return refuse(q, FAULT_NO_RESOURCES, "upstream '%s' is no longer configured", q->entrance->upstream);
+    if (method_is(q->h, SLICE("CONNECT")))
+        return refuse(q, FAULT_DENIED, "this listener is the gateway of upstream '%s' and opens no tunnels; send CONNECT to the proxy's own listener",
+                      u->name);
+    struct uri *uri = &q->out->uri;
+    uint16_t port = u->host_port ? u->host_port : 80;
+    bool absolute = q->h->target.n > 0 && q->h->target.p[0] != '/' && !slice_eq(q->h->target, SLICE("*"));
+    if (absolute) {
+        enum uri_verdict v = uri_parse_absolute(q->h->target, uri);
+        if (v != URI_OK)
+            return bad_target(q, v);
+        if (!slice_eq_nocase((struct slice){uri->host, uri->host_length}, slice_of(u->host)))
+            return refuse(q, FAULT_DENIED, "this listener is the gateway of upstream '%s' and serves %s alone", u->name, u->host);
+    } else {
+        bool asterisk = slice_eq(q->h->target, SLICE("*"));
+        if (asterisk && !method_is(q->h, SLICE("OPTIONS")))
+            return bad_target(q, URI_BAD_PATH);
+        enum uri_verdict v = asterisk ? URI_OK : uri_parse_origin_form(q->h->target, uri);
+        if (v != URI_OK)
+            return bad_target(q, v);
+        if (asterisk)
+            uri->path_query = (struct slice){"", 0};
+        uri->host_length = (uint16_t)snprintf(uri->host, sizeof uri->host, "%s", u->host);
+        uri->ipv6 = strchr(u->host, ':') != NULL;
+        uri->port = port;
+        uri->scheme = SCHEME_HTTP;
+    }
+    q->out->kind = uri->scheme == SCHEME_HTTPS ? ORIGIN_HTTPS : ORIGIN_HTTP;
+    q->out->agent = pool_agent(q->p->pool, u);
+    return FAULT_NONE;
+}
+
+static enum fault choose_agent(struct query *q)
+{
+    const struct uri *uri = &q->out->uri;
+    const struct upstream *u = match_find(q->p->config, (struct slice){uri->host, uri->host_length}, uri->port);
+    if (!u && q->p->config->access.unmatched == UNMATCHED_DENY)
+        return refuse(q, FAULT_DENIED, "no upstream matches %s:%u and access.unmatched is deny; add it to an upstream's match", uri->host,
+                      uri->port);
+    q->out->agent = pool_agent(q->p->pool, u);
+    return FAULT_NONE;
+}
+
+static enum fault route_connect(struct query *q)
+{
+    enum uri_verdict v = uri_parse_authority(q->h->target, &q->out->uri);
+    if (v != URI_OK)
+        return refuse(q, FAULT_BAD_TARGET, "CONNECT needs host:port: %s", uri_verdict_text(v));
+    /* RFC 9110 9.3.6: content has no meaning here, and octets behind the head are the tunnel's. */
+    if (q->out->framing.kind != BODY_NONE)
+        return refuse(q, FAULT_BAD_REQUEST, "CONNECT must not have content (RFC 9110 9.3.6)");
+    if (!access_connect_port_allowed(q->p->config, q->out->uri.port))
+        return refuse(q, FAULT_DENIED, "CONNECT to port %u is not allowed; access.connectPorts lists those that are", q->out->uri.port);
+    q->out->kind = ORIGIN_TUNNEL;
+    return choose_agent(q);
+}
+
+static enum fault route_forward(struct query *q)
+{
+    struct slice target = q->h->target;
+    if (target.n == 0 || target.p[0] == '/' || slice_eq(target, SLICE("*")))
+        return refuse(q, FAULT_BAD_TARGET,
+                      "this is an HTTP proxy, and the request names no absolute URL; point the app here with http_proxy=http://%s/ or its proxy "
+                      "setting, or give an upstream a listen address of its own",
+                      q->entrance->text);
+    enum uri_verdict v = uri_parse_absolute(target, &q->out->uri);
+    if (v != URI_OK)
+        return bad_target(q, v);
+    q->out->kind = q->out->uri.scheme == SCHEME_HTTPS ? ORIGIN_HTTPS : ORIGIN_HTTP;
+    return choose_agent(q);
+}
+
+/* Whether every option of Upgrade may be passed on: h2c would start a protocol that Carpool does not speak. */
+static bool upgrade_wanted(const struct head *h)
+{
+    if (!head_has(h, FIELD_UPGRADE) || h->minor == 0 || !connection_has(h, SLICE("upgrade")))
+        return false;
+    for (uint32_t i = 0; i < h->count; i++) {
+        struct slice list = h->fields[i].value, element;
+        if (h->fields[i].id != FIELD_UPGRADE)
+            continue;
+        while (slice_next_element(&list, &element))
+            if (slice_eq_nocase(element, SLICE("h2c")))
+                return false;
+    }
+    return true;
+}
+
+static bool is_last_hop(const struct head *h)
+{
+    const struct field *f = head_find(h, FIELD_MAX_FORWARDS);
+    unsigned long long left;
+    return f && (method_is(h, SLICE("TRACE")) || method_is(h, SLICE("OPTIONS"))) && slice_to_u64(f->value, &left) && left == 0;
+}
+
+enum fault route_find(struct proxy *p, const struct entrance *entrance, const struct head *h, struct route *out, char *text,
+                      size_t text_size)
+{
+    struct query q = {p, entrance, h, out, text, text_size};
+    out->agent = NULL;
+    out->upgrade = false;
+    out->answer_here = false;
+    enum fault fault = check_framing(&q);
+    if (fault == FAULT_NONE)
+        fault = check_host(&q);
+    if (fault == FAULT_NONE)
+        fault = check_loop(&q);
+    if (fault != FAULT_NONE)
+        return fault;
+    if (entrance->upstream)
+        fault = route_gateway(&q);
+    else if (method_is(h, SLICE("CONNECT")))
+        fault = route_connect(&q);
+    else
+        fault = route_forward(&q);
+    if (fault != FAULT_NONE)
+        return fault;
+    out->upgrade = out->kind != ORIGIN_TUNNEL && upgrade_wanted(h);
+    out->answer_here = is_last_hop(h);
+    return FAULT_NONE;
+}
