@@ -24,8 +24,8 @@ struct address {
 /* "1.2.3.4" or "::1" (no brackets, no zone) with a port. False when it is no IP address. */
 bool address_from_ip(struct address *a, struct slice ip, uint16_t port);
 
-/* "127.0.0.1:80", "[::1]:80" (port 0 to 65535) or "unix:/path" (absolute, no query, short enough for the kernel). False when
- * it is none of these: a host name is not resolved here. */
+/* "127.0.0.1:80", "[::1]:80" (port 0 to 65535) or "unix:/path" (absolute, no query, short enough for the
+ * kernel). False when it is none of these: a host name is not resolved here. */
 bool address_parse(struct address *a, struct slice text);
 
 /* 0 for a unix address. */
@@ -54,18 +54,19 @@ struct cidr {
     bool v4;
 };
 
-/* "10.0.0.0/8", "::1", "127.0.0.1" (a single address). False for a bad address, a prefix that is too long, or host bits set. */
+/* "10.0.0.0/8", "::1", "127.0.0.1" (a single address). False for a bad address, a prefix that is too long, or
+ * host bits set. */
 bool cidr_parse(struct cidr *c, struct slice text);
 
-/* An IPv4 network holds the IPv4-mapped IPv6 addresses too; an IPv6 network holds no IPv4 address unless it was written in
- * the mapped form, so that "::/0" means IPv6. Never true for a unix address. */
+/* An IPv4 network holds the IPv4-mapped IPv6 addresses too; an IPv6 network holds no IPv4 address unless it
+ * was written in the mapped form, so that "::/0" means IPv6. Never true for a unix address. */
 bool cidr_contains(const struct cidr *c, const struct address *a);
 
 /* "10.0.0.0/8"; a single address without its length. */
 const char *cidr_format(const struct cidr *c, char out[ADDRESS_TEXT_SIZE]);
 
-/* The IPv4 address inside an IPv4-mapped, NAT64 (64:ff9b::/96) or 6to4 (2002::/16) one, with the same port; false when `a` is
- * none of these. A deny list must be asked about both. */
+/* The IPv4 address inside an IPv4-mapped, NAT64 (64:ff9b::/96) or 6to4 (2002::/16) one, with the same port;
+ * false when `a` is none of these. A deny list must be asked about both. */
 bool address_unwrap(const struct address *a, struct address *inner);
 
 #endif

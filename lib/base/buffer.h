@@ -1,8 +1,8 @@
 #ifndef CARPOOL_BASE_BUFFER_H
 #define CARPOOL_BASE_BUFFER_H
 
-/* Bytes on their way. A buffer is borrowed from the worker's freelist while there are bytes and given back when there
- * are none, so that an idle connection holds none. */
+/* Bytes on their way. A buffer is borrowed from the worker's freelist while there are bytes and given back
+ * when there are none, so that an idle connection holds none. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,8 +40,8 @@ struct buffer *buffer_borrow(struct buffer_pool *pool);
 /* Gives it back to its pool; NULL is allowed. */
 void buffer_give(struct buffer *b);
 
-/* A buffer of at least `size` bytes in whose data the unread bytes of `b` stand at the front; `b` is given back. NULL (and
- * `b` kept) when memory is short. */
+/* A buffer of at least `size` bytes in whose data the unread bytes of `b` stand at the front; `b` is given
+ * back. NULL (and `b` kept) when memory is short. */
 struct buffer *buffer_grow(struct buffer *b, size_t size);
 
 /* Frees the freelist. */

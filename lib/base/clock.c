@@ -51,8 +51,8 @@ uint64_t clock_wall_ms(void)
     return (cache.wall_us + (now - cache.wall_read_us)) / 1000;
 }
 
-/* Year, month and day of a count of days since 1970-01-01: years begin in March here, so that the leap day comes last, and
- * 400 of them (an era) are 146097 days. gmtime_r() takes a lock for the time zone. */
+/* Year, month and day of a count of days since 1970-01-01: years begin in March here, so that the leap day
+ * comes last, and 400 of them (an era) are 146097 days. gmtime_r() takes a lock for the time zone. */
 static void date_of_days(uint32_t days, uint32_t *year, uint32_t *month, uint32_t *day)
 {
     uint32_t shifted = days + 719468; /* days since 0000-03-01 */

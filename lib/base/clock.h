@@ -1,8 +1,8 @@
 #ifndef CARPOOL_BASE_CLOCK_H
 #define CARPOOL_BASE_CLOCK_H
 
-/* Time as the data path sees it: read once a loop turn, then cached, since asking costs more than most of a request.
- * Each thread has its own cache, which the first question fills. */
+/* Time as the data path sees it: read once a loop turn, then cached, since asking costs more than most of a
+ * request. Each thread has its own cache, which the first question fills. */
 
 #include <stdint.h>
 
@@ -21,7 +21,8 @@ uint64_t clock_wall_ms(void);
 /* Room for "2026-11-21T03:40:26.123Z" and its end. */
 #define CLOCK_RFC3339_SIZE 32
 
-/* Writes RFC 3339 in UTC with milliseconds and an end; returns its length. Times beyond the year 9999 are shown as its end. */
+/* Writes RFC 3339 in UTC with milliseconds and an end; returns its length. Times beyond the year 9999 are
+ * shown as its end. */
 int clock_format(uint64_t wall_ms, char out[CLOCK_RFC3339_SIZE]);
 
 #endif

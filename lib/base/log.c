@@ -12,8 +12,8 @@
 
 #include "base/clock.h"
 
-/* A pipe takes this much whole or not at all, and poll() says whether it will: so a line never blocks the loop, and lines of
- * several threads never mix. */
+/* A pipe takes this much whole or not at all, and poll() says whether it will: so a line never blocks the
+ * loop, and lines of several threads never mix. */
 #define LINE_SIZE  PIPE_BUF
 #define VALUE_SIZE 1024
 
@@ -116,8 +116,8 @@ static size_t escape_text_byte(char out[4], unsigned char c)
     return 4;
 }
 
-/* The length of the UTF-8 character at the front (RFC 3629: no overlong form, no surrogate, at most U+10FFFF); 0 when there
- * is none. */
+/* The length of the UTF-8 character at the front (RFC 3629: no overlong form, no surrogate, at most
+ * U+10FFFF); 0 when there is none. */
 static size_t utf8_length(const unsigned char *p, size_t n)
 {
     unsigned char low = 0x80, high = 0xbf;
@@ -145,8 +145,8 @@ static size_t utf8_length(const unsigned char *p, size_t n)
     return length;
 }
 
-/* One character as it stands in a JSON string; sets how many bytes of the value it was, returns the length. Controls of the
- * C1 block are escaped too, since terminals obey them. */
+/* One character as it stands in a JSON string; sets how many bytes of the value it was, returns the length.
+ * Controls of the C1 block are escaped too, since terminals obey them. */
 static size_t escape_json_char(char out[6], const unsigned char *p, size_t n, size_t *taken)
 {
     size_t length = utf8_length(p, n);
@@ -236,7 +236,8 @@ static void line_put(struct line *line, struct slice s)
     line->length += s.n;
 }
 
-/* The key with what separates it from the last pair; false, and nothing written, when not even a short value would fit. */
+/* The key with what separates it from the last pair; false, and nothing written, when not even a short value
+ * would fit. */
 static bool line_put_key(struct line *line, const char *key)
 {
     struct slice name = slice_of(key);

@@ -1,9 +1,9 @@
 #ifndef CARPOOL_BASE_TIMER_H
 #define CARPOOL_BASE_TIMER_H
 
-/* A deadline that is moved on every request and almost never met. Moving it later costs one store: the loop's own timer
- * is left where it stands, and when that fires too early it is set again for what is left. All of it counts from the
- * cached clock_ms(), so a loop turn begins with clock_update(). */
+/* A deadline that is moved on every request and almost never met. Moving it later costs one store: the loop's
+ * own timer is left where it stands, and when that fires too early it is set again for what is left. All of
+ * it counts from the cached clock_ms(), so a loop turn begins with clock_update(). */
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -21,7 +21,8 @@ struct timer {
 /* Must be called once before anything else; `fire` runs from the loop with the timer no longer set. */
 void timer_init(struct timer *t, struct event_base *base, void (*fire)(void *), void *ctx);
 
-/* Fires `ms` from now or a little later, never earlier; ms 0 means never, as `off` does in the configuration. Replaces what was set. */
+/* Fires `ms` from now or a little later, never earlier; ms 0 means never, as `off` does in the configuration.
+ * Replaces what was set. */
 void timer_set(struct timer *t, uint64_t ms);
 
 /* Fires at an absolute clock_ms(); 0: never. */
