@@ -1,0 +1,104 @@
+#include "cmd/ctl_history.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/ctl_client.h"
+
+void history_begin(struct history_set *s)
+{
+    s->looks++;
+}
+
+static struct history *find_or_make(struct history_set *s, const struct pool_row *r)
+{
+    struct history *h;
+    char *key;
+
+    if (asprintf(&key, "%s\n%s\n%d", r->agent, r->origin, r->removed) < 0)
+        ctl_need(NULL);
+    HASH_FIND_STR(s->all, key, h);
+    if (!h) {
+        h = ctl_need(calloc(1, sizeof *h + strlen(key) + 1));
+        strcpy(h->key, key);
+        HASH_ADD_STR(s->all, key, h);
+    }
+    free(key);
+    return h;
+}
+
+/* A counter that went back began anew. */
+static double rate(uint64_t now, uint64_t before, double seconds)
+{
+    return now < before || seconds <= 0 ? 0 : (double)(now - before) / seconds;
+}
+
+struct history *history_take(struct history_set *s, const struct pool_row *r, double seconds)
+{
+    struct history *h = find_or_make(s, r);
+    double given, reused;
+
+    if (h->look != 0) {
+        h->request_rate = rate(r->requests, h->requests, seconds);
+        h->opened_rate = rate(r->opened, h->opened, seconds);
+        h->error_rate = rate(r->errors, h->errors, seconds);
+        reused = rate(r->reused, h->reused, 1);
+        given = reused + rate(r->opened, h->opened, 1);
+        h->reuse = given > 0 ? reused / given : -1;
+        h->rates[h->count++ % HISTORY_LENGTH] = h->request_rate;
+    } else {
+        h->reuse = -1;
+    }
+    h->requests = r->requests;
+    h->reused = r->reused;
+    h->opened = r->opened;
+    h->errors = r->errors;
+    h->look = s->looks;
+    return h;
+}
+
+void history_end(struct history_set *s)
+{
+    struct history *h, *next;
+
+    HASH_ITER(hh, s->all, h, next) {
+        if (h->look != s->looks) {
+            HASH_DEL(s->all, h);
+            free(h);
+        }
+    }
+}
+
+void history_free(struct history_set *s)
+{
+    history_begin(s);
+    history_end(s);
+}
+
+const char *history_sparkline(const struct history *h, unsigned width, bool utf8, char out[SPARKLINE_SIZE])
+{
+    static const char *const bars[] = {"\xe2\x96\x81", "\xe2\x96\x82", "\xe2\x96\x83", "\xe2\x96\x84",
+                                       "\xe2\x96\x85", "\xe2\x96\x86", "\xe2\x96\x87", "\xe2\x96\x88"};
+    static const char *const plain[] = {"_", ".", ":", "-", "=", "+", "*", "#"};
+    unsigned kept = h->count < HISTORY_LENGTH ? h->count : HISTORY_LENGTH;
+    unsigned shown = width < kept ? width : kept;
+    double highest = 0;
+    char *at = out;
+
+    for (unsigned i = 1; i <= shown; i++) {
+        double r = h->rates[(h->count - i) % HISTORY_LENGTH];
+
+        highest = r > highest ? r : highest;
+    }
+    for (unsigned i = width; i > shown && at < out + HISTORY_LENGTH; i--)
+        *at++ = ' ';
+    for (unsigned i = shown; i >= 1; i--) {
+        double r = h->rates[(h->count - i) % HISTORY_LENGTH];
+        unsigned level = highest > 0 ? (unsigned)(r / highest * 7 + 0.5) : 0;
+
+        at += sprintf(at, "%s", (utf8 ? bars : plain)[level]);
+    }
+    *at = '\0';
+    return out;
+}

@@ -1,0 +1,43 @@
+#ifndef CARPOOL_CMD_CTL_HISTORY_H
+#define CARPOOL_CMD_CTL_HISTORY_H
+
+/* What `carpoolctl top` remembers of each row between two looks: rates, and the last minute of them. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "cmd/ctl_pools.h"
+
+#define HISTORY_LENGTH 60
+
+struct history {
+    UT_hash_handle hh;
+    uint64_t requests, reused, opened, errors; /* as of the last look */
+    double request_rate, opened_rate, error_rate; /* a second, between the last two looks */
+    double reuse; /* of the requests between them, 0 to 1; negative: there were none */
+    double rates[HISTORY_LENGTH]; /* of requests; the newest is at (count - 1) % HISTORY_LENGTH */
+    uint32_t count;
+    uint64_t look; /* the last one that saw it */
+    char key[];
+};
+
+struct history_set {
+    struct history *all;
+    uint64_t looks;
+};
+
+/* Begins a look; rows follow. */
+void history_begin(struct history_set *s);
+/* Takes in a row, `seconds` after the look before; the history belongs to the set. */
+struct history *history_take(struct history_set *s, const struct pool_row *r, double seconds);
+/* Forgets rows that the look did not see. */
+void history_end(struct history_set *s);
+void history_free(struct history_set *s);
+
+#define SPARKLINE_SIZE (HISTORY_LENGTH * 3 + 1)
+
+/* The last `width` rates as small bars, right-aligned, scaled to the highest; in UTF-8 or ASCII. Returns out. */
+const char *history_sparkline(const struct history *h, unsigned width, bool utf8, char out[SPARKLINE_SIZE]);
+
+#endif
