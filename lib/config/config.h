@@ -88,6 +88,8 @@ struct tls_options {
     bool rejectUnauthorized, sessionReuse;
     enum tls_version minVersion;
     char *ca_digest;           /* hex of the contents of ca, cert and key as read, so that a reload sees a change; "" */
+    /* Unix seconds between which cert and every certificate of ca are valid, so that an end can be seen coming; 0: no file */
+    int64_t not_before, not_after;
 };
 
 /* One pattern of `match`. */
@@ -102,16 +104,22 @@ struct upstream {
     char *name;
     struct match_pattern *match;
     uint32_t match_count;
+    char *host_option;          /* `host:` as written, or "" */
     char *host;                 /* of `host:`, or the one exact host of match when `listen` is given; "" otherwise */
     uint16_t host_port;         /* 0 when none was written */
     struct tls_options tls;
     struct address_list address;
     struct listen_list listen;
     struct agent_policy policy;
+    struct text_list warnings;  /* what an operator should know while it runs: unchecked or expired certificates; sentences */
+    bool *from_env;             /* an option of options.h each: its value came from ${NAME} */
 };
+
+struct arena;
 
 struct config {
     int refs;
+    struct arena *arena; /* holds everything below */
     char *path;        /* "" for built-in defaults */
     char *name;        /* "" when random */
     struct listen_list listen;
@@ -146,8 +154,10 @@ struct config {
         struct cidr_list denyAddresses;
     } access;
     struct agent_policy defaults;
+    struct tls_options default_tls; /* for https:// URLs that no upstream matches: not enabled, everything else as by default */
     struct upstream *upstreams;
     uint32_t upstream_count;
+    bool *from_env; /* as in struct upstream, for the rest of the file and `defaults` */
     struct match_index *match_index; /* see config/match.h */
 };
 
@@ -155,6 +165,13 @@ struct config {
  * "FILE:LINE:COLUMN: error: ...", warnings as "...: warning: ...". NULL when there was an error. The caller holds one reference.
  * `listen_override` (count may be 0) replaces the file's top-level listen before what depends on it is checked. */
 struct config *config_load(const char *path, const struct text_list *listen_override, FILE *errors);
+
+/* The same for a text that stands in memory; `path` names it in messages and relative file names start at its folder. */
+struct config *config_parse(struct slice text, const char *path, const struct text_list *listen_override, FILE *errors);
+
+/* Whether a listener at `a` could be reached from outside while the list of who may use it (admin.clients if `admin`, else
+ * access.clients) is the default one: then it must not be opened. For sockets that systemd passes, too. */
+bool config_exposes(const struct config *c, const struct address *a, bool admin);
 
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);

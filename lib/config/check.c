@@ -1,0 +1,218 @@
+/* What no single value shows: how the parts of the configuration go together. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/hostname.h"
+#include "config/loader.h"
+
+#define LISTENERS_MAX 1000
+
+/* ---- listeners */
+
+static const struct cidr_list *default_clients(struct cidr networks[2], struct cidr_list *list)
+{
+    cidr_parse(&networks[0], SLICE("127.0.0.0/8"));
+    cidr_parse(&networks[1], SLICE("::1"));
+    *list = (struct cidr_list){networks, 2};
+    return list;
+}
+
+static bool same_networks(const struct cidr_list *a, const struct cidr_list *b)
+{
+    for (uint32_t i = 0; a->count == b->count && i < a->count; i++) {
+        if (memcmp(a->items[i].bytes, b->items[i].bytes, sizeof a->items[i].bytes) != 0 ||
+            a->items[i].bits != b->items[i].bits)
+            return false;
+    }
+    return a->count == b->count;
+}
+
+bool config_exposes(const struct config *c, const struct address *a, bool admin)
+{
+    struct cidr networks[2];
+    struct cidr_list initial;
+    const struct cidr_list *clients = admin ? &c->admin.clients : &c->access.clients;
+    return !address_is_loopback(a) && same_networks(clients, default_clients(networks, &initial));
+}
+
+static void check_exposure(struct loader *l, const struct listener_note *n)
+{
+    if (!config_exposes(l->config, &n->listen->address, n->admin))
+        return;
+    problem_error(&l->problems, n->at,
+                  "%s: '%s' can be reached from other hosts, but %s is not set: name there who may use it, such as "
+                  "[127.0.0.0/8, 10.0.0.0/8], or listen on 127.0.0.1",
+                  n->path, n->listen->text, n->admin ? "admin.clients" : "access.clients");
+}
+
+/* Whether binding one makes binding the other fail. */
+static bool collide(const struct address *a, const struct address *b)
+{
+    if (address_equal(a, b))
+        return true;
+    return a->sa.any.sa_family == b->sa.any.sa_family && a->sa.any.sa_family != AF_UNIX &&
+           address_port(a) == address_port(b) && (address_is_any(a) || address_is_any(b));
+}
+
+/* Only what is further down in the file is told, once. */
+static void check_collisions(struct loader *l, const struct listener_note *n)
+{
+    for (const struct listener_note *other = n->next; other; other = other->next) {
+        if (!collide(&n->listen->address, &other->listen->address))
+            continue;
+        const struct listener_note *blamed = n->at.line || n->at.column ? n : other;
+        const struct listener_note *first = blamed == n ? other : n;
+        problem_error(&l->problems, blamed->at, "%s: '%s' is taken already: %s%s has '%s'", blamed->path,
+                      blamed->listen->text, first->path, first->at.line ? "" : " (by default)", first->listen->text);
+        return;
+    }
+}
+
+static void check_listeners(struct loader *l)
+{
+    if (l->listener_count > LISTENERS_MAX) {
+        problem_error(&l->problems, (struct mark){0}, "%u listeners are too many (at most %d)", l->listener_count,
+                      LISTENERS_MAX);
+        return;
+    }
+    for (const struct listener_note *n = l->listeners; n; n = n->next) {
+        check_exposure(l, n);
+        check_collisions(l, n);
+    }
+}
+
+/* ---- match */
+
+static int compare_patterns(const struct match_pattern *a, const struct match_pattern *b)
+{
+    if (a->kind != b->kind)
+        return a->kind < b->kind ? -1 : 1;
+    if (a->port != b->port)
+        return a->port < b->port ? -1 : 1;
+    return strcmp(a->host, b->host);
+}
+
+static int by_pattern(const void *left, const void *right)
+{
+    const struct pattern_note *a = *(struct pattern_note *const *)left, *b = *(struct pattern_note *const *)right;
+    int order = compare_patterns(a->pattern, b->pattern);
+    if (order)
+        return order;
+    if (a->at.line != b->at.line)
+        return a->at.line < b->at.line ? -1 : 1;
+    return a->at.column < b->at.column ? -1 : a->at.column > b->at.column;
+}
+
+static void check_patterns(struct loader *l)
+{
+    struct pattern_note **sorted = arena_array(l->arena, l->pattern_count, sizeof(struct pattern_note *));
+    uint32_t n = 0;
+    for (struct pattern_note *p = l->patterns; p; p = p->next)
+        sorted[n++] = p;
+    if (n)
+        qsort(sorted, n, sizeof *sorted, by_pattern);
+    for (uint32_t i = 1; i < n; i++) {
+        const struct pattern_note *first = sorted[i - 1], *again = sorted[i];
+        if (compare_patterns(first->pattern, again->pattern) != 0)
+            continue;
+        problem_error(&l->problems, again->at, "the pattern '%s' of upstreams.%s is already in upstreams.%s (line %u)",
+                      again->pattern->text, again->upstream->name, first->upstream->name, first->at.line);
+    }
+}
+
+/* ---- upstreams */
+
+static bool given(const struct scope *s, const char *path)
+{
+    return s->marks[option_index(option_find(s->which, path))].line != 0;
+}
+
+static const struct match_pattern *only_exact(const struct upstream *u)
+{
+    const struct match_pattern *found = NULL;
+    for (uint32_t i = 0; i < u->match_count; i++) {
+        if (u->match[i].kind != MATCH_EXACT)
+            continue;
+        if (found)
+            return NULL;
+        found = &u->match[i];
+    }
+    return found;
+}
+
+static bool failed(const struct scope *s, const char *path)
+{
+    return s->failed[option_index(option_find(s->which, path))];
+}
+
+/* Whom it is for: match, or host with listen. */
+static void check_names(struct loader *l, const struct scope *s)
+{
+    const struct upstream *u = s->upstream;
+    if (failed(s, "match") || failed(s, "host") || failed(s, "listen"))
+        return;
+    if (*u->host_option && !u->listen.count)
+        problem_error(&l->problems, scope_mark(s, "host"),
+                      "%s.host is for an upstream with a listen of its own; without one, write match: %s", s->path,
+                      u->host_option);
+    else if (!*u->host_option && !u->match_count)
+        problem_error(&l->problems, s->at,
+                      "%s has no match: say whose URLs it is for, such as match: api.example.com (or host: with listen:)",
+                      s->path);
+    else if (u->listen.count && !*u->host_option && !only_exact(u))
+        problem_error(&l->problems, scope_mark(s, "listen"),
+                      "%s.listen: which host is it for? match must name exactly one host in full, or host: say it",
+                      s->path);
+}
+
+static void settle_host(struct loader *l, const struct scope *s)
+{
+    struct upstream *u = s->upstream;
+    const struct match_pattern *exact = only_exact(u);
+    char host[HOSTNAME_SIZE];
+    if (*u->host_option && hostname_parse_port(slice_of(u->host_option), host, &u->host_port)) {
+        u->host = arena_text(l->arena, host, strlen(host));
+    } else if (u->listen.count && exact) {
+        u->host = exact->host;
+        u->host_port = exact->port;
+    }
+}
+
+static void check_policy(struct loader *l, const struct scope *s)
+{
+    const struct agent_policy *p = s->policy;
+    int family = p->local.length ? p->local.sa.any.sa_family : AF_UNSPEC;
+    bool own = given(s, "localAddress") || given(s, "family");
+    if (own && ((family == AF_INET && p->family == FAMILY_6) || (family == AF_INET6 && p->family == FAMILY_4)))
+        problem_error(&l->problems, scope_mark(s, given(s, "localAddress") ? "localAddress" : "family"),
+                      "%s: localAddress '%s' is no address of family %d", s->path, p->localAddress,
+                      p->family == FAMILY_4 ? 4 : 6);
+    own = given(s, "minFreeSockets") || given(s, "maxSockets") || given(s, "maxFreeSockets") ||
+          given(s, "maxTotalSockets");
+    uint32_t most = p->maxSockets < p->maxFreeSockets ? p->maxSockets : p->maxFreeSockets;
+    if (own && p->minFreeSockets > (most < p->maxTotalSockets ? most : p->maxTotalSockets))
+        problem_warning(&l->problems, scope_mark(s, "minFreeSockets"),
+                        "%s: minFreeSockets %u is never reached, since maxSockets, maxFreeSockets or maxTotalSockets is lower",
+                        s->path, p->minFreeSockets);
+    if (own && p->minFreeSockets && !p->keepAlive)
+        problem_warning(&l->problems, scope_mark(s, "minFreeSockets"),
+                        "%s: minFreeSockets does nothing while keepAlive is false", s->path);
+}
+
+void check_config(struct loader *l)
+{
+    check_listeners(l);
+    check_patterns(l);
+    check_policy(l, &l->defaults);
+    for (uint32_t i = 0; i < l->config->upstream_count; i++) {
+        const struct scope *s = &l->upstreams[i];
+        check_names(l, s);
+        settle_host(l, s);
+        check_policy(l, s);
+        check_tls_files(l, s);
+    }
+    if (!l->listener_count)
+        problem_warning(&l->problems, scope_mark(&l->top, "listen"),
+                        "nothing listens: only sockets that systemd passes can bring requests");
+}

@@ -1,0 +1,69 @@
+#include "config/hostname.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <netinet/in.h>
+
+static bool parse_ipv6(struct slice text, char out[HOSTNAME_SIZE])
+{
+    char copy[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+    if (text.n >= sizeof copy)
+        return false;
+    memcpy(copy, text.p, text.n);
+    copy[text.n] = 0;
+    return inet_pton(AF_INET6, copy, &address) == 1 && inet_ntop(AF_INET6, &address, out, HOSTNAME_SIZE);
+}
+
+bool hostname_parse(struct slice text, char out[HOSTNAME_SIZE])
+{
+    size_t label = 0;
+    if (memchr(text.p, ':', text.n))
+        return parse_ipv6(text, out);
+    if (text.n > 1 && text.p[text.n - 1] == '.')
+        text.n--;
+    if (text.n == 0 || text.n > 253)
+        return false;
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        bool legal = c < 0x80 && (isalnum(c) || c == '-' || c == '_' || c == '.');
+        label = c == '.' ? 0 : label + 1;
+        if (!legal || label > 63 || (c == '.' && (i == 0 || text.p[i - 1] == '.')))
+            return false;
+        out[i] = (char)tolower(c);
+    }
+    out[text.n] = 0;
+    return label > 0;
+}
+
+bool hostname_port(struct slice text, uint16_t *port)
+{
+    unsigned long long value;
+    if (!slice_to_u64(text, &value) || value < 1 || value > 65535)
+        return false;
+    *port = (uint16_t)value;
+    return true;
+}
+
+bool hostname_parse_port(struct slice text, char out[HOSTNAME_SIZE], uint16_t *port)
+{
+    struct slice host = text, rest = {text.p, 0};
+    if (text.n && text.p[0] == '[') {
+        const char *end = memchr(text.p, ']', text.n);
+        if (!end || !parse_ipv6((struct slice){text.p + 1, (size_t)(end - text.p) - 1}, out))
+            return false;
+        rest = slice_from(text, (size_t)(end - text.p) + 1);
+    } else {
+        const char *colon = memchr(text.p, ':', text.n);
+        if (colon) {
+            host.n = (size_t)(colon - text.p);
+            rest = slice_from(text, host.n);
+        }
+        if (!hostname_parse(host, out))
+            return false;
+    }
+    *port = 0;
+    if (rest.n == 0)
+        return true;
+    return rest.p[0] == ':' && hostname_port(slice_from(rest, 1), port);
+}

@@ -1,0 +1,23 @@
+#ifndef CARPOOL_CONFIG_HOSTNAME_H
+#define CARPOOL_CONFIG_HOSTNAME_H
+
+/* Hosts as the configuration names them, in the one spelling that is compared. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+#define HOSTNAME_SIZE 256
+
+/* A name of letters, digits, '-', '_' and dots (a dot at the end is left out), or an IP address without brackets. Written to
+ * `out` in lower case, an IPv6 address in its shortest form. False when it is neither. */
+bool hostname_parse(struct slice text, char out[HOSTNAME_SIZE]);
+
+/* host, host:port, [v6] or [v6]:port; port 0: none was written. */
+bool hostname_parse_port(struct slice text, char out[HOSTNAME_SIZE], uint16_t *port);
+
+/* A port from 1 to 65535, digits only. */
+bool hostname_port(struct slice text, uint16_t *port);
+
+#endif

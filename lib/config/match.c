@@ -1,0 +1,160 @@
+#include "config/match.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+
+#include "config/config.h"
+
+#define HOST_MAX 255
+
+struct slot {
+    const struct match_pattern *pattern; /* NULL: empty */
+    const struct upstream *upstream;
+};
+
+/* Open addressing, at most half full. */
+struct match_index {
+    const struct upstream *all; /* of "*" */
+    bool has_suffixes;
+    uint32_t mask;
+    struct slot slots[];
+};
+
+/* FNV-1a from the end to the front, so that one pass over a host yields the hashes of all its suffixes. */
+#define HASH_START 2166136261u
+
+static uint32_t hash_byte(uint32_t hash, char c)
+{
+    return (hash ^ (unsigned char)c) * 16777619u;
+}
+
+static uint32_t hash_host(struct slice host)
+{
+    uint32_t hash = HASH_START;
+    for (size_t i = host.n; i > 0; i--)
+        hash = hash_byte(hash, host.p[i - 1]);
+    return hash;
+}
+
+static uint32_t with_port(uint32_t hash, uint16_t port)
+{
+    hash = (hash ^ port) * 0x9e3779b1u;
+    return hash ^ hash >> 15;
+}
+
+static const struct upstream *look_up(const struct match_index *index, int kind, struct slice host, uint32_t hash,
+                                      uint16_t port)
+{
+    for (uint32_t i = with_port(hash, port);; i++) {
+        const struct slot *slot = &index->slots[i & index->mask];
+        if (!slot->pattern)
+            return NULL;
+        if ((int)slot->pattern->kind == kind && slot->pattern->port == port &&
+            slice_eq(slice_of(slot->pattern->host), host))
+            return slot->upstream;
+    }
+}
+
+static const struct upstream *with_port_before_without(const struct match_index *index, int kind, struct slice host,
+                                                       uint32_t hash, uint16_t port)
+{
+    const struct upstream *u = look_up(index, kind, host, hash, port);
+    return u ? u : look_up(index, kind, host, hash, 0);
+}
+
+/* Suffixes begin with a dot; the longest comes first. */
+static const struct upstream *find_suffix(const struct match_index *index, struct slice host, uint16_t port)
+{
+    uint32_t hashes[HOST_MAX];
+    uint32_t hash = HASH_START;
+    for (size_t i = host.n; i > 0; i--) {
+        hash = hash_byte(hash, host.p[i - 1]);
+        hashes[i - 1] = hash;
+    }
+    for (size_t i = 1; i < host.n; i++) {
+        if (host.p[i] != '.')
+            continue;
+        const struct upstream *u =
+            with_port_before_without(index, MATCH_SUFFIX, slice_from(host, i), hashes[i], port);
+        if (u)
+            return u;
+    }
+    return NULL;
+}
+
+/* The spelling that patterns have: no dot at the end; an IPv6 address in its shortest form, in `room`. */
+static struct slice canonical(struct slice host, char room[INET6_ADDRSTRLEN])
+{
+    struct in6_addr address;
+    if (host.n > 1 && host.p[host.n - 1] == '.')
+        host.n--;
+    if (host.n < INET6_ADDRSTRLEN && memchr(host.p, ':', host.n)) {
+        memcpy(room, host.p, host.n);
+        room[host.n] = 0;
+        if (inet_pton(AF_INET6, room, &address) == 1 && inet_ntop(AF_INET6, &address, room, INET6_ADDRSTRLEN))
+            return slice_of(room);
+    }
+    return host;
+}
+
+const struct upstream *match_find(const struct config *c, struct slice host, uint16_t port)
+{
+    const struct match_index *index = c->match_index;
+    const struct upstream *u = NULL;
+    char room[INET6_ADDRSTRLEN];
+    host = canonical(host, room);
+    if (host.n == 0 || host.n > HOST_MAX)
+        return index->all;
+    u = with_port_before_without(index, MATCH_EXACT, host, hash_host(host), port);
+    if (!u && index->has_suffixes)
+        u = find_suffix(index, host, port);
+    return u ? u : index->all;
+}
+
+bool match_names_exactly(const struct upstream *u, struct slice host)
+{
+    char room[INET6_ADDRSTRLEN];
+    host = canonical(host, room);
+    for (uint32_t i = 0; i < u->match_count; i++) {
+        if (u->match[i].kind == MATCH_EXACT && slice_eq(slice_of(u->match[i].host), host))
+            return true;
+    }
+    return *u->host && slice_eq(slice_of(u->host), host);
+}
+
+static void insert(struct match_index *index, const struct upstream *u, const struct match_pattern *p)
+{
+    if (p->kind == MATCH_ALL) {
+        index->all = u;
+        return;
+    }
+    index->has_suffixes |= p->kind == MATCH_SUFFIX;
+    uint32_t i = with_port(hash_host(slice_of(p->host)), p->port);
+    while (index->slots[i & index->mask].pattern)
+        i++;
+    index->slots[i & index->mask] = (struct slot){p, u};
+}
+
+struct match_index *match_index_new(const struct config *c)
+{
+    size_t patterns = 0, size = 4;
+    for (uint32_t i = 0; i < c->upstream_count; i++)
+        patterns += c->upstreams[i].match_count;
+    while (size < 2 * patterns + 1)
+        size *= 2;
+    struct match_index *index = calloc(1, sizeof *index + size * sizeof(struct slot));
+    if (!index)
+        return NULL;
+    index->mask = (uint32_t)(size - 1);
+    for (uint32_t i = 0; i < c->upstream_count; i++) {
+        for (uint32_t k = 0; k < c->upstreams[i].match_count; k++)
+            insert(index, &c->upstreams[i], &c->upstreams[i].match[k]);
+    }
+    return index;
+}
+
+void match_index_free(struct match_index *index)
+{
+    free(index);
+}

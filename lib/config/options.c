@@ -1,0 +1,255 @@
+#include "config/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "config/config.h"
+
+#define YEAR         (365ull * 24 * 3600 * 1000)
+#define PROBE_MAX    (32767ull * 1000) /* what Linux takes for TCP_KEEPIDLE */
+#define GIB          (1024ull * 1024 * 1024)
+#define WORKERS_MAX  256
+#define RETRIES_MAX  10
+
+static const char *const level_words[] = {[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info",
+                                          [LOG_DEBUG] = "debug", NULL};
+static const char *const log_format_words[] = {[LOG_TEXT] = "text", [LOG_JSON] = "json", NULL};
+static const char *const access_format_words[] = {[ACCESS_LOG_TEXT] = "text", [ACCESS_LOG_JSON] = "json", NULL};
+static const char *const unmatched_words[] = {[UNMATCHED_ALLOW] = "allow", [UNMATCHED_DENY] = "deny", NULL};
+static const char *const scheduling_words[] = {[SCHEDULING_LIFO] = "lifo", [SCHEDULING_FIFO] = "fifo", NULL};
+static const char *const family_words[] = {[FAMILY_ANY] = "any", [FAMILY_4] = "4", [FAMILY_6] = "6", NULL};
+static const char *const tls_version_words[] = {[TLS_VERSION_1_0] = "TLSv1", [TLS_VERSION_1_1] = "TLSv1.1",
+                                                [TLS_VERSION_1_2] = "TLSv1.2", [TLS_VERSION_1_3] = "TLSv1.3", NULL};
+
+#define TOP(path, type, initial, min, max, words, help)                                                              \
+    {SCOPE_TOP, #path, OPTION_##type, offsetof(struct config, path), initial, min, max, words, help, "0.1"}
+#define POLICY(path, type, initial, min, max, words, help)                                                           \
+    {SCOPE_POLICY, #path, OPTION_##type, offsetof(struct agent_policy, path), initial, min, max, words, help, "0.1"}
+#define UPSTREAM(path, field, type, initial, words, help)                                                            \
+    {SCOPE_UPSTREAM, path, OPTION_##type, offsetof(struct upstream, field), initial, 0, 0, words, help, "0.1"}
+
+/* clang-format off */
+const struct option options[] = {
+    TOP(name, NAME, "", 0, 0, NULL, "this instance in Via; empty: carpool-XXXXXXXX, made up at start"),
+    TOP(listen, LISTEN_LIST, "127.0.0.1:3128", 0, 0666, NULL,
+        "where clients connect: host:port, [v6]:port, unix:/path, unix:/path?mode=0660 (default 0666)"),
+    TOP(admin.listen, LISTEN_ADMIN, "127.0.0.1:3129", 0, 0600, NULL,
+        "the admin API: host:port, unix:/path (default mode 0600) or off"),
+    TOP(admin.clients, NETWORK_LIST, "127.0.0.0/8, ::1", 0, 0, NULL, "who may use the admin listener, if it is TCP"),
+    TOP(admin.hosts, HOST_LIST, "", 0, 0, NULL, "names accepted in Host beside IP literals and localhost"),
+    TOP(log.level, WORD, "info", 0, 0, level_words, "what is logged to stderr"),
+    TOP(log.format, WORD, "text", 0, 0, log_format_words, "text (key=value) or json"),
+    TOP(accessLog.path, LOG_FILE, "off", 0, 0, NULL, "one line an exchange: off, - (stdout) or a file"),
+    TOP(accessLog.format, WORD, "text", 0, 0, access_format_words, "text (key=value) or json"),
+    TOP(workers, WORKERS, "1", 1, WORKERS_MAX, NULL,
+        "event loops, each a thread; auto: one a core. Limits hold for the whole process"),
+    TOP(shutdownTimeout, TIME, "30s", 0, YEAR, NULL, "how long a graceful stop waits for active exchanges"),
+
+    TOP(server.maxConnections, LIMIT, "10000", 0, 0, NULL, "client connections at a time"),
+    TOP(server.headersTimeout, TIME, "60s", 0, YEAR, NULL,
+        "from the first byte of a request (or accept) to the end of its head; then 408"),
+    TOP(server.requestTimeout, TIME, "300s", 0, YEAR, NULL,
+        "from the first byte to the end of its body; stands still while Carpool does not read; then 408"),
+    TOP(server.timeout, TIME, "60s", 0, YEAR, NULL, "a client that takes no byte of what is ready for it is cut"),
+    TOP(server.keepAliveTimeout, TIME, "5s", 0, YEAR, NULL,
+        "idle after a response; advertised as Keep-Alive: timeout=5"),
+    TOP(server.keepAliveTimeoutBuffer, TIME, "1s", 0, YEAR, NULL,
+        "added to the real timer, not to what is advertised"),
+    TOP(server.maxRequestsPerSocket, LIMIT, "0", 0, 0, NULL,
+        "requests a client connection may carry; the last response says Connection: close"),
+    TOP(server.maxHeaderSize, SIZE, "16KiB", 1024, 1024 * 1024, NULL,
+        "a larger head: 431, a larger request line: 414; holds for responses too"),
+    TOP(server.maxHeadersCount, COUNT, "100", 1, 1000, NULL, "more fields: 431; holds for responses too"),
+    TOP(server.keepAliveInitialDelay, TIME, "off", 0, PROBE_MAX, NULL, "TCP keep-alive probes on client connections"),
+    TOP(server.halfClose, BOOL, "false", 0, 0, NULL,
+        "true: a client that sent FIN while its request waits for a limit keeps its place"),
+
+    TOP(access.clients, NETWORK_LIST, "127.0.0.0/8, ::1", 0, 0, NULL,
+        "who may use the TCP listeners; others get 403"),
+    TOP(access.unmatched, WORD, "allow", 0, 0, unmatched_words,
+        "hosts that no upstream matches: allow (agent \"default\") or deny (403)"),
+    TOP(access.connectPorts, PORT_LIST, "443", 0, 0, NULL, "ports that CONNECT may reach; others 403"),
+    TOP(access.denyAddresses, NETWORK_LIST,
+        "169.254.0.0/16, fe80::/10, 0.0.0.0/8, ::/128, 224.0.0.0/4, ff00::/8, 255.255.255.255/32", 0, 0, NULL,
+        "never connect there; a list given here replaces this one"),
+
+    POLICY(keepAlive, BOOL, "true", 0, 0, NULL, "false: one exchange a socket"),
+    POLICY(keepAliveMsecs, TIME, "1s", 0, PROBE_MAX, NULL, "TCP keep-alive probe delay on sockets"),
+    POLICY(scheduling, WORD, "lifo", 0, 0, scheduling_words, "which free socket is taken: lifo or fifo"),
+    POLICY(maxSockets, LIMIT, "100", 0, 0, NULL, "connecting + active + free sockets, per origin"),
+    POLICY(maxFreeSockets, COUNT, "256", 0, COUNT_INFINITE, NULL, "free sockets, per origin"),
+    POLICY(minFreeSockets, COUNT, "0", 0, 65535, NULL, "free sockets kept warm, per origin"),
+    POLICY(maxTotalSockets, LIMIT, "1000", 0, 0, NULL, "sockets over all origins of this agent"),
+    POLICY(maxPendingRequests, COUNT, "1024", 0, COUNT_INFINITE, NULL,
+        "requests that wait for a limit, per origin; the next one gets 503 at once"),
+    POLICY(maxSocketAge, TIME, "10m", 0, YEAR, NULL,
+        "an older socket is retired when it next becomes free; spread by up to 10 %"),
+    POLICY(maxRequestsPerSocket, LIMIT, "0", 0, 0, NULL, "exchanges a socket may carry"),
+    POLICY(timeouts.connect, TIME, "10s", 0, YEAR, NULL, "DNS + TCP + TLS of a new socket; then 504"),
+    POLICY(timeouts.pending, TIME, "30s", 0, YEAR, NULL, "waiting for a socket; then 503"),
+    POLICY(timeouts.socket, TIME, "60s", 0, YEAR, NULL,
+        "no byte moved either way on an active socket; then 504, or a cut response"),
+    POLICY(timeouts.request, TIME, "off", 0, YEAR, NULL,
+        "head received to last response byte, waiting included; then 504, or a cut response"),
+    POLICY(timeouts.free, TIME, "30s", 0, YEAR, NULL, "idle in the pool"),
+    POLICY(timeouts.tunnel, TIME, "1h", 0, YEAR, NULL, "CONNECT and upgraded connections, no byte either way"),
+    POLICY(agentKeepAliveTimeoutBuffer, TIME, "1s", 0, YEAR, NULL,
+        "taken off an origin's Keep-Alive: timeout=N hint"),
+    POLICY(drainLimit, SIZE, "64KiB", 0, GIB, NULL,
+        "client went away mid-response: read on up to this much to save the socket"),
+    POLICY(replayLimit, SIZE, "64KiB", 0, GIB, NULL,
+        "request bodies up to this are kept until the response begins, to be sent again if need be"),
+    POLICY(retries, COUNT, "1", 0, RETRIES_MAX, NULL, "for failures that are safe to repeat"),
+    POLICY(family, WORD, "any", 0, 0, family_words, "addresses to connect to: any, 4 or 6"),
+    POLICY(localAddress, LOCAL_ADDRESS, "", 0, 0, NULL, "bind outgoing sockets to this IP address"),
+
+    UPSTREAM("match", match, MATCH_LIST, "", NULL, "whose URLs: host, host:port, *.suffix, *.suffix:port or *"),
+    UPSTREAM("host", host_option, HOST, "", NULL,
+        "with listen, instead of match: the one host that this listener is for; several upstreams may name the same"),
+    UPSTREAM("listen", listen, LISTEN_LIST, "", NULL,
+        "a gateway of its own for apps with a base URL but no proxy setting"),
+    UPSTREAM("tls", tls.enabled, TLS, "false", NULL,
+        "connect by TLS though the app said http://; true, false, or a map of what follows"),
+    UPSTREAM("tls.ca", tls.ca, FILE, "", NULL, "PEM file of the authorities to trust; empty: the system's"),
+    UPSTREAM("tls.cert", tls.cert, FILE, "", NULL, "PEM file of the client certificate and its chain"),
+    UPSTREAM("tls.key", tls.key, FILE, "", NULL, "PEM file of the key that belongs to cert"),
+    UPSTREAM("tls.servername", tls.servername, SERVERNAME, "", NULL,
+        "the name sent as SNI and looked for in the certificate; empty: the host"),
+    UPSTREAM("tls.rejectUnauthorized", tls.rejectUnauthorized, BOOL, "true", NULL,
+        "false: talk to a server whose certificate is not trusted, too"),
+    UPSTREAM("tls.minVersion", tls.minVersion, WORD, "TLSv1.2", tls_version_words, "the lowest version spoken"),
+    UPSTREAM("tls.ciphers", tls.ciphers, CIPHERS, "", NULL,
+        "OpenSSL cipher list for TLS 1.2 and below; empty: OpenSSL's default"),
+    UPSTREAM("tls.sessionReuse", tls.sessionReuse, BOOL, "true", NULL, "resume sessions on new sockets"),
+    UPSTREAM("address", address, ADDRESS_LIST, "", NULL,
+        "connect there instead of resolving the host: host:port or unix:/path"),
+};
+/* clang-format on */
+
+const size_t option_count = sizeof options / sizeof options[0];
+
+const struct option *option_find(unsigned scopes, const char *path)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        if ((options[i].scope & scopes) && strcmp(options[i].path, path) == 0)
+            return &options[i];
+    }
+    return NULL;
+}
+
+bool option_is_section(unsigned scopes, const char *path)
+{
+    size_t n = strlen(path);
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &options[i];
+        if ((o->scope & scopes) && strncmp(o->path, path, n) == 0 && o->path[n] == '.')
+            return true;
+    }
+    return false;
+}
+
+const char *option_key(const struct option *o)
+{
+    const char *dot = strrchr(o->path, '.');
+    return dot ? dot + 1 : o->path;
+}
+
+bool option_is_list(const struct option *o)
+{
+    switch (o->type) {
+    case OPTION_LISTEN_LIST:
+    case OPTION_NETWORK_LIST:
+    case OPTION_HOST_LIST:
+    case OPTION_PORT_LIST:
+    case OPTION_MATCH_LIST:
+    case OPTION_ADDRESS_LIST: return true;
+    case OPTION_BOOL:
+    case OPTION_TIME:
+    case OPTION_SIZE:
+    case OPTION_LIMIT:
+    case OPTION_COUNT:
+    case OPTION_WORD:
+    case OPTION_WORKERS:
+    case OPTION_NAME:
+    case OPTION_FILE:
+    case OPTION_LOG_FILE:
+    case OPTION_LISTEN_ADMIN:
+    case OPTION_HOST:
+    case OPTION_LOCAL_ADDRESS:
+    case OPTION_SERVERNAME:
+    case OPTION_CIPHERS:
+    case OPTION_TLS: return false;
+    }
+    return false;
+}
+
+static const char *wants_words(const struct option *o, char *out)
+{
+    size_t n = 0;
+    for (int i = 0; o->words[i]; i++) {
+        const char *between = i == 0 ? "" : o->words[i + 1] ? ", " : " or ";
+        n += (size_t)snprintf(out + n, OPTION_WANTS_SIZE - n, "%s%s", between, o->words[i]);
+    }
+    return out;
+}
+
+static const char *wants_time(const struct option *o, char *out)
+{
+    char high[UNITS_TEXT_SIZE];
+    units_format_time(o->max, high);
+    snprintf(out, OPTION_WANTS_SIZE,
+             "a time such as 250ms, 5s, 2m or 1h (a bare number: milliseconds), at most %s, or off", high);
+    return out;
+}
+
+static const char *wants_size(const struct option *o, char *out)
+{
+    char low[UNITS_TEXT_SIZE], high[UNITS_TEXT_SIZE];
+    units_format_size(o->min, low);
+    units_format_size(o->max, high);
+    snprintf(out, OPTION_WANTS_SIZE, "a size in bytes, KiB or MiB (such as 65536, 16KiB or 1MiB) from %s to %s", low,
+             high);
+    return out;
+}
+
+static const char *wants_count(const struct option *o, char *out)
+{
+    if (o->max == COUNT_INFINITE)
+        return strcpy(out, "a whole number from 0 on, or Infinity");
+    snprintf(out, OPTION_WANTS_SIZE, "a whole number from %u to %u", (unsigned)o->min, (unsigned)o->max);
+    return out;
+}
+
+const char *option_wants(const struct option *o, char out[OPTION_WANTS_SIZE])
+{
+    switch (o->type) {
+    case OPTION_BOOL: return strcpy(out, "true or false");
+    case OPTION_WORD: return wants_words(o, out);
+    case OPTION_TIME: return wants_time(o, out);
+    case OPTION_SIZE: return wants_size(o, out);
+    case OPTION_LIMIT: return strcpy(out, "a whole number; 0 or Infinity: no limit");
+    case OPTION_COUNT: return wants_count(o, out);
+    case OPTION_WORKERS:
+        snprintf(out, OPTION_WANTS_SIZE, "a whole number from 1 to %d, or auto", WORKERS_MAX);
+        return out;
+    case OPTION_NAME: return strcpy(out, "one word that may stand in Via: letters, digits and -._~, at most 64");
+    case OPTION_FILE: return strcpy(out, "the name of a file");
+    case OPTION_LOG_FILE: return strcpy(out, "off, - (stdout) or the name of a file");
+    case OPTION_LISTEN_LIST:
+        return strcpy(out, "host:port with an IP address or localhost, [v6]:port, unix:/path or unix:/path?mode=0660");
+    case OPTION_LISTEN_ADMIN: return strcpy(out, "host:port with an IP address or localhost, unix:/path or off");
+    case OPTION_NETWORK_LIST:
+        return strcpy(out, "networks such as 10.0.0.0/8 or fd00::/8 (no bits behind the prefix), or IP addresses");
+    case OPTION_HOST_LIST: return strcpy(out, "host names");
+    case OPTION_PORT_LIST: return strcpy(out, "ports from 1 to 65535");
+    case OPTION_MATCH_LIST:
+        return strcpy(out, "host, host:port, *.suffix, *.suffix:port or * (an IPv6 address in brackets)");
+    case OPTION_HOST: return strcpy(out, "host or host:port (an IPv6 address in brackets)");
+    case OPTION_ADDRESS_LIST: return strcpy(out, "host:port, [v6]:port or unix:/path");
+    case OPTION_LOCAL_ADDRESS: return strcpy(out, "an IP address");
+    case OPTION_SERVERNAME: return strcpy(out, "a host name or an IP address");
+    case OPTION_CIPHERS: return strcpy(out, "an OpenSSL cipher list, see openssl-ciphers(1)");
+    case OPTION_TLS: return strcpy(out, "true, false or a map");
+    }
+    return out;
+}

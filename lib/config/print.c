@@ -1,0 +1,314 @@
+/* The effective configuration as a tree of jansson's, and that tree as JSON or as YAML. */
+
+#include <assert.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#include "config/loader.h"
+
+/* ---- the tree */
+
+static json_t *text(const char *value)
+{
+    json_t *j = json_string(value);
+    /* The name of a folder in a path may be any bytes. */
+    return j ? j : json_string("(not UTF-8)");
+}
+
+static json_t *count(uint32_t value)
+{
+    return value == COUNT_INFINITE ? text("Infinity") : json_integer(value);
+}
+
+static json_t *listen_text(const struct listen_address *l)
+{
+    char address[ADDRESS_TEXT_SIZE], whole[ADDRESS_TEXT_SIZE + 16];
+    address_format(&l->address, address);
+    if (l->address.sa.any.sa_family == AF_UNIX)
+        snprintf(whole, sizeof whole, "%s?mode=%04o", address, l->mode);
+    else
+        snprintf(whole, sizeof whole, "%s", address);
+    return text(whole);
+}
+
+static json_t *listens(const struct listen_list *list)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < list->count; i++)
+        json_array_append_new(array, listen_text(&list->items[i]));
+    return array;
+}
+
+static json_t *networks(const struct cidr_list *list)
+{
+    char one[ADDRESS_TEXT_SIZE];
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < list->count; i++)
+        json_array_append_new(array, text(cidr_format(&list->items[i], one)));
+    return array;
+}
+
+static json_t *hosts(const struct text_list *list)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < list->count; i++)
+        json_array_append_new(array, text(list->items[i]));
+    return array;
+}
+
+static json_t *ports(const struct port_list *list)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < list->count; i++)
+        json_array_append_new(array, json_integer(list->items[i]));
+    return array;
+}
+
+static json_t *patterns(const struct upstream *u)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < u->match_count; i++)
+        json_array_append_new(array, text(u->match[i].text));
+    return array;
+}
+
+static json_t *addresses(const struct address_list *list)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < list->count; i++)
+        json_array_append_new(array, text(list->items[i].text));
+    return array;
+}
+
+static json_t *word(const struct option *o, const void *field)
+{
+    int place;
+    memcpy(&place, field, sizeof place);
+    const char *name = o->words[place];
+    /* `family` has numbers among its words. */
+    return *name >= '0' && *name <= '9' ? json_integer(*name - '0') : text(name);
+}
+
+static json_t *time_or_size(const struct option *o, uint64_t value)
+{
+    char out[UNITS_TEXT_SIZE];
+    if (o->type == OPTION_TIME)
+        return text(units_format_time(value, out));
+    return value % 1024 ? json_integer((json_int_t)value) : value ? text(units_format_size(value, out)) : json_integer(0);
+}
+
+static json_t *value_of(const struct scope *s, const struct option *o)
+{
+    const void *field = option_field(s, o);
+    switch (o->type) {
+    case OPTION_BOOL: return json_boolean(*(const bool *)field);
+    case OPTION_TIME:
+    case OPTION_SIZE: return time_or_size(o, *(const uint64_t *)field);
+    case OPTION_LIMIT:
+    case OPTION_COUNT: return count(*(const uint32_t *)field);
+    case OPTION_WORKERS: return *(const uint32_t *)field ? count(*(const uint32_t *)field) : text("auto");
+    case OPTION_WORD: return word(o, field);
+    case OPTION_NAME:
+    case OPTION_FILE:
+    case OPTION_LOG_FILE:
+    case OPTION_HOST:
+    case OPTION_LOCAL_ADDRESS:
+    case OPTION_SERVERNAME:
+    case OPTION_CIPHERS: return text(*(char *const *)field);
+    case OPTION_LISTEN_LIST: return listens(field);
+    case OPTION_LISTEN_ADMIN: {
+        const struct listen_list *list = field;
+        return list->count ? listen_text(&list->items[0]) : text("off");
+    }
+    case OPTION_NETWORK_LIST: return networks(field);
+    case OPTION_HOST_LIST: return hosts(field);
+    case OPTION_PORT_LIST: return ports(field);
+    case OPTION_MATCH_LIST: return patterns(s->upstream);
+    case OPTION_ADDRESS_LIST: return addresses(field);
+    case OPTION_TLS: return *(const bool *)field ? json_object() : json_false();
+    }
+    assert(!"an option of no type");
+    return NULL;
+}
+
+/* Puts `value` at "section.key", making the section if need be. Takes the value over. */
+static void put(json_t *object, const char *path, json_t *value)
+{
+    char section[64];
+    const char *dot = strchr(path, '.');
+    if (dot) {
+        snprintf(section, sizeof section, "%.*s", (int)(dot - path), path);
+        json_t *inner = json_object_get(object, section);
+        if (!inner) {
+            inner = json_object();
+            json_object_set_new(object, section, inner);
+        }
+        object = inner;
+        path = dot + 1;
+    }
+    json_object_set_new(object, path, value);
+}
+
+/* What says nothing in an upstream: an empty list, no host, options of a TLS that is off. */
+static bool is_silent(const struct scope *s, const struct option *o, const json_t *value)
+{
+    if (o->scope != SCOPE_UPSTREAM)
+        return false;
+    if (strncmp(o->path, "tls.", 4) == 0)
+        return !s->upstream->tls.enabled;
+    return (json_is_array(value) && json_array_size(value) == 0) || (o->type == OPTION_HOST && !json_string_length(value));
+}
+
+static json_t *scope_tree(const struct scope *s, bool mask, json_t *into)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &options[i];
+        if (!(o->scope & s->which))
+            continue;
+        json_t *value = value_of(s, o);
+        if (is_silent(s, o, value)) {
+            json_decref(value);
+            continue;
+        }
+        if (mask && s->from_env[i]) {
+            json_decref(value);
+            value = text("***");
+        }
+        put(into, o->path, value);
+    }
+    return into;
+}
+
+static json_t *config_tree(const struct config *c, bool mask)
+{
+    /* The printer reads only; its scopes are those of the loader, which writes. */
+    struct config *whole = (struct config *)c;
+    struct scope top = {.which = SCOPE_TOP, .config = whole, .from_env = c->from_env};
+    struct scope defaults = {.which = SCOPE_POLICY, .policy = &whole->defaults, .from_env = c->from_env};
+    json_t *tree = scope_tree(&top, mask, json_object()), *upstreams = json_object();
+    json_object_set_new(tree, OPTION_DEFAULTS, scope_tree(&defaults, mask, json_object()));
+    for (uint32_t i = 0; i < c->upstream_count; i++) {
+        struct upstream *u = &c->upstreams[i];
+        /* what it is for stands before how */
+        struct scope s = {.which = SCOPE_UPSTREAM, .policy = &u->policy, .upstream = u, .from_env = u->from_env};
+        json_t *one = scope_tree(&s, mask, json_object());
+        s.which = SCOPE_POLICY;
+        json_object_set_new(upstreams, u->name, scope_tree(&s, mask, one));
+    }
+    json_object_set_new(tree, OPTION_UPSTREAMS, upstreams);
+    return tree;
+}
+
+char *config_json(const struct config *c, bool mask)
+{
+    json_t *tree = config_tree(c, mask);
+    char *out = json_dumps(tree, JSON_INDENT(2));
+    json_decref(tree);
+    return out;
+}
+
+/* ---- YAML */
+
+/* Each true while all is well; libyaml frees the event in any case. */
+static bool emit_text(yaml_emitter_t *y, const char *value, yaml_scalar_style_t style)
+{
+    yaml_event_t event;
+    return yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)value, (int)strlen(value), 1, 1, style) &&
+           yaml_emitter_emit(y, &event);
+}
+
+/* A dollar would begin a variable when it is read back; null in plain letters would be nothing. */
+static bool emit_string(yaml_emitter_t *y, const char *value)
+{
+    char *escaped = NULL;
+    size_t size;
+    FILE *f = open_memstream(&escaped, &size);
+    if (!f)
+        return false;
+    for (const char *p = value; *p; p++) {
+        if (*p == '$')
+            putc('$', f);
+        putc(*p, f);
+    }
+    bool null_like = !*value || !strcmp(value, "~") || !strcasecmp(value, "null");
+    bool good = fclose(f) == 0 &&
+                emit_text(y, escaped, null_like ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_ANY_SCALAR_STYLE);
+    free(escaped);
+    return good;
+}
+
+static bool emit_scalar(yaml_emitter_t *y, const json_t *value)
+{
+    char number[24];
+    if (json_is_string(value))
+        return emit_string(y, json_string_value(value));
+    if (json_is_boolean(value))
+        return emit_text(y, json_is_true(value) ? "true" : "false", YAML_PLAIN_SCALAR_STYLE);
+    snprintf(number, sizeof number, "%lld", (long long)json_integer_value(value));
+    return emit_text(y, number, YAML_PLAIN_SCALAR_STYLE);
+}
+
+static bool emit_list(yaml_emitter_t *y, const json_t *list)
+{
+    yaml_event_t event;
+    size_t i;
+    json_t *item;
+    if (!yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, YAML_FLOW_SEQUENCE_STYLE) ||
+        !yaml_emitter_emit(y, &event))
+        return false;
+    json_array_foreach (list, i, item) {
+        if (!emit_scalar(y, item))
+            return false;
+    }
+    return yaml_sequence_end_event_initialize(&event) && yaml_emitter_emit(y, &event);
+}
+
+static bool emit_map(yaml_emitter_t *y, json_t *map);
+
+static bool emit_value(yaml_emitter_t *y, json_t *value)
+{
+    return json_is_object(value)  ? emit_map(y, value)
+           : json_is_array(value) ? emit_list(y, value)
+                                  : emit_scalar(y, value);
+}
+
+static bool emit_map(yaml_emitter_t *y, json_t *map)
+{
+    yaml_event_t event;
+    const char *key;
+    json_t *value;
+    if (!yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, YAML_BLOCK_MAPPING_STYLE) ||
+        !yaml_emitter_emit(y, &event))
+        return false;
+    json_object_foreach (map, key, value) {
+        if (!emit_text(y, key, YAML_ANY_SCALAR_STYLE) || !emit_value(y, value))
+            return false;
+    }
+    return yaml_mapping_end_event_initialize(&event) && yaml_emitter_emit(y, &event);
+}
+
+static bool emit_document(yaml_emitter_t *y, json_t *tree)
+{
+    yaml_event_t event;
+    return yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING) && yaml_emitter_emit(y, &event) &&
+           yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1) && yaml_emitter_emit(y, &event) &&
+           emit_map(y, tree) && yaml_document_end_event_initialize(&event, 1) && yaml_emitter_emit(y, &event) &&
+           yaml_stream_end_event_initialize(&event) && yaml_emitter_emit(y, &event);
+}
+
+void config_print(const struct config *c, FILE *out)
+{
+    yaml_emitter_t emitter;
+    json_t *tree = config_tree(c, false);
+    if (yaml_emitter_initialize(&emitter)) {
+        yaml_emitter_set_output_file(&emitter, out);
+        yaml_emitter_set_unicode(&emitter, 1);
+        yaml_emitter_set_width(&emitter, -1);
+        emit_document(&emitter, tree);
+        yaml_emitter_delete(&emitter);
+    }
+    json_decref(tree);
+}

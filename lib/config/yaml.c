@@ -1,0 +1,118 @@
+#include "config/yaml.h"
+
+#include <assert.h>
+#include <string.h>
+
+static struct mark to_mark(yaml_mark_t m)
+{
+    return (struct mark){(uint32_t)m.line + 1, (uint32_t)m.column + 1};
+}
+
+/* The reader's errors have an offset only. */
+static struct mark mark_of_offset(struct slice text, size_t offset)
+{
+    struct mark m = {1, 1};
+    for (size_t i = 0; i < offset && i < text.n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        if (c == '\n') {
+            m.line++;
+            m.column = 1;
+        } else if ((c & 0xc0) != 0x80) {
+            m.column++;
+        }
+    }
+    return m;
+}
+
+static const char *hint(const yaml_parser_t *y, struct slice text)
+{
+    size_t at = y->problem_mark.index;
+    if (y->error == YAML_SCANNER_ERROR && strstr(y->problem, "cannot start any token") && at < text.n &&
+        text.p[at] == '\t')
+        return "; a tab cannot indent, use spaces";
+    if (y->error == YAML_SCANNER_ERROR && strstr(y->problem, "cannot start any token"))
+        return "; put the value in quotes";
+    return "";
+}
+
+static void tell(const yaml_parser_t *y, struct slice text, struct problems *p)
+{
+    const char *problem = y->problem ? y->problem : "no reason given";
+    if (y->error == YAML_MEMORY_ERROR) {
+        problem_error(p, (struct mark){0}, "out of memory");
+    } else if (y->error == YAML_READER_ERROR) {
+        problem_error(p, mark_of_offset(text, y->problem_offset), "no YAML text: %s", problem);
+    } else if (y->context && y->context_mark.line != y->problem_mark.line) {
+        struct mark began = to_mark(y->context_mark);
+        problem_error(p, to_mark(y->problem_mark), "broken YAML: %s, %s that began at line %u, column %u%s", problem,
+                      y->context, began.line, began.column, hint(y, text));
+    } else {
+        problem_error(p, to_mark(y->problem_mark), "broken YAML: %s%s%s%s", problem, y->context ? ", " : "",
+                      y->context ? y->context : "", hint(y, text));
+    }
+}
+
+static bool read_only_one(struct yaml_text *y, struct slice text, struct problems *p)
+{
+    yaml_document_t second;
+    if (!yaml_parser_load(&y->parser, &second)) {
+        tell(&y->parser, text, p);
+        return false;
+    }
+    const yaml_node_t *root = yaml_document_get_root_node(&second);
+    struct mark at = root ? yaml_mark(root) : (struct mark){0};
+    yaml_document_delete(&second);
+    if (root)
+        problem_error(p, at, "a second YAML document begins here; the file must hold one (is a '---' too many?)");
+    return !root;
+}
+
+bool yaml_text_read(struct yaml_text *y, struct slice text, struct problems *p)
+{
+    if (!yaml_parser_initialize(&y->parser)) {
+        problem_error(p, (struct mark){0}, "out of memory");
+        return false;
+    }
+    y->has_parser = true;
+    yaml_parser_set_input_string(&y->parser, (const unsigned char *)text.p, text.n);
+    if (!yaml_parser_load(&y->parser, &y->document)) {
+        tell(&y->parser, text, p);
+        return false;
+    }
+    y->has_document = true;
+    return !yaml_document_get_root_node(&y->document) || read_only_one(y, text, p);
+}
+
+void yaml_text_free(struct yaml_text *y)
+{
+    if (y->has_document)
+        yaml_document_delete(&y->document);
+    if (y->has_parser)
+        yaml_parser_delete(&y->parser);
+}
+
+struct mark yaml_mark(const yaml_node_t *n)
+{
+    return to_mark(n->start_mark);
+}
+
+bool yaml_is_null(const yaml_node_t *n)
+{
+    if (n->type != YAML_SCALAR_NODE || n->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+        return false;
+    const char *text = (const char *)n->data.scalar.value;
+    return !*text || strcmp(text, "~") == 0 || strcmp(text, "null") == 0 || strcmp(text, "Null") == 0 ||
+           strcmp(text, "NULL") == 0;
+}
+
+const char *yaml_kind(const yaml_node_t *n)
+{
+    switch (n->type) {
+    case YAML_SCALAR_NODE: return yaml_is_null(n) ? "nothing" : "a value";
+    case YAML_SEQUENCE_NODE: return "a list";
+    case YAML_MAPPING_NODE: return "a map";
+    case YAML_NO_NODE: break;
+    }
+    assert(!"a node of no type");
+    return "";
+}
