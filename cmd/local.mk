@@ -1,7 +1,6 @@
-# The programs, once they are here:
-#   sbin_PROGRAMS += carpoold
-#   carpoold_SOURCES = cmd/carpoold.c
-#   carpoold_LDADD = $(carpool_libs)
+sbin_PROGRAMS += carpoold
+carpoold_SOURCES = cmd/carpoold.c
+carpoold_LDADD = $(carpool_libs)
 
 bin_PROGRAMS += carpoolctl
 carpoolctl_SOURCES = \

@@ -109,22 +109,21 @@ struct draft {
     char *identity;
 };
 
-static bool draft_agent(struct pool *p, struct draft *d, const char *name, const struct agent_policy *policy,
-                        const struct upstream *u, char *error, size_t error_size)
+static bool draft_agent(struct pool *p, struct draft *d, const struct config *c, const struct upstream *u, char *error,
+                        size_t error_size)
 {
-    static const struct tls_options plain = {.ca = "", .cert = "", .key = "", .servername = "", .ciphers = "", .ca_digest = "",
-                                             .rejectUnauthorized = true, .sessionReuse = true, .minVersion = TLS_VERSION_1_2};
+    const char *name = u ? u->name : "default";
     d->agent = find_in(&p->agents, slice_of(name));
     if (!d->agent) {
         d->agent = agent_new(p, name);
         d->is_new = true;
     }
-    d->identity = identity_of(policy, u);
+    d->identity = identity_of(u ? &u->policy : &c->defaults, u);
     if (!d->agent || !d->identity) {
         snprintf(error, error_size, "out of memory");
         return false;
     }
-    d->tls = tls_context_new(u ? &u->tls : &plain, error, error_size);
+    d->tls = tls_context_new(u ? &u->tls : &c->default_tls, error, error_size);
     return d->tls != NULL;
 }
 
@@ -141,13 +140,9 @@ static void discard_drafts(struct draft *drafts, uint32_t count)
 
 static bool draft_all(struct pool *p, const struct config *c, struct draft *drafts, char *error, size_t error_size)
 {
-    if (!draft_agent(p, &drafts[0], "default", &c->defaults, NULL, error, error_size))
-        return false;
-    for (uint32_t i = 0; i < c->upstream_count; i++) {
-        const struct upstream *u = &c->upstreams[i];
-        if (!draft_agent(p, &drafts[i + 1], u->name, &u->policy, u, error, error_size))
+    for (uint32_t i = 0; i <= c->upstream_count; i++)
+        if (!draft_agent(p, &drafts[i], c, i ? &c->upstreams[i - 1] : NULL, error, error_size))
             return false;
-    }
     return true;
 }
 

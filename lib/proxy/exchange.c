@@ -221,13 +221,14 @@ void exchange_reply(struct exchange *e, const struct reply *r)
     reply_pump(e);
 }
 
+/* The message stays the same, so that a storm of them is counted instead of written. */
 static void log_fault(const struct exchange *e, enum fault fault, const char *text)
 {
     enum log_level level = fault_status(fault) >= 500 ? LOG_WARN : LOG_INFO;
     char peer[ADDRESS_TEXT_SIZE];
     if (!log_enabled(level))
         return;
-    log_event(level, text, LOG_S("client", e->client ? address_format(&e->client->peer, peer) : "-"),
+    log_event(level, "request failed", LOG_S("detail", text), LOG_S("client", e->client ? address_format(&e->client->peer, peer) : "-"),
               LOG_S("agent", e->origin ? e->origin->agent->name : "-"), LOG_S("target", e->origin ? e->origin->key : "-"),
               LOG_N("status", fault_status(fault)), LOG_S("error", fault_error(fault)));
 }

@@ -1,0 +1,109 @@
+/* carpoold(8): options, then call down. */
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "daemon/daemon.h"
+
+#define DEFAULT_CONFIG SYSCONFDIR "/carpool/carpool.yaml"
+
+static const char usage[] =
+    "Usage: carpoold [-c FILE] [-t] [-l ADDRESS]... [--print-config] [-V] [-h]\n"
+    "A forward HTTP proxy that pools upstream connections.\n"
+    "\n"
+    "  -c, --config FILE    the policy; without it " DEFAULT_CONFIG "\n"
+    "                       if that exists, else the built-in defaults\n"
+    "  -t, --test-config    check the configuration and exit\n"
+    "  -l, --listen ADDRESS listen here instead of where the file says: host:port,\n"
+    "                       [v6]:port or unix:/path; may be given several times\n"
+    "      --print-config   print the effective configuration and exit\n"
+    "  -V, --version        print the version and exit\n"
+    "  -h, --help           print this and exit\n"
+    "\n"
+    "Exit status: 0 fine, 1 could not start or the configuration is invalid, 2 wrong usage.\n"
+    "Signals: TERM, INT stop gracefully (twice: at once), HUP reloads, USR1 reopens log files.\n";
+
+enum { OPTION_PRINT_CONFIG = 256 };
+
+static const struct option long_options[] = {
+    {"config", required_argument, NULL, 'c'}, {"test-config", no_argument, NULL, 't'},
+    {"listen", required_argument, NULL, 'l'}, {"print-config", no_argument, NULL, OPTION_PRINT_CONFIG},
+    {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+static int wrong_usage(void)
+{
+    fputs("carpoold: try 'carpoold --help'\n", stderr);
+    return 2;
+}
+
+static bool add_listen(struct text_list *list, char *address)
+{
+    char **items = realloc(list->items, (list->count + 1) * sizeof *items);
+    if (!items)
+        return false;
+    items[list->count++] = address;
+    list->items = items;
+    return true;
+}
+
+static int run(struct daemon_options *options, bool test, bool print)
+{
+    if (!options->config_path && access(DEFAULT_CONFIG, F_OK) == 0)
+        options->config_path = DEFAULT_CONFIG;
+    struct config *config = config_load(options->config_path, &options->listen, stderr);
+    if (!config)
+        return 1;
+    if (print)
+        config_print(config, stdout);
+    if (!test && !print)
+        return daemon_run(options, config);
+    if (test && !print)
+        fprintf(stderr, "carpoold: %s: the configuration is valid\n", options->config_path ? options->config_path : "built-in defaults");
+    config_unref(config);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    struct daemon_options options = {0};
+    bool test = false, print = false;
+    int c;
+    while ((c = getopt_long(argc, argv, "c:tl:Vh", long_options, NULL)) != -1) {
+        switch (c) {
+        case 'c':
+            options.config_path = optarg;
+            break;
+        case 't':
+            test = true;
+            break;
+        case 'l':
+            if (!add_listen(&options.listen, optarg))
+                return 1;
+            break;
+        case OPTION_PRINT_CONFIG:
+            print = true;
+            break;
+        case 'V':
+            puts("carpoold " PACKAGE_VERSION);
+            return 0;
+        case 'h':
+            fputs(usage, stdout);
+            return 0;
+        default:
+            return wrong_usage();
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "carpoold: unexpected argument '%s'\n", argv[optind]);
+        return wrong_usage();
+    }
+    int status = run(&options, test, print);
+    free(options.listen.items);
+    return status;
+}

@@ -1,0 +1,457 @@
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "admin/accesslog.h"
+#include "admin/server.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/listeners.h"
+#include "daemon/systemd.h"
+#include "http/head.h"
+#include "io/resolver.h"
+#include "pool/pool.h"
+#include "proxy/proxy.h"
+
+#define MAX_PASSED_SOCKETS 64
+#define STATUS_EVERY_MS 10000
+
+/*  STARTING --ready--> SERVING --SIGTERM--> STOPPING --idle, or shutdownTimeout, or a second signal--> STOPPED */
+enum phase { STARTING, SERVING, STOPPING, STOPPED };
+
+struct daemon {
+    const struct daemon_options *options;
+    struct config *config;
+    enum phase phase;
+    char instance[64];
+    struct event_base *base;
+    struct resolver *resolver;
+    struct pool *pool;
+    struct proxy *proxy;
+    struct listeners *listeners;
+    struct admin *admin;
+    struct access_log *access_log;
+    struct event *signals[4];
+    struct timer watchdog, status, deadline;
+    bool reload_success;
+    uint64_t started_wall_ms, reload_wall_ms;
+};
+
+/* --- The access log -------------------------------------------------------------------------------------------------------- */
+
+static void on_record(void *ctx, const struct exchange_record *r)
+{
+    const struct daemon *d = ctx;
+    access_log_write(d->access_log, r);
+}
+
+/* Opens the configured one beside the present one; on false the present one stays. */
+static bool open_access_log(const struct config *c, struct access_log **out, char *error, size_t error_size)
+{
+    *out = NULL;
+    if (strcmp(c->accessLog.path, "off") == 0)
+        return true;
+    *out = access_log_open(c->accessLog.path, c->accessLog.format, error, error_size);
+    return *out != NULL;
+}
+
+static void use_access_log(struct daemon *d, struct access_log *l)
+{
+    if (d->access_log) {
+        access_log_flush(d->access_log);
+        access_log_close(d->access_log);
+    }
+    d->access_log = l;
+    d->proxy->record = l ? on_record : NULL;
+    d->proxy->record_ctx = d;
+}
+
+/* --- Configuration --------------------------------------------------------------------------------------------------------- */
+
+static void configure_log(const struct config *c)
+{
+    /* JOURNAL_STREAM says that stderr is the journal's: systemd.exec(5). */
+    log_configure(c->log.level, c->log.format, getenv("JOURNAL_STREAM") && c->log.format == LOG_TEXT);
+}
+
+static void serve_admin(struct daemon *d)
+{
+    int fd = listeners_admin_fd(d->listeners);
+    if (fd == -1)
+        return;
+    admin_unlisten(d->admin);
+    if (fd >= 0 && !admin_listen(d->admin, fd)) {
+        log_line(LOG_ERROR, "cannot serve the admin listener");
+        close(fd);
+    }
+}
+
+/* Everything that can fail comes first; what follows cannot, so that a configuration is taken whole or not at all. */
+static bool apply(struct daemon *d, struct config *c, char *error, size_t error_size)
+{
+    struct access_log *log;
+    if (!open_access_log(c, &log, error, error_size))
+        return false;
+    if (!listeners_configure(d->listeners, c, error, error_size) || !pool_configure(d->pool, c, error, error_size)) {
+        if (log)
+            access_log_close(log);
+        return false;
+    }
+    configure_log(c);
+    proxy_configure(d->proxy, c);
+    use_access_log(d, log);
+    listeners_serve(d->listeners, d->proxy);
+    serve_admin(d);
+    return true;
+}
+
+/* Where messages of config_load go: to the log, a line each, and the first to whoever asked. */
+static void report_errors(char *text, char *error, size_t error_size)
+{
+    char *rest = text, *line;
+    while ((line = strsep(&rest, "\n"))) {
+        if (!*line)
+            continue;
+        log_event(strstr(line, ": warning: ") ? LOG_WARN : LOG_ERROR, "configuration", LOG_S("detail", line));
+        if (error_size && !*error && !strstr(line, ": warning: "))
+            snprintf(error, error_size, "%s", line);
+    }
+}
+
+static bool load_and_apply(struct daemon *d, char *error, size_t error_size)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *messages = open_memstream(&text, &size);
+    *error = '\0';
+    if (!messages) {
+        snprintf(error, error_size, "out of memory");
+        return false;
+    }
+    struct config *c = config_load(d->options->config_path, &d->options->listen, messages);
+    fclose(messages);
+    report_errors(text, error, error_size);
+    free(text);
+    if (!c) {
+        if (!*error)
+            snprintf(error, error_size, "the configuration could not be read");
+        return false;
+    }
+    if (c->workers != d->config->workers || strcmp(c->name, d->config->name) != 0)
+        log_line(LOG_WARN, "workers and name are taken at the next start only");
+    if (!apply(d, c, error, error_size)) {
+        config_unref(c);
+        return false;
+    }
+    config_unref(d->config);
+    d->config = c;
+    return true;
+}
+
+static bool reload(void *ctx, char *error, size_t error_size)
+{
+    struct daemon *d = ctx;
+    if (d->phase != SERVING) {
+        snprintf(error, error_size, "Carpool is stopping");
+        return false;
+    }
+    service_notify_reloading();
+    d->reload_success = load_and_apply(d, error, error_size);
+    d->reload_wall_ms = clock_wall_ms();
+    if (d->reload_success)
+        log_event(LOG_INFO, "configuration reloaded", LOG_S("file", d->config->path));
+    else
+        log_event(LOG_ERROR, "reload failed, the old configuration stays", LOG_S("detail", error));
+    service_notify_ready();
+    return d->reload_success;
+}
+
+/* --- Signals and stop ------------------------------------------------------------------------------------------------------ */
+
+static void stop_now(struct daemon *d)
+{
+    proxy_cut(d->proxy);
+    d->phase = STOPPED;
+}
+
+static void on_deadline(void *ctx)
+{
+    log_line(LOG_WARN, "shutdownTimeout is over: what still runs is cut");
+    stop_now(ctx);
+}
+
+static void begin_stop(struct daemon *d)
+{
+    log_line(LOG_INFO, "stopping: running exchanges finish, new ones are not taken");
+    d->phase = STOPPING;
+    service_notify_stopping((d->config->shutdownTimeout + 5000) * 1000);
+    listeners_stop(d->listeners);
+    pool_stop(d->pool);
+    proxy_stop(d->proxy);
+    timer_set(&d->deadline, d->config->shutdownTimeout);
+}
+
+static void on_terminate(evutil_socket_t signal, short what, void *ctx)
+{
+    struct daemon *d = ctx;
+    (void)signal;
+    (void)what;
+    clock_update();
+    if (d->phase == SERVING)
+        begin_stop(d);
+    else
+        stop_now(d);
+}
+
+static void on_hangup(evutil_socket_t signal, short what, void *ctx)
+{
+    char error[1024];
+    (void)signal;
+    (void)what;
+    clock_update();
+    reload(ctx, error, sizeof error);
+}
+
+static void on_reopen(evutil_socket_t signal, short what, void *ctx)
+{
+    struct daemon *d = ctx;
+    (void)signal;
+    (void)what;
+    if (d->access_log)
+        access_log_reopen(d->access_log);
+}
+
+static bool watch_signals(struct daemon *d)
+{
+    const struct {
+        int number;
+        event_callback_fn call;
+    } rows[] = {{SIGTERM, on_terminate}, {SIGINT, on_terminate}, {SIGHUP, on_hangup}, {SIGUSR1, on_reopen}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        d->signals[i] = evsignal_new(d->base, rows[i].number, rows[i].call, d);
+        if (!d->signals[i] || evsignal_add(d->signals[i], NULL) != 0)
+            return false;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    return true;
+}
+
+/* --- What systemd sees ----------------------------------------------------------------------------------------------------- */
+
+static void on_watchdog(void *ctx)
+{
+    struct daemon *d = ctx;
+    service_notify_watchdog();
+    timer_set(&d->watchdog, service_watchdog_ms() / 2);
+}
+
+static void on_status(void *ctx)
+{
+    struct daemon *d = ctx;
+    uint32_t active = 0, idle = 0, pending = 0;
+    struct agent *a;
+    char text[160];
+    TAILQ_FOREACH(a, &d->pool->agents, link)
+        for (struct origin *o = a->origins; o; o = o->hh.next) {
+            active += o->active_count;
+            idle += o->free_count;
+            pending += o->blocked_count;
+        }
+    snprintf(text, sizeof text, "%u clients, upstream sockets: %u active, %u free, %u requests pending", d->proxy->stats.clients_open,
+             active, idle, pending);
+    service_notify_status(text);
+    timer_set(&d->status, STATUS_EVERY_MS);
+}
+
+/* --- Start ----------------------------------------------------------------------------------------------------------------- */
+
+/* The part behind the dash keeps two Carpools in a row from taking each other for a loop. */
+static bool choose_instance(struct daemon *d)
+{
+    uint32_t random;
+    if (*d->config->name) {
+        snprintf(d->instance, sizeof d->instance, "%s", d->config->name);
+        return true;
+    }
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        return false;
+    snprintf(d->instance, sizeof d->instance, "carpool-%08x", random);
+    return true;
+}
+
+/* Each client and each upstream socket is a descriptor: as many as the system lets us have. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static struct event_base *new_base(void)
+{
+    struct event_config *c = event_config_new();
+    if (!c)
+        return NULL;
+    event_config_set_flag(c, EVENT_BASE_FLAG_NOLOCK);
+    struct event_base *base = event_base_new_with_config(c);
+    event_config_free(c);
+    if (base && event_base_priority_init(base, PRIORITY_COUNT) != 0) {
+        event_base_free(base);
+        return NULL;
+    }
+    return base;
+}
+
+static struct config *present_config(void *ctx)
+{
+    const struct daemon *d = ctx;
+    return d->config;
+}
+
+static bool is_stopping(void *ctx)
+{
+    const struct daemon *d = ctx;
+    return d->phase != SERVING;
+}
+
+static bool start_admin(struct daemon *d)
+{
+    const struct admin_daemon view = {
+        .base = d->base,
+        .pool = d->pool,
+        .proxy_stats = &d->proxy->stats,
+        .config = present_config,
+        .reload = reload,
+        .stopping = is_stopping,
+        .ctx = d,
+        .instance = d->instance,
+        .started_wall_ms = d->started_wall_ms,
+        .reload_success = &d->reload_success,
+        .reload_wall_ms = &d->reload_wall_ms,
+    };
+    d->admin = admin_new(&view);
+    return d->admin != NULL;
+}
+
+/* The permit callback's context is made after the pool. */
+static enum connect_error permit(void *ctx, const struct address *a, bool named)
+{
+    const struct daemon *d = ctx;
+    return proxy_permit(d->proxy, a, named);
+}
+
+static bool start(struct daemon *d, char *error, size_t error_size)
+{
+    struct service_fd passed[MAX_PASSED_SOCKETS];
+    int passed_count = service_listen_fds(passed, MAX_PASSED_SOCKETS);
+    snprintf(error, error_size, "out of memory");
+    d->base = new_base();
+    d->listeners = d->base ? listeners_new(d->base, passed, passed_count) : NULL;
+    d->resolver = d->base ? resolver_new(d->base) : NULL;
+    if (!d->listeners || !d->resolver || !choose_instance(d))
+        return false;
+    /* Addresses first: that they are taken is the most likely error. */
+    if (!listeners_configure(d->listeners, d->config, error, error_size))
+        return false;
+    d->pool = pool_new(d->base, d->resolver, d->config, permit, d, error, error_size);
+    if (!d->pool)
+        return false;
+    d->proxy = proxy_new(d->base, d->pool, d->config, slice_of(d->instance));
+    if (!d->proxy || !start_admin(d) || !watch_signals(d)) {
+        snprintf(error, error_size, "out of memory");
+        return false;
+    }
+    timer_init(&d->watchdog, d->base, on_watchdog, d);
+    timer_init(&d->status, d->base, on_status, d);
+    timer_init(&d->deadline, d->base, on_deadline, d);
+    struct access_log *log;
+    if (!open_access_log(d->config, &log, error, error_size))
+        return false;
+    use_access_log(d, log);
+    listeners_serve(d->listeners, d->proxy);
+    serve_admin(d);
+    return true;
+}
+
+static void end(struct daemon *d)
+{
+    if (d->access_log)
+        access_log_close(d->access_log);
+    if (d->admin)
+        admin_free(d->admin);
+    if (d->proxy)
+        proxy_free(d->proxy);
+    if (d->pool)
+        pool_free(d->pool);
+    if (d->resolver)
+        resolver_free(d->resolver);
+    if (d->listeners)
+        listeners_free(d->listeners);
+    for (size_t i = 0; i < sizeof d->signals / sizeof d->signals[0]; i++)
+        if (d->signals[i])
+            event_free(d->signals[i]);
+    timer_release(&d->watchdog);
+    timer_release(&d->status);
+    timer_release(&d->deadline);
+    if (d->base)
+        event_base_free(d->base);
+    config_unref(d->config);
+}
+
+static void end_turn(struct daemon *d)
+{
+    pool_end_turn(d->pool);
+    proxy_end_turn(d->proxy);
+    if (d->access_log)
+        access_log_flush(d->access_log);
+    if (d->phase == STOPPING && proxy_is_idle(d->proxy))
+        stop_now(d);
+}
+
+static void serve(struct daemon *d)
+{
+    d->phase = SERVING;
+    d->reload_success = true;
+    d->reload_wall_ms = clock_wall_ms();
+    service_notify_ready();
+    on_status(d);
+    if (service_watchdog_ms())
+        on_watchdog(d);
+    while (d->phase != STOPPED) {
+        event_base_loop(d->base, EVLOOP_ONCE);
+        clock_update();
+        end_turn(d);
+    }
+}
+
+int daemon_run(const struct daemon_options *options, struct config *config)
+{
+    struct daemon d = {.options = options, .config = config};
+    char error[1024];
+    configure_log(config);
+    raise_descriptor_limit();
+    http_init();
+    clock_update();
+    d.started_wall_ms = clock_wall_ms();
+    srand48((long)(clock_us() ^ (uint64_t)getpid() << 20));
+    bool started = start(&d, error, sizeof error);
+    if (started) {
+        log_event(LOG_INFO, "carpoold started", LOG_S("version", PACKAGE_VERSION), LOG_S("name", d.instance),
+                  LOG_S("configuration", *config->path ? config->path : "built-in defaults"));
+        serve(&d);
+        log_line(LOG_INFO, "stopped");
+    } else {
+        log_event(LOG_ERROR, "cannot start", LOG_S("detail", error));
+    }
+    end(&d);
+    return started ? 0 : 1;
+}

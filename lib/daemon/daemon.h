@@ -1,0 +1,18 @@
+#ifndef CARPOOL_DAEMON_DAEMON_H
+#define CARPOOL_DAEMON_DAEMON_H
+
+/* The life of carpoold: start, turns of the loop, reload, stop. */
+
+#include <stdbool.h>
+
+#include "config/config.h"
+
+struct daemon_options {
+    const char *config_path;       /* NULL: built-in defaults */
+    struct text_list listen;       /* -l; replaces the file's, at every reload too */
+};
+
+/* Runs until it was stopped; returns the exit status (PRODUCT section 2). `config` was loaded with these options and is taken over. */
+int daemon_run(const struct daemon_options *options, struct config *config);
+
+#endif

@@ -1,0 +1,288 @@
+#include "daemon/listeners.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "io/listener.h"
+
+/* One listening socket. The role is NULL for the proxy's own, "" for the admin API's, or an upstream's name. */
+struct door {
+    TAILQ_ENTRY(door) link;
+    char *role;
+    bool from_systemd;
+    bool wanted;             /* by the configuration being applied */
+    bool fresh;              /* opened for it */
+    struct address address;
+    int fd;                  /* until it is served */
+    struct listener *listener;
+    struct entrance *entrance;
+    struct listeners *all;
+};
+
+TAILQ_HEAD(door_list, door);
+
+struct listeners {
+    struct event_base *base;
+    struct proxy *proxy;
+    struct door_list doors;
+    struct address *own; /* of all doors, for loops */
+    bool admin_changed;
+};
+
+static bool is_admin(const struct door *d)
+{
+    return d->role && !*d->role;
+}
+
+static bool same_role(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static void free_door(struct door *d)
+{
+    if (d->listener)
+        listener_free(d->listener, !d->from_systemd);
+    else if (d->fd >= 0) {
+        if (d->address.sa.any.sa_family == AF_UNIX && !d->from_systemd)
+            unlink(d->address.sa.unix_.sun_path);
+        close(d->fd);
+    }
+    if (d->entrance)
+        entrance_unref(d->entrance);
+    free(d->role);
+    free(d);
+}
+
+static struct door *new_door(struct listeners *l, const char *role, const struct address *address, int fd)
+{
+    struct door *d = calloc(1, sizeof *d);
+    if (!d)
+        return NULL;
+    d->role = role ? strdup(role) : NULL;
+    d->address = *address;
+    d->fd = fd;
+    d->all = l;
+    d->entrance = entrance_new(role && *role ? role : NULL, address);
+    if (!d->entrance || (role && !d->role)) {
+        d->fd = -1;
+        free_door(d);
+        return NULL;
+    }
+    TAILQ_INSERT_TAIL(&l->doors, d, link);
+    return d;
+}
+
+/* What a name of systemd's stands for; false: nothing that Carpool knows. */
+static bool role_of(const char *name, const char **role)
+{
+    *role = NULL;
+    if (!*name || strcmp(name, "proxy") == 0 || strcmp(name, "unknown") == 0)
+        return true;
+    if (strcmp(name, "admin") == 0)
+        *role = "";
+    else if (strncmp(name, "upstream.", 9) == 0 && name[9])
+        *role = name + 9;
+    /* A socket unit without FileDescriptorName passes its own name. */
+    return *role || strstr(name, ".socket");
+}
+
+static void take_passed(struct listeners *l, const struct service_fd *passed)
+{
+    const char *role;
+    struct address address = {.length = sizeof address.sa};
+    if (!role_of(passed->name, &role) || getsockname(passed->fd, &address.sa.any, &address.length) != 0) {
+        log_event(LOG_WARN, "a socket that systemd passed has an unknown FileDescriptorName and is closed", LOG_S("name", passed->name));
+        close(passed->fd);
+        return;
+    }
+    struct door *d = new_door(l, role, &address, passed->fd);
+    if (d)
+        d->from_systemd = true;
+    else
+        close(passed->fd);
+}
+
+struct listeners *listeners_new(struct event_base *base, const struct service_fd *passed, int passed_count)
+{
+    struct listeners *l = calloc(1, sizeof *l);
+    if (!l)
+        return NULL;
+    l->base = base;
+    TAILQ_INIT(&l->doors);
+    l->admin_changed = true;
+    for (int i = 0; i < passed_count; i++)
+        take_passed(l, &passed[i]);
+    return l;
+}
+
+static bool systemd_serves(const struct listeners *l, const char *role)
+{
+    const struct door *d;
+    TAILQ_FOREACH(d, &l->doors, link)
+        if (d->from_systemd && same_role(d->role, role))
+            return true;
+    return false;
+}
+
+static struct door *find(struct listeners *l, const char *role, const struct address *a)
+{
+    struct door *d;
+    TAILQ_FOREACH(d, &l->doors, link)
+        if (!d->from_systemd && same_role(d->role, role) && address_equal(&d->address, a))
+            return d;
+    return NULL;
+}
+
+static bool want(struct listeners *l, const char *role, const struct listen_address *at, char *error, size_t error_size)
+{
+    struct door *d = find(l, role, &at->address);
+    if (!d) {
+        int fd = listener_bind(&at->address, at->mode, error, error_size);
+        if (fd < 0)
+            return false;
+        d = new_door(l, role, &at->address, fd);
+        if (!d) {
+            close(fd);
+            snprintf(error, error_size, "out of memory");
+            return false;
+        }
+        d->fresh = true;
+        if (is_admin(d))
+            l->admin_changed = true;
+    }
+    d->wanted = true;
+    return true;
+}
+
+static bool want_list(struct listeners *l, const char *role, const struct listen_list *list, char *error, size_t error_size)
+{
+    if (systemd_serves(l, role))
+        return true;
+    for (uint32_t i = 0; i < list->count; i++)
+        if (!want(l, role, &list->items[i], error, error_size))
+            return false;
+    return true;
+}
+
+/* A socket of systemd's can be reached from wherever its unit says: the rule for addresses holds for it, too (PRODUCT 8). */
+static bool check_passed(const struct listeners *l, const struct config *c, char *error, size_t error_size)
+{
+    const struct door *d;
+    char text[ADDRESS_TEXT_SIZE];
+    TAILQ_FOREACH(d, &l->doors, link) {
+        if (!d->from_systemd || !config_exposes(c, &d->address, is_admin(d)))
+            continue;
+        snprintf(error, error_size, "the socket %s, passed by systemd, can be reached from outside while %s is not set; list there who may use it",
+                 address_format(&d->address, text), is_admin(d) ? "admin.clients" : "access.clients");
+        return false;
+    }
+    return true;
+}
+
+static void discard_unwanted(struct listeners *l, bool applied)
+{
+    struct door *d, *next;
+    TAILQ_FOREACH_SAFE(d, &l->doors, link, next) {
+        bool drop = !d->from_systemd && (applied ? !d->wanted : d->fresh);
+        d->wanted = d->fresh = false;
+        if (!drop)
+            continue;
+        if (is_admin(d))
+            l->admin_changed = true;
+        TAILQ_REMOVE(&l->doors, d, link);
+        free_door(d);
+    }
+}
+
+bool listeners_configure(struct listeners *l, const struct config *c, char *error, size_t error_size)
+{
+    bool ok = check_passed(l, c, error, error_size) && want_list(l, NULL, &c->listen, error, error_size) &&
+              want_list(l, "", &c->admin.listen, error, error_size);
+    for (uint32_t i = 0; ok && i < c->upstream_count; i++)
+        ok = want_list(l, c->upstreams[i].name, &c->upstreams[i].listen, error, error_size);
+    discard_unwanted(l, ok);
+    return ok;
+}
+
+static void on_accept(void *ctx, int fd, const struct address *peer)
+{
+    struct door *d = ctx;
+    proxy_accept(d->all->proxy, d->entrance, fd, peer);
+}
+
+static void collect_addresses(struct listeners *l, struct proxy *p)
+{
+    unsigned count = 0;
+    struct door *d;
+    TAILQ_FOREACH(d, &l->doors, link)
+        count++;
+    struct address *own = calloc(count + 1, sizeof *own);
+    if (!own)
+        return; /* the loop check goes by the old list */
+    count = 0;
+    TAILQ_FOREACH(d, &l->doors, link)
+        own[count++] = d->address;
+    free(l->own);
+    l->own = own;
+    p->own = own;
+    p->own_count = count;
+}
+
+void listeners_serve(struct listeners *l, struct proxy *p)
+{
+    struct door *d;
+    char text[ADDRESS_TEXT_SIZE];
+    l->proxy = p;
+    collect_addresses(l, p);
+    TAILQ_FOREACH(d, &l->doors, link) {
+        if (is_admin(d) || d->listener)
+            continue;
+        d->listener = listener_new(l->base, d->fd, on_accept, d);
+        if (!d->listener) {
+            log_event(LOG_ERROR, "cannot watch a listener", LOG_S("address", address_format(&d->address, text)));
+            continue;
+        }
+        d->fd = -1;
+        log_event(LOG_INFO, "listening", LOG_S("address", address_format(&d->address, text)), LOG_S("upstream", d->role ? d->role : ""));
+    }
+}
+
+int listeners_admin_fd(struct listeners *l)
+{
+    struct door *d;
+    if (!l->admin_changed)
+        return -1;
+    l->admin_changed = false;
+    TAILQ_FOREACH(d, &l->doors, link)
+        if (is_admin(d))
+            return fcntl(d->fd, F_DUPFD_CLOEXEC, 0);
+    return -2;
+}
+
+void listeners_stop(struct listeners *l)
+{
+    struct door *d, *next;
+    TAILQ_FOREACH_SAFE(d, &l->doors, link, next) {
+        if (is_admin(d))
+            continue;
+        TAILQ_REMOVE(&l->doors, d, link);
+        free_door(d);
+    }
+}
+
+void listeners_free(struct listeners *l)
+{
+    struct door *d;
+    while ((d = TAILQ_FIRST(&l->doors))) {
+        TAILQ_REMOVE(&l->doors, d, link);
+        free_door(d);
+    }
+    free(l->own);
+    free(l);
+}
