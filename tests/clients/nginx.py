@@ -32,8 +32,7 @@ http {{
         location / {{ }}
         location /upload/ {{ dav_methods PUT; create_full_put_path on; }}
         # nginx reads a request's body when it has somebody to give it to
-        location /post {{ proxy_pass http://127.0.0.1:{inner}; proxy_http_version 1.1; }}
-        {locations}
+        location {post} {{ proxy_pass http://127.0.0.1:{inner}; proxy_http_version 1.1; }}
     }}
     server {{
         listen 127.0.0.1:{inner};
@@ -49,13 +48,13 @@ def program():
 
 
 class Nginx:
-    def __init__(self, directory, ports, locations=""):
-        """`directory` is a Path that becomes nginx's own; `locations` go into its server."""
+    def __init__(self, directory, ports, only_posts=False):
+        """`directory` is a Path that becomes nginx's own; `only_posts`: whatever comes is taken with its body."""
         self.directory, self.port = directory, ports.take()
         self.root = directory / "www"
         self.root.mkdir(parents=True)
         me = pwd.getpwuid(os.getuid()).pw_name
-        text = CONFIG.format(dir=directory, port=self.port, inner=ports.take(), locations=locations,
+        text = CONFIG.format(dir=directory, port=self.port, inner=ports.take(), post="~ ^" if only_posts else "/post",
                              user=f"user {me};" if os.getuid() == 0 else "")
         (directory / "nginx.conf").write_text(text)
         with open(directory / "stderr", "wb") as log:
