@@ -48,10 +48,10 @@ static void read_and_check(struct loader *l, struct slice text, const char *path
     l->problems.file = path ? l->config->path : built_in;
     l->directory = directory_of(l->arena, path ? path : "");
     load_defaults(l);
-    bool is_yaml = load_text(l, text);
+    bool is_whole = load_text(l, text);
     if (listen && listen->count)
         override_listen(l, listen);
-    if (is_yaml)
+    if (is_whole)
         check_config(l);
 }
 

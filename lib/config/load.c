@@ -9,7 +9,7 @@
 #include "config/suggest.h"
 #include "config/yaml.h"
 
-#define VISITS_MAX    1000000
+#define ALIASED_MAX   100000 /* visits beyond one a node */
 #define EXPANDED_MAX  (16u * 1024 * 1024)
 #define NAME_MAX_SIZE 64
 #define QUOTED_MAX    100
@@ -22,15 +22,19 @@ struct mark scope_mark(const struct scope *s, const char *path)
     return m.line ? m : s->at;
 }
 
-/* False, and told once, when aliases multiplied the file beyond measure. */
+static void give_up(struct loader *l, const yaml_node_t *n, const char *why)
+{
+    l->gave_up = true;
+    problem_error(&l->problems, yaml_mark(n), "too much to read: %s", why);
+}
+
+/* False when aliases multiplied the file beyond measure. */
 static bool may_visit(struct loader *l, const yaml_node_t *n)
 {
-    if (l->visits > VISITS_MAX || l->expanded > EXPANDED_MAX)
-        return false;
-    if (++l->visits <= VISITS_MAX)
-        return true;
-    problem_error(&l->problems, yaml_mark(n), "too much to read: aliases multiply this file beyond %d entries", VISITS_MAX);
-    return false;
+    const yaml_document_t *d = &l->yaml->document;
+    if (!l->gave_up && ++l->visits > (size_t)(d->nodes.top - d->nodes.start) + ALIASED_MAX)
+        give_up(l, n, "aliases make this file a hundred thousand entries longer than it is");
+    return !l->gave_up;
 }
 
 static bool has_nul(const yaml_node_t *n)
@@ -147,7 +151,7 @@ static bool *check_keys(struct loader *l, const struct scope *s, const char *pre
     for (int i = 0; i < count; i++) {
         const yaml_node_t *key = node_at(l, map->data.mapping.pairs.start[i].key);
         if (!may_visit(l, key))
-            return good;
+            break;
         if (key->type != YAML_SCALAR_NODE || has_nul(key)) {
             problem_error(&l->problems, yaml_mark(key), "a key%s must be a name", in_section(l, s, prefix));
         } else if (strcmp(node_text(key), "<<") == 0) {
@@ -208,8 +212,8 @@ static bool to_item(struct loader *l, const struct scope *s, const struct option
     if (item->from_env)
         l->expanded += strlen(item->text);
     if (l->expanded > EXPANDED_MAX)
-        problem_error(&l->problems, item->at, "too much to read: variables hold more than 16 MiB together");
-    return l->expanded <= EXPANDED_MAX;
+        give_up(l, n, "its variables hold more than 16 MiB together");
+    return !l->gave_up;
 }
 
 static void load_list(struct loader *l, struct scope *s, const struct option *o, const yaml_node_t *value)
@@ -217,7 +221,7 @@ static void load_list(struct loader *l, struct scope *s, const struct option *o,
     size_t count = (size_t)(value->data.sequence.items.top - value->data.sequence.items.start);
     struct item *items = arena_array(l->arena, count, sizeof *items);
     uint32_t n = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !l->gave_up; i++) {
         if (!to_item(l, s, o, node_at(l, value->data.sequence.items.start[i]), &items[n]))
             continue;
         s->from_env[option_index(o)] |= items[n].from_env;
@@ -273,7 +277,7 @@ static void load_map(struct loader *l, struct scope *s, const char *prefix, cons
     const yaml_node_pair_t *pairs = map->data.mapping.pairs.start;
     for (int i = 0; i < map->data.mapping.pairs.top - pairs; i++) {
         const yaml_node_t *key = node_at(l, pairs[i].key);
-        if (good[i] && !holds_scope(s, prefix, node_text(key)))
+        if (good[i] && !l->gave_up && !holds_scope(s, prefix, node_text(key)))
             load_key(l, s, prefix, key, node_at(l, pairs[i].value));
     }
 }
@@ -359,7 +363,7 @@ static void load_upstreams(struct loader *l, const yaml_node_t *map)
     l->upstreams = arena_array(l->arena, count, sizeof(struct scope));
     for (size_t i = 0; i < count; i++) {
         const yaml_node_t *key = node_at(l, pairs[i].key), *value = node_at(l, pairs[i].value);
-        if (!good[i])
+        if (!good[i] || l->gave_up)
             continue;
         struct scope *s = &l->upstreams[l->config->upstream_count];
         start_upstream(l, s, &l->config->upstreams[l->config->upstream_count++], node_text(key));
@@ -419,5 +423,5 @@ bool load_text(struct loader *l, struct slice text)
     section = find_key(l, root, OPTION_UPSTREAMS, &at);
     if (section && is_map(l, OPTION_UPSTREAMS, section))
         load_upstreams(l, section);
-    return true;
+    return !l->gave_up;
 }

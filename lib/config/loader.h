@@ -57,8 +57,9 @@ struct loader {
     struct listener_note *listeners;
     struct pattern_note *patterns;
     uint32_t listener_count, pattern_count;
-    uint32_t visits; /* of nodes: aliases could make a small file very large */
+    size_t visits;   /* of nodes: aliases could make a small file very large */
     size_t expanded; /* bytes that variables were replaced by: likewise */
+    bool gave_up;    /* for one of these, which was told */
     struct yaml_text *yaml;
 };
 
@@ -77,7 +78,7 @@ char *loader_absolute(struct loader *l, const char *path);
 /* The mark of an option's key; that of the scope's own key when the file does not name it there. load.c */
 struct mark scope_mark(const struct scope *s, const char *path);
 
-/* The built-in values, then those of the text; false when it is no YAML at all. load.c */
+/* The built-in values, then those of the text; false when it could not be read to its end. load.c */
 void load_defaults(struct loader *l);
 bool load_text(struct loader *l, struct slice text);
 

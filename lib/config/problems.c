@@ -1,6 +1,7 @@
 #include "config/problems.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct problem {
     struct problem *next;
@@ -49,26 +50,32 @@ static int by_position(const void *left, const void *right)
 }
 
 /* A value of the file is quoted in the message: it must not move the cursor or begin a line of its own. */
-static void print_text(const char *text, FILE *out)
+static const char *printable(struct arena *a, const char *text)
 {
+    static const char hex[] = "0123456789abcdef";
+    char *copy = arena_array(a, strlen(text) + 1, 4), *out = copy;
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
-        if (c < 0x20 || c == 0x7f)
-            fprintf(out, "\\x%02x", c);
-        else
-            putc(c, out);
+        if (c >= 0x20 && c != 0x7f) {
+            *out++ = (char)c;
+            continue;
+        }
+        *out++ = '\\';
+        *out++ = 'x';
+        *out++ = hex[c >> 4];
+        *out++ = hex[c & 15];
     }
+    return copy;
 }
 
+/* One call a line: stderr has no buffer. */
 static void print_one(const struct problems *p, const struct problem *one, FILE *out)
 {
+    const char *kind = one->is_error ? "error" : "warning", *text = printable(p->arena, one->text);
     if (one->at.line)
-        fprintf(out, "%s:%u:%u: ", p->file, one->at.line, one->at.column);
+        fprintf(out, "%s:%u:%u: %s: %s\n", p->file, one->at.line, one->at.column, kind, text);
     else
-        fprintf(out, "%s: ", one->at.column ? "command line" : p->file);
-    fputs(one->is_error ? "error: " : "warning: ", out);
-    print_text(one->text, out);
-    putc('\n', out);
+        fprintf(out, "%s: %s: %s\n", one->at.column ? "command line" : p->file, kind, text);
 }
 
 void problems_print(struct problems *p, FILE *out)

@@ -24,15 +24,25 @@ static struct mark mark_of_offset(struct slice text, size_t offset)
     return m;
 }
 
+/* Whether the line that the problem is on holds "${" somewhere before it. */
+static bool follows_variable(struct slice text, size_t at)
+{
+    for (size_t i = at < text.n ? at : text.n; i > 0 && text.p[i - 1] != '\n'; i--) {
+        if (text.p[i - 1] == '$' && i < text.n && text.p[i] == '{')
+            return true;
+    }
+    return false;
+}
+
 static const char *hint(const yaml_parser_t *y, struct slice text)
 {
     size_t at = y->problem_mark.index;
-    if (y->error == YAML_SCANNER_ERROR && strstr(y->problem, "cannot start any token") && at < text.n &&
-        text.p[at] == '\t')
+    bool no_token = y->error == YAML_SCANNER_ERROR && strstr(y->problem, "cannot start any token");
+    if (no_token && at < text.n && text.p[at] == '\t')
         return "; a tab cannot indent, use spaces";
-    if (y->error == YAML_SCANNER_ERROR && strstr(y->problem, "cannot start any token"))
-        return "; put the value in quotes";
-    return "";
+    if (follows_variable(text, at))
+        return "; inside [ ] and { } a value with ${...} stands in quotes";
+    return no_token ? "; put the value in quotes" : "";
 }
 
 static void tell(const yaml_parser_t *y, struct slice text, struct problems *p)
