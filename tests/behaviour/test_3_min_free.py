@@ -1,0 +1,77 @@
+"""Section 3: minFreeSockets, sockets that are kept warm."""
+
+import time
+
+from .harness import wait_until
+
+
+def test_warm_from_the_first_request(stage):
+    """minFreeSockets: 0 # kept warm, per origin: [...] from the first request"""
+    origin = stage.origin()
+    carpool = stage.pooled(minFreeSockets=3)
+    assert origin.accepted == 0
+    assert carpool.get(origin.url("/")).status == 200
+    carpool.wait_row(origin, freeSockets=3, connecting=0)
+    time.sleep(0.1)
+    assert origin.accepted <= 4 and carpool.row(origin)["freeSockets"] >= 3
+
+
+def test_warm_from_the_start(stage):
+    """from start where the upstream names one exact host"""
+    origin = stage.origin()
+    carpool = stage.carpool({"upstreams": {"a": {"match": "a.test", "address": [origin.authority],
+                                                 "minFreeSockets": 2}}})
+    origin.wait_accepted(2)
+    carpool.wait_row("http://a.test:80", "a", freeSockets=2)
+    assert carpool.get("http://a.test/").status == 200
+    carpool.wait_row("http://a.test:80", "a", freeSockets=2, sockets=0)
+    assert origin.accepted <= 3
+
+
+def test_kept_warm_while_others_are_active(stage):
+    """kept warm, per origin: free ones beside those that are active"""
+    origin = stage.origin(manual=True)
+    carpool = stage.pooled(minFreeSockets=2)
+    clients = [carpool.ask(origin.url("/")) for _ in range(2)]
+    requests = [origin.take() for _ in range(2)]
+    carpool.wait_row(origin, sockets=2, freeSockets=2)
+    for request in requests:
+        request.connection.reply()
+    assert [client.response().status for client in clients] == [200, 200]
+
+
+def test_within_max_sockets(stage):
+    """maxSockets: 100 # connecting + active + free, per origin: spares too"""
+    origin = stage.origin(manual=True)
+    carpool = stage.pooled(minFreeSockets=5, maxSockets=2)
+    client = carpool.ask(origin.url("/"))
+    request = origin.take()
+    carpool.wait_row(origin, sockets=1, freeSockets=1)
+    time.sleep(0.1)
+    assert origin.accepted == 2
+    request.connection.reply()
+    assert client.response().status == 200
+
+
+def test_spares_age_and_are_replaced(stage):
+    """They age out by `free` like others and are replaced"""
+    origin = stage.origin()
+    carpool = stage.pooled(minFreeSockets=1, timeouts={"free": "300ms"})
+    carpool.get(origin.url("/"))
+    origin.wait_accepted(3)
+    assert carpool.retired(origin).get("free-timeout", 0) >= 1
+    carpool.wait_row(origin, freeSockets=1)
+
+
+def test_replacing_backs_off(stage):
+    """with a back-off of 1 s to 30 s where that fails"""
+    origin = stage.origin()
+    carpool = stage.pooled(minFreeSockets=1)
+    carpool.get(origin.url("/"))
+    carpool.wait_row(origin, freeSockets=1)
+    origin.stop_listening()
+    origin.close_connections()
+    wait_until(lambda: carpool.retired(origin).get("connect-failed"), "a first attempt fails")
+    time.sleep(0.6)
+    assert carpool.retired(origin)["connect-failed"] == 1, "it hammers"
+    carpool.wait_retired(origin, "connect-failed", 2, patience=5)
