@@ -6,8 +6,8 @@ from .harness import wait_until
 
 
 def test_two_names_are_two_origins(stage):
-    """origin: scheme + host + port [...]: the key that decides whether a socket fits a request. `localhost` and
-    `127.0.0.1` are two origins"""
+    """origin: scheme + host + port [...]: the key that decides whether a socket fits a request. `localhost`
+    and `127.0.0.1` are two origins"""
     origin = stage.origin()
     carpool = stage.carpool()
     by_name = f"http://localhost:{origin.port}"
@@ -69,8 +69,8 @@ def test_the_local_address_is_part_of_the_key(stage):
 
 
 def test_a_socket_is_connecting_active_or_free(stage):
-    """socket: one connection from an agent to an origin: connecting, active (carrying an exchange) or free (idle,
-    reusable)"""
+    """socket: one connection from an agent to an origin: connecting, active (carrying an exchange) or free
+    (idle, reusable)"""
     origin = stage.origin(manual=True, backlog=0)
     carpool = stage.carpool()
     client = carpool.ask(origin.url("/"))
@@ -89,8 +89,8 @@ def test_a_socket_is_connecting_active_or_free(stage):
 
 
 def test_connecting_and_pending_requests(stage):
-    """With k sockets connecting, the k oldest of an origin are *connecting*, the rest are *pending* (a limit holds
-    them). Only pending ones count in `requests`"""
+    """With k sockets connecting, the k oldest of an origin are *connecting*, the rest are *pending* (a limit
+    holds them). Only pending ones count in `requests`"""
     origin = stage.origin(backlog=0)
     origin.stall()
     carpool = stage.pooled(maxSockets=2)

@@ -120,8 +120,8 @@ def test_version_and_help():
 
 
 def test_the_printed_configuration_reads_back(stage):
-    """`--print-config` prints the effective configuration with every default filled in, as valid YAML that reads
-    back to the same"""
+    """`--print-config` prints the effective configuration with every default filled in, as valid YAML that
+    reads back to the same"""
     file = stage.write("own.yaml", """
 name: edge
 listen: ["127.0.0.1:3200", "unix:/run/x.sock?mode=0600"]
@@ -181,7 +181,8 @@ def test_it_runs_in_the_foreground(stage):
     ("admin: {listen: '0.0.0.0:3129'}\n", "admin.clients"),
 ], ids=["certificate", "exposed", "exposed-admin"])
 def test_the_check_covers_what_a_start_would(stage, text, word):
-    """`-t` checks all that a start would: names, values, certificate files, listeners that would be exposed."""
+    """`-t` checks all that a start would: names, values, certificate files, listeners that would be
+    exposed."""
     done = stage.check(text)
     assert done.returncode == 1 and word in done.stderr, done
 
@@ -206,7 +207,8 @@ upstreams:
 
 
 def test_an_unknown_key_gets_a_suggestion(stage):
-    """`FILE:LINE:COLUMN: error: unknown key 'maxSocket' in upstreams.payments (did you mean 'maxSockets'?)`"""
+    """`FILE:LINE:COLUMN: error: unknown key 'maxSocket' in upstreams.payments (did you mean
+    'maxSockets'?)`"""
     file = stage.write("bad.yaml", "upstreams:\n  payments:\n    match: a.test\n    maxSocket: 3\n")
     done = run("-t", "-c", file)
     assert done.stderr == (f"{file}:4:5: error: unknown key 'maxSocket' in upstreams.payments "
@@ -240,8 +242,8 @@ def test_a_graceful_stop(stage, number):
 
 
 def test_a_second_signal_stops_at_once(stage):
-    """SIGTERM/SIGINT graceful stop (a second one: at once) [...] Exit status: 0 fine (a stop too, graceful, cut or
-    forced)"""
+    """SIGTERM/SIGINT graceful stop (a second one: at once) [...] Exit status: 0 fine (a stop too, graceful,
+    cut or forced)"""
     origin = stage.origin(manual=True)
     carpool = stage.carpool({"shutdownTimeout": "60s"})
     carpool.ends_itself()

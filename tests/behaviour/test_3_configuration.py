@@ -76,8 +76,8 @@ def test_the_default_lists(stage):
     ("250", 250), ("250ms", 250), ("5s", 5000), ("2m", 120000), ("1h", 3600000), ('"5s"', 5000), ('"1500"', 1500),
     ("off", 0), ("0", 0)])
 def test_times(stage, written, milliseconds):
-    """Times are integers in milliseconds (Node's convention) or strings with a unit: `250ms`, `5s`, `2m`, `1h`.
-    `0` or `off` switches a time limit off"""
+    """Times are integers in milliseconds (Node's convention) or strings with a unit: `250ms`, `5s`, `2m`,
+    `1h`. `0` or `off` switches a time limit off"""
     values = effective(stage, f"defaults: {{timeouts: {{free: {written}}}}}")
     assert normal(values["defaults.timeouts.free"]) == milliseconds
 

@@ -74,7 +74,8 @@ def test_the_default_port_is_one_origin(stage):
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "PROPFIND", "M-SEARCH", "X!#$%&'*+-.^_`|~9",
                                     "get"])
 def test_every_method_is_forwarded(stage, method):
-    """Absolute-form `http://` requests are forwarded: whatever the method, which knows case (RFC 9110, 9.1)"""
+    """Absolute-form `http://` requests are forwarded: whatever the method, which knows case (RFC 9110,
+    9.1)"""
     assert seen(stage, "http://{}/", method=method)[1].method == method
 
 
@@ -120,7 +121,8 @@ def test_spellings_of_a_host_that_work(stage, spelling):
 
 @pytest.mark.parametrize("spelling", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "127.0.0.1."])
 def test_odd_spellings_of_an_address(stage, spelling):
-    """RFC 9110 and 9112 hold [...] in their strict reading: what looks like an address and is none reaches nobody"""
+    """RFC 9110 and 9112 hold [...] in their strict reading: what looks like an address and is none reaches
+    nobody"""
     origin = stage.origin()
     carpool = stage.carpool()
     assert carpool.get(f"http://{spelling}:{origin.port}/").status in (400, 502, 504)

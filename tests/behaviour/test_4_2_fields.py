@@ -26,8 +26,9 @@ HOP_BY_HOP = [("Keep-Alive", "timeout=7"), ("Proxy-Connection", "keep-alive"), (
 
 @pytest.mark.parametrize("field", HOP_BY_HOP, ids=lambda field: field[0])
 def test_hop_by_hop_fields_of_a_request(stage, field):
-    """hop-by-hop fields (`Connection` and what it names, `Keep-Alive`, `Proxy-Connection`, `TE` but for trailers,
-    `Transfer-Encoding`, `Upgrade` unless switching, `Proxy-Authorization`, `Proxy-Authenticate`…) stay on their hop"""
+    """hop-by-hop fields (`Connection` and what it names, `Keep-Alive`, `Proxy-Connection`, `TE` but for
+    trailers, `Transfer-Encoding`, `Upgrade` unless switching, `Proxy-Authorization`, `Proxy-Authenticate`…)
+    stay on their hop"""
     got = forwarded(stage, [field, ("X-After", "1")])
     assert field[0] not in got and got.get("X-After") == "1"
 
@@ -59,7 +60,8 @@ def test_what_connection_names_in_a_response(stage):
 
 @pytest.mark.parametrize("name", ["Host", "Content-Length", "Authorization", "Cookie", "Via", "Content-Type"])
 def test_connection_cannot_take_away_what_matters(stage, name):
-    """framing is generated anew and is never ambiguous: naming an end-to-end field does not unframe a message"""
+    """framing is generated anew and is never ambiguous: naming an end-to-end field does not unframe a
+    message"""
     origin = stage.origin()
     carpool = stage.carpool()
     response = carpool.get(origin.url("/"), method="POST", body=b"abc", fields=[("Connection", name)])
@@ -97,8 +99,8 @@ def test_no_forwarded(stage):
 
 
 def test_requests_carry_keep_alive(stage):
-    """Requests carry `Connection: keep-alive` (it makes some servers send their hint), or `close` on a socket's last
-    exchange."""
+    """Requests carry `Connection: keep-alive` (it makes some servers send their hint), or `close` on a
+    socket's last exchange."""
     origin = stage.origin()
     carpool = stage.pooled(maxRequestsPerSocket=3)
     for _ in range(4):
@@ -177,7 +179,8 @@ def test_max_forwards_of_other_methods(stage):
 
 
 def test_proxy_status_of_own_answers(stage):
-    """`Proxy-Status` (RFC 9209, with this instance's name) explains every response that Carpool made itself."""
+    """`Proxy-Status` (RFC 9209, with this instance's name) explains every response that Carpool made
+    itself."""
     closed = stage.ports.refused()
     carpool = stage.carpool({"name": "edge"})
     response = carpool.get(f"http://127.0.0.1:{closed.getsockname()[1]}/")

@@ -82,9 +82,9 @@ HEADS = {
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_that_are_refused(stage, name, how):
     """RFC 9110 and 9112 hold for an intermediary, in their strict reading, since sockets are shared (both
-    Content-Length and Transfer-Encoding: 400 and close; a coding other than exactly `chunked` [...]: 501; `chunked`
-    twice or not last: 400; bare CR, bare LF as a line end, obs-fold, space before a colon, a Host missing (in
-    HTTP/1.1) or doubled, userinfo in the target, a control character: 400 and close)"""
+    Content-Length and Transfer-Encoding: 400 and close; a coding other than exactly `chunked` [...]: 501;
+    `chunked` twice or not last: 400; bare CR, bare LF as a line end, obs-fold, space before a colon, a Host
+    missing (in HTTP/1.1) or doubled, userinfo in the target, a control character: 400 and close)"""
     origin = stage.origin()
     carpool = stage.carpool()
     data, wanted = HEADS[name]

@@ -166,7 +166,8 @@ def test_expect_100_continue(stage):
 
 
 def test_expect_answered_by_a_final_response(stage):
-    """`Expect: 100-continue` [...] are right: a final answer in its place reaches the client, without the body"""
+    """`Expect: 100-continue` [...] are right: a final answer in its place reaches the client, without the
+    body"""
     def serve(connection):
         connection.note(connection.read_request_head())
         connection.send(answer(b"no", "417 Expectation Failed"))
@@ -214,7 +215,8 @@ def test_responses_without_a_body(stage, response, length):
 
 
 def test_a_response_that_ends_with_the_connection(stage):
-    """close-delimited responses are right: the client gets self-delimiting framing and keeps its connection"""
+    """close-delimited responses are right: the client gets self-delimiting framing and keeps its
+    connection"""
     def respond(asked):
         asked.connection.send(OK + b"\r\n" + b"z" * 100000)
         asked.connection.close()

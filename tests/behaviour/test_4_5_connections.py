@@ -59,7 +59,8 @@ def test_own_answers_keep_their_place(stage):
 
 
 def test_nothing_after_close_is_served(stage):
-    """Pipelined client requests [...]: what follows a request that says close is no request (RFC 9112, 9.6)"""
+    """Pipelined client requests [...]: what follows a request that says close is no request (RFC 9112,
+    9.6)"""
     origin = stage.origin()
     client = stage.carpool().client()
     client.send(request("GET", origin.url("/1"), fields=[("Connection", "close")]) + request("GET", origin.url("/2")))
@@ -69,8 +70,8 @@ def test_nothing_after_close_is_served(stage):
 
 
 def test_an_answer_is_not_lost_to_a_reset(stage):
-    """After a last response with request bytes still coming, Carpool shuts down writing, discards what comes for up to
-    1 s or 64 KiB, then closes, so that the answer is not lost to a reset."""
+    """After a last response with request bytes still coming, Carpool shuts down writing, discards what comes
+    for up to 1 s or 64 KiB, then closes, so that the answer is not lost to a reset."""
     client = stage.carpool().client()
     client.send(b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nX : bad\r\n\r\n")
     for _ in range(30):
@@ -177,7 +178,8 @@ def test_an_early_response_after_the_upload(stage):
 
 
 def test_the_client_of_an_early_response_goes_on(stage):
-    """a final response before the request's end is relayed: what comes of the body is never taken for a request"""
+    """a final response before the request's end is relayed: what comes of the body is never taken for a
+    request"""
     def serve(connection):
         connection.note(connection.read_request_head())
         connection.send(answer(b"no", "403 Forbidden"))

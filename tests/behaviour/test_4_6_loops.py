@@ -9,7 +9,8 @@ from .harness.origin import answer
 @pytest.mark.parametrize("value", ["1.1 edge", "1.0 other, 1.1 edge", "1.1 edge (comment), 1.1 other", "HTTP/1.1 edge",
                                    "1.1  edge"])
 def test_its_own_name_is_a_loop(stage, value):
-    """A proxy loop is recognised [...] by this instance's own name in `Via` [...] 502, `proxy_loop_detected`."""
+    """A proxy loop is recognised [...] by this instance's own name in `Via` [...] 502,
+    `proxy_loop_detected`."""
     origin = stage.origin()
     response = stage.carpool({"name": "edge"}).get(origin.url("/"), fields=[("Via", value)])
     assert response.status == 502 and response.error == "proxy_loop_detected"
@@ -52,8 +53,8 @@ def test_two_in_a_row_are_no_loop(stage):
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize("which", ["proxy", "admin", "upstream"])
 def test_its_own_listeners_are_a_loop(stage, which, host):
-    """a target that is one of Carpool's own listeners (admin's and upstreams' too) by its resolved address; both get
-    502, `proxy_loop_detected`"""
+    """a target that is one of Carpool's own listeners (admin's and upstreams' too) by its resolved address;
+    both get 502, `proxy_loop_detected`"""
     own = stage.ports.take()
     closed = stage.ports.refused()
     carpool = stage.carpool({"upstreams": {"u": {"host": "u.test", "listen": [f"127.0.0.1:{own}"], "address": [

@@ -16,8 +16,8 @@ def gateway(stage, origin, extra=None, **upstream):
 @pytest.mark.parametrize("named", [{"host": "api.test"}, {"match": "api.test"},
                                    {"match": ["api.test", "*.api.test"]}])
 def test_origin_form_is_taken(stage, named):
-    """An upstream's own `listen` takes origin-form requests [...]: they go to its `host`, or to the one exact host that
-    its `match` must then name, with `Host` set to it"""
+    """An upstream's own `listen` takes origin-form requests [...]: they go to its `host`, or to the one exact
+    host that its `match` must then name, with `Host` set to it"""
     origin = stage.origin()
     carpool, address = gateway(stage, origin, **named)
     client = carpool.client(address)

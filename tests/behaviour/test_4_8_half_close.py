@@ -131,8 +131,8 @@ OWN_WORDS = {
 @pytest.mark.parametrize("words", OWN_WORDS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_a_client_says_of_its_own_connection(stage, words, method):
-    """What a client says about its own connection (`Connection: close`, HTTP/1.0, `Proxy-Connection`) never decides
-    whether the upstream socket is kept."""
+    """What a client says about its own connection (`Connection: close`, HTTP/1.0, `Proxy-Connection`) never
+    decides whether the upstream socket is kept."""
     origin = stage.origin()
     carpool = stage.carpool()
     for _ in range(3):
@@ -154,8 +154,8 @@ def test_a_client_that_asked_for_close_gets_it(stage):
 
 
 def test_short_lived_connections_share(stage):
-    """A request made of short-lived connections is the normal case: pooling is on by default for the first request of a
-    connection and for every method, POST included."""
+    """A request made of short-lived connections is the normal case: pooling is on by default for the first
+    request of a connection and for every method, POST included."""
     origin = stage.origin()
     carpool = stage.carpool()
     for number in range(60):
@@ -168,7 +168,8 @@ def test_short_lived_connections_share(stage):
 
 
 def test_a_socket_is_free_as_soon_as_its_response_is_read(stage):
-    """A request made of short-lived connections is the normal case: the next one, however quick, finds the socket"""
+    """A request made of short-lived connections is the normal case: the next one, however quick, finds the
+    socket"""
     origin = stage.origin()
     carpool = stage.carpool()
     for number in range(300):

@@ -142,8 +142,8 @@ def test_the_default_limit(stage):
 
 
 def test_a_hand_off_never_meets_the_free_list(stage):
-    """When a socket finishes its exchange and a request of its origin is pending, it goes straight there and never
-    through the free list"""
+    """When a socket finishes its exchange and a request of its origin is pending, it goes straight there and
+    never through the free list"""
     origin = stage.origin(manual=True)
     carpool = stage.pooled(maxSockets=1, maxFreeSockets=0)
     _, (request,) = held(stage, 1, origin, carpool)
@@ -305,7 +305,8 @@ def test_a_client_that_leaves_frees_its_place(stage):
 
 
 def test_a_free_socket_of_another_origin_makes_room(stage):
-    """Under `maxTotalSockets`, a free socket of another origin (the least recently used) is closed to make room."""
+    """Under `maxTotalSockets`, a free socket of another origin (the least recently used) is closed to make
+    room."""
     one, two, three = (stage.origin() for _ in range(3))
     carpool = stage.pooled(maxTotalSockets=2)
     for origin in (one, two, one):      # two is the least recently used now
@@ -349,8 +350,8 @@ def test_its_own_origin_comes_first(stage):
 
 
 def test_another_origin_is_not_starved(stage):
-    """unless the oldest of another origin that is below its own `maxSockets` has waited 100 ms longer: then the socket is
-    closed and its place goes there, so no origin starves"""
+    """unless the oldest of another origin that is below its own `maxSockets` has waited 100 ms longer: then
+    the socket is closed and its place goes there, so no origin starves"""
     mine, other, carpool, request = contest(stage)
     queue(carpool, other, "/other")
     time.sleep(0.2)

@@ -33,9 +33,9 @@ RETIRED = {
 
 @pytest.mark.parametrize("case", RETIRED)
 def test_what_is_not_kept(stage, case):
-    """A socket becomes free only after request and response are both complete, neither end of the upstream connection
-    asked for close [...], framing was self-delimiting, and no byte is left over. Anything else retires it. Every
-    retirement has one of these reasons"""
+    """A socket becomes free only after request and response are both complete, neither end of the upstream
+    connection asked for close [...], framing was self-delimiting, and no byte is left over. Anything else
+    retires it. Every retirement has one of these reasons"""
     settings, response = RETIRED[case]
     origin = stage.origin(lambda _: response)
     carpool = stage.pooled(**settings)
@@ -229,8 +229,8 @@ def hinted(stage, hint, **settings):
 @pytest.mark.parametrize("hint", ["timeout=2", "timeout=2, max=100", "max=100,timeout=2", "Timeout=2", "MAX=5 , TIMEOUT=2",
                                   "x=y, timeout=2"])
 def test_a_hint_shortens_the_stay(stage, hint):
-    """`Keep-Alive: timeout=N, max=M` from the origin shortens its stay (N minus the buffer; [...]; parameters in any
-    order and case)"""
+    """`Keep-Alive: timeout=N, max=M` from the origin shortens its stay (N minus the buffer; [...]; parameters
+    in any order and case)"""
     origin, carpool = hinted(stage, hint)
     carpool.get(origin.url("/"))
     since = time.monotonic()
@@ -300,9 +300,9 @@ def test_a_hint_bounds_idle_time_only(stage):
 
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_a_closed_socket_is_seen_before_a_post_is_written(stage, how):
-    """What the kernel has reported of free sockets is looked at before anything else in a loop turn; [...] and a request
-    that could not be repeated (5.6) is preceded by a non-blocking look. [...] an end of file found so retires the socket
-    before a byte of the request is written."""
+    """What the kernel has reported of free sockets is looked at before anything else in a loop turn; [...]
+    and a request that could not be repeated (5.6) is preceded by a non-blocking look. [...] an end of file
+    found so retires the socket before a byte of the request is written."""
     origin = stage.origin()
     carpool = stage.carpool()
     client = carpool.client()

@@ -13,8 +13,8 @@ OTHERS = ["POST", "PATCH", "PROPFIND", "X-OWN"]
 
 
 def stale(stage, how="close", times=1, after=b"", **settings):
-    """An origin that treats the first `times` requests on reused connections as a stale one would: it closes when
-    they have come. Returns it and a daemon with one free socket."""
+    """An origin that treats the first `times` requests on reused connections as a stale one would: it closes
+    when they have come. Returns it and a daemon with one free socket."""
     left = [times]
 
     def respond(asked):
@@ -33,8 +33,8 @@ def stale(stage, how="close", times=1, after=b"", **settings):
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("method", IDEMPOTENT)
 def test_an_idempotent_request_is_repeated(stage, method, how):
-    """An end of file, a reset or a broken pipe on a *reused* socket before any response byte [...] is repeated when that is
-    safe: idempotent methods (GET, HEAD, OPTIONS, TRACE, PUT, DELETE)"""
+    """An end of file, a reset or a broken pipe on a *reused* socket before any response byte [...] is
+    repeated when that is safe: idempotent methods (GET, HEAD, OPTIONS, TRACE, PUT, DELETE)"""
     origin, carpool = stale(stage, how)
     body = b"body" if method == "PUT" else b""
     response = carpool.get(origin.url("/x"), method=method, body=body)
@@ -58,7 +58,8 @@ def test_another_request_is_never_repeated(stage, method, how):
 
 
 def test_a_reset_is_named(stage):
-    """`reusedSocketErrors":{"ECONNRESET":1}`: a failure on a reused socket is counted by its code and logged"""
+    """`reusedSocketErrors":{"ECONNRESET":1}`: a failure on a reused socket is counted by its code and
+    logged"""
     origin, carpool = stale(stage, "reset")
     assert carpool.get(origin.url("/x")).status == 200
     assert carpool.row(origin)["reusedSocketErrors"] == {"ECONNRESET": 1}
@@ -138,8 +139,8 @@ def test_a_timeout_is_never_repeated(stage):
 
 
 def test_a_restart_of_the_origin_costs_no_error(stage):
-    """the last one that `retries` allows takes the failed socket's place with a new connection, so that a restart of the
-    origin, which makes every free socket stale, costs no error"""
+    """the last one that `retries` allows takes the failed socket's place with a new connection, so that a
+    restart of the origin, which makes every free socket stale, costs no error"""
     old = [True]
 
     def respond(asked):
@@ -191,8 +192,8 @@ def test_one_after_another_costs_no_error_either(stage):
 
 @pytest.mark.parametrize("retries", [1, 2, 3])
 def test_how_often(stage, retries):
-    """A repeat goes to the head of the queue; the last one that `retries` allows takes the failed socket's place with a new
-    connection"""
+    """A repeat goes to the head of the queue; the last one that `retries` allows takes the failed socket's
+    place with a new connection"""
     def respond(asked):
         if asked.target == "/warm":
             asked.connection.hold(asked)
@@ -238,7 +239,8 @@ def test_a_repeat_goes_to_the_head_of_the_queue(stage):
 
 
 def test_a_restart_in_which_nobody_listens(stage):
-    """the last one [...] takes the failed socket's place with a new connection: if that is refused, so is the request"""
+    """the last one [...] takes the failed socket's place with a new connection: if that is refused, so is the
+    request"""
     origin, carpool = stale(stage)
     origin.stop_listening()
     response = carpool.get(origin.url("/x"))
@@ -376,7 +378,8 @@ def test_a_chunked_rest_saves_the_socket_too(stage):
 
 
 def test_a_client_that_leaves_before_the_response(stage):
-    """one that goes away mid-request or mid-response costs the socket: before it too, since nobody knows its size"""
+    """one that goes away mid-request or mid-response costs the socket: before it too, since nobody knows its
+    size"""
     origin = stage.origin(manual=True)
     carpool = stage.carpool()
     client = carpool.ask(origin.url("/"), method="POST", body=b"x")

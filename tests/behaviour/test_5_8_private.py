@@ -21,8 +21,8 @@ SHARED = [["Basic realm=\"NTLM\""], ["Basic realm=\"x, NTLM\""], ["Bearer error=
 
 @pytest.mark.parametrize("values", PRIVATE, ids=" & ".join)
 def test_a_challenge_makes_a_socket_private(stage, values):
-    """`NTLM` or `Negotiate`, offered in a challenge (`WWW-Authenticate`, parsed, not searched for) [...], makes the socket
-    private to that client: never shared, closed with it, reason `private`"""
+    """`NTLM` or `Negotiate`, offered in a challenge (`WWW-Authenticate`, parsed, not searched for) [...],
+    makes the socket private to that client: never shared, closed with it, reason `private`"""
     origin, carpool = challenging(stage, *values)
     mine, other = carpool.client(), carpool.client()
     assert mine.get(origin.url("/")).status == 401

@@ -35,7 +35,8 @@ def test_malformed_request(stage):
 
 
 def test_client_too_slow(stage):
-    """client too slow (not one byte since it connected: closed without an answer) | 408 | http_request_error"""
+    """client too slow (not one byte since it connected: closed without an answer) | 408 |
+    http_request_error"""
     carpool = stage.carpool({"server": {"headersTimeout": "200ms"}})
     client = carpool.client()
     silent = carpool.client()
@@ -170,7 +171,8 @@ def test_request_timeout(stage):
 
 
 def test_pending_timeout(stage):
-    """pending timeout; queue full; agent paused too long | 503 + `Retry-After: 1` | connection_limit_reached"""
+    """pending timeout; queue full; agent paused too long | 503 + `Retry-After: 1` |
+    connection_limit_reached"""
     origin = stage.origin(manual=True)
     carpool = stage.pooled(maxSockets=1, timeouts={"pending": "200ms"})
     carpool.ask(origin.url("/"))
@@ -180,7 +182,8 @@ def test_pending_timeout(stage):
 
 
 def test_queue_full(stage):
-    """pending timeout; queue full; agent paused too long | 503 + `Retry-After: 1` | connection_limit_reached"""
+    """pending timeout; queue full; agent paused too long | 503 + `Retry-After: 1` |
+    connection_limit_reached"""
     origin = stage.origin(manual=True)
     carpool = stage.pooled(maxSockets=1, maxPendingRequests=0)
     carpool.ask(origin.url("/"))
@@ -191,7 +194,8 @@ def test_queue_full(stage):
 
 
 def test_paused_too_long(stage):
-    """pending timeout; queue full; agent paused too long | 503 + `Retry-After: 1` | connection_limit_reached"""
+    """pending timeout; queue full; agent paused too long | 503 + `Retry-After: 1` |
+    connection_limit_reached"""
     origin = stage.origin()
     carpool = stage.carpool({"upstreams": {"a": {"match": "a.test", "address": [origin.authority],
                                                  "timeouts": {"pending": "200ms"}}}})
@@ -214,8 +218,8 @@ def test_too_many_clients(stage):
 
 
 def test_stopping(stage):
-    """too many clients, stopping | 503 + Connection: close | proxy_internal_response: to what comes behind a running
-    exchange, if it is answered at all"""
+    """too many clients, stopping | 503 + Connection: close | proxy_internal_response: to what comes behind a
+    running exchange, if it is answered at all"""
     origin = stage.origin(manual=True)
     carpool = stage.carpool({"shutdownTimeout": "10s"})
     carpool.ends_itself()
@@ -247,7 +251,8 @@ def test_stopping(stage):
     (b"GET http://a.test/ HTTP/2.0\r\nHost: a.test\r\n\r\n", 505),
     (b"GET http://a.test/ HTTP/4.1\r\nHost: a.test\r\n\r\n", 505)])
 def test_shapes_that_are_refused(stage, data, status):
-    """unknown transfer coding; CONNECT refused by shape; HTTP major version not 1 | 501; 400; 505 | http_request_error"""
+    """unknown transfer coding; CONNECT refused by shape; HTTP major version not 1 | 501; 400; 505 |
+    http_request_error"""
     client = stage.carpool().client()
     expect(client.raw(data), status, "http_request_error")
     client.expect_end()
@@ -302,8 +307,8 @@ CUT = {
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("case", CUT)
 def test_a_failure_after_the_head_cuts(stage, case, how, version):
-    """Once a response head went out, a failure cuts the client's connection so that it sees an incomplete message, never a
-    short one that looks whole."""
+    """Once a response head went out, a failure cuts the client's connection so that it sees an incomplete
+    message, never a short one that looks whole."""
     origin = stage.origin(manual=True)
     carpool = stage.carpool()
     client = carpool.ask(origin.url("/"), version=version)
@@ -329,7 +334,8 @@ def test_a_whole_close_delimited_response_ends_in_order(stage):
 
 
 def test_a_reset_cuts_a_close_delimited_response(stage):
-    """Once a response head went out, a failure cuts the client's connection so that it sees an incomplete message"""
+    """Once a response head went out, a failure cuts the client's connection so that it sees an incomplete
+    message"""
     origin = stage.origin(manual=True)
     carpool = stage.carpool()
     for version in ("1.1", "1.0"):

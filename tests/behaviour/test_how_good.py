@@ -15,8 +15,8 @@ MANY = 10_000
 
 
 def test_ten_thousand_requests_over_ten_sockets(stage):
-    """10,000 requests through 50 parallel clients with `maxSockets: 10`: exactly 10 upstream connections at most at any
-    time, no error, no descriptor left, no memory growth."""
+    """10,000 requests through 50 parallel clients with `maxSockets: 10`: exactly 10 upstream connections at
+    most at any time, no error, no descriptor left, no memory growth."""
     origin = stage.origin()
     carpool = stage.pooled(maxSockets=10)
     Load().run(carpool.address, [request("GET", origin.url("/warm"))] * 200, 50)
@@ -39,8 +39,8 @@ def test_ten_thousand_requests_over_ten_sockets(stage):
 
 
 def test_two_hundred_one_shot_requests_share_one_socket(stage):
-    """Measured on 200 one-shot requests: [...] Carpool must open as few as concurrency demands, by default, for every
-    method"""
+    """Measured on 200 one-shot requests: [...] Carpool must open as few as concurrency demands, by default,
+    for every method"""
     origin = stage.origin()
     carpool = stage.carpool()
     requests = [request(("GET", "POST")[n % 2], origin.url(f"/{n}"), body=b"x" * (n % 2)) for n in range(200)]
@@ -69,8 +69,8 @@ def nasty(rng):
 
 
 def test_an_origin_that_closes_idle_sockets_at_the_moment_of_reuse(stage):
-    """An origin that closes idle sockets at the very moment they are reused: no client-visible error for idempotent methods
-    over 10,000 requests"""
+    """An origin that closes idle sockets at the very moment they are reused: no client-visible error for
+    idempotent methods over 10,000 requests"""
     origin = stage.origin(nasty(random.Random(5)))
     carpool = stage.carpool()
     methods = ["GET", "PUT", "DELETE"]

@@ -45,7 +45,8 @@ class Daemon:
     """One running carpoold with a configuration of its own."""
 
     def __init__(self, config, ports, directory, args=(), env=None, prefix=(), listen=None, name="carpool.yaml"):
-        """`listen` and `admin` of config are filled in where they are missing; `prefix` is a command that execs."""
+        """`listen` and `admin` of config are filled in where they are missing; `prefix` is a command that
+        execs."""
         self.directory = directory
         self.file = os.path.join(directory, name)
         self.port = ports.take()

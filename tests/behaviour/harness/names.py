@@ -39,7 +39,8 @@ def with_files(directory, files):
 
 
 class NameServer:
-    """Answers A and AAAA from `names`: {name: [address, ...] or "silent", an RCODE, or a callable giving one}."""
+    """Answers A and AAAA from `names`: {name: [address, ...] or "silent", an RCODE, or a callable giving
+    one}."""
 
     def __init__(self, block, names=None, ttl=60):
         self.names = names or {}
