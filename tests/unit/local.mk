@@ -14,3 +14,15 @@ tests_unit_base_test_SOURCES = \
 
 check_PROGRAMS += tests/unit/admin_test
 tests_unit_admin_test_SOURCES = tests/unit/admin_test.c tests/unit/admin_test.h tests/unit/admin_diagnosis_test.c
+
+check_PROGRAMS += tests/unit/http_test
+tests_unit_http_test_SOURCES = \
+	tests/unit/http_body_test.c \
+	tests/unit/http_corpus_test.c \
+	tests/unit/http_fields_test.c \
+	tests/unit/http_message.c \
+	tests/unit/http_message.h \
+	tests/unit/http_test.c \
+	tests/unit/http_test.h \
+	tests/unit/http_uri_test.c \
+	tests/unit/unit.h

@@ -1,0 +1,443 @@
+/* lib/http: heads stand here, the rest in the files that http_test.h names. */
+
+#include "unit.h"
+
+#include <stdio.h>
+
+#include "http/octets.h"
+#include "http/status.h"
+#include "http_test.h"
+
+static const struct head_limits limits = {.max_size = 16 * 1024, .max_count = 100};
+static struct head head;
+
+struct head *request_head(struct slice octets)
+{
+    enum head_verdict v = head_parse_request(octets, &limits, &head);
+
+    ck_assert_msg(v == HEAD_OK, "%s: %.*s", head_verdict_text(v), (int)octets.n, octets.p);
+    return &head;
+}
+
+struct head *response_head(struct slice octets)
+{
+    enum head_verdict v = head_parse_response(octets, &limits, &head);
+
+    ck_assert_msg(v == HEAD_OK, "%s: %.*s", head_verdict_text(v), (int)octets.n, octets.p);
+    return &head;
+}
+
+/* Slices of a head point into it, so it must outlive the call. */
+static char lines[64 * 1024];
+
+static struct slice with(const char *line, const char *fields)
+{
+    return (struct slice){lines, (size_t)snprintf(lines, sizeof lines, "%s%s\r\n", line, fields)};
+}
+
+struct head *request_with(const char *fields)
+{
+    return request_head(with("GET http://a/ HTTP/1.1\r\n", fields));
+}
+
+struct head *response_with(const char *fields)
+{
+    return response_head(with("HTTP/1.1 200 OK\r\n", fields));
+}
+
+/* octets */
+
+START_TEST(octets_have_classes)
+{
+    for (int i = 0; i < 256; i++) {
+        char c = (char)i;
+        bool letter = (i >= 'a' && i <= 'z') || (i >= 'A' && i <= 'Z'), digit = i >= '0' && i <= '9';
+
+        ck_assert_int_eq(octet_is(c, OCTET_TOKEN), letter || digit || (i && strchr("!#$%&'*+-.^_`|~", i)));
+        ck_assert_int_eq(octet_is(c, OCTET_VALUE), i == '\t' || (i >= 0x20 && i != 0x7f));
+        ck_assert_int_eq(octet_is(c, OCTET_VISIBLE), i > 0x20 && i < 0x7f);
+        ck_assert_int_eq(octet_is(c, OCTET_DIGIT), digit);
+        ck_assert_int_eq(octet_is(c, OCTET_HEX), digit || (i && strchr("abcdefABCDEF", i)));
+        ck_assert_int_eq(octet_is(c, OCTET_HOST), letter || digit || (i && strchr("-._", i)));
+    }
+}
+END_TEST
+
+/* Eight at a time or one by one, each octet at each place. */
+START_TEST(octets_are_skipped_to_the_first_bad_one)
+{
+    char text[24];
+
+    for (size_t at = 0; at < sizeof text; at++) {
+        for (int i = 0; i < 256; i++) {
+            const char *end = text + sizeof text;
+
+            memset(text, 'a', sizeof text);
+            text[at] = (char)i;
+            ck_assert_ptr_eq(octets_skip_value(text, end), octet_is((char)i, OCTET_VALUE) ? end : text + at);
+            ck_assert_ptr_eq(octets_skip_visible(text, end),
+                             octet_is((char)i, OCTET_VISIBLE) ? end : text + at);
+        }
+    }
+}
+END_TEST
+
+/* head_scan */
+
+struct scan_case {
+    struct slice octets;
+    enum head_verdict verdict;
+    size_t length;
+};
+
+static enum head_verdict scan_in_steps(struct slice octets, size_t step, const struct head_limits *l,
+                                       size_t *length)
+{
+    size_t scanned = 0;
+    enum head_verdict v = HEAD_INCOMPLETE;
+
+    for (size_t n = step < octets.n ? step : octets.n;; n = octets.n - n < step ? octets.n : n + step) {
+        /* A copy of what has arrived and no more, so that a sanitizer sees who looks further. */
+        char *arrived = malloc(n ? n : 1);
+
+        memcpy(arrived, octets.p, n);
+        v = head_scan((struct slice){arrived, n}, &scanned, l, length);
+        free(arrived);
+        if (v != HEAD_INCOMPLETE || n == octets.n)
+            return v;
+    }
+}
+
+static void check_scan(struct slice octets, const struct head_limits *l, enum head_verdict verdict,
+                       size_t length)
+{
+    for (size_t step = 1; step <= octets.n + 1; step++) {
+        size_t seen = 0;
+        enum head_verdict v = scan_in_steps(octets, step, l, &seen);
+
+        ck_assert_msg(v == verdict && (v != HEAD_OK || seen == length), "%s (%zu) in steps of %zu: %.*s",
+                      head_verdict_text(v), seen, step, (int)octets.n, octets.p);
+    }
+}
+
+static const struct scan_case scans[] = {
+    {SLICE("G"), HEAD_INCOMPLETE, 0},
+    {SLICE("GET / HTTP/1.1\r\n\r"), HEAD_INCOMPLETE, 0},
+    {SLICE("GET / HTTP/1.1\r\n\r\n"), HEAD_OK, 18},
+    {SLICE("GET / HTTP/1.1\r\nA: b\r\n\r\nmore\n\r"), HEAD_OK, 24},
+    {SLICE("\r\nGET"), HEAD_OK, 2},
+    {SLICE("GET / HTTP/1.1\n"), HEAD_BARE_LF, 0},
+    {SLICE("GET / HTTP/1.1\r\nA: b\n"), HEAD_BARE_LF, 0},
+    {SLICE("GET / HTTP/1.1\r\n\n"), HEAD_BARE_LF, 0},
+    {SLICE("\n"), HEAD_BARE_LF, 0},
+    {SLICE("GET / HTTP/1.1\rA"), HEAD_BARE_CR, 0},
+    {SLICE("GET / HTTP/1.1\r\r\n"), HEAD_BARE_CR, 0},
+    {SLICE("GET / HTTP/1.1\r\n\rX"), HEAD_BARE_CR, 0},
+    {SLICE("GET / HTTP/1.1\r\nA: b\rc\n\r\n"), HEAD_BARE_CR, 0},
+    {SLICE("GET / HTTP/1.1\nA: b\rc\r\n\r\n"), HEAD_BARE_LF, 0},
+    {SLICE("\x16\x03\x01"), HEAD_BAD_START_LINE, 0},
+    {SLICE(" GET"), HEAD_BAD_START_LINE, 0},
+    {SLICE("\0"), HEAD_BAD_START_LINE, 0},
+    {SLICE("\xef\xbb\xbfGET"), HEAD_BAD_START_LINE, 0},
+};
+
+START_TEST(scan_finds_the_end)
+{
+    size_t scanned = 0, length;
+
+    for (size_t i = 0; i < sizeof scans / sizeof scans[0]; i++)
+        check_scan(scans[i].octets, &limits, scans[i].verdict, scans[i].length);
+    ck_assert_int_eq(head_scan((struct slice){NULL, 0}, &scanned, &limits, &length), HEAD_INCOMPLETE);
+}
+END_TEST
+
+START_TEST(scan_keeps_limits)
+{
+    const struct head_limits small = {.max_size = 24, .max_count = 100};
+
+    check_scan(SLICE("GET / HTTP/1.1\r\nA: b\r\n\r\n"), &small, HEAD_OK, 24);
+    check_scan(SLICE("GET / HTTP/1.1\r\nA: bc\r\n\r\n"), &small, HEAD_TOO_LARGE, 0);
+    check_scan(SLICE("GET /23456789abcdef HTTP/1.1\r\n\r\n"), &small, HEAD_LINE_TOO_LONG, 0);
+    check_scan(SLICE("GET /23456789 HTTP/1.1\r\n\r\n"), &small, HEAD_TOO_LARGE, 0);
+    /* Nothing behind the limit decides. */
+    check_scan(SLICE("GET /2345678 HTTP/1.1\r\n\n\r\n"), &small, HEAD_BARE_LF, 0);
+    check_scan(SLICE("GET /23456789a HTTP/1.1\n\r\n"), &small, HEAD_BARE_LF, 0);
+    check_scan(SLICE("GET /23456789ab HTTP/1.1\n\r\n"), &small, HEAD_LINE_TOO_LONG, 0);
+    check_scan(SLICE("GET /23456789 HTTP/1.1\rX\r\n"), &small, HEAD_BARE_CR, 0);
+    check_scan(SLICE("GET /23456789a HTTP/1.1\rX\r\n"), &small, HEAD_LINE_TOO_LONG, 0);
+}
+END_TEST
+
+/* head_parse_request and head_parse_response */
+
+START_TEST(request_is_cut)
+{
+    const struct head *h = request_head(SLICE("POST http://a/b?c HTTP/1.1\r\nHost: a\r\nX-Empty:\r\n"
+                                              "X-Space: \t \r\nX: \t b c\t \r\nhost:\xff\r\n\r\n"));
+
+    assert_slice(h->method, "POST");
+    assert_slice(h->target, "http://a/b?c");
+    ck_assert_uint_eq(h->minor, 1);
+    ck_assert_uint_eq(h->count, 5);
+    assert_slice(h->fields[0].name, "Host");
+    assert_slice(h->fields[0].value, "a");
+    assert_slice(h->fields[1].value, "");
+    assert_slice(h->fields[2].value, "");
+    assert_slice(h->fields[3].name, "X");
+    assert_slice(h->fields[3].value, "b c");
+    assert_slice(h->fields[4].value, "\xff");
+    ck_assert_int_eq(h->fields[0].id, FIELD_HOST);
+    ck_assert_int_eq(h->fields[3].id, FIELD_OTHER);
+    ck_assert(head_has(h, FIELD_HOST) && head_has(h, FIELD_OTHER) && !head_has(h, FIELD_VIA));
+    ck_assert_ptr_eq(head_find(h, FIELD_HOST), &h->fields[0]);
+    ck_assert_ptr_null(head_find(h, FIELD_VIA));
+    ck_assert_uint_eq(head_count(h, FIELD_HOST), 2);
+    ck_assert_uint_eq(head_count(h, FIELD_VIA), 0);
+
+    h = request_head(SLICE("get * HTTP/1.0\r\n\r\n"));
+    assert_slice(h->method, "get");
+    ck_assert_uint_eq(h->minor, 0);
+    ck_assert_uint_eq(h->count, 0);
+    ck_assert_uint_eq(h->present, 0);
+    ck_assert_uint_eq(request_head(SLICE("M-SEARCH * HTTP/1.9\r\n\r\n"))->minor, 1);
+}
+END_TEST
+
+START_TEST(response_is_cut)
+{
+    const struct head *h = response_head(SLICE("HTTP/1.1 404 Not \xd6 Found\r\nA: b\r\n\r\n"));
+
+    ck_assert_uint_eq(h->status, 404);
+    assert_slice(h->reason, "Not \xd6 Found");
+    ck_assert_uint_eq(h->minor, 1);
+    ck_assert_uint_eq(h->count, 1);
+    assert_slice(response_head(SLICE("HTTP/1.0 200 \r\n\r\n"))->reason, "");
+    assert_slice(response_head(SLICE("HTTP/1.0 200\r\n\r\n"))->reason, "");
+    ck_assert_uint_eq(response_head(SLICE("HTTP/1.0 200\r\nA: b\r\n\r\n"))->minor, 0);
+    ck_assert_uint_eq(response_head(SLICE("HTTP/1.3 599 X\tY\r\n\r\n"))->minor, 1);
+    ck_assert_uint_eq(response_head(SLICE("HTTP/1.1 100 \r\n\r\n"))->status, 100);
+}
+END_TEST
+
+struct parse_case {
+    enum head_verdict verdict;
+    struct slice octets;
+};
+
+static const struct parse_case bad_requests[] = {
+    {HEAD_BAD_START_LINE, SLICE("\r\n")},
+    {HEAD_BAD_START_LINE, SLICE(" / HTTP/1.1\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET \r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET /\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET / \r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET HTTP/1.1\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET  HTTP/1.1\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET  / HTTP/1.1\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET /  HTTP/1.1\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET / HTTP/1.1 \r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET / a HTTP/1.1\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET\t/\tHTTP/1.1\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("G<T / HTTP/1.1\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET /\x7f HTTP/1.1\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET /\0 HTTP/1.1\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET /\xe4 HTTP/1.1\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET / HTTP/1.\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET / HTTP/11.1\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET / HTTP/1.10\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET / HTTP/1,1\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET / http/1.1\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET / HXXXX1.1\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("GET / ICE/1.0\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1 200 OK\r\n\r\n")},
+    {HEAD_BAD_VERSION, SLICE("GET / HTTP/2.0\r\n\r\n")},
+    {HEAD_BAD_VERSION, SLICE("GET / HTTP/0.9\r\n\r\n")},
+    {HEAD_BAD_VERSION, SLICE("PRI * HTTP/2.0\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("G@T / HTTP/2.0\r\n\r\n")},
+    {HEAD_OBS_FOLD, SLICE("GET / HTTP/1.1\r\n A: b\r\n\r\n")},
+    {HEAD_OBS_FOLD, SLICE("GET / HTTP/1.1\r\n\tA: b\r\n\r\n")},
+    {HEAD_OBS_FOLD, SLICE("GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n")},
+    {HEAD_OBS_FOLD, SLICE("GET / HTTP/1.1\r\nA: b\r\n \r\n\r\n")},
+    {HEAD_BAD_FIELD_NAME, SLICE("GET / HTTP/1.1\r\nA\r\n\r\n")},
+    {HEAD_BAD_FIELD_NAME, SLICE("GET / HTTP/1.1\r\n: b\r\n\r\n")},
+    {HEAD_BAD_FIELD_NAME, SLICE("GET / HTTP/1.1\r\nA : b\r\n\r\n")},
+    {HEAD_BAD_FIELD_NAME, SLICE("GET / HTTP/1.1\r\nA\t: b\r\n\r\n")},
+    {HEAD_BAD_FIELD_NAME, SLICE("GET / HTTP/1.1\r\nA B: b\r\n\r\n")},
+    {HEAD_BAD_FIELD_NAME, SLICE("GET / HTTP/1.1\r\nA\xa0: b\r\n\r\n")},
+    {HEAD_BAD_FIELD_NAME, SLICE("GET / HTTP/1.1\r\nA\0: b\r\n\r\n")},
+    {HEAD_BAD_FIELD_NAME, SLICE("GET / HTTP/1.1\r\nA/B: b\r\n\r\n")},
+    {HEAD_BAD_FIELD_NAME, SLICE("GET / HTTP/1.1\r\n\r\nA: b\r\n\r\n")},
+    {HEAD_BAD_FIELD_VALUE, SLICE("GET / HTTP/1.1\r\nA: b\0c\r\n\r\n")},
+    {HEAD_BAD_FIELD_VALUE, SLICE("GET / HTTP/1.1\r\nA: \0\r\n\r\n")},
+    {HEAD_BAD_FIELD_VALUE, SLICE("GET / HTTP/1.1\r\nA:\x0b"
+                                 "b\r\n\r\n")},
+    {HEAD_BAD_FIELD_VALUE, SLICE("GET / HTTP/1.1\r\nA: \x7f\r\n\r\n")},
+    {HEAD_BAD_FIELD_VALUE, SLICE("GET / HTTP/1.1\r\nA: b\x1b\r\n\r\n")},
+    {HEAD_BARE_LF, SLICE("GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n")},
+    {HEAD_BARE_CR, SLICE("GET / HTTP/1.1\r\nA: b\rC: d\r\n\r\n")},
+    {HEAD_INCOMPLETE, SLICE("GET / HTTP/1.1\r\nA: b\r\n")},
+};
+
+static const struct parse_case bad_responses[] = {
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1 \r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1 20\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1  200 OK\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1\t200 OK\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1 200\tOK\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1 0200 OK\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1 2000 OK\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1 000 OK\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1 099 OK\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1 600 OK\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1 65736 OK\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1 -20 OK\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1 2x0 OK\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1 200 O\0K\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1 200 O\rK\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1 200OK\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("HXXX-1.1 200 OK\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("ICY 200 OK\r\n\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("\r\n")},
+    {HEAD_BAD_START_LINE, SLICE("\n")},
+    {HEAD_BAD_START_LINE, SLICE("HTTP/1.1 2\n")},
+    {HEAD_BAD_VERSION, SLICE("HTTP/2.0 200 OK\r\n\r\n")},
+    {HEAD_OBS_FOLD, SLICE("HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n")},
+    {HEAD_BAD_FIELD_NAME, SLICE("HTTP/1.1 200 OK\r\nA : b\r\n\r\n")},
+    {HEAD_BAD_FIELD_VALUE, SLICE("HTTP/1.1 200 OK\r\nA: \1\r\n\r\n")},
+};
+
+START_TEST(bad_heads_have_a_verdict)
+{
+    for (size_t i = 0; i < sizeof bad_requests / sizeof bad_requests[0]; i++) {
+        enum head_verdict v = head_parse_request(bad_requests[i].octets, &limits, &head);
+
+        ck_assert_msg(v == bad_requests[i].verdict, "%s: %s", head_verdict_text(v), bad_requests[i].octets.p);
+    }
+    for (size_t i = 0; i < sizeof bad_responses / sizeof bad_responses[0]; i++) {
+        enum head_verdict v = head_parse_response(bad_responses[i].octets, &limits, &head);
+
+        ck_assert_msg(v == bad_responses[i].verdict, "%s: %s", head_verdict_text(v),
+                      bad_responses[i].octets.p);
+    }
+}
+END_TEST
+
+/* What http-parser alone would refuse, or read in a way of its own, though it is legal. */
+START_TEST(second_opinion_refuses_nothing_legal)
+{
+    static const char *const fields[] = {
+        "Content-Length: \t5 \t\r\n",
+        "Content-Length: 5\r\nContent-Length: 5\r\n",
+        "Content-Length: x\r\n",
+        "Content-Length:\r\n",
+        "content-length: 99999999999999999999999\r\n",
+        "Content-Length-X: x\r\nContent-Lengt: y\r\n",
+        "Transfer-Encoding: chunked\t\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "TRANSFER-ENCODING: gzip\r\n",
+        "Transfer-Encoding-X: 1\r\nContent-Length: 5\r\n",
+        "Content-Length: 5\r\ntransfer-encodingX: 1\r\nContent-Length: 5\r\nA: b\r\n",
+        "Connection: upgrade\r\nUpgrade: websocket\r\n",
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nContent-Length: 10\r\n",
+        "Connection: keep-alive, close,, foo\r\nProxy-Connection: x\r\nConnectio: n\r\n",
+        "Upgrade:\r\nConnection:\r\nProxy-Connection:\t\r\n",
+        "c: d\r\nt: u\r\np: q\r\nu: v\r\nC:\r\nT:\r\n",
+        "!#$%&'*+-.^_`|~09azAZ: \t \x80\xff\"(),/:;<=>?@[\\]{}\r\n",
+        "X: a\tb \t c \t \r\nY:    \t\r\nZ: :\r\n",
+    };
+
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        uint32_t count = request_with(fields[i])->count;
+
+        ck_assert_uint_eq(response_with(fields[i])->count, count);
+        response_head(with("HTTP/1.1 101 Switching Protocols\r\n", fields[i]));
+        response_head(with("HTTP/1.0 204\r\n", fields[i]));
+        request_head(with("CONNECT a:443 HTTP/1.0\r\n", fields[i]));
+        ck_assert_int_eq(head_parse_trailers(with("", fields[i]), &limits, &head), HEAD_OK);
+        ck_assert_uint_eq(head.count, count);
+    }
+}
+END_TEST
+
+START_TEST(fields_are_limited_in_number)
+{
+    const struct head_limits two = {.max_size = 1024, .max_count = 2};
+
+    ck_assert_int_eq(head_parse_request(with("GET / HTTP/1.1\r\n", "A:\r\nB:\r\n"), &two, &head), HEAD_OK);
+    ck_assert_int_eq(head_parse_request(with("GET / HTTP/1.1\r\n", "A:\r\nB:\r\nC:\r\n"), &two, &head),
+                     HEAD_TOO_LARGE);
+    ck_assert_int_eq(head_parse_response(with("HTTP/1.1 200\r\n", "A:\r\nB:\r\nC:\r\n"), &two, &head),
+                     HEAD_TOO_LARGE);
+    ck_assert_int_eq(head_parse_trailers(with("", "A:\r\nB:\r\nC:\r\n"), &two, &head), HEAD_TOO_LARGE);
+}
+END_TEST
+
+START_TEST(head_may_be_a_mebibyte)
+{
+    const struct head_limits most = {.max_size = 1024 * 1024, .max_count = HEAD_MAX_FIELDS};
+    char *octets = malloc(most.max_size);
+    size_t n = 0, scanned = 0, length;
+
+    n += (size_t)sprintf(octets, "GET / HTTP/1.1\r\n");
+    for (int i = 0; i < HEAD_MAX_FIELDS; i++) {
+        n += (size_t)sprintf(octets + n, "X-%d: ", i);
+        memset(octets + n, 'v', 1000);
+        n += 1000;
+        n += (size_t)sprintf(octets + n, "\r\n");
+    }
+    n += (size_t)sprintf(octets + n, "\r\n");
+    ck_assert_int_eq(head_scan((struct slice){octets, n}, &scanned, &most, &length), HEAD_OK);
+    ck_assert_uint_eq(length, n);
+    ck_assert_int_eq(head_parse_request((struct slice){octets, n}, &most, &head), HEAD_OK);
+    ck_assert_uint_eq(head.count, HEAD_MAX_FIELDS);
+    free(octets);
+}
+END_TEST
+
+START_TEST(trailers_are_cut)
+{
+    ck_assert_int_eq(head_parse_trailers(SLICE("A: b\r\nContent-Length: 3\r\n\r\n"), &limits, &head),
+                     HEAD_OK);
+    ck_assert_uint_eq(head.count, 2);
+    assert_slice(head.fields[1].value, "3");
+    ck_assert_int_eq(head_parse_trailers(SLICE("\r\n"), &limits, &head), HEAD_OK);
+    ck_assert_uint_eq(head.count, 0);
+    ck_assert_int_eq(head_parse_trailers(SLICE("A : b\r\n\r\n"), &limits, &head), HEAD_BAD_FIELD_NAME);
+    ck_assert_int_eq(head_parse_trailers(SLICE("A: b\r\n c\r\n\r\n"), &limits, &head), HEAD_OBS_FOLD);
+    ck_assert_int_eq(head_parse_trailers(SLICE("A: \0\r\n\r\n"), &limits, &head), HEAD_BAD_FIELD_VALUE);
+}
+END_TEST
+
+START_TEST(verdicts_have_texts)
+{
+    for (enum head_verdict v = HEAD_OK; v <= HEAD_PARSERS_DISAGREE; v++) {
+        ck_assert_uint_gt(strlen(head_verdict_text(v)), 10);
+        ck_assert_uint_ge(head_verdict_status(v), 200);
+    }
+    ck_assert_uint_eq(head_verdict_status(HEAD_LINE_TOO_LONG), 414);
+    ck_assert_uint_eq(head_verdict_status(HEAD_TOO_LARGE), 431);
+    ck_assert_uint_eq(head_verdict_status(HEAD_BAD_VERSION), 505);
+    ck_assert_uint_eq(head_verdict_status(HEAD_OBS_FOLD), 400);
+    ck_assert_str_eq(status_reason(502), "Bad Gateway");
+    ck_assert_str_eq(status_reason(299), "Unknown");
+    ck_assert_str_eq(status_reason(0), "Unknown");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("http");
+
+    http_init();
+    unit_group(suite, "octets", octets_have_classes, octets_are_skipped_to_the_first_bad_one);
+    unit_group(suite, "scan", scan_finds_the_end, scan_keeps_limits);
+    unit_group(suite, "head", request_is_cut, response_is_cut, bad_heads_have_a_verdict,
+               second_opinion_refuses_nothing_legal, fields_are_limited_in_number, head_may_be_a_mebibyte,
+               trailers_are_cut, verdicts_have_texts);
+    http_fields_tests(suite);
+    http_body_tests(suite);
+    http_uri_tests(suite);
+    http_corpus_tests(suite);
+    return unit_run(suite);
+}
