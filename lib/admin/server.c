@@ -16,6 +16,7 @@
 #include "admin/diagnosis.h"
 #include "admin/guard.h"
 #include "admin/routes.h"
+#include "base/clock.h"
 
 /* The API takes no bodies worth naming; a client that says nothing for this long is gone. */
 #define MAX_HEAD_SIZE (16 * 1024)
@@ -170,6 +171,7 @@ static void on_request(struct evhttp_request *req, void *ctx)
     unsigned status;
     const char *refused = refusal(a, req, &path, &status);
 
+    clock_update();
     if (refused)
         admin_answer_error(&answer, status, refused);
     else
@@ -223,6 +225,7 @@ static void on_sample(evutil_socket_t fd, short what, void *ctx)
 
     (void)fd;
     (void)what;
+    clock_update();
     diagnosis_sample(a->diagnosis);
     LIST_FOREACH(door, &a->doors, link)
         evconnlistener_enable(evhttp_bound_socket_get_listener(door->bound));
