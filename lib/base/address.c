@@ -268,10 +268,7 @@ const char *cidr_format(const struct cidr *c, char out[ADDRESS_TEXT_SIZE])
     char ip[INET6_ADDRSTRLEN] = "";
 
     inet_ntop(c->v4 ? AF_INET : AF_INET6, c->v4 ? c->bytes + 12 : c->bytes, ip, sizeof ip);
-    if (c->bits == 128)
-        snprintf(out, ADDRESS_TEXT_SIZE, "%s", ip);
-    else
-        snprintf(out, ADDRESS_TEXT_SIZE, "%s/%u", ip, bits);
+    snprintf(out, ADDRESS_TEXT_SIZE, "%s/%u", ip, bits);
     return out;
 }
 

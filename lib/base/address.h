@@ -62,7 +62,7 @@ bool cidr_parse(struct cidr *c, struct slice text);
  * was written in the mapped form, so that "::/0" means IPv6. Never true for a unix address. */
 bool cidr_contains(const struct cidr *c, const struct address *a);
 
-/* "10.0.0.0/8"; a single address without its length. */
+/* "10.0.0.0/8", "::1/128". */
 const char *cidr_format(const struct cidr *c, char out[ADDRESS_TEXT_SIZE]);
 
 /* The IPv4 address inside an IPv4-mapped, NAT64 (64:ff9b::/96) or 6to4 (2002::/16) one, with the same port;

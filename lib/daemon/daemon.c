@@ -112,7 +112,7 @@ static bool apply(struct daemon *d, struct config *c, char *error, size_t error_
     return true;
 }
 
-/* Where messages of config_load go: to the log, a line each, and the first to whoever asked. */
+/* Where messages of config_load go: to the log, a line each, and the errors to whoever asked. */
 static void report_errors(char *text, char *error, size_t error_size)
 {
     char *rest = text, *line;
@@ -120,8 +120,9 @@ static void report_errors(char *text, char *error, size_t error_size)
         if (!*line)
             continue;
         log_event(strstr(line, ": warning: ") ? LOG_WARN : LOG_ERROR, "configuration", LOG_S("detail", line));
-        if (error_size && !*error && !strstr(line, ": warning: "))
-            snprintf(error, error_size, "%s", line);
+        size_t length = strlen(error);
+        if (!strstr(line, ": warning: "))
+            snprintf(error + length, error_size - length, "%s%s", length ? "\n" : "", line);
     }
 }
 
@@ -168,7 +169,7 @@ static bool reload(void *ctx, char *error, size_t error_size)
     if (d->reload_success)
         log_event(LOG_INFO, "configuration reloaded", LOG_S("file", d->config->path));
     else
-        log_event(LOG_ERROR, "reload failed, the old configuration stays", LOG_S("detail", error));
+        log_line(LOG_ERROR, "reload failed, the old configuration stays");
     service_notify_ready();
     return d->reload_success;
 }
@@ -212,7 +213,7 @@ static void on_terminate(evutil_socket_t signal, short what, void *ctx)
 
 static void on_hangup(evutil_socket_t signal, short what, void *ctx)
 {
-    char error[1024];
+    char error[4096];
     (void)signal;
     (void)what;
     clock_update();

@@ -76,6 +76,12 @@ bool stream_is_quiet(struct stream *s);
 /* Octets that TLS has decrypted and nobody has read: no event will come for them. 0 for plain streams. */
 size_t stream_buffered(const struct stream *s);
 
+/* Has on_ready() called once more for both directions, after what else is ready: for an owner that stopped early. The stream is watched. */
+static inline void stream_call_again(struct stream *s)
+{
+    event_active(&s->event, EV_READ | EV_WRITE, 0);
+}
+
 /* Closes; with `reset` by RST, so that the peer cannot take what it has for a whole message. Idempotent. */
 void stream_close(struct stream *s, bool reset);
 

@@ -83,6 +83,7 @@ static void forget_response(struct exchange *e)
     buffer_give(e->in);
     e->in = NULL;
     e->scanned = 0;
+    e->interim_close = false;
     e->response_begun = false;
     e->head_drained = false;
     e->end = (struct exchange_end){0};

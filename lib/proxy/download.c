@@ -120,6 +120,7 @@ static bool pass_interim(struct exchange *e)
         malformed(e, "more than 16 interim responses");
         return false;
     }
+    e->interim_close |= connection_has(&e->proxy->response_head, SLICE("close"));
     if (e->from_http_1_0)
         return true;
     const struct outgoing_response o = {.via_name = e->proxy->instance, .interim = true};
@@ -169,7 +170,7 @@ static void note_end(struct exchange *e, const struct framing *f)
     if (head_has(h, FIELD_KEEP_ALIVE))
         hint = keep_alive_hint(h);
     e->end.self_delimiting = f->kind != BODY_CLOSE;
-    e->end.origin_persistent = head_is_persistent(h);
+    e->end.origin_persistent = head_is_persistent(h) && !e->interim_close;
     e->end.has_hint_timeout = hint.has_timeout;
     e->end.hint_timeout_ms = hint.timeout_ms;
     e->end.has_hint_max = hint.has_max;

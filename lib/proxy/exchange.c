@@ -55,6 +55,7 @@ static struct exchange *new_exchange(struct client *c)
     e->up_shut = e->down_shut = false;
     e->response_begun = e->head_drained = e->in_body = e->download_blocked = e->close_client = false;
     e->interim = 0;
+    e->interim_close = false;
     e->end = (struct exchange_end){0};
     e->status = 0;
     e->fault = FAULT_NONE;

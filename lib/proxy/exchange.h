@@ -65,6 +65,7 @@ struct exchange {
     bool up_shut, down_shut; /* TUNNEL: the end of this direction was passed on */
     bool close_client;
     uint8_t interim;         /* how many 1xx */
+    bool interim_close;      /* one of them said Connection: close */
     struct buffer *out;      /* heads and replies on their way to the client */
     struct relay down;
     struct exchange_end end;

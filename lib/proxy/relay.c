@@ -105,7 +105,8 @@ static void add_run(struct pass *p, struct slice run)
 
 static void decode_chunked(struct relay *r, const struct relay_ends *ends, struct slice in, unsigned room, struct pass *pass)
 {
-    while (in.n > 0 && pass->count < room && !r->ended) {
+    bool more = false;
+    while (!more && pass->count < room && !r->ended && !pass->bad) {
         size_t used;
         struct slice data;
         enum chunked_event e = chunked_decode(&r->chunked, in, &used, &data);
@@ -113,6 +114,7 @@ static void decode_chunked(struct relay *r, const struct relay_ends *ends, struc
         r->held += (uint32_t)used;
         switch (e) {
         case CHUNKED_MORE:
+            more = true;
             break;
         case CHUNKED_DATA:
             add_run(pass, data);
@@ -129,8 +131,6 @@ static void decode_chunked(struct relay *r, const struct relay_ends *ends, struc
             pass->bad = true;
             break;
         }
-        if (pass->bad)
-            return;
     }
 }
 
@@ -269,7 +269,7 @@ static enum relay_result read_more(struct relay *r, const struct relay_ends *end
         buffer_give(b);
         *ends->in = NULL;
     }
-    r->drained = n == STREAM_AGAIN;
+    r->drained = false;
     if (n == STREAM_AGAIN)
         return RELAY_STARVED;
     return n == STREAM_EOF ? RELAY_SOURCE_EOF : RELAY_SOURCE_FAILED;
