@@ -26,3 +26,17 @@ tests_unit_http_test_SOURCES = \
 	tests/unit/http_test.h \
 	tests/unit/http_uri_test.c \
 	tests/unit/unit.h
+
+check_PROGRAMS += tests/unit/io_test
+tests_unit_io_test_SOURCES = \
+	tests/unit/io_connector_test.c \
+	tests/unit/io_dns.c \
+	tests/unit/io_dns.h \
+	tests/unit/io_listener_test.c \
+	tests/unit/io_resolver_test.c \
+	tests/unit/io_test.c \
+	tests/unit/io_test.h \
+	tests/unit/io_tls_peer.c \
+	tests/unit/io_tls_peer.h \
+	tests/unit/io_tls_test.c \
+	tests/unit/unit.h

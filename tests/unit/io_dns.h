@@ -1,0 +1,36 @@
+#ifndef CARPOOL_TESTS_IO_DNS_H
+#define CARPOOL_TESTS_IO_DNS_H
+
+/* A DNS server on the test's own loop (UDP, 127.0.0.1), which says what it is told to. */
+
+#include <event2/event.h>
+#include <stdint.h>
+
+#include "io/resolver.h"
+
+#define DNS_RECORDS 4
+
+struct dns_name {
+    const char *name;
+    const char *a[DNS_RECORDS], *aaaa[DNS_RECORDS];
+    const char *cname; /* what the addresses belong to, if not to the name */
+    uint32_t ttl, cname_ttl;
+    int rcode;   /* SERVFAIL is 2, NXDOMAIN 3 */
+    bool silent;
+};
+
+struct dns {
+    const struct dns_name *names; /* up to one without a name; any other gets NXDOMAIN */
+    int queries;                  /* so far */
+    int fd;
+    char servers[32]; /* for resolver_set_servers() */
+    struct event *event;
+};
+
+void dns_start(struct dns *d, struct event_base *base, const struct dns_name *names);
+void dns_stop(struct dns *d);
+
+/* A resolver that asks it, with tries of 100 ms. */
+struct resolver *dns_resolver(struct dns *d, struct event_base *base);
+
+#endif

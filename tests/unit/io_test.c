@@ -1,0 +1,371 @@
+/* lib/io: the helpers, and the tests of streams; the rest is in the files that io_test.h names. */
+
+#include "io_test.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "io/resolv_conf.h"
+
+struct event_base *io_loop(void)
+{
+    struct event_base *base = event_base_new();
+
+    ck_assert_ptr_nonnull(base);
+    ck_assert_int_eq(event_base_priority_init(base, 2), 0);
+    clock_update();
+    return base;
+}
+
+unsigned long long io_now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (unsigned long long)ts.tv_sec * 1000 + (unsigned long long)ts.tv_nsec / 1000000;
+}
+
+void io_run_for(struct event_base *base, int ms)
+{
+    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+
+    event_base_loopexit(base, &tv);
+    event_base_loop(base, EVLOOP_NO_EXIT_ON_EMPTY);
+    clock_update();
+}
+
+void io_run_until(struct event_base *base, const bool *done, int ms)
+{
+    unsigned long long end = io_now() + (unsigned long long)ms;
+
+    while (!*done) {
+        ck_assert_msg(io_now() < end, "nothing happened within %d ms", ms);
+        io_run_for(base, 2);
+    }
+}
+
+int io_listen(struct address *a, int backlog)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert(address_from_ip(a, SLICE("127.0.0.1"), 0));
+    ck_assert_int_eq(bind(fd, &a->sa.any, a->length), 0);
+    ck_assert_int_eq(listen(fd, backlog), 0);
+    ck_assert_int_eq(getsockname(fd, &a->sa.any, &a->length), 0);
+    return fd;
+}
+
+struct address io_dead_address(void)
+{
+    struct address a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    /* Bound, so that nobody else gets it, and not listening. Left open to the end of the test. */
+    ck_assert(address_from_ip(&a, SLICE("127.0.0.1"), 0));
+    ck_assert_int_eq(bind(fd, &a.sa.any, a.length), 0);
+    ck_assert_int_eq(getsockname(fd, &a.sa.any, &a.length), 0);
+    return a;
+}
+
+int io_pair(struct stream *s)
+{
+    struct address a;
+    int listening = io_listen(&a, 1);
+    int near = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), far;
+
+    ck_assert_int_eq(connect(near, &a.sa.any, a.length), 0);
+    far = accept(listening, NULL, NULL);
+    ck_assert_int_ge(far, 0);
+    close(listening);
+    evutil_make_socket_nonblocking(near);
+    stream_open(s, near);
+    return far;
+}
+
+static char directory[64];
+static pid_t owner;
+
+static void remove_directory(void)
+{
+    char command[128];
+
+    if (getpid() != owner)
+        return;
+    snprintf(command, sizeof command, "rm -rf %s", directory);
+    if (system(command) != 0)
+        perror(command);
+}
+
+const char *io_path(const char *name)
+{
+    static char path[4][128];
+    static unsigned turn;
+    char *out = path[turn++ % 4];
+
+    if (!directory[0]) {
+        snprintf(directory, sizeof directory, "/tmp/carpool-io-test-XXXXXX");
+        if (!mkdtemp(directory))
+            abort();
+        owner = getpid();
+        atexit(remove_directory);
+    }
+    snprintf(out, sizeof path[0], "%s/%s", directory, name);
+    return out;
+}
+
+/* ---- stream */
+
+struct seen {
+    unsigned ready;
+    int calls;
+    bool readable, fin;
+};
+
+static void on_ready(void *ctx, unsigned ready)
+{
+    struct seen *seen = ctx;
+
+    seen->ready |= ready;
+    seen->calls++;
+    seen->readable |= (ready & STREAM_READABLE) != 0;
+    seen->fin |= (ready & STREAM_PEER_FIN) != 0;
+}
+
+START_TEST(stream_carries_octets)
+{
+    struct stream s;
+    int far = io_pair(&s);
+    struct iovec v[3] = {{(char[]){"one "}, 4}, {NULL, 0}, {(char[]){"two"}, 3}};
+    char got[32];
+
+    ck_assert_int_eq(stream_read(&s, got, sizeof got), STREAM_AGAIN);
+    ck_assert_int_eq(stream_write(&s, v, 3), 7);
+    ck_assert_int_eq(stream_write(&s, v, 1), 4);
+    ck_assert_int_eq(recv(far, got, 11, MSG_WAITALL), 11);
+    ck_assert_int_eq(memcmp(got, "one twoone ", 11), 0);
+    ck_assert_int_eq(write(far, "answer", 6), 6);
+    close(far);
+    usleep(1000);
+    ck_assert_int_eq(stream_read(&s, got, 4), 4);
+    ck_assert_int_eq(stream_read(&s, got, sizeof got), 2);
+    ck_assert_int_eq(stream_read(&s, got, sizeof got), STREAM_EOF);
+    ck_assert_uint_eq(stream_buffered(&s), 0);
+    stream_close(&s, false);
+    stream_close(&s, false);
+    ck_assert(!stream_is_open(&s));
+}
+END_TEST
+
+START_TEST(stream_fills_up)
+{
+    static char much[1 << 16];
+    struct stream s;
+    int far = io_pair(&s);
+    struct iovec v = {much, sizeof much};
+    ssize_t n = 1;
+
+    for (int i = 0; i < 10000 && n > 0; i++)
+        n = stream_write(&s, &v, 1);
+    ck_assert_int_eq(n, STREAM_AGAIN);
+    close(far);
+    stream_close(&s, false);
+}
+END_TEST
+
+START_TEST(stream_survives_a_write_to_nobody)
+{
+    struct stream s;
+    int far = io_pair(&s);
+    struct iovec v[2] = {{(char[]){"x"}, 1}, {(char[]){"y"}, 1}};
+
+    signal(SIGPIPE, SIG_DFL);
+    close(far);
+    ck_assert_int_eq(stream_write(&s, v, 2), 2);
+    usleep(1000);
+    ck_assert_int_eq(stream_write(&s, v, 1), STREAM_ERROR);
+    ck_assert_int_eq(stream_write(&s, v, 2), STREAM_ERROR);
+    ck_assert_int_eq(s.error, EPIPE);
+    stream_close(&s, false);
+}
+END_TEST
+
+START_TEST(stream_reports_each_edge_once)
+{
+    struct event_base *base = io_loop();
+    struct seen seen = {0};
+    struct stream s;
+    int far = io_pair(&s);
+    char got[8];
+
+    ck_assert(stream_watch(&s, base, 1, on_ready, &seen));
+    io_run_for(base, 5);
+    ck_assert_uint_eq(seen.ready, STREAM_WRITABLE);
+    ck_assert_int_eq(seen.calls, 1);
+    ck_assert_int_eq(write(far, "x", 1), 1);
+    io_run_until(base, &seen.readable, 1000);
+    io_run_for(base, 5);
+    ck_assert_int_eq(seen.calls, 2);
+    ck_assert(!seen.fin);
+    ck_assert_int_eq(stream_read(&s, got, sizeof got), 1);
+    shutdown(far, SHUT_WR);
+    io_run_until(base, &seen.fin, 1000);
+    io_run_for(base, 5);
+    ck_assert_int_eq(seen.calls, 3);
+    ck_assert_int_eq(stream_read(&s, got, sizeof got), STREAM_EOF);
+    stream_close(&s, false);
+    close(far);
+    event_base_free(base);
+}
+END_TEST
+
+START_TEST(stream_sees_a_reset)
+{
+    struct event_base *base = io_loop();
+    struct seen seen = {0};
+    struct stream s, other;
+    int far = io_pair(&s);
+    char got[8];
+
+    ck_assert(stream_watch(&s, base, 0, on_ready, &seen));
+    io_run_for(base, 5);
+    stream_open(&other, far);
+    stream_close(&other, true);
+    io_run_until(base, &seen.readable, 1000);
+    ck_assert(!stream_is_quiet(&s));
+    stream_close(&s, false);
+
+    /* The same without a look before. */
+    seen = (struct seen){0};
+    far = io_pair(&s);
+    ck_assert(stream_watch(&s, base, 0, on_ready, &seen));
+    io_run_for(base, 5);
+    stream_open(&other, far);
+    stream_close(&other, true);
+    seen.readable = false;
+    io_run_until(base, &seen.readable, 1000);
+    ck_assert_int_eq(stream_read(&s, got, sizeof got), STREAM_ERROR);
+    ck_assert_int_eq(s.error, ECONNRESET);
+    stream_close(&s, false);
+    event_base_free(base);
+}
+END_TEST
+
+START_TEST(stream_looks_without_taking)
+{
+    struct stream s;
+    int far = io_pair(&s);
+    char got[8];
+
+    ck_assert(stream_is_quiet(&s));
+    ck_assert_int_eq(write(far, "x", 1), 1);
+    usleep(1000);
+    ck_assert(!stream_is_quiet(&s));
+    ck_assert_int_eq(stream_read(&s, got, sizeof got), 1);
+    ck_assert(stream_is_quiet(&s));
+    shutdown(far, SHUT_WR);
+    usleep(1000);
+    ck_assert(!stream_is_quiet(&s));
+    stream_shutdown_write(&s);
+    ck_assert_int_eq(read(far, got, sizeof got), 0);
+    stream_close(&s, false);
+    close(far);
+}
+END_TEST
+
+struct ordered {
+    struct stream stream, *other;
+    int number, new_priority, *order, *count;
+};
+
+static void note_order(void *ctx, unsigned ready)
+{
+    struct ordered *o = ctx;
+
+    if (!(ready & STREAM_READABLE))
+        return;
+    o->order[(*o->count)++] = o->number;
+    /* Asked for while the other waits in its queue: it takes effect from its next event on. */
+    if (o->other)
+        stream_set_priority(o->other, o->new_priority);
+}
+
+START_TEST(stream_priority_changes_the_order)
+{
+    struct event_base *base = io_loop();
+    int order[8], count = 0, far[2];
+    struct ordered a = {.number = 1, .order = order, .count = &count}, b = {.number = 2, .order = order, .count = &count};
+
+    far[0] = io_pair(&a.stream);
+    far[1] = io_pair(&b.stream);
+    ck_assert(stream_watch(&a.stream, base, 1, note_order, &a));
+    ck_assert(stream_watch(&b.stream, base, 1, note_order, &b));
+    io_run_for(base, 5);
+    stream_set_priority(&b.stream, 0);
+    a.other = &b.stream;
+    a.new_priority = 1;
+    for (int round = 0; round < 2; round++) {
+        /* Both of a round are reported by one look. */
+        ck_assert_int_eq(write(far[0], "x", 1), 1);
+        ck_assert_int_eq(write(far[1], "x", 1), 1);
+        usleep(1000);
+        io_run_for(base, 5);
+    }
+    ck_assert_int_eq(count, 4);
+    ck_assert_int_eq(order[0], 2);
+    ck_assert_int_eq(order[1], 1);
+    ck_assert_int_eq(order[2], 1);
+    ck_assert_int_eq(order[3], 2);
+    stream_close(&a.stream, false);
+    stream_close(&b.stream, false);
+    close(far[0]);
+    close(far[1]);
+    event_base_free(base);
+}
+END_TEST
+
+/* ---- resolv.conf */
+
+START_TEST(resolv_conf_options_are_read)
+{
+    struct resolv_conf c;
+
+    resolv_conf_read("/nonexistent", &c);
+    ck_assert_int_eq(c.timeout_ms, 5000);
+    ck_assert_int_eq(c.attempts, 2);
+    resolv_conf_read_line(SLICE("options timeout:1 attempts:3\n"), &c);
+    ck_assert_int_eq(c.timeout_ms, 1000);
+    ck_assert_int_eq(c.attempts, 3);
+    resolv_conf_read_line(SLICE("#options timeout:7"), &c);
+    resolv_conf_read_line(SLICE("nameserver 1.1.1.1 timeout:9"), &c);
+    resolv_conf_read_line(SLICE("options timeout: attempts:x timeout:0 timeouts:4"), &c);
+    resolv_conf_read_line(SLICE("options"), &c);
+    resolv_conf_read_line(SLICE(""), &c);
+    ck_assert_int_eq(c.timeout_ms, 1000);
+    ck_assert_int_eq(c.attempts, 3);
+    resolv_conf_read_line(SLICE("  options\trotate timeout:99999999999 attempts:7"), &c);
+    ck_assert_int_eq(c.timeout_ms, 30000);
+    ck_assert_int_eq(c.attempts, 5);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("io");
+
+    /* In the parent, so that all tests share one directory and one set of certificates. */
+    io_path("");
+    unit_group(suite, "stream", stream_carries_octets, stream_fills_up, stream_survives_a_write_to_nobody,
+               stream_reports_each_edge_once, stream_sees_a_reset, stream_looks_without_taking, stream_priority_changes_the_order);
+    unit_group(suite, "resolv.conf", resolv_conf_options_are_read);
+    io_listener_tests(suite);
+    io_resolver_tests(suite);
+    io_connector_tests(suite);
+    io_tls_tests(suite);
+    return unit_run(suite);
+}
