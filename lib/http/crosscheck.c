@@ -49,7 +49,7 @@ static int on_value(http_parser *parser, const char *at, size_t length)
     /* It keeps the white space behind a value, and an empty value has no place for it. */
     if (f->value.n > 0 ? at != f->value.p : length > 0)
         return 1;
-    if (slice_trim((struct slice){at, length}).n != f->value.n)
+    if (length != f->value.n && slice_trim((struct slice){at, length}).n != f->value.n)
         return 1;
     r->values++;
     return 0;

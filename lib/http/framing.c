@@ -5,28 +5,19 @@
 /* As much as a file offset holds; nobody sends more, and sums of two such lengths do not wrap. */
 #define MAX_LENGTH ((uint64_t)INT64_MAX)
 
-static const struct {
-    unsigned status;
-    const char *text;
-} verdicts[] = {
-    [FRAMING_OK] = {200, "the framing is sound"},
-    [FRAMING_BAD_LENGTH] = {400, "Content-Length is not one number (RFC 9112 6.3)"},
-    [FRAMING_LENGTH_AND_CODING] = {400, "both Content-Length and Transfer-Encoding (RFC 9112 6.1)"},
-    [FRAMING_CODING_IN_1_0] = {400, "Transfer-Encoding in HTTP/1.0 (RFC 9112 6.1)"},
-    [FRAMING_UNKNOWN_CODING] = {501, "a transfer coding other than chunked (RFC 9112 6.1)"},
-    [FRAMING_BAD_CODING] = {400, "Transfer-Encoding is not chunked, once and last (RFC 9112 6.3)"},
-    [FRAMING_UNEXPECTED_CONTENT] = {400,
-                                    "content is announced where there may be none (RFC 9110 8.6 and 9.3)"},
+static const char *const texts[] = {
+    [FRAMING_OK] = "the framing is sound",
+    [FRAMING_BAD_LENGTH] = "Content-Length is not one number (RFC 9112 6.3)",
+    [FRAMING_LENGTH_AND_CODING] = "both Content-Length and Transfer-Encoding (RFC 9112 6.1)",
+    [FRAMING_CODING_IN_1_0] = "Transfer-Encoding in HTTP/1.0 (RFC 9112 6.1)",
+    [FRAMING_UNKNOWN_CODING] = "a transfer coding other than chunked (RFC 9112 6.1)",
+    [FRAMING_BAD_CODING] = "Transfer-Encoding is not chunked, once and last (RFC 9112 6.3)",
+    [FRAMING_UNEXPECTED_CONTENT] = "content is announced where there may be none (RFC 9110 8.6 and 9.3)",
 };
 
 const char *framing_verdict_text(enum framing_verdict v)
 {
-    return verdicts[v].text;
-}
-
-unsigned framing_verdict_status(enum framing_verdict v)
-{
-    return verdicts[v].status;
+    return texts[v];
 }
 
 /* RFC 9110 8.6: 1*DIGIT. The same number several times, in a list or in lines, may be taken for one; here its

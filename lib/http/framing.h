@@ -35,9 +35,6 @@ enum framing_verdict {
 
 const char *framing_verdict_text(enum framing_verdict v);
 
-/* What a request with this verdict is answered with: 501 or 400. In a response they are all 502. */
-unsigned framing_verdict_status(enum framing_verdict v);
-
 /* For a response: which request it answers decides whether it has content. */
 enum request_kind { REQUEST_PLAIN, REQUEST_HEAD, REQUEST_CONNECT };
 

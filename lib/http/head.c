@@ -4,34 +4,25 @@
 
 #include "http/octets.h"
 
-/* What each verdict on a request is answered with. A response that gets one is a 502. */
-static const struct {
-    unsigned status;
-    const char *text;
-} verdicts[] = {
-    [HEAD_OK] = {200, "the head is well-formed"},
-    [HEAD_INCOMPLETE] = {400, "the head is incomplete (RFC 9112 2.1)"},
-    [HEAD_LINE_TOO_LONG] = {414, "the first line is longer than maxHeaderSize (RFC 9112 3)"},
-    [HEAD_TOO_LARGE] = {431, "the head is larger than maxHeaderSize or has more fields than maxHeadersCount "
-                             "(RFC 9110 5.4)"},
-    [HEAD_BAD_VERSION] = {505, "the version is not HTTP/1.x (RFC 9110 2.5)"},
-    [HEAD_BARE_LF] = {400, "a line ends with LF alone (RFC 9112 2.2)"},
-    [HEAD_BARE_CR] = {400, "a CR stands without LF (RFC 9112 2.2)"},
-    [HEAD_BAD_START_LINE] = {400, "the first line is malformed (RFC 9112 3 and 4)"},
-    [HEAD_BAD_FIELD_NAME] = {400, "a field name is not a token followed by a colon (RFC 9112 5.1)"},
-    [HEAD_BAD_FIELD_VALUE] = {400, "a field value has a control character (RFC 9110 5.5)"},
-    [HEAD_OBS_FOLD] = {400, "a field line begins with white space (RFC 9112 5.2)"},
-    [HEAD_PARSERS_DISAGREE] = {400, "two parsers read the head differently"},
+static const char *const texts[] = {
+    [HEAD_OK] = "the head is well-formed",
+    [HEAD_INCOMPLETE] = "the head is incomplete (RFC 9112 2.1)",
+    [HEAD_LINE_TOO_LONG] = "the first line is longer than maxHeaderSize (RFC 9112 3)",
+    [HEAD_TOO_LARGE] =
+        "the head is larger than maxHeaderSize or has more fields than maxHeadersCount (RFC 9110 5.4)",
+    [HEAD_BAD_VERSION] = "the version is not HTTP/1.x (RFC 9110 2.5)",
+    [HEAD_BARE_LF] = "a line ends with LF alone (RFC 9112 2.2)",
+    [HEAD_BARE_CR] = "a CR stands without LF (RFC 9112 2.2)",
+    [HEAD_BAD_START_LINE] = "the first line is malformed (RFC 9112 3 and 4)",
+    [HEAD_BAD_FIELD_NAME] = "a field name is not a token followed by a colon (RFC 9112 5.1)",
+    [HEAD_BAD_FIELD_VALUE] = "a field value has a control character (RFC 9110 5.5)",
+    [HEAD_OBS_FOLD] = "a field line begins with white space (RFC 9112 5.2)",
+    [HEAD_PARSERS_DISAGREE] = "two parsers read the head differently",
 };
 
 const char *head_verdict_text(enum head_verdict v)
 {
-    return verdicts[v].text;
-}
-
-unsigned head_verdict_status(enum head_verdict v)
-{
-    return verdicts[v].status;
+    return texts[v];
 }
 
 /* What is to be said when no head ends within the limit. */

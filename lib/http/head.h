@@ -30,8 +30,8 @@ struct head_limits {
     uint32_t max_count; /* fields, at most HEAD_MAX_FIELDS */
 };
 
-/* What reading a head found. The order is that of the table in head.c, which gives status, Proxy-Status error
- * and RFC section. */
+/* What reading a head found. A request is answered with 400 where nothing else is said; a response is a 502.
+ */
 enum head_verdict {
     HEAD_OK,
     HEAD_INCOMPLETE,    /* more octets are needed */
@@ -53,10 +53,6 @@ void http_init(void);
 
 /* One sentence for the error body and the log, e.g. "a field name is not a token (RFC 9110 5.1)". */
 const char *head_verdict_text(enum head_verdict v);
-
-/* What a request with this verdict is answered with: 400, 414, 431 or 505. In a response they are all 502,
- * http_response_header_section_size for the two of size and http_protocol_error for the others. */
-unsigned head_verdict_status(enum head_verdict v);
 
 /* Looks for the end of a head that starts at data.p. `*scanned` is where the last call stopped (0 at first):
  * nothing before it is looked at again, so the octets may arrive one by one. Nothing behind limits->max_size

@@ -102,23 +102,30 @@ static enum head_verdict take_status_line(struct cursor *c, struct head *out)
     return major == '1' ? HEAD_OK : HEAD_BAD_VERSION;
 }
 
+static bool is_ows(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
 /* field-line = field-name ":" OWS field-value OWS, RFC 9112 5 */
 static enum head_verdict take_field(struct cursor *c, struct field *out)
 {
-    const char *p = c->p;
-
     /* RFC 9112 5.2 and 2.2: obsolete folding, or white space before the first field. */
-    if (*p == ' ' || *p == '\t')
+    if (is_ows(*c->p))
         return HEAD_OBS_FOLD;
 
     /* RFC 9112 5.1: nothing stands between the name and the colon. */
-    out->name = take_until(c, octets_skip(p, c->end, OCTET_TOKEN));
+    out->name = take_until(c, octets_skip(c->p, c->end, OCTET_TOKEN));
     if (out->name.n == 0 || *c->p != ':')
         return HEAD_BAD_FIELD_NAME;
     c->p++;
+    while (is_ows(*c->p))
+        c->p++;
 
     /* RFC 9110 5.5: CR, LF, NUL and other controls; obs-text is opaque. */
-    out->value = slice_trim(take_until(c, octets_skip_value(c->p, c->end)));
+    out->value = take_until(c, octets_skip_value(c->p, c->end));
+    while (out->value.n > 0 && is_ows(out->value.p[out->value.n - 1]))
+        out->value.n--;
     if (*c->p == '\n')
         return HEAD_BARE_LF;
     if (*c->p != '\r')

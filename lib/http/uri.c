@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 
-#include "http/head.h"
 #include "http/octets.h"
 
 const char *uri_verdict_text(enum uri_verdict v)
@@ -224,13 +223,4 @@ bool host_field_valid(struct slice value)
     struct uri ignored;
 
     return value.n == 0 || read_authority(value, &ignored) == URI_OK;
-}
-
-bool request_host_valid(const struct head *h)
-{
-    const struct field *host = head_find(h, FIELD_HOST);
-
-    if (!host)
-        return h->minor == 0;
-    return head_count(h, FIELD_HOST) == 1 && host_field_valid(host->value);
 }

@@ -8,8 +8,6 @@
 
 #include "base/slice.h"
 
-struct head;
-
 enum scheme { SCHEME_HTTP, SCHEME_HTTPS };
 
 #define URI_MAX_HOST 255
@@ -52,9 +50,6 @@ enum uri_verdict uri_parse_origin_form(struct slice target, struct uri *out);
 /* The value of a Host field: host [":" port]; false when malformed (RFC 9112 3.2: answered by 400). An empty
  * value is legal. */
 bool host_field_valid(struct slice value);
-
-/* RFC 9112 3.2: one valid Host field in HTTP/1.1, at most one in HTTP/1.0. */
-bool request_host_valid(const struct head *h);
 
 static inline uint16_t scheme_default_port(enum scheme s)
 {

@@ -175,12 +175,8 @@ END_TEST
 
 START_TEST(framing_verdicts_have_texts)
 {
-    for (enum framing_verdict v = FRAMING_OK; v <= FRAMING_UNEXPECTED_CONTENT; v++) {
+    for (enum framing_verdict v = FRAMING_OK; v <= FRAMING_UNEXPECTED_CONTENT; v++)
         ck_assert_uint_gt(strlen(framing_verdict_text(v)), 10);
-        ck_assert_uint_eq(framing_verdict_status(v), v == FRAMING_OK               ? 200
-                                                     : v == FRAMING_UNKNOWN_CODING ? 501
-                                                                                   : 400);
-    }
 }
 END_TEST
 

@@ -35,9 +35,8 @@ static bool arrive(struct feed *f)
     return true;
 }
 
-static enum message_end refuse(struct feed *f, unsigned status, const char *why)
+static enum message_end refuse(struct feed *f, const char *why)
 {
-    f->log->status = status;
     f->log->why = why;
     return MESSAGE_REFUSED;
 }
@@ -58,23 +57,25 @@ static enum message_end read_head(struct feed *f)
                                 : head_parse_response(whole, &limits, &f->head);
     }
     if (v != HEAD_OK)
-        return refuse(f, head_verdict_status(v), head_verdict_text(v));
+        return refuse(f, head_verdict_text(v));
     f->read += length;
     return MESSAGE_WHOLE;
 }
 
 static enum message_end check_target(struct feed *f)
 {
+    const struct field *host;
     struct uri uri;
     enum uri_verdict v;
 
     if (f->side == RESPONSES)
         return MESSAGE_WHOLE;
-    if (!request_host_valid(&f->head))
-        return refuse(f, 400, "the Host field is missing, doubled or malformed (RFC 9112 3.2)");
+    host = head_find(&f->head, FIELD_HOST);
+    if (host ? head_count(&f->head, FIELD_HOST) > 1 || !host_field_valid(host->value) : f->head.minor > 0)
+        return refuse(f, "the Host field is missing, doubled or malformed (RFC 9112 3.2)");
     v = slice_eq(f->head.method, SLICE("CONNECT")) ? uri_parse_authority(f->head.target, &uri)
                                                    : uri_parse_absolute(f->head.target, &uri);
-    return v == URI_OK ? MESSAGE_WHOLE : refuse(f, 400, uri_verdict_text(v));
+    return v == URI_OK ? MESSAGE_WHOLE : refuse(f, uri_verdict_text(v));
 }
 
 static void note_content(struct feed *f, struct slice data)
@@ -113,11 +114,11 @@ static enum message_end read_chunked(struct feed *f)
                     head_parse_trailers((struct slice){trailers, n}, &trailer_limits, &f->head);
 
                 if (v != HEAD_OK)
-                    return refuse(f, 400, head_verdict_text(v));
+                    return refuse(f, head_verdict_text(v));
             }
             return MESSAGE_WHOLE;
-        case CHUNKED_BAD: return refuse(f, 400, "the chunked coding is malformed");
-        case CHUNKED_TOO_LARGE: return refuse(f, 400, "chunk extensions or trailers are too long");
+        case CHUNKED_BAD: return refuse(f, "the chunked coding is malformed");
+        case CHUNKED_TOO_LARGE: return refuse(f, "chunk extensions or trailers are too long");
         }
     }
 }
@@ -145,7 +146,7 @@ static enum message_end read_content(struct feed *f)
                                                  : framing_of_response(&f->head, f->asked, &framing);
 
     if (v != FRAMING_OK)
-        return refuse(f, framing_verdict_status(v), framing_verdict_text(v));
+        return refuse(f, framing_verdict_text(v));
     switch (framing.kind) {
     case BODY_NONE: return slice_eq(f->head.method, SLICE("CONNECT")) ? MESSAGE_TUNNEL : MESSAGE_WHOLE;
     case BODY_LENGTH: return read_length(f, framing.length);

@@ -20,7 +20,6 @@ enum message_end {
 
 struct message_log {
     enum message_end end;
-    unsigned status;   /* that a refused request is answered with */
     const char *why;   /* of a refusal */
     uint32_t messages; /* that are complete */
     size_t used;       /* octets up to the end or the refusal; with MESSAGE_MORE those that were given */

@@ -411,14 +411,8 @@ END_TEST
 
 START_TEST(verdicts_have_texts)
 {
-    for (enum head_verdict v = HEAD_OK; v <= HEAD_PARSERS_DISAGREE; v++) {
+    for (enum head_verdict v = HEAD_OK; v <= HEAD_PARSERS_DISAGREE; v++)
         ck_assert_uint_gt(strlen(head_verdict_text(v)), 10);
-        ck_assert_uint_ge(head_verdict_status(v), 200);
-    }
-    ck_assert_uint_eq(head_verdict_status(HEAD_LINE_TOO_LONG), 414);
-    ck_assert_uint_eq(head_verdict_status(HEAD_TOO_LARGE), 431);
-    ck_assert_uint_eq(head_verdict_status(HEAD_BAD_VERSION), 505);
-    ck_assert_uint_eq(head_verdict_status(HEAD_OBS_FOLD), 400);
     ck_assert_str_eq(status_reason(502), "Bad Gateway");
     ck_assert_str_eq(status_reason(299), "Unknown");
     ck_assert_str_eq(status_reason(0), "Unknown");
