@@ -272,6 +272,29 @@ const char *cidr_format(const struct cidr *c, char out[ADDRESS_TEXT_SIZE])
     return out;
 }
 
+/* FNV-1a */
+static uint64_t hash_octets(uint64_t hash, const void *octets, size_t n)
+{
+    const unsigned char *at = octets;
+
+    while (n-- > 0)
+        hash = (hash ^ *at++) * 0x100000001b3u;
+    return hash;
+}
+
+uint64_t address_hash(const struct address *a)
+{
+    uint64_t hash = hash_octets(0xcbf29ce484222325u, &a->sa.any.sa_family, sizeof a->sa.any.sa_family);
+    uint16_t port = address_port(a);
+
+    if (a->sa.any.sa_family == AF_UNIX)
+        return hash_octets(hash, a->sa.unix_.sun_path, strlen(a->sa.unix_.sun_path));
+    hash = hash_octets(hash, &port, sizeof port);
+    if (a->sa.any.sa_family == AF_INET)
+        return hash_octets(hash, &a->sa.v4.sin_addr, sizeof a->sa.v4.sin_addr);
+    return hash_octets(hash, &a->sa.v6.sin6_addr, sizeof a->sa.v6.sin6_addr);
+}
+
 bool address_unwrap(const struct address *a, struct address *inner)
 {
     const uint8_t *bytes = (const uint8_t *)&a->sa.v6.sin6_addr;

@@ -360,11 +360,9 @@ static bool start(struct daemon *d, char *error, size_t error_size)
     d->resolver = d->base ? resolver_new(d->base) : NULL;
     if (!d->listeners || !d->resolver || !choose_instance(d))
         return false;
-    /* Addresses first: that they are taken is the most likely error. */
-    if (!listeners_configure(d->listeners, d->config, error, error_size))
-        return false;
     d->pool = pool_new(d->base, d->resolver, d->config, permit, d, error, error_size);
-    if (!d->pool)
+    /* Listeners last of what may take time, such as the trust store: whoever can connect is served at once. */
+    if (!d->pool || !listeners_configure(d->listeners, d->config, error, error_size))
         return false;
     d->proxy = proxy_new(d->base, d->pool, d->config, slice_of(d->instance));
     if (!d->proxy || !start_admin(d) || !watch_signals(d)) {

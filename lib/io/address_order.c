@@ -13,7 +13,8 @@ static const struct address *pick(const struct resolver_answer *answer, bool v6,
     return &answer->addresses[0];
 }
 
-int address_order(const struct resolver_answer *answer, uint32_t rotation, struct address out[RESOLVER_MAX_ADDRESSES])
+int address_order(const struct resolver_answer *answer, uint32_t rotation,
+                  struct address out[RESOLVER_MAX_ADDRESSES])
 {
     bool v6_first = answer->count > 0 && answer->addresses[0].sa.any.sa_family == AF_INET6;
     int count[2] = {0, 0}; /* of the first family, of the other */
@@ -31,7 +32,7 @@ int address_order(const struct resolver_answer *answer, uint32_t rotation, struc
 bool address_failed_lately(const struct connect_memory *m, const struct address *a)
 {
     for (int i = 0; i < CONNECT_MEMORY_FAILED; i++)
-        if (m->failed[i].until > clock_ms() && address_equal(&m->failed[i].address, a))
+        if (m->failed[i].until > clock_ms() && m->failed[i].address == address_hash(a))
             return true;
     return false;
 }
@@ -44,13 +45,13 @@ void address_remember_failure(struct connect_memory *m, const struct address *a)
     for (int i = 1; i < CONNECT_MEMORY_FAILED; i++)
         if (m->failed[i].until < m->failed[at].until)
             at = i;
-    m->failed[at].address = *a;
+    m->failed[at].address = address_hash(a);
     m->failed[at].until = clock_ms() + ADDRESS_FAILED_MS;
 }
 
 void address_forget_failure(struct connect_memory *m, const struct address *a)
 {
     for (int i = 0; i < CONNECT_MEMORY_FAILED; i++)
-        if (m->failed[i].until != 0 && address_equal(&m->failed[i].address, a))
+        if (m->failed[i].until != 0 && m->failed[i].address == address_hash(a))
             m->failed[i].until = 0;
 }

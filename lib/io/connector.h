@@ -17,19 +17,19 @@ struct resolver;
 struct address_list; /* config/config.h */
 
 /* X(id, status, Proxy-Status error, transport word for logs) */
-#define CONNECT_ERROR_LIST(X)                                                        \
-    X(CONNECT_OK, 200, "", "")                                                       \
-    X(CONNECT_DNS_ERROR, 502, "dns_error", "ENOTFOUND")                              \
-    X(CONNECT_DNS_TIMEOUT, 504, "dns_timeout", "ETIMEOUT")                           \
-    X(CONNECT_REFUSED, 502, "connection_refused", "ECONNREFUSED")                    \
-    X(CONNECT_UNROUTABLE, 502, "destination_ip_unroutable", "EHOSTUNREACH")          \
-    X(CONNECT_PROHIBITED, 502, "destination_ip_prohibited", "EACCES")                \
-    X(CONNECT_LOOP, 502, "proxy_loop_detected", "ELOOP")                             \
-    X(CONNECT_TIMEOUT, 504, "connection_timeout", "ETIMEDOUT")                       \
-    X(CONNECT_TLS_PROTOCOL, 502, "tls_protocol_error", "EPROTO")                     \
-    X(CONNECT_TLS_CERTIFICATE, 502, "tls_certificate_error", "CERT")                 \
-    X(CONNECT_TLS_ALERT, 502, "tls_alert_received", "ALERT")                         \
-    X(CONNECT_TERMINATED, 502, "connection_terminated", "ECONNRESET")                \
+#define CONNECT_ERROR_LIST(X)                                               \
+    X(CONNECT_OK, 200, "", "")                                              \
+    X(CONNECT_DNS_ERROR, 502, "dns_error", "ENOTFOUND")                     \
+    X(CONNECT_DNS_TIMEOUT, 504, "dns_timeout", "ETIMEOUT")                  \
+    X(CONNECT_REFUSED, 502, "connection_refused", "ECONNREFUSED")           \
+    X(CONNECT_UNROUTABLE, 502, "destination_ip_unroutable", "EHOSTUNREACH") \
+    X(CONNECT_PROHIBITED, 502, "destination_ip_prohibited", "EACCES")       \
+    X(CONNECT_LOOP, 502, "proxy_loop_detected", "ELOOP")                    \
+    X(CONNECT_TIMEOUT, 504, "connection_timeout", "ETIMEDOUT")              \
+    X(CONNECT_TLS_PROTOCOL, 502, "tls_protocol_error", "EPROTO")            \
+    X(CONNECT_TLS_CERTIFICATE, 502, "tls_certificate_error", "CERT")        \
+    X(CONNECT_TLS_ALERT, 502, "tls_alert_received", "ALERT")                \
+    X(CONNECT_TERMINATED, 502, "connection_terminated", "ECONNRESET")       \
     X(CONNECT_NO_RESOURCES, 503, "proxy_internal_response", "EMFILE")
 
 enum connect_error {
@@ -50,7 +50,7 @@ struct connect_plan {
     struct tls_context *tls;            /* NULL: plain */
     const char *servername;
     struct tls_sessions *sessions;
-    struct connect_memory *memory;      /* the origin's: rotation and recent failures; not NULL */
+    struct connect_memory *memory; /* the origin's: rotation and recent failures; not NULL */
     /* Asked about the very address of each attempt: CONNECT_OK, CONNECT_PROHIBITED or CONNECT_LOOP. `named` is true for an address,
      * a path or a name's address of `entries`, which is the operator's word (then only loops matter). NULL: all are allowed. */
     enum connect_error (*permit)(void *ctx, const struct address *a, bool named);
@@ -62,8 +62,8 @@ struct connect_plan {
 struct connect_memory {
     uint32_t rotation;
     struct {
-        struct address address;
-        uint64_t until; /* clock_ms() */
+        uint64_t address; /* address_hash() */
+        uint64_t until;   /* clock_ms() */
     } failed[CONNECT_MEMORY_FAILED];
 };
 
@@ -78,7 +78,8 @@ struct connect_result {
 
 /* Begins. The callback comes exactly once, never from within this call, unless cancelled; the connector is gone when it is called.
  * NULL when memory is short. */
-struct connector *connector_start(struct event_base *base, struct resolver *resolver, const struct connect_plan *plan,
+struct connector *connector_start(struct event_base *base, struct resolver *resolver,
+                                  const struct connect_plan *plan,
                                   void (*done)(void *ctx, struct connect_result *r), void *ctx);
 
 /* Ends it without a callback; its sockets are closed. */

@@ -33,9 +33,6 @@ static void origin_free(struct origin *o)
     origin_stats_add(&o->agent->forgotten, &o->stats);
     tls_sessions_free(o->sessions);
     tls_context_unref(o->plan.tls);
-    free(o->authority);
-    free(o->host);
-    free(o->key);
     free(o);
 }
 
@@ -99,31 +96,28 @@ static void update_plan(struct origin *o)
     o->plan.memory = &o->memory;
 }
 
-static char *authority_of(enum origin_kind kind, struct slice host, bool ipv6, uint16_t port)
+/* What Host says: the key without its scheme, and without the port where that is the scheme's default. */
+static struct slice authority_of(const struct origin *o, enum origin_kind kind, size_t key_length)
 {
-    char *text;
-    const char *open = ipv6 ? "[" : "", *close = ipv6 ? "]" : "";
-    bool is_default = (kind == ORIGIN_HTTP && port == 80) || (kind == ORIGIN_HTTPS && port == 443);
-    int n = is_default ? asprintf(&text, "%s%.*s%s", open, (int)host.n, host.p, close)
-                       : asprintf(&text, "%s%.*s%s:%u", open, (int)host.n, host.p, close, port);
-    return n < 0 ? NULL : text;
+    struct slice all = {o->key, key_length};
+    struct slice authority = slice_from(all, (size_t)(strstr(o->key, "://") + 3 - o->key));
+    bool is_default = (kind == ORIGIN_HTTP && o->plan.port == 80) || (kind == ORIGIN_HTTPS && o->plan.port == 443);
+    if (is_default)
+        authority.n -= kind == ORIGIN_HTTP ? strlen(":80") : strlen(":443");
+    return authority;
 }
 
 static struct origin *origin_new(struct agent *a, enum origin_kind kind, const char *key, size_t key_length, struct slice host,
-                                 bool ipv6, uint16_t port)
+                                 uint16_t port)
 {
-    struct origin *o = calloc(1, sizeof *o);
+    /* The names stand behind the struct: there may be very many origins. */
+    struct origin *o = calloc(1, sizeof *o + key_length + 1 + host.n + 1);
     if (!o)
         return NULL;
-    o->key = strndup(key, key_length);
-    o->host = strndup(host.p, host.n);
-    o->authority = authority_of(kind, host, ipv6, port);
+    o->key = memcpy(o + 1, key, key_length);
+    o->host = memcpy(o->key + key_length + 1, host.p, host.n);
     o->sessions = kind == ORIGIN_HTTPS ? tls_sessions_new() : NULL;
-    if (!o->key || !o->host || !o->authority || (kind == ORIGIN_HTTPS && !o->sessions)) {
-        tls_sessions_free(o->sessions);
-        free(o->key);
-        free(o->host);
-        free(o->authority);
+    if (kind == ORIGIN_HTTPS && !o->sessions) {
         free(o);
         return NULL;
     }
@@ -136,6 +130,7 @@ static struct origin *origin_new(struct agent *a, enum origin_kind kind, const c
     o->exact = a->upstream && match_names_exactly(a->upstream, host);
     o->plan.host = o->host;
     o->plan.port = port;
+    o->authority = authority_of(o, kind, key_length);
     update_plan(o);
     HASH_ADD_KEYPTR(hh, a->origins, o->key, key_length, o);
     return o;
@@ -174,7 +169,7 @@ struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice
     size_t n = write_key(key, kind, host, ipv6, port);
     struct origin *o;
     HASH_FIND(hh, a->origins, key, n, o);
-    return o ? o : origin_new(a, kind, key, n, host, ipv6, port);
+    return o ? o : origin_new(a, kind, key, n, host, port);
 }
 
 /* Where the upstream names one exact host, minFreeSockets are kept from the start. */

@@ -48,7 +48,7 @@ struct origin {
     struct agent *agent;
     char *key;  /* "http://host:port" */
     char *host; /* of the connect plan */
-    char *authority; /* what Host says: the port only where it is not the scheme's default (RFC 9110 7.2) */
+    struct slice authority; /* what Host says: the port only where it is not the scheme's default (RFC 9110 7.2) */
     bool exact; /* an upstream names this very host: a metric label of its own */
     struct connect_plan plan;
     struct connect_memory memory;

@@ -93,7 +93,8 @@ static struct slice target_of(const struct exchange *e, char *room, size_t size)
         return slice_of(e->origin->key);
     struct slice path = word_of(buffer_unread(e->head), 1);
     const char *end = strstr(e->origin->key, "://");
-    int n = snprintf(room, size, "%.*s://%s%.*s", (int)(end - e->origin->key), e->origin->key, e->origin->authority,
+    int n = snprintf(room, size, "%.*s://%.*s%.*s", (int)(end - e->origin->key), e->origin->key,
+                     (int)e->origin->authority.n, e->origin->authority.p,
                      path.n > 0 && path.p[0] == '/' ? (int)path.n : 0, path.p);
     return (struct slice){room, n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1};
 }
@@ -452,7 +453,7 @@ static bool write_head(struct exchange *e, const struct head *h, const struct ro
 {
     const struct outgoing_request o = {
         .path = route->uri.path_query,
-        .authority = slice_of(e->origin->authority),
+        .authority = e->origin->authority,
         .via_name = e->proxy->instance,
         .framing = route->framing,
         .upgrade = route->upgrade,

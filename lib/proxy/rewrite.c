@@ -11,7 +11,7 @@
 /* A cursor into room that was made sure of before. */
 static char *put(char *at, struct slice s)
 {
-    return mempcpy(at, s.p, s.n);
+    return s.n > 0 ? mempcpy(at, s.p, s.n) : at; /* an absent slice may point nowhere */
 }
 
 static char *put_field(char *at, const struct field *f)
