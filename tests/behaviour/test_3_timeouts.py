@@ -106,7 +106,8 @@ def test_socket_while_the_origin_does_not_read(stage):
     def stuck():
         nonlocal sent
         try:
-            sent += client.sock.send(b"z" * 65536)
+            while sent < 64 << 20:
+                sent += client.sock.send(b"z" * 65536)
         except BlockingIOError:
             return True
         return False
@@ -132,7 +133,8 @@ def test_request_before_the_response(stage):
 def test_request_inside_the_response(stage):
     """request: [...] or a cut response: bytes do not put it off"""
     def respond(asked):
-        asked.connection.send_slowly(answer(b"x" * 2000), pause=0.01)
+        asked.connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n")
+        asked.connection.send_slowly(b"x" * 2000, pause=0.01)
     origin = stage.origin(respond)
     carpool = stage.pooled(timeouts={"request": "400ms"})
     client = carpool.ask(origin.url("/"))

@@ -11,7 +11,6 @@ TWO = b"Content-Length: 2\r\n"
 
 MALFORMED = {
     "length-and-coding": OK + TWO + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "length-twice": OK + TWO + TWO + b"\r\nok",
     "lengths-that-differ": OK + TWO + b"Content-Length: 3\r\n\r\nok!",
     "length-plus": OK + b"Content-Length: +2\r\n\r\nok",
     "length-overflow": OK + b"Content-Length: 18446744073709551618\r\n\r\nok",

@@ -317,7 +317,8 @@ def test_a_client_that_leaves_its_request(stage, how):
     wait_until(lambda: origin.connections[0].left().endswith(b"xxxxx"), "the first half is there")
     getattr(client, how)()
     origin.connections[0].wait_ended()
-    assert not origin.requests and origin.connections[0].truncated
+    wait_until(lambda: origin.connections[0].truncated, "the origin sees a cut request")
+    assert not origin.requests
     carpool.wait_retired(origin, "client-aborted")
 
 

@@ -32,7 +32,7 @@ def request(method, target, host=None, fields=(), body=b"", version="1.1"):
     lines = [f"{method} {target} HTTP/{version}"]
     names = [name.lower() for name, _ in fields]
     if host is None:
-        host = target.split("/")[2] if "://" in target else target
+        host = target.split("/")[2].partition("?")[0] if "://" in target else target
     if "host" not in names and version != "1.0":
         lines.append(f"Host: {host}")
     if body and "content-length" not in names and "transfer-encoding" not in names:

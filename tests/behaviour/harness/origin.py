@@ -53,7 +53,6 @@ class Connection(Wire):
         self.number = number
         self.peer = peer
         self.requests = []
-        self.truncated = False      # the peer ended it inside a request
         self.ended = None           # how the peer ended it: fin | reset
         self.ended_at = None
         self.opened_at = time.monotonic()
@@ -77,6 +76,11 @@ class Connection(Wire):
     def __del__(self):
         os.close(self._wake)
 
+    @property
+    def truncated(self):
+        """The peer ended it inside a request."""
+        return bool(self.ended and self.requests and not self.requests[-1].whole)
+
     # For scripts and tests
 
     def send(self, *pieces):
@@ -87,7 +91,7 @@ class Connection(Wire):
                     view = view[self.sock.send(view):]
                 except BlockingIOError:
                     self._await(select.POLLOUT)
-                except ConnectionError as error:
+                except OSError as error:
                     self._end("reset")
                     raise Reset(str(error)) from None
 
@@ -121,13 +125,13 @@ class Connection(Wire):
         request = self.read_request_head()
         self.note(request)
         self.read_body(request)
+        request.whole = True
         self.origin.arrived(request)
         return request
 
     def note(self, request):
         """Records a request of which only the head has come."""
         request.connection = self
-        request.answered = False
         self.requests.append(request)
         self.origin.log("request", self, f"{request.method} {request.target}")
 
@@ -207,10 +211,8 @@ class Connection(Wire):
             self.origin.serve(self)
             while self.fill():
                 pass
-        except (Closed, Reset, _Over):
+        except (Closed, Reset, Truncated, _Over):
             pass
-        except Truncated:
-            self.truncated = True
         except Exception:  # whatever it is, the test must see it
             self.origin.failures.append(traceback.format_exc())
         finally:

@@ -48,6 +48,7 @@ class Ports:
     def refused(self):
         """A port that refuses connections for as long as the returned socket lives."""
         sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", self.take()))
         return sock
 

@@ -65,6 +65,7 @@ class Request(Message):
     method: str = ""
     target: str = ""
     connection: object = None
+    whole: bool = False
     answered: bool = False
 
 
