@@ -11,7 +11,8 @@
 #define ADDRESS_FAILED_MS 10000
 
 /* Copies the answer's addresses in the order in which they are to be tried, the family of its first one first; returns their count. */
-int address_order(const struct resolver_answer *answer, uint32_t rotation, struct address out[RESOLVER_MAX_ADDRESSES]);
+int address_order(const struct resolver_answer *answer, uint32_t rotation,
+                  struct address out[RESOLVER_MAX_ADDRESSES]);
 
 bool address_failed_lately(const struct connect_memory *m, const struct address *a);
 /* The one that is over soonest is forgotten when there are too many. */

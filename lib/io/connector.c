@@ -29,10 +29,10 @@ struct attempt {
     struct connector *connector;
     enum { ATTEMPT_UNTRIED, ATTEMPT_CONNECTING, ATTEMPT_FAILED } state;
     struct address address;
-    bool named;        /* it comes from the upstream's `address` */
-    uint32_t rank;     /* lower is sooner */
+    bool named;    /* it comes from the upstream's `address` */
+    uint32_t rank; /* lower is sooner */
     uint64_t began_ms;
-    int fd;            /* CONNECTING */
+    int fd; /* CONNECTING */
     struct event event;
 };
 
@@ -66,7 +66,7 @@ struct connector {
     uint64_t began_ms;
     struct timer deadline, pace; /* pace: when the next address may start */
     struct event ended;
-    struct attempt *winner;      /* HANDSHAKE */
+    struct attempt *winner;       /* HANDSHAKE */
     struct connect_result result; /* the error is the most telling one so far */
     uint32_t trying, failed;
     struct lookup *lookups;
@@ -83,33 +83,25 @@ static void try_next(struct connector *c);
 static int weight(enum connect_error error)
 {
     switch (error) {
-    case CONNECT_OK:
-        return 0;
+    case CONNECT_OK: return 0;
     case CONNECT_DNS_ERROR:
-    case CONNECT_DNS_TIMEOUT:
-        return 1;
+    case CONNECT_DNS_TIMEOUT: return 1;
     case CONNECT_PROHIBITED:
-    case CONNECT_LOOP:
-        return 2;
-    case CONNECT_UNROUTABLE:
-        return 3;
-    case CONNECT_REFUSED:
-        return 4;
-    case CONNECT_TERMINATED:
-        return 5;
-    case CONNECT_TIMEOUT:
-        return 6;
+    case CONNECT_LOOP: return 2;
+    case CONNECT_UNROUTABLE: return 3;
+    case CONNECT_REFUSED: return 4;
+    case CONNECT_TERMINATED: return 5;
+    case CONNECT_TIMEOUT: return 6;
     case CONNECT_TLS_PROTOCOL:
     case CONNECT_TLS_CERTIFICATE:
-    case CONNECT_TLS_ALERT:
-        return 7;
-    case CONNECT_NO_RESOURCES:
-        return 8;
+    case CONNECT_TLS_ALERT: return 7;
+    case CONNECT_NO_RESOURCES: return 8;
     }
     return 0;
 }
 
-__attribute__((format(printf, 3, 4))) static void note(struct connector *c, enum connect_error error, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void note(struct connector *c, enum connect_error error,
+                                                       const char *format, ...)
 {
     va_list args;
 
@@ -126,19 +118,15 @@ static enum connect_error error_of(int number)
     switch (number) {
     case ECONNREFUSED:
     case ENOENT: /* of a unix path: nobody listens there */
-    case EAGAIN:
-        return CONNECT_REFUSED;
-    case ETIMEDOUT:
-        return CONNECT_TIMEOUT;
+    case EAGAIN: return CONNECT_REFUSED;
+    case ETIMEDOUT: return CONNECT_TIMEOUT;
     case EMFILE:
     case ENFILE:
     case ENOMEM:
-    case ENOBUFS:
-        return CONNECT_NO_RESOURCES;
+    case ENOBUFS: return CONNECT_NO_RESOURCES;
     case ECONNRESET:
     case ECONNABORTED:
-    case EPIPE:
-        return CONNECT_TERMINATED;
+    case EPIPE: return CONNECT_TERMINATED;
     }
     return CONNECT_UNROUTABLE;
 }
@@ -147,17 +135,12 @@ static const char *explain(int number)
 {
     switch (number) {
     case EMFILE:
-    case ENFILE:
-        return ": raise the limit of open files (LimitNOFILE=, ulimit -n)";
-    case EADDRNOTAVAIL:
-        return " (no local port is left, or the host has no such address)";
-    case EAGAIN:
-        return " (its queue of connections is full)";
-    case ENOENT:
-        return " (is its server running?)";
+    case ENFILE: return ": raise the limit of open files (LimitNOFILE=, ulimit -n)";
+    case EADDRNOTAVAIL: return " (no local port is left, or the host has no such address)";
+    case EAGAIN: return " (its queue of connections is full)";
+    case ENOENT: return " (is its server running?)";
     case EACCES:
-    case EPERM:
-        return " (a firewall, or the permissions of the socket file)";
+    case EPERM: return " (a firewall, or the permissions of the socket file)";
     }
     return "";
 }
@@ -221,7 +204,8 @@ static void end(struct connector *c)
     else
         stream_close(&r->stream, false);
     if (r->error != CONNECT_OK && c->failed > 1)
-        snprintf(r->text + n, sizeof r->text - n, " (and %u more address%s failed)", c->failed - 1, c->failed > 2 ? "es" : "");
+        snprintf(r->text + n, sizeof r->text - n, " (and %u more address%s failed)", c->failed - 1,
+                 c->failed > 2 ? "es" : "");
     r->took_ms = clock_ms() - c->began_ms;
     c->state = CONNECTOR_ENDED;
     event_active(&c->ended, EV_TIMEOUT, 0);
@@ -249,7 +233,8 @@ static void deadline_passed(void *ctx)
         note(c, CONNECT_TIMEOUT, "connect to %s: no answer within %llu ms (timeouts.connect)",
              address_format(&slowest->address, text), ms);
     else if (c->lookups_open > 0)
-        note(c, CONNECT_DNS_TIMEOUT, "cannot resolve %s: no answer within %llu ms (timeouts.connect)", c->lookups[0].name, ms);
+        note(c, CONNECT_DNS_TIMEOUT, "cannot resolve %s: no answer within %llu ms (timeouts.connect)",
+             c->lookups[0].name, ms);
     else
         note(c, CONNECT_TIMEOUT, "no connection within %llu ms (timeouts.connect)", ms);
     end(c);
@@ -271,15 +256,11 @@ static void connected(struct connector *c, struct attempt *a)
 static enum connect_error error_of_tls(enum tls_failure failure)
 {
     switch (failure) {
-    case TLS_FAILURE_PROTOCOL:
-        return CONNECT_TLS_PROTOCOL;
-    case TLS_FAILURE_CERTIFICATE:
-        return CONNECT_TLS_CERTIFICATE;
-    case TLS_FAILURE_ALERT:
-        return CONNECT_TLS_ALERT;
+    case TLS_FAILURE_PROTOCOL: return CONNECT_TLS_PROTOCOL;
+    case TLS_FAILURE_CERTIFICATE: return CONNECT_TLS_CERTIFICATE;
+    case TLS_FAILURE_ALERT: return CONNECT_TLS_ALERT;
     case TLS_FAILURE_NONE:
-    case TLS_FAILURE_IO:
-        break;
+    case TLS_FAILURE_IO: break;
     }
     return CONNECT_TERMINATED;
 }
@@ -309,8 +290,7 @@ static void handshake_failed(struct connector *c)
 static void handshake(struct connector *c)
 {
     switch (tls_handshake(&c->result.stream)) {
-    case 0:
-        return;
+    case 0: return;
     case 1:
         c->result.tls_resumed = tls_was_resumed(&c->result.stream);
         connected(c, c->winner);
@@ -479,7 +459,8 @@ static bool attempt_begin(struct connector *c, struct attempt *a)
     a->began_ms = clock_ms();
     number = open_and_connect(c, a, &what);
     if (number == EAGAIN) {
-        note(c, CONNECT_REFUSED, "connect to %s: its queue of connections is full", a->address.sa.unix_.sun_path);
+        note(c, CONNECT_REFUSED, "connect to %s: its queue of connections is full",
+             a->address.sa.unix_.sun_path);
         close(a->fd);
         a->state = ATTEMPT_UNTRIED;
         a->rank += ATTEMPTS_MAX * RESOLVER_MAX_ADDRESSES;
@@ -569,7 +550,8 @@ static void answered(void *ctx, const struct resolver_answer *answer)
         timer_set(&c->pace, RESOLUTION_DELAY_MS);
 }
 
-static void add_lookup(struct connector *c, const char *name, uint16_t port, bool named, uint32_t rank, uint32_t rotation)
+static void add_lookup(struct connector *c, const char *name, uint16_t port, bool named, uint32_t rank,
+                       uint32_t rotation)
 {
     c->lookups[c->lookup_count++] = (struct lookup){
         .connector = c, .name = name, .port = port, .named = named, .rank = rank, .rotation = rotation};
@@ -605,7 +587,8 @@ static void ask_resolver(struct connector *c)
     /* Counted before the first one is asked, which may answer at once. */
     c->lookups_open = c->lookup_count;
     for (uint32_t i = 0; i < c->lookup_count; i++)
-        c->lookups[i].query = resolver_ask(c->resolver, c->lookups[i].name, c->plan.family, answered, &c->lookups[i]);
+        c->lookups[i].query =
+            resolver_ask(c->resolver, c->lookups[i].name, c->plan.family, answered, &c->lookups[i]);
     if (c->lookup_count == 0)
         try_next(c);
     else if (c->lookups_open > 0 && c->attempt_count > 0)
@@ -638,7 +621,8 @@ static struct connector *connector_new(const struct connect_plan *plan)
     return NULL;
 }
 
-struct connector *connector_start(struct event_base *base, struct resolver *resolver, const struct connect_plan *plan,
+struct connector *connector_start(struct event_base *base, struct resolver *resolver,
+                                  const struct connect_plan *plan,
                                   void (*done)(void *ctx, struct connect_result *r), void *ctx)
 {
     struct connector *c = connector_new(plan);

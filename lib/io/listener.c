@@ -15,16 +15,16 @@
 #include "base/log.h"
 #include "base/timer.h"
 
-#define BACKLOG 4096
-#define BATCH 64
+#define BACKLOG           4096
+#define BATCH             64
 #define SHORTAGE_PAUSE_MS 100
 
 struct listener {
     int fd;
     int reserve; /* kept open for nothing, so that a shortage of descriptors leaves one to answer with; -1: lost */
     bool watching;
-    bool paused;         /* by the owner */
-    bool *freed;         /* set while a batch runs: where to say that the listener is gone */
+    bool paused; /* by the owner */
+    bool *freed; /* set while a batch runs: where to say that the listener is gone */
     struct event event;
     struct timer shortage;
     struct address address;
@@ -48,7 +48,8 @@ static int explain(char *error, size_t size, const struct address *a, const char
         advice = "; it is no address of this host";
     else if (number == ENOENT)
         advice = "; does its directory exist?";
-    snprintf(error, size, "cannot listen on %s: %s: %s%s", address_format(a, text), what, strerror(number), advice);
+    snprintf(error, size, "cannot listen on %s: %s: %s%s", address_format(a, text), what, strerror(number),
+             advice);
     return -1;
 }
 
@@ -62,8 +63,10 @@ static int make_way(const struct address *a, char *error, size_t error_size)
     if (lstat(path, &st) != 0)
         return errno == ENOENT ? 0 : explain(error, error_size, a, "stat", errno);
     if (!S_ISSOCK(st.st_mode)) {
-        snprintf(error, error_size, "cannot listen on unix:%s: a file that is no socket is there; remove it, or choose another path",
-                 path);
+        snprintf(
+            error, error_size,
+            "cannot listen on unix:%s: a file that is no socket is there; remove it, or choose another path",
+            path);
         return -1;
     }
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -77,7 +80,8 @@ static int make_way(const struct address *a, char *error, size_t error_size)
     if (rc != 0 && number == ENOENT)
         return 0;
     /* Anything else (its queue is full, another type of socket, no permission) means that somebody has it. */
-    snprintf(error, error_size, "cannot listen on unix:%s: it is in use by a running process; stop that, or choose another path",
+    snprintf(error, error_size,
+             "cannot listen on unix:%s: it is in use by a running process; stop that, or choose another path",
              path);
     return -1;
 }
@@ -180,8 +184,11 @@ static void run_short(struct listener *l, int number)
 
     while (away < BATCH && (number == EMFILE || number == ENFILE) && turn_one_away(l))
         away++;
-    log_event(LOG_ERROR, "cannot take connections: raise the limit of open files (LimitNOFILE=, ulimit -n), or lower server.maxConnections",
-              LOG_S("listen", address_format(&l->address, text)), LOG_S("error", strerror(number)), LOG_N("refused", away));
+    log_event(
+        LOG_ERROR,
+        "cannot take connections: raise the limit of open files (LimitNOFILE=, ulimit -n), or lower server.maxConnections",
+        LOG_S("listen", address_format(&l->address, text)), LOG_S("error", strerror(number)),
+        LOG_N("refused", away));
     timer_set(&l->shortage, SHORTAGE_PAUSE_MS);
     watch(l);
 }
@@ -190,17 +197,14 @@ static void run_short(struct listener *l, int number)
 static bool go_on_after(struct listener *l, int number)
 {
     switch (number) {
-    case EAGAIN:
-        return false;
+    case EAGAIN: return false;
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
     case EBADF:
     case EINVAL:
-    case ENOTSOCK:
-        run_short(l, number);
-        return false;
+    case ENOTSOCK: run_short(l, number); return false;
     }
     return true;
 }
@@ -236,7 +240,8 @@ static void look_at_path(struct listener *l)
 {
     struct stat st;
 
-    if (l->address.sa.any.sa_family != AF_UNIX || l->address.length <= offsetof(struct sockaddr_un, sun_path) ||
+    if (l->address.sa.any.sa_family != AF_UNIX ||
+        l->address.length <= offsetof(struct sockaddr_un, sun_path) ||
         l->address.sa.unix_.sun_path[0] == '\0')
         return;
     if (stat(l->address.sa.unix_.sun_path, &st) == 0) {

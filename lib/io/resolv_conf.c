@@ -5,7 +5,7 @@
 
 /* The caps are glibc's (resolv.h, RES_MAXRETRANS and RES_MAXRETRY). */
 #define TIMEOUT_MAX_S 30
-#define ATTEMPTS_MAX 5
+#define ATTEMPTS_MAX  5
 
 static struct slice next_word(struct slice *rest)
 {

@@ -5,7 +5,7 @@
 
 #include "base/slice.h"
 
-#define RESOLV_CONF_PATH "/etc/resolv.conf"
+#define RESOLV_CONF_PATH  "/etc/resolv.conf"
 #define RESOLV_HOSTS_PATH "/etc/hosts"
 
 struct resolv_conf {

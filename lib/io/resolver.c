@@ -17,10 +17,10 @@
 #include "base/timer.h"
 #include "io/resolv_conf.h"
 
-#define CACHE_MAX 1024
-#define KEPT_MAX_MS (24 * 3600 * 1000)
+#define CACHE_MAX       1024
+#define KEPT_MAX_MS     (24 * 3600 * 1000)
 #define FAILURE_KEPT_MS 1000
-#define FILES_CHECK_MS 1000
+#define FILES_CHECK_MS  1000
 
 /* A name and family, as one word of the cache: "4", "6" or "*" and the name in lower case. */
 #define KEY_SIZE (1 + 255 + 1)
@@ -137,14 +137,15 @@ static void channel_ready(evutil_socket_t fd, short what, void *arg)
     struct watch *w = arg;
 
     clock_update();
-    channel_process(w->channel, what & EV_READ ? fd : ARES_SOCKET_BAD, what & EV_WRITE ? fd : ARES_SOCKET_BAD);
+    channel_process(w->channel, what & EV_READ ? fd : ARES_SOCKET_BAD,
+                    what & EV_WRITE ? fd : ARES_SOCKET_BAD);
 }
 
 static struct watch *find_watch(struct channel *ch, int fd)
 {
     struct watch *w;
 
-    LIST_FOREACH(w, &ch->watches, link)
+    LIST_FOREACH (w, &ch->watches, link)
         if (w->fd == fd)
             return w;
     return NULL;
@@ -179,7 +180,8 @@ static struct channel *channel_new(struct resolver *r)
 {
     struct channel *ch = calloc(1, sizeof *ch);
     struct resolv_conf conf;
-    struct ares_options options = {.sock_state_cb = channel_socket, .sock_state_cb_data = ch, .lookups = (char[]){"fb"}};
+    struct ares_options options = {
+        .sock_state_cb = channel_socket, .sock_state_cb_data = ch, .lookups = (char[]){"fb"}};
 
     if (!ch)
         return NULL;
@@ -190,8 +192,8 @@ static struct channel *channel_new(struct resolver *r)
     ch->resolver = r;
     timer_init(&ch->timer, r->base, channel_timer, ch);
     if (ares_init_options(&ch->ares, &options,
-                          ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_FLAGS) !=
-        ARES_SUCCESS) {
+                          ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+                              ARES_OPT_FLAGS) != ARES_SUCCESS) {
         free(ch);
         return NULL;
     }
@@ -286,7 +288,8 @@ static bool is_localhost(const char *name)
 
     if (n > 0 && name[n - 1] == '.')
         n--;
-    return (n == 9 && memcmp(name, "localhost", 9) == 0) || (n > 10 && memcmp(name + n - 10, ".localhost", 10) == 0);
+    return (n == 9 && memcmp(name, "localhost", 9) == 0) ||
+           (n > 10 && memcmp(name + n - 10, ".localhost", 10) == 0);
 }
 
 /* Names of RFC 6761 6.3 never leave the host. */
@@ -302,14 +305,11 @@ static void answer_loopback(struct resolver_answer *a, char family)
 static enum resolver_status status_of(int status)
 {
     switch (status) {
-    case ARES_SUCCESS:
-        return RESOLVER_OK;
+    case ARES_SUCCESS: return RESOLVER_OK;
     case ARES_ENOTFOUND:
     case ARES_ENODATA:
-    case ARES_EBADNAME:
-        return RESOLVER_NOT_FOUND;
-    case ARES_ETIMEOUT:
-        return RESOLVER_TIMEOUT;
+    case ARES_EBADNAME: return RESOLVER_NOT_FOUND;
+    case ARES_ETIMEOUT: return RESOLVER_TIMEOUT;
     }
     return RESOLVER_FAILED;
 }
@@ -317,16 +317,11 @@ static enum resolver_status status_of(int status)
 static const char *text_of(int status)
 {
     switch (status) {
-    case ARES_SUCCESS:
-        return "";
-    case ARES_ENOTFOUND:
-        return "no such name";
-    case ARES_ENODATA:
-        return "the name has no address of this kind";
-    case ARES_ETIMEOUT:
-        return "the DNS servers do not answer";
-    case ARES_ECONNREFUSED:
-        return "the DNS servers refuse or fail";
+    case ARES_SUCCESS: return "";
+    case ARES_ENOTFOUND: return "no such name";
+    case ARES_ENODATA: return "the name has no address of this kind";
+    case ARES_ETIMEOUT: return "the DNS servers do not answer";
+    case ARES_ECONNREFUSED: return "the DNS servers refuse or fail";
     }
     return ares_strerror(status);
 }
@@ -384,7 +379,8 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
         kept_ms = UINT64_MAX;
     }
     log_event(LOG_DEBUG, "name resolved", LOG_S("name", e->key + 1), LOG_N("addresses", e->answer.count),
-              LOG_S("error", e->answer.text), LOG_N("keptMs", kept_ms == UINT64_MAX ? -1 : (long long)kept_ms));
+              LOG_S("error", e->answer.text),
+              LOG_N("keptMs", kept_ms == UINT64_MAX ? -1 : (long long)kept_ms));
     if (status == ARES_EDESTRUCTION)
         kept_ms = 0;
     entry_known(e, kept_ms);
@@ -394,8 +390,8 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 
 static bool same_file(const struct stat *a, const struct stat *b)
 {
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 /* True when the file is another one than last time. A missing file is like an empty one. */
@@ -441,8 +437,8 @@ static bool make_key(char key[KEY_SIZE], const char *name, int family)
     return true;
 }
 
-static void answer_now(void (*answered)(void *, const struct resolver_answer *), void *ctx, enum resolver_status status,
-                       const char *text)
+static void answer_now(void (*answered)(void *, const struct resolver_answer *), void *ctx,
+                       enum resolver_status status, const char *text)
 {
     answered(ctx, &(struct resolver_answer){.status = status, .text = text});
 }

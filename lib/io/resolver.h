@@ -19,7 +19,8 @@ struct resolver_answer {
     enum resolver_status status;
     const char *text; /* c-ares' word for what went wrong; static */
     int count;
-    struct address addresses[RESOLVER_MAX_ADDRESSES]; /* port 0; in the resolver's order (RFC 6724), families not yet interleaved */
+    struct address addresses
+        [RESOLVER_MAX_ADDRESSES]; /* port 0; in the resolver's order (RFC 6724), families not yet interleaved */
 };
 
 struct resolver *resolver_new(struct event_base *base);

@@ -36,12 +36,14 @@ static void ready(evutil_socket_t fd, short what, void *arg)
     s->on_ready(s->ctx, bits);
 }
 
-bool stream_watch(struct stream *s, struct event_base *base, int priority, void (*on_ready)(void *, unsigned), void *ctx)
+bool stream_watch(struct stream *s, struct event_base *base, int priority, void (*on_ready)(void *, unsigned),
+                  void *ctx)
 {
     assert(s->fd >= 0 && !s->watched);
     stream_set_owner(s, on_ready, ctx);
     s->priority = priority;
-    if (event_assign(&s->event, base, s->fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, ready, s) != 0)
+    if (event_assign(&s->event, base, s->fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, ready, s) !=
+        0)
         return false;
     event_priority_set(&s->event, priority);
     s->watched = event_add(&s->event, NULL) == 0;

@@ -30,7 +30,7 @@ enum stream_ready {
 };
 
 struct stream {
-    int fd; /* -1: closed */
+    int fd;    /* -1: closed */
     int error; /* errno of the last STREAM_ERROR; EPROTO for a TLS failure, EPIPE and ECONNRESET as they are */
     struct tls *tls; /* NULL: plain. Owned. */
     struct event event;
@@ -46,7 +46,8 @@ void stream_open(struct stream *s, int fd);
 
 /* Registers it with the loop: edge-triggered, both directions and the peer's FIN in one registration, for the stream's life.
  * False when the loop refuses (no memory, no descriptor). */
-bool stream_watch(struct stream *s, struct event_base *base, int priority, void (*on_ready)(void *, unsigned), void *ctx);
+bool stream_watch(struct stream *s, struct event_base *base, int priority, void (*on_ready)(void *, unsigned),
+                  void *ctx);
 
 /* Who is told from now on; no system call. Not from another event's callback of the same stream while it is queued. */
 static inline void stream_set_owner(struct stream *s, void (*on_ready)(void *, unsigned), void *ctx)

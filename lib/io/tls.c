@@ -62,7 +62,8 @@ bool tls_start(struct stream *s, struct tls_context *c, const char *servername, 
     t->context = tls_context_ref(c);
     t->sessions = sessions;
     t->ssl = SSL_new(c->ssl);
-    if (!t->ssl || SSL_set_app_data(t->ssl, t) != 1 || SSL_set_fd(t->ssl, s->fd) != 1 || !set_peer(t, servername)) {
+    if (!t->ssl || SSL_set_app_data(t->ssl, t) != 1 || SSL_set_fd(t->ssl, s->fd) != 1 ||
+        !set_peer(t, servername)) {
         tls_free(t);
         return false;
     }
@@ -101,11 +102,8 @@ static ssize_t failed(struct stream *s, bool *crossed, int crosses)
 
     switch (name) {
     case SSL_ERROR_WANT_READ:
-    case SSL_ERROR_WANT_WRITE:
-        *crossed = name == crosses;
-        return STREAM_AGAIN;
-    case SSL_ERROR_ZERO_RETURN:
-        return STREAM_EOF;
+    case SSL_ERROR_WANT_WRITE: *crossed = name == crosses; return STREAM_AGAIN;
+    case SSL_ERROR_ZERO_RETURN: return STREAM_EOF;
     }
     t->write_over = true;
     t->over = crosses != SSL_ERROR_WANT_READ || name == SSL_ERROR_SSL;

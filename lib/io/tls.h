@@ -34,11 +34,18 @@ struct tls_sessions;
 struct tls_sessions *tls_sessions_new(void);
 void tls_sessions_free(struct tls_sessions *s);
 
-enum tls_failure { TLS_FAILURE_NONE, TLS_FAILURE_PROTOCOL, TLS_FAILURE_CERTIFICATE, TLS_FAILURE_ALERT, TLS_FAILURE_IO };
+enum tls_failure {
+    TLS_FAILURE_NONE,
+    TLS_FAILURE_PROTOCOL,
+    TLS_FAILURE_CERTIFICATE,
+    TLS_FAILURE_ALERT,
+    TLS_FAILURE_IO
+};
 
 /* Lays TLS over a connected stream. `servername` is sent as SNI and checked in the certificate; an IP address is checked as an IP
  * SAN and not sent. `sessions` may be NULL and must outlive the stream otherwise. False when memory is short. */
-bool tls_start(struct stream *s, struct tls_context *c, const char *servername, struct tls_sessions *sessions);
+bool tls_start(struct stream *s, struct tls_context *c, const char *servername,
+               struct tls_sessions *sessions);
 
 /* Goes on with the handshake: 1 done, 0 wait for the stream to be ready, -1 failed. */
 int tls_handshake(struct stream *s);

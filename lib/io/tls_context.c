@@ -19,7 +19,8 @@ static bool complain(char *error, size_t size, const char *option, const char *f
 
     if (ERR_SYSTEM_ERROR(code))
         cause = strerror(ERR_GET_REASON(code));
-    snprintf(error, size, "%s: %s%s%s%s", option, file, *file ? ": " : "", cause ? cause : "OpenSSL refuses it", advice);
+    snprintf(error, size, "%s: %s%s%s%s", option, file, *file ? ": " : "",
+             cause ? cause : "OpenSSL refuses it", advice);
     ERR_clear_error();
     return false;
 }
@@ -73,7 +74,8 @@ static bool load_identity(struct tls_context *c, const struct tls_options *o, ch
     if (SSL_CTX_use_certificate_chain_file(c->ssl, cert) != 1)
         return complain(error, size, "tls.cert", cert, "; it must hold the certificate and its chain in PEM");
     if (SSL_CTX_use_PrivateKey_file(c->ssl, key, SSL_FILETYPE_PEM) != 1)
-        return complain(error, size, "tls.key", key, "; it must hold the certificate's own private key in PEM, without a passphrase");
+        return complain(error, size, "tls.key", key,
+                        "; it must hold the certificate's own private key in PEM, without a passphrase");
     if (SSL_CTX_check_private_key(c->ssl) != 1)
         return complain(error, size, "tls.key", key, "; it belongs to another certificate than tls.cert");
     return true;
@@ -82,14 +84,10 @@ static bool load_identity(struct tls_context *c, const struct tls_options *o, ch
 static int version_of(enum tls_version v)
 {
     switch (v) {
-    case TLS_VERSION_1_0:
-        return TLS1_VERSION;
-    case TLS_VERSION_1_1:
-        return TLS1_1_VERSION;
-    case TLS_VERSION_1_2:
-        return TLS1_2_VERSION;
-    case TLS_VERSION_1_3:
-        return TLS1_3_VERSION;
+    case TLS_VERSION_1_0: return TLS1_VERSION;
+    case TLS_VERSION_1_1: return TLS1_1_VERSION;
+    case TLS_VERSION_1_2: return TLS1_2_VERSION;
+    case TLS_VERSION_1_3: return TLS1_3_VERSION;
     }
     return TLS1_2_VERSION;
 }
@@ -130,7 +128,8 @@ static bool set_ciphers(struct tls_context *c, const struct tls_options *o, char
         fine = SSL_CTX_set_min_proto_version(c->ssl, TLS1_3_VERSION) == 1;
     free(suites);
     if (!fine)
-        complain(error, size, "tls.ciphers", all, "; see `openssl ciphers` for the names (and do they fit tls.minVersion?)");
+        complain(error, size, "tls.ciphers", all,
+                 "; see `openssl ciphers` for the names (and do they fit tls.minVersion?)");
     return fine;
 }
 
@@ -156,11 +155,13 @@ static void set_modes(struct tls_context *c)
     SSL_CTX_set_options(c->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     /* A bare end of file is told from close_notify: it may be a truncation. */
     SSL_CTX_clear_options(c->ssl, SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                 SSL_MODE_RELEASE_BUFFERS);
     /* One read for a record, not one for its five octets of head and another for the rest. */
     SSL_CTX_set_read_ahead(c->ssl, 1);
     SSL_CTX_set_default_passwd_cb(c->ssl, no_passphrase);
-    SSL_CTX_set_verify(c->ssl, c->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, c->verify ? tls_remember_distrust : NULL);
+    SSL_CTX_set_verify(c->ssl, c->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
+                       c->verify ? tls_remember_distrust : NULL);
     if (c->resume) {
         SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
         SSL_CTX_sess_set_new_cb(c->ssl, keep_session);
@@ -186,7 +187,8 @@ struct tls_context *tls_context_new(const struct tls_options *o, char *error, si
     c->verify = o->rejectUnauthorized;
     c->resume = o->sessionReuse;
     set_modes(c);
-    if (load_trust(c, o, error, error_size) && load_identity(c, o, error, error_size) && set_protocol(c, o, error, error_size))
+    if (load_trust(c, o, error, error_size) && load_identity(c, o, error, error_size) &&
+        set_protocol(c, o, error, error_size))
         return c;
     tls_context_unref(c);
     return NULL;
@@ -208,10 +210,12 @@ void tls_context_unref(struct tls_context *c)
 }
 
 /* Calls `look` with the certificates of `cert` and `ca`, not with those of the system's store; stops when it returns true. */
-static bool any_certificate(const struct tls_context *c, bool (*look)(void *ctx, X509 *x, const char *option), void *ctx)
+static bool any_certificate(const struct tls_context *c, bool (*look)(void *ctx, X509 *x, const char *option),
+                            void *ctx)
 {
     X509 *own = SSL_CTX_get0_certificate(c->ssl);
-    STACK_OF(X509_OBJECT) *trusted = c->own_trust ? X509_STORE_get0_objects(SSL_CTX_get_cert_store(c->ssl)) : NULL;
+    STACK_OF(X509_OBJECT) *trusted =
+        c->own_trust ? X509_STORE_get0_objects(SSL_CTX_get_cert_store(c->ssl)) : NULL;
 
     if (own && look(ctx, own, "tls.cert"))
         return true;
@@ -248,7 +252,8 @@ bool tls_context_warning(const struct tls_context *c, char *text, size_t size)
         return true;
     if (c->verify)
         return false;
-    snprintf(text, size, "tls.rejectUnauthorized is false: anybody on the way can read and change what is sent");
+    snprintf(text, size,
+             "tls.rejectUnauthorized is false: anybody on the way can read and change what is sent");
     return true;
 }
 

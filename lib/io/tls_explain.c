@@ -1,7 +1,7 @@
+#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,8 @@ static void print_subject(X509 *x, char *text, size_t size)
         BIO_free(out);
         return;
     }
-    X509_NAME_print_ex(out, X509_get_subject_name(x), 0, XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB & ~XN_FLAG_SPC_EQ);
+    X509_NAME_print_ex(out, X509_get_subject_name(x), 0,
+                       XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB & ~XN_FLAG_SPC_EQ);
     n = BIO_get_mem_data(out, &all);
     if (n > 0)
         snprintf(text, size, "%.*s", (int)(n < 80 ? n : 80), all);
@@ -82,7 +83,8 @@ static void print_names(X509 *x, char *text, size_t size)
         char ip[INET6_ADDRSTRLEN];
         if (type == GEN_DNS && is_plain((const char *)data, n))
             at = append(text, size, at, "DNS:", (const char *)data, n);
-        else if (type == GEN_IPADD && (n == 4 || n == 16) && inet_ntop(n == 4 ? AF_INET : AF_INET6, data, ip, sizeof ip))
+        else if (type == GEN_IPADD && (n == 4 || n == 16) &&
+                 inet_ntop(n == 4 ? AF_INET : AF_INET6, data, ip, sizeof ip))
             at = append(text, size, at, "IP:", ip, strlen(ip));
     }
     GENERAL_NAMES_free(names);
@@ -102,11 +104,13 @@ static void explain_distrust(const struct tls *t, char *text, size_t size)
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
         print_names(x, names, sizeof names);
-        snprintf(text, size, "certificate %s is for %s: %s; set tls.servername to a name it has", subject, names, check);
+        snprintf(text, size, "certificate %s is for %s: %s; set tls.servername to a name it has", subject,
+                 names, check);
         return;
     case X509_V_ERR_CERT_HAS_EXPIRED:
     case X509_V_ERR_CERT_NOT_YET_VALID:
-        snprintf(text, size, "certificate %s: %s; renew it at the server, or check this host's clock", subject, check);
+        snprintf(text, size, "certificate %s: %s; renew it at the server, or check this host's clock",
+                 subject, check);
         return;
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
@@ -130,14 +134,10 @@ static const char *advice_for_alert(int alert)
     case SSL_AD_CERTIFICATE_EXPIRED:
     case SSL_AD_CERTIFICATE_UNKNOWN:
     case SSL_AD_UNKNOWN_CA:
-    case SSL_AD_ACCESS_DENIED:
-        return "; it does not take our client certificate: look at tls.cert";
-    case TLS13_AD_CERTIFICATE_REQUIRED:
-        return "; it wants a client certificate: set tls.cert and tls.key";
-    case SSL_AD_PROTOCOL_VERSION:
-        return "; it has no version that tls.minVersion allows";
-    case SSL_AD_UNRECOGNIZED_NAME:
-        return "; it does not know this host: look at tls.servername";
+    case SSL_AD_ACCESS_DENIED: return "; it does not take our client certificate: look at tls.cert";
+    case TLS13_AD_CERTIFICATE_REQUIRED: return "; it wants a client certificate: set tls.cert and tls.key";
+    case SSL_AD_PROTOCOL_VERSION: return "; it has no version that tls.minVersion allows";
+    case SSL_AD_UNRECOGNIZED_NAME: return "; it does not know this host: look at tls.servername";
     }
     return "";
 }
@@ -147,15 +147,12 @@ static const char *advice_for_reason(int reason)
     switch (reason) {
     case SSL_R_WRONG_VERSION_NUMBER:
     case SSL_R_HTTP_REQUEST:
-    case SSL_R_RECORD_LENGTH_MISMATCH:
-        return "; the server speaks no TLS on this port?";
+    case SSL_R_RECORD_LENGTH_MISMATCH: return "; the server speaks no TLS on this port?";
     case SSL_R_UNSUPPORTED_PROTOCOL:
-    case SSL_R_VERSION_TOO_LOW:
-        return "; it has no version that tls.minVersion allows";
+    case SSL_R_VERSION_TOO_LOW: return "; it has no version that tls.minVersion allows";
     case SSL_R_WRONG_CIPHER_RETURNED:
     case SSL_R_NO_CIPHERS_AVAILABLE:
-    case SSL_R_NO_SHARED_CIPHER:
-        return "; look at tls.ciphers";
+    case SSL_R_NO_SHARED_CIPHER: return "; look at tls.ciphers";
     case SSL_R_EE_KEY_TOO_SMALL:
     case SSL_R_DH_KEY_TOO_SMALL:
         return "; renew it at the server (tls.ciphers: DEFAULT@SECLEVEL=1 takes smaller ones)";
@@ -172,8 +169,8 @@ static void explain_queue(struct tls *t, char *text, size_t size)
 
     if (ERR_GET_LIB(code) == ERR_LIB_SSL && reason > ALERT_REASON) {
         t->failure = TLS_FAILURE_ALERT;
-        snprintf(text, size, "the server sent the alert '%s'%s", SSL_alert_desc_string_long(reason - ALERT_REASON),
-                 advice_for_alert(reason - ALERT_REASON));
+        snprintf(text, size, "the server sent the alert '%s'%s",
+                 SSL_alert_desc_string_long(reason - ALERT_REASON), advice_for_alert(reason - ALERT_REASON));
     } else if (ERR_GET_LIB(code) == ERR_LIB_SSL && reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
         t->failure = TLS_FAILURE_CERTIFICATE;
         explain_distrust(t, text, size);
@@ -194,7 +191,8 @@ void tls_explain_failure(struct tls *t, int name, int number)
         explain_queue(t, text, sizeof text);
     } else {
         t->failure = TLS_FAILURE_IO;
-        snprintf(text, sizeof text, "%s", number != 0 && !ended ? strerror(number) : "the server closed the connection");
+        snprintf(text, sizeof text, "%s",
+                 number != 0 && !ended ? strerror(number) : "the server closed the connection");
     }
     free(t->why);
     t->why = strdup(text);

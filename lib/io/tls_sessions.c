@@ -7,7 +7,7 @@
 #define SESSIONS_MAX 16
 
 struct tls_sessions {
-    struct tls_context *context; /* of those kept; counted */
+    struct tls_context *context;     /* of those kept; counted */
     SSL_SESSION *kept[SESSIONS_MAX]; /* oldest first */
     int count;
 };

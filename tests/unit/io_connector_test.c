@@ -69,7 +69,8 @@ static struct fixture *set_up(void)
     f->base = io_loop();
     dns_start(&f->dns, f->base, names);
     f->resolver = dns_resolver(&f->dns, f->base);
-    f->plan = (struct connect_plan){.family = AF_UNSPEC, .timeout_ms = 2000, .memory = &f->memory, .permit = permit, .permit_ctx = f};
+    f->plan = (struct connect_plan){
+        .family = AF_UNSPEC, .timeout_ms = 2000, .memory = &f->memory, .permit = permit, .permit_ctx = f};
     return f;
 }
 
@@ -519,7 +520,8 @@ END_TEST
 void io_connector_tests(Suite *suite)
 {
     unit_group(suite, "address order", order_takes_turns, order_remembers_failures);
-    unit_group(suite, "connector", connector_connects, connector_says_what_failed, connector_asks_for_permission,
-               connector_filters_families, connector_goes_to_a_path, connector_races, connector_gives_up_in_time,
-               connector_rotates, connector_is_cancelled, connector_runs_short_of_descriptors);
+    unit_group(suite, "connector", connector_connects, connector_says_what_failed,
+               connector_asks_for_permission, connector_filters_families, connector_goes_to_a_path,
+               connector_races, connector_gives_up_in_time, connector_rotates, connector_is_cancelled,
+               connector_runs_short_of_descriptors);
 }

@@ -15,7 +15,7 @@ struct dns_name {
     const char *a[DNS_RECORDS], *aaaa[DNS_RECORDS];
     const char *cname; /* what the addresses belong to, if not to the name */
     uint32_t ttl, cname_ttl;
-    int rcode;   /* SERVFAIL is 2, NXDOMAIN 3 */
+    int rcode; /* SERVFAIL is 2, NXDOMAIN 3 */
     bool silent;
 };
 

@@ -240,7 +240,7 @@ START_TEST(resolver_forgets_the_oldest)
     struct event_base *base = io_loop();
     struct dns d;
     static struct dns_name many[1101];
-    static char text[1100][16];
+    static char text[1100][24];
     dns_start(&d, base, many);
     struct resolver *r = dns_resolver(&d, base);
 
@@ -289,7 +289,8 @@ END_TEST
 
 void io_resolver_tests(Suite *suite)
 {
-    unit_group(suite, "resolver", resolver_finds_addresses, resolver_says_what_failed, resolver_keeps_answers_for_their_ttl,
-               resolver_asks_once_for_many, resolver_may_be_asked_from_an_answer, resolver_knows_localhost,
-               resolver_forgets_the_oldest, resolver_changes_servers_under_way);
+    unit_group(suite, "resolver", resolver_finds_addresses, resolver_says_what_failed,
+               resolver_keeps_answers_for_their_ttl, resolver_asks_once_for_many,
+               resolver_may_be_asked_from_an_answer, resolver_knows_localhost, resolver_forgets_the_oldest,
+               resolver_changes_servers_under_way);
 }

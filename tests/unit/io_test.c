@@ -299,7 +299,8 @@ START_TEST(stream_priority_changes_the_order)
 {
     struct event_base *base = io_loop();
     int order[8], count = 0, far[2];
-    struct ordered a = {.number = 1, .order = order, .count = &count}, b = {.number = 2, .order = order, .count = &count};
+    struct ordered a = {.number = 1, .order = order, .count = &count},
+                   b = {.number = 2, .order = order, .count = &count};
 
     far[0] = io_pair(&a.stream);
     far[1] = io_pair(&b.stream);
@@ -361,11 +362,13 @@ int main(void)
     /* In the parent, so that all tests share one directory and one set of certificates. */
     io_path("");
     unit_group(suite, "stream", stream_carries_octets, stream_fills_up, stream_survives_a_write_to_nobody,
-               stream_reports_each_edge_once, stream_sees_a_reset, stream_looks_without_taking, stream_priority_changes_the_order);
+               stream_reports_each_edge_once, stream_sees_a_reset, stream_looks_without_taking,
+               stream_priority_changes_the_order);
     unit_group(suite, "resolv.conf", resolv_conf_options_are_read);
     io_listener_tests(suite);
     io_resolver_tests(suite);
     io_connector_tests(suite);
     io_tls_tests(suite);
+    io_tls_data_tests(suite);
     return unit_run(suite);
 }

@@ -1,7 +1,7 @@
 #include "io_tls_peer.h"
 
-#include <openssl/pem.h>
 #include <netinet/tcp.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,7 +23,8 @@ static void add_extension(X509 *x, X509 *issuer, int nid, const char *value)
     X509_EXTENSION_free(e);
 }
 
-struct certificate certificate_make(const char *common_name, const char *names, const struct certificate *issuer, long from, long to)
+struct certificate certificate_make(const char *common_name, const char *names,
+                                    const struct certificate *issuer, long from, long to)
 {
     static long serial = 1;
     struct certificate c = {EVP_EC_gen("P-256"), X509_new()};
@@ -36,7 +37,8 @@ struct certificate certificate_make(const char *common_name, const char *names, 
     X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)common_name, -1, -1, 0);
     X509_set_issuer_name(c.x509, issuer ? X509_get_subject_name(issuer->x509) : subject);
     X509_set_pubkey(c.x509, c.key);
-    add_extension(c.x509, issuer ? issuer->x509 : c.x509, NID_basic_constraints, names ? "CA:FALSE" : "critical,CA:TRUE");
+    add_extension(c.x509, issuer ? issuer->x509 : c.x509, NID_basic_constraints,
+                  names ? "CA:FALSE" : "critical,CA:TRUE");
     if (names)
         add_extension(c.x509, issuer ? issuer->x509 : c.x509, NID_subject_alt_name, names);
     ck_assert_int_gt(X509_sign(c.x509, issuer ? issuer->key : c.key, EVP_sha256()), 0);

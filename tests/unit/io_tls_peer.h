@@ -16,7 +16,8 @@ struct certificate {
 
 /* `names` as in openssl.cnf ("DNS:a.test,IP:127.0.0.1"), NULL for a CA; `issuer` NULL: self-signed; valid from `from` to `to` seconds
  * from now. */
-struct certificate certificate_make(const char *common_name, const char *names, const struct certificate *issuer, long from, long to);
+struct certificate certificate_make(const char *common_name, const char *names,
+                                    const struct certificate *issuer, long from, long to);
 void certificate_free(struct certificate *c);
 
 /* Writes PEM files to io_path(name). */
@@ -27,7 +28,7 @@ struct tls_server {
     struct address address;
     /* After the handshake; the descriptor is blocking. NULL: waits for the end. */
     void (*serve)(struct tls_server *s, SSL *ssl);
-    int raw;           /* hang up before the handshake, or answer with plain text */
+    int raw; /* hang up before the handshake, or answer with plain text */
     int fd, handshakes, resumed;
     char sni[64];
     pthread_t thread;

@@ -38,5 +38,7 @@ tests_unit_io_test_SOURCES = \
 	tests/unit/io_test.h \
 	tests/unit/io_tls_peer.c \
 	tests/unit/io_tls_peer.h \
+	tests/unit/io_tls_data_test.c \
 	tests/unit/io_tls_test.c \
+	tests/unit/io_tls_test.h \
 	tests/unit/unit.h

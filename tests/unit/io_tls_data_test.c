@@ -1,0 +1,300 @@
+/* lib/io/tls towards a server of the test's own: data, ends, memory */
+
+#include "io_tls_test.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static int scene; /* what the server's thread does */
+
+enum { END_NOTIFY, END_BARE, END_RESET };
+
+static void end_somehow(struct tls_server *server, SSL *ssl)
+{
+    struct linger now = {1, 0};
+
+    (void)server;
+    SSL_write(ssl, "bye", 3);
+    if (scene == END_NOTIFY)
+        SSL_shutdown(ssl);
+    usleep(20000);
+    if (scene == END_RESET)
+        setsockopt(SSL_get_fd(ssl), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+START_TEST(tls_tells_an_end_from_a_cut)
+{
+    struct tls_server server;
+    struct tls_context *c;
+    struct stream s;
+    char got[8];
+
+    io_make_certificates();
+    c = io_tls_context(io_tls_options());
+    tls_server_init(&server, &io_leaf);
+    server.serve = end_somehow;
+    tls_server_start(&server);
+    for (scene = END_NOTIFY; scene <= END_RESET; scene++) {
+        ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL), 1);
+        ck_assert_int_eq(io_read_all(&s, got, 3), 3);
+        ck_assert_int_eq(io_read_all(&s, got, 3), scene == END_RESET ? STREAM_ERROR : STREAM_EOF);
+        ck_assert_int_eq(io_read_all(&s, got, 3), scene == END_RESET ? STREAM_ERROR : STREAM_EOF);
+        ck_assert(s.eof_without_notify == (scene == END_BARE));
+        if (scene == END_RESET)
+            ck_assert_int_eq(s.error, ECONNRESET);
+        ck_assert(!stream_is_quiet(&s));
+        stream_close(&s, false);
+    }
+    tls_server_stop(&server);
+    tls_context_unref(c);
+    io_free_certificates();
+}
+END_TEST
+
+static pthread_barrier_t barrier;
+
+/* Tickets and a key update, then data, then an end: each when the client has looked. */
+static void speak_in_turn(struct tls_server *server, SSL *ssl)
+{
+    char octet;
+
+    (void)server;
+    SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED);
+    SSL_do_handshake(ssl);
+    pthread_barrier_wait(&barrier);
+    pthread_barrier_wait(&barrier);
+    SSL_write(ssl, "data", 4);
+    pthread_barrier_wait(&barrier);
+    if (SSL_read(ssl, &octet, 1) == 1)
+        SSL_shutdown(ssl);
+    pthread_barrier_wait(&barrier);
+    pthread_barrier_wait(&barrier);
+}
+
+START_TEST(tls_is_quiet_under_tickets)
+{
+    struct tls_server server;
+    struct tls_context *c;
+    struct tls_sessions *sessions = tls_sessions_new();
+    struct stream s;
+    char got[8];
+
+    io_make_certificates();
+    pthread_barrier_init(&barrier, NULL, 2);
+    c = io_tls_context(io_tls_options());
+    tls_server_init(&server, &io_leaf);
+    SSL_CTX_set_min_proto_version(server.ssl, TLS1_3_VERSION);
+    server.serve = speak_in_turn;
+    tls_server_start(&server);
+    ck_assert_int_eq(io_shake(&s, &server, c, "good.test", sessions), 1);
+    pthread_barrier_wait(&barrier);
+    io_wait_for(&s, POLLIN);
+    ck_assert(stream_is_quiet(&s));
+    ck_assert_uint_eq(stream_buffered(&s), 0);
+    pthread_barrier_wait(&barrier);
+    pthread_barrier_wait(&barrier);
+    io_wait_for(&s, POLLIN);
+    ck_assert(!stream_is_quiet(&s));
+    ck_assert_uint_eq(stream_buffered(&s), 4);
+    ck_assert_int_eq(io_read_all(&s, got, 4), 4);
+    ck_assert(stream_is_quiet(&s));
+    /* Our answer to the key update goes with this. */
+    io_say(&s, "x");
+    pthread_barrier_wait(&barrier);
+    io_wait_for(&s, POLLIN);
+    ck_assert(!stream_is_quiet(&s));
+    ck_assert_int_eq(stream_read(&s, got, 1), STREAM_EOF);
+    ck_assert(!s.eof_without_notify);
+    pthread_barrier_wait(&barrier);
+    stream_close(&s, false);
+    tls_server_stop(&server);
+    tls_sessions_free(sessions);
+    tls_context_unref(c);
+    io_free_certificates();
+}
+END_TEST
+
+#define MUCH (4 * 1024 * 1024)
+
+static unsigned char octet_at(size_t i)
+{
+    return (unsigned char)(i * 31 + (i >> 12));
+}
+
+/* Reads all before it writes the same back: the client must be held up both ways. */
+static void echo_much(struct tls_server *server, SSL *ssl)
+{
+    char *all = malloc(MUCH);
+    size_t n = 0, at = 0;
+    int rc = 1;
+
+    (void)server;
+    usleep(50000);
+    while (n < MUCH && (rc = SSL_read(ssl, all + n, (int)(MUCH - n))) > 0)
+        n += (size_t)rc;
+    /* Records of every size up to the largest, several in a segment. */
+    for (size_t piece = 1; at < n && rc > 0; piece = piece * 3 % 20011 + 1) {
+        rc = SSL_write(ssl, all + at, (int)(piece < n - at ? piece : n - at));
+        at += rc > 0 ? (size_t)rc : 0;
+    }
+    SSL_shutdown(ssl);
+    free(all);
+}
+
+/* Writes from `at` on as a list of pieces. */
+static ssize_t write_pieces(struct stream *s, unsigned char *all, size_t at)
+{
+    static const size_t sizes[] = {17, 1, 300, 20000, 0, 5000, 60000};
+    struct iovec v[7];
+
+    for (int i = 0; i < 7; i++) {
+        size_t n = sizes[i] < MUCH - at ? sizes[i] : MUCH - at;
+        v[i] = (struct iovec){all + at, n};
+        at += n;
+    }
+    return stream_write(s, v, 7);
+}
+
+START_TEST(tls_moves_much)
+{
+    struct tls_server server;
+    struct tls_context *c;
+    struct stream s;
+    unsigned char *all = malloc(MUCH), got[5000];
+    size_t at = 0, held_up = 0;
+    ssize_t n;
+
+    io_make_certificates();
+    c = io_tls_context(io_tls_options());
+    tls_server_init(&server, &io_leaf);
+    server.serve = echo_much;
+    tls_server_start(&server);
+    for (size_t i = 0; i < MUCH; i++)
+        all[i] = octet_at(i);
+    ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL), 1);
+    while (at < MUCH) {
+        n = write_pieces(&s, all, at);
+        if (n == STREAM_AGAIN) {
+            held_up++;
+            io_wait_for(&s, POLLOUT);
+        } else {
+            ck_assert_int_gt(n, 0);
+            at += (size_t)n;
+        }
+    }
+    ck_assert_uint_gt(held_up, 0);
+    for (at = 0; (n = stream_read(&s, got, 1 + at % sizeof got)) != STREAM_EOF;) {
+        if (n == STREAM_AGAIN) {
+            ck_assert_uint_eq(stream_buffered(&s), 0);
+            io_wait_for(&s, POLLIN);
+            continue;
+        }
+        ck_assert_int_gt(n, 0);
+        for (ssize_t i = 0; i < n; i++, at++)
+            ck_assert_uint_eq(got[i], octet_at(at));
+    }
+    ck_assert_uint_eq(at, MUCH);
+    ck_assert(!s.eof_without_notify);
+    stream_close(&s, false);
+    tls_server_stop(&server);
+    tls_context_unref(c);
+    free(all);
+    io_free_certificates();
+}
+END_TEST
+
+static void cut_reading(struct tls_server *server, SSL *ssl)
+{
+    (void)server;
+    SSL_write(ssl, "too large", 9);
+    usleep(100000);
+}
+
+/* What an origin said before it hung up is read though our upload failed. */
+START_TEST(tls_reads_after_a_failed_write)
+{
+    struct tls_server server;
+    struct tls_context *c;
+    struct stream s;
+    static char much[1 << 16];
+    struct iovec v = {much, sizeof much};
+    char got[16];
+    ssize_t n = 1;
+
+    io_make_certificates();
+    c = io_tls_context(io_tls_options());
+    tls_server_init(&server, &io_leaf);
+    server.serve = cut_reading;
+    tls_server_start(&server);
+    ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL), 1);
+    io_wait_for(&s, POLLIN);
+    shutdown(s.fd, SHUT_WR);
+    n = stream_write(&s, &v, 1);
+    ck_assert_int_eq(n, STREAM_ERROR);
+    ck_assert_int_eq(s.error, EPIPE);
+    ck_assert_int_eq(stream_write(&s, &v, 1), STREAM_ERROR);
+    ck_assert_int_eq(io_read_all(&s, got, 9), 9);
+    ck_assert_int_eq(memcmp(got, "too large", 9), 0);
+    stream_close(&s, false);
+    tls_server_stop(&server);
+    tls_context_unref(c);
+    io_free_certificates();
+}
+END_TEST
+
+/* ---- memory */
+
+#define IDLE 50
+/* Most of it is the server's certificates, which OpenSSL keeps with the session. */
+#define IDLE_MAX (64 * 1024)
+
+/* Its own end is freed, so that ours alone is measured; the connection stays. */
+static void leave_open(struct tls_server *server, SSL *ssl)
+{
+    (void)server;
+    SSL_write(ssl, "x", 1);
+    (void)!dup(SSL_get_fd(ssl));
+}
+
+START_TEST(tls_idle_sockets_are_small)
+{
+    struct tls_server server;
+    struct tls_context *c;
+    struct stream s[IDLE];
+    struct mallinfo2 before, after;
+    char got[8];
+    size_t each;
+
+    io_make_certificates();
+    c = io_tls_context(io_tls_options());
+    tls_server_init(&server, &io_leaf);
+    server.serve = leave_open;
+    tls_server_start(&server);
+    ck_assert_int_eq(io_shake(&s[0], &server, c, "good.test", NULL), 1);
+    before = mallinfo2();
+    for (int i = 1; i < IDLE; i++) {
+        ck_assert_int_eq(io_shake(&s[i], &server, c, "good.test", NULL), 1);
+        ck_assert_int_eq(io_read_all(&s[i], got, 1), 1);
+        ck_assert_int_eq(stream_read(&s[i], got, 1), STREAM_AGAIN);
+    }
+    after = mallinfo2();
+    each = (after.uordblks - before.uordblks) / (IDLE - 1);
+    if (getenv("IO_TEST_VERBOSE"))
+        printf("an idle TLS socket takes %zu octets\n", each);
+    ck_assert_uint_lt(each, IDLE_MAX);
+    for (int i = 0; i < IDLE; i++)
+        stream_close(&s[i], false);
+    tls_server_stop(&server);
+    tls_context_unref(c);
+    io_free_certificates();
+}
+END_TEST
+
+void io_tls_data_tests(Suite *suite)
+{
+    unit_group(suite, "tls data", tls_tells_an_end_from_a_cut, tls_is_quiet_under_tickets, tls_moves_much,
+               tls_reads_after_a_failed_write, tls_idle_sockets_are_small);
+}
