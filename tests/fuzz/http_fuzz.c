@@ -1,0 +1,106 @@
+#include "http_fuzz.h"
+
+#include "../unit/http_message.h"
+#include "http/octets.h"
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    http_init();
+    return 0;
+}
+
+static const char *check_inside(struct slice s, const char *from, struct slice message)
+{
+    fuzz_assert(s.p >= from && s.p + s.n <= message.p + message.n);
+    return s.p + s.n;
+}
+
+static void check_octets(const struct field *f)
+{
+    fuzz_assert(octets_all(f->name, OCTET_TOKEN));
+    fuzz_assert(octets_skip_value(f->value.p, f->value.p + f->value.n) == f->value.p + f->value.n);
+    fuzz_assert(slice_trim(f->value).n == f->value.n);
+    fuzz_assert(f->id == field_lookup(f->name));
+}
+
+/* Nominations, by their definition. */
+static bool is_nominated(const struct head *h, const struct field *f)
+{
+    return connection_has(h, f->name) && !slice_eq_nocase(f->name, SLICE("close")) &&
+           !slice_eq_nocase(f->name, SLICE("keep-alive"));
+}
+
+static void check_again(const struct head *h)
+{
+    static const struct head_limits limits = {.max_size = UINT32_MAX, .max_count = HEAD_MAX_FIELDS};
+    static struct head again;
+    size_t room = 16, n = 0;
+    char *text;
+
+    for (uint32_t i = 0; i < h->count; i++)
+        room += h->fields[i].name.n + h->fields[i].value.n + 8;
+    text = malloc(room);
+    for (uint32_t i = 0; i < h->count; i++) {
+        const struct field *f = &h->fields[i];
+
+        n += (size_t)snprintf(text + n, room - n, "%.*s: %.*s\r\n", (int)f->name.n, f->name.p,
+                              (int)f->value.n, f->value.p);
+    }
+    n += (size_t)snprintf(text + n, room - n, "\r\n");
+    fuzz_assert(head_parse_trailers((struct slice){text, n}, &limits, &again) == HEAD_OK);
+    fuzz_assert(again.count == h->count && again.present == h->present);
+    for (uint32_t i = 0; i < h->count; i++) {
+        fuzz_assert(slice_eq(again.fields[i].name, h->fields[i].name));
+        fuzz_assert(slice_eq(again.fields[i].value, h->fields[i].value));
+        fuzz_assert(again.fields[i].nominated == h->fields[i].nominated);
+    }
+    free(text);
+}
+
+void fuzz_check_head(const struct head *h, struct slice message)
+{
+    const char *p = message.p;
+    uint64_t present = 0;
+
+    for (uint32_t i = 0; i < h->count; i++) {
+        const struct field *f = &h->fields[i];
+
+        p = check_inside(f->name, p, message);
+        fuzz_assert(*p == ':');
+        p = check_inside(f->value, p, message);
+        check_octets(f);
+        fuzz_assert(f->nominated == is_nominated(h, f));
+        present |= UINT64_C(1) << f->id;
+    }
+    fuzz_assert(present == h->present);
+    check_again(h);
+}
+
+void fuzz_check_connection(const uint8_t *data, size_t size, bool requests)
+{
+    enum message_side side = requests ? REQUESTS : RESPONSES;
+    static const size_t steps[] = {1, 0, 7};
+    enum request_kind asked = REQUEST_PLAIN;
+    struct message_log whole, cut;
+    struct slice octets;
+
+    /* The first octet says what a response answers. */
+    if (size > 0 && !requests) {
+        asked = data[0] == 'H' + 1 ? REQUEST_HEAD : data[0] == 'H' + 2 ? REQUEST_CONNECT : REQUEST_PLAIN;
+        if (asked != REQUEST_PLAIN) {
+            data++;
+            size--;
+        }
+    }
+    octets = fuzz_copy(data, size);
+    message_read(octets, size + 1, side, asked, &whole);
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        message_read(octets, steps[i], side, asked, &cut);
+        fuzz_assert(whole.end == cut.end && whole.why == cut.why);
+        fuzz_assert(whole.messages == cut.messages && whole.used == cut.used);
+        fuzz_assert(whole.content == cut.content && whole.digest == cut.digest);
+    }
+    free((char *)octets.p);
+}

@@ -1,0 +1,34 @@
+/* A client's octets: the head by itself, then everything that comes on a connection. */
+
+#include "http_fuzz.h"
+
+#include "http/framing.h"
+#include "http/octets.h"
+
+static const struct head_limits limits = {.max_size = 16 * 1024, .max_count = 100};
+static struct head head;
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct slice octets = fuzz_copy(data, size);
+    size_t scanned = 0, length;
+
+    if (head_scan(octets, &scanned, &limits, &length) == HEAD_OK) {
+        struct slice message = {octets.p, length};
+        enum head_verdict v = head_parse_request(message, &limits, &head);
+        struct framing framing;
+
+        /* What the scanner took, its line ends are right; and the second opinion adds nothing to our own. */
+        fuzz_assert(v != HEAD_BARE_CR && v != HEAD_BARE_LF && v != HEAD_INCOMPLETE &&
+                    v != HEAD_PARSERS_DISAGREE);
+        if (v == HEAD_OK) {
+            fuzz_assert(octets_all(head.method, OCTET_TOKEN) && octets_all(head.target, OCTET_VISIBLE));
+            fuzz_check_head(&head, message);
+            if (framing_of_request(&head, &framing) == FRAMING_OK)
+                fuzz_assert(framing.kind != BODY_CLOSE && framing.kind != BODY_TUNNEL);
+        }
+    }
+    free((char *)octets.p);
+    fuzz_check_connection(data, size, true);
+    return 0;
+}
