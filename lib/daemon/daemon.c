@@ -21,7 +21,8 @@
 #include "proxy/proxy.h"
 
 #define MAX_PASSED_SOCKETS 64
-#define STATUS_EVERY_MS 10000
+#define TICK_MS 1000
+#define STATUS_EVERY_TICKS 10
 
 /*  STARTING --ready--> SERVING --SIGTERM--> STOPPING --idle, or shutdownTimeout, or a second signal--> STOPPED */
 enum phase { STARTING, SERVING, STOPPING, STOPPED };
@@ -39,7 +40,8 @@ struct daemon {
     struct admin *admin;
     struct access_log *access_log;
     struct event *signals[4];
-    struct timer watchdog, status, deadline;
+    struct timer watchdog, tick, deadline;
+    unsigned ticks;
     bool reload_success;
     uint64_t started_wall_ms, reload_wall_ms;
 };
@@ -253,9 +255,8 @@ static void on_watchdog(void *ctx)
     timer_set(&d->watchdog, service_watchdog_ms() / 2);
 }
 
-static void on_status(void *ctx)
+static void say_status(struct daemon *d)
 {
-    struct daemon *d = ctx;
     uint32_t active = 0, idle = 0, pending = 0;
     struct agent *a;
     char text[160];
@@ -268,7 +269,15 @@ static void on_status(void *ctx)
     snprintf(text, sizeof text, "%u clients, upstream sockets: %u active, %u free, %u requests pending", d->proxy->stats.clients_open,
              active, idle, pending);
     service_notify_status(text);
-    timer_set(&d->status, STATUS_EVERY_MS);
+}
+
+static void on_tick(void *ctx)
+{
+    struct daemon *d = ctx;
+    log_flush();
+    if (d->ticks++ % STATUS_EVERY_TICKS == 0)
+        say_status(d);
+    timer_set(&d->tick, TICK_MS);
 }
 
 /* --- Start ----------------------------------------------------------------------------------------------------------------- */
@@ -370,7 +379,7 @@ static bool start(struct daemon *d, char *error, size_t error_size)
         return false;
     }
     timer_init(&d->watchdog, d->base, on_watchdog, d);
-    timer_init(&d->status, d->base, on_status, d);
+    timer_init(&d->tick, d->base, on_tick, d);
     timer_init(&d->deadline, d->base, on_deadline, d);
     struct access_log *log;
     if (!open_access_log(d->config, &log, error, error_size))
@@ -399,7 +408,7 @@ static void end(struct daemon *d)
         if (d->signals[i])
             event_free(d->signals[i]);
     timer_release(&d->watchdog);
-    timer_release(&d->status);
+    timer_release(&d->tick);
     timer_release(&d->deadline);
     if (d->base)
         event_base_free(d->base);
@@ -422,7 +431,7 @@ static void serve(struct daemon *d)
     d->reload_success = true;
     d->reload_wall_ms = clock_wall_ms();
     service_notify_ready();
-    on_status(d);
+    on_tick(d);
     if (service_watchdog_ms())
         on_watchdog(d);
     while (d->phase != STOPPED) {
@@ -452,5 +461,6 @@ int daemon_run(const struct daemon_options *options, struct config *config)
         log_event(LOG_ERROR, "cannot start", LOG_S("detail", error));
     }
     end(&d);
+    log_flush();
     return started ? 0 : 1;
 }

@@ -15,6 +15,10 @@
 /* Behind a last response: what may still come of a request is thrown away, so that no reset destroys the answer (PRODUCT 4.5). */
 #define LINGER_MS 1000
 #define LINGER_OCTETS (64 * 1024)
+/* Clients beyond server.maxConnections that are told so properly; those beyond these get one write. */
+#define TURNED_AWAY_MAX 64
+/* Requests answered in one go before others have their turn. */
+#define REQUESTS_PER_TURN 32
 
 static void client_process(struct client *c);
 
@@ -168,21 +172,31 @@ static struct client *take_client(struct proxy *p)
     return c;
 }
 
-/* Said in one write, without a state of its own: whoever is too many costs nothing but this. */
-static void turn_away(struct proxy *p, int fd, const char *why, enum client_close reason)
+static void say_too_many(struct proxy *p, int fd)
 {
     struct buffer *b = buffer_borrow(&p->heads);
-    const struct reply r = {.fault = FAULT_TOO_MANY_CLIENTS, .instance = p->instance, .text = slice_of(why), .close = true};
-    char waste[BUFFER_HEAD_SIZE];
-    p->stats.clients_total++;
-    p->stats.clients_closed[reason]++;
+    const struct reply r = {.fault = FAULT_TOO_MANY_CLIENTS,
+                            .instance = p->instance,
+                            .text = SLICE("too many clients: server.maxConnections is reached"),
+                            .close = true};
     if (b && reply_write(b, &r) && send(fd, b->data, b->end, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
         p->stats.requests_by_status[503]++;
     buffer_give(b);
-    shutdown(fd, SHUT_WR);
-    /* What came already would turn the close into a reset. */
-    while (recv(fd, waste, sizeof waste, MSG_DONTWAIT) > 0)
-        ;
+}
+
+static void turn_away_client(struct client *c)
+{
+    say_too_many(c->proxy, c->stream.fd);
+    c->ending = CLIENT_MAX_CONNECTIONS;
+    linger(c);
+}
+
+/* Without a state of its own: whoever is far too many costs nothing but a write. */
+static void turn_away(struct proxy *p, int fd)
+{
+    p->stats.clients_total++;
+    p->stats.clients_closed[CLIENT_MAX_CONNECTIONS]++;
+    say_too_many(p, fd);
     close(fd);
 }
 
@@ -196,13 +210,11 @@ static void set_keepalive(int fd, uint64_t delay_ms)
 void proxy_accept(struct proxy *p, struct entrance *e, int fd, const struct address *peer)
 {
     const struct server_options *server = &p->config->server;
-    if (p->stats.clients_open >= server->maxConnections) {
-        turn_away(p, fd, "too many clients: server.maxConnections is reached", CLIENT_MAX_CONNECTIONS);
-        return;
-    }
-    struct client *c = take_client(p);
+    bool too_many = p->stats.clients_open >= server->maxConnections;
+    bool far_too_many = too_many && p->stats.clients_open - server->maxConnections >= TURNED_AWAY_MAX;
+    struct client *c = far_too_many ? NULL : take_client(p);
     if (!c) {
-        turn_away(p, fd, "out of memory for another client", CLIENT_MAX_CONNECTIONS);
+        turn_away(p, fd);
         return;
     }
     stream_open(&c->stream, fd);
@@ -224,6 +236,10 @@ void proxy_accept(struct proxy *p, struct entrance *e, int fd, const struct addr
     set_state(c, CLIENT_IDLE);
     if (server->keepAliveInitialDelay && peer->sa.any.sa_family != AF_UNIX)
         set_keepalive(fd, server->keepAliveInitialDelay);
+    if (too_many) {
+        turn_away_client(c);
+        return;
+    }
     timer_set(&c->timer, server->headersTimeout);
     client_process(c);
 }
@@ -244,14 +260,6 @@ static bool make_room(struct client *c)
         c->in = larger;
     return larger != NULL;
 }
-
-/* What comes when a client closes instead of sending a request. */
-static void end_without_request(struct client *c)
-{
-    client_close(c, CLIENT_CLOSED, false);
-}
-
-enum head_step { STEP_NEED_MORE, STEP_BEGUN, STEP_CLOSED };
 
 static const struct head_limits *limits_of(const struct client *c, struct head_limits *l)
 {
@@ -291,20 +299,19 @@ static void skip_empty_line(struct client *c)
         buffer_consume(c->in, 2);
 }
 
-static enum head_step try_head(struct client *c)
+/* Begins the exchange of a head that is whole; false: more must come. */
+static bool try_head(struct client *c)
 {
     struct head_limits storage;
     const struct head_limits *limits = limits_of(c, &storage);
     size_t length;
-    if (!c->in)
-        return STEP_NEED_MORE;
     skip_empty_line(c);
     struct slice data = buffer_unread(c->in);
     if (data.n == 0 || (data.n == 1 && data.p[0] == '\r'))
-        return STEP_NEED_MORE;
+        return false;
     enum head_verdict v = head_scan(data, &c->scanned, limits, &length);
     if (v == HEAD_INCOMPLETE)
-        return STEP_NEED_MORE;
+        return false;
     if (v == HEAD_OK)
         v = head_parse_request((struct slice){data.p, length}, limits, &c->proxy->request_head);
     c->scanned = 0;
@@ -316,7 +323,7 @@ static enum head_step try_head(struct client *c)
         exchange_refuse(c, fault_of_verdict(v), head_verdict_text(v));
     else
         exchange_begin(c, length);
-    return STEP_BEGUN;
+    return true;
 }
 
 static bool read_some(struct client *c)
@@ -334,7 +341,7 @@ static bool read_some(struct client *c)
         return false;
     }
     if (n <= 0) {
-        end_without_request(c);
+        client_close(c, CLIENT_CLOSED, false);
         return false;
     }
     c->in->end += (uint32_t)n;
@@ -358,11 +365,20 @@ static void client_process(struct client *c)
     if (c->processing)
         return;
     c->processing = true;
+    unsigned begun = 0;
     while (c->state == CLIENT_IDLE || c->state == CLIENT_READING) {
+        if (begun == REQUESTS_PER_TURN) {
+            client_watch(c);
+            if (c->stream.watched)
+                stream_call_again(&c->stream);
+            break;
+        }
         if (c->in) {
             begin_reading(c);
-            if (try_head(c) == STEP_BEGUN)
+            if (try_head(c)) {
+                begun++;
                 continue;
+            }
         }
         if (!read_some(c))
             break;

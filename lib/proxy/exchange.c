@@ -489,6 +489,10 @@ void exchange_begin(struct client *c, size_t length)
     learn(e, h);
     enum fault fault = route_find(p, c->entrance, h, &route, text, sizeof text);
     e->request_framing = route.framing;
+    if (fault == FAULT_NONE && p->stopping) {
+        fault = FAULT_TOO_MANY_CLIENTS;
+        snprintf(text, sizeof text, "Carpool is stopping; connect again");
+    }
     if (fault == FAULT_NONE && c->denied) {
         fault = FAULT_DENIED;
         snprintf(text, sizeof text, "this client's address is not in access.clients");
