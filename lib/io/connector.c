@@ -14,6 +14,7 @@
 #include "base/timer.h"
 #include "config/config.h"
 #include "io/address_order.h"
+#include "io/connect_error.h"
 #include "io/resolver.h"
 
 #define ATTEMPTS_MAX 64
@@ -53,7 +54,8 @@ struct lookup {
  *       |                       |    +-- peer closed: the next one-+   +- refused-+
  *       +-- no name resolves ---+-- no address is left, deadline -----------------+
  *
- * Without TLS, the first to connect ends it. ENDED lasts until the loop comes round: done() is never called from below a caller. */
+ * Without TLS, the first to connect ends it. ENDED lasts until the loop comes round: done() is never called
+ * from below a caller. */
 enum connector_state { CONNECTOR_RESOLVING, CONNECTOR_RACING, CONNECTOR_HANDSHAKE, CONNECTOR_ENDED };
 
 struct connector {
@@ -77,72 +79,18 @@ struct connector {
 
 static void try_next(struct connector *c);
 
-/* ---- errors */
-
-/* Of several failures, the one that says most about the origin is told. A shortage of our own comes before all. */
-static int weight(enum connect_error error)
-{
-    switch (error) {
-    case CONNECT_OK: return 0;
-    case CONNECT_DNS_ERROR:
-    case CONNECT_DNS_TIMEOUT: return 1;
-    case CONNECT_PROHIBITED:
-    case CONNECT_LOOP: return 2;
-    case CONNECT_UNROUTABLE: return 3;
-    case CONNECT_REFUSED: return 4;
-    case CONNECT_TERMINATED: return 5;
-    case CONNECT_TIMEOUT: return 6;
-    case CONNECT_TLS_PROTOCOL:
-    case CONNECT_TLS_CERTIFICATE:
-    case CONNECT_TLS_ALERT: return 7;
-    case CONNECT_NO_RESOURCES: return 8;
-    }
-    return 0;
-}
-
+/* Keeps the most telling failure. */
 __attribute__((format(printf, 3, 4))) static void note(struct connector *c, enum connect_error error,
                                                        const char *format, ...)
 {
     va_list args;
 
-    if (weight(error) <= weight(c->result.error))
+    if (connect_error_weight(error) <= connect_error_weight(c->result.error))
         return;
     c->result.error = error;
     va_start(args, format);
     vsnprintf(c->result.text, sizeof c->result.text, format, args);
     va_end(args);
-}
-
-static enum connect_error error_of(int number)
-{
-    switch (number) {
-    case ECONNREFUSED:
-    case ENOENT: /* of a unix path: nobody listens there */
-    case EAGAIN: return CONNECT_REFUSED;
-    case ETIMEDOUT: return CONNECT_TIMEOUT;
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-    case ENOBUFS: return CONNECT_NO_RESOURCES;
-    case ECONNRESET:
-    case ECONNABORTED:
-    case EPIPE: return CONNECT_TERMINATED;
-    }
-    return CONNECT_UNROUTABLE;
-}
-
-static const char *explain(int number)
-{
-    switch (number) {
-    case EMFILE:
-    case ENFILE: return ": raise the limit of open files (LimitNOFILE=, ulimit -n)";
-    case EADDRNOTAVAIL: return " (no local port is left, or the host has no such address)";
-    case EAGAIN: return " (its queue of connections is full)";
-    case ENOENT: return " (is its server running?)";
-    case EACCES:
-    case EPERM: return " (a firewall, or the permissions of the socket file)";
-    }
-    return "";
 }
 
 /* ---- the end */
@@ -265,7 +213,8 @@ static enum connect_error error_of_tls(enum tls_failure failure)
     return CONNECT_TERMINATED;
 }
 
-/* A peer that hangs up may be one that is restarting: the next address gets its chance. One that answers wrongly is as wrong there. */
+/* A peer that hangs up may be one that is restarting: the next address gets its chance. One that answers
+ * wrongly is as wrong there. */
 static void handshake_failed(struct connector *c)
 {
     struct attempt *a = c->winner;
@@ -304,10 +253,11 @@ static void handshake(struct connector *c)
 static void attempt_failed(struct attempt *a, int number, const char *what)
 {
     struct connector *c = a->connector;
-    enum connect_error error = error_of(number);
+    enum connect_error error = connect_error_of(number);
     char text[ADDRESS_TEXT_SIZE];
 
-    note(c, error, "%s %s: %s%s", what, address_format(&a->address, text), strerror(number), explain(number));
+    note(c, error, "%s %s: %s%s", what, address_format(&a->address, text), strerror(number),
+         connect_error_advice(number));
     attempt_close(a);
     a->state = ATTEMPT_FAILED;
     c->failed++;
@@ -346,7 +296,8 @@ static void attempt_won(struct attempt *a)
     end(c);
 }
 
-/* Linux may connect a socket to itself when nobody listens on a port that it hands out for outgoing connections. */
+/* Linux may connect a socket to itself when nobody listens on a port that it hands out for outgoing
+ * connections. */
 static bool is_connected_to_itself(const struct attempt *a)
 {
     struct address own = {.length = sizeof own.sa};
@@ -435,7 +386,8 @@ static int open_and_connect(struct connector *c, struct attempt *a, const char *
         return errno;
     set_options(c, a->fd, family);
     if (local && local->length > 0 && family != AF_UNIX) {
-        /* The port is chosen at connect(), when the four numbers together must be unique and not the two alone. */
+        /* The port is chosen at connect(), when the four numbers together must be unique and not the two
+         * alone. */
         setsockopt(a->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
         if (bind(a->fd, &local->sa.any, local->length) != 0) {
             *what = "bind to localAddress, to connect to";

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_IO_CONNECTOR_H
 #define CARPOOL_IO_CONNECTOR_H
 
-/* From a name to an established stream: resolve, race the addresses 250 ms apart (RFC 8305), shake hands. At most one stream comes out;
- * the losers are closed at once. */
+/* From a name to an established stream: resolve, race the addresses 250 ms apart (RFC 8305), shake hands. At
+ * most one stream comes out; the losers are closed at once. */
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -51,13 +51,15 @@ struct connect_plan {
     const char *servername;
     struct tls_sessions *sessions;
     struct connect_memory *memory; /* the origin's: rotation and recent failures; not NULL */
-    /* Asked about the very address of each attempt: CONNECT_OK, CONNECT_PROHIBITED or CONNECT_LOOP. `named` is true for an address,
-     * a path or a name's address of `entries`, which is the operator's word (then only loops matter). NULL: all are allowed. */
+    /* Asked about the very address of each attempt: CONNECT_OK, CONNECT_PROHIBITED or CONNECT_LOOP. `named`
+     * is true for an address, a path or a name's address of `entries`, which is the operator's word (then
+     * only loops matter). NULL: all are allowed. */
     enum connect_error (*permit)(void *ctx, const struct address *a, bool named);
     void *permit_ctx;
 };
 
-/* What an origin remembers between connects: whose turn it is, and who failed within the last 10 s. Zeroed at first. */
+/* What an origin remembers between connects: whose turn it is, and who failed within the last 10 s. Zeroed at
+ * first. */
 #define CONNECT_MEMORY_FAILED 8
 struct connect_memory {
     uint32_t rotation;
@@ -76,8 +78,8 @@ struct connect_result {
     bool tls_resumed;
 };
 
-/* Begins. The callback comes exactly once, never from within this call, unless cancelled; the connector is gone when it is called.
- * NULL when memory is short. */
+/* Begins. The callback comes exactly once, never from within this call, unless cancelled; the connector is
+ * gone when it is called. NULL when memory is short. */
 struct connector *connector_start(struct event_base *base, struct resolver *resolver,
                                   const struct connect_plan *plan,
                                   void (*done)(void *ctx, struct connect_result *r), void *ctx);

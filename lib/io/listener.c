@@ -21,7 +21,8 @@
 
 struct listener {
     int fd;
-    int reserve; /* kept open for nothing, so that a shortage of descriptors leaves one to answer with; -1: lost */
+    int reserve; /* kept open for nothing, so that a shortage of descriptors leaves one to answer with; -1:
+                    lost */
     bool watching;
     bool paused; /* by the owner */
     bool *freed; /* set while a batch runs: where to say that the listener is gone */
@@ -186,14 +187,15 @@ static void run_short(struct listener *l, int number)
         away++;
     log_event(
         LOG_ERROR,
-        "cannot take connections: raise the limit of open files (LimitNOFILE=, ulimit -n), or lower server.maxConnections",
+        "cannot take connections: raise the limit of open files (LimitNOFILE=), or lower server.maxConnections",
         LOG_S("listen", address_format(&l->address, text)), LOG_S("error", strerror(number)),
         LOG_N("refused", away));
     timer_set(&l->shortage, SHORTAGE_PAUSE_MS);
     watch(l);
 }
 
-/* True when another connection may be asked for. Errors that belong to one connection (accept(2)) leave the others alone. */
+/* True when another connection may be asked for. Errors that belong to one connection (accept(2)) leave the
+ * others alone. */
 static bool go_on_after(struct listener *l, int number)
 {
     switch (number) {

@@ -2,6 +2,8 @@
 libcarpool_a_SOURCES += \
 	lib/io/address_order.c \
 	lib/io/address_order.h \
+	lib/io/connect_error.c \
+	lib/io/connect_error.h \
 	lib/io/connector.c \
 	lib/io/connector.h \
 	lib/io/listener.c \

@@ -1,7 +1,8 @@
 #ifndef CARPOOL_IO_RESOLV_CONF_H
 #define CARPOOL_IO_RESOLV_CONF_H
 
-/* The part of resolv.conf(5) that c-ares leaves out: before 1.22 it does not know `timeout` and `attempts`. */
+/* The part of resolv.conf(5) that c-ares leaves out: before 1.22 it does not know `timeout` and `attempts`.
+ */
 
 #include "base/slice.h"
 

@@ -65,7 +65,8 @@ struct watch {
     int fd;
 };
 
-/* c-ares with one reading of resolv.conf. When that file changes, a new one takes over, and the old one ends with its last query. */
+/* c-ares with one reading of resolv.conf. When that file changes, a new one takes over, and the old one ends
+ * with its last query. */
 struct channel {
     LIST_ENTRY(channel) link;
     struct resolver *resolver;
@@ -459,8 +460,8 @@ static struct entry *entry_new(struct resolver *r, const char *key)
     return NULL;
 }
 
-/* Sends the query out. True when c-ares answered from within (the hosts file does): then the entry is known and the caller holds it,
- * until entry_put(). */
+/* Sends the query out. True when c-ares answered from within (the hosts file does): then the entry is known
+ * and the caller holds it, until entry_put(). */
 static bool entry_ask(struct entry *e)
 {
     struct channel *ch = e->resolver->channel;

@@ -14,8 +14,9 @@ void stream_open(struct stream *s, int fd)
     *s = (struct stream){.fd = fd};
 }
 
-/* How libevent 2.1 reports what epoll says: a reset (EPOLLERR) and an end both ways as readable and writable, so that the
- * next call on the descriptor meets the error; a FIN as EV_CLOSED with whatever can be read before it. */
+/* How libevent 2.1 reports what epoll says: a reset (EPOLLERR) and an end both ways as readable and writable,
+ * so that the next call on the descriptor meets the error; a FIN as EV_CLOSED with whatever can be read
+ * before it. */
 static void ready(evutil_socket_t fd, short what, void *arg)
 {
     struct stream *s = arg;

@@ -2,8 +2,8 @@
 #define CARPOOL_IO_STREAM_H
 
 /* Octets in and out of one descriptor, plain or TLS below the same five calls. Nothing here blocks.
- * A stream says when it may be tried again: it is registered once, edge-triggered, for both directions, and its owner keeps
- * reading until STREAM_AGAIN. */
+ * A stream says when it may be tried again: it is registered once, edge-triggered, for both directions, and
+ * its owner keeps reading until STREAM_AGAIN. */
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -31,7 +31,8 @@ enum stream_ready {
 
 struct stream {
     int fd;    /* -1: closed */
-    int error; /* errno of the last STREAM_ERROR; EPROTO for a TLS failure, EPIPE and ECONNRESET as they are */
+    int error; /* errno of the last STREAM_ERROR; EPROTO for a TLS failure, EPIPE and ECONNRESET as they are
+                */
     struct tls *tls; /* NULL: plain. Owned. */
     struct event event;
     int priority;
@@ -44,12 +45,13 @@ struct stream {
 /* Takes the descriptor over, which is non-blocking and close-on-exec already. Not watched yet. */
 void stream_open(struct stream *s, int fd);
 
-/* Registers it with the loop: edge-triggered, both directions and the peer's FIN in one registration, for the stream's life.
- * False when the loop refuses (no memory, no descriptor). */
+/* Registers it with the loop: edge-triggered, both directions and the peer's FIN in one registration, for the
+ * stream's life. False when the loop refuses (no memory, no descriptor). */
 bool stream_watch(struct stream *s, struct event_base *base, int priority, void (*on_ready)(void *, unsigned),
                   void *ctx);
 
-/* Who is told from now on; no system call. Not from another event's callback of the same stream while it is queued. */
+/* Who is told from now on; no system call. Not from another event's callback of the same stream while it is
+ * queued. */
 static inline void stream_set_owner(struct stream *s, void (*on_ready)(void *, unsigned), void *ctx)
 {
     s->on_ready = on_ready;
@@ -59,25 +61,28 @@ static inline void stream_set_owner(struct stream *s, void (*on_ready)(void *, u
 /* 0 first. Changes which events of a turn come first, without a system call. */
 void stream_set_priority(struct stream *s, int priority);
 
-/* Up to n octets; > 0, STREAM_EOF, STREAM_AGAIN or STREAM_ERROR. A short count does not yet mean that no more is there for TLS;
- * for plain ones it does, unless STREAM_PEER_FIN was reported. */
+/* Up to n octets; > 0, STREAM_EOF, STREAM_AGAIN or STREAM_ERROR. A short count does not yet mean that no more
+ * is there for TLS; for plain ones it does, unless STREAM_PEER_FIN was reported. */
 ssize_t stream_read(struct stream *s, void *to, size_t n);
 
-/* Writes from the front of the list; a short count (0 < n) means that the next call would say STREAM_AGAIN. After STREAM_AGAIN the same
- * octets must come first in the next call, and no fewer: TLS may have begun a record with them. */
+/* Writes from the front of the list; a short count (0 < n) means that the next call would say STREAM_AGAIN.
+ * After STREAM_AGAIN the same octets must come first in the next call, and no fewer: TLS may have begun a
+ * record with them. */
 ssize_t stream_write(struct stream *s, const struct iovec *v, int count);
 
 /* Sends FIN (and close_notify before it). */
 void stream_shutdown_write(struct stream *s);
 
-/* A non-blocking look before a request that could not be repeated: true when nothing is there to be read, neither octets of the
- * application nor an end of file nor an error. TLS tickets and key updates are taken in. */
+/* A non-blocking look before a request that could not be repeated: true when nothing is there to be read,
+ * neither octets of the application nor an end of file nor an error. TLS tickets and key updates are taken
+ * in. */
 bool stream_is_quiet(struct stream *s);
 
 /* Octets that TLS has decrypted and nobody has read: no event will come for them. 0 for plain streams. */
 size_t stream_buffered(const struct stream *s);
 
-/* Has on_ready() called once more for both directions, after what else is ready: for an owner that stopped early. The stream is watched. */
+/* Has on_ready() called once more for both directions, after what else is ready: for an owner that stopped
+ * early. The stream is watched. */
 static inline void stream_call_again(struct stream *s)
 {
     event_active(&s->event, EV_READ | EV_WRITE, 0);

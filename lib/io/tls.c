@@ -91,8 +91,8 @@ void tls_free(struct tls *t)
 
 /* ---- errors */
 
-/* After a call that returned no success: what a stream call returns. `crosses` is what the call would not wait for if the stream were
- * plain: SSL_ERROR_WANT_READ of a write. */
+/* After a call that returned no success: what a stream call returns. `crosses` is what the call would not
+ * wait for if the stream were plain: SSL_ERROR_WANT_READ of a write. */
 static ssize_t failed(struct stream *s, bool *crossed, int crosses)
 {
     struct tls *t = s->tls;
@@ -286,7 +286,8 @@ size_t tls_buffered(const struct stream *s)
 
     if (n > 0)
         return (size_t)n;
-    /* Records that were read ahead and not yet opened; after a read that met the end of them, at most a part of one is left. */
+    /* Records that were read ahead and not yet opened; after a read that met the end of them, at most a part
+     * of one is left. */
     return !t->drained && SSL_has_pending(t->ssl) ? 1 : 0;
 }
 

@@ -17,19 +17,21 @@ struct tls_context;
 struct tls_options; /* config/config.h */
 struct stream;
 
-/* Made at start and reload from checked options; NULL with a sentence in `error` (what, which file, what to do). Counted. */
+/* Made at start and reload from checked options; NULL with a sentence in `error` (what, which file, what to
+ * do). Counted. */
 struct tls_context *tls_context_new(const struct tls_options *o, char *error, size_t error_size);
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context *c);
 
-/* What the options allow though somebody should look at it, as a sentence: verification is off, a certificate of `ca` or `cert` is
- * expired or not yet valid (a wrong clock at boot must not stop the upstream). False: nothing. Looks at the wall clock. */
+/* What the options allow though somebody should look at it, as a sentence: verification is off, a certificate
+ * of `ca` or `cert` is expired or not yet valid (a wrong clock at boot must not stop the upstream). False:
+ * nothing. Looks at the wall clock. */
 bool tls_context_warning(const struct tls_context *c, char *text, size_t size);
 /* When the first certificate of `ca` and `cert` expires, in seconds since 1970; 0: there is none. */
 int64_t tls_context_expires(const struct tls_context *c);
 
-/* Sessions for resumption (several; those of TLS 1.3 are used once, RFC 8446 C.4), one store an origin. A worker's own: no locks.
- * A store that meets another context forgets what it has. */
+/* Sessions for resumption (several; those of TLS 1.3 are used once, RFC 8446 C.4), one store an origin. A
+ * worker's own: no locks. A store that meets another context forgets what it has. */
 struct tls_sessions;
 struct tls_sessions *tls_sessions_new(void);
 void tls_sessions_free(struct tls_sessions *s);
@@ -42,16 +44,17 @@ enum tls_failure {
     TLS_FAILURE_IO
 };
 
-/* Lays TLS over a connected stream. `servername` is sent as SNI and checked in the certificate; an IP address is checked as an IP
- * SAN and not sent. `sessions` may be NULL and must outlive the stream otherwise. False when memory is short. */
+/* Lays TLS over a connected stream. `servername` is sent as SNI and checked in the certificate; an IP address
+ * is checked as an IP SAN and not sent. `sessions` may be NULL and must outlive the stream otherwise. False
+ * when memory is short. */
 bool tls_start(struct stream *s, struct tls_context *c, const char *servername,
                struct tls_sessions *sessions);
 
 /* Goes on with the handshake: 1 done, 0 wait for the stream to be ready, -1 failed. */
 int tls_handshake(struct stream *s);
 
-/* After -1, or STREAM_ERROR with EPROTO (in TLS 1.3 a server judges our certificate after the handshake): what failed and a sentence:
- * which certificate, which check, what option would mend it. */
+/* After -1, or STREAM_ERROR with EPROTO (in TLS 1.3 a server judges our certificate after the handshake):
+ * what failed and a sentence: which certificate, which check, what option would mend it. */
 enum tls_failure tls_failure(const struct stream *s, char *text, size_t size);
 
 /* After 1: whether the session was resumed. */

@@ -103,8 +103,8 @@ static void append_name(char *list, const char *name, size_t n)
     list[at + n] = '\0';
 }
 
-/* As in Node, one list names the suites of TLS 1.3 (TLS_...) and the ciphers of earlier versions; a version that it does not name
- * is not spoken. */
+/* As in Node, one list names the suites of TLS 1.3 (TLS_...) and the ciphers of earlier versions; a version
+ * that it does not name is not spoken. */
 static bool set_ciphers(struct tls_context *c, const struct tls_options *o, char *error, size_t size)
 {
     const char *all = or_empty(o->ciphers);
@@ -209,7 +209,8 @@ void tls_context_unref(struct tls_context *c)
     free(c);
 }
 
-/* Calls `look` with the certificates of `cert` and `ca`, not with those of the system's store; stops when it returns true. */
+/* Calls `look` with the certificates of `cert` and `ca`, not with those of the system's store; stops when it
+ * returns true. */
 static bool any_certificate(const struct tls_context *c, bool (*look)(void *ctx, X509 *x, const char *option),
                             void *ctx)
 {

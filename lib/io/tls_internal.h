@@ -39,7 +39,8 @@ struct tls {
 /* SSL_CTX_set_verify() callback: remembers the first check that failed. */
 int tls_remember_distrust(int ok, X509_STORE_CTX *x);
 
-/* After a failed call: sets t->failure and t->why from OpenSSL's error queue. `name` is what SSL_get_error() said, `number` errno. */
+/* After a failed call: sets t->failure and t->why from OpenSSL's error queue. `name` is what SSL_get_error()
+ * said, `number` errno. */
 void tls_explain_failure(struct tls *t, int name, int number);
 
 /* One to offer, or NULL; the caller's. */

@@ -28,7 +28,8 @@ struct address io_dead_address(void);
 /* Two ends of a TCP connection: a stream, unwatched, and a blocking descriptor. */
 int io_pair(struct stream *s);
 
-/* The names of the test's directory, which is made at the first call and removed at the end of the process. */
+/* The names of the test's directory, which is made at the first call and removed at the end of the process.
+ */
 const char *io_path(const char *name);
 
 /* Wall milliseconds since some time. */

@@ -14,8 +14,8 @@ struct certificate {
     X509 *x509;
 };
 
-/* `names` as in openssl.cnf ("DNS:a.test,IP:127.0.0.1"), NULL for a CA; `issuer` NULL: self-signed; valid from `from` to `to` seconds
- * from now. */
+/* `names` as in openssl.cnf ("DNS:a.test,IP:127.0.0.1"), NULL for a CA; `issuer` NULL: self-signed; valid
+ * from `from` to `to` seconds from now. */
 struct certificate certificate_make(const char *common_name, const char *names,
                                     const struct certificate *issuer, long from, long to);
 void certificate_free(struct certificate *c);

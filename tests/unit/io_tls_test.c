@@ -373,7 +373,8 @@ START_TEST(tls_sessions_belong_to_a_context)
 }
 END_TEST
 
-/* A server that was restarted with other keys refuses the tickets: a full handshake follows, and nothing fails. */
+/* A server that was restarted with other keys refuses the tickets: a full handshake follows, and nothing
+ * fails. */
 START_TEST(tls_falls_back_to_a_full_handshake)
 {
     static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};

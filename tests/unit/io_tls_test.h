@@ -8,7 +8,8 @@
 #include "io_test.h"
 #include "io_tls_peer.h"
 
-/* For good.test, *.wild.test and 127.0.0.1, by our own CA; also ca.pem, ca.key, leaf.pem and leaf.key in io_path(). */
+/* For good.test, *.wild.test and 127.0.0.1, by our own CA; also ca.pem, ca.key, leaf.pem and leaf.key in
+ * io_path(). */
 extern struct certificate io_ca, io_leaf;
 void io_make_certificates(void);
 void io_free_certificates(void);

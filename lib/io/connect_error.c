@@ -1,0 +1,55 @@
+#include "io/connect_error.h"
+
+#include <errno.h>
+
+int connect_error_weight(enum connect_error error)
+{
+    switch (error) {
+    case CONNECT_OK: return 0;
+    case CONNECT_DNS_ERROR:
+    case CONNECT_DNS_TIMEOUT: return 1;
+    case CONNECT_PROHIBITED:
+    case CONNECT_LOOP: return 2;
+    case CONNECT_UNROUTABLE: return 3;
+    case CONNECT_REFUSED: return 4;
+    case CONNECT_TERMINATED: return 5;
+    case CONNECT_TIMEOUT: return 6;
+    case CONNECT_TLS_PROTOCOL:
+    case CONNECT_TLS_CERTIFICATE:
+    case CONNECT_TLS_ALERT: return 7;
+    case CONNECT_NO_RESOURCES: return 8;
+    }
+    return 0;
+}
+
+enum connect_error connect_error_of(int number)
+{
+    switch (number) {
+    case ECONNREFUSED:
+    case ENOENT: /* of a unix path: nobody listens there */
+    case EAGAIN: return CONNECT_REFUSED;
+    case ETIMEDOUT: return CONNECT_TIMEOUT;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS: return CONNECT_NO_RESOURCES;
+    case ECONNRESET:
+    case ECONNABORTED:
+    case EPIPE: return CONNECT_TERMINATED;
+    }
+    return CONNECT_UNROUTABLE;
+}
+
+const char *connect_error_advice(int number)
+{
+    switch (number) {
+    case EMFILE:
+    case ENFILE: return ": raise the limit of open files (LimitNOFILE=, ulimit -n)";
+    case EADDRNOTAVAIL: return " (no local port is left, or the host has no such address)";
+    case EAGAIN: return " (its queue of connections is full)";
+    case ENOENT: return " (is its server running?)";
+    case EACCES:
+    case EPERM: return " (a firewall, or the permissions of the socket file)";
+    }
+    return "";
+}
