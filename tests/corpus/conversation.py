@@ -49,16 +49,16 @@ class Conversation:
         self.methods = methods
         self.received = b""
         self.answers, self.error, self.ended, self.cut, self.closed_first = [], "", "", False, False
-        self.parsed = self.wanted = 0
+        self.parsed = 0
 
     def write(self, octets_in_pieces):
-        """Writes and reads side by side; stops early when the other side ends the connection."""
+        """Writes and reads side by side; stops early when the other side ends the connection or says that it will."""
         for piece in octets_in_pieces:
             sent = 0
             end = time.monotonic() + PATIENCE
             while sent < len(piece) and not self.ended:
                 self.read_what_is_there()
-                if self.wanted_reached():
+                if self.said_close():
                     return
                 try:
                     sent += self.socket.send(piece[sent:])
@@ -74,8 +74,8 @@ class Conversation:
             if len(octets_in_pieces) > 1:
                 time.sleep(NAP)
 
-    def wanted_reached(self):
-        return self.wanted and len(self.answers) >= self.wanted
+    def said_close(self):
+        return bool(self.answers) and b"close" in self.answers[-1].tokens("connection")
 
     def read_what_is_there(self, timeout=0):
         """True when something came, the end included."""
@@ -121,16 +121,15 @@ class Conversation:
         except OSError:
             pass
 
-    def run(self, octets_in_pieces, answers=1, half_close=False):
-        """Sends, waits for so many final answers, then says FIN and reads on to the end."""
-        self.wanted = answers
+    def run(self, octets_in_pieces, answers=1, half_close=False, closes=False):
+        """Sends, waits for so many final answers (and the end, when Carpool `closes`), says FIN, reads to the end."""
         self.write(octets_in_pieces)
         if half_close:
             self.shut()
         self.read_until(lambda: len(self.answers) >= answers or self.error)
-        if self.answers and b"close" in self.answers[-1].tokens("connection"):
+        if half_close or closes or self.said_close():
             self.read_until(lambda: False)
-        self.closed_first = bool(self.ended) and not half_close
+        self.closed_first = bool(self.ended)
         self.finish()
         return self
 

@@ -54,7 +54,7 @@ def judge_request(case, mode, daemon):
     with Origin() as origin:
         octets = case.fill(case.raw, names(origin, daemon))
         talk = Conversation(daemon.port, methods_in(octets))
-        talk.run(pieces(octets, mode), case.requests[1], "half-close" in case.flags)
+        talk.run(pieces(octets, mode), case.requests[1], "half-close" in case.flags, "client-close" in case.flags)
         seen = origin.requests()
         verdict.seen = [(r.method, r.target, r.get("host").replace(origin.address.encode(), b"{ORIGIN}"), r.body)
                         for _, r in seen]
@@ -126,13 +126,12 @@ def judge_response(case, mode, daemon):
         request = case.fill(case.request, known)
         prepare(script, origin, daemon, verdict)
         talk = Conversation(daemon.port, methods_in(request))
-        keep = case.pool == "pin"
-        ask(talk, request, keep, script)
+        ask(talk, request, case, script)
         answer_seen(case, verdict, talk, origin, script)
         if verdict.outcome == "forward":
             check(case, "client", talk.answers[0], talk.received, known, verdict)
         pooled(case, verdict, talk, origin, script, daemon)
-        if keep:
+        if case.pool == "pin":
             talk.finish()
         whatever_happened(verdict, talk, origin, daemon)
     return verdict
@@ -150,9 +149,9 @@ def prepare(script, origin, daemon, verdict):
         verdict.need(script.sent.wait(5), "no spare socket was opened")
 
 
-def ask(talk, request, keep, script):
-    if not keep:
-        talk.run([request])
+def ask(talk, request, case, script):
+    if case.pool != "pin":
+        talk.run([request], closes="client-close" in case.flags)
         script.judged.set()
         return
     talk.write([request])

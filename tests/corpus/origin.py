@@ -10,6 +10,7 @@ from .conversation import NAP
 
 CLEAN = b"the clean answer"
 CLEAN_PATH = "/clean"
+TLS_HANDSHAKE = 0x16        # an https target; there is no TLS here, and no request in clear is the point
 
 
 def plain_answer(request, connection):
@@ -82,6 +83,9 @@ class Connection:
             return False
         self.received += got
         self.unread += got
+        if self.received[0] == TLS_HANDSHAKE:
+            self.unread = b""
+            return False
         return True
 
     def exchange(self):

@@ -6,7 +6,7 @@ REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") (/[!-~]*|\*) HTTP/(1\.1)")
 STATUS_LINE = re.compile(rb"HTTP/(1\.[01]) ([1-9][0-9][0-9]) ([\t -~\x80-\xff]*)")
 FIELD = re.compile(rb"(" + TOKEN + rb"):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*")
 CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
-SINGLE = {b"host", b"content-length", b"transfer-encoding", b"content-type", b"content-range", b"max-forwards"}
+SINGLE = {b"host", b"content-length", b"transfer-encoding"}
 NO_TRAILER = {b"host", b"content-length", b"transfer-encoding", b"connection", b"trailer", b"te", b"via"}
 
 
@@ -77,7 +77,7 @@ def framing(message):
             raise Malformed(f"Transfer-Encoding {coding!r}")
         return "chunked"
     if length is not None:
-        if not re.fullmatch(rb"0|[1-9][0-9]{0,17}", length):
+        if not re.fullmatch(rb"0|[1-9][0-9]{0,18}", length):
             raise Malformed(f"Content-Length {length!r}")
         return int(length)
     return "none"
