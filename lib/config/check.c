@@ -41,8 +41,8 @@ static void check_exposure(struct loader *l, const struct listener_note *n)
     if (!config_exposes(l->config, &n->listen->address, n->admin))
         return;
     problem_error(&l->problems, n->at,
-                  "%s: '%s' can be reached from other hosts, but %s is not set: name there who may use it, such as "
-                  "[127.0.0.0/8, 10.0.0.0/8], or listen on 127.0.0.1",
+                  "%s: '%s' can be reached from other hosts while %s has its default: set it to those who may use it, "
+                  "such as [127.0.0.0/8, 10.0.0.0/8], or listen on 127.0.0.1",
                   n->path, n->listen->text, n->admin ? "admin.clients" : "access.clients");
 }
 

@@ -7,6 +7,7 @@
 #include "config/env.h"
 #include "config/loader.h"
 #include "config/suggest.h"
+#include "config/utf8.h"
 #include "config/yaml.h"
 
 #define ALIASED_MAX   100000 /* visits beyond one a node */
@@ -297,10 +298,8 @@ static void check_upstream_name(struct loader *l, const char *name, struct mark 
         why = "it could not stand in a URL of the admin API; use letters, digits, '-', '_' and '.'";
     else if (isspace((unsigned char)name[0]) || isspace((unsigned char)name[n - 1]))
         why = "there is white space at its end";
-    for (size_t i = 0; i < n && !why; i++) {
-        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-            why = "it holds a control character";
-    }
+    else if (!utf8_is_text(name))
+        why = "it holds a control character";
     if (why)
         problem_error(&l->problems, at, "bad upstream name '%.*s': %s", QUOTED_MAX, name, why);
 }

@@ -42,3 +42,16 @@ tests_unit_io_test_SOURCES = \
 	tests/unit/io_tls_test.c \
 	tests/unit/io_tls_test.h \
 	tests/unit/unit.h
+
+check_PROGRAMS += tests/unit/config_test
+tests_unit_config_test_SOURCES = \
+	tests/unit/config_match_test.c \
+	tests/unit/config_print_test.c \
+	tests/unit/config_test.c \
+	tests/unit/config_test.h \
+	tests/unit/config_tls_test.c \
+	tests/unit/unit.h
+
+# Holds conf/carpool.yaml and doc/carpool.yaml.5 against the option table.
+check_PROGRAMS += tests/unit/config_docs_test
+tests_unit_config_docs_test_SOURCES = tests/unit/config_docs_test.c

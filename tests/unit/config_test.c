@@ -1,0 +1,624 @@
+/* The configuration file: values, defaults, inheritance and every complaint. */
+
+#include "config_test.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/env.h"
+#include "config/hostname.h"
+#include "config/options.h"
+#include "config/suggest.h"
+#include "config/utf8.h"
+
+#define IN "/dir/c.yaml:"
+
+struct config *config_of(const char *text, struct told *told)
+{
+    char *messages = NULL;
+    size_t size;
+    FILE *f = open_memstream(&messages, &size);
+    struct config *c = config_parse(slice_of(text), "/dir/c.yaml", NULL, f);
+    fclose(f);
+    if (told) {
+        *told = (struct told){.text = messages};
+        for (const char *p = messages; *p; p++)
+            told->lines += *p == '\n';
+    } else {
+        free(messages);
+    }
+    return c;
+}
+
+struct config *good_config(const char *text)
+{
+    struct told told;
+    struct config *c = config_of(text, &told);
+    ck_assert_msg(c != NULL, "refused:\n%s\n%s", text, told.text);
+    ck_assert_msg(told.lines == 0, "told something:\n%s\n%s", text, told.text);
+    free(told.text);
+    return c;
+}
+
+static void assert_told(const struct told *told, const char *line)
+{
+    char *whole = NULL;
+    ck_assert(asprintf(&whole, "%s\n", line) > 0);
+    const char *at = strstr(told->text, whole);
+    ck_assert_msg(at && (at == told->text || at[-1] == '\n'), "wanted:\n%s\ntold:\n%s", line, told->text);
+    free(whole);
+}
+
+void assert_refused(const char *text, const char *line)
+{
+    struct told told;
+    struct config *c = config_of(text, &told);
+    ck_assert_msg(c == NULL, "taken:\n%s", text);
+    assert_told(&told, line);
+    free(told.text);
+}
+
+void assert_warned(const char *text, const char *line)
+{
+    struct told told;
+    struct config *c = config_of(text, &told);
+    ck_assert_msg(c != NULL, "refused:\n%s\n%s", text, told.text);
+    assert_told(&told, line);
+    free(told.text);
+    config_unref(c);
+}
+
+/* Refused with a message that holds these words. */
+static void assert_refused_for(const char *text, const char *words)
+{
+    struct told told;
+    struct config *c = config_of(text, &told);
+    ck_assert_msg(c == NULL, "taken:\n%s", text);
+    ck_assert_msg(strstr(told.text, words) != NULL, "wanted: %s\ntold:\n%s", words, told.text);
+    free(told.text);
+}
+
+/* ---- values */
+
+START_TEST(nothing_is_the_defaults)
+{
+    static const char *const texts[] = {"", "# nothing\n", "---\n", "{}\n", "server:\nupstreams:\ndefaults: ~\n", "null\n"};
+    struct config *c = config_load(NULL, NULL, stderr);
+    char *expected = printed(c);
+    ck_assert_int_eq(c->listen.count, 1);
+    ck_assert_int_eq(address_port(&c->listen.items[0].address), 3128);
+    ck_assert_int_eq(address_port(&c->admin.listen.items[0].address), 3129);
+    ck_assert_str_eq(c->path, "");
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct config *other = good_config(texts[i]);
+        char *text = printed(other);
+        ck_assert_str_eq(text, expected);
+        free(text);
+        config_unref(other);
+    }
+    free(expected);
+    config_unref(c);
+}
+END_TEST
+
+START_TEST(the_contract_gives_the_defaults)
+{
+    struct config *c = config_load(NULL, NULL, stderr);
+    const struct agent_policy *p = &c->defaults;
+    ck_assert_uint_eq(c->workers, 1);
+    ck_assert_uint_eq(c->shutdownTimeout, 30000);
+    ck_assert_uint_eq(c->server.maxConnections, 10000);
+    ck_assert_uint_eq(c->server.headersTimeout, 60000);
+    ck_assert_uint_eq(c->server.requestTimeout, 300000);
+    ck_assert_uint_eq(c->server.timeout, 60000);
+    ck_assert_uint_eq(c->server.keepAliveTimeout, 5000);
+    ck_assert_uint_eq(c->server.keepAliveTimeoutBuffer, 1000);
+    ck_assert_uint_eq(c->server.maxRequestsPerSocket, COUNT_INFINITE);
+    ck_assert_uint_eq(c->server.maxHeaderSize, 16384);
+    ck_assert_uint_eq(c->server.maxHeadersCount, 100);
+    ck_assert_uint_eq(c->access.connectPorts.items[0], 443);
+    ck_assert_uint_eq(c->access.denyAddresses.count, 7);
+    ck_assert(p->keepAlive && p->scheduling == SCHEDULING_LIFO && p->family == FAMILY_ANY);
+    ck_assert_uint_eq(p->maxSockets, 100);
+    ck_assert_uint_eq(p->maxFreeSockets, 256);
+    ck_assert_uint_eq(p->minFreeSockets, 0);
+    ck_assert_uint_eq(p->maxTotalSockets, 1000);
+    ck_assert_uint_eq(p->maxPendingRequests, 1024);
+    ck_assert_uint_eq(p->maxSocketAge, 600000);
+    ck_assert_uint_eq(p->maxRequestsPerSocket, COUNT_INFINITE);
+    ck_assert_uint_eq(p->timeouts.connect, 10000);
+    ck_assert_uint_eq(p->timeouts.pending, 30000);
+    ck_assert_uint_eq(p->timeouts.socket, 60000);
+    ck_assert_uint_eq(p->timeouts.request, 0);
+    ck_assert_uint_eq(p->timeouts.free, 30000);
+    ck_assert_uint_eq(p->timeouts.tunnel, 3600000);
+    ck_assert_uint_eq(p->agentKeepAliveTimeoutBuffer, 1000);
+    ck_assert_uint_eq(p->drainLimit, 65536);
+    ck_assert_uint_eq(p->replayLimit, 65536);
+    ck_assert_uint_eq(p->retries, 1);
+    ck_assert_uint_eq(p->local.length, 0);
+    ck_assert(c->default_tls.rejectUnauthorized && c->default_tls.sessionReuse && !c->default_tls.enabled);
+    ck_assert_int_eq(c->default_tls.minVersion, TLS_VERSION_1_2);
+    config_unref(c);
+}
+END_TEST
+
+START_TEST(zero_lifts_limits_but_some)
+{
+    struct config *c = good_config("server: {maxConnections: 0, maxRequestsPerSocket: 0, keepAliveInitialDelay: 0}\n"
+                                   "defaults: {maxSockets: 0, maxTotalSockets: 0, maxFreeSockets: 0, minFreeSockets: 0,\n"
+                                   "  maxPendingRequests: 0, maxRequestsPerSocket: 0, retries: 0, drainLimit: 0,\n"
+                                   "  replayLimit: 0, maxSocketAge: 0}\n");
+    ck_assert_uint_eq(c->server.maxConnections, COUNT_INFINITE);
+    ck_assert_uint_eq(c->defaults.maxSockets, COUNT_INFINITE);
+    ck_assert_uint_eq(c->defaults.maxTotalSockets, COUNT_INFINITE);
+    ck_assert_uint_eq(c->defaults.maxFreeSockets, 0);
+    ck_assert_uint_eq(c->defaults.maxPendingRequests, 0);
+    ck_assert_uint_eq(c->defaults.retries, 0);
+    ck_assert_uint_eq(c->defaults.replayLimit, 0);
+    ck_assert_uint_eq(c->defaults.maxSocketAge, 0);
+    config_unref(c);
+    c = good_config("defaults: {maxSockets: Infinity, maxFreeSockets: Infinity, maxPendingRequests: Infinity}\n");
+    ck_assert_uint_eq(c->defaults.maxSockets, COUNT_INFINITE);
+    ck_assert_uint_eq(c->defaults.maxFreeSockets, COUNT_INFINITE);
+    ck_assert_uint_eq(c->defaults.maxPendingRequests, COUNT_INFINITE);
+    config_unref(c);
+}
+END_TEST
+
+START_TEST(upstreams_inherit_key_by_key)
+{
+    struct config *c = good_config("upstreams:\n"
+                                   "  u: {match: u.test, maxSockets: 3, timeouts: {connect: 1s}}\n"
+                                   "  v: {match: v.test}\n"
+                                   "defaults: {maxSockets: 7, retries: 2, timeouts: {free: 800ms}}\n");
+    const struct agent_policy *u = &c->upstreams[0].policy, *v = &c->upstreams[1].policy;
+    ck_assert_uint_eq(u->maxSockets, 3);
+    ck_assert_uint_eq(u->retries, 2);
+    ck_assert_uint_eq(u->timeouts.connect, 1000);
+    ck_assert_uint_eq(u->timeouts.free, 800);
+    ck_assert_uint_eq(u->timeouts.pending, 30000);
+    ck_assert_uint_eq(v->maxSockets, 7);
+    ck_assert_uint_eq(v->timeouts.connect, 10000);
+    ck_assert_uint_eq(v->timeouts.free, 800);
+    config_unref(c);
+}
+END_TEST
+
+START_TEST(listeners_are_read)
+{
+    struct config *c = good_config("listen: [\"[::1]:99\", localhost:98, \"unix:p.sock?mode=0640\", unix:/run/q.sock]\n"
+                                   "admin: {listen: \"unix:/run/a.sock\"}\n");
+    char text[ADDRESS_TEXT_SIZE];
+    ck_assert_str_eq(address_format(&c->listen.items[0].address, text), "[::1]:99");
+    ck_assert_str_eq(address_format(&c->listen.items[1].address, text), "127.0.0.1:98");
+    ck_assert_str_eq(address_format(&c->listen.items[2].address, text), "unix:/dir/p.sock");
+    ck_assert_uint_eq(c->listen.items[2].mode, 0640);
+    ck_assert_uint_eq(c->listen.items[3].mode, 0666);
+    ck_assert_uint_eq(c->admin.listen.items[0].mode, 0600);
+    config_unref(c);
+    c = good_config("admin: {listen: off}\n");
+    ck_assert_uint_eq(c->admin.listen.count, 0);
+    config_unref(c);
+}
+END_TEST
+
+START_TEST(upstream_addresses_are_read)
+{
+    struct config *c = good_config("upstreams: {a: {match: a.test, address: [10.0.0.7:8443, \"[::1]:1\", \"unix:s\", Host.Test:5]}}\n");
+    const struct address_list *l = &c->upstreams[0].address;
+    char text[ADDRESS_TEXT_SIZE];
+    ck_assert_uint_eq(l->count, 4);
+    ck_assert(!l->items[0].is_name && !l->items[1].is_name && !l->items[2].is_name && l->items[3].is_name);
+    ck_assert_str_eq(address_format(&l->items[0].address, text), "10.0.0.7:8443");
+    ck_assert_str_eq(address_format(&l->items[1].address, text), "[::1]:1");
+    ck_assert_str_eq(address_format(&l->items[2].address, text), "unix:/dir/s");
+    ck_assert_str_eq(l->items[3].host, "host.test");
+    ck_assert_uint_eq(l->items[3].port, 5);
+    config_unref(c);
+}
+END_TEST
+
+START_TEST(files_start_at_the_folder)
+{
+    struct config *c = good_config("accessLog: {path: log/a.log}\n");
+    ck_assert_str_eq(c->accessLog.path, "/dir/log/a.log");
+    config_unref(c);
+    c = good_config("accessLog: {path: \"-\"}\n");
+    ck_assert_str_eq(c->accessLog.path, "-");
+    config_unref(c);
+}
+END_TEST
+
+START_TEST(yaml_may_be_written_as_one_likes)
+{
+    config_unref(good_config("listen: [127.0.0.1:3128]\r\nserver:\r\n  maxConnections: \"5\"\r\n"));
+    config_unref(good_config("listen:\n  - '127.0.0.1:1'\n  - \"[::1]:1\"\nupstreams:\n  a:\n    match:\n      - a.test\n"));
+    config_unref(good_config("\xef\xbb\xbfworkers: auto\n"));
+    config_unref(good_config("defaults: &d {maxSockets: &n 5, maxFreeSockets: *n}\nupstreams: {\"we ird\": {match: \"*\"}}\n"));
+}
+END_TEST
+
+/* ---- complaints */
+
+static const struct {
+    const char *text, *line;
+} refused[] = {
+    {"upstreams:\n  payments:\n    match: p.test\n    maxSocket: 5\n",
+     IN "4:5: error: unknown key 'maxSocket' in upstreams.payments (did you mean 'maxSockets'?)"},
+    {"upstream: {}\n", IN "1:1: error: unknown key 'upstream' (did you mean 'upstreams'?)"},
+    {"defaults:\n  timeouts:\n    conect: 5s\n",
+     IN "3:5: error: unknown key 'conect' in defaults.timeouts (did you mean 'connect'?)"},
+    {"nonsense: 1\n", IN "1:1: error: unknown key 'nonsense'"},
+    {"maxSockets: 1\n", IN "1:1: error: unknown key 'maxSockets' (did you mean 'defaults.maxSockets'?)"},
+    {"defaults: {connect: 1}\n", IN "1:12: error: unknown key 'connect' in defaults (did you mean 'timeouts.connect'?)"},
+    {"defaults: {timeout: 1}\n",
+     IN "1:12: error: unknown key 'timeout' in defaults: that is Node's name; here it is 'timeouts.socket'"},
+    {"upstreams: {a: {match: a, freeSocketTimeout: 1}}\n",
+     IN "1:27: error: unknown key 'freeSocketTimeout' in upstreams.a: that is agentkeepalive's name; here it is "
+        "'timeouts.free'"},
+    {"server:\n  maxConnections: 1\n  maxConnections: 2\n", IN "3:3: error: duplicate key 'maxConnections' in server"},
+    {"log: {}\nserver: {}\nlog: {}\n", IN "3:1: error: duplicate key 'log'"},
+    {"upstreams:\n  a: {match: a.test}\n  a: {match: b.test}\n", IN "3:3: error: duplicate key 'a' in upstreams"},
+    {"server: 5\n", IN "1:9: error: bad value for server: want a map of options, not a value"},
+    {"- a\n", IN "1:1: error: bad value for the file: want a map of options, not a list"},
+    {"defaults: {maxSockets: [1]}\n",
+     IN "1:24: error: bad value for defaults.maxSockets: want a whole number; 0 or Infinity: no limit, not a list"},
+    {"defaults: {maxSockets: }\n",
+     IN "1:24: error: bad value for defaults.maxSockets: want a whole number; 0 or Infinity: no limit, not nothing"},
+    {"defaults: {maxSockets: -1}\n",
+     IN "1:24: error: bad value '-1' for defaults.maxSockets: want a whole number; 0 or Infinity: no limit"},
+    {"server: {maxHeaderSize: 512}\n",
+     IN "1:25: error: bad value '512' for server.maxHeaderSize: want a size in bytes, KiB or MiB (such as 65536, 16KiB "
+        "or 1MiB) from 1KiB to 1MiB"},
+    {"defaults: {family: 5}\n", IN "1:20: error: bad value '5' for defaults.family: want any, 4 or 6"},
+    {"upstreams: {default: {match: x}}\n",
+     IN "1:13: error: bad upstream name 'default': this name stands for what no upstream matches; choose another"},
+    {"upstreams: {a: {match: x.test}, b: {match: X.Test.}}\n",
+     IN "1:44: error: the pattern 'X.Test.' of upstreams.b is already in upstreams.a (line 1)"},
+    {"log: {level: loud}\nworkers: 0\n", IN "2:10: error: bad value '0' for workers: want a whole number from 1 to 256, or auto"},
+    {"a: 1\n---\nb: 1\n", IN "3:1: error: a second YAML document begins here; the file must hold one (is a '---' too many?)"},
+    {"server:\n\tmaxConnections: 5\n",
+     IN "2:1: error: broken YAML: found character that cannot start any token, while scanning for the next token; a tab "
+        "cannot indent, use spaces"},
+    {"a: \xff\n", IN "1:4: error: no YAML text: invalid leading UTF-8 octet"},
+    {"listen: [0.0.0.0:1]\n",
+     IN "1:10: error: listen: '0.0.0.0:1' can be reached from other hosts while access.clients has its default: set it "
+        "to those who may use it, such as [127.0.0.0/8, 10.0.0.0/8], or listen on 127.0.0.1"},
+    {"name: \"a\\nb\"\n",
+     IN "1:7: error: bad value 'a\\x0ab' for name: want one word that may stand in Via: letters, digits and -._~, at "
+        "most 64"},
+    {"name: ${CARPOOL_TEST_UNSET}\n",
+     IN "1:7: error: bad value '${CARPOOL_TEST_UNSET}' for name: the environment variable CARPOOL_TEST_UNSET is not set; "
+        "set it, or write ${CARPOOL_TEST_UNSET:-default} to go without"},
+};
+
+START_TEST(each_mistake_is_told_in_its_place)
+{
+    assert_refused(refused[_i].text, refused[_i].line);
+}
+END_TEST
+
+static const struct {
+    const char *text, *words;
+} refused_for[] = {
+    {"listen: [127.0.0.1:0]\n", "bad value '127.0.0.1:0' for listen"},
+    {"listen: [example.com:80]\n", "bad value 'example.com:80' for listen"},
+    {"listen: [\"unix:/a?mode=8\"]\n", "octal"},
+    {"listen: [\"unix:/a?mode=7777\"]\n", "octal"},
+    {"listen: [\"unix:/a?owner=x\"]\n", "octal"},
+    {"listen: [\"unix:\"]\n", "missing"},
+    {"listen: [\"unix:@x\"]\n", "abstract"},
+    {"listen: [127.0.0.1:1, 127.0.0.1:1]\n", "c.yaml:1:23: error: listen: '127.0.0.1:1' is taken already"},
+    {"listen: 127.0.0.1:3129\n", "admin.listen (by default) has '127.0.0.1:3129'"},
+    {"listen: [127.0.0.1:1, 0.0.0.0:1]\naccess: {clients: [10.0.0.0/8]}\n", "taken already"},
+    {"upstreams: {a: {match: a, listen: 127.0.0.1:3128}}\n", "upstreams.a.listen: '127.0.0.1:3128' is taken already"},
+    {"upstreams: {a: {match: a, listen: \"[::]:9\"}}\n", "access.clients"},
+    {"admin: {listen: 0.0.0.0:9}\naccess: {clients: [10.0.0.0/8]}\n", "admin.clients"},
+    {"listen: 0.0.0.0:9\naccess: {clients: [127.0.0.0/8, \"::1\"]}\n", "access.clients"},
+    {"admin: {listen: [127.0.0.1:1]}\n", "not a list"},
+    {"access: {clients: [127.0.0.0/33]}\n", "access.clients"},
+    {"access: {clients: [10.1.0.0/8]}\n", "no bits behind the prefix"},
+    {"access: {clients: }\n", "not nothing"},
+    {"access: {connectPorts: [0]}\n", "access.connectPorts"},
+    {"access: {denyAddresses: [x]}\n", "access.denyAddresses"},
+    {"shutdownTimeout: 5d\n", "shutdownTimeout"},
+    {"shutdownTimeout: 1.5s\n", "shutdownTimeout"},
+    {"shutdownTimeout: 9000h\n", "shutdownTimeout"},
+    {"server: {maxHeaderSize: 16KB}\n", "maxHeaderSize"},
+    {"server: {maxHeadersCount: 0}\n", "maxHeadersCount"},
+    {"server: {maxHeadersCount: Infinity}\n", "maxHeadersCount"},
+    {"defaults: {retries: 11}\n", "retries"},
+    {"defaults: {keepAlive: yes}\n", "want true or false"},
+    {"defaults: {maxSockets: 4294967295}\n", "maxSockets"},
+    {"defaults: {localAddress: 10.0.0.1, family: 6}\n", "no address of family 6"},
+    {"defaults: {localAddress: localhost}\n", "an IP address"},
+    {"defaults: {localAddress: 10.0.0.1}\nupstreams: {a: {match: a, family: 6}}\n", "c.yaml:2:27"},
+    {"upstreams: {a: {maxSockets: 1}}\n", "upstreams.a has no match"},
+    {"upstreams: {a: }\n", "upstreams.a has no match"},
+    {"upstreams: {a: {match: []}}\n", "upstreams.a has no match"},
+    {"upstreams: {a: {match: 'a.*.test'}}\n", "match"},
+    {"upstreams: {a: {match: '*:80'}}\n", "match"},
+    {"upstreams: {a: {match: '*.'}}\n", "match"},
+    {"upstreams: {a: {match: 'a:0'}}\n", "match"},
+    {"upstreams: {a: {match: 'a:'}}\n", "match"},
+    {"upstreams: {a: {match: '::1'}}\n", "match"},
+    {"upstreams: {a: {match: 'a..b'}}\n", "match"},
+    {"upstreams: {a: {match: 'http://a/'}}\n", "match"},
+    {"upstreams: {a: {host: a.test}}\n", "listen of its own"},
+    {"upstreams: {a: {match: '*.test', listen: 127.0.0.1:9}}\n", "exactly one host"},
+    {"upstreams: {a: {match: [a, b], listen: 127.0.0.1:9}}\n", "exactly one host"},
+    {"upstreams: {a: {match: a, address: 10.0.0.1}}\n", "address"},
+    {"upstreams: {a: {match: a, tls: }}\n", "true, false or a map"},
+    {"upstreams: {a: {match: a, tls: {rejectUnauthorised: false}}}\n",
+     "unknown key 'rejectUnauthorised' in upstreams.a.tls (did you mean 'rejectUnauthorized'?)"},
+    {"upstreams: {a: {match: a, tls: {minVersion: SSLv3}}}\n", "TLSv1.2"},
+    {"upstreams: {a: {match: a, tls: {ciphers: nonsense}}}\n", "ciphers"},
+    {"upstreams: {'a/b': {match: a}}\n", "bad upstream name"},
+    {"upstreams: {'*': {match: a}}\n", "bad upstream name"},
+    {"upstreams: {\"a\\tb\": {match: a}}\n", "bad upstream name"},
+    {"upstreams: {'': {match: a}}\n", "bad upstream name"},
+    {"upstreams: {a: {<<: {}, match: a}}\n", "merge keys"},
+    {"? [a]\n: 1\n", "must be a name"},
+    {"name: \"a\\0b\"\n", "NUL"},
+    {"defaults: &a {timeouts: *a}\n", "unknown key 'timeouts' in defaults.timeouts"},
+    {"listen: &a [*a]\n", "not a list"},
+    {"name: *nobody\n", "broken YAML"},
+    {"name: \"a$b\"\n", "a dollar by itself"},
+    {"log: {level: ${X}}\n", "stands in quotes"},
+};
+
+START_TEST(what_makes_no_sense_is_refused)
+{
+    assert_refused_for(refused_for[_i].text, refused_for[_i].words);
+}
+END_TEST
+
+START_TEST(all_mistakes_are_told_in_one_pass)
+{
+    struct told told;
+    ck_assert_ptr_null(config_of("upstreams:\n  a: {maxSockets: x, match: 'a b'}\n  b: {}\n"
+                                 "defaults: {retries: 99}\nworkers: x\nlisten: [a, b]\n",
+                                 &told));
+    ck_assert_uint_eq(told.lines, 7);
+    ck_assert(strncmp(told.text, IN "2:19:", sizeof IN "2:19:" - 1) == 0);
+    free(told.text);
+}
+END_TEST
+
+START_TEST(aliases_cannot_blow_up)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    fputs("upstreams:\n a: &a\n  match: [x", f);
+    for (int i = 0; i < 2000; i++)
+        fprintf(f, ",h%d", i);
+    fputs("]\n", f);
+    for (int i = 0; i < 3000; i++)
+        fprintf(f, " u%d: *a\n", i);
+    fclose(f);
+    assert_refused_for(text, "too much to read: aliases");
+    free(text);
+}
+END_TEST
+
+START_TEST(strange_files_are_told)
+{
+    char path[] = "/tmp/carpool-config-XXXXXX", message[4096] = "";
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(ftruncate(fd, 1024 * 1024 + 1), 0);
+    close(fd);
+    const char *const paths[] = {"/nonexistent/carpool.yaml", "/", path};
+    const char *const words[] = {"No such file", "Is a directory", "larger than 1 MiB"};
+    for (int i = 0; i < 3; i++) {
+        FILE *f = fmemopen(message, sizeof message, "w");
+        ck_assert_ptr_null(config_load(paths[i], NULL, f));
+        fclose(f);
+        ck_assert_ptr_nonnull(strstr(message, words[i]));
+        ck_assert(strncmp(message, paths[i], strlen(paths[i])) == 0);
+    }
+    unlink(path);
+}
+END_TEST
+
+START_TEST(the_command_line_replaces_listen)
+{
+    char first[] = "127.0.0.1:5", bad[] = "0.0.0.0:5", *items[] = {first};
+    struct text_list list = {items, 1};
+    char *messages = NULL;
+    size_t size;
+    struct config *c = config_parse(SLICE("listen: [0.0.0.0:1, 127.0.0.1:5]\n"), "c.yaml", &list, stderr);
+    ck_assert_ptr_nonnull(c);
+    ck_assert_uint_eq(c->listen.count, 1);
+    ck_assert_uint_eq(address_port(&c->listen.items[0].address), 5);
+    config_unref(c);
+    items[0] = bad;
+    FILE *f = open_memstream(&messages, &size);
+    ck_assert_ptr_null(config_load(NULL, &list, f));
+    fclose(f);
+    ck_assert(strncmp(messages, "command line: error: listen: '0.0.0.0:5'", 40) == 0);
+    free(messages);
+}
+END_TEST
+
+START_TEST(exposure_depends_on_the_clients)
+{
+    struct address outside, inside, path;
+    struct config *c = good_config("access: {clients: [10.0.0.0/8]}\nlisten: 0.0.0.0:1\n");
+    ck_assert(address_parse(&outside, SLICE("10.0.0.1:1")) && address_parse(&inside, SLICE("127.0.0.2:1")));
+    ck_assert(address_parse(&path, SLICE("unix:/x")));
+    ck_assert(!config_exposes(c, &outside, false));
+    ck_assert(config_exposes(c, &outside, true));
+    ck_assert(!config_exposes(c, &inside, true) && !config_exposes(c, &path, true));
+    config_unref(c);
+}
+END_TEST
+
+START_TEST(odd_policies_are_warned_about)
+{
+    assert_warned("defaults: {minFreeSockets: 5, maxSockets: 2}\n",
+                  IN "1:12: warning: defaults: minFreeSockets 5 is never reached, since maxSockets, maxFreeSockets or "
+                     "maxTotalSockets is lower");
+    assert_warned("defaults: {minFreeSockets: 5, keepAlive: false}\n",
+                  IN "1:12: warning: defaults: minFreeSockets does nothing while keepAlive is false");
+    assert_warned("listen: []\nadmin: {listen: off}\n",
+                  IN "1:1: warning: nothing listens: only sockets that systemd passes can bring requests");
+}
+END_TEST
+
+START_TEST(two_apps_may_have_two_policies_for_one_host)
+{
+    struct config *c = good_config("upstreams:\n  a: {host: Api.Test, listen: 127.0.0.1:1}\n"
+                                   "  b: {host: \"api.test:81\", listen: 127.0.0.1:2}\n"
+                                   "  c: {match: [\"c.test:8080\", \"*.c.test\"], listen: 127.0.0.1:3}\n");
+    ck_assert_str_eq(c->upstreams[0].host, "api.test");
+    ck_assert_uint_eq(c->upstreams[0].host_port, 0);
+    ck_assert_str_eq(c->upstreams[1].host, "api.test");
+    ck_assert_uint_eq(c->upstreams[1].host_port, 81);
+    ck_assert_str_eq(c->upstreams[2].host, "c.test");
+    ck_assert_uint_eq(c->upstreams[2].host_port, 8080);
+    ck_assert_str_eq(c->upstreams[2].host_option, "");
+    config_unref(c);
+}
+END_TEST
+
+/* ---- the parts */
+
+static const char *expand(struct arena *a, const char *text, const char **complaint)
+{
+    bool from_env = false;
+    return env_expand(a, arena_text(a, text, strlen(text)), &from_env, complaint);
+}
+
+START_TEST(variables_are_replaced)
+{
+    static const char *const pairs[][2] = {
+        {"plain", "plain"},       {"$$", "$"},           {"a$$b$$", "a$b$"},          {"${CT_A}", "value"},
+        {"x${CT_A}y", "xvaluey"}, {"${CT_A:-no}", "value"}, {"${CT_NONE:-}", ""},     {"${CT_NONE:-a b}", "a b"},
+        {"${CT_EMPTY}", ""},      {"${CT_EMPTY:-d}", "d"}, {"${CT_NONE:-$$}", "$"},   {"$${CT_A}", "${CT_A}"},
+        {"${CT_DOLLAR}", "${CT_A}"},
+    };
+    static const char *const bad[] = {"$", "$x", "${", "${}", "${A-b}", "${1A}", "${A", "${A B}", "${CT_NONE:-${CT_A}}",
+                                      "${CT_NONE}", "${CT_BYTES}"};
+    struct arena *a = arena_new();
+    jmp_buf failure;
+    const char *complaint = NULL;
+    ck_assert_int_eq(setjmp(failure), 0);
+    a->on_failure = &failure;
+    setenv("CT_A", "value", 1);
+    setenv("CT_EMPTY", "", 1);
+    setenv("CT_DOLLAR", "${CT_A}", 1);
+    setenv("CT_BYTES", "\xff", 1);
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+        ck_assert_str_eq(expand(a, pairs[i][0], &complaint), pairs[i][1]);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        complaint = NULL;
+        ck_assert_msg(expand(a, bad[i], &complaint) == NULL, "%s", bad[i]);
+        ck_assert_ptr_nonnull(complaint);
+    }
+    arena_free(a);
+}
+END_TEST
+
+START_TEST(typing_comes_after_variables)
+{
+    setenv("CT_N", "5", 1);
+    struct config *c = good_config("defaults: {maxSockets: \"${CT_N}\", keepAlive: \"${CT_B:-false}\"}\n"
+                                   "shutdownTimeout: ${CT_N}s\n");
+    ck_assert_uint_eq(c->defaults.maxSockets, 5);
+    ck_assert(!c->defaults.keepAlive);
+    ck_assert_uint_eq(c->shutdownTimeout, 5000);
+    config_unref(c);
+}
+END_TEST
+
+START_TEST(a_secret_is_not_told)
+{
+    setenv("CT_SECRET", "hunter2", 1);
+    struct told told;
+    ck_assert_ptr_null(config_of("workers: ${CT_SECRET}\n", &told));
+    ck_assert_ptr_null(strstr(told.text, "hunter2"));
+    free(told.text);
+}
+END_TEST
+
+START_TEST(near_names_are_suggested)
+{
+    static const char *const names[] = {"maxSockets", "maxFreeSockets", "timeouts", "tls", "listen"};
+    const size_t n = sizeof names / sizeof names[0];
+    ck_assert_str_eq(suggest("maxSocket", names, n), "maxSockets");
+    ck_assert_str_eq(suggest("maxsockets", names, n), "maxSockets");
+    ck_assert_str_eq(suggest("lisetn", names, n), "listen");
+    ck_assert_str_eq(suggest("tsl", names, n), "tls");
+    ck_assert_ptr_null(suggest("x", names, n));
+    ck_assert_ptr_null(suggest("", names, n));
+    ck_assert_ptr_null(suggest("something-very-different-and-longer-than-anything-here", names, n));
+}
+END_TEST
+
+START_TEST(hosts_have_one_spelling)
+{
+    char out[HOSTNAME_SIZE];
+    uint16_t port;
+    ck_assert(hostname_parse_port(SLICE("API.Test.:8080"), out, &port));
+    ck_assert_str_eq(out, "api.test");
+    ck_assert_uint_eq(port, 8080);
+    ck_assert(hostname_parse_port(SLICE("[0:0::1]"), out, &port));
+    ck_assert_str_eq(out, "::1");
+    ck_assert_uint_eq(port, 0);
+    static const char *const bad[] = {"",  ".", "a b", "a/b", "a:65536", "a:x", "[::1", "[::1]x", "[a]", "b\xc3\xa9",
+                                      ":1", "a:+1", "a:", "a..", ".a"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(!hostname_parse_port(slice_of(bad[i]), out, &port), "%s", bad[i]);
+}
+END_TEST
+
+START_TEST(utf8_is_told_from_bytes)
+{
+    static const char *const good[] = {"", "a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+    static const char *const bad[] = {"\xff", "\xc3", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\n", "\x7f",
+                                      "\xe0\x80\x80", "\xc2\x85", "\x80"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        ck_assert(utf8_is_text(good[i]));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(!utf8_is_text(bad[i]), "%zu", i);
+}
+END_TEST
+
+START_TEST(every_option_has_its_row)
+{
+    char wants[OPTION_WANTS_SIZE];
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &options[i];
+        ck_assert_ptr_eq(option_find(o->scope, o->path), o);
+        ck_assert(*o->help && *o->since && strlen(o->help) < 120);
+        ck_assert(*option_wants(o, wants));
+        ck_assert(o->type != OPTION_WORD || o->words);
+    }
+    ck_assert(option_is_section(SCOPE_TOP, "server") && !option_is_section(SCOPE_TOP, "serve"));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("config");
+    TCase *mistakes = tcase_create("mistakes");
+    unit_group(suite, "values", nothing_is_the_defaults, the_contract_gives_the_defaults, zero_lifts_limits_but_some,
+               upstreams_inherit_key_by_key, listeners_are_read, upstream_addresses_are_read, files_start_at_the_folder,
+               yaml_may_be_written_as_one_likes, the_command_line_replaces_listen,
+               two_apps_may_have_two_policies_for_one_host);
+    tcase_add_loop_test(mistakes, each_mistake_is_told_in_its_place, 0, (int)(sizeof refused / sizeof refused[0]));
+    tcase_add_loop_test(mistakes, what_makes_no_sense_is_refused, 0, (int)(sizeof refused_for / sizeof refused_for[0]));
+    suite_add_tcase(suite, mistakes);
+    unit_group(suite, "files", all_mistakes_are_told_in_one_pass, aliases_cannot_blow_up, strange_files_are_told,
+               exposure_depends_on_the_clients, odd_policies_are_warned_about);
+    unit_group(suite, "parts", variables_are_replaced, typing_comes_after_variables, a_secret_is_not_told,
+               near_names_are_suggested, hosts_have_one_spelling, utf8_is_told_from_bytes, every_option_has_its_row);
+    add_match_tests(suite);
+    add_print_tests(suite);
+    add_tls_tests(suite);
+    return unit_run(suite);
+}
