@@ -228,15 +228,34 @@ def test_broken_yaml_has_a_place(stage):
     assert len(error_lines(done, file)) == 1
 
 
+def idle_client(carpool, origin):
+    """One that keeps its connection after a request."""
+    client = carpool.ask(origin.url("/"))
+    origin.take().connection.reply()
+    client.response()
+    return client
+
+
+def test_a_silent_client_does_not_hold_up_a_stop(stage):
+    """SIGTERM/SIGINT graceful stop: what has not begun a request is idle"""
+    carpool = stage.carpool({"shutdownTimeout": "60s"})
+    carpool.ends_itself()
+    silent = carpool.client()
+    wait_until(lambda: carpool.admin("/healthz").status == 200, "it has accepted what came before")
+    carpool.signal(signal.SIGTERM)
+    silent.expect_end()
+    assert carpool.wait() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
 def test_a_graceful_stop(stage, number):
     """Signals: SIGTERM/SIGINT graceful stop [...] Exit status: 0 fine (a stop too, graceful [...])"""
     origin = stage.origin(manual=True)
     carpool = stage.carpool({"shutdownTimeout": "20s"})
     carpool.ends_itself()
+    idle = idle_client(carpool, origin)
     running = carpool.ask(origin.url("/"))
     request = origin.take()
-    idle = carpool.client()
     carpool.signal(number)
     idle.expect_end()
     assert carpool.running
@@ -252,9 +271,9 @@ def test_a_second_signal_stops_at_once(stage):
     origin = stage.origin(manual=True)
     carpool = stage.carpool({"shutdownTimeout": "60s"})
     carpool.ends_itself()
+    idle = idle_client(carpool, origin)
     carpool.ask(origin.url("/"))
     origin.take()
-    idle = carpool.client()
     carpool.signal(signal.SIGTERM)
     idle.expect_end()       # it has seen the first
     carpool.signal(signal.SIGTERM)

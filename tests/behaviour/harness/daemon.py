@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 from . import yaml
 from .client import Client, connect, request
@@ -54,7 +53,7 @@ class Daemon:
         self.config = {"listen": [f"127.0.0.1:{self.port}"], "admin": {"listen": f"127.0.0.1:{self.admin_port}"},
                        "shutdownTimeout": "2s", **config}
         self.write(self.config)
-        self.address = listen or _client_address(self.config["listen"], ("127.0.0.1", self.port))
+        self.address = listen or next(self._addresses())
         self.clients = []
         self.expected_status = 0
         self._err_path = os.path.join(directory, "stderr")
@@ -65,7 +64,11 @@ class Daemon:
                                             cwd=directory)
         self.pid = self.process.pid
         try:
-            wait_until(self._listens, lambda: f"carpoold listens on {self.address}: {self.stderr}")
+            for address in [self.address] if listen else self._addresses():
+                wait_until(lambda where=address: self._listens_at(where),
+                           lambda where=address: f"carpoold listens on {where}: {self.stderr}")
+            if self._admin_is_ours():
+                self.admin("/healthz")      # by now it has seen that the connections above are over
         except BaseException:
             self.kill()
             raise
@@ -75,14 +78,26 @@ class Daemon:
         with open(self.file, "w", encoding="utf-8") as file:
             file.write(config if isinstance(config, str) else yaml.dump(config))
 
-    def _listens(self):
+    def _listens_at(self, address):
         if self.process.poll() is not None:
             raise NotStarted(f"exit status {self.process.returncode}: {self.stderr}")
         try:
-            connect(self.address).close()
+            connect(address).close()
         except (ConnectionError, FileNotFoundError):
             return False
         return True
+
+    def _addresses(self):
+        """Where clients can connect, by the configuration."""
+        entries = [self.config, self.config["admin"], *self.config.get("upstreams", {}).values()]
+        for entry in entries:
+            listen = entry.get("listen", [])
+            for word in listen if isinstance(listen, (list, tuple)) else [listen]:
+                if word != "off":
+                    yield _client_address(word)
+
+    def _admin_is_ours(self):
+        return self.config["admin"].get("listen") == f"127.0.0.1:{self.admin_port}"
 
     # Life and death
 
@@ -214,20 +229,9 @@ class Daemon:
                    lambda: f"{count} retired as {reason}: {self.retired(origin, agent)}", patience)
 
 
-def _client_address(listen, otherwise):
-    """Where a client connects for the first entry of `listen`."""
-    first = listen[0] if isinstance(listen, (list, tuple)) else listen
-    if first.startswith("unix:"):
-        return first[len("unix:"):].partition("?")[0]
-    host, _, port = first.rpartition(":")
-    host = host.strip("[]")
-    if host in ("0.0.0.0", "::"):
-        return otherwise
-    return host, int(port)
-
-
-def elapsed_since(start):
-    return time.monotonic() - start
-
-
-__all__ = ["Daemon", "NotStarted", "binary", "elapsed_since", "environment", "run"]
+def _client_address(word):
+    """Where a client connects for an entry of `listen`."""
+    if word.startswith("unix:"):
+        return word[len("unix:"):].partition("?")[0]
+    host, _, port = word.rpartition(":")
+    return {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]")), int(port)

@@ -94,6 +94,7 @@ class Wire:
         self.patience = patience
         self.received = bytearray()
         self._taken = 0
+        self._was_reset = False
         sock.settimeout(patience)
 
     # Bytes
@@ -111,6 +112,8 @@ class Wire:
 
     def fill(self):
         """Receives something more; False at the end of the stream."""
+        if self._was_reset:
+            raise Reset("seen before")
         try:
             data = self.sock.recv(65536)
         except ConnectionError as error:
@@ -162,6 +165,7 @@ class Wire:
             except (TimeoutError, BlockingIOError):
                 return False
             except ConnectionError:
+                self._was_reset = True      # the kernel tells of it once only
                 return True
             finally:
                 self.sock.settimeout(self.patience)
