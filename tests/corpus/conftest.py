@@ -10,6 +10,7 @@ from .conversation import get, soon
 from .judge import SPARE_HOST, VIA
 from .origin import CLEAN_PATH, Origin
 
+GROWTH = 32 << 20       # bytes of memory that caches and the allocator may keep
 DENIED = ["169.254.0.0/16", "fe80::/10", "0.0.0.0/8", "::/128", "224.0.0.0/4", "ff00::/8", "255.255.255.255/32",
           "127.0.0.9/32"]
 CONFIG = {
@@ -40,10 +41,12 @@ def daemon(tmp_path_factory):
     with Origin() as origin:
         get(target.port, origin.url(CLEAN_PATH))
     soon(lambda: False, 0.1)
-    before = target.descriptors()
+    before, resident = target.descriptors(), target.resident()
     yield target
     # Origins that are gone empty the pool; the upstream with spares may be trying one connection each.
     settled = soon(lambda: target.descriptors() <= before + 2, 30)
     left = target.descriptors() - before
+    grown = 0 if target.sanitized else target.resident() - resident
     target.finish()
+    assert grown < GROWTH, f"{grown} bytes of memory more than before the first case"
     assert settled, f"{left} descriptors more than before the first case"
