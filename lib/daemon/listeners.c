@@ -202,10 +202,11 @@ static void discard_unwanted(struct listeners *l, bool applied)
 
 bool listeners_configure(struct listeners *l, const struct config *c, char *error, size_t error_size)
 {
-    bool ok = check_passed(l, c, error, error_size) && want_list(l, NULL, &c->listen, error, error_size) &&
-              want_list(l, "", &c->admin.listen, error, error_size);
+    bool ok = check_passed(l, c, error, error_size) && want_list(l, "", &c->admin.listen, error, error_size);
     for (uint32_t i = 0; ok && i < c->upstream_count; i++)
         ok = want_list(l, c->upstreams[i].name, &c->upstreams[i].listen, error, error_size);
+    /* Last, so that whoever finds it open finds the others open, too. */
+    ok = ok && want_list(l, NULL, &c->listen, error, error_size);
     discard_unwanted(l, ok);
     return ok;
 }

@@ -20,7 +20,6 @@
 /* Requests answered in one go before others have their turn. */
 #define REQUESTS_PER_TURN 32
 
-static void client_process(struct client *c);
 
 /* The list and the counters go with the state. */
 static void set_state(struct client *c, enum client_state state)
@@ -359,8 +358,7 @@ static void begin_reading(struct client *c)
     timer_set_at(&c->timer, limit ? c->since_ms + limit : 0);
 }
 
-/* Reads and begins exchanges, one after the other, until one is running or nothing is there. */
-static void client_process(struct client *c)
+void client_process(struct client *c)
 {
     if (c->processing)
         return;

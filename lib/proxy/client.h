@@ -46,6 +46,9 @@ struct client {
 /* Registers it with the loop, if it is not yet. */
 void client_watch(struct client *c);
 
+/* Reads and begins exchanges, one after the other, until one is running or nothing is there. */
+void client_process(struct client *c);
+
 /* The exchange has ended and the response was handed to the kernel whole: on to the next request, or the end. `c->exchange` is gone. */
 void client_exchange_done(struct client *c, bool close, enum client_close reason);
 

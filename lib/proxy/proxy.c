@@ -127,17 +127,15 @@ void proxy_end_turn(struct proxy *p)
         timer_set(&p->watch, WATCH_AFTER_MS);
 }
 
-static bool is_between_requests(const struct client *c)
-{
-    return c->state == CLIENT_IDLE && c->requests > 0;
-}
-
 void proxy_stop(struct proxy *p)
 {
     struct client *c, *next;
+    /* What has arrived and was not read yet is no reason to call a client idle. */
+    TAILQ_FOREACH_SAFE(c, &p->clients, link, next)
+        client_process(c);
     p->stopping = true;
     TAILQ_FOREACH_SAFE(c, &p->clients, link, next) {
-        if (is_between_requests(c))
+        if (c->state == CLIENT_IDLE)
             client_close(c, CLIENT_SHUTDOWN, false);
         else if (c->exchange && exchange_is_tunnel(c->exchange))
             exchange_cut(c->exchange, CLIENT_SHUTDOWN);
@@ -146,13 +144,7 @@ void proxy_stop(struct proxy *p)
 
 bool proxy_is_idle(const struct proxy *p)
 {
-    const struct client *c;
-    if (!TAILQ_EMPTY(&p->exchanges))
-        return false;
-    TAILQ_FOREACH(c, &p->clients, link)
-        if (c->state != CLIENT_IDLE)
-            return false;
-    return true;
+    return TAILQ_EMPTY(&p->exchanges) && TAILQ_EMPTY(&p->clients);
 }
 
 void proxy_cut(struct proxy *p)

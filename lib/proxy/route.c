@@ -59,6 +59,14 @@ static enum fault check_host(struct query *q)
     return FAULT_NONE;
 }
 
+/* RFC 9110 5.3: not a list; two readers could take two numbers. */
+static enum fault check_max_forwards(struct query *q)
+{
+    if (head_count(q->h, FIELD_MAX_FORWARDS) > 1)
+        return refuse(q, FAULT_BAD_REQUEST, "there is more than one Max-Forwards field (RFC 9110 7.6.2)");
+    return FAULT_NONE;
+}
+
 /* RFC 9110 7.6.3: before the target's form is looked at, since a loop may have changed it. */
 static enum fault check_loop(struct query *q)
 {
@@ -191,6 +199,8 @@ enum fault route_find(struct proxy *p, const struct entrance *entrance, const st
     enum fault fault = check_framing(&q);
     if (fault == FAULT_NONE)
         fault = check_host(&q);
+    if (fault == FAULT_NONE)
+        fault = check_max_forwards(&q);
     if (fault == FAULT_NONE)
         fault = check_loop(&q);
     if (fault != FAULT_NONE)
