@@ -1,8 +1,8 @@
 #ifndef CARPOOL_CONFIG_ARENA_H
 #define CARPOOL_CONFIG_ARENA_H
 
-/* Memory that is freed all at once. Allocations never return NULL: when memory is short, the arena jumps to where
- * `on_failure` was set, so nothing but the arena may own memory meanwhile. */
+/* Memory that is freed all at once. Allocations never return NULL: when memory is short, the arena jumps to
+ * where `on_failure` was set, so nothing but the arena may own memory meanwhile. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,6 +29,7 @@ void *arena_array(struct arena *a, size_t count, size_t size);
 char *arena_text(struct arena *a, const char *text, size_t length);
 
 char *arena_format(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
-char *arena_vformat(struct arena *a, const char *format, va_list args) __attribute__((format(printf, 2, 0), nonnull));
+char *arena_vformat(struct arena *a, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0), nonnull));
 
 #endif

@@ -40,10 +40,11 @@ static void check_exposure(struct loader *l, const struct listener_note *n)
 {
     if (!config_exposes(l->config, &n->listen->address, n->admin))
         return;
-    problem_error(&l->problems, n->at,
-                  "%s: '%s' can be reached from other hosts while %s has its default: set it to those who may use it, "
-                  "such as [127.0.0.0/8, 10.0.0.0/8], or listen on 127.0.0.1",
-                  n->path, n->listen->text, n->admin ? "admin.clients" : "access.clients");
+    problem_error(
+        &l->problems, n->at,
+        "%s: '%s' can be reached from other hosts while %s has its default: set it to those who may use it, "
+        "such as [127.0.0.0/8, 10.0.0.0/8], or listen on 127.0.0.1",
+        n->path, n->listen->text, n->admin ? "admin.clients" : "access.clients");
 }
 
 /* Whether binding one makes binding the other fail. */
@@ -64,7 +65,8 @@ static void check_collisions(struct loader *l, const struct listener_note *n)
         const struct listener_note *blamed = n->at.line || n->at.column ? n : other;
         const struct listener_note *first = blamed == n ? other : n;
         problem_error(&l->problems, blamed->at, "%s: '%s' is taken already: %s%s has '%s'", blamed->path,
-                      blamed->listen->text, first->path, first->at.line ? "" : " (by default)", first->listen->text);
+                      blamed->listen->text, first->path, first->at.line ? "" : " (by default)",
+                      first->listen->text);
         return;
     }
 }
@@ -72,8 +74,8 @@ static void check_collisions(struct loader *l, const struct listener_note *n)
 static void check_listeners(struct loader *l)
 {
     if (l->listener_count > LISTENERS_MAX) {
-        problem_error(&l->problems, (struct mark){0}, "%u listeners are too many (at most %d)", l->listener_count,
-                      LISTENERS_MAX);
+        problem_error(&l->problems, (struct mark){0}, "%u listeners are too many (at most %d)",
+                      l->listener_count, LISTENERS_MAX);
         return;
     }
     for (const struct listener_note *n = l->listeners; n; n = n->next) {
@@ -95,7 +97,8 @@ static int compare_patterns(const struct match_pattern *a, const struct match_pa
 
 static int by_pattern(const void *left, const void *right)
 {
-    const struct pattern_note *a = *(struct pattern_note *const *)left, *b = *(struct pattern_note *const *)right;
+    const struct pattern_note *a = *(struct pattern_note *const *)left,
+                              *b = *(struct pattern_note *const *)right;
     int order = compare_patterns(a->pattern, b->pattern);
     if (order)
         return order;
@@ -116,7 +119,8 @@ static void check_patterns(struct loader *l)
         const struct pattern_note *first = sorted[i - 1], *again = sorted[i];
         if (compare_patterns(first->pattern, again->pattern) != 0)
             continue;
-        problem_error(&l->problems, again->at, "the pattern '%s' of upstreams.%s is already in upstreams.%s (line %u)",
+        problem_error(&l->problems, again->at,
+                      "the pattern '%s' of upstreams.%s is already in upstreams.%s (line %u)",
                       again->pattern->text, again->upstream->name, first->upstream->name, first->at.line);
     }
 }
@@ -154,16 +158,18 @@ static void check_names(struct loader *l, const struct scope *s)
         return;
     if (*u->host_option && !u->listen.count)
         problem_error(&l->problems, scope_mark(s, "host"),
-                      "%s.host is for an upstream with a listen of its own; without one, write match: %s", s->path,
-                      u->host_option);
+                      "%s.host is for an upstream with a listen of its own; without one, write match: %s",
+                      s->path, u->host_option);
     else if (!*u->host_option && !u->match_count)
         problem_error(&l->problems, s->at,
-                      "%s has no match: say whose URLs it is for, such as match: api.example.com (or host: with listen:)",
+                      "%s has no match: say whose URLs it is for, "
+                      "such as match: api.example.com (or host: with listen:)",
                       s->path);
     else if (u->listen.count && !*u->host_option && !only_exact(u))
-        problem_error(&l->problems, scope_mark(s, "listen"),
-                      "%s.listen: which host is it for? match must name exactly one host in full, or host: say it",
-                      s->path);
+        problem_error(
+            &l->problems, scope_mark(s, "listen"),
+            "%s.listen: which host is it for? match must name exactly one host in full, or host: say it",
+            s->path);
 }
 
 static void settle_host(struct loader *l, const struct scope *s)
@@ -184,7 +190,8 @@ static void check_policy(struct loader *l, const struct scope *s)
     const struct agent_policy *p = s->policy;
     int family = p->local.length ? p->local.sa.any.sa_family : AF_UNSPEC;
     bool own = given(s, "localAddress") || given(s, "family");
-    if (own && ((family == AF_INET && p->family == FAMILY_6) || (family == AF_INET6 && p->family == FAMILY_4)))
+    if (own &&
+        ((family == AF_INET && p->family == FAMILY_6) || (family == AF_INET6 && p->family == FAMILY_4)))
         problem_error(&l->problems, scope_mark(s, given(s, "localAddress") ? "localAddress" : "family"),
                       "%s: localAddress '%s' is no address of family %d", s->path, p->localAddress,
                       p->family == FAMILY_4 ? 4 : 6);
@@ -193,7 +200,8 @@ static void check_policy(struct loader *l, const struct scope *s)
     uint32_t most = p->maxSockets < p->maxFreeSockets ? p->maxSockets : p->maxFreeSockets;
     if (own && p->minFreeSockets > (most < p->maxTotalSockets ? most : p->maxTotalSockets))
         problem_warning(&l->problems, scope_mark(s, "minFreeSockets"),
-                        "%s: minFreeSockets %u is never reached, since maxSockets, maxFreeSockets or maxTotalSockets is lower",
+                        "%s: minFreeSockets %u is never reached, since maxSockets, maxFreeSockets or "
+                        "maxTotalSockets is lower",
                         s->path, p->minFreeSockets);
     if (own && p->minFreeSockets && !p->keepAlive)
         problem_warning(&l->problems, scope_mark(s, "minFreeSockets"),

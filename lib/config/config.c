@@ -15,7 +15,8 @@
 
 static const char built_in[] = "carpoold";
 
-/* The folder of `path`, absolute, so that a relative name still means the same file after a change of directory. */
+/* The folder of `path`, absolute, so that a relative name still means the same file after a change of
+ * directory. */
 static const char *directory_of(struct arena *a, const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -23,7 +24,8 @@ static const char *directory_of(struct arena *a, const char *path)
     if (path[0] == '/')
         return n ? arena_text(a, path, n) : "";
     char *here = getcwd(NULL, 0);
-    const char *whole = here ? arena_format(a, "%s%s%.*s", strcmp(here, "/") ? here : "", n ? "/" : "", (int)n, path) : ".";
+    const char *whole =
+        here ? arena_format(a, "%s%s%.*s", strcmp(here, "/") ? here : "", n ? "/" : "", (int)n, path) : ".";
     free(here);
     return whole;
 }
@@ -39,7 +41,8 @@ static void override_listen(struct loader *l, const struct text_list *addresses)
     l->config->from_env[option_index(option_find(SCOPE_TOP, "listen"))] = false;
 }
 
-static void read_and_check(struct loader *l, struct slice text, const char *path, const struct text_list *listen)
+static void read_and_check(struct loader *l, struct slice text, const char *path,
+                           const struct text_list *listen)
 {
     l->config = arena_alloc(l->arena, sizeof *l->config);
     l->config->refs = 1;
@@ -55,8 +58,8 @@ static void read_and_check(struct loader *l, struct slice text, const char *path
         check_config(l);
 }
 
-/* The two places where the arena jumps to when memory is short. They have no variables of their own that the jump could
- * spoil. */
+/* The two places where the arena jumps to when memory is short. They have no variables of their own that the
+ * jump could spoil. */
 static bool try_to_read(struct loader *l, struct slice text, const char *path, const struct text_list *listen,
                         jmp_buf *failure)
 {
@@ -82,7 +85,8 @@ static struct config *complain(FILE *errors, const char *path, const char *what,
     return NULL;
 }
 
-struct config *config_parse(struct slice text, const char *path, const struct text_list *listen_override, FILE *errors)
+struct config *config_parse(struct slice text, const char *path, const struct text_list *listen_override,
+                            FILE *errors)
 {
     jmp_buf failure;
     struct yaml_text yaml = {.has_parser = false};

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_CONFIG_CONFIG_H
 #define CARPOOL_CONFIG_CONFIG_H
 
-/* The whole policy, read once and never changed: a reload makes another one. Counted, since running exchanges keep the
- * one they began with. */
+/* The whole policy, read once and never changed: a reload makes another one. Counted, since running exchanges
+ * keep the one they began with. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -41,7 +41,7 @@ struct port_list {
 /* Where an upstream's `address` says to connect. A host name there is resolved. */
 struct address_entry {
     char *text;
-    bool is_name;           /* host is resolved; otherwise address is whole */
+    bool is_name; /* host is resolved; otherwise address is whole */
     char *host;
     uint16_t port;
     struct address address;
@@ -75,7 +75,7 @@ struct agent_policy {
     uint64_t drainLimit, replayLimit;
     uint32_t retries;
     enum family family;
-    char *localAddress; /* "" or an IP address */
+    char *localAddress;   /* "" or an IP address */
     struct address local; /* parsed; length 0 when localAddress is "" */
 };
 
@@ -83,20 +83,21 @@ enum tls_version { TLS_VERSION_1_0, TLS_VERSION_1_1, TLS_VERSION_1_2, TLS_VERSIO
 
 struct tls_options {
     bool enabled;
-    char *ca, *cert, *key;     /* absolute paths, or "" */
+    char *ca, *cert, *key;      /* absolute paths, or "" */
     char *servername, *ciphers; /* "" when not given */
     bool rejectUnauthorized, sessionReuse;
     enum tls_version minVersion;
-    char *ca_digest;           /* hex of the contents of ca, cert and key as read, so that a reload sees a change; "" */
-    /* Unix seconds between which cert and every certificate of ca are valid, so that an end can be seen coming; 0: no file */
+    char *ca_digest; /* hex of the contents of ca, cert and key as read, so that a reload sees a change; "" */
+    /* Unix seconds between which cert and every certificate of ca are valid, so that an end can be seen
+     * coming; 0: no file */
     int64_t not_before, not_after;
 };
 
 /* One pattern of `match`. */
 struct match_pattern {
-    char *text;      /* as written */
-    char *host;      /* lower case; for a suffix without its "*"; "" for "*" */
-    uint16_t port;   /* 0: any */
+    char *text;    /* as written */
+    char *host;    /* lower case; for a suffix without its "*"; "" for "*" */
+    uint16_t port; /* 0: any */
     enum { MATCH_EXACT, MATCH_SUFFIX, MATCH_ALL } kind;
 };
 
@@ -104,15 +105,16 @@ struct upstream {
     char *name;
     struct match_pattern *match;
     uint32_t match_count;
-    char *host_option;          /* `host:` as written, or "" */
-    char *host;                 /* of `host:`, or the one exact host of match when `listen` is given; "" otherwise */
-    uint16_t host_port;         /* 0 when none was written */
+    char *host_option;  /* `host:` as written, or "" */
+    char *host;         /* of `host:`, or the one exact host of match when `listen` is given; "" otherwise */
+    uint16_t host_port; /* 0 when none was written */
     struct tls_options tls;
     struct address_list address;
     struct listen_list listen;
     struct agent_policy policy;
-    struct text_list warnings;  /* what an operator should know while it runs: unchecked or expired certificates; sentences */
-    bool *from_env;             /* an option of options.h each: its value came from ${NAME} */
+    /* What an operator should know while it runs, such as unchecked or expired certificates; sentences */
+    struct text_list warnings;
+    bool *from_env; /* an option of options.h each: its value came from ${NAME} */
 };
 
 struct arena;
@@ -120,8 +122,8 @@ struct arena;
 struct config {
     int refs;
     struct arena *arena; /* holds everything below */
-    char *path;        /* "" for built-in defaults */
-    char *name;        /* "" when random */
+    char *path;          /* "" for built-in defaults */
+    char *name;          /* "" when random */
     struct listen_list listen;
     struct {
         struct listen_list listen; /* none: off; at most one */
@@ -154,23 +156,27 @@ struct config {
         struct cidr_list denyAddresses;
     } access;
     struct agent_policy defaults;
-    struct tls_options default_tls; /* for https:// URLs that no upstream matches: not enabled, everything else as by default */
+    struct tls_options default_tls; /* for https:// URLs that no upstream matches; not enabled */
     struct upstream *upstreams;
     uint32_t upstream_count;
-    bool *from_env; /* as in struct upstream, for the rest of the file and `defaults` */
+    bool *from_env;                  /* as in struct upstream, for the rest of the file and `defaults` */
     struct match_index *match_index; /* see config/match.h */
 };
 
 /* Reads a file (NULL: built-in defaults). All errors of the file, one a line, go to `errors` as
- * "FILE:LINE:COLUMN: error: ...", warnings as "...: warning: ...". NULL when there was an error. The caller holds one reference.
- * `listen_override` (count may be 0) replaces the file's top-level listen before what depends on it is checked. */
+ * "FILE:LINE:COLUMN: error: ...", warnings as "...: warning: ...". NULL when there was an error. The caller
+ * holds one reference. `listen_override` (count may be 0) replaces the file's top-level listen before what
+ * depends on it is checked. */
 struct config *config_load(const char *path, const struct text_list *listen_override, FILE *errors);
 
-/* The same for a text that stands in memory; `path` names it in messages and relative file names start at its folder. */
-struct config *config_parse(struct slice text, const char *path, const struct text_list *listen_override, FILE *errors);
+/* The same for a text that stands in memory; `path` names it in messages and relative file names start at its
+ * folder. */
+struct config *config_parse(struct slice text, const char *path, const struct text_list *listen_override,
+                            FILE *errors);
 
-/* Whether a listener at `a` could be reached from outside while the list of who may use it (admin.clients if `admin`, else
- * access.clients) is the default one: then it must not be opened. For sockets that systemd passes, too. */
+/* Whether a listener at `a` could be reached from outside while the list of who may use it (admin.clients if
+ * `admin`, else access.clients) is the default one: then it must not be opened. For sockets that systemd
+ * passes, too. */
 bool config_exposes(const struct config *c, const struct address *a, bool admin);
 
 struct config *config_ref(struct config *c);
@@ -179,7 +185,8 @@ void config_unref(struct config *c);
 /* The effective configuration with every default filled in, as YAML that reads back to the same. */
 void config_print(const struct config *c, FILE *out);
 
-/* The same as one JSON object into a malloc'd string; values that came from the environment are "***" when `mask`. */
+/* The same as one JSON object into a malloc'd string; values that came from the environment are "***" when
+ * `mask`. */
 char *config_json(const struct config *c, bool mask);
 
 #endif

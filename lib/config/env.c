@@ -46,7 +46,7 @@ static const char *put_default(struct output *o, const char *p, const char *end)
         if (*p == '$' && p + 1 < end && p[1] == '$')
             p++;
         else if (*p == '$')
-            return "a '$' inside the default of a ${NAME:-default} must be written '$$'; variables do not nest";
+            return "a '$' inside the default of ${NAME:-default} is written '$$'; variables do not nest";
         if (!put(o, p, 1))
             return "the value is too long with its variables replaced (at most 64 KiB)";
     }
@@ -68,9 +68,9 @@ static const char *put_variable(struct output *o, const char **p)
     if (has_default && (!value || !*value))
         return put_default(o, rest + 2, end);
     if (!value)
-        return arena_format(o->arena,
-                            "the environment variable %s is not set; set it, or write ${%s:-default} to go without", name,
-                            name);
+        return arena_format(
+            o->arena, "the environment variable %s is not set; set it, or write ${%s:-default} to go without",
+            name, name);
     if (!utf8_is_text(value))
         return arena_format(o->arena, "the environment variable %s holds bytes that are no UTF-8 text", name);
     if (!put(o, value, strlen(value)))

@@ -10,8 +10,9 @@
 
 #define HOSTNAME_SIZE 256
 
-/* A name of letters, digits, '-', '_' and dots (a dot at the end is left out), or an IP address without brackets. Written to
- * `out` in lower case, an IPv6 address in its shortest form. False when it is neither. */
+/* A name of letters, digits, '-', '_' and dots (a dot at the end is left out), or an IP address without
+ * brackets. Written to `out` in lower case, an IPv6 address in its shortest form. False when it is neither.
+ * */
 bool hostname_parse(struct slice text, char out[HOSTNAME_SIZE]);
 
 /* host, host:port, [v6] or [v6]:port; port 0: none was written. */

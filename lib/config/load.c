@@ -1,4 +1,5 @@
-/* Walks the document by the option table: the table decides how deep, so that neither nesting nor aliases can lead astray. */
+/* Walks the document by the option table: the table decides how deep, so that neither nesting nor aliases can
+ * lead astray. */
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -73,7 +74,8 @@ static const struct {
     {"socketActiveTTL", "maxSocketAge", "agentkeepalive's name"},
 };
 
-static bool tell_foreign(struct loader *l, const struct scope *s, const char *prefix, const char *key, struct mark at)
+static bool tell_foreign(struct loader *l, const struct scope *s, const char *prefix, const char *key,
+                         struct mark at)
 {
     bool could_be_policy = (s->which & SCOPE_POLICY) || !*prefix;
     for (size_t i = 0; could_be_policy && i < sizeof foreign_names / sizeof foreign_names[0]; i++) {
@@ -117,7 +119,8 @@ static const char *elsewhere(struct loader *l, const struct scope *s, const char
     return NULL;
 }
 
-static void tell_unknown(struct loader *l, const struct scope *s, const char *prefix, const char *key, struct mark at)
+static void tell_unknown(struct loader *l, const struct scope *s, const char *prefix, const char *key,
+                         struct mark at)
 {
     if (tell_foreign(l, s, prefix, key, at))
         return;
@@ -182,7 +185,8 @@ static bool is_map(struct loader *l, const char *what, const yaml_node_t *n)
     if (n->type == YAML_MAPPING_NODE)
         return true;
     if (!yaml_is_null(n))
-        problem_error(&l->problems, yaml_mark(n), "bad value for %s: want a map of options, not %s", what, yaml_kind(n));
+        problem_error(&l->problems, yaml_mark(n), "bad value for %s: want a map of options, not %s", what,
+                      yaml_kind(n));
     return false;
 }
 
@@ -197,8 +201,8 @@ static bool to_item(struct loader *l, const struct scope *s, const struct option
     if (!may_visit(l, n))
         return false;
     if (n->type != YAML_SCALAR_NODE || yaml_is_null(n)) {
-        problem_error(&l->problems, item->at, "bad value for %s: want %s, not %s", path, option_wants(o, wants),
-                      yaml_kind(n));
+        problem_error(&l->problems, item->at, "bad value for %s: want %s, not %s", path,
+                      option_wants(o, wants), yaml_kind(n));
         return false;
     }
     item->raw = node_text(n);
@@ -394,9 +398,11 @@ void load_defaults(struct loader *l)
     c->default_tls = nobody->tls;
 }
 
-static const yaml_node_t *find_key(const struct loader *l, const yaml_node_t *map, const char *name, struct mark *at)
+static const yaml_node_t *find_key(const struct loader *l, const yaml_node_t *map, const char *name,
+                                   struct mark *at)
 {
-    for (const yaml_node_pair_t *pair = map->data.mapping.pairs.start; pair < map->data.mapping.pairs.top; pair++) {
+    for (const yaml_node_pair_t *pair = map->data.mapping.pairs.start; pair < map->data.mapping.pairs.top;
+         pair++) {
         const yaml_node_t *key = node_at(l, pair->key);
         if (key->type == YAML_SCALAR_NODE && strcmp(node_text(key), name) == 0) {
             *at = yaml_mark(key);

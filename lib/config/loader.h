@@ -9,8 +9,8 @@
 
 /* A scalar of the file, or of a default. */
 struct item {
-    char *text;       /* variables replaced */
-    const char *raw;  /* as written: what messages quote, since a variable may hold a secret */
+    char *text;      /* variables replaced */
+    const char *raw; /* as written: what messages quote, since a variable may hold a secret */
     struct mark at;
     bool from_env;
 };
@@ -63,8 +63,10 @@ struct loader {
     struct yaml_text *yaml;
 };
 
-/* Sets the option from items that came from the file or its default; tells what is wrong with them. values.c */
-void value_set(struct loader *l, struct scope *s, const struct option *o, const struct item *items, uint32_t count);
+/* Sets the option from items that came from the file or its default; tells what is wrong with them. values.c
+ * */
+void value_set(struct loader *l, struct scope *s, const struct option *o, const struct item *items,
+               uint32_t count);
 
 /* Where the option's value stands in memory. */
 void *option_field(const struct scope *s, const struct option *o);

@@ -43,8 +43,8 @@ static uint32_t with_port(uint32_t hash, uint16_t port)
     return hash ^ hash >> 15;
 }
 
-static const struct upstream *look_up(const struct match_index *index, int kind, struct slice host, uint32_t hash,
-                                      uint16_t port)
+static const struct upstream *look_up(const struct match_index *index, int kind, struct slice host,
+                                      uint32_t hash, uint16_t port)
 {
     for (uint32_t i = with_port(hash, port);; i++) {
         const struct slot *slot = &index->slots[i & index->mask];
@@ -56,8 +56,8 @@ static const struct upstream *look_up(const struct match_index *index, int kind,
     }
 }
 
-static const struct upstream *with_port_before_without(const struct match_index *index, int kind, struct slice host,
-                                                       uint32_t hash, uint16_t port)
+static const struct upstream *with_port_before_without(const struct match_index *index, int kind,
+                                                       struct slice host, uint32_t hash, uint16_t port)
 {
     const struct upstream *u = look_up(index, kind, host, hash, port);
     return u ? u : look_up(index, kind, host, hash, 0);

@@ -1,7 +1,8 @@
 #ifndef CARPOOL_CONFIG_MATCH_H
 #define CARPOOL_CONFIG_MATCH_H
 
-/* Which upstream a URL belongs to: exact host before the longest suffix before "*", with a port before without. */
+/* Which upstream a URL belongs to: exact host before the longest suffix before "*", with a port before
+ * without. */
 
 #include <stdint.h>
 
@@ -11,8 +12,8 @@ struct config;
 struct upstream;
 struct match_index;
 
-/* `host` in lower case and without brackets, `port` as the app wrote it or its scheme's default. NULL: no upstream matches.
- * No allocation; the cost does not grow with the number of upstreams. */
+/* `host` in lower case and without brackets, `port` as the app wrote it or its scheme's default. NULL: no
+ * upstream matches. No allocation; the cost does not grow with the number of upstreams. */
 const struct upstream *match_find(const struct config *c, struct slice host, uint16_t port);
 
 /* Whether some upstream names this very host (so that it may be a metric label of its own). */

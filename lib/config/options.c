@@ -5,32 +5,46 @@
 
 #include "config/config.h"
 
-#define YEAR         (365ull * 24 * 3600 * 1000)
-#define PROBE_MAX    (32767ull * 1000) /* what Linux takes for TCP_KEEPIDLE */
-#define GIB          (1024ull * 1024 * 1024)
-#define WORKERS_MAX  256
-#define RETRIES_MAX  10
+#define YEAR        (365ull * 24 * 3600 * 1000)
+#define PROBE_MAX   (32767ull * 1000) /* what Linux takes for TCP_KEEPIDLE */
+#define GIB         (1024ull * 1024 * 1024)
+#define WORKERS_MAX 256
+#define RETRIES_MAX 10
 
-static const char *const level_words[] = {[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info",
-                                          [LOG_DEBUG] = "debug", NULL};
+static const char *const level_words[] = {
+    [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL};
 static const char *const log_format_words[] = {[LOG_TEXT] = "text", [LOG_JSON] = "json", NULL};
-static const char *const access_format_words[] = {[ACCESS_LOG_TEXT] = "text", [ACCESS_LOG_JSON] = "json", NULL};
+static const char *const access_format_words[] = {
+    [ACCESS_LOG_TEXT] = "text", [ACCESS_LOG_JSON] = "json", NULL};
 static const char *const unmatched_words[] = {[UNMATCHED_ALLOW] = "allow", [UNMATCHED_DENY] = "deny", NULL};
 static const char *const scheduling_words[] = {[SCHEDULING_LIFO] = "lifo", [SCHEDULING_FIFO] = "fifo", NULL};
 static const char *const family_words[] = {[FAMILY_ANY] = "any", [FAMILY_4] = "4", [FAMILY_6] = "6", NULL};
-static const char *const tls_version_words[] = {[TLS_VERSION_1_0] = "TLSv1", [TLS_VERSION_1_1] = "TLSv1.1",
-                                                [TLS_VERSION_1_2] = "TLSv1.2", [TLS_VERSION_1_3] = "TLSv1.3", NULL};
+static const char *const tls_version_words[] = {[TLS_VERSION_1_0] = "TLSv1",
+                                                [TLS_VERSION_1_1] = "TLSv1.1",
+                                                [TLS_VERSION_1_2] = "TLSv1.2",
+                                                [TLS_VERSION_1_3] = "TLSv1.3",
+                                                NULL};
 
-#define TOP(path, type, initial, min, max, words, help)                                                              \
-    {SCOPE_TOP, #path, OPTION_##type, offsetof(struct config, path), initial, min, max, words, help, "0.1"}
-#define POLICY(path, type, initial, min, max, words, help)                                                           \
-    {SCOPE_POLICY, #path, OPTION_##type, offsetof(struct agent_policy, path), initial, min, max, words, help, "0.1"}
-#define UPSTREAM(path, field, type, initial, words, help)                                                            \
-    {SCOPE_UPSTREAM, path, OPTION_##type, offsetof(struct upstream, field), initial, 0, 0, words, help, "0.1"}
+#define TOP(path, type, initial, min, max, words, help)                                                 \
+    {                                                                                                   \
+        SCOPE_TOP, #path, OPTION_##type, offsetof(struct config, path), initial, min, max, words, help, \
+            "0.1"                                                                                       \
+    }
+#define POLICY(path, type, initial, min, max, words, help)                                                 \
+    {                                                                                                      \
+        SCOPE_POLICY, #path, OPTION_##type, offsetof(struct agent_policy, path), initial, min, max, words, \
+            help, "0.1"                                                                                    \
+    }
+#define UPSTREAM(path, field, type, initial, words, help)                                                  \
+    {                                                                                                      \
+        SCOPE_UPSTREAM, path, OPTION_##type, offsetof(struct upstream, field), initial, 0, 0, words, help, \
+            "0.1"                                                                                          \
+    }
 
 /* clang-format off */
 const struct option options[] = {
-    TOP(name, NAME, "", 0, 0, NULL, "this instance in Via; empty: carpool- and eight random hex digits, new at each start"),
+    TOP(name, NAME, "", 0, 0, NULL,
+        "this instance in Via; empty: carpool- and eight random hex digits, new at each start"),
     TOP(listen, LISTEN_LIST, "127.0.0.1:3128", 0, 0666, NULL,
         "host:port, [v6]:port, unix:/path or unix:/path?mode=0660 (default 0666)"),
     TOP(admin.listen, LISTEN_ADMIN, "127.0.0.1:3129", 0, 0600, NULL,
@@ -50,7 +64,8 @@ const struct option options[] = {
         "from the first byte of a request (or accept) to the end of its head; then 408"),
     TOP(server.requestTimeout, TIME, "300s", 0, YEAR, NULL,
         "from the first byte to the end of its body, not counting while Carpool does not read; then 408"),
-    TOP(server.timeout, TIME, "60s", 0, YEAR, NULL, "a client that takes no byte of what is ready for it is cut"),
+    TOP(server.timeout, TIME, "60s", 0, YEAR, NULL,
+        "a client that takes no byte of what is ready for it is cut"),
     TOP(server.keepAliveTimeout, TIME, "5s", 0, YEAR, NULL,
         "idle after a response; advertised as Keep-Alive: timeout=5"),
     TOP(server.keepAliveTimeoutBuffer, TIME, "1s", 0, YEAR, NULL,
@@ -60,7 +75,8 @@ const struct option options[] = {
     TOP(server.maxHeaderSize, SIZE, "16KiB", 1024, 1024 * 1024, NULL,
         "a larger head: 431, a larger request line: 414; holds for responses too"),
     TOP(server.maxHeadersCount, COUNT, "100", 1, 1000, NULL, "more fields: 431; holds for responses too"),
-    TOP(server.keepAliveInitialDelay, TIME, "off", 0, PROBE_MAX, NULL, "TCP keep-alive probes on client connections"),
+    TOP(server.keepAliveInitialDelay, TIME, "off", 0, PROBE_MAX, NULL,
+        "TCP keep-alive probes on client connections"),
     TOP(server.halfClose, BOOL, "false", 0, 0, NULL,
         "true: a client that sent FIN while its request waits for a limit keeps its place"),
 
@@ -78,7 +94,9 @@ const struct option options[] = {
     POLICY(scheduling, WORD, "lifo", 0, 0, scheduling_words, "which free socket is taken: lifo or fifo"),
     POLICY(maxSockets, LIMIT, "100", 0, 0, NULL, "connecting + active + free sockets, per origin"),
     POLICY(maxFreeSockets, COUNT, "256", 0, COUNT_INFINITE, NULL, "free sockets, per origin; 0: none"),
-    POLICY(minFreeSockets, COUNT, "0", 0, 65535, NULL, "free sockets kept warm, per origin: from start where match is one exact host, else for 10 min after a request"),
+    POLICY(minFreeSockets, COUNT, "0", 0, 65535, NULL,
+        "free sockets kept warm, per origin; from start where match is one exact host, else for 10 min "
+        "after a request"),
     POLICY(maxTotalSockets, LIMIT, "1000", 0, 0, NULL, "sockets over all origins of this agent"),
     POLICY(maxPendingRequests, COUNT, "1024", 0, COUNT_INFINITE, NULL,
         "requests that wait for a limit, per origin; the next one gets 503 at once; 0: no queue"),
@@ -92,7 +110,8 @@ const struct option options[] = {
     POLICY(timeouts.request, TIME, "off", 0, YEAR, NULL,
         "head received to last response byte, waiting included; then 504, or a cut response"),
     POLICY(timeouts.free, TIME, "30s", 0, YEAR, NULL, "idle in the pool"),
-    POLICY(timeouts.tunnel, TIME, "1h", 0, YEAR, NULL, "CONNECT and upgraded connections, no byte either way"),
+    POLICY(timeouts.tunnel, TIME, "1h", 0, YEAR, NULL,
+        "CONNECT and upgraded connections, no byte either way"),
     POLICY(agentKeepAliveTimeoutBuffer, TIME, "1s", 0, YEAR, NULL,
         "taken off an origin's hint Keep-Alive: timeout=N"),
     POLICY(drainLimit, SIZE, "64KiB", 0, GIB, NULL,
@@ -103,7 +122,8 @@ const struct option options[] = {
     POLICY(family, WORD, "any", 0, 0, family_words, "addresses to connect to: any, 4 or 6"),
     POLICY(localAddress, LOCAL_ADDRESS, "", 0, 0, NULL, "bind outgoing sockets to this IP address"),
 
-    UPSTREAM("match", match, MATCH_LIST, "", NULL, "whose URLs: host, host:port, *.suffix, *.suffix:port or *"),
+    UPSTREAM("match", match, MATCH_LIST, "", NULL,
+        "whose URLs: host, host:port, *.suffix, *.suffix:port or *"),
     UPSTREAM("host", host_option, HOST, "", NULL,
         "with listen, instead of match: the host it is for; several upstreams may name the same"),
     UPSTREAM("listen", listen, LISTEN_LIST, "", NULL,
@@ -117,7 +137,8 @@ const struct option options[] = {
         "the name sent as SNI and looked for in the certificate; empty: the host"),
     UPSTREAM("tls.rejectUnauthorized", tls.rejectUnauthorized, BOOL, "true", NULL,
         "false: talk to a server whose certificate is not trusted, too"),
-    UPSTREAM("tls.minVersion", tls.minVersion, WORD, "TLSv1.2", tls_version_words, "the lowest version spoken; below TLSv1.2 also set ciphers: DEFAULT@SECLEVEL=0"),
+    UPSTREAM("tls.minVersion", tls.minVersion, WORD, "TLSv1.2", tls_version_words,
+        "the lowest version spoken; below TLSv1.2 also set ciphers: DEFAULT@SECLEVEL=0"),
     UPSTREAM("tls.ciphers", tls.ciphers, CIPHERS, "", NULL,
         "OpenSSL cipher list for TLS 1.2 and below; empty: OpenSSL's default"),
     UPSTREAM("tls.sessionReuse", tls.sessionReuse, BOOL, "true", NULL, "resume sessions on new sockets"),
@@ -207,8 +228,8 @@ static const char *wants_size(const struct option *o, char *out)
     char low[UNITS_TEXT_SIZE], high[UNITS_TEXT_SIZE];
     units_format_size(o->min, low);
     units_format_size(o->max, high);
-    snprintf(out, OPTION_WANTS_SIZE, "a size in bytes, KiB or MiB (such as 65536, 16KiB or 1MiB) from %s to %s", low,
-             high);
+    snprintf(out, OPTION_WANTS_SIZE,
+             "a size in bytes, KiB or MiB (such as 65536, 16KiB or 1MiB) from %s to %s", low, high);
     return out;
 }
 
@@ -232,14 +253,18 @@ const char *option_wants(const struct option *o, char out[OPTION_WANTS_SIZE])
     case OPTION_WORKERS:
         snprintf(out, OPTION_WANTS_SIZE, "a whole number from 1 to %d, or auto", WORKERS_MAX);
         return out;
-    case OPTION_NAME: return strcpy(out, "one word that may stand in Via: letters, digits and -._~, at most 64");
+    case OPTION_NAME:
+        return strcpy(out, "one word that may stand in Via: letters, digits and -._~, at most 64");
     case OPTION_FILE: return strcpy(out, "the name of a file");
     case OPTION_LOG_FILE: return strcpy(out, "off, - (stdout) or the name of a file");
     case OPTION_LISTEN_LIST:
-        return strcpy(out, "host:port with an IP address or localhost, [v6]:port, unix:/path or unix:/path?mode=0660");
-    case OPTION_LISTEN_ADMIN: return strcpy(out, "host:port with an IP address or localhost, unix:/path or off");
+        return strcpy(
+            out, "host:port with an IP address or localhost, [v6]:port, unix:/path or unix:/path?mode=0660");
+    case OPTION_LISTEN_ADMIN:
+        return strcpy(out, "host:port with an IP address or localhost, unix:/path or off");
     case OPTION_NETWORK_LIST:
-        return strcpy(out, "networks such as 10.0.0.0/8 or fd00::/8 (no bits behind the prefix), or IP addresses");
+        return strcpy(out,
+                      "networks such as 10.0.0.0/8 or fd00::/8 (no bits behind the prefix), or IP addresses");
     case OPTION_HOST_LIST: return strcpy(out, "host names");
     case OPTION_PORT_LIST: return strcpy(out, "ports from 1 to 65535");
     case OPTION_MATCH_LIST:

@@ -17,14 +17,14 @@ enum option_scope {
 
 enum option_type {
     OPTION_BOOL,
-    OPTION_TIME,   /* uint64_t, milliseconds; 0 and off: no limit */
-    OPTION_SIZE,   /* uint64_t, bytes */
-    OPTION_LIMIT,  /* uint32_t; 0 and Infinity: COUNT_INFINITE */
-    OPTION_COUNT,  /* uint32_t; 0 is 0; Infinity only when max is COUNT_INFINITE */
-    OPTION_WORD,   /* an enum: the place in `words` */
+    OPTION_TIME,  /* uint64_t, milliseconds; 0 and off: no limit */
+    OPTION_SIZE,  /* uint64_t, bytes */
+    OPTION_LIMIT, /* uint32_t; 0 and Infinity: COUNT_INFINITE */
+    OPTION_COUNT, /* uint32_t; 0 is 0; Infinity only when max is COUNT_INFINITE */
+    OPTION_WORD,  /* an enum: the place in `words` */
     OPTION_WORKERS,
-    OPTION_NAME,   /* char *: a token of RFC 9110, or "" */
-    OPTION_FILE,   /* char *: a path, made absolute, or "" */
+    OPTION_NAME, /* char *: a token of RFC 9110, or "" */
+    OPTION_FILE, /* char *: a path, made absolute, or "" */
     OPTION_LOG_FILE,
     OPTION_LISTEN_LIST,
     OPTION_LISTEN_ADMIN, /* one address or off */
@@ -56,7 +56,7 @@ extern const struct option options[];
 extern const size_t option_count;
 
 /* The two sections of the top level that hold scopes of their own */
-#define OPTION_DEFAULTS "defaults"
+#define OPTION_DEFAULTS  "defaults"
 #define OPTION_UPSTREAMS "upstreams"
 
 static inline size_t option_index(const struct option *o)

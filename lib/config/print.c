@@ -97,7 +97,9 @@ static json_t *time_or_size(const struct option *o, uint64_t value)
     char out[UNITS_TEXT_SIZE];
     if (o->type == OPTION_TIME)
         return text(units_format_time(value, out));
-    return value % 1024 ? json_integer((json_int_t)value) : value ? text(units_format_size(value, out)) : json_integer(0);
+    return value % 1024 ? json_integer((json_int_t)value)
+           : value      ? text(units_format_size(value, out))
+                        : json_integer(0);
 }
 
 static json_t *value_of(const struct scope *s, const struct option *o)
@@ -159,7 +161,8 @@ static bool is_silent(const struct scope *s, const struct option *o, const json_
         return false;
     if (strncmp(o->path, "tls.", 4) == 0)
         return !s->upstream->tls.enabled;
-    return (json_is_array(value) && json_array_size(value) == 0) || (o->type == OPTION_HOST && !json_string_length(value));
+    return (json_is_array(value) && json_array_size(value) == 0) ||
+           (o->type == OPTION_HOST && !json_string_length(value));
 }
 
 static json_t *scope_tree(const struct scope *s, bool mask, json_t *into)
@@ -193,7 +196,8 @@ static json_t *config_tree(const struct config *c, bool mask)
     for (uint32_t i = 0; i < c->upstream_count; i++) {
         struct upstream *u = &c->upstreams[i];
         /* what it is for stands before how */
-        struct scope s = {.which = SCOPE_UPSTREAM, .policy = &u->policy, .upstream = u, .from_env = u->from_env};
+        struct scope s = {
+            .which = SCOPE_UPSTREAM, .policy = &u->policy, .upstream = u, .from_env = u->from_env};
         json_t *one = scope_tree(&s, mask, json_object());
         s.which = SCOPE_POLICY;
         json_object_set_new(upstreams, u->name, scope_tree(&s, mask, one));
@@ -216,7 +220,8 @@ char *config_json(const struct config *c, bool mask)
 static bool emit_text(yaml_emitter_t *y, const char *value, yaml_scalar_style_t style)
 {
     yaml_event_t event;
-    return yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)value, (int)strlen(value), 1, 1, style) &&
+    return yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)value, (int)strlen(value), 1,
+                                        1, style) &&
            yaml_emitter_emit(y, &event);
 }
 
@@ -259,7 +264,8 @@ static bool emit_list(yaml_emitter_t *y, const json_t *list)
     if (!yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, YAML_FLOW_SEQUENCE_STYLE) ||
         !yaml_emitter_emit(y, &event))
         return false;
-    json_array_foreach (list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         if (!emit_scalar(y, item))
             return false;
     }
@@ -283,7 +289,8 @@ static bool emit_map(yaml_emitter_t *y, json_t *map)
     if (!yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, YAML_BLOCK_MAPPING_STYLE) ||
         !yaml_emitter_emit(y, &event))
         return false;
-    json_object_foreach (map, key, value) {
+    json_object_foreach(map, key, value)
+    {
         if (!emit_text(y, key, YAML_ANY_SCALAR_STYLE) || !emit_value(y, value))
             return false;
     }
@@ -294,8 +301,9 @@ static bool emit_document(yaml_emitter_t *y, json_t *tree)
 {
     yaml_event_t event;
     return yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING) && yaml_emitter_emit(y, &event) &&
-           yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1) && yaml_emitter_emit(y, &event) &&
-           emit_map(y, tree) && yaml_document_end_event_initialize(&event, 1) && yaml_emitter_emit(y, &event) &&
+           yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1) &&
+           yaml_emitter_emit(y, &event) && emit_map(y, tree) &&
+           yaml_document_end_event_initialize(&event, 1) && yaml_emitter_emit(y, &event) &&
            yaml_stream_end_event_initialize(&event) && yaml_emitter_emit(y, &event);
 }
 

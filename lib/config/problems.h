@@ -27,7 +27,8 @@ struct problems {
     uint32_t errors;
 };
 
-void problem_error(struct problems *p, struct mark at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void problem_error(struct problems *p, struct mark at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void problem_warning(struct problems *p, struct mark at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
-/* The nearest of `names` by insertions, deletions, changes and swaps of neighbours, in any case of letters; NULL when none
- * is near enough. The first wins among equals. */
+/* The nearest of `names` by insertions, deletions, changes and swaps of neighbours, in any case of letters;
+ * NULL when none is near enough. The first wins among equals. */
 const char *suggest(const char *typed, const char *const *names, size_t count);
 
 #endif

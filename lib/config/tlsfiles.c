@@ -31,8 +31,8 @@ struct finding {
     char text[512];
 };
 
-/* One upstream's files while they are looked at. Nothing here is the arena's and the arena is not used meanwhile, so that
- * its jump out leaves nothing behind. */
+/* One upstream's files while they are looked at. Nothing here is the arena's and the arena is not used
+ * meanwhile, so that its jump out leaves nothing behind. */
 struct identity {
     const struct tls_options *options;
     const char *paths[FILE_COUNT]; /* "": none */
@@ -141,7 +141,8 @@ static const char *subject(X509 *x, char out[SUBJECT_SIZE])
     return X509_NAME_oneline(X509_get_subject_name(x), out, SUBJECT_SIZE) ? out : "";
 }
 
-/* Narrows what both the client certificate and the authorities cover, and tells of the first that is not valid now. */
+/* Narrows what both the client certificate and the authorities cover, and tells of the first that is not
+ * valid now. */
 static void look_at_times(struct identity *i, enum file file, X509 *x, bool *told)
 {
     int64_t from, until, now = time(NULL);
@@ -160,8 +161,8 @@ static void look_at_times(struct identity *i, enum file file, X509 *x, bool *tol
 }
 
 /* Calls `each` for every certificate of the file; false, and told, when there is none or one is broken. */
-static bool for_each_certificate(struct identity *i, enum file file, bool (*each)(void *ctx, X509 *x, int place),
-                                 void *ctx)
+static bool for_each_certificate(struct identity *i, enum file file,
+                                 bool (*each)(void *ctx, X509 *x, int place), void *ctx)
 {
     bool told = false, good = true;
     int n = 0;
@@ -224,8 +225,9 @@ static void look_at_key(struct identity *i, SSL_CTX *ctx)
     EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, &locked) : NULL;
     BIO_free(bio);
     if (locked)
-        find(i, FILE_KEY, true, "is locked by a pass phrase, which nobody could type; store it without "
-                                "(openssl pkey -in FILE -out FILE)");
+        find(i, FILE_KEY, true,
+             "is locked by a pass phrase, which nobody could type; store it without "
+             "(openssl pkey -in FILE -out FILE)");
     else if (!key)
         find(i, FILE_KEY, true, "holds no private key in PEM form%s", openssl_reason(why, sizeof why));
     else if (ctx && SSL_CTX_use_PrivateKey(ctx, key) != 1)
@@ -332,7 +334,7 @@ void check_tls_files(struct loader *l, const struct scope *s)
         return;
     if (!t->rejectUnauthorized)
         warn(l, s, scope_mark(s, "tls.rejectUnauthorized"),
-             "tls.rejectUnauthorized is false: anybody between here and the server can read and change what is sent; "
+             "tls.rejectUnauthorized is false: anybody between here and the server can read and change "
              "set tls.ca instead");
     if (!*t->ca && !*t->cert && !*t->key)
         return;

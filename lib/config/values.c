@@ -20,8 +20,8 @@ static void reject(struct loader *l, const struct scope *s, const struct option 
                   scope_option_path(l->arena, s, o->path), option_wants(o, wants));
 }
 
-static void reject_because(struct loader *l, const struct scope *s, const struct option *o, const struct item *item,
-                           const char *why)
+static void reject_because(struct loader *l, const struct scope *s, const struct option *o,
+                           const struct item *item, const char *why)
 {
     problem_error(&l->problems, item->at, "bad value '%.*s' for %s: %s", QUOTED_MAX, item->raw,
                   scope_option_path(l->arena, s, o->path), why);
@@ -101,7 +101,8 @@ static bool set_word(const struct option *o, const char *text, void *field)
     return false;
 }
 
-/* The pseudonym of Via is a token (RFC 9110 7.6.3); fewer octets than that, so that logs stay easy to read. */
+/* The pseudonym of Via is a token (RFC 9110 7.6.3); fewer octets than that, so that logs stay easy to read.
+ * */
 static bool is_name(const char *text)
 {
     size_t n = strlen(text);
@@ -143,7 +144,8 @@ static bool set_local_address(struct loader *l, struct scope *s, const struct op
     return true;
 }
 
-static bool set_text(struct loader *l, struct scope *s, const struct option *o, const struct item *item, bool legal)
+static bool set_text(struct loader *l, struct scope *s, const struct option *o, const struct item *item,
+                     bool legal)
 {
     if (legal)
         *(char **)option_field(s, o) = item->text;
@@ -209,8 +211,9 @@ static void forget_listeners(struct loader *l, const struct listen_list *owner)
     }
 }
 
-static void note_listener(struct loader *l, struct scope *s, const struct option *o, const struct listen_list *owner,
-                          const struct listen_address *listen, struct mark at)
+static void note_listener(struct loader *l, struct scope *s, const struct option *o,
+                          const struct listen_list *owner, const struct listen_address *listen,
+                          struct mark at)
 {
     struct listener_note *note = arena_alloc(l->arena, sizeof *note);
     *note = (struct listener_note){.next = l->listeners,
@@ -231,8 +234,9 @@ static bool parse_listen(struct loader *l, struct scope *s, const struct option 
     out->text = item->text;
     if (strncmp(item->text, "unix:", 5) == 0) {
         char *path = arena_text(l->arena, item->text + 5, strlen(item->text + 5));
-        const char *why = cut_mode(path, &out->mode) ? parse_unix(l, path, &out->address)
-                                                     : "behind '?' only mode=0600 and the like may stand (octal, at most 0777)";
+        const char *why = cut_mode(path, &out->mode)
+                              ? parse_unix(l, path, &out->address)
+                              : "behind '?' only mode=0600 and the like may stand (octal, at most 0777)";
         if (why)
             reject_because(l, s, o, item, why);
         return !why;
@@ -374,7 +378,8 @@ static void set_addresses(struct loader *l, struct scope *s, const struct option
     }
 }
 
-void value_set(struct loader *l, struct scope *s, const struct option *o, const struct item *items, uint32_t count)
+void value_set(struct loader *l, struct scope *s, const struct option *o, const struct item *items,
+               uint32_t count)
 {
     void *field = option_field(s, o);
     const char *text = count ? items[0].text : "";

@@ -54,8 +54,8 @@ static void tell(const yaml_parser_t *y, struct slice text, struct problems *p)
         problem_error(p, mark_of_offset(text, y->problem_offset), "no YAML text: %s", problem);
     } else if (y->context && y->context_mark.line != y->problem_mark.line) {
         struct mark began = to_mark(y->context_mark);
-        problem_error(p, to_mark(y->problem_mark), "broken YAML: %s, %s that began at line %u, column %u%s", problem,
-                      y->context, began.line, began.column, hint(y, text));
+        problem_error(p, to_mark(y->problem_mark), "broken YAML: %s, %s that began at line %u, column %u%s",
+                      problem, y->context, began.line, began.column, hint(y, text));
     } else {
         problem_error(p, to_mark(y->problem_mark), "broken YAML: %s%s%s%s", problem, y->context ? ", " : "",
                       y->context ? y->context : "", hint(y, text));
@@ -73,7 +73,8 @@ static bool read_only_one(struct yaml_text *y, struct slice text, struct problem
     struct mark at = root ? yaml_mark(root) : (struct mark){0};
     yaml_document_delete(&second);
     if (root)
-        problem_error(p, at, "a second YAML document begins here; the file must hold one (is a '---' too many?)");
+        problem_error(p, at,
+                      "a second YAML document begins here; the file must hold one (is a '---' too many?)");
     return !root;
 }
 

@@ -1,7 +1,8 @@
 #ifndef CARPOOL_CONFIG_YAML_H
 #define CARPOOL_CONFIG_YAML_H
 
-/* libyaml's documents, with positions and complaints as this project writes them. (Not <yaml.h>: that is libyaml's.) */
+/* libyaml's documents, with positions and complaints as this project writes them. (Not <yaml.h>: that is
+ * libyaml's.) */
 
 #include <yaml.h>
 
@@ -14,8 +15,8 @@ struct yaml_text {
     bool has_parser, has_document;
 };
 
-/* Reads the one document of the text; false after telling what is wrong. `y` is zeroed by the caller and freed by
- * yaml_text_free() in any case; the text must stay until then. */
+/* Reads the one document of the text; false after telling what is wrong. `y` is zeroed by the caller and
+ * freed by yaml_text_free() in any case; the text must stay until then. */
 bool yaml_text_read(struct yaml_text *y, struct slice text, struct problems *p);
 void yaml_text_free(struct yaml_text *y);
 

@@ -1,5 +1,5 @@
-/* Compares conf/carpool.yaml and doc/carpool.yaml.5 with the option table. When they differ, print the part that belongs
- * there (config_docs_test yaml | upstream | man) and put it in place of the old one. */
+/* Compares conf/carpool.yaml and doc/carpool.yaml.5 with the option table. When they differ, print the part
+ * that belongs there (config_docs_test yaml | upstream | man) and put it in place of the old one. */
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -168,7 +168,8 @@ static void print_man(FILE *out)
     static const struct {
         unsigned scope;
         const char *title;
-    } parts[] = {{SCOPE_TOP, "At the top"}, {SCOPE_POLICY, "In defaults and in each upstream"},
+    } parts[] = {{SCOPE_TOP, "At the top"},
+                 {SCOPE_POLICY, "In defaults and in each upstream"},
                  {SCOPE_UPSTREAM, "In each upstream"}};
     for (size_t part = 0; part < sizeof parts / sizeof parts[0]; part++) {
         fprintf(out, ".SS %s\n", parts[part].title);
@@ -211,8 +212,9 @@ static int is_missing(const char *file, const char *what, void (*print)(FILE *))
     char *text = read_source(file), *part = capture(print);
     int missing = !strstr(text, part);
     if (missing)
-        fprintf(stderr, "%s is not what the option table says; the part that belongs there: config_docs_test %s\n", file,
-                what);
+        fprintf(stderr,
+                "%s is not what the option table says; the part that belongs there: config_docs_test %s\n",
+                file, what);
     free(text);
     free(part);
     return missing;

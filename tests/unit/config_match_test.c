@@ -35,7 +35,8 @@ END_TEST
 
 START_TEST(nothing_may_match)
 {
-    struct config *c = good_config("upstreams: {a: {match: [a.test, '[::1]:80']}, g: {host: g.test, listen: 127.0.0.1:1}}\n");
+    struct config *c = good_config(
+        "upstreams: {a: {match: [a.test, '[::1]:80']}, g: {host: g.test, listen: 127.0.0.1:1}}\n");
     ck_assert_str_eq(match(c, "b.test", 80), "(none)");
     ck_assert_str_eq(match(c, "g.test", 80), "(none)");
     ck_assert_str_eq(match(c, "::1", 80), "a");

@@ -18,8 +18,9 @@ static const char *const rich[] = {
     "admin: {listen: off, hosts: [Admin.Test]}\n"
     "log: {level: debug, format: json}\nworkers: auto\nname: edge-7\n"
     "server: {maxHeaderSize: 16385, keepAliveTimeout: 7s, halfClose: true}\n"
-    "access: {clients: [10.0.0.0/8, 127.0.0.1], unmatched: deny, connectPorts: [443, 8443], denyAddresses: []}\n"
-    "defaults: {scheduling: fifo, maxSockets: Infinity, maxFreeSockets: 0, timeouts: {request: off, free: 1m},\n"
+    "access: {clients: [10.0.0.0/8, 127.0.0.1], unmatched: deny, connectPorts: [443, 8443],\n"
+    "  denyAddresses: []}\n"
+    "defaults: {scheduling: fifo, maxSockets: Infinity, maxFreeSockets: 0, timeouts: {request: off},\n"
     "  family: 4, localAddress: 127.0.0.1, replayLimit: 0}\n"
     "upstreams:\n"
     "  \"we ird.name\": {match: [\"*\", \"a.example.com:8443\"], tls: true}\n"
@@ -60,12 +61,13 @@ START_TEST(the_environment_is_masked)
 {
     setenv("CT_SECRET", "hunter2", 1);
     setenv("CT_NUMBER", "4711", 1);
-    struct config *c = good_config("defaults: {localAddress: \"${CT_ADDRESS:-10.9.8.7}\"}\n"
-                                   "accessLog: {path: \"/log/${CT_SECRET}\"}\n"
-                                   "upstreams:\n"
-                                   "  a: {match: ['${CT_SECRET}.test', b.test], maxSockets: \"${CT_NUMBER}\"}\n"
-                                   "  b: {match: c.test, localAddress: 10.0.0.1,\n"
-                                   "      tls: {servername: \"${CT_SECRET}\"}}\n");
+    struct config *c =
+        good_config("defaults: {localAddress: \"${CT_ADDRESS:-10.9.8.7}\"}\n"
+                    "accessLog: {path: \"/log/${CT_SECRET}\"}\n"
+                    "upstreams:\n"
+                    "  a: {match: ['${CT_SECRET}.test', b.test], maxSockets: \"${CT_NUMBER}\"}\n"
+                    "  b: {match: c.test, localAddress: 10.0.0.1,\n"
+                    "      tls: {servername: \"${CT_SECRET}\"}}\n");
     char *clear = config_json(c, false), *masked = config_json(c, true);
     ck_assert_ptr_nonnull(strstr(clear, "\"/log/hunter2\""));
     ck_assert_ptr_nonnull(strstr(clear, "\"maxSockets\": 4711"));

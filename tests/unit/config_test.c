@@ -1,4 +1,4 @@
-/* The configuration file: values, defaults, inheritance and every complaint. */
+/* The configuration file: values, defaults, inheritance, files and the parts. */
 
 #include "config_test.h"
 
@@ -69,8 +69,7 @@ void assert_warned(const char *text, const char *line)
     config_unref(c);
 }
 
-/* Refused with a message that holds these words. */
-static void assert_refused_for(const char *text, const char *words)
+void assert_refused_for(const char *text, const char *words)
 {
     struct told told;
     struct config *c = config_of(text, &told);
@@ -83,7 +82,8 @@ static void assert_refused_for(const char *text, const char *words)
 
 START_TEST(nothing_is_the_defaults)
 {
-    static const char *const texts[] = {"", "# nothing\n", "---\n", "{}\n", "server:\nupstreams:\ndefaults: ~\n", "null\n"};
+    static const char *const texts[] = {
+        "", "# nothing\n", "---\n", "{}\n", "server:\nupstreams:\ndefaults: ~\n", "null\n"};
     struct config *c = config_load(NULL, NULL, stderr);
     char *expected = printed(c);
     ck_assert_int_eq(c->listen.count, 1);
@@ -146,10 +146,11 @@ END_TEST
 
 START_TEST(zero_lifts_limits_but_some)
 {
-    struct config *c = good_config("server: {maxConnections: 0, maxRequestsPerSocket: 0, keepAliveInitialDelay: 0}\n"
-                                   "defaults: {maxSockets: 0, maxTotalSockets: 0, maxFreeSockets: 0, minFreeSockets: 0,\n"
-                                   "  maxPendingRequests: 0, maxRequestsPerSocket: 0, retries: 0, drainLimit: 0,\n"
-                                   "  replayLimit: 0, maxSocketAge: 0}\n");
+    struct config *c =
+        good_config("server: {maxConnections: 0, maxRequestsPerSocket: 0, keepAliveInitialDelay: 0}\n"
+                    "defaults: {maxSockets: 0, maxTotalSockets: 0, maxFreeSockets: 0, minFreeSockets: 0,\n"
+                    "  maxPendingRequests: 0, maxRequestsPerSocket: 0, retries: 0, drainLimit: 0,\n"
+                    "  replayLimit: 0, maxSocketAge: 0}\n");
     ck_assert_uint_eq(c->server.maxConnections, COUNT_INFINITE);
     ck_assert_uint_eq(c->defaults.maxSockets, COUNT_INFINITE);
     ck_assert_uint_eq(c->defaults.maxTotalSockets, COUNT_INFINITE);
@@ -159,7 +160,8 @@ START_TEST(zero_lifts_limits_but_some)
     ck_assert_uint_eq(c->defaults.replayLimit, 0);
     ck_assert_uint_eq(c->defaults.maxSocketAge, 0);
     config_unref(c);
-    c = good_config("defaults: {maxSockets: Infinity, maxFreeSockets: Infinity, maxPendingRequests: Infinity}\n");
+    c = good_config(
+        "defaults: {maxSockets: Infinity, maxFreeSockets: Infinity, maxPendingRequests: Infinity}\n");
     ck_assert_uint_eq(c->defaults.maxSockets, COUNT_INFINITE);
     ck_assert_uint_eq(c->defaults.maxFreeSockets, COUNT_INFINITE);
     ck_assert_uint_eq(c->defaults.maxPendingRequests, COUNT_INFINITE);
@@ -188,8 +190,9 @@ END_TEST
 
 START_TEST(listeners_are_read)
 {
-    struct config *c = good_config("listen: [\"[::1]:99\", localhost:98, \"unix:p.sock?mode=0640\", unix:/run/q.sock]\n"
-                                   "admin: {listen: \"unix:/run/a.sock\"}\n");
+    struct config *c =
+        good_config("listen: [\"[::1]:99\", localhost:98, \"unix:p.sock?mode=0640\", unix:/run/q.sock]\n"
+                    "admin: {listen: \"unix:/run/a.sock\"}\n");
     char text[ADDRESS_TEXT_SIZE];
     ck_assert_str_eq(address_format(&c->listen.items[0].address, text), "[::1]:99");
     ck_assert_str_eq(address_format(&c->listen.items[1].address, text), "127.0.0.1:98");
@@ -206,7 +209,8 @@ END_TEST
 
 START_TEST(upstream_addresses_are_read)
 {
-    struct config *c = good_config("upstreams: {a: {match: a.test, address: [10.0.0.7:8443, \"[::1]:1\", \"unix:s\", Host.Test:5]}}\n");
+    struct config *c = good_config(
+        "upstreams: {a: {match: a.test, address: [10.0.0.7:8443, \"[::1]:1\", \"unix:s\", Host.Test:5]}}\n");
     const struct address_list *l = &c->upstreams[0].address;
     char text[ADDRESS_TEXT_SIZE];
     ck_assert_uint_eq(l->count, 4);
@@ -234,146 +238,15 @@ END_TEST
 START_TEST(yaml_may_be_written_as_one_likes)
 {
     config_unref(good_config("listen: [127.0.0.1:3128]\r\nserver:\r\n  maxConnections: \"5\"\r\n"));
-    config_unref(good_config("listen:\n  - '127.0.0.1:1'\n  - \"[::1]:1\"\nupstreams:\n  a:\n    match:\n      - a.test\n"));
+    config_unref(good_config(
+        "listen:\n  - '127.0.0.1:1'\n  - \"[::1]:1\"\nupstreams:\n  a:\n    match:\n      - a.test\n"));
     config_unref(good_config("\xef\xbb\xbfworkers: auto\n"));
-    config_unref(good_config("defaults: &d {maxSockets: &n 5, maxFreeSockets: *n}\nupstreams: {\"we ird\": {match: \"*\"}}\n"));
+    config_unref(good_config(
+        "defaults: &d {maxSockets: &n 5, maxFreeSockets: *n}\nupstreams: {\"we ird\": {match: \"*\"}}\n"));
 }
 END_TEST
 
-/* ---- complaints */
-
-static const struct {
-    const char *text, *line;
-} refused[] = {
-    {"upstreams:\n  payments:\n    match: p.test\n    maxSocket: 5\n",
-     IN "4:5: error: unknown key 'maxSocket' in upstreams.payments (did you mean 'maxSockets'?)"},
-    {"upstream: {}\n", IN "1:1: error: unknown key 'upstream' (did you mean 'upstreams'?)"},
-    {"defaults:\n  timeouts:\n    conect: 5s\n",
-     IN "3:5: error: unknown key 'conect' in defaults.timeouts (did you mean 'connect'?)"},
-    {"nonsense: 1\n", IN "1:1: error: unknown key 'nonsense'"},
-    {"maxSockets: 1\n", IN "1:1: error: unknown key 'maxSockets' (did you mean 'defaults.maxSockets'?)"},
-    {"defaults: {connect: 1}\n", IN "1:12: error: unknown key 'connect' in defaults (did you mean 'timeouts.connect'?)"},
-    {"defaults: {timeout: 1}\n",
-     IN "1:12: error: unknown key 'timeout' in defaults: that is Node's name; here it is 'timeouts.socket'"},
-    {"upstreams: {a: {match: a, freeSocketTimeout: 1}}\n",
-     IN "1:27: error: unknown key 'freeSocketTimeout' in upstreams.a: that is agentkeepalive's name; here it is "
-        "'timeouts.free'"},
-    {"server:\n  maxConnections: 1\n  maxConnections: 2\n", IN "3:3: error: duplicate key 'maxConnections' in server"},
-    {"log: {}\nserver: {}\nlog: {}\n", IN "3:1: error: duplicate key 'log'"},
-    {"upstreams:\n  a: {match: a.test}\n  a: {match: b.test}\n", IN "3:3: error: duplicate key 'a' in upstreams"},
-    {"server: 5\n", IN "1:9: error: bad value for server: want a map of options, not a value"},
-    {"- a\n", IN "1:1: error: bad value for the file: want a map of options, not a list"},
-    {"defaults: {maxSockets: [1]}\n",
-     IN "1:24: error: bad value for defaults.maxSockets: want a whole number; 0 or Infinity: no limit, not a list"},
-    {"defaults: {maxSockets: }\n",
-     IN "1:24: error: bad value for defaults.maxSockets: want a whole number; 0 or Infinity: no limit, not nothing"},
-    {"defaults: {maxSockets: -1}\n",
-     IN "1:24: error: bad value '-1' for defaults.maxSockets: want a whole number; 0 or Infinity: no limit"},
-    {"server: {maxHeaderSize: 512}\n",
-     IN "1:25: error: bad value '512' for server.maxHeaderSize: want a size in bytes, KiB or MiB (such as 65536, 16KiB "
-        "or 1MiB) from 1KiB to 1MiB"},
-    {"defaults: {family: 5}\n", IN "1:20: error: bad value '5' for defaults.family: want any, 4 or 6"},
-    {"upstreams: {default: {match: x}}\n",
-     IN "1:13: error: bad upstream name 'default': this name stands for what no upstream matches; choose another"},
-    {"upstreams: {a: {match: x.test}, b: {match: X.Test.}}\n",
-     IN "1:44: error: the pattern 'X.Test.' of upstreams.b is already in upstreams.a (line 1)"},
-    {"log: {level: loud}\nworkers: 0\n", IN "2:10: error: bad value '0' for workers: want a whole number from 1 to 256, or auto"},
-    {"a: 1\n---\nb: 1\n", IN "3:1: error: a second YAML document begins here; the file must hold one (is a '---' too many?)"},
-    {"server:\n\tmaxConnections: 5\n",
-     IN "2:1: error: broken YAML: found character that cannot start any token, while scanning for the next token; a tab "
-        "cannot indent, use spaces"},
-    {"a: \xff\n", IN "1:4: error: no YAML text: invalid leading UTF-8 octet"},
-    {"listen: [0.0.0.0:1]\n",
-     IN "1:10: error: listen: '0.0.0.0:1' can be reached from other hosts while access.clients has its default: set it "
-        "to those who may use it, such as [127.0.0.0/8, 10.0.0.0/8], or listen on 127.0.0.1"},
-    {"name: \"a\\nb\"\n",
-     IN "1:7: error: bad value 'a\\x0ab' for name: want one word that may stand in Via: letters, digits and -._~, at "
-        "most 64"},
-    {"name: ${CARPOOL_TEST_UNSET}\n",
-     IN "1:7: error: bad value '${CARPOOL_TEST_UNSET}' for name: the environment variable CARPOOL_TEST_UNSET is not set; "
-        "set it, or write ${CARPOOL_TEST_UNSET:-default} to go without"},
-};
-
-START_TEST(each_mistake_is_told_in_its_place)
-{
-    assert_refused(refused[_i].text, refused[_i].line);
-}
-END_TEST
-
-static const struct {
-    const char *text, *words;
-} refused_for[] = {
-    {"listen: [127.0.0.1:0]\n", "bad value '127.0.0.1:0' for listen"},
-    {"listen: [example.com:80]\n", "bad value 'example.com:80' for listen"},
-    {"listen: [\"unix:/a?mode=8\"]\n", "octal"},
-    {"listen: [\"unix:/a?mode=7777\"]\n", "octal"},
-    {"listen: [\"unix:/a?owner=x\"]\n", "octal"},
-    {"listen: [\"unix:\"]\n", "missing"},
-    {"listen: [\"unix:@x\"]\n", "abstract"},
-    {"listen: [127.0.0.1:1, 127.0.0.1:1]\n", "c.yaml:1:23: error: listen: '127.0.0.1:1' is taken already"},
-    {"listen: 127.0.0.1:3129\n", "admin.listen (by default) has '127.0.0.1:3129'"},
-    {"listen: [127.0.0.1:1, 0.0.0.0:1]\naccess: {clients: [10.0.0.0/8]}\n", "taken already"},
-    {"upstreams: {a: {match: a, listen: 127.0.0.1:3128}}\n", "upstreams.a.listen: '127.0.0.1:3128' is taken already"},
-    {"upstreams: {a: {match: a, listen: \"[::]:9\"}}\n", "access.clients"},
-    {"admin: {listen: 0.0.0.0:9}\naccess: {clients: [10.0.0.0/8]}\n", "admin.clients"},
-    {"listen: 0.0.0.0:9\naccess: {clients: [127.0.0.0/8, \"::1\"]}\n", "access.clients"},
-    {"admin: {listen: [127.0.0.1:1]}\n", "not a list"},
-    {"access: {clients: [127.0.0.0/33]}\n", "access.clients"},
-    {"access: {clients: [10.1.0.0/8]}\n", "no bits behind the prefix"},
-    {"access: {clients: }\n", "not nothing"},
-    {"access: {connectPorts: [0]}\n", "access.connectPorts"},
-    {"access: {denyAddresses: [x]}\n", "access.denyAddresses"},
-    {"shutdownTimeout: 5d\n", "shutdownTimeout"},
-    {"shutdownTimeout: 1.5s\n", "shutdownTimeout"},
-    {"shutdownTimeout: 9000h\n", "shutdownTimeout"},
-    {"server: {maxHeaderSize: 16KB}\n", "maxHeaderSize"},
-    {"server: {maxHeadersCount: 0}\n", "maxHeadersCount"},
-    {"server: {maxHeadersCount: Infinity}\n", "maxHeadersCount"},
-    {"defaults: {retries: 11}\n", "retries"},
-    {"defaults: {keepAlive: yes}\n", "want true or false"},
-    {"defaults: {maxSockets: 4294967295}\n", "maxSockets"},
-    {"defaults: {localAddress: 10.0.0.1, family: 6}\n", "no address of family 6"},
-    {"defaults: {localAddress: localhost}\n", "an IP address"},
-    {"defaults: {localAddress: 10.0.0.1}\nupstreams: {a: {match: a, family: 6}}\n", "c.yaml:2:27"},
-    {"upstreams: {a: {maxSockets: 1}}\n", "upstreams.a has no match"},
-    {"upstreams: {a: }\n", "upstreams.a has no match"},
-    {"upstreams: {a: {match: []}}\n", "upstreams.a has no match"},
-    {"upstreams: {a: {match: 'a.*.test'}}\n", "match"},
-    {"upstreams: {a: {match: '*:80'}}\n", "match"},
-    {"upstreams: {a: {match: '*.'}}\n", "match"},
-    {"upstreams: {a: {match: 'a:0'}}\n", "match"},
-    {"upstreams: {a: {match: 'a:'}}\n", "match"},
-    {"upstreams: {a: {match: '::1'}}\n", "match"},
-    {"upstreams: {a: {match: 'a..b'}}\n", "match"},
-    {"upstreams: {a: {match: 'http://a/'}}\n", "match"},
-    {"upstreams: {a: {host: a.test}}\n", "listen of its own"},
-    {"upstreams: {a: {match: '*.test', listen: 127.0.0.1:9}}\n", "exactly one host"},
-    {"upstreams: {a: {match: [a, b], listen: 127.0.0.1:9}}\n", "exactly one host"},
-    {"upstreams: {a: {match: a, address: 10.0.0.1}}\n", "address"},
-    {"upstreams: {a: {match: a, tls: }}\n", "true, false or a map"},
-    {"upstreams: {a: {match: a, tls: {rejectUnauthorised: false}}}\n",
-     "unknown key 'rejectUnauthorised' in upstreams.a.tls (did you mean 'rejectUnauthorized'?)"},
-    {"upstreams: {a: {match: a, tls: {minVersion: SSLv3}}}\n", "TLSv1.2"},
-    {"upstreams: {a: {match: a, tls: {ciphers: nonsense}}}\n", "ciphers"},
-    {"upstreams: {'a/b': {match: a}}\n", "bad upstream name"},
-    {"upstreams: {'*': {match: a}}\n", "bad upstream name"},
-    {"upstreams: {\"a\\tb\": {match: a}}\n", "bad upstream name"},
-    {"upstreams: {'': {match: a}}\n", "bad upstream name"},
-    {"upstreams: {a: {<<: {}, match: a}}\n", "merge keys"},
-    {"? [a]\n: 1\n", "must be a name"},
-    {"name: \"a\\0b\"\n", "NUL"},
-    {"defaults: &a {timeouts: *a}\n", "unknown key 'timeouts' in defaults.timeouts"},
-    {"listen: &a [*a]\n", "not a list"},
-    {"name: *nobody\n", "broken YAML"},
-    {"name: \"a$b\"\n", "a dollar by itself"},
-    {"log: {level: ${X}}\n", "stands in quotes"},
-};
-
-START_TEST(what_makes_no_sense_is_refused)
-{
-    assert_refused_for(refused_for[_i].text, refused_for[_i].words);
-}
-END_TEST
+/* ---- files */
 
 START_TEST(all_mistakes_are_told_in_one_pass)
 {
@@ -459,9 +332,10 @@ END_TEST
 
 START_TEST(odd_policies_are_warned_about)
 {
-    assert_warned("defaults: {minFreeSockets: 5, maxSockets: 2}\n",
-                  IN "1:12: warning: defaults: minFreeSockets 5 is never reached, since maxSockets, maxFreeSockets or "
-                     "maxTotalSockets is lower");
+    assert_warned(
+        "defaults: {minFreeSockets: 5, maxSockets: 2}\n",
+        IN "1:12: warning: defaults: minFreeSockets 5 is never reached, since maxSockets, maxFreeSockets or "
+           "maxTotalSockets is lower");
     assert_warned("defaults: {minFreeSockets: 5, keepAlive: false}\n",
                   IN "1:12: warning: defaults: minFreeSockets does nothing while keepAlive is false");
     assert_warned("listen: []\nadmin: {listen: off}\n",
@@ -496,13 +370,17 @@ static const char *expand(struct arena *a, const char *text, const char **compla
 START_TEST(variables_are_replaced)
 {
     static const char *const pairs[][2] = {
-        {"plain", "plain"},       {"$$", "$"},           {"a$$b$$", "a$b$"},          {"${CT_A}", "value"},
-        {"x${CT_A}y", "xvaluey"}, {"${CT_A:-no}", "value"}, {"${CT_NONE:-}", ""},     {"${CT_NONE:-a b}", "a b"},
-        {"${CT_EMPTY}", ""},      {"${CT_EMPTY:-d}", "d"}, {"${CT_NONE:-$$}", "$"},   {"$${CT_A}", "${CT_A}"},
+        {"plain", "plain"},          {"$$", "$"},
+        {"a$$b$$", "a$b$"},          {"${CT_A}", "value"},
+        {"x${CT_A}y", "xvaluey"},    {"${CT_A:-no}", "value"},
+        {"${CT_NONE:-}", ""},        {"${CT_NONE:-a b}", "a b"},
+        {"${CT_EMPTY}", ""},         {"${CT_EMPTY:-d}", "d"},
+        {"${CT_NONE:-$$}", "$"},     {"$${CT_A}", "${CT_A}"},
         {"${CT_DOLLAR}", "${CT_A}"},
     };
-    static const char *const bad[] = {"$", "$x", "${", "${}", "${A-b}", "${1A}", "${A", "${A B}", "${CT_NONE:-${CT_A}}",
-                                      "${CT_NONE}", "${CT_BYTES}"};
+    static const char *const bad[] = {
+        "$",          "$x",         "${", "${}", "${A-b}", "${1A}", "${A", "${A B}", "${CT_NONE:-${CT_A}}",
+        "${CT_NONE}", "${CT_BYTES}"};
     struct arena *a = arena_new();
     jmp_buf failure;
     const char *complaint = NULL;
@@ -569,8 +447,8 @@ START_TEST(hosts_have_one_spelling)
     ck_assert(hostname_parse_port(SLICE("[0:0::1]"), out, &port));
     ck_assert_str_eq(out, "::1");
     ck_assert_uint_eq(port, 0);
-    static const char *const bad[] = {"",  ".", "a b", "a/b", "a:65536", "a:x", "[::1", "[::1]x", "[a]", "b\xc3\xa9",
-                                      ":1", "a:+1", "a:", "a..", ".a"};
+    static const char *const bad[] = {"",    ".",         "a b", "a/b",  "a:65536", "a:x", "[::1", "[::1]x",
+                                      "[a]", "b\xc3\xa9", ":1",  "a:+1", "a:",      "a..", ".a"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         ck_assert_msg(!hostname_parse_port(slice_of(bad[i]), out, &port), "%s", bad[i]);
 }
@@ -579,8 +457,8 @@ END_TEST
 START_TEST(utf8_is_told_from_bytes)
 {
     static const char *const good[] = {"", "a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
-    static const char *const bad[] = {"\xff", "\xc3", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\n", "\x7f",
-                                      "\xe0\x80\x80", "\xc2\x85", "\x80"};
+    static const char *const bad[] = {"\xff", "\xc3", "\xc0\x80",     "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                                      "\n",   "\x7f", "\xe0\x80\x80", "\xc2\x85",     "\x80"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
         ck_assert(utf8_is_text(good[i]));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
@@ -605,18 +483,16 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("config");
-    TCase *mistakes = tcase_create("mistakes");
-    unit_group(suite, "values", nothing_is_the_defaults, the_contract_gives_the_defaults, zero_lifts_limits_but_some,
-               upstreams_inherit_key_by_key, listeners_are_read, upstream_addresses_are_read, files_start_at_the_folder,
-               yaml_may_be_written_as_one_likes, the_command_line_replaces_listen,
-               two_apps_may_have_two_policies_for_one_host);
-    tcase_add_loop_test(mistakes, each_mistake_is_told_in_its_place, 0, (int)(sizeof refused / sizeof refused[0]));
-    tcase_add_loop_test(mistakes, what_makes_no_sense_is_refused, 0, (int)(sizeof refused_for / sizeof refused_for[0]));
-    suite_add_tcase(suite, mistakes);
-    unit_group(suite, "files", all_mistakes_are_told_in_one_pass, aliases_cannot_blow_up, strange_files_are_told,
-               exposure_depends_on_the_clients, odd_policies_are_warned_about);
+    unit_group(suite, "values", nothing_is_the_defaults, the_contract_gives_the_defaults,
+               zero_lifts_limits_but_some, upstreams_inherit_key_by_key, listeners_are_read,
+               upstream_addresses_are_read, files_start_at_the_folder, yaml_may_be_written_as_one_likes,
+               the_command_line_replaces_listen, two_apps_may_have_two_policies_for_one_host);
+    unit_group(suite, "files", all_mistakes_are_told_in_one_pass, aliases_cannot_blow_up,
+               strange_files_are_told, exposure_depends_on_the_clients, odd_policies_are_warned_about);
     unit_group(suite, "parts", variables_are_replaced, typing_comes_after_variables, a_secret_is_not_told,
-               near_names_are_suggested, hosts_have_one_spelling, utf8_is_told_from_bytes, every_option_has_its_row);
+               near_names_are_suggested, hosts_have_one_spelling, utf8_is_told_from_bytes,
+               every_option_has_its_row);
+    add_mistake_tests(suite);
     add_match_tests(suite);
     add_print_tests(suite);
     add_tls_tests(suite);

@@ -10,7 +10,8 @@ struct told {
     size_t lines;
 };
 
-/* Parses `text` as /dir/c.yaml; NULL when it is refused. `told` (may be NULL) takes the messages; free its text. */
+/* Parses `text` as /dir/c.yaml; NULL when it is refused. `told` (may be NULL) takes the messages; free its
+ * text. */
 struct config *config_of(const char *text, struct told *told);
 
 /* The text is fine and tells nothing. Unref the result. */
@@ -19,11 +20,15 @@ struct config *good_config(const char *text);
 /* The text is refused, and this line stands among the messages. */
 void assert_refused(const char *text, const char *line);
 
+/* The text is refused with a message that holds these words. */
+void assert_refused_for(const char *text, const char *words);
+
 /* The text is taken, and this line stands among the messages. */
 void assert_warned(const char *text, const char *line);
 
 char *printed(const struct config *c);
 
+void add_mistake_tests(Suite *suite);
 void add_match_tests(Suite *suite);
 void add_tls_tests(Suite *suite);
 void add_print_tests(Suite *suite);

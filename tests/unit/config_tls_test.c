@@ -34,8 +34,9 @@ static EVP_PKEY *write_key(const char *name, const EVP_CIPHER *lock)
     EVP_PKEY *key = EVP_EC_gen("P-256");
     path_of(path, name);
     FILE *f = fopen(path, "w");
-    ck_assert(f && key && PEM_write_PrivateKey(f, key, lock, lock ? (const unsigned char *)"pass" : NULL, lock ? 4 : 0,
-                                               NULL, NULL));
+    ck_assert(f && key &&
+              PEM_write_PrivateKey(f, key, lock, lock ? (const unsigned char *)"pass" : NULL, lock ? 4 : 0,
+                                   NULL, NULL));
     fclose(f);
     return key;
 }
@@ -49,7 +50,8 @@ static void write_certificate(const char *name, EVP_PKEY *key, long from, long u
     ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
     X509_gmtime_adj(X509_getm_notBefore(x), from);
     X509_gmtime_adj(X509_getm_notAfter(x), until);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"tester", -1, -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"tester",
+                               -1, -1, 0);
     X509_set_issuer_name(x, X509_get_subject_name(x));
     X509_set_pubkey(x, key);
     X509_sign(x, key, EVP_sha256());
@@ -79,7 +81,7 @@ static void make_files(void)
 
 static void remove_files(void)
 {
-    static const char *const names[] = {"key.pem", "other.pem", "locked.pem", "cert.pem", "ca.pem",
+    static const char *const names[] = {"key.pem", "other.pem", "locked.pem", "cert.pem",  "ca.pem",
                                         "old.pem", "young.pem", "junk.pem",   "empty.pem", "broken.pem"};
     char path[128];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -132,20 +134,25 @@ END_TEST
 static const struct {
     const char *tls, *message;
 } bad_files[] = {
-    {"ca: none.pem", "c.yaml:4:11: error: upstreams.a.tls.ca: '%s/none.pem' cannot be read: No such file or directory\n"},
+    {"ca: none.pem",
+     "c.yaml:4:11: error: upstreams.a.tls.ca: '%s/none.pem' cannot be read: No such file or directory\n"},
     {"ca: .", "c.yaml:4:11: error: upstreams.a.tls.ca: '%s/.' cannot be read: it is no regular file\n"},
     {"ca: junk.pem", "c.yaml:4:11: error: upstreams.a.tls.ca: '%s/junk.pem' holds no certificate in PEM form "
                      "(-----BEGIN CERTIFICATE-----)\n"},
     {"ca: empty.pem", "'%s/empty.pem' holds no certificate"},
     {"ca: key.pem", "'%s/key.pem' holds no certificate"},
     {"ca: broken.pem", "'%s/broken.pem' is broken at certificate 1"},
-    {"cert: cert.pem", "c.yaml:4:11: error: upstreams.a.tls.cert: '%s/cert.pem' needs its private key: set key, too\n"},
-    {"key: key.pem", "c.yaml:4:11: error: upstreams.a.tls.key: '%s/key.pem' needs its certificate: set cert, too\n"},
-    {"cert: cert.pem, key: other.pem", "c.yaml:4:27: error: upstreams.a.tls.key: '%s/other.pem' is not the key of the "
-                                       "certificate in '"},
+    {"cert: cert.pem",
+     "c.yaml:4:11: error: upstreams.a.tls.cert: '%s/cert.pem' needs its private key: set key, too\n"},
+    {"key: key.pem",
+     "c.yaml:4:11: error: upstreams.a.tls.key: '%s/key.pem' needs its certificate: set cert, too\n"},
+    {"cert: cert.pem, key: other.pem",
+     "c.yaml:4:27: error: upstreams.a.tls.key: '%s/other.pem' is not the key of the "
+     "certificate in '"},
     {"cert: cert.pem, key: locked.pem", "'%s/locked.pem' is locked by a pass phrase"},
     {"cert: cert.pem, key: cert.pem", "'%s/cert.pem' holds no private key"},
-    {"cert: cert.pem, key: none.pem", "c.yaml:4:27: error: upstreams.a.tls.key: '%s/none.pem' cannot be read"},
+    {"cert: cert.pem, key: none.pem",
+     "c.yaml:4:27: error: upstreams.a.tls.key: '%s/none.pem' cannot be read"},
     {"cert: junk.pem, key: key.pem", "'%s/junk.pem' holds no certificate"},
 };
 
@@ -172,7 +179,8 @@ START_TEST(wrong_times_are_a_warning)
     config_unref(c);
     c = load("ca: old.pem, rejectUnauthorized: false", messages);
     ck_assert_uint_eq(c->upstreams[0].warnings.count, 2);
-    ck_assert_ptr_nonnull(strstr(messages, "c.yaml:4:24: warning: upstreams.a: tls.rejectUnauthorized is false"));
+    ck_assert_ptr_nonnull(
+        strstr(messages, "c.yaml:4:24: warning: upstreams.a: tls.rejectUnauthorized is false"));
     config_unref(c);
 }
 END_TEST

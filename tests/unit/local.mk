@@ -46,6 +46,7 @@ tests_unit_io_test_SOURCES = \
 check_PROGRAMS += tests/unit/config_test
 tests_unit_config_test_SOURCES = \
 	tests/unit/config_match_test.c \
+	tests/unit/config_mistakes_test.c \
 	tests/unit/config_print_test.c \
 	tests/unit/config_test.c \
 	tests/unit/config_test.h \

@@ -1,0 +1,162 @@
+/* Every complaint about a configuration file. */
+
+#include "config_test.h"
+
+#define IN "/dir/c.yaml:"
+
+static const struct {
+    const char *text, *line;
+} refused[] = {
+    {"upstreams:\n  payments:\n    match: p.test\n    maxSocket: 5\n",
+     IN "4:5: error: unknown key 'maxSocket' in upstreams.payments (did you mean 'maxSockets'?)"},
+    {"upstream: {}\n", IN "1:1: error: unknown key 'upstream' (did you mean 'upstreams'?)"},
+    {"defaults:\n  timeouts:\n    conect: 5s\n",
+     IN "3:5: error: unknown key 'conect' in defaults.timeouts (did you mean 'connect'?)"},
+    {"nonsense: 1\n", IN "1:1: error: unknown key 'nonsense'"},
+    {"maxSockets: 1\n", IN "1:1: error: unknown key 'maxSockets' (did you mean 'defaults.maxSockets'?)"},
+    {"defaults: {connect: 1}\n",
+     IN "1:12: error: unknown key 'connect' in defaults (did you mean 'timeouts.connect'?)"},
+    {"defaults: {timeout: 1}\n",
+     IN "1:12: error: unknown key 'timeout' in defaults: that is Node's name; here it is 'timeouts.socket'"},
+    {"upstreams: {a: {match: a, freeSocketTimeout: 1}}\n",
+     IN "1:27: error: unknown key 'freeSocketTimeout' in upstreams.a: that is "
+        "agentkeepalive's name; here it is "
+        "'timeouts.free'"},
+    {"server:\n  maxConnections: 1\n  maxConnections: 2\n",
+     IN "3:3: error: duplicate key 'maxConnections' in server"},
+    {"log: {}\nserver: {}\nlog: {}\n", IN "3:1: error: duplicate key 'log'"},
+    {"upstreams:\n  a: {match: a.test}\n  a: {match: b.test}\n",
+     IN "3:3: error: duplicate key 'a' in upstreams"},
+    {"server: 5\n", IN "1:9: error: bad value for server: want a map of options, not a value"},
+    {"- a\n", IN "1:1: error: bad value for the file: want a map of options, not a list"},
+    {"defaults: {maxSockets: [1]}\n",
+     IN "1:24: error: bad value for defaults.maxSockets: want a whole number; 0 or Infinity: "
+        "no limit, not a list"},
+    {"defaults: {maxSockets: }\n",
+     IN "1:24: error: bad value for defaults.maxSockets: want a whole number; 0 or Infinity: "
+        "no limit, not nothing"},
+    {"defaults: {maxSockets: -1}\n",
+     IN "1:24: error: bad value '-1' for defaults.maxSockets: want a whole number; 0 or Infinity: no limit"},
+    {"server: {maxHeaderSize: 512}\n",
+     IN "1:25: error: bad value '512' for server.maxHeaderSize: want a size in bytes, KiB or "
+        "MiB (such as 65536, 16KiB "
+        "or 1MiB) from 1KiB to 1MiB"},
+    {"defaults: {family: 5}\n", IN "1:20: error: bad value '5' for defaults.family: want any, 4 or 6"},
+    {"upstreams: {default: {match: x}}\n",
+     IN "1:13: error: bad upstream name 'default': this name stands for what no upstream "
+        "matches; choose another"},
+    {"upstreams: {a: {match: x.test}, b: {match: X.Test.}}\n",
+     IN "1:44: error: the pattern 'X.Test.' of upstreams.b is already in upstreams.a (line 1)"},
+    {"log: {level: loud}\nworkers: 0\n",
+     IN "2:10: error: bad value '0' for workers: want a whole number from 1 to 256, or auto"},
+    {"a: 1\n---\nb: 1\n",
+     IN "3:1: error: a second YAML document begins here; the file must hold one (is a '---' too many?)"},
+    {"server:\n\tmaxConnections: 5\n",
+     IN "2:1: error: broken YAML: found character that cannot start any token, while "
+        "scanning for the next token; a tab "
+        "cannot indent, use spaces"},
+    {"a: \xff\n", IN "1:4: error: no YAML text: invalid leading UTF-8 octet"},
+    {"listen: [0.0.0.0:1]\n",
+     IN "1:10: error: listen: '0.0.0.0:1' can be reached from other hosts while "
+        "access.clients has its default: set it "
+        "to those who may use it, such as [127.0.0.0/8, 10.0.0.0/8], or listen on 127.0.0.1"},
+    {"name: \"a\\nb\"\n", IN "1:7: error: bad value 'a\\x0ab' for name: want one word that may stand in Via: "
+                             "letters, digits and -._~, at "
+                             "most 64"},
+    {"name: ${CARPOOL_TEST_UNSET}\n",
+     IN "1:7: error: bad value '${CARPOOL_TEST_UNSET}' for name: the environment variable "
+        "CARPOOL_TEST_UNSET is not set; "
+        "set it, or write ${CARPOOL_TEST_UNSET:-default} to go without"},
+};
+
+START_TEST(each_mistake_is_told_in_its_place)
+{
+    assert_refused(refused[_i].text, refused[_i].line);
+}
+END_TEST
+
+static const struct {
+    const char *text, *words;
+} refused_for[] = {
+    {"listen: [127.0.0.1:0]\n", "bad value '127.0.0.1:0' for listen"},
+    {"listen: [example.com:80]\n", "bad value 'example.com:80' for listen"},
+    {"listen: [\"unix:/a?mode=8\"]\n", "octal"},
+    {"listen: [\"unix:/a?mode=7777\"]\n", "octal"},
+    {"listen: [\"unix:/a?owner=x\"]\n", "octal"},
+    {"listen: [\"unix:\"]\n", "missing"},
+    {"listen: [\"unix:@x\"]\n", "abstract"},
+    {"listen: [127.0.0.1:1, 127.0.0.1:1]\n", "c.yaml:1:23: error: listen: '127.0.0.1:1' is taken already"},
+    {"listen: 127.0.0.1:3129\n", "admin.listen (by default) has '127.0.0.1:3129'"},
+    {"listen: [127.0.0.1:1, 0.0.0.0:1]\naccess: {clients: [10.0.0.0/8]}\n", "taken already"},
+    {"upstreams: {a: {match: a, listen: 127.0.0.1:3128}}\n",
+     "upstreams.a.listen: '127.0.0.1:3128' is taken already"},
+    {"upstreams: {a: {match: a, listen: \"[::]:9\"}}\n", "access.clients"},
+    {"admin: {listen: 0.0.0.0:9}\naccess: {clients: [10.0.0.0/8]}\n", "admin.clients"},
+    {"listen: 0.0.0.0:9\naccess: {clients: [127.0.0.0/8, \"::1\"]}\n", "access.clients"},
+    {"admin: {listen: [127.0.0.1:1]}\n", "not a list"},
+    {"access: {clients: [127.0.0.0/33]}\n", "access.clients"},
+    {"access: {clients: [10.1.0.0/8]}\n", "no bits behind the prefix"},
+    {"access: {clients: }\n", "not nothing"},
+    {"access: {connectPorts: [0]}\n", "access.connectPorts"},
+    {"access: {denyAddresses: [x]}\n", "access.denyAddresses"},
+    {"shutdownTimeout: 5d\n", "shutdownTimeout"},
+    {"shutdownTimeout: 1.5s\n", "shutdownTimeout"},
+    {"shutdownTimeout: 9000h\n", "shutdownTimeout"},
+    {"server: {maxHeaderSize: 16KB}\n", "maxHeaderSize"},
+    {"server: {maxHeadersCount: 0}\n", "maxHeadersCount"},
+    {"server: {maxHeadersCount: Infinity}\n", "maxHeadersCount"},
+    {"defaults: {retries: 11}\n", "retries"},
+    {"defaults: {keepAlive: yes}\n", "want true or false"},
+    {"defaults: {maxSockets: 4294967295}\n", "maxSockets"},
+    {"defaults: {localAddress: 10.0.0.1, family: 6}\n", "no address of family 6"},
+    {"defaults: {localAddress: localhost}\n", "an IP address"},
+    {"defaults: {localAddress: 10.0.0.1}\nupstreams: {a: {match: a, family: 6}}\n", "c.yaml:2:27"},
+    {"upstreams: {a: {maxSockets: 1}}\n", "upstreams.a has no match"},
+    {"upstreams: {a: }\n", "upstreams.a has no match"},
+    {"upstreams: {a: {match: []}}\n", "upstreams.a has no match"},
+    {"upstreams: {a: {match: 'a.*.test'}}\n", "match"},
+    {"upstreams: {a: {match: '*:80'}}\n", "match"},
+    {"upstreams: {a: {match: '*.'}}\n", "match"},
+    {"upstreams: {a: {match: 'a:0'}}\n", "match"},
+    {"upstreams: {a: {match: 'a:'}}\n", "match"},
+    {"upstreams: {a: {match: '::1'}}\n", "match"},
+    {"upstreams: {a: {match: 'a..b'}}\n", "match"},
+    {"upstreams: {a: {match: 'http://a/'}}\n", "match"},
+    {"upstreams: {a: {host: a.test}}\n", "listen of its own"},
+    {"upstreams: {a: {match: '*.test', listen: 127.0.0.1:9}}\n", "exactly one host"},
+    {"upstreams: {a: {match: [a, b], listen: 127.0.0.1:9}}\n", "exactly one host"},
+    {"upstreams: {a: {match: a, address: 10.0.0.1}}\n", "address"},
+    {"upstreams: {a: {match: a, tls: }}\n", "true, false or a map"},
+    {"upstreams: {a: {match: a, tls: {rejectUnauthorised: false}}}\n",
+     "unknown key 'rejectUnauthorised' in upstreams.a.tls (did you mean 'rejectUnauthorized'?)"},
+    {"upstreams: {a: {match: a, tls: {minVersion: SSLv3}}}\n", "TLSv1.2"},
+    {"upstreams: {a: {match: a, tls: {ciphers: nonsense}}}\n", "ciphers"},
+    {"upstreams: {'a/b': {match: a}}\n", "bad upstream name"},
+    {"upstreams: {'*': {match: a}}\n", "bad upstream name"},
+    {"upstreams: {\"a\\tb\": {match: a}}\n", "bad upstream name"},
+    {"upstreams: {'': {match: a}}\n", "bad upstream name"},
+    {"upstreams: {a: {<<: {}, match: a}}\n", "merge keys"},
+    {"? [a]\n: 1\n", "must be a name"},
+    {"name: \"a\\0b\"\n", "NUL"},
+    {"defaults: &a {timeouts: *a}\n", "unknown key 'timeouts' in defaults.timeouts"},
+    {"listen: &a [*a]\n", "not a list"},
+    {"name: *nobody\n", "broken YAML"},
+    {"name: \"a$b\"\n", "a dollar by itself"},
+    {"log: {level: ${X}}\n", "stands in quotes"},
+};
+
+START_TEST(what_makes_no_sense_is_refused)
+{
+    assert_refused_for(refused_for[_i].text, refused_for[_i].words);
+}
+END_TEST
+
+void add_mistake_tests(Suite *suite)
+{
+    TCase *mistakes = tcase_create("mistakes");
+    tcase_add_loop_test(mistakes, each_mistake_is_told_in_its_place, 0,
+                        (int)(sizeof refused / sizeof refused[0]));
+    tcase_add_loop_test(mistakes, what_makes_no_sense_is_refused, 0,
+                        (int)(sizeof refused_for / sizeof refused_for[0]));
+    suite_add_tcase(suite, mistakes);
+}
