@@ -2,6 +2,10 @@
 #define CARPOOL_TESTS_FUZZ_HTTP_FUZZ_H
 
 /* What the fuzz targets of lib/http share. Each has one LLVMFuzzerTestOneInput; what must hold is asserted.
+ *
+ *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Ilib -o uri tests/fuzz/http_uri.c \
+ *         tests/fuzz/http_fuzz.c tests/unit/http_message.c lib/http/[a-z]*.c lib/base/slice.c -lhttp_parser
+ *     tests/fuzz/seeds seeds && mkdir -p new && ./uri -max_len=4096 new seeds/http_uri
  */
 
 #include <stddef.h>

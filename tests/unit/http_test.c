@@ -159,6 +159,10 @@ START_TEST(scan_keeps_limits)
     check_scan(SLICE("GET / HTTP/1.1\r\nA: bc\r\n\r\n"), &small, HEAD_TOO_LARGE, 0);
     check_scan(SLICE("GET /23456789abcdef HTTP/1.1\r\n\r\n"), &small, HEAD_LINE_TOO_LONG, 0);
     check_scan(SLICE("GET /23456789 HTTP/1.1\r\n\r\n"), &small, HEAD_TOO_LARGE, 0);
+    /* The last octet of the limit is the last chance. */
+    check_scan(SLICE("GET / HTTP/1.1\r\nA: bc\r\n\r"), &small, HEAD_TOO_LARGE, 0);
+    check_scan(SLICE("GET / HTTP/1.1\r\nA: bc\r\n"), &small, HEAD_INCOMPLETE, 0);
+    check_scan(SLICE("GET /23456789012345678901"), &small, HEAD_LINE_TOO_LONG, 0);
     /* Nothing behind the limit decides. */
     check_scan(SLICE("GET /2345678 HTTP/1.1\r\n\n\r\n"), &small, HEAD_BARE_LF, 0);
     check_scan(SLICE("GET /23456789a HTTP/1.1\n\r\n"), &small, HEAD_BARE_LF, 0);
