@@ -329,3 +329,28 @@ def test_an_idle_client_costs_little(stage):
     for client in clients:
         client.close()
     assert grown < 400 * 4096, f"{grown // 400} bytes each"
+
+
+def test_no_admin_listener(stage):
+    """admin: listen: [...] or off"""
+    carpool = stage.carpool({"admin": {"listen": "off"}})
+    with pytest.raises(ConnectionRefusedError):
+        carpool.admin("/healthz")
+
+
+def test_clients_of_admin(stage):
+    """admin: clients: [...] as access.clients, for this listener"""
+    port = stage.ports.take()
+    carpool = stage.carpool({"admin": {"listen": f"127.0.0.1:{port}", "clients": ["127.0.0.2"]}})
+    for source, status in (("127.0.0.2", 200), ("127.0.0.1", 403)):
+        client = carpool.client(("127.0.0.1", port), source=source)
+        assert client.get("/healthz", host="127.0.0.1").status == status
+
+
+@pytest.mark.parametrize("host, status", [("127.0.0.1", 200), ("localhost:99", 200), ("[::1]:3129", 200),
+                                          ("admin.test", 200), ("ADMIN.test:3129", 200), ("evil.test", 403)])
+def test_hosts_of_admin(stage, host, status):
+    """admin: hosts: [] # names accepted in Host beside IP literals and localhost"""
+    port = stage.ports.take()
+    carpool = stage.carpool({"admin": {"listen": f"127.0.0.1:{port}", "hosts": ["admin.test"]}})
+    assert carpool.client(("127.0.0.1", port)).get("/healthz", host=host).status == status

@@ -231,6 +231,7 @@ def test_a_connection_without_a_waiter_is_kept(stage):
     assert [client.response().status for client in clients] == [200, 200]
     origin.resume()
     carpool.wait_row(origin, connecting=0, freeSockets=2)
+    origin.wait_accepted(2)
     assert origin.accepted == 2
 
 
