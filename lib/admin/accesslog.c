@@ -25,6 +25,9 @@
 /* Keys, times, numbers and the client's address take less than the last part. */
 #define LINE_ROOM (METHOD_ROOM + TARGET_ROOM + AGENT_ROOM + ERROR_ROOM + 1024)
 
+/* A write costs as much as some ten lines: under load they go out together. */
+#define GATHER_MS 10
+
 /* How the descriptor is written to without waiting for whoever reads it. */
 enum sink {
     SINK_FILE,        /* never blocks for a reader */
@@ -41,6 +44,7 @@ struct access_log {
     bool mid_line; /* the last byte that went out was not a line's end */
     bool failing;  /* said once that writing fails */
     uint64_t dropped;
+    uint64_t flushed_ms;
     size_t length;
     char data[LINES_SIZE];
 };
@@ -232,6 +236,7 @@ void access_log_flush(struct access_log *l)
 
     if (l->length == 0 || l->fd < 0)
         return;
+    l->flushed_ms = clock_ms();
     while (done < l->length) {
         ssize_t n = write_some(l, l->data + done, l->length - done);
 
@@ -250,6 +255,12 @@ void access_log_flush(struct access_log *l)
     l->length -= done;
     l->failing = false;
     say_dropped(l);
+}
+
+void access_log_end_turn(struct access_log *l)
+{
+    if (l->length > 0 && clock_ms() - l->flushed_ms >= GATHER_MS)
+        access_log_flush(l);
 }
 
 void access_log_write(struct access_log *l, const struct exchange_record *r)

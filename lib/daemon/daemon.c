@@ -420,7 +420,7 @@ static void end_turn(struct daemon *d)
     pool_end_turn(d->pool);
     proxy_end_turn(d->proxy);
     if (d->access_log)
-        access_log_flush(d->access_log);
+        access_log_end_turn(d->access_log);
     if (d->phase == STOPPING && proxy_is_idle(d->proxy))
         stop_now(d);
 }
