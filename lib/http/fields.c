@@ -34,6 +34,7 @@ static enum field_id candidate(size_t length, char first)
     case 17: return FIELD_TRANSFER_ENCODING;
     case 18: return FIELD_PROXY_AUTHENTICATE;
     case 19: return FIELD_PROXY_AUTHORIZATION;
+    case 25: return FIELD_PROXY_AUTHENTICATION_INFO;
     default: return FIELD_OTHER;
     }
 }
@@ -74,6 +75,7 @@ static bool is_protected(enum field_id id)
     case FIELD_UPGRADE:
     case FIELD_PROXY_AUTHORIZATION:
     case FIELD_PROXY_AUTHENTICATE:
+    case FIELD_PROXY_AUTHENTICATION_INFO:
     case FIELD_HTTP2_SETTINGS:
     case FIELD_TRAILER:
     case FIELD_AUTHORIZATION:
@@ -93,8 +95,8 @@ bool field_stays_on_hop(const struct head *h, const struct field *f)
 
 static void nominate(struct head *h, struct slice option)
 {
-    /* The two that nearly every message has name no field, or one that stays anyway. */
-    if (slice_eq_nocase(option, SLICE("close")) || slice_eq_nocase(option, SLICE("keep-alive")))
+    /* What nearly every message has names a field that stays anyway. */
+    if (slice_eq_nocase(option, SLICE("keep-alive")))
         return;
     for (uint32_t i = 0; i < h->count; i++) {
         struct field *f = &h->fields[i];

@@ -21,6 +21,7 @@ struct head;
     X(FIELD_UPGRADE, "upgrade", 1)                         \
     X(FIELD_PROXY_AUTHORIZATION, "proxy-authorization", 1) \
     X(FIELD_PROXY_AUTHENTICATE, "proxy-authenticate", 1)   \
+    X(FIELD_PROXY_AUTHENTICATION_INFO, "proxy-authentication-info", 1) \
     X(FIELD_HTTP2_SETTINGS, "http2-settings", 1)           \
     X(FIELD_CONTENT_LENGTH, "content-length", 0)           \
     X(FIELD_HOST, "host", 0)                               \

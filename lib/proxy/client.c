@@ -290,11 +290,12 @@ static enum fault fault_of_verdict(enum head_verdict v)
     return FAULT_BAD_REQUEST;
 }
 
-/* RFC 9112 2.2: an empty line before a request is ignored. */
-static void skip_empty_line(struct client *c)
+/* RFC 9112 2.2: empty lines before a request are ignored. */
+static void skip_empty_lines(struct client *c)
 {
-    struct slice s = buffer_unread(c->in);
-    if (c->scanned == 0 && s.n >= 2 && s.p[0] == '\r' && s.p[1] == '\n')
+    if (c->scanned > 0)
+        return;
+    for (struct slice s = buffer_unread(c->in); s.n >= 2 && s.p[0] == '\r' && s.p[1] == '\n'; s = buffer_unread(c->in))
         buffer_consume(c->in, 2);
 }
 
@@ -304,7 +305,7 @@ static bool try_head(struct client *c)
     struct head_limits storage;
     const struct head_limits *limits = limits_of(c, &storage);
     size_t length;
-    skip_empty_line(c);
+    skip_empty_lines(c);
     struct slice data = buffer_unread(c->in);
     if (data.n == 0 || (data.n == 1 && data.p[0] == '\r'))
         return false;

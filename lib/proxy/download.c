@@ -127,11 +127,29 @@ static bool pass_interim(struct exchange *e)
     return push_head(e, &o) && flush(e);
 }
 
-/* RFC 9110 7.8: only to a protocol that was asked for. */
+static bool was_asked_for(const struct exchange *e, struct slice protocol)
+{
+    struct slice list = slice_of(e->protocols), element;
+    while (slice_next_element(&list, &element))
+        if (slice_eq_nocase(element, protocol))
+            return true;
+    return false;
+}
+
+/* RFC 9110 7.8: only to a protocol that was asked for, and only behind the whole request. */
 static bool may_switch(const struct exchange *e)
 {
-    return e->asked_upgrade && e->upload == UPLOAD_DONE && head_has(&e->proxy->response_head, FIELD_UPGRADE) &&
-           connection_has(&e->proxy->response_head, SLICE("upgrade"));
+    const struct head *h = &e->proxy->response_head;
+    if (!e->asked_upgrade || e->upload != UPLOAD_DONE || !head_has(h, FIELD_UPGRADE) || !connection_has(h, SLICE("upgrade")))
+        return false;
+    struct slice list = head_find(h, FIELD_UPGRADE)->value, element;
+    bool any = false;
+    while (slice_next_element(&list, &element)) {
+        if (!was_asked_for(e, element))
+            return false;
+        any = true;
+    }
+    return any;
 }
 
 static void switch_protocols(struct exchange *e)

@@ -521,7 +521,10 @@ void exchange_begin(struct client *c, size_t length)
         answer_here(e, h);
         return;
     }
-    e->asked_upgrade = route.upgrade;
+    if (route.upgrade) {
+        e->asked_upgrade = true;
+        snprintf(e->protocols, sizeof e->protocols, "%.*s", (int)route.protocols.n, route.protocols.p);
+    }
     set_limits(e);
     attempt_acquire(e, ACQUIRE_NEW);
 }

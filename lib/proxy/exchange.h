@@ -48,6 +48,7 @@ struct exchange {
 
     /* The request. */
     bool idempotent, asked_head, is_connect, asked_upgrade, te_trailers, from_http_1_0, client_persists;
+    char protocols[64];      /* of Upgrade, when asked_upgrade */
     bool private_socket;     /* connection-bound authentication was used or offered */
     struct buffer *head;     /* as it leaves, but for its Connection field */
     struct framing request_framing;

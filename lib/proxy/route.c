@@ -166,20 +166,19 @@ static enum fault route_forward(struct query *q)
     return choose_agent(q);
 }
 
-/* Whether every option of Upgrade may be passed on: h2c would start a protocol that Carpool does not speak. */
-static bool upgrade_wanted(const struct head *h)
+/* More than anybody asks for at once. */
+#define MAX_PROTOCOLS 63
+
+/* Whether Upgrade may be passed on (RFC 9110 7.8): not h2c, which would start a protocol that Carpool does not speak. */
+static bool upgrade_wanted(const struct head *h, struct slice *protocols)
 {
-    if (!head_has(h, FIELD_UPGRADE) || h->minor == 0 || !connection_has(h, SLICE("upgrade")))
+    if (h->minor == 0 || head_count(h, FIELD_UPGRADE) != 1 || !connection_has(h, SLICE("upgrade")))
         return false;
-    for (uint32_t i = 0; i < h->count; i++) {
-        struct slice list = h->fields[i].value, element;
-        if (h->fields[i].id != FIELD_UPGRADE)
-            continue;
-        while (slice_next_element(&list, &element))
-            if (slice_eq_nocase(element, SLICE("h2c")))
-                return false;
-    }
-    return true;
+    struct slice list = *protocols = head_find(h, FIELD_UPGRADE)->value, element;
+    while (slice_next_element(&list, &element))
+        if (slice_eq_nocase(element, SLICE("h2c")))
+            return false;
+    return protocols->n > 0 && protocols->n <= MAX_PROTOCOLS;
 }
 
 static bool is_last_hop(const struct head *h)
@@ -213,7 +212,7 @@ enum fault route_find(struct proxy *p, const struct entrance *entrance, const st
         fault = route_forward(&q);
     if (fault != FAULT_NONE)
         return fault;
-    out->upgrade = out->kind != ORIGIN_TUNNEL && upgrade_wanted(h);
+    out->upgrade = out->kind != ORIGIN_TUNNEL && upgrade_wanted(h, &out->protocols);
     out->answer_here = is_last_hop(h);
     return FAULT_NONE;
 }

@@ -15,6 +15,7 @@ struct route {
     struct uri uri;          /* host, port, path */
     struct framing framing;  /* of the request */
     bool upgrade;            /* a switch of protocols is asked for that is passed on */
+    struct slice protocols;  /* of its Upgrade field */
     bool answer_here;        /* Max-Forwards: 0 in TRACE or OPTIONS (RFC 9110 7.6.2) */
 };
 
