@@ -1,0 +1,256 @@
+/* bench/load: see load.h. Prints one line of JSON. */
+
+#include "load.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+struct options {
+    double warm, seconds;
+    const char *proxy, *method, *path, *pids, *origin_host;
+    bool chunked, own_origin, absolute, unsaid, sizes;
+    size_t body, upload;
+};
+
+uint64_t load_clock(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+void load_error(struct load *l, const char *what)
+{
+    if (l->errors++ == 0)
+        snprintf(l->first_error, sizeof l->first_error, "%s", what);
+}
+
+bool load_watch(struct load *l, struct watch *w, uint32_t events)
+{
+    struct epoll_event e = {.events = events, .data.ptr = w};
+
+    return epoll_ctl(l->epoll, EPOLL_CTL_ADD, w->fd, &e) == 0;
+}
+
+/* User and system time of the processes with their ended children, in clock ticks (proc(5)). */
+static uint64_t cpu_ticks(const struct load *l)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < l->pid_count; i++) {
+        unsigned long long user, system, children_user, children_system;
+        char path[64], line[1024];
+        snprintf(path, sizeof path, "/proc/%d/stat", l->pids[i]);
+        FILE *f = fopen(path, "r");
+        if (!f)
+            continue;
+        const char *after = fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL;
+        fclose(f);
+        if (after && sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", &user, &system,
+                            &children_user, &children_system) == 4)
+            sum += user + system + children_user + children_system;
+    }
+    return sum;
+}
+
+static void parse_address(struct load *l, const char *text)
+{
+    if (strncmp(text, "unix:", 5) == 0) {
+        struct sockaddr_un *u = (struct sockaddr_un *)&l->proxy;
+        u->sun_family = AF_UNIX;
+        snprintf(u->sun_path, sizeof u->sun_path, "%s", text + 5);
+        l->proxy_size = sizeof *u;
+        return;
+    }
+    struct sockaddr_in *a = (struct sockaddr_in *)&l->proxy;
+    a->sin_family = AF_INET;
+    a->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    a->sin_port = htons((uint16_t)atoi(text));
+    l->proxy_size = sizeof *a;
+}
+
+static void parse_pids(struct load *l, const char *text)
+{
+    for (char *end; *text && l->pid_count < LOAD_MAX_PIDS; text = *end ? end + 1 : end)
+        l->pids[l->pid_count++] = (int)strtol(text, &end, 10);
+}
+
+static char *compose_request(const struct load *l, const struct options *o, unsigned port)
+{
+    char *request = malloc(1024 + o->upload), *p = request;
+
+    if (!request)
+        exit(1);
+    p += o->absolute ? sprintf(p, "%s http://%s:%u%s HTTP/1.1\r\n", o->method, o->origin_host, port, o->path)
+                     : sprintf(p, "%s %s HTTP/1.1\r\n", o->method, o->path);
+    p += sprintf(p, "Host: %s:%u\r\nUser-Agent: load/1\r\nAccept: */*\r\n", o->origin_host, port);
+    if (l->wait_for_end && !l->keep_alive && !o->unsaid)
+        p += sprintf(p, "Connection: close\r\n");
+    if (o->upload)
+        p += sprintf(p, "Content-Type: application/octet-stream\r\nContent-Length: %zu\r\n", o->upload);
+    p += sprintf(p, "\r\n");
+    for (size_t at = 0; at < o->upload; at += 65536) {
+        size_t step = o->upload - at < 65536 ? o->upload - at : 65536;
+        memcpy(p, pattern_at(at), step);
+        p += step;
+    }
+    *p = '\0';
+    return request;
+}
+
+static void run_until(struct load *l, uint64_t end_ns)
+{
+    struct epoll_event events[512];
+
+    while (l->now_ns < end_ns && l->total_done < l->limit && l->errors < 1000) {
+        int64_t wait = origin_tick(l), left = (int64_t)(end_ns - l->now_ns);
+        if (wait < 0 || wait > left)
+            wait = left;
+        struct timespec timeout = {wait / 1000000000, wait % 1000000000};
+        int n = epoll_pwait2(l->epoll, events, 512, &timeout, NULL);
+        if (n < 0 && errno != EINTR)
+            abort();
+        l->now_ns = load_clock();
+        for (int i = 0; i < n; i++) {
+            struct watch *w = events[i].data.ptr;
+            if (w->fd >= 0)
+                w->ready(l, w, events[i].events);
+        }
+        l->now_ns = load_clock();
+    }
+}
+
+static int compare(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double percentile(const struct load *l, double share)
+{
+    return l->samples ? l->latency_us10[(size_t)((double)(l->samples - 1) * share)] / 10.0 : 0;
+}
+
+static void report(struct load *l)
+{
+    double seconds = (double)(l->ended_ns - l->started_ns) / 1e9;
+    double cpu = (double)(l->cpu_ticks_after - l->cpu_ticks_before) / (double)sysconf(_SC_CLK_TCK);
+
+    qsort(l->latency_us10, l->samples, sizeof *l->latency_us10, compare);
+    printf("{\"requests\": %llu, \"seconds\": %.4f, \"rate\": %.1f, \"cpu_us\": %.3f, \"p50_us\": %.1f, \"p90_us\": %.1f, "
+           "\"p99_us\": %.1f, \"max_us\": %.1f, \"opened\": %llu, \"open_most\": %llu, \"errors\": %llu, \"error\": \"%s\"}\n",
+           (unsigned long long)l->done, seconds, (double)l->done / seconds, l->done ? cpu * 1e6 / (double)l->done : 0,
+           percentile(l, 0.5), percentile(l, 0.9), percentile(l, 0.99), percentile(l, 1), (unsigned long long)l->origin.opened,
+           (unsigned long long)l->origin.open_most, (unsigned long long)l->errors, l->first_error);
+}
+
+static void usage(void)
+{
+    fprintf(stderr, "usage: load --proxy PORT|unix:PATH [--origin-port PORT] [--origins N] [--clients N] [--keep-alive]\n"
+                    "            [--wait-for-end] [--absolute] [--no-origin] [--path PATH] [--method METHOD] [--upload BYTES]\n"
+                    "            [--body BYTES] [--chunked] [--delay-ms MS] [--warm S] [--seconds S] [--limit N] [--pids P,P]\n"
+                    "            [--origin-host NAME] [--unsaid] [--sizes]\n");
+    exit(2);
+}
+
+static void parse(struct load *l, struct options *o, int argc, char **argv)
+{
+    static const struct option table[] = {
+        {"proxy", 1, 0, 'p'},      {"origin-port", 1, 0, 'o'}, {"origins", 1, 0, 'n'}, {"clients", 1, 0, 'c'},
+        {"keep-alive", 0, 0, 'k'}, {"wait-for-end", 0, 0, 'e'}, {"absolute", 0, 0, 'a'}, {"no-origin", 0, 0, 'x'},
+        {"path", 1, 0, 'u'},       {"method", 1, 0, 'm'},      {"upload", 1, 0, 'U'},  {"body", 1, 0, 'b'},
+        {"chunked", 0, 0, 'C'},    {"delay-ms", 1, 0, 'd'},    {"warm", 1, 0, 'w'},    {"seconds", 1, 0, 's'},
+        {"limit", 1, 0, 'l'},      {"pids", 1, 0, 'P'},        {"origin-host", 1, 0, 'H'},
+        {"unsaid", 0, 0, 'S'},     {"sizes", 0, 0, 'Z'},      {0}};
+
+    for (int c; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
+        switch (c) {
+        case 'p': o->proxy = optarg; break;
+        case 'o': l->origin.first_port = (unsigned)atoi(optarg); break;
+        case 'n': l->origin.listeners = (unsigned)atoi(optarg); break;
+        case 'c': l->count = (unsigned)atoi(optarg); break;
+        case 'k': l->keep_alive = true; break;
+        case 'e': l->wait_for_end = true; break;
+        case 'a': o->absolute = true; break;
+        case 'x': o->own_origin = false; break;
+        case 'u': o->path = optarg; break;
+        case 'm': o->method = optarg; break;
+        case 'U': o->upload = strtoull(optarg, NULL, 10); break;
+        case 'b': o->body = strtoull(optarg, NULL, 10); break;
+        case 'C': o->chunked = true; break;
+        case 'd': l->origin.delay_ns = (uint64_t)(atof(optarg) * 1e6); break;
+        case 'w': o->warm = atof(optarg); break;
+        case 's': o->seconds = atof(optarg); break;
+        case 'l': l->limit = strtoull(optarg, NULL, 10); break;
+        case 'P': o->pids = optarg; break;
+        case 'H': o->origin_host = optarg; break;
+        case 'S': o->unsaid = true; break;
+        case 'Z': o->sizes = true; break;
+        default: usage();
+        }
+    }
+    if (!o->proxy || optind != argc)
+        usage();
+}
+
+static void measure(struct load *l, const struct options *o)
+{
+    l->now_ns = load_clock();
+    if (o->warm > 0) {
+        run_until(l, l->now_ns + (uint64_t)(o->warm * 1e9));
+        l->errors = 0; /* a connection of the last round may be stale, which is no matter here */
+    }
+    l->measuring = true;
+    l->cpu_ticks_before = cpu_ticks(l);
+    l->started_ns = load_clock();
+    l->now_ns = l->started_ns;
+    run_until(l, l->started_ns + (uint64_t)(o->seconds * 1e9));
+    l->ended_ns = load_clock();
+    l->cpu_ticks_after = cpu_ticks(l);
+}
+
+int main(int argc, char **argv)
+{
+    struct load *l = calloc(1, sizeof *l);
+    struct options o = {.warm = 0.5, .seconds = 3, .method = "GET", .path = "/", .pids = "", .origin_host = "127.0.0.1",
+                        .own_origin = true, .body = 1024};
+
+    if (!l)
+        return 1;
+    l->epoll = epoll_create1(EPOLL_CLOEXEC);
+    l->origin.listeners = 1;
+    l->origin.first_port = 18080;
+    l->count = 32;
+    l->limit = UINT64_MAX;
+    parse(l, &o, argc, argv);
+    pattern_init();
+    parse_address(l, o.proxy);
+    parse_pids(l, o.pids);
+    l->expected_body = o.body;
+    l->requests = calloc(l->origin.listeners, sizeof *l->requests);
+    for (unsigned i = 0; i < l->origin.listeners; i++)
+        l->requests[i] = compose_request(l, &o, l->origin.first_port + i);
+    l->request_size = strlen(l->requests[0]);
+    if (o.own_origin && !origin_start(l, o.chunked ? ANSWER_CHUNKED : ANSWER_LENGTH, o.body))
+        return 1;
+    if (o.sizes) {
+        printf("{\"request\": %zu, \"answer\": %zu}\n", l->request_size, l->origin.answer_size);
+        return 0;
+    }
+    if (!clients_start(l))
+        return 1;
+    measure(l, &o);
+    report(l);
+    return 0;
+}

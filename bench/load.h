@@ -1,0 +1,95 @@
+#ifndef CARPOOL_BENCH_LOAD_H
+#define CARPOOL_BENCH_LOAD_H
+
+/* The load side of a measurement: one epoll loop that plays the clients and, where wanted, the origin as well.
+ * Both in one process, since a second one on the same core would take its time from the first. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#define LOAD_MAX_PIDS 64
+#define LOAD_BUFFER   (256 * 1024)
+
+struct load;
+
+/* What epoll points to. */
+struct watch {
+    int fd;
+    void (*ready)(struct load *l, struct watch *w, uint32_t events);
+};
+
+/* A request or a response being read; nothing of its body is kept, each octet is compared with the pattern. */
+struct message {
+    enum { MESSAGE_HEAD, MESSAGE_LENGTH, MESSAGE_CHUNK_LINE, MESSAGE_CHUNK, MESSAGE_TRAILER, MESSAGE_DONE } state;
+    bool is_request;
+    bool close; /* its sender said Connection: close, or is of HTTP/1.0 */
+    int status;
+    size_t held; /* of the head, or of a line of the chunked framing */
+    uint64_t left, body;
+    char hold[8192];
+};
+
+void message_begin(struct message *m, bool is_request);
+/* Takes up to n octets; how many it took, or -1 when they are no such message or not the pattern. */
+ssize_t message_feed(struct message *m, const char *p, size_t n);
+
+/* Octet i of any body is pattern_at(i)[0]; at least 64 KiB may be read from there. */
+const char *pattern_at(uint64_t i);
+void pattern_init(void);
+
+struct origin_socket;
+
+struct origin {
+    unsigned listeners, first_port;
+    const char *path;         /* a unix socket instead of TCP; NULL: none */
+    char *answer;             /* head and body as they are sent */
+    size_t answer_size;
+    uint64_t delay_ns;        /* between the request's end and the answer */
+    struct origin_socket *due_first, *due_last;
+    uint64_t opened, open_now, open_most;
+};
+
+enum answer_kind { ANSWER_LENGTH, ANSWER_CHUNKED };
+
+/* False, with a word on stderr, when it cannot listen. */
+bool origin_start(struct load *l, enum answer_kind kind, size_t body_size);
+/* Answers what is due; in how many nanoseconds the next one is, or -1. */
+int64_t origin_tick(struct load *l);
+
+struct client;
+
+struct load {
+    int epoll;
+    uint64_t now_ns;
+    struct origin origin;
+    /* The clients. */
+    struct sockaddr_storage proxy;
+    socklen_t proxy_size;
+    bool keep_alive, wait_for_end;
+    size_t request_size; /* of each */
+    char **requests;     /* whole, with their bodies: one an origin */
+    size_t expected_body;
+    unsigned count;
+    struct client *clients;
+    uint64_t limit;      /* no more than this many requests; UINT64_MAX: until the time is over */
+    uint64_t sent, next_origin;
+    /* The figures, of the measured time alone. */
+    bool measuring;
+    uint64_t done, errors, started_ns, ended_ns, total_done;
+    uint32_t *latency_us10; /* tenths of a microsecond */
+    size_t samples, samples_room;
+    char first_error[128];
+    unsigned pid_count;
+    int pids[LOAD_MAX_PIDS];
+    uint64_t cpu_ticks_before, cpu_ticks_after;
+    char buffer[LOAD_BUFFER];
+};
+
+bool clients_start(struct load *l);
+void load_error(struct load *l, const char *what);
+bool load_watch(struct load *l, struct watch *w, uint32_t events);
+uint64_t load_clock(void);
+
+#endif

@@ -1,0 +1,177 @@
+/* The clients: each sends a request, reads the answer, compares it and goes on, on the same connection or a new one. */
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "load.h"
+
+struct client {
+    struct watch watch;
+    struct message response;
+    const char *request;
+    size_t sent;
+    uint64_t began_ns;
+    bool awaiting_end; /* the answer is there; the proxy closes next */
+};
+
+static void begin(struct load *l, struct client *c);
+
+static void sample(struct load *l, const struct client *c)
+{
+    l->total_done++;
+    if (!l->measuring)
+        return;
+    l->done++;
+    if (l->samples == l->samples_room) {
+        l->samples_room = l->samples_room ? l->samples_room * 2 : 1 << 20;
+        l->latency_us10 = realloc(l->latency_us10, l->samples_room * sizeof *l->latency_us10);
+        if (!l->latency_us10)
+            abort();
+    }
+    l->latency_us10[l->samples++] = (uint32_t)((load_clock() - c->began_ns) / 100);
+}
+
+static void hang_up(struct client *c)
+{
+    if (c->watch.fd >= 0)
+        close(c->watch.fd);
+    c->watch.fd = -1;
+    c->awaiting_end = false;
+}
+
+static void fail(struct load *l, struct client *c, const char *what)
+{
+    load_error(l, what);
+    hang_up(c);
+    if (l->errors < 1000) /* a proxy that is down would be asked for ever */
+        begin(l, c);
+}
+
+/* False: it failed, and goes on with another one. */
+static bool push(struct load *l, struct client *c)
+{
+    while (c->sent < l->request_size) {
+        ssize_t n = send(c->watch.fd, c->request + c->sent, l->request_size - c->sent, MSG_NOSIGNAL);
+        if (n < 0 && (errno == EAGAIN || errno == ENOTCONN))
+            return true;
+        if (n < 0) {
+            fail(l, c, strerror(errno));
+            return false;
+        }
+        c->sent += (size_t)n;
+    }
+    return true;
+}
+
+static void answered(struct load *l, struct client *c)
+{
+    if (c->response.status != 200)
+        load_error(l, "a status other than 200");
+    else if (c->response.body != l->expected_body)
+        load_error(l, "a body of another size");
+    else
+        sample(l, c);
+    if (l->keep_alive && !c->response.close) {
+        begin(l, c);
+    } else if (l->wait_for_end && !l->keep_alive) {
+        c->awaiting_end = true;
+    } else {
+        hang_up(c);
+        begin(l, c);
+    }
+}
+
+static void ended(struct load *l, struct client *c, ssize_t n)
+{
+    bool by_end = c->response.state == MESSAGE_LENGTH && c->response.left > UINT64_MAX / 2;
+
+    if (c->awaiting_end) {
+        hang_up(c);
+        begin(l, c);
+    } else if (n == 0 && by_end) {
+        c->response.close = true;
+        hang_up(c);
+        answered(l, c);
+    } else {
+        fail(l, c, n == 0 ? "closed before the whole answer" : strerror(errno));
+    }
+}
+
+static void ready(struct load *l, struct watch *w, uint32_t events)
+{
+    struct client *c = (struct client *)w;
+
+    if ((events & EPOLLOUT) && c->sent < l->request_size && !push(l, c))
+        return;
+    if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP)))
+        return;
+    for (;;) {
+        ssize_t n = recv(w->fd, l->buffer, sizeof l->buffer, 0);
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n <= 0) {
+            ended(l, c, n);
+            return;
+        }
+        if (c->awaiting_end || message_feed(&c->response, l->buffer, (size_t)n) != n) {
+            fail(l, c, "an answer that is malformed or not the origin's");
+            return;
+        }
+        if (c->response.state == MESSAGE_DONE) {
+            answered(l, c);
+            if (!c->awaiting_end || !(events & EPOLLRDHUP))
+                return;
+        } else if ((size_t)n < sizeof l->buffer && !(events & EPOLLRDHUP)) {
+            return;
+        }
+    }
+}
+
+static void open_one(struct load *l, struct client *c)
+{
+    int on = 1;
+
+    c->watch.fd = socket(l->proxy.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (c->watch.fd < 0 || (connect(c->watch.fd, (struct sockaddr *)&l->proxy, l->proxy_size) != 0 && errno != EINPROGRESS)) {
+        perror("load: cannot connect to the proxy");
+        exit(1);
+    }
+    if (l->request_size > 1400 && l->proxy.ss_family != AF_UNIX)
+        setsockopt(c->watch.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    c->watch.ready = ready;
+    load_watch(l, &c->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
+static void begin(struct load *l, struct client *c)
+{
+    if (l->sent >= l->limit) {
+        hang_up(c);
+        return;
+    }
+    l->sent++;
+    c->request = l->requests[l->next_origin++ % l->origin.listeners];
+    c->sent = 0;
+    c->began_ns = load_clock();
+    message_begin(&c->response, false);
+    if (c->watch.fd < 0)
+        open_one(l, c);
+    push(l, c);
+}
+
+bool clients_start(struct load *l)
+{
+    l->clients = calloc(l->count, sizeof *l->clients);
+    if (!l->clients)
+        return false;
+    for (unsigned i = 0; i < l->count; i++)
+        l->clients[i].watch.fd = -1;
+    for (unsigned i = 0; i < l->count; i++)
+        begin(l, &l->clients[i]);
+    return true;
+}

@@ -1,0 +1,14 @@
+# Carpool beside other proxies. Built only when asked for: make bench, with options in BENCHFLAGS,
+# e.g. make bench BENCHFLAGS='--scenarios short,keep --peers floor,carpool,nginx --rounds 3'
+EXTRA_PROGRAMS = bench/load bench/floor
+bench_load_SOURCES = bench/load.c bench/load.h bench/load_clients.c bench/load_message.c bench/load_origin.c
+bench_load_LDADD =
+bench_floor_SOURCES = bench/floor.c
+bench_floor_LDADD =
+
+BENCHFLAGS =
+
+bench: carpoold bench/load$(EXEEXT) bench/floor$(EXEEXT)
+	$(PYTHON) $(srcdir)/bench/run --build . $(BENCHFLAGS)
+
+.PHONY: bench
