@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <event2/event_struct.h>
-#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include "config/config.h"
 #include "io/address_order.h"
 #include "io/connect_error.h"
+#include "io/dial.h"
 #include "io/resolver.h"
 
 #define ATTEMPTS_MAX 64
@@ -24,6 +24,9 @@
 #define RESOLUTION_DELAY_MS 50
 /* A unix listener whose queue is full says so at once and gives no event when there is room. */
 #define QUEUE_FULL_DELAY_MS 20
+/* A step of a handshake takes half a millisecond: of a burst, the loop takes so many a turn and looks after
+ * other sockets in between. */
+#define HANDSHAKE_STEPS_A_TURN 8
 
 /* An address and the connection that is tried there. */
 struct attempt {
@@ -66,7 +69,7 @@ struct connector {
     void (*done)(void *ctx, struct connect_result *r);
     void *ctx;
     uint64_t began_ms;
-    struct timer deadline, pace; /* pace: when the next address may start */
+    struct timer deadline, pace; /* pace: when the next address may start, or the handshake goes on */
     struct event ended;
     struct attempt *winner;       /* HANDSHAKE */
     struct connect_result result; /* the error is the most telling one so far */
@@ -236,8 +239,29 @@ static void handshake_failed(struct connector *c)
     try_next(c);
 }
 
+/* Counts a step. A turn is known by the time that the loop keeps while it lasts. */
+static bool turn_is_used_up(struct event_base *base)
+{
+    static __thread struct {
+        struct timeval time;
+        int steps;
+    } turn;
+    struct timeval now;
+
+    event_base_gettimeofday_cached(base, &now);
+    if (!evutil_timercmp(&now, &turn.time, ==)) {
+        turn.time = now;
+        turn.steps = 0;
+    }
+    return ++turn.steps > HANDSHAKE_STEPS_A_TURN;
+}
+
 static void handshake(struct connector *c)
 {
+    if (turn_is_used_up(c->base)) {
+        timer_set_at(&c->pace, clock_ms());
+        return;
+    }
     switch (tls_handshake(&c->result.stream)) {
     case 0: return;
     case 1:
@@ -296,22 +320,11 @@ static void attempt_won(struct attempt *a)
     end(c);
 }
 
-/* Linux may connect a socket to itself when nobody listens on a port that it hands out for outgoing
- * connections. */
-static bool is_connected_to_itself(const struct attempt *a)
-{
-    struct address own = {.length = sizeof own.sa};
-
-    return a->address.sa.any.sa_family != AF_UNIX && getsockname(a->fd, &own.sa.any, &own.length) == 0 &&
-           address_equal(&own, &a->address);
-}
-
 static void attempt_ready(evutil_socket_t fd, short what, void *arg)
 {
     struct attempt *a = arg;
     struct connector *c = a->connector;
-    int number = 0;
-    socklen_t size = sizeof number;
+    int number;
 
     (void)what;
     clock_update();
@@ -319,30 +332,13 @@ static void attempt_ready(evutil_socket_t fd, short what, void *arg)
         handshake(c);
         return;
     }
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &number, &size) != 0)
-        number = errno;
-    if (number == 0 && is_connected_to_itself(a))
-        number = ECONNREFUSED;
+    number = dial_result(fd, &a->address);
     if (number == 0) {
         attempt_won(a);
         return;
     }
     attempt_failed(a, number, "connect to");
     try_next(c);
-}
-
-static void set_options(struct connector *c, int fd, int family)
-{
-    int seconds = (int)(c->plan.keepalive_ms / 1000 < 32767 ? (c->plan.keepalive_ms + 999) / 1000 : 32767);
-
-    if (family == AF_UNIX)
-        return;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    if (seconds == 0)
-        return;
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &(int){1}, sizeof(int));
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof seconds);
 }
 
 /* Whether the policy lets us go there at all; notes why not. */
@@ -374,31 +370,6 @@ static bool is_allowed(struct connector *c, const struct attempt *a)
     return true;
 }
 
-/* 0 when it is connected or will be; else what failed. */
-static int open_and_connect(struct connector *c, struct attempt *a, const char **what)
-{
-    const struct address *local = c->plan.local;
-    int family = a->address.sa.any.sa_family;
-
-    *what = "connect to";
-    a->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (a->fd < 0)
-        return errno;
-    set_options(c, a->fd, family);
-    if (local && local->length > 0 && family != AF_UNIX) {
-        /* The port is chosen at connect(), when the four numbers together must be unique and not the two
-         * alone. */
-        setsockopt(a->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
-        if (bind(a->fd, &local->sa.any, local->length) != 0) {
-            *what = "bind to localAddress, to connect to";
-            return errno;
-        }
-    }
-    if (connect(a->fd, &a->address.sa.any, a->address.length) != 0 && errno != EINPROGRESS)
-        return errno;
-    return 0;
-}
-
 /* True when there is something to wait for now. */
 static bool attempt_begin(struct connector *c, struct attempt *a)
 {
@@ -409,7 +380,7 @@ static bool attempt_begin(struct connector *c, struct attempt *a)
     if (!is_allowed(c, a))
         return false;
     a->began_ms = clock_ms();
-    number = open_and_connect(c, a, &what);
+    number = dial(&a->address, c->plan.local, c->plan.keepalive_ms, &a->fd, &what);
     if (number == EAGAIN) {
         note(c, CONNECT_REFUSED, "connect to %s: its queue of connections is full",
              a->address.sa.unix_.sun_path);
@@ -466,7 +437,12 @@ static void try_next(struct connector *c)
 
 static void pace_passed(void *ctx)
 {
-    try_next(ctx);
+    struct connector *c = ctx;
+
+    if (c->state == CONNECTOR_HANDSHAKE)
+        handshake(c);
+    else
+        try_next(c);
 }
 
 /* ---- addresses */

@@ -6,6 +6,8 @@ libcarpool_a_SOURCES += \
 	lib/io/connect_error.h \
 	lib/io/connector.c \
 	lib/io/connector.h \
+	lib/io/dial.c \
+	lib/io/dial.h \
 	lib/io/listener.c \
 	lib/io/listener.h \
 	lib/io/resolv_conf.c \

@@ -75,6 +75,7 @@ struct channel {
     struct timer timer;
     uint32_t asking;
     bool retired;
+    bool busy; /* c-ares is at work below us */
 };
 
 struct resolver {
@@ -121,7 +122,9 @@ static void channel_set_timer(struct channel *ch)
 
 static void channel_process(struct channel *ch, ares_socket_t readable, ares_socket_t writable)
 {
+    ch->busy = true;
     ares_process_fd(ch->ares, readable, writable);
+    ch->busy = false;
     if (ch->retired && ch->asking == 0)
         channel_free(ch);
     else
@@ -212,7 +215,7 @@ static void channel_retire(struct resolver *r)
         return;
     ch->retired = true;
     LIST_INSERT_HEAD(&r->retired, ch, link);
-    if (ch->asking == 0)
+    if (ch->asking == 0 && !ch->busy)
         channel_free(ch);
 }
 

@@ -1,4 +1,4 @@
-/* lib/io/tls towards a server of the test's own: data, ends, memory */
+/* lib/io/tls towards a server of the test's own: data, ends, memory, connects */
 
 #include "io_tls_test.h"
 
@@ -7,6 +7,8 @@
 #include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
+
+#include "io/connector.h"
 
 static int scene; /* what the server's thread does */
 
@@ -119,6 +121,9 @@ END_TEST
 
 #define MUCH (4 * 1024 * 1024)
 
+/* The client could not write on. */
+static bool held_up;
+
 static unsigned char octet_at(size_t i)
 {
     return (unsigned char)(i * 31 + (i >> 12));
@@ -132,7 +137,8 @@ static void echo_much(struct tls_server *server, SSL *ssl)
     int rc = 1;
 
     (void)server;
-    usleep(50000);
+    for (int i = 0; i < 3000 && !__atomic_load_n(&held_up, __ATOMIC_RELAXED); i++)
+        usleep(1000);
     while (n < MUCH && (rc = SSL_read(ssl, all + n, (int)(MUCH - n))) > 0)
         n += (size_t)rc;
     /* Records of every size up to the largest, several in a segment. */
@@ -164,7 +170,7 @@ START_TEST(tls_moves_much)
     struct tls_context *c;
     struct stream s;
     unsigned char *all = malloc(MUCH), got[5000];
-    size_t at = 0, held_up = 0;
+    size_t at = 0;
     ssize_t n;
 
     io_make_certificates();
@@ -175,17 +181,19 @@ START_TEST(tls_moves_much)
     for (size_t i = 0; i < MUCH; i++)
         all[i] = octet_at(i);
     ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL), 1);
+    setsockopt(s.fd, SOL_SOCKET, SO_SNDBUF, &(int){1 << 17}, sizeof(int));
+    held_up = false;
     while (at < MUCH) {
         n = write_pieces(&s, all, at);
         if (n == STREAM_AGAIN) {
-            held_up++;
+            __atomic_store_n(&held_up, true, __ATOMIC_RELAXED);
             io_wait_for(&s, POLLOUT);
         } else {
             ck_assert_int_gt(n, 0);
             at += (size_t)n;
         }
     }
-    ck_assert_uint_gt(held_up, 0);
+    ck_assert(held_up);
     for (at = 0; (n = stream_read(&s, got, 1 + at % sizeof got)) != STREAM_EOF;) {
         if (n == STREAM_AGAIN) {
             ck_assert_uint_eq(stream_buffered(&s), 0);
@@ -193,8 +201,8 @@ START_TEST(tls_moves_much)
             continue;
         }
         ck_assert_int_gt(n, 0);
-        for (ssize_t i = 0; i < n; i++, at++)
-            ck_assert_uint_eq(got[i], octet_at(at));
+        ck_assert_int_eq(memcmp(got, all + at, (size_t)n), 0);
+        at += (size_t)n;
     }
     ck_assert_uint_eq(at, MUCH);
     ck_assert(!s.eof_without_notify);
@@ -293,8 +301,110 @@ START_TEST(tls_idle_sockets_are_small)
 }
 END_TEST
 
+/* ---- through the connector */
+
+struct made {
+    struct connect_result result;
+    bool done;
+};
+
+static void on_made(void *ctx, struct connect_result *r)
+{
+    struct made *m = ctx;
+
+    m->result = *r;
+    m->done = true;
+    stream_close(&r->stream, false);
+}
+
+START_TEST(tls_through_the_connector)
+{
+    static const struct {
+        int raw;
+        enum connect_error error;
+    } cases[] = {
+        {TLS_SERVER_TALKS, CONNECT_OK},
+        {TLS_SERVER_IS_PLAIN, CONNECT_TLS_PROTOCOL},
+        {TLS_SERVER_HANGS_UP, CONNECT_TERMINATED},
+        {TLS_SERVER_IS_SILENT, CONNECT_TIMEOUT},
+    };
+    struct event_base *base = io_loop();
+    struct connect_memory memory = {0};
+    struct tls_context *c;
+
+    io_make_certificates();
+    c = io_tls_context(io_tls_options());
+    for (size_t i = 0; i < 4; i++) {
+        struct tls_server server, good;
+        tls_server_init(&server, &io_leaf);
+        server.raw = cases[i].raw;
+        tls_server_start(&server);
+        tls_server_init(&good, &io_leaf);
+        tls_server_start(&good);
+        struct address_entry entries[2] = {{.address = server.address}, {.address = good.address}};
+        struct address_list list = {entries, 1};
+        struct connect_plan plan = {
+            .entries = &list, .timeout_ms = 200, .tls = c, .servername = "good.test", .memory = &memory};
+        struct made m = {0};
+        connector_start(base, NULL, &plan, on_made, &m);
+        io_run_until(base, &m.done, 3000);
+        ck_assert_int_eq(m.result.error, cases[i].error);
+        if (m.result.error != CONNECT_OK)
+            ck_assert_ptr_nonnull(strstr(m.result.text, "TLS handshake with 127.0.0.1:"));
+        /* Only one that hangs up leads on to the next address. */
+        list.count = 2;
+        memory = (struct connect_memory){0};
+        m = (struct made){0};
+        connector_start(base, NULL, &plan, on_made, &m);
+        io_run_until(base, &m.done, 3000);
+        ck_assert_int_eq(m.result.error, cases[i].raw == TLS_SERVER_HANGS_UP ? CONNECT_OK : cases[i].error);
+        tls_server_stop(&server);
+        tls_server_stop(&good);
+    }
+    tls_context_unref(c);
+    event_base_free(base);
+    io_free_certificates();
+}
+END_TEST
+
+#define BURST 40
+
+/* More at once than one turn of the loop takes. */
+START_TEST(tls_connects_in_a_burst)
+{
+    struct event_base *base = io_loop();
+    struct connect_memory memory = {0};
+    struct tls_server server;
+    struct made m[BURST] = {0};
+    struct tls_context *c;
+
+    io_make_certificates();
+    c = io_tls_context(io_tls_options());
+    tls_server_init(&server, &io_leaf);
+    tls_server_start(&server);
+    struct connect_plan plan = {.host = "127.0.0.1",
+                                .port = address_port(&server.address),
+                                .timeout_ms = 10000,
+                                .tls = c,
+                                .servername = "good.test",
+                                .memory = &memory};
+    for (int i = 0; i < BURST; i++)
+        connector_start(base, NULL, &plan, on_made, &m[i]);
+    for (int i = 0; i < BURST; i++) {
+        io_run_until(base, &m[i].done, 10000);
+        ck_assert_int_eq(m[i].result.error, CONNECT_OK);
+    }
+    tls_server_stop(&server);
+    ck_assert_int_eq(server.handshakes, BURST);
+    tls_context_unref(c);
+    event_base_free(base);
+    io_free_certificates();
+}
+END_TEST
+
 void io_tls_data_tests(Suite *suite)
 {
     unit_group(suite, "tls data", tls_tells_an_end_from_a_cut, tls_is_quiet_under_tickets, tls_moves_much,
                tls_reads_after_a_failed_write, tls_idle_sockets_are_small);
+    unit_group(suite, "tls connects", tls_through_the_connector, tls_connects_in_a_burst);
 }

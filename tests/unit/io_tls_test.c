@@ -8,8 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "io/connector.h"
-
 struct certificate io_ca, io_leaf;
 
 void io_make_certificates(void)
@@ -510,78 +508,11 @@ START_TEST(tls_ciphers_choose_the_version)
 }
 END_TEST
 
-/* ---- through the connector */
-
-struct made {
-    struct connect_result result;
-    bool done;
-};
-
-static void on_made(void *ctx, struct connect_result *r)
-{
-    struct made *m = ctx;
-
-    m->result = *r;
-    m->done = true;
-    stream_close(&r->stream, false);
-}
-
-START_TEST(tls_through_the_connector)
-{
-    static const struct {
-        int raw;
-        enum connect_error error;
-    } cases[] = {
-        {TLS_SERVER_TALKS, CONNECT_OK},
-        {TLS_SERVER_IS_PLAIN, CONNECT_TLS_PROTOCOL},
-        {TLS_SERVER_HANGS_UP, CONNECT_TERMINATED},
-        {TLS_SERVER_IS_SILENT, CONNECT_TIMEOUT},
-    };
-    struct event_base *base = io_loop();
-    struct connect_memory memory = {0};
-    struct tls_context *c;
-
-    io_make_certificates();
-    c = io_tls_context(io_tls_options());
-    for (size_t i = 0; i < 4; i++) {
-        struct tls_server server, good;
-        tls_server_init(&server, &io_leaf);
-        server.raw = cases[i].raw;
-        tls_server_start(&server);
-        tls_server_init(&good, &io_leaf);
-        tls_server_start(&good);
-        struct address_entry entries[2] = {{.address = server.address}, {.address = good.address}};
-        struct address_list list = {entries, 1};
-        struct connect_plan plan = {
-            .entries = &list, .timeout_ms = 200, .tls = c, .servername = "good.test", .memory = &memory};
-        struct made m = {0};
-        connector_start(base, NULL, &plan, on_made, &m);
-        io_run_until(base, &m.done, 3000);
-        ck_assert_int_eq(m.result.error, cases[i].error);
-        if (m.result.error != CONNECT_OK)
-            ck_assert_ptr_nonnull(strstr(m.result.text, "TLS handshake with 127.0.0.1:"));
-        /* Only one that hangs up leads on to the next address. */
-        list.count = 2;
-        memory = (struct connect_memory){0};
-        m = (struct made){0};
-        connector_start(base, NULL, &plan, on_made, &m);
-        io_run_until(base, &m.done, 3000);
-        ck_assert_int_eq(m.result.error, cases[i].raw == TLS_SERVER_HANGS_UP ? CONNECT_OK : cases[i].error);
-        tls_server_stop(&server);
-        tls_server_stop(&good);
-    }
-    tls_context_unref(c);
-    event_base_free(base);
-    io_free_certificates();
-}
-END_TEST
-
 void io_tls_tests(Suite *suite)
 {
     unit_group(suite, "tls verification", tls_checks_the_name, tls_checks_the_chain,
                tls_sends_sni_for_names_only, tls_tells_failures_apart, tls_shows_its_own_certificate);
     unit_group(suite, "tls sessions", tls_resumes_sessions, tls_sessions_belong_to_a_context,
                tls_falls_back_to_a_full_handshake);
-    unit_group(suite, "tls context", tls_context_checks_its_files, tls_ciphers_choose_the_version,
-               tls_through_the_connector);
+    unit_group(suite, "tls context", tls_context_checks_its_files, tls_ciphers_choose_the_version);
 }
