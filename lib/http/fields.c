@@ -95,8 +95,8 @@ bool field_stays_on_hop(const struct head *h, const struct field *f)
 
 static void nominate(struct head *h, struct slice option)
 {
-    /* What nearly every message has names a field that stays anyway. */
-    if (slice_eq_nocase(option, SLICE("keep-alive")))
+    /* The two that nearly every message has name no field, or one that stays anyway. */
+    if (slice_eq_nocase(option, SLICE("close")) || slice_eq_nocase(option, SLICE("keep-alive")))
         return;
     for (uint32_t i = 0; i < h->count; i++) {
         struct field *f = &h->fields[i];
@@ -106,18 +106,38 @@ static void nominate(struct head *h, struct slice option)
     }
 }
 
-void fields_nominate(struct head *h)
+/* Each option is looked for among all fields, so a list without a limit would cost far more than its octets.
+ */
+static bool few_members(struct slice list, uint32_t *left)
+{
+    const char *end = list.p + list.n;
+
+    for (const char *p = list.p; p && p < end; p++) {
+        if (*left == 0)
+            return false;
+        --*left;
+        p = memchr(p, ',', (size_t)(end - p));
+        if (!p)
+            break;
+    }
+    return true;
+}
+
+bool fields_nominate(struct head *h, uint32_t max)
 {
     if (!head_has(h, FIELD_CONNECTION))
-        return;
+        return true;
     for (uint32_t i = 0; i < h->count; i++) {
         struct slice list = h->fields[i].value, option;
 
         if (h->fields[i].id != FIELD_CONNECTION)
             continue;
+        if (!few_members(list, &max))
+            return false;
         while (octets_next_element(&list, &option))
             nominate(h, option);
     }
+    return true;
 }
 
 /* Whether a line of this field has `member` in its list of tokens, parameters aside. */

@@ -12,27 +12,27 @@ struct head;
 
 /* X(id, name, hop): hop is 1 for a field that stays on its hop by definition (RFC 9110 7.6.1, and what
  * practice adds). */
-#define FIELD_LIST(X)                                      \
-    X(FIELD_CONNECTION, "connection", 1)                   \
-    X(FIELD_KEEP_ALIVE, "keep-alive", 1)                   \
-    X(FIELD_PROXY_CONNECTION, "proxy-connection", 1)       \
-    X(FIELD_TE, "te", 1)                                   \
-    X(FIELD_TRANSFER_ENCODING, "transfer-encoding", 1)     \
-    X(FIELD_UPGRADE, "upgrade", 1)                         \
-    X(FIELD_PROXY_AUTHORIZATION, "proxy-authorization", 1) \
-    X(FIELD_PROXY_AUTHENTICATE, "proxy-authenticate", 1)   \
+#define FIELD_LIST(X)                                                  \
+    X(FIELD_CONNECTION, "connection", 1)                               \
+    X(FIELD_KEEP_ALIVE, "keep-alive", 1)                               \
+    X(FIELD_PROXY_CONNECTION, "proxy-connection", 1)                   \
+    X(FIELD_TE, "te", 1)                                               \
+    X(FIELD_TRANSFER_ENCODING, "transfer-encoding", 1)                 \
+    X(FIELD_UPGRADE, "upgrade", 1)                                     \
+    X(FIELD_PROXY_AUTHORIZATION, "proxy-authorization", 1)             \
+    X(FIELD_PROXY_AUTHENTICATE, "proxy-authenticate", 1)               \
     X(FIELD_PROXY_AUTHENTICATION_INFO, "proxy-authentication-info", 1) \
-    X(FIELD_HTTP2_SETTINGS, "http2-settings", 1)           \
-    X(FIELD_CONTENT_LENGTH, "content-length", 0)           \
-    X(FIELD_HOST, "host", 0)                               \
-    X(FIELD_VIA, "via", 0)                                 \
-    X(FIELD_EXPECT, "expect", 0)                           \
-    X(FIELD_MAX_FORWARDS, "max-forwards", 0)               \
-    X(FIELD_TRAILER, "trailer", 0)                         \
-    X(FIELD_AUTHORIZATION, "authorization", 0)             \
-    X(FIELD_WWW_AUTHENTICATE, "www-authenticate", 0)       \
-    X(FIELD_DATE, "date", 0)                               \
-    X(FIELD_PROXY_STATUS, "proxy-status", 0)               \
+    X(FIELD_HTTP2_SETTINGS, "http2-settings", 1)                       \
+    X(FIELD_CONTENT_LENGTH, "content-length", 0)                       \
+    X(FIELD_HOST, "host", 0)                                           \
+    X(FIELD_VIA, "via", 0)                                             \
+    X(FIELD_EXPECT, "expect", 0)                                       \
+    X(FIELD_MAX_FORWARDS, "max-forwards", 0)                           \
+    X(FIELD_TRAILER, "trailer", 0)                                     \
+    X(FIELD_AUTHORIZATION, "authorization", 0)                         \
+    X(FIELD_WWW_AUTHENTICATE, "www-authenticate", 0)                   \
+    X(FIELD_DATE, "date", 0)                                           \
+    X(FIELD_PROXY_STATUS, "proxy-status", 0)                           \
     X(FIELD_ORIGIN, "origin", 0)
 
 enum field_id {
@@ -52,8 +52,9 @@ struct field {
 enum field_id field_lookup(struct slice name);
 bool field_is_hop_by_hop(enum field_id id);
 
-/* Sets `nominated` of every field (RFC 9110 7.6.1). The last step of reading a head. */
-void fields_nominate(struct head *h);
+/* Sets `nominated` of every field (RFC 9110 7.6.1). The last step of reading a head. False when the
+ * Connection fields have more than `max` members, empty ones included: each costs a look at every field. */
+bool fields_nominate(struct head *h, uint32_t max);
 
 /* Whether a Connection field of the message names `option`, in any case of letters, in any of its lines (RFC
  * 9110 7.6.1). */

@@ -157,8 +157,7 @@ static enum head_verdict take_fields(struct cursor *c, const struct head_limits 
     }
     if (c->p != c->end)
         return HEAD_BAD_FIELD_NAME; /* an empty line before the last one */
-    fields_nominate(out);
-    return HEAD_OK;
+    return fields_nominate(out, max) ? HEAD_OK : HEAD_TOO_LARGE;
 }
 
 enum head_verdict head_parse_request(struct slice data, const struct head_limits *limits, struct head *out)

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "http/crosscheck.h"
 #include "http/octets.h"
 #include "http/status.h"
 #include "http_test.h"
@@ -364,6 +365,51 @@ START_TEST(second_opinion_refuses_nothing_legal)
 }
 END_TEST
 
+/* As if our own parser had cut the lines in another way. */
+START_TEST(second_opinion_sees_a_difference)
+{
+    const struct slice message = SLICE("HTTP/1.1 200 OK\r\nA: bc\r\nContent-Length: 5 \r\nD:\r\n\r\n");
+    const struct slice fields = slice_from(message, 17);
+    struct head *h = response_head(message);
+
+    ck_assert(crosscheck_response(message, h) && crosscheck_fields(fields, h));
+    h->fields[0].name.n--;
+    ck_assert(!crosscheck_response(message, h) && !crosscheck_fields(fields, h));
+    h = response_head(message);
+    h->fields[0].value.n--;
+    ck_assert(!crosscheck_fields(fields, h));
+    h = response_head(message);
+    h->fields[0].value.p++;
+    ck_assert(!crosscheck_fields(fields, h));
+    h = response_head(message);
+    h->fields[0].value.n++;
+    ck_assert(!crosscheck_fields(fields, h));
+    h = response_head(message);
+    h->fields[2].value = SLICE("x");
+    ck_assert(!crosscheck_fields(fields, h));
+    h = response_head(message);
+    h->count--;
+    ck_assert(!crosscheck_fields(fields, h));
+    h->count += 2;
+    h->fields[3] = h->fields[2];
+    ck_assert(!crosscheck_fields(fields, h));
+    h = response_head(message);
+    h->status = 204;
+    ck_assert(!crosscheck_response(message, h) && crosscheck_fields(fields, h));
+    h->status = 200;
+    h->minor = 0;
+    ck_assert(!crosscheck_response(message, h));
+    h->minor = 1;
+    ck_assert(crosscheck_response(message, h));
+
+    /* What our own checks would have refused before. */
+    h->count = 0;
+    ck_assert(crosscheck_fields(SLICE("\r\n"), h));
+    ck_assert(!crosscheck_fields(SLICE(""), h));
+    ck_assert(!crosscheck_fields(SLICE("A\r\n\r\n"), h));
+}
+END_TEST
+
 START_TEST(fields_are_limited_in_number)
 {
     const struct head_limits two = {.max_size = 1024, .max_count = 2};
@@ -374,6 +420,19 @@ START_TEST(fields_are_limited_in_number)
     ck_assert_int_eq(head_parse_response(with("HTTP/1.1 200\r\n", "A:\r\nB:\r\nC:\r\n"), &two, &head),
                      HEAD_TOO_LARGE);
     ck_assert_int_eq(head_parse_trailers(with("", "A:\r\nB:\r\nC:\r\n"), &two, &head), HEAD_TOO_LARGE);
+    /* So are the options of Connection, each of which is looked for among all fields. */
+    ck_assert_int_eq(head_parse_request(with("GET / HTTP/1.1\r\n", "Connection: a,b\r\n"), &two, &head),
+                     HEAD_OK);
+    ck_assert_int_eq(
+        head_parse_request(with("GET / HTTP/1.1\r\n", "Connection:\r\nConnection: a\r\n"), &two, &head),
+        HEAD_OK);
+    ck_assert_int_eq(head_parse_request(with("GET / HTTP/1.1\r\n", "Connection: a,b,c\r\n"), &two, &head),
+                     HEAD_TOO_LARGE);
+    ck_assert_int_eq(head_parse_request(with("GET / HTTP/1.1\r\n", "Connection: ,,,\r\n"), &two, &head),
+                     HEAD_TOO_LARGE);
+    ck_assert_int_eq(
+        head_parse_response(with("HTTP/1.1 200\r\n", "Connection: a,b\r\nConnection: c\r\n"), &two, &head),
+        HEAD_TOO_LARGE);
 }
 END_TEST
 
@@ -431,8 +490,8 @@ int main(void)
     unit_group(suite, "octets", octets_have_classes, octets_are_skipped_to_the_first_bad_one);
     unit_group(suite, "scan", scan_finds_the_end, scan_keeps_limits);
     unit_group(suite, "head", request_is_cut, response_is_cut, bad_heads_have_a_verdict,
-               second_opinion_refuses_nothing_legal, fields_are_limited_in_number, head_may_be_a_mebibyte,
-               trailers_are_cut, verdicts_have_texts);
+               second_opinion_refuses_nothing_legal, second_opinion_sees_a_difference,
+               fields_are_limited_in_number, head_may_be_a_mebibyte, trailers_are_cut, verdicts_have_texts);
     http_fields_tests(suite);
     http_body_tests(suite);
     http_uri_tests(suite);
