@@ -30,9 +30,12 @@ static const char usage[] =
 enum { OPTION_PRINT_CONFIG = 256 };
 
 static const struct option long_options[] = {
-    {"config", required_argument, NULL, 'c'}, {"test-config", no_argument, NULL, 't'},
-    {"listen", required_argument, NULL, 'l'}, {"print-config", no_argument, NULL, OPTION_PRINT_CONFIG},
-    {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
+    {"config", required_argument, NULL, 'c'},
+    {"test-config", no_argument, NULL, 't'},
+    {"listen", required_argument, NULL, 'l'},
+    {"print-config", no_argument, NULL, OPTION_PRINT_CONFIG},
+    {"version", no_argument, NULL, 'V'},
+    {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
 
@@ -64,7 +67,8 @@ static int run(struct daemon_options *options, bool test, bool print)
     if (!test && !print)
         return daemon_run(options, config);
     if (test && !print)
-        fprintf(stderr, "carpoold: %s: the configuration is valid\n", options->config_path ? options->config_path : "built-in defaults");
+        fprintf(stderr, "carpoold: %s: the configuration is valid\n",
+                options->config_path ? options->config_path : "built-in defaults");
     config_unref(config);
     return fflush(stdout) == 0 ? 0 : 1;
 }
@@ -76,27 +80,16 @@ int main(int argc, char **argv)
     int c;
     while ((c = getopt_long(argc, argv, "c:tl:Vh", long_options, NULL)) != -1) {
         switch (c) {
-        case 'c':
-            options.config_path = optarg;
-            break;
-        case 't':
-            test = true;
-            break;
+        case 'c': options.config_path = optarg; break;
+        case 't': test = true; break;
         case 'l':
             if (!add_listen(&options.listen, optarg))
                 return 1;
             break;
-        case OPTION_PRINT_CONFIG:
-            print = true;
-            break;
-        case 'V':
-            puts("carpoold " PACKAGE_VERSION);
-            return 0;
-        case 'h':
-            fputs(usage, stdout);
-            return 0;
-        default:
-            return wrong_usage();
+        case OPTION_PRINT_CONFIG: print = true; break;
+        case 'V': puts("carpoold " PACKAGE_VERSION); return 0;
+        case 'h': fputs(usage, stdout); return 0;
+        default: return wrong_usage();
         }
     }
     if (optind < argc) {

@@ -21,7 +21,7 @@
 #include "proxy/proxy.h"
 
 #define MAX_PASSED_SOCKETS 64
-#define TICK_MS 1000
+#define TICK_MS            1000
 #define STATUS_EVERY_TICKS 10
 
 /*  STARTING --ready--> SERVING --SIGTERM--> STOPPING --idle, or shutdownTimeout, or a second signal--> STOPPED */
@@ -46,7 +46,7 @@ struct daemon {
     uint64_t started_wall_ms, reload_wall_ms;
 };
 
-/* --- The access log -------------------------------------------------------------------------------------------------------- */
+/* --- The access log ------------------------------------------------------------------------------------ */
 
 static void on_record(void *ctx, const struct exchange_record *r)
 {
@@ -75,7 +75,7 @@ static void use_access_log(struct daemon *d, struct access_log *l)
     d->proxy->record_ctx = d;
 }
 
-/* --- Configuration --------------------------------------------------------------------------------------------------------- */
+/* --- Configuration ------------------------------------------------------------------------------------- */
 
 static void configure_log(const struct config *c)
 {
@@ -95,13 +95,15 @@ static void serve_admin(struct daemon *d)
     }
 }
 
-/* Everything that can fail comes first; what follows cannot, so that a configuration is taken whole or not at all. */
+/* Everything that can fail comes first; what follows cannot, so that a configuration is taken whole or
+ * not at all. */
 static bool apply(struct daemon *d, struct config *c, char *error, size_t error_size)
 {
     struct access_log *log;
     if (!open_access_log(c, &log, error, error_size))
         return false;
-    if (!listeners_configure(d->listeners, c, error, error_size) || !pool_configure(d->pool, c, error, error_size)) {
+    if (!listeners_configure(d->listeners, c, error, error_size) ||
+        !pool_configure(d->pool, c, error, error_size)) {
         if (log)
             access_log_close(log);
         return false;
@@ -176,7 +178,7 @@ static bool reload(void *ctx, char *error, size_t error_size)
     return d->reload_success;
 }
 
-/* --- Signals and stop ------------------------------------------------------------------------------------------------------ */
+/* --- Signals and stop ---------------------------------------------------------------------------------- */
 
 static void stop_now(struct daemon *d)
 {
@@ -246,7 +248,7 @@ static bool watch_signals(struct daemon *d)
     return true;
 }
 
-/* --- What systemd sees ----------------------------------------------------------------------------------------------------- */
+/* --- What systemd sees --------------------------------------------------------------------------------- */
 
 static void on_watchdog(void *ctx)
 {
@@ -260,14 +262,14 @@ static void say_status(struct daemon *d)
     uint32_t active = 0, idle = 0, pending = 0;
     struct agent *a;
     char text[160];
-    TAILQ_FOREACH(a, &d->pool->agents, link)
+    TAILQ_FOREACH (a, &d->pool->agents, link)
         for (struct origin *o = a->origins; o; o = o->hh.next) {
             active += o->active_count;
             idle += o->free_count;
             pending += o->blocked_count;
         }
-    snprintf(text, sizeof text, "%u clients, upstream sockets: %u active, %u free, %u requests pending", d->proxy->stats.clients_open,
-             active, idle, pending);
+    snprintf(text, sizeof text, "%u clients, upstream sockets: %u active, %u free, %u requests pending",
+             d->proxy->stats.clients_open, active, idle, pending);
     service_notify_status(text);
 }
 
@@ -280,7 +282,7 @@ static void on_tick(void *ctx)
     timer_set(&d->tick, TICK_MS);
 }
 
-/* --- Start ----------------------------------------------------------------------------------------------------------------- */
+/* --- Start --------------------------------------------------------------------------------------------- */
 
 /* The part behind the dash keeps two Carpools in a row from taking each other for a loop. */
 static bool choose_instance(struct daemon *d)
@@ -370,7 +372,8 @@ static bool start(struct daemon *d, char *error, size_t error_size)
     if (!d->listeners || !d->resolver || !choose_instance(d))
         return false;
     d->pool = pool_new(d->base, d->resolver, d->config, permit, d, error, error_size);
-    /* Listeners last of what may take time, such as the trust store: whoever can connect is served at once. */
+    /* Listeners last of what may take time, such as the trust store: whoever can connect is served at
+     * once. */
     if (!d->pool || !listeners_configure(d->listeners, d->config, error, error_size))
         return false;
     d->proxy = proxy_new(d->base, d->pool, d->config, slice_of(d->instance));

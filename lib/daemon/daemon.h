@@ -8,11 +8,12 @@
 #include "config/config.h"
 
 struct daemon_options {
-    const char *config_path;       /* NULL: built-in defaults */
-    struct text_list listen;       /* -l; replaces the file's, at every reload too */
+    const char *config_path; /* NULL: built-in defaults */
+    struct text_list listen; /* -l; replaces the file's, at every reload too */
 };
 
-/* Runs until it was stopped; returns the exit status (PRODUCT section 2). `config` was loaded with these options and is taken over. */
+/* Runs until it was stopped; returns the exit status (PRODUCT section 2). `config` was loaded with these
+ * options and is taken over. */
 int daemon_run(const struct daemon_options *options, struct config *config);
 
 #endif

@@ -10,15 +10,16 @@
 #include "base/log.h"
 #include "io/listener.h"
 
-/* One listening socket. The role is NULL for the proxy's own, "" for the admin API's, or an upstream's name. */
+/* One listening socket. The role is NULL for the proxy's own, "" for the admin API's, or an upstream's
+ * name. */
 struct door {
     TAILQ_ENTRY(door) link;
     char *role;
     bool from_systemd;
-    bool wanted;             /* by the configuration being applied */
-    bool fresh;              /* opened for it */
+    bool wanted; /* by the configuration being applied */
+    bool fresh;  /* opened for it */
     struct address address;
-    int fd;                  /* until it is served */
+    int fd; /* until it is served */
     struct listener *listener;
     struct entrance *entrance;
     struct listeners *all;
@@ -97,7 +98,8 @@ static void take_passed(struct listeners *l, const struct service_fd *passed)
     const char *role;
     struct address address = {.length = sizeof address.sa};
     if (!role_of(passed->name, &role) || getsockname(passed->fd, &address.sa.any, &address.length) != 0) {
-        log_event(LOG_WARN, "a socket that systemd passed has an unknown FileDescriptorName and is closed", LOG_S("name", passed->name));
+        log_event(LOG_WARN, "a socket that systemd passed has an unknown FileDescriptorName and is closed",
+                  LOG_S("name", passed->name));
         close(passed->fd);
         return;
     }
@@ -124,7 +126,7 @@ struct listeners *listeners_new(struct event_base *base, const struct service_fd
 static bool systemd_serves(const struct listeners *l, const char *role)
 {
     const struct door *d;
-    TAILQ_FOREACH(d, &l->doors, link)
+    TAILQ_FOREACH (d, &l->doors, link)
         if (d->from_systemd && same_role(d->role, role))
             return true;
     return false;
@@ -133,13 +135,14 @@ static bool systemd_serves(const struct listeners *l, const char *role)
 static struct door *find(struct listeners *l, const char *role, const struct address *a)
 {
     struct door *d;
-    TAILQ_FOREACH(d, &l->doors, link)
+    TAILQ_FOREACH (d, &l->doors, link)
         if (!d->from_systemd && same_role(d->role, role) && address_equal(&d->address, a))
             return d;
     return NULL;
 }
 
-static bool want(struct listeners *l, const char *role, const struct listen_address *at, char *error, size_t error_size)
+static bool want(struct listeners *l, const char *role, const struct listen_address *at, char *error,
+                 size_t error_size)
 {
     struct door *d = find(l, role, &at->address);
     if (!d) {
@@ -160,7 +163,8 @@ static bool want(struct listeners *l, const char *role, const struct listen_addr
     return true;
 }
 
-static bool want_list(struct listeners *l, const char *role, const struct listen_list *list, char *error, size_t error_size)
+static bool want_list(struct listeners *l, const char *role, const struct listen_list *list, char *error,
+                      size_t error_size)
 {
     if (systemd_serves(l, role))
         return true;
@@ -170,16 +174,19 @@ static bool want_list(struct listeners *l, const char *role, const struct listen
     return true;
 }
 
-/* A socket of systemd's can be reached from wherever its unit says: the rule for addresses holds for it, too (PRODUCT 8). */
+/* A socket of systemd's can be reached from wherever its unit says: the rule for addresses holds for it,
+ * too (PRODUCT 8). */
 static bool check_passed(const struct listeners *l, const struct config *c, char *error, size_t error_size)
 {
     const struct door *d;
     char text[ADDRESS_TEXT_SIZE];
-    TAILQ_FOREACH(d, &l->doors, link) {
+    TAILQ_FOREACH (d, &l->doors, link) {
         if (!d->from_systemd || !config_exposes(c, &d->address, is_admin(d)))
             continue;
-        snprintf(error, error_size, "the socket %s, passed by systemd, can be reached from outside while %s is not set; list there who may use it",
-                 address_format(&d->address, text), is_admin(d) ? "admin.clients" : "access.clients");
+        snprintf(
+            error, error_size,
+            "the socket %s, passed by systemd, can be reached from outside while %s is not set; list there who may use it",
+            address_format(&d->address, text), is_admin(d) ? "admin.clients" : "access.clients");
         return false;
     }
     return true;
@@ -188,7 +195,7 @@ static bool check_passed(const struct listeners *l, const struct config *c, char
 static void discard_unwanted(struct listeners *l, bool applied)
 {
     struct door *d, *next;
-    TAILQ_FOREACH_SAFE(d, &l->doors, link, next) {
+    TAILQ_FOREACH_SAFE (d, &l->doors, link, next) {
         bool drop = !d->from_systemd && (applied ? !d->wanted : d->fresh);
         d->wanted = d->fresh = false;
         if (!drop)
@@ -221,13 +228,13 @@ static void collect_addresses(struct listeners *l, struct proxy *p)
 {
     unsigned count = 0;
     struct door *d;
-    TAILQ_FOREACH(d, &l->doors, link)
+    TAILQ_FOREACH (d, &l->doors, link)
         count++;
     struct address *own = calloc(count + 1, sizeof *own);
     if (!own)
         return; /* the loop check goes by the old list */
     count = 0;
-    TAILQ_FOREACH(d, &l->doors, link)
+    TAILQ_FOREACH (d, &l->doors, link)
         own[count++] = d->address;
     free(l->own);
     l->own = own;
@@ -241,16 +248,18 @@ void listeners_serve(struct listeners *l, struct proxy *p)
     char text[ADDRESS_TEXT_SIZE];
     l->proxy = p;
     collect_addresses(l, p);
-    TAILQ_FOREACH(d, &l->doors, link) {
+    TAILQ_FOREACH (d, &l->doors, link) {
         if (is_admin(d) || d->listener)
             continue;
         d->listener = listener_new(l->base, d->fd, on_accept, d);
         if (!d->listener) {
-            log_event(LOG_ERROR, "cannot watch a listener", LOG_S("address", address_format(&d->address, text)));
+            log_event(LOG_ERROR, "cannot watch a listener",
+                      LOG_S("address", address_format(&d->address, text)));
             continue;
         }
         d->fd = -1;
-        log_event(LOG_INFO, "listening", LOG_S("address", address_format(&d->address, text)), LOG_S("upstream", d->role ? d->role : ""));
+        log_event(LOG_INFO, "listening", LOG_S("address", address_format(&d->address, text)),
+                  LOG_S("upstream", d->role ? d->role : ""));
     }
 }
 
@@ -260,7 +269,7 @@ int listeners_admin_fd(struct listeners *l)
     if (!l->admin_changed)
         return -1;
     l->admin_changed = false;
-    TAILQ_FOREACH(d, &l->doors, link)
+    TAILQ_FOREACH (d, &l->doors, link)
         if (is_admin(d))
             return fcntl(d->fd, F_DUPFD_CLOEXEC, 0);
     return -2;
@@ -269,7 +278,7 @@ int listeners_admin_fd(struct listeners *l)
 void listeners_stop(struct listeners *l)
 {
     struct door *d, *next;
-    TAILQ_FOREACH_SAFE(d, &l->doors, link, next) {
+    TAILQ_FOREACH_SAFE (d, &l->doors, link, next) {
         if (is_admin(d))
             continue;
         TAILQ_REMOVE(&l->doors, d, link);

@@ -1,8 +1,9 @@
 #ifndef CARPOOL_DAEMON_SYSTEMD_H
 #define CARPOOL_DAEMON_SYSTEMD_H
 
-/* What the service manager and the daemon tell each other: sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3). Everything
- * here does nothing when systemd did not start the process, or when Carpool was built without libsystemd. */
+/* What the service manager and the daemon tell each other: sd_notify(3), sd_watchdog_enabled(3),
+ * sd_listen_fds(3). Everything here does nothing when systemd did not start the process, or when Carpool
+ * was built without libsystemd. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,9 +26,9 @@ void service_notify_status(const char *text);
 uint64_t service_watchdog_ms(void);
 void service_notify_watchdog(void);
 
-/* The listening sockets that were passed, non-blocking and close-on-exec, in their order; returns how many. What was passed and
- * is no listening stream socket, or is one too many, is closed and logged. The environment's say on them is removed, so a second
- * call and child processes see none. */
+/* The listening sockets that were passed, non-blocking and close-on-exec, in their order; returns how
+ * many. What was passed and is no listening stream socket, or is one too many, is closed and logged. The
+ * environment's say on them is removed, so a second call and child processes see none. */
 int service_listen_fds(struct service_fd *out, int max);
 
 #endif

@@ -39,14 +39,14 @@ static void origin_free(struct origin *o)
 static void retire_all(struct socket_list *list)
 {
     struct socket *s, *next;
-    TAILQ_FOREACH_SAFE(s, list, link, next)
+    TAILQ_FOREACH_SAFE (s, list, link, next)
         socket_retire(s, RETIRE_SHUTDOWN);
 }
 
 void agent_free(struct agent *a)
 {
     struct origin *o, *next;
-    HASH_ITER(hh, a->origins, o, next) {
+    HASH_ITER (hh, a->origins, o, next) {
         retire_all(&o->free);
         retire_all(&o->active);
         retire_all(&o->connecting);
@@ -65,12 +65,9 @@ void agent_free(struct agent *a)
 static int plan_family(enum family f)
 {
     switch (f) {
-    case FAMILY_ANY:
-        return AF_UNSPEC;
-    case FAMILY_4:
-        return AF_INET;
-    case FAMILY_6:
-        return AF_INET6;
+    case FAMILY_ANY: return AF_UNSPEC;
+    case FAMILY_4: return AF_INET;
+    case FAMILY_6: return AF_INET6;
     }
     return AF_UNSPEC;
 }
@@ -88,8 +85,9 @@ static void update_plan(struct origin *o)
     o->plan.keepalive_ms = policy->keepAliveMsecs;
     tls_context_unref(o->plan.tls);
     o->plan.tls = secure ? tls_context_ref(a->tls) : NULL;
-    o->plan.servername = a->upstream && a->upstream->tls.servername && *a->upstream->tls.servername ? a->upstream->tls.servername
-                                                                                                    : o->host;
+    o->plan.servername = a->upstream && a->upstream->tls.servername && *a->upstream->tls.servername
+                             ? a->upstream->tls.servername
+                             : o->host;
     o->plan.sessions = secure && (!a->upstream || a->upstream->tls.sessionReuse) ? o->sessions : NULL;
     o->plan.permit = a->pool->permit;
     o->plan.permit_ctx = a->pool->permit_ctx;
@@ -101,14 +99,15 @@ static struct slice authority_of(const struct origin *o, enum origin_kind kind, 
 {
     struct slice all = {o->key, key_length};
     struct slice authority = slice_from(all, (size_t)(strstr(o->key, "://") + 3 - o->key));
-    bool is_default = (kind == ORIGIN_HTTP && o->plan.port == 80) || (kind == ORIGIN_HTTPS && o->plan.port == 443);
+    bool is_default =
+        (kind == ORIGIN_HTTP && o->plan.port == 80) || (kind == ORIGIN_HTTPS && o->plan.port == 443);
     if (is_default)
         authority.n -= kind == ORIGIN_HTTP ? strlen(":80") : strlen(":443");
     return authority;
 }
 
-static struct origin *origin_new(struct agent *a, enum origin_kind kind, const char *key, size_t key_length, struct slice host,
-                                 uint16_t port)
+static struct origin *origin_new(struct agent *a, enum origin_kind kind, const char *key, size_t key_length,
+                                 struct slice host, uint16_t port)
 {
     /* The names stand behind the struct: there may be very many origins. */
     struct origin *o = calloc(1, sizeof *o + key_length + 1 + host.n + 1);
@@ -139,8 +138,9 @@ static struct origin *origin_new(struct agent *a, enum origin_kind kind, const c
 /* Keys are written by hand: this runs for every request. */
 static size_t write_key(char *out, enum origin_kind kind, struct slice host, bool ipv6, uint16_t port)
 {
-    static const struct slice schemes[] = {
-        [ORIGIN_HTTP] = SLICE("http://"), [ORIGIN_HTTPS] = SLICE("https://"), [ORIGIN_TUNNEL] = SLICE("tunnel://")};
+    static const struct slice schemes[] = {[ORIGIN_HTTP] = SLICE("http://"),
+                                           [ORIGIN_HTTPS] = SLICE("https://"),
+                                           [ORIGIN_TUNNEL] = SLICE("tunnel://")};
     char *at = mempcpy(out, schemes[kind].p, schemes[kind].n);
     if (ipv6)
         *at++ = '[';
@@ -158,7 +158,8 @@ static size_t write_key(char *out, enum origin_kind kind, struct slice host, boo
     return (size_t)(at - out);
 }
 
-struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6, uint16_t port)
+struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6,
+                            uint16_t port)
 {
     char key[300];
     assert(host.n <= URI_MAX_HOST);
@@ -183,8 +184,8 @@ static void warm_from_start(struct agent *a)
     agent_origin(a, ORIGIN_HTTP, host, memchr(host.p, ':', host.n) != NULL, port);
 }
 
-void agent_configure(struct agent *a, struct config *config, const struct upstream *upstream, struct tls_context *tls,
-                     char *identity)
+void agent_configure(struct agent *a, struct config *config, const struct upstream *upstream,
+                     struct tls_context *tls, char *identity)
 {
     const struct agent_policy *policy = upstream ? &upstream->policy : &config->defaults;
     bool changed = a->identity && strcmp(a->identity, identity) != 0;
@@ -198,7 +199,7 @@ void agent_configure(struct agent *a, struct config *config, const struct upstre
     free(a->identity);
     a->identity = identity;
     struct origin *o, *next;
-    HASH_ITER(hh, a->origins, o, next) {
+    HASH_ITER (hh, a->origins, o, next) {
         o->exact = upstream && match_names_exactly(upstream, slice_of(o->host));
         update_plan(o);
         if (changed)
@@ -233,7 +234,7 @@ bool agent_is_full(const struct agent *a)
 static struct socket *least_recently_used(const struct agent *a, const struct origin *but)
 {
     struct socket *s;
-    TAILQ_FOREACH(s, &a->free_lru, lru)
+    TAILQ_FOREACH (s, &a->free_lru, lru)
         if (s->origin != but)
             return s;
     return NULL;
@@ -256,7 +257,7 @@ struct pending *agent_oldest_blocked(const struct agent *a, const struct origin 
     struct origin *o;
     if (a->paused)
         return NULL;
-    TAILQ_FOREACH(o, &a->blocked, blocked_link) {
+    TAILQ_FOREACH (o, &a->blocked, blocked_link) {
         struct pending *p = TAILQ_FIRST(&o->blocked);
         if (o != but && origin_below_max(o) && (!oldest || p->since_us < oldest->since_us))
             oldest = p;
@@ -269,10 +270,10 @@ static struct origin *next_to_serve(const struct agent *a)
 {
     struct origin *best = NULL, *o;
     uint64_t since = UINT64_MAX;
-    TAILQ_FOREACH(o, &a->blocked, blocked_link) {
+    TAILQ_FOREACH (o, &a->blocked, blocked_link) {
         const struct pending *p = TAILQ_FIRST(&o->blocked);
-        bool possible = o->free_count > 0 ||
-                        (origin_below_max(o) && (!agent_is_full(a) || least_recently_used(a, o)));
+        bool possible =
+            o->free_count > 0 || (origin_below_max(o) && (!agent_is_full(a) || least_recently_used(a, o)));
         if (possible && p->since_us < since) {
             since = p->since_us;
             best = o;
@@ -327,7 +328,7 @@ void agent_record_error(struct agent *a, const char *origin, const char *error, 
 void agent_forget_empty(struct agent *a, uint64_t idle_ms)
 {
     struct origin *o, *next;
-    HASH_ITER(hh, a->origins, o, next) {
+    HASH_ITER (hh, a->origins, o, next) {
         bool warm = o->exact && a->policy->minFreeSockets && !a->removed;
         if (origin_is_empty(o) && !warm && clock_ms() - o->last_request_ms >= idle_ms)
             origin_free(o);

@@ -24,47 +24,49 @@ struct agent_error {
 };
 
 struct agent {
-    TAILQ_ENTRY(agent) link;           /* on pool->agents, or pool->removed */
+    TAILQ_ENTRY(agent) link; /* on pool->agents, or pool->removed */
     struct pool *pool;
     char *name;
     struct config *config;             /* counted: an agent that was removed outlives its configuration */
     const struct upstream *upstream;   /* of config; NULL: the agent "default" */
     const struct agent_policy *policy; /* of config */
     struct tls_context *tls;
-    char *identity;                    /* what decides whether a socket may outlive a reload */
+    char *identity; /* what decides whether a socket may outlive a reload */
     bool paused;
-    bool removed;                      /* no longer configured */
+    bool removed; /* no longer configured */
 
-    struct origin *origins;            /* hash by key */
-    struct socket_list free_lru;       /* of all origins, least recently used first */
-    uint32_t total;                    /* sockets of all origins */
-    struct origin_list blocked;        /* origins with blocked requests */
-    bool dirty;                        /* a place came free, or a request came: agent_serve() is due */
+    struct origin *origins;      /* hash by key */
+    struct socket_list free_lru; /* of all origins, least recently used first */
+    uint32_t total;              /* sockets of all origins */
+    struct origin_list blocked;  /* origins with blocked requests */
+    bool dirty;                  /* a place came free, or a request came: agent_serve() is due */
     TAILQ_ENTRY(agent) dirty_link;
 
-    struct origin_stats forgotten;     /* of origins that were forgotten: the row "*" */
+    struct origin_stats forgotten; /* of origins that were forgotten: the row "*" */
     struct agent_error errors[AGENT_RECENT_ERRORS];
-    uint32_t error_count;              /* ever; the newest is errors[(error_count - 1) % AGENT_RECENT_ERRORS] */
+    uint32_t error_count; /* ever; the newest is errors[(error_count - 1) % AGENT_RECENT_ERRORS] */
 };
 
 /* What of a URL makes the key, beside host and port. */
 enum origin_kind { ORIGIN_HTTP, ORIGIN_HTTPS, ORIGIN_TUNNEL };
 
-/* The origin of this agent for the host (lower case, no brackets) and port of a URL, made when it is new. Where the upstream says
- * `tls: true`, http becomes https and port 80 becomes 443. NULL: memory is short. */
-struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6, uint16_t port);
+/* The origin of this agent for the host (lower case, no brackets) and port of a URL, made when it is new.
+ * Where the upstream says `tls: true`, http becomes https and port 80 becomes 443. NULL: memory is short. */
+struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6,
+                            uint16_t port);
 
 /* Marks it for agent_serve() at the end of the turn. */
 void agent_mark_dirty(struct agent *a);
 
-/* Gives free places to blocked requests, oldest first, until none is left or nobody waits. Tells nobody yet. */
+/* Gives free places to blocked requests, oldest first, until none is left or nobody waits. Tells nobody
+ * yet. */
 void agent_serve(struct agent *a);
 
 /* At or above maxTotalSockets. */
 bool agent_is_full(const struct agent *a);
 
-/* Makes room for one more socket of `o` under maxTotalSockets: true when there was, or a free socket of another origin could be
- * closed. */
+/* Makes room for one more socket of `o` under maxTotalSockets: true when there was, or a free socket of
+ * another origin could be closed. */
 bool agent_make_room(struct agent *a, const struct origin *o);
 
 /* The oldest blocked request of an origin other than `but` that is below its own maxSockets; NULL: none. */
@@ -81,8 +83,8 @@ void agent_record_error(struct agent *a, const char *origin, const char *error, 
 /* Used by pool.c. `tls` and `identity` are taken over. */
 struct agent *agent_new(struct pool *p, const char *name);
 void agent_free(struct agent *a);
-void agent_configure(struct agent *a, struct config *config, const struct upstream *upstream, struct tls_context *tls,
-                     char *identity);
+void agent_configure(struct agent *a, struct config *config, const struct upstream *upstream,
+                     struct tls_context *tls, char *identity);
 void agent_forget_empty(struct agent *a, uint64_t idle_ms);
 
 #endif

@@ -2,6 +2,8 @@
 libcarpool_a_SOURCES += \
 	lib/pool/agent.c \
 	lib/pool/agent.h \
+	lib/pool/check.c \
+	lib/pool/check.h \
 	lib/pool/origin.c \
 	lib/pool/origin.h \
 	lib/pool/pool.c \

@@ -8,7 +8,7 @@
 
 /* Spares are tried again after 1 s, then 2 s, ... 30 s. */
 #define SPARE_BACKOFF_FIRST_MS 1000
-#define SPARE_BACKOFF_MAX_MS 30000
+#define SPARE_BACKOFF_MAX_MS   30000
 /* An origin without an exact name is kept warm this long after its last request. */
 #define SPARE_INTEREST_MS (10 * 60 * 1000)
 
@@ -49,12 +49,9 @@ static void leave(struct pending *p)
         TAILQ_REMOVE(&o->waiting, p, link);
         o->waiting_count--;
         break;
-    case PENDING_SETTLED:
-        TAILQ_REMOVE(&o->agent->pool->settled, p, link);
-        break;
+    case PENDING_SETTLED: TAILQ_REMOVE(&o->agent->pool->settled, p, link); break;
     case PENDING_OWNER:
-    case PENDING_IDLE:
-        break;
+    case PENDING_IDLE: break;
     }
     p->state = PENDING_IDLE;
 }
@@ -170,8 +167,8 @@ static enum acquire_result join_queue(struct origin *o, struct pending *p, bool 
     bool paused = o->agent->paused;
     /* A spare that is being opened serves a request as well as a connection that it would open itself. */
     bool served_by_spare = !paused && o->connecting_count - o->owned_count > o->waiting_count;
-    bool may_connect = !paused && !served_by_spare && (at_head || o->blocked_count == 0) && origin_below_max(o) &&
-                       agent_make_room(o->agent, o);
+    bool may_connect = !paused && !served_by_spare && (at_head || o->blocked_count == 0) &&
+                       origin_below_max(o) && agent_make_room(o->agent, o);
     if (may_connect && !socket_connect(o, NULL))
         return ACQUIRE_NO_MEMORY;
     if (may_connect || served_by_spare) {
@@ -241,14 +238,15 @@ void origin_drain(struct origin *o, enum retire_reason reason)
 {
     o->generation++;
     struct socket *s, *next;
-    TAILQ_FOREACH_SAFE(s, &o->free, link, next)
+    TAILQ_FOREACH_SAFE (s, &o->free, link, next)
         socket_retire(s, reason);
 }
 
 static bool wants_spares(const struct origin *o)
 {
     const struct agent *a = o->agent;
-    if (a->removed || a->pool->stopping || a->policy->minFreeSockets == 0 || clock_ms() < o->spare_not_before_ms)
+    if (a->removed || a->pool->stopping || a->policy->minFreeSockets == 0 ||
+        clock_ms() < o->spare_not_before_ms)
         return false;
     return o->exact || (o->last_request_ms && clock_ms() - o->last_request_ms < SPARE_INTEREST_MS);
 }
@@ -258,7 +256,8 @@ void origin_keep_warm(struct origin *o)
     const struct agent *a = o->agent;
     if (!wants_spares(o))
         return;
-    while (o->free_count + (o->connecting_count - o->owned_count - o->waiting_count) < a->policy->minFreeSockets &&
+    while (o->free_count + (o->connecting_count - o->owned_count - o->waiting_count) <
+               a->policy->minFreeSockets &&
            o->free_count < a->policy->maxFreeSockets && origin_below_max(o) && !agent_is_full(a)) {
         if (!socket_connect(o, NULL))
             return;

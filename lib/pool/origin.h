@@ -24,7 +24,7 @@ TAILQ_HEAD(socket_list, socket);
 TAILQ_HEAD(pending_list, pending);
 
 enum pending_state {
-    PENDING_IDLE,    /* on no list */
+    PENDING_IDLE, /* on no list */
     PENDING_BLOCKED,
     PENDING_WAITING, /* a connection that is being opened will serve it, or a socket that is released before */
     PENDING_OWNER,   /* waits for a connection of its own */
@@ -36,9 +36,9 @@ struct pending {
     enum pending_state state;
     TAILQ_ENTRY(pending) link;
     struct origin *origin;
-    uint64_t since_us;          /* joined the queue */
-    struct socket *socket;      /* SETTLED: the one it was given, or NULL; OWNER: the one being opened */
-    enum connect_error error;   /* SETTLED without a socket */
+    uint64_t since_us;        /* joined the queue */
+    struct socket *socket;    /* SETTLED: the one it was given, or NULL; OWNER: the one being opened */
+    enum connect_error error; /* SETTLED without a socket */
     char error_text[256];
     void (*settled)(struct pending *p); /* p is IDLE again when this is called */
 };
@@ -48,8 +48,9 @@ struct origin {
     struct agent *agent;
     char *key;  /* "http://host:port" */
     char *host; /* of the connect plan */
-    struct slice authority; /* what Host says: the port only where it is not the scheme's default (RFC 9110 7.2) */
-    bool exact; /* an upstream names this very host: a metric label of its own */
+    struct slice
+        authority; /* what Host says: the port only where it is not the scheme's default (RFC 9110 7.2) */
+    bool exact;    /* an upstream names this very host: a metric label of its own */
     struct connect_plan plan;
     struct connect_memory memory;
     struct tls_sessions *sessions;
@@ -103,12 +104,13 @@ void origin_drain(struct origin *o, enum retire_reason reason);
 bool origin_below_max(const struct origin *o);
 
 /* Used within the pool. */
-struct pending *origin_oldest(const struct origin *o);                   /* whom the next ready socket serves, or NULL */
-void origin_give(struct pending *p, struct socket *s);                   /* s is active; p leaves its list and is told later */
+struct pending *origin_oldest(const struct origin *o); /* whom the next ready socket serves, or NULL */
+void origin_give(struct pending *p, struct socket *s); /* s is active; p leaves its list and is told later */
 void origin_fail(struct pending *p, enum connect_error error, const char *text);
-void origin_connect_failed(struct origin *o, const struct connect_result *r); /* the oldest waiting one gets the error */
-void origin_balance(struct origin *o);                                   /* restores waiting_count = sockets connecting for anybody */
-bool origin_serve_oldest(struct origin *o);                              /* a free socket or a new connection for the oldest blocked one */
-void origin_keep_warm(struct origin *o);                                 /* minFreeSockets */
+void origin_connect_failed(struct origin *o,
+                           const struct connect_result *r); /* the oldest waiting one gets the error */
+void origin_balance(struct origin *o);      /* restores waiting_count = sockets connecting for anybody */
+bool origin_serve_oldest(struct origin *o); /* a free socket or a new connection for the oldest blocked one */
+void origin_keep_warm(struct origin *o);    /* minFreeSockets */
 
 #endif

@@ -9,19 +9,19 @@
 
 #define SWEEP_MS 1000
 /* An origin without sockets and waiters is forgotten after this; its counters stay in the agent's row "*". */
-#define FORGET_AFTER_MS (60 * 1000)
+#define FORGET_AFTER_MS    (60 * 1000)
 #define SPARE_SOCKETS_KEPT 256
 
 static void on_sweep(void *ctx)
 {
     struct pool *p = ctx;
     struct agent *a, *next;
-    TAILQ_FOREACH_SAFE(a, &p->agents, link, next) {
+    TAILQ_FOREACH_SAFE (a, &p->agents, link, next) {
         agent_forget_empty(a, FORGET_AFTER_MS);
         if (a->policy->minFreeSockets)
             agent_mark_dirty(a);
     }
-    TAILQ_FOREACH_SAFE(a, &p->removed, link, next) {
+    TAILQ_FOREACH_SAFE (a, &p->removed, link, next) {
         agent_forget_empty(a, 0);
         if (!a->origins) {
             TAILQ_REMOVE(&p->removed, a, link);
@@ -32,8 +32,8 @@ static void on_sweep(void *ctx)
 }
 
 struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct config *config,
-                      enum connect_error (*permit)(void *, const struct address *, bool), void *permit_ctx, char *error,
-                      size_t error_size)
+                      enum connect_error (*permit)(void *, const struct address *, bool), void *permit_ctx,
+                      char *error, size_t error_size)
 {
     struct pool *p = calloc(1, sizeof *p);
     if (!p) {
@@ -62,7 +62,7 @@ struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct
 static struct agent *find_in(struct agent_list *list, struct slice name)
 {
     struct agent *a;
-    TAILQ_FOREACH(a, list, link)
+    TAILQ_FOREACH (a, list, link)
         if (slice_eq(slice_of(a->name), name))
             return a;
     return NULL;
@@ -89,8 +89,9 @@ static char *identity_of(const struct agent_policy *policy, const struct upstrea
     fprintf(f, "family=%d local=%s\n", policy->family, policy->localAddress ? policy->localAddress : "");
     if (u) {
         const struct tls_options *t = &u->tls;
-        fprintf(f, "tls=%d ca=%s cert=%s key=%s name=%s ciphers=%s verify=%d min=%d reuse=%d digest=%s\n", t->enabled, t->ca, t->cert,
-                t->key, t->servername, t->ciphers, t->rejectUnauthorized, t->minVersion, t->sessionReuse, t->ca_digest);
+        fprintf(f, "tls=%d ca=%s cert=%s key=%s name=%s ciphers=%s verify=%d min=%d reuse=%d digest=%s\n",
+                t->enabled, t->ca, t->cert, t->key, t->servername, t->ciphers, t->rejectUnauthorized,
+                t->minVersion, t->sessionReuse, t->ca_digest);
         for (uint32_t i = 0; i < u->address.count; i++)
             fprintf(f, "address=%s\n", u->address.items[i].text);
     }
@@ -109,8 +110,8 @@ struct draft {
     char *identity;
 };
 
-static bool draft_agent(struct pool *p, struct draft *d, const struct config *c, const struct upstream *u, char *error,
-                        size_t error_size)
+static bool draft_agent(struct pool *p, struct draft *d, const struct config *c, const struct upstream *u,
+                        char *error, size_t error_size)
 {
     const char *name = u ? u->name : "default";
     d->agent = find_in(&p->agents, slice_of(name));
@@ -138,7 +139,8 @@ static void discard_drafts(struct draft *drafts, uint32_t count)
     free(drafts);
 }
 
-static bool draft_all(struct pool *p, const struct config *c, struct draft *drafts, char *error, size_t error_size)
+static bool draft_all(struct pool *p, const struct config *c, struct draft *drafts, char *error,
+                      size_t error_size)
 {
     for (uint32_t i = 0; i <= c->upstream_count; i++)
         if (!draft_agent(p, &drafts[i], c, i ? &c->upstreams[i - 1] : NULL, error, error_size))
@@ -247,7 +249,7 @@ void pool_stop(struct pool *p)
 {
     p->stopping = true;
     struct agent *a;
-    TAILQ_FOREACH(a, &p->agents, link)
+    TAILQ_FOREACH (a, &p->agents, link)
         for (struct origin *o = a->origins; o; o = o->hh.next)
             origin_drain(o, RETIRE_SHUTDOWN);
 }

@@ -1,7 +1,8 @@
 #ifndef CARPOOL_POOL_POOL_H
 #define CARPOOL_POOL_POOL_H
 
-/* All agents, and what happens at the end of a loop turn: places are given out, waiters are told, the dead are buried. */
+/* All agents, and what happens at the end of a loop turn: places are given out, waiters are told, the
+ * dead are buried. */
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -15,8 +16,8 @@ TAILQ_HEAD(agent_list, agent);
 
 /* Free sockets are looked at before anything else in a turn (PRODUCT 5.5). */
 #define PRIORITY_FREE_SOCKETS 0
-#define PRIORITY_ORDINARY 1
-#define PRIORITY_COUNT 2
+#define PRIORITY_ORDINARY     1
+#define PRIORITY_COUNT        2
 
 struct pool {
     struct event_base *base;
@@ -36,13 +37,14 @@ struct pool {
     bool stopping;
 };
 
-/* `permit` is asked about every address before a connect. The config is counted. NULL with a sentence in `error`. */
+/* `permit` is asked about every address before a connect. The config is counted. NULL with a sentence in
+ * `error`. */
 struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct config *config,
-                      enum connect_error (*permit)(void *, const struct address *, bool), void *permit_ctx, char *error,
-                      size_t error_size);
+                      enum connect_error (*permit)(void *, const struct address *, bool), void *permit_ctx,
+                      char *error, size_t error_size);
 
-/* Swaps the policy: agents keep sockets, queue and counters unless what decides about their sockets changed. All or nothing: on
- * false nothing has changed and `error` says why. */
+/* Swaps the policy: agents keep sockets, queue and counters unless what decides about their sockets
+ * changed. All or nothing: on false nothing has changed and `error` says why. */
 bool pool_configure(struct pool *p, struct config *config, char *error, size_t error_size);
 
 /* The agent of an upstream of the present configuration; NULL: "default". */

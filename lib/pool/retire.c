@@ -2,10 +2,9 @@
 
 const char *retire_word(enum retire_reason r)
 {
-    static const char *const words[RETIRE_COUNT] = {
-        [RETIRE_NONE] = "",
+    static const char *const words[RETIRE_COUNT] = {[RETIRE_NONE] = "",
 #define X(id, word, help) [id] = word,
-        RETIRE_LIST(X)
+                                                    RETIRE_LIST(X)
 #undef X
     };
     return words[r];

@@ -11,17 +11,10 @@
 static struct socket_list *list_of(struct origin *o, enum socket_state state, uint32_t **count)
 {
     switch (state) {
-    case SOCKET_CONNECTING:
-        *count = &o->connecting_count;
-        return &o->connecting;
-    case SOCKET_ACTIVE:
-        *count = &o->active_count;
-        return &o->active;
-    case SOCKET_FREE:
-        *count = &o->free_count;
-        return &o->free;
-    case SOCKET_DEAD:
-        break;
+    case SOCKET_CONNECTING: *count = &o->connecting_count; return &o->connecting;
+    case SOCKET_ACTIVE: *count = &o->active_count; return &o->active;
+    case SOCKET_FREE: *count = &o->free_count; return &o->free;
+    case SOCKET_DEAD: break;
     }
     *count = NULL;
     return NULL;
@@ -230,7 +223,8 @@ void socket_begin_exchange(struct socket *s)
 bool socket_is_on_its_last_exchange(const struct socket *s)
 {
     const struct agent_policy *policy = s->origin->agent->policy;
-    return !policy->keepAlive || s->exchanges >= policy->maxRequestsPerSocket || s->origin->agent->pool->stopping;
+    return !policy->keepAlive || s->exchanges >= policy->maxRequestsPerSocket ||
+           s->origin->agent->pool->stopping;
 }
 
 static void take_hint(struct socket *s, const struct exchange_end *end)
@@ -252,7 +246,8 @@ enum retire_reason socket_refusal(struct socket *s, const struct exchange_end *e
     const struct reuse_limits limits = {
         .keep_alive = a->policy->keepAlive,
         .wanted = s->generation == s->origin->generation && !a->removed &&
-                  origin_sockets(s->origin) <= a->policy->maxSockets && a->total <= a->policy->maxTotalSockets,
+                  origin_sockets(s->origin) <= a->policy->maxSockets &&
+                  a->total <= a->policy->maxTotalSockets,
         .stopping = a->pool->stopping,
         .exchanges = s->exchanges,
         .max_requests = a->policy->maxRequestsPerSocket,
@@ -288,9 +283,9 @@ void socket_return_unused(struct socket *s)
 
 static void log_retired(const struct socket *s, enum retire_reason reason)
 {
-    log_event(LOG_DEBUG, "socket retired", LOG_S("agent", s->origin->agent->name), LOG_S("origin", s->origin->key),
-              LOG_S("reason", retire_word(reason)), LOG_N("exchanges", s->exchanges),
-              LOG_N("ageMs", s->opened_ms ? clock_ms() - s->opened_ms : 0));
+    log_event(LOG_DEBUG, "socket retired", LOG_S("agent", s->origin->agent->name),
+              LOG_S("origin", s->origin->key), LOG_S("reason", retire_word(reason)),
+              LOG_N("exchanges", s->exchanges), LOG_N("ageMs", s->opened_ms ? clock_ms() - s->opened_ms : 0));
 }
 
 void socket_retire(struct socket *s, enum retire_reason reason)

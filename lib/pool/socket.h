@@ -32,21 +32,22 @@ struct pending;
 enum socket_state { SOCKET_CONNECTING, SOCKET_ACTIVE, SOCKET_FREE, SOCKET_DEAD };
 
 struct socket {
-    struct stream stream;         /* open from ACTIVE on */
+    struct stream stream; /* open from ACTIVE on */
     enum socket_state state;
-    TAILQ_ENTRY(socket) link;     /* on the origin's list of its state, or on the pool's graveyard */
-    TAILQ_ENTRY(socket) lru;      /* FREE: on the agent's list, least recently used first */
+    TAILQ_ENTRY(socket) link; /* on the origin's list of its state, or on the pool's graveyard */
+    TAILQ_ENTRY(socket) lru;  /* FREE: on the agent's list, least recently used first */
     struct origin *origin;
-    struct connector *connector;  /* CONNECTING */
-    struct connect_plan plan;     /* CONNECTING: what the connector reads; it holds `config` and the TLS context */
+    struct connector *connector; /* CONNECTING */
+    struct connect_plan
+        plan; /* CONNECTING: what the connector reads; it holds `config` and the TLS context */
     struct config *config;
-    struct pending *owner;        /* CONNECTING: the last repeat of this request, which no other may take */
-    struct timer idle;            /* FREE: until it is too old to be trusted */
+    struct pending *owner; /* CONNECTING: the last repeat of this request, which no other may take */
+    struct timer idle;     /* FREE: until it is too old to be trusted */
     enum retire_reason idle_reason;
-    uint32_t generation;          /* the origin's when it was opened */
-    uint32_t exchanges;           /* begun */
+    uint32_t generation; /* the origin's when it was opened */
+    uint32_t exchanges;  /* begun */
     uint64_t opened_ms, idle_since_ms, max_age_ms;
-    uint64_t connect_us;          /* what the connect took */
+    uint64_t connect_us; /* what the connect took */
     struct address peer;
     bool has_hint_timeout, has_hint_max;
     uint64_t hint_timeout_ms, hint_left;
@@ -67,8 +68,8 @@ bool socket_is_on_its_last_exchange(const struct socket *s);
 /* What an active socket would be refused for if its exchange ended so. */
 enum retire_reason socket_refusal(struct socket *s, const struct exchange_end *end);
 
-/* An active socket comes back at the end of its exchange. The checklist decides: it goes to the oldest waiting request of its
- * origin, becomes free, or is retired. The caller may not touch it afterwards. */
+/* An active socket comes back at the end of its exchange. The checklist decides: it goes to the oldest
+ * waiting request of its origin, becomes free, or is retired. The caller may not touch it afterwards. */
 void socket_release(struct socket *s, const struct exchange_end *end);
 
 /* The same for one that was given and never used. */
@@ -77,11 +78,12 @@ void socket_return_unused(struct socket *s);
 /* Ends it, in whatever state, under a name: closed now, freed at the end of the loop turn. */
 void socket_retire(struct socket *s, enum retire_reason reason);
 
-/* A non-blocking look at a socket that is about to carry a request which could not be repeated: RETIRE_NONE, or why it must not be
- * used (an unread octet, an end of file, an error). */
+/* A non-blocking look at a socket that is about to carry a request which could not be repeated:
+ * RETIRE_NONE, or why it must not be used (an unread octet, an end of file, an error). */
 enum retire_reason socket_probe(struct socket *s);
 
-/* Used within the pool: opens a connection of the origin's, for `owner` alone when that is not NULL; NULL when memory is short. */
+/* Used within the pool: opens a connection of the origin's, for `owner` alone when that is not NULL; NULL
+ * when memory is short. */
 struct socket *socket_connect(struct origin *o, struct pending *owner);
 
 /* Used within the pool: the only way to another state. */

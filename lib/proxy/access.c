@@ -63,8 +63,8 @@ static bool reaches(const struct address *listener, const struct address *target
     return address_is_any(listener) && is_local(target);
 }
 
-static enum connect_error judge(const struct config *c, const struct address *own, unsigned own_count, const struct address *a,
-                                bool named)
+static enum connect_error judge(const struct config *c, const struct address *own, unsigned own_count,
+                                const struct address *a, bool named)
 {
     for (unsigned i = 0; i < own_count; i++)
         if (reaches(&own[i], a))
@@ -72,8 +72,8 @@ static enum connect_error judge(const struct config *c, const struct address *ow
     return !named && contains(&c->access.denyAddresses, a) ? CONNECT_PROHIBITED : CONNECT_OK;
 }
 
-enum connect_error access_permit(const struct config *c, const struct address *own, unsigned own_count, const struct address *a,
-                                 bool named)
+enum connect_error access_permit(const struct config *c, const struct address *own, unsigned own_count,
+                                 const struct address *a, bool named)
 {
     enum connect_error verdict = judge(c, own, own_count, a, named);
     struct address inner;

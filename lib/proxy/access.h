@@ -9,14 +9,16 @@
 #include "config/config.h"
 #include "io/connector.h"
 
-/* Whether a client with this address may use a TCP listener; a unix socket's file mode decides for the others. */
+/* Whether a client with this address may use a TCP listener; a unix socket's file mode decides for the
+ * others. */
 bool access_client_allowed(const struct cidr_list *clients, const struct address *peer);
 
 bool access_connect_port_allowed(const struct config *c, uint16_t port);
 
-/* Asked about the very address of each attempt: the deny list looks at IPv4 addresses inside IPv6 ones as well. `named` addresses are the
- * operator's word, and only a loop is refused. `own` are the addresses of all listeners. */
-enum connect_error access_permit(const struct config *c, const struct address *own, unsigned own_count, const struct address *a,
-                                 bool named);
+/* Asked about the very address of each attempt: the deny list looks at IPv4 addresses inside IPv6 ones as
+ * well. `named` addresses are the operator's word, and only a loop is refused. `own` are the addresses of
+ * all listeners. */
+enum connect_error access_permit(const struct config *c, const struct address *own, unsigned own_count,
+                                 const struct address *a, bool named);
 
 #endif

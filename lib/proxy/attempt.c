@@ -14,32 +14,19 @@
 static enum fault fault_of_connect(enum connect_error error)
 {
     switch (error) {
-    case CONNECT_DNS_ERROR:
-        return FAULT_DNS;
-    case CONNECT_DNS_TIMEOUT:
-        return FAULT_DNS_TIMEOUT;
-    case CONNECT_REFUSED:
-        return FAULT_REFUSED;
-    case CONNECT_UNROUTABLE:
-        return FAULT_UNROUTABLE;
-    case CONNECT_PROHIBITED:
-        return FAULT_PROHIBITED;
-    case CONNECT_LOOP:
-        return FAULT_LOOP;
-    case CONNECT_TIMEOUT:
-        return FAULT_CONNECT_TIMEOUT;
-    case CONNECT_TLS_PROTOCOL:
-        return FAULT_TLS_PROTOCOL;
-    case CONNECT_TLS_CERTIFICATE:
-        return FAULT_TLS_CERTIFICATE;
-    case CONNECT_TLS_ALERT:
-        return FAULT_TLS_ALERT;
-    case CONNECT_TERMINATED:
-        return FAULT_TERMINATED;
-    case CONNECT_NO_RESOURCES:
-        return FAULT_NO_RESOURCES;
-    case CONNECT_OK:
-        break;
+    case CONNECT_DNS_ERROR: return FAULT_DNS;
+    case CONNECT_DNS_TIMEOUT: return FAULT_DNS_TIMEOUT;
+    case CONNECT_REFUSED: return FAULT_REFUSED;
+    case CONNECT_UNROUTABLE: return FAULT_UNROUTABLE;
+    case CONNECT_PROHIBITED: return FAULT_PROHIBITED;
+    case CONNECT_LOOP: return FAULT_LOOP;
+    case CONNECT_TIMEOUT: return FAULT_CONNECT_TIMEOUT;
+    case CONNECT_TLS_PROTOCOL: return FAULT_TLS_PROTOCOL;
+    case CONNECT_TLS_CERTIFICATE: return FAULT_TLS_CERTIFICATE;
+    case CONNECT_TLS_ALERT: return FAULT_TLS_ALERT;
+    case CONNECT_TERMINATED: return FAULT_TERMINATED;
+    case CONNECT_NO_RESOURCES: return FAULT_NO_RESOURCES;
+    case CONNECT_OK: break;
     }
     return FAULT_INTERNAL;
 }
@@ -52,7 +39,8 @@ static bool is_replayable(const struct exchange *e)
     return e->up.out.sent == 0 || empty || e->up.keep_limit > 0;
 }
 
-/* Whether it could be repeated if this socket proved stale: otherwise it is worth a look first (PRODUCT 5.5). */
+/* Whether it could be repeated if this socket proved stale: otherwise it is worth a look first (PRODUCT
+ * 5.5). */
 static bool is_repeatable(const struct exchange *e)
 {
     bool small = e->request_framing.kind == BODY_NONE || e->up.keep_limit > 0;
@@ -73,7 +61,8 @@ static void on_upstream_ready(void *ctx, unsigned ready)
         upload_pump(e);
     if (e->state == EXCHANGE_DEAD || e->socket != s)
         return;
-    if ((ready & STREAM_READABLE) && (e->state == EXCHANGE_RELAY || e->state == EXCHANGE_DRAIN) && !e->download_blocked)
+    if ((ready & STREAM_READABLE) && (e->state == EXCHANGE_RELAY || e->state == EXCHANGE_DRAIN) &&
+        !e->download_blocked)
         download_pump(e);
 }
 
@@ -139,14 +128,11 @@ void attempt_acquire(struct exchange *e, enum acquire_how how)
         return;
     }
     switch (origin_acquire(e->origin, &e->pending, how)) {
-    case ACQUIRED:
-        start(e, e->pending.socket);
-        return;
-    case ACQUIRE_WAITS:
-        wait_for_socket(e);
-        return;
+    case ACQUIRED: start(e, e->pending.socket); return;
+    case ACQUIRE_WAITS: wait_for_socket(e); return;
     case ACQUIRE_QUEUE_FULL:
-        exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "maxPendingRequests, %u, wait already and all sockets are taken; see maxSockets",
+        exchange_fail(e, FAULT_LIMIT, RETIRE_NONE,
+                      "maxPendingRequests, %u, wait already and all sockets are taken; see maxSockets",
                       e->origin->agent->policy->maxPendingRequests);
         return;
     case ACQUIRE_NO_MEMORY:
@@ -169,14 +155,10 @@ void attempt_settled(struct pending *p)
 static enum socket_failure failure_of(int error)
 {
     switch (error) {
-    case 0:
-        return SOCKET_FAILED_EOF;
-    case ECONNRESET:
-        return SOCKET_FAILED_RESET;
-    case EPIPE:
-        return SOCKET_FAILED_PIPE;
-    default:
-        return SOCKET_FAILED_OTHER;
+    case 0: return SOCKET_FAILED_EOF;
+    case ECONNRESET: return SOCKET_FAILED_RESET;
+    case EPIPE: return SOCKET_FAILED_PIPE;
+    default: return SOCKET_FAILED_OTHER;
     }
 }
 
@@ -189,8 +171,9 @@ static void log_stale(const struct exchange *e, enum socket_failure failure, boo
     struct slice line = buffer_unread(e->head);
     const char *space = memchr(line.p, ' ', line.n);
     log_event(LOG_INFO, repeated ? "reused socket was stale, request repeated" : "reused socket failed",
-              LOG_S("agent", e->origin->agent->name), LOG_S("target", strstr(e->origin->key, "://") + 3), LOG_B("reused", true),
-              LOG_S("code", socket_failure_code(failure)), LOG_N("socketAgeMs", now - s->opened_ms),
+              LOG_S("agent", e->origin->agent->name), LOG_S("target", strstr(e->origin->key, "://") + 3),
+              LOG_B("reused", true), LOG_S("code", socket_failure_code(failure)),
+              LOG_N("socketAgeMs", now - s->opened_ms),
               LOG_N("idleMs", s->idle_since_ms ? e->granted_us / 1000 - s->idle_since_ms : 0),
               LOG_SLICE("method", ((struct slice){line.p, space ? (size_t)(space - line.p) : 0})));
 }
@@ -230,17 +213,13 @@ void attempt_failed(struct exchange *e, int error)
         log_stale(e, failure, retry != RETRY_NO);
     }
     switch (retry) {
-    case RETRY_QUEUE:
-        repeat(e, ACQUIRE_AGAIN);
-        return;
-    case RETRY_OWN_CONNECTION:
-        repeat(e, ACQUIRE_OWN_CONNECTION);
-        return;
-    case RETRY_NO:
-        break;
+    case RETRY_QUEUE: repeat(e, ACQUIRE_AGAIN); return;
+    case RETRY_OWN_CONNECTION: repeat(e, ACQUIRE_OWN_CONNECTION); return;
+    case RETRY_NO: break;
     }
     exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "the origin ended the connection before %s (%s)",
-                  e->response_begun ? "its response was complete" : "it answered", error ? strerror(error) : "end of file");
+                  e->response_begun ? "its response was complete" : "it answered",
+                  error ? strerror(error) : "end of file");
 }
 
 /* Whether nothing is left in the socket behind the response. */

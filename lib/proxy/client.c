@@ -12,14 +12,14 @@
 #include "proxy/access.h"
 #include "proxy/exchange.h"
 
-/* Behind a last response: what may still come of a request is thrown away, so that no reset destroys the answer (PRODUCT 4.5). */
-#define LINGER_MS 1000
+/* Behind a last response: what may still come of a request is thrown away, so that no reset destroys the
+ * answer (PRODUCT 4.5). */
+#define LINGER_MS     1000
 #define LINGER_OCTETS (64 * 1024)
 /* Clients beyond server.maxConnections that are told so properly; those beyond these get one write. */
 #define TURNED_AWAY_MAX 64
 /* Requests answered in one go before others have their turn. */
 #define REQUESTS_PER_TURN 32
-
 
 /* The list and the counters go with the state. */
 static void set_state(struct client *c, enum client_state state)
@@ -47,8 +47,8 @@ static void log_closed(const struct client *c, enum client_close reason)
 {
     char text[ADDRESS_TEXT_SIZE];
     if (log_enabled(LOG_DEBUG))
-        log_event(LOG_DEBUG, "client closed", LOG_S("client", address_format(&c->peer, text)), LOG_S("reason", client_close_word(reason)),
-                  LOG_N("requests", c->requests));
+        log_event(LOG_DEBUG, "client closed", LOG_S("client", address_format(&c->peer, text)),
+                  LOG_S("reason", client_close_word(reason)), LOG_N("requests", c->requests));
 }
 
 void client_close(struct client *c, enum client_close reason, bool reset)
@@ -108,15 +108,12 @@ static void on_ready(void *ctx, unsigned ready)
         if (ready & STREAM_READABLE)
             client_process(c);
         break;
-    case CLIENT_EXCHANGE:
-        exchange_client_ready(c->exchange, ready);
-        break;
+    case CLIENT_EXCHANGE: exchange_client_ready(c->exchange, ready); break;
     case CLIENT_LINGERING:
         if (ready & STREAM_READABLE)
             on_linger_ready(c);
         break;
-    case CLIENT_DEAD:
-        break;
+    case CLIENT_DEAD: break;
     }
 }
 
@@ -144,16 +141,14 @@ static void on_timer(void *ctx)
     case CLIENT_READING:
         c->requests++;
         set_state(c, CLIENT_EXCHANGE);
-        exchange_refuse(c, FAULT_CLIENT_TOO_SLOW, "the request's head did not come within server.headersTimeout");
+        exchange_refuse(c, FAULT_CLIENT_TOO_SLOW,
+                        "the request's head did not come within server.headersTimeout");
         break;
     case CLIENT_EXCHANGE:
         client_arm(c); /* which acts on what is over */
         break;
-    case CLIENT_LINGERING:
-        client_close(c, c->ending, false);
-        break;
-    case CLIENT_DEAD:
-        break;
+    case CLIENT_LINGERING: client_close(c, c->ending, false); break;
+    case CLIENT_DEAD: break;
     }
 }
 
@@ -270,12 +265,9 @@ static const struct head_limits *limits_of(const struct client *c, struct head_l
 static enum fault fault_of_verdict(enum head_verdict v)
 {
     switch (v) {
-    case HEAD_LINE_TOO_LONG:
-        return FAULT_LINE_TOO_LONG;
-    case HEAD_TOO_LARGE:
-        return FAULT_HEAD_TOO_LARGE;
-    case HEAD_BAD_VERSION:
-        return FAULT_VERSION;
+    case HEAD_LINE_TOO_LONG: return FAULT_LINE_TOO_LONG;
+    case HEAD_TOO_LARGE: return FAULT_HEAD_TOO_LARGE;
+    case HEAD_BAD_VERSION: return FAULT_VERSION;
     case HEAD_OK:
     case HEAD_INCOMPLETE:
     case HEAD_BARE_LF:
@@ -284,8 +276,7 @@ static enum fault fault_of_verdict(enum head_verdict v)
     case HEAD_BAD_FIELD_NAME:
     case HEAD_BAD_FIELD_VALUE:
     case HEAD_OBS_FOLD:
-    case HEAD_PARSERS_DISAGREE:
-        break;
+    case HEAD_PARSERS_DISAGREE: break;
     }
     return FAULT_BAD_REQUEST;
 }
@@ -295,7 +286,8 @@ static void skip_empty_lines(struct client *c)
 {
     if (c->scanned > 0)
         return;
-    for (struct slice s = buffer_unread(c->in); s.n >= 2 && s.p[0] == '\r' && s.p[1] == '\n'; s = buffer_unread(c->in))
+    for (struct slice s = buffer_unread(c->in); s.n >= 2 && s.p[0] == '\r' && s.p[1] == '\n';
+         s = buffer_unread(c->in))
         buffer_consume(c->in, 2);
 }
 
@@ -410,7 +402,8 @@ static void await_next_request(struct client *c)
 {
     const struct server_options *server = &c->proxy->config->server;
     set_state(c, CLIENT_IDLE);
-    timer_set(&c->timer, server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0);
+    timer_set(&c->timer,
+              server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0);
     client_process(c);
 }
 
@@ -421,8 +414,8 @@ void client_exchange_done(struct client *c, bool close, enum client_close reason
         await_next_request(c);
         return;
     }
-    bool request_may_go_on = c->in || reason == CLIENT_BAD_REQUEST || reason == CLIENT_CUT || reason == CLIENT_REQUEST_TIMEOUT ||
-                             reason == CLIENT_HEADERS_TIMEOUT;
+    bool request_may_go_on = c->in || reason == CLIENT_BAD_REQUEST || reason == CLIENT_CUT ||
+                             reason == CLIENT_REQUEST_TIMEOUT || reason == CLIENT_HEADERS_TIMEOUT;
     if (!request_may_go_on || c->fin || c->gone) {
         client_close(c, reason, false);
         return;

@@ -27,16 +27,16 @@ struct client {
     TAILQ_ENTRY(client) link;
     TAILQ_ENTRY(client) unwatched_link;
     bool on_unwatched;
-    bool fin;             /* its end of file was seen */
-    bool gone;            /* reset, or a write failed */
-    bool processing;      /* client_process() is on the stack */
-    bool denied;          /* not in access.clients */
+    bool fin;        /* its end of file was seen */
+    bool gone;       /* reset, or a write failed */
+    bool processing; /* client_process() is on the stack */
+    bool denied;     /* not in access.clients */
     struct address peer;
-    struct buffer *in;    /* read and not used yet */
-    size_t scanned;       /* of the head in `in` */
+    struct buffer *in; /* read and not used yet */
+    size_t scanned;    /* of the head in `in` */
     uint32_t requests;
-    uint64_t since_ms;    /* of the first octet of the request being read, or of the accept */
-    uint32_t lingered;    /* LINGERING: octets thrown away */
+    uint64_t since_ms;        /* of the first octet of the request being read, or of the accept */
+    uint32_t lingered;        /* LINGERING: octets thrown away */
     enum client_close ending; /* LINGERING: why it is closed */
     struct exchange *exchange;
     struct socket *private_socket; /* bound to this client by NTLM or Negotiate, between its requests */
@@ -49,7 +49,8 @@ void client_watch(struct client *c);
 /* Reads and begins exchanges, one after the other, until one is running or nothing is there. */
 void client_process(struct client *c);
 
-/* The exchange has ended and the response was handed to the kernel whole: on to the next request, or the end. `c->exchange` is gone. */
+/* The exchange has ended and the response was handed to the kernel whole: on to the next request, or the
+ * end. `c->exchange` is gone. */
 void client_exchange_done(struct client *c, bool close, enum client_close reason);
 
 /* Closes at once; by a reset where the peer must not take what it has for a whole message. */

@@ -1,27 +1,28 @@
 #ifndef CARPOOL_PROXY_CLOSE_H
 #define CARPOOL_PROXY_CLOSE_H
 
-/* Every close of a client connection has one of these names: the same word in log, metrics and documentation. */
+/* Every close of a client connection has one of these names: the same word in log, metrics and
+ * documentation. */
 
 /* X(id, word, what it means) */
-#define CLIENT_CLOSE_LIST(X)                                                                                   \
-    X(CLIENT_CLOSED, "client", "the client closed or reset it")                                                \
-    X(CLIENT_CONNECTION_CLOSE, "connection-close", "the client asked for close, or speaks HTTP/1.0")           \
-    X(CLIENT_KEEPALIVE_TIMEOUT, "keepAliveTimeout", "idle for server.keepAliveTimeout and its buffer")         \
-    X(CLIENT_HEADERS_TIMEOUT, "headersTimeout", "a request's head took longer than server.headersTimeout")     \
-    X(CLIENT_REQUEST_TIMEOUT, "requestTimeout", "a request took longer than server.requestTimeout")            \
-    X(CLIENT_TIMEOUT, "timeout", "it took no octet for server.timeout")                                        \
-    X(CLIENT_MAX_REQUESTS, "maxRequestsPerSocket", "it made server.maxRequestsPerSocket requests")             \
-    X(CLIENT_MAX_CONNECTIONS, "maxConnections", "server.maxConnections were open already")                     \
-    X(CLIENT_BAD_REQUEST, "bad-request", "what it sent was malformed or refused")                              \
-    X(CLIENT_CUT, "cut", "its response could not be completed")                                                \
+#define CLIENT_CLOSE_LIST(X)                                                                               \
+    X(CLIENT_CLOSED, "client", "the client closed or reset it")                                            \
+    X(CLIENT_CONNECTION_CLOSE, "connection-close", "the client asked for close, or speaks HTTP/1.0")       \
+    X(CLIENT_KEEPALIVE_TIMEOUT, "keepAliveTimeout", "idle for server.keepAliveTimeout and its buffer")     \
+    X(CLIENT_HEADERS_TIMEOUT, "headersTimeout", "a request's head took longer than server.headersTimeout") \
+    X(CLIENT_REQUEST_TIMEOUT, "requestTimeout", "a request took longer than server.requestTimeout")        \
+    X(CLIENT_TIMEOUT, "timeout", "it took no octet for server.timeout")                                    \
+    X(CLIENT_MAX_REQUESTS, "maxRequestsPerSocket", "it made server.maxRequestsPerSocket requests")         \
+    X(CLIENT_MAX_CONNECTIONS, "maxConnections", "server.maxConnections were open already")                 \
+    X(CLIENT_BAD_REQUEST, "bad-request", "what it sent was malformed or refused")                          \
+    X(CLIENT_CUT, "cut", "its response could not be completed")                                            \
     X(CLIENT_SHUTDOWN, "shutdown", "Carpool stops")
 
 enum client_close {
 #define X(id, word, help) id,
     CLIENT_CLOSE_LIST(X)
 #undef X
-    CLIENT_CLOSE_COUNT
+        CLIENT_CLOSE_COUNT
 };
 
 const char *client_close_word(enum client_close c);

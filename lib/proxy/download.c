@@ -15,7 +15,7 @@ static void malformed(struct exchange *e, const char *what)
     exchange_fail(e, FAULT_PROTOCOL, RETIRE_PROTOCOL_ERROR, "malformed response: %s", what);
 }
 
-/* --- Reading the head ------------------------------------------------------------------------------------------------------ */
+/* --- Reading the head ---------------------------------------------------------------------------------- */
 
 enum read_step { READ_SOME, READ_NOTHING, READ_ENDED };
 
@@ -77,7 +77,7 @@ static enum read_step read_some(struct exchange *e)
     return READ_ENDED;
 }
 
-/* --- Passing it on ------------------------------------------------------------------------------------------------------- */
+/* --- Passing it on ------------------------------------------------------------------------------------- */
 
 static bool push_head(struct exchange *e, const struct outgoing_response *o)
 {
@@ -98,17 +98,14 @@ static bool push_head(struct exchange *e, const struct outgoing_response *o)
 static bool flush(struct exchange *e)
 {
     switch (sendq_flush(&e->down.out, &e->client->stream)) {
-    case SENDQ_EMPTY:
-        return true;
+    case SENDQ_EMPTY: return true;
     case SENDQ_BLOCKED:
         e->download_blocked = true;
         client_watch(e->client);
         if (e->state == EXCHANGE_RELAY)
             client_arm(e->client);
         return false;
-    case SENDQ_FAILED:
-        exchange_client_gone(e, CLIENT_CLOSED);
-        return false;
+    case SENDQ_FAILED: exchange_client_gone(e, CLIENT_CLOSED); return false;
     }
     return false;
 }
@@ -140,7 +137,8 @@ static bool was_asked_for(const struct exchange *e, struct slice protocol)
 static bool may_switch(const struct exchange *e)
 {
     const struct head *h = &e->proxy->response_head;
-    if (!e->asked_upgrade || e->upload != UPLOAD_DONE || !head_has(h, FIELD_UPGRADE) || !connection_has(h, SLICE("upgrade")))
+    if (!e->asked_upgrade || e->upload != UPLOAD_DONE || !head_has(h, FIELD_UPGRADE) ||
+        !connection_has(h, SLICE("upgrade")))
         return false;
     struct slice list = head_find(h, FIELD_UPGRADE)->value, element;
     bool any = false;
@@ -263,8 +261,9 @@ static bool handle_head(struct exchange *e, size_t length)
 static void bad_head(struct exchange *e, enum head_verdict v)
 {
     if (v == HEAD_TOO_LARGE || v == HEAD_LINE_TOO_LONG)
-        exchange_fail(e, FAULT_RESPONSE_HEAD_SIZE, RETIRE_PROTOCOL_ERROR,
-                      "the response's head is larger than server.maxHeaderSize or has more fields than server.maxHeadersCount");
+        exchange_fail(
+            e, FAULT_RESPONSE_HEAD_SIZE, RETIRE_PROTOCOL_ERROR,
+            "the response's head is larger than server.maxHeaderSize or has more fields than server.maxHeadersCount");
     else
         malformed(e, head_verdict_text(v));
 }
@@ -273,10 +272,12 @@ static void bad_head(struct exchange *e, enum head_verdict v)
 static bool read_head(struct exchange *e)
 {
     const struct server_options *server = &e->proxy->config->server;
-    const struct head_limits limits = {.max_size = (uint32_t)server->maxHeaderSize, .max_count = server->maxHeadersCount};
+    const struct head_limits limits = {.max_size = (uint32_t)server->maxHeaderSize,
+                                       .max_count = server->maxHeadersCount};
     while (!e->in_body) {
         size_t length;
-        enum head_verdict v = e->in ? head_scan(buffer_unread(e->in), &e->scanned, &limits, &length) : HEAD_INCOMPLETE;
+        enum head_verdict v =
+            e->in ? head_scan(buffer_unread(e->in), &e->scanned, &limits, &length) : HEAD_INCOMPLETE;
         if (v == HEAD_INCOMPLETE) {
             if (e->in && e->head_drained) {
                 e->head_drained = false;
@@ -287,7 +288,8 @@ static bool read_head(struct exchange *e)
             continue;
         }
         if (v == HEAD_OK)
-            v = head_parse_response((struct slice){buffer_unread(e->in).p, length}, &limits, &e->proxy->response_head);
+            v = head_parse_response((struct slice){buffer_unread(e->in).p, length}, &limits,
+                                    &e->proxy->response_head);
         if (v != HEAD_OK) {
             bad_head(e, v);
             return false;
@@ -298,17 +300,19 @@ static bool read_head(struct exchange *e)
     return true;
 }
 
-/* --- The body ------------------------------------------------------------------------------------------------------------ */
+/* --- The body ------------------------------------------------------------------------------------------ */
 
 /* The end of the connection is the end of the content, if the origin was free to say so (RFC 9112 8). */
 static void source_ended(struct exchange *e)
 {
     if (e->down.framing.kind != BODY_CLOSE) {
-        exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "the origin ended the connection before its response was complete");
+        exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR,
+                      "the origin ended the connection before its response was complete");
         return;
     }
     if (e->socket->stream.eof_without_notify) {
-        exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "the origin ended TLS without close_notify: the response may be incomplete");
+        exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR,
+                      "the origin ended TLS without close_notify: the response may be incomplete");
         return;
     }
     relay_finish(&e->down);
@@ -332,37 +336,27 @@ static void pump_body(struct exchange *e)
         e->took_ms = clock_ms();
     if (e->state == EXCHANGE_DRAIN && result != RELAY_DONE && result != RELAY_SOURCE_EOF &&
         e->down.content - e->content_out > e->origin->agent->policy->drainLimit) {
-        exchange_fail(e, FAULT_TERMINATED, RETIRE_CLIENT_ABORTED, "the client has gone and more than drainLimit of the response is left");
+        exchange_fail(e, FAULT_TERMINATED, RETIRE_CLIENT_ABORTED,
+                      "the client has gone and more than drainLimit of the response is left");
         return;
     }
     switch (result) {
-    case RELAY_DONE:
-        attempt_finished(e);
-        return;
-    case RELAY_STARVED:
-        exchange_arm(e);
-        return;
+    case RELAY_DONE: attempt_finished(e); return;
+    case RELAY_STARVED: exchange_arm(e); return;
     case RELAY_BLOCKED:
         e->download_blocked = true;
         client_watch(e->client);
         if (e->state == EXCHANGE_RELAY)
             client_arm(e->client);
         return;
-    case RELAY_YIELD:
-        stream_call_again(&e->socket->stream);
-        return;
-    case RELAY_SOURCE_EOF:
-        source_ended(e);
-        return;
+    case RELAY_YIELD: stream_call_again(&e->socket->stream); return;
+    case RELAY_SOURCE_EOF: source_ended(e); return;
     case RELAY_SOURCE_FAILED:
-        exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "the connection failed before the response was complete");
+        exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR,
+                      "the connection failed before the response was complete");
         return;
-    case RELAY_SINK_FAILED:
-        exchange_client_gone(e, CLIENT_CLOSED);
-        return;
-    case RELAY_MALFORMED:
-        malformed(e, "its chunked content is broken (RFC 9112 7.1)");
-        return;
+    case RELAY_SINK_FAILED: exchange_client_gone(e, CLIENT_CLOSED); return;
+    case RELAY_MALFORMED: malformed(e, "its chunked content is broken (RFC 9112 7.1)"); return;
     case RELAY_NO_MEMORY:
         exchange_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the response's content");
         return;

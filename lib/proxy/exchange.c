@@ -61,7 +61,8 @@ static struct exchange *new_exchange(struct client *c)
     e->fault = FAULT_NONE;
     e->began_us = clock_us();
     e->granted_us = e->first_octet_us = e->connect_us = e->pending_us = 0;
-    e->request_due_ms = e->pending_due_ms = e->moved_ms = e->blocked_since_ms = e->body_grace_ms = e->took_ms = 0;
+    e->request_due_ms = e->pending_due_ms = e->moved_ms = e->blocked_since_ms = e->body_grace_ms =
+        e->took_ms = 0;
     e->content_in = e->content_out = 0;
     e->reused = false;
     c->exchange = e;
@@ -69,7 +70,7 @@ static struct exchange *new_exchange(struct client *c)
     return e;
 }
 
-/* --- The record --------------------------------------------------------------------------------------------------------------- */
+/* --- The record ---------------------------------------------------------------------------------------- */
 
 /* The request line stands in the outgoing head: method SP target SP "HTTP/1.1". */
 static struct slice word_of(struct slice line, unsigned nth)
@@ -128,7 +129,7 @@ static void record(const struct exchange *e)
     p->record(p->record_ctx, &r);
 }
 
-/* --- The end ------------------------------------------------------------------------------------------------------------------ */
+/* --- The end ------------------------------------------------------------------------------------------- */
 
 void exchange_end_all(struct exchange *e)
 {
@@ -189,17 +190,13 @@ static void reply_done(struct exchange *e)
 static void reply_pump(struct exchange *e)
 {
     switch (sendq_flush(&e->down.out, &e->client->stream)) {
-    case SENDQ_EMPTY:
-        reply_done(e);
-        return;
+    case SENDQ_EMPTY: reply_done(e); return;
     case SENDQ_BLOCKED:
         e->download_blocked = true;
         client_watch(e->client);
         client_arm(e->client);
         return;
-    case SENDQ_FAILED:
-        exchange_client_gone(e, CLIENT_CLOSED);
-        return;
+    case SENDQ_FAILED: exchange_client_gone(e, CLIENT_CLOSED); return;
     }
 }
 
@@ -217,6 +214,7 @@ void exchange_reply(struct exchange *e, const struct reply *r)
         exchange_cut(e, CLIENT_CUT);
         return;
     }
+    e->content_out = r->head_only ? 0 : r->text.n + 1;
     sendq_clear(&e->down.out);
     sendq_push(&e->down.out, buffer_unread(e->out));
     e->took_ms = clock_ms();
@@ -230,9 +228,11 @@ static void log_fault(const struct exchange *e, enum fault fault, const char *te
     char peer[ADDRESS_TEXT_SIZE];
     if (!log_enabled(level))
         return;
-    log_event(level, "request failed", LOG_S("detail", text), LOG_S("client", e->client ? address_format(&e->client->peer, peer) : "-"),
-              LOG_S("agent", e->origin ? e->origin->agent->name : "-"), LOG_S("target", e->origin ? e->origin->key : "-"),
-              LOG_N("status", fault_status(fault)), LOG_S("error", fault_error(fault)));
+    log_event(level, "request failed", LOG_S("detail", text),
+              LOG_S("client", e->client ? address_format(&e->client->peer, peer) : "-"),
+              LOG_S("agent", e->origin ? e->origin->agent->name : "-"),
+              LOG_S("target", e->origin ? e->origin->key : "-"), LOG_N("status", fault_status(fault)),
+              LOG_S("error", fault_error(fault)));
 }
 
 /* "payments: https://pay.example.com:443: <what happened>" */
@@ -247,8 +247,8 @@ static void describe(const struct exchange *e, const char *text, char *out, size
 static bool persists(const struct exchange *e, enum fault fault)
 {
     const struct client *c = e->client;
-    return e->client_persists && !fault_closes(fault) && !e->is_connect && e->upload == UPLOAD_DONE && !e->proxy->stopping && !c->denied &&
-           c->requests < e->proxy->config->server.maxRequestsPerSocket;
+    return e->client_persists && !fault_closes(fault) && !e->is_connect && e->upload == UPLOAD_DONE &&
+           !e->proxy->stopping && !c->denied && c->requests < e->proxy->config->server.maxRequestsPerSocket;
 }
 
 void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reason, const char *format, ...)
@@ -290,7 +290,9 @@ void exchange_cut(struct exchange *e, enum client_close reason)
     struct client *c = e->client;
     bool tunnel = e->state == EXCHANGE_TUNNEL;
     pending_cancel(&e->pending);
-    retire_socket(e, tunnel ? RETIRE_UPGRADED : reason == CLIENT_SHUTDOWN ? RETIRE_SHUTDOWN : RETIRE_CLIENT_ABORTED);
+    retire_socket(e, tunnel                      ? RETIRE_UPGRADED
+                     : reason == CLIENT_SHUTDOWN ? RETIRE_SHUTDOWN
+                                                 : RETIRE_CLIENT_ABORTED);
     /* A FIN would end a message that the end of the connection delimits as if it were whole. */
     bool reset = e->in_body && e->down.format == RELAY_RAW && e->down.framing.kind != BODY_LENGTH && !tunnel;
     exchange_end_all(e);
@@ -298,7 +300,7 @@ void exchange_cut(struct exchange *e, enum client_close reason)
         client_close(c, reason, reset);
 }
 
-/* --- The client's side -------------------------------------------------------------------------------------------------------- */
+/* --- The client's side --------------------------------------------------------------------------------- */
 
 bool exchange_is_tunnel(const struct exchange *e)
 {
@@ -312,15 +314,11 @@ static bool worth_draining(const struct exchange *e)
         return false;
     uint64_t limit = e->origin->agent->policy->drainLimit;
     switch (e->down.framing.kind) {
-    case BODY_LENGTH:
-        return e->down.left <= limit;
-    case BODY_CHUNKED:
-        return limit > 0;
-    case BODY_NONE:
-        return true;
+    case BODY_LENGTH: return e->down.left <= limit;
+    case BODY_CHUNKED: return limit > 0;
+    case BODY_NONE: return true;
     case BODY_CLOSE:
-    case BODY_TUNNEL:
-        break;
+    case BODY_TUNNEL: break;
     }
     return false;
 }
@@ -351,7 +349,8 @@ void exchange_client_gone(struct exchange *e, enum client_close reason)
 
 void exchange_client_fin(struct exchange *e)
 {
-    if (e->state == EXCHANGE_WAITING && e->pending.state == PENDING_BLOCKED && !e->proxy->config->server.halfClose)
+    if (e->state == EXCHANGE_WAITING && e->pending.state == PENDING_BLOCKED &&
+        !e->proxy->config->server.halfClose)
         exchange_client_gone(e, CLIENT_CLOSED);
 }
 
@@ -372,7 +371,8 @@ uint64_t exchange_client_due(const struct exchange *e, enum client_close *reason
 void exchange_client_too_slow(struct exchange *e, enum client_close reason)
 {
     if (reason == CLIENT_REQUEST_TIMEOUT && !e->in_body)
-        exchange_fail(e, FAULT_CLIENT_TOO_SLOW, RETIRE_CLIENT_ABORTED, "the request's body did not come within server.requestTimeout");
+        exchange_fail(e, FAULT_CLIENT_TOO_SLOW, RETIRE_CLIENT_ABORTED,
+                      "the request's body did not come within server.requestTimeout");
     else
         exchange_cut(e, reason);
 }
@@ -409,11 +409,12 @@ void exchange_client_ready(struct exchange *e, unsigned ready)
         exchange_client_fin(e);
 }
 
-/* --- The beginning ------------------------------------------------------------------------------------------------------------ */
+/* --- The beginning ------------------------------------------------------------------------------------- */
 
 static bool is_idempotent(struct slice method)
 {
-    static const struct slice methods[] = {SLICE("GET"), SLICE("HEAD"), SLICE("OPTIONS"), SLICE("TRACE"), SLICE("PUT"), SLICE("DELETE")};
+    static const struct slice methods[] = {SLICE("GET"),   SLICE("HEAD"), SLICE("OPTIONS"),
+                                           SLICE("TRACE"), SLICE("PUT"),  SLICE("DELETE")};
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
         if (slice_eq(method, methods[i]))
             return true;
@@ -431,12 +432,14 @@ static void learn(struct exchange *e, const struct head *h)
     e->private_socket = head_has(h, FIELD_AUTHORIZATION) && credentials_are_connection_bound(h);
 }
 
-/* Max-Forwards: 0 makes Carpool the final recipient (RFC 9110 7.6.2): OPTIONS is answered empty, TRACE with its own request line. */
+/* Max-Forwards: 0 makes Carpool the final recipient (RFC 9110 7.6.2): OPTIONS is answered empty, TRACE
+ * with its own request line. */
 static void answer_here(struct exchange *e, const struct head *h)
 {
     char text[1024];
     int n = slice_eq(h->method, SLICE("TRACE"))
-                ? snprintf(text, sizeof text, "TRACE %.*s HTTP/1.%u", (int)(h->target.n < 900 ? h->target.n : 900), h->target.p, h->minor)
+                ? snprintf(text, sizeof text, "TRACE %.*s HTTP/1.%u",
+                           (int)(h->target.n < 900 ? h->target.n : 900), h->target.p, h->minor)
                 : 0;
     const struct reply r = {
         .status = 200,
@@ -466,8 +469,10 @@ static void set_limits(struct exchange *e)
 {
     const struct agent_policy *policy = e->origin->agent->policy;
     e->repeats_left = policy->retries;
-    e->request_due_ms = policy->timeouts.request && !e->is_connect ? clock_ms() + policy->timeouts.request : 0;
-    relay_begin(&e->up, e->request_framing, e->request_framing.kind == BODY_CHUNKED ? RELAY_CHUNKED : RELAY_RAW);
+    e->request_due_ms =
+        policy->timeouts.request && !e->is_connect ? clock_ms() + policy->timeouts.request : 0;
+    relay_begin(&e->up, e->request_framing,
+                e->request_framing.kind == BODY_CHUNKED ? RELAY_CHUNKED : RELAY_RAW);
     e->upload = e->up.ended ? UPLOAD_DONE : UPLOAD_STARVED;
     if (e->idempotent && policy->retries > 0)
         e->up.keep_limit = policy->replayLimit;
@@ -539,14 +544,15 @@ void exchange_refuse(struct client *c, enum fault fault, const char *text)
     exchange_fail(e, fault, RETIRE_NONE, "%s", text);
 }
 
-/* --- Time --------------------------------------------------------------------------------------------------------------------- */
+/* --- Time ---------------------------------------------------------------------------------------------- */
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
     return !a ? b : !b ? a : a < b ? a : b;
 }
 
-/* timeouts.socket and timeouts.tunnel run from the last octet; not while the client is the one who is waited for. */
+/* timeouts.socket and timeouts.tunnel run from the last octet; not while the client is the one who is
+ * waited for. */
 static uint64_t silence_due(const struct exchange *e)
 {
     const struct agent_timeouts *t = &e->origin->agent->policy->timeouts;
@@ -571,9 +577,11 @@ static void on_silence(struct exchange *e)
         exchange_cut(e, CLIENT_TIMEOUT);
     else if (e->upload == UPLOAD_BLOCKED)
         exchange_fail(e, FAULT_WRITE_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
-                      "the origin took no octet of the request for %llu ms; see timeouts.socket", (unsigned long long)t->socket);
+                      "the origin took no octet of the request for %llu ms; see timeouts.socket",
+                      (unsigned long long)t->socket);
     else
-        exchange_fail(e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT, "no octet came or went for %llu ms; see timeouts.socket",
+        exchange_fail(e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
+                      "no octet came or went for %llu ms; see timeouts.socket",
                       (unsigned long long)t->socket);
 }
 
@@ -584,12 +592,15 @@ static void on_timer(void *ctx)
     if (e->state == EXCHANGE_DEAD || e->state == EXCHANGE_REPLY)
         return;
     if (e->request_due_ms && now >= e->request_due_ms && e->state != EXCHANGE_TUNNEL)
-        exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT, "the exchange took longer than timeouts.request, %llu ms",
+        exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT,
+                      "the exchange took longer than timeouts.request, %llu ms",
                       (unsigned long long)e->origin->agent->policy->timeouts.request);
-    else if (e->state == EXCHANGE_WAITING && e->pending.state == PENDING_BLOCKED && e->pending_due_ms && now >= e->pending_due_ms)
+    else if (e->state == EXCHANGE_WAITING && e->pending.state == PENDING_BLOCKED && e->pending_due_ms &&
+             now >= e->pending_due_ms)
         exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "no socket came free within timeouts.pending, %llu ms%s",
                       (unsigned long long)e->origin->agent->policy->timeouts.pending,
-                      e->origin->agent->paused ? "; the agent is paused" : "; raise maxSockets, or the upstream is slow");
+                      e->origin->agent->paused ? "; the agent is paused"
+                                               : "; raise maxSockets, or the upstream is slow");
     else if (silent && now >= silent)
         on_silence(e);
     else

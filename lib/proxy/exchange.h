@@ -40,24 +40,24 @@ enum upload_state {
 struct exchange {
     TAILQ_ENTRY(exchange) link;
     struct proxy *proxy;
-    struct client *client;   /* NULL: gone (DRAIN) */
-    struct origin *origin;   /* NULL: none was chosen */
-    struct socket *socket;   /* RELAY, TUNNEL, DRAIN */
+    struct client *client; /* NULL: gone (DRAIN) */
+    struct origin *origin; /* NULL: none was chosen */
+    struct socket *socket; /* RELAY, TUNNEL, DRAIN */
     struct pending pending;
     enum exchange_state state;
 
     /* The request. */
     bool idempotent, asked_head, is_connect, asked_upgrade, te_trailers, from_http_1_0, client_persists;
-    char protocols[64];      /* of Upgrade, when asked_upgrade */
-    bool private_socket;     /* connection-bound authentication was used or offered */
-    struct buffer *head;     /* as it leaves, but for its Connection field */
+    char protocols[64];  /* of Upgrade, when asked_upgrade */
+    bool private_socket; /* connection-bound authentication was used or offered */
+    struct buffer *head; /* as it leaves, but for its Connection field */
     struct framing request_framing;
     struct relay up;
     enum upload_state upload;
     uint32_t repeats_left, retries;
 
     /* The response. */
-    struct buffer *in;       /* read from the socket, not used yet */
+    struct buffer *in; /* read from the socket, not used yet */
     size_t scanned;
     bool response_begun;     /* an octet came */
     bool head_drained;       /* the read that completed the head emptied the socket */
@@ -65,24 +65,24 @@ struct exchange {
     bool download_blocked;   /* the client must take some first */
     bool up_shut, down_shut; /* TUNNEL: the end of this direction was passed on */
     bool close_client;
-    uint8_t interim;         /* how many 1xx */
-    bool interim_close;      /* one of them said Connection: close */
-    struct buffer *out;      /* heads and replies on their way to the client */
+    uint8_t interim;    /* how many 1xx */
+    bool interim_close; /* one of them said Connection: close */
+    struct buffer *out; /* heads and replies on their way to the client */
     struct relay down;
     struct exchange_end end;
-    unsigned status;         /* of the final response; 0: none yet */
+    unsigned status; /* of the final response; 0: none yet */
     enum fault fault;
 
     /* Time. */
     struct timer timer;
     uint64_t began_us, granted_us, first_octet_us, connect_us, pending_us;
-    uint64_t request_due_ms; /* timeouts.request; 0: none */
-    uint64_t pending_due_ms; /* timeouts.pending; 0: none */
-    uint64_t moved_ms;       /* when an octet last moved on the socket */
+    uint64_t request_due_ms;                  /* timeouts.request; 0: none */
+    uint64_t pending_due_ms;                  /* timeouts.pending; 0: none */
+    uint64_t moved_ms;                        /* when an octet last moved on the socket */
     uint64_t blocked_since_ms, body_grace_ms; /* time in which Carpool itself did not read from the client */
-    uint64_t took_ms;        /* when the client last took an octet, or was given the first */
+    uint64_t took_ms;                         /* when the client last took an octet, or was given the first */
     uint64_t content_in, content_out;
-    bool reused;             /* the last attempt's socket had carried an exchange */
+    bool reused; /* the last attempt's socket had carried an exchange */
 };
 
 /* A whole head was read into proxy->request_head; `length` octets of c->in are it. Takes over from there. */
@@ -100,8 +100,8 @@ void exchange_client_fin(struct exchange *e);
 /* The client is gone: reset, or closed in the middle of its request. The client is closed by this. */
 void exchange_client_gone(struct exchange *e, enum client_close reason);
 
-/* When the client will have been too slow with its body (server.requestTimeout) or in taking octets (server.timeout), as clock_ms(); 0:
- * nothing is asked of it now. */
+/* When the client will have been too slow with its body (server.requestTimeout) or in taking octets
+ * (server.timeout), as clock_ms(); 0: nothing is asked of it now. */
 uint64_t exchange_client_due(const struct exchange *e, enum client_close *reason);
 
 /* It was. */
@@ -119,7 +119,8 @@ bool exchange_is_tunnel(const struct exchange *e);
 void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reason, const char *text, ...)
     __attribute__((format(printf, 4, 5)));
 void exchange_arm(struct exchange *e);
-void exchange_end_all(struct exchange *e); /* gives everything back and records it; the client is told by the caller */
+void exchange_end_all(
+    struct exchange *e); /* gives everything back and records it; the client is told by the caller */
 void exchange_reply(struct exchange *e, const struct reply *r);
 
 /* attempt.c: from the queue to a socket and, when it was stale, to another one */

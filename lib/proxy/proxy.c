@@ -9,10 +9,10 @@
 #include "proxy/access.h"
 #include "proxy/exchange.h"
 
-/* A client that has not answered within this time of its exchange's start is worth a registration with the loop: most have their response
- * and are gone before. */
+/* A client that has not answered within this time of its exchange's start is worth a registration with
+ * the loop: most have their response and are gone before. */
 #define WATCH_AFTER_MS 5
-#define SPARES_KEPT 512
+#define SPARES_KEPT    512
 
 struct entrance *entrance_new(const char *upstream, const struct address *address)
 {
@@ -50,11 +50,12 @@ static void on_watch(void *ctx)
 {
     struct proxy *p = ctx;
     struct client *c, *next;
-    TAILQ_FOREACH_SAFE(c, &p->unwatched, unwatched_link, next)
+    TAILQ_FOREACH_SAFE (c, &p->unwatched, unwatched_link, next)
         client_watch(c);
 }
 
-struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct config *config, struct slice instance)
+struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct config *config,
+                        struct slice instance)
 {
     struct proxy *p = calloc(1, sizeof *p);
     if (!p)
@@ -131,10 +132,10 @@ void proxy_stop(struct proxy *p)
 {
     struct client *c, *next;
     /* What has arrived and was not read yet is no reason to call a client idle. */
-    TAILQ_FOREACH_SAFE(c, &p->clients, link, next)
+    TAILQ_FOREACH_SAFE (c, &p->clients, link, next)
         client_process(c);
     p->stopping = true;
-    TAILQ_FOREACH_SAFE(c, &p->clients, link, next) {
+    TAILQ_FOREACH_SAFE (c, &p->clients, link, next) {
         if (c->state == CLIENT_IDLE)
             client_close(c, CLIENT_SHUTDOWN, false);
         else if (c->exchange && exchange_is_tunnel(c->exchange))
@@ -150,10 +151,10 @@ bool proxy_is_idle(const struct proxy *p)
 void proxy_cut(struct proxy *p)
 {
     struct exchange *e, *next_exchange;
-    TAILQ_FOREACH_SAFE(e, &p->exchanges, link, next_exchange)
+    TAILQ_FOREACH_SAFE (e, &p->exchanges, link, next_exchange)
         exchange_cut(e, CLIENT_SHUTDOWN);
     struct client *c, *next;
-    TAILQ_FOREACH_SAFE(c, &p->clients, link, next)
+    TAILQ_FOREACH_SAFE (c, &p->clients, link, next)
         client_close(c, CLIENT_SHUTDOWN, false);
 }
 

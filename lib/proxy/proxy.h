@@ -36,12 +36,12 @@ void entrance_unref(struct entrance *e);
 
 struct proxy {
     struct event_base *base;
-    struct config *config;   /* counted */
+    struct config *config; /* counted */
     struct pool *pool;
     struct buffer_pool heads, bodies;
     struct head request_head, response_head; /* scratch: good until the next one is read */
-    struct slice instance;   /* this Carpool's own name, in Via and Proxy-Status */
-    struct address *own;     /* addresses of all listeners, for loops; the daemon's */
+    struct slice instance;                   /* this Carpool's own name, in Via and Proxy-Status */
+    struct address *own;                     /* addresses of all listeners, for loops; the daemon's */
     unsigned own_count;
     struct proxy_stats stats;
     struct client_list clients;
@@ -50,14 +50,15 @@ struct proxy {
     struct exchange_list exchanges; /* all that are running */
     struct exchange_list dead_exchanges, spare_exchanges;
     uint32_t spare_client_count, spare_exchange_count;
-    struct timer watch;      /* registers those of `unwatched` that last */
+    struct timer watch; /* registers those of `unwatched` that last */
     bool stopping;
     void (*record)(void *ctx, const struct exchange_record *r); /* NULL: nobody asks */
     void *record_ctx;
 };
 
 /* The loop, the pool, the name and `own` must outlive it. NULL when memory is short. */
-struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct config *config, struct slice instance);
+struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct config *config,
+                        struct slice instance);
 
 /* What is running goes by the new policy where PRODUCT.md says so. */
 void proxy_configure(struct proxy *p, struct config *config);

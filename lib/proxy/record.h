@@ -1,7 +1,8 @@
 #ifndef CARPOOL_PROXY_RECORD_H
 #define CARPOOL_PROXY_RECORD_H
 
-/* What one exchange was, told once when it has ended: the access log's line. All slices are good during the call only. */
+/* What one exchange was, told once when it has ended: the access log's line. All slices are good during
+ * the call only. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,15 +12,15 @@
 
 struct exchange_record {
     const struct address *client;
-    struct slice method;      /* "-" when it could not be read */
-    struct slice target;      /* absolute URI as forwarded, "tunnel://host:port", or "-" */
-    unsigned status;          /* of the response that the client got or began to get; 0: none */
+    struct slice method;          /* "-" when it could not be read */
+    struct slice target;          /* absolute URI as forwarded, "tunnel://host:port", or "-" */
+    unsigned status;              /* of the response that the client got or began to get; 0: none */
     uint64_t bytes_in, bytes_out; /* of the contents */
-    struct slice agent;       /* "" when none was chosen */
-    bool reused;              /* the last attempt went over a socket that had carried an exchange */
+    struct slice agent;           /* "" when none was chosen */
+    bool reused;                  /* the last attempt went over a socket that had carried an exchange */
     uint64_t pending_us, connect_us, ttfb_us, total_us;
     uint32_t retries;
-    const char *error;        /* the Proxy-Status word; NULL when there is none */
+    const char *error; /* the Proxy-Status word; NULL when there is none */
 };
 
 #endif

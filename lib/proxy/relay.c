@@ -8,7 +8,8 @@
 
 /* Reads a turn: one busy pair must not keep the others waiting. */
 #define RELAY_READS_PER_TURN 16
-/* The chunk line before the runs, the line end behind them, the last chunk with its trailers, and a head that is there already. */
+/* The chunk line before the runs, the line end behind them, the last chunk with its trailers, and a head
+ * that is there already. */
 #define ROOM_FOR_FRAMING 6
 /* What chunk lines and trailers add to kept content of unknown length. */
 #define KEPT_FRAMING (16 * 1024)
@@ -57,7 +58,8 @@ void relay_end(struct relay *r)
     r->trailers = r->kept = NULL;
 }
 
-/* The trailer section as it goes on: allowed fields only, behind the raw one in the same buffer (RFC 9110 6.5.1). */
+/* The trailer section as it goes on: allowed fields only, behind the raw one in the same buffer (RFC 9110
+ * 6.5.1). */
 static bool push_trailers(struct relay *r, struct head *scratch)
 {
     if (!r->trailers)
@@ -103,7 +105,8 @@ static void add_run(struct pass *p, struct slice run)
     p->total += run.n;
 }
 
-static void decode_chunked(struct relay *r, const struct relay_ends *ends, struct slice in, unsigned room, struct pass *pass)
+static void decode_chunked(struct relay *r, const struct relay_ends *ends, struct slice in, unsigned room,
+                           struct pass *pass)
 {
     bool more = false;
     while (!more && pass->count < room && !r->ended && !pass->bad) {
@@ -113,23 +116,15 @@ static void decode_chunked(struct relay *r, const struct relay_ends *ends, struc
         in = slice_from(in, used);
         r->held += (uint32_t)used;
         switch (e) {
-        case CHUNKED_MORE:
-            more = true;
-            break;
-        case CHUNKED_DATA:
-            add_run(pass, data);
-            break;
+        case CHUNKED_MORE: more = true; break;
+        case CHUNKED_DATA: add_run(pass, data); break;
         case CHUNKED_TRAILER:
             if (!gather_trailer(r, ends->bodies, data))
                 pass->bad = true;
             break;
-        case CHUNKED_END:
-            r->ended = true;
-            break;
+        case CHUNKED_END: r->ended = true; break;
         case CHUNKED_BAD:
-        case CHUNKED_TOO_LARGE:
-            pass->bad = true;
-            break;
+        case CHUNKED_TOO_LARGE: pass->bad = true; break;
         }
     }
 }
@@ -139,8 +134,7 @@ static void decode(struct relay *r, const struct relay_ends *ends, unsigned room
 {
     struct slice in = slice_from(buffer_unread(*ends->in), r->held);
     switch (r->framing.kind) {
-    case BODY_NONE:
-        break;
+    case BODY_NONE: break;
     case BODY_LENGTH:
         if (in.n > r->left)
             in.n = r->left;
@@ -149,9 +143,7 @@ static void decode(struct relay *r, const struct relay_ends *ends, unsigned room
         r->held += (uint32_t)in.n;
         add_run(pass, in);
         break;
-    case BODY_CHUNKED:
-        decode_chunked(r, ends, in, room, pass);
-        break;
+    case BODY_CHUNKED: decode_chunked(r, ends, in, room, pass); break;
     case BODY_CLOSE:
     case BODY_TUNNEL:
         r->held += (uint32_t)in.n;
@@ -195,7 +187,8 @@ static bool has_room_to_keep(struct relay *r, struct buffer_pool *bodies, size_t
     return r->kept && buffer_room(r->kept) >= more;
 }
 
-/* Copies what the last pass queued, from entry `from` on, to where a repeat finds it, and sends it from there. */
+/* Copies what the last pass queued, from entry `from` on, to where a repeat finds it, and sends it from
+ * there. */
 static void keep(struct relay *r, const struct relay_ends *ends, unsigned from)
 {
     struct sendq *q = &r->out;

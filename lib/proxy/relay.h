@@ -1,8 +1,9 @@
 #ifndef CARPOOL_PROXY_RELAY_H
 #define CARPOOL_PROXY_RELAY_H
 
-/* Content in one direction: read from one stream, its framing undone, framed anew, written to the other. Memory is one buffer: while the
- * writer is blocked nothing is read, so that a slow reader slows the writer. */
+/* Content in one direction: read from one stream, its framing undone, framed anew, written to the other.
+ * Memory is one buffer: while the writer is blocked nothing is read, so that a slow reader slows the
+ * writer. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,28 +34,30 @@ struct relay {
     struct sendq out;
     char chunk_line[24];
     struct buffer *trailers;
-    struct buffer *kept;    /* every octet of content sent so far, framed, for a repeat; NULL: none or too many */
-    uint64_t keep_limit;    /* octets of content; 0: keep nothing (any more) */
+    struct buffer
+        *kept; /* every octet of content sent so far, framed, for a repeat; NULL: none or too many */
+    uint64_t keep_limit; /* octets of content; 0: keep nothing (any more) */
 };
 
 /* What it works on. All stay the caller's. */
 struct relay_ends {
     struct stream *from;
-    struct buffer **in;          /* what was read and not used yet; borrowed from `bodies` when needed, given back when empty */
-    struct stream *to;           /* ignored when the content is discarded */
+    struct buffer *
+        *in; /* what was read and not used yet; borrowed from `bodies` when needed, given back when empty */
+    struct stream *to; /* ignored when the content is discarded */
     struct buffer_pool *bodies;
-    struct head *scratch;        /* for trailers */
+    struct head *scratch; /* for trailers */
 };
 
 enum relay_result {
-    RELAY_DONE,          /* everything was handed to the kernel */
-    RELAY_STARVED,       /* more must come from the source */
-    RELAY_BLOCKED,       /* the sink must take some first */
-    RELAY_YIELD,         /* enough for one turn; call again soon */
-    RELAY_SOURCE_EOF,    /* the source ended before the content did */
+    RELAY_DONE,       /* everything was handed to the kernel */
+    RELAY_STARVED,    /* more must come from the source */
+    RELAY_BLOCKED,    /* the sink must take some first */
+    RELAY_YIELD,      /* enough for one turn; call again soon */
+    RELAY_SOURCE_EOF, /* the source ended before the content did */
     RELAY_SOURCE_FAILED,
     RELAY_SINK_FAILED,
-    RELAY_MALFORMED,     /* the framing is broken */
+    RELAY_MALFORMED, /* the framing is broken */
     RELAY_NO_MEMORY,
 };
 
@@ -67,8 +70,8 @@ enum relay_result relay_pump(struct relay *r, const struct relay_ends *ends);
 /* For BODY_CLOSE after RELAY_SOURCE_EOF: the content is whole. Pump again. */
 void relay_finish(struct relay *r);
 
-/* For a repeat of a request whose sent octets were all kept: the queue is empty again; the caller pushes the head and then calls
- * relay_push_kept(). */
+/* For a repeat of a request whose sent octets were all kept: the queue is empty again; the caller pushes
+ * the head and then calls relay_push_kept(). */
 void relay_rewind(struct relay *r);
 void relay_push_kept(struct relay *r);
 

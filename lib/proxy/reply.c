@@ -11,10 +11,9 @@ struct fault_row {
     bool closes;
 };
 
-static const struct fault_row rows[FAULT_COUNT] = {
-    [FAULT_NONE] = {0, "", false},
+static const struct fault_row rows[FAULT_COUNT] = {[FAULT_NONE] = {0, "", false},
 #define X(id, status, error, closes) [id] = {status, error, closes},
-    FAULT_LIST(X)
+                                                   FAULT_LIST(X)
 #undef X
 };
 
@@ -66,15 +65,17 @@ static bool append_proxy_status(struct buffer *out, const struct reply *r)
 {
     if (r->fault == FAULT_NONE)
         return true;
-    return print(out, "Proxy-Status: %.*s; error=%s; details=", (int)r->instance.n, r->instance.p, fault_error(r->fault)) &&
+    return print(out, "Proxy-Status: %.*s; error=%s; details=", (int)r->instance.n, r->instance.p,
+                 fault_error(r->fault)) &&
            append_sf_string(out, r->text) && buffer_append(out, SLICE("\r\n"));
 }
 
 bool reply_write(struct buffer *out, const struct reply *r)
 {
     unsigned status = r->fault == FAULT_NONE ? r->status : fault_status(r->fault);
-    bool fits = print(out, "HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n", status,
-                      status_reason(status), r->text.n + 1);
+    bool fits =
+        print(out, "HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n",
+              status, status_reason(status), r->text.n + 1);
     fits = fits && append_proxy_status(out, r);
     if (status == 503)
         fits = fits && buffer_append(out, SLICE("Retry-After: 1\r\n"));

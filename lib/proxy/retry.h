@@ -1,18 +1,20 @@
 #ifndef CARPOOL_PROXY_RETRY_H
 #define CARPOOL_PROXY_RETRY_H
 
-/* Stale is data, not an error path: what an attempt knows when it fails, and what follows (PRODUCT 5.6, RFC 9110 9.2.2). */
+/* Stale is data, not an error path: what an attempt knows when it fails, and what follows (PRODUCT 5.6,
+ * RFC 9110 9.2.2). */
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct attempt {
-    bool reused;         /* its socket had carried an exchange before */
-    bool ended_by_peer;  /* an end of file, a reset or a broken pipe; never a timeout, never malformed octets */
+    bool reused; /* its socket had carried an exchange before */
+    bool
+        ended_by_peer; /* an end of file, a reset or a broken pipe; never a timeout, never malformed octets */
     bool response_begun; /* an octet of the response came */
     bool request_begun;  /* an octet of the request was handed to the kernel */
     bool idempotent;
-    bool replayable;     /* every octet of the request can be sent again from memory */
+    bool replayable; /* every octet of the request can be sent again from memory */
     uint32_t repeats_left;
 };
 

@@ -171,8 +171,10 @@ static char *put_response_connection(char *at, const struct head *h, const struc
         return put(at, SLICE("Connection: Upgrade\r\n"));
     bool names_upgrade = h->status == 426 && head_has(h, FIELD_UPGRADE);
     if (o->close)
-        return put(at, names_upgrade ? SLICE("Connection: close, Upgrade\r\n") : SLICE("Connection: close\r\n"));
-    at = put(at, names_upgrade ? SLICE("Connection: keep-alive, Upgrade\r\n") : SLICE("Connection: keep-alive\r\n"));
+        return put(at,
+                   names_upgrade ? SLICE("Connection: close, Upgrade\r\n") : SLICE("Connection: close\r\n"));
+    at = put(at, names_upgrade ? SLICE("Connection: keep-alive, Upgrade\r\n")
+                               : SLICE("Connection: keep-alive\r\n"));
     if (o->keep_alive_seconds) {
         at = put(at, SLICE("Keep-Alive: timeout="));
         at = put_number(at, o->keep_alive_seconds);

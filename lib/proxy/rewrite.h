@@ -1,7 +1,8 @@
 #ifndef CARPOOL_PROXY_REWRITE_H
 #define CARPOOL_PROXY_REWRITE_H
 
-/* Heads as they leave: hop-by-hop fields stay behind, framing is written anew, Via is appended (RFC 9110 7.6). */
+/* Heads as they leave: hop-by-hop fields stay behind, framing is written anew, Via is appended (RFC 9110
+ * 7.6). */
 
 #include <stdbool.h>
 
@@ -10,15 +11,15 @@
 #include "http/head.h"
 
 struct outgoing_request {
-    struct slice path;      /* path and query; "" or "?..." gets a slash, OPTIONS without either becomes "*" */
+    struct slice path; /* path and query; "" or "?..." gets a slash, OPTIONS without either becomes "*" */
     struct slice authority; /* of Host */
     struct slice via_name;
     struct framing framing;
-    bool upgrade;           /* Upgrade goes along */
+    bool upgrade; /* Upgrade goes along */
 };
 
-/* Writes the head up to, but without, its Connection field and empty line: see connection_lines(). The buffer is empty and is replaced by a
- * larger one when it must be; false when memory is short. */
+/* Writes the head up to, but without, its Connection field and empty line: see connection_lines(). The
+ * buffer is empty and is replaced by a larger one when it must be; false when memory is short. */
 bool rewrite_request(struct buffer **out, const struct head *h, const struct outgoing_request *o);
 
 /* What ends a request's head: "Connection: ...", the empty line. */
@@ -26,12 +27,12 @@ struct slice connection_lines(bool close, bool upgrade, bool te_trailers);
 
 struct outgoing_response {
     struct slice via_name;
-    struct framing framing;     /* as received */
-    bool chunked;               /* sent on in chunks of our own */
-    bool bodiless;              /* the answer to HEAD, 204, 304: a length is passed on, no content follows */
-    bool interim;               /* 1xx: no framing, no Connection */
-    bool upgrade;               /* 101 */
-    bool close;                 /* says Connection: close */
+    struct framing framing;      /* as received */
+    bool chunked;                /* sent on in chunks of our own */
+    bool bodiless;               /* the answer to HEAD, 204, 304: a length is passed on, no content follows */
+    bool interim;                /* 1xx: no framing, no Connection */
+    bool upgrade;                /* 101 */
+    bool close;                  /* says Connection: close */
     unsigned keep_alive_seconds; /* advertised; 0: not */
 };
 

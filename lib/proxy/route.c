@@ -17,7 +17,8 @@ struct query {
     size_t text_size;
 };
 
-static enum fault refuse(struct query *q, enum fault fault, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static enum fault refuse(struct query *q, enum fault fault, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static enum fault refuse(struct query *q, enum fault fault, const char *format, ...)
 {
@@ -71,8 +72,10 @@ static enum fault check_max_forwards(struct query *q)
 static enum fault check_loop(struct query *q)
 {
     if (via_names(q->h, q->p->instance))
-        return refuse(q, FAULT_LOOP, "the request came through this proxy before: its Via names %.*s; look for a proxy whose own upstream is this one",
-                      (int)q->p->instance.n, q->p->instance.p);
+        return refuse(
+            q, FAULT_LOOP,
+            "the request came through this proxy before: its Via names %.*s; look for a proxy whose own upstream is this one",
+            (int)q->p->instance.n, q->p->instance.p);
     return FAULT_NONE;
 }
 
@@ -96,8 +99,10 @@ static enum fault route_gateway(struct query *q)
     if (!u || !u->host || !*u->host)
         return refuse(q, FAULT_NO_RESOURCES, "upstream '%s' is no longer configured", q->entrance->upstream);
     if (method_is(q->h, SLICE("CONNECT")))
-        return refuse(q, FAULT_DENIED, "this listener is the gateway of upstream '%s' and opens no tunnels; send CONNECT to the proxy's own listener",
-                      u->name);
+        return refuse(
+            q, FAULT_DENIED,
+            "this listener is the gateway of upstream '%s' and opens no tunnels; send CONNECT to the proxy's own listener",
+            u->name);
     struct uri *uri = &q->out->uri;
     uint16_t port = u->host_port ? u->host_port : 80;
     bool absolute = q->h->target.n > 0 && q->h->target.p[0] != '/' && !slice_eq(q->h->target, SLICE("*"));
@@ -106,7 +111,9 @@ static enum fault route_gateway(struct query *q)
         if (v != URI_OK)
             return bad_target(q, v);
         if (!slice_eq_nocase((struct slice){uri->host, uri->host_length}, slice_of(u->host)))
-            return refuse(q, FAULT_DENIED, "this listener is the gateway of upstream '%s' and serves %s alone", u->name, u->host);
+            return refuse(q, FAULT_DENIED,
+                          "this listener is the gateway of upstream '%s' and serves %s alone", u->name,
+                          u->host);
     } else {
         bool asterisk = slice_eq(q->h->target, SLICE("*"));
         if (asterisk && !method_is(q->h, SLICE("OPTIONS")))
@@ -129,10 +136,12 @@ static enum fault route_gateway(struct query *q)
 static enum fault choose_agent(struct query *q)
 {
     const struct uri *uri = &q->out->uri;
-    const struct upstream *u = match_find(q->p->config, (struct slice){uri->host, uri->host_length}, uri->port);
+    const struct upstream *u =
+        match_find(q->p->config, (struct slice){uri->host, uri->host_length}, uri->port);
     if (!u && q->p->config->access.unmatched == UNMATCHED_DENY)
-        return refuse(q, FAULT_DENIED, "no upstream matches %s:%u and access.unmatched is deny; add it to an upstream's match", uri->host,
-                      uri->port);
+        return refuse(q, FAULT_DENIED,
+                      "no upstream matches %s:%u and access.unmatched is deny; add it to an upstream's match",
+                      uri->host, uri->port);
     q->out->agent = pool_agent(q->p->pool, u);
     return FAULT_NONE;
 }
@@ -146,7 +155,9 @@ static enum fault route_connect(struct query *q)
     if (q->out->framing.kind != BODY_NONE)
         return refuse(q, FAULT_BAD_REQUEST, "CONNECT must not have content (RFC 9110 9.3.6)");
     if (!access_connect_port_allowed(q->p->config, q->out->uri.port))
-        return refuse(q, FAULT_DENIED, "CONNECT to port %u is not allowed; access.connectPorts lists those that are", q->out->uri.port);
+        return refuse(q, FAULT_DENIED,
+                      "CONNECT to port %u is not allowed; access.connectPorts lists those that are",
+                      q->out->uri.port);
     q->out->kind = ORIGIN_TUNNEL;
     return choose_agent(q);
 }
@@ -155,10 +166,11 @@ static enum fault route_forward(struct query *q)
 {
     struct slice target = q->h->target;
     if (target.n == 0 || target.p[0] == '/' || slice_eq(target, SLICE("*")))
-        return refuse(q, FAULT_BAD_TARGET,
-                      "this is an HTTP proxy, and the request names no absolute URL; point the app here with http_proxy=http://%s/ or its proxy "
-                      "setting, or give an upstream a listen address of its own",
-                      q->entrance->text);
+        return refuse(
+            q, FAULT_BAD_TARGET,
+            "this is an HTTP proxy, and the request names no absolute URL; point the app here with http_proxy=http://%s/ or its proxy "
+            "setting, or give an upstream a listen address of its own",
+            q->entrance->text);
     enum uri_verdict v = uri_parse_absolute(target, &q->out->uri);
     if (v != URI_OK)
         return bad_target(q, v);
@@ -169,7 +181,8 @@ static enum fault route_forward(struct query *q)
 /* More than anybody asks for at once. */
 #define MAX_PROTOCOLS 63
 
-/* Whether Upgrade may be passed on (RFC 9110 7.8): not h2c, which would start a protocol that Carpool does not speak. */
+/* Whether Upgrade may be passed on (RFC 9110 7.8): not h2c, which would start a protocol that Carpool
+ * does not speak. */
 static bool upgrade_wanted(const struct head *h, struct slice *protocols)
 {
     if (h->minor == 0 || head_count(h, FIELD_UPGRADE) != 1 || !connection_has(h, SLICE("upgrade")))
@@ -185,11 +198,12 @@ static bool is_last_hop(const struct head *h)
 {
     const struct field *f = head_find(h, FIELD_MAX_FORWARDS);
     unsigned long long left;
-    return f && (method_is(h, SLICE("TRACE")) || method_is(h, SLICE("OPTIONS"))) && slice_to_u64(f->value, &left) && left == 0;
+    return f && (method_is(h, SLICE("TRACE")) || method_is(h, SLICE("OPTIONS"))) &&
+           slice_to_u64(f->value, &left) && left == 0;
 }
 
-enum fault route_find(struct proxy *p, const struct entrance *entrance, const struct head *h, struct route *out, char *text,
-                      size_t text_size)
+enum fault route_find(struct proxy *p, const struct entrance *entrance, const struct head *h,
+                      struct route *out, char *text, size_t text_size)
 {
     struct query q = {p, entrance, h, out, text, text_size};
     out->agent = NULL;

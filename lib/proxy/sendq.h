@@ -1,7 +1,8 @@
 #ifndef CARPOOL_PROXY_SENDQ_H
 #define CARPOOL_PROXY_SENDQ_H
 
-/* Octets on their way out, as pointers into memory that stays put until they are gone: no copy, one writev. */
+/* Octets on their way out, as pointers into memory that stays put until they are gone: no copy, one
+ * writev. */
 
 #include <stdbool.h>
 #include <stddef.h>

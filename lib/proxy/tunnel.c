@@ -11,10 +11,11 @@ static void log_tunnel(const struct exchange *e)
 {
     char peer[ADDRESS_TEXT_SIZE];
     if (e->is_connect && log_enabled(LOG_INFO))
-        log_event(LOG_INFO,
-                  "CONNECT opens a tunnel, which cannot be pooled; to share TLS connections use an http:// URL and tls: true for this upstream",
-                  LOG_S("client", address_format(&e->client->peer, peer)), LOG_S("agent", e->origin->agent->name),
-                  LOG_S("origin", e->origin->key));
+        log_event(
+            LOG_INFO,
+            "CONNECT opens a tunnel, which cannot be pooled; to share TLS connections use an http:// URL and tls: true for this upstream",
+            LOG_S("client", address_format(&e->client->peer, peer)), LOG_S("agent", e->origin->agent->name),
+            LOG_S("origin", e->origin->key));
 }
 
 void tunnel_start(struct exchange *e)
@@ -60,25 +61,19 @@ static bool pump(struct exchange *e, struct relay *r, const struct relay_ends *e
 {
     for (;;) {
         switch (relay_pump(r, ends)) {
-        case RELAY_SOURCE_EOF:
-            relay_finish(r);
-            continue;
+        case RELAY_SOURCE_EOF: relay_finish(r); continue;
         case RELAY_DONE:
             if (!*shut)
                 stream_shutdown_write(ends->to);
             *shut = true;
             return true;
         case RELAY_STARVED:
-        case RELAY_BLOCKED:
-            return true;
-        case RELAY_YIELD:
-            stream_call_again(&e->client->stream);
-            return true;
+        case RELAY_BLOCKED: return true;
+        case RELAY_YIELD: stream_call_again(&e->client->stream); return true;
         case RELAY_SOURCE_FAILED:
         case RELAY_SINK_FAILED:
         case RELAY_MALFORMED:
-        case RELAY_NO_MEMORY:
-            return false;
+        case RELAY_NO_MEMORY: return false;
         }
     }
 }
@@ -87,8 +82,10 @@ void tunnel_pump(struct exchange *e)
 {
     struct client *c = e->client;
     uint64_t before = e->up.out.sent + e->down.out.sent;
-    const struct relay_ends up = {.from = &c->stream, .in = &c->in, .to = &e->socket->stream, .bodies = &e->proxy->bodies};
-    const struct relay_ends down = {.from = &e->socket->stream, .in = &e->in, .to = &c->stream, .bodies = &e->proxy->bodies};
+    const struct relay_ends up = {
+        .from = &c->stream, .in = &c->in, .to = &e->socket->stream, .bodies = &e->proxy->bodies};
+    const struct relay_ends down = {
+        .from = &e->socket->stream, .in = &e->in, .to = &c->stream, .bodies = &e->proxy->bodies};
     e->up.source_fin |= c->fin;
     bool alive = pump(e, &e->up, &up, &e->up_shut) && pump(e, &e->down, &down, &e->down_shut);
     if (e->up.out.sent + e->down.out.sent != before)

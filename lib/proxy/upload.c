@@ -14,7 +14,8 @@ static void push_request(struct exchange *e)
     sendq_push(&e->up.out, connection_lines(last, e->asked_upgrade, e->te_trailers));
 }
 
-/* For a repeat: what was sent is sent again, and what was queued and not sent stays queued behind a head that is whole again. */
+/* For a repeat: what was sent is sent again, and what was queued and not sent stays queued behind a head
+ * that is whole again. */
 static void requeue(struct exchange *e)
 {
     struct sendq rest = e->up.out;
@@ -27,7 +28,8 @@ static void requeue(struct exchange *e)
     if (!unsent_batch)
         return;
     for (unsigned i = 2; i < rest.count; i++)
-        sendq_push(&e->up.out, (struct slice){rest.v[rest.first + i].iov_base, rest.v[rest.first + i].iov_len});
+        sendq_push(&e->up.out,
+                   (struct slice){rest.v[rest.first + i].iov_base, rest.v[rest.first + i].iov_len});
 }
 
 void upload_start(struct exchange *e)
@@ -89,9 +91,7 @@ void upload_pump(struct exchange *e)
         if (c->exchange == e)
             client_arm(c);
         return;
-    case RELAY_BLOCKED:
-        set_upload(e, UPLOAD_BLOCKED);
-        return;
+    case RELAY_BLOCKED: set_upload(e, UPLOAD_BLOCKED); return;
     case RELAY_YIELD:
         set_upload(e, UPLOAD_STARVED);
         client_watch(c);
@@ -99,15 +99,12 @@ void upload_pump(struct exchange *e)
             stream_call_again(&c->stream);
         return;
     case RELAY_SOURCE_EOF:
-    case RELAY_SOURCE_FAILED:
-        exchange_client_gone(e, CLIENT_CLOSED);
-        return;
-    case RELAY_SINK_FAILED:
-        sink_failed(e);
-        return;
+    case RELAY_SOURCE_FAILED: exchange_client_gone(e, CLIENT_CLOSED); return;
+    case RELAY_SINK_FAILED: sink_failed(e); return;
     case RELAY_MALFORMED:
         set_upload(e, UPLOAD_STOPPED);
-        exchange_fail(e, FAULT_BAD_REQUEST, RETIRE_CLIENT_ABORTED, "the request's chunked content is malformed (RFC 9112 7.1)");
+        exchange_fail(e, FAULT_BAD_REQUEST, RETIRE_CLIENT_ABORTED,
+                      "the request's chunked content is malformed (RFC 9112 7.1)");
         return;
     case RELAY_NO_MEMORY:
         set_upload(e, UPLOAD_STOPPED);
