@@ -123,6 +123,9 @@ void exchange_end_all(
     struct exchange *e); /* gives everything back and records it; the client is told by the caller */
 void exchange_reply(struct exchange *e, const struct reply *r);
 
+/* record.c */
+void exchange_record(const struct exchange *e);
+
 /* attempt.c: from the queue to a socket and, when it was stale, to another one */
 void attempt_acquire(struct exchange *e, enum acquire_how how);
 void attempt_settled(struct pending *p);

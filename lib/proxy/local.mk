@@ -12,6 +12,7 @@ libcarpool_a_SOURCES += \
 	lib/proxy/exchange.h \
 	lib/proxy/proxy.c \
 	lib/proxy/proxy.h \
+	lib/proxy/record.c \
 	lib/proxy/record.h \
 	lib/proxy/relay.c \
 	lib/proxy/relay.h \

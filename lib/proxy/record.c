@@ -1,0 +1,66 @@
+/* What is told of an exchange when it has ended: counters, the histogram, the access log's line. */
+
+#include "proxy/record.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "proxy/exchange.h"
+
+/* The request line stands in the outgoing head: method SP target SP "HTTP/1.1". */
+static struct slice word_of(struct slice line, unsigned nth)
+{
+    for (unsigned i = 0;; i++) {
+        const char *space = memchr(line.p, ' ', line.n);
+        size_t n = space ? (size_t)(space - line.p) : line.n;
+        if (i == nth)
+            return (struct slice){line.p, n};
+        if (!space)
+            return SLICE("-");
+        line = slice_from(line, n + 1);
+    }
+}
+
+static struct slice target_of(const struct exchange *e, char *room, size_t size)
+{
+    if (!e->origin || !e->head)
+        return SLICE("-");
+    if (e->is_connect)
+        return slice_of(e->origin->key);
+    struct slice path = word_of(buffer_unread(e->head), 1);
+    const char *end = strstr(e->origin->key, "://");
+    int n = snprintf(room, size, "%.*s://%.*s%.*s", (int)(end - e->origin->key), e->origin->key,
+                     (int)e->origin->authority.n, e->origin->authority.p,
+                     path.n > 0 && path.p[0] == '/' ? (int)path.n : 0, path.p);
+    return (struct slice){room, n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1};
+}
+
+void exchange_record(const struct exchange *e)
+{
+    struct proxy *p = e->proxy;
+    p->stats.requests_by_status[e->status < 600 ? e->status : 0]++;
+    uint64_t now = clock_us();
+    if (e->origin)
+        histogram_add(&e->origin->stats.request, now - e->began_us);
+    if (!p->record)
+        return;
+    char target[2048];
+    const struct exchange_record r = {
+        .client = &e->client->peer,
+        .method = e->head ? word_of(buffer_unread(e->head), 0) : SLICE("-"),
+        .target = target_of(e, target, sizeof target),
+        .status = e->status,
+        .bytes_in = e->content_in + e->up.content,
+        .bytes_out = e->content_out + (e->in_body ? e->down.content : 0),
+        .agent = e->origin ? slice_of(e->origin->agent->name) : SLICE(""),
+        .reused = e->reused,
+        .pending_us = e->pending_us,
+        .connect_us = e->connect_us,
+        .ttfb_us = e->first_octet_us ? e->first_octet_us - e->began_us : 0,
+        .total_us = now - e->began_us,
+        .retries = e->retries,
+        .error = e->fault == FAULT_NONE ? NULL : fault_error(e->fault),
+    };
+    p->record(p->record_ctx, &r);
+}
