@@ -1,0 +1,167 @@
+#include "pool/check.h"
+
+#include <assert.h>
+
+#include "pool/pool.h"
+
+/* Sockets that `list` holds, all of them in `state`. */
+static uint32_t count_sockets(const struct socket_list *list, const struct origin *o, enum socket_state state)
+{
+    const struct socket *s;
+    uint32_t n = 0;
+    TAILQ_FOREACH(s, list, link) {
+        assert(s->state == state && s->origin == o);
+        assert((s->connector != NULL) == (state == SOCKET_CONNECTING));
+        assert(state == SOCKET_CONNECTING || stream_is_open(&s->stream));
+        assert(!s->owner || state == SOCKET_CONNECTING);
+        n++;
+    }
+    return n;
+}
+
+static uint32_t count_owned(const struct origin *o)
+{
+    const struct socket *s;
+    uint32_t n = 0;
+    TAILQ_FOREACH(s, &o->connecting, link) {
+        if (!s->owner)
+            continue;
+        assert(s->owner->state == PENDING_OWNER && s->owner->socket == s && s->owner->origin == o);
+        n++;
+    }
+    return n;
+}
+
+static uint32_t count_pending(const struct pending_list *list, const struct origin *o, enum pending_state state)
+{
+    const struct pending *p;
+    uint32_t n = 0;
+    TAILQ_FOREACH(p, list, link) {
+        assert(p->state == state && p->origin == o && !p->socket);
+        n++;
+    }
+    return n;
+}
+
+/* All requests of an origin that wait for a connection are older than those that wait for a place, and
+ * there is one connection for each of the former. A pause leaves new requests out. */
+static void check_queue(const struct origin *o)
+{
+    uint32_t shared = o->connecting_count - o->owned_count;
+    assert(o->owned_count == count_owned(o));
+    assert(o->waiting_count == count_pending(&o->waiting, o, PENDING_WAITING));
+    assert(o->blocked_count == count_pending(&o->blocked, o, PENDING_BLOCKED));
+    assert(o->waiting_count <= shared);
+    assert(o->agent->paused || o->waiting_count == shared || o->blocked_count == 0);
+}
+
+/* PRODUCT section 7: socketsOpened = open ones + retiredTotal less the connects that failed. */
+static void check_books(const struct origin *o)
+{
+    uint64_t closed = 0;
+    for (unsigned i = 0; i < RETIRE_COUNT; i++)
+        if (i != RETIRE_CONNECT_FAILED && i != RETIRE_CONNECT_TIMEOUT)
+            closed += o->stats.retired[i];
+    assert(o->stats.opened == o->active_count + o->free_count + closed);
+    assert(o->stats.retired[RETIRE_NONE] == 0);
+}
+
+static void check_origin(const struct origin *o)
+{
+    assert(o->connecting_count == count_sockets(&o->connecting, o, SOCKET_CONNECTING));
+    assert(o->active_count == count_sockets(&o->active, o, SOCKET_ACTIVE));
+    assert(o->free_count == count_sockets(&o->free, o, SOCKET_FREE));
+    check_queue(o);
+    check_books(o);
+}
+
+/* The free sockets of all origins, the one that has been free for longest first. */
+static void check_lru(const struct agent *a, uint32_t free_count)
+{
+    const struct socket *s;
+    uint64_t before = 0;
+    uint32_t n = 0;
+    TAILQ_FOREACH(s, &a->free_lru, lru) {
+        assert(s->state == SOCKET_FREE && s->origin->agent == a);
+        assert(s->idle_since_ms >= before);
+        before = s->idle_since_ms;
+        n++;
+    }
+    assert(n == free_count);
+}
+
+static void check_agent(const struct agent *a)
+{
+    const struct origin *o;
+    uint32_t total = 0, free_count = 0, blocked = 0;
+    for (o = a->origins; o; o = o->hh.next) {
+        assert(o->agent == a);
+        check_origin(o);
+        total += origin_sockets(o);
+        free_count += o->free_count;
+        blocked += o->blocked_count > 0;
+    }
+    assert(a->total == total);
+    check_lru(a, free_count);
+    TAILQ_FOREACH(o, &a->blocked, blocked_link) {
+        assert(o->agent == a && o->blocked_count > 0);
+        assert(blocked-- > 0);
+    }
+    assert(blocked == 0);
+}
+
+static uint32_t check_agents(const struct agent_list *list, bool removed)
+{
+    const struct agent *a;
+    uint32_t dirty = 0;
+    TAILQ_FOREACH(a, list, link) {
+        assert(a->removed == removed);
+        check_agent(a);
+        dirty += a->dirty;
+    }
+    return dirty;
+}
+
+void pool_check(const struct pool *p)
+{
+    const struct agent *a;
+    const struct pending *w;
+    const struct socket *s;
+    uint32_t dirty = check_agents(&p->agents, false) + check_agents(&p->removed, true);
+    TAILQ_FOREACH(a, &p->dirty, dirty_link) {
+        assert(a->dirty);
+        assert(dirty-- > 0);
+    }
+    assert(dirty == 0);
+    TAILQ_FOREACH(w, &p->settled, link) {
+        assert(w->state == PENDING_SETTLED);
+        assert(!w->socket || (w->socket->state == SOCKET_ACTIVE && w->socket->origin == w->origin));
+    }
+    TAILQ_FOREACH(s, &p->graveyard, link)
+        assert(s->state == SOCKET_DEAD && !stream_is_open(&s->stream) && !s->connector);
+}
+
+/* A request is blocked for a reason only: a pause, or limits that even closing another origin's free
+ * socket would not meet. */
+static void check_nobody_waits_in_vain(const struct agent *a)
+{
+    const struct origin *o;
+    if (a->paused)
+        return;
+    TAILQ_FOREACH(o, &a->blocked, blocked_link) {
+        assert(o->free_count == 0);
+        assert(!origin_below_max(o) || agent_is_full(a));
+        assert(!origin_below_max(o) || a->total > a->policy->maxTotalSockets || TAILQ_EMPTY(&a->free_lru));
+    }
+}
+
+void pool_check_turn(const struct pool *p)
+{
+    const struct agent *a;
+    pool_check(p);
+    assert(TAILQ_EMPTY(&p->dirty) && TAILQ_EMPTY(&p->settled) && TAILQ_EMPTY(&p->graveyard));
+    TAILQ_FOREACH(a, &p->agents, link)
+        check_nobody_waits_in_vain(a);
+    TAILQ_FOREACH(a, &p->removed, link)
+        check_nobody_waits_in_vain(a);
+}
