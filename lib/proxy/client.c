@@ -136,7 +136,11 @@ static void on_timer(void *ctx)
     struct client *c = ctx;
     switch (c->state) {
     case CLIENT_IDLE:
-        client_close(c, c->requests ? CLIENT_KEEPALIVE_TIMEOUT : CLIENT_HEADERS_TIMEOUT, false);
+        client_close(c,
+                     c->proxy->stopping ? CLIENT_SHUTDOWN
+                     : c->requests      ? CLIENT_KEEPALIVE_TIMEOUT
+                                        : CLIENT_HEADERS_TIMEOUT,
+                     false);
         break;
     case CLIENT_READING:
         c->requests++;

@@ -435,7 +435,7 @@ void exchange_begin(struct client *c, size_t length)
     learn(e, h);
     enum fault fault = route_find(p, c->entrance, h, &route, text, sizeof text);
     e->request_framing = route.framing;
-    if (fault == FAULT_NONE && p->stopping) {
+    if (fault == FAULT_NONE && p->stopping && c->requests > 1) {
         fault = FAULT_TOO_MANY_CLIENTS;
         snprintf(text, sizeof text, "Carpool is stopping; connect again");
     }

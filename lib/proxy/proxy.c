@@ -128,6 +128,9 @@ void proxy_end_turn(struct proxy *p)
         timer_set(&p->watch, WATCH_AFTER_MS);
 }
 
+/* A client that was accepted a moment ago has its first request on the way: closing now would lose it. */
+#define FIRST_REQUEST_GRACE_MS 500
+
 void proxy_stop(struct proxy *p)
 {
     struct client *c, *next;
@@ -136,8 +139,10 @@ void proxy_stop(struct proxy *p)
         client_process(c);
     p->stopping = true;
     TAILQ_FOREACH_SAFE (c, &p->clients, link, next) {
-        if (c->state == CLIENT_IDLE)
+        if (c->state == CLIENT_IDLE && c->requests > 0)
             client_close(c, CLIENT_SHUTDOWN, false);
+        else if (c->state == CLIENT_IDLE)
+            timer_set(&c->timer, FIRST_REQUEST_GRACE_MS);
         else if (c->exchange && exchange_is_tunnel(c->exchange))
             exchange_cut(c->exchange, CLIENT_SHUTDOWN);
     }

@@ -43,9 +43,10 @@ class NotStarted(Exception):
 class Daemon:
     """One running carpoold with a configuration of its own."""
 
-    def __init__(self, config, ports, directory, args=(), env=None, prefix=(), listen=None, name="carpool.yaml"):
+    def __init__(self, config, ports, directory, args=(), env=None, prefix=(), listen=None, name="carpool.yaml",
+                 pass_fds=()):
         """`listen` and `admin` of config are filled in where they are missing; `prefix` is a command that
-        execs."""
+        execs; `pass_fds` are descriptors that it gets."""
         self.directory = directory
         self.file = os.path.join(directory, name)
         self.port = ports.take()
@@ -61,10 +62,10 @@ class Daemon:
         with open(self._err_path, "wb") as err, open(self._out_path, "wb") as out:
             self.process = subprocess.Popen([*prefix, binary("CARPOOLD"), "-c", self.file, *args], stdout=out,
                                             stderr=err, stdin=subprocess.DEVNULL, env=environment(env),
-                                            cwd=directory)
+                                            cwd=directory, pass_fds=pass_fds)
         self.pid = self.process.pid
         try:
-            for address in [self.address] if listen else self._addresses():
+            for address in self._passed_and_admin() if listen else self._addresses():
                 wait_until(lambda where=address: self._listens_at(where),
                            lambda where=address: f"carpoold listens on {where}: {self.stderr}")
             if self._admin_is_ours():
@@ -95,6 +96,10 @@ class Daemon:
             for word in listen if isinstance(listen, (list, tuple)) else [listen]:
                 if word != "off":
                     yield _client_address(word)
+
+    def _passed_and_admin(self):
+        """A passed socket takes connections before anybody serves it: the admin listener tells more."""
+        return [self.address] + ([("127.0.0.1", self.admin_port)] if self._admin_is_ours() else [])
 
     def _admin_is_ours(self):
         return self.config["admin"].get("listen") == f"127.0.0.1:{self.admin_port}"

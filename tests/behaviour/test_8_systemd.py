@@ -1,0 +1,187 @@
+"""Section 8: what systemd sees and gives. The test plays systemd."""
+
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from .harness import wait_until
+from .harness.client import request
+from .harness.daemon import NotStarted
+from .harness.load import Load
+from .harness.systemd import Manager, Socket, passing
+
+
+def passed(stage, name=None):
+    return Socket(("127.0.0.1", stage.ports.take()), name)
+
+
+def refuses(port):
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.mark.parametrize("name", [None, "proxy", "carpoold.socket"])
+def test_a_passed_socket_replaces_listen(stage, name):
+    """FileDescriptorName `proxy` (or none: systemd then says the unit's name)"""
+    origin = stage.origin()
+    sock = passed(stage, name)
+    carpool = stage.carpool(**passing(sock))
+    assert carpool.get(origin.url("/")).status == 200
+    assert refuses(carpool.port)
+
+
+def test_an_admin_socket_replaces_its_listen(stage):
+    """`admin` says whose `listen` it replaces"""
+    proxy, admin = passed(stage, "proxy"), passed(stage, "admin")
+    carpool = stage.carpool({"admin": {"listen": "off"}}, **passing(proxy, admin))
+    carpool.admin_port = admin.address[1]
+    wait_until(lambda: carpool.admin("/healthz").status == 200, "the admin API answers")
+    assert "default" in carpool.agents()
+
+
+def test_an_upstream_socket_replaces_its_listen(stage):
+    """`upstream.NAME` says whose `listen` it replaces; unix sockets are passed as well"""
+    origin = stage.origin()
+    proxy, gateway = passed(stage, "proxy"), Socket(stage.path("gateway.sock"), "upstream.api")
+    port = stage.ports.take()
+    carpool = stage.carpool({"upstreams": {"api": {"match": "api.test", "address": [origin.authority],
+                                                   "listen": [f"127.0.0.1:{port}"]}}},
+                            **passing(proxy, gateway))
+    assert carpool.client(gateway.address).get("/x", host="whatever").status == 200
+    assert carpool.row("http://api.test:80", "api")["requestsTotal"] == 1
+    assert refuses(port)
+
+
+def test_exposure_is_checked_for_passed_sockets(stage):
+    """the exposure checks hold for it too"""
+    sock = Socket(("0.0.0.0", stage.ports.take()), "proxy")
+    with pytest.raises(NotStarted, match="exit status 1"):
+        stage.carpool(**{**passing(sock), "listen": ("127.0.0.1", sock.address[1])})
+
+
+def test_it_says_when_it_is_ready(stage):
+    """Type=notify: READY when it serves, STATUS with live figures"""
+    manager = Manager(stage.directory)
+    stage.carpool(env={"NOTIFY_SOCKET": manager.path})
+    assert manager.wait("READY")["READY"] == "1"
+    assert "active" in manager.wait("STATUS")["STATUS"]
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_it_says_when_it_reloads(stage, good):
+    """RELOADING with MONOTONIC_USEC, then READY, whether the file was good or not"""
+    manager = Manager(stage.directory)
+    carpool = stage.carpool(env={"NOTIFY_SOCKET": manager.path})
+    manager.wait("READY")
+    if not good:
+        carpool.write("nonsense: true\n")
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    carpool.signal(signal.SIGHUP)
+    said = manager.wait("RELOADING")
+    assert before <= int(said["MONOTONIC_USEC"]) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    assert manager.wait("READY")["READY"] == "1"
+
+
+def test_it_asks_for_the_time_a_stop_takes(stage):
+    """STOPPING, and EXTEND_TIMEOUT_USEC while draining"""
+    manager = Manager(stage.directory)
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool({"shutdownTimeout": "20s"}, env={"NOTIFY_SOCKET": manager.path})
+    client = carpool.ask(origin.url("/"))
+    asked = origin.take()
+    carpool.signal(signal.SIGTERM)
+    carpool.ends_itself()
+    said = manager.wait("STOPPING")
+    assert int(said["EXTEND_TIMEOUT_USEC"]) >= 20_000_000
+    asked.connection.reply()
+    assert client.response().status == 200
+    assert carpool.wait() == 0
+
+
+def test_the_watchdog_is_fed_from_the_loop(stage):
+    """watchdog: often enough while the loop turns, never while it does not"""
+    manager = Manager(stage.directory)
+    carpool = stage.carpool(env={"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "400000"})
+    manager.wait("WATCHDOG")
+    manager.heard.clear()
+    manager.listen(2)
+    fed = sum("WATCHDOG" in message for message in manager.heard)
+    assert 4 <= fed <= 40, fed
+    carpool.signal(signal.SIGSTOP)
+    manager.listen(0.2)
+    manager.heard.clear()
+    manager.listen(1)
+    carpool.signal(signal.SIGCONT)
+    assert not any("WATCHDOG" in message for message in manager.heard)
+
+
+class Busy:
+    """Short-lived clients that ask without a pause, from a thread of their own."""
+
+    def __init__(self, address, url, parallel=8):
+        self.load = Load()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(address, request("GET", url), parallel))
+        self._thread.start()
+
+    def _run(self, address, data, parallel):
+        def forever():
+            while not self._stop.is_set():
+                yield data
+        self.load.run(address, forever(), parallel)
+
+    def done(self):
+        return sum(self.load.statuses.values())
+
+    def stop(self):
+        self._stop.set()
+        self._thread.join(30)
+        return self.load
+
+
+def test_a_restart_under_load_loses_no_request(stage):
+    """activation: a restart loses no connection"""
+    origin = stage.origin()
+    sock = passed(stage, "proxy")
+    first = stage.carpool(**passing(sock))
+    busy = Busy(sock.address, origin.url("/"))
+    try:
+        for _ in range(3):
+            already = busy.done()
+            wait_until(lambda since=already: busy.done() > since + 50, "requests are served")
+            first.signal(signal.SIGTERM)
+            first.ends_itself()
+            assert first.wait() == 0
+            first = stage.carpool(**passing(sock))
+    finally:
+        load = busy.stop()
+    assert not load.failures, load.failures[:3]
+    assert set(load.statuses) == {200}, load.statuses
+
+
+def test_fifty_reloads_under_load_fail_no_request(stage):
+    """Reload swaps the configuration atomically: limits up and down, an upstream that comes and goes, a bad file between"""
+    origin = stage.origin()
+    carpool = stage.carpool()
+    busy = Busy(carpool.address, origin.url("/"))
+    try:
+        for number in range(50):
+            config = {**carpool.config, "defaults": {"maxSockets": 1 + number % 4 * 3}}
+            if number % 3 == 0:
+                config["upstreams"] = {"extra": {"match": f"x{number}.test"}}
+            if number % 10 == 9:
+                config["nonsense"] = True
+            carpool.write(config)
+            answer = carpool.admin("/reload", "POST")
+            assert answer.status == (400 if number % 10 == 9 else 200), answer
+            already = busy.done()
+            wait_until(lambda since=already: busy.done() > since + 5, "requests are served")
+    finally:
+        load = busy.stop()
+    assert not load.failures, load.failures[:3]
+    assert set(load.statuses) == {200}, load.statuses
+    row = carpool.row(origin)
+    assert row["requestsTotal"] == load.statuses[200]
