@@ -67,7 +67,8 @@ static int ask(const struct options *o, const char *method, const char *path, st
     if (sentence)
         fprintf(stderr, "carpoolctl: %s\n", sentence);
     else
-        fprintf(stderr, "carpoolctl: carpoold at %s answered %u to %s %s\n", o->address, reply->status, method, path);
+        fprintf(stderr, "carpoolctl: carpoold at %s answered %u to %s %s\n", o->address, reply->status,
+                method, path);
     json_decref(json);
     free(reply->body);
     return EXIT_FAILED;
@@ -213,8 +214,8 @@ static const struct command {
     int (*run)(const struct options *o, char **argv);
     bool wants_name;
 } commands[] = {
-    {"status", do_status, false}, {"top", do_top, false},     {"agents", do_agents, false},
-    {"drain", do_verb, true},     {"pause", do_verb, true},   {"resume", do_verb, true},
+    {"status", do_status, false}, {"top", do_top, false},       {"agents", do_agents, false},
+    {"drain", do_verb, true},     {"pause", do_verb, true},     {"resume", do_verb, true},
     {"reload", do_reload, false}, {"config", do_config, false}, {"version", do_version, false},
 };
 
@@ -237,8 +238,10 @@ static int wrong_usage(const char *what, const char *word)
 static int take_options(int argc, char **argv, struct options *o)
 {
     static const struct option longs[] = {
-        {"server", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-        {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
+        {"server", required_argument, NULL, 's'},
+        {"json", no_argument, NULL, 'j'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     int c;
@@ -280,7 +283,8 @@ static int take_run(int argc, char **argv, const struct options *o)
     optind++;
     if (optind < argc && strcmp(argv[optind], "--") == 0)
         optind++;
-    return optind < argc ? ctl_run(o->address, argv + optind) : wrong_usage("run", "wants a command: carpoolctl run -- COMMAND");
+    return optind < argc ? ctl_run(o->address, argv + optind)
+                         : wrong_usage("run", "wants a command: carpoolctl run -- COMMAND");
 }
 
 int main(int argc, char **argv)

@@ -2,8 +2,8 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <stdbool.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,8 +73,11 @@ static int fail(char error[CTL_ERROR_SIZE], const char *format, ...)
 
 static int fail_to_reach(const char *address, char error[CTL_ERROR_SIZE], const char *why)
 {
-    return fail(error, "cannot reach carpoold's admin listener at %s: %s; is carpoold running, and is this its admin.listen? "
-                "(-s ADDRESS names another)", address, why);
+    return fail(error,
+                "cannot reach carpoold's admin listener at %s: %s; is carpoold running, and is this "
+                "its admin.listen? "
+                "(-s ADDRESS names another)",
+                address, why);
 }
 
 static void set_timeouts(int fd)
@@ -110,8 +113,8 @@ static int connect_unix(const char *address, char error[CTL_ERROR_SIZE])
     int fd;
 
     if (*path == '\0' || strlen(path) >= sizeof sa.sun_path)
-        return fail(error, "%s is no address of a unix socket: it wants unix:/path of at most %zu bytes", address,
-                    sizeof sa.sun_path - 1);
+        return fail(error, "%s is no address of a unix socket: it wants unix:/path of at most %zu bytes",
+                    address, sizeof sa.sun_path - 1);
     strcpy(sa.sun_path, path);
     fd = open_and_connect(AF_UNIX, (struct sockaddr *)&sa, sizeof sa);
     return fd >= 0 ? fd : fail_to_reach(address, error, strerror(errno));
@@ -186,7 +189,8 @@ static size_t content_length(const char *head)
     return field ? strtoull(field + strlen("\r\ncontent-length:"), NULL, 10) : SIZE_MAX;
 }
 
-static int take_apart(const char *address, struct bytes *in, struct ctl_reply *out, char error[CTL_ERROR_SIZE])
+static int take_apart(const char *address, struct bytes *in, struct ctl_reply *out,
+                      char error[CTL_ERROR_SIZE])
 {
     char *end = in->p ? strstr(in->p, "\r\n\r\n") : NULL;
     size_t promised;
@@ -204,7 +208,8 @@ static int take_apart(const char *address, struct bytes *in, struct ctl_reply *o
     return 0;
 }
 
-int ctl_ask(const char *address, const char *method, const char *path, struct ctl_reply *out, char error[CTL_ERROR_SIZE])
+int ctl_ask(const char *address, const char *method, const char *path, struct ctl_reply *out,
+            char error[CTL_ERROR_SIZE])
 {
     bool is_unix = strncmp(address, "unix:", 5) == 0;
     int fd = is_unix ? connect_unix(address, error) : connect_tcp(address, error);
@@ -214,8 +219,8 @@ int ctl_ask(const char *address, const char *method, const char *path, struct ct
 
     if (fd < 0)
         return -1;
-    /* HTTP/1.0: the answer comes in one piece and ends with the connection. Host is checked against rebound names in browsers,
-     * which this is none of. */
+    /* HTTP/1.0: the answer comes in one piece and ends with the connection. Host is checked against rebound
+     * names in browsers, which this is none of. */
     if (asprintf(&head, "%s %s HTTP/1.0\r\nHost: localhost\r\n%s\r\n", method, path,
                  strcmp(method, "POST") == 0 ? "Content-Length: 0\r\n" : "") < 0)
         ctl_need(NULL);

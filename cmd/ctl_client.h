@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #define CTL_DEFAULT_ADDRESS "127.0.0.1:3129"
-#define CTL_ERROR_SIZE 512
+#define CTL_ERROR_SIZE      512
 
 struct ctl_reply {
     unsigned status;
@@ -14,14 +14,16 @@ struct ctl_reply {
     size_t length;
 };
 
-/* `address` is "host:port", "[v6]:port" or "unix:/path". 0, or -1 with a sentence in `error`: there is no answer at all. */
-int ctl_ask(const char *address, const char *method, const char *path, struct ctl_reply *out, char error[CTL_ERROR_SIZE]);
+/* `address` is "host:port", "[v6]:port" or "unix:/path". 0, or -1 with a sentence in `error`: there is no
+ * answer at all. */
+int ctl_ask(const char *address, const char *method, const char *path, struct ctl_reply *out,
+            char error[CTL_ERROR_SIZE]);
 
 /* "/agents/NAME/verb" with the name percent-encoded, malloc'd; exits when memory is short. */
 char *ctl_agent_path(const char *name, const char *verb);
 
-/* The host of "host:port" without brackets, malloc'd; NULL for a unix address or one that is malformed. `port` (may be NULL) is
- * set to its place in `address`. */
+/* The host of "host:port" without brackets, malloc'd; NULL for a unix address or one that is malformed.
+ * `port` (may be NULL) is set to its place in `address`. */
 char *ctl_split_address(const char *address, const char **port);
 
 /* Prints "carpoolctl: out of memory" and exits when p is NULL; returns it. */

@@ -62,7 +62,7 @@ void history_end(struct history_set *s)
 {
     struct history *h, *next;
 
-    HASH_ITER(hh, s->all, h, next) {
+    HASH_ITER (hh, s->all, h, next) {
         if (h->look != s->looks) {
             HASH_DEL(s->all, h);
             free(h);

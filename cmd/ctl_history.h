@@ -13,9 +13,9 @@
 
 struct history {
     UT_hash_handle hh;
-    uint64_t requests, reused, opened, errors; /* as of the last look */
+    uint64_t requests, reused, opened, errors;    /* as of the last look */
     double request_rate, opened_rate, error_rate; /* a second, between the last two looks */
-    double reuse; /* of the requests between them, 0 to 1; negative: there were none */
+    double reuse;                 /* of the requests between them, 0 to 1; negative: there were none */
     double rates[HISTORY_LENGTH]; /* of requests; the newest is at (count - 1) % HISTORY_LENGTH */
     uint32_t count;
     uint64_t look; /* the last one that saw it */
@@ -37,7 +37,7 @@ void history_free(struct history_set *s);
 
 #define SPARKLINE_SIZE (HISTORY_LENGTH * 3 + 1)
 
-/* The last `width` rates as small bars, right-aligned, scaled to the highest; in UTF-8 or ASCII. Returns out. */
+/* The last `width` rates as small bars, right-aligned, scaled to the highest; UTF-8 or ASCII. Returns out. */
 const char *history_sparkline(const struct history *h, unsigned width, bool utf8, char out[SPARKLINE_SIZE]);
 
 #endif

@@ -24,8 +24,7 @@ static uint64_t sum(const json_t *o)
     json_t *value;
     uint64_t n = 0;
 
-    json_object_foreach((json_t *)o, key, value)
-        n += (uint64_t)json_integer_value(value);
+    json_object_foreach((json_t *)o, key, value) n += (uint64_t)json_integer_value(value);
     return n;
 }
 
@@ -36,7 +35,8 @@ static void read_retired(const json_t *o, struct pool_row *r)
     json_t *value;
 
     r->retired = sum(retired);
-    json_object_foreach((json_t *)retired, reason, value) {
+    json_object_foreach((json_t *)retired, reason, value)
+    {
         uint64_t n = (uint64_t)json_integer_value(value);
 
         if (n > r->main_count) {
@@ -89,7 +89,8 @@ static void add_rows(struct pool_table *t, const json_t *agent, bool by_agent)
         read_row(agent, json_array_get(origins, i), &t->rows[t->count++]);
 }
 
-bool pool_table_read(struct pool_table *t, const char *body, size_t length, bool by_agent, char *error, size_t error_size)
+bool pool_table_read(struct pool_table *t, const char *body, size_t length, bool by_agent, char *error,
+                     size_t error_size)
 {
     json_error_t bad;
     const json_t *agents;
@@ -97,7 +98,8 @@ bool pool_table_read(struct pool_table *t, const char *body, size_t length, bool
     *t = (struct pool_table){.json = json_loadb(body, length, 0, &bad)};
     agents = json_object_get(t->json, "agents");
     if (!json_is_array(agents)) {
-        snprintf(error, error_size, "the answer to /agents is not what carpoold says: %s", t->json ? "no agents" : bad.text);
+        snprintf(error, error_size, "the answer to /agents is not what carpoold says: %s",
+                 t->json ? "no agents" : bad.text);
         pool_table_free(t);
         return false;
     }
@@ -163,8 +165,9 @@ const char *pool_table_sentence(const struct pool_table *t, size_t index)
 
 const char *pool_column_title(enum pool_column c)
 {
-    static const char *const titles[POOL_COLUMNS] = {"AGENT", "ORIGIN",   "ACTIVE", "CONNECTING", "FREE",    "PENDING",
-                                                     "MAX",   "REQUESTS", "REUSE",  "OPENED",     "RETIRED", "ERRORS"};
+    static const char *const titles[POOL_COLUMNS] = {"AGENT", "ORIGIN",  "ACTIVE",  "CONNECTING",
+                                                     "FREE",  "PENDING", "MAX",     "REQUESTS",
+                                                     "REUSE", "OPENED",  "RETIRED", "ERRORS"};
 
     return titles[c];
 }
@@ -214,15 +217,16 @@ static void put_retired(char out[POOL_CELL_SIZE], const struct pool_row *r)
     else if (r->main_count == r->retired)
         snprintf(out, POOL_CELL_SIZE, "%llu %s", (unsigned long long)r->retired, r->main_reason);
     else
-        snprintf(out, POOL_CELL_SIZE, "%llu, %llu %s", (unsigned long long)r->retired, (unsigned long long)r->main_count,
-                 r->main_reason);
+        snprintf(out, POOL_CELL_SIZE, "%llu, %llu %s", (unsigned long long)r->retired,
+                 (unsigned long long)r->main_count, r->main_reason);
 }
 
 const char *pool_cell(const struct pool_row *r, enum pool_column c, char out[POOL_CELL_SIZE])
 {
     switch (c) {
     case COLUMN_AGENT:
-        snprintf(out, POOL_CELL_SIZE, "%.200s%s%s", r->agent, r->paused ? " (paused)" : "", r->removed ? " (removed)" : "");
+        snprintf(out, POOL_CELL_SIZE, "%.200s%s%s", r->agent, r->paused ? " (paused)" : "",
+                 r->removed ? " (removed)" : "");
         break;
     case COLUMN_ORIGIN: snprintf(out, POOL_CELL_SIZE, "%s", r->origin); break;
     case COLUMN_ACTIVE: put_count(out, r->active); break;
@@ -247,10 +251,10 @@ const char *pool_cell(const struct pool_row *r, enum pool_column c, char out[POO
 
 /* Paper */
 
-#define BOLD "\033[1m"
-#define RED "\033[31m"
+#define BOLD   "\033[1m"
+#define RED    "\033[31m"
 #define YELLOW "\033[33m"
-#define PLAIN "\033[0m"
+#define PLAIN  "\033[0m"
 
 static const char *colour_of(const struct pool_row *r, enum pool_column c)
 {
@@ -312,7 +316,8 @@ void pool_table_print(const struct pool_table *t, FILE *out, bool by_agent, bool
     measure(t, by_agent, widths);
     for (unsigned c = 0; c < POOL_COLUMNS; c++) {
         if (widths[c] > 0)
-            print_cell(out, (enum pool_column)c, pool_column_title((enum pool_column)c), widths[c], colours ? BOLD : NULL);
+            print_cell(out, (enum pool_column)c, pool_column_title((enum pool_column)c), widths[c],
+                       colours ? BOLD : NULL);
     }
     for (size_t i = 0; i < t->count; i++)
         print_row(&t->rows[i], out, widths, colours);

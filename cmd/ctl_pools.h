@@ -28,19 +28,21 @@ struct pool_table {
 };
 
 /* False with a sentence in `error` when it is not what /agents says. */
-bool pool_table_read(struct pool_table *t, const char *body, size_t length, bool by_agent, char *error, size_t error_size);
+bool pool_table_read(struct pool_table *t, const char *body, size_t length, bool by_agent, char *error,
+                     size_t error_size);
 void pool_table_free(struct pool_table *t);
 
 /* The busiest first: pending, then the share of the limit in use, then requests. */
 void pool_table_sort_by_load(struct pool_table *t);
 
-/* The table (without the column of origins when its rows are agents) and the diagnosis beneath it; with colours for a terminal. */
+/* The table (without the column of origins when its rows are agents) and the diagnosis beneath it; with
+ * colours for a terminal. */
 void pool_table_print(const struct pool_table *t, FILE *out, bool by_agent, bool colours);
 
 /* The sentences of all agents, one after the other; NULL at the end. */
 const char *pool_table_sentence(const struct pool_table *t, size_t index);
 
-#define POOL_COLUMNS 12
+#define POOL_COLUMNS   12
 #define POOL_CELL_SIZE 256
 
 enum pool_column {

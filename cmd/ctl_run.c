@@ -15,8 +15,8 @@ static bool is_any(const char *host)
     return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
 }
 
-/* "http://host:port" of a listener; NULL when it is a unix socket. One that listens everywhere is reached where the admin listener
- * was. */
+/* "http://host:port" of a listener; NULL when it is a unix socket. One that listens everywhere is reached
+ * where the admin listener was. */
 static char *proxy_url(const char *listener, const char *admin)
 {
     const char *port;
@@ -62,7 +62,9 @@ static char *find_proxy(const char *address, char error[CTL_ERROR_SIZE])
         url = proxy_url(json_string_value(listen), address);
     json_decref(config);
     if (!url)
-        snprintf(error, CTL_ERROR_SIZE, "carpoold at %s names no TCP listener in its configuration: set http_proxy by hand", address);
+        snprintf(error, CTL_ERROR_SIZE,
+                 "carpoold at %s names no TCP listener in its configuration: set http_proxy by hand",
+                 address);
     return url;
 }
 

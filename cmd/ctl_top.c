@@ -42,7 +42,8 @@ static double load_of(const struct top_row *r)
 {
     const struct pool_row *p = r->pool;
 
-    return (double)p->pending * 1e6 + (p->max == UINT64_MAX || p->max == 0 ? 0 : (double)p->active / (double)p->max * 1000) +
+    return (double)p->pending * 1e6 +
+           (p->max == UINT64_MAX || p->max == 0 ? 0 : (double)p->active / (double)p->max * 1000) +
            r->history->request_rate / 1e6;
 }
 
@@ -120,7 +121,8 @@ static int compare_rows(const void *a, const void *b, void *ctx)
     int order = p < q ? 1 : p > q ? -1 : 0;
 
     if (columns[t->sort].width == 0)
-        order = t->sort == 0 ? strcmp(x->pool->agent, y->pool->agent) : strcmp(x->pool->origin, y->pool->origin);
+        order =
+            t->sort == 0 ? strcmp(x->pool->agent, y->pool->agent) : strcmp(x->pool->origin, y->pool->origin);
     if (order == 0)
         order = strcmp(x->pool->agent, y->pool->agent);
     if (order == 0)
@@ -167,7 +169,8 @@ static bool look(struct top *t)
     t->rows = ctl_need(realloc(t->rows, (t->count + 1) * sizeof *t->rows));
     history_begin(&t->histories);
     for (size_t i = 0; i < t->count; i++)
-        t->rows[i] = (struct top_row){&t->table.rows[i], history_take(&t->histories, &t->table.rows[i], seconds)};
+        t->rows[i] =
+            (struct top_row){&t->table.rows[i], history_take(&t->histories, &t->table.rows[i], seconds)};
     history_end(&t->histories);
     sort_rows(t);
     return true;
@@ -208,7 +211,8 @@ static void put_cell_number(const struct top_row *r, size_t column)
     else if (c->value == reuse_of)
         printw("%*.0f%% ", c->width - 1, value * 100);
     else
-        printw("%*.*f ", c->width, c->width > 5 && value != (double)(long long)value && value < 100 ? 1 : 0, value);
+        printw("%*.*f ", c->width, c->width > 5 && value != (double)(long long)value && value < 100 ? 1 : 0,
+               value);
 }
 
 static int attribute_of(const struct top_row *r, size_t column)
@@ -312,8 +316,8 @@ static void draw_title(const struct top *t)
         pending += pending_of(&t->rows[i]);
         rate += request_rate_of(&t->rows[i]);
     }
-    snprintf(line, sizeof line, "carpool at %s: %.0f active, %.0f free, %.0f pending, %.1f requests/s%s", t->address, active, idle,
-             pending, rate, t->paused ? "  [paused]" : "");
+    snprintf(line, sizeof line, "carpool at %s: %.0f active, %.0f free, %.0f pending, %.1f requests/s%s",
+             t->address, active, idle, pending, rate, t->paused ? "  [paused]" : "");
     move(0, 0);
     attron(A_BOLD);
     put_text(line, COLS);

@@ -20,8 +20,8 @@
 /* What a value may take in a line, escapes included; the rest of it is cut off. */
 #define METHOD_ROOM 256
 #define TARGET_ROOM (16 * 1024)
-#define AGENT_ROOM 512
-#define ERROR_ROOM 64
+#define AGENT_ROOM  512
+#define ERROR_ROOM  64
 /* Keys, times, numbers and the client's address take less than the last part. */
 #define LINE_ROOM (METHOD_ROOM + TARGET_ROOM + AGENT_ROOM + ERROR_ROOM + 1024)
 
@@ -73,7 +73,8 @@ static void put_text(struct line *l, struct slice value, size_t room)
 {
     if (value.n == 0)
         value = SLICE("-");
-    l->at += l->format == ACCESS_LOG_TEXT ? log_escape_text(l->at, room, value) : log_escape_json(l->at, room, value);
+    l->at += l->format == ACCESS_LOG_TEXT ? log_escape_text(l->at, room, value)
+                                          : log_escape_json(l->at, room, value);
 }
 
 static void put_number(struct line *l, uint64_t value)
@@ -169,7 +170,8 @@ static void close_path(struct access_log *l)
     l->fd = -1;
 }
 
-struct access_log *access_log_open(const char *path, enum access_log_format format, char *error, size_t error_size)
+struct access_log *access_log_open(const char *path, enum access_log_format format, char *error,
+                                   size_t error_size)
 {
     struct access_log *l = malloc(sizeof *l);
 
@@ -185,7 +187,8 @@ struct access_log *access_log_open(const char *path, enum access_log_format form
         return NULL;
     }
     if (!open_path(l)) {
-        snprintf(error, error_size, "cannot open the access log %s: %s; does its folder exist, and may this user write there?",
+        snprintf(error, error_size,
+                 "cannot open the access log %s: %s; does its folder exist, and may this user write there?",
                  path, strerror(errno));
         free(l->path);
         free(l);
@@ -205,7 +208,8 @@ static ssize_t write_some(const struct access_log *l, const char *p, size_t n)
     case SINK_SOCKET: return send(l->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
     case SINK_SHARED:
         if (poll(&writable, 1, 0) == 1 && (writable.revents & POLLOUT))
-            return write(l->fd, p, n < PIPE_BUF ? n : PIPE_BUF); /* fits when poll() says that it is writable */
+            return write(l->fd, p,
+                         n < PIPE_BUF ? n : PIPE_BUF); /* fits when poll() says that it is writable */
         errno = EAGAIN;
         return -1;
     }
@@ -217,16 +221,16 @@ static void say_failure(struct access_log *l)
     if (errno == EAGAIN || l->failing)
         return;
     l->failing = true;
-    log_event(LOG_ERROR, "cannot write the access log: lines are kept until its buffer is full, then dropped", LOG_S("path", l->path),
-              LOG_S("reason", strerror(errno)));
+    log_event(LOG_ERROR, "cannot write the access log: lines are kept until its buffer is full, then dropped",
+              LOG_S("path", l->path), LOG_S("reason", strerror(errno)));
 }
 
 static void say_dropped(struct access_log *l)
 {
     if (l->dropped == 0)
         return;
-    log_event(LOG_WARN, "access log lines were dropped: whoever reads them is too slow, or the disk is full", LOG_S("path", l->path),
-              LOG_N("lines", l->dropped));
+    log_event(LOG_WARN, "access log lines were dropped: whoever reads them is too slow, or the disk is full",
+              LOG_S("path", l->path), LOG_N("lines", l->dropped));
     l->dropped = 0;
 }
 
@@ -298,8 +302,8 @@ void access_log_reopen(struct access_log *l)
     if (strcmp(l->path, "-") == 0)
         return;
     if (!open_path(l)) {
-        log_event(LOG_ERROR, "cannot open the access log again: the old file stays in use", LOG_S("path", l->path),
-                  LOG_S("reason", strerror(errno)));
+        log_event(LOG_ERROR, "cannot open the access log again: the old file stays in use",
+                  LOG_S("path", l->path), LOG_S("reason", strerror(errno)));
         l->fd = old;
         l->sink = old_sink;
         return;

@@ -1,9 +1,9 @@
 #ifndef CARPOOL_ADMIN_ACCESSLOG_H
 #define CARPOOL_ADMIN_ACCESSLOG_H
 
-/* One line an exchange (PRODUCT.md section 7). Lines are gathered in a buffer and written at the end of the loop turn (under load,
- * of one in some milliseconds) or when it is full, never blocking: what a slow reader does not take is dropped and counted. No
- * malloc a line. */
+/* One line an exchange (PRODUCT.md section 7). Lines are gathered in a buffer and written at the end of the
+ * loop turn (under load, of one in some milliseconds) or when it is full, never blocking: what a slow reader
+ * does not take is dropped and counted. No malloc a line. */
 
 #include <event2/event.h>
 
@@ -13,11 +13,13 @@
 struct access_log;
 
 /* path: "-" is stdout. NULL with a sentence in `error`. */
-struct access_log *access_log_open(const char *path, enum access_log_format format, char *error, size_t error_size);
+struct access_log *access_log_open(const char *path, enum access_log_format format, char *error,
+                                   size_t error_size);
 void access_log_write(struct access_log *l, const struct exchange_record *r);
 /* Hands gathered lines to the kernel. */
 void access_log_flush(struct access_log *l);
-/* The same, unless it was done a moment ago: to be called after each turn of the loop, of which there must be one a second. */
+/* The same, unless it was done a moment ago: to be called after each turn of the loop, of which there must be
+ * one a second. */
 void access_log_end_turn(struct access_log *l);
 /* Closes and opens its file again (SIGUSR1). */
 void access_log_reopen(struct access_log *l);

@@ -99,7 +99,8 @@ static void put_stats(struct text *t, const struct origin_stats *s)
     text_lit(t, "}");
 }
 
-static void put_groups(struct text *t, uint32_t active, uint32_t connecting, uint32_t unused, uint32_t pending)
+static void put_groups(struct text *t, uint32_t active, uint32_t connecting, uint32_t unused,
+                       uint32_t pending)
 {
     KEY(t, "sockets");
     text_number(t, active);
@@ -241,12 +242,12 @@ void agents_write_all(struct text *t, const struct pool *p, struct diagnosis *d)
     const struct agent *a;
 
     text_lit(t, "{\"agents\":[");
-    TAILQ_FOREACH(a, &p->agents, link) {
+    TAILQ_FOREACH (a, &p->agents, link) {
         text_string(t, separator);
         agents_write_one(t, a, d);
         separator = ",";
     }
-    TAILQ_FOREACH(a, &p->removed, link) {
+    TAILQ_FOREACH (a, &p->removed, link) {
         if (!is_worth_showing(a))
             continue;
         text_string(t, separator);

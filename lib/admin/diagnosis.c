@@ -27,10 +27,10 @@ struct figures {
 /* What is remembered of one origin. Found by its name, since the pool may forget it at any time. */
 struct track {
     UT_hash_handle hh;
-    struct figures base, next; /* next becomes base when the window ends */
+    struct figures base, next;   /* next becomes base when the window ends */
     uint64_t saturated_since_ms; /* 0: it is not */
-    bool seen;                 /* since the window began */
-    char key[];                /* agent, line feed, origin */
+    bool seen;                   /* since the window began */
+    char key[];                  /* agent, line feed, origin */
 };
 
 struct diagnosis {
@@ -62,7 +62,7 @@ void diagnosis_free(struct diagnosis *d)
 
     if (!d)
         return;
-    HASH_ITER(hh, d->tracks, t, next)
+    HASH_ITER (hh, d->tracks, t, next)
         track_free(d, t);
     free(d);
 }
@@ -149,7 +149,7 @@ static void forget_unseen(struct diagnosis *d)
 {
     struct track *t, *next;
 
-    HASH_ITER(hh, d->tracks, t, next) {
+    HASH_ITER (hh, d->tracks, t, next) {
         if (!t->seen)
             track_free(d, t);
         else
@@ -161,7 +161,7 @@ static void look(struct diagnosis *d, bool window_ends)
 {
     struct agent *a;
 
-    TAILQ_FOREACH(a, &d->pool->agents, link) {
+    TAILQ_FOREACH (a, &d->pool->agents, link) {
         for (struct origin *o = a->origins; o; o = o->hh.next)
             sample_origin(d, o, window_ends);
     }
@@ -223,7 +223,8 @@ static void describe_origin(const struct diagnosis *d, const struct origin *o, s
     for (unsigned i = 0; i < RETIRE_COUNT; i++)
         in->retired[i] = now.retired[i] - base->retired[i];
     if (in->retired[RETIRE_PEER_CLOSED] > 0)
-        in->peer_closed_idle_ms = (now.peer_closed_idle_ms - base->peer_closed_idle_ms) / in->retired[RETIRE_PEER_CLOSED];
+        in->peer_closed_idle_ms =
+            (now.peer_closed_idle_ms - base->peer_closed_idle_ms) / in->retired[RETIRE_PEER_CLOSED];
 }
 
 static void describe_agent(const struct agent *a, struct diagnosis_input *in)

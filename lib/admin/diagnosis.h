@@ -1,8 +1,9 @@
 #ifndef CARPOOL_ADMIN_DIAGNOSIS_H
 #define CARPOOL_ADMIN_DIAGNOSIS_H
 
-/* What is wrong with a pool, in words: computed once here, printed by carpoolctl and the page. A rule is a row of the table in
- * diagnosis.c and sees figures of the last one to two minutes, so that a sentence goes away when its cause has. */
+/* What is wrong with a pool, in words: computed once here, printed by carpoolctl and the page. A rule is a
+ * row of the table in diagnosis.c and sees figures of the last one to two minutes, so that a sentence goes
+ * away when its cause has. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,14 +13,14 @@
 
 /* What the rules see. Counts are of the window, unless said. */
 struct diagnosis_input {
-    const char *who;        /* the agent, and the origin where the agent has several */
+    const char *who; /* the agent, and the origin where the agent has several */
     const char *agent;
     bool paused;
-    int64_t certificate_ends_s; /* seconds from now until the first of its certificates is invalid; INT64_MAX: none */
-    uint32_t pending;       /* now */
-    uint32_t sockets, agent_sockets;     /* now: connecting, active and free; of all its origins */
-    uint32_t max_sockets, max_total;     /* COUNT_INFINITE: none */
-    uint64_t saturated_ms;  /* since when a request is pending and no place is left; 0: not so */
+    int64_t certificate_ends_s; /* from now until the first of its certificates is invalid; INT64_MAX: none */
+    uint32_t pending;           /* now */
+    uint32_t sockets, agent_sockets; /* now: connecting, active and free; of all its origins */
+    uint32_t max_sockets, max_total; /* COUNT_INFINITE: none */
+    uint64_t saturated_ms;           /* since when a request is pending and no place is left; 0: not so */
     uint64_t requests, reused, opened;
     uint64_t retired[RETIRE_COUNT];
     uint64_t reused_errors;
@@ -28,8 +29,8 @@ struct diagnosis_input {
 
 enum diagnosis_scope { DIAGNOSIS_AGENT, DIAGNOSIS_ORIGIN };
 
-/* A row that has nothing to say leaves `out` as it was and returns false. For an agent's rule only who, agent, paused, pending and
- * certificate_ends_s are filled in. */
+/* A row that has nothing to say leaves `out` as it was and returns false. For an agent's rule only who,
+ * agent, paused, pending and certificate_ends_s are filled in. */
 struct diagnosis_rule {
     const char *name;
     enum diagnosis_scope scope;

@@ -63,10 +63,12 @@ static bool is_same_origin(struct slice origin, struct slice host)
     struct slice head = {origin.p, origin.n < http.n ? origin.n : http.n};
 
     if (slice_eq_nocase(head, http))
-        return slice_eq_nocase(without_suffix(slice_from(origin, http.n), SLICE(":80")), without_suffix(host, SLICE(":80")));
+        return slice_eq_nocase(without_suffix(slice_from(origin, http.n), SLICE(":80")),
+                               without_suffix(host, SLICE(":80")));
     head.n = origin.n < https.n ? origin.n : https.n;
     if (slice_eq_nocase(head, https)) /* a TLS proxy of the operator's stands in front */
-        return slice_eq_nocase(without_suffix(slice_from(origin, https.n), SLICE(":443")), without_suffix(host, SLICE(":443")));
+        return slice_eq_nocase(without_suffix(slice_from(origin, https.n), SLICE(":443")),
+                               without_suffix(host, SLICE(":443")));
     return false;
 }
 

@@ -50,7 +50,8 @@ static void put_family(struct text *t, const char *name, const char *type, const
 }
 
 /* A line with one label whose value needs no escape; label NULL: none. */
-static void put_simple(struct text *t, const char *name, const char *label, const char *value, uint64_t number)
+static void put_simple(struct text *t, const char *name, const char *label, const char *value,
+                       uint64_t number)
 {
     text_lit(t, "carpool_");
     text_string(t, name);
@@ -75,16 +76,19 @@ static void put_clients(struct text *t, const struct proxy_stats *s)
     put_simple(t, "client_connections", "state", "idle", s->clients_idle);
     put_family(t, "client_connections_total", "counter", "Connections of clients that were accepted.");
     put_simple(t, "client_connections_total", NULL, NULL, s->clients_total);
-    put_family(t, "client_connections_closed_total", "counter", "Connections of clients that were closed, by reason.");
+    put_family(t, "client_connections_closed_total", "counter",
+               "Connections of clients that were closed, by reason.");
     for (unsigned i = 0; i < CLIENT_CLOSE_COUNT; i++)
-        put_simple(t, "client_connections_closed_total", "reason", client_close_word((enum client_close)i), s->clients_closed[i]);
+        put_simple(t, "client_connections_closed_total", "reason", client_close_word((enum client_close)i),
+                   s->clients_closed[i]);
 }
 
 static void put_client_requests(struct text *t, const struct proxy_stats *s)
 {
     char status[DIGITS_SIZE + 1];
 
-    put_family(t, "client_requests_total", "counter", "Requests of clients, by the status of the response (0: there was none).");
+    put_family(t, "client_requests_total", "counter",
+               "Requests of clients, by the status of the response (0: there was none).");
     for (unsigned i = 0; i < sizeof s->requests_by_status / sizeof s->requests_by_status[0]; i++) {
         if (s->requests_by_status[i] == 0)
             continue;
@@ -97,7 +101,8 @@ static void put_client_requests(struct text *t, const struct proxy_stats *s)
 
 /* Agents and origins */
 
-static struct series *add_series(struct series_list *l, const struct agent *a, const char *origin, const struct origin_stats *stats)
+static struct series *add_series(struct series_list *l, const struct agent *a, const char *origin,
+                                 const struct origin_stats *stats)
 {
     struct series *s = &l->items[l->count++];
 
@@ -118,7 +123,8 @@ static void add_figures(struct series *s, const struct origin *o)
     s->pending += o->blocked_count;
 }
 
-/* Its exact origins a series each, the rest one together, which is there when it says something, or when nothing else does. */
+/* Its exact origins a series each, the rest one together, which is there when it says something, or when
+ * nothing else does. */
 static void add_agent(struct series_list *l, const struct agent *a, struct origin_stats *shared)
 {
     struct series figures = {0}, *rest;
@@ -148,7 +154,7 @@ static bool collect(const struct pool *p, struct series_list *l)
     size_t agents = 0, series = 0;
     const struct agent *a;
 
-    TAILQ_FOREACH(a, &p->agents, link) {
+    TAILQ_FOREACH (a, &p->agents, link) {
         agents++;
         series += HASH_COUNT(a->origins) + 1;
     }
@@ -157,7 +163,7 @@ static bool collect(const struct pool *p, struct series_list *l)
     if (!l->items || !l->shared)
         return false;
     agents = 0;
-    TAILQ_FOREACH(a, &p->agents, link)
+    TAILQ_FOREACH (a, &p->agents, link)
         add_agent(l, a, &l->shared[agents++]);
     return !l->labels.failed;
 }
@@ -170,8 +176,8 @@ static void release(struct series_list *l)
 }
 
 /* "carpool_NAME{agent="..",origin=".."EXTRA} NUMBER" */
-static void put_series(struct text *t, const struct series_list *l, const struct series *s, struct slice name, struct slice extra,
-                       uint64_t number)
+static void put_series(struct text *t, const struct series_list *l, const struct series *s, struct slice name,
+                       struct slice extra, uint64_t number)
 {
     text_lit(t, "carpool_");
     text_put(t, name);
@@ -185,11 +191,11 @@ static void put_series(struct text *t, const struct series_list *l, const struct
 
 #define FOREACH_SERIES(s, l) for (const struct series *s = (l)->items; s < (l)->items + (l)->count; s++)
 
-#define PUT_FIGURE(t, l, name, type, help, expression)                                                       \
-    do {                                                                                                     \
-        put_family(t, name, type, help);                                                                     \
-        FOREACH_SERIES(s, l)                                                                                 \
-            put_series(t, l, s, SLICE(name), SLICE(""), expression);                                         \
+#define PUT_FIGURE(t, l, name, type, help, expression)           \
+    do {                                                         \
+        put_family(t, name, type, help);                         \
+        FOREACH_SERIES(s, l)                                     \
+        put_series(t, l, s, SLICE(name), SLICE(""), expression); \
     } while (0)
 
 static void put_gauges(struct text *t, const struct series_list *l)
@@ -197,26 +203,31 @@ static void put_gauges(struct text *t, const struct series_list *l)
     PUT_FIGURE(t, l, "agent_sockets", "gauge", "Sockets that carry an exchange.", s->active);
     PUT_FIGURE(t, l, "agent_connecting_sockets", "gauge", "Sockets that are being opened.", s->connecting);
     PUT_FIGURE(t, l, "agent_free_sockets", "gauge", "Idle sockets that can be reused.", s->free);
-    PUT_FIGURE(t, l, "agent_pending_requests", "gauge", "Requests that a limit or a pause holds back.", s->pending);
+    PUT_FIGURE(t, l, "agent_pending_requests", "gauge", "Requests that a limit or a pause holds back.",
+               s->pending);
 }
 
 static void put_counters(struct text *t, const struct series_list *l)
 {
     put_family(t, "agent_requests_total", "counter",
                "Exchanges begun on a socket, by whether it had carried one before (a repeat counts again).");
-    FOREACH_SERIES(s, l) {
+    FOREACH_SERIES(s, l)
+    {
         put_series(t, l, s, SLICE("agent_requests_total"), SLICE(",reused=\"false\""), s->stats->first_uses);
         put_series(t, l, s, SLICE("agent_requests_total"), SLICE(",reused=\"true\""), s->stats->reused);
     }
     PUT_FIGURE(t, l, "agent_sockets_opened_total", "counter", "Sockets established.", s->stats->opened);
-    PUT_FIGURE(t, l, "agent_retries_total", "counter", "Requests that were sent again after a stale socket.", s->stats->retries);
+    PUT_FIGURE(t, l, "agent_retries_total", "counter", "Requests that were sent again after a stale socket.",
+               s->stats->retries);
 }
 
 /* `what` is the label with its sign and quote, as in ,reason=" */
 static void put_words(struct text *t, const struct series_list *l, struct slice name, struct slice what,
-                      const uint64_t *(*counts)(const struct origin_stats *), unsigned words, const char *(*word)(unsigned))
+                      const uint64_t *(*counts)(const struct origin_stats *), unsigned words,
+                      const char *(*word)(unsigned))
 {
-    FOREACH_SERIES(s, l) {
+    FOREACH_SERIES(s, l)
+    {
         for (unsigned i = 0; i < words; i++) {
             char extra[64];
 
@@ -250,11 +261,14 @@ static const char *failure_code_of(unsigned i)
 
 static void put_worded_counters(struct text *t, const struct series_list *l)
 {
-    put_family(t, "agent_sockets_retired_total", "counter", "Sockets that were closed, and connects that failed, by reason.");
-    put_words(t, l, SLICE("agent_sockets_retired_total"), SLICE(",reason=\""), retired_of, RETIRE_COUNT, retired_word_of);
-    put_family(t, "agent_reused_socket_errors_total", "counter", "Reused sockets that failed under a request, by error.");
-    put_words(t, l, SLICE("agent_reused_socket_errors_total"), SLICE(",code=\""), reused_errors_of, SOCKET_FAILURE_COUNT,
-              failure_code_of);
+    put_family(t, "agent_sockets_retired_total", "counter",
+               "Sockets that were closed, and connects that failed, by reason.");
+    put_words(t, l, SLICE("agent_sockets_retired_total"), SLICE(",reason=\""), retired_of, RETIRE_COUNT,
+              retired_word_of);
+    put_family(t, "agent_reused_socket_errors_total", "counter",
+               "Reused sockets that failed under a request, by error.");
+    put_words(t, l, SLICE("agent_reused_socket_errors_total"), SLICE(",code=\""), reused_errors_of,
+              SOCKET_FAILURE_COUNT, failure_code_of);
 }
 
 /* Histograms */
@@ -270,8 +284,9 @@ static void make_bucket_labels(struct bucket_labels *b)
     static const uint32_t bounds[] = HISTOGRAM_BOUNDS;
 
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        int n = i < HISTOGRAM_BUCKETS - 1 ? snprintf(b->text[i], sizeof b->text[i], ",le=\"%g\"", bounds[i] / 1e6)
-                                          : snprintf(b->text[i], sizeof b->text[i], ",le=\"+Inf\"");
+        int n = i < HISTOGRAM_BUCKETS - 1
+                    ? snprintf(b->text[i], sizeof b->text[i], ",le=\"%g\"", bounds[i] / 1e6)
+                    : snprintf(b->text[i], sizeof b->text[i], ",le=\"+Inf\"");
         b->label[i] = (struct slice){b->text[i], (size_t)n};
     }
 }
@@ -280,9 +295,11 @@ struct histogram_names {
     struct slice bucket, sum, count;
 };
 
-#define HISTOGRAM_NAMES(name) ((struct histogram_names){SLICE(name "_bucket"), SLICE(name "_sum"), SLICE(name "_count")})
+#define HISTOGRAM_NAMES(name) \
+    ((struct histogram_names){SLICE(name "_bucket"), SLICE(name "_sum"), SLICE(name "_count")})
 
-static void put_sum(struct text *t, const struct series_list *l, const struct series *s, struct slice name, uint64_t us)
+static void put_sum(struct text *t, const struct series_list *l, const struct series *s, struct slice name,
+                    uint64_t us)
 {
     text_lit(t, "carpool_");
     text_put(t, name);
@@ -293,10 +310,11 @@ static void put_sum(struct text *t, const struct series_list *l, const struct se
     text_lit(t, "\n");
 }
 
-static void put_histogram(struct text *t, const struct series_list *l, const struct bucket_labels *b, struct histogram_names names,
-                          size_t offset)
+static void put_histogram(struct text *t, const struct series_list *l, const struct bucket_labels *b,
+                          struct histogram_names names, size_t offset)
 {
-    FOREACH_SERIES(s, l) {
+    FOREACH_SERIES(s, l)
+    {
         const struct histogram *h = (const struct histogram *)((const char *)s->stats + offset);
         uint64_t below = 0;
 
@@ -316,9 +334,11 @@ static void put_histograms(struct text *t, const struct series_list *l)
     make_bucket_labels(&b);
     put_family(t, "agent_pending_seconds", "histogram", "How long requests waited for a socket.");
     put_histogram(t, l, &b, HISTOGRAM_NAMES("agent_pending_seconds"), offsetof(struct origin_stats, pending));
-    put_family(t, "agent_connect_seconds", "histogram", "How long it took to open a socket (DNS, TCP and TLS).");
+    put_family(t, "agent_connect_seconds", "histogram",
+               "How long it took to open a socket (DNS, TCP and TLS).");
     put_histogram(t, l, &b, HISTOGRAM_NAMES("agent_connect_seconds"), offsetof(struct origin_stats, connect));
-    put_family(t, "agent_request_seconds", "histogram", "From a request's head to the last byte of its response.");
+    put_family(t, "agent_request_seconds", "histogram",
+               "From a request's head to the last byte of its response.");
     put_histogram(t, l, &b, HISTOGRAM_NAMES("agent_request_seconds"), offsetof(struct origin_stats, request));
 }
 
@@ -330,7 +350,8 @@ static void put_build(struct text *t, const struct admin_daemon *d)
     text_lit(t, "carpool_build_info{version=\"" PACKAGE_VERSION "\",name=");
     metrics_label_value(t, slice_of(d->instance));
     text_lit(t, "} 1\n");
-    put_family(t, "config_last_reload_success", "gauge", "Whether the last reload took (the start counts as one).");
+    put_family(t, "config_last_reload_success", "gauge",
+               "Whether the last reload took (the start counts as one).");
     put_simple(t, "config_last_reload_success", NULL, NULL, *d->reload_success);
     put_family(t, "config_last_reload_timestamp_seconds", "gauge", "When the last reload was, since 1970.");
     text_lit(t, "carpool_config_last_reload_timestamp_seconds ");
@@ -338,11 +359,11 @@ static void put_build(struct text *t, const struct admin_daemon *d)
     text_lit(t, "\n");
 }
 
-#define PUT_PROCESS(t, name, type, help, value)                                                              \
-    do {                                                                                                     \
-        text_lit(t, "# HELP " name " " help "\n# TYPE " name " " type "\n" name " ");                        \
-        value;                                                                                               \
-        text_lit(t, "\n");                                                                                   \
+#define PUT_PROCESS(t, name, type, help, value)                                       \
+    do {                                                                              \
+        text_lit(t, "# HELP " name " " help "\n# TYPE " name " " type "\n" name " "); \
+        value;                                                                        \
+        text_lit(t, "\n");                                                            \
     } while (0)
 
 static void put_process(struct text *t, const struct admin_daemon *d)
@@ -350,12 +371,15 @@ static void put_process(struct text *t, const struct admin_daemon *d)
     struct process_figures p;
 
     process_figures(&p);
-    PUT_PROCESS(t, "process_cpu_seconds_total", "counter", "User and system CPU time.", text_seconds(t, p.cpu_us));
+    PUT_PROCESS(t, "process_cpu_seconds_total", "counter", "User and system CPU time.",
+                text_seconds(t, p.cpu_us));
     PUT_PROCESS(t, "process_open_fds", "gauge", "Open file descriptors.", text_number(t, p.open_fds));
     PUT_PROCESS(t, "process_max_fds", "gauge", "How many may be open.",
                 p.max_fds == UINT64_MAX ? text_lit(t, "+Inf") : text_number(t, p.max_fds));
-    PUT_PROCESS(t, "process_virtual_memory_bytes", "gauge", "Virtual memory.", text_number(t, p.virtual_bytes));
-    PUT_PROCESS(t, "process_resident_memory_bytes", "gauge", "Resident memory.", text_number(t, p.resident_bytes));
+    PUT_PROCESS(t, "process_virtual_memory_bytes", "gauge", "Virtual memory.",
+                text_number(t, p.virtual_bytes));
+    PUT_PROCESS(t, "process_resident_memory_bytes", "gauge", "Resident memory.",
+                text_number(t, p.resident_bytes));
     PUT_PROCESS(t, "process_start_time_seconds", "gauge", "When the process started, since 1970.",
                 text_seconds(t, d->started_wall_ms * 1000));
     PUT_PROCESS(t, "process_threads", "gauge", "Threads.", text_number(t, p.threads));

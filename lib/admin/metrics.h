@@ -1,8 +1,8 @@
 #ifndef CARPOOL_ADMIN_METRICS_H
 #define CARPOOL_ADMIN_METRICS_H
 
-/* The figures in Prometheus' text format 0.0.4. Origins that no upstream names exactly, and forgotten ones, share the label "*":
- * the number of series is bounded by the configuration, whatever hosts clients ask for. */
+/* The figures in Prometheus' text format 0.0.4. Origins that no upstream names exactly, and forgotten ones,
+ * share the label "*": the number of series is bounded by the configuration, whatever hosts clients ask for. */
 
 #include "admin/server.h"
 #include "admin/text.h"

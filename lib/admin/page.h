@@ -9,8 +9,8 @@ extern const char page_html[];
 
 #define PAGE_POLICY_SIZE 512
 
-/* Its Content-Security-Policy: nothing from elsewhere, and no script or style but the page's own, told by their hashes.
- * Returns `out`. */
+/* Its Content-Security-Policy: nothing from elsewhere, and no script or style but the page's own, told by
+ * their hashes. Returns `out`. */
 const char *page_policy(const char *html, char out[PAGE_POLICY_SIZE]);
 
 #endif

@@ -90,7 +90,8 @@ static void reload(struct call *c)
     } else if (c->daemon->reload(c->daemon->ctx, error, RELOAD_ERROR_SIZE)) {
         text_lit(&c->answer->body, "{\"ok\":true}\n");
     } else {
-        admin_answer_error(c->answer, 400, *error ? error : "the configuration could not be read: see the log");
+        admin_answer_error(c->answer, 400,
+                           *error ? error : "the configuration could not be read: see the log");
     }
     free(error);
 }
@@ -99,7 +100,8 @@ static void say_done(struct call *c)
 {
     text_lit(&c->answer->body, "{\"ok\":true,\"agent\":");
     text_json(&c->answer->body, slice_of(c->agent->name));
-    text_put(&c->answer->body, c->agent->paused ? SLICE(",\"paused\":true}\n") : SLICE(",\"paused\":false}\n"));
+    text_put(&c->answer->body,
+             c->agent->paused ? SLICE(",\"paused\":true}\n") : SLICE(",\"paused\":false}\n"));
 }
 
 static void drain(struct call *c)
@@ -210,8 +212,8 @@ void admin_answer_error(struct admin_answer *out, unsigned status, const char *s
     text_lit(&out->body, "}\n");
 }
 
-void admin_answer(const struct admin_daemon *d, struct diagnosis *diagnosis, enum admin_method method, struct slice path,
-                  struct admin_answer *out)
+void admin_answer(const struct admin_daemon *d, struct diagnosis *diagnosis, enum admin_method method,
+                  struct slice path, struct admin_answer *out)
 {
     struct call call = {d, diagnosis, NULL, out};
     const struct route *other = NULL;

@@ -12,15 +12,15 @@ enum admin_method { ADMIN_GET, ADMIN_POST, ADMIN_OTHER }; /* HEAD is GET whose b
 
 struct admin_answer {
     unsigned status;
-    const char *type;   /* Content-Type */
-    const char *allow;  /* of a 405; NULL otherwise */
+    const char *type;              /* Content-Type */
+    const char *allow;             /* of a 405; NULL otherwise */
     char policy[PAGE_POLICY_SIZE]; /* Content-Security-Policy; "": none */
     struct text body;
 };
 
 /* `path` is as it came, percent-encoding and all, without the query. */
-void admin_answer(const struct admin_daemon *d, struct diagnosis *diagnosis, enum admin_method method, struct slice path,
-                  struct admin_answer *out);
+void admin_answer(const struct admin_daemon *d, struct diagnosis *diagnosis, enum admin_method method,
+                  struct slice path, struct admin_answer *out);
 
 /* {"error": sentence} */
 void admin_answer_error(struct admin_answer *out, unsigned status, const char *sentence);

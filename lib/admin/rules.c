@@ -43,14 +43,15 @@ static uint64_t share(const struct diagnosis_input *in, enum retire_reason reaso
     return in->retired[reason] >= ENOUGH && part >= at_least ? part : 0;
 }
 
-static bool says_share(const struct diagnosis_input *in, struct text *out, enum retire_reason reason, uint64_t at_least,
-                       const char *advice)
+static bool says_share(const struct diagnosis_input *in, struct text *out, enum retire_reason reason,
+                       uint64_t at_least, const char *advice)
 {
     uint64_t part = share(in, reason, at_least);
 
     if (part == 0)
         return false;
-    text_format(out, "%s: %llu %% of retirements are %s: %s", in->who, (unsigned long long)part, retire_word(reason), advice);
+    text_format(out, "%s: %llu %% of retirements are %s: %s", in->who, (unsigned long long)part,
+                retire_word(reason), advice);
     return true;
 }
 
@@ -58,7 +59,8 @@ static bool says_paused(const struct diagnosis_input *in, struct text *out)
 {
     if (!in->paused)
         return false;
-    text_format(out, "%s: paused, %u pending: new requests wait until carpoolctl resume %s", in->who, in->pending, in->agent);
+    text_format(out, "%s: paused, %u pending: new requests wait until carpoolctl resume %s", in->who,
+                in->pending, in->agent);
     return true;
 }
 
@@ -69,10 +71,14 @@ static bool says_certificate(const struct diagnosis_input *in, struct text *out)
     if (in->certificate_ends_s > 14 * day)
         return false;
     if (in->certificate_ends_s <= 0)
-        text_format(out, "%s: a certificate of its tls.ca or tls.cert is no longer valid: renew the file, then reload", in->who);
+        text_format(
+            out,
+            "%s: a certificate of its tls.ca or tls.cert is no longer valid: renew the file, then reload",
+            in->who);
     else
-        text_format(out, "%s: a certificate of its tls.ca or tls.cert ends in %lld days: renew the file, then reload", in->who,
-                    (long long)(in->certificate_ends_s / day));
+        text_format(
+            out, "%s: a certificate of its tls.ca or tls.cert ends in %lld days: renew the file, then reload",
+            in->who, (long long)(in->certificate_ends_s / day));
     return true;
 }
 
@@ -91,7 +97,8 @@ static bool says_total_full(const struct diagnosis_input *in, struct text *out)
     if (in->paused || in->pending == 0 || in->saturated_ms < 1000 || in->sockets >= in->max_sockets ||
         in->agent_sockets < in->max_total)
         return false;
-    text_format(out, "%s: %u pending, all %u places of maxTotalSockets taken for ", in->who, in->pending, in->max_total);
+    text_format(out, "%s: %u pending, all %u places of maxTotalSockets taken for ", in->who, in->pending,
+                in->max_total);
     put_duration(out, in->saturated_ms);
     text_lit(out, ": raise maxTotalSockets or the upstream is slow");
     return true;
@@ -104,7 +111,8 @@ static bool says_no_reuse(const struct diagnosis_input *in, struct text *out)
         const char *why;
     } causes[] = {
         {RETIRE_CONNECTION_CLOSE, "the origin answers Connection: close"},
-        {RETIRE_CLOSE_DELIMITED, "the end of the origin's responses is the end of the connection (no Content-Length, not chunked)"},
+        {RETIRE_CLOSE_DELIMITED,
+         "the end of the origin's responses is the end of the connection (no Content-Length, not chunked)"},
         {RETIRE_KEEPALIVE_OFF, "keepAlive is false here"},
         {RETIRE_MAX_REQUESTS, "maxRequestsPerSocket is 1 here"},
         {RETIRE_FREE_FULL, "maxFreeSockets is 0 here"},
@@ -137,7 +145,8 @@ static bool says_peer_closed(const struct diagnosis_input *in, struct text *out)
     if (idle == 0)
         text_lit(out, " idle: the origin closes without saying Connection: close");
     else
-        text_format(out, " idle: set timeouts.free below %s", units_format_time(idle < 1000 ? idle : idle / 1000 * 1000, limit));
+        text_format(out, " idle: set timeouts.free below %s",
+                    units_format_time(idle < 1000 ? idle : idle / 1000 * 1000, limit));
     return true;
 }
 
@@ -148,7 +157,8 @@ static bool says_free_full(const struct diagnosis_input *in, struct text *out)
 
 static bool says_evicted(const struct diagnosis_input *in, struct text *out)
 {
-    return says_share(in, out, RETIRE_EVICTED, 20, "its sockets make room for other origins: raise maxTotalSockets");
+    return says_share(in, out, RETIRE_EVICTED, 20,
+                      "its sockets make room for other origins: raise maxTotalSockets");
 }
 
 static bool says_max_requests(const struct diagnosis_input *in, struct text *out)
@@ -164,8 +174,9 @@ static bool says_connect_fails(const struct diagnosis_input *in, struct text *ou
 
     if (failed < ENOUGH || percent(failed, tried) < 20)
         return false;
-    text_format(out, "%s: %llu of %llu new sockets could not be opened: see its recent errors, then the origin", in->who,
-                (unsigned long long)failed, (unsigned long long)tried);
+    text_format(out,
+                "%s: %llu of %llu new sockets could not be opened: see its recent errors, then the origin",
+                in->who, (unsigned long long)failed, (unsigned long long)tried);
     return true;
 }
 
@@ -173,7 +184,9 @@ static bool says_stale(const struct diagnosis_input *in, struct text *out)
 {
     if (in->reused_errors < ENOUGH || in->reused_errors * 100 < in->reused)
         return false;
-    text_format(out, "%s: %llu reused sockets failed under a request: set timeouts.free below the time after which the origin closes",
+    text_format(out,
+                "%s: %llu reused sockets failed under a request: set timeouts.free below the time "
+                "after which the origin closes",
                 in->who, (unsigned long long)in->reused_errors);
     return true;
 }
@@ -184,7 +197,9 @@ static bool says_timeouts(const struct diagnosis_input *in, struct text *out)
 
     if (n < ENOUGH || percent(n, in->requests) < 5)
         return false;
-    text_format(out, "%s: %llu %% of requests ran into timeouts.socket or timeouts.request: the upstream is slow, or raise them",
+    text_format(out,
+                "%s: %llu %% of requests ran into timeouts.socket or timeouts.request: the upstream is "
+                "slow, or raise them",
                 in->who, (unsigned long long)percent(n, in->requests));
     return true;
 }

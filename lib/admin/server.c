@@ -21,7 +21,7 @@
 /* The API takes no bodies worth naming; a client that says nothing for this long is gone. */
 #define MAX_HEAD_SIZE (16 * 1024)
 #define MAX_BODY_SIZE (16 * 1024)
-#define TIMEOUT_S 10
+#define TIMEOUT_S     10
 
 #define SAMPLE_MS 1000
 
@@ -56,7 +56,7 @@ static bool single_field(struct evhttp_request *req, const char *name, struct sl
     struct evkeyval *field;
 
     *value = (struct slice){NULL, 0};
-    TAILQ_FOREACH(field, evhttp_request_get_input_headers(req), next) {
+    TAILQ_FOREACH (field, evhttp_request_get_input_headers(req), next) {
         if (!slice_eq_nocase(slice_of(field->key), slice_of(name)))
             continue;
         if (value->p)
@@ -66,7 +66,7 @@ static bool single_field(struct evhttp_request *req, const char *name, struct sl
     return true;
 }
 
-/* "/path" of "/path?query" and of "http://host/path?query", with the authority of the latter. False: neither. */
+/* "/path" of "/path?query" and of "http://host/path?query", with the latter's authority. False: neither. */
 static bool split_target(struct slice target, struct slice *authority, struct slice *path)
 {
     const char *end;
@@ -95,7 +95,8 @@ static bool peer_of(struct evhttp_request *req, struct guard_request *guard)
     int fd = bufferevent_getfd(bev);
 
     guard->peer.length = sizeof guard->peer.sa;
-    if (getsockname(fd, &own.sa.any, &own.length) != 0 || getpeername(fd, &guard->peer.sa.any, &guard->peer.length) != 0)
+    if (getsockname(fd, &own.sa.any, &own.length) != 0 ||
+        getpeername(fd, &guard->peer.sa.any, &guard->peer.length) != 0)
         return false;
     guard->is_local = own.sa.any.sa_family == AF_UNIX;
     return true;
@@ -158,7 +159,8 @@ static void send_answer(struct evhttp_request *req, struct admin_answer *answer)
     if (is_head)
         add_field(req, "Content-Length", length);
     /* The body is handed over, not copied: it may be megabytes. */
-    if (is_head || evbuffer_add_reference(out, answer->body.p, answer->body.n, free_body, answer->body.p) != 0)
+    if (is_head ||
+        evbuffer_add_reference(out, answer->body.p, answer->body.n, free_body, answer->body.p) != 0)
         text_free(&answer->body);
     evhttp_send_reply(req, (int)answer->status, NULL, NULL);
 }
@@ -181,7 +183,8 @@ static void on_request(struct evhttp_request *req, void *ctx)
 
 /* The doors */
 
-/* Out of descriptors. The loop would tell at once and for ever that somebody waits; on_sample() opens the door again. */
+/* Out of descriptors. The loop would tell at once and for ever that somebody waits; on_sample() opens the
+ * door again. */
 static void on_accept_error(struct evconnlistener *listener, void *ctx)
 {
     (void)ctx;
@@ -227,7 +230,7 @@ static void on_sample(evutil_socket_t fd, short what, void *ctx)
     (void)what;
     clock_update();
     diagnosis_sample(a->diagnosis);
-    LIST_FOREACH(door, &a->doors, link)
+    LIST_FOREACH (door, &a->doors, link)
         evconnlistener_enable(evhttp_bound_socket_get_listener(door->bound));
 }
 
@@ -241,8 +244,8 @@ static struct evhttp *new_http(struct event_base *base, struct admin *a)
     evhttp_set_max_body_size(http, MAX_BODY_SIZE);
     evhttp_set_timeout(http, TIMEOUT_S);
     /* All that evhttp knows, so that the others get 405 with Allow from the routes. */
-    evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
-                                         EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
+    evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
+                                         EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
     evhttp_set_gencb(http, on_request, a);
     return http;
 }

@@ -15,8 +15,9 @@ struct admin_daemon {
     struct event_base *base;
     struct pool *pool;
     const struct proxy_stats *proxy_stats;
-    struct config *(*config)(void *ctx);                                  /* the present one, not counted */
-    bool (*reload)(void *ctx, char *error, size_t error_size);            /* false: the old one is kept and `error` says why */
+    struct config *(*config)(void *ctx); /* the present one, not counted */
+    bool (*reload)(void *ctx, char *error,
+                   size_t error_size); /* false: the old one is kept and `error` says why */
     bool (*stopping)(void *ctx);
     void *ctx;
     const char *instance; /* this instance's own name */

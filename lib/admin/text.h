@@ -1,7 +1,8 @@
 #ifndef CARPOOL_ADMIN_TEXT_H
 #define CARPOOL_ADMIN_TEXT_H
 
-/* A text that grows while it is written: the bodies of the admin API. Megabytes in milliseconds, so no printf on the way. */
+/* A text that grows while it is written: the bodies of the admin API. Megabytes in milliseconds, so no printf
+ * on the way. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -68,8 +68,8 @@ static bool is_usable(int fd, const char *name)
 {
     if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 && make_nonblocking(fd))
         return true;
-    log_event(LOG_ERROR, "a passed descriptor is no listening stream socket: look at the .socket unit", LOG_N("fd", fd),
-              LOG_S("name", name));
+    log_event(LOG_ERROR, "a passed descriptor is no listening stream socket: look at the .socket unit",
+              LOG_N("fd", fd), LOG_S("name", name));
     return false;
 }
 
@@ -93,7 +93,8 @@ int service_listen_fds(struct service_fd *out, int max)
         const char *name = given_name(names[i]);
 
         if (count == max)
-            log_event(LOG_ERROR, "too many sockets were passed: this one is not used", LOG_N("fd", fd), LOG_S("name", name));
+            log_event(LOG_ERROR, "too many sockets were passed: this one is not used", LOG_N("fd", fd),
+                      LOG_S("name", name));
         if (count == max || !is_usable(fd, name)) {
             close(fd);
         } else {

@@ -90,32 +90,43 @@ END_TEST
 START_TEST(certificate)
 {
     ck_assert_str_eq(SAID("certificate", .certificate_ends_s = INT64_MAX), "");
-    ck_assert_str_eq(SAID("certificate", .certificate_ends_s = 3 * 86400 + 5),
-                     "payments: a certificate of its tls.ca or tls.cert ends in 3 days: renew the file, then reload");
-    ck_assert_str_eq(SAID("certificate", .certificate_ends_s = -5),
-                     "payments: a certificate of its tls.ca or tls.cert is no longer valid: renew the file, then reload");
+    ck_assert_str_eq(
+        SAID("certificate", .certificate_ends_s = 3 * 86400 + 5),
+        "payments: a certificate of its tls.ca or tls.cert ends in 3 days: renew the file, then reload");
+    ck_assert_str_eq(
+        SAID("certificate", .certificate_ends_s = -5),
+        "payments: a certificate of its tls.ca or tls.cert is no longer valid: renew the file, then reload");
 }
 END_TEST
 
 START_TEST(saturated)
 {
-    ck_assert_str_eq(SAID("saturated", .pending = 12, .sockets = 20, .max_sockets = 20, .max_total = 100, .saturated_ms = 30500),
-                     "payments: 12 pending, all 20 sockets active for 30 s: raise maxSockets or the upstream is slow");
-    ck_assert_str_eq(SAID("saturated", .pending = 12, .sockets = 20, .max_sockets = 20, .max_total = 100, .saturated_ms = 900), "");
-    ck_assert_str_eq(SAID("saturated", .pending = 0, .sockets = 20, .max_sockets = 20, .max_total = 100, .saturated_ms = 9000), "");
     ck_assert_str_eq(
-        SAID("saturated", .paused = true, .pending = 1, .sockets = 20, .max_sockets = 20, .max_total = 100, .saturated_ms = 9000), "");
+        SAID("saturated", .pending = 12, .sockets = 20, .max_sockets = 20, .max_total = 100,
+             .saturated_ms = 30500),
+        "payments: 12 pending, all 20 sockets active for 30 s: raise maxSockets or the upstream is slow");
+    ck_assert_str_eq(SAID("saturated", .pending = 12, .sockets = 20, .max_sockets = 20, .max_total = 100,
+                          .saturated_ms = 900),
+                     "");
+    ck_assert_str_eq(SAID("saturated", .pending = 0, .sockets = 20, .max_sockets = 20, .max_total = 100,
+                          .saturated_ms = 9000),
+                     "");
+    ck_assert_str_eq(SAID("saturated", .paused = true, .pending = 1, .sockets = 20, .max_sockets = 20,
+                          .max_total = 100, .saturated_ms = 9000),
+                     "");
 }
 END_TEST
 
 START_TEST(total_full)
 {
     ck_assert_str_eq(
-        SAID("total-full", .pending = 2, .sockets = 1, .max_sockets = 20, .agent_sockets = 50, .max_total = 50, .saturated_ms = 2000),
-        "payments: 2 pending, all 50 places of maxTotalSockets taken for 2 s: raise maxTotalSockets or the upstream is slow");
-    ck_assert_str_eq(
-        SAID("total-full", .pending = 2, .sockets = 20, .max_sockets = 20, .agent_sockets = 50, .max_total = 50, .saturated_ms = 2000),
-        "");
+        SAID("total-full", .pending = 2, .sockets = 1, .max_sockets = 20, .agent_sockets = 50,
+             .max_total = 50, .saturated_ms = 2000),
+        "payments: 2 pending, all 50 places of maxTotalSockets taken for 2 s: raise maxTotalSockets "
+        "or the upstream is slow");
+    ck_assert_str_eq(SAID("total-full", .pending = 2, .sockets = 20, .max_sockets = 20, .agent_sockets = 50,
+                          .max_total = 50, .saturated_ms = 2000),
+                     "");
 }
 END_TEST
 
@@ -125,7 +136,8 @@ START_TEST(no_reuse)
                      "payments: no reuse: the origin answers Connection: close");
     ck_assert_str_eq(SAID("no-reuse", .requests = 10, .retired = {[RETIRE_KEEPALIVE_OFF] = 10}),
                      "payments: no reuse: keepAlive is false here");
-    ck_assert_str_eq(SAID("no-reuse", .requests = 10, .reused = 1, .retired = {[RETIRE_CONNECTION_CLOSE] = 9}), "");
+    ck_assert_str_eq(
+        SAID("no-reuse", .requests = 10, .reused = 1, .retired = {[RETIRE_CONNECTION_CLOSE] = 9}), "");
     ck_assert_str_eq(SAID("no-reuse", .requests = 2, .retired = {[RETIRE_CONNECTION_CLOSE] = 2}), "");
     ck_assert_str_eq(SAID("no-reuse", .requests = 100, .retired = {[RETIRE_CONNECTION_CLOSE] = 9}), "");
 }
@@ -133,13 +145,19 @@ END_TEST
 
 START_TEST(peer_closed)
 {
-    ck_assert_str_eq(SAID("peer-closed", .requests = 500, .retired = {[RETIRE_PEER_CLOSED] = 41, [RETIRE_FREE_TIMEOUT] = 59},
-                          .peer_closed_idle_ms = 5012),
-                     "payments: 41 % of retirements are peer-closed after 5 s idle: set timeouts.free below 5s");
-    ck_assert_str_eq(SAID("peer-closed", .requests = 500, .retired = {[RETIRE_PEER_CLOSED] = 41}, .peer_closed_idle_ms = 0),
-                     "payments: 100 % of retirements are peer-closed after 0 ms idle: the origin closes without saying Connection: "
-                     "close");
-    ck_assert_str_eq(SAID("peer-closed", .requests = 500, .retired = {[RETIRE_PEER_CLOSED] = 19, [RETIRE_FREE_TIMEOUT] = 81}), "");
+    ck_assert_str_eq(
+        SAID("peer-closed", .requests = 500,
+             .retired = {[RETIRE_PEER_CLOSED] = 41, [RETIRE_FREE_TIMEOUT] = 59}, .peer_closed_idle_ms = 5012),
+        "payments: 41 % of retirements are peer-closed after 5 s idle: set timeouts.free below 5s");
+    ck_assert_str_eq(
+        SAID("peer-closed", .requests = 500, .retired = {[RETIRE_PEER_CLOSED] = 41},
+             .peer_closed_idle_ms = 0),
+        "payments: 100 % of retirements are peer-closed after 0 ms idle: the origin closes without "
+        "saying Connection: "
+        "close");
+    ck_assert_str_eq(SAID("peer-closed", .requests = 500,
+                          .retired = {[RETIRE_PEER_CLOSED] = 19, [RETIRE_FREE_TIMEOUT] = 81}),
+                     "");
 }
 END_TEST
 
@@ -149,24 +167,33 @@ START_TEST(shares)
                      "payments: 100 % of retirements are free-full: raise maxFreeSockets");
     ck_assert_str_eq(SAID("free-full", .requests = 10, .retired = {[RETIRE_FREE_FULL] = 3}), "");
     ck_assert_str_eq(SAID("evicted", .requests = 10, .retired = {[RETIRE_EVICTED] = 3, [RETIRE_MAX_AGE] = 3}),
-                     "payments: 50 % of retirements are evicted: its sockets make room for other origins: raise maxTotalSockets");
-    ck_assert_str_eq(SAID("max-requests", .requests = 10, .reused = 5, .retired = {[RETIRE_MAX_REQUESTS] = 5}),
-                     "payments: 100 % of retirements are max-requests: raise maxRequestsPerSocket");
-    ck_assert_str_eq(SAID("max-requests", .requests = 1000, .reused = 990, .retired = {[RETIRE_MAX_REQUESTS] = 10}), "");
+                     "payments: 50 % of retirements are evicted: its sockets make room for other "
+                     "origins: raise maxTotalSockets");
+    ck_assert_str_eq(
+        SAID("max-requests", .requests = 10, .reused = 5, .retired = {[RETIRE_MAX_REQUESTS] = 5}),
+        "payments: 100 % of retirements are max-requests: raise maxRequestsPerSocket");
+    ck_assert_str_eq(
+        SAID("max-requests", .requests = 1000, .reused = 990, .retired = {[RETIRE_MAX_REQUESTS] = 10}), "");
 }
 END_TEST
 
 START_TEST(failures)
 {
-    ck_assert_str_eq(SAID("connect-fails", .opened = 6, .retired = {[RETIRE_CONNECT_FAILED] = 3, [RETIRE_CONNECT_TIMEOUT] = 1}),
-                     "payments: 4 of 10 new sockets could not be opened: see its recent errors, then the origin");
+    ck_assert_str_eq(
+        SAID("connect-fails", .opened = 6,
+             .retired = {[RETIRE_CONNECT_FAILED] = 3, [RETIRE_CONNECT_TIMEOUT] = 1}),
+        "payments: 4 of 10 new sockets could not be opened: see its recent errors, then the origin");
     ck_assert_str_eq(SAID("connect-fails", .opened = 100, .retired = {[RETIRE_CONNECT_FAILED] = 4}), "");
     ck_assert_str_eq(SAID("stale", .reused = 100, .reused_errors = 5),
-                     "payments: 5 reused sockets failed under a request: set timeouts.free below the time after which the origin "
+                     "payments: 5 reused sockets failed under a request: set timeouts.free below the time "
+                     "after which the origin "
                      "closes");
     ck_assert_str_eq(SAID("stale", .reused = 10000, .reused_errors = 5), "");
-    ck_assert_str_eq(SAID("timeouts", .requests = 20, .retired = {[RETIRE_SOCKET_TIMEOUT] = 3, [RETIRE_REQUEST_TIMEOUT] = 2}),
-                     "payments: 25 % of requests ran into timeouts.socket or timeouts.request: the upstream is slow, or raise them");
+    ck_assert_str_eq(
+        SAID("timeouts", .requests = 20,
+             .retired = {[RETIRE_SOCKET_TIMEOUT] = 3, [RETIRE_REQUEST_TIMEOUT] = 2}),
+        "payments: 25 % of requests ran into timeouts.socket or timeouts.request: the upstream is "
+        "slow, or raise them");
     ck_assert_str_eq(SAID("timeouts", .requests = 1000, .retired = {[RETIRE_SOCKET_TIMEOUT] = 3}), "");
 }
 END_TEST
@@ -212,7 +239,9 @@ START_TEST(sees_a_small_pool)
     f.origin.blocked_count = 1;
     f.waiting.since_us = clock_us() - 3100 * 1000;
     TAILQ_INSERT_TAIL(&f.origin.blocked, &f.waiting, link);
-    ck_assert_str_eq(written(&f), "[\"payments: 1 pending, all 20 sockets active for 3 s: raise maxSockets or the upstream is slow\"]");
+    ck_assert_str_eq(
+        written(&f),
+        "[\"payments: 1 pending, all 20 sockets active for 3 s: raise maxSockets or the upstream is slow\"]");
     f.origin.active_count = 19;
     ck_assert_str_eq(written(&f), "[]");
     fixture_free(&f);
@@ -224,7 +253,8 @@ START_TEST(forgets_what_is_over)
     struct fixture f;
 
     fixture_make(&f);
-    f.origin.stats = (struct origin_stats){.requests = 10, .first_uses = 10, .opened = 10, .retired = {[RETIRE_CONNECTION_CLOSE] = 10}};
+    f.origin.stats = (struct origin_stats){
+        .requests = 10, .first_uses = 10, .opened = 10, .retired = {[RETIRE_CONNECTION_CLOSE] = 10}};
     diagnosis_sample(f.diagnosis);
     ck_assert_str_eq(written(&f), "[\"payments: no reuse: the origin answers Connection: close\"]");
     diagnosis_end_window(f.diagnosis);
@@ -232,7 +262,8 @@ START_TEST(forgets_what_is_over)
     diagnosis_end_window(f.diagnosis);
     ck_assert_str_eq(written(&f), "[]");
     /* A new one of the same name begins at zero. */
-    f.origin.stats = (struct origin_stats){.requests = 3, .first_uses = 3, .opened = 3, .retired = {[RETIRE_CONNECTION_CLOSE] = 3}};
+    f.origin.stats = (struct origin_stats){
+        .requests = 3, .first_uses = 3, .opened = 3, .retired = {[RETIRE_CONNECTION_CLOSE] = 3}};
     diagnosis_sample(f.diagnosis);
     ck_assert_str_eq(written(&f), "[\"payments: no reuse: the origin answers Connection: close\"]");
     fixture_free(&f);
@@ -241,7 +272,7 @@ END_TEST
 
 void add_diagnosis_tests(Suite *suite)
 {
-    unit_group(suite, "rules", paused, certificate, saturated, total_full, no_reuse, peer_closed, shares, failures,
-               all_rows_have_a_name);
+    unit_group(suite, "rules", paused, certificate, saturated, total_full, no_reuse, peer_closed, shares,
+               failures, all_rows_have_a_name);
     unit_group(suite, "diagnosis", silent_when_all_is_well, sees_a_small_pool, forgets_what_is_over);
 }

@@ -1,5 +1,5 @@
-/* lib/admin without a loop: texts, the access log, who may ask, what is answered. The rules of the diagnosis have a file of their
- * own beside this one. */
+/* lib/admin without a loop: texts, the access log, who may ask, what is answered. The rules of the diagnosis
+ * have a file of their own beside this one. */
 
 #include <fcntl.h>
 #include <jansson.h>
@@ -12,14 +12,14 @@
 #include "admin/metrics.h"
 #include "admin/page.h"
 #include "admin/routes.h"
+#include "admin_test.h"
 #include "base/clock.h"
 #include "unit.h"
-#include "admin_test.h"
 
-#define assert_text(t, expected)                                                                             \
-    do {                                                                                                     \
-        assert_slice(((struct slice){(t).p, (t).n}), expected);                                              \
-        text_free(&(t));                                                                                     \
+#define assert_text(t, expected)                                \
+    do {                                                        \
+        assert_slice(((struct slice){(t).p, (t).n}), expected); \
+        text_free(&(t));                                        \
     } while (0)
 
 /* Texts */
@@ -130,7 +130,8 @@ START_TEST(accesslog_writes_text)
     char *line = logged(ACCESS_LOG_TEXT, &r);
 
     ck_assert_str_eq(line + strlen("time=2026-11-21T03:40:26.123Z"),
-                     " client=127.0.0.1:5000 method=GET target=http://a.test/x status=200 bytesIn=3 bytesOut=5 agent=default"
+                     " client=127.0.0.1:5000 method=GET target=http://a.test/x status=200 bytesIn=3 "
+                     "bytesOut=5 agent=default"
                      " reused=true pendingMs=1 connectMs=0 ttfbMs=12 totalMs=3000 retries=1\n");
 }
 END_TEST
@@ -279,10 +280,11 @@ END_TEST
 
 START_TEST(guard_checks_the_host)
 {
-    static const char *const own[] = {"127.0.0.1", "127.0.0.1:3129", "[::1]:3129", "[::1]", "LocalHost", "localhost:99999999",
-                                      "10.1.2.3",  "carpool.LAN:1"};
-    static const char *const foreign[] = {"evil.example",  "127.0.0.1.evil.example", "",          ":80",      "[::1",  "[]",
-                                          "localhost:80a", "localhost.",             "127.0.0.1x", "a@localhost"};
+    static const char *const own[] = {"127.0.0.1", "127.0.0.1:3129",     "[::1]:3129", "[::1]",
+                                      "LocalHost", "localhost:99999999", "10.1.2.3",   "carpool.LAN:1"};
+    static const char *const foreign[] = {
+        "evil.example", "127.0.0.1.evil.example", "",           ":80",        "[::1",
+        "[]",           "localhost:80a",          "localhost.", "127.0.0.1x", "a@localhost"};
 
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
         ck_assert_msg(!refused("127.0.0.1", own[i], NULL), "%s", own[i]);
@@ -418,8 +420,10 @@ START_TEST(agents_have_their_fields)
     ck_assert(json_is_null(json_object_get(agent, "maxTotalSockets")));
     row = json_array_get(json_object_get(agent, "origins"), 0);
     ck_assert_int_eq(json_integer_value(json_object_get(row, "requestsTotal")), 10);
-    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(row, "retiredTotal"), "free-timeout")), 2);
-    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(row, "reusedSocketErrors"), "ECONNRESET")), 1);
+    ck_assert_int_eq(
+        json_integer_value(json_object_get(json_object_get(row, "retiredTotal"), "free-timeout")), 2);
+    ck_assert_int_eq(
+        json_integer_value(json_object_get(json_object_get(row, "reusedSocketErrors"), "ECONNRESET")), 1);
     row = json_array_get(json_object_get(agent, "origins"), 1);
     ck_assert_str_eq(json_string_value(json_object_get(row, "origin")), "*");
     ck_assert_int_eq(json_integer_value(json_object_get(row, "requestsTotal")), 5);
@@ -460,9 +464,12 @@ START_TEST(metrics_add_up)
     HAS("carpool_agent_requests_total{agent=\"payments\",origin=\"http://p.test:80\",reused=\"false\"} 3");
     HAS("carpool_agent_requests_total{agent=\"payments\",origin=\"http://p.test:80\",reused=\"true\"} 7");
     HAS("carpool_agent_sockets_opened_total{agent=\"payments\",origin=\"*\"} 4");
-    HAS("carpool_agent_request_seconds_bucket{agent=\"payments\",origin=\"http://p.test:80\",le=\"0.0001\"} 1");
-    HAS("carpool_agent_request_seconds_bucket{agent=\"payments\",origin=\"http://p.test:80\",le=\"0.001\"} 2");
-    HAS("carpool_agent_request_seconds_bucket{agent=\"payments\",origin=\"http://p.test:80\",le=\"+Inf\"} 2");
+    HAS("carpool_agent_request_seconds_bucket{agent=\"payments\",origin=\"http://p.test:80\","
+        "le=\"0.0001\"} 1");
+    HAS("carpool_agent_request_seconds_bucket{agent=\"payments\",origin=\"http://p.test:80\","
+        "le=\"0.001\"} 2");
+    HAS("carpool_agent_request_seconds_bucket{agent=\"payments\",origin=\"http://p.test:80\","
+        "le=\"+Inf\"} 2");
     HAS("carpool_agent_request_seconds_sum{agent=\"payments\",origin=\"http://p.test:80\"} 0.00099");
     HAS("carpool_config_last_reload_success 1");
     HAS("# TYPE carpool_agent_request_seconds histogram");
@@ -492,10 +499,12 @@ int main(void)
     Suite *suite = suite_create("admin");
 
     unit_group(suite, "text", text_writes_numbers, text_escapes_json, text_grows);
-    unit_group(suite, "accesslog", accesslog_writes_text, accesslog_writes_json, accesslog_lets_no_line_be_forged,
-               accesslog_cuts_long_targets, accesslog_reopens, accesslog_drops_for_a_slow_reader, accesslog_says_why_it_cannot_open);
+    unit_group(suite, "accesslog", accesslog_writes_text, accesslog_writes_json,
+               accesslog_lets_no_line_be_forged, accesslog_cuts_long_targets, accesslog_reopens,
+               accesslog_drops_for_a_slow_reader, accesslog_says_why_it_cannot_open);
     unit_group(suite, "guard", guard_checks_the_peer, guard_checks_the_host, guard_checks_the_origin);
-    unit_group(suite, "routes", routes_find_their_way, routes_get_changes_nothing, routes_reload_says_why, agents_have_their_fields);
+    unit_group(suite, "routes", routes_find_their_way, routes_get_changes_nothing, routes_reload_says_why,
+               agents_have_their_fields);
     unit_group(suite, "metrics", metrics_escape_labels, metrics_add_up);
     unit_group(suite, "page", page_allows_its_own_script_alone);
     add_diagnosis_tests(suite);
