@@ -47,11 +47,12 @@ def test_an_idempotent_request_is_repeated(stage, method, how):
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize("body", [b"once", b""], ids=["body", "empty"])
 @pytest.mark.parametrize("method", OTHERS)
-def test_another_request_is_never_repeated(stage, method, how):
+def test_another_request_is_never_repeated(stage, method, body, how):
     """A non-idempotent request of which any byte was handed to the kernel is never repeated"""
     origin, carpool = stale(stage, how)
-    response = carpool.get(origin.url("/x"), method=method, body=b"once")
+    response = carpool.get(origin.url("/x"), method=method, body=body)
     assert response.status == 502 and response.error == "connection_terminated"
     assert origin.targets == ["/warm", "/x"]
     assert carpool.row(origin)["retriesTotal"] == 0
@@ -236,6 +237,29 @@ def test_a_repeat_goes_to_the_head_of_the_queue(stage):
         asked.connection.reply()
     assert [client.response().status for client in clients] == [200] * 3
     assert origin.accepted == 2
+
+
+def test_a_repeat_goes_to_the_head_of_a_paused_queue(stage):
+    """A repeat goes to the head of the queue"""
+    origin = stage.origin(manual=True)
+    carpool = stage.pooled(maxSockets=1, retries=2)
+    warm = carpool.ask(origin.url("/warm"))
+    origin.take().connection.reply()
+    warm.response()
+    carpool.wait_row(origin, freeSockets=1)
+    clients = [carpool.ask(origin.url("/first"))]
+    asked = origin.take()
+    assert carpool.admin("/agents/default/pause", "POST").status in (200, 204)
+    clients.append(carpool.ask(origin.url("/second")))
+    carpool.wait_row(origin, requests=1)
+    asked.connection.close()
+    carpool.wait_row(origin, requests=2)
+    assert carpool.admin("/agents/default/resume", "POST").status in (200, 204)
+    for path in ("/first", "/second"):
+        asked = origin.take()
+        assert asked.target == path
+        asked.connection.reply()
+    assert [client.response().status for client in clients] == [200] * 2
 
 
 def test_a_restart_in_which_nobody_listens(stage):
