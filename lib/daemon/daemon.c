@@ -444,12 +444,22 @@ static void serve(struct daemon *d)
     }
 }
 
+/* What libevent has to say would else stand on stderr in a form of its own. */
+static void on_libevent_log(int severity, const char *message)
+{
+    enum log_level level = severity >= EVENT_LOG_ERR    ? LOG_ERROR
+                           : severity == EVENT_LOG_WARN ? LOG_WARN
+                                                        : LOG_DEBUG;
+    log_event(level, "libevent", LOG_S("detail", message));
+}
+
 int daemon_run(const struct daemon_options *options, struct config *config)
 {
     struct daemon d = {.options = options, .config = config};
     char error[1024];
     configure_log(config);
     raise_descriptor_limit();
+    event_set_log_callback(on_libevent_log);
     http_init();
     clock_update();
     d.started_wall_ms = clock_wall_ms();
