@@ -46,7 +46,6 @@ const char *connect_error_advice(int number)
     case EMFILE:
     case ENFILE: return ": raise the limit of open files (LimitNOFILE=, ulimit -n)";
     case EADDRNOTAVAIL: return " (no local port is left, or the host has no such address)";
-    case EAGAIN: return " (its queue of connections is full)";
     case ENOENT: return " (is its server running?)";
     case EACCES:
     case EPERM: return " (a firewall, or the permissions of the socket file)";

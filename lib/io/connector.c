@@ -178,6 +178,8 @@ static void deadline_passed(void *ctx)
             slowest = a;
     }
     if (c->winner)
+        address_remember_failure(c->plan.memory, &c->winner->address);
+    if (c->winner)
         note(c, CONNECT_TIMEOUT, "TLS handshake with %s: no answer within %llu ms (timeouts.connect)",
              address_format(&slowest->address, text), ms);
     else if (slowest)
@@ -381,10 +383,11 @@ static bool attempt_begin(struct connector *c, struct attempt *a)
         return false;
     a->began_ms = clock_ms();
     number = dial(&a->address, c->plan.local, c->plan.keepalive_ms, &a->fd, &what);
-    if (number == EAGAIN) {
+    if (number == EAGAIN && a->address.sa.any.sa_family == AF_UNIX) {
         note(c, CONNECT_REFUSED, "connect to %s: its queue of connections is full",
              a->address.sa.unix_.sun_path);
         close(a->fd);
+        a->fd = -1;
         a->state = ATTEMPT_UNTRIED;
         a->rank += ATTEMPTS_MAX * RESOLVER_MAX_ADDRESSES;
         timer_set(&c->pace, QUEUE_FULL_DELAY_MS);

@@ -154,6 +154,16 @@ bool tls_was_resumed(const struct stream *s)
 
 /* ---- data */
 
+/* Nothing more is there to be read. SSL_MODE_RELEASE_BUFFERS should give all buffers back; OpenSSL 3.0 keeps
+ * that of a write (16 KiB of 34) unless it is asked. It refuses while octets are in them, but for the head of
+ * a record whose rest is still to come (CVE-2024-4741, before 3.0.14). */
+static void become_idle(struct tls *t)
+{
+    t->drained = true;
+    if (strcmp(SSL_rstate_string(t->ssl), "RH") == 0)
+        SSL_free_buffers(t->ssl);
+}
+
 ssize_t tls_read(struct stream *s, void *to, size_t n)
 {
     struct tls *t = s->tls;
@@ -169,7 +179,8 @@ ssize_t tls_read(struct stream *s, void *to, size_t n)
     if (SSL_read_ex(t->ssl, to, n, &got) == 1)
         return (ssize_t)got;
     rc = failed(s, &t->read_crossed, SSL_ERROR_WANT_WRITE);
-    t->drained = rc == STREAM_AGAIN;
+    if (rc == STREAM_AGAIN)
+        become_idle(t);
     return rc;
 }
 
@@ -275,7 +286,7 @@ bool tls_is_quiet(struct stream *s)
         return false;
     if (failed(s, &t->read_crossed, SSL_ERROR_WANT_WRITE) != STREAM_AGAIN)
         return false;
-    t->drained = true;
+    become_idle(t);
     return true;
 }
 
