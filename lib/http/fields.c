@@ -95,8 +95,8 @@ bool field_stays_on_hop(const struct head *h, const struct field *f)
 
 static void nominate(struct head *h, struct slice option)
 {
-    /* The two that nearly every message has name no field, or one that stays anyway. */
-    if (slice_eq_nocase(option, SLICE("close")) || slice_eq_nocase(option, SLICE("keep-alive")))
+    /* What nearly every message has names a field that stays anyway. */
+    if (slice_eq_nocase(option, SLICE("keep-alive")))
         return;
     for (uint32_t i = 0; i < h->count; i++) {
         struct field *f = &h->fields[i];

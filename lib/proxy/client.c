@@ -18,6 +18,8 @@
 #define LINGER_OCTETS (64 * 1024)
 /* Clients beyond server.maxConnections that are told so properly; those beyond these get one write. */
 #define TURNED_AWAY_MAX 64
+/* Empty lines before a request. */
+#define SKIPPED_OCTETS 16
 /* Requests answered in one go before others have their turn. */
 #define REQUESTS_PER_TURN 32
 
@@ -224,6 +226,7 @@ void proxy_accept(struct proxy *p, struct entrance *e, int fd, const struct addr
     c->denied = !access_client_allowed(&p->config->access.clients, peer);
     c->in = NULL;
     c->scanned = 0;
+    c->skipped = 0;
     c->requests = c->lingered = 0;
     c->exchange = NULL;
     c->private_socket = NULL;
@@ -285,14 +288,17 @@ static enum fault fault_of_verdict(enum head_verdict v)
     return FAULT_BAD_REQUEST;
 }
 
-/* RFC 9112 2.2: empty lines before a request are ignored. */
+/* RFC 9112 2.2: an empty line before a request is ignored; not any number of them. */
 static void skip_empty_lines(struct client *c)
 {
     if (c->scanned > 0)
         return;
-    for (struct slice s = buffer_unread(c->in); s.n >= 2 && s.p[0] == '\r' && s.p[1] == '\n';
-         s = buffer_unread(c->in))
+    for (struct slice s = buffer_unread(c->in); c->skipped < SKIPPED_OCTETS && s.n >= 2; s = buffer_unread(c->in)) {
+        if (s.p[0] != '\r' || s.p[1] != '\n')
+            return;
         buffer_consume(c->in, 2);
+        c->skipped += 2;
+    }
 }
 
 /* Begins the exchange of a head that is whole; false: more must come. */
@@ -311,6 +317,7 @@ static bool try_head(struct client *c)
     if (v == HEAD_OK)
         v = head_parse_request((struct slice){data.p, length}, limits, &c->proxy->request_head);
     c->scanned = 0;
+    c->skipped = 0;
     c->requests++;
     leave_unwatched(c);
     set_state(c, CLIENT_EXCHANGE);

@@ -33,6 +33,7 @@ struct client {
     bool denied;     /* not in access.clients */
     struct address peer;
     struct buffer *in; /* read and not used yet */
+    uint32_t skipped;  /* octets of empty lines before the request being read */
     size_t scanned;    /* of the head in `in` */
     uint32_t requests;
     uint64_t since_ms;        /* of the first octet of the request being read, or of the accept */
