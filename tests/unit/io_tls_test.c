@@ -475,6 +475,31 @@ START_TEST(tls_context_checks_its_files)
 }
 END_TEST
 
+START_TEST(tls_speaks_old_versions_when_told_to)
+{
+    struct tls_server server;
+    struct tls_options o = io_tls_options();
+    struct tls_context *c = NULL;
+    struct stream s;
+
+    io_make_certificates();
+    tls_server_init(&server, &io_leaf);
+    SSL_CTX_set_min_proto_version(server.ssl, TLS1_VERSION);
+    SSL_CTX_set_max_proto_version(server.ssl, TLS1_1_VERSION);
+    SSL_CTX_set_security_level(server.ssl, 0);
+    tls_server_start(&server);
+    for (o.minVersion = TLS_VERSION_1_0; o.minVersion <= TLS_VERSION_1_2; o.minVersion++) {
+        c = io_tls_context(o);
+        ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL),
+                         o.minVersion == TLS_VERSION_1_2 ? -1 : 1);
+        stream_close(&s, false);
+        tls_context_unref(c);
+    }
+    tls_server_stop(&server);
+    io_free_certificates();
+}
+END_TEST
+
 START_TEST(tls_ciphers_choose_the_version)
 {
     static const struct {
@@ -514,5 +539,6 @@ void io_tls_tests(Suite *suite)
                tls_sends_sni_for_names_only, tls_tells_failures_apart, tls_shows_its_own_certificate);
     unit_group(suite, "tls sessions", tls_resumes_sessions, tls_sessions_belong_to_a_context,
                tls_falls_back_to_a_full_handshake);
-    unit_group(suite, "tls context", tls_context_checks_its_files, tls_ciphers_choose_the_version);
+    unit_group(suite, "tls context", tls_context_checks_its_files, tls_ciphers_choose_the_version,
+               tls_speaks_old_versions_when_told_to);
 }
