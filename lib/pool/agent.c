@@ -265,6 +265,12 @@ struct pending *agent_oldest_blocked(const struct agent *a, const struct origin 
     return oldest;
 }
 
+/* Whether agent_make_room() would say yes. Above a limit that was lowered, closing one socket makes no room. */
+static bool could_make_room(const struct agent *a, const struct origin *o)
+{
+    return !agent_is_full(a) || (a->total == a->policy->maxTotalSockets && least_recently_used(a, o));
+}
+
 /* The origin whose oldest blocked request is the oldest of those that can be served at all. */
 static struct origin *next_to_serve(const struct agent *a)
 {
@@ -272,8 +278,7 @@ static struct origin *next_to_serve(const struct agent *a)
     uint64_t since = UINT64_MAX;
     TAILQ_FOREACH (o, &a->blocked, blocked_link) {
         const struct pending *p = TAILQ_FIRST(&o->blocked);
-        bool possible =
-            o->free_count > 0 || (origin_below_max(o) && (!agent_is_full(a) || least_recently_used(a, o)));
+        bool possible = o->free_count > 0 || (origin_below_max(o) && could_make_room(a, o));
         if (possible && p->since_us < since) {
             since = p->since_us;
             best = o;

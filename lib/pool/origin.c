@@ -77,6 +77,7 @@ void origin_give(struct pending *p, struct socket *s)
     histogram_add(&o->stats.pending, clock_us() - p->since_us);
     settle(p);
     p->socket = s;
+    socket_await_use(s);
     origin_balance(o);
 }
 
@@ -109,6 +110,8 @@ void origin_balance(struct origin *o)
         struct pending *p = TAILQ_LAST(&o->waiting, pending_list);
         leave(p);
         enter_blocked(p, true);
+        if (p->blocked)
+            p->blocked(p);
         agent_mark_dirty(o->agent);
     }
     while (!o->agent->paused && o->waiting_count < shared && !TAILQ_EMPTY(&o->blocked)) {
@@ -125,7 +128,7 @@ bool origin_below_max(const struct origin *o)
 
 bool origin_is_empty(const struct origin *o)
 {
-    return origin_sockets(o) == 0 && o->waiting_count == 0 && o->blocked_count == 0;
+    return origin_sockets(o) == 0 && o->waiting_count == 0 && o->blocked_count == 0 && o->users == 0;
 }
 
 static struct socket *take_free(struct origin *o)
@@ -173,6 +176,8 @@ static enum acquire_result join_queue(struct origin *o, struct pending *p, bool 
         return ACQUIRE_NO_MEMORY;
     if (may_connect || served_by_spare) {
         enter_waiting(p, at_head);
+        if (o->agent->policy->minFreeSockets)
+            agent_mark_dirty(o->agent); /* another spare is due */
         return ACQUIRE_WAITS;
     }
     if (at_head && o->waiting_count > 0) {

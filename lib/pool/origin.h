@@ -41,6 +41,8 @@ struct pending {
     enum connect_error error; /* SETTLED without a socket */
     char error_text[256];
     void (*settled)(struct pending *p); /* p is IDLE again when this is called */
+    void (*blocked)(struct pending *p); /* the connection that it waited for is gone: a limit or a pause holds it now. From within
+                                           other calls, so it may not call the pool. NULL: it is all the same */
 };
 
 struct origin {
@@ -55,6 +57,7 @@ struct origin {
     struct connect_memory memory;
     struct tls_sessions *sessions;
     uint32_t generation; /* sockets of an older one are retired when they come back */
+    uint32_t users;      /* who points here without a socket or a place in the queue: it is not forgotten meanwhile */
 
     struct socket_list connecting, active, free;
     uint32_t connecting_count, active_count, free_count;
@@ -94,7 +97,18 @@ static inline uint32_t origin_sockets(const struct origin *o)
     return o->connecting_count + o->active_count + o->free_count;
 }
 
-/* No socket, nobody waiting. */
+/* For whoever keeps a pointer: an origin is forgotten a while after its last socket and its last user. */
+static inline void origin_hold(struct origin *o)
+{
+    o->users++;
+}
+
+static inline void origin_let_go(struct origin *o)
+{
+    o->users--;
+}
+
+/* No socket, nobody waiting, no user. */
 bool origin_is_empty(const struct origin *o);
 
 /* Retires free sockets now, active and connecting ones when they finish; what waits gets new ones. */

@@ -66,6 +66,19 @@ static void on_idle_timeout(void *ctx)
     socket_retire(s, s->idle_reason);
 }
 
+/* Edges come once: what is reported now, the next user would never hear of. */
+static void on_given_ready(void *ctx, unsigned ready)
+{
+    struct socket *s = ctx;
+    s->stirred |= (ready & (STREAM_READABLE | STREAM_PEER_FIN)) != 0;
+}
+
+void socket_await_use(struct socket *s)
+{
+    s->stirred = false;
+    stream_set_owner(&s->stream, on_given_ready, s);
+}
+
 enum retire_reason socket_probe(struct socket *s)
 {
     char octet;
@@ -188,6 +201,7 @@ struct socket *socket_connect(struct origin *o, struct pending *owner)
         return NULL;
     s->origin = o;
     s->state = SOCKET_CONNECTING;
+    s->stream.fd = -1;
     s->generation = o->generation;
     s->max_age_ms = spread_age(a->policy->maxSocketAge);
     timer_init(&s->idle, a->pool->base, on_idle_timeout, s);

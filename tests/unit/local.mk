@@ -56,3 +56,14 @@ tests_unit_config_test_SOURCES = \
 # Holds conf/carpool.yaml and doc/carpool.yaml.5 against the option table.
 check_PROGRAMS += tests/unit/config_docs_test
 tests_unit_config_docs_test_SOURCES = tests/unit/config_docs_test.c
+
+check_PROGRAMS += tests/unit/pool_test
+tests_unit_pool_test_SOURCES = \
+	tests/unit/pool_life_test.c \
+	tests/unit/pool_queue_test.c \
+	tests/unit/pool_random_test.c \
+	tests/unit/pool_rig.c \
+	tests/unit/pool_rig.h \
+	tests/unit/pool_test.c \
+	tests/unit/pool_test.h \
+	tests/unit/unit.h

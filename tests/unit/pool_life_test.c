@@ -1,0 +1,397 @@
+/* How sockets come to their ends, and origins: PRODUCT 5.4, 5.5, sections 7 and 8. */
+
+#include "pool_test.h"
+
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "pool/check.h"
+
+static struct pool_rig rig;
+
+static struct origin *open_rig(const char *options)
+{
+    pool_rig_open(&rig, options);
+    return pool_rig_origin(&rig, "a.test");
+}
+
+/* One free socket. */
+static void free_one(struct origin *o)
+{
+    struct asker a = {0};
+
+    asker_get(&a, &rig, o);
+    asker_release(&a);
+    ck_assert_uint_eq(o->free_count, 1);
+}
+
+START_TEST(free_sockets_age)
+{
+    struct origin *o = open_rig("timeouts: {free: 30ms}");
+
+    free_one(o);
+    pool_rig_run(&rig, 10);
+    ck_assert_uint_eq(o->free_count, 1);
+    pool_rig_run(&rig, 60);
+    ck_assert_uint_eq(o->free_count, 0);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_FREE_TIMEOUT], 1);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+/* The hint counts from the response on, less the buffer, and whatever timeouts.free says. */
+START_TEST(hints_shorten_the_stay)
+{
+    struct origin *o = open_rig("timeouts: {free: off}, agentKeepAliveTimeoutBuffer: 970ms");
+    struct exchange_end end = pool_rig_good_end();
+    struct asker a = {0};
+
+    asker_get(&a, &rig, o);
+    end.has_hint_timeout = true;
+    end.hint_timeout_ms = 1000;
+    socket_release(a.socket, &end);
+    ck_assert_uint_eq(o->free_count, 1);
+    pool_rig_run(&rig, 70);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_KEEPALIVE_HINT], 1);
+    asker_get(&a, &rig, o);
+    end.hint_timeout_ms = 970;
+    socket_release(a.socket, &end);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_KEEPALIVE_HINT], 2);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+/* max=2: two more exchanges, though later responses say nothing. */
+START_TEST(hinted_counts_are_counted_down)
+{
+    struct origin *o = open_rig("");
+    struct exchange_end end = pool_rig_good_end();
+    struct asker a = {0};
+
+    asker_get(&a, &rig, o);
+    end.has_hint_max = true;
+    end.hint_max = 2;
+    socket_release(a.socket, &end);
+    ck_assert_int_eq(asker_ask(&a, o, ACQUIRE_NEW), ACQUIRED);
+    asker_release(&a);
+    ck_assert_uint_eq(o->free_count, 1);
+    ck_assert_int_eq(asker_ask(&a, o, ACQUIRE_NEW), ACQUIRED);
+    asker_release(&a);
+    ck_assert_uint_eq(o->free_count, 0);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_KEEPALIVE_HINT], 1);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+START_TEST(counts_are_kept)
+{
+    struct origin *o = open_rig("maxRequestsPerSocket: 2");
+    struct asker a = {0};
+
+    asker_get(&a, &rig, o);
+    ck_assert(!socket_is_on_its_last_exchange(a.socket));
+    asker_release(&a);
+    struct socket *s = asker_get(&a, &rig, o);
+    ck_assert(socket_was_reused(s));
+    asker_release(&a);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_MAX_REQUESTS], 1);
+    ck_assert_uint_eq(o->stats.opened + o->stats.reused, o->stats.requests);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+START_TEST(too_many_free_are_not_kept)
+{
+    struct origin *o = open_rig("maxFreeSockets: 1");
+    struct asker a = {0}, b = {0};
+
+    asker_get(&a, &rig, o);
+    asker_get(&b, &rig, o);
+    asker_release(&a);
+    asker_release(&b);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_FREE_FULL], 1);
+    ck_assert_uint_eq(o->free_count, 1);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+START_TEST(free_sockets_are_watched)
+{
+    struct origin *o = open_rig("");
+
+    free_one(o);
+    pool_rig_hang_up(&rig, 0);
+    pool_rig_run(&rig, 5);
+    ck_assert_uint_eq(o->free_count, 0);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_PEER_CLOSED], 1);
+    free_one(o);
+    ck_assert_int_eq(write(rig.connections[1], "!", 1), 1);
+    pool_rig_run(&rig, 5);
+    ck_assert_uint_eq(o->free_count, 0);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_UNEXPECTED_DATA], 1);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+START_TEST(probing_sees_what_came)
+{
+    struct origin *o = open_rig("");
+    struct asker a = {0}, b = {0};
+
+    asker_get(&a, &rig, o);
+    asker_get(&b, &rig, o);
+    ck_assert_int_eq(socket_probe(a.socket), RETIRE_NONE);
+    pool_rig_hang_up(&rig, 0);
+    ck_assert_int_eq(write(rig.connections[1], "!", 1), 1);
+    ck_assert_int_eq(socket_probe(a.socket), RETIRE_PEER_CLOSED);
+    ck_assert_int_eq(socket_probe(b.socket), RETIRE_UNEXPECTED_DATA);
+    socket_retire(a.socket, RETIRE_PEER_CLOSED);
+    socket_retire(b.socket, RETIRE_UNEXPECTED_DATA);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+/* Between the moment a socket is given to a request and the end of the turn, when that is told, events of the
+ * socket may still come: nobody may close it under the request, and what was seen must not be forgotten. */
+START_TEST(sockets_given_and_not_yet_told_are_safe)
+{
+    struct origin *o = open_rig("maxSockets: 1");
+    struct asker a = {0}, b = {0};
+    struct socket *s = asker_get(&a, &rig, o);
+
+    asker_ask(&b, o, ACQUIRE_NEW);
+    asker_release(&a);
+    ck_assert_int_eq(b.pending.state, PENDING_SETTLED);
+    ck_assert(!s->stirred);
+    pool_rig_hang_up(&rig, 0);
+    s->stream.on_ready(s->stream.ctx, STREAM_READABLE | STREAM_PEER_FIN);
+    pool_check(rig.pool);
+    ck_assert_int_eq(s->state, SOCKET_ACTIVE);
+    ck_assert(s->stirred);
+    pool_rig_turn(&rig);
+    ck_assert_ptr_eq(b.socket, s);
+    socket_retire(b.socket, RETIRE_PEER_CLOSED);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+/* The same of a connection that is new. */
+START_TEST(new_sockets_not_yet_told_are_safe)
+{
+    struct origin *o = open_rig("");
+    struct asker a = {0};
+
+    asker_ask(&a, o, ACQUIRE_NEW);
+    for (unsigned i = 0; i < 1000 && a.pending.state != PENDING_SETTLED; i++)
+        pool_rig_events(&rig);
+    struct socket *s = a.pending.socket;
+    ck_assert_ptr_nonnull(s);
+    while (rig.count == 0)
+        pool_rig_events(&rig);
+    pool_rig_hang_up(&rig, 0);
+    for (unsigned i = 0; i < 3; i++)
+        pool_rig_events(&rig); /* the FIN comes before the request is told */
+    ck_assert_int_eq(s->state, SOCKET_ACTIVE);
+    ck_assert(s->stirred);
+    pool_rig_turn(&rig);
+    ck_assert_ptr_eq(a.socket, s);
+    socket_retire(a.socket, RETIRE_ERROR);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+START_TEST(drained_sockets_end_when_they_are_free)
+{
+    struct origin *o = open_rig("");
+    struct asker a = {0}, b = {0};
+
+    asker_get(&a, &rig, o);
+    asker_get(&b, &rig, o);
+    asker_release(&b);
+    agent_drain(pool_rig_agent(&rig));
+    ck_assert_uint_eq(o->free_count, 0);
+    ck_assert_uint_eq(o->active_count, 1);
+    asker_release(&a);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_DRAINED], 2);
+    free_one(o);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+/* Lowered limits apply in place: free ones go now, active ones when they finish. */
+START_TEST(lowered_limits_apply)
+{
+    struct origin *o = open_rig("");
+    struct asker a[4] = {{.told = 0}};
+
+    for (unsigned i = 0; i < 4; i++)
+        asker_get(&a[i], &rig, o);
+    asker_release(&a[3]);
+    pool_rig_configure(&rig, "maxSockets: 2");
+    ck_assert_uint_eq(origin_sockets(o), 3);
+    asker_release(&a[0]);
+    ck_assert_uint_eq(origin_sockets(o), 2);
+    asker_release(&a[1]);
+    asker_release(&a[2]);
+    ck_assert_uint_eq(o->free_count, 2);
+    pool_rig_configure(&rig, "maxTotalSockets: 1");
+    ck_assert_uint_eq(o->free_count, 1);
+    pool_rig_configure(&rig, "maxFreeSockets: 0");
+    ck_assert_uint_eq(o->free_count, 0);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+/* Sockets go where what decides about them changed, and not else. */
+START_TEST(reloads_keep_sockets)
+{
+    struct origin *o = open_rig("timeouts: {connect: 1s}");
+
+    free_one(o);
+    pool_rig_configure(&rig, "timeouts: {connect: 2s}");
+    ck_assert_uint_eq(o->free_count, 1);
+    pool_rig_configure(&rig, "family: 4");
+    ck_assert_uint_eq(o->free_count, 0);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+static struct config *default_config(void)
+{
+    static const struct text_list none = {0};
+
+    return config_parse(SLICE("log: {level: info}\n"), "test.yaml", &none, stderr);
+}
+
+/* An upstream that is gone serves those that wait, then ends. */
+START_TEST(removed_agents_serve_who_waits)
+{
+    struct origin *o = open_rig("maxSockets: 1");
+    struct asker a = {0}, b = {0}, c = {0};
+    struct config *without = default_config();
+    char error[256];
+
+    asker_get(&a, &rig, o);
+    asker_ask(&b, o, ACQUIRE_NEW);
+    agent_pause(pool_rig_agent(&rig));
+    asker_ask(&c, o, ACQUIRE_NEW);
+    ck_assert(pool_configure(rig.pool, without, error, sizeof error));
+    config_unref(without);
+    pool_check(rig.pool);
+    ck_assert_ptr_null(pool_rig_agent(&rig));
+    asker_release(&a);
+    pool_rig_run(&rig, 20);
+    asker_release(&b);
+    pool_rig_run(&rig, 20);
+    asker_release(&c);
+    ck_assert_uint_eq(o->free_count, 0);
+    pool_rig_run(&rig, 1100);
+    ck_assert(TAILQ_EMPTY(&rig.pool->removed));
+    pool_rig_close(&rig);
+}
+END_TEST
+
+/* Who was given an error, or holds on to an origin for its counters, keeps it from being forgotten. */
+START_TEST(origins_in_use_are_not_forgotten)
+{
+    struct origin *o = open_rig("");
+    struct agent *agent = pool_rig_agent(&rig);
+    struct asker a = {0};
+
+    pool_rig_listen(&rig, false);
+    asker_ask(&a, o, ACQUIRE_NEW);
+    origin_hold(o);
+    while (a.pending.state != PENDING_SETTLED)
+        pool_rig_events(&rig);
+    agent_forget_empty(agent, 0);
+    ck_assert_ptr_eq(pool_rig_origin(&rig, "a.test"), o);
+    pool_rig_turn(&rig);
+    ck_assert_int_eq(a.error, CONNECT_REFUSED);
+    agent_forget_empty(agent, 0);
+    ck_assert_ptr_nonnull(agent->origins);
+    origin_let_go(o);
+    agent_forget_empty(agent, 0);
+    ck_assert_ptr_null(agent->origins);
+    ck_assert_uint_eq(agent->forgotten.requests, 1);
+    ck_assert_uint_eq(agent->forgotten.retired[RETIRE_CONNECT_FAILED], 1);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+START_TEST(warm_sockets_are_kept)
+{
+    struct origin *o = open_rig("minFreeSockets: 2");
+    struct asker a = {0};
+
+    asker_get(&a, &rig, o);
+    pool_rig_run(&rig, 30);
+    ck_assert_uint_eq(o->free_count, 2);
+    asker_release(&a);
+    pool_rig_hang_up(&rig, 0);
+    pool_rig_hang_up(&rig, 1);
+    pool_rig_run(&rig, 30);
+    ck_assert_uint_ge(o->free_count, 2);
+    ck_assert_uint_eq(o->stats.requests, 1);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+/* Where spares fail, the next ones are tried after a second, not at once. */
+START_TEST(failed_spares_are_not_tried_at_once)
+{
+    struct origin *o = open_rig("minFreeSockets: 1");
+
+    free_one(o);
+    pool_rig_listen(&rig, false);
+    pool_rig_hang_up(&rig, 0);
+    pool_rig_run(&rig, 400);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_CONNECT_FAILED], 1);
+    pool_rig_listen(&rig, true);
+    pool_rig_run(&rig, 2000);
+    ck_assert_uint_eq(o->free_count, 1);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+START_TEST(stopping_keeps_nothing)
+{
+    struct origin *o = open_rig("");
+    struct asker a = {0}, b = {0};
+
+    asker_get(&a, &rig, o);
+    asker_get(&b, &rig, o);
+    asker_release(&a);
+    pool_stop(rig.pool);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_SHUTDOWN], 1);
+    ck_assert(socket_is_on_its_last_exchange(b.socket));
+    asker_release(&b);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_SHUTDOWN], 2);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+START_TEST(recent_errors_are_twenty)
+{
+    struct origin *o = open_rig("");
+    struct agent *a = o->agent;
+    char text[400];
+
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    for (unsigned i = 0; i < 45; i++)
+        agent_record_error(a, o->key, "dns_error", text);
+    ck_assert_uint_eq(a->error_count, 45);
+    ck_assert_uint_eq(strlen(a->errors[4].text), sizeof a->errors[4].text - 1);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+void pool_life_tests(Suite *suite)
+{
+    unit_group(suite, "life", free_sockets_age, hints_shorten_the_stay, hinted_counts_are_counted_down, counts_are_kept,
+               too_many_free_are_not_kept, free_sockets_are_watched, probing_sees_what_came,
+               sockets_given_and_not_yet_told_are_safe, new_sockets_not_yet_told_are_safe,
+               drained_sockets_end_when_they_are_free, lowered_limits_apply, reloads_keep_sockets,
+               removed_agents_serve_who_waits, origins_in_use_are_not_forgotten, warm_sockets_are_kept,
+               failed_spares_are_not_tried_at_once, stopping_keeps_nothing, recent_errors_are_twenty);
+}

@@ -1,0 +1,389 @@
+/* Who gets which socket, and when: PRODUCT 5.1 to 5.3. */
+
+#include "pool_test.h"
+
+#include "base/clock.h"
+#include "pool/check.h"
+
+static struct pool_rig rig;
+
+static void close_rig(void)
+{
+    pool_rig_close(&rig);
+}
+
+START_TEST(free_sockets_are_taken_newest_first)
+{
+    struct asker a = {0}, b = {0}, c = {0};
+    struct origin *o;
+
+    pool_rig_open(&rig, "");
+    o = pool_rig_origin(&rig, "a.test");
+    struct socket *first = asker_get(&a, &rig, o), *second = asker_get(&b, &rig, o);
+    asker_release(&a);
+    asker_release(&b);
+    ck_assert_int_eq(asker_ask(&c, o, ACQUIRE_NEW), ACQUIRED);
+    ck_assert_ptr_eq(c.socket, second);
+    asker_release(&c);
+    pool_rig_configure(&rig, "scheduling: fifo");
+    ck_assert_int_eq(asker_ask(&c, o, ACQUIRE_NEW), ACQUIRED);
+    ck_assert_ptr_eq(c.socket, first);
+    asker_release(&c);
+    ck_assert_uint_eq(o->stats.opened, 2);
+    ck_assert_uint_eq(o->stats.reused, 2);
+    close_rig();
+}
+END_TEST
+
+/* A released socket goes to the oldest that waits, at the end of the turn, and is never free between. */
+START_TEST(released_sockets_serve_the_oldest)
+{
+    struct asker a = {0}, waiters[3] = {{.told = 0}};
+    struct origin *o;
+
+    pool_rig_open(&rig, "maxSockets: 1");
+    o = pool_rig_origin(&rig, "a.test");
+    asker_get(&a, &rig, o);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(asker_ask(&waiters[i], o, ACQUIRE_NEW), ACQUIRE_WAITS);
+    ck_assert_uint_eq(o->blocked_count, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        asker_release(i ? &waiters[i - 1] : &a);
+        ck_assert_uint_eq(o->free_count, 0);
+        ck_assert_uint_eq(waiters[i].told, 0); /* nobody is told from within */
+        pool_rig_turn(&rig);
+        ck_assert_uint_eq(waiters[i].told, 1);
+        ck_assert_uint_eq(o->blocked_count, 2 - i);
+    }
+    asker_release(&waiters[2]);
+    ck_assert_uint_eq(o->free_count, 1);
+    ck_assert_uint_eq(o->stats.opened, 1);
+    close_rig();
+}
+END_TEST
+
+/* The request that opened a connection is served by another socket when that is ready first; the new
+ * connection then is a spare. */
+START_TEST(whichever_socket_is_ready_first_serves)
+{
+    struct asker a = {0}, b = {0};
+    struct origin *o;
+
+    pool_rig_open(&rig, "maxSockets: 2");
+    o = pool_rig_origin(&rig, "a.test");
+    asker_get(&a, &rig, o);
+    ck_assert_int_eq(asker_ask(&b, o, ACQUIRE_NEW), ACQUIRE_WAITS);
+    ck_assert_uint_eq(o->connecting_count, 1);
+    ck_assert_uint_eq(o->waiting_count, 1);
+    struct socket *s = a.socket;
+    asker_release(&a);
+    pool_end_turn(rig.pool);
+    ck_assert_ptr_eq(b.socket, s);
+    pool_rig_run(&rig, 20);
+    ck_assert_uint_eq(o->free_count, 1);
+    asker_release(&b);
+    close_rig();
+}
+END_TEST
+
+START_TEST(full_queues_refuse)
+{
+    struct asker a = {0}, b = {0}, c = {0};
+    struct origin *o;
+
+    pool_rig_open(&rig, "maxSockets: 1, maxPendingRequests: 1");
+    o = pool_rig_origin(&rig, "a.test");
+    asker_get(&a, &rig, o);
+    ck_assert_int_eq(asker_ask(&b, o, ACQUIRE_NEW), ACQUIRE_WAITS);
+    ck_assert_int_eq(asker_ask(&c, o, ACQUIRE_NEW), ACQUIRE_QUEUE_FULL);
+    ck_assert_int_eq(c.pending.state, PENDING_IDLE);
+    /* A repeat is let in: it was in before. */
+    ck_assert_int_eq(asker_ask(&c, o, ACQUIRE_AGAIN), ACQUIRE_WAITS);
+    ck_assert_uint_eq(o->blocked_count, 2);
+    ck_assert_uint_eq(o->stats.requests, 3);
+    asker_release(&a);
+    pool_end_turn(rig.pool);
+    ck_assert_uint_eq(c.told, 1); /* at the queue's head */
+    asker_release(&c);
+    pool_end_turn(rig.pool);
+    asker_release(&b);
+    close_rig();
+}
+END_TEST
+
+/* Those with a connection under way do not count as pending. */
+START_TEST(connecting_requests_are_not_pending)
+{
+    struct asker a = {0}, b = {0}, c = {0};
+    struct origin *o;
+
+    pool_rig_open(&rig, "maxSockets: 2, maxPendingRequests: 0");
+    o = pool_rig_origin(&rig, "a.test");
+    ck_assert_int_eq(asker_ask(&a, o, ACQUIRE_NEW), ACQUIRE_WAITS);
+    ck_assert_int_eq(asker_ask(&b, o, ACQUIRE_NEW), ACQUIRE_WAITS);
+    ck_assert_int_eq(asker_ask(&c, o, ACQUIRE_NEW), ACQUIRE_QUEUE_FULL);
+    pool_rig_run(&rig, 20);
+    ck_assert_uint_eq(a.turn, 1);
+    ck_assert_uint_eq(b.turn, 2);
+    asker_release(&a);
+    asker_release(&b);
+    close_rig();
+}
+END_TEST
+
+/* A connection that fails tells the oldest, and its place goes to the next. */
+START_TEST(failed_connects_tell_the_oldest)
+{
+    struct asker waiters[3] = {{.told = 0}};
+    struct origin *o;
+
+    pool_rig_open(&rig, "maxSockets: 2");
+    pool_rig_listen(&rig, false);
+    o = pool_rig_origin(&rig, "a.test");
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(asker_ask(&waiters[i], o, ACQUIRE_NEW), ACQUIRE_WAITS);
+    ck_assert_uint_eq(o->waiting_count, 2);
+    ck_assert_uint_eq(o->blocked_count, 1);
+    pool_rig_run(&rig, 50);
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_uint_eq(waiters[i].told, 1);
+        ck_assert_int_eq(waiters[i].error, CONNECT_REFUSED);
+        ck_assert(i == 0 || waiters[i].turn > waiters[i - 1].turn);
+    }
+    ck_assert_uint_eq(o->stats.opened, 0);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_CONNECT_FAILED], 3);
+    ck_assert(origin_is_empty(o));
+    close_rig();
+}
+END_TEST
+
+/* The last repeat owns its connection: nobody else may take it, though somebody is older. */
+START_TEST(owners_get_their_own_connection)
+{
+    struct asker a = {0}, b = {0};
+    struct origin *o;
+
+    pool_rig_open(&rig, "maxSockets: 1");
+    o = pool_rig_origin(&rig, "a.test");
+    asker_get(&a, &rig, o);
+    ck_assert_int_eq(asker_ask(&b, o, ACQUIRE_NEW), ACQUIRE_WAITS);
+    socket_retire(a.socket, RETIRE_ERROR);
+    ck_assert_int_eq(asker_ask(&a, o, ACQUIRE_OWN_CONNECTION), ACQUIRE_WAITS);
+    ck_assert_uint_eq(o->owned_count, 1);
+    ck_assert_uint_eq(origin_sockets(o), 1);
+    pool_rig_run(&rig, 20);
+    ck_assert_uint_eq(a.told, 2);
+    ck_assert_ptr_nonnull(a.socket);
+    ck_assert_uint_eq(b.told, 0);
+    asker_release(&a);
+    pool_end_turn(rig.pool);
+    ck_assert_uint_eq(b.told, 1);
+    asker_release(&b);
+    close_rig();
+}
+END_TEST
+
+/* When the owner leaves, its connection is anybody's. */
+START_TEST(orphaned_connections_serve_others)
+{
+    struct asker a = {0}, b = {0};
+    struct origin *o;
+
+    pool_rig_open(&rig, "maxSockets: 1");
+    o = pool_rig_origin(&rig, "a.test");
+    asker_get(&a, &rig, o);
+    ck_assert_int_eq(asker_ask(&b, o, ACQUIRE_NEW), ACQUIRE_WAITS);
+    socket_retire(a.socket, RETIRE_ERROR);
+    asker_ask(&a, o, ACQUIRE_OWN_CONNECTION);
+    pending_cancel(&a.pending);
+    ck_assert_int_eq(b.pending.state, PENDING_WAITING);
+    pool_rig_run(&rig, 20);
+    ck_assert_uint_eq(b.told, 1);
+    ck_assert_uint_eq(o->stats.opened, 2);
+    asker_release(&b);
+    close_rig();
+}
+END_TEST
+
+START_TEST(cancelling_is_allowed_in_any_state)
+{
+    struct asker a = {0}, b = {0}, c = {0};
+    struct origin *o;
+
+    pool_rig_open(&rig, "maxSockets: 1");
+    o = pool_rig_origin(&rig, "a.test");
+    pending_cancel(&a.pending); /* idle */
+    asker_ask(&a, o, ACQUIRE_NEW);
+    asker_ask(&b, o, ACQUIRE_NEW);
+    asker_ask(&c, o, ACQUIRE_NEW);
+    pending_cancel(&a.pending); /* waiting: its connection goes to b */
+    ck_assert_int_eq(b.pending.state, PENDING_WAITING);
+    pending_cancel(&c.pending); /* blocked */
+    pool_rig_run(&rig, 20);
+    ck_assert_uint_eq(b.told, 1);
+    asker_ask(&c, o, ACQUIRE_NEW);
+    asker_ask(&a, o, ACQUIRE_NEW);
+    asker_release(&b);
+    ck_assert_int_eq(c.pending.state, PENDING_SETTLED);
+    pending_cancel(&c.pending); /* settled: the socket goes on to a */
+    ck_assert_int_eq(a.pending.state, PENDING_SETTLED);
+    pool_rig_turn(&rig);
+    ck_assert_uint_eq(a.told, 1);
+    ck_assert_uint_eq(c.told, 0);
+    asker_release(&a);
+    ck_assert_uint_eq(o->free_count, 1);
+    close_rig();
+}
+END_TEST
+
+/* Under maxTotalSockets the least recently used free socket of another origin makes room. */
+START_TEST(the_least_recently_used_makes_room)
+{
+    struct asker a = {0}, b = {0}, c = {0};
+    struct origin *oa, *ob, *oc;
+
+    pool_rig_open(&rig, "maxTotalSockets: 2");
+    oa = pool_rig_origin(&rig, "a.test");
+    ob = pool_rig_origin(&rig, "b.test");
+    oc = pool_rig_origin(&rig, "c.test");
+    asker_get(&a, &rig, oa);
+    asker_get(&b, &rig, ob);
+    asker_release(&b);
+    pool_rig_run(&rig, 3);
+    asker_release(&a);
+    asker_get(&c, &rig, oc);
+    ck_assert_uint_eq(oa->free_count, 1);
+    ck_assert_uint_eq(ob->free_count, 0);
+    ck_assert_uint_eq(ob->stats.retired[RETIRE_EVICTED], 1);
+    asker_release(&c);
+    close_rig();
+}
+END_TEST
+
+/* PRODUCT 5.3: a released socket serves its own origin, unless another one's oldest waited 100 ms longer. */
+START_TEST(no_origin_starves_under_the_total_cap)
+{
+    struct asker a = {0}, own = {0}, other = {0};
+    struct origin *oa, *ob;
+
+    pool_rig_open(&rig, "maxTotalSockets: 1");
+    oa = pool_rig_origin(&rig, "a.test");
+    ob = pool_rig_origin(&rig, "b.test");
+    asker_get(&a, &rig, oa);
+    asker_ask(&other, ob, ACQUIRE_NEW);
+    pool_rig_run(&rig, 60);
+    asker_ask(&own, oa, ACQUIRE_NEW);
+    asker_release(&a);
+    pool_rig_turn(&rig);
+    ck_assert_uint_eq(own.told, 1); /* 60 ms are not 100 */
+    asker_ask(&a, oa, ACQUIRE_NEW);
+    pool_rig_run(&rig, 60);
+    pending_cancel(&a.pending);
+    asker_ask(&a, oa, ACQUIRE_NEW);
+    asker_release(&own);
+    ck_assert_uint_eq(oa->stats.retired[RETIRE_EVICTED], 1);
+    pool_rig_run(&rig, 20);
+    ck_assert_uint_eq(other.told, 1);
+    asker_release(&other);
+    pool_rig_run(&rig, 20);
+    ck_assert_uint_eq(a.told, 2);
+    asker_release(&a);
+    close_rig();
+}
+END_TEST
+
+START_TEST(paused_agents_hold_new_requests)
+{
+    struct asker a = {0}, b = {0}, c = {0};
+    struct origin *o;
+
+    pool_rig_open(&rig, "");
+    o = pool_rig_origin(&rig, "a.test");
+    asker_get(&a, &rig, o);
+    agent_pause(pool_rig_agent(&rig));
+    asker_ask(&b, o, ACQUIRE_NEW);
+    asker_ask(&c, o, ACQUIRE_NEW);
+    asker_release(&a);
+    pool_rig_run(&rig, 20);
+    ck_assert_uint_eq(o->free_count, 1);
+    ck_assert_uint_eq(o->blocked_count, 2);
+    agent_resume(pool_rig_agent(&rig));
+    pool_rig_run(&rig, 20);
+    ck_assert_uint_eq(b.told, 1);
+    ck_assert_uint_eq(c.told, 1);
+    asker_release(&b);
+    asker_release(&c);
+    close_rig();
+}
+END_TEST
+
+/* A request that moves from those who wait for a connection to those who wait for a place is told so: other
+ * limits hold for it now. */
+static unsigned blocked_calls;
+
+static void on_blocked(struct pending *p)
+{
+    ck_assert_int_eq(p->state, PENDING_BLOCKED);
+    blocked_calls++;
+}
+
+START_TEST(who_becomes_pending_is_told)
+{
+    struct asker a = {.pending.blocked = on_blocked};
+    struct origin *o;
+
+    pool_rig_open(&rig, "");
+    o = pool_rig_origin(&rig, "a.test");
+    asker_ask(&a, o, ACQUIRE_NEW);
+    ck_assert_int_eq(a.pending.state, PENDING_WAITING);
+    agent_pause(pool_rig_agent(&rig));
+    agent_drain(pool_rig_agent(&rig)); /* what is being opened is of no use any more */
+    pool_rig_run(&rig, 20);
+    ck_assert_int_eq(a.pending.state, PENDING_BLOCKED);
+    ck_assert_uint_eq(blocked_calls, 1);
+    pending_cancel(&a.pending);
+    close_rig();
+}
+END_TEST
+
+/* Lowered limits leave places over; a free socket of one's own is taken all the same. */
+START_TEST(own_free_sockets_serve_above_a_lowered_total)
+{
+    struct asker a = {0}, b = {0}, c = {0}, blocked = {0};
+    struct origin *oa, *ob;
+
+    pool_rig_open(&rig, "maxTotalSockets: 3");
+    oa = pool_rig_origin(&rig, "a.test");
+    ob = pool_rig_origin(&rig, "b.test");
+    asker_get(&a, &rig, oa);
+    asker_get(&b, &rig, oa);
+    asker_ask(&c, ob, ACQUIRE_NEW);
+    pending_cancel(&c.pending); /* the connection goes on, for nobody */
+    pool_rig_configure(&rig, "maxTotalSockets: 1");
+    asker_ask(&blocked, oa, ACQUIRE_NEW);
+    pool_rig_run(&rig, 20);
+    agent_pause(pool_rig_agent(&rig));
+    asker_ask(&c, ob, ACQUIRE_NEW);
+    agent_resume(pool_rig_agent(&rig));
+    pool_rig_run(&rig, 20);
+    ck_assert_uint_eq(c.told, 1);
+    asker_release(&a);
+    asker_release(&b);
+    ck_assert_uint_eq(oa->stats.retired[RETIRE_DRAINED], 2);
+    asker_release(&c);
+    pool_rig_run(&rig, 20);
+    ck_assert_uint_eq(blocked.told, 1);
+    asker_release(&blocked);
+    close_rig();
+}
+END_TEST
+
+void pool_queue_tests(Suite *suite)
+{
+    unit_group(suite, "queue", free_sockets_are_taken_newest_first, released_sockets_serve_the_oldest,
+               whichever_socket_is_ready_first_serves, full_queues_refuse, connecting_requests_are_not_pending,
+               failed_connects_tell_the_oldest, owners_get_their_own_connection, orphaned_connections_serve_others,
+               cancelling_is_allowed_in_any_state, the_least_recently_used_makes_room,
+               no_origin_starves_under_the_total_cap, paused_agents_hold_new_requests, who_becomes_pending_is_told,
+               own_free_sockets_serve_above_a_lowered_total);
+}

@@ -1,0 +1,395 @@
+/* A long random walk through the real pool, over real connections. After every step the pool is checked
+ * (pool/check.h), and beside it a model of the queue says who must be served next. */
+
+#include "pool_test.h"
+
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "pool/check.h"
+
+#define ASKERS 24
+#define HOSTS 3
+
+static const char *const hosts[HOSTS] = {"a.test", "b.test", "c.test"};
+
+/* Policies that reloads choose among. The first is what the walk begins with. */
+static const char *const policies[] = {
+    "maxSockets: 4, maxTotalSockets: 8",
+    "maxSockets: 1, maxTotalSockets: 2, maxPendingRequests: 3",
+    "maxSockets: 2, maxTotalSockets: 3, scheduling: fifo, maxFreeSockets: 1",
+    "maxSockets: 6, maxTotalSockets: 10, minFreeSockets: 1, timeouts: {free: 20ms}",
+    "maxSockets: 3, maxTotalSockets: 5, maxRequestsPerSocket: 3, maxSocketAge: 20ms",
+    "maxSockets: 2, maxTotalSockets: 9, keepAlive: false",
+    "maxSockets: 2, maxTotalSockets: 2, family: 4",
+};
+
+enum standing { OUT, QUEUED, GIVEN, HOLDS };
+
+struct walker {
+    struct asker asker;
+    enum standing standing; /* GIVEN: settled, not told yet */
+    bool owner;
+    struct origin *origin;
+    TAILQ_ENTRY(walker) link;
+};
+
+TAILQ_HEAD(walker_list, walker);
+
+static struct pool_rig rig;
+static struct walker walkers[ASKERS];
+static struct walker_list queue[HOSTS]; /* as the queue of each origin should be: who waits, oldest first */
+static struct origin *origins[HOSTS];
+static uint32_t before[HOSTS], before_total;
+static unsigned long long steps_with_sockets;
+
+static unsigned host_of(const struct origin *o)
+{
+    for (unsigned i = 0; i < HOSTS; i++)
+        if (origins[i] == o)
+            return i;
+    ck_abort_msg("an unknown origin");
+}
+
+static long chance(long n)
+{
+    return lrand48() % n;
+}
+
+/* Somebody was given a socket or an error: only the oldest may be, but for owners. */
+static void note_given(struct walker *w)
+{
+    struct walker_list *q = &queue[host_of(w->origin)];
+
+    if (w->standing == GIVEN)
+        return;
+    ck_assert_int_eq(w->standing, QUEUED);
+    w->standing = GIVEN;
+    if (w->owner)
+        return;
+    ck_assert_msg(TAILQ_FIRST(q) == w, "somebody jumped the queue");
+    TAILQ_REMOVE(q, w, link);
+}
+
+static void note_all_given(void)
+{
+    struct pending *p;
+
+    TAILQ_FOREACH(p, &rig.pool->settled, link)
+        note_given((struct walker *)((char *)p - offsetof(struct walker, asker.pending)));
+}
+
+static void on_settled(struct pending *p)
+{
+    struct walker *w = (struct walker *)((char *)p - offsetof(struct walker, asker.pending));
+
+    note_given(w);
+    note_all_given();
+    ck_assert_int_eq(p->state, PENDING_IDLE);
+    w->standing = p->socket ? HOLDS : OUT;
+    w->asker.socket = p->socket;
+    if (p->socket)
+        asker_use(p->socket);
+}
+
+static void ask(struct walker *w, enum acquire_how how)
+{
+    unsigned host = host_of(w->origin);
+    enum acquire_result result;
+
+    w->asker.pending.settled = on_settled;
+    w->owner = how == ACQUIRE_OWN_CONNECTION;
+    result = origin_acquire(w->origin, &w->asker.pending, how);
+    note_all_given();
+    switch (result) {
+    case ACQUIRED:
+        /* Nobody was passed over who could have had it. */
+        ck_assert(TAILQ_EMPTY(&queue[host]));
+        w->standing = HOLDS;
+        w->asker.socket = w->asker.pending.socket;
+        ck_assert(w->asker.socket->state == SOCKET_ACTIVE && w->asker.socket->origin == w->origin);
+        asker_use(w->asker.socket);
+        break;
+    case ACQUIRE_WAITS:
+        w->standing = QUEUED;
+        if (how == ACQUIRE_NEW)
+            TAILQ_INSERT_TAIL(&queue[host], w, link);
+        else if (how == ACQUIRE_AGAIN)
+            TAILQ_INSERT_HEAD(&queue[host], w, link);
+        break;
+    case ACQUIRE_QUEUE_FULL:
+        ck_assert_int_eq(how, ACQUIRE_NEW);
+        w->standing = OUT;
+        break;
+    case ACQUIRE_NO_MEMORY:
+        ck_abort_msg("no memory");
+    }
+}
+
+static enum retire_reason some_reason(void)
+{
+    enum retire_reason r;
+
+    do
+        r = (enum retire_reason)(1 + chance(RETIRE_COUNT - 1));
+    while (r == RETIRE_CONNECT_FAILED || r == RETIRE_CONNECT_TIMEOUT);
+    return r;
+}
+
+static void give_up_socket(struct walker *w)
+{
+    struct socket *s = w->asker.socket;
+    struct exchange_end end = pool_rig_good_end();
+
+    w->asker.socket = NULL;
+    w->standing = OUT;
+    switch (chance(8)) {
+    case 0:
+        socket_retire(s, some_reason());
+        break;
+    case 1:
+        end = (struct exchange_end){.request_complete = chance(2),
+                                    .response_complete = chance(2),
+                                    .self_delimiting = chance(2),
+                                    .origin_persistent = chance(2),
+                                    .told_close = chance(2),
+                                    .drained = chance(2),
+                                    .has_hint_timeout = chance(2),
+                                    .hint_timeout_ms = (uint64_t)chance(2000),
+                                    .has_hint_max = chance(2),
+                                    .hint_max = (uint64_t)chance(3)};
+        /* fall through */
+    default:
+        socket_release(s, &end);
+    }
+}
+
+/* A stale socket: retired, and its request comes again. */
+static void repeat(struct walker *w)
+{
+    struct socket *s = w->asker.socket;
+
+    w->asker.socket = NULL;
+    w->standing = OUT;
+    socket_retire(s, RETIRE_ERROR);
+    ask(w, chance(2) ? ACQUIRE_AGAIN : ACQUIRE_OWN_CONNECTION);
+}
+
+static void leave(struct walker *w)
+{
+    if (w->standing == QUEUED && !w->owner)
+        TAILQ_REMOVE(&queue[host_of(w->origin)], w, link);
+    w->standing = OUT;
+    pending_cancel(&w->asker.pending);
+    ck_assert_int_eq(w->asker.pending.state, PENDING_IDLE);
+}
+
+static void step_walker(void)
+{
+    struct walker *w = &walkers[chance(ASKERS)];
+
+    switch (w->standing) {
+    case OUT:
+        w->origin = origins[chance(HOSTS)];
+        ask(w, ACQUIRE_NEW);
+        break;
+    case QUEUED:
+    case GIVEN:
+        if (chance(6) == 0)
+            leave(w);
+        break;
+    case HOLDS:
+        if (chance(8) == 0)
+            repeat(w);
+        else
+            give_up_socket(w);
+        break;
+    }
+}
+
+/* What operators and origins do, more seldom. */
+static void step_world(void)
+{
+    struct agent *a = pool_rig_agent(&rig);
+    unsigned nth = rig.count ? (unsigned)chance(rig.count) : 0;
+
+    switch (chance(12)) {
+    case 0:
+        agent_pause(a);
+        break;
+    case 1:
+    case 2:
+    case 3:
+        agent_resume(a);
+        break;
+    case 4:
+        agent_drain(a);
+        break;
+    case 5:
+        pool_rig_configure(&rig, policies[chance(sizeof policies / sizeof policies[0])]);
+        break;
+    case 6:
+        if (rig.count)
+            pool_rig_hang_up(&rig, nth);
+        break;
+    case 7:
+        if (rig.count && rig.connections[nth] >= 0 && send(rig.connections[nth], "!", 1, MSG_NOSIGNAL) != 1)
+            pool_rig_hang_up(&rig, nth);
+        break;
+    case 8:
+        pool_rig_listen(&rig, rig.listener < 0);
+        break;
+    default:
+        break;
+    }
+}
+
+/* No list grows above its limit: it shrinks towards one that was lowered. */
+static void check_limits(void)
+{
+    const struct agent *a = pool_rig_agent(&rig);
+
+    for (unsigned i = 0; i < HOSTS; i++) {
+        uint32_t n = origin_sockets(origins[i]);
+
+        ck_assert_uint_le(n, before[i] > a->policy->maxSockets ? before[i] : a->policy->maxSockets);
+        before[i] = n;
+    }
+    ck_assert_uint_le(a->total, before_total > a->policy->maxTotalSockets ? before_total : a->policy->maxTotalSockets);
+    before_total = a->total;
+    steps_with_sockets += a->total > 0;
+}
+
+/* The model and the pool agree on who waits, in which order. */
+static void check_model(void)
+{
+    for (unsigned i = 0; i < HOSTS; i++) {
+        const struct walker *w = TAILQ_FIRST(&queue[i]);
+        const struct pending *p;
+
+        TAILQ_FOREACH(p, &origins[i]->waiting, link) {
+            ck_assert_ptr_eq(p, &w->asker.pending);
+            w = TAILQ_NEXT(w, link);
+        }
+        TAILQ_FOREACH(p, &origins[i]->blocked, link) {
+            ck_assert_ptr_eq(p, &w->asker.pending);
+            w = TAILQ_NEXT(w, link);
+        }
+        ck_assert_ptr_null(w);
+    }
+}
+
+static void close_old_connections(void)
+{
+    if (rig.count < RIG_CONNECTIONS / 2)
+        return;
+    for (unsigned i = 0; i < RIG_CONNECTIONS / 4; i++)
+        pool_rig_hang_up(&rig, i);
+    memmove(rig.connections, rig.connections + RIG_CONNECTIONS / 4,
+            (rig.count - RIG_CONNECTIONS / 4) * sizeof rig.connections[0]);
+    rig.count -= RIG_CONNECTIONS / 4;
+}
+
+static void take_step(void)
+{
+    long what = chance(20);
+
+    if (what < 10)
+        step_walker();
+    else if (what == 10)
+        step_world();
+    else if (what < 15)
+        pool_rig_events(&rig);
+    else if (what < 19)
+        pool_rig_turn(&rig);
+    else
+        pool_rig_run(&rig, 1);
+    note_all_given();
+    pool_check(rig.pool);
+    check_limits();
+    check_model();
+    close_old_connections();
+}
+
+/* Everybody who waits is served in the end. */
+static void wind_up(void)
+{
+    unsigned busy = 1;
+
+    if (rig.listener < 0)
+        pool_rig_listen(&rig, true);
+    agent_resume(pool_rig_agent(&rig));
+    for (unsigned i = 0; i < 3000 && busy; i++) {
+        busy = 0;
+        pool_rig_run(&rig, 1);
+        for (unsigned k = 0; k < ASKERS; k++) {
+            if (walkers[k].standing == HOLDS)
+                give_up_socket(&walkers[k]);
+            busy += walkers[k].standing != OUT;
+        }
+        check_limits();
+    }
+    ck_assert_uint_eq(busy, 0);
+}
+
+static void check_books(void)
+{
+    for (unsigned i = 0; i < HOSTS; i++) {
+        const struct origin_stats *s = &origins[i]->stats;
+        uint64_t closed = 0;
+
+        for (unsigned r = 0; r < RETIRE_COUNT; r++)
+            closed += s->retired[r];
+        closed -= s->retired[RETIRE_CONNECT_FAILED] + s->retired[RETIRE_CONNECT_TIMEOUT];
+        ck_assert_uint_eq(s->opened, origin_sockets(origins[i]) - origins[i]->connecting_count + closed);
+    }
+}
+
+static void walk(long seed, unsigned steps)
+{
+    pool_rig_open(&rig, policies[0]);
+    srand48(seed);
+    for (unsigned i = 0; i < HOSTS; i++) {
+        origins[i] = pool_rig_origin(&rig, hosts[i]);
+        origin_hold(origins[i]);
+        TAILQ_INIT(&queue[i]);
+    }
+    for (unsigned i = 0; i < steps; i++)
+        take_step();
+    wind_up();
+    check_books();
+    for (unsigned i = 0; i < HOSTS; i++)
+        origin_let_go(origins[i]);
+    pool_rig_close(&rig);
+}
+
+/* POOL_SEED=n walks one way only, POOL_STEPS=n goes on for longer. */
+START_TEST(random_walks_keep_every_invariant)
+{
+    const char *seed = getenv("POOL_SEED"), *steps = getenv("POOL_STEPS");
+    unsigned count = steps ? (unsigned)atoi(steps) : 1000;
+
+    if (seed) {
+        walk(atol(seed), count);
+        return;
+    }
+    for (long s = 0; s < 2; s++) {
+        long chosen = _i < 4 ? _i * 2 + s : (long)time(NULL) * 2 + s;
+
+        fprintf(stderr, "POOL_SEED=%ld\n", chosen);
+        walk(chosen, count);
+    }
+    ck_assert_uint_gt(steps_with_sockets, 0);
+}
+END_TEST
+
+void pool_random_tests(Suite *suite)
+{
+    TCase *group = tcase_create("random");
+
+    tcase_add_loop_test(group, random_walks_keep_every_invariant, 0, 5);
+    tcase_set_timeout(group, 120);
+    suite_add_tcase(suite, group);
+}

@@ -1,0 +1,52 @@
+#ifndef CARPOOL_TESTS_POOL_RIG_H
+#define CARPOOL_TESTS_POOL_RIG_H
+
+/* A real pool on a loop of its own, and an origin that the test plays: a listener on the loopback whose
+ * connections it accepts, closes and writes to. Every host that ends with ".test" leads there. */
+
+#include <event2/event.h>
+#include <stdbool.h>
+
+#include "base/slice.h"
+#include "config/config.h"
+#include "pool/pool.h"
+
+#define RIG_CONNECTIONS 512
+
+struct pool_rig {
+    struct event_base *base;
+    struct resolver *resolver;
+    struct pool *pool;
+    struct address origin;
+    int listener; /* -1: connects are refused */
+    int connections[RIG_CONNECTIONS]; /* the origin's ends, oldest first */
+    unsigned count;
+};
+
+/* With these options of the upstream "u", e.g. "maxSockets: 2, timeouts: {free: 1s}". */
+void pool_rig_open(struct pool_rig *r, const char *options);
+void pool_rig_close(struct pool_rig *r);
+
+/* A reload with other options. */
+void pool_rig_configure(struct pool_rig *r, const char *options);
+
+/* The origin stops or begins to listen. */
+void pool_rig_listen(struct pool_rig *r, bool on);
+
+/* What is ready now; then the end of the turn. */
+void pool_rig_events(struct pool_rig *r);
+void pool_rig_turn(struct pool_rig *r);
+
+/* Turns until `ms` have passed. */
+void pool_rig_run(struct pool_rig *r, int ms);
+
+struct agent *pool_rig_agent(struct pool_rig *r);
+struct origin *pool_rig_origin(struct pool_rig *r, const char *host);
+
+/* The end of an exchange after which the socket may be used again. */
+struct exchange_end pool_rig_good_end(void);
+
+/* Closes or writes to the connection that was accepted as the nth. */
+void pool_rig_hang_up(struct pool_rig *r, unsigned nth);
+
+#endif

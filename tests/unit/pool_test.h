@@ -1,0 +1,32 @@
+#ifndef CARPOOL_TESTS_POOL_TEST_H
+#define CARPOOL_TESTS_POOL_TEST_H
+
+#include "pool_rig.h"
+#include "unit.h"
+
+/* Somebody who asks for sockets, and remembers what became of it. */
+struct asker {
+    struct pending pending;
+    bool waits;
+    unsigned told; /* how often */
+    struct socket *socket;
+    enum connect_error error;
+    unsigned turn; /* the how-manieth to be told */
+};
+
+/* What an exchange does first with its socket: counts, and listens to it from now on. */
+void asker_use(struct socket *s);
+
+enum acquire_result asker_ask(struct asker *a, struct origin *o, enum acquire_how how);
+
+/* Asks and gets one, in this turn or later ones. */
+struct socket *asker_get(struct asker *a, struct pool_rig *r, struct origin *o);
+
+/* Ends the exchange well. */
+void asker_release(struct asker *a);
+
+void pool_queue_tests(Suite *suite);
+void pool_life_tests(Suite *suite);
+void pool_random_tests(Suite *suite);
+
+#endif
