@@ -79,6 +79,22 @@ def test_drain(stage):
     assert carpool.get(origin.url("/")).status == 200 and origin.accepted == 2
 
 
+def test_drain_waits_for_active_sockets(stage):
+    """`drain` closes free sockets now and active ones when they finish, and later requests open new ones"""
+    origin, carpool, clients, asked = busy(stage)
+    assert ctl(carpool, "drain", "api").returncode == 0
+    assert not asked.connection.ended
+    asked.connection.reply(b"finished")
+    assert clients[0].response().text == "finished"
+    asked.connection.wait_ended("fin")
+    again = origin.take()
+    assert again.connection.number == 1
+    again.connection.reply()
+    origin.take().connection.reply()
+    assert [client.response().status for client in clients[1:]] == [200, 200]
+    assert carpool.retired("http://api.test:80", "api") == {"drained": 1}
+
+
 def test_reload(stage):
     """`carpoolctl reload`"""
     carpool = stage.carpool()

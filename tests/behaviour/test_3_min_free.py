@@ -75,3 +75,6 @@ def test_replacing_backs_off(stage):
     time.sleep(0.6)
     assert carpool.retired(origin)["connect-failed"] == 1, "it hammers"
     carpool.wait_retired(origin, "connect-failed", 2, patience=5)
+    since = time.monotonic()
+    carpool.wait_retired(origin, "connect-failed", 3, patience=8)
+    assert time.monotonic() - since > 1.5, "the second pause is as short as the first"

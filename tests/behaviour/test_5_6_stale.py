@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from .harness import Closed, Reset, Truncated, wait_until
+from .harness import Reset, wait_until
 from .harness.client import chunked, request
 from .harness.origin import answer
 
@@ -94,6 +94,16 @@ def test_the_replay_limit(stage, size, status):
     origin, carpool = stale(stage)
     assert carpool.get(origin.url("/x"), method="PUT", body=b"x" * size).status == status
     assert [len(got.body) for got in origin.requests[1:]] == ([size] * 2 if status == 200 else [size])
+
+
+def test_the_replay_limit_of_chunks(stage):
+    """replayLimit: 64KiB # request bodies up to this are kept: chunked ones by what has come"""
+    origin, carpool = stale(stage)
+    client = carpool.client()
+    client.send(request("PUT", origin.url("/x"), fields=[("Transfer-Encoding", "chunked")]) +
+                chunked(*[b"x" * 5000] * 20))
+    assert client.response("PUT").status == 502
+    assert [len(got.body) for got in origin.requests[1:]] == [100000]
 
 
 @pytest.mark.parametrize("body, status", [(b"", 200), (b"x", 502)])
@@ -376,12 +386,8 @@ def test_a_short_rest_saves_the_socket(stage, settings, rest):
 
 @pytest.mark.parametrize("settings, rest", [({}, 100 << 10), ({"drainLimit": "1KiB"}, 2000), ({"drainLimit": 0}, 10)])
 def test_a_long_rest_costs_the_socket(stage, settings, rest):
-    """else close it"""
+    """else close it: at once, where the length is known"""
     origin, carpool, connection = leaving(stage, rest, **settings)
-    try:
-        connection.send(b"y" * (rest - 1))      # not all, so that it cannot be saved by being quick
-    except (Reset, Closed, Truncated):
-        pass
     connection.wait_ended()
     assert carpool.retired(origin) == {"client-aborted": 1}
 
@@ -400,6 +406,25 @@ def test_a_chunked_rest_saves_the_socket_too(stage):
     connection.finish()
     carpool.wait_row(origin, freeSockets=1)
     assert carpool.retired(origin) == {}
+
+
+def test_a_chunked_rest_may_be_too_long(stage):
+    """drainLimit: [...] else close it: where no length is known, after that much"""
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool()
+    client = carpool.ask(origin.url("/"))
+    connection = origin.take().connection
+    connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+    client.read_response_head()
+    client.reset()
+    time.sleep(0.05)
+    try:
+        for _ in range(1000):
+            connection.send(b"1000\r\n" + b"y" * 4096 + b"\r\n")
+    except Reset:
+        pass
+    connection.wait_ended()
+    assert carpool.retired(origin) == {"client-aborted": 1}
 
 
 def test_a_client_that_leaves_before_the_response(stage):
