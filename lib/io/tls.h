@@ -20,6 +20,12 @@ struct stream;
 /* Made at start and reload from checked options; NULL with a sentence in `error` (what, which file, what to
  * do). Counted. */
 struct tls_context *tls_context_new(const struct tls_options *o, char *error, size_t error_size);
+/* The same; what `like` (may be NULL) has read of the system's store is shared when it is still that: reading it
+ * takes some 50 ms. */
+struct tls_context *tls_context_new_like(const struct tls_options *o, const struct tls_context *like,
+                                         char *error, size_t error_size);
+/* The system's store is still as it was read, if it was. The files of the options are not looked at. */
+bool tls_context_is_current(const struct tls_context *c);
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context *c);
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "config/config.h"
 #include "io/tls_internal.h"
@@ -45,11 +46,40 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
     return 1;
 }
 
-static bool load_trust(struct tls_context *c, const struct tls_options *o, char *error, size_t size)
+/* Changes when the file or folder does that a variable, or else OpenSSL's default, names. */
+static uint64_t stamp_of(const char *variable, const char *otherwise)
+{
+    const char *path = getenv(variable);
+    struct stat st;
+
+    if (stat(path ? path : otherwise, &st) != 0)
+        return 0;
+    return (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec + st.st_ino +
+           (uint64_t)st.st_size;
+}
+
+static uint64_t system_trust_stamp(void)
+{
+    return stamp_of(X509_get_default_cert_file_env(), X509_get_default_cert_file()) * 31 +
+           stamp_of(X509_get_default_cert_dir_env(), X509_get_default_cert_dir());
+}
+
+bool tls_context_is_current(const struct tls_context *c)
+{
+    return c->own_trust || c->system_stamp == system_trust_stamp();
+}
+
+static bool load_trust(struct tls_context *c, const struct tls_options *o, const struct tls_context *like,
+                       char *error, size_t size)
 {
     const char *ca = or_empty(o->ca);
 
     if (!*ca) {
+        c->system_stamp = system_trust_stamp();
+        if (like && !like->own_trust && like->system_stamp == c->system_stamp) {
+            SSL_CTX_set1_cert_store(c->ssl, SSL_CTX_get_cert_store(like->ssl));
+            return true;
+        }
         /* A host without a store is no error here: each certificate will then be refused, with advice. */
         SSL_CTX_set_default_verify_paths(c->ssl);
         ERR_clear_error();
@@ -173,6 +203,12 @@ static void set_modes(struct tls_context *c)
 
 struct tls_context *tls_context_new(const struct tls_options *o, char *error, size_t error_size)
 {
+    return tls_context_new_like(o, NULL, error, error_size);
+}
+
+struct tls_context *tls_context_new_like(const struct tls_options *o, const struct tls_context *like,
+                                         char *error, size_t error_size)
+{
     struct tls_context *c = calloc(1, sizeof *c);
 
     ERR_clear_error();
@@ -187,7 +223,7 @@ struct tls_context *tls_context_new(const struct tls_options *o, char *error, si
     c->verify = o->rejectUnauthorized;
     c->resume = o->sessionReuse;
     set_modes(c);
-    if (load_trust(c, o, error, error_size) && load_identity(c, o, error, error_size) &&
+    if (load_trust(c, o, like, error, error_size) && load_identity(c, o, error, error_size) &&
         set_protocol(c, o, error, error_size))
         return c;
     tls_context_unref(c);

@@ -110,8 +110,17 @@ struct draft {
     char *identity;
 };
 
+/* What decides about its TLS is as it was: its context, and the sessions it can resume, stay. */
+static bool keeps_tls(const struct draft *d)
+{
+    const struct agent *a = d->agent;
+    return !d->is_new && a->identity && strcmp(a->identity, d->identity) == 0 &&
+           tls_context_is_current(a->tls);
+}
+
+/* `like` may be NULL. */
 static bool draft_agent(struct pool *p, struct draft *d, const struct config *c, const struct upstream *u,
-                        char *error, size_t error_size)
+                        const struct tls_context *like, char *error, size_t error_size)
 {
     const char *name = u ? u->name : "default";
     d->agent = find_in(&p->agents, slice_of(name));
@@ -124,7 +133,10 @@ static bool draft_agent(struct pool *p, struct draft *d, const struct config *c,
         snprintf(error, error_size, "out of memory");
         return false;
     }
-    d->tls = tls_context_new(u ? &u->tls : &c->default_tls, error, error_size);
+    if (keeps_tls(d))
+        d->tls = tls_context_ref(d->agent->tls);
+    else
+        d->tls = tls_context_new_like(u ? &u->tls : &c->default_tls, like, error, error_size);
     return d->tls != NULL;
 }
 
@@ -143,7 +155,8 @@ static bool draft_all(struct pool *p, const struct config *c, struct draft *draf
                       size_t error_size)
 {
     for (uint32_t i = 0; i <= c->upstream_count; i++)
-        if (!draft_agent(p, &drafts[i], c, i ? &c->upstreams[i - 1] : NULL, error, error_size))
+        if (!draft_agent(p, &drafts[i], c, i ? &c->upstreams[i - 1] : NULL, i ? drafts[0].tls : NULL, error,
+                         error_size))
             return false;
     return true;
 }
