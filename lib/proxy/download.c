@@ -101,6 +101,7 @@ static bool flush(struct exchange *e)
     case SENDQ_EMPTY: return true;
     case SENDQ_BLOCKED:
         e->download_blocked = true;
+        e->head_drained = false; /* what comes until then is announced to nobody */
         client_watch(e->client);
         if (e->state == EXCHANGE_RELAY)
             client_arm(e->client);

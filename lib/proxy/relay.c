@@ -279,8 +279,10 @@ enum relay_result relay_pump(struct relay *r, const struct relay_ends *ends)
             enum sendq_result sent = sendq_flush(&r->out, ends->to);
             if (sent == SENDQ_FAILED)
                 return RELAY_SINK_FAILED;
-            if (sent == SENDQ_BLOCKED)
+            if (sent == SENDQ_BLOCKED) {
+                r->drained = false; /* what comes until the sink takes more is announced to nobody */
                 return RELAY_BLOCKED;
+            }
         }
         release_held(r, ends);
         if (r->ended)
