@@ -163,7 +163,7 @@ def test_a_restart_under_load_loses_no_request(stage):
 
 
 def test_fifty_reloads_under_load_fail_no_request(stage):
-    """Reload swaps the configuration atomically: limits up and down, an upstream that comes and goes, a bad file between"""
+    """Reload swaps the configuration atomically: limits up and down, an upstream that comes and goes, bad files"""
     origin = stage.origin()
     carpool = stage.carpool()
     busy = Busy(carpool.address, origin.url("/"))

@@ -1,0 +1,238 @@
+"""Section 7: the admin API, the metrics, the diagnosis and the access log."""
+
+import json
+import os
+import re
+import signal
+
+import pytest
+
+from .harness import wait_until
+from .harness.client import connect
+from .harness.origin import answer
+
+
+def series(carpool):
+    """{(name, frozenset of labels): value}"""
+    response = carpool.admin("/metrics")
+    assert response.status == 200
+    out = {}
+    for line in response.body.decode().splitlines():
+        if not line.startswith("#"):
+            name, labels, value = re.fullmatch(r'([a-z_]+)(?:\{(.*)\})? (\S+)', line).groups()
+            out[name, frozenset(re.findall(r'([a-z]+)="((?:[^"\\]|\\.)*)"', labels or ""))] = float(value)
+    return out
+
+
+def total(figures, name, **labels):
+    return sum(value for (key, have), value in figures.items() if key == name and set(labels.items()) <= have)
+
+
+def test_agents_row(stage):
+    """`/agents` gives per agent its limits and totals, and per origin Node's three groups"""
+    origin = stage.origin()
+    carpool = stage.carpool({"upstreams": {"payments": {"match": "p.test", "address": [origin.authority],
+                                                        "maxSockets": 20, "maxTotalSockets": "Infinity"}}})
+    for _ in range(3):
+        assert carpool.get("http://p.test/").status == 200
+    row = carpool.wait_row("http://p.test:80", "payments", freeSockets=1)
+    wanted = {"sockets": 0, "connecting": 0, "requests": 0, "maxSockets": 20, "requestsTotal": 3, "socketsOpened": 1,
+              "reusedTotal": 2, "retiredTotal": {}, "reusedSocketErrors": {}, "retriesTotal": 0}
+    assert {key: row[key] for key in wanted} == wanted
+    agent = carpool.agents()["payments"]
+    assert agent["maxTotalSockets"] is None and agent["paused"] is False and agent["requestsTotal"] == 3
+    assert json.loads(carpool.admin("/agents/payments").body)["origins"] == agent["origins"]
+
+
+def test_counters_add_up(stage):
+    """requests = reused + first uses; opened = retired less failed connects + open; the metrics say the same"""
+    refused = stage.ports.refused()
+    origin = stage.origin(lambda request: answer(fields=[("Connection", "close")]) if "close" in request.target
+                          else answer())
+    carpool = stage.pooled(maxSockets=3)
+    for number in range(30):
+        carpool.get(origin.url("/close" if number % 5 == 0 else "/"))
+    carpool.get(f"http://127.0.0.1:{refused.getsockname()[1]}/")
+    row = carpool.wait_row(origin, sockets=0)
+    assert row["socketsOpened"] + row["reusedTotal"] == row["requestsTotal"] == 30
+    assert row["socketsOpened"] == sum(row["retiredTotal"].values()) + row["freeSockets"]
+    figures = series(carpool)
+    assert total(figures, "carpool_agent_requests_total", reused="true") == row["reusedTotal"]
+    assert total(figures, "carpool_agent_requests_total", reused="false") == row["socketsOpened"]
+    assert total(figures, "carpool_agent_sockets_retired_total", reason="connect-failed") == 1
+    assert total(figures, "carpool_client_requests_total", status="502") == 1
+    assert total(figures, "carpool_client_connections_total") == sum(
+        total(figures, name) for name in ("carpool_client_connections", "carpool_client_connections_closed_total"))
+    refused.close()
+
+
+def test_labels_are_bounded(stage):
+    """origins that no upstream names exactly share the label `*`"""
+    origin = stage.origin()
+    carpool = stage.carpool({"upstreams": {"wild": {"match": ["*.test", "exact.test"], "address": [origin.authority]}}})
+    for host in ("a", "b", "c", "exact"):
+        assert carpool.get(f"http://{host}.test/").status == 200
+    figures = series(carpool)
+    origins = {dict(labels)["origin"] for (name, labels) in figures if name == "carpool_agent_sockets_opened_total"
+               and dict(labels)["agent"] == "wild"}
+    assert origins == {"*", "http://exact.test:80"}
+    assert total(figures, "carpool_agent_sockets_opened_total", agent="wild", origin="*") == 3
+
+
+def test_histograms_are_cumulative(stage):
+    """histograms `agent_pending_seconds`, `agent_connect_seconds`, `agent_request_seconds`"""
+    origin = stage.origin()
+    carpool = stage.carpool()
+    for _ in range(5):
+        carpool.get(origin.url("/"))
+    carpool.wait_row(origin, sockets=0)
+    figures = series(carpool)
+    for name, count in (("request", 5), ("pending", 5), ("connect", 1)):
+        buckets = sorted((float(dict(labels)["le"].replace("+Inf", "inf")), value) for (key, labels), value
+                         in figures.items() if key == f"carpool_agent_{name}_seconds_bucket")
+        values = [value for _, value in buckets]
+        assert values == sorted(values) and values[-1] == count == total(figures, f"carpool_agent_{name}_seconds_count")
+
+
+@pytest.mark.parametrize("field", [("Host", "evil.example"), ("Host", "127.0.0.1.evil.example:1"),
+                                   ("Origin", "http://evil.example"), ("Origin", "null")])
+def test_foreign_pages_are_refused(stage, field):
+    """refuses a foreign `Host` or `Origin`"""
+    carpool = stage.carpool()
+    for method, path in (("GET", "/agents"), ("POST", "/agents/default/pause"), ("GET", "/")):
+        assert carpool.admin(path, method, [field]).status == 403
+    assert carpool.agents()["default"]["paused"] is False
+
+
+def test_a_named_host_is_not_foreign(stage):
+    """admin.hosts: names accepted in Host beside IP literals and localhost"""
+    carpool = stage.carpool()
+    carpool.write({**carpool.config, "admin": {**carpool.config["admin"], "hosts": ["carpool.lan"]}})
+    assert carpool.admin("/healthz", fields=[("Host", "carpool.lan")]).status == 403
+    assert carpool.admin("/reload", "POST").status == 200
+    assert carpool.admin("/healthz", fields=[("Host", "carpool.lan:99")]).status == 200
+
+
+def test_get_changes_nothing(stage):
+    """POST `/reload`, `/agents/NAME/drain|pause|resume`"""
+    carpool = stage.carpool()
+    for path in ("/reload", "/agents/default/pause", "/agents/default/drain", "/agents/default/resume"):
+        response = carpool.admin(path)
+        assert (response.status, response.fields.get("allow")) == (405, "POST")
+    assert carpool.admin("/agents", "POST").fields.get("allow") == "GET, HEAD"
+
+
+def test_bad_requests_harm_nothing(stage):
+    """one bad request never harms the proxy"""
+    origin = stage.origin()
+    carpool = stage.carpool()
+    for data in (b"\0" * 5000, b"A" * 100000, b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 5000 + b"\r\n", b"\x16\x03\x01",
+                 b"POST /reload HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 99999999999\r\n\r\n",
+                 b"GET /agents/%00%ff/.. HTTP/1.1\r\nHost: ::1\r\n\r\n", b"GET /agents HT"):
+        with connect(("127.0.0.1", carpool.admin_port)) as sock:
+            try:
+                sock.sendall(data)
+            except OSError:
+                pass
+    assert carpool.get(origin.url("/")).status == 200
+    assert carpool.admin("/healthz").status == 200
+
+
+def test_the_page_needs_nothing_from_elsewhere(stage):
+    """`GET /` the live page: self-contained, by its own policy too, and no name in it is markup"""
+    carpool = stage.carpool({"upstreams": {"<script>x": {"match": "x.test"}}})
+    response = carpool.admin("/")
+    policy = response.fields.get("content-security-policy")
+    assert "default-src 'none'" in policy and "script-src 'sha256-" in policy and "unsafe" not in policy
+    assert not re.findall(rb"(?:src|href)=|url\(|@import|https?://", response.body)
+    assert b"<script>x" not in response.body
+
+
+def test_config_masks_what_the_environment_gave(stage):
+    """`/config`: env-substituted values are masked"""
+    carpool = stage.carpool({"upstreams": {"a": {"match": "${SECRET_HOST}.test"}}}, env={"SECRET_HOST": "s3cret"})
+    body = carpool.admin("/config").body
+    assert b"s3cret" not in body and json.loads(body)["upstreams"]["a"]
+
+
+def test_diagnosis_of_a_small_pool(stage):
+    """`diagnosis`: sentences, empty when all is well"""
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool({"upstreams": {"api": {"match": "api.test", "address": [origin.authority],
+                                                   "maxSockets": 1}}})
+    assert carpool.agents()["api"]["diagnosis"] == []
+    clients = [carpool.ask("http://api.test/") for _ in range(3)]
+    asked = origin.take()
+    said = wait_until(lambda: carpool.agents()["api"]["diagnosis"], "a sentence")
+    assert re.fullmatch(r"api: 2 pending, all 1 sockets active for \d+ s: raise maxSockets or the upstream is slow",
+                        said[0])
+    asked.connection.reply()
+    for _ in clients[1:]:
+        origin.take().connection.reply()
+    assert [client.response().status for client in clients] == [200] * 3
+    wait_until(lambda: not carpool.agents()["api"]["diagnosis"], "silence")
+
+
+def test_diagnosis_of_no_reuse(stage):
+    """billing: no reuse: the origin answers Connection: close"""
+    origin = stage.origin(lambda request: answer(fields=[("Connection", "close")]))
+    carpool = stage.carpool()
+    for _ in range(5):
+        carpool.get(origin.url("/"))
+    sentence = "default: no reuse: the origin answers Connection: close"
+    wait_until(lambda: carpool.agents()["default"]["diagnosis"] == [sentence],
+               lambda: carpool.agents()["default"]["diagnosis"])
+
+
+def test_recent_errors(stage):
+    """`recentErrors` (the last 20: time, origin, error, text)"""
+    refused = stage.ports.refused()
+    port = refused.getsockname()[1]
+    carpool = stage.carpool()
+    for _ in range(25):
+        assert carpool.get(f"http://127.0.0.1:{port}/").status == 502
+    errors = carpool.agents()["default"]["recentErrors"]
+    assert len(errors) == 20
+    assert errors[-1]["origin"] == f"http://127.0.0.1:{port}" and errors[-1]["error"] == "connection_refused"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", errors[-1]["time"]) and errors[-1]["text"]
+    refused.close()
+
+
+def log_lines(path, count):
+    def read():
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        return lines if len(lines) >= count else None
+    return wait_until(read, f"{count} lines")
+
+
+def test_usr1_reopens_the_access_log(stage):
+    """SIGUSR1 reopen log files; one line an exchange"""
+    origin = stage.origin()
+    path = stage.path("access.log")
+    carpool = stage.carpool({"accessLog": {"path": path, "format": "json"}})
+    carpool.get(origin.url("/before"))
+    log_lines(path, 1)
+    old = stage.path("access.log.1")
+    os.rename(path, old)
+    carpool.signal(signal.SIGUSR1)
+    wait_until(lambda: os.path.exists(path), "a new file")
+    carpool.get(origin.url("/after"))
+    assert json.loads(log_lines(path, 1)[0])["target"] == origin.url("/after")
+    assert json.loads(log_lines(old, 1)[0])["target"] == origin.url("/before")
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_no_line_can_be_forged(stage, form):
+    """nothing unescaped from the wire"""
+    path = stage.path("access.log")
+    carpool = stage.carpool({"accessLog": {"path": path, "format": form}})
+    carpool.raw(b"GET http://h.test/\"\xff HTTP/1.1\r\nHost: h.test\r\n\r\n")
+    carpool.raw(b"GET /x\x0bstatus=200 HTTP/1.1\r\nHost: h.test\r\n\r\n")
+    with open(path, "rb") as file:
+        wait_until(lambda: file.seek(0) == 0 and file.read().count(b"\n") == 2, "two lines")
+        file.seek(0)
+        for line in file.read().decode("ascii").splitlines():
+            assert line.isprintable()
+            if form == "json":
+                assert json.loads(line)["status"] in (400, 502)
