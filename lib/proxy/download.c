@@ -114,8 +114,10 @@ static bool flush(struct exchange *e)
 /* RFC 9110 15.2: passed on, but not to a client of HTTP/1.0. */
 static bool pass_interim(struct exchange *e)
 {
-    if (++e->interim > MAX_INTERIM) {
-        malformed(e, "more than 16 interim responses");
+    struct framing f;
+    enum framing_verdict v = framing_of_response(&e->proxy->response_head, REQUEST_PLAIN, &f);
+    if (v != FRAMING_OK || ++e->interim > MAX_INTERIM) {
+        malformed(e, v != FRAMING_OK ? framing_verdict_text(v) : "more than 16 interim responses");
         return false;
     }
     e->interim_close |= connection_has(&e->proxy->response_head, SLICE("close"));
@@ -186,7 +188,7 @@ static void note_end(struct exchange *e, const struct framing *f)
     struct keep_alive_hint hint = {0};
     if (head_has(h, FIELD_KEEP_ALIVE))
         hint = keep_alive_hint(h);
-    e->end.self_delimiting = f->kind != BODY_CLOSE;
+    e->end.self_delimiting = f->kind != BODY_CLOSE && !f->doubtful;
     e->end.origin_persistent = head_is_persistent(h) && !e->interim_close;
     e->end.has_hint_timeout = hint.has_timeout;
     e->end.hint_timeout_ms = hint.timeout_ms;

@@ -41,9 +41,6 @@ static enum fault check_framing(struct query *q)
         return refuse(q, FAULT_UNKNOWN_CODING, "%s", framing_verdict_text(v));
     if (v != FRAMING_OK)
         return refuse(q, FAULT_BAD_REQUEST, "%s", framing_verdict_text(v));
-    /* RFC 9110 9.3.8: a TRACE has no content. */
-    if (method_is(q->h, SLICE("TRACE")) && q->out->framing.kind != BODY_NONE)
-        return refuse(q, FAULT_BAD_REQUEST, "a TRACE request must not have content (RFC 9110 9.3.8)");
     return FAULT_NONE;
 }
 
@@ -151,9 +148,6 @@ static enum fault route_connect(struct query *q)
     enum uri_verdict v = uri_parse_authority(q->h->target, &q->out->uri);
     if (v != URI_OK)
         return refuse(q, FAULT_BAD_TARGET, "CONNECT needs host:port: %s", uri_verdict_text(v));
-    /* RFC 9110 9.3.6: content has no meaning here, and octets behind the head are the tunnel's. */
-    if (q->out->framing.kind != BODY_NONE)
-        return refuse(q, FAULT_BAD_REQUEST, "CONNECT must not have content (RFC 9110 9.3.6)");
     if (!access_connect_port_allowed(q->p->config, q->out->uri.port))
         return refuse(q, FAULT_DENIED,
                       "CONNECT to port %u is not allowed; access.connectPorts lists those that are",

@@ -224,3 +224,21 @@ def test_memory_does_not_grow_with_bodies(stage):
     for _ in range(3):
         assert carpool.get(origin.url("/"), method="POST", body=body).body == body
     wait_until(lambda: carpool.resident() - before < 2 << 20, "memory is back")
+
+
+def test_a_reader_that_stalls_between_small_pieces(stage):
+    """a slow reader slows the writer, whatever the size: and the writer goes on when the reader does. The pieces
+    are small, so that each read empties the socket, and more of them come while the reader is blocked."""
+    piece, count = b"0123456789abcdef" * 1024, 512
+
+    def serve(connection):
+        connection.note(connection.read_request_head())
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(piece) * count))
+        for _ in range(count):
+            connection.send(piece)
+            time.sleep(.0005)
+    origin = stage.origin(serve=serve)
+    client = stage.carpool().client(receive_buffer=65536)
+    client.ask(origin.url("/"))
+    time.sleep(1)       # most of the pieces are on their way, and nobody reads
+    assert client.response().body == piece * count
