@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "io/listener.h"
+#include "proxy/reply.h"
 
 /* One listening socket. The role is NULL for the proxy's own, "" for the admin API's, or an upstream's
  * name. */
@@ -33,6 +34,7 @@ struct listeners {
     struct door_list doors;
     struct address *own; /* of all doors, for loops */
     bool admin_changed;
+    char refusal[512]; /* what a connection is told for which there is no descriptor */
 };
 
 static bool is_admin(const struct door *d)
@@ -242,8 +244,26 @@ static void collect_addresses(struct listeners *l, struct proxy *p)
     p->own_count = count;
 }
 
+static struct slice refusal(struct listeners *l, struct proxy *p)
+{
+    const struct reply r = {
+        .fault = FAULT_TOO_MANY_CLIENTS,
+        .instance = p->instance,
+        .text = SLICE(
+            "Carpool has no file descriptor left; raise LimitNOFILE (ulimit -n) or lower server.maxConnections"),
+        .close = true,
+    };
+    struct buffer *b = buffer_borrow(&p->heads);
+    struct slice text = {l->refusal, 0};
+    if (b && reply_write(b, &r) && buffer_unread(b).n <= sizeof l->refusal)
+        text.n = (size_t)((char *)mempcpy(l->refusal, b->data, b->end) - l->refusal);
+    buffer_give(b);
+    return text;
+}
+
 void listeners_serve(struct listeners *l, struct proxy *p)
 {
+    struct slice sorry = refusal(l, p);
     struct door *d;
     char text[ADDRESS_TEXT_SIZE];
     l->proxy = p;
@@ -258,6 +278,7 @@ void listeners_serve(struct listeners *l, struct proxy *p)
             continue;
         }
         d->fd = -1;
+        listener_set_refusal(d->listener, sorry);
         log_event(LOG_INFO, "listening", LOG_S("address", address_format(&d->address, text)),
                   LOG_S("upstream", d->role ? d->role : ""));
     }

@@ -194,6 +194,33 @@ static void repeat(struct exchange *e, enum acquire_how how)
     attempt_acquire(e, how);
 }
 
+static enum fault fault_of_tls(enum tls_failure failure)
+{
+    switch (failure) {
+    case TLS_FAILURE_ALERT: return FAULT_TLS_ALERT;
+    case TLS_FAILURE_CERTIFICATE: return FAULT_TLS_CERTIFICATE;
+    case TLS_FAILURE_PROTOCOL: return FAULT_TLS_PROTOCOL;
+    case TLS_FAILURE_NONE:
+    case TLS_FAILURE_IO: break;
+    }
+    return FAULT_TERMINATED;
+}
+
+/* In TLS 1.3 a server's word on our certificate comes as an alert behind the handshake (RFC 8446 4.4.2.4). */
+static void tell_failure(struct exchange *e, int error)
+{
+    char text[256] = "";
+    const struct stream *s = &e->socket->stream;
+    bool by_tls = s->tls && error == EPROTO;
+    enum fault fault = by_tls ? fault_of_tls(tls_failure(s, text, sizeof text)) : FAULT_TERMINATED;
+    if (fault != FAULT_TERMINATED)
+        exchange_fail(e, fault, RETIRE_ERROR, "%s", text);
+    else
+        exchange_fail(e, fault, RETIRE_ERROR, "the origin ended the connection before %s (%s)",
+                      e->response_begun ? "its response was complete" : "it answered",
+                      error ? strerror(error) : "end of file");
+}
+
 void attempt_failed(struct exchange *e, int error)
 {
     bool by_peer = error == 0 || error == ECONNRESET || error == EPIPE;
@@ -217,9 +244,7 @@ void attempt_failed(struct exchange *e, int error)
     case RETRY_OWN_CONNECTION: repeat(e, ACQUIRE_OWN_CONNECTION); return;
     case RETRY_NO: break;
     }
-    exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "the origin ended the connection before %s (%s)",
-                  e->response_begun ? "its response was complete" : "it answered",
-                  error ? strerror(error) : "end of file");
+    tell_failure(e, error);
 }
 
 /* Whether nothing is left in the socket behind the response. */
