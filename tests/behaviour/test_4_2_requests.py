@@ -25,7 +25,7 @@ HEADS = {
     "coding-empty": (HEAD + b"Transfer-Encoding:\r\n" + NO_CHUNKS, (400, 501)),
     "chunked-twice": (HEAD + b"Transfer-Encoding: chunked, chunked\r\n" + NO_CHUNKS, 400),
     "chunked-twice-in-two-fields": (HEAD + CHUNKED + CHUNKED + NO_CHUNKS, 400),
-    "chunked-not-last": (HEAD + b"Transfer-Encoding: chunked, gzip\r\n" + NO_CHUNKS, 400),
+    "other-coding-behind": (HEAD + b"Transfer-Encoding: chunked, gzip\r\n" + NO_CHUNKS, 501),
     "coding-in-1.0": (b"POST http://{}/ HTTP/1.0\r\nHost: {}\r\n" + CHUNKED + NO_CHUNKS, 400),
     "lengths-that-differ": (HEAD + SIX + b"Content-Length: 7\r\n\r\nabcdef", 400),
     "length-list-that-differs": (HEAD + b"Content-Length: 6, 7\r\n\r\nabcdef", 400),
