@@ -104,6 +104,8 @@ static void on_ready(void *ctx, unsigned ready)
     struct client *c = ctx;
     if (ready & STREAM_PEER_FIN)
         c->fin = true;
+    if (ready & STREAM_READABLE)
+        c->drained = false;
     switch (c->state) {
     case CLIENT_IDLE:
     case CLIENT_READING:
@@ -117,6 +119,15 @@ static void on_ready(void *ctx, unsigned ready)
         break;
     case CLIENT_DEAD: break;
     }
+}
+
+void client_watch_later(struct client *c)
+{
+    if (c->stream.watched || c->on_unwatched)
+        return;
+    c->unwatched_since_ms = clock_ms();
+    TAILQ_INSERT_TAIL(&c->proxy->unwatched, c, unwatched_link);
+    c->on_unwatched = true;
 }
 
 void client_watch(struct client *c)
@@ -221,7 +232,7 @@ void proxy_accept(struct proxy *p, struct entrance *e, int fd, const struct addr
     c->proxy = p;
     c->entrance = entrance_ref(e);
     c->state = CLIENT_READING; /* so that set_state() counts it */
-    c->on_unwatched = c->fin = c->gone = c->processing = false;
+    c->on_unwatched = c->drained = c->fin = c->gone = c->processing = false;
     c->peer = *peer;
     c->denied = !access_client_allowed(&p->config->access.clients, peer);
     c->in = NULL;
@@ -331,12 +342,18 @@ static bool try_head(struct client *c)
 
 static bool read_some(struct client *c)
 {
+    if (c->drained && c->stream.watched && !c->fin) {
+        if (c->in && buffer_unread(c->in).n == 0)
+            drop_buffer(c);
+        return false; /* it would be in vain: the loop will tell */
+    }
     if (!make_room(c)) {
         client_close(c, CLIENT_CUT, false);
         return false;
     }
     size_t room = buffer_room(c->in);
     ssize_t n = stream_read(&c->stream, c->in->data + c->in->end, room);
+    c->drained = n == STREAM_AGAIN || (n > 0 && (size_t)n < room);
     if (n == STREAM_AGAIN) {
         if (buffer_unread(c->in).n == 0)
             drop_buffer(c);
@@ -415,7 +432,11 @@ static void await_next_request(struct client *c)
     set_state(c, CLIENT_IDLE);
     timer_set(&c->timer,
               server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0);
-    client_process(c);
+    /* Nobody is that quick: registering tells at once what is there already, and saves a read. */
+    if (!c->in)
+        client_watch(c);
+    if (c->state == CLIENT_IDLE)
+        client_process(c);
 }
 
 void client_exchange_done(struct client *c, bool close, enum client_close reason)

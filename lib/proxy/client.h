@@ -27,6 +27,8 @@ struct client {
     TAILQ_ENTRY(client) link;
     TAILQ_ENTRY(client) unwatched_link;
     bool on_unwatched;
+    uint64_t unwatched_since_ms;
+    bool drained; /* the last read emptied the socket, and the loop reported nothing since */
     bool fin;        /* its end of file was seen */
     bool gone;       /* reset, or a write failed */
     bool processing; /* client_process() is on the stack */
@@ -46,6 +48,9 @@ struct client {
 
 /* Registers it with the loop, if it is not yet. */
 void client_watch(struct client *c);
+
+/* The same, if its exchange lasts: see proxy.c. */
+void client_watch_later(struct client *c);
 
 /* Reads and begins exchanges, one after the other, until one is running or nothing is there. */
 void client_process(struct client *c);

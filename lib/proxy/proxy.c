@@ -49,8 +49,8 @@ void entrance_unref(struct entrance *e)
 static void on_watch(void *ctx)
 {
     struct proxy *p = ctx;
-    struct client *c, *next;
-    TAILQ_FOREACH_SAFE (c, &p->unwatched, unwatched_link, next)
+    struct client *c;
+    while ((c = TAILQ_FIRST(&p->unwatched)) && clock_ms() >= c->unwatched_since_ms + WATCH_AFTER_MS)
         client_watch(c);
 }
 
@@ -124,8 +124,9 @@ void proxy_end_turn(struct proxy *p)
 {
     bury_clients(p);
     bury_exchanges(p);
-    if (!TAILQ_EMPTY(&p->unwatched) && !timer_is_set(&p->watch))
-        timer_set(&p->watch, WATCH_AFTER_MS);
+    const struct client *oldest = TAILQ_FIRST(&p->unwatched);
+    if (oldest && !timer_is_set(&p->watch))
+        timer_set_at(&p->watch, oldest->unwatched_since_ms + WATCH_AFTER_MS);
 }
 
 /* A client that was accepted a moment ago has its first request on the way: closing now would lose it. */

@@ -45,7 +45,7 @@ struct proxy {
     unsigned own_count;
     struct proxy_stats stats;
     struct client_list clients;
-    struct client_list unwatched; /* running an exchange and not registered with the loop yet */
+    struct client_list unwatched; /* running an exchange and not registered with the loop yet, oldest first */
     struct client_list dead_clients, spare_clients;
     struct exchange_list exchanges; /* all that are running */
     struct exchange_list dead_exchanges, spare_exchanges;

@@ -80,10 +80,7 @@ void upload_pump(struct exchange *e)
     switch (result) {
     case RELAY_DONE:
         set_upload(e, UPLOAD_DONE);
-        if (!c->stream.watched && !c->on_unwatched) {
-            TAILQ_INSERT_TAIL(&e->proxy->unwatched, c, unwatched_link);
-            c->on_unwatched = true;
-        }
+        client_watch_later(c);
         return;
     case RELAY_STARVED:
         set_upload(e, UPLOAD_STARVED);
