@@ -5,7 +5,7 @@ import os
 import pytest
 
 from .harness import yaml
-from .harness.daemon import Daemon, binary, run
+from .harness.daemon import Daemon, NotStarted, binary, run
 from .harness.names import NameServer, can_replace_files, with_files
 from .harness.origin import Origin
 from .harness.ports import Ports
@@ -53,7 +53,13 @@ class Stage:
         """A running daemon."""
         directory = self.path(f"carpool-{len(self.daemons)}")
         os.mkdir(directory)
-        daemon = Daemon(config or {}, self.ports, directory, **how)
+        try:
+            daemon = Daemon(config or {}, self.ports, directory, **how)
+        except NotStarted as error:
+            if "in use" not in str(error):
+                raise
+            # Somebody else on this machine was quicker at a port; the next ones are others.
+            daemon = Daemon(config or {}, self.ports, directory, **how)
         self.daemons.append(daemon)
         return daemon
 
