@@ -11,10 +11,6 @@ from .harness.origin import Origin
 from .harness.ports import Ports
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "root: needs root (own /etc/resolv.conf by a mount namespace)")
-
-
 @pytest.fixture(scope="session")
 def ports():
     return Ports()
