@@ -140,7 +140,7 @@ const struct option options[] = {
     UPSTREAM("tls.minVersion", tls.minVersion, WORD, "TLSv1.2", tls_version_words,
         "the lowest version spoken; below TLSv1.2 also set ciphers: DEFAULT@SECLEVEL=0"),
     UPSTREAM("tls.ciphers", tls.ciphers, CIPHERS, "", NULL,
-        "OpenSSL cipher list for TLS 1.2 and below; empty: OpenSSL's default"),
+        "OpenSSL names, of TLS 1.3 too; a version without one is off; empty: OpenSSL's default"),
     UPSTREAM("tls.sessionReuse", tls.sessionReuse, BOOL, "true", NULL, "resume sessions on new sockets"),
     UPSTREAM("address", address, ADDRESS_LIST, "", NULL,
         "connect there instead of resolving the host: host:port or unix:/path"),

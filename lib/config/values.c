@@ -109,12 +109,14 @@ static bool is_name(const char *text)
     return n <= 64 && n == strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~");
 }
 
+/* Of TLS 1.2 and below, of TLS 1.3, or mixed: OpenSSL passes over what it does not know in the first. */
 static bool is_cipher_list(const char *text)
 {
     if (!*text)
         return true;
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    bool good = ctx && SSL_CTX_set_cipher_list(ctx, text) == 1;
+    bool good =
+        ctx && (SSL_CTX_set_cipher_list(ctx, text) == 1 || SSL_CTX_set_ciphersuites(ctx, text) == 1);
     SSL_CTX_free(ctx);
     ERR_clear_error();
     return good;
