@@ -282,10 +282,8 @@ static bool read_head(struct exchange *e)
         enum head_verdict v =
             e->in ? head_scan(buffer_unread(e->in), &e->scanned, &limits, &length) : HEAD_INCOMPLETE;
         if (v == HEAD_INCOMPLETE) {
-            if (e->in && e->head_drained) {
-                e->head_drained = false;
-                return false;
-            }
+            /* Until it says AGAIN, even behind a short read: a reset that came with those octets was announced
+             * with them, and by libevent as nothing but readable. */
             if (read_some(e) != READ_SOME)
                 return false;
             continue;

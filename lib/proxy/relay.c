@@ -289,12 +289,9 @@ enum relay_result relay_pump(struct relay *r, const struct relay_ends *ends)
             return RELAY_DONE;
         if (*ends->in)
             continue; /* octets are left for another pass */
-        if (r->drained) {
-            r->drained = false;
-            return RELAY_STARVED;
-        }
         if (reads++ == RELAY_READS_PER_TURN)
             return RELAY_YIELD;
+        /* Also behind a short read: a reset that came with its octets will not be announced again. */
         enum relay_result got = read_more(r, ends);
         if (got != RELAY_DONE)
             return got;

@@ -1,0 +1,28 @@
+"""The `stage` of the behaviour tests, and the `ordinary` client whose latency every attack is held against."""
+import resource
+
+import pytest
+
+from behaviour.conftest import Stage, ports, programs, pytest_configure, stage  # noqa: F401  (fixtures)
+
+from .ordinary import Ordinary
+
+
+@pytest.fixture(scope="session", autouse=True)
+def descriptors():
+    """As many as the system lets us have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+@pytest.fixture
+def ordinary():
+    """ordinary(carpool): the ordinary client of this daemon, measured in quiet already."""
+    running = []
+
+    def start(carpool):
+        running.append(Ordinary(carpool))
+        return running[-1]
+    yield start
+    for each in running:
+        each.close()

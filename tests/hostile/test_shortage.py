@@ -1,0 +1,67 @@
+"""Too many hosts, too few descriptors."""
+import time
+
+from behaviour.harness import wait_until
+from behaviour.harness.client import request
+
+from .swarm import Swarm
+
+HOSTS = 2000
+
+
+def limited(descriptors):
+    return ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"]
+
+
+def test_thousands_of_hosts(stage, ordinary):
+    """sockets stay under maxTotalSockets and memory is bounded, however many names are asked for"""
+    origin = stage.origin()
+    carpool = stage.carpool({"upstreams": {"many": {"match": "*.many.test", "address": [origin.authority],
+                                                    "maxTotalSockets": 50, "maxFreeSockets": 1}}})
+    client = ordinary(carpool)
+    memory, before = carpool.resident(), carpool.descriptors()
+    numbers = iter(range(HOSTS))
+
+    def step():
+        for n in (next(numbers, None) for _ in range(20)):
+            if n is not None:
+                assert carpool.get(f"http://h{n}.many.test/{n}").fields.get("X-Target") == f"/{n}"
+    client.goes_on(step, 2)
+    for n in numbers:
+        assert carpool.get(f"http://h{n}.many.test/{n}").status == 200
+    assert carpool.descriptors() <= before + 60
+    assert carpool.sanitized or carpool.resident() - memory < HOSTS * 4096
+    metrics = carpool.admin("/metrics").text
+    assert metrics.count("\n") < 2000, "a metric for each host"
+    wait_until(lambda: carpool.admin("/agents").status == 200, "the table")
+
+
+def test_no_descriptor_left(stage):
+    """more clients than descriptors: the daemon does not spin, those who have a connection are served, and so are new
+    ones when some are gone"""
+    origin = stage.origin()
+    carpool = stage.carpool(prefix=limited(64))
+    kept = carpool.client()
+    assert kept.get(origin.url("/before")).status == 200
+    with Swarm(carpool.address, 300) as swarm:
+        time.sleep(0.3)
+        spent = carpool.cpu_seconds()
+        for _ in range(10):
+            swarm.poll(0.1)
+        spent = carpool.cpu_seconds() - spent
+        assert spent < 0.3 * (3 if carpool.sanitized else 1), f"{spent:.2f} s of processor time in one second of waiting"
+        assert kept.get(origin.url("/meanwhile")).status in (200, 503)
+    wait_until(lambda: carpool.get(origin.url("/after")).status == 200, "service again")
+
+
+def test_descriptors_of_free_sockets_are_given_to_clients(stage):
+    """free sockets are a comfort: when descriptors run short they go before a client is turned away"""
+    origin = stage.origin()
+    carpool = stage.carpool(prefix=limited(64))
+    with Swarm(carpool.address, 20, request("GET", origin.url("/"))) as swarm:
+        swarm.wait_answered()
+    carpool.wait_row(origin, sockets=0)
+    assert carpool.row(origin)["freeSockets"] > 10
+    with Swarm(carpool.address, 36, request("GET", origin.url("/again"))) as swarm:
+        swarm.wait_answered()
+        assert swarm.statuses() == {200: 36}, swarm.statuses()
