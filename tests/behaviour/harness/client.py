@@ -4,7 +4,7 @@ import socket
 import struct
 
 from .waiting import PATIENCE
-from .wire import Closed, Wire
+from .wire import Wire
 
 
 def connect(address, source=None, receive_buffer=None, patience=PATIENCE):
@@ -93,13 +93,6 @@ class Client(Wire):
         """Whether a byte of an answer has come."""
         self.closed_by_peer()
         return bool(self.left())
-
-    def expect_closed_unanswered(self):
-        try:
-            self.read_response()
-        except Closed:
-            return
-        raise AssertionError(f"an answer where none was due: {bytes(self.received[:300])!r}")
 
     def __enter__(self):
         return self

@@ -227,7 +227,7 @@ class Origin:
     """A listening server and the record of its connections."""
 
     def __init__(self, ports, respond=None, serve=None, manual=False, host="127.0.0.1", port=None, path=None,
-                 backlog=512, wrap=None):
+                 backlog=512):
         self.connections = []
         self.requests = []
         self.events = []            # (what, connection's number, detail) in the order of time
@@ -235,7 +235,6 @@ class Origin:
         self.max_open = 0
         self.respond = respond or echo
         self.serve = serve or (self._serve_by_hand if manual else self._serve)
-        self.wrap = wrap
         self._inbox = queue.Queue()
         self._accepting = threading.Event()
         self._accepting.set()
@@ -311,11 +310,6 @@ class Origin:
                 pass
             except OSError:
                 return
-            if self.wrap:
-                try:
-                    sock = self.wrap(sock)
-                except OSError:
-                    continue
             with self._lock:
                 connection = Connection(self, sock, len(self.connections), peer)
                 self.connections.append(connection)
