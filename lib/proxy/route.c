@@ -107,7 +107,9 @@ static enum fault route_gateway(struct query *q)
         enum uri_verdict v = uri_parse_absolute(q->h->target, uri);
         if (v != URI_OK)
             return bad_target(q, v);
-        if (!slice_eq_nocase((struct slice){uri->host, uri->host_length}, slice_of(u->host)))
+        uint16_t own_port = u->host_port ? u->host_port : scheme_default_port(uri->scheme);
+        if (uri->port != own_port ||
+            !slice_eq_nocase((struct slice){uri->host, uri->host_length}, slice_of(u->host)))
             return refuse(q, FAULT_DENIED,
                           "this listener is the gateway of upstream '%s' and serves %s alone", u->name,
                           u->host);
