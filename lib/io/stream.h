@@ -82,10 +82,12 @@ bool stream_is_quiet(struct stream *s);
 size_t stream_buffered(const struct stream *s);
 
 /* Has on_ready() called once more for both directions, after what else is ready: for an owner that stopped
- * early. The stream is watched. */
+ * early. The stream is watched. The loop's turn ends here, since it would go on for as long as it finds an
+ * event that is active; what is left of it comes first in the next one. */
 static inline void stream_call_again(struct stream *s)
 {
     event_active(&s->event, EV_READ | EV_WRITE, 0);
+    event_base_loopbreak(event_get_base(&s->event));
 }
 
 /* Closes; with `reset` by RST, so that the peer cannot take what it has for a whole message. Idempotent. */
