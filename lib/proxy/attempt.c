@@ -82,14 +82,20 @@ static void forget_response(struct exchange *e)
 static void start(struct exchange *e, struct socket *s)
 {
     assert(!e->socket && s->state == SOCKET_ACTIVE);
-    if (s->exchanges > 0 && s != e->client->private_socket && !is_repeatable(e)) {
+    if (s->stirred || (s->exchanges > 0 && !is_repeatable(e))) {
         enum retire_reason reason = socket_probe(s);
         if (reason != RETIRE_NONE) {
+            if (e->client->private_socket == s)
+                e->client->private_socket = NULL;
             socket_retire(s, reason);
             attempt_acquire(e, ACQUIRE_AGAIN);
             return;
         }
     }
+    s->stirred = false;
+    /* NTLM names its user in the connection's first requests only: what follows on it is as private. */
+    if (e->client->private_socket == s)
+        e->private_socket = true;
     e->socket = s;
     e->state = EXCHANGE_RELAY;
     e->granted_us = clock_us();
@@ -116,6 +122,12 @@ static void wait_for_socket(struct exchange *e)
     client_watch(e->client);
     if (e->state == EXCHANGE_WAITING && e->client->fin)
         exchange_client_fin(e);
+}
+
+void attempt_blocked(struct pending *p)
+{
+    struct exchange *e = (struct exchange *)((char *)p - offsetof(struct exchange, pending));
+    exchange_arm(e);
 }
 
 void attempt_acquire(struct exchange *e, enum acquire_how how)

@@ -75,15 +75,6 @@ void client_close(struct client *c, enum client_close reason, bool reset)
     TAILQ_INSERT_TAIL(&p->dead_clients, c, link);
 }
 
-static void linger(struct client *c)
-{
-    set_state(c, CLIENT_LINGERING);
-    drop_buffer(c);
-    stream_shutdown_write(&c->stream);
-    timer_set(&c->timer, LINGER_MS);
-    client_watch(c);
-}
-
 static void on_linger_ready(struct client *c)
 {
     char waste[4096];
@@ -97,6 +88,17 @@ static void on_linger_ready(struct client *c)
             return;
         }
     }
+}
+
+static void linger(struct client *c)
+{
+    set_state(c, CLIENT_LINGERING);
+    drop_buffer(c);
+    stream_shutdown_write(&c->stream);
+    timer_set(&c->timer, LINGER_MS);
+    client_watch(c);
+    if (c->state == CLIENT_LINGERING)
+        on_linger_ready(c); /* what came while nobody read is announced no more */
 }
 
 static void on_ready(void *ctx, unsigned ready)

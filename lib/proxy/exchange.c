@@ -42,6 +42,7 @@ static struct exchange *new_exchange(struct client *c)
     e->socket = NULL;
     e->pending.state = PENDING_IDLE;
     e->pending.settled = attempt_settled;
+    e->pending.blocked = attempt_blocked;
     e->state = EXCHANGE_REPLY;
     e->idempotent = e->asked_head = e->is_connect = e->asked_upgrade = e->te_trailers = false;
     e->from_http_1_0 = e->client_persists = e->private_socket = false;
@@ -88,6 +89,8 @@ void exchange_end_all(struct exchange *e)
     buffer_give(e->in);
     buffer_give(e->out);
     timer_clear(&e->timer);
+    if (e->origin)
+        origin_let_go(e->origin);
     e->state = EXCHANGE_DEAD;
     TAILQ_REMOVE(&e->proxy->exchanges, e, link);
     TAILQ_INSERT_TAIL(&e->proxy->dead_exchanges, e, link);
@@ -199,18 +202,19 @@ void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reas
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
+    pending_cancel(&e->pending);
+    retire_socket(e, reason);
+    if (!e->client) {
+        exchange_end_all(e); /* nobody's trouble: its client had gone before */
+        return;
+    }
     describe(e, text, whole, sizeof whole);
     log_fault(e, fault, whole);
     if (e->origin && fault_status(fault) >= 500)
         agent_record_error(e->origin->agent, e->origin->key, fault_error(fault), text);
-    pending_cancel(&e->pending);
-    retire_socket(e, reason);
-    if (!e->client) {
-        exchange_end_all(e);
-        return;
-    }
     e->fault = fault;
-    if (e->in_body) {
+    /* Nor is there a place for an answer behind half an interim response. */
+    if (e->in_body || e->down.out.count > 0) {
         exchange_cut(e, CLIENT_CUT);
         return;
     }
@@ -288,10 +292,20 @@ void exchange_client_gone(struct exchange *e, enum client_close reason)
     download_pump(e);
 }
 
+static bool is_pending(const struct exchange *e)
+{
+    return e->state == EXCHANGE_WAITING && e->pending.state == PENDING_BLOCKED;
+}
+
+/* PRODUCT 4.8: half a connection does not wait for a limit. */
+static bool has_left_the_queue(const struct exchange *e)
+{
+    return is_pending(e) && e->client->fin && !e->proxy->config->server.halfClose;
+}
+
 void exchange_client_fin(struct exchange *e)
 {
-    if (e->state == EXCHANGE_WAITING && e->pending.state == PENDING_BLOCKED &&
-        !e->proxy->config->server.halfClose)
+    if (has_left_the_queue(e))
         exchange_client_gone(e, CLIENT_CLOSED);
 }
 
@@ -306,7 +320,8 @@ uint64_t exchange_client_due(const struct exchange *e, enum client_close *reason
     *reason = CLIENT_REQUEST_TIMEOUT;
     if (e->state != EXCHANGE_RELAY || e->upload != UPLOAD_STARVED)
         return 0;
-    return server->requestTimeout ? e->client->since_ms + server->requestTimeout + e->body_grace_ms : 0;
+    uint64_t grace = e->body_grace_ms + e->pending_us / 1000;
+    return server->requestTimeout ? e->client->since_ms + server->requestTimeout + grace : 0;
 }
 
 void exchange_client_too_slow(struct exchange *e, enum client_close reason)
@@ -327,17 +342,19 @@ void exchange_client_ready(struct exchange *e, unsigned ready)
     }
     if ((ready & STREAM_WRITABLE) && e->download_blocked) {
         e->download_blocked = false;
+        e->moved_ms = clock_ms(); /* the origin's time has stood still */
         if (e->state == EXCHANGE_REPLY)
             reply_pump(e);
         else
             download_pump(e);
         if (c->exchange != e)
             return;
+        if (e->state == EXCHANGE_RELAY)
+            exchange_arm(e);
     }
     if (!(ready & STREAM_READABLE) || e->state == EXCHANGE_REPLY)
         return;
     if (e->state == EXCHANGE_RELAY && e->upload == UPLOAD_STARVED) {
-        e->up.source_fin = c->fin;
         upload_pump(e);
         return;
     }
@@ -446,6 +463,8 @@ void exchange_begin(struct client *c, size_t length)
     if (fault == FAULT_NONE && !route.answer_here) {
         struct slice host = {route.uri.host, route.uri.host_length};
         e->origin = agent_origin(route.agent, route.kind, host, route.uri.ipv6, route.uri.port);
+        if (e->origin)
+            origin_hold(e->origin);
         if (!e->origin || !write_head(e, h, &route)) {
             fault = FAULT_INTERNAL;
             snprintf(text, sizeof text, "out of memory");
@@ -506,8 +525,8 @@ static uint64_t silence_due(const struct exchange *e)
 void exchange_arm(struct exchange *e)
 {
     uint64_t due = e->state == EXCHANGE_TUNNEL ? 0 : e->request_due_ms;
-    if (e->state == EXCHANGE_WAITING && e->pending.state == PENDING_BLOCKED)
-        due = earlier(due, e->pending_due_ms);
+    if (is_pending(e))
+        due = earlier(due, has_left_the_queue(e) ? clock_ms() : e->pending_due_ms);
     timer_set_at(&e->timer, earlier(due, silence_due(e)));
 }
 
@@ -536,8 +555,9 @@ static void on_timer(void *ctx)
         exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT,
                       "the exchange took longer than timeouts.request, %llu ms",
                       (unsigned long long)e->origin->agent->policy->timeouts.request);
-    else if (e->state == EXCHANGE_WAITING && e->pending.state == PENDING_BLOCKED && e->pending_due_ms &&
-             now >= e->pending_due_ms)
+    else if (has_left_the_queue(e))
+        exchange_client_fin(e);
+    else if (is_pending(e) && e->pending_due_ms && now >= e->pending_due_ms)
         exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "no socket came free within timeouts.pending, %llu ms%s",
                       (unsigned long long)e->origin->agent->policy->timeouts.pending,
                       e->origin->agent->paused ? "; the agent is paused"

@@ -129,6 +129,7 @@ void exchange_record(const struct exchange *e);
 /* attempt.c: from the queue to a socket and, when it was stale, to another one */
 void attempt_acquire(struct exchange *e, enum acquire_how how);
 void attempt_settled(struct pending *p);
+void attempt_blocked(struct pending *p); /* a limit holds it now */
 void attempt_failed(struct exchange *e, int error); /* 0: an end of file; otherwise an errno */
 void attempt_finished(struct exchange *e);          /* the response is complete */
 

@@ -51,6 +51,8 @@ static void finish(struct exchange *e)
     struct client *c = e->client;
     struct socket *s = e->socket;
     e->socket = NULL;
+    if (c->private_socket == s)
+        c->private_socket = NULL;
     socket_retire(s, RETIRE_UPGRADED);
     exchange_end_all(e);
     client_close(c, CLIENT_CLOSED, false);

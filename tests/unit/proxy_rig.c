@@ -1,0 +1,158 @@
+#include "proxy_rig.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "http/head.h"
+#include "io/resolver.h"
+#include "pool/check.h"
+
+static struct config *parse(const struct proxy_rig *r, const char *options, const char *file)
+{
+    static const struct text_list none = {0};
+    char text[2048];
+    const char *match = strncmp(options, "host:", 5) == 0 ? "" : "match: \"*.test\", ";
+    int n = snprintf(text, sizeof text, "%s\nupstreams:\n  u: {%saddress: \"unix:%s\"%s%s}\n", file, match, r->path,
+                     *options ? ", " : "", options);
+    struct config *c = config_parse((struct slice){text, (size_t)n}, "test.yaml", &none, stderr);
+
+    rig_assert(c);
+    return c;
+}
+
+static void on_record(void *ctx, const struct exchange_record *record)
+{
+    struct proxy_rig *r = ctx;
+
+    r->records++;
+    r->last_status = record->status;
+    r->last_error = record->error ? record->error : "";
+}
+
+static void listen_at(struct proxy_rig *r)
+{
+    static unsigned number;
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+
+    snprintf(r->path, sizeof r->path, "/tmp/carpool-rig-%ld-%u.sock", (long)getpid(), number++);
+    memcpy(a.sun_path, r->path, sizeof r->path);
+    unlink(r->path);
+    r->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    rig_assert(r->listener >= 0);
+    rig_assert(bind(r->listener, (struct sockaddr *)&a, sizeof a) == 0);
+    rig_assert(listen(r->listener, RIG_ORIGINS) == 0);
+}
+
+void proxy_rig_open(struct proxy_rig *r, const char *options, const char *file)
+{
+    struct address here;
+    struct config *c;
+    char error[256];
+
+    *r = (struct proxy_rig){.last_error = "", .check_turns = true};
+    http_init();
+    clock_update();
+    r->base = event_base_new();
+    rig_assert(r->base && event_base_priority_init(r->base, PRIORITY_COUNT) == 0);
+    r->resolver = resolver_new(r->base);
+    listen_at(r);
+    c = parse(r, options, file);
+    r->pool = pool_new(r->base, r->resolver, c, NULL, NULL, error, sizeof error);
+    rig_assert(r->pool);
+    r->proxy = proxy_new(r->base, r->pool, c, SLICE("carpool-test"));
+    rig_assert(r->proxy);
+    config_unref(c);
+    r->proxy->record = on_record;
+    r->proxy->record_ctx = r;
+    rig_assert(address_from_ip(&here, SLICE("127.0.0.1"), 3128));
+    r->entrance = entrance_new(NULL, &here);
+}
+
+void proxy_rig_close(struct proxy_rig *r)
+{
+    proxy_free(r->proxy);
+    pool_free(r->pool);
+    resolver_free(r->resolver);
+    entrance_unref(r->entrance);
+    event_base_free(r->base);
+    for (unsigned i = 0; i < r->origin_count; i++)
+        if (r->origins[i] >= 0)
+            close(r->origins[i]);
+    close(r->listener);
+    unlink(r->path);
+}
+
+void proxy_rig_configure(struct proxy_rig *r, const char *options, const char *file)
+{
+    struct config *c = parse(r, options, file);
+    char error[256];
+
+    rig_assert(pool_configure(r->pool, c, error, sizeof error));
+    proxy_configure(r->proxy, c);
+    config_unref(c);
+}
+
+int proxy_rig_client(struct proxy_rig *r)
+{
+    struct address peer;
+    int ends[2];
+
+    rig_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
+    rig_assert(address_from_ip(&peer, SLICE("127.0.0.1"), 40000));
+    proxy_accept(r->proxy, r->entrance, ends[0], &peer);
+    return ends[1];
+}
+
+void proxy_rig_turn(struct proxy_rig *r)
+{
+    int fd;
+
+    event_base_loop(r->base, EVLOOP_NONBLOCK);
+    clock_update();
+    pool_check(r->pool);
+    pool_end_turn(r->pool);
+    if (r->check_turns)
+        pool_check_turn(r->pool);
+    proxy_end_turn(r->proxy);
+    while ((fd = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+        rig_assert(r->origin_count < RIG_ORIGINS);
+        r->origins[r->origin_count++] = fd;
+    }
+}
+
+void proxy_rig_settle(struct proxy_rig *r)
+{
+    /* To connect takes three turns: the attempt, its end, the request that is told of it. */
+    for (unsigned i = 0; i < 8; i++)
+        proxy_rig_turn(r);
+}
+
+void proxy_rig_run(struct proxy_rig *r, int ms)
+{
+    uint64_t end;
+
+    clock_update();
+    end = clock_ms() + (uint64_t)ms;
+    do {
+        proxy_rig_turn(r);
+        nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+        clock_update();
+    } while (clock_ms() < end);
+}
+
+struct agent *proxy_rig_agent(struct proxy_rig *r)
+{
+    return pool_find_agent(r->pool, SLICE("u"));
+}
+
+struct origin *proxy_rig_origin(struct proxy_rig *r, const char *host)
+{
+    return agent_origin(proxy_rig_agent(r), ORIGIN_HTTP, slice_of(host), false, 80);
+}

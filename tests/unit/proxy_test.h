@@ -1,0 +1,16 @@
+#ifndef CARPOOL_TESTS_PROXY_TEST_H
+#define CARPOOL_TESTS_PROXY_TEST_H
+
+#include "proxy_rig.h"
+#include "unit.h"
+
+/* Reads a head from text; fails the test when it is none. The slices point into the text. */
+void read_request(struct head *h, const char *text);
+void read_response(struct head *h, const char *text);
+
+void proxy_relay_tests(Suite *suite);
+void proxy_route_tests(Suite *suite);
+void proxy_exchange_tests(Suite *suite);
+void proxy_trouble_tests(Suite *suite);
+
+#endif
