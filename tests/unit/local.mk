@@ -67,3 +67,17 @@ tests_unit_pool_test_SOURCES = \
 	tests/unit/pool_test.c \
 	tests/unit/pool_test.h \
 	tests/unit/unit.h
+
+check_PROGRAMS += tests/unit/proxy_test
+tests_unit_proxy_test_SOURCES = \
+	tests/unit/proxy_exchange_test.c \
+	tests/unit/proxy_relay_test.c \
+	tests/unit/proxy_rig.c \
+	tests/unit/proxy_rig.h \
+	tests/unit/proxy_route_test.c \
+	tests/unit/proxy_talk.c \
+	tests/unit/proxy_talk.h \
+	tests/unit/proxy_test.c \
+	tests/unit/proxy_test.h \
+	tests/unit/proxy_trouble_test.c \
+	tests/unit/unit.h
