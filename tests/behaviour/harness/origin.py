@@ -227,13 +227,14 @@ class Origin:
     """A listening server and the record of its connections."""
 
     def __init__(self, ports, respond=None, serve=None, manual=False, host="127.0.0.1", port=None, path=None,
-                 backlog=512):
+                 backlog=512, wrap=None):
         self.connections = []
         self.requests = []
         self.events = []            # (what, connection's number, detail) in the order of time
         self.failures = []          # of scripts, and requests that were malformed
         self.max_open = 0
         self.respond = respond or echo
+        self.wrap = wrap             # what makes another socket of an accepted one, e.g. TLS
         self.serve = serve or (self._serve_by_hand if manual else self._serve)
         self._inbox = queue.Queue()
         self._accepting = threading.Event()
@@ -310,6 +311,11 @@ class Origin:
                 pass
             except OSError:
                 return
+            if self.wrap:
+                try:
+                    sock = self.wrap(sock)
+                except OSError:
+                    continue
             with self._lock:
                 connection = Connection(self, sock, len(self.connections), peer)
                 self.connections.append(connection)
