@@ -63,7 +63,9 @@ static struct end *new_end(struct end **spare, int fd, bool is_client)
 
 static struct end *take_upstream(struct relay *r)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)r->origin_port)};
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                            .sin_port = htons((uint16_t)r->origin_port)};
     struct end *none = NULL, *e = r->free_upstreams;
     int on = 1, fd;
 
@@ -126,7 +128,8 @@ static bool hold(struct end *e, const char *p, size_t n)
 static bool flush(struct end *from, struct end *to)
 {
     while (from->held_size > from->held_sent) {
-        ssize_t n = send(to->fd, from->held + from->held_sent, from->held_size - from->held_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = send(to->fd, from->held + from->held_sent, from->held_size - from->held_sent,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0)
             return false;
         from->held_sent += (size_t)n;
@@ -216,7 +219,9 @@ static int listen_on(const char *where)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     }
-    if (bind(fd, is_unix ? (struct sockaddr *)&u : (struct sockaddr *)&a, is_unix ? sizeof u : sizeof a) != 0 || listen(fd, 4096) != 0) {
+    if (bind(fd, is_unix ? (struct sockaddr *)&u : (struct sockaddr *)&a, is_unix ? sizeof u : sizeof a) !=
+            0 ||
+        listen(fd, 4096) != 0) {
         perror("floor: cannot listen");
         exit(1);
     }
@@ -231,7 +236,8 @@ static void on_event(struct relay *r, struct end *e, uint32_t events)
     }
     if (e->fd >= 0 && (events & EPOLLOUT) && e->other && e->other->held_size > e->other->held_sent)
         move(r, e->other);
-    if (e->fd >= 0 && (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) && !(e->is_client && e->other && e->left == 0))
+    if (e->fd >= 0 && (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) &&
+        !(e->is_client && e->other && e->left == 0))
         move(r, e);
 }
 

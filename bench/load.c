@@ -56,8 +56,8 @@ static uint64_t cpu_ticks(const struct load *l)
             continue;
         const char *after = fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL;
         fclose(f);
-        if (after && sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", &user, &system,
-                            &children_user, &children_system) == 4)
+        if (after && sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu",
+                            &user, &system, &children_user, &children_system) == 4)
             sum += user + system + children_user + children_system;
     }
     return sum;
@@ -148,31 +148,39 @@ static void report(struct load *l)
     double cpu = (double)(l->cpu_ticks_after - l->cpu_ticks_before) / (double)sysconf(_SC_CLK_TCK);
 
     qsort(l->latency_us10, l->samples, sizeof *l->latency_us10, compare);
-    printf("{\"requests\": %llu, \"seconds\": %.4f, \"rate\": %.1f, \"cpu_us\": %.3f, \"p50_us\": %.1f, \"p90_us\": %.1f, "
-           "\"p99_us\": %.1f, \"max_us\": %.1f, \"opened\": %llu, \"open_most\": %llu, \"errors\": %llu, \"error\": \"%s\"}\n",
-           (unsigned long long)l->done, seconds, (double)l->done / seconds, l->done ? cpu * 1e6 / (double)l->done : 0,
-           percentile(l, 0.5), percentile(l, 0.9), percentile(l, 0.99), percentile(l, 1), (unsigned long long)l->origin.opened,
-           (unsigned long long)l->origin.open_most, (unsigned long long)l->errors, l->first_error);
+    printf(
+        "{\"requests\": %llu, \"seconds\": %.4f, \"rate\": %.1f, \"cpu_us\": %.3f, \"p50_us\": %.1f, \"p90_us\": %.1f, "
+        "\"p99_us\": %.1f, \"max_us\": %.1f, \"opened\": %llu, \"open_most\": %llu, \"errors\": %llu, \"error\": \"%s\"}\n",
+        (unsigned long long)l->done, seconds, (double)l->done / seconds,
+        l->done ? cpu * 1e6 / (double)l->done : 0, percentile(l, 0.5), percentile(l, 0.9),
+        percentile(l, 0.99), percentile(l, 1), (unsigned long long)l->origin.opened,
+        (unsigned long long)l->origin.open_most, (unsigned long long)l->errors, l->first_error);
 }
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: load --proxy PORT|unix:PATH [--origin-port PORT] [--origins N] [--clients N] [--keep-alive]\n"
-                    "            [--wait-for-end] [--absolute] [--no-origin] [--path PATH] [--method METHOD] [--upload BYTES]\n"
-                    "            [--body BYTES] [--chunked] [--delay-ms MS] [--warm S] [--seconds S] [--limit N] [--pids P,P]\n"
-                    "            [--origin-host NAME] [--unsaid] [--sizes]\n");
+    fprintf(
+        stderr,
+        "usage: load --proxy PORT|unix:PATH [--origin-port PORT] [--origins N] [--clients N] [--keep-alive]\n"
+        "            [--wait-for-end] [--absolute] [--no-origin] [--path PATH] [--method METHOD] [--upload BYTES]\n"
+        "            [--body BYTES] [--chunked] [--delay-ms MS] [--warm S] [--seconds S] [--limit N] [--pids P,P]\n"
+        "            [--origin-host NAME] [--unsaid] [--sizes]\n");
     exit(2);
 }
 
 static void parse(struct load *l, struct options *o, int argc, char **argv)
 {
-    static const struct option table[] = {
-        {"proxy", 1, 0, 'p'},      {"origin-port", 1, 0, 'o'}, {"origins", 1, 0, 'n'}, {"clients", 1, 0, 'c'},
-        {"keep-alive", 0, 0, 'k'}, {"wait-for-end", 0, 0, 'e'}, {"absolute", 0, 0, 'a'}, {"no-origin", 0, 0, 'x'},
-        {"path", 1, 0, 'u'},       {"method", 1, 0, 'm'},      {"upload", 1, 0, 'U'},  {"body", 1, 0, 'b'},
-        {"chunked", 0, 0, 'C'},    {"delay-ms", 1, 0, 'd'},    {"warm", 1, 0, 'w'},    {"seconds", 1, 0, 's'},
-        {"limit", 1, 0, 'l'},      {"pids", 1, 0, 'P'},        {"origin-host", 1, 0, 'H'},
-        {"unsaid", 0, 0, 'S'},     {"sizes", 0, 0, 'Z'},      {0}};
+    static const struct option table[] = {{"proxy", 1, 0, 'p'},       {"origin-port", 1, 0, 'o'},
+                                          {"origins", 1, 0, 'n'},     {"clients", 1, 0, 'c'},
+                                          {"keep-alive", 0, 0, 'k'},  {"wait-for-end", 0, 0, 'e'},
+                                          {"absolute", 0, 0, 'a'},    {"no-origin", 0, 0, 'x'},
+                                          {"path", 1, 0, 'u'},        {"method", 1, 0, 'm'},
+                                          {"upload", 1, 0, 'U'},      {"body", 1, 0, 'b'},
+                                          {"chunked", 0, 0, 'C'},     {"delay-ms", 1, 0, 'd'},
+                                          {"warm", 1, 0, 'w'},        {"seconds", 1, 0, 's'},
+                                          {"limit", 1, 0, 'l'},       {"pids", 1, 0, 'P'},
+                                          {"origin-host", 1, 0, 'H'}, {"unsaid", 0, 0, 'S'},
+                                          {"sizes", 0, 0, 'Z'},       {0}};
 
     for (int c; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (c) {
@@ -223,8 +231,14 @@ static void measure(struct load *l, const struct options *o)
 int main(int argc, char **argv)
 {
     struct load *l = calloc(1, sizeof *l);
-    struct options o = {.warm = 0.5, .seconds = 3, .method = "GET", .path = "/", .pids = "", .origin_host = "127.0.0.1",
-                        .own_origin = true, .body = 1024};
+    struct options o = {.warm = 0.5,
+                        .seconds = 3,
+                        .method = "GET",
+                        .path = "/",
+                        .pids = "",
+                        .origin_host = "127.0.0.1",
+                        .own_origin = true,
+                        .body = 1024};
 
     if (!l)
         return 1;

@@ -22,7 +22,14 @@ struct watch {
 
 /* A request or a response being read; nothing of its body is kept, each octet is compared with the pattern. */
 struct message {
-    enum { MESSAGE_HEAD, MESSAGE_LENGTH, MESSAGE_CHUNK_LINE, MESSAGE_CHUNK, MESSAGE_TRAILER, MESSAGE_DONE } state;
+    enum {
+        MESSAGE_HEAD,
+        MESSAGE_LENGTH,
+        MESSAGE_CHUNK_LINE,
+        MESSAGE_CHUNK,
+        MESSAGE_TRAILER,
+        MESSAGE_DONE
+    } state;
     bool is_request;
     bool close; /* its sender said Connection: close, or is of HTTP/1.0 */
     int status;
@@ -43,10 +50,10 @@ struct origin_socket;
 
 struct origin {
     unsigned listeners, first_port;
-    const char *path;         /* a unix socket instead of TCP; NULL: none */
-    char *answer;             /* head and body as they are sent */
+    const char *path; /* a unix socket instead of TCP; NULL: none */
+    char *answer;     /* head and body as they are sent */
     size_t answer_size;
-    uint64_t delay_ns;        /* between the request's end and the answer */
+    uint64_t delay_ns; /* between the request's end and the answer */
     struct origin_socket *due_first, *due_last;
     uint64_t opened, open_now, open_most;
 };
@@ -73,7 +80,7 @@ struct load {
     size_t expected_body;
     unsigned count;
     struct client *clients;
-    uint64_t limit;      /* no more than this many requests; UINT64_MAX: until the time is over */
+    uint64_t limit; /* no more than this many requests; UINT64_MAX: until the time is over */
     uint64_t sent, next_origin;
     /* The figures, of the measured time alone. */
     bool measuring;

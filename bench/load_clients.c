@@ -138,7 +138,8 @@ static void open_one(struct load *l, struct client *c)
     int on = 1;
 
     c->watch.fd = socket(l->proxy.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (c->watch.fd < 0 || (connect(c->watch.fd, (struct sockaddr *)&l->proxy, l->proxy_size) != 0 && errno != EINPROGRESS)) {
+    if (c->watch.fd < 0 ||
+        (connect(c->watch.fd, (struct sockaddr *)&l->proxy, l->proxy_size) != 0 && errno != EINPROGRESS)) {
         perror("load: cannot connect to the proxy");
         exit(1);
     }

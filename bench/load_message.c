@@ -60,7 +60,9 @@ static bool read_head(struct message *m, char *head)
         m->close = head[7] == '0';
     }
     if (connection)
-        m->close = strncasecmp(connection, "close", 5) == 0 ? true : strncasecmp(connection, "keep", 4) == 0 ? false : m->close;
+        m->close = strncasecmp(connection, "close", 5) == 0  ? true
+                   : strncasecmp(connection, "keep", 4) == 0 ? false
+                                                             : m->close;
     m->state = MESSAGE_DONE;
     if (coding) {
         m->state = MESSAGE_CHUNK_LINE;
@@ -77,7 +79,8 @@ static bool read_head(struct message *m, char *head)
 /* Collects up to and with `end`; how many octets it took, or -1 when there are too many. The whole stands in `hold` then. */
 static ssize_t collect(struct message *m, const char *p, size_t n, const char *end, bool *whole)
 {
-    size_t before = m->held, room = sizeof m->hold - 1 - m->held, take = n < room ? n : room, length = strlen(end);
+    size_t before = m->held, room = sizeof m->hold - 1 - m->held, take = n < room ? n : room,
+           length = strlen(end);
     size_t from = before >= length ? before - length + 1 : 0;
     char *found;
 
@@ -101,7 +104,8 @@ static ssize_t take_body(struct message *m, const char *p, size_t n)
 
     while (at < take) {
         size_t step = take - at < 65536 ? take - at : 65536;
-        if (memcmp(p + at, pattern_at(m->body), step) != 0)
+        bool compare = m->is_request || m->status == 200; /* the body of an error is its sender's own */
+        if (compare && memcmp(p + at, pattern_at(m->body), step) != 0)
             return -1;
         at += step;
         m->body += step;

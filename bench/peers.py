@@ -172,6 +172,18 @@ class Carpool(Peer):
 
 
 @peer
+class Other(Carpool):
+    """Another build of Carpool, for before and after: --other FILE."""
+
+    name = "other"
+    path = None
+
+    @classmethod
+    def find(cls, build):
+        return cls.path
+
+
+@peer
 class Nginx(Peer):
     name = "nginx"
     programs = ("nginx",)
@@ -262,3 +274,214 @@ class Haproxy(Peer):
                 server origin 127.0.0.1:{s.origin_port} pool-max-conn 2000 pool-purge-delay 60s{f" maxconn {s.slots}" if s.slots else ""}{tls}
             """)
         return [program, "-db", "-f", path]
+
+
+@peer
+class Httpd(Peer):
+    name = "apache2"
+    programs = ("apache2", "httpd")
+    lacks = ("short-unix", "queue")
+
+    @classmethod
+    def version(cls, program):
+        return first_line([program, "-v"]).replace("Server version: ", "")
+
+    def command(self, program):
+        s = self.setup
+        modules = "/usr/lib/apache2/modules"
+        path = self.write("httpd.conf", f"""\
+            ServerRoot {self.folder}
+            ServerName localhost
+            PidFile {self.folder}/httpd.pid
+            DefaultRuntimeDir {self.folder}
+            Mutex pthread
+            Listen 127.0.0.1:{s.listen}
+            ListenBacklog 4096
+            LoadModule mpm_event_module {modules}/mod_mpm_event.so
+            LoadModule authz_core_module {modules}/mod_authz_core.so
+            LoadModule proxy_module {modules}/mod_proxy.so
+            LoadModule proxy_http_module {modules}/mod_proxy_http.so
+            StartServers 1
+            ServerLimit 1
+            ThreadsPerChild 64
+            ThreadLimit 64
+            MaxRequestWorkers 64
+            MinSpareThreads 1
+            MaxSpareThreads 64
+            User nobody
+            Group nogroup
+            KeepAlive On
+            MaxKeepAliveRequests 0
+            KeepAliveTimeout 60
+            LogLevel crit
+            ErrorLog {self.folder}/error.log
+            ProxyPass / http://127.0.0.1:{s.origin_port}/ enablereuse=on keepalive=on max=64
+            """)
+        return [program, "-DFOREGROUND", "-f", path]
+
+
+@peer
+class Nghttpx(Peer):
+    name = "nghttpx"
+    programs = ("nghttpx",)
+    lacks = ("queue",)
+
+    @classmethod
+    def version(cls, program):
+        return first_line([program, "--version"])
+
+    def command(self, program):
+        s = self.setup
+        frontend = s.listen if s.unix else f"127.0.0.1,{s.listen}"
+        tls = ";tls" if s.tls else ""
+        return [program, "--conf=/dev/null", f"--frontend={frontend};no-tls", f"--backend=127.0.0.1,{s.origin_port};/{tls}",
+                "--workers=1", "--single-process", "--single-thread", "--accesslog-file=/dev/null", "--accesslog-format=", "--errorlog-file=/dev/null",
+                "--log-level=FATAL", "--backlog=4096", "--backend-connections-per-host=2000", "--insecure"]
+
+
+@peer
+class Tinyproxy(Peer):
+    """It does not pool: what users have who do without."""
+
+    name = "tinyproxy"
+    programs = ("tinyproxy",)
+    lacks = ("short-unix", "queue", "tls", "10m", "1m")
+
+    @classmethod
+    def version(cls, program):
+        return first_line([program, "-v"])
+
+    def command(self, program):
+        path = self.write("tinyproxy.conf", f"""\
+            User nobody
+            Group nogroup
+            Port {self.setup.listen}
+            Listen 127.0.0.1
+            Timeout 60
+            LogFile "{self.folder}/tinyproxy.log"
+            LogLevel Critical
+            MaxClients 2000
+            Allow 127.0.0.1
+            DisableViaHeader Yes
+            """)
+        os.chmod(self.folder, 0o777)
+        return [program, "-d", "-c", path]
+
+
+@peer
+class Squid(Peer):
+    name = "squid"
+    programs = ("squid",)
+    lacks = ("short-unix", "queue")
+
+    @classmethod
+    def version(cls, program):
+        return first_line([program, "-v"], "Version").replace("Squid Cache: ", "")
+
+    def command(self, program):
+        path = self.write("squid.conf", f"""\
+            http_port 127.0.0.1:{self.setup.listen}
+            http_access allow all
+            cache deny all
+            cache_mem 8 MB
+            access_log none
+            cache_log {self.folder}/cache.log
+            cache_store_log none
+            pid_filename none
+            coredump_dir {self.folder}
+            pinger_enable off
+            workers 1
+            max_filedescriptors 16384
+            client_persistent_connections on
+            server_persistent_connections on
+            shutdown_lifetime 0 seconds
+            netdb_filename none
+            """)
+        for parent in (os.path.dirname(self.folder), self.folder):
+            os.chmod(parent, 0o777)
+        return [program, "-N", "-f", path]
+
+
+@peer
+class TrafficServer(Peer):
+    name = "trafficserver"
+    programs = ("traffic_server",)
+    lacks = ("short-unix", "queue")
+
+    @classmethod
+    def version(cls, program):
+        return first_line([program, "-V"], "Traffic Server")
+
+    def environment(self):
+        return {**os.environ, "TS_ROOT": self.folder, "PROXY_CONFIG_CONFIG_DIR": f"{self.folder}/etc"}
+
+    def command(self, program):
+        s = self.setup
+        for sub in ("etc", "log", "run", "cache"):
+            os.makedirs(os.path.join(self.folder, sub), exist_ok=True)
+        for name in ("storage.config", "ip_allow.yaml", "plugin.config", "logging.yaml", "hosting.config", "parent.config", "volume.config",
+                     "cache.config", "splitdns.config", "strategies.yaml", "sni.yaml", "ssl_multicert.config", "socks.config"):
+            self.write(f"etc/{name}", "")
+        self.write("etc/storage.config", f"{self.folder}/cache 16M\n")
+        self.write("etc/ip_allow.yaml", """\
+            ip_allow:
+              - apply: in
+                ip_addrs: 127.0.0.0/8
+                action: allow
+                methods: ALL
+            """)
+        self.write("etc/remap.config", f"map / http://127.0.0.1:{s.origin_port}/\n")
+        self.write("etc/records.config", f"""\
+            CONFIG proxy.config.http.server_ports STRING {s.listen}:ip-in=127.0.0.1
+            CONFIG proxy.config.admin.user_id STRING #-1
+            CONFIG proxy.config.bin_path STRING /usr/bin
+            CONFIG proxy.config.local_state_dir STRING {self.folder}/run
+            CONFIG proxy.config.log.logfile_dir STRING {self.folder}/log
+            CONFIG proxy.config.log.logging_enabled INT 0
+            CONFIG proxy.config.http.cache.http INT 0
+            CONFIG proxy.config.exec_thread.autoconfig INT 0
+            CONFIG proxy.config.exec_thread.limit INT 1
+            CONFIG proxy.config.accept_threads INT 0
+            CONFIG proxy.config.task_threads INT 1
+            CONFIG proxy.config.http.server_session_sharing.pool STRING thread
+            CONFIG proxy.config.http.server_session_sharing.match STRING both
+            CONFIG proxy.config.http.keep_alive_enabled_out INT 1
+            CONFIG proxy.config.http.keep_alive_post_out INT 1
+            CONFIG proxy.config.url_remap.remap_required INT 0
+            CONFIG proxy.config.http.connect_ports STRING 443
+            CONFIG proxy.config.diags.show_location INT 0
+            CONFIG proxy.config.cache.ram_cache.size INT 4194304
+            """)
+        return [program]
+
+
+@peer
+class NodeAgent(Peer):
+    """The agent whose names Carpool's options have."""
+
+    name = "node"
+    programs = ("node", "nodejs")
+
+    @classmethod
+    def version(cls, program):
+        return "Node.js " + first_line([program, "--version"])
+
+    def command(self, program):
+        s = self.setup
+        listen = f'"{s.listen[5:]}"' if s.unix else f'{s.listen}, "127.0.0.1", 4096'
+        path = self.write("proxy.js", f"""\
+            const http = require("http");
+            const agent = new http.Agent({{keepAlive: true, maxSockets: {s.slots or 2000}, maxFreeSockets: 2000, scheduling: "lifo"}});
+            http.createServer({{keepAliveTimeout: 60000}}, (request, response) => {{
+                const headers = {{...request.headers}};
+                delete headers.connection;
+                const upstream = http.request({{agent, host: "127.0.0.1", port: {s.origin_port}, method: request.method,
+                                               path: request.url, headers}}, (answer) => {{
+                    response.writeHead(answer.statusCode, answer.headers);
+                    answer.pipe(response);
+                }});
+                upstream.on("error", () => response.destroy());
+                request.pipe(upstream);
+            }}).listen({listen});
+            """)
+        return [program, path]
