@@ -261,6 +261,12 @@ static struct slice refusal(struct listeners *l, struct proxy *p)
     return text;
 }
 
+/* A client is worth more than a free socket. */
+static bool relieve(void *pool)
+{
+    return pool_give_up_free(pool);
+}
+
 void listeners_serve(struct listeners *l, struct proxy *p)
 {
     struct slice sorry = refusal(l, p);
@@ -279,6 +285,7 @@ void listeners_serve(struct listeners *l, struct proxy *p)
         }
         d->fd = -1;
         listener_set_refusal(d->listener, sorry);
+        listener_set_relief(d->listener, relieve, p->pool);
         log_event(LOG_INFO, "listening", LOG_S("address", address_format(&d->address, text)),
                   LOG_S("upstream", d->role ? d->role : ""));
     }

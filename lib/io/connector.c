@@ -383,6 +383,8 @@ static bool attempt_begin(struct connector *c, struct attempt *a)
         return false;
     a->began_ms = clock_ms();
     number = dial(&a->address, c->plan.local, c->plan.keepalive_ms, &a->fd, &what);
+    if ((number == EMFILE || number == ENFILE) && c->plan.relieve && c->plan.relieve(c->plan.relieve_ctx))
+        number = dial(&a->address, c->plan.local, c->plan.keepalive_ms, &a->fd, &what);
     if (number == EAGAIN && a->address.sa.any.sa_family == AF_UNIX) {
         note(c, CONNECT_REFUSED, "connect to %s: its queue of connections is full",
              a->address.sa.unix_.sun_path);

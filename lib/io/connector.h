@@ -56,6 +56,9 @@ struct connect_plan {
      * only loops matter). NULL: all are allowed. */
     enum connect_error (*permit)(void *ctx, const struct address *a, bool named);
     void *permit_ctx;
+    /* Asked when descriptors run short: true when it has closed one. NULL: nothing can be done. */
+    bool (*relieve)(void *ctx);
+    void *relieve_ctx;
 };
 
 /* What an origin remembers between connects: whose turn it is, and who failed within the last 10 s. Zeroed at

@@ -32,6 +32,8 @@ struct listener {
     dev_t device; /* of the unix path */
     ino_t inode;
     struct slice refusal;
+    bool (*relieve)(void *ctx);
+    void *relieve_ctx;
     listener_accept *accepted;
     void *ctx;
 };
@@ -202,6 +204,10 @@ static bool go_on_after(struct listener *l, int number)
     case EAGAIN: return false;
     case EMFILE:
     case ENFILE:
+        if (l->relieve && l->relieve(l->relieve_ctx))
+            return true;
+        run_short(l, number);
+        return false;
     case ENOBUFS:
     case ENOMEM:
     case EBADF:
@@ -281,6 +287,12 @@ struct listener *listener_new(struct event_base *base, int fd, listener_accept *
 void listener_set_refusal(struct listener *l, struct slice text)
 {
     l->refusal = text;
+}
+
+void listener_set_relief(struct listener *l, bool (*relieve)(void *ctx), void *ctx)
+{
+    l->relieve = relieve;
+    l->relieve_ctx = ctx;
 }
 
 void listener_pause(struct listener *l)

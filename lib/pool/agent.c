@@ -72,6 +72,13 @@ static int plan_family(enum family f)
     return AF_UNSPEC;
 }
 
+/* A request of this origin is worth more than a free socket of another one; a spare is not. */
+static bool relieve(void *origin)
+{
+    const struct origin *o = origin;
+    return o->free_count == 0 && pool_give_up_free(o->agent->pool);
+}
+
 /* The present policy's word on how to connect; what is running keeps what it began with. */
 static void update_plan(struct origin *o)
 {
@@ -91,6 +98,8 @@ static void update_plan(struct origin *o)
     o->plan.sessions = secure && (!a->upstream || a->upstream->tls.sessionReuse) ? o->sessions : NULL;
     o->plan.permit = a->pool->permit;
     o->plan.permit_ctx = a->pool->permit_ctx;
+    o->plan.relieve = relieve;
+    o->plan.relieve_ctx = o;
     o->plan.memory = &o->memory;
 }
 

@@ -258,6 +258,20 @@ void pool_end_turn(struct pool *p)
     empty_graveyard(p);
 }
 
+bool pool_give_up_free(struct pool *p)
+{
+    struct socket *oldest = NULL;
+    struct agent *a;
+    TAILQ_FOREACH (a, &p->agents, link) {
+        struct socket *s = TAILQ_FIRST(&a->free_lru);
+        if (s && (!oldest || s->idle_since_ms < oldest->idle_since_ms))
+            oldest = s;
+    }
+    if (oldest)
+        socket_retire(oldest, RETIRE_EVICTED);
+    return oldest != NULL;
+}
+
 void pool_stop(struct pool *p)
 {
     p->stopping = true;

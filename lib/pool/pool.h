@@ -56,6 +56,9 @@ struct agent *pool_find_agent(struct pool *p, struct slice name);
 /* Serves, tells, buries. Called by the loop after the events of a turn. */
 void pool_end_turn(struct pool *p);
 
+/* Descriptors run short: closes the free socket that was idle longest, whosever it is. False: none is free. */
+bool pool_give_up_free(struct pool *p);
+
 /* Retires free sockets; active ones are retired when they finish. */
 void pool_stop(struct pool *p);
 

@@ -23,7 +23,7 @@
     X(RETIRE_ERROR, "error", "a read or write failed, or it ended inside a message")                      \
     X(RETIRE_CLIENT_ABORTED, "client-aborted", "the client went away in the middle")                      \
     X(RETIRE_PROTOCOL_ERROR, "protocol-error", "the response was malformed")                              \
-    X(RETIRE_EVICTED, "evicted", "its place under maxTotalSockets went to another origin")                \
+    X(RETIRE_EVICTED, "evicted", "its place (maxTotalSockets, descriptors) was needed elsewhere")         \
     X(RETIRE_DRAINED, "drained", "an operator drained the agent, or its configuration changed")           \
     X(RETIRE_UPGRADED, "upgraded", "it became a tunnel, which has ended")                                 \
     X(RETIRE_PRIVATE, "private", "NTLM or Negotiate bound it to one client, who left")                    \

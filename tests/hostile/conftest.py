@@ -3,7 +3,7 @@ import resource
 
 import pytest
 
-from behaviour.conftest import Stage, ports, programs, pytest_configure, stage  # noqa: F401  (fixtures)
+from behaviour.conftest import Stage, ports, programs, stage  # noqa: F401  (fixtures)
 
 from .ordinary import Ordinary
 

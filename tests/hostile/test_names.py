@@ -8,8 +8,6 @@ from behaviour.harness.names import NameServer
 
 from .swarm import Swarm
 
-pytestmark = pytest.mark.root
-
 
 class Liar(NameServer):
     """Answers as `lie` (a function of the right reply) says."""
