@@ -456,7 +456,8 @@ void exchange_begin(struct client *c, size_t length)
         fault = FAULT_TOO_MANY_CLIENTS;
         snprintf(text, sizeof text, "Carpool is stopping; connect again");
     }
-    if (fault == FAULT_NONE && c->denied) {
+    /* Whoever may not use Carpool is not told what it would have refused besides. */
+    if ((fault == FAULT_NONE || fault == FAULT_DENIED) && c->denied) {
         fault = FAULT_DENIED;
         snprintf(text, sizeof text, "this client's address is not in access.clients");
     }

@@ -203,6 +203,7 @@ enum fault route_find(struct proxy *p, const struct entrance *entrance, const st
 {
     struct query q = {p, entrance, h, out, text, text_size};
     out->agent = NULL;
+    out->framing = (struct framing){.kind = BODY_NONE};
     out->upgrade = false;
     out->answer_here = false;
     enum fault fault = check_framing(&q);
