@@ -180,8 +180,10 @@ static void on_connected(void *ctx, struct connect_result *r)
         o->owned_count--;
     socket_move(s, SOCKET_ACTIVE);
     if (!stream_watch(&s->stream, o->agent->pool->base, PRIORITY_ORDINARY, on_free_ready, s)) {
-        if (owner)
-            origin_fail(owner, CONNECT_NO_RESOURCES, "the event loop took no further descriptor");
+        /* Somebody is told, or it would be tried again and again. */
+        struct pending *told = owner ? owner : TAILQ_FIRST(&o->waiting);
+        if (told)
+            origin_fail(told, CONNECT_NO_RESOURCES, "the event loop took no further descriptor");
         socket_retire(s, RETIRE_ERROR);
     } else if (owner) {
         origin_give(owner, s);
