@@ -40,12 +40,6 @@ void relay_finish(struct relay *r)
         sendq_push(&r->out, SLICE("0\r\n\r\n"));
 }
 
-void relay_rewind(struct relay *r)
-{
-    sendq_clear(&r->out);
-    r->batch = false;
-}
-
 void relay_push_kept(struct relay *r)
 {
     sendq_push(&r->out, buffer_unread(r->kept));

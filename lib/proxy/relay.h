@@ -70,9 +70,8 @@ enum relay_result relay_pump(struct relay *r, const struct relay_ends *ends);
 /* For BODY_CLOSE after RELAY_SOURCE_EOF: the content is whole. Pump again. */
 void relay_finish(struct relay *r);
 
-/* For a repeat of a request whose sent octets were all kept: the queue is empty again; the caller pushes
- * the head and then calls relay_push_kept(). */
-void relay_rewind(struct relay *r);
+/* For a repeat of a request whose sent octets were all kept: queues them again, behind the head that the caller
+ * has pushed. */
 void relay_push_kept(struct relay *r);
 
 /* Gives its buffers back. */
