@@ -17,6 +17,7 @@
 
 #define BACKLOG           4096
 #define BATCH             64
+#define FULL_BATCHES      8 /* in a row, before a larger one is tried */
 #define SHORTAGE_PAUSE_MS 100
 
 struct listener {
@@ -26,6 +27,8 @@ struct listener {
     bool watching;
     bool paused; /* by the owner */
     bool *freed; /* set while a batch runs: where to say that the listener is gone */
+    int batch; /* how many are taken at once: a call that finds none costs nearly as much as one that does */
+    int in_full; /* batches that were full, in a row */
     struct event event;
     struct timer shortage;
     struct address address;
@@ -217,16 +220,29 @@ static bool go_on_after(struct listener *l, int number)
     return true;
 }
 
+/* The next batch is as large as what waits is likely to be; the rest is reported again. */
+static void learn_batch(struct listener *l, int taken, bool emptied)
+{
+    if (emptied) {
+        l->batch = taken > 1 ? taken : 1;
+        l->in_full = 0;
+    } else if (++l->in_full >= FULL_BATCHES && l->batch < BATCH) {
+        l->batch = l->batch < BATCH / 2 ? l->batch * 2 : BATCH;
+        l->in_full = 0;
+    }
+}
+
 static void take_batch(evutil_socket_t listening, short what, void *arg)
 {
     struct listener *l = arg;
-    bool freed = false;
+    bool freed = false, emptied = false;
+    int i;
 
     (void)what;
     clock_update();
     open_reserve(l);
     l->freed = &freed;
-    for (int i = 0; i < BATCH && l->watching; i++) {
+    for (i = 0; i < l->batch && l->watching; i++) {
         struct address peer;
         int fd;
 
@@ -237,10 +253,12 @@ static void take_batch(evutil_socket_t listening, short what, void *arg)
             if (freed)
                 return;
         } else if (!go_on_after(l, errno)) {
+            emptied = true;
             break;
         }
     }
     l->freed = NULL;
+    learn_batch(l, i, emptied);
 }
 
 /* Remembers which file the path is, for listener_free(). */
@@ -266,6 +284,7 @@ struct listener *listener_new(struct event_base *base, int fd, listener_accept *
         return NULL;
     l->fd = fd;
     l->reserve = -1;
+    l->batch = 1;
     l->accepted = accepted;
     l->ctx = ctx;
     l->address.length = sizeof l->address.sa;
