@@ -1,5 +1,7 @@
 # Every .c and .h of this folder, one a line.
 libcarpool_a_SOURCES += \
+	lib/http/agreement.c \
+	lib/http/agreement.h \
 	lib/http/challenge.c \
 	lib/http/chunked.c \
 	lib/http/chunked.h \

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "http/crosscheck.h"
+#include "http/agreement.h"
 #include "http/head.h"
 #include "http/octets.h"
 
@@ -174,7 +174,7 @@ enum head_verdict head_parse_request(struct slice data, const struct head_limits
     v = take_fields(&c, limits, out);
     if (v != HEAD_OK)
         return v;
-    return crosscheck_fields(lines, out) ? HEAD_OK : HEAD_PARSERS_DISAGREE;
+    return agreement_on_fields(lines, out) ? HEAD_OK : HEAD_PARSERS_DISAGREE;
 }
 
 enum head_verdict head_parse_response(struct slice data, const struct head_limits *limits, struct head *out)
@@ -188,7 +188,7 @@ enum head_verdict head_parse_response(struct slice data, const struct head_limit
         v = take_fields(&c, limits, out);
     if (v != HEAD_OK)
         return v;
-    return crosscheck_response(data, out) ? HEAD_OK : HEAD_PARSERS_DISAGREE;
+    return agreement_on_response(data, out) ? HEAD_OK : HEAD_PARSERS_DISAGREE;
 }
 
 enum head_verdict head_parse_trailers(struct slice data, const struct head_limits *limits, struct head *out)
@@ -200,5 +200,5 @@ enum head_verdict head_parse_trailers(struct slice data, const struct head_limit
     v = take_fields(&c, limits, out);
     if (v != HEAD_OK)
         return v;
-    return crosscheck_fields(data, out) ? HEAD_OK : HEAD_PARSERS_DISAGREE;
+    return agreement_on_fields(data, out) ? HEAD_OK : HEAD_PARSERS_DISAGREE;
 }
