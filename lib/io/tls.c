@@ -132,7 +132,7 @@ int tls_handshake(struct stream *s)
     errno = 0;
     if (SSL_do_handshake(t->ssl) == 1) {
         /* A server that refuses a session once will refuse it again. */
-        if (t->offered && !SSL_session_reused(t->ssl))
+        if (t->offered && !t->renewed && !SSL_session_reused(t->ssl))
             tls_sessions_clear(t->sessions);
         return 1;
     }

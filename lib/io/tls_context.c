@@ -42,6 +42,7 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
 
     if (!t || !t->sessions)
         return 0;
+    t->renewed = true;
     tls_sessions_put(t->sessions, t->context, session);
     return 1;
 }
