@@ -219,6 +219,47 @@ static void put_counters(struct text *t, const struct series_list *l)
     PUT_FIGURE(t, l, "agent_sockets_opened_total", "counter", "Sockets established.", s->stats->opened);
     PUT_FIGURE(t, l, "agent_retries_total", "counter", "Requests that were sent again after a stale socket.",
                s->stats->retries);
+    put_family(t, "agent_tls_handshakes_total", "counter",
+               "TLS handshakes of new sockets, by whether a session was resumed.");
+    FOREACH_SERIES(s, l)
+    {
+        put_series(t, l, s, SLICE("agent_tls_handshakes_total"), SLICE(",resumed=\"false\""),
+                   s->stats->handshakes_full);
+        put_series(t, l, s, SLICE("agent_tls_handshakes_total"), SLICE(",resumed=\"true\""),
+                   s->stats->handshakes_resumed);
+    }
+}
+
+/* `at` is where a tls_options has the time. Agents without a file have no line. */
+static void put_certificate_time(struct text *t, const struct pool *p, const char *name, const char *help,
+                                 size_t at)
+{
+    const struct agent *a;
+
+    put_family(t, name, "gauge", help);
+    TAILQ_FOREACH (a, &p->agents, link) {
+        int64_t seconds = a->upstream ? *(const int64_t *)((const char *)&a->upstream->tls + at) : 0;
+
+        if (seconds <= 0)
+            continue;
+        text_lit(t, "carpool_");
+        text_string(t, name);
+        text_lit(t, "{agent=");
+        metrics_label_value(t, slice_of(a->name));
+        text_lit(t, "} ");
+        text_number(t, (uint64_t)seconds);
+        text_lit(t, "\n");
+    }
+}
+
+static void put_certificates(struct text *t, const struct pool *p)
+{
+    put_certificate_time(t, p, "agent_certificate_not_before_timestamp_seconds",
+                         "From when on all certificates of tls.ca and tls.cert are valid, since 1970.",
+                         offsetof(struct tls_options, not_before));
+    put_certificate_time(t, p, "agent_certificate_not_after_timestamp_seconds",
+                         "When the first certificate of tls.ca and tls.cert expires, since 1970.",
+                         offsetof(struct tls_options, not_after));
 }
 
 /* `what` is the label with its sign and quote, as in ,reason=" */
@@ -401,6 +442,7 @@ void metrics_write(struct text *t, const struct admin_daemon *d)
     put_gauges(t, &l);
     put_counters(t, &l);
     put_worded_counters(t, &l);
+    put_certificates(t, d->pool);
     put_histograms(t, &l);
     put_process(t, d);
     release(&l);
