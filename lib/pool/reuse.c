@@ -9,7 +9,7 @@ enum retire_reason reuse_refusal(const struct exchange_end *end, const struct re
     if (!end->self_delimiting)
         return RETIRE_CLOSE_DELIMITED;
     if (!end->drained)
-        return RETIRE_UNEXPECTED_DATA;
+        return end->peer_ended ? RETIRE_PEER_CLOSED : RETIRE_UNEXPECTED_DATA;
     if (l->stopping)
         return RETIRE_SHUTDOWN;
     if (!l->keep_alive)

@@ -17,6 +17,7 @@ struct exchange_end {
     bool origin_persistent; /* HTTP/1.1 without close, or HTTP/1.0 with an explicit keep-alive */
     bool told_close;        /* our request said Connection: close */
     bool drained;           /* the last read emptied the socket: nothing is left over */
+    bool peer_ended;        /* not drained, since the origin's end of file or reset is what is left */
     bool has_hint_timeout, has_hint_max;
     uint64_t hint_timeout_ms, hint_max;
 };

@@ -272,6 +272,7 @@ void attempt_finished(struct exchange *e)
     e->end.request_complete = e->upload == UPLOAD_DONE;
     e->end.response_complete = true;
     e->end.drained = is_drained(e);
+    e->end.peer_ended = !e->end.drained && !e->in && socket_probe(s) == RETIRE_PEER_CLOSED;
     e->socket = NULL;
     bool close = e->close_client;
     enum client_close reason = CLIENT_CONNECTION_CLOSE;

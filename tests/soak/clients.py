@@ -57,7 +57,13 @@ class Clients:
         await self.ask(writer, number, size, kind)
         if abort:
             return await self.leave(reader, writer)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        except (BrokenPipeError, ConnectionResetError):
+            if not kind.startswith("upload"):
+                raise
+            self.terminated += 1    # asyncio forgets the 502 that has come when a later write fails
+            return False
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         status = int(head[0].split(" ")[1])
         if status == 502 and kind.startswith("upload") and "connection_terminated" in fields.get("proxy-status", ""):
