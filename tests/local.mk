@@ -1,0 +1,23 @@
+# What is no ordinary test: load, coverage, a look at the programs themselves.
+TESTS += tests/check-hardening
+
+# make soak SOAK_SECONDS=600 SOAK_CLIENTS=10000 is the long version; it wants as many descriptors (ulimit -n).
+SOAK_SECONDS = 60
+SOAK_CLIENTS = 300
+SOAKFLAGS =
+
+soak: all
+	$(sanitizer_environment) CARPOOLD="$(abs_builddir)/carpoold" PYTHONDONTWRITEBYTECODE=1 \
+	$(PYTHON) $(srcdir)/tests/soak/soak.py --seconds $(SOAK_SECONDS) --clients $(SOAK_CLIENTS) $(SOAKFLAGS)
+
+# A tree of its own, since every object counts its lines.
+coverage:
+	$(MKDIR_P) coverage-build
+	cd coverage-build && { test -e config.status || \
+		$(abs_srcdir)/configure --quiet --disable-hardening CC="$(CC)" CFLAGS="-O0 -g --coverage -fprofile-update=atomic"; }
+	find coverage-build -name '*.gcda' -exec rm -f {} +
+	cd coverage-build && $(MAKE) --no-print-directory -k check; $(PYTHON) $(abs_srcdir)/tests/coverage .
+
+.PHONY: soak coverage
+
+EXTRA_DIST += SECURITY.md tests/check-hardening tests/coverage $(wildcard $(srcdir)/tests/hostile $(srcdir)/tests/soak)
