@@ -41,7 +41,9 @@ def options():
 def configuration(chosen, port, turn):
     sockets = chosen.sockets - turn % 2 * 5
     address = [f"127.0.0.1:{port}"]
-    return {"server": {"maxConnections": chosen.clients + 1000, "requestTimeout": "300s"},
+    # Clients in one slow thread come back late: a connection that was idle for longer would be closed with reason.
+    return {"server": {"maxConnections": chosen.clients + 1000, "requestTimeout": "300s", "keepAliveTimeout": "300s",
+                       "headersTimeout": "300s", "timeout": "300s"},
             "log": {"level": "warn"},
             "defaults": {"maxPendingRequests": 100000, "maxSocketAge": "5s", "maxRequestsPerSocket": 1000 - turn % 2,
                          "timeouts": {"pending": "100s", "free": "2s"}},
