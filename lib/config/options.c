@@ -56,7 +56,7 @@ const struct option options[] = {
     TOP(accessLog.path, LOG_FILE, "off", 0, 0, NULL, "off, - (stdout) or a file"),
     TOP(accessLog.format, WORD, "text", 0, 0, access_format_words, "text (key=value) or json"),
     TOP(workers, WORKERS, "1", 1, WORKERS_MAX, NULL,
-        "event loops, each a thread; auto: one a core. Limits hold for the whole process"),
+        "event loops; auto: one a core. Any value is accepted, one loop runs today"),
     TOP(shutdownTimeout, TIME, "30s", 0, YEAR, NULL, "how long a graceful stop waits for active exchanges"),
 
     TOP(server.maxConnections, LIMIT, "10000", 0, 0, NULL, "client connections at a time"),
