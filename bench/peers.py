@@ -265,7 +265,8 @@ class Haproxy(Peer):
                 timeout client 60s
                 timeout server 60s
                 timeout queue 30s
-                option splice-auto
+                option splice-response
+                option splice-request
                 http-reuse always
             frontend in
                 bind {s.listen.replace("unix:", "unix@") if s.unix else f"127.0.0.1:{s.listen} backlog 4096"}
