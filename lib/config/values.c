@@ -115,8 +115,7 @@ static bool is_cipher_list(const char *text)
     if (!*text)
         return true;
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    bool good =
-        ctx && (SSL_CTX_set_cipher_list(ctx, text) == 1 || SSL_CTX_set_ciphersuites(ctx, text) == 1);
+    bool good = ctx && (SSL_CTX_set_cipher_list(ctx, text) == 1 || SSL_CTX_set_ciphersuites(ctx, text) == 1);
     SSL_CTX_free(ctx);
     ERR_clear_error();
     return good;
