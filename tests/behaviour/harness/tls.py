@@ -3,6 +3,7 @@
 import socket
 import ssl
 import struct
+import time
 from dataclasses import dataclass, field
 
 from .certificates import certificates
@@ -109,11 +110,17 @@ class TlsSocket:
         socket.socket.shutdown(self.tls, how)
 
     def close_notify(self):
-        """Says that nothing more comes. The other direction goes on."""
-        try:
-            self.tls._sslobj.shutdown()     # pylint: disable=protected-access
-        except (ssl.SSLError, OSError):
-            pass
+        """Says that nothing more comes. The other direction goes on.
+
+        Python refuses, and sends nothing, while the connection's own thread is in its last call: once more then."""
+        for _ in range(100):
+            try:
+                self.tls._sslobj.shutdown()     # pylint: disable=protected-access
+                return
+            except ssl.SSLEOFError:
+                time.sleep(0.002)
+            except (ssl.SSLError, OSError):
+                return
 
 
 def server_context(pair=None, versions=(V12, V13), client_ca=None, ask_only=False, tickets=2, ciphers=None,
