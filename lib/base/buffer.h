@@ -11,7 +11,7 @@
 #include "base/slice.h"
 
 #define BUFFER_SIZE      (80 * 1024) /* for content: a read or write moves as much as pays, 64 KiB with a head */
-#define BUFFER_HEAD_SIZE (4 * 1024)  /* for heads: what a waiting exchange holds on to */
+#define BUFFER_HEAD_SIZE (4 * 1024) /* for heads: what a waiting exchange holds on to */
 
 struct buffer_pool;
 
