@@ -6,8 +6,9 @@
 
 #include "http/head.h"
 
-/* Reads a turn: one busy pair must not keep the others waiting. */
+/* Reads and writes a turn: one busy pair must not keep the others waiting, nor one whose chunks are tiny. */
 #define RELAY_READS_PER_TURN 16
+#define RELAY_PASSES_PER_TURN 64
 /* The chunk line before the runs, the line end behind them, the last chunk with its trailers, and a head
  * that is there already. */
 #define ROOM_FOR_FRAMING 6
@@ -264,7 +265,8 @@ static enum relay_result read_more(struct relay *r, const struct relay_ends *end
 
 enum relay_result relay_pump(struct relay *r, const struct relay_ends *ends)
 {
-    for (unsigned reads = 0;;) {
+    unsigned reads = 0;
+    for (unsigned passes = 0; passes < RELAY_PASSES_PER_TURN; passes++) {
         if (!r->batch && !r->ended && *ends->in && !take_batch(r, ends)) {
             sendq_flush(&r->out, ends->to); /* what was well-formed before it goes out, then the cut */
             return RELAY_MALFORMED;
@@ -290,4 +292,5 @@ enum relay_result relay_pump(struct relay *r, const struct relay_ends *ends)
         if (got != RELAY_DONE)
             return got;
     }
+    return RELAY_YIELD;
 }
