@@ -52,8 +52,8 @@ def test_a_burst_of_100_handshakes(stage):
         assert client.get(plain.url("/")).status == 200
         beside += 1
     assert beside >= 5      # answered between handshakes
-    for _ in burst:
-        origin.take().connection.reply()
+    for asked in [origin.take() for _ in burst]:
+        asked.connection.reply()
     assert [each.response().status for each in burst] == [200] * 100
     assert origin.tls.full == 100 and plain.accepted == 1
 
@@ -71,8 +71,8 @@ def test_addresses_take_turns_and_names_stay(stage):
     one, two = (tls_origin(stage, pair=pair, manual=True) for _ in range(2))
     carpool = listed(stage, one.authority, two.authority)
     clients = [carpool.ask(f"http://api.test/{number}") for number in range(4)]
-    for origin in (one, two) * 2:
-        origin.take().connection.reply()
+    for asked in [origin.take() for origin in (one, two) * 2]:
+        asked.connection.reply()
     assert [client.response().status for client in clients] == [200] * 4
     assert {hello.server_name for origin in (one, two) for hello in origin.tls.hellos} == {"api.test"}
 
