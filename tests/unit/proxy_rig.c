@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "http/head.h"
 #include "io/resolver.h"
 #include "pool/check.h"
@@ -18,9 +19,10 @@ static struct config *parse(const struct proxy_rig *r, const char *options, cons
 {
     static const struct text_list none = {0};
     char text[2048];
-    const char *match = strncmp(options, "host:", 5) == 0 ? "" : "match: \"*.test\", ";
-    int n = snprintf(text, sizeof text, "%s\nupstreams:\n  u: {%saddress: \"unix:%s\"%s%s}\n", file, match, r->path,
-                     *options ? ", " : "", options);
+    bool own = strncmp(options, "host:", 5) == 0 || strncmp(options, "match:", 6) == 0;
+    const char *match = own ? "" : "match: \"*.test\", ";
+    int n = snprintf(text, sizeof text, "%s\nupstreams:\n  u: {%saddress: \"unix:%s\"%s%s}\n", file, match,
+                     r->path, *options ? ", " : "", options);
     struct config *c = config_parse((struct slice){text, (size_t)n}, "test.yaml", &none, stderr);
 
     rig_assert(c);
@@ -33,6 +35,7 @@ static void on_record(void *ctx, const struct exchange_record *record)
 
     r->records++;
     r->last_status = record->status;
+    r->last_was_read = !slice_eq(record->method, SLICE("-"));
     r->last_error = record->error ? record->error : "";
 }
 
@@ -58,6 +61,7 @@ void proxy_rig_open(struct proxy_rig *r, const char *options, const char *file)
 
     *r = (struct proxy_rig){.last_error = "", .check_turns = true};
     http_init();
+    log_configure(LOG_ERROR, LOG_TEXT, false);
     clock_update();
     r->base = event_base_new();
     rig_assert(r->base && event_base_priority_init(r->base, PRIORITY_COUNT) == 0);

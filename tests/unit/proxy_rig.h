@@ -1,9 +1,9 @@
 #ifndef CARPOOL_TESTS_PROXY_RIG_H
 #define CARPOOL_TESTS_PROXY_RIG_H
 
-/* The whole data path on a loop of its own, turn by turn: the test plays the clients at one end of socket pairs
- * and the origin behind a listener. Every host that ends with ".test" leads to that one. Used by the unit tests
- * and by the fuzz target. */
+/* The whole data path on a loop of its own, turn by turn: the test plays the clients at one end of socket
+ * pairs and the origin behind a listener. Every host that ends with ".test" leads to that one. Used by the
+ * unit tests and by the fuzz target. */
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -14,7 +14,7 @@
 #include "pool/pool.h"
 #include "proxy/proxy.h"
 
-#define RIG_ORIGINS 64
+#define RIG_ORIGINS 256
 
 struct proxy_rig {
     struct event_base *base;
@@ -22,18 +22,19 @@ struct proxy_rig {
     struct pool *pool;
     struct proxy *proxy;
     struct entrance *entrance;
-    char path[64];              /* the origin's socket */
+    char path[64]; /* the origin's socket */
     int listener;
-    int origins[RIG_ORIGINS];   /* accepted, oldest first */
+    int origins[RIG_ORIGINS]; /* accepted, oldest first */
     unsigned origin_count;
-    unsigned records;           /* exchanges that were told */
+    unsigned records; /* exchanges that were told */
     unsigned last_status;
-    const char *last_error;     /* "" when there was none */
-    bool check_turns;           /* on: pool_check_turn() behind every turn */
+    bool last_was_read;     /* its request's head was one */
+    const char *last_error; /* "" when there was none */
+    bool check_turns;       /* on: pool_check_turn() behind every turn */
 };
 
-/* `options` are those of the upstream "u" ("maxSockets: 1"), `file` are further lines of the file. Options that
- * begin with "host:" replace the match. */
+/* `options` are those of the upstream "u" ("maxSockets: 1"), `file` are further lines of the file. Options
+ * that begin with "host:" or "match:" say themselves which hosts lead to the origin. */
 void proxy_rig_open(struct proxy_rig *r, const char *options, const char *file);
 void proxy_rig_close(struct proxy_rig *r);
 void proxy_rig_configure(struct proxy_rig *r, const char *options, const char *file);
