@@ -9,7 +9,7 @@ static uint32_t count_sockets(const struct socket_list *list, const struct origi
 {
     const struct socket *s;
     uint32_t n = 0;
-    TAILQ_FOREACH(s, list, link) {
+    TAILQ_FOREACH (s, list, link) {
         assert(s->state == state && s->origin == o);
         assert((s->connector != NULL) == (state == SOCKET_CONNECTING));
         assert(state == SOCKET_CONNECTING || stream_is_open(&s->stream));
@@ -23,7 +23,7 @@ static uint32_t count_owned(const struct origin *o)
 {
     const struct socket *s;
     uint32_t n = 0;
-    TAILQ_FOREACH(s, &o->connecting, link) {
+    TAILQ_FOREACH (s, &o->connecting, link) {
         if (!s->owner)
             continue;
         assert(s->owner->state == PENDING_OWNER && s->owner->socket == s && s->owner->origin == o);
@@ -32,11 +32,12 @@ static uint32_t count_owned(const struct origin *o)
     return n;
 }
 
-static uint32_t count_pending(const struct pending_list *list, const struct origin *o, enum pending_state state)
+static uint32_t count_pending(const struct pending_list *list, const struct origin *o,
+                              enum pending_state state)
 {
     const struct pending *p;
     uint32_t n = 0;
-    TAILQ_FOREACH(p, list, link) {
+    TAILQ_FOREACH (p, list, link) {
         assert(p->state == state && p->origin == o && !p->socket);
         n++;
     }
@@ -81,7 +82,7 @@ static void check_lru(const struct agent *a, uint32_t free_count)
     const struct socket *s;
     uint64_t before = 0;
     uint32_t n = 0;
-    TAILQ_FOREACH(s, &a->free_lru, lru) {
+    TAILQ_FOREACH (s, &a->free_lru, lru) {
         assert(s->state == SOCKET_FREE && s->origin->agent == a);
         assert(s->idle_since_ms >= before);
         before = s->idle_since_ms;
@@ -103,7 +104,7 @@ static void check_agent(const struct agent *a)
     }
     assert(a->total == total);
     check_lru(a, free_count);
-    TAILQ_FOREACH(o, &a->blocked, blocked_link) {
+    TAILQ_FOREACH (o, &a->blocked, blocked_link) {
         assert(o->agent == a && o->blocked_count > 0);
         assert(blocked-- > 0);
     }
@@ -114,7 +115,7 @@ static uint32_t check_agents(const struct agent_list *list, bool removed)
 {
     const struct agent *a;
     uint32_t dirty = 0;
-    TAILQ_FOREACH(a, list, link) {
+    TAILQ_FOREACH (a, list, link) {
         assert(a->removed == removed);
         check_agent(a);
         dirty += a->dirty;
@@ -128,16 +129,16 @@ void pool_check(const struct pool *p)
     const struct pending *w;
     const struct socket *s;
     uint32_t dirty = check_agents(&p->agents, false) + check_agents(&p->removed, true);
-    TAILQ_FOREACH(a, &p->dirty, dirty_link) {
+    TAILQ_FOREACH (a, &p->dirty, dirty_link) {
         assert(a->dirty);
         assert(dirty-- > 0);
     }
     assert(dirty == 0);
-    TAILQ_FOREACH(w, &p->settled, link) {
+    TAILQ_FOREACH (w, &p->settled, link) {
         assert(w->state == PENDING_SETTLED);
         assert(!w->socket || (w->socket->state == SOCKET_ACTIVE && w->socket->origin == w->origin));
     }
-    TAILQ_FOREACH(s, &p->graveyard, link)
+    TAILQ_FOREACH (s, &p->graveyard, link)
         assert(s->state == SOCKET_DEAD && !stream_is_open(&s->stream) && !s->connector);
 }
 
@@ -148,7 +149,7 @@ static void check_nobody_waits_in_vain(const struct agent *a)
     const struct origin *o;
     if (a->paused)
         return;
-    TAILQ_FOREACH(o, &a->blocked, blocked_link) {
+    TAILQ_FOREACH (o, &a->blocked, blocked_link) {
         assert(o->free_count == 0);
         assert(!origin_below_max(o) || agent_is_full(a));
         assert(!origin_below_max(o) || a->total > a->policy->maxTotalSockets || TAILQ_EMPTY(&a->free_lru));
@@ -160,8 +161,8 @@ void pool_check_turn(const struct pool *p)
     const struct agent *a;
     pool_check(p);
     assert(TAILQ_EMPTY(&p->dirty) && TAILQ_EMPTY(&p->settled) && TAILQ_EMPTY(&p->graveyard));
-    TAILQ_FOREACH(a, &p->agents, link)
+    TAILQ_FOREACH (a, &p->agents, link)
         check_nobody_waits_in_vain(a);
-    TAILQ_FOREACH(a, &p->removed, link)
+    TAILQ_FOREACH (a, &p->removed, link)
         check_nobody_waits_in_vain(a);
 }

@@ -381,9 +381,10 @@ END_TEST
 void pool_queue_tests(Suite *suite)
 {
     unit_group(suite, "queue", free_sockets_are_taken_newest_first, released_sockets_serve_the_oldest,
-               whichever_socket_is_ready_first_serves, full_queues_refuse, connecting_requests_are_not_pending,
-               failed_connects_tell_the_oldest, owners_get_their_own_connection, orphaned_connections_serve_others,
+               whichever_socket_is_ready_first_serves, full_queues_refuse,
+               connecting_requests_are_not_pending, failed_connects_tell_the_oldest,
+               owners_get_their_own_connection, orphaned_connections_serve_others,
                cancelling_is_allowed_in_any_state, the_least_recently_used_makes_room,
-               no_origin_starves_under_the_total_cap, paused_agents_hold_new_requests, who_becomes_pending_is_told,
-               own_free_sockets_serve_above_a_lowered_total);
+               no_origin_starves_under_the_total_cap, paused_agents_hold_new_requests,
+               who_becomes_pending_is_told, own_free_sockets_serve_above_a_lowered_total);
 }

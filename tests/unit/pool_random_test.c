@@ -11,7 +11,7 @@
 #include "pool/check.h"
 
 #define ASKERS 24
-#define HOSTS 3
+#define HOSTS  3
 
 static const char *const hosts[HOSTS] = {"a.test", "b.test", "c.test"};
 
@@ -77,7 +77,7 @@ static void note_all_given(void)
 {
     struct pending *p;
 
-    TAILQ_FOREACH(p, &rig.pool->settled, link)
+    TAILQ_FOREACH (p, &rig.pool->settled, link)
         note_given((struct walker *)((char *)p - offsetof(struct walker, asker.pending)));
 }
 
@@ -123,8 +123,7 @@ static void ask(struct walker *w, enum acquire_how how)
         ck_assert_int_eq(how, ACQUIRE_NEW);
         w->standing = OUT;
         break;
-    case ACQUIRE_NO_MEMORY:
-        ck_abort_msg("no memory");
+    case ACQUIRE_NO_MEMORY: ck_abort_msg("no memory");
     }
 }
 
@@ -146,9 +145,7 @@ static void give_up_socket(struct walker *w)
     w->asker.socket = NULL;
     w->standing = OUT;
     switch (chance(8)) {
-    case 0:
-        socket_retire(s, some_reason());
-        break;
+    case 0: socket_retire(s, some_reason()); break;
     case 1:
         end = (struct exchange_end){.request_complete = chance(2),
                                     .response_complete = chance(2),
@@ -161,8 +158,7 @@ static void give_up_socket(struct walker *w)
                                     .has_hint_max = chance(2),
                                     .hint_max = (uint64_t)chance(3)};
         /* fall through */
-    default:
-        socket_release(s, &end);
+    default: socket_release(s, &end);
     }
 }
 
@@ -216,20 +212,12 @@ static void step_world(void)
     unsigned nth = rig.count ? (unsigned)chance(rig.count) : 0;
 
     switch (chance(12)) {
-    case 0:
-        agent_pause(a);
-        break;
+    case 0: agent_pause(a); break;
     case 1:
     case 2:
-    case 3:
-        agent_resume(a);
-        break;
-    case 4:
-        agent_drain(a);
-        break;
-    case 5:
-        pool_rig_configure(&rig, policies[chance(sizeof policies / sizeof policies[0])]);
-        break;
+    case 3: agent_resume(a); break;
+    case 4: agent_drain(a); break;
+    case 5: pool_rig_configure(&rig, policies[chance(sizeof policies / sizeof policies[0])]); break;
     case 6:
         if (rig.count)
             pool_rig_hang_up(&rig, nth);
@@ -238,11 +226,8 @@ static void step_world(void)
         if (rig.count && rig.connections[nth] >= 0 && send(rig.connections[nth], "!", 1, MSG_NOSIGNAL) != 1)
             pool_rig_hang_up(&rig, nth);
         break;
-    case 8:
-        pool_rig_listen(&rig, rig.listener < 0);
-        break;
-    default:
-        break;
+    case 8: pool_rig_listen(&rig, rig.listener < 0); break;
+    default: break;
     }
 }
 
@@ -257,7 +242,8 @@ static void check_limits(void)
         ck_assert_uint_le(n, before[i] > a->policy->maxSockets ? before[i] : a->policy->maxSockets);
         before[i] = n;
     }
-    ck_assert_uint_le(a->total, before_total > a->policy->maxTotalSockets ? before_total : a->policy->maxTotalSockets);
+    ck_assert_uint_le(a->total,
+                      before_total > a->policy->maxTotalSockets ? before_total : a->policy->maxTotalSockets);
     before_total = a->total;
     steps_with_sockets += a->total > 0;
 }
@@ -269,11 +255,11 @@ static void check_model(void)
         const struct walker *w = TAILQ_FIRST(&queue[i]);
         const struct pending *p;
 
-        TAILQ_FOREACH(p, &origins[i]->waiting, link) {
+        TAILQ_FOREACH (p, &origins[i]->waiting, link) {
             ck_assert_ptr_eq(p, &w->asker.pending);
             w = TAILQ_NEXT(w, link);
         }
-        TAILQ_FOREACH(p, &origins[i]->blocked, link) {
+        TAILQ_FOREACH (p, &origins[i]->blocked, link) {
             ck_assert_ptr_eq(p, &w->asker.pending);
             w = TAILQ_NEXT(w, link);
         }

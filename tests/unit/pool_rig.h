@@ -18,7 +18,7 @@ struct pool_rig {
     struct resolver *resolver;
     struct pool *pool;
     struct address origin;
-    int listener; /* -1: connects are refused */
+    int listener;                     /* -1: connects are refused */
     int connections[RIG_CONNECTIONS]; /* the origin's ends, oldest first */
     unsigned count;
 };

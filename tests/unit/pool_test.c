@@ -22,39 +22,17 @@ static const struct reuse_limits good_limits = {
 static enum retire_reason spoil(unsigned nth, struct exchange_end *e, struct reuse_limits *l)
 {
     switch (nth) {
-    case 0:
-        e->response_complete = false;
-        return RETIRE_ERROR;
-    case 1:
-        e->request_complete = false;
-        return RETIRE_EARLY_RESPONSE;
-    case 2:
-        e->self_delimiting = false;
-        return RETIRE_CLOSE_DELIMITED;
-    case 3:
-        e->drained = false;
-        return RETIRE_UNEXPECTED_DATA;
-    case 4:
-        l->stopping = true;
-        return RETIRE_SHUTDOWN;
-    case 5:
-        l->keep_alive = false;
-        return RETIRE_KEEPALIVE_OFF;
-    case 6:
-        l->max_requests = l->exchanges;
-        return RETIRE_MAX_REQUESTS;
-    case 7:
-        e->origin_persistent = false;
-        return RETIRE_CONNECTION_CLOSE;
-    case 8:
-        e->told_close = true;
-        return RETIRE_CONNECTION_CLOSE;
-    case 9:
-        l->wanted = false;
-        return RETIRE_DRAINED;
-    case 10:
-        l->max_age_ms = l->age_ms = 1000;
-        return RETIRE_MAX_AGE;
+    case 0: e->response_complete = false; return RETIRE_ERROR;
+    case 1: e->request_complete = false; return RETIRE_EARLY_RESPONSE;
+    case 2: e->self_delimiting = false; return RETIRE_CLOSE_DELIMITED;
+    case 3: e->drained = false; return RETIRE_UNEXPECTED_DATA;
+    case 4: l->stopping = true; return RETIRE_SHUTDOWN;
+    case 5: l->keep_alive = false; return RETIRE_KEEPALIVE_OFF;
+    case 6: l->max_requests = l->exchanges; return RETIRE_MAX_REQUESTS;
+    case 7: e->origin_persistent = false; return RETIRE_CONNECTION_CLOSE;
+    case 8: e->told_close = true; return RETIRE_CONNECTION_CLOSE;
+    case 9: l->wanted = false; return RETIRE_DRAINED;
+    case 10: l->max_age_ms = l->age_ms = 1000; return RETIRE_MAX_AGE;
     case 11:
         l->has_hint_max = true;
         l->hint_left = 0;
@@ -120,10 +98,11 @@ END_TEST
 START_TEST(retire_words_are_those_of_the_contract)
 {
     static const char *const words[] = {
-        "keepAlive-off", "connection-close", "close-delimited", "free-full",       "free-timeout",  "keepalive-hint",
-        "max-requests",  "max-age",          "peer-closed",     "unexpected-data", "socket-timeout", "request-timeout",
-        "connect-failed", "connect-timeout", "error",           "client-aborted",  "protocol-error", "evicted",
-        "drained",       "upgraded",         "private",         "early-response",  "shutdown",
+        "keepAlive-off",  "connection-close", "close-delimited", "free-full",       "free-timeout",
+        "keepalive-hint", "max-requests",     "max-age",         "peer-closed",     "unexpected-data",
+        "socket-timeout", "request-timeout",  "connect-failed",  "connect-timeout", "error",
+        "client-aborted", "protocol-error",   "evicted",         "drained",         "upgraded",
+        "private",        "early-response",   "shutdown",
     };
 
     ck_assert_str_eq(retire_word(RETIRE_NONE), "");

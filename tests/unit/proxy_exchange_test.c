@@ -21,7 +21,8 @@ START_TEST(sockets_are_shared_between_clients)
     for (unsigned i = 0; i < 5; i++) {
         int client = proxy_rig_client(&rig), origin = begin(client, A_GET, 0);
 
-        hears(origin, "GET / HTTP/1.1\r\nHost: a.test\r\nVia: 1.1 carpool-test\r\nConnection: keep-alive\r\n\r\n");
+        hears(origin,
+              "GET / HTTP/1.1\r\nHost: a.test\r\nVia: 1.1 carpool-test\r\nConnection: keep-alive\r\n\r\n");
         say(&rig, origin, AN_OK);
         hears(client, "HTTP/1.1 200 OK\r\n");
         close(client);
@@ -40,15 +41,21 @@ START_TEST(bodies_go_both_ways)
 
     proxy_rig_open(&rig, "", "");
     client = proxy_rig_client(&rig);
-    origin = begin(client, "POST http://a.test/x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\n01234", 0);
+    origin =
+        begin(client, "POST http://a.test/x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\n01234", 0);
     hears(origin, "Content-Length: 10\r\nConnection: keep-alive\r\n\r\n01234");
     say(&rig, client, "56789");
     hears(origin, "56789");
     say(&rig, origin, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
-    hears(client, "Transfer-Encoding: chunked\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n5\r\nhello\r\n");
+    hears(
+        client,
+        "Transfer-Encoding: chunked\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n5\r\nhello\r\n");
     say(&rig, origin, "0\r\nDigest: x\r\n\r\n");
     hears(client, "0\r\nDigest: x\r\n\r\n");
-    origin = begin(client, "PUT http://a.test/x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 0);
+    origin = begin(
+        client,
+        "PUT http://a.test/x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        0);
     hears(origin, "Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
     say(&rig, origin, "HTTP/1.1 204 No Content\r\n\r\n");
     hears(client, "HTTP/1.1 204 No Content\r\n");
@@ -64,10 +71,11 @@ START_TEST(pipelined_requests_are_answered_in_order)
 
     proxy_rig_open(&rig, "maxSockets: 1", "");
     client = proxy_rig_client(&rig);
-    origin = begin(client,
-                   "GET http://a.test/1 HTTP/1.1\r\nHost: h\r\n\r\n\r\nGET http://a.test/2 HTTP/1.1\r\nHost: h\r\n\r\n"
-                   "GET http://a.test/3 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
-                   0);
+    origin = begin(
+        client,
+        "GET http://a.test/1 HTTP/1.1\r\nHost: h\r\n\r\n\r\nGET http://a.test/2 HTTP/1.1\r\nHost: h\r\n\r\n"
+        "GET http://a.test/3 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        0);
     for (unsigned i = 1; i <= 3; i++) {
         char line[32];
         snprintf(line, sizeof line, "GET /%u HTTP/1.1", i);
@@ -116,7 +124,9 @@ START_TEST(the_end_of_the_connection_ends_content)
     say(&rig, origin, "HTTP/1.1 200 OK\r\n\r\nhello");
     shutdown(origin, SHUT_WR);
     proxy_rig_settle(&rig);
-    hears(client, "Transfer-Encoding: chunked\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+    hears(
+        client,
+        "Transfer-Encoding: chunked\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
     ck_assert_uint_eq(proxy_rig_origin(&rig, "a.test")->stats.retired[RETIRE_CLOSE_DELIMITED], 1);
     /* To HTTP/1.0 it goes as it came, and ends as it did. */
     origin = begin(client, "GET http://a.test/ HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 1);
@@ -137,7 +147,9 @@ START_TEST(interim_responses_pass)
 
     proxy_rig_open(&rig, "", "");
     client = proxy_rig_client(&rig);
-    origin = begin(client, "POST http://a.test/ HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n", 0);
+    origin = begin(
+        client,
+        "POST http://a.test/ HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n", 0);
     hears(origin, "Expect: 100-continue\r\n");
     say(&rig, origin, "HTTP/1.1 100 Continue\r\n\r\n");
     hears(client, "HTTP/1.1 100 Continue\r\nVia: 1.1 carpool-test\r\n\r\n");
@@ -205,7 +217,8 @@ START_TEST(bodies_are_sent_again_from_memory)
     heard(origin);
     say(&rig, origin, AN_OK);
     heard(client);
-    begin(client, "PUT http://a.test/ HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", 0);
+    begin(client, "PUT http://a.test/ HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+          0);
     hears(origin, "\r\n\r\n3\r\nabc\r\n");
     close(origin);
     rig.origins[0] = -1;
@@ -284,8 +297,10 @@ START_TEST(tunnels_carry_anything)
 }
 END_TEST
 
-static const char upgrade[] = "GET http://a.test/ HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
-static const char switching[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nframe";
+static const char upgrade[] =
+    "GET http://a.test/ HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+static const char switching[] =
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nframe";
 
 START_TEST(upgrades_become_tunnels)
 {
@@ -415,7 +430,8 @@ START_TEST(broken_responses_are_502)
 }
 END_TEST
 
-static const char negotiate[] = "GET http://a.test/ HTTP/1.1\r\nHost: h\r\nAuthorization: Negotiate abc\r\n\r\n";
+static const char negotiate[] =
+    "GET http://a.test/ HTTP/1.1\r\nHost: h\r\nAuthorization: Negotiate abc\r\n\r\n";
 
 START_TEST(authenticated_sockets_are_one_clients_own)
 {
@@ -445,9 +461,11 @@ END_TEST
 void proxy_exchange_tests(Suite *suite)
 {
     unit_group(suite, "exchange", sockets_are_shared_between_clients, bodies_go_both_ways,
-               pipelined_requests_are_answered_in_order, head_and_304_have_no_content, the_end_of_the_connection_ends_content,
-               interim_responses_pass, early_responses_stop_the_upload, stale_sockets_are_not_the_apps_affair,
-               bodies_are_sent_again_from_memory, posts_are_sent_once, tunnels_carry_anything, upgrades_become_tunnels,
-               little_is_read_on_for_the_socket, half_closed_clients_get_their_response,
-               broken_requests_are_answered_and_closed, broken_responses_are_502, authenticated_sockets_are_one_clients_own);
+               pipelined_requests_are_answered_in_order, head_and_304_have_no_content,
+               the_end_of_the_connection_ends_content, interim_responses_pass,
+               early_responses_stop_the_upload, stale_sockets_are_not_the_apps_affair,
+               bodies_are_sent_again_from_memory, posts_are_sent_once, tunnels_carry_anything,
+               upgrades_become_tunnels, little_is_read_on_for_the_socket,
+               half_closed_clients_get_their_response, broken_requests_are_answered_and_closed,
+               broken_responses_are_502, authenticated_sockets_are_one_clients_own);
 }

@@ -1,6 +1,6 @@
-/* Octets out (sendq) and content through (relay), over socket pairs. The driver knows what an edge-triggered
- * loop knows: a pump that is starved is called when something new came, one that is blocked when the sink took
- * something, and never else. So a wake-up that is lost shows as content that never arrives. */
+/* Octets out (sendq) and content through (relay), over socket pairs. The driver knows what an edge-
+ * triggered loop knows: a pump that is starved is called when something new came, one that is blocked when
+ * the sink took something, and never else. So a wake-up that is lost shows as content that never arrives. */
 
 #include "proxy_test.h"
 
@@ -27,7 +27,7 @@ static void make_pair(struct stream *s, int *far, int room)
     *far = ends[1];
 }
 
-/* --- What goes through ----------------------------------------------------------------------------------- */
+/* --- What goes through ---------------------------------------------------------------------------------- */
 
 struct trial {
     struct framing framing;
@@ -114,8 +114,8 @@ static void run(struct trial *t)
         bool readable = d.source_edge, writable = d.sink_edge;
         bool over = t->result != RELAY_STARVED && t->result != RELAY_BLOCKED && t->result != RELAY_YIELD;
         d.source_edge = d.sink_edge = false;
-        if (!over && (first || (readable && t->result == RELAY_STARVED) || (writable && t->result == RELAY_BLOCKED) ||
-                      t->result == RELAY_YIELD)) {
+        if (!over && (first || (readable && t->result == RELAY_STARVED) ||
+                      (writable && t->result == RELAY_BLOCKED) || t->result == RELAY_YIELD)) {
             t->result = relay_pump(r, &ends);
             first = false;
             if (t->result == RELAY_SOURCE_EOF &&
@@ -145,10 +145,10 @@ static void finish(struct trial *t)
     ck_assert_uint_eq(bodies.lent, 0);
 }
 
-/* --- What it should have been ------------------------------------------------------------------------------ */
+/* --- What it should have been --------------------------------------------------------------------------- */
 
-/* Undoes chunks by the book, for what our own side has written: no extensions. The trailer section is appended
- * to the content. */
+/* Undoes chunks by the book, for what our own side has written: no extensions. The trailer section is
+ * appended to the content. */
 static size_t dechunk(const char *p, size_t n, char *out, bool *whole)
 {
     const char *end = p + n;
@@ -207,7 +207,7 @@ static struct slice chunk(size_t n, const char *trailers)
     return (struct slice){out, at};
 }
 
-/* --- Tests -------------------------------------------------------------------------------------------------- */
+/* --- Tests ---------------------------------------------------------------------------------------------- */
 
 static const size_t sizes[] = {0, 1, 2, 17, 4095, 65535, 65536, 65537, 200000};
 
@@ -292,7 +292,8 @@ END_TEST
 
 START_TEST(relays_leave_what_follows)
 {
-    struct trial t = {.framing = {.kind = BODY_LENGTH, .length = 5}, .format = RELAY_RAW, .input = SLICE("helloGET /")};
+    struct trial t = {
+        .framing = {.kind = BODY_LENGTH, .length = 5}, .format = RELAY_RAW, .input = SLICE("helloGET /")};
 
     run(&t);
     ck_assert_int_eq(t.result, RELAY_DONE);
@@ -300,8 +301,9 @@ START_TEST(relays_leave_what_follows)
     ck_assert_uint_eq(t.unused, 5);
     ck_assert(!t.relay.drained || t.unused > 0);
     finish(&t);
-    t = (struct trial){
-        .framing = {.kind = BODY_CHUNKED}, .format = RELAY_RAW, .input = SLICE("5\r\nhello\r\n0\r\n\r\nGET /")};
+    t = (struct trial){.framing = {.kind = BODY_CHUNKED},
+                       .format = RELAY_RAW,
+                       .input = SLICE("5\r\nhello\r\n0\r\n\r\nGET /")};
     run(&t);
     ck_assert_int_eq(t.result, RELAY_DONE);
     ck_assert_uint_eq(t.got, 5);
@@ -315,7 +317,8 @@ START_TEST(relays_see_short_content)
     static const struct framing kinds[] = {{.kind = BODY_LENGTH, .length = 6}, {.kind = BODY_CHUNKED}};
 
     for (size_t i = 0; i < 2; i++) {
-        struct trial t = {.framing = kinds[i], .format = RELAY_RAW, .most_written = 1, .input = SLICE("5\r\nh")};
+        struct trial t = {
+            .framing = kinds[i], .format = RELAY_RAW, .most_written = 1, .input = SLICE("5\r\nh")};
         run(&t);
         ck_assert_int_eq(t.result, RELAY_SOURCE_EOF);
         finish(&t);
@@ -327,21 +330,29 @@ END_TEST
 START_TEST(relays_refuse_broken_chunks)
 {
     static const struct slice inputs[] = {
-        SLICE("5\r\nhello\r\nX\r\n"), SLICE("5\r\nhelloX\r\n0\r\n\r\n"), SLICE("5\nhello\r\n0\r\n\r\n"),
-        SLICE("-5\r\nhello\r\n0\r\n\r\n"), SLICE("0x5\r\nhello\r\n0\r\n\r\n"), SLICE("\r\n"),
-        SLICE("5 \r\nhello\r\n0\r\n\r\n"), SLICE("fffffffffffffffff\r\nhello\r\n0\r\n\r\n"),
-        SLICE("5\r\nhello\r\n0\r\nbad name: x\r\n\r\n"), SLICE("5\r\nhello\r\n0\r\n folded\r\n\r\n"),
+        SLICE("5\r\nhello\r\nX\r\n"),
+        SLICE("5\r\nhelloX\r\n0\r\n\r\n"),
+        SLICE("5\nhello\r\n0\r\n\r\n"),
+        SLICE("-5\r\nhello\r\n0\r\n\r\n"),
+        SLICE("0x5\r\nhello\r\n0\r\n\r\n"),
+        SLICE("\r\n"),
+        SLICE("5 \r\nhello\r\n0\r\n\r\n"),
+        SLICE("fffffffffffffffff\r\nhello\r\n0\r\n\r\n"),
+        SLICE("5\r\nhello\r\n0\r\nbad name: x\r\n\r\n"),
+        SLICE("5\r\nhello\r\n0\r\n folded\r\n\r\n"),
     };
 
     for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
         for (size_t step = 0; step < 3; step++) {
             for (unsigned format = RELAY_RAW; format <= RELAY_DISCARD; format++) {
-                struct trial t = {.framing = {.kind = BODY_CHUNKED}, .most_written = step, .input = inputs[i]};
+                struct trial t = {
+                    .framing = {.kind = BODY_CHUNKED}, .most_written = step, .input = inputs[i]};
                 t.format = format;
                 run(&t);
                 /* What is thrown away is not looked into for its trailers. */
                 bool only_trailers = i >= 8 && format != RELAY_CHUNKED;
-                ck_assert_msg(t.result == (only_trailers ? RELAY_DONE : RELAY_MALFORMED), "input %zu: %d", i, t.result);
+                ck_assert_msg(t.result == (only_trailers ? RELAY_DONE : RELAY_MALFORMED), "input %zu: %d", i,
+                              t.result);
                 finish(&t);
             }
         }
@@ -351,7 +362,8 @@ END_TEST
 
 START_TEST(trailers_that_may_go_on_do)
 {
-    static const char trailers[] = "Digest: x\r\nContent-Length: 9\r\nAuthorization: no\r\nX-Odd:   y \r\nHost: h\r\n";
+    static const char trailers[] =
+        "Digest: x\r\nContent-Length: 9\r\nAuthorization: no\r\nX-Odd:   y \r\nHost: h\r\n";
 
     fill_content(1000);
     for (size_t step = 0; step < 4; step++) {
@@ -378,7 +390,8 @@ START_TEST(relays_see_a_failed_sink)
     close(reader);
     ck_assert_int_eq(write(writer, "hello", 5), 5);
     relay_begin(&r, (struct framing){.kind = BODY_LENGTH, .length = 5}, RELAY_RAW);
-    const struct relay_ends ends = {.from = &source, .in = &in, .to = &sink, .bodies = &bodies, .scratch = &scratch};
+    const struct relay_ends ends = {
+        .from = &source, .in = &in, .to = &sink, .bodies = &bodies, .scratch = &scratch};
     ck_assert_int_eq(relay_pump(&r, &ends), RELAY_SINK_FAILED);
     ck_assert_int_eq(sink.error, EPIPE);
     relay_end(&r);
@@ -436,6 +449,7 @@ void proxy_relay_tests(Suite *suite)
     tcase_add_loop_test(loop, relays_every_framing_in_every_format, 0, 4);
     tcase_set_timeout(loop, 60);
     suite_add_tcase(suite, loop);
-    unit_group(suite, "relay", relays_leave_what_follows, relays_see_short_content, relays_refuse_broken_chunks,
-               trailers_that_may_go_on_do, relays_see_a_failed_sink, queues_write_in_order);
+    unit_group(suite, "relay", relays_leave_what_follows, relays_see_short_content,
+               relays_refuse_broken_chunks, trailers_that_may_go_on_do, relays_see_a_failed_sink,
+               queues_write_in_order);
 }

@@ -18,14 +18,14 @@ bool has_ended(int fd);
 int origin_end(struct proxy_rig *r, unsigned nth);
 
 /* What must have come, with its beginning or somewhere within. */
-#define hears(fd, part)                                                              \
-    do {                                                                             \
-        const char *heard_ = heard(fd);                                              \
+#define hears(fd, part)                                                                   \
+    do {                                                                                  \
+        const char *heard_ = heard(fd);                                                   \
         ck_assert_msg(strstr(heard_, part) != NULL, "'%s' is not in '%s'", part, heard_); \
     } while (0)
-#define hears_nothing(fd)                                                     \
-    do {                                                                      \
-        const char *heard_ = heard(fd);                                       \
+#define hears_nothing(fd)                                                        \
+    do {                                                                         \
+        const char *heard_ = heard(fd);                                          \
         ck_assert_msg(*heard_ == '\0', "there should be nothing: '%s'", heard_); \
     } while (0)
 

@@ -32,25 +32,24 @@ void read_response(struct head *h, const char *text)
 
 static enum retry oracle(const struct attempt *a)
 {
-    bool stale = a->reused && a->ended_by_peer; /* "an end of file, a reset or a broken pipe on a reused socket" */
-    bool answered = a->response_begun;          /* "before any response byte" */
-    bool delivered = a->request_begun;          /* "any method when no byte of the request was handed to the kernel" */
+    bool stale =
+        a->reused && a->ended_by_peer; /* "an end of file, a reset or a broken pipe on a reused socket" */
+    bool answered = a->response_begun; /* "before any response byte" */
+    bool delivered = a->request_begun; /* "any method when no byte of the request was handed to the kernel" */
 
     if (!stale)
         return RETRY_NO;
     if (answered)
         return RETRY_NO; /* "nothing is after a response byte" */
     if (delivered && !a->idempotent)
-        return RETRY_NO; /* "a non-idempotent request of which any byte was handed to the kernel is never repeated" */
+        return RETRY_NO; /* "a non-idempotent request of which any byte was handed to the kernel..." */
     if (!a->replayable)
         return RETRY_NO; /* "whose request can be sent again from memory" */
     switch (a->repeats_left) {
-    case 0:
-        return RETRY_NO;
+    case 0: return RETRY_NO;
     case 1:
         return RETRY_OWN_CONNECTION; /* "the last one that retries allows takes the failed socket's place" */
-    default:
-        return RETRY_QUEUE; /* "a repeat goes to the head of the queue" */
+    default: return RETRY_QUEUE;     /* "a repeat goes to the head of the queue" */
     }
 }
 
@@ -146,7 +145,8 @@ START_TEST(faults_are_the_rows_of_the_contract)
 
         for (size_t i = 0; i < ROWS; i++)
             found += fault_status(f) == rows[i].status && strcmp(fault_error(f), rows[i].error) == 0;
-        ck_assert_msg(found == 1, "fault %u, %u %s, stands not in the contract", f, fault_status(f), fault_error(f));
+        ck_assert_msg(found == 1, "fault %u, %u %s, stands not in the contract", f, fault_status(f),
+                      fault_error(f));
         /* Behind a request that could not be read, nothing can be. */
         ck_assert(strcmp(fault_error(f), "http_request_error") != 0 || fault_closes(f));
     }
@@ -156,7 +156,8 @@ END_TEST
 START_TEST(replies_are_whole_messages)
 {
     for (unsigned f = FAULT_NONE + 1; f < FAULT_COUNT; f++) {
-        struct reply r = {.fault = f, .instance = SLICE("carpool-x"), .text = SLICE("why"), .close = fault_closes(f)};
+        struct reply r = {
+            .fault = f, .instance = SLICE("carpool-x"), .text = SLICE("why"), .close = fault_closes(f)};
         const char *text = written(&r);
         char expected[512];
         struct head h;
@@ -177,7 +178,8 @@ END_TEST
 
 START_TEST(replies_escape_what_they_quote)
 {
-    struct reply r = {.fault = FAULT_DENIED, .instance = SLICE("c"), .text = SLICE("a \"b\" \\ \xc3\xa4\x01")};
+    struct reply r = {
+        .fault = FAULT_DENIED, .instance = SLICE("c"), .text = SLICE("a \"b\" \\ \xc3\xa4\x01")};
 
     ck_assert_ptr_nonnull(strstr(written(&r), "; details=\"a \\\"b\\\" \\\\ ???\"\r\n"));
 }
@@ -211,9 +213,10 @@ END_TEST
 
 START_TEST(close_words_are_those_of_the_contract)
 {
-    static const char *const words[] = {"client",  "connection-close",     "keepAliveTimeout", "headersTimeout", "requestTimeout",
-                                        "timeout", "maxRequestsPerSocket", "maxConnections",   "bad-request",    "cut",
-                                        "shutdown"};
+    static const char *const words[] = {
+        "client",  "connection-close",     "keepAliveTimeout", "headersTimeout", "requestTimeout",
+        "timeout", "maxRequestsPerSocket", "maxConnections",   "bad-request",    "cut",
+        "shutdown"};
 
     ck_assert_uint_eq(CLIENT_CLOSE_COUNT, sizeof words / sizeof words[0]);
     for (unsigned i = 0; i < CLIENT_CLOSE_COUNT; i++)
@@ -240,28 +243,32 @@ static const char *forwarded_by(const char *request, const struct outgoing_reque
 
 static const char *forwarded(const char *request)
 {
-    return forwarded_by(
-        request, &(struct outgoing_request){.path = SLICE("/p?q"), .authority = SLICE("h:8080"), .via_name = SLICE("me")});
+    return forwarded_by(request, &(struct outgoing_request){.path = SLICE("/p?q"),
+                                                            .authority = SLICE("h:8080"),
+                                                            .via_name = SLICE("me")});
 }
 
 START_TEST(requests_are_written_anew)
 {
-    ck_assert_str_eq(forwarded("GET http://h:8080/p?q HTTP/1.1\r\nHost: other\r\nA:  b \r\nhost-like: x\r\n\r\n"),
-                     "GET /p?q HTTP/1.1\r\nHost: h:8080\r\nA: b\r\nhost-like: x\r\nVia: 1.1 me\r\n");
+    ck_assert_str_eq(
+        forwarded("GET http://h:8080/p?q HTTP/1.1\r\nHost: other\r\nA:  b \r\nhost-like: x\r\n\r\n"),
+        "GET /p?q HTTP/1.1\r\nHost: h:8080\r\nA: b\r\nhost-like: x\r\nVia: 1.1 me\r\n");
     /* From HTTP/1.0: our own version, its in Via; an expectation means nothing there. */
-    ck_assert_str_eq(forwarded("GET http://h:8080/p?q HTTP/1.0\r\nExpect: 100-continue\r\nVia: 1.0 a, 1.1 b\r\n\r\n"),
-                     "GET /p?q HTTP/1.1\r\nHost: h:8080\r\nVia: 1.0 a, 1.1 b\r\nVia: 1.0 me\r\n");
+    ck_assert_str_eq(
+        forwarded("GET http://h:8080/p?q HTTP/1.0\r\nExpect: 100-continue\r\nVia: 1.0 a, 1.1 b\r\n\r\n"),
+        "GET /p?q HTTP/1.1\r\nHost: h:8080\r\nVia: 1.0 a, 1.1 b\r\nVia: 1.0 me\r\n");
 }
 END_TEST
 
 START_TEST(hop_by_hop_fields_stay_in_requests)
 {
-    ck_assert_str_eq(forwarded("POST http://h/ HTTP/1.1\r\nHost: h\r\nConnection: X-Secret, close\r\nx-secret: 1\r\n"
-                               "Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nTE: trailers, gzip\r\n"
-                               "Transfer-Encoding: chunked\r\nUpgrade: websocket\r\nProxy-Authorization: Basic x\r\n"
-                               "HTTP2-Settings: x\r\nTrailer: Digest\r\nExpect: 100-continue\r\nX-Kept: 1\r\n\r\n"),
-                     "POST /p?q HTTP/1.1\r\nHost: h:8080\r\nTrailer: Digest\r\nExpect: 100-continue\r\nX-Kept: 1\r\n"
-                     "Via: 1.1 me\r\n");
+    ck_assert_str_eq(
+        forwarded("POST http://h/ HTTP/1.1\r\nHost: h\r\nConnection: X-Secret, close\r\nx-secret: 1\r\n"
+                  "Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nTE: trailers, gzip\r\n"
+                  "Transfer-Encoding: chunked\r\nUpgrade: websocket\r\nProxy-Authorization: Basic x\r\n"
+                  "HTTP2-Settings: x\r\nTrailer: Digest\r\nExpect: 100-continue\r\nX-Kept: 1\r\n\r\n"),
+        "POST /p?q HTTP/1.1\r\nHost: h:8080\r\nTrailer: Digest\r\nExpect: 100-continue\r\nX-Kept: 1\r\n"
+        "Via: 1.1 me\r\n");
 }
 END_TEST
 
@@ -271,7 +278,8 @@ START_TEST(request_framing_is_written_anew)
     const char *request = "PUT http://h/ HTTP/1.1\r\nHost: h\r\nContent-Length: 5, 5\r\n\r\n";
 
     o.framing = (struct framing){.kind = BODY_LENGTH, .length = 5};
-    ck_assert_str_eq(forwarded_by(request, &o), "PUT / HTTP/1.1\r\nHost: h\r\nVia: 1.1 me\r\nContent-Length: 5\r\n");
+    ck_assert_str_eq(forwarded_by(request, &o),
+                     "PUT / HTTP/1.1\r\nHost: h\r\nVia: 1.1 me\r\nContent-Length: 5\r\n");
     o.framing = (struct framing){.kind = BODY_LENGTH, .length = INT64_MAX};
     ck_assert_ptr_nonnull(strstr(forwarded_by(request, &o), "\r\nContent-Length: 9223372036854775807\r\n"));
     o.framing = (struct framing){.kind = BODY_LENGTH, .length = 0};
@@ -286,20 +294,29 @@ START_TEST(targets_get_their_slash)
 {
     struct outgoing_request o = {.authority = SLICE("h"), .via_name = SLICE("me")};
 
-    ck_assert_ptr_eq(strstr(forwarded_by("GET http://h HTTP/1.1\r\nHost: h\r\n\r\n", &o), "GET / HTTP/1.1"), out_text);
-    ck_assert_ptr_eq(strstr(forwarded_by("OPTIONS http://h HTTP/1.1\r\nHost: h\r\n\r\n", &o), "OPTIONS * HTTP/1.1"), out_text);
-    o.path = SLICE("?a");
-    ck_assert_ptr_eq(strstr(forwarded_by("OPTIONS http://h?a HTTP/1.1\r\nHost: h\r\n\r\n", &o), "OPTIONS /?a HTTP/1.1"),
+    ck_assert_ptr_eq(strstr(forwarded_by("GET http://h HTTP/1.1\r\nHost: h\r\n\r\n", &o), "GET / HTTP/1.1"),
                      out_text);
+    ck_assert_ptr_eq(
+        strstr(forwarded_by("OPTIONS http://h HTTP/1.1\r\nHost: h\r\n\r\n", &o), "OPTIONS * HTTP/1.1"),
+        out_text);
+    o.path = SLICE("?a");
+    ck_assert_ptr_eq(
+        strstr(forwarded_by("OPTIONS http://h?a HTTP/1.1\r\nHost: h\r\n\r\n", &o), "OPTIONS /?a HTTP/1.1"),
+        out_text);
 }
 END_TEST
 
 START_TEST(max_forwards_counts_down)
 {
-    ck_assert_ptr_nonnull(strstr(forwarded("TRACE http://h/ HTTP/1.1\r\nHost: h\r\nMax-Forwards: 7\r\n\r\n"), "\r\nMax-Forwards: 6\r\n"));
-    ck_assert_ptr_nonnull(strstr(forwarded("OPTIONS http://h/ HTTP/1.1\r\nHost: h\r\nMax-Forwards: 1\r\n\r\n"), "\r\nMax-Forwards: 0\r\n"));
-    ck_assert_ptr_nonnull(strstr(forwarded("GET http://h/ HTTP/1.1\r\nHost: h\r\nMax-Forwards: 7\r\n\r\n"), "\r\nMax-Forwards: 7\r\n"));
-    ck_assert_ptr_nonnull(strstr(forwarded("TRACE http://h/ HTTP/1.1\r\nHost: h\r\nMax-Forwards: x\r\n\r\n"), "\r\nMax-Forwards: x\r\n"));
+    ck_assert_ptr_nonnull(strstr(forwarded("TRACE http://h/ HTTP/1.1\r\nHost: h\r\nMax-Forwards: 7\r\n\r\n"),
+                                 "\r\nMax-Forwards: 6\r\n"));
+    ck_assert_ptr_nonnull(
+        strstr(forwarded("OPTIONS http://h/ HTTP/1.1\r\nHost: h\r\nMax-Forwards: 1\r\n\r\n"),
+               "\r\nMax-Forwards: 0\r\n"));
+    ck_assert_ptr_nonnull(strstr(forwarded("GET http://h/ HTTP/1.1\r\nHost: h\r\nMax-Forwards: 7\r\n\r\n"),
+                                 "\r\nMax-Forwards: 7\r\n"));
+    ck_assert_ptr_nonnull(strstr(forwarded("TRACE http://h/ HTTP/1.1\r\nHost: h\r\nMax-Forwards: x\r\n\r\n"),
+                                 "\r\nMax-Forwards: x\r\n"));
 }
 END_TEST
 
@@ -328,12 +345,15 @@ static const char *answered(const char *response, const struct outgoing_response
 
 START_TEST(responses_are_written_anew)
 {
-    struct outgoing_response o = {.via_name = SLICE("me"), .framing = {.kind = BODY_LENGTH, .length = 3}, .keep_alive_seconds = 5};
-    const char *response = "HTTP/1.0 200 Fine thanks\r\nContent-Length: 3\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\n"
-                           "Keep-Alive: timeout=99\r\nProxy-Authenticate: Basic\r\nUpgrade: h2\r\nX-Kept: 1\r\n\r\n";
+    struct outgoing_response o = {
+        .via_name = SLICE("me"), .framing = {.kind = BODY_LENGTH, .length = 3}, .keep_alive_seconds = 5};
+    const char *response =
+        "HTTP/1.0 200 Fine thanks\r\nContent-Length: 3\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\n"
+        "Keep-Alive: timeout=99\r\nProxy-Authenticate: Basic\r\nUpgrade: h2\r\nX-Kept: 1\r\n\r\n";
 
-    ck_assert_str_eq(answered(response, &o), "HTTP/1.1 200 Fine thanks\r\nX-Kept: 1\r\nVia: 1.0 me\r\nContent-Length: 3\r\n"
-                                             "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n");
+    ck_assert_str_eq(answered(response, &o),
+                     "HTTP/1.1 200 Fine thanks\r\nX-Kept: 1\r\nVia: 1.0 me\r\nContent-Length: 3\r\n"
+                     "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n");
     o.close = true;
     o.chunked = true;
     o.framing.kind = BODY_CLOSE;
@@ -346,11 +366,14 @@ END_TEST
 
 START_TEST(bodiless_responses_keep_their_length)
 {
-    struct outgoing_response o = {.via_name = SLICE("me"), .framing = {.kind = BODY_NONE, .length = 7}, .bodiless = true};
+    struct outgoing_response o = {
+        .via_name = SLICE("me"), .framing = {.kind = BODY_NONE, .length = 7}, .bodiless = true};
 
-    ck_assert_ptr_nonnull(strstr(answered("HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n", &o), "Content-Length: 7\r\n"));
+    ck_assert_ptr_nonnull(strstr(answered("HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n", &o),
+                                 "Content-Length: 7\r\n"));
     ck_assert_ptr_null(strstr(answered("HTTP/1.1 304 Not Modified\r\nA: b\r\n\r\n", &o), "Content-Length"));
-    ck_assert_ptr_null(strstr(answered("HTTP/1.1 204 No Content\r\nContent-Length: 7\r\n\r\n", &o), "Content-Length"));
+    ck_assert_ptr_null(
+        strstr(answered("HTTP/1.1 204 No Content\r\nContent-Length: 7\r\n\r\n", &o), "Content-Length"));
 }
 END_TEST
 
@@ -361,12 +384,16 @@ START_TEST(interim_and_switching_responses)
     ck_assert_str_eq(answered("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nConnection: close\r\n\r\n", &o),
                      "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nVia: 1.1 me\r\n\r\n");
     o = (struct outgoing_response){.via_name = SLICE("me"), .upgrade = true};
-    ck_assert_str_eq(answered("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", &o),
-                     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nVia: 1.1 me\r\nConnection: Upgrade\r\n\r\n");
+    ck_assert_str_eq(
+        answered("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", &o),
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nVia: 1.1 me\r\nConnection: Upgrade\r\n\r\n");
     o = (struct outgoing_response){.via_name = SLICE("me"), .framing = {.kind = BODY_LENGTH}};
-    ck_assert_str_eq(answered("HTTP/1.1 426 Upgrade Required\r\nUpgrade: foo\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n", &o),
-                     "HTTP/1.1 426 Upgrade Required\r\nUpgrade: foo\r\nVia: 1.1 me\r\nContent-Length: 0\r\n"
-                     "Connection: keep-alive, Upgrade\r\n\r\n");
+    ck_assert_str_eq(
+        answered(
+            "HTTP/1.1 426 Upgrade Required\r\nUpgrade: foo\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n",
+            &o),
+        "HTTP/1.1 426 Upgrade Required\r\nUpgrade: foo\r\nVia: 1.1 me\r\nContent-Length: 0\r\n"
+        "Connection: keep-alive, Upgrade\r\n\r\n");
 }
 END_TEST
 
@@ -450,15 +477,18 @@ START_TEST(own_listeners_are_loops)
         uint16_t port;
         enum connect_error verdict;
     } cases[] = {
-        {"127.0.0.1", 3128, CONNECT_LOOP},      {"127.0.0.1", 3127, CONNECT_OK},   {"127.0.0.2", 3128, CONNECT_OK},
-        {"::ffff:127.0.0.1", 3128, CONNECT_LOOP}, {"0.0.0.0", 3128, CONNECT_LOOP}, {"127.0.0.9", 9000, CONNECT_LOOP},
-        {"0.0.0.0", 9000, CONNECT_LOOP},        {"::1", 3129, CONNECT_LOOP},       {"::", 3129, CONNECT_LOOP},
-        {"64:ff9b::7f00:1", 3128, CONNECT_LOOP}, {"10.9.8.7", 3128, CONNECT_OK},
+        {"127.0.0.1", 3128, CONNECT_LOOP}, {"127.0.0.1", 3127, CONNECT_OK},
+        {"127.0.0.2", 3128, CONNECT_OK},   {"::ffff:127.0.0.1", 3128, CONNECT_LOOP},
+        {"0.0.0.0", 3128, CONNECT_LOOP},   {"127.0.0.9", 9000, CONNECT_LOOP},
+        {"0.0.0.0", 9000, CONNECT_LOOP},   {"::1", 3129, CONNECT_LOOP},
+        {"::", 3129, CONNECT_LOOP},        {"64:ff9b::7f00:1", 3128, CONNECT_LOOP},
+        {"10.9.8.7", 3128, CONNECT_OK},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         a = ip(cases[i].address, cases[i].port);
-        ck_assert_msg(access_permit(c, own, 3, &a, false) == cases[i].verdict, "%s:%u", cases[i].address, cases[i].port);
+        ck_assert_msg(access_permit(c, own, 3, &a, false) == cases[i].verdict, "%s:%u", cases[i].address,
+                      cases[i].port);
         ck_assert_int_eq(access_permit(c, own, 3, &a, true), cases[i].verdict);
     }
     ck_assert(address_parse(&unix_own, SLICE("unix:/run/carpool.sock")));
@@ -473,7 +503,8 @@ END_TEST
 START_TEST(clients_and_ports_are_listed)
 {
     struct config *c = config_of("access: {clients: [10.0.0.0/8], connectPorts: [443, 8443]}\n");
-    struct address inside = ip("10.1.1.1", 1), outside = ip("127.0.0.1", 1), mapped = ip("::ffff:10.1.1.1", 1), unix_peer = {0};
+    struct address inside = ip("10.1.1.1", 1), outside = ip("127.0.0.1", 1),
+                   mapped = ip("::ffff:10.1.1.1", 1), unix_peer = {0};
 
     unix_peer.sa.any.sa_family = AF_UNIX;
     ck_assert(access_client_allowed(&c->access.clients, &inside));
@@ -492,12 +523,16 @@ int main(void)
 
     http_init();
     unit_group(suite, "retry", retries_by_the_book, retries_nothing_unknown);
-    unit_group(suite, "reply", faults_are_the_rows_of_the_contract, replies_are_whole_messages, replies_escape_what_they_quote,
-               replies_greet_http_1_0, replies_that_do_not_fit_say_so, close_words_are_those_of_the_contract);
-    unit_group(suite, "rewrite", requests_are_written_anew, hop_by_hop_fields_stay_in_requests, request_framing_is_written_anew,
-               targets_get_their_slash, max_forwards_counts_down, connection_lines_fit_the_occasion, responses_are_written_anew,
-               bodiless_responses_keep_their_length, interim_and_switching_responses, large_heads_get_larger_buffers);
-    unit_group(suite, "access", addresses_are_denied_in_every_form, own_listeners_are_loops, clients_and_ports_are_listed);
+    unit_group(suite, "reply", faults_are_the_rows_of_the_contract, replies_are_whole_messages,
+               replies_escape_what_they_quote, replies_greet_http_1_0, replies_that_do_not_fit_say_so,
+               close_words_are_those_of_the_contract);
+    unit_group(suite, "rewrite", requests_are_written_anew, hop_by_hop_fields_stay_in_requests,
+               request_framing_is_written_anew, targets_get_their_slash, max_forwards_counts_down,
+               connection_lines_fit_the_occasion, responses_are_written_anew,
+               bodiless_responses_keep_their_length, interim_and_switching_responses,
+               large_heads_get_larger_buffers);
+    unit_group(suite, "access", addresses_are_denied_in_every_form, own_listeners_are_loops,
+               clients_and_ports_are_listed);
     proxy_relay_tests(suite);
     proxy_route_tests(suite);
     proxy_exchange_tests(suite);

@@ -41,7 +41,8 @@ static size_t fill(int fd)
     return sum;
 }
 
-static const char negotiate[] = "GET http://a.test/ HTTP/1.1\r\nHost: h\r\nAuthorization: Negotiate abc\r\n\r\n";
+static const char negotiate[] =
+    "GET http://a.test/ HTTP/1.1\r\nHost: h\r\nAuthorization: Negotiate abc\r\n\r\n";
 
 /* A client with a socket of its own. */
 static int private_client(int *origin)
@@ -56,8 +57,8 @@ static int private_client(int *origin)
     return client;
 }
 
-/* The next request on it, without credentials, as NTLM has it: the client leaves in the middle of the response.
- * What is left is little, but the socket must not be shared for its sake. */
+/* The next request on it, without credentials, as NTLM has it: the client leaves in the middle of the
+ * response. What is left is little, but the socket must not be shared for its sake. */
 START_TEST(private_sockets_are_not_drained_into_the_pool)
 {
     int origin, client;
@@ -116,8 +117,8 @@ START_TEST(private_sockets_are_looked_at_as_well)
 }
 END_TEST
 
-/* The origin takes nothing for a while. Meanwhile the client sends the rest of less than it announced and ends:
- * its events come while Carpool does not listen to it. */
+/* The origin takes nothing for a while. Meanwhile the client sends the rest of less than it announced and
+ * ends: its events come while Carpool does not listen to it. */
 START_TEST(short_uploads_are_seen_behind_a_slow_origin)
 {
     int origin, client;
@@ -190,8 +191,8 @@ START_TEST(responses_arrive_behind_a_slow_client)
 }
 END_TEST
 
-/* A released socket is given to the next; in the same turn, and before that is told, the loop reports that the
- * origin has stopped writing. It answers nothing more, and no further event will come. */
+/* A released socket is given to the next; in the same turn, and before that is told, the loop reports that
+ * the origin has stopped writing. It answers nothing more, and no further event will come. */
 START_TEST(ends_between_two_exchanges_are_not_missed)
 {
     int first, second, origin;
@@ -344,8 +345,8 @@ START_TEST(slow_clients_do_not_cost_the_origin_its_time)
 }
 END_TEST
 
-/* The answer comes before the body, whose octets are there already and were announced: they are read and thrown
- * away, so that the client is not stuck in writing when its answer has come. */
+/* The answer comes before the body, whose octets are there already and were announced: they are read and
+ * thrown away, so that the client is not stuck in writing when its answer has come. */
 START_TEST(refused_bodies_are_read_on)
 {
     int client, origin, little = 4096;
@@ -475,11 +476,13 @@ void call_again(void *ctx, unsigned ready)
 
 void proxy_trouble_tests(Suite *suite)
 {
-    unit_group(suite, "trouble", private_sockets_are_not_drained_into_the_pool, private_sockets_may_become_tunnels,
-               private_sockets_are_looked_at_as_well, short_uploads_are_seen_behind_a_slow_origin,
-               responses_arrive_behind_a_slow_client, ends_between_two_exchanges_are_not_missed,
-               origins_outlive_answers_that_wait, who_becomes_pending_keeps_its_limits, who_becomes_pending_may_have_left,
-               the_queue_is_not_the_clients_time, slow_clients_do_not_cost_the_origin_its_time, refused_bodies_are_read_on,
-               own_answers_do_not_follow_half_an_interim_one, silence_behind_an_interim_response_ends,
-               drained_responses_leave_no_error_behind, busy_streams_let_the_turn_end);
+    unit_group(suite, "trouble", private_sockets_are_not_drained_into_the_pool,
+               private_sockets_may_become_tunnels, private_sockets_are_looked_at_as_well,
+               short_uploads_are_seen_behind_a_slow_origin, responses_arrive_behind_a_slow_client,
+               ends_between_two_exchanges_are_not_missed, origins_outlive_answers_that_wait,
+               who_becomes_pending_keeps_its_limits, who_becomes_pending_may_have_left,
+               the_queue_is_not_the_clients_time, slow_clients_do_not_cost_the_origin_its_time,
+               refused_bodies_are_read_on, own_answers_do_not_follow_half_an_interim_one,
+               silence_behind_an_interim_response_ends, drained_responses_leave_no_error_behind,
+               busy_streams_let_the_turn_end);
 }
