@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -102,10 +103,15 @@ def test_a_free_socket_that_ends_leaves_the_pool(stage, notify, versions):
 
 
 def test_data_on_a_free_socket(stage):
-    origin = tls_origin(stage)
+    def respond(request):       # both from the thread that reads: an SSL object has but one at a time
+        request.connection.send(answer(b"ok"))
+        answered.wait(10)
+        request.connection.send(b"HTTP/1.1 200 OK\r\n\r\n")
+    answered = threading.Event()
+    origin = tls_origin(stage, respond)
     carpool = stage.carpool(secure())
     assert carpool.get(origin.url("/")).status == 200
-    origin.connections[0].send(b"HTTP/1.1 200 OK\r\n\r\n")
+    answered.set()
     carpool.wait_retired(https_key(origin), "unexpected-data", agent="api")
 
 
