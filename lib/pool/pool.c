@@ -166,9 +166,8 @@ static void remove_agent(struct pool *p, struct agent *a)
 {
     TAILQ_INSERT_TAIL(&p->removed, a, link);
     a->removed = true;
-    a->paused = false;
     agent_drain(a);
-    agent_mark_dirty(a);
+    agent_resume(a);
 }
 
 bool pool_configure(struct pool *p, struct config *config, char *error, size_t error_size)

@@ -266,15 +266,17 @@ static struct config *default_config(void)
 /* An upstream that is gone serves those that wait, then ends. */
 START_TEST(removed_agents_serve_who_waits)
 {
-    struct origin *o = open_rig("maxSockets: 1");
-    struct asker a = {0}, b = {0}, c = {0};
+    struct origin *o = open_rig("maxSockets: 2");
+    struct asker a = {0}, b = {0}, c = {0}, gone = {0};
     struct config *without = default_config();
     char error[256];
 
     asker_get(&a, &rig, o);
-    asker_ask(&b, o, ACQUIRE_NEW);
+    asker_ask(&gone, o, ACQUIRE_NEW);
     agent_pause(pool_rig_agent(&rig));
+    asker_ask(&b, o, ACQUIRE_NEW);
     asker_ask(&c, o, ACQUIRE_NEW);
+    pending_cancel(&gone.pending); /* its connection is anybody's, but for the pause */
     ck_assert(pool_configure(rig.pool, without, error, sizeof error));
     config_unref(without);
     pool_check(rig.pool);
@@ -285,6 +287,7 @@ START_TEST(removed_agents_serve_who_waits)
     pool_rig_run(&rig, 20);
     asker_release(&c);
     ck_assert_uint_eq(o->free_count, 0);
+    ck_assert_uint_eq(o->active_count, 0);
     pool_rig_run(&rig, 1100);
     ck_assert(TAILQ_EMPTY(&rig.pool->removed));
     pool_rig_close(&rig);
