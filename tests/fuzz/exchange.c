@@ -158,39 +158,41 @@ static void listen_to(struct ear *e, int fd)
         e->n += (size_t)n;
 }
 
-/* Client and origin, while anything comes. */
-static void listen_until_silent(struct ear *ears, const int *fds)
+/* One turn of listening to the client and, when there is one, the origin. */
+static void listen_to_both(struct ear *ears, int client)
+{
+    settle();
+    listen_to(&ears[0], client);
+    if (rig.origin_count)
+        listen_to(&ears[1], rig.origins[0]);
+}
+
+static void listen_until_silent(struct ear *ears, int client)
 {
     size_t before;
 
     do {
         before = ears[0].n + ears[1].n;
-        settle();
-        for (unsigned i = 0; i < 2; i++)
-            if (fds[i] >= 0)
-                listen_to(&ears[i], fds[i]);
+        listen_to_both(ears, client);
     } while (ears[0].n + ears[1].n > before);
 }
 
-/* Writes in steps from a simple sequence of numbers; 0 is all at once. */
-static void tell(int fd, struct slice octets, uint32_t seed, struct ear *peers, const int *fds,
-                 unsigned count)
+/* Writes in steps from a simple sequence of numbers; 0 is all at once. Gives up on who does not take it. */
+static void tell(int fd, struct slice octets, uint32_t seed, struct ear *ears, int client)
 {
     uint32_t state = seed;
+    unsigned in_vain = 0;
 
-    for (size_t at = 0; at < octets.n;) {
+    for (size_t at = 0; at < octets.n && in_vain < 20;) {
         state = state * 1664525 + 1013904223;
         size_t step = seed == 0 ? octets.n : 1 + (state >> 16) % (seed % 64 + 1);
         ssize_t n = write(fd, octets.p + at, step < octets.n - at ? step : octets.n - at);
         if (n < 0 && errno != EAGAIN)
             return;
         at += n > 0 ? (size_t)n : 0;
-        if (seed == 0 && n > 0)
-            continue;
-        settle();
-        for (unsigned i = 0; i < count; i++)
-            if (fds[i] >= 0)
-                listen_to(&peers[i], fds[i]);
+        in_vain = n > 0 ? 0 : in_vain + 1;
+        if (seed != 0 || n < 0)
+            listen_to_both(ears, client);
     }
 }
 
@@ -229,19 +231,16 @@ static void converse(struct slice request, struct slice response, uint8_t flags,
 
     trouble.most = seed ? seed % 7 : 0;
     clients[0] = proxy_rig_client(&rig);
-    tell(clients[0], request, seed, NULL, NULL, 0);
+    tell(clients[0], request, seed, ears, clients[0]);
     if (flags & 1)
         shutdown(clients[0], SHUT_WR);
-    settle();
-    int origin = rig.origin_count ? rig.origins[0] : -1;
-    int both[2] = {clients[0], origin};
-    listen_until_silent(ears, both);
-    if (origin >= 0) {
-        tell(origin, response, seed >> 3, ears, both, 2);
+    listen_until_silent(ears, clients[0]);
+    if (rig.origin_count) {
+        tell(rig.origins[0], response, seed >> 3, ears, clients[0]);
         if (flags & 2)
-            shutdown(origin, SHUT_WR);
+            shutdown(rig.origins[0], SHUT_WR);
+        listen_until_silent(ears, clients[0]);
     }
-    listen_until_silent(ears, both);
     out->records = rig.records - records;
     out->status = out->records ? rig.last_status : 0;
     out->error = out->records ? rig.last_error : "";
