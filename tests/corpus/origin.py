@@ -139,13 +139,17 @@ class Origin:
         self.listener.bind((host, 0))
         self.listener.listen(64)
         self.host, self.port = self.listener.getsockname()
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.acceptor = threading.Thread(target=self.accept, daemon=True)
+        self.acceptor.start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.listener.shutdown(socket.SHUT_RDWR)
+        # A connection accepted in the last moment must be ended as well: it would answer for the next origin that the
+        # kernel gives this port to.
+        self.acceptor.join()
         self.listener.close()
         for connection in self.connections:
             try:
