@@ -151,6 +151,8 @@ static void on_timer(void *ctx)
     struct client *c = ctx;
     switch (c->state) {
     case CLIENT_IDLE:
+        if (!client_is_idle(c))
+            return;
         client_close(c,
                      c->proxy->stopping ? CLIENT_SHUTDOWN
                      : c->requests      ? CLIENT_KEEPALIVE_TIMEOUT
@@ -405,6 +407,15 @@ void client_process(struct client *c)
             break;
     }
     c->processing = false;
+}
+
+bool client_is_idle(struct client *c)
+{
+    if (c->state == CLIENT_IDLE) {
+        c->drained = false;
+        client_process(c);
+    }
+    return c->state == CLIENT_IDLE;
 }
 
 void client_look(struct client *c)

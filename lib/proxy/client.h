@@ -62,6 +62,10 @@ void client_exchange_done(struct client *c, bool close, enum client_close reason
 /* Closes at once; by a reset where the peer must not take what it has for a whole message. */
 void client_close(struct client *c, enum client_close reason, bool reset);
 
+/* Whether it is still idle, by a look of its own: what came in this very turn was announced by nothing yet, and
+ * closing over a request that has come would lose it. That request has begun when this returns. */
+bool client_is_idle(struct client *c);
+
 /* Looks for octets, an end or a reset behind a request that was read whole. */
 void client_look(struct client *c);
 

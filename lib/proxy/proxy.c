@@ -137,7 +137,7 @@ void proxy_stop(struct proxy *p)
     struct client *c, *next;
     /* What has arrived and was not read yet is no reason to call a client idle. */
     TAILQ_FOREACH_SAFE (c, &p->clients, link, next)
-        client_process(c);
+        client_is_idle(c);
     p->stopping = true;
     TAILQ_FOREACH_SAFE (c, &p->clients, link, next) {
         if (c->state == CLIENT_IDLE && c->requests > 0)

@@ -1,6 +1,7 @@
 """Section 3: the listeners and the options of `server`, towards the clients."""
 
 import os
+import signal
 import socket
 import stat
 import time
@@ -227,6 +228,19 @@ def test_the_keep_alive_timeout_and_its_buffer(stage):
     assert response.fields.get("Keep-Alive") == "timeout=1"
     client.expect_end()
     assert 1.25 < time.monotonic() - start < 5
+
+
+def test_a_request_that_came_in_time_is_no_reason_to_close(stage):
+    """keepAliveTimeout: idle [...]: a connection on which a request waits is not, though nobody looked at it in time"""
+    origin = stage.origin()
+    carpool = stage.carpool({"server": {"keepAliveTimeout": "3s", "keepAliveTimeoutBuffer": 0}})
+    client = carpool.client()
+    assert client.get(origin.url("/")).status == 200
+    carpool.signal(signal.SIGSTOP)      # as a machine that sleeps, or one that is very busy
+    client.ask(origin.url("/in-time"))
+    time.sleep(3.1)
+    carpool.signal(signal.SIGCONT)
+    assert client.response().fields.get("X-Target") == "/in-time"
 
 
 def test_keep_alive_towards_clients(stage):

@@ -463,6 +463,29 @@ START_TEST(busy_streams_let_the_turn_end)
 }
 END_TEST
 
+/* An idle client's request may have come while the turn was at something else: it is answered all the same. */
+START_TEST(stopping_answers_what_has_come)
+{
+    int client, origin;
+
+    proxy_rig_open(&rig, "", "");
+    client = proxy_rig_client(&rig);
+    origin = begin(client, A_GET, 0);
+    say(&rig, origin, AN_OK);
+    hears(client, "200 OK");
+    ck_assert_int_eq(send(client, A_GET, strlen(A_GET), 0), (ssize_t)strlen(A_GET));
+    heard(origin);
+    proxy_stop(rig.proxy);
+    proxy_rig_settle(&rig);
+    hears(origin, "GET / HTTP/1.1");
+    say(&rig, origin, AN_OK);
+    hears(client, "200 OK");
+    ck_assert(has_ended(client));
+    close(client);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
 static unsigned calls;
 
 void call_again(void *ctx, unsigned ready);
@@ -484,5 +507,5 @@ void proxy_trouble_tests(Suite *suite)
                the_queue_is_not_the_clients_time, slow_clients_do_not_cost_the_origin_its_time,
                refused_bodies_are_read_on, own_answers_do_not_follow_half_an_interim_one,
                silence_behind_an_interim_response_ends, drained_responses_leave_no_error_behind,
-               busy_streams_let_the_turn_end);
+               busy_streams_let_the_turn_end, stopping_answers_what_has_come);
 }
