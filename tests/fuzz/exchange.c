@@ -5,9 +5,8 @@
  *   any  a programme: clients and origins write, read, end, reset and fail in any order. The pool is checked
  *        after every turn, and nothing may be left in the end.
  *
- * Every host leads to the one origin, so that nothing else is ever connected to. Linked with -Wl,--wrap=recv,
- * --wrap=send,--wrap=sendmsg, by which Carpool's own calls can be made to fail; the code below uses read() and
- * write(). */
+ * Every host leads to the one origin, so that nothing else is ever connected to. Carpool's own calls can be made to
+ * fail (calls.h); the code below uses read() and write(). */
 
 #include <errno.h>
 #include <signal.h>
@@ -19,11 +18,10 @@
 
 #include "../unit/http_message.h"
 #include "../unit/proxy_rig.h"
+#include "calls.h"
+#include "fuzz.h"
 #include "pool/check.h"
 #include "proxy/client.h"
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define CLIENTS 4
 #define HEARD   (256 * 1024)
@@ -38,13 +36,6 @@ static struct {
     size_t most; /* octets that a write takes; 0: all */
 } trouble;
 
-ssize_t __real_recv(int fd, void *to, size_t n, int flags);
-ssize_t __real_send(int fd, const void *from, size_t n, int flags);
-ssize_t __real_sendmsg(int fd, const struct msghdr *m, int flags);
-ssize_t __wrap_recv(int fd, void *to, size_t n, int flags);
-ssize_t __wrap_send(int fd, const void *from, size_t n, int flags);
-ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags);
-
 static bool fails(void)
 {
     if (trouble.after == 0 || --trouble.after > 0)
@@ -53,17 +44,17 @@ static bool fails(void)
     return true;
 }
 
-ssize_t __wrap_recv(int fd, void *to, size_t n, int flags)
+static ssize_t on_recv(int fd, void *to, size_t n, int flags)
 {
     return fails() ? -1 : __real_recv(fd, to, n, flags);
 }
 
-ssize_t __wrap_send(int fd, const void *from, size_t n, int flags)
+static ssize_t on_send(int fd, const void *from, size_t n, int flags)
 {
     return fails() ? -1 : __real_send(fd, from, trouble.most && trouble.most < n ? trouble.most : n, flags);
 }
 
-ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags)
+static ssize_t on_sendmsg(int fd, const struct msghdr *m, int flags)
 {
     if (fails())
         return -1;
@@ -75,14 +66,14 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags)
 
 /* --- Turns ---------------------------------------------------------------------------------------------- */
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+static void prepare(void)
 {
-    (void)argc;
-    (void)argv;
     signal(SIGPIPE, SIG_IGN);
+    calls.recv = on_recv;
+    calls.send = on_send;
+    calls.sendmsg = on_sendmsg;
     proxy_rig_open(&rig, "match: \"*\", retries: 2, drainLimit: 1KiB, replayLimit: 2KiB",
                    "access: {unmatched: deny, connectPorts: [443, 80]}");
-    return 0;
 }
 
 /* The timer that registers clients which last would take 5 ms. */
@@ -457,13 +448,12 @@ static void play_programme(const uint8_t *data, size_t size)
     operate(3);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const uint8_t *data, size_t size)
 {
-    if (size == 0)
-        return 0;
-    if (data[0] == 'S')
+    if (size > 0 && data[0] == 'S')
         play_split(data + 1, size - 1);
-    else
+    else if (size > 0)
         play_programme(data + 1, size - 1);
-    return 0;
 }
+
+const struct fuzz_target fuzz_exchange = {"exchange", prepare, run};

@@ -95,7 +95,7 @@ static void check_trailers(struct slice trailers)
         fuzz_check_head(&head, trailers);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const uint8_t *data, size_t size)
 {
     static const size_t steps[] = {1, 2, 5, 64};
     struct slice in = fuzz_copy(data, size);
@@ -113,5 +113,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     release(&whole);
     free((char *)in.p);
-    return 0;
 }
+
+const struct fuzz_target fuzz_http_chunked = {"http_chunked", http_init, run};

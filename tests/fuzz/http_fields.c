@@ -32,7 +32,7 @@ static void ask_everything(void)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const uint8_t *data, size_t size)
 {
     static const char line[] = "GET http://a/ HTTP/1.1\r\n";
     size_t n = sizeof line - 1 + size + 4;
@@ -50,5 +50,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ask_everything();
     }
     free(octets);
-    return 0;
 }
+
+const struct fuzz_target fuzz_http_fields = {"http_fields", http_init, run};

@@ -3,14 +3,6 @@
 #include "../unit/http_message.h"
 #include "http/octets.h"
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void)argc;
-    (void)argv;
-    http_init();
-    return 0;
-}
-
 static const char *check_inside(struct slice s, const char *from, struct slice message)
 {
     fuzz_assert(s.p >= from && s.p + s.n <= message.p + message.n);

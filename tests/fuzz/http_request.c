@@ -8,7 +8,7 @@
 static const struct head_limits limits = {.max_size = 16 * 1024, .max_count = 100};
 static struct head head;
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const uint8_t *data, size_t size)
 {
     struct slice octets = fuzz_copy(data, size);
     size_t scanned = 0, length;
@@ -30,5 +30,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     free((char *)octets.p);
     fuzz_check_connection(data, size, true);
-    return 0;
 }
+
+const struct fuzz_target fuzz_http_request = {"http_request", http_init, run};

@@ -20,7 +20,7 @@ static void check_framing(void)
         fuzz_assert(framing.kind == BODY_NONE || head.status == 101);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const uint8_t *data, size_t size)
 {
     struct slice octets = fuzz_copy(data, size);
     size_t scanned = 0, length;
@@ -39,5 +39,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     free((char *)octets.p);
     fuzz_check_connection(data, size, false);
-    return 0;
 }
+
+const struct fuzz_target fuzz_http_response = {"http_response", http_init, run};

@@ -57,7 +57,7 @@ static void check_authority(struct slice target)
     fuzz_assert(host_field_valid(slice_of(text)));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void run(const uint8_t *data, size_t size)
 {
     struct slice target = fuzz_copy(data, size);
     struct uri u;
@@ -69,5 +69,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (host_field_valid(target))
         fuzz_assert(target.n == 0 || !memchr(target.p, '@', target.n));
     free((char *)target.p);
-    return 0;
 }
+
+const struct fuzz_target fuzz_http_uri = {"http_uri", http_init, run};

@@ -1,58 +1,97 @@
 # make fuzz: every target for FUZZ_SECONDS, with clang's libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer.
-# What a target has learnt stays in fuzz/corpus/ of the build folder, and so do inputs that crash: fuzz/crash-*.
+# What a target has learnt stays in fuzz/corpus/ of the build folder, and so do inputs that crash: fuzz/NAME-crash-*.
 #
 #     make fuzz FUZZ_SECONDS=3600 FUZZ=exchange
 #     fuzz/exchange fuzz/exchange-crash-...          runs one input again
+#
+# make fuzz-check: what CI runs, a minute of each, as many side by side as there are processors.
 
 FUZZ_CC = clang
 FUZZ_CFLAGS = -g -O1
 FUZZ_SECONDS = 60
-FUZZ_FLAGS = -max_len=4096 -timeout=20 -rss_limit_mb=4096
+FUZZ_JOBS = 1
+FUZZ_FLAGS = -max_len=4096 -timeout=2 -rss_limit_mb=2048
 FUZZ = $(fuzz_targets)
 
-fuzz_helpers = http_fuzz
-fuzz_targets = $(filter-out $(fuzz_helpers),$(patsubst $(srcdir)/tests/fuzz/%.c,%,$(wildcard $(srcdir)/tests/fuzz/*.c)))
+fuzz_targets = config match http_chunked http_fields http_request http_response http_uri exchange
+fuzz_helpers = calls config_fuzz http_fuzz
+# Of Carpool's own calls, those that a target can answer itself: calls.h
+fuzz_wrapped = recv send sendmsg open
+
+fuzz_sources = $(patsubst %,tests/fuzz/%.c,$(fuzz_targets) $(fuzz_helpers)) \
+	tests/unit/http_message.c tests/unit/proxy_rig.c
 fuzz_library = $(filter-out $(srcdir)/lib/daemon/%,$(wildcard $(srcdir)/lib/*/*.c)) \
-	$(patsubst %,$(srcdir)/tests/fuzz/%.c,$(fuzz_helpers)) \
-	$(srcdir)/tests/unit/http_message.c $(srcdir)/tests/unit/proxy_rig.c
+	$(addprefix $(srcdir)/,$(fuzz_sources))
 fuzz_sanitizers = address,undefined
 fuzz_compile = $(FUZZ_CC) $(FUZZ_CFLAGS) -std=gnu17 -fsanitize=fuzzer-no-link,$(fuzz_sanitizers) \
 	-fno-sanitize-recover=undefined -MMD -I$(srcdir)/lib -I$(builddir)/lib -include build.h -D_GNU_SOURCE \
 	-DSYSCONFDIR='"$(sysconfdir)"' $(LIBEVENT_CFLAGS) $(YAML_CFLAGS) $(OPENSSL_CFLAGS) $(CARES_CFLAGS) \
 	$(JANSSON_CFLAGS)
+fuzz_link = $(addprefix -Wl$(comma)--wrap=,$(fuzz_wrapped))
 fuzz_libs = $(LIBEVENT_LIBS) $(YAML_LIBS) $(OPENSSL_LIBS) $(CARES_LIBS) $(JANSSON_LIBS) $(HTTP_PARSER_LIBS)
+comma = ,
 
-# Of Carpool's own calls, those that this target makes fail
-fuzz_link_exchange = -Wl,--wrap=recv,--wrap=send,--wrap=sendmsg
+# make check: inputs that once were trouble, on every build
+check_PROGRAMS += tests/fuzz/replay
+tests_fuzz_replay_SOURCES = \
+	tests/fuzz/calls.c \
+	tests/fuzz/calls.h \
+	tests/fuzz/config.c \
+	tests/fuzz/config_fuzz.c \
+	tests/fuzz/config_fuzz.h \
+	tests/fuzz/exchange.c \
+	tests/fuzz/fuzz.h \
+	tests/fuzz/http_chunked.c \
+	tests/fuzz/http_fields.c \
+	tests/fuzz/http_fuzz.c \
+	tests/fuzz/http_fuzz.h \
+	tests/fuzz/http_request.c \
+	tests/fuzz/http_response.c \
+	tests/fuzz/http_uri.c \
+	tests/fuzz/match.c \
+	tests/fuzz/replay.c \
+	tests/unit/http_message.c \
+	tests/unit/http_message.h \
+	tests/unit/proxy_rig.c \
+	tests/unit/proxy_rig.h
+tests_fuzz_replay_LDFLAGS = $(AM_LDFLAGS) $(fuzz_link)
 
 fuzz/%.o: $(srcdir)/%.c
 	$(AM_V_CC)$(MKDIR_P) $(@D) && $(fuzz_compile) -c $< -o $@
 
+fuzz/engine-%.o: $(srcdir)/tests/fuzz/engine.c
+	$(AM_V_CC)$(MKDIR_P) $(@D) && $(fuzz_compile) -DFUZZ_TARGET=fuzz_$* -c $< -o $@
+
 fuzz/libcarpool.a: $(patsubst $(srcdir)/%.c,fuzz/%.o,$(fuzz_library))
 	$(AM_V_AR)rm -f $@ && $(AR) cr $@ $^
 
-$(addprefix fuzz/,$(fuzz_targets)): fuzz/%: fuzz/tests/fuzz/%.o fuzz/libcarpool.a
-	$(AM_V_CCLD)$(FUZZ_CC) -fsanitize=fuzzer,$(fuzz_sanitizers) $(fuzz_link_$*) -o $@ $^ $(fuzz_libs)
+$(addprefix fuzz/,$(fuzz_targets)): fuzz/%: fuzz/engine-%.o fuzz/libcarpool.a
+	$(AM_V_CCLD)$(FUZZ_CC) -fsanitize=fuzzer,$(fuzz_sanitizers) $(fuzz_link) -o $@ $^ $(fuzz_libs)
 
 fuzz/seeds: $(srcdir)/tests/fuzz/seeds $(wildcard $(srcdir)/tests/corpus/*/*.case)
 	$(AM_V_GEN)rm -rf $@ && PYTHONDONTWRITEBYTECODE=1 $(PYTHON) $(srcdir)/tests/fuzz/seeds $@
 
 fuzz: $(BUILT_SOURCES) $(addprefix fuzz/,$(FUZZ)) fuzz/seeds
-	@for target in $(FUZZ); do \
-		$(MKDIR_P) fuzz/corpus/$$target fuzz/seeds/$$target && \
-		echo "$$target: $(FUZZ_SECONDS) s" && \
-		fuzz/$$target $(FUZZ_FLAGS) -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=fuzz/$$target- \
-			fuzz/corpus/$$target fuzz/seeds/$$target >fuzz/$$target.log 2>&1 || \
-			{ tail -n 40 fuzz/$$target.log; echo "$$target: see fuzz/$$target.log" >&2; exit 1; }; \
-		grep -a '^Done' fuzz/$$target.log; \
-	done
+	@FUZZ_FLAGS="$(FUZZ_FLAGS)" $(srcdir)/tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_JOBS) $(FUZZ)
+
+# The same numbers each time, and patience with a machine that is busy: what fails here fails again.
+fuzz-check:
+	@if $(srcdir)/tests/fuzz/run --possible $(FUZZ_CC); then \
+		jobs=$$(nproc) && \
+		$(MAKE) --no-print-directory -s -j $$jobs $(BUILT_SOURCES) $(addprefix fuzz/,$(fuzz_targets)) fuzz/seeds && \
+		FUZZ_FLAGS="$(FUZZ_FLAGS) -timeout=25 -seed=1" $(srcdir)/tests/fuzz/run $(FUZZ_SECONDS) $$jobs $(fuzz_targets); \
+	else \
+		echo "***" >&2; \
+		echo "*** NOT FUZZED: $(FUZZ_CC) or its libFuzzer is missing (Debian: clang libclang-rt-14-dev)" >&2; \
+		echo "***" >&2; \
+	fi
 
 clean-local: clean-fuzz
 
 # But not what was learnt, nor what crashed
 clean-fuzz:
-	rm -rf fuzz/lib fuzz/tests fuzz/libcarpool.a fuzz/seeds $(addprefix fuzz/,$(fuzz_targets))
+	rm -rf fuzz/lib fuzz/tests fuzz/engine-*.[do] fuzz/libcarpool.a fuzz/seeds $(addprefix fuzz/,$(fuzz_targets))
 
--include $(wildcard fuzz/lib/*/*.d fuzz/tests/*/*.d)
+-include $(wildcard fuzz/*.d fuzz/lib/*/*.d fuzz/tests/*/*.d)
 
-.PHONY: fuzz clean-fuzz
+.PHONY: fuzz fuzz-check clean-fuzz

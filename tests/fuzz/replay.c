@@ -1,0 +1,83 @@
+/* Runs inputs that once were trouble, and by themselves those that are looked at, without libFuzzer.
+ *
+ *     replay                   every file of tests/fuzz/regressions/TARGET/ (below $srcdir), each target's
+ *     replay TARGET FILE...    these, in this order */
+
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+
+#include "fuzz.h"
+
+static const struct fuzz_target *const targets[] = {
+#define X(name) &fuzz_##name,
+    FUZZ_TARGETS(X)
+#undef X
+};
+
+#define LARGEST (1024 * 1024)
+
+static void run_file(const struct fuzz_target *t, const char *path)
+{
+    static uint8_t octets[LARGEST];
+    FILE *f = fopen(path, "re");
+
+    if (!f) {
+        fprintf(stderr, "%s: %s\n", path, strerror(errno));
+        exit(2);
+    }
+    size_t n = fread(octets, 1, sizeof octets, f);
+    fclose(f);
+    fprintf(stderr, "%s: %s\n", t->name, path);
+    t->run(octets, n);
+}
+
+/* How many there are. */
+static unsigned run_folder(const struct fuzz_target *t)
+{
+    const char *source = getenv("srcdir");
+    char folder[512], path[1024];
+    struct dirent *entry;
+    unsigned count = 0;
+
+    snprintf(folder, sizeof folder, "%s/tests/fuzz/regressions/%s", source ? source : ".", t->name);
+    DIR *dir = opendir(folder);
+    while (dir && (entry = readdir(dir))) {
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        run_file(t, path);
+        count++;
+    }
+    if (dir)
+        closedir(dir);
+    return count;
+}
+
+static const struct fuzz_target *target_named(const char *name)
+{
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
+        if (strcmp(targets[i]->name, name) == 0)
+            return targets[i];
+    fprintf(stderr, "there is no target '%s'; see FUZZ_TARGETS in tests/fuzz/fuzz.h\n", name);
+    exit(2);
+}
+
+int main(int argc, char **argv)
+{
+    unsigned count = 0;
+
+    if (argc > 1) {
+        const struct fuzz_target *t = target_named(argv[1]);
+        t->prepare();
+        for (int i = 2; i < argc; i++)
+            run_file(t, argv[i]);
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        targets[i]->prepare();
+        count += run_folder(targets[i]);
+    }
+    printf("%u inputs\n", count);
+    return count == 0;
+}
