@@ -82,7 +82,7 @@ fuzz-check:
 		FUZZ_FLAGS="$(FUZZ_FLAGS) -timeout=25 -seed=1" $(srcdir)/tests/fuzz/run $(FUZZ_SECONDS) $$jobs $(fuzz_targets); \
 	else \
 		echo "***" >&2; \
-		echo "*** NOT FUZZED: $(FUZZ_CC) or its libFuzzer is missing (Debian: clang libclang-rt-14-dev)" >&2; \
+		echo "*** NOT FUZZED: $(FUZZ_CC) or its libFuzzer is missing (Debian: clang libclang-rt-dev)" >&2; \
 		echo "***" >&2; \
 	fi
 
