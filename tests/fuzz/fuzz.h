@@ -26,6 +26,7 @@ struct fuzz_target {
     X(http_request)     \
     X(http_response)    \
     X(http_uri)         \
+    X(rewrite)          \
     X(exchange)
 
 #define X(name) extern const struct fuzz_target fuzz_##name;

@@ -1,0 +1,356 @@
+/* Heads as they leave, in both directions. The first octet says how, the others are a head. What Carpool makes of a head that
+ * it took is read again by the strict reader: the same message, less what stays on its hop, more what is Carpool's to say.
+ * Which fields those are is said here anew, by RFC 9110 7.6. */
+
+#include <strings.h>
+
+#include "../unit/proxy_rig.h"
+#include "http_fuzz.h"
+
+#include "http/octets.h"
+#include "proxy/rewrite.h"
+#include "proxy/route.h"
+
+enum { RESPONSE = 1, FROM_GATEWAY = 2, CLOSE = 4, TO_HTTP_1_0 = 8, ASKED_HEAD = 16, SWITCHED = 32 };
+
+#define INSTANCE "carpool-test"
+
+static struct proxy_rig rig;
+static struct entrance *gateway;
+static struct head head, again;
+
+static void prepare(void)
+{
+    struct address here;
+
+    proxy_rig_open(&rig, "match: [\"*\", a.test], host: a.test, listen: 127.0.0.1:3199", "");
+    fuzz_assert(address_from_ip(&here, SLICE("127.0.0.1"), 3199));
+    gateway = entrance_new("u", &here);
+}
+
+/* --- RFC 9110 7.6, said anew ------------------------------------------------------------------------------ */
+
+static bool is_one_of(const char *const *names, struct slice name)
+{
+    for (; *names; names++)
+        if (strlen(*names) == name.n && strncasecmp(*names, name.p, name.n) == 0)
+            return true;
+    return false;
+}
+
+static bool is_connection(const struct field *f)
+{
+    return f->name.n == 10 && strncasecmp(f->name.p, "connection", 10) == 0;
+}
+
+static bool is_named(const struct head *h, struct slice name)
+{
+    for (uint32_t i = 0; i < h->count; i++) {
+        const char *p = h->fields[i].value.p, *end = p + h->fields[i].value.n;
+
+        while (is_connection(&h->fields[i]) && p < end) {
+            const char *comma = memchr(p, ',', (size_t)(end - p)), *stop = comma ? comma : end, *last = stop;
+
+            while (p < last && (*p == ' ' || *p == '\t'))
+                p++;
+            while (last > p && (last[-1] == ' ' || last[-1] == '\t'))
+                last--;
+            if ((size_t)(last - p) == name.n && strncasecmp(p, name.p, name.n) == 0)
+                return true;
+            p = stop + 1;
+        }
+    }
+    return false;
+}
+
+/* Whether this field is passed on as it is. */
+static bool is_passed_on(const struct head *h, const struct field *f, bool upgrade)
+{
+    static const char *const of_the_hop[] = {"connection",         "keep-alive",
+                                             "proxy-connection",   "te",
+                                             "transfer-encoding",  "proxy-authorization",
+                                             "proxy-authenticate", "proxy-authentication-info",
+                                             "http2-settings",     NULL};
+    static const char *const anew[] = {"content-length", NULL};
+    static const char *const protected[] = {"host", "via", "expect", "max-forwards", "date", NULL};
+
+    if (f->name.n == 7 && strncasecmp(f->name.p, "upgrade", 7) == 0)
+        return upgrade;
+    if (is_one_of(of_the_hop, f->name) || is_one_of(anew, f->name))
+        return false;
+    return is_one_of(protected, f->name) || !is_named(h, f->name);
+}
+
+/* --- Either direction -------------------------------------------------------------------------------------- */
+
+/* Field lines of `again`, one after the other. */
+struct reader {
+    uint32_t at;
+};
+
+static const struct field *next_field(struct reader *r)
+{
+    fuzz_assert(r->at < again.count);
+    return &again.fields[r->at++];
+}
+
+static void expect_field(struct reader *r, const char *name, struct slice value)
+{
+    const struct field *f = next_field(r);
+
+    fuzz_assert(slice_eq_nocase(f->name, slice_of(name)) && slice_eq(f->value, value));
+}
+
+static void expect_number(struct reader *r, const char *name, uint64_t number)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+    expect_field(r, name, slice_of(text));
+}
+
+static void expect_via(struct reader *r)
+{
+    expect_field(r, "via", head.minor ? SLICE("1.1 " INSTANCE) : SLICE("1.0 " INSTANCE));
+    fuzz_assert(via_names(&again, SLICE(INSTANCE)));
+}
+
+static void expect_connection(struct reader *r, bool close, bool upgrade)
+{
+    const struct field *f = next_field(r);
+
+    fuzz_assert(is_connection(f) && head_count(&again, FIELD_CONNECTION) == 1);
+    fuzz_assert(upgrade || connection_has(&again, SLICE("close")) == close);
+    fuzz_assert(connection_has(&again, SLICE("upgrade")) == head_has(&again, FIELD_UPGRADE));
+    fuzz_assert(connection_has(&again, SLICE("te")) == head_has(&again, FIELD_TE));
+    fuzz_assert(head_is_persistent(&again) == !close || upgrade);
+}
+
+/* Whole, and nothing but a head. */
+static struct slice read_again(struct buffer *b, struct slice tail, bool request)
+{
+    static const struct head_limits limits = {.max_size = UINT32_MAX, .max_count = HEAD_MAX_FIELDS};
+    struct slice written = buffer_unread(b);
+    size_t n = written.n + tail.n, scanned = 0, length;
+    char *text = malloc(n);
+
+    memcpy(text, written.p, written.n);
+    memcpy(text + written.n, tail.p, tail.n);
+    struct slice whole = {text, n};
+    fuzz_assert(head_scan(whole, &scanned, &limits, &length) == HEAD_OK && length == n);
+    fuzz_assert((request ? head_parse_request : head_parse_response)(whole, &limits, &again) == HEAD_OK);
+    fuzz_assert(again.minor == 1);
+    fuzz_check_head(&again, whole);
+    return whole;
+}
+
+/* --- Requests ----------------------------------------------------------------------------------------------- */
+
+static void expect_request_field(struct reader *r, const struct field *from)
+{
+    bool counts = slice_eq(head.method, SLICE("TRACE")) || slice_eq(head.method, SLICE("OPTIONS"));
+    const struct field *f;
+    unsigned long long left;
+
+    if (counts && from->id == FIELD_MAX_FORWARDS && slice_to_u64(from->value, &left)) {
+        fuzz_assert(left > 0);
+        expect_number(r, "max-forwards", left - 1);
+        return;
+    }
+    f = next_field(r);
+    fuzz_assert(slice_eq(f->name, from->name) && slice_eq(f->value, from->value));
+}
+
+static void check_target(const struct route *route)
+{
+    struct slice path = route->uri.path_query;
+    struct uri uri;
+
+    if (path.n > 0 && path.p[0] == '/')
+        fuzz_assert(slice_eq(again.target, path));
+    else if (path.n > 0)
+        fuzz_assert(again.target.p[0] == '/' && slice_eq(slice_from(again.target, 1), path));
+    else
+        fuzz_assert(
+            slice_eq(again.target, slice_eq(head.method, SLICE("OPTIONS")) ? SLICE("*") : SLICE("/")));
+    fuzz_assert(slice_eq(again.target, SLICE("*")) || uri_parse_origin_form(again.target, &uri) == URI_OK);
+}
+
+static void check_request(const struct route *route, struct slice authority, bool close, bool te)
+{
+    struct framing framing;
+    struct reader r = {0};
+
+    fuzz_assert(slice_eq(again.method, head.method));
+    check_target(route);
+    expect_field(&r, "host", authority);
+    for (uint32_t i = 0; i < head.count; i++) {
+        const struct field *f = &head.fields[i];
+        bool host = slice_eq_nocase(f->name, SLICE("host"));
+        bool expect_1_0 = head.minor == 0 && slice_eq_nocase(f->name, SLICE("expect"));
+
+        if (!host && !expect_1_0 && is_passed_on(&head, f, route->upgrade))
+            expect_request_field(&r, f);
+    }
+    expect_via(&r);
+    if (route->framing.kind == BODY_LENGTH)
+        expect_number(&r, "content-length", route->framing.length);
+    if (route->framing.kind == BODY_CHUNKED)
+        expect_field(&r, "transfer-encoding", SLICE("chunked"));
+    if (te && !route->upgrade)
+        expect_field(&r, "te", SLICE("trailers"));
+    expect_connection(&r, close, route->upgrade);
+    fuzz_assert(r.at == again.count);
+    fuzz_assert(head_count(&again, FIELD_HOST) == 1 && host_field_valid(authority));
+    fuzz_assert(framing_of_request(&again, &framing) == FRAMING_OK);
+    fuzz_assert(framing.kind == route->framing.kind && framing.length == route->framing.length);
+}
+
+/* What goes out is what the access rules were asked about: its Host leads where the route leads. */
+static void check_authority(const struct route *route, struct slice authority)
+{
+    char url[URI_MAX_HOST + 64];
+    struct uri u;
+
+    snprintf(url, sizeof url, "%s://%.*s/", scheme_name(route->uri.scheme), (int)authority.n, authority.p);
+    fuzz_assert(uri_parse_absolute(slice_of(url), &u) == URI_OK);
+    fuzz_assert(strcmp(u.host, route->uri.host) == 0 && u.port == route->uri.port);
+}
+
+static void run_request(unsigned flags)
+{
+    struct route route;
+    char text[512];
+
+    if (route_find(rig.proxy, flags & FROM_GATEWAY ? gateway : rig.entrance, &head, &route, text,
+                   sizeof text) != FAULT_NONE) {
+        fuzz_assert(*text);
+        return;
+    }
+    fuzz_assert(route.agent && !via_names(&head, SLICE(INSTANCE)));
+    if (route.answer_here || route.kind == ORIGIN_TUNNEL)
+        return;
+    struct slice host = {route.uri.host, route.uri.host_length};
+    struct origin *o = agent_origin(route.agent, route.kind, host, route.uri.ipv6, route.uri.port);
+    bool te = te_has_trailers(&head), close = flags & CLOSE;
+    const struct outgoing_request out = {
+        .path = route.uri.path_query,
+        .authority = o->authority,
+        .via_name = SLICE(INSTANCE),
+        .framing = route.framing,
+        .upgrade = route.upgrade,
+    };
+    struct buffer *b = buffer_borrow(&rig.proxy->heads);
+    fuzz_assert(rewrite_request(&b, &head, &out));
+    struct slice whole = read_again(b, connection_lines(close, route.upgrade, te), true);
+    check_request(&route, o->authority, close, te);
+    check_authority(&route, o->authority);
+    free((char *)whole.p);
+    buffer_give(b);
+    agent_forget_empty(route.agent, 0);
+}
+
+/* --- Responses ----------------------------------------------------------------------------------------------- */
+
+static void check_framing(const struct outgoing_response *o, enum request_kind asked)
+{
+    struct framing f;
+
+    fuzz_assert(framing_of_response(&again, asked, &f) == FRAMING_OK);
+    if (o->interim || o->upgrade)
+        fuzz_assert(f.kind == (o->upgrade ? BODY_TUNNEL : BODY_NONE));
+    else if (o->chunked)
+        fuzz_assert(f.kind == BODY_CHUNKED);
+    else if (o->framing.kind == BODY_CHUNKED || o->framing.kind == BODY_CLOSE)
+        fuzz_assert(f.kind == BODY_CLOSE && o->close);
+    else
+        fuzz_assert(f.kind == o->framing.kind && (f.kind != BODY_LENGTH || f.length == o->framing.length));
+}
+
+static void check_response(const struct outgoing_response *o, enum request_kind asked)
+{
+    bool upgrade = o->upgrade || head.status == 426;
+    struct reader r = {0};
+
+    fuzz_assert(again.status == head.status && slice_eq(again.reason, head.reason));
+    for (uint32_t i = 0; i < head.count; i++) {
+        const struct field *f = &head.fields[i];
+
+        if (!is_passed_on(&head, f, upgrade))
+            continue;
+        const struct field *to = next_field(&r);
+        fuzz_assert(slice_eq(f->name, to->name) && slice_eq(f->value, to->value));
+    }
+    expect_via(&r);
+    if (o->chunked)
+        expect_field(&r, "transfer-encoding", SLICE("chunked"));
+    else if (r.at < again.count && again.fields[r.at].id == FIELD_CONTENT_LENGTH)
+        expect_number(&r, "content-length", o->framing.length);
+    if (!o->interim)
+        expect_connection(&r, o->close, o->upgrade);
+    if (o->keep_alive_seconds && !o->close)
+        expect_field(&r, "keep-alive", SLICE("timeout=5"));
+    fuzz_assert(r.at == again.count);
+    check_framing(o, asked);
+}
+
+/* As download.c decides. False: such a response goes nowhere. */
+static bool decide(unsigned flags, enum request_kind asked, struct outgoing_response *o)
+{
+    bool to_1_0 = flags & TO_HTTP_1_0, unknown;
+
+    *o = (struct outgoing_response){.via_name = SLICE(INSTANCE)};
+    if (framing_of_response(&head, head.status < 200 ? REQUEST_PLAIN : asked, &o->framing) != FRAMING_OK)
+        return false;
+    if (head.status < 200) {
+        o->upgrade = head.status == 101;
+        o->interim = !o->upgrade;
+        return !o->upgrade || (flags & SWITCHED && head_has(&head, FIELD_UPGRADE));
+    }
+    unknown = o->framing.kind == BODY_CHUNKED || o->framing.kind == BODY_CLOSE;
+    o->bodiless = o->framing.kind == BODY_NONE;
+    o->chunked = unknown && !to_1_0;
+    o->close = flags & CLOSE || (unknown && to_1_0);
+    o->keep_alive_seconds = 5;
+    return true;
+}
+
+static void run_response(unsigned flags)
+{
+    enum request_kind asked = flags & ASKED_HEAD ? REQUEST_HEAD : REQUEST_PLAIN;
+    struct outgoing_response o;
+
+    if (!decide(flags, asked, &o))
+        return;
+    struct buffer *b = buffer_borrow(&rig.proxy->heads);
+    fuzz_assert(rewrite_response(&b, &head, &o));
+    struct slice whole = read_again(b, SLICE(""), false);
+    check_response(&o, asked);
+    free((char *)whole.p);
+    buffer_give(b);
+}
+
+static void run(const uint8_t *data, size_t size)
+{
+    static const struct head_limits limits = {.max_size = 16 * 1024, .max_count = 100};
+    size_t scanned = 0, length;
+
+    if (size == 0)
+        return;
+    struct slice octets = fuzz_copy(data + 1, size - 1);
+    bool request = !(data[0] & RESPONSE);
+    if (head_scan(octets, &scanned, &limits, &length) == HEAD_OK) {
+        struct slice message = {octets.p, length};
+
+        if ((request ? head_parse_request : head_parse_response)(message, &limits, &head) == HEAD_OK) {
+            if (request)
+                run_request(data[0]);
+            else
+                run_response(data[0]);
+        }
+    }
+    free((char *)octets.p);
+    fuzz_assert(rig.proxy->heads.lent == 0);
+}
+
+const struct fuzz_target fuzz_rewrite = {"rewrite", prepare, run};
