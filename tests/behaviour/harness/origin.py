@@ -239,7 +239,7 @@ class Origin:
         self._inbox = queue.Queue()
         self._accepting = threading.Event()
         self._accepting.set()
-        self._in_accept = False
+        self._parked = threading.Event()    # the accepting thread has seen that it must not
         self._fillers = []
         self._lock = threading.Lock()
         self.path = path
@@ -273,10 +273,11 @@ class Origin:
         """From now on nobody can connect: attempts hang, as with a host that drops packets. Open ones stay.
 
         The queue of the listener is filled by connections of our own; needs backlog=0."""
+        self._parked.clear()
         self._accepting.clear()
-        with socket.socket() as nudge:      # the thread may sit in accept
+        with socket.socket() as nudge:      # the thread may sit in accept, or be about to
             nudge.connect((self.host, self.port))
-            wait_until(lambda: not self._in_accept, "the accepting thread pauses")
+            assert self._parked.wait(PATIENCE), "the accepting thread does not pause"
         while True:
             filler = socket.socket()
             self._fillers.append(filler)
@@ -299,7 +300,7 @@ class Origin:
                 sock, peer = listener.accept()
                 if not self._accepting.is_set():
                     sock.close()
-                    self._in_accept = False
+                    self._parked.set()
                     self._accepting.wait()
                     continue
                 if sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"":

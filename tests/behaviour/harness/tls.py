@@ -3,7 +3,7 @@
 import socket
 import ssl
 import struct
-import time
+import threading
 from dataclasses import dataclass, field
 
 from .certificates import certificates
@@ -70,7 +70,10 @@ def _peek_hello(sock):
 
 
 class TlsSocket:
-    """An SSLSocket that behaves like a plain one: no data is BlockingIOError, a bare end is a reset."""
+    """An SSLSocket that behaves like a plain one: no data is BlockingIOError, a bare end is a reset.
+
+    OpenSSL allows one thread at a time to use a connection, and Python lets go of its lock in every call: the test sends
+    while the connection's own thread reads, so each takes `_one`. No call blocks with it held."""
 
     def __init__(self, sock, hello):
         self.tls = sock
@@ -81,6 +84,8 @@ class TlsSocket:
         self.cipher = sock.cipher()[0]
         self.client_certificate = sock.getpeercert(True)
         self.family = sock.family
+        self._one = threading.Lock()
+        sock.setblocking(False)
 
     def __getattr__(self, name):
         return getattr(self.tls, name)
@@ -89,7 +94,8 @@ class TlsSocket:
         if flags:   # looks at the bytes below
             return socket.socket.recv(self.tls, size, flags)
         try:
-            return self.tls.recv(size)
+            with self._one:
+                return self.tls.recv(size)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise BlockingIOError from None
         except ssl.SSLEOFError:
@@ -99,7 +105,8 @@ class TlsSocket:
 
     def send(self, data):
         try:
-            return self.tls.send(data)
+            with self._one:
+                return self.tls.send(data)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise BlockingIOError from None
         except ssl.SSLError as error:
@@ -110,17 +117,16 @@ class TlsSocket:
         socket.socket.shutdown(self.tls, how)
 
     def close_notify(self):
-        """Says that nothing more comes. The other direction goes on.
-
-        Python refuses, and sends nothing, while the connection's own thread is in its last call: once more then."""
-        for _ in range(100):
-            try:
+        """Says that nothing more comes. The other direction goes on."""
+        try:
+            with self._one:
                 self.tls._sslobj.shutdown()     # pylint: disable=protected-access
-                return
-            except ssl.SSLEOFError:
-                time.sleep(0.002)
-            except (ssl.SSLError, OSError):
-                return
+        except (ssl.SSLError, OSError):
+            pass        # it is said; the answer of the peer is not waited for
+
+    def close(self):
+        with self._one:
+            self.tls.close()
 
 
 def server_context(pair=None, versions=(V12, V13), client_ca=None, ask_only=False, tickets=2, ciphers=None,

@@ -2,7 +2,7 @@
 
 import time
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds after which what has not happened will not happen. Only failing tests wait that long."""
 
 
