@@ -27,6 +27,7 @@ struct fuzz_target {
     X(http_response)    \
     X(http_uri)         \
     X(rewrite)          \
+    X(relay)            \
     X(exchange)
 
 #define X(name) extern const struct fuzz_target fuzz_##name;

@@ -1,5 +1,7 @@
 #include "http_fuzz.h"
 
+#include <strings.h>
+
 #include "../unit/http_message.h"
 #include "http/octets.h"
 
@@ -17,10 +19,35 @@ static void check_octets(const struct field *f)
     fuzz_assert(f->id == field_lookup(f->name));
 }
 
+static bool is_connection(const struct field *f)
+{
+    return f->name.n == 10 && strncasecmp(f->name.p, "connection", 10) == 0;
+}
+
+bool fuzz_connection_names(const struct head *h, struct slice name)
+{
+    for (uint32_t i = 0; i < h->count; i++) {
+        const char *p = h->fields[i].value.p, *end = p + h->fields[i].value.n;
+
+        while (is_connection(&h->fields[i]) && p < end) {
+            const char *comma = memchr(p, ',', (size_t)(end - p)), *stop = comma ? comma : end, *last = stop;
+
+            while (p < last && (*p == ' ' || *p == '\t'))
+                p++;
+            while (last > p && (last[-1] == ' ' || last[-1] == '\t'))
+                last--;
+            if ((size_t)(last - p) == name.n && strncasecmp(p, name.p, name.n) == 0)
+                return true;
+            p = stop + 1;
+        }
+    }
+    return false;
+}
+
 /* Nominations, by their definition; Keep-Alive stays on its hop whether it is named or not. */
 static bool is_nominated(const struct head *h, const struct field *f)
 {
-    return f->id != FIELD_KEEP_ALIVE && connection_has(h, f->name);
+    return f->id != FIELD_KEEP_ALIVE && fuzz_connection_names(h, f->name);
 }
 
 static void check_again(const struct head *h)

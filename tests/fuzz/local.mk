@@ -13,7 +13,7 @@ FUZZ_JOBS = 1
 FUZZ_FLAGS = -max_len=4096 -timeout=2 -rss_limit_mb=2048
 FUZZ = $(fuzz_targets)
 
-fuzz_targets = config match http_chunked http_fields http_request http_response http_uri rewrite exchange
+fuzz_targets = config match http_chunked http_fields http_request http_response http_uri rewrite relay exchange
 fuzz_helpers = calls config_fuzz http_fuzz
 # Of Carpool's own calls, those that a target can answer itself: calls.h
 fuzz_wrapped = recv send sendmsg open
@@ -49,6 +49,7 @@ tests_fuzz_replay_SOURCES = \
 	tests/fuzz/http_response.c \
 	tests/fuzz/http_uri.c \
 	tests/fuzz/match.c \
+	tests/fuzz/relay.c \
 	tests/fuzz/replay.c \
 	tests/fuzz/rewrite.c \
 	tests/unit/http_message.c \
