@@ -2,13 +2,22 @@
 TESTS += tests/check-hardening
 
 # make soak SOAK_SECONDS=600 SOAK_CLIENTS=10000 is the long version; it wants as many descriptors (ulimit -n).
+# SOAKFLAGS='--rate 10000' asks more of it; tests/soak/soak.py --help lists the rest.
 SOAK_SECONDS = 60
 SOAK_CLIENTS = 300
+SOAK_WORKERS = 1
 SOAKFLAGS =
 
-soak: all
-	$(sanitizer_environment) CARPOOLD="$(abs_builddir)/carpoold" PYTHONDONTWRITEBYTECODE=1 \
-	$(PYTHON) $(srcdir)/tests/soak/soak.py --seconds $(SOAK_SECONDS) --clients $(SOAK_CLIENTS) $(SOAKFLAGS)
+EXTRA_PROGRAMS += tests/soak/load
+tests_soak_load_SOURCES = tests/soak/clients.c tests/soak/content.c tests/soak/load.c tests/soak/load.h tests/soak/message.c \
+	tests/soak/origin.c
+tests_soak_load_LDADD =
+
+soak: all tests/soak/load$(EXEEXT)
+	$(sanitizer_environment) CARPOOLD="$(abs_builddir)/carpoold" LOAD="$(abs_builddir)/tests/soak/load" \
+	PYTHONDONTWRITEBYTECODE=1 \
+	$(PYTHON) $(srcdir)/tests/soak/soak.py --seconds $(SOAK_SECONDS) --clients $(SOAK_CLIENTS) --workers $(SOAK_WORKERS) \
+		$(SOAKFLAGS)
 
 # A tree of its own, since every object counts its lines.
 coverage:
