@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 
 /* Figures are compared with those of one to two of these ago. */
 #define WINDOW_MS (60 * 1000)
@@ -109,7 +109,10 @@ static struct track *track_make(struct diagnosis *d, const struct origin *o)
         return NULL;
     strcpy(t->key, key);
     HASH_ADD_STR(d->tracks, key, t);
-    return t;
+    if (t->hh.tbl)
+        return t;
+    free(t);
+    return NULL;
 }
 
 static bool is_saturated(const struct origin *o)

@@ -1,7 +1,6 @@
 #include "admin/metrics.h"
 
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "admin/process.h"
 

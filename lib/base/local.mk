@@ -6,6 +6,7 @@ libcarpool_a_SOURCES += \
 	lib/base/buffer.h \
 	lib/base/clock.c \
 	lib/base/clock.h \
+	lib/base/hash.h \
 	lib/base/list.h \
 	lib/base/log.c \
 	lib/base/log.h \

@@ -26,14 +26,19 @@ struct agent *agent_new(struct pool *p, const char *name)
     return a;
 }
 
+static void release_memory(struct origin *o)
+{
+    tls_sessions_free(o->sessions);
+    tls_context_unref(o->plan.tls);
+    free(o);
+}
+
 static void origin_free(struct origin *o)
 {
     assert(origin_is_empty(o));
     HASH_DEL(o->agent->origins, o);
     origin_stats_add(&o->agent->forgotten, &o->stats);
-    tls_sessions_free(o->sessions);
-    tls_context_unref(o->plan.tls);
-    free(o);
+    release_memory(o);
 }
 
 static void retire_all(struct socket_list *list)
@@ -141,7 +146,10 @@ static struct origin *origin_new(struct agent *a, enum origin_kind kind, const c
     o->authority = authority_of(o, kind, key_length);
     update_plan(o);
     HASH_ADD_KEYPTR(hh, a->origins, o->key, key_length, o);
-    return o;
+    if (o->hh.tbl)
+        return o;
+    release_memory(o);
+    return NULL;
 }
 
 /* Keys are written by hand: this runs for every request. */
