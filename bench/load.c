@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,23 +43,16 @@ bool load_watch(struct load *l, struct watch *w, uint32_t events)
     return epoll_ctl(l->epoll, EPOLL_CTL_ADD, w->fd, &e) == 0;
 }
 
-/* User and system time of the processes with their ended children, in clock ticks (proc(5)). */
-static uint64_t cpu_ticks(const struct load *l)
+/* User and system time of the processes, all their threads and those that ended; in nanoseconds. */
+static uint64_t cpu_ns(const struct load *l)
 {
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < l->pid_count; i++) {
-        unsigned long long user, system, children_user, children_system;
-        char path[64], line[1024];
-        snprintf(path, sizeof path, "/proc/%d/stat", l->pids[i]);
-        FILE *f = fopen(path, "r");
-        if (!f)
-            continue;
-        const char *after = fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL;
-        fclose(f);
-        if (after && sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu",
-                            &user, &system, &children_user, &children_system) == 4)
-            sum += user + system + children_user + children_system;
+        struct timespec t;
+        clockid_t clock;
+        if (clock_getcpuclockid(l->pids[i], &clock) == 0 && clock_gettime(clock, &t) == 0)
+            sum += (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
     }
     return sum;
 }
@@ -145,15 +139,18 @@ static double percentile(const struct load *l, double share)
 static void report(struct load *l)
 {
     double seconds = (double)(l->ended_ns - l->started_ns) / 1e9;
-    double cpu = (double)(l->cpu_ticks_after - l->cpu_ticks_before) / (double)sysconf(_SC_CLK_TCK);
+    double cpu = (double)(l->cpu_after_ns - l->cpu_before_ns) / 1e3;
+    uint64_t least, most;
 
+    clients_spread(l, &least, &most);
     qsort(l->latency_us10, l->samples, sizeof *l->latency_us10, compare);
     printf(
         "{\"requests\": %llu, \"seconds\": %.4f, \"rate\": %.1f, \"cpu_us\": %.3f, \"p50_us\": %.1f, \"p90_us\": %.1f, "
-        "\"p99_us\": %.1f, \"max_us\": %.1f, \"opened\": %llu, \"open_most\": %llu, \"errors\": %llu, \"error\": \"%s\"}\n",
-        (unsigned long long)l->done, seconds, (double)l->done / seconds,
-        l->done ? cpu * 1e6 / (double)l->done : 0, percentile(l, 0.5), percentile(l, 0.9),
-        percentile(l, 0.99), percentile(l, 1), (unsigned long long)l->origin.opened,
+        "\"p99_us\": %.1f, \"max_us\": %.1f, \"least\": %llu, \"most\": %llu, \"opened\": %llu, \"open_most\": %llu, "
+        "\"errors\": %llu, \"error\": \"%s\"}\n",
+        (unsigned long long)l->done, seconds, (double)l->done / seconds, l->done ? cpu / (double)l->done : 0,
+        percentile(l, 0.5), percentile(l, 0.9), percentile(l, 0.99), percentile(l, 1),
+        (unsigned long long)least, (unsigned long long)most, (unsigned long long)l->origin.opened,
         (unsigned long long)l->origin.open_most, (unsigned long long)l->errors, l->first_error);
 }
 
@@ -164,23 +161,35 @@ static void usage(void)
         "usage: load --proxy PORT|unix:PATH [--origin-port PORT] [--origins N] [--clients N] [--keep-alive]\n"
         "            [--wait-for-end] [--absolute] [--no-origin] [--path PATH] [--method METHOD] [--upload BYTES]\n"
         "            [--body BYTES] [--chunked] [--delay-ms MS] [--warm S] [--seconds S] [--limit N] [--pids P,P]\n"
-        "            [--origin-host NAME] [--unsaid] [--sizes]\n");
+        "            [--origin-host NAME] [--unsaid] [--sizes] [--check-every N]\n");
     exit(2);
 }
 
 static void parse(struct load *l, struct options *o, int argc, char **argv)
 {
-    static const struct option table[] = {{"proxy", 1, 0, 'p'},       {"origin-port", 1, 0, 'o'},
-                                          {"origins", 1, 0, 'n'},     {"clients", 1, 0, 'c'},
-                                          {"keep-alive", 0, 0, 'k'},  {"wait-for-end", 0, 0, 'e'},
-                                          {"absolute", 0, 0, 'a'},    {"no-origin", 0, 0, 'x'},
-                                          {"path", 1, 0, 'u'},        {"method", 1, 0, 'm'},
-                                          {"upload", 1, 0, 'U'},      {"body", 1, 0, 'b'},
-                                          {"chunked", 0, 0, 'C'},     {"delay-ms", 1, 0, 'd'},
-                                          {"warm", 1, 0, 'w'},        {"seconds", 1, 0, 's'},
-                                          {"limit", 1, 0, 'l'},       {"pids", 1, 0, 'P'},
-                                          {"origin-host", 1, 0, 'H'}, {"unsaid", 0, 0, 'S'},
-                                          {"sizes", 0, 0, 'Z'},       {0}};
+    static const struct option table[] = {{"proxy", 1, 0, 'p'},
+                                          {"origin-port", 1, 0, 'o'},
+                                          {"origins", 1, 0, 'n'},
+                                          {"clients", 1, 0, 'c'},
+                                          {"keep-alive", 0, 0, 'k'},
+                                          {"wait-for-end", 0, 0, 'e'},
+                                          {"absolute", 0, 0, 'a'},
+                                          {"no-origin", 0, 0, 'x'},
+                                          {"path", 1, 0, 'u'},
+                                          {"method", 1, 0, 'm'},
+                                          {"upload", 1, 0, 'U'},
+                                          {"body", 1, 0, 'b'},
+                                          {"chunked", 0, 0, 'C'},
+                                          {"delay-ms", 1, 0, 'd'},
+                                          {"warm", 1, 0, 'w'},
+                                          {"seconds", 1, 0, 's'},
+                                          {"limit", 1, 0, 'l'},
+                                          {"pids", 1, 0, 'P'},
+                                          {"origin-host", 1, 0, 'H'},
+                                          {"unsaid", 0, 0, 'S'},
+                                          {"sizes", 0, 0, 'Z'},
+                                          {"check-every", 1, 0, 'E'},
+                                          {0}};
 
     for (int c; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (c) {
@@ -205,6 +214,7 @@ static void parse(struct load *l, struct options *o, int argc, char **argv)
         case 'H': o->origin_host = optarg; break;
         case 'S': o->unsaid = true; break;
         case 'Z': o->sizes = true; break;
+        case 'E': l->check_every = (unsigned)atoi(optarg); break;
         default: usage();
         }
     }
@@ -220,12 +230,12 @@ static void measure(struct load *l, const struct options *o)
         l->errors = 0; /* a connection of the last round may be stale, which is no matter here */
     }
     l->measuring = true;
-    l->cpu_ticks_before = cpu_ticks(l);
+    l->cpu_before_ns = cpu_ns(l);
     l->started_ns = load_clock();
     l->now_ns = l->started_ns;
     run_until(l, l->started_ns + (uint64_t)(o->seconds * 1e9));
     l->ended_ns = load_clock();
-    l->cpu_ticks_after = cpu_ticks(l);
+    l->cpu_after_ns = cpu_ns(l);
 }
 
 int main(int argc, char **argv)
@@ -242,6 +252,7 @@ int main(int argc, char **argv)
 
     if (!l)
         return 1;
+    prctl(PR_SET_TIMERSLACK, 1UL); /* a late origin would look like a slow proxy */
     l->epoll = epoll_create1(EPOLL_CLOEXEC);
     l->origin.listeners = 1;
     l->origin.first_port = 18080;
@@ -256,12 +267,14 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < l->origin.listeners; i++)
         l->requests[i] = compose_request(l, &o, l->origin.first_port + i);
     l->request_size = strlen(l->requests[0]);
-    if (o.own_origin && !origin_start(l, o.chunked ? ANSWER_CHUNKED : ANSWER_LENGTH, o.body))
+    if (!origin_compose(&l->origin, o.chunked ? ANSWER_CHUNKED : ANSWER_LENGTH, o.body))
         return 1;
     if (o.sizes) {
         printf("{\"request\": %zu, \"answer\": %zu}\n", l->request_size, l->origin.answer_size);
         return 0;
     }
+    if (o.own_origin && !origin_start(l))
+        return 1;
     if (!clients_start(l))
         return 1;
     measure(l, &o);

@@ -42,6 +42,9 @@ void message_begin(struct message *m, bool is_request);
 /* Takes up to n octets; how many it took, or -1 when they are no such message or not the pattern. */
 ssize_t message_feed(struct message *m, const char *p, size_t n);
 
+/* As message_feed() for up to `left` octets of a body that were thrown away unseen. */
+void message_skip(struct message *m, uint64_t n);
+
 /* Octet i of any body is pattern_at(i)[0]; at least 64 KiB may be read from there. */
 const char *pattern_at(uint64_t i);
 void pattern_init(void);
@@ -60,8 +63,9 @@ struct origin {
 
 enum answer_kind { ANSWER_LENGTH, ANSWER_CHUNKED };
 
+bool origin_compose(struct origin *o, enum answer_kind kind, size_t body_size);
 /* False, with a word on stderr, when it cannot listen. */
-bool origin_start(struct load *l, enum answer_kind kind, size_t body_size);
+bool origin_start(struct load *l);
 /* Answers what is due; in how many nanoseconds the next one is, or -1. */
 int64_t origin_tick(struct load *l);
 
@@ -79,6 +83,7 @@ struct load {
     char **requests;     /* whole, with their bodies: one an origin */
     size_t expected_body;
     unsigned count;
+    unsigned check_every; /* of large bodies only each such one is compared; the others are counted */
     struct client *clients;
     uint64_t limit; /* no more than this many requests; UINT64_MAX: until the time is over */
     uint64_t sent, next_origin;
@@ -90,11 +95,13 @@ struct load {
     char first_error[128];
     unsigned pid_count;
     int pids[LOAD_MAX_PIDS];
-    uint64_t cpu_ticks_before, cpu_ticks_after;
+    uint64_t cpu_before_ns, cpu_after_ns;
     char buffer[LOAD_BUFFER];
 };
 
 bool clients_start(struct load *l);
+/* Fewest and most answers that any client got in the measured time. */
+void clients_spread(const struct load *l, uint64_t *least, uint64_t *most);
 void load_error(struct load *l, const char *what);
 bool load_watch(struct load *l, struct watch *w, uint32_t events);
 uint64_t load_clock(void);

@@ -114,6 +114,14 @@ static ssize_t take_body(struct message *m, const char *p, size_t n)
     return (ssize_t)take;
 }
 
+void message_skip(struct message *m, uint64_t n)
+{
+    m->left -= n;
+    m->body += n;
+    if (m->left == 0)
+        m->state = MESSAGE_DONE;
+}
+
 static void end_line(struct message *m)
 {
     if (m->state == MESSAGE_TRAILER) {

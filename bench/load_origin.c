@@ -167,7 +167,7 @@ static bool listen_on(struct load *l, const struct sockaddr *a, socklen_t size)
     return load_watch(l, w, EPOLLIN);
 }
 
-static bool compose(struct origin *o, enum answer_kind kind, size_t body_size)
+bool origin_compose(struct origin *o, enum answer_kind kind, size_t body_size)
 {
     const size_t chunk = 4096;
     char *p = malloc(body_size + body_size / chunk * 16 + 1024);
@@ -196,13 +196,11 @@ static bool compose(struct origin *o, enum answer_kind kind, size_t body_size)
     return true;
 }
 
-bool origin_start(struct load *l, enum answer_kind kind, size_t body_size)
+bool origin_start(struct load *l)
 {
     struct origin *o = &l->origin;
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
-    if (!compose(o, kind, body_size))
-        return false;
     for (unsigned i = 0; i < o->listeners; i++) {
         a.sin_port = htons((uint16_t)(o->first_port + i));
         if (!listen_on(l, (struct sockaddr *)&a, sizeof a))

@@ -8,7 +8,12 @@ bench_floor_LDADD =
 
 BENCHFLAGS =
 
-bench: carpoold bench/load$(EXEEXT) bench/floor$(EXEEXT)
+bench/locks.so: bench/locks.c
+	$(AM_V_CC)$(MKDIR_P) bench && $(CC) -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -fPIC -shared -o $@ $(srcdir)/bench/locks.c -ldl
+
+bench: carpoold bench/load$(EXEEXT) bench/floor$(EXEEXT) bench/locks.so
 	$(PYTHON) $(srcdir)/bench/run --build . $(BENCHFLAGS)
+
+CLEANFILES += bench/locks.so $(EXTRA_PROGRAMS)
 
 .PHONY: bench
