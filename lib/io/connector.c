@@ -475,6 +475,8 @@ static void answered(void *ctx, const struct resolver_answer *answer)
     }
     if (answer->status == RESOLVER_TIMEOUT)
         note(c, CONNECT_DNS_TIMEOUT, "cannot resolve %s: %s", l->name, answer->text);
+    else if (answer->status == RESOLVER_NO_RESOURCES)
+        note(c, CONNECT_NO_RESOURCES, "cannot resolve %s: %s", l->name, answer->text);
     else if (answer->status != RESOLVER_OK)
         note(c, CONNECT_DNS_ERROR, "cannot resolve %s: %s", l->name, answer->text);
     if (c->lookups_open == 0 && c->trying == 0)

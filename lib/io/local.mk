@@ -8,6 +8,8 @@ libcarpool_a_SOURCES += \
 	lib/io/connector.h \
 	lib/io/dial.c \
 	lib/io/dial.h \
+	lib/io/dns_answer.c \
+	lib/io/dns_answer.h \
 	lib/io/listener.c \
 	lib/io/listener.h \
 	lib/io/resolv_conf.c \

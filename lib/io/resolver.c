@@ -3,11 +3,14 @@
 #include <ares.h>
 #include <assert.h>
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
@@ -15,10 +18,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/timer.h"
+#include "io/dns_answer.h"
 #include "io/resolv_conf.h"
 
 #define CACHE_MAX       1024
-#define KEPT_MAX_MS     (24 * 3600 * 1000)
 #define FAILURE_KEPT_MS 1000
 #define FILES_CHECK_MS  1000
 
@@ -87,6 +90,8 @@ struct resolver {
     uint32_t known_count;
     uint64_t files_checked;
     struct stat hosts, resolv_conf;
+    bool (*relieve)(void *ctx);
+    void *relieve_ctx;
     char *servers; /* of resolver_set_servers() */
     int timeout_ms, tries;
 };
@@ -286,100 +291,23 @@ static void entry_known(struct entry *e, uint64_t kept_ms)
 
 /* ---- answers */
 
-static bool is_localhost(const char *name)
-{
-    size_t n = strlen(name);
-
-    if (n > 0 && name[n - 1] == '.')
-        n--;
-    return (n == 9 && memcmp(name, "localhost", 9) == 0) ||
-           (n > 10 && memcmp(name + n - 10, ".localhost", 10) == 0);
-}
-
-/* Names of RFC 6761 6.3 never leave the host. */
-static void answer_loopback(struct resolver_answer *a, char family)
-{
-    *a = (struct resolver_answer){.status = RESOLVER_OK, .text = ""};
-    if (family != '4')
-        address_from_ip(&a->addresses[a->count++], SLICE("::1"), 0);
-    if (family != '6')
-        address_from_ip(&a->addresses[a->count++], SLICE("127.0.0.1"), 0);
-}
-
-static enum resolver_status status_of(int status)
-{
-    switch (status) {
-    case ARES_SUCCESS: return RESOLVER_OK;
-    case ARES_ENOTFOUND:
-    case ARES_ENODATA:
-    case ARES_EBADNAME: return RESOLVER_NOT_FOUND;
-    case ARES_ETIMEOUT: return RESOLVER_TIMEOUT;
-    }
-    return RESOLVER_FAILED;
-}
-
-static const char *text_of(int status)
-{
-    switch (status) {
-    case ARES_SUCCESS: return "";
-    case ARES_ENOTFOUND: return "no such name";
-    case ARES_ENODATA: return "the name has no address of this kind";
-    case ARES_ETIMEOUT: return "the DNS servers do not answer";
-    case ARES_ECONNREFUSED: return "the DNS servers refuse or fail";
-    }
-    return ares_strerror(status);
-}
-
-static bool has_address(const struct resolver_answer *a, const struct address *b)
-{
-    for (int i = 0; i < a->count; i++)
-        if (address_equal(&a->addresses[i], b))
-            return true;
-    return false;
-}
-
-/* Copies the addresses; returns the smallest TTL on the way to them, in seconds. */
-static int fill(struct resolver_answer *a, const struct ares_addrinfo *info)
-{
-    int ttl = KEPT_MAX_MS / 1000;
-
-    for (const struct ares_addrinfo_cname *c = info->cnames; c; c = c->next)
-        ttl = c->ttl < ttl ? c->ttl : ttl;
-    for (const struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next) {
-        struct address *to = &a->addresses[a->count];
-
-        ttl = n->ai_ttl < ttl ? n->ai_ttl : ttl;
-        if (a->count == RESOLVER_MAX_ADDRESSES || n->ai_addrlen > sizeof to->sa)
-            continue;
-        memcpy(&to->sa, n->ai_addr, n->ai_addrlen);
-        to->length = n->ai_addrlen;
-        address_set_port(to, 0);
-        if (!has_address(a, to))
-            a->count++;
-    }
-    return ttl > 0 ? ttl : 0;
-}
-
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
     struct entry *e = arg;
     bool from_file = e->called && status == ARES_SUCCESS;
-    uint64_t kept_ms = FAILURE_KEPT_MS;
+    uint64_t ttl, kept_ms;
 
     (void)timeouts;
     e->channel->asking--;
-    e->answer.status = status_of(status);
-    e->answer.text = text_of(status);
-    e->answer.count = 0;
-    if (status == ARES_SUCCESS)
-        kept_ms = (uint64_t)fill(&e->answer, info) * 1000;
+    ttl = dns_answer_set(&e->answer, status, info);
+    kept_ms = status == ARES_SUCCESS ? ttl * 1000 : FAILURE_KEPT_MS;
     if (info)
         ares_freeaddrinfo(info);
     /* The hosts file has no TTL: its answers hold until it changes. */
     if (from_file)
         kept_ms = UINT64_MAX;
-    if (status != ARES_SUCCESS && is_localhost(e->key + 1)) {
-        answer_loopback(&e->answer, e->key[0]);
+    if (status != ARES_SUCCESS && dns_is_localhost(e->key + 1)) {
+        dns_answer_loopback(&e->answer, e->key[0]);
         kept_ms = UINT64_MAX;
     }
     log_event(LOG_DEBUG, "name resolved", LOG_S("name", e->key + 1), LOG_N("addresses", e->answer.count),
@@ -411,11 +339,31 @@ static bool file_changed(const char *path, struct stat *known)
     return !same;
 }
 
+/* Whether a descriptor can be had. Where none is left, c-ares would take a hosts file that it cannot open for an empty
+ * one, and the name would seem not to exist. */
+static bool has_descriptor(struct resolver *r)
+{
+    int fd;
+
+    do {
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0) {
+            close(fd);
+            return true;
+        }
+        if (errno != EMFILE && errno != ENFILE)
+            return true;
+    } while (r->relieve && r->relieve(r->relieve_ctx));
+    return false;
+}
+
 static void check_files(struct resolver *r)
 {
     bool hosts_changed;
 
     if (r->channel && clock_ms() - r->files_checked < FILES_CHECK_MS)
+        return;
+    if (!has_descriptor(r))
         return;
     r->files_checked = clock_ms();
     hosts_changed = file_changed(RESOLV_HOSTS_PATH, &r->hosts);
@@ -495,10 +443,10 @@ struct resolver_query *resolver_ask(struct resolver *r, const char *name, int fa
         answer_now(answered, ctx, RESOLVER_NOT_FOUND, "the name is empty or too long");
         return NULL;
     }
-    if (is_localhost(key + 1) && strchr(key + 1, '.')) {
+    if (dns_is_localhost(key + 1) && strchr(key + 1, '.')) {
         struct resolver_answer loopback;
 
-        answer_loopback(&loopback, key[0]);
+        dns_answer_loopback(&loopback, key[0]);
         answered(ctx, &loopback);
         return NULL;
     }
@@ -511,6 +459,12 @@ struct resolver_query *resolver_ask(struct resolver *r, const char *name, int fa
     if (e && e->state == ENTRY_KNOWN) {
         entry_drop(e);
         e = NULL;
+    }
+    if (!e && !has_descriptor(r)) {
+        answer_now(
+            answered, ctx, RESOLVER_NO_RESOURCES,
+            "no descriptor is left to ask with: raise the limit of open files (LimitNOFILE=, ulimit -n)");
+        return NULL;
     }
     q = calloc(1, sizeof *q);
     if (q && !e && r->channel)
@@ -552,6 +506,12 @@ struct resolver *resolver_new(struct event_base *base)
         return r;
     free(r);
     return NULL;
+}
+
+void resolver_set_relief(struct resolver *r, bool (*relieve)(void *ctx), void *ctx)
+{
+    r->relieve = relieve;
+    r->relieve_ctx = ctx;
 }
 
 bool resolver_set_servers(struct resolver *r, const char *servers, int timeout_ms, int tries)

@@ -12,7 +12,13 @@
 struct resolver;
 struct resolver_query;
 
-enum resolver_status { RESOLVER_OK, RESOLVER_NOT_FOUND, RESOLVER_TIMEOUT, RESOLVER_FAILED };
+enum resolver_status {
+    RESOLVER_OK,
+    RESOLVER_NOT_FOUND,
+    RESOLVER_TIMEOUT,
+    RESOLVER_FAILED,
+    RESOLVER_NO_RESOURCES
+};
 
 #define RESOLVER_MAX_ADDRESSES 16
 
@@ -38,6 +44,9 @@ struct resolver_query *resolver_ask(struct resolver *r, const char *name, int fa
 
 /* The callback will not come. The query goes on for others, and for the cache. */
 void resolver_cancel(struct resolver_query *q);
+
+/* What to call when no descriptor is left for a question: true when it has closed one. */
+void resolver_set_relief(struct resolver *r, bool (*relieve)(void *ctx), void *ctx);
 
 /* For tests: asks these servers ("127.0.0.1:5353,...") instead of those of /etc/resolv.conf, each try for
  * `timeout_ms` and `tries` times. False when the text is wrong. */

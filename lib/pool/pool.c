@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "io/resolver.h"
 
 #define SWEEP_MS 1000
 /* An origin without sockets and waiters is forgotten after this; its counters stay in the agent's row "*". */
@@ -29,6 +30,12 @@ static void on_sweep(void *ctx)
         }
     }
     timer_set(&p->sweep, SWEEP_MS);
+}
+
+/* A question to the name servers is worth more than a free socket. */
+static bool relieve(void *pool)
+{
+    return pool_give_up_free(pool);
 }
 
 struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct config *config,
@@ -55,6 +62,7 @@ struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct
         pool_free(p);
         return NULL;
     }
+    resolver_set_relief(resolver, relieve, p);
     timer_set(&p->sweep, SWEEP_MS);
     return p;
 }
@@ -298,6 +306,7 @@ void pool_free(struct pool *p)
         free(s);
     }
     timer_release(&p->sweep);
+    resolver_set_relief(p->resolver, NULL, NULL);
     free(p->by_upstream);
     if (p->config)
         config_unref(p->config);

@@ -67,3 +67,20 @@ def test_free_sockets_make_way(stage):
         for n in range(5):
             assert carpool.get(other.url(f"/{n}")).status == 200
     assert carpool.retired(idle)["evicted"] > 3 and carpool.row(other)["retiredTotal"].get("connect-failed", 0) == 0
+
+
+def test_free_sockets_make_way_for_names(stage):
+    """a name is asked for by a descriptor, too, and one of the hosts file is read by one: free sockets go, before a name
+    that exists is said not to"""
+    idle, other = stage.origin(), stage.origin()
+    server = stage.names({f"h{n}.test": ["127.0.0.1"] for n in range(3)})
+    asking = stage.asking(server, "127.0.0.1 localhost written.test\n")
+    carpool = stage.carpool(prefix=[*limited(64), *asking])
+    with Swarm(carpool.address, 20, request("GET", idle.url("/"))) as swarm:
+        swarm.wait_answered()
+    carpool.wait_row(idle, sockets=0)
+    assert carpool.row(idle)["freeSockets"] > 10
+    with Swarm(carpool.address, 42):
+        for name in ("h0.test", "h1.test", "written.test", "h2.test"):
+            assert carpool.get(f"http://{name}:{other.port}/").status == 200
+    assert carpool.retired(idle)["evicted"] > 3

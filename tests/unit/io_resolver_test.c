@@ -2,7 +2,9 @@
 
 #include "io_test.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "io_dns.h"
@@ -80,6 +82,56 @@ START_TEST(resolver_finds_addresses)
     a = ask(base, r, "BOTH.test", AF_INET6);
     ck_assert_int_eq(a.answer.count, 1);
     ck_assert_int_eq(d.queries, 0);
+    resolver_free(r);
+    dns_stop(&d);
+    event_base_free(base);
+}
+END_TEST
+
+/* Takes every descriptor that is left; the last one. */
+static int take_descriptors(void)
+{
+    int last = -1, fd;
+
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){64, 64}), 0);
+    while ((fd = dup(0)) >= 0)
+        last = fd;
+    ck_assert_int_eq(errno, EMFILE);
+    return last;
+}
+
+static bool close_one(void *ctx)
+{
+    int *fd = ctx;
+
+    if (*fd < 0)
+        return false;
+    close(*fd);
+    *fd = -1;
+    return true;
+}
+
+/* The hosts file and the servers are asked by a descriptor that another gives up; where none can be had, that is what is
+ * said, and not that there is no such name. */
+START_TEST(resolver_wants_a_descriptor)
+{
+    struct event_base *base = io_loop();
+    struct dns d;
+    dns_start(&d, base, names);
+    struct resolver *r = dns_resolver(&d, base);
+    int last = take_descriptors();
+
+    ck_assert_int_eq(ask(base, r, "one.test", AF_INET).answer.status, RESOLVER_NO_RESOURCES);
+    ck_assert_int_eq(d.queries, 0);
+    resolver_set_relief(r, close_one, &last);
+    ck_assert_int_eq(ask(base, r, "one.test", AF_INET).answer.status, RESOLVER_OK);
+    ck_assert_int_eq(last, -1);
+    last = dup(0);
+    ck_assert_int_ge(last, 0);
+    ck_assert_int_eq(ask(base, r, "localhost", AF_INET).answer.status, RESOLVER_OK);
+    /* What is known needs none. */
+    last = dup(0);
+    ck_assert_int_eq(ask(base, r, "one.test", AF_INET).answer.status, RESOLVER_OK);
     resolver_free(r);
     dns_stop(&d);
     event_base_free(base);
@@ -289,8 +341,8 @@ END_TEST
 
 void io_resolver_tests(Suite *suite)
 {
-    unit_group(suite, "resolver", resolver_finds_addresses, resolver_says_what_failed,
-               resolver_keeps_answers_for_their_ttl, resolver_asks_once_for_many,
+    unit_group(suite, "resolver", resolver_finds_addresses, resolver_wants_a_descriptor,
+               resolver_says_what_failed, resolver_keeps_answers_for_their_ttl, resolver_asks_once_for_many,
                resolver_may_be_asked_from_an_answer, resolver_knows_localhost, resolver_forgets_the_oldest,
                resolver_changes_servers_under_way);
 }
