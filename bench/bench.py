@@ -248,7 +248,7 @@ def decides_nothing(name, rounds):
     return name not in OWN and bool(rivals) and costs.get(name, float("inf")) > 2 * min(rivals)
 
 
-KEYS = ("cpu_us", "rate", "p50_us", "p99_us", "opened", "open_most", "memory_kib", "least", "most", "others")
+KEYS = ("cpu_us", "rate", "p50_us", "p99_us", "opened", "open_most", "memory_kib", "least", "most", "others", "work_us")
 
 
 def summarise(rounds):

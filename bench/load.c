@@ -147,11 +147,13 @@ static void report(struct load *l)
     printf(
         "{\"requests\": %llu, \"seconds\": %.4f, \"rate\": %.1f, \"cpu_us\": %.3f, \"p50_us\": %.1f, \"p90_us\": %.1f, "
         "\"p99_us\": %.1f, \"max_us\": %.1f, \"least\": %llu, \"most\": %llu, \"opened\": %llu, \"open_most\": %llu, "
-        "\"errors\": %llu, \"error\": \"%s\"}\n",
+        "\"work_us\": %.1f, \"errors\": %llu, \"error\": \"%s\"}\n",
         (unsigned long long)l->done, seconds, (double)l->done / seconds, l->done ? cpu / (double)l->done : 0,
         percentile(l, 0.5), percentile(l, 0.9), percentile(l, 0.99), percentile(l, 1),
         (unsigned long long)least, (unsigned long long)most, (unsigned long long)l->origin.opened,
-        (unsigned long long)l->origin.open_most, (unsigned long long)l->errors, l->first_error);
+        (unsigned long long)l->origin.open_most,
+        l->origin.works ? (double)l->origin.worked_ns / 1e3 / (double)l->origin.works : 0,
+        (unsigned long long)l->errors, l->first_error);
 }
 
 static void usage(void)

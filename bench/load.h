@@ -59,6 +59,7 @@ struct origin {
     uint64_t delay_ns; /* between the request's end and the answer */
     struct origin_socket *due_first, *due_last;
     uint64_t opened, open_now, open_most;
+    uint64_t worked_ns, works; /* what the delays came to, and how many */
 };
 
 enum answer_kind { ANSWER_LENGTH, ANSWER_CHUNKED };

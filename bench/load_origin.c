@@ -84,10 +84,15 @@ int64_t origin_tick(struct load *l)
         if (!o->due_first)
             o->due_last = NULL;
         s->queued = false;
-        if (s->closed)
+        if (s->closed) {
             free(s);
-        else
-            answer(l, s);
+            continue;
+        }
+        if (l->measuring) {
+            o->worked_ns += load_clock() - s->due_ns + o->delay_ns;
+            o->works++;
+        }
+        answer(l, s);
     }
     return -1;
 }

@@ -70,14 +70,14 @@ class Goal:
 def load_goals(s, rows):
     own = rows.get("carpool", {"cannot": "not measured"})
     good, best = is_good(own), best_peer(s, rows)
-    if s.floor_goal:
+    if s.floor_goal and "floor" in rows:
         has = good and is_good(rows.get("floor", {"cannot": ""}))
         yield Goal(s, "CPU, of the floor", s.floor_goal, ratio(rows, "carpool", "floor") if has else None)
-    if s.peer_goal:
-        yield Goal(s, f"CPU, of the best peer ({best})", s.peer_goal, ratio(rows, "carpool", best) if good and best else None)
-    if s.rate_goal:
+    if s.peer_goal and best:
+        yield Goal(s, f"CPU, of the best peer ({best})", s.peer_goal, ratio(rows, "carpool", best) if good else None)
+    if s.rate_goal and best:
         yield Goal(s, f"requests/s, of the same peer ({best})", s.rate_goal,
-                   ratio(rows, "carpool", best, "rate") if good and best else None, below=False)
+                   ratio(rows, "carpool", best, "rate") if good else None, below=False)
     if s.p99_goal:
         ideal = s.clients * s.delay_ms / s.slots
         yield Goal(s, f"p99, of the ideal ({ideal:.0f} ms)", s.p99_goal, own["p99_us"] / 1000 / ideal if good else None)
@@ -175,14 +175,13 @@ def section(scenario, result):
     yield ""
     yield from TABLES.get(scenario.kind, special_table)(scenario, result["rows"])
     yield ""
-    if result.get("note"):
-        yield result["note"]
-        yield ""
     for goal in goals(scenario, result):
         what, limit, value, verdict = goal.cells()[1:]
         yield f"- goal: {what} {limit}: {value or 'no figure'}, {verdict}"
     disturbed = [r["others"] for r in result["rows"].values() if r.get("others") is not None]
     noise = f"; other programs had {100 * statistics.median(disturbed):.0f} % of the machine" if disturbed else ""
+    if scenario.p99_goal and is_good(result["rows"].get("carpool", {"cannot": ""})):
+        yield f"- the origin's {scenario.delay_ms:g} ms came to {result['rows']['carpool']['work_us'] / 1000:.2f} ms with carpool before it"
     yield f"- {result['when']}, {result['rounds']} rounds{noise}"
     yield ""
 

@@ -158,7 +158,7 @@ class TrafficServer(Peer):
     name = "trafficserver"
     package = "trafficserver"
     programs = ("traffic_server",)
-    lacks = {"short-unix": NO_UNIX, "queue": NO_QUEUE}
+    lacks = {"short-unix": NO_UNIX}
 
     @classmethod
     def version(cls, program):
@@ -204,6 +204,9 @@ class TrafficServer(Peer):
             CONFIG proxy.config.ssl.client.verify.server.policy STRING DISABLED
             CONFIG proxy.config.url_remap.remap_required INT 0
             CONFIG proxy.config.reverse_proxy.enabled INT {1 if s.origins == 1 else 0}
+            CONFIG proxy.config.http.per_server.connection.max INT {s.slots}
+            CONFIG proxy.config.http.per_server.connection.queue_size INT -1
+            CONFIG proxy.config.http.per_server.connection.queue_delay INT 5
             CONFIG proxy.config.http.connect_ports STRING 443
             CONFIG proxy.config.diags.show_location INT 0
             CONFIG proxy.config.cache.ram_cache.size INT 4194304
@@ -217,7 +220,7 @@ class Nghttpx(Peer):
     package = "nghttp2-proxy"
     programs = ("nghttpx",)
     CLOSE = "it passes `Connection: close` on, so it pools nothing for these clients"
-    lacks = {"queue": NO_QUEUE, "origins": REVERSE, "short": CLOSE, "short-unix": CLOSE, "tls": CLOSE, "slow": CLOSE}
+    lacks = {"queue": "its limit is one a client", "origins": REVERSE, "short": CLOSE, "short-unix": CLOSE, "tls": CLOSE, "slow": CLOSE}
 
     @classmethod
     def version(cls, program):
