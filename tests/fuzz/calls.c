@@ -1,7 +1,9 @@
 #include "calls.h"
 
+#include <event2/event.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdlib.h>
 
 struct calls calls;
 
@@ -9,6 +11,25 @@ ssize_t __wrap_recv(int fd, void *to, size_t n, int flags);
 ssize_t __wrap_send(int fd, const void *from, size_t n, int flags);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags);
 int __wrap_open(const char *path, int flags, ...);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
+int __wrap_socket(int family, int type, int protocol);
+int __wrap_connect(int fd, const struct sockaddr *to, socklen_t length);
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *length);
+int __wrap_event_add(struct event *e, const struct timeval *timeout);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t count, size_t n);
+int __real_clock_gettime(clockid_t id, struct timespec *ts);
+int __real_socket(int family, int type, int protocol);
+int __real_connect(int fd, const struct sockaddr *to, socklen_t length);
+int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *length);
+int __real_event_add(struct event *e, const struct timeval *timeout);
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t count, size_t n);
+
+static bool fails(enum call call)
+{
+    return calls.fails && calls.fails(call);
+}
 
 ssize_t __wrap_recv(int fd, void *to, size_t n, int flags)
 {
@@ -37,4 +58,39 @@ int __wrap_open(const char *path, int flags, ...)
         mode = va_arg(list, int);
     va_end(list);
     return __real_open(path, flags, mode);
+}
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
+{
+    return calls.clock_gettime ? calls.clock_gettime(id, ts) : __real_clock_gettime(id, ts);
+}
+
+int __wrap_socket(int family, int type, int protocol)
+{
+    return fails(CALL_SOCKET) ? -1 : __real_socket(family, type, protocol);
+}
+
+int __wrap_connect(int fd, const struct sockaddr *to, socklen_t length)
+{
+    return fails(CALL_CONNECT) ? -1 : __real_connect(fd, to, length);
+}
+
+int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *length)
+{
+    return fails(CALL_GETSOCKOPT) ? -1 : __real_getsockopt(fd, level, name, value, length);
+}
+
+int __wrap_event_add(struct event *e, const struct timeval *timeout)
+{
+    return fails(CALL_EVENT_ADD) ? -1 : __real_event_add(e, timeout);
+}
+
+void *__wrap_malloc(size_t n)
+{
+    return fails(CALL_MEMORY) ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t count, size_t n)
+{
+    return fails(CALL_MEMORY) ? NULL : __real_calloc(count, n);
 }

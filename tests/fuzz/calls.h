@@ -4,8 +4,12 @@
 /* System calls of Carpool's own code that a target may answer itself: linked with -Wl,--wrap=NAME for each. Targets call the
  * real ones as __real_NAME. */
 
+#include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <time.h>
+
+enum call { CALL_RECV, CALL_SEND, CALL_SOCKET, CALL_CONNECT, CALL_GETSOCKOPT, CALL_EVENT_ADD, CALL_MEMORY };
 
 /* NULL: the real call. Every target that sets one is the only one that runs in its process, or unsets it. */
 struct calls {
@@ -13,6 +17,8 @@ struct calls {
     ssize_t (*send)(int fd, const void *from, size_t n, int flags);
     ssize_t (*sendmsg)(int fd, const struct msghdr *m, int flags);
     int (*open)(const char *path, int flags);
+    int (*clock_gettime)(clockid_t id, struct timespec *ts);
+    bool (*fails)(enum call call); /* asked before CALL_SOCKET and those behind it; sets errno */
 };
 
 extern struct calls calls;

@@ -1,91 +1,25 @@
-/* Whole exchanges, with the real client, exchange, relay and pool over local sockets. The first octet says
- * which of two games the others are for:
+/* Whole exchanges in a world of their own (exchange_world.h). The first octet says which of two games the others are for:
  *
- *   'S'  a request and a response. They are given whole, then cut into pieces; the results must be the same.
- *   any  a programme: clients and origins write, read, end, reset and fail in any order. The pool is checked
- *        after every turn, and nothing may be left in the end.
+ *   'S'  a request and a response. They are given whole, then cut into pieces, with calls that say EAGAIN: the
+ *        results must be the same. Then once more with a call that fails.
+ *   any  a programme: clients and origins write, read, end and reset, time passes, calls and memory fail, and the
+ *        policy changes, in any order.
  *
- * Every host leads to the one origin, so that nothing else is ever connected to. Carpool's own calls can be made to
- * fail (calls.h); the code below uses read() and write(). */
+ * Every host leads to the one origin, so that nothing else is ever connected to. The code below uses read() and
+ * write(), since recv() and send() are Carpool's. */
 
 #include <errno.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "../unit/http_message.h"
-#include "../unit/proxy_rig.h"
-#include "calls.h"
+#include "exchange_world.h"
 #include "fuzz.h"
-#include "pool/check.h"
-#include "proxy/client.h"
+#include "pool/agent.h"
 
 #define CLIENTS 4
 #define HEARD   (256 * 1024)
-
-static struct proxy_rig rig;
-
-/* --- Calls that fail ------------------------------------------------------------------------------------ */
-
-static struct {
-    unsigned after; /* calls that succeed before; 0: none fails */
-    int error;
-    size_t most; /* octets that a write takes; 0: all */
-} trouble;
-
-static bool fails(void)
-{
-    if (trouble.after == 0 || --trouble.after > 0)
-        return false;
-    errno = trouble.error;
-    return true;
-}
-
-static ssize_t on_recv(int fd, void *to, size_t n, int flags)
-{
-    return fails() ? -1 : __real_recv(fd, to, n, flags);
-}
-
-static ssize_t on_send(int fd, const void *from, size_t n, int flags)
-{
-    return fails() ? -1 : __real_send(fd, from, trouble.most && trouble.most < n ? trouble.most : n, flags);
-}
-
-static ssize_t on_sendmsg(int fd, const struct msghdr *m, int flags)
-{
-    if (fails())
-        return -1;
-    if (trouble.most == 0)
-        return __real_sendmsg(fd, m, flags);
-    const struct iovec *v = m->msg_iov;
-    return __real_send(fd, v->iov_base, trouble.most < v->iov_len ? trouble.most : v->iov_len, flags);
-}
-
-/* --- Turns ---------------------------------------------------------------------------------------------- */
-
-static void prepare(void)
-{
-    signal(SIGPIPE, SIG_IGN);
-    calls.recv = on_recv;
-    calls.send = on_send;
-    calls.sendmsg = on_sendmsg;
-    proxy_rig_open(&rig, "match: \"*\", retries: 2, drainLimit: 1KiB, replayLimit: 2KiB",
-                   "access: {unmatched: deny, connectPorts: [443, 80]}");
-}
-
-/* The timer that registers clients which last would take 5 ms. */
-static void settle(void)
-{
-    struct client *c;
-
-    proxy_rig_settle(&rig);
-    while ((c = TAILQ_FIRST(&rig.proxy->unwatched)))
-        client_watch(c);
-    proxy_rig_settle(&rig);
-}
 
 static void hang_up(int *fd)
 {
@@ -94,41 +28,9 @@ static void hang_up(int *fd)
     *fd = -1;
 }
 
-/* Everybody leaves; then nothing may be left. */
-static void end_everything(int *clients)
-{
-    trouble.after = 0;
-    trouble.most = 0;
-    agent_resume(proxy_rig_agent(&rig));
-    for (unsigned i = 0; i < CLIENTS; i++)
-        hang_up(&clients[i]);
-    for (unsigned round = 0;
-         round < 50 && (rig.proxy->stats.clients_open > 0 || !TAILQ_EMPTY(&rig.proxy->exchanges)); round++) {
-        settle();
-        for (unsigned i = 0; i < rig.origin_count; i++)
-            hang_up(&rig.origins[i]);
-    }
-    rig_assert(rig.proxy->stats.clients_open == 0);
-    rig_assert(TAILQ_EMPTY(&rig.proxy->exchanges));
-    agent_drain(proxy_rig_agent(&rig));
-    for (unsigned round = 0; round < 50 && proxy_rig_agent(&rig)->total > 0; round++)
-        proxy_rig_turn(&rig);
-    rig_assert(proxy_rig_agent(&rig)->total == 0);
-    for (unsigned i = 0; i < rig.origin_count; i++)
-        hang_up(&rig.origins[i]);
-    rig.origin_count = 0;
-    rig_assert(rig.proxy->heads.lent == 0 && rig.proxy->bodies.lent == 0);
-    rig_assert(rig.proxy->stats.tunnels_open == 0);
-    agent_forget_empty(proxy_rig_agent(&rig), 0);
-    rig_assert(!proxy_rig_agent(&rig)->origins);
-    /* Every exchange that began was told once. */
-    uint64_t told = 0;
-    for (unsigned i = 0; i < 600; i++)
-        told += rig.proxy->stats.requests_by_status[i];
-    rig_assert(told == rig.records);
-}
-
 /* --- 'S': a request and a response, cut anyhow ---------------------------------------------------------- */
+
+enum { CLIENT_ENDS = 1, ORIGIN_ENDS = 2, SAYS_AGAIN = 4, FAILS = 8 };
 
 struct outcome {
     unsigned records, status;
@@ -152,10 +54,10 @@ static void listen_to(struct ear *e, int fd)
 /* One turn of listening to the client and, when there is one, the origin. */
 static void listen_to_both(struct ear *ears, int client)
 {
-    settle();
+    world_settle();
     listen_to(&ears[0], client);
-    if (rig.origin_count)
-        listen_to(&ears[1], rig.origins[0]);
+    if (world_rig.origin_count)
+        listen_to(&ears[1], world_rig.origins[0]);
 }
 
 static void listen_until_silent(struct ear *ears, int client)
@@ -212,33 +114,39 @@ static struct slice as_to_a_proxy(const struct ear *e)
     return (struct slice){text, (size_t)(at - text)};
 }
 
+static void answer(struct slice response, uint8_t flags, uint32_t seed, struct ear *ears, int client)
+{
+    /* A repeat is answered as the first attempt was. */
+    for (unsigned i = 0; i < world_rig.origin_count && i < 4; i++) {
+        tell(world_rig.origins[i], response, seed, ears, client);
+        if (flags & ORIGIN_ENDS)
+            shutdown(world_rig.origins[i], SHUT_WR);
+        listen_until_silent(ears, client);
+    }
+}
+
+/* Cut by `seed`, 0 being not at all; world_trouble is the caller's. */
 static void converse(struct slice request, struct slice response, uint8_t flags, uint32_t seed,
                      struct outcome *out)
 {
     static char rooms[2][HEARD];
     struct ear ears[2] = {{rooms[0], 0}, {rooms[1], 0}};
     int clients[CLIENTS] = {-1, -1, -1, -1};
-    unsigned records = rig.records;
+    unsigned records = world_rig.records;
 
-    trouble.most = seed ? seed % 7 : 0;
-    clients[0] = proxy_rig_client(&rig);
+    clients[0] = world_client();
     tell(clients[0], request, seed, ears, clients[0]);
-    if (flags & 1)
+    if (flags & CLIENT_ENDS)
         shutdown(clients[0], SHUT_WR);
     listen_until_silent(ears, clients[0]);
-    if (rig.origin_count) {
-        tell(rig.origins[0], response, seed >> 3, ears, clients[0]);
-        if (flags & 2)
-            shutdown(rig.origins[0], SHUT_WR);
-        listen_until_silent(ears, clients[0]);
-    }
-    out->records = rig.records - records;
-    out->status = out->records ? rig.last_status : 0;
-    out->error = out->records ? rig.last_error : "";
+    answer(response, flags, seed >> 3, ears, clients[0]);
+    out->records = world_rig.records - records;
+    out->status = out->records ? world_rig.last_status : 0;
+    out->error = out->records ? world_rig.last_error : "";
     message_read(as_to_a_proxy(&ears[1]), HEARD, REQUESTS, REQUEST_PLAIN, &out->request);
-    enum request_kind asked = out->records == 0 || rig.last_was_read ? kind_of(request) : REQUEST_PLAIN;
+    enum request_kind asked = out->records == 0 || world_rig.last_was_read ? kind_of(request) : REQUEST_PLAIN;
     message_read((struct slice){ears[0].p, ears[0].n}, HEARD, RESPONSES, asked, &out->response);
-    end_everything(clients);
+    world_end(clients, CLIENTS);
 }
 
 /* With the fields that Carpool adds, a head may be above the limits that message_read() has. */
@@ -247,15 +155,48 @@ static bool is_well_formed(const struct message_log *m)
     return m->end != MESSAGE_REFUSED || m->why == head_verdict_text(HEAD_TOO_LARGE);
 }
 
-static bool same_messages(const struct message_log *a, const struct message_log *b)
+/* What was on its way before a cut need not arrive where a call said EAGAIN. */
+static bool same_messages(const struct message_log *a, const struct message_log *b, bool again)
 {
-    return a->end == b->end && a->why == b->why && a->messages == b->messages && a->content == b->content &&
-           a->digest == b->digest;
+    bool same_content = a->content == b->content && a->digest == b->digest;
+
+    return a->end == b->end && a->why == b->why && a->messages == b->messages &&
+           (same_content || (again && a->end == MESSAGE_MORE));
+}
+
+static void show(const char *which, const struct outcome *o)
+{
+    const struct message_log *logs[] = {&o->request, &o->response};
+
+    fprintf(stderr, "%s: %u records, status %u, error '%s'\n", which, o->records, o->status, o->error);
+    for (size_t i = 0; i < 2; i++)
+        fprintf(stderr, "  %s: %u messages, then %d (%s), %zu octets, %llu of content, digest %llx\n",
+                i == 0 ? "origin heard" : "client heard", logs[i]->messages, logs[i]->end,
+                logs[i]->why ? logs[i]->why : "fine", logs[i]->used, (unsigned long long)logs[i]->content,
+                (unsigned long long)logs[i]->digest);
+}
+
+static void check_same(const struct outcome *a, const struct outcome *b, bool again)
+{
+    if (a->records == b->records && a->status == b->status && strcmp(a->error, b->error) == 0 &&
+        same_messages(&a->request, &b->request, again) && same_messages(&a->response, &b->response, again))
+        return;
+    show("whole", a);
+    show("cut", b);
+    fuzz_assert(!"the same however it is cut");
+}
+
+/* What Carpool sends is well-formed, though it may be cut short. */
+static void check_well_formed(const struct outcome *o)
+{
+    fuzz_assert(is_well_formed(&o->request) || o->response.end == MESSAGE_TUNNEL);
+    fuzz_assert(is_well_formed(&o->response));
 }
 
 static void play_split(const uint8_t *data, size_t size)
 {
-    static struct outcome whole, cut;
+    static const int errors[] = {ECONNRESET, EPIPE, EIO, ENOMEM};
+    static struct outcome whole, cut, failed;
 
     if (size < 5)
         return;
@@ -267,17 +208,20 @@ static void play_split(const uint8_t *data, size_t size)
     length = length < size ? length : size;
     struct slice request = {(const char *)data, length},
                  response = {(const char *)data + length, size - length};
-    rig.proxy->config->server.maxRequestsPerSocket = 1;
+    world_rig.proxy->config->server.maxRequestsPerSocket = 1;
     converse(request, response, flags, 0, &whole);
+    check_well_formed(&whole);
+    world_trouble.most = seed % 7;
+    world_trouble.again = flags & SAYS_AGAIN ? seed : 0;
     converse(request, response, flags, seed, &cut);
-    rig.proxy->config->server.maxRequestsPerSocket = UINT32_MAX;
-    rig_assert(whole.records == cut.records && whole.status == cut.status &&
-               strcmp(whole.error, cut.error) == 0);
-    rig_assert(same_messages(&whole.request, &cut.request));
-    rig_assert(same_messages(&whole.response, &cut.response));
-    /* What Carpool sends is well-formed, though it may be cut short. */
-    rig_assert(is_well_formed(&whole.request) || whole.response.end == MESSAGE_TUNNEL);
-    rig_assert(is_well_formed(&whole.response));
+    check_same(&whole, &cut, flags & SAYS_AGAIN);
+    if (flags & FAILS) {
+        world_trouble.after = 1 + seed % 32;
+        world_trouble.error = errors[seed >> 5 & 3];
+        converse(request, response, flags, 0, &failed);
+        check_well_formed(&failed);
+    }
+    world_rig.proxy->config->server.maxRequestsPerSocket = UINT32_MAX;
 }
 
 /* --- A programme ---------------------------------------------------------------------------------------- */
@@ -317,6 +261,7 @@ static const char *const responses[] = {
 struct programme {
     const uint8_t *at, *end;
     int clients[CLIENTS];
+    bool configured;
 };
 
 static uint8_t next(struct programme *p)
@@ -329,8 +274,9 @@ static int *some_origin(uint8_t which)
     static int nobody = -1;
 
     /* The newest ones are the likeliest to matter. */
-    return rig.origin_count
-               ? &rig.origins[rig.origin_count - 1 - which % (rig.origin_count < 4 ? rig.origin_count : 4)]
+    return world_rig.origin_count
+               ? &world_rig.origins[world_rig.origin_count - 1 -
+                                    which % (world_rig.origin_count < 4 ? world_rig.origin_count : 4)]
                : &nobody;
 }
 
@@ -386,16 +332,16 @@ static void operate(uint8_t what)
         "match: \"*\", maxSockets: 1, retries: 1, drainLimit: 0",
         "match: \"*\", maxSockets: 2, maxTotalSockets: 2, maxPendingRequests: 1, retries: 3",
         "match: \"*\", maxTotalSockets: 1, replayLimit: 0, maxRequestsPerSocket: 2",
-        "match: \"*\", keepAlive: false",
+        "match: \"*\", keepAlive: false, timeouts: {request: 20s}",
     };
-    struct agent *a = proxy_rig_agent(&rig);
+    struct agent *a = proxy_rig_agent(&world_rig);
 
     switch (what & 7) {
     case 0: agent_pause(a); break;
     case 1: agent_resume(a); break;
     case 2: agent_drain(a); break;
     default:
-        proxy_rig_configure(&rig, policies[(what & 7) - 3],
+        proxy_rig_configure(&world_rig, policies[(what & 7) - 3],
                             "access: {unmatched: deny, connectPorts: [443, 80]}");
         break;
     }
@@ -403,11 +349,25 @@ static void operate(uint8_t what)
 
 static void make_trouble(uint8_t what)
 {
-    static const int errors[] = {ECONNRESET, EPIPE, EIO, ETIMEDOUT};
+    static const int errors[] = {ECONNRESET, EPIPE, EIO, ETIMEDOUT, ENOMEM, EMFILE, EINTR, 0};
 
-    trouble.after = 1 + (what >> 2) % 8;
-    trouble.error = errors[what & 3];
-    trouble.most = what & 0x20 ? 1 + (what & 15) : 0;
+    world_trouble = (struct world_trouble){.most = what & 0x80 ? 1 + (what & 15) : 0};
+    if (errors[what & 7] == 0) {
+        world_trouble.again = what;
+        return;
+    }
+    world_trouble.after = 1 + (what >> 3) % 16;
+    world_trouble.error = errors[what & 7];
+}
+
+static void wait_some_time(uint8_t which)
+{
+    static const uint64_t times[] = {1,     10,    1000,  2000,   5000,   6000,
+                                     10000, 30000, 60000, 300000, 600000, 3600000};
+
+    if (which > 0)
+        world_pass(times[which % COUNT(times)]);
+    world_settle();
 }
 
 static void step(struct programme *p)
@@ -415,8 +375,8 @@ static void step(struct programme *p)
     uint8_t op = next(p), which = op >> 4;
     int *client = &p->clients[which % CLIENTS], *origin = some_origin(which);
 
-    if (*client < 0 && (op & 15) <= 6 && rig.origin_count < RIG_ORIGINS / 2)
-        *client = proxy_rig_client(&rig);
+    if (*client < 0 && (op & 15) <= 6 && world_rig.origin_count < RIG_ORIGINS / 2)
+        *client = world_client();
     switch (op & 15) {
     case 0: put_next(p, *client); break;
     case 1: put_text(*client, requests[next(p) % COUNT(requests)]); break;
@@ -431,21 +391,25 @@ static void step(struct programme *p)
     case 10: take(*origin, which & 4 ? 100 : HEARD); break;
     case 11: shutdown(*origin, SHUT_WR); break;
     case 12: hang_up(origin); break;
-    case 13: operate(next(p)); break;
+    case 13:
+        operate(next(p));
+        p->configured = true;
+        break;
     case 14: make_trouble(next(p)); break;
-    case 15: settle(); return;
+    case 15: wait_some_time(which); return;
     }
-    proxy_rig_turn(&rig);
+    world_turn();
 }
 
 static void play_programme(const uint8_t *data, size_t size)
 {
-    struct programme p = {data, data + size, {-1, -1, -1, -1}};
+    struct programme p = {data, data + size, {-1, -1, -1, -1}, false};
 
-    for (unsigned steps = 0; p.at < p.end && steps < 200 && rig.origin_count < RIG_ORIGINS / 2; steps++)
+    for (unsigned steps = 0; p.at < p.end && steps < 200 && world_rig.origin_count < RIG_ORIGINS / 2; steps++)
         step(&p);
-    end_everything(p.clients);
-    operate(3);
+    world_end(p.clients, CLIENTS);
+    if (p.configured)
+        operate(3);
 }
 
 static void run(const uint8_t *data, size_t size)
@@ -456,4 +420,4 @@ static void run(const uint8_t *data, size_t size)
         play_programme(data + 1, size - 1);
 }
 
-const struct fuzz_target fuzz_exchange = {"exchange", prepare, run};
+const struct fuzz_target fuzz_exchange = {"exchange", world_open, run};

@@ -14,9 +14,10 @@ FUZZ_FLAGS = -max_len=4096 -timeout=2 -rss_limit_mb=2048
 FUZZ = $(fuzz_targets)
 
 fuzz_targets = config match http_chunked http_fields http_request http_response http_uri rewrite relay exchange
-fuzz_helpers = calls config_fuzz http_fuzz
-# Of Carpool's own calls, those that a target can answer itself: calls.h
-fuzz_wrapped = recv send sendmsg open
+fuzz_helpers = calls config_fuzz exchange_world http_fuzz
+# Of Carpool's own calls, those that a target can answer itself (calls.h) or counts (exchange_world.c)
+fuzz_wrapped = recv send sendmsg open clock_gettime socket connect getsockopt event_add malloc calloc \
+	exchange_begin exchange_refuse origin_acquire pending_cancel
 
 fuzz_sources = $(patsubst %,tests/fuzz/%.c,$(fuzz_targets) $(fuzz_helpers)) \
 	tests/unit/http_message.c tests/unit/proxy_rig.c
@@ -40,6 +41,8 @@ tests_fuzz_replay_SOURCES = \
 	tests/fuzz/config_fuzz.c \
 	tests/fuzz/config_fuzz.h \
 	tests/fuzz/exchange.c \
+	tests/fuzz/exchange_world.c \
+	tests/fuzz/exchange_world.h \
 	tests/fuzz/fuzz.h \
 	tests/fuzz/http_chunked.c \
 	tests/fuzz/http_fields.c \

@@ -1,0 +1,346 @@
+#include "exchange_world.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "calls.h"
+#include "fuzz.h"
+#include "pool/agent.h"
+#include "proxy/client.h"
+#include "proxy/exchange.h"
+
+struct proxy_rig world_rig;
+struct world_trouble world_trouble;
+
+/* --- Time ------------------------------------------------------------------------------------------------- */
+
+/* It moves by a microsecond a look, so that what comes later is later, and no machine is too slow. */
+static uint64_t now_us = UINT64_C(1000000000000);
+
+static int on_clock(clockid_t id, struct timespec *ts)
+{
+    (void)id;
+    now_us++;
+    ts->tv_sec = (time_t)(now_us / 1000000);
+    ts->tv_nsec = (long)(now_us % 1000000 * 1000);
+    return 0;
+}
+
+/* Timers look at the clock when the loop wakes them, and those that are early sleep again (base/timer.h). */
+static int wake_timer(const struct event_base *base, const struct event *e, void *ctx)
+{
+    (void)base;
+    (void)ctx;
+    if (event_pending(e, EV_TIMEOUT, NULL) && event_get_fd(e) < 0)
+        event_active((struct event *)e, EV_TIMEOUT, 0);
+    return 0;
+}
+
+void world_pass(uint64_t ms)
+{
+    now_us += ms * 1000;
+    event_base_foreach_event(world_rig.base, wake_timer, NULL);
+}
+
+/* --- Calls that fail ---------------------------------------------------------------------------------------- */
+
+#define OWED_MAX 64
+
+/* Descriptors of which a call said less than the kernel would have: as if it had come just afterwards, an edge follows. */
+static int owed[OWED_MAX];
+static unsigned owed_count;
+static bool in_turn, memory_failed;
+static uint64_t calls_made;
+
+static void owe(int fd)
+{
+    for (unsigned i = 0; i < owed_count; i++)
+        if (owed[i] == fd)
+            return;
+    if (owed_count < OWED_MAX)
+        owed[owed_count++] = fd;
+}
+
+static int pay(const struct event_base *base, const struct event *e, void *ctx)
+{
+    (void)base;
+    (void)ctx;
+    for (unsigned i = 0; i < owed_count; i++)
+        if (event_get_fd(e) == owed[i])
+            event_active((struct event *)e, EV_READ | EV_WRITE, 0);
+    return 0;
+}
+
+static void pay_all(void)
+{
+    if (owed_count > 0)
+        event_base_foreach_event(world_rig.base, pay, NULL);
+    owed_count = 0;
+}
+
+static bool fails(enum call call)
+{
+    calls_made += call != CALL_MEMORY;
+    if (!in_turn || world_trouble.after == 0 || (call == CALL_MEMORY) != (world_trouble.error == ENOMEM) ||
+        --world_trouble.after > 0)
+        return false;
+    memory_failed |= call == CALL_MEMORY;
+    errno = world_trouble.error;
+    return true;
+}
+
+static bool says_again(int fd)
+{
+    if (!in_turn || world_trouble.again == 0)
+        return false;
+    world_trouble.again = world_trouble.again * 1664525 + 1013904223;
+    if (world_trouble.again >> 30 != 0)
+        return false;
+    owe(fd);
+    errno = EAGAIN;
+    return true;
+}
+
+static ssize_t on_recv(int fd, void *to, size_t n, int flags)
+{
+    size_t most = world_trouble.most && world_trouble.most < n ? world_trouble.most : n;
+
+    if (fails(CALL_RECV) || says_again(fd))
+        return -1;
+    ssize_t got = __real_recv(fd, to, most, flags);
+    if (got == (ssize_t)most && most < n)
+        owe(fd);
+    return got;
+}
+
+static ssize_t on_send(int fd, const void *from, size_t n, int flags)
+{
+    if (fails(CALL_SEND) || says_again(fd))
+        return -1;
+    return __real_send(fd, from, world_trouble.most && world_trouble.most < n ? world_trouble.most : n,
+                       flags);
+}
+
+static ssize_t on_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+    const struct iovec *v = m->msg_iov;
+
+    if (world_trouble.most)
+        return on_send(fd, v->iov_base, v->iov_len, flags);
+    if (fails(CALL_SEND) || says_again(fd))
+        return -1;
+    return __real_sendmsg(fd, m, flags);
+}
+
+/* --- Books -------------------------------------------------------------------------------------------------- */
+
+static struct {
+    uint64_t begun;                  /* exchanges */
+    uint64_t queued, told, given_up; /* places in a queue */
+    unsigned records;                /* of the rig, when the books were begun */
+} books;
+
+void __real_exchange_begin(struct client *c, size_t length);
+void __real_exchange_refuse(struct client *c, enum fault fault, const char *text);
+enum acquire_result __real_origin_acquire(struct origin *o, struct pending *p, enum acquire_how how);
+void __real_pending_cancel(struct pending *p);
+void __wrap_exchange_begin(struct client *c, size_t length);
+void __wrap_exchange_refuse(struct client *c, enum fault fault, const char *text);
+enum acquire_result __wrap_origin_acquire(struct origin *o, struct pending *p, enum acquire_how how);
+void __wrap_pending_cancel(struct pending *p);
+
+void __wrap_exchange_begin(struct client *c, size_t length)
+{
+    books.begun++;
+    __real_exchange_begin(c, length);
+}
+
+void __wrap_exchange_refuse(struct client *c, enum fault fault, const char *text)
+{
+    books.begun++;
+    __real_exchange_refuse(c, fault, text);
+}
+
+static void on_settled(struct pending *p)
+{
+    books.told++;
+    attempt_settled(p);
+}
+
+enum acquire_result __wrap_origin_acquire(struct origin *o, struct pending *p, enum acquire_how how)
+{
+    enum acquire_result result = __real_origin_acquire(o, p, how);
+
+    if (result == ACQUIRE_WAITS) {
+        books.queued++;
+        p->settled = on_settled;
+    }
+    return result;
+}
+
+void __wrap_pending_cancel(struct pending *p)
+{
+    books.given_up += p->state != PENDING_IDLE;
+    __real_pending_cancel(p);
+}
+
+static void check_books(void)
+{
+    uint64_t by_status = 0;
+
+    for (unsigned i = 0; i < 600; i++)
+        by_status += world_rig.proxy->stats.requests_by_status[i];
+    fuzz_assert(by_status == world_rig.records);
+    fuzz_assert(books.queued == books.told + books.given_up);
+    /* One that could not be made for want of memory is none. */
+    fuzz_assert(world_rig.records - books.records == books.begun || memory_failed);
+    memset(&books, 0, sizeof books);
+    books.records = world_rig.records;
+    memory_failed = false;
+}
+
+/* --- Limits ------------------------------------------------------------------------------------------------- */
+
+#define SEEN_MAX 16
+
+/* A reload may have lowered a limit below what is open: that may stay, and not grow. */
+static struct {
+    const struct origin *origin;
+    uint32_t sockets;
+} seen[SEEN_MAX];
+
+static uint32_t seen_total;
+
+static uint32_t seen_sockets(const struct origin *o)
+{
+    for (unsigned i = 0; i < SEEN_MAX; i++)
+        if (seen[i].origin == o)
+            return seen[i].sockets;
+    return 0;
+}
+
+static void check_limits(void)
+{
+    const struct agent *a = proxy_rig_agent(&world_rig);
+    const struct agent_policy *p = a->policy;
+    const struct origin *o;
+    unsigned n = 0;
+
+    fuzz_assert(a->total <= p->maxTotalSockets || a->total <= seen_total);
+    for (o = a->origins; o; o = o->hh.next) {
+        fuzz_assert(origin_sockets(o) <= p->maxSockets || origin_sockets(o) <= seen_sockets(o));
+        fuzz_assert(o->free_count <= p->maxFreeSockets || o->free_count <= seen_sockets(o));
+    }
+    seen_total = a->total;
+    memset(seen, 0, sizeof seen);
+    for (o = a->origins; o && n < SEEN_MAX; o = o->hh.next, n++) {
+        seen[n].origin = o;
+        seen[n].sockets = origin_sockets(o);
+    }
+}
+
+/* --- Turns -------------------------------------------------------------------------------------------------- */
+
+static void use_calls(void)
+{
+    calls = (struct calls){
+        .recv = on_recv, .send = on_send, .sendmsg = on_sendmsg, .clock_gettime = on_clock, .fails = fails};
+}
+
+void world_open(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    use_calls();
+    proxy_rig_open(&world_rig, "match: \"*\", retries: 2, drainLimit: 1KiB, replayLimit: 2KiB",
+                   "access: {unmatched: deny, connectPorts: [443, 80]}");
+    calls = (struct calls){0};
+}
+
+int world_client(void)
+{
+    use_calls();
+    in_turn = true;
+    int fd = proxy_rig_client(&world_rig);
+    in_turn = false;
+    return fd;
+}
+
+void world_turn(void)
+{
+    use_calls();
+    pay_all();
+    in_turn = true;
+    proxy_rig_turn(&world_rig);
+    in_turn = false;
+    check_limits();
+}
+
+/* To connect takes three turns in which no octet moves: the attempt, its end, the request that is told of it. */
+static void settle(void)
+{
+    uint64_t before;
+
+    for (unsigned quiet = 0, turns = 0; quiet < 4 && turns < 1000; turns++) {
+        before = calls_made;
+        world_turn();
+        quiet = calls_made == before && owed_count == 0 ? quiet + 1 : 0;
+    }
+}
+
+void world_settle(void)
+{
+    struct client *c;
+
+    settle();
+    if (TAILQ_EMPTY(&world_rig.proxy->unwatched))
+        return;
+    /* The timer that registers clients which last would take 5 ms. */
+    while ((c = TAILQ_FIRST(&world_rig.proxy->unwatched)))
+        client_watch(c);
+    settle();
+}
+
+static void hang_up(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void hang_up_origins(void)
+{
+    for (unsigned i = 0; i < world_rig.origin_count; i++)
+        hang_up(&world_rig.origins[i]);
+}
+
+void world_end(int *clients, unsigned count)
+{
+    struct agent *a = proxy_rig_agent(&world_rig);
+
+    world_trouble = (struct world_trouble){0};
+    agent_resume(a);
+    for (unsigned i = 0; i < count; i++)
+        hang_up(&clients[i]);
+    for (unsigned round = 0;
+         round < 50 && (world_rig.proxy->stats.clients_open > 0 || !TAILQ_EMPTY(&world_rig.proxy->exchanges));
+         round++) {
+        world_settle();
+        hang_up_origins();
+    }
+    fuzz_assert(world_rig.proxy->stats.clients_open == 0);
+    fuzz_assert(TAILQ_EMPTY(&world_rig.proxy->exchanges));
+    agent_drain(a);
+    for (unsigned round = 0; round < 50 && a->total > 0; round++)
+        world_turn();
+    fuzz_assert(a->total == 0);
+    hang_up_origins();
+    world_rig.origin_count = 0;
+    fuzz_assert(world_rig.proxy->heads.lent == 0 && world_rig.proxy->bodies.lent == 0);
+    fuzz_assert(world_rig.proxy->stats.tunnels_open == 0);
+    agent_forget_empty(a, 0);
+    fuzz_assert(!a->origins);
+    check_books();
+    calls = (struct calls){0};
+}
