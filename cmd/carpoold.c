@@ -73,18 +73,19 @@ static int run(struct daemon_options *options, bool test, bool print)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
-int main(int argc, char **argv)
+static int run_as_told(int argc, char **argv, struct daemon_options *options)
 {
-    struct daemon_options options = {0};
     bool test = false, print = false;
     int c;
     while ((c = getopt_long(argc, argv, "c:tl:Vh", long_options, NULL)) != -1) {
         switch (c) {
-        case 'c': options.config_path = optarg; break;
+        case 'c': options->config_path = optarg; break;
         case 't': test = true; break;
         case 'l':
-            if (!add_listen(&options.listen, optarg))
+            if (!add_listen(&options->listen, optarg)) {
+                fputs("carpoold: out of memory\n", stderr);
                 return 1;
+            }
             break;
         case OPTION_PRINT_CONFIG: print = true; break;
         case 'V': puts("carpoold " PACKAGE_VERSION); return 0;
@@ -96,7 +97,13 @@ int main(int argc, char **argv)
         fprintf(stderr, "carpoold: unexpected argument '%s'\n", argv[optind]);
         return wrong_usage();
     }
-    int status = run(&options, test, print);
+    return run(options, test, print);
+}
+
+int main(int argc, char **argv)
+{
+    struct daemon_options options = {0};
+    int status = run_as_told(argc, argv, &options);
     free(options.listen.items);
     return status;
 }

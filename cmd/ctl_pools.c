@@ -205,7 +205,7 @@ static void put_reuse(char out[POOL_CELL_SIZE], const struct pool_row *r)
     uint64_t given = r->opened + r->reused;
 
     if (given == 0)
-        strcpy(out, "-");
+        snprintf(out, POOL_CELL_SIZE, "-");
     else
         snprintf(out, POOL_CELL_SIZE, "%.1f%%", 100.0 * (double)r->reused / (double)given);
 }
@@ -213,7 +213,7 @@ static void put_reuse(char out[POOL_CELL_SIZE], const struct pool_row *r)
 static void put_retired(char out[POOL_CELL_SIZE], const struct pool_row *r)
 {
     if (!r->main_reason)
-        strcpy(out, "0");
+        snprintf(out, POOL_CELL_SIZE, "0");
     else if (r->main_count == r->retired)
         snprintf(out, POOL_CELL_SIZE, "%llu %s", (unsigned long long)r->retired, r->main_reason);
     else
@@ -235,7 +235,7 @@ const char *pool_cell(const struct pool_row *r, enum pool_column c, char out[POO
     case COLUMN_PENDING: put_count(out, r->pending); break;
     case COLUMN_MAX:
         if (r->max == UINT64_MAX)
-            strcpy(out, "-");
+            snprintf(out, POOL_CELL_SIZE, "-");
         else
             put_count(out, r->max);
         break;

@@ -30,9 +30,12 @@ static char *proxy_url(const char *listener, const char *admin)
         const char *own = strchr(host, ':') ? "::1" : "127.0.0.1";
 
         free(host);
-        host = there && !is_any(there) ? there : ctl_need(strdup(own));
-        if (host != there)
+        if (there && !is_any(there)) {
+            host = there;
+        } else {
             free(there);
+            host = ctl_need(strdup(own));
+        }
     }
     if (asprintf(&url, strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, port) < 0)
         ctl_need(NULL);

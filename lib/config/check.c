@@ -114,7 +114,7 @@ static void check_patterns(struct loader *l)
     for (struct pattern_note *p = l->patterns; p; p = p->next)
         sorted[n++] = p;
     if (n)
-        qsort(sorted, n, sizeof *sorted, by_pattern);
+        qsort(sorted, n, sizeof(struct pattern_note *), by_pattern);
     for (uint32_t i = 1; i < n; i++) {
         const struct pattern_note *first = sorted[i - 1], *again = sorted[i];
         if (compare_patterns(first->pattern, again->pattern) != 0)

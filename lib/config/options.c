@@ -233,10 +233,16 @@ static const char *wants_size(const struct option *o, char *out)
     return out;
 }
 
+static const char *say(char *out, const char *text)
+{
+    snprintf(out, OPTION_WANTS_SIZE, "%s", text);
+    return out;
+}
+
 static const char *wants_count(const struct option *o, char *out)
 {
     if (o->max == COUNT_INFINITE)
-        return strcpy(out, "a whole number from 0 on, or Infinity");
+        return say(out, "a whole number from 0 on, or Infinity");
     snprintf(out, OPTION_WANTS_SIZE, "a whole number from %u to %u", (unsigned)o->min, (unsigned)o->max);
     return out;
 }
@@ -244,37 +250,35 @@ static const char *wants_count(const struct option *o, char *out)
 const char *option_wants(const struct option *o, char out[OPTION_WANTS_SIZE])
 {
     switch (o->type) {
-    case OPTION_BOOL: return strcpy(out, "true or false");
+    case OPTION_BOOL: return say(out, "true or false");
     case OPTION_WORD: return wants_words(o, out);
     case OPTION_TIME: return wants_time(o, out);
     case OPTION_SIZE: return wants_size(o, out);
-    case OPTION_LIMIT: return strcpy(out, "a whole number; 0 or Infinity: no limit");
+    case OPTION_LIMIT: return say(out, "a whole number; 0 or Infinity: no limit");
     case OPTION_COUNT: return wants_count(o, out);
     case OPTION_WORKERS:
         snprintf(out, OPTION_WANTS_SIZE, "a whole number from 1 to %d, or auto", WORKERS_MAX);
         return out;
-    case OPTION_NAME:
-        return strcpy(out, "one word that may stand in Via: letters, digits and -._~, at most 64");
-    case OPTION_FILE: return strcpy(out, "the name of a file");
-    case OPTION_LOG_FILE: return strcpy(out, "off, - (stdout) or the name of a file");
+    case OPTION_NAME: return say(out, "one word that may stand in Via: letters, digits and -._~, at most 64");
+    case OPTION_FILE: return say(out, "the name of a file");
+    case OPTION_LOG_FILE: return say(out, "off, - (stdout) or the name of a file");
     case OPTION_LISTEN_LIST:
-        return strcpy(
+        return say(
             out, "host:port with an IP address or localhost, [v6]:port, unix:/path or unix:/path?mode=0660");
-    case OPTION_LISTEN_ADMIN:
-        return strcpy(out, "host:port with an IP address or localhost, unix:/path or off");
+    case OPTION_LISTEN_ADMIN: return say(out, "host:port with an IP address or localhost, unix:/path or off");
     case OPTION_NETWORK_LIST:
-        return strcpy(out,
-                      "networks such as 10.0.0.0/8 or fd00::/8 (no bits behind the prefix), or IP addresses");
-    case OPTION_HOST_LIST: return strcpy(out, "host names");
-    case OPTION_PORT_LIST: return strcpy(out, "ports from 1 to 65535");
+        return say(out,
+                   "networks such as 10.0.0.0/8 or fd00::/8 (no bits behind the prefix), or IP addresses");
+    case OPTION_HOST_LIST: return say(out, "host names");
+    case OPTION_PORT_LIST: return say(out, "ports from 1 to 65535");
     case OPTION_MATCH_LIST:
-        return strcpy(out, "host, host:port, *.suffix, *.suffix:port or * (an IPv6 address in brackets)");
-    case OPTION_HOST: return strcpy(out, "host or host:port (an IPv6 address in brackets)");
-    case OPTION_ADDRESS_LIST: return strcpy(out, "host:port, [v6]:port or unix:/path");
-    case OPTION_LOCAL_ADDRESS: return strcpy(out, "an IP address");
-    case OPTION_SERVERNAME: return strcpy(out, "a host name or an IP address");
-    case OPTION_CIPHERS: return strcpy(out, "an OpenSSL cipher list, see openssl-ciphers(1)");
-    case OPTION_TLS: return strcpy(out, "true, false or a map");
+        return say(out, "host, host:port, *.suffix, *.suffix:port or * (an IPv6 address in brackets)");
+    case OPTION_HOST: return say(out, "host or host:port (an IPv6 address in brackets)");
+    case OPTION_ADDRESS_LIST: return say(out, "host:port, [v6]:port or unix:/path");
+    case OPTION_LOCAL_ADDRESS: return say(out, "an IP address");
+    case OPTION_SERVERNAME: return say(out, "a host name or an IP address");
+    case OPTION_CIPHERS: return say(out, "an OpenSSL cipher list, see openssl-ciphers(1)");
+    case OPTION_TLS: return say(out, "true, false or a map");
     }
     return out;
 }

@@ -69,6 +69,7 @@ static json_t *ports(const struct port_list *list)
 
 static json_t *patterns(const struct upstream *u)
 {
+    assert(u);
     json_t *array = json_array();
     for (uint32_t i = 0; i < u->match_count; i++)
         json_array_append_new(array, text(u->match[i].text));
@@ -160,7 +161,7 @@ static bool is_silent(const struct scope *s, const struct option *o, const json_
     if (o->scope != SCOPE_UPSTREAM)
         return false;
     if (strncmp(o->path, "tls.", 4) == 0)
-        return !s->upstream->tls.enabled;
+        return s->upstream && !s->upstream->tls.enabled;
     return (json_is_array(value) && json_array_size(value) == 0) ||
            (o->type == OPTION_HOST && !json_string_length(value));
 }

@@ -37,7 +37,8 @@ static bool follows_variable(struct slice text, size_t at)
 static const char *hint(const yaml_parser_t *y, struct slice text)
 {
     size_t at = y->problem_mark.index;
-    bool no_token = y->error == YAML_SCANNER_ERROR && strstr(y->problem, "cannot start any token");
+    bool no_token =
+        y->error == YAML_SCANNER_ERROR && y->problem && strstr(y->problem, "cannot start any token");
     if (no_token && at < text.n && text.p[at] == '\t')
         return "; a tab cannot indent, use spaces";
     if (follows_variable(text, at))

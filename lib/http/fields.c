@@ -41,7 +41,9 @@ static enum field_id candidate(size_t length, char first)
 
 enum field_id field_lookup(struct slice name)
 {
-    char first = name.n > 0 ? octet_lower(name.p[0]) : '\0';
+    char first = '\0';
+    if (name.n > 0)
+        first = octet_lower(name.p[0]);
     enum field_id id = candidate(name.n, first);
 
     if (id == FIELD_OTHER || names[id].p[0] != first || !slice_eq_nocase(name, names[id]))

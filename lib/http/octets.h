@@ -28,7 +28,9 @@ static inline bool octet_is(char c, enum octet_class class)
 
 static inline char octet_lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+    if (c >= 'A' && c <= 'Z')
+        return (char)(c | 0x20);
+    return c;
 }
 
 #define OCTETS_OF(byte) (UINT64_MAX / 255 * (byte))

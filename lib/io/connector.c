@@ -244,10 +244,11 @@ static void handshake_failed(struct connector *c)
 /* Counts a step. A turn is known by the time that the loop keeps while it lasts. */
 static bool turn_is_used_up(struct event_base *base)
 {
-    static __thread struct {
+    struct turn {
         struct timeval time;
         int steps;
-    } turn;
+    };
+    static __thread struct turn turn;
     struct timeval now;
 
     event_base_gettimeofday_cached(base, &now);

@@ -169,6 +169,7 @@ static bool turn_one_away(struct listener *l)
         return false;
     close(l->reserve);
     l->reserve = -1;
+    /* cppcheck-suppress nullPointer; accept4() may be given none */
     fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         if (l->refusal.n > 0)

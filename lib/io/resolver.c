@@ -146,8 +146,8 @@ static void channel_ready(evutil_socket_t fd, short what, void *arg)
     struct watch *w = arg;
 
     clock_update();
-    channel_process(w->channel, what & EV_READ ? fd : ARES_SOCKET_BAD,
-                    what & EV_WRITE ? fd : ARES_SOCKET_BAD);
+    channel_process(w->channel, (what & EV_READ) ? fd : ARES_SOCKET_BAD,
+                    (what & EV_WRITE) ? fd : ARES_SOCKET_BAD);
 }
 
 static struct watch *find_watch(struct channel *ch, int fd)
@@ -182,7 +182,7 @@ static void channel_socket(void *ctx, ares_socket_t fd, int readable, int writab
     w->fd = fd;
     LIST_INSERT_HEAD(&ch->watches, w, link);
     event_assign(&w->event, ch->resolver->base, fd, what, channel_ready, w);
-    event_add(&w->event, NULL);
+    (void)event_add(&w->event, NULL);
 }
 
 static struct channel *channel_new(struct resolver *r)
@@ -256,7 +256,7 @@ static void forget_all(struct resolver *r)
     struct entry *e;
 
     while ((e = TAILQ_FIRST(&r->known)))
-        entry_drop(e);
+        entry_drop(e); /* NOLINT(clang-analyzer-unix.Malloc): HASH_DEL and TAILQ_REMOVE take it away */
 }
 
 static void tell(struct entry *e, void (*answered)(void *, const struct resolver_answer *), void *ctx)
@@ -382,7 +382,9 @@ static bool make_key(char key[KEY_SIZE], const char *name, int family)
 
     if (n == 0 || n + 2 > KEY_SIZE)
         return false;
-    key[0] = family == AF_INET ? '4' : family == AF_INET6 ? '6' : '*';
+    key[0] = '*';
+    if (family != AF_UNSPEC)
+        key[0] = (char)(family == AF_INET ? '4' : '6');
     for (size_t i = 0; i < n; i++)
         key[1 + i] = (char)tolower((unsigned char)name[i]);
     key[1 + n] = '\0';
@@ -451,7 +453,7 @@ struct resolver_query *resolver_ask(struct resolver *r, const char *name, int fa
         return NULL;
     }
     check_files(r);
-    HASH_FIND_STR(r->entries, key, e);
+    HASH_FIND_STR(r->entries, key, e); /* NOLINT(clang-analyzer-core.*): it reads strlen(key) octets */
     if (e && e->state == ENTRY_KNOWN && clock_ms() < e->good_until) {
         tell(e, answered, ctx);
         return NULL;
@@ -535,8 +537,10 @@ void resolver_free(struct resolver *r)
     if (!r)
         return;
     channel_retire(r);
-    while (!LIST_EMPTY(&r->retired))
+    while (!LIST_EMPTY(&r->retired)) {
+        assert(LIST_FIRST(&r->retired)->retired);
         channel_free(LIST_FIRST(&r->retired));
+    }
     forget_all(r);
     assert(!r->entries);
     free(r->servers);

@@ -106,7 +106,8 @@ static void check_agent(const struct agent *a)
     check_lru(a, free_count);
     TAILQ_FOREACH (o, &a->blocked, blocked_link) {
         assert(o->agent == a && o->blocked_count > 0);
-        assert(blocked-- > 0);
+        assert(blocked > 0);
+        blocked--;
     }
     assert(blocked == 0);
 }
@@ -131,7 +132,8 @@ void pool_check(const struct pool *p)
     uint32_t dirty = check_agents(&p->agents, false) + check_agents(&p->removed, true);
     TAILQ_FOREACH (a, &p->dirty, dirty_link) {
         assert(a->dirty);
-        assert(dirty-- > 0);
+        assert(dirty > 0);
+        dirty--;
     }
     assert(dirty == 0);
     TAILQ_FOREACH (w, &p->settled, link) {

@@ -37,6 +37,6 @@ struct reuse_limits {
 };
 
 /* RETIRE_NONE: it may be used again. */
-enum retire_reason reuse_refusal(const struct exchange_end *end, const struct reuse_limits *limits);
+enum retire_reason reuse_refusal(const struct exchange_end *end, const struct reuse_limits *l);
 
 #endif

@@ -193,6 +193,7 @@ static void log_stale(const struct exchange *e, enum socket_failure failure, boo
 static void repeat(struct exchange *e, enum acquire_how how)
 {
     struct socket *s = e->socket;
+    assert(e->client); /* or retry_decide() would not have said so */
     e->repeats_left--;
     e->retries++;
     e->origin->stats.retries++;

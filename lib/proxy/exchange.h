@@ -116,7 +116,7 @@ bool exchange_is_tunnel(const struct exchange *e);
 /* --- Within lib/proxy: the halves of an exchange, in their own files. --- */
 
 /* exchange.c */
-void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reason, const char *text, ...)
+void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reason, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void exchange_arm(struct exchange *e);
 void exchange_end_all(
@@ -129,7 +129,7 @@ void exchange_record(const struct exchange *e);
 /* attempt.c: from the queue to a socket and, when it was stale, to another one */
 void attempt_acquire(struct exchange *e, enum acquire_how how);
 void attempt_settled(struct pending *p);
-void attempt_blocked(struct pending *p); /* a limit holds it now */
+void attempt_blocked(struct pending *p);            /* a limit holds it now */
 void attempt_failed(struct exchange *e, int error); /* 0: an end of file; otherwise an errno */
 void attempt_finished(struct exchange *e);          /* the response is complete */
 
