@@ -8,7 +8,8 @@ static bool parse_ipv6(struct slice text, char out[HOSTNAME_SIZE])
 {
     char copy[INET6_ADDRSTRLEN];
     struct in6_addr address;
-    if (text.n >= sizeof copy)
+    /* inet_pton() would not see what stands behind a NUL. */
+    if (text.n >= sizeof copy || memchr(text.p, 0, text.n))
         return false;
     memcpy(copy, text.p, text.n);
     copy[text.n] = 0;

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 
+#include "config/hostname.h"
 #include "config/match.h"
 #include "config_fuzz.h"
 #include "http/head.h"
@@ -10,51 +11,44 @@
 
 #define MOST_PATTERNS 24
 
-/* In YAML's single quotes everything but a quote is itself. False: a pattern that no line of YAML holds. */
-static bool put_quoted(FILE *f, struct slice text)
-{
-    putc('\'', f);
-    for (size_t i = 0; i < text.n; i++) {
-        unsigned char c = (unsigned char)text.p[i];
+struct pattern {
+    struct slice text;
+    bool suffix;
+    char host[HOSTNAME_SIZE]; /* "": all */
+    uint16_t port;
+};
 
-        if (c < 0x20 || c >= 0x7f || c == '\'' || c == '$')
-            return false;
-        putc(c, f);
-    }
-    putc('\'', f);
-    return true;
+/* Lines that are no patterns are left out: one alone would have the file refused. */
+static bool read_pattern(struct slice text, struct pattern *out)
+{
+    *out = (struct pattern){.text = text};
+    if (slice_eq(text, SLICE("*")))
+        return true;
+    out->suffix = text.n > 2 && memcmp(text.p, "*.", 2) == 0;
+    return hostname_parse_port(slice_from(text, out->suffix ? 2 : 0), out->host, &out->port) &&
+           !(out->suffix && strchr(out->host, ':'));
 }
 
-/* Patterns that are refused are left out: one alone would have the file refused. */
-static bool is_pattern(struct slice text)
+static bool has_doubles(const struct pattern *patterns, unsigned count)
 {
-    char *yaml;
-    size_t size;
-    FILE *f = open_memstream(&yaml, &size);
-
-    fputs("upstreams: {u: {match: ", f);
-    bool good = put_quoted(f, text);
-    fputs("}}\n", f);
-    fclose(f);
-    struct config *c = good ? config_parse((struct slice){yaml, size}, "/match.yaml", NULL, NULL) : NULL;
-    config_unref(c);
-    free(yaml);
-    return c != NULL;
+    for (unsigned i = 0; i < count; i++)
+        for (unsigned k = 0; k < i; k++)
+            if (patterns[i].suffix == patterns[k].suffix && patterns[i].port == patterns[k].port &&
+                strcmp(patterns[i].host, patterns[k].host) == 0)
+                return true;
+    return false;
 }
 
 /* An upstream each; two that say the same refuse the file. */
-static struct config *parse(const struct slice *patterns, unsigned count)
+static struct config *parse(const struct pattern *patterns, unsigned count)
 {
     char *yaml;
     size_t size;
     FILE *f = open_memstream(&yaml, &size);
 
     fputs("upstreams:\n", f);
-    for (unsigned i = 0; i < count; i++) {
-        fprintf(f, "  u%u: {match: ", i);
-        put_quoted(f, patterns[i]);
-        fputs("}\n", f);
-    }
+    for (unsigned i = 0; i < count; i++)
+        fprintf(f, "  u%u: {match: '%.*s'}\n", i, (int)patterns[i].text.n, patterns[i].text.p);
     fclose(f);
     struct config *c = config_parse((struct slice){yaml, size}, "/match.yaml", NULL, NULL);
     free(yaml);
@@ -100,7 +94,8 @@ static void check_url(const struct config *c, struct slice url)
 
 static void run(const uint8_t *data, size_t size)
 {
-    struct slice rest = fuzz_copy(data, size), patterns[MOST_PATTERNS];
+    static struct pattern patterns[MOST_PATTERNS];
+    struct slice rest = fuzz_copy(data, size);
     const char *start = rest.p, *end;
     unsigned count = 0;
 
@@ -108,10 +103,11 @@ static void run(const uint8_t *data, size_t size)
         struct slice line = {rest.p, (size_t)(end - rest.p)};
 
         rest = slice_from(rest, line.n + 1);
-        if (count < MOST_PATTERNS && is_pattern(line))
-            patterns[count++] = line;
+        if (count < MOST_PATTERNS)
+            count += read_pattern(line, &patterns[count]);
     }
-    struct config *c = count > 0 ? parse(patterns, count) : NULL;
+    struct config *c = parse(patterns, count);
+    fuzz_assert(has_doubles(patterns, count) == !c);
     if (c)
         check_url(c, rest);
     config_unref(c);
