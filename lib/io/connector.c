@@ -252,7 +252,7 @@ static bool turn_is_used_up(struct event_base *base)
     struct timeval now;
 
     event_base_gettimeofday_cached(base, &now);
-    if (!evutil_timercmp(&now, &turn.time, ==)) {
+    if (now.tv_sec != turn.time.tv_sec || now.tv_usec != turn.time.tv_usec) {
         turn.time = now;
         turn.steps = 0;
     }
