@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "pool/pool.h"
 
+#define LOOK_AFTER_MS 250
+
 static struct socket_list *list_of(struct origin *o, enum socket_state state, uint32_t **count)
 {
     switch (state) {
@@ -60,10 +62,24 @@ static void on_free_ready(void *ctx, unsigned ready)
         socket_retire(s, reason);
 }
 
+/* A reset that came before the response was read was announced with it, and is announced no more. Whoever is used
+ * again soon finds it; to look for it each time would cost a call a response. */
+static void look_behind_response(struct socket *s)
+{
+    enum retire_reason reason = socket_probe(s);
+    if (reason != RETIRE_NONE)
+        socket_retire(s, reason);
+    else
+        timer_set_at(&s->idle, s->idle_due_ms);
+}
+
 static void on_idle_timeout(void *ctx)
 {
     struct socket *s = ctx;
-    socket_retire(s, s->idle_reason);
+    if (s->idle_due_ms && clock_ms() >= s->idle_due_ms)
+        socket_retire(s, s->idle_reason);
+    else
+        look_behind_response(s);
 }
 
 /* Edges come once: what is reported now, the next user would never hear of. */
@@ -111,7 +127,8 @@ static void become_free(struct socket *s)
     socket_move(s, SOCKET_FREE);
     stream_set_owner(&s->stream, on_free_ready, s);
     stream_set_priority(&s->stream, PRIORITY_FREE_SOCKETS);
-    timer_set(&s->idle, idle);
+    s->idle_due_ms = idle ? clock_ms() + idle : 0;
+    timer_set(&s->idle, idle && idle < LOOK_AFTER_MS ? idle : LOOK_AFTER_MS);
     /* Somebody of another origin may wait for this place. */
     if (!TAILQ_EMPTY(&o->agent->blocked))
         agent_mark_dirty(o->agent);

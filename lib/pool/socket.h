@@ -42,7 +42,8 @@ struct socket {
         plan; /* CONNECTING: what the connector reads; it holds `config` and the TLS context */
     struct config *config;
     struct pending *owner; /* CONNECTING: the last repeat of this request, which no other may take */
-    struct timer idle;     /* FREE: until it is too old to be trusted */
+    struct timer idle;     /* FREE: until the look behind the response, then until idle_due_ms */
+    uint64_t idle_due_ms;  /* when it is too old to be trusted; 0: never */
     enum retire_reason idle_reason;
     uint32_t generation; /* the origin's when it was opened */
     uint32_t exchanges;  /* begun */

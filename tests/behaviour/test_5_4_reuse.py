@@ -1,5 +1,6 @@
 """Sections 5.4 and 5.5: which sockets are kept, why the others are retired, and how free ones are watched."""
 
+import signal
 import time
 
 import pytest
@@ -205,6 +206,22 @@ def test_a_free_socket_whose_peer_closes(stage, how):
     assert carpool.retired(origin) == {"peer-closed": 1}
     assert carpool.get(origin.url("/"), method="POST", body=b"x").status == 200
     assert origin.accepted == 2 and len(origin.requests) == 2
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_an_end_that_came_with_the_response(stage, how):
+    """A free socket is watched: [...] leaves the pool at once, also when what ended it came before the response was read"""
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool()
+    client = carpool.ask(origin.url("/"))
+    asked = origin.take()
+    carpool.signal(signal.SIGSTOP)
+    asked.connection.reply()
+    getattr(asked.connection, how)()
+    carpool.signal(signal.SIGCONT)
+    assert client.response().status == 200
+    carpool.wait_row(origin, freeSockets=0, sockets=0)
+    assert carpool.retired(origin) == {"peer-closed": 1}
 
 
 @pytest.mark.parametrize("data", [b"x", b"\r\n", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"])
