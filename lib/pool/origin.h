@@ -41,7 +41,9 @@ struct pending {
     enum connect_error error; /* SETTLED without a socket */
     char error_text[256];
     void (*settled)(struct pending *p); /* p is IDLE again when this is called */
-    void (*blocked)(struct pending *p); /* the connection that it waited for is gone: a limit or a pause holds it now. From within
+    void (*blocked)(
+        struct pending
+            *p); /* the connection that it waited for is gone: a limit or a pause holds it now. From within
                                            other calls, so it may not call the pool. NULL: it is all the same */
 };
 
@@ -57,7 +59,8 @@ struct origin {
     struct connect_memory memory;
     struct tls_sessions *sessions;
     uint32_t generation; /* sockets of an older one are retired when they come back */
-    uint32_t users;      /* who points here without a socket or a place in the queue: it is not forgotten meanwhile */
+    uint32_t
+        users; /* who points here without a socket or a place in the queue: it is not forgotten meanwhile */
 
     struct socket_list connecting, active, free;
     uint32_t connecting_count, active_count, free_count;

@@ -51,7 +51,8 @@ struct socket {
     uint64_t connect_us; /* what the connect took */
     struct address peer;
     bool has_hint_timeout, has_hint_max;
-    bool stirred;                 /* the kernel reported something after it was given and before its user was told: look first */
+    bool
+        stirred; /* the kernel reported something after it was given and before its user was told: look first */
     uint64_t hint_timeout_ms, hint_left;
 };
 

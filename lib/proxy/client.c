@@ -308,7 +308,8 @@ static void skip_empty_lines(struct client *c)
 {
     if (c->scanned > 0)
         return;
-    for (struct slice s = buffer_unread(c->in); c->skipped < SKIPPED_OCTETS && s.n >= 2; s = buffer_unread(c->in)) {
+    for (struct slice s = buffer_unread(c->in); c->skipped < SKIPPED_OCTETS && s.n >= 2;
+         s = buffer_unread(c->in)) {
         if (s.p[0] != '\r' || s.p[1] != '\n')
             return;
         buffer_consume(c->in, 2);

@@ -28,7 +28,7 @@ struct client {
     TAILQ_ENTRY(client) unwatched_link;
     bool on_unwatched;
     uint64_t unwatched_since_ms;
-    bool drained; /* the last read emptied the socket, and the loop reported nothing since */
+    bool drained;    /* the last read emptied the socket, and the loop reported nothing since */
     bool fin;        /* its end of file was seen */
     bool gone;       /* reset, or a write failed */
     bool processing; /* client_process() is on the stack */

@@ -7,7 +7,7 @@
 #include "http/head.h"
 
 /* Reads and writes a turn: one busy pair must not keep the others waiting, nor one whose chunks are tiny. */
-#define RELAY_READS_PER_TURN 16
+#define RELAY_READS_PER_TURN  16
 #define RELAY_PASSES_PER_TURN 64
 /* The chunk line before the runs, the line end behind them, the last chunk with its trailers, and a head
  * that is there already. */
@@ -203,6 +203,7 @@ static void keep(struct relay *r, const struct relay_ends *ends, unsigned from)
 
 static void release_held(struct relay *r, const struct relay_ends *ends)
 {
+    assert(*ends->in || !r->held);
     r->batch = false;
     if (r->held)
         buffer_consume(*ends->in, r->held);
