@@ -12,6 +12,8 @@ libcarpool_a_SOURCES += \
 	lib/io/dns_answer.h \
 	lib/io/listener.c \
 	lib/io/listener.h \
+	lib/io/pipe.c \
+	lib/io/pipe.h \
 	lib/io/resolv_conf.c \
 	lib/io/resolv_conf.h \
 	lib/io/resolver.c \

@@ -2,11 +2,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "io/pipe.h"
 #include "io/tls.h"
 
 #define JOINED_OCTETS 2048
@@ -121,6 +123,34 @@ ssize_t stream_write(struct stream *s, const struct iovec *v, int count)
         }
     } while (put < 0 && errno == EINTR);
     return put >= 0 ? put : failed(s);
+}
+
+ssize_t stream_splice_in(struct stream *s, struct pipe *p, size_t n)
+{
+    ssize_t got;
+
+    assert(s->fd >= 0 && n > 0 && p->held == 0); /* in a full pipe, AGAIN would say nothing of the stream */
+    do
+        got = splice(s->fd, NULL, p->in, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return failed(s);
+    p->held += (size_t)got;
+    return got;
+}
+
+ssize_t stream_splice_out(struct stream *s, struct pipe *p)
+{
+    ssize_t put;
+
+    assert(s->fd >= 0 && p->held > 0);
+    do
+        put = splice(p->out, NULL, s->fd, NULL, p->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    while (put < 0 && errno == EINTR);
+    if (put < 0)
+        return failed(s);
+    p->held -= (size_t)put;
+    return put;
 }
 
 void stream_shutdown_write(struct stream *s)

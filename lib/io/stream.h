@@ -13,7 +13,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-struct tls; /* io/tls.h */
+struct pipe; /* io/pipe.h */
+struct tls;  /* io/tls.h */
 
 /* What a call returns instead of a count. */
 enum {
@@ -69,6 +70,19 @@ ssize_t stream_read(struct stream *s, void *to, size_t n);
  * After STREAM_AGAIN the same octets must come first in the next call, and no fewer: TLS may have begun a
  * record with them. */
 ssize_t stream_write(struct stream *s, const struct iovec *v, int count);
+
+/* Whether its octets may be handed on within the kernel: not where they must be encrypted. */
+static inline bool stream_can_splice(const struct stream *s)
+{
+    return !s->tls;
+}
+
+/* Up to n octets into an empty pipe, as stream_read(). STREAM_ERROR with EINVAL: this kind of descriptor cannot do
+ * it, and nothing was taken. */
+ssize_t stream_splice_in(struct stream *s, struct pipe *p, size_t n);
+
+/* From the pipe, as stream_write(). */
+ssize_t stream_splice_out(struct stream *s, struct pipe *p);
 
 /* Sends FIN (and close_notify before it). */
 void stream_shutdown_write(struct stream *s);

@@ -327,6 +327,7 @@ static void pump_body(struct exchange *e)
         .in = &e->in,
         .to = e->client ? &e->client->stream : NULL,
         .bodies = &e->proxy->bodies,
+        .pipes = &e->proxy->pipes,
         .scratch = &e->proxy->response_head,
     };
     uint64_t sent_before = e->down.out.sent, content_before = e->down.content;

@@ -285,9 +285,8 @@ void exchange_client_gone(struct exchange *e, enum client_close reason)
         c->private_socket = NULL;
     client_close(c, reason, false);
     e->state = EXCHANGE_DRAIN;
-    e->down.format = RELAY_DISCARD;
+    relay_discard(&e->down);
     e->download_blocked = false;
-    sendq_clear(&e->down.out);
     e->content_out = e->down.content;
     download_pump(e);
 }

@@ -183,6 +183,7 @@ void proxy_free(struct proxy *p)
     timer_release(&p->watch);
     buffer_pool_destroy(&p->heads);
     buffer_pool_destroy(&p->bodies);
+    pipe_pool_destroy(&p->pipes);
     config_unref(p->config);
     free(p);
 }

@@ -12,6 +12,7 @@
 #include "base/timer.h"
 #include "config/config.h"
 #include "http/head.h"
+#include "io/pipe.h"
 #include "pool/pool.h"
 #include "proxy/record.h"
 #include "proxy/stats.h"
@@ -39,6 +40,7 @@ struct proxy {
     struct config *config; /* counted */
     struct pool *pool;
     struct buffer_pool heads, bodies;
+    struct pipe_pool pipes;
     struct head request_head, response_head; /* scratch: good until the next one is read */
     struct slice instance;                   /* this Carpool's own name, in Via and Proxy-Status */
     struct address *own;                     /* addresses of all listeners, for loops; the daemon's */

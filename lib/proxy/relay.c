@@ -1,6 +1,7 @@
 #include "proxy/relay.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +10,9 @@
 /* Reads and writes a turn: one busy pair must not keep the others waiting, nor one whose chunks are tiny. */
 #define RELAY_READS_PER_TURN  16
 #define RELAY_PASSES_PER_TURN 64
+/* Content of this much and more goes through a pipe, so many pipes full a turn. */
+#define SPLICE_LEAST     (32 * 1024)
+#define SPLICES_PER_TURN 4
 /* The chunk line before the runs, the line end behind them, the last chunk with its trailers, and a head
  * that is there already. */
 #define ROOM_FOR_FRAMING 6
@@ -27,6 +31,8 @@ void relay_begin(struct relay *r, struct framing framing, enum relay_format form
     r->source_fin = false;
     r->held = 0;
     r->content = 0;
+    r->pipe = NULL;
+    r->no_pipe = false;
     sendq_clear(&r->out);
     r->trailers = NULL;
     r->kept = NULL;
@@ -46,11 +52,21 @@ void relay_push_kept(struct relay *r)
     sendq_push(&r->out, buffer_unread(r->kept));
 }
 
+void relay_discard(struct relay *r)
+{
+    r->format = RELAY_DISCARD;
+    sendq_clear(&r->out);
+    pipe_give(r->pipe);
+    r->pipe = NULL;
+}
+
 void relay_end(struct relay *r)
 {
     buffer_give(r->trailers);
     buffer_give(r->kept);
     r->trailers = r->kept = NULL;
+    pipe_give(r->pipe);
+    r->pipe = NULL;
 }
 
 /* The trailer section as it goes on: allowed fields only, behind the raw one in the same buffer (RFC 9110
@@ -264,9 +280,79 @@ static enum relay_result read_more(struct relay *r, const struct relay_ends *end
     return n == STREAM_EOF ? RELAY_SOURCE_EOF : RELAY_SOURCE_FAILED;
 }
 
+/* --- Past the program ---------------------------------------------------------------------------------- */
+
+/* Content of which much is left and nothing but its length is to be known need not be read. */
+static bool may_splice(const struct relay *r, const struct relay_ends *ends)
+{
+    return r->framing.kind == BODY_LENGTH && r->format == RELAY_RAW && r->left >= SPLICE_LEAST &&
+           !r->no_pipe && r->keep_limit == 0 && ends->pipes && stream_can_splice(ends->from) &&
+           stream_can_splice(ends->to);
+}
+
+static bool take_pipe(struct relay *r, struct pipe_pool *pipes)
+{
+    r->pipe = pipe_take(pipes);
+    r->no_pipe = !r->pipe;
+    return r->pipe;
+}
+
+static void leave_pipe(struct relay *r)
+{
+    pipe_give(r->pipe);
+    r->pipe = NULL;
+}
+
+static enum relay_result empty_pipe(struct relay *r, const struct relay_ends *ends)
+{
+    while (r->pipe->held > 0) {
+        ssize_t n = stream_splice_out(ends->to, r->pipe);
+        if (n == STREAM_AGAIN)
+            return RELAY_BLOCKED;
+        if (n <= 0)
+            return RELAY_SINK_FAILED;
+        r->out.sent += (uint64_t)n;
+    }
+    return RELAY_DONE;
+}
+
+/* RELAY_DONE: the content is over. With r->no_pipe set: go on without. */
+static enum relay_result splice_some(struct relay *r, const struct relay_ends *ends)
+{
+    r->drained = false;
+    for (unsigned rounds = 0;; rounds++) {
+        enum relay_result put = empty_pipe(r, ends);
+        if (put != RELAY_DONE)
+            return put;
+        if (r->ended)
+            break;
+        if (rounds == SPLICES_PER_TURN)
+            return RELAY_YIELD;
+        size_t most = r->left < r->pipe->size ? (size_t)r->left : r->pipe->size;
+        ssize_t n = stream_splice_in(ends->from, r->pipe, most);
+        if (n <= 0) {
+            leave_pipe(r);
+            r->no_pipe = n == STREAM_ERROR && ends->from->error == EINVAL;
+            return n == STREAM_AGAIN ? RELAY_STARVED
+                   : n == STREAM_EOF ? RELAY_SOURCE_EOF
+                                     : RELAY_SOURCE_FAILED;
+        }
+        r->left -= (uint64_t)n;
+        r->content += (uint64_t)n;
+        r->ended = r->left == 0;
+    }
+    leave_pipe(r);
+    return RELAY_DONE;
+}
+
 enum relay_result relay_pump(struct relay *r, const struct relay_ends *ends)
 {
     unsigned reads = 0;
+    if (r->pipe) {
+        enum relay_result result = splice_some(r, ends);
+        if (!r->no_pipe)
+            return result;
+    }
     for (unsigned passes = 0; passes < RELAY_PASSES_PER_TURN; passes++) {
         if (!r->batch && !r->ended && *ends->in && !take_batch(r, ends)) {
             sendq_flush(&r->out, ends->to); /* what was well-formed before it goes out, then the cut */
@@ -286,6 +372,11 @@ enum relay_result relay_pump(struct relay *r, const struct relay_ends *ends)
             return RELAY_DONE;
         if (*ends->in)
             continue; /* octets are left for another pass */
+        if (may_splice(r, ends) && take_pipe(r, ends->pipes)) {
+            enum relay_result result = splice_some(r, ends);
+            if (!r->no_pipe)
+                return result;
+        }
         if (reads++ == RELAY_READS_PER_TURN)
             return RELAY_YIELD;
         /* Also behind a short read: a reset that came with its octets will not be announced again. */

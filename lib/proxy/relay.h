@@ -11,6 +11,7 @@
 #include "base/buffer.h"
 #include "http/chunked.h"
 #include "http/framing.h"
+#include "io/pipe.h"
 #include "io/stream.h"
 #include "proxy/sendq.h"
 
@@ -32,6 +33,8 @@ struct relay {
     uint32_t held;    /* octets at the front of the source's buffer that the queue points to */
     uint64_t content; /* octets of content taken in */
     struct sendq out;
+    struct pipe *pipe; /* through which content passes by; NULL: it is read and written */
+    bool no_pipe;      /* it cannot */
     char chunk_line[24];
     struct buffer *trailers;
     struct buffer
@@ -46,7 +49,8 @@ struct relay_ends {
         *in; /* what was read and not used yet; borrowed from `bodies` when needed, given back when empty */
     struct stream *to; /* ignored when the content is discarded */
     struct buffer_pool *bodies;
-    struct head *scratch; /* for trailers */
+    struct head *scratch;    /* for trailers */
+    struct pipe_pool *pipes; /* NULL: everything is read */
 };
 
 enum relay_result {
@@ -73,6 +77,9 @@ void relay_finish(struct relay *r);
 /* For a repeat of a request whose sent octets were all kept: queues them again, behind the head that the caller
  * has pushed. */
 void relay_push_kept(struct relay *r);
+
+/* The sink has gone: what is queued is dropped, and what still comes is thrown away. */
+void relay_discard(struct relay *r);
 
 /* Gives its buffers back. */
 void relay_end(struct relay *r);

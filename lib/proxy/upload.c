@@ -71,6 +71,7 @@ void upload_pump(struct exchange *e)
         .in = &c->in,
         .to = &e->socket->stream,
         .bodies = &e->proxy->bodies,
+        .pipes = &e->proxy->pipes,
         .scratch = &e->proxy->request_head,
     };
     e->up.source_fin |= c->fin; /* its event may have come while nothing was read */

@@ -183,7 +183,7 @@ static void relay_once(const struct job *j, uint32_t seed, struct outcome *out)
         in = head_buffer(&heads);
     relay_begin(&r, j->framing, j->format);
     r.keep_limit = j->keep;
-    const struct relay_ends ends = {&from, &in, &to, &bodies, &scratch};
+    const struct relay_ends ends = {&from, &in, &to, &bodies, &scratch, NULL};
     do {
         result = relay_pump(&r, &ends);
         fuzz_assert(bodies.lent <= 3 && (result != RELAY_DONE || !r.drained || world.read == world.arrived));

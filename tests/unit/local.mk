@@ -75,9 +75,12 @@ tests_unit_proxy_test_SOURCES = \
 	tests/unit/proxy_rig.c \
 	tests/unit/proxy_rig.h \
 	tests/unit/proxy_route_test.c \
+	tests/unit/proxy_splice_test.c \
 	tests/unit/proxy_talk.c \
 	tests/unit/proxy_talk.h \
 	tests/unit/proxy_test.c \
 	tests/unit/proxy_test.h \
 	tests/unit/proxy_trouble_test.c \
 	tests/unit/unit.h
+# Its kernel may refuse
+tests_unit_proxy_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=splice

@@ -14,6 +14,7 @@
 #define MOST (512 * 1024)
 
 static struct buffer_pool bodies = {.size = BUFFER_SIZE};
+static struct pipe_pool pipes;
 static struct head scratch;
 
 static void make_pair(struct stream *s, int *far, int room)
@@ -36,7 +37,8 @@ struct trial {
     struct slice input; /* the source's octets; it ends behind them */
     /* How it is cut. */
     size_t most_written, most_read;
-    int room; /* of the sink's socket; 0: as it comes */
+    bool piped; /* large content may pass by in the kernel */
+    int room;   /* of the sink's socket; 0: as it comes */
     /* What came of it. */
     enum relay_result result;
     char *output;
@@ -103,8 +105,12 @@ static void run(struct trial *t)
     struct relay *r = &t->relay;
     relay_begin(r, t->framing, t->format);
     r->keep_limit = t->keep_limit;
-    const struct relay_ends ends = {
-        .from = &d.source, .in = &d.in, .to = &d.sink, .bodies = &bodies, .scratch = &scratch};
+    const struct relay_ends ends = {.from = &d.source,
+                                    .in = &d.in,
+                                    .to = &d.sink,
+                                    .bodies = &bodies,
+                                    .pipes = t->piped ? &pipes : NULL,
+                                    .scratch = &scratch};
     t->result = RELAY_STARVED;
     bool first = true;
     while (idle < 3) {
@@ -143,6 +149,8 @@ static void finish(struct trial *t)
     relay_end(&t->relay);
     free(t->output);
     ck_assert_uint_eq(bodies.lent, 0);
+    ck_assert_uint_eq(pipes.lent, 0);
+    ck_assert_uint_eq(pipes.idle ? pipes.idle->held : 0, 0);
 }
 
 /* --- What it should have been --------------------------------------------------------------------------- */
@@ -217,6 +225,7 @@ static void choose_cuts(struct trial *t, size_t size)
 
     t->most_written = size < 5000 && lrand48() % 4 == 0 ? 1 : cuts[lrand48() % 5];
     t->most_read = size < 5000 && lrand48() % 4 == 0 ? 1 : cuts[lrand48() % 5];
+    t->piped = lrand48() % 2;
     t->room = lrand48() % 2 ? 4096 : 0;
     t->keep_limit = lrand48() % 2 ? 0 : lrand48() % 2 ? 100000 : 10;
 }

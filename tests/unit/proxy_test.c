@@ -534,6 +534,7 @@ int main(void)
     unit_group(suite, "access", addresses_are_denied_in_every_form, own_listeners_are_loops,
                clients_and_ports_are_listed);
     proxy_relay_tests(suite);
+    proxy_splice_tests(suite);
     proxy_route_tests(suite);
     proxy_exchange_tests(suite);
     proxy_trouble_tests(suite);

@@ -1,0 +1,270 @@
+/* Content that passes by in the kernel: what becomes of the pipe when a transfer does not end as it should. */
+
+#include "proxy_test.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/relay.h"
+
+#define SIZE (120 * 1024)
+
+ssize_t __real_splice(int from, off_t *from_at, int to, off_t *to_at, size_t n, unsigned flags);
+ssize_t __wrap_splice(int from, off_t *from_at, int to, off_t *to_at, size_t n, unsigned flags);
+
+/* What the kernel says to every call, or 0; how many were made. */
+static int refusal;
+static unsigned calls;
+
+ssize_t __wrap_splice(int from, off_t *from_at, int to, off_t *to_at, size_t n, unsigned flags)
+{
+    calls++;
+    if (!refusal)
+        return __real_splice(from, from_at, to, to_at, n, flags);
+    errno = refusal;
+    return -1;
+}
+
+struct passage {
+    struct buffer_pool bodies;
+    struct pipe_pool pipes;
+    struct stream source, sink;
+    int writer, reader;
+    struct buffer *in;
+    struct relay relay;
+    struct relay_ends ends;
+    char *got;
+    size_t count;
+};
+
+static void make_pair(struct stream *s, int *far, int room)
+{
+    int ends[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &(int){1 << 20}, sizeof(int));
+    stream_open(s, ends[0]);
+    *far = ends[1];
+}
+
+static char octet_at(size_t i)
+{
+    return (char)(i * 7 % 251);
+}
+
+/* A relay of SIZE octets of which `there` have come, to a sink that takes about `room`. */
+static void begin(struct passage *p, size_t there, int room)
+{
+    char *octets = malloc(there);
+
+    signal(SIGPIPE, SIG_IGN);
+    refusal = 0;
+    calls = 0;
+    make_pair(&p->source, &p->writer, 4096);
+    make_pair(&p->sink, &p->reader, room);
+    p->bodies.size = BUFFER_SIZE;
+    p->got = malloc(SIZE);
+    p->count = 0;
+    p->in = NULL;
+    for (size_t i = 0; i < there; i++)
+        octets[i] = octet_at(i);
+    ck_assert_int_eq(write(p->writer, octets, there), (ssize_t)there);
+    free(octets);
+    relay_begin(&p->relay, (struct framing){.kind = BODY_LENGTH, .length = SIZE}, RELAY_RAW);
+    p->ends = (struct relay_ends){
+        .from = &p->source, .in = &p->in, .to = &p->sink, .bodies = &p->bodies, .pipes = &p->pipes};
+}
+
+static void take(struct passage *p)
+{
+    for (ssize_t n; (n = read(p->reader, p->got + p->count, SIZE - p->count)) > 0;)
+        p->count += (size_t)n;
+    for (size_t i = 0; i < p->count; i++)
+        if (p->got[i] != octet_at(i))
+            ck_abort_msg("octet %zu of %zu is another one", i, p->count);
+}
+
+static enum relay_result pump(struct passage *p)
+{
+    enum relay_result result = relay_pump(&p->relay, &p->ends);
+
+    while (result == RELAY_BLOCKED || result == RELAY_YIELD) {
+        take(p);
+        result = relay_pump(&p->relay, &p->ends);
+    }
+    take(p);
+    return result;
+}
+
+static void end(struct passage *p)
+{
+    relay_end(&p->relay);
+    buffer_give(p->in);
+    stream_close(&p->source, false);
+    stream_close(&p->sink, false);
+    close(p->writer);
+    close(p->reader);
+    free(p->got);
+    ck_assert_uint_eq(p->bodies.lent, 0);
+    ck_assert_uint_eq(p->pipes.lent, 0);
+    for (const struct pipe *idle = p->pipes.idle; idle; idle = idle->next) {
+        int left = -1;
+        ck_assert_uint_eq(idle->held, 0);
+        ck_assert_int_eq(ioctl(idle->out, FIONREAD, &left), 0);
+        ck_assert_int_eq(left, 0);
+    }
+}
+
+static void forget(struct passage *p)
+{
+    buffer_pool_destroy(&p->bodies);
+    pipe_pool_destroy(&p->pipes);
+}
+
+START_TEST(large_content_goes_through_a_pipe)
+{
+    struct passage p = {0};
+
+    for (unsigned i = 0; i < 3; i++) {
+        begin(&p, SIZE, 4096);
+        ck_assert_int_eq(pump(&p), RELAY_DONE);
+        ck_assert_uint_eq(p.count, SIZE);
+        ck_assert_uint_eq(p.relay.content, SIZE);
+        ck_assert_uint_eq(p.relay.out.sent, SIZE);
+        ck_assert(!p.relay.drained);
+        ck_assert_uint_gt(calls, 1);
+        end(&p);
+        ck_assert_uint_eq(p.pipes.idle_count, 1);
+    }
+    forget(&p);
+}
+END_TEST
+
+/* While nothing comes it serves others. */
+START_TEST(a_starved_transfer_holds_no_pipe)
+{
+    struct passage p = {0};
+
+    begin(&p, SIZE / 2, 1 << 20);
+    ck_assert_int_eq(pump(&p), RELAY_STARVED);
+    ck_assert_uint_eq(p.count, SIZE / 2);
+    ck_assert_ptr_null(p.relay.pipe);
+    ck_assert_uint_eq(p.pipes.lent, 0);
+    end(&p);
+    forget(&p);
+}
+END_TEST
+
+START_TEST(an_early_end_is_seen_behind_all_octets)
+{
+    struct passage p = {0};
+
+    begin(&p, SIZE - 1, 4096);
+    shutdown(p.writer, SHUT_WR);
+    ck_assert_int_eq(pump(&p), RELAY_SOURCE_EOF);
+    ck_assert_uint_eq(p.count, SIZE - 1);
+    end(&p);
+    forget(&p);
+}
+END_TEST
+
+/* What is left in a pipe must never come out in another exchange. */
+START_TEST(a_pipe_with_octets_is_closed)
+{
+    struct passage p = {0};
+
+    begin(&p, SIZE, 4096);
+    ck_assert_int_eq(relay_pump(&p.relay, &p.ends), RELAY_BLOCKED);
+    ck_assert_ptr_nonnull(p.relay.pipe);
+    ck_assert_uint_gt(p.relay.pipe->held, 0);
+    end(&p);
+    ck_assert_uint_eq(p.pipes.idle_count, 0);
+    begin(&p, SIZE, 4096);
+    ck_assert_int_eq(pump(&p), RELAY_DONE);
+    ck_assert_uint_eq(p.count, SIZE);
+    end(&p);
+    forget(&p);
+}
+END_TEST
+
+START_TEST(a_sink_that_has_gone_leaves_the_rest_to_be_discarded)
+{
+    struct passage p = {0};
+
+    begin(&p, SIZE, 4096);
+    ck_assert_int_eq(relay_pump(&p.relay, &p.ends), RELAY_BLOCKED);
+    shutdown(p.reader, SHUT_RD);
+    ck_assert_int_eq(relay_pump(&p.relay, &p.ends), RELAY_SINK_FAILED);
+    ck_assert_int_eq(p.sink.error, EPIPE);
+    relay_discard(&p.relay);
+    ck_assert_uint_eq(p.pipes.lent, 0);
+    ck_assert_uint_eq(p.pipes.idle_count, 0);
+    ck_assert_int_eq(relay_pump(&p.relay, &p.ends), RELAY_DONE);
+    ck_assert_uint_eq(p.relay.content, SIZE);
+    end(&p);
+    forget(&p);
+}
+END_TEST
+
+START_TEST(what_the_kernel_refuses_is_read_and_written)
+{
+    struct passage p = {0};
+
+    begin(&p, SIZE, 4096);
+    refusal = EINVAL;
+    ck_assert_int_eq(pump(&p), RELAY_DONE);
+    ck_assert_uint_eq(calls, 1);
+    ck_assert_uint_eq(p.count, SIZE);
+    end(&p);
+    forget(&p);
+}
+END_TEST
+
+START_TEST(a_source_that_fails_fails)
+{
+    struct passage p = {0};
+
+    begin(&p, SIZE, 4096);
+    refusal = ECONNRESET;
+    ck_assert_int_eq(pump(&p), RELAY_SOURCE_FAILED);
+    ck_assert_int_eq(p.source.error, ECONNRESET);
+    end(&p);
+    forget(&p);
+}
+END_TEST
+
+/* Slow clients may hold all that there are. */
+START_TEST(without_a_pipe_it_goes_as_well)
+{
+    struct passage p = {0};
+    struct pipe *taken[1024];
+    unsigned count = 0;
+
+    while (count < 1024 && (taken[count] = pipe_take(&p.pipes)))
+        count++;
+    ck_assert_uint_gt(count, 0);
+    ck_assert_uint_lt(count, 1024);
+    begin(&p, SIZE, 4096);
+    ck_assert_int_eq(pump(&p), RELAY_DONE);
+    ck_assert_uint_eq(calls, 0);
+    ck_assert_uint_eq(p.count, SIZE);
+    while (count > 0)
+        pipe_give(taken[--count]);
+    end(&p);
+    forget(&p);
+}
+END_TEST
+
+void proxy_splice_tests(Suite *suite)
+{
+    unit_group(suite, "splice", large_content_goes_through_a_pipe, a_starved_transfer_holds_no_pipe,
+               an_early_end_is_seen_behind_all_octets, a_pipe_with_octets_is_closed,
+               a_sink_that_has_gone_leaves_the_rest_to_be_discarded,
+               what_the_kernel_refuses_is_read_and_written, a_source_that_fails_fails,
+               without_a_pipe_it_goes_as_well);
+}
