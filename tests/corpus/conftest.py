@@ -3,7 +3,8 @@ import os
 
 import pytest
 
-from behaviour.harness.daemon import SANITIZER, Daemon
+from behaviour.harness.daemon import Daemon
+from behaviour.harness.evidence import put_down, reports
 from behaviour.harness.ports import Ports
 
 from .conversation import get, soon
@@ -16,7 +17,7 @@ DENIED = ["169.254.0.0/16", "fe80::/10", "0.0.0.0/8", "::/128", "224.0.0.0/4", "
 CONFIG = {
     "name": VIA,
     "access": {"denyAddresses": DENIED},
-    "defaults": {"timeouts": {"free": "3s", "socket": "20s"}},
+    "defaults": {"timeouts": {"free": "20s", "socket": "60s"}},
     "upstreams": {"spares": {"match": SPARE_HOST, "minFreeSockets": 2}},
 }
 
@@ -32,7 +33,7 @@ class Target(Daemon):
             self.seen = file.tell()
         if not self.running:
             return f"carpoold ended with {self.process.returncode}: {text[-3000:]}"
-        return text[-3000:] if any(word in text for word in SANITIZER) else ""
+        return text[-3000:] if reports(text) else ""
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +45,11 @@ def daemon(tmp_path_factory):
     before, resident = target.descriptors(), target.resident()
     yield target
     # Origins that are gone empty the pool; the upstream with spares may be trying one connection each.
-    settled = soon(lambda: target.descriptors() <= before + 2, 30)
+    settled = soon(lambda: target.descriptors() <= before + 2, 60)
     left = target.descriptors() - before
     grown = 0 if target.sanitized else target.resident() - resident
+    if grown >= GROWTH or not settled:
+        put_down(f"{grown} bytes of memory and {left} descriptors more than before the first case of the corpus")
     target.finish()
     assert grown < GROWTH, f"{grown} bytes of memory more than before the first case"
     assert settled, f"{left} descriptors more than before the first case"

@@ -7,10 +7,9 @@ import subprocess
 
 from . import yaml
 from .client import Client, connect, request
+from .evidence import inquest, reports
 from .waiting import PATIENCE, wait_until
 from .wire import Wire
-
-SANITIZER = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:", "MemorySanitizer")
 
 
 def binary(name):
@@ -32,7 +31,8 @@ def run(*args, env=None, cwd=None, program="CARPOOLD", patience=PATIENCE):
     """Runs a program to its end; the result has returncode, stdout and stderr as text."""
     done = subprocess.run([binary(program), *map(str, args)], env=environment(env), cwd=cwd, text=True,
                           capture_output=True, timeout=patience, stdin=subprocess.DEVNULL, check=False)
-    assert not any(word in done.stderr for word in SANITIZER), done.stderr
+    inquest(done.returncode, done.stderr)
+    assert not reports(done.stderr), done.stderr
     return done
 
 
@@ -75,9 +75,11 @@ class Daemon:
             raise
 
     def write(self, config):
-        """Writes the configuration file; a running daemon reads it at the next reload."""
-        with open(self.file, "w", encoding="utf-8") as file:
+        """Writes the configuration file, in one piece for a daemon that is about to read it."""
+        new = self.file + ".new"
+        with open(new, "w", encoding="utf-8") as file:
             file.write(config if isinstance(config, str) else yaml.dump(config))
+        os.replace(new, self.file)
 
     def _listens_at(self, address):
         if self.process.poll() is not None:
@@ -128,6 +130,7 @@ class Daemon:
         return self.process.poll() is None
 
     def kill(self):
+        inquest(self.process.poll(), self.stderr)
         if self.running:
             self.process.kill()
             self.process.wait()
@@ -143,8 +146,7 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 raise AssertionError("carpoold does not stop on SIGTERM") from None
             assert status == self.expected_status, f"carpoold ended with {status}"
-            found = [word for word in SANITIZER if word in self.stderr]
-            assert not found, f"{found} on stderr"
+            assert not reports(self.stderr), f"{reports(self.stderr)} on stderr"
         finally:
             self.kill()
             print(f"--- {self.file}\n{yaml.dump(self.config)}--- stderr\n{self.stderr}")
