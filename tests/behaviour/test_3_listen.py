@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from .harness import Client, run, wait_until
+from .harness import PATIENCE, Client, run, wait_until
 from .harness.client import request
 
 
@@ -111,24 +111,24 @@ def test_too_many_clients(stage):
 
 def test_the_headers_timeout(stage):
     """headersTimeout: 60s # first byte of a request (or accept) to the end of its head -> 408"""
-    carpool = stage.carpool({"server": {"headersTimeout": "300ms"}})
-    client = carpool.client()
+    carpool = stage.carpool({"server": {"headersTimeout": "1s"}})
     start = time.monotonic()
+    client = carpool.client()
     client.send(b"GET http://a.test/ HTTP/1.1\r\nHost: a.te")
     response = client.response()
     assert response.status == 408 and response.error == "http_request_error"
     assert response.fields.get("Connection") == "close"
     client.expect_end()
-    assert time.monotonic() - start > 0.25
+    assert time.monotonic() - start > 0.95
 
 
 def test_the_headers_timeout_is_not_put_off_by_bytes(stage):
     """headersTimeout [...] to the end of its head: bytes that trickle in do not extend it"""
-    carpool = stage.carpool({"server": {"headersTimeout": "300ms"}})
+    carpool = stage.carpool({"server": {"headersTimeout": "1s"}})
     client = carpool.client()
     client.send(b"GET http://a.test/ HTTP/1.1\r\nX: ")
     start = time.monotonic()
-    while not client.closed_by_peer() and time.monotonic() - start < 8:
+    while not client.closed_by_peer() and time.monotonic() - start < PATIENCE:
         try:
             client.send(b"x")
         except OSError:
@@ -146,10 +146,10 @@ def test_a_client_that_sends_nothing(stage):
 def test_the_headers_timeout_of_a_second_request(stage):
     """headersTimeout: [...] first byte of a request: idling before it does not count"""
     origin = stage.origin()
-    carpool = stage.carpool({"server": {"headersTimeout": "250ms", "keepAliveTimeout": "30s"}})
+    carpool = stage.carpool({"server": {"headersTimeout": "1500ms", "keepAliveTimeout": "60s"}})
     client = carpool.client()
     assert client.get(origin.url("/")).status == 200
-    time.sleep(0.5)
+    time.sleep(1.7)
     assert client.get(origin.url("/")).status == 200
     client.send(b"GET http://a.test/ HTTP/1.1\r\n")
     assert client.response().status == 408
@@ -173,11 +173,11 @@ def test_the_request_timeout_stands_still_while_carpool_does_not_read(stage):
     def serve(connection):
         head = connection.read_request_head()
         connection.note(head)
-        time.sleep(1.5)
+        time.sleep(3.5)
         connection.read_body(head)
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     origin = stage.origin(serve=serve)
-    carpool = stage.carpool({"server": {"requestTimeout": "1200ms"}})
+    carpool = stage.carpool({"server": {"requestTimeout": "3s"}})
     client = carpool.client()
     size = 16 << 20     # more than every buffer on the way holds
     client.send(request("POST", origin.url("/"), fields=[("Content-Length", size)]) + b"x" * (size - 10))
@@ -223,11 +223,11 @@ def test_the_keep_alive_timeout_and_its_buffer(stage):
     origin = stage.origin()
     carpool = stage.carpool({"server": {"keepAliveTimeout": "1s", "keepAliveTimeoutBuffer": "300ms"}})
     client = carpool.client()
-    response = client.get(origin.url("/"))
     start = time.monotonic()
+    response = client.get(origin.url("/"))
     assert response.fields.get("Keep-Alive") == "timeout=1"
     client.expect_end()
-    assert 1.25 < time.monotonic() - start < 5
+    assert time.monotonic() - start > 1.25
 
 
 def test_a_request_that_came_in_time_is_no_reason_to_close(stage):

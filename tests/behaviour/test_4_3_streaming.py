@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from .harness import Client, wait_until
+from .harness import PATIENCE, Client, wait_until
 from .harness.client import request
 
 BIG = 48 << 20
@@ -31,7 +31,7 @@ def test_a_request_streams(stage):
     origin = stage.origin(serve=serve)
     client = stage.carpool().client()
     client.send(request("POST", origin.url("/"), fields=[("Content-Length", 11)]) + b"first")
-    assert half.wait(10), "the first half reaches the origin before the second is sent"
+    assert half.wait(PATIENCE), "the first half reaches the origin before the second is sent"
     client.send(b"second")
     assert client.response().status == 200
 
@@ -50,7 +50,7 @@ def test_a_chunked_request_streams(stage):
     origin = stage.origin(serve=serve)
     client = stage.carpool().client()
     client.send(request("POST", origin.url("/"), fields=[("Transfer-Encoding", "chunked")]) + b"5\r\nfirst\r\n")
-    assert half.wait(10), "the first half reaches the origin before the second is sent"
+    assert half.wait(PATIENCE), "the first half reaches the origin before the second is sent"
     client.send(b"6\r\nsecond\r\n0\r\n\r\n")
     assert client.response().status == 200
 
@@ -122,7 +122,7 @@ def test_a_slow_origin_slows_the_client(stage):
     def serve(connection):
         head = connection.read_request_head()
         connection.note(head)
-        go.wait(20)
+        go.wait(PATIENCE)
         connection.read_body(head)
         digest = hashlib.md5(head.body).hexdigest().encode()
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 32\r\n\r\n" + digest)
@@ -140,7 +140,7 @@ def test_a_slow_origin_slows_the_client(stage):
         except BlockingIOError:
             return 0
         finally:
-            client.sock.settimeout(20)
+            client.sock.settimeout(PATIENCE)
     taken = blocked(send_some, body)
     assert taken < BIG, "the client could send all though nobody read"
     assert carpool.resident() - before < 4 << 20 or carpool.sanitized
@@ -160,7 +160,7 @@ def test_a_slow_reader_delays_nobody_else(stage):
     start = time.monotonic()
     for _ in range(30):
         assert carpool.get(origin.url("/")).status == 200
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 20
     assert origin.accepted == 4
 
 
@@ -208,7 +208,7 @@ def test_both_directions_at_once(stage):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(4 * PATIENCE)
     assert not wrong and not any(thread.is_alive() for thread in threads)
 
 

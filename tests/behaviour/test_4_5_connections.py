@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from .harness import wait_until
+from .harness import Reset, wait_until
 from .harness.client import chunked, request
 from .harness.origin import answer
 
@@ -72,13 +72,21 @@ def test_nothing_after_close_is_served(stage):
 def test_an_answer_is_not_lost_to_a_reset(stage):
     """After a last response with request bytes still coming, Carpool shuts down writing, discards what comes
     for up to 1 s or 64 KiB, then closes, so that the answer is not lost to a reset."""
-    client = stage.carpool().client()
-    client.send(b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nX : bad\r\n\r\n")
-    for _ in range(30):
-        client.send(b"x" * 1000)    # a reset would make this fail, or throw the answer away
-        time.sleep(0.002)
-    assert client.response().status == 400
-    client.expect_end()
+    carpool = stage.carpool()
+    for _ in range(10):
+        client, start = carpool.client(), time.monotonic()
+        try:
+            client.send(b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nX : bad\r\n\r\n")
+            for _ in range(15):
+                client.send(b"x" * 2000)    # a reset would make this fail, or throw the answer away
+                time.sleep(0.002)
+            assert client.response().status == 400
+            client.expect_end()
+            return
+        except (ConnectionError, Reset):
+            # Once the second is over it is right to reset; then the machine was too slow for a look.
+            assert time.monotonic() - start > 0.9
+    pytest.fail("ten times it took a second to send 30 KB")
 
 
 def test_discarding_ends_with_time(stage):
@@ -87,7 +95,6 @@ def test_discarding_ends_with_time(stage):
     client.send(b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nX : bad\r\n\r\n" + b"x" * 100)
     assert client.response().status == 400
     client.expect_end()
-    start = time.monotonic()
 
     def reset():
         try:
@@ -96,8 +103,7 @@ def test_discarding_ends_with_time(stage):
             return True
         time.sleep(0.05)
         return False
-    wait_until(reset, "the connection is closed for good")
-    assert time.monotonic() - start < 5
+    wait_until(reset, "the connection is closed for good", 10)
 
 
 def test_discarding_ends_with_bytes(stage):

@@ -1,5 +1,6 @@
 """Sections 5.1 to 5.3: limits, the queue, hand-off and room under maxTotalSockets."""
 
+import json
 import time
 
 import pytest
@@ -102,7 +103,7 @@ def test_the_queue_has_a_limit(stage):
     response = carpool.get(first.url("/3"))
     assert response.status == 503 and response.error == "connection_limit_reached"
     assert response.fields.get("Retry-After") == "1"
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20      # timeouts.pending is 30 s
     carpool.wait_row(first, requests=2)
 
 
@@ -239,15 +240,21 @@ def test_a_failing_connection_takes_the_oldest_request_with_it(stage):
     """when it fails, the oldest connecting request gets the error"""
     origin = stage.origin(backlog=0)
     origin.stall()
-    carpool = stage.pooled(timeouts={"connect": "700ms"})
+    path = stage.path("access.log")
+    carpool = stage.carpool({"accessLog": {"path": path, "format": "json"},
+                             "defaults": {"timeouts": {"connect": "2s"}}})
     clients = []
     for number in range(2):
         clients.append(carpool.ask(origin.url(f"/{number}")))
         carpool.wait_row(origin, connecting=number + 1)
         time.sleep(0.3)
-    assert clients[0].response().status == 504
-    assert not clients[1].answered()
-    assert clients[1].response().status == 504
+    assert [client.response().status for client in clients] == [504, 504]
+
+    def lines():
+        with open(path, encoding="utf-8") as file:
+            return file.read().splitlines()
+    wait_until(lambda: len(lines()) == 2, "both are in the log")
+    assert [json.loads(line)["target"] for line in lines()] == [origin.url("/0"), origin.url("/1")]
 
 
 def test_a_failed_connection_frees_its_place(stage):
@@ -258,14 +265,14 @@ def test_a_failed_connection_frees_its_place(stage):
     start = time.monotonic()
     clients = [carpool.ask(url) for _ in range(5)]
     assert [client.response().status for client in clients] == [502] * 5
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20      # timeouts.pending is 30 s
 
 
 def test_a_timed_out_connection_frees_its_place(stage):
     """A socket that fails to connect [...] frees its place for the next pending request at once."""
     origin = stage.origin(backlog=0)
     origin.stall()
-    carpool = stage.pooled(maxSockets=1, timeouts={"connect": "400ms"})
+    carpool = stage.pooled(maxSockets=1, timeouts={"connect": "2s"})
     first = carpool.ask(origin.url("/1"))
     carpool.wait_row(origin, connecting=1)
     second = carpool.ask(origin.url("/2"))

@@ -309,11 +309,11 @@ def test_all_addresses_share_one_timeout(stage):
     silent = [stage.origin(backlog=0) for _ in range(3)]
     for origin in silent:
         origin.stall()
-    carpool = stage.carpool({"defaults": {"timeouts": {"connect": "900ms"}}, "upstreams": {
+    carpool = stage.carpool({"defaults": {"timeouts": {"connect": "4s"}}, "upstreams": {
         "a": {"match": "a.test", "address": [origin.authority for origin in silent]}}})
     start = time.monotonic()
     assert carpool.get("http://a.test/").error == "connection_timeout"
-    assert 0.8 < time.monotonic() - start < 2.5
+    assert 3.9 < time.monotonic() - start < 10
 
 
 # 5.7

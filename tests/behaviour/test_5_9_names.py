@@ -32,7 +32,7 @@ def test_the_ttl_ends(stage):
     url = f"http://a.test:{first.port}/"
     assert carpool.get(url).status == 200
     server.names["a.test"] = ["127.0.0.3"]
-    wait_until(lambda: carpool.get(url).status == 200 and second.accepted, "the changed answer is followed", 6)
+    wait_until(lambda: carpool.get(url).status == 200 and second.accepted, "the changed answer is followed")
     before = first.accepted
     for _ in range(3):
         assert carpool.get(url).status == 200
@@ -66,13 +66,12 @@ def test_a_silent_server_blocks_nobody(stage):
     """Names are resolved without blocking"""
     origin = stage.origin()
     server = stage.names({"silent.test": "silent", "a.test": ["127.0.0.1"]})
-    carpool = stage.carpool({"defaults": {"timeouts": {"connect": "1500ms"}}}, prefix=stage.asking(server))
+    carpool = stage.carpool({"defaults": {"timeouts": {"connect": "5s"}}}, prefix=stage.asking(server))
     silent = [carpool.ask("http://silent.test/") for _ in range(5)]
     wait_until(lambda: server.asked("silent.test"), "the question has been put")
-    start = time.monotonic()
     for _ in range(20):
         assert carpool.get(f"http://a.test:{origin.port}/").status == 200
-    assert time.monotonic() - start < 1
+    assert not any(client.answered() for client in silent)
     for client in silent:
         response = client.response()
         assert response.status == 504 and response.error in ("dns_timeout", "connection_timeout")
@@ -95,7 +94,7 @@ def test_addresses_are_raced(stage):
     carpool = stage.carpool({"upstreams": {"a": {"match": "a.test", "address": [silent.authority, good.authority]}}})
     start = time.monotonic()
     assert carpool.get("http://a.test/").status == 200
-    assert 0.2 < time.monotonic() - start < 2
+    assert 0.2 < time.monotonic() - start < 8      # timeouts.connect is 10 s
 
 
 def test_addresses_of_a_name_are_raced(stage):
@@ -107,7 +106,7 @@ def test_addresses_of_a_name_are_raced(stage):
     for _ in range(2):
         start = time.monotonic()
         assert carpool.get(f"http://a.test:{good.port}/").status == 200
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 8
     assert good.accepted == 2
 
 
@@ -179,7 +178,7 @@ def test_failures_are_not_kept_for_long(stage, code):
     url = f"http://a.test:{origin.port}/"
     assert carpool.get(url).error == "dns_error"
     server.names["a.test"] = ["127.0.0.1"]
-    wait_until(lambda: carpool.get(url).status == 200, "the name resolves now", 15)
+    wait_until(lambda: carpool.get(url).status == 200, "the name resolves now")
 
 
 def test_a_denied_address_among_others(stage):

@@ -37,7 +37,7 @@ def test_malformed_request(stage):
 def test_client_too_slow(stage):
     """client too slow (not one byte since it connected: closed without an answer) | 408 |
     http_request_error"""
-    carpool = stage.carpool({"server": {"headersTimeout": "200ms"}})
+    carpool = stage.carpool({"server": {"headersTimeout": "1s"}})
     client = carpool.client()
     silent = carpool.client()
     client.send(b"GET")

@@ -21,7 +21,7 @@ def mute(connection):
 def test_connect_timeout_counts_tls(stage):
     """connect: DNS + TCP + TLS of a new socket -> 504"""
     origin = stage.origin(serve=mute)
-    carpool = stage.carpool(secure(timeouts={"connect": "300ms"}))
+    carpool = stage.carpool(secure(timeouts={"connect": "1s"}))
     response = carpool.get(origin.url("/"))
     assert (response.status, response.error) == (504, "connection_timeout")
     assert "TLS" in response.text and "timeouts.connect" in response.text
@@ -198,6 +198,6 @@ def test_curl(stage):
     for scheme, count in (("http", 5), ("https", 2)):
         for _ in range(count):
             done = subprocess.run(["curl", "-sS", "--cacert", certificates().ca.pem, "-x", f"http://127.0.0.1:{carpool.port}",
-                                   "-d", "body", f"{scheme}://{origin.authority}/"], capture_output=True, timeout=60, check=False)
+                                   "-d", "body", f"{scheme}://{origin.authority}/"], capture_output=True, timeout=180, check=False)
             assert done.stdout == b"body", done.stderr
     assert origin.accepted == 1 + 2     # a socket that is shared, and a tunnel each

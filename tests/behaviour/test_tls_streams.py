@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from .harness import Truncated, Reset, wait_until
+from .harness import PATIENCE, Reset, Truncated, wait_until
 from .harness.certificates import certificates
 from .harness.origin import answer
 from .harness.tls import V12, V13, https_key, secure, tls_origin
@@ -105,7 +105,7 @@ def test_a_free_socket_that_ends_leaves_the_pool(stage, notify, versions):
 def test_data_on_a_free_socket(stage):
     def respond(request):       # both from the thread that reads: an SSL object has but one at a time
         request.connection.send(answer(b"ok"))
-        answered.wait(10)
+        answered.wait(PATIENCE)
         request.connection.send(b"HTTP/1.1 200 OK\r\n\r\n")
     answered = threading.Event()
     origin = tls_origin(stage, respond)
@@ -190,7 +190,7 @@ def test_an_upload_meets_back_pressure(stage):
     if not carpool.sanitized:
         assert carpool.resident() - before < 4 << 20
     gate.append(True)
-    client.sock.settimeout(30)
+    client.sock.settimeout(PATIENCE)
     client.sock.sendall(body[sent:])
     assert client.read_response("POST").body == digest(body)
 

@@ -10,7 +10,7 @@ from behaviour.harness.ports import Ports
 
 from . import nginx
 
-PATIENCE = 60
+PATIENCE = 180
 
 
 def need(program):

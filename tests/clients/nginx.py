@@ -5,7 +5,7 @@ import pwd
 import shutil
 import subprocess
 
-from behaviour.harness.waiting import wait_until
+from behaviour.harness.waiting import PATIENCE, wait_until
 
 CONFIG = """
 daemon off;
@@ -95,7 +95,7 @@ class Nginx:
     def stop(self):
         self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -1,4 +1,6 @@
 """Plays a case once, in one way of cutting it, and says what came of it and what was wrong with that."""
+from behaviour.harness.waiting import PATIENCE
+
 from .conversation import Conversation, get, pieces, soon
 from .origin import CLEAN, CLEAN_PATH, Origin, Script
 
@@ -146,7 +148,7 @@ def prepare(script, origin, daemon, verdict):
     if script.when == "idle":
         script.play(origin.connections[0])
     else:
-        verdict.need(script.sent.wait(5), "no spare socket was opened")
+        verdict.need(script.sent.wait(PATIENCE), "no spare socket was opened")
 
 
 def ask(talk, request, case, script):
@@ -188,7 +190,7 @@ def closed(script):
 
 def pooled(case, verdict, talk, origin, script, daemon):
     """Who gets the socket next. The clean GET comes when all the origin's octets are in Carpool's kernel."""
-    verdict.need(script.sent.wait(5), "the origin did not get to say its octets")
+    verdict.need(script.sent.wait(PATIENCE), "the origin did not get to say its octets")
     if script.connection is None or case.pool == "may":
         return
     before = len(script.connection.requests)

@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 
 from behaviour.harness.ports import Ports
-from behaviour.harness.waiting import wait_until
+from behaviour.harness.waiting import PATIENCE, wait_until
 from clients import nginx
 
 from . import strict
@@ -34,7 +34,7 @@ class RealOrigin:
     def since_last_time(self):
         """Asks it directly for END, which it sees behind all that went before, and returns what came until then."""
         address = f"http://127.0.0.1:{self.port}{END}"
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=30).read()
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=PATIENCE).read()
         new = wait_until(self.ended, lambda: f"{type(self).__name__} saw {END}")
         self.read += len(new)
         return [entry for entry in new if entry is None or entry[1] != END]
@@ -82,7 +82,7 @@ class NodeOrigin(RealOrigin):
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ def send(sock, data):
 
 def settled(carpool, before, spare=2):
     wait_until(lambda: carpool.descriptors() <= before + spare,
-               lambda: f"descriptors back to {before} (now {carpool.descriptors()})", 20)
+               lambda: f"descriptors back to {before} (now {carpool.descriptors()})")
 
 
 def closed(carpool, reason):
@@ -31,7 +31,7 @@ def closed(carpool, reason):
 
 def test_five_thousand_slowloris(stage, ordinary):
     """heads that come a byte at a time: cheap in memory, answered 408 at headersTimeout"""
-    carpool = stage.carpool({"server": {"headersTimeout": "6s"}})
+    carpool = stage.carpool({"server": {"headersTimeout": "10s"}})
     client = ordinary(carpool)
     before, memory = carpool.descriptors(), carpool.resident()
     with Swarm(carpool.address, 5000, b"GET http://127.0.0.1:1/ HTTP/1.1\r\nHost: 127.0.0.1:1\r\nX-A: ") as swarm:
@@ -45,7 +45,7 @@ def test_five_thousand_slowloris(stage, ordinary):
 
 def test_silent_clients(stage, ordinary):
     """not one byte since they connected: closed without an answer"""
-    carpool = stage.carpool({"server": {"headersTimeout": "2s"}})
+    carpool = stage.carpool({"server": {"headersTimeout": "4s"}})
     client = ordinary(carpool)
     with Swarm(carpool.address, 2000) as swarm:
         client.goes_on(swarm.poll, 1)
@@ -218,7 +218,7 @@ def test_half_open_tunnels(stage, ordinary):
     origin = stage.origin(serve=lambda connection: connection.fill())
     stage.allow_origin_failures = True
     carpool = stage.carpool({"access": {"connectPorts": [origin.port]},
-                             "defaults": {"maxSockets": 50, "timeouts": {"pending": "1s", "tunnel": "3s"}}})
+                             "defaults": {"maxSockets": 50, "timeouts": {"pending": "1s", "tunnel": "8s"}}})
     client = ordinary(carpool)
     with Swarm(carpool.address, 200, request("CONNECT", origin.authority)) as swarm:
         client.goes_on(swarm.poll)

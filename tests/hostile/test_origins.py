@@ -1,5 +1,6 @@
 """Origins that are silent, slow, endless, early or rude cost only those who ask them."""
 import itertools
+import threading
 import time
 
 from behaviour.harness import Client, wait_until
@@ -74,14 +75,16 @@ def test_endless_chunk_extensions_and_trailers(stage, ordinary):
 
 def test_silence(stage, ordinary):
     """an origin that accepts and never answers holds its own places only: 504, or 503 in the queue"""
-    origin, carpool = hostile(stage, lambda connection: connection.fill() and time.sleep(20),
-                              {"defaults": {"maxSockets": 20, "timeouts": {"socket": "2s", "pending": "1s"}}})
+    over = threading.Event()
+    origin, carpool = hostile(stage, lambda connection: connection.fill() and over.wait(60),
+                              {"defaults": {"maxSockets": 20, "timeouts": {"socket": "6s", "pending": "1s"}}})
     client = ordinary(carpool)
     with Swarm(carpool.address, 200, request("GET", origin.url())) as swarm:
         client.goes_on(swarm.poll)
         swarm.wait_answered()
         assert swarm.statuses() == {503: 180, 504: 20}, swarm.statuses()
     assert carpool.retired(origin).get("socket-timeout") == 20
+    over.set()
 
 
 def test_trickle(stage, ordinary):
@@ -90,7 +93,7 @@ def test_trickle(stage, ordinary):
         connection.read_request()
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
         connection.send_slowly(b"x" * 1000, 0.3)
-    origin, carpool = hostile(stage, serve, {"defaults": {"timeouts": {"socket": "1s", "request": "3s"}}})
+    origin, carpool = hostile(stage, serve, {"defaults": {"timeouts": {"socket": "3s", "request": "5s"}}})
     client = ordinary(carpool)
     with Swarm(carpool.address, 50, request("GET", origin.url())) as swarm:
         client.goes_on(swarm.poll)
@@ -154,7 +157,8 @@ def test_flood_of_tiny_chunks(stage, ordinary):
 
 def test_origin_that_takes_nothing(stage, ordinary):
     """uploads to an origin that reads nothing: bounded memory, timeouts.socket ends them"""
-    origin, carpool = hostile(stage, lambda connection: time.sleep(15),
+    over = threading.Event()
+    origin, carpool = hostile(stage, lambda connection: over.wait(60),
                               {"defaults": {"timeouts": {"socket": "2s"}}})
     client, memory = ordinary(carpool), carpool.resident()
     head = request("PUT", origin.url(), fields=[("Content-Length", 1 << 30)])
@@ -163,3 +167,4 @@ def test_origin_that_takes_nothing(stage, ordinary):
         client.goes_on(lambda: (swarm.send(more), time.sleep(0.01)), 1)
         assert carpool.sanitized or carpool.resident() - memory < 50 * (256 << 10)
         wait_until(lambda: carpool.retired(origin).get("socket-timeout", 0) == 50, lambda: carpool.row(origin))
+    over.set()

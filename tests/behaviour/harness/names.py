@@ -59,7 +59,7 @@ class NameServer:
 
     @property
     def resolv_conf(self):
-        return f"nameserver {self.address}\noptions timeout:1 attempts:2\n"
+        return f"nameserver {self.address}\noptions timeout:5 attempts:2\n"
 
     def asked(self, name):
         return sum(1 for asked, _ in self.queries if asked == name)
