@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,7 @@ enum sink {
 };
 
 struct access_log {
+    pthread_mutex_t lock; /* several loops write */
     char *path; /* "-": stdout */
     enum access_log_format format;
     int fd;
@@ -177,6 +179,7 @@ struct access_log *access_log_open(const char *path, enum access_log_format form
 
     if (l) {
         memset(l, 0, offsetof(struct access_log, data));
+        pthread_mutex_init(&l->lock, NULL);
         l->fd = -1;
         l->format = format;
         l->path = strdup(path);
@@ -234,7 +237,7 @@ static void say_dropped(struct access_log *l)
     l->dropped = 0;
 }
 
-void access_log_flush(struct access_log *l)
+static void flush(struct access_log *l)
 {
     size_t done = 0;
 
@@ -261,21 +264,31 @@ void access_log_flush(struct access_log *l)
     say_dropped(l);
 }
 
+void access_log_flush(struct access_log *l)
+{
+    pthread_mutex_lock(&l->lock);
+    flush(l);
+    pthread_mutex_unlock(&l->lock);
+}
+
 void access_log_end_turn(struct access_log *l)
 {
-    if (l->length > 0 && clock_ms() - l->flushed_ms >= GATHER_MS)
-        access_log_flush(l);
+    pthread_mutex_lock(&l->lock);
+    if (l->length > 0 && clock_ms() >= l->flushed_ms + GATHER_MS)
+        flush(l);
+    pthread_mutex_unlock(&l->lock);
 }
 
 void access_log_write(struct access_log *l, const struct exchange_record *r)
 {
+    pthread_mutex_lock(&l->lock);
     if (sizeof l->data - l->length < LINE_ROOM)
-        access_log_flush(l);
-    if (sizeof l->data - l->length < LINE_ROOM) {
+        flush(l);
+    if (sizeof l->data - l->length < LINE_ROOM)
         l->dropped++;
-        return;
-    }
-    l->length += put_line(l->data + l->length, l->format, r);
+    else
+        l->length += put_line(l->data + l->length, l->format, r);
+    pthread_mutex_unlock(&l->lock);
 }
 
 /* What the old file did not take goes to the new one, which must not begin with the end of a line. */
@@ -293,12 +306,12 @@ static void skip_torn_line(struct access_log *l)
     l->mid_line = false;
 }
 
-void access_log_reopen(struct access_log *l)
+static void reopen(struct access_log *l)
 {
     int old = l->fd;
     enum sink old_sink = l->sink;
 
-    access_log_flush(l);
+    flush(l);
     if (strcmp(l->path, "-") == 0)
         return;
     if (!open_path(l)) {
@@ -312,15 +325,23 @@ void access_log_reopen(struct access_log *l)
     skip_torn_line(l);
 }
 
+void access_log_reopen(struct access_log *l)
+{
+    pthread_mutex_lock(&l->lock);
+    reopen(l);
+    pthread_mutex_unlock(&l->lock);
+}
+
 void access_log_close(struct access_log *l)
 {
     if (!l)
         return;
-    access_log_flush(l);
+    flush(l);
     for (size_t i = 0; i < l->length; i++)
         l->dropped += l->data[i] == '\n';
     say_dropped(l);
     close_path(l);
+    pthread_mutex_destroy(&l->lock);
     free(l->path);
     free(l);
 }

@@ -1,5 +1,7 @@
 #include "admin/agents.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/units.h"
 
@@ -124,48 +126,84 @@ static void put_origin(struct text *t, const struct origin *o)
 }
 
 /* The row of the forgotten ones: they have no socket and nobody waits. */
-static void put_forgotten(struct text *t, const struct agent *a)
+static void put_forgotten(struct text *t, const struct agent *a, const struct origin_stats *forgotten)
 {
     text_lit(t, "{\"origin\":\"*\"");
     put_groups(t, 0, 0, 0, 0);
     KEY(t, "maxSockets");
     put_limit(t, a->policy->maxSockets);
-    put_stats(t, &a->forgotten);
+    put_stats(t, forgotten);
     text_lit(t, "}");
 }
 
 static void put_origins(struct text *t, const struct agent *a)
 {
-    struct origin *o;
+    struct origin_stats forgotten = {0};
+    const struct agent *share;
+    const struct origin *o;
     const char *separator = "";
 
     KEY(t, "origins");
     text_lit(t, "[");
-    for (o = a->origins; o; o = o->hh.next) {
+    AGENT_FOREACH_ORIGIN (a, share, o) {
         text_string(t, separator);
         put_origin(t, o);
         separator = ",";
     }
-    if (!origin_stats_is_empty(&a->forgotten)) {
+    for (share = a; share; share = share->next_share)
+        origin_stats_add(&forgotten, &share->forgotten);
+    if (!origin_stats_is_empty(&forgotten)) {
         text_string(t, separator);
-        put_forgotten(t, a);
+        put_forgotten(t, a, &forgotten);
     }
     text_lit(t, "]");
+}
+
+/* The newest of a share but for `skip`; NULL: there are no more. */
+static const struct agent_error *recent_error(const struct agent *share, uint32_t skip)
+{
+    uint32_t kept = share->error_count < AGENT_RECENT_ERRORS ? share->error_count : AGENT_RECENT_ERRORS;
+
+    return skip < kept ? &share->errors[(share->error_count - 1 - skip) % AGENT_RECENT_ERRORS] : NULL;
+}
+
+/* The newest ones of all shares, newest first; returns how many. */
+static uint32_t collect_errors(const struct agent *a, const struct agent_error *out[AGENT_RECENT_ERRORS])
+{
+    uint32_t count = 0;
+
+    for (const struct agent *share = a; share; share = share->next_share) {
+        const struct agent_error *e;
+
+        for (uint32_t i = 0; (e = recent_error(share, i)); i++) {
+            uint32_t at = count;
+
+            while (at > 0 && out[at - 1]->wall_ms < e->wall_ms)
+                at--;
+            if (at == AGENT_RECENT_ERRORS)
+                break;
+            count += count < AGENT_RECENT_ERRORS;
+            memmove(&out[at + 1], &out[at], (count - 1 - at) * sizeof *out);
+            out[at] = e;
+        }
+    }
+    return count;
 }
 
 /* Oldest first, as a log is read. */
 static void put_recent_errors(struct text *t, const struct agent *a)
 {
-    uint32_t count = a->error_count < AGENT_RECENT_ERRORS ? a->error_count : AGENT_RECENT_ERRORS;
+    const struct agent_error *errors[AGENT_RECENT_ERRORS];
+    uint32_t count = collect_errors(a, errors);
 
     KEY(t, "recentErrors");
     text_lit(t, "[");
-    for (uint32_t i = 0; i < count; i++) {
-        const struct agent_error *e = &a->errors[(a->error_count - count + i) % AGENT_RECENT_ERRORS];
+    for (uint32_t i = count; i-- > 0;) {
+        const struct agent_error *e = errors[i];
         char time[CLOCK_RFC3339_SIZE];
 
         clock_format(e->wall_ms, time);
-        text_string(t, i > 0 ? ",{\"time\":\"" : "{\"time\":\"");
+        text_string(t, i + 1 < count ? ",{\"time\":\"" : "{\"time\":\"");
         text_string(t, time);
         text_lit(t, "\",\"origin\":");
         text_json(t, slice_of(e->origin));
@@ -194,10 +232,13 @@ static void put_limits(struct text *t, const struct agent_policy *p)
 
 void agent_totals(const struct agent *a, struct agent_totals *out)
 {
+    const struct agent *share;
     const struct origin *o;
 
-    *out = (struct agent_totals){.stats = a->forgotten};
-    for (o = a->origins; o; o = o->hh.next) {
+    *out = (struct agent_totals){0};
+    for (share = a; share; share = share->next_share)
+        origin_stats_add(&out->stats, &share->forgotten);
+    AGENT_FOREACH_ORIGIN (a, share, o) {
         out->active += o->active_count;
         out->connecting += o->connecting_count;
         out->free += o->free_count;
@@ -235,25 +276,27 @@ static bool is_worth_showing(const struct agent *removed)
     return removed->total > 0 || totals.pending > 0;
 }
 
-void agents_write_all(struct text *t, const struct pool *p, struct diagnosis *d)
+void agents_write_all(struct text *t, struct pool *const *pools, unsigned count, struct diagnosis *d)
 {
     static const uint32_t bounds[] = HISTOGRAM_BOUNDS;
     const char *separator = "";
     const struct agent *a;
 
     text_lit(t, "{\"agents\":[");
-    TAILQ_FOREACH (a, &p->agents, link) {
+    TAILQ_FOREACH (a, &pools[0]->agents, link) {
         text_string(t, separator);
         agents_write_one(t, a, d);
         separator = ",";
     }
-    TAILQ_FOREACH (a, &p->removed, link) {
-        if (!is_worth_showing(a))
-            continue;
-        text_string(t, separator);
-        agents_write_one(t, a, d);
-        separator = ",";
-    }
+    /* What is left of removed ones stands by itself: each loop lets go of its share in its own time. */
+    for (unsigned i = 0; i < count; i++)
+        TAILQ_FOREACH (a, &pools[i]->removed, link) {
+            if (!is_worth_showing(a))
+                continue;
+            text_string(t, separator);
+            agents_write_one(t, a, d);
+            separator = ",";
+        }
     text_lit(t, "],\"latencyBoundsMs\":[");
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
         text_string(t, i > 0 ? "," : "");

@@ -1,14 +1,14 @@
 #ifndef CARPOOL_ADMIN_AGENTS_H
 #define CARPOOL_ADMIN_AGENTS_H
 
-/* The pools as JSON: names and meanings are PRODUCT.md section 7's. Limits that are lifted are null. */
+/* The pools of all loops as JSON, each agent once (its first pool's share leads to the others): names and meanings are PRODUCT.md section 7's. Limits that are lifted are null. */
 
 #include "admin/diagnosis.h"
 #include "admin/text.h"
 #include "pool/pool.h"
 
 /* {"agents": [...]}, those that drain after their removal from the configuration last. */
-void agents_write_all(struct text *t, const struct pool *p, struct diagnosis *d);
+void agents_write_all(struct text *t, struct pool *const *pools, unsigned count, struct diagnosis *d);
 
 /* One of them. */
 void agents_write_one(struct text *t, const struct agent *a, struct diagnosis *d);

@@ -162,12 +162,12 @@ static void forget_unseen(struct diagnosis *d)
 
 static void look(struct diagnosis *d, bool window_ends)
 {
-    struct agent *a;
+    const struct agent *a, *share;
+    const struct origin *o;
 
-    TAILQ_FOREACH (a, &d->pool->agents, link) {
-        for (struct origin *o = a->origins; o; o = o->hh.next)
+    TAILQ_FOREACH (a, &d->pool->agents, link)
+        AGENT_FOREACH_ORIGIN (a, share, o)
             sample_origin(d, o, window_ends);
-    }
 }
 
 void diagnosis_end_window(struct diagnosis *d)
@@ -233,9 +233,11 @@ static void describe_origin(const struct diagnosis *d, const struct origin *o, s
 static void describe_agent(const struct agent *a, struct diagnosis_input *in)
 {
     const struct tls_options *tls = a->upstream ? &a->upstream->tls : NULL;
+    const struct agent *share;
+    const struct origin *o;
 
     in->paused = a->paused;
-    for (const struct origin *o = a->origins; o; o = o->hh.next)
+    AGENT_FOREACH_ORIGIN (a, share, o)
         in->pending += o->blocked_count;
     in->certificate_ends_s = INT64_MAX;
     if (tls && tls->enabled && tls->not_after != 0)
@@ -285,17 +287,23 @@ void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *ou
 {
     struct sentences s = {.out = out};
     struct diagnosis_input agent = {.who = a->name, .agent = a->name};
-    bool several = HASH_COUNT(a->origins) > 1;
+    const struct agent *share;
+    const struct origin *o;
+    unsigned origins = 0;
     char who[512];
 
     text_lit(out, "[");
     describe_agent(a, &agent);
     apply_rules(&s, &agent, DIAGNOSIS_AGENT);
     say_warnings(&s, a);
-    for (const struct origin *o = a->origins; o && s.count < MAX_SENTENCES; o = o->hh.next) {
+    for (share = a; share; share = share->next_share)
+        origins += HASH_COUNT(share->origins);
+    AGENT_FOREACH_ORIGIN (a, share, o) {
         struct diagnosis_input in = {.who = who, .agent = a->name};
 
-        snprintf(who, sizeof who, several ? "%s %s" : "%s", a->name, o->key);
+        if (s.count >= MAX_SENTENCES)
+            break;
+        snprintf(who, sizeof who, origins > 1 ? "%s %s" : "%s", a->name, o->key);
         describe_origin(d, o, &in);
         apply_rules(&s, &in, DIAGNOSIS_ORIGIN);
     }

@@ -127,19 +127,23 @@ static void add_figures(struct series *s, const struct origin *o)
 static void add_agent(struct series_list *l, const struct agent *a, struct origin_stats *shared)
 {
     struct series figures = {0}, *rest;
-    bool exact_only = a->origins != NULL;
+    bool has_exact = false, has_others = false;
+    const struct agent *share;
+    const struct origin *o;
 
-    *shared = a->forgotten;
-    for (const struct origin *o = a->origins; o; o = o->hh.next) {
+    for (share = a; share; share = share->next_share)
+        origin_stats_add(shared, &share->forgotten);
+    AGENT_FOREACH_ORIGIN (a, share, o) {
         if (o->exact) {
+            has_exact = true;
             add_figures(add_series(l, a, o->key, &o->stats), o);
             continue;
         }
-        exact_only = false;
+        has_others = true;
         origin_stats_add(shared, &o->stats);
         add_figures(&figures, o);
     }
-    if (exact_only && origin_stats_is_empty(shared))
+    if (has_exact && !has_others && origin_stats_is_empty(shared))
         return;
     rest = add_series(l, a, "*", shared);
     rest->active = figures.active;
@@ -151,11 +155,13 @@ static void add_agent(struct series_list *l, const struct agent *a, struct origi
 static bool collect(const struct pool *p, struct series_list *l)
 {
     size_t agents = 0, series = 0;
-    const struct agent *a;
+    const struct agent *a, *share;
 
     TAILQ_FOREACH (a, &p->agents, link) {
         agents++;
-        series += HASH_COUNT(a->origins) + 1;
+        series++;
+        for (share = a; share; share = share->next_share)
+            series += HASH_COUNT(share->origins);
     }
     l->items = calloc(series ? series : 1, sizeof *l->items);
     l->shared = calloc(agents ? agents : 1, sizeof *l->shared);
@@ -425,23 +431,49 @@ static void put_process(struct text *t, const struct admin_daemon *d)
     PUT_PROCESS(t, "process_threads", "gauge", "Threads.", text_number(t, p.threads));
 }
 
+/* With one loop there is nothing to hand over. */
+static void put_workers(struct text *t, const struct admin_daemon *d)
+{
+    char index[DIGITS_SIZE + 1];
+
+    put_family(t, "workers", "gauge", "Event loops.");
+    put_simple(t, "workers", NULL, NULL, d->count);
+    if (d->count == 1)
+        return;
+    put_family(t, "worker_handovers_total", "counter",
+               "Clients that a loop gave to another one, where the origin of their request lives.");
+    for (unsigned i = 0; i < d->count; i++) {
+        index[digits_put(index, i)] = '\0';
+        put_simple(t, "worker_handovers_total", "worker", index, d->proxies[i]->stats.handed_over);
+    }
+    put_family(t, "worker_wakeups_total", "counter", "How often a loop was woken by another one.");
+    for (unsigned i = 0; i < d->count; i++) {
+        index[digits_put(index, i)] = '\0';
+        put_simple(t, "worker_wakeups_total", "worker", index, mailbox_wakes(d->proxies[i]->mailbox));
+    }
+}
+
 void metrics_write(struct text *t, const struct admin_daemon *d)
 {
     struct series_list l = {0};
+    struct proxy_stats clients = {0};
 
-    if (!collect(d->pool, &l)) {
+    for (unsigned i = 0; i < d->count; i++)
+        proxy_stats_add(&clients, &d->proxies[i]->stats);
+    if (!collect(d->pools[0], &l)) {
         release(&l);
         t->failed = true;
         return;
     }
     text_reserve(t, (l.count + 1) * 8 * 1024); /* a series takes about so much: no growing, no copying */
     put_build(t, d);
-    put_clients(t, d->proxy_stats);
-    put_client_requests(t, d->proxy_stats);
+    put_workers(t, d);
+    put_clients(t, &clients);
+    put_client_requests(t, &clients);
     put_gauges(t, &l);
     put_counters(t, &l);
     put_worded_counters(t, &l);
-    put_certificates(t, d->pool);
+    put_certificates(t, d->pools[0]);
     put_histograms(t, &l);
     put_process(t, d);
     release(&l);

@@ -45,7 +45,7 @@ static void metrics(struct call *c)
 
 static void agents(struct call *c)
 {
-    agents_write_all(&c->answer->body, c->daemon->pool, c->diagnosis);
+    agents_write_all(&c->answer->body, c->daemon->pools, c->daemon->count, c->diagnosis);
 }
 
 static void agent(struct call *c)
@@ -106,19 +106,22 @@ static void say_done(struct call *c)
 
 static void drain(struct call *c)
 {
-    agent_drain(c->agent);
+    for (struct agent *share = c->agent; share; share = share->next_share)
+        agent_drain(share);
     say_done(c);
 }
 
 static void pause_agent(struct call *c)
 {
-    agent_pause(c->agent);
+    for (struct agent *share = c->agent; share; share = share->next_share)
+        agent_pause(share);
     say_done(c);
 }
 
 static void resume(struct call *c)
 {
-    agent_resume(c->agent);
+    for (struct agent *share = c->agent; share; share = share->next_share)
+        agent_resume(share);
     say_done(c);
 }
 
@@ -199,7 +202,7 @@ static bool find_agent(struct call *c, struct slice encoded)
 
     if (!percent_decode(encoded, name, &n))
         return false;
-    c->agent = pool_find_agent(c->daemon->pool, (struct slice){name, n});
+    c->agent = pool_find_agent(c->daemon->pools[0], (struct slice){name, n});
     return c->agent != NULL;
 }
 

@@ -174,10 +174,12 @@ static void on_request(struct evhttp_request *req, void *ctx)
     const char *refused = refusal(a, req, &path, &status);
 
     clock_update();
+    a->daemon.halt(a->daemon.ctx);
     if (refused)
         admin_answer_error(&answer, status, refused);
     else
         admin_answer(&a->daemon, a->diagnosis, method_of(req), path, &answer);
+    a->daemon.go_on(a->daemon.ctx);
     send_answer(req, &answer);
 }
 
@@ -229,7 +231,9 @@ static void on_sample(evutil_socket_t fd, short what, void *ctx)
     (void)fd;
     (void)what;
     clock_update();
+    a->daemon.halt(a->daemon.ctx);
     diagnosis_sample(a->diagnosis);
+    a->daemon.go_on(a->daemon.ctx);
     LIST_FOREACH (door, &a->doors, link)
         evconnlistener_enable(evhttp_bound_socket_get_listener(door->bound));
 }
@@ -260,7 +264,7 @@ struct admin *admin_new(const struct admin_daemon *daemon)
     a->daemon = *daemon;
     LIST_INIT(&a->doors);
     event_assign(&a->sample, daemon->base, -1, EV_PERSIST, on_sample, a);
-    a->diagnosis = diagnosis_new(daemon->pool);
+    a->diagnosis = diagnosis_new(daemon->pools[0]);
     a->http = new_http(daemon->base, a);
     if (!a->diagnosis || !a->http || event_add(&a->sample, &second) != 0) {
         admin_free(a);

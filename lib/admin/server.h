@@ -8,13 +8,17 @@
 
 #include "config/config.h"
 #include "pool/pool.h"
-#include "proxy/stats.h"
+#include "proxy/proxy.h"
 
 /* What the daemon lets the admin API see and do. All pointers are the daemon's and outlive the server. */
 struct admin_daemon {
     struct event_base *base;
-    struct pool *pool;
-    const struct proxy_stats *proxy_stats;
+    struct pool *const *pools; /* one a loop; each agent has a share in each */
+    struct proxy *const *proxies;
+    unsigned count;
+    /* All loops stand still between these two; the calls below may be nested in them. */
+    void (*halt)(void *ctx);
+    void (*go_on)(void *ctx);
     struct config *(*config)(void *ctx); /* the present one, not counted */
     bool (*reload)(void *ctx, char *error,
                    size_t error_size); /* false: the old one is kept and `error` says why */

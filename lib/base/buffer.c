@@ -49,6 +49,20 @@ void buffer_give(struct buffer *b)
     pool->free_count++;
 }
 
+void buffer_leave(struct buffer *b)
+{
+    assert(b->pool->lent > 0);
+    b->pool->lent--;
+    b->pool = NULL;
+}
+
+void buffer_join(struct buffer *b, struct buffer_pool *pool)
+{
+    assert(!b->pool);
+    pool->lent++;
+    b->pool = pool;
+}
+
 struct buffer *buffer_grow(struct buffer *b, size_t size)
 {
     struct buffer_pool *pool = b->pool;

@@ -44,6 +44,11 @@ void buffer_give(struct buffer *b);
  * back. NULL (and `b` kept) when memory is short. */
 struct buffer *buffer_grow(struct buffer *b, size_t size);
 
+/* Takes it out of its pool's books, to be put into those of a pool of another thread: what happens in between is
+ * the caller's care. */
+void buffer_leave(struct buffer *b);
+void buffer_join(struct buffer *b, struct buffer_pool *pool);
+
 /* Frees the freelist. */
 void buffer_pool_destroy(struct buffer_pool *pool);
 

@@ -10,6 +10,8 @@ libcarpool_a_SOURCES += \
 	lib/base/list.h \
 	lib/base/log.c \
 	lib/base/log.h \
+	lib/base/mailbox.c \
+	lib/base/mailbox.h \
 	lib/base/slice.c \
 	lib/base/slice.h \
 	lib/base/timer.c \

@@ -62,6 +62,8 @@ struct agent_timeouts {
     uint64_t connect, pending, socket, request, free, tunnel;
 };
 
+#define WORKERS_MAX 256
+
 /* What `defaults` and every upstream hold: an agent's policy. Counts: COUNT_INFINITE lifts the limit. */
 struct agent_policy {
     bool keepAlive;

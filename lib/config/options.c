@@ -8,7 +8,6 @@
 #define YEAR        (365ull * 24 * 3600 * 1000)
 #define PROBE_MAX   (32767ull * 1000) /* what Linux takes for TCP_KEEPIDLE */
 #define GIB         (1024ull * 1024 * 1024)
-#define WORKERS_MAX 256
 #define RETRIES_MAX 10
 
 static const char *const level_words[] = {
@@ -56,7 +55,7 @@ const struct option options[] = {
     TOP(accessLog.path, LOG_FILE, "off", 0, 0, NULL, "off, - (stdout) or a file"),
     TOP(accessLog.format, WORD, "text", 0, 0, access_format_words, "text (key=value) or json"),
     TOP(workers, WORKERS, "1", 1, WORKERS_MAX, NULL,
-        "event loops; auto: one a core. Any value is accepted, one loop runs today"),
+        "event loops, each a thread; auto: one a core. Limits hold for all together"),
     TOP(shutdownTimeout, TIME, "30s", 0, YEAR, NULL, "how long a graceful stop waits for active exchanges"),
 
     TOP(server.maxConnections, LIMIT, "10000", 0, 0, NULL, "client connections at a time"),

@@ -1,6 +1,7 @@
 #include "daemon/daemon.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,16 +14,15 @@
 #include "admin/server.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/crew.h"
 #include "daemon/listeners.h"
 #include "daemon/systemd.h"
 #include "http/head.h"
-#include "io/resolver.h"
-#include "pool/pool.h"
-#include "proxy/proxy.h"
 
 #define MAX_PASSED_SOCKETS 64
 #define TICK_MS            1000
 #define STATUS_EVERY_TICKS 10
+#define IDLE_CHECK_MS      20
 
 /*  STARTING --ready--> SERVING --SIGTERM--> STOPPING --idle, or shutdownTimeout, or a second signal--> STOPPED */
 enum phase { STARTING, SERVING, STOPPING, STOPPED };
@@ -32,15 +32,12 @@ struct daemon {
     struct config *config;
     enum phase phase;
     char instance[64];
-    struct event_base *base;
-    struct resolver *resolver;
-    struct pool *pool;
-    struct proxy *proxy;
+    struct crew crew;
+    struct event_base *base; /* of the crew's first loop, which is this thread's */
     struct listeners *listeners;
     struct admin *admin;
-    struct access_log *access_log;
     struct event *signals[4];
-    struct timer watchdog, tick, deadline;
+    struct timer watchdog, tick, deadline, idle_check;
     unsigned ticks;
     bool reload_success;
     uint64_t started_wall_ms, reload_wall_ms;
@@ -48,10 +45,9 @@ struct daemon {
 
 /* --- The access log ------------------------------------------------------------------------------------ */
 
-static void on_record(void *ctx, const struct exchange_record *r)
+static void on_record(void *log, const struct exchange_record *r)
 {
-    const struct daemon *d = ctx;
-    access_log_write(d->access_log, r);
+    access_log_write(log, r);
 }
 
 /* Opens the configured one beside the present one; on false the present one stays. */
@@ -66,13 +62,12 @@ static bool open_access_log(const struct config *c, struct access_log **out, cha
 
 static void use_access_log(struct daemon *d, struct access_log *l)
 {
-    if (d->access_log) {
-        access_log_flush(d->access_log);
-        access_log_close(d->access_log);
+    access_log_close(d->crew.access_log);
+    d->crew.access_log = l;
+    for (unsigned i = 0; i < d->crew.count; i++) {
+        d->crew.workers[i].proxy->record = l ? on_record : NULL;
+        d->crew.workers[i].proxy->record_ctx = l;
     }
-    d->access_log = l;
-    d->proxy->record = l ? on_record : NULL;
-    d->proxy->record_ctx = d;
 }
 
 /* --- Configuration ------------------------------------------------------------------------------------- */
@@ -95,23 +90,23 @@ static void serve_admin(struct daemon *d)
     }
 }
 
-/* Everything that can fail comes first; what follows cannot, so that a configuration is taken whole or
- * not at all. */
+/* While the crew is halted. Everything that can fail comes first; what follows cannot, so that a configuration
+ * is taken whole or not at all. */
 static bool apply(struct daemon *d, struct config *c, char *error, size_t error_size)
 {
     struct access_log *log;
     if (!open_access_log(c, &log, error, error_size))
         return false;
     if (!listeners_configure(d->listeners, c, error, error_size) ||
-        !pool_configure(d->pool, c, error, error_size)) {
-        if (log)
-            access_log_close(log);
+        !pools_configure(d->crew.pools, d->crew.count, c, error, error_size)) {
+        access_log_close(log);
         return false;
     }
     configure_log(c);
-    proxy_configure(d->proxy, c);
+    for (unsigned i = 0; i < d->crew.count; i++)
+        proxy_configure(d->crew.workers[i].proxy, c);
     use_access_log(d, log);
-    listeners_serve(d->listeners, d->proxy);
+    listeners_serve(d->listeners);
     serve_admin(d);
     return true;
 }
@@ -151,7 +146,10 @@ static bool load_and_apply(struct daemon *d, char *error, size_t error_size)
     }
     if (c->workers != d->config->workers || strcmp(c->name, d->config->name) != 0)
         log_line(LOG_WARN, "workers and name are taken at the next start only");
-    if (!apply(d, c, error, error_size)) {
+    crew_halt(&d->crew);
+    bool applied = apply(d, c, error, error_size);
+    crew_go_on(&d->crew);
+    if (!applied) {
         config_unref(c);
         return false;
     }
@@ -180,10 +178,33 @@ static bool reload(void *ctx, char *error, size_t error_size)
 
 /* --- Signals and stop ---------------------------------------------------------------------------------- */
 
+/* Clients are on their way from loop to loop for less than a turn, but they are on their way. */
+static void halt_settled(struct daemon *d)
+{
+    crew_halt(&d->crew);
+    crew_settle(&d->crew);
+}
+
 static void stop_now(struct daemon *d)
 {
-    proxy_cut(d->proxy);
+    halt_settled(d);
+    for (unsigned i = 0; i < d->crew.count; i++)
+        proxy_cut(d->crew.workers[i].proxy);
+    crew_go_on(&d->crew);
     d->phase = STOPPED;
+}
+
+/* Other loops tell nobody when they are done, so they are asked. */
+static void on_idle_check(void *ctx)
+{
+    struct daemon *d = ctx;
+    halt_settled(d);
+    bool idle = crew_is_idle(&d->crew);
+    crew_go_on(&d->crew);
+    if (idle)
+        stop_now(d);
+    else
+        timer_set(&d->idle_check, IDLE_CHECK_MS);
 }
 
 static void on_deadline(void *ctx)
@@ -197,10 +218,15 @@ static void begin_stop(struct daemon *d)
     log_line(LOG_INFO, "stopping: running exchanges finish, new ones are not taken");
     d->phase = STOPPING;
     service_notify_stopping((d->config->shutdownTimeout + 5000) * 1000);
+    halt_settled(d);
     listeners_stop(d->listeners);
-    pool_stop(d->pool);
-    proxy_stop(d->proxy);
+    for (unsigned i = 0; i < d->crew.count; i++) {
+        pool_stop(d->crew.workers[i].pool);
+        proxy_stop(d->crew.workers[i].proxy);
+    }
+    crew_go_on(&d->crew);
     timer_set(&d->deadline, d->config->shutdownTimeout);
+    on_idle_check(d);
 }
 
 static void on_terminate(evutil_socket_t signal, short what, void *ctx)
@@ -229,8 +255,8 @@ static void on_reopen(evutil_socket_t signal, short what, void *ctx)
     struct daemon *d = ctx;
     (void)signal;
     (void)what;
-    if (d->access_log)
-        access_log_reopen(d->access_log);
+    if (d->crew.access_log)
+        access_log_reopen(d->crew.access_log);
 }
 
 static bool watch_signals(struct daemon *d)
@@ -250,26 +276,34 @@ static bool watch_signals(struct daemon *d)
 
 /* --- What systemd sees --------------------------------------------------------------------------------- */
 
+/* Every loop has to stand still for it, so one that is stuck is noticed. */
 static void on_watchdog(void *ctx)
 {
     struct daemon *d = ctx;
+    crew_halt(&d->crew);
+    crew_go_on(&d->crew);
     service_notify_watchdog();
     timer_set(&d->watchdog, service_watchdog_ms() / 2);
 }
 
 static void say_status(struct daemon *d)
 {
-    uint32_t active = 0, idle = 0, pending = 0;
+    uint32_t clients = 0, active = 0, idle = 0, pending = 0;
     struct agent *a;
     char text[160];
-    TAILQ_FOREACH (a, &d->pool->agents, link)
-        for (struct origin *o = a->origins; o; o = o->hh.next) {
-            active += o->active_count;
-            idle += o->free_count;
-            pending += o->blocked_count;
-        }
+    crew_halt(&d->crew);
+    for (unsigned i = 0; i < d->crew.count; i++) {
+        clients += d->crew.workers[i].proxy->stats.clients_open;
+        TAILQ_FOREACH (a, &d->crew.pools[i]->agents, link)
+            for (struct origin *o = a->origins; o; o = o->hh.next) {
+                active += o->active_count;
+                idle += o->free_count;
+                pending += o->blocked_count;
+            }
+    }
+    crew_go_on(&d->crew);
     snprintf(text, sizeof text, "%u clients, upstream sockets: %u active, %u free, %u requests pending",
-             d->proxy->stats.clients_open, active, idle, pending);
+             clients, active, idle, pending);
     service_notify_status(text);
 }
 
@@ -308,19 +342,14 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static struct event_base *new_base(void)
+/* `auto` is one for each core that this process may use. */
+static unsigned worker_count(const struct config *c)
 {
-    struct event_config *c = event_config_new();
-    if (!c)
-        return NULL;
-    event_config_set_flag(c, EVENT_BASE_FLAG_NOLOCK);
-    struct event_base *base = event_base_new_with_config(c);
-    event_config_free(c);
-    if (base && event_base_priority_init(base, PRIORITY_COUNT) != 0) {
-        event_base_free(base);
-        return NULL;
-    }
-    return base;
+    cpu_set_t cores;
+    if (c->workers > 0)
+        return c->workers;
+    int count = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+    return count < WORKERS_MAX ? (unsigned)count : WORKERS_MAX;
 }
 
 static struct config *present_config(void *ctx)
@@ -335,12 +364,27 @@ static bool is_stopping(void *ctx)
     return d->phase != SERVING;
 }
 
+static void halt_for_admin(void *ctx)
+{
+    struct daemon *d = ctx;
+    crew_halt(&d->crew);
+}
+
+static void go_on_after_admin(void *ctx)
+{
+    struct daemon *d = ctx;
+    crew_go_on(&d->crew);
+}
+
 static bool start_admin(struct daemon *d)
 {
     const struct admin_daemon view = {
         .base = d->base,
-        .pool = d->pool,
-        .proxy_stats = &d->proxy->stats,
+        .pools = d->crew.pools,
+        .proxies = d->crew.proxies.members,
+        .count = d->crew.count,
+        .halt = halt_for_admin,
+        .go_on = go_on_after_admin,
         .config = present_config,
         .reload = reload,
         .stopping = is_stopping,
@@ -354,11 +398,12 @@ static bool start_admin(struct daemon *d)
     return d->admin != NULL;
 }
 
-/* The permit callback's context is made after the pool. */
-static enum connect_error permit(void *ctx, const struct address *a, bool named)
+static bool start_crew(struct daemon *d, char *error, size_t error_size)
 {
-    const struct daemon *d = ctx;
-    return proxy_permit(d->proxy, a, named);
+    const struct crew_setup setup = {.config = d->config, .instance = slice_of(d->instance)};
+    bool ok = crew_init(&d->crew, worker_count(d->config), &setup, error, error_size);
+    d->base = ok ? d->crew.workers[0].base : NULL;
+    return ok;
 }
 
 static bool start(struct daemon *d, char *error, size_t error_size)
@@ -366,66 +411,52 @@ static bool start(struct daemon *d, char *error, size_t error_size)
     struct service_fd passed[MAX_PASSED_SOCKETS];
     int passed_count = service_listen_fds(passed, MAX_PASSED_SOCKETS);
     snprintf(error, error_size, "out of memory");
-    d->base = new_base();
-    d->listeners = d->base ? listeners_new(d->base, passed, passed_count) : NULL;
-    d->resolver = d->base ? resolver_new(d->base) : NULL;
-    if (!d->listeners || !d->resolver || !choose_instance(d))
+    if (!choose_instance(d) || !start_crew(d, error, error_size))
         return false;
-    d->pool = pool_new(d->base, d->resolver, d->config, permit, d, error, error_size);
+    d->listeners = listeners_new(&d->crew, passed, passed_count);
+    if (!d->listeners)
+        return false;
     /* Listeners last of what may take time, such as the trust store: whoever can connect is served at
      * once. */
-    if (!d->pool || !listeners_configure(d->listeners, d->config, error, error_size))
+    if (!listeners_configure(d->listeners, d->config, error, error_size))
         return false;
-    d->proxy = proxy_new(d->base, d->pool, d->config, slice_of(d->instance));
-    if (!d->proxy || !start_admin(d) || !watch_signals(d)) {
+    if (!start_admin(d) || !watch_signals(d)) {
         snprintf(error, error_size, "out of memory");
         return false;
     }
     timer_init(&d->watchdog, d->base, on_watchdog, d);
     timer_init(&d->tick, d->base, on_tick, d);
     timer_init(&d->deadline, d->base, on_deadline, d);
+    timer_init(&d->idle_check, d->base, on_idle_check, d);
     struct access_log *log;
     if (!open_access_log(d->config, &log, error, error_size))
         return false;
     use_access_log(d, log);
-    listeners_serve(d->listeners, d->proxy);
+    listeners_serve(d->listeners);
     serve_admin(d);
-    return true;
+    int number = crew_start(&d->crew);
+    if (number != 0)
+        snprintf(error, error_size, "the system gives no thread for a worker: %s; lower workers", strerror(number));
+    return number == 0;
 }
 
 static void end(struct daemon *d)
 {
-    if (d->access_log)
-        access_log_close(d->access_log);
-    if (d->admin)
-        admin_free(d->admin);
-    if (d->proxy)
-        proxy_free(d->proxy);
-    if (d->pool)
-        pool_free(d->pool);
-    if (d->resolver)
-        resolver_free(d->resolver);
-    if (d->listeners)
-        listeners_free(d->listeners);
+    crew_stop(&d->crew);
+    if (d->crew.access_log)
+        use_access_log(d, NULL);
+    admin_free(d->admin);
     for (size_t i = 0; i < sizeof d->signals / sizeof d->signals[0]; i++)
         if (d->signals[i])
             event_free(d->signals[i]);
     timer_release(&d->watchdog);
     timer_release(&d->tick);
     timer_release(&d->deadline);
-    if (d->base)
-        event_base_free(d->base);
+    timer_release(&d->idle_check);
+    if (d->listeners)
+        listeners_free(d->listeners);
+    crew_free(&d->crew);
     config_unref(d->config);
-}
-
-static void end_turn(struct daemon *d)
-{
-    pool_end_turn(d->pool);
-    proxy_end_turn(d->proxy);
-    if (d->access_log)
-        access_log_end_turn(d->access_log);
-    if (d->phase == STOPPING && proxy_is_idle(d->proxy))
-        stop_now(d);
 }
 
 static void serve(struct daemon *d)
@@ -440,7 +471,7 @@ static void serve(struct daemon *d)
     while (d->phase != STOPPED) {
         event_base_loop(d->base, EVLOOP_ONCE);
         clock_update();
-        end_turn(d);
+        worker_end_turn(&d->crew.workers[0]);
     }
 }
 
@@ -467,6 +498,7 @@ int daemon_run(const struct daemon_options *options, struct config *config)
     bool started = start(&d, error, sizeof error);
     if (started) {
         log_event(LOG_INFO, "carpoold started", LOG_S("version", PACKAGE_VERSION), LOG_S("name", d.instance),
+                  LOG_N("workers", d.crew.count),
                   LOG_S("configuration", *config->path ? config->path : "built-in defaults"));
         serve(&d);
         log_line(LOG_INFO, "stopped");

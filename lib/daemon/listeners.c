@@ -11,7 +11,15 @@
 #include "io/listener.h"
 #include "proxy/reply.h"
 
-/* One listening socket. The role is NULL for the proxy's own, "" for the admin API's, or an upstream's
+/* One loop's part of a door. */
+struct ear {
+    struct worker *worker;
+    struct door *door;
+    int fd; /* until it is served; -1: none */
+    struct listener *listener;
+};
+
+/* One listening address. The role is NULL for the proxy's own, "" for the admin API's, or an upstream's
  * name. */
 struct door {
     TAILQ_ENTRY(door) link;
@@ -20,17 +28,15 @@ struct door {
     bool wanted; /* by the configuration being applied */
     bool fresh;  /* opened for it */
     struct address address;
-    int fd; /* until it is served */
-    struct listener *listener;
     struct entrance *entrance;
-    struct listeners *all;
+    unsigned ear_count; /* one a loop; the admin API has one ear, on the first loop */
+    struct ear ears[];
 };
 
 TAILQ_HEAD(door_list, door);
 
 struct listeners {
-    struct event_base *base;
-    struct proxy *proxy;
+    struct crew *crew;
     struct door_list doors;
     struct address *own; /* of all doors, for loops */
     bool admin_changed;
@@ -47,36 +53,51 @@ static bool same_role(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+static void close_ear(struct ear *e, bool unlink_path)
+{
+    const struct address *a = &e->door->address;
+    if (e->listener) {
+        listener_free(e->listener, unlink_path);
+    } else if (e->fd >= 0) {
+        if (unlink_path && a->sa.any.sa_family == AF_UNIX)
+            unlink(a->sa.unix_.sun_path);
+        close(e->fd);
+    }
+}
+
 static void free_door(struct door *d)
 {
-    if (d->listener)
-        listener_free(d->listener, !d->from_systemd);
-    else if (d->fd >= 0) {
-        if (d->address.sa.any.sa_family == AF_UNIX && !d->from_systemd)
-            unlink(d->address.sa.unix_.sun_path);
-        close(d->fd);
-    }
+    for (unsigned i = 0; i < d->ear_count; i++)
+        close_ear(&d->ears[i], i == 0 && !d->from_systemd);
     if (d->entrance)
         entrance_unref(d->entrance);
     free(d->role);
     free(d);
 }
 
-static struct door *new_door(struct listeners *l, const char *role, const struct address *address, int fd)
+static unsigned ears_of(const struct listeners *l, const char *role)
 {
-    struct door *d = calloc(1, sizeof *d);
+    return role && !*role ? 1 : l->crew->count;
+}
+
+/* NULL when memory is short; the descriptors are the caller's then. */
+static struct door *new_door(struct listeners *l, const char *role, const struct address *address,
+                             const int *fds)
+{
+    unsigned count = ears_of(l, role);
+    struct door *d = calloc(1, sizeof *d + count * sizeof d->ears[0]);
     if (!d)
         return NULL;
     d->role = role ? strdup(role) : NULL;
     d->address = *address;
-    d->fd = fd;
-    d->all = l;
     d->entrance = entrance_new(role && *role ? role : NULL, address);
     if (!d->entrance || (role && !d->role)) {
-        d->fd = -1;
         free_door(d);
         return NULL;
     }
+    d->ear_count = count;
+    for (unsigned i = 0; i < count; i++)
+        d->ears[i] = (struct ear){.worker = &l->crew->workers[i], .door = d, .fd = fds[i]};
     TAILQ_INSERT_TAIL(&l->doors, d, link);
     return d;
 }
@@ -105,19 +126,27 @@ static void take_passed(struct listeners *l, const struct service_fd *passed)
         close(passed->fd);
         return;
     }
-    struct door *d = new_door(l, role, &address, passed->fd);
-    if (d)
+    int fds[CREW_MAX] = {passed->fd};
+    unsigned count = 1;
+    while (count < ears_of(l, role) && (fds[count] = fcntl(passed->fd, F_DUPFD_CLOEXEC, 0)) >= 0)
+        count++;
+    struct door *d = count == ears_of(l, role) ? new_door(l, role, &address, fds) : NULL;
+    if (d) {
         d->from_systemd = true;
-    else
-        close(passed->fd);
+        return;
+    }
+    log_event(LOG_ERROR, "a socket that systemd passed is closed: memory or descriptors are short",
+              LOG_S("name", passed->name));
+    while (count > 0)
+        close(fds[--count]);
 }
 
-struct listeners *listeners_new(struct event_base *base, const struct service_fd *passed, int passed_count)
+struct listeners *listeners_new(struct crew *crew, const struct service_fd *passed, int passed_count)
 {
     struct listeners *l = calloc(1, sizeof *l);
     if (!l)
         return NULL;
-    l->base = base;
+    l->crew = crew;
     TAILQ_INIT(&l->doors);
     l->admin_changed = true;
     for (int i = 0; i < passed_count; i++)
@@ -148,12 +177,14 @@ static bool want(struct listeners *l, const char *role, const struct listen_addr
 {
     struct door *d = find(l, role, &at->address);
     if (!d) {
-        int fd = listener_bind(&at->address, at->mode, error, error_size);
-        if (fd < 0)
+        int fds[CREW_MAX];
+        unsigned count = ears_of(l, role);
+        if (!listener_bind_all(&at->address, at->mode, fds, count, error, error_size))
             return false;
-        d = new_door(l, role, &at->address, fd);
+        d = new_door(l, role, &at->address, fds);
         if (!d) {
-            close(fd);
+            while (count > 0)
+                close(fds[--count]);
             snprintf(error, error_size, "out of memory");
             return false;
         }
@@ -222,11 +253,11 @@ bool listeners_configure(struct listeners *l, const struct config *c, char *erro
 
 static void on_accept(void *ctx, int fd, const struct address *peer)
 {
-    struct door *d = ctx;
-    proxy_accept(d->all->proxy, d->entrance, fd, peer);
+    struct ear *e = ctx;
+    proxy_accept(e->worker->proxy, e->door->entrance, fd, peer);
 }
 
-static void collect_addresses(struct listeners *l, struct proxy *p)
+static void collect_addresses(struct listeners *l)
 {
     unsigned count = 0;
     struct door *d;
@@ -240,8 +271,10 @@ static void collect_addresses(struct listeners *l, struct proxy *p)
         own[count++] = d->address;
     free(l->own);
     l->own = own;
-    p->own = own;
-    p->own_count = count;
+    for (unsigned i = 0; i < l->crew->count; i++) {
+        l->crew->workers[i].proxy->own = own;
+        l->crew->workers[i].proxy->own_count = count;
+    }
 }
 
 static struct slice refusal(struct listeners *l, struct proxy *p)
@@ -262,32 +295,40 @@ static struct slice refusal(struct listeners *l, struct proxy *p)
 }
 
 /* A client is worth more than a free socket. */
-static bool relieve(void *pool)
+static bool relieve(void *worker)
 {
-    return pool_give_up_free(pool);
+    return worker_give_up_free(worker);
 }
 
-void listeners_serve(struct listeners *l, struct proxy *p)
+static bool serve_ear(struct ear *e, struct slice sorry)
 {
-    struct slice sorry = refusal(l, p);
+    e->listener = listener_new(e->worker->base, e->fd, on_accept, e);
+    if (!e->listener)
+        return false;
+    e->fd = -1;
+    listener_set_refusal(e->listener, sorry);
+    listener_set_relief(e->listener, relieve, e->worker);
+    return true;
+}
+
+void listeners_serve(struct listeners *l)
+{
+    struct slice sorry = refusal(l, l->crew->workers[0].proxy);
     struct door *d;
     char text[ADDRESS_TEXT_SIZE];
-    l->proxy = p;
-    collect_addresses(l, p);
+    collect_addresses(l);
     TAILQ_FOREACH (d, &l->doors, link) {
-        if (is_admin(d) || d->listener)
+        if (is_admin(d) || d->ears[0].listener)
             continue;
-        d->listener = listener_new(l->base, d->fd, on_accept, d);
-        if (!d->listener) {
+        bool served = true;
+        for (unsigned i = 0; i < d->ear_count; i++)
+            served = serve_ear(&d->ears[i], sorry) && served;
+        if (!served)
             log_event(LOG_ERROR, "cannot watch a listener",
                       LOG_S("address", address_format(&d->address, text)));
-            continue;
-        }
-        d->fd = -1;
-        listener_set_refusal(d->listener, sorry);
-        listener_set_relief(d->listener, relieve, p->pool);
-        log_event(LOG_INFO, "listening", LOG_S("address", address_format(&d->address, text)),
-                  LOG_S("upstream", d->role ? d->role : ""));
+        else
+            log_event(LOG_INFO, "listening", LOG_S("address", address_format(&d->address, text)),
+                      LOG_S("upstream", d->role ? d->role : ""));
     }
 }
 
@@ -299,7 +340,7 @@ int listeners_admin_fd(struct listeners *l)
     l->admin_changed = false;
     TAILQ_FOREACH (d, &l->doors, link)
         if (is_admin(d))
-            return fcntl(d->fd, F_DUPFD_CLOEXEC, 0);
+            return fcntl(d->ears[0].fd, F_DUPFD_CLOEXEC, 0);
     return -2;
 }
 

@@ -93,17 +93,22 @@ static int make_way(const struct address *a, char *error, size_t error_size)
 }
 
 /* What accepted sockets inherit from this one need not be set on each. */
-static void set_tcp_options(int fd, const struct address *a)
+static void set_tcp_options(int fd, const struct address *a, bool shared)
 {
     const int on = 1;
 
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (shared)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (a->sa.any.sa_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
 }
 
-int listener_bind(const struct address *a, unsigned mode, char *error, size_t error_size)
+/* LONE: nobody else may have it. PROBE: the same, without listening yet. SHARED: with others that say so. */
+enum bind_how { BIND_LONE, BIND_PROBE, BIND_SHARED };
+
+static int bind_one(const struct address *a, unsigned mode, enum bind_how how, char *error, size_t error_size)
 {
     bool is_unix = a->sa.any.sa_family == AF_UNIX;
     const char *what = NULL;
@@ -115,13 +120,13 @@ int listener_bind(const struct address *a, unsigned mode, char *error, size_t er
     if (fd < 0)
         return explain(error, error_size, a, "socket", errno);
     if (!is_unix)
-        set_tcp_options(fd, a);
+        set_tcp_options(fd, a, how == BIND_SHARED);
     if (bind(fd, &a->sa.any, a->length) != 0)
         what = "bind";
     /* Before listen() nobody can connect, whatever the mode is. */
     else if (is_unix && chmod(a->sa.unix_.sun_path, (mode_t)mode) != 0)
         what = "chmod";
-    else if (listen(fd, BACKLOG) != 0)
+    else if (how != BIND_PROBE && listen(fd, BACKLOG) != 0)
         what = "listen";
     if (!what)
         return fd;
@@ -130,6 +135,68 @@ int listener_bind(const struct address *a, unsigned mode, char *error, size_t er
     if (is_unix && strcmp(what, "bind") != 0)
         unlink(a->sa.unix_.sun_path);
     return explain(error, error_size, a, what, number);
+}
+
+int listener_bind(const struct address *a, unsigned mode, char *error, size_t error_size)
+{
+    return bind_one(a, mode, BIND_LONE, error, error_size);
+}
+
+/* Sockets that share a port let in whoever asks to share it, another Carpool of this user, too: so it is asked for
+ * alone first, which also chooses the port where any will do. */
+static bool probe(const struct address *a, struct address *chosen, char *error, size_t error_size)
+{
+    int fd = bind_one(a, 0, BIND_PROBE, error, error_size);
+
+    if (fd < 0)
+        return false;
+    chosen->length = sizeof chosen->sa;
+    getsockname(fd, &chosen->sa.any, &chosen->length);
+    close(fd);
+    return true;
+}
+
+static void close_all(int *fds, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        close(fds[i]);
+}
+
+static bool bind_and_share(const struct address *a, unsigned mode, int *fds, unsigned count, char *error,
+                      size_t error_size)
+{
+    fds[0] = listener_bind(a, mode, error, error_size);
+    if (fds[0] < 0)
+        return false;
+    for (unsigned i = 1; i < count; i++) {
+        fds[i] = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
+        if (fds[i] >= 0)
+            continue;
+        explain(error, error_size, a, "fcntl", errno);
+        unlink(a->sa.unix_.sun_path);
+        close_all(fds, i);
+        return false;
+    }
+    return true;
+}
+
+bool listener_bind_all(const struct address *a, unsigned mode, int *fds, unsigned count, char *error,
+                       size_t error_size)
+{
+    struct address chosen;
+
+    if (count == 1 || a->sa.any.sa_family == AF_UNIX)
+        return bind_and_share(a, mode, fds, count, error, error_size);
+    if (!probe(a, &chosen, error, error_size))
+        return false;
+    for (unsigned i = 0; i < count; i++) {
+        fds[i] = bind_one(&chosen, mode, BIND_SHARED, error, error_size);
+        if (fds[i] >= 0)
+            continue;
+        close_all(fds, i);
+        return false;
+    }
+    return true;
 }
 
 static void watch(struct listener *l)

@@ -18,6 +18,11 @@ typedef void listener_accept(void *ctx, int fd, const struct address *peer);
  * a live one is an error. -1 with a sentence in `error`. */
 int listener_bind(const struct address *a, unsigned mode, char *error, size_t error_size);
 
+/* The same for several loops, a descriptor each: TCP connections are spread over them by the kernel (SO_REUSEPORT),
+ * those of a unix path go to whoever is first. As with one, an address where somebody listens is an error. */
+bool listener_bind_all(const struct address *a, unsigned mode, int *fds, unsigned count, char *error,
+                       size_t error_size);
+
 /* Watches a listening descriptor (from listener_bind or from systemd) and takes it over. Connections come in
  * batches of at most 64 a turn. When descriptors run short it pauses for 100 ms instead of spinning, after
  * closing what its reserve descriptor let it take. */

@@ -56,6 +56,13 @@ bool stream_watch(struct stream *s, struct event_base *base, int priority, void 
     return s->watched;
 }
 
+void stream_unwatch(struct stream *s)
+{
+    if (s->watched)
+        event_del(&s->event);
+    s->watched = false;
+}
+
 void stream_set_priority(struct stream *s, int priority)
 {
     assert(s->watched);
@@ -184,9 +191,7 @@ void stream_close(struct stream *s, bool reset)
 {
     if (s->fd < 0)
         return;
-    if (s->watched)
-        event_del(&s->event);
-    s->watched = false;
+    stream_unwatch(s);
     if (s->tls && !reset)
         tls_shutdown(s);
     tls_free(s->tls);

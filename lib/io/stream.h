@@ -51,6 +51,10 @@ void stream_open(struct stream *s, int fd);
 bool stream_watch(struct stream *s, struct event_base *base, int priority, void (*on_ready)(void *, unsigned),
                   void *ctx);
 
+/* Takes it off its loop, so that another one can have it. What the kernel would have reported is reported by
+ * the next registration. */
+void stream_unwatch(struct stream *s);
+
 /* Who is told from now on; no system call. Not from another event's callback of the same stream while it is
  * queued. */
 static inline void stream_set_owner(struct stream *s, void (*on_ready)(void *, unsigned), void *ctx)

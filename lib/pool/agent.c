@@ -175,30 +175,52 @@ static size_t write_key(char *out, enum origin_kind kind, struct slice host, boo
     return (size_t)(at - out);
 }
 
+static void apply_tls(const struct agent *a, enum origin_kind *kind, uint16_t *port)
+{
+    if (*kind != ORIGIN_HTTP || !a->upstream || !a->upstream->tls.enabled)
+        return;
+    *kind = ORIGIN_HTTPS;
+    *port = *port == 80 ? 443 : *port;
+}
+
+unsigned agent_owner(const struct agent *a, enum origin_kind kind, struct slice host, uint16_t port)
+{
+    if (!a->spread)
+        return a->home;
+    apply_tls(a, &kind, &port);
+    uint32_t hash = 2166136261u ^ port; /* FNV-1a */
+    for (size_t i = 0; i < host.n; i++)
+        hash = (hash ^ (unsigned char)host.p[i]) * 16777619u;
+    return (a->home + (hash ^ hash >> 16)) % a->pool->crew;
+}
+
 struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6,
                             uint16_t port)
 {
     char key[300];
     assert(host.n <= URI_MAX_HOST);
-    if (kind == ORIGIN_HTTP && a->upstream && a->upstream->tls.enabled) {
-        kind = ORIGIN_HTTPS;
-        port = port == 80 ? 443 : port;
-    }
+    apply_tls(a, &kind, &port);
     size_t n = write_key(key, kind, host, ipv6, port);
     struct origin *o;
     HASH_FIND(hh, a->origins, key, n, o);
     return o ? o : origin_new(a, kind, key, n, host, port);
 }
 
+static bool names_one_host(const struct upstream *u)
+{
+    return u && u->match_count == 1 && u->match[0].kind == MATCH_EXACT;
+}
+
 /* Where the upstream names one exact host, minFreeSockets are kept from the start. */
 static void warm_from_start(struct agent *a)
 {
     const struct upstream *u = a->upstream;
-    if (!u || a->policy->minFreeSockets == 0 || u->match_count != 1 || u->match[0].kind != MATCH_EXACT)
+    if (a->policy->minFreeSockets == 0 || !names_one_host(u))
         return;
     struct slice host = slice_of(u->match[0].host);
     uint16_t port = u->match[0].port ? u->match[0].port : 80;
-    agent_origin(a, ORIGIN_HTTP, host, memchr(host.p, ':', host.n) != NULL, port);
+    if (agent_owner(a, ORIGIN_HTTP, host, port) == a->pool->index)
+        agent_origin(a, ORIGIN_HTTP, host, memchr(host.p, ':', host.n) != NULL, port);
 }
 
 void agent_configure(struct agent *a, struct config *config, const struct upstream *upstream,
@@ -211,6 +233,9 @@ void agent_configure(struct agent *a, struct config *config, const struct upstre
     a->policy = policy;
     a->upstream = upstream;
     a->removed = false;
+    /* A limit over all origins is counted in one place. One host would be spread to a place of chance. */
+    a->spread = a->pool->crew > 1 && policy->maxTotalSockets == COUNT_INFINITE && !names_one_host(upstream);
+    bool lives_elsewhere = !a->spread && a->home != a->pool->index;
     tls_context_unref(a->tls);
     a->tls = tls;
     free(a->identity);
@@ -219,7 +244,7 @@ void agent_configure(struct agent *a, struct config *config, const struct upstre
     HASH_ITER (hh, a->origins, o, next) {
         o->exact = upstream && match_names_exactly(upstream, slice_of(o->host));
         update_plan(o);
-        if (changed)
+        if (changed || lives_elsewhere)
             origin_drain(o, RETIRE_DRAINED);
         /* Lowered limits retire free sockets now; active ones are refused when they finish. */
         while (o->free_count > policy->maxFreeSockets)

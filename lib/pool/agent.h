@@ -26,6 +26,9 @@ struct agent_error {
 struct agent {
     TAILQ_ENTRY(agent) link; /* on pool->agents, or pool->removed */
     struct pool *pool;
+    struct agent *next_share; /* the same agent in the crew's next pool; NULL: the last one, or removed */
+    unsigned home;            /* the pool in which it lives, or from which its origins are spread */
+    bool spread;              /* its origins live in several pools */
     char *name;
     struct config *config;             /* counted: an agent that was removed outlives its configuration */
     const struct upstream *upstream;   /* of config; NULL: the agent "default" */
@@ -47,6 +50,11 @@ struct agent {
     uint32_t error_count; /* ever; the newest is errors[(error_count - 1) % AGENT_RECENT_ERRORS] */
 };
 
+/* All origins of an agent, in all its shares; not from within a loop while the others turn. */
+#define AGENT_FOREACH_ORIGIN(a, share, o)                        \
+    for ((share) = (a); (share); (share) = (share)->next_share) \
+        for ((o) = (share)->origins; (o); (o) = (o)->hh.next)
+
 /* What of a URL makes the key, beside host and port. */
 enum origin_kind { ORIGIN_HTTP, ORIGIN_HTTPS, ORIGIN_TUNNEL };
 
@@ -54,6 +62,9 @@ enum origin_kind { ORIGIN_HTTP, ORIGIN_HTTPS, ORIGIN_TUNNEL };
  * Where the upstream says `tls: true`, http becomes https and port 80 becomes 443. NULL: memory is short. */
 struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6,
                             uint16_t port);
+
+/* The index of the pool in which that origin lives; any share may be asked. */
+unsigned agent_owner(const struct agent *a, enum origin_kind kind, struct slice host, uint16_t port);
 
 /* Marks it for agent_serve() at the end of the turn. */
 void agent_mark_dirty(struct agent *a);
@@ -72,7 +83,7 @@ bool agent_make_room(struct agent *a, const struct origin *o);
 /* The oldest blocked request of an origin other than `but` that is below its own maxSockets; NULL: none. */
 struct pending *agent_oldest_blocked(const struct agent *a, const struct origin *but);
 
-/* As in PRODUCT.md section 7. */
+/* As in PRODUCT.md section 7; this share only. */
 void agent_drain(struct agent *a);
 void agent_pause(struct agent *a);
 void agent_resume(struct agent *a);

@@ -57,8 +57,11 @@ struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct
     TAILQ_INIT(&p->settled);
     TAILQ_INIT(&p->graveyard);
     TAILQ_INIT(&p->spare);
+    p->crew = 1;
+    for (size_t i = 0; i < sizeof p->dice / sizeof p->dice[0]; i++)
+        p->dice[i] = (unsigned short)lrand48();
     timer_init(&p->sweep, base, on_sweep, p);
-    if (!pool_configure(p, config, error, error_size)) {
+    if (config && !pool_configure(p, config, error, error_size)) {
         pool_free(p);
         return NULL;
     }
@@ -148,23 +151,38 @@ static bool draft_agent(struct pool *p, struct draft *d, const struct config *c,
     return d->tls != NULL;
 }
 
-static void discard_drafts(struct draft *drafts, uint32_t count)
+/* All agents of one pool, and where they will be found. */
+struct plan {
+    struct draft *drafts;
+    struct agent **by_upstream;
+};
+
+static void discard(struct plan *plan, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        if (drafts[i].is_new && drafts[i].agent)
-            agent_free(drafts[i].agent);
-        tls_context_unref(drafts[i].tls);
-        free(drafts[i].identity);
+    for (uint32_t i = 0; plan->drafts && i < count; i++) {
+        if (plan->drafts[i].is_new && plan->drafts[i].agent)
+            agent_free(plan->drafts[i].agent);
+        tls_context_unref(plan->drafts[i].tls);
+        free(plan->drafts[i].identity);
     }
-    free(drafts);
+    free(plan->drafts);
+    free(plan->by_upstream);
 }
 
-static bool draft_all(struct pool *p, const struct config *c, struct draft *drafts, char *error,
-                      size_t error_size)
+/* `like`: of another pool of the crew, or NULL. */
+static bool make_plan(struct pool *p, struct plan *plan, const struct config *c,
+                      const struct tls_context *like, char *error, size_t error_size)
 {
-    for (uint32_t i = 0; i <= c->upstream_count; i++)
-        if (!draft_agent(p, &drafts[i], c, i ? &c->upstreams[i - 1] : NULL, i ? drafts[0].tls : NULL, error,
-                         error_size))
+    uint32_t count = c->upstream_count + 1;
+    plan->drafts = calloc(count, sizeof *plan->drafts);
+    plan->by_upstream = calloc(count, sizeof(struct agent *));
+    if (!plan->drafts || !plan->by_upstream) {
+        snprintf(error, error_size, "out of memory");
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (!draft_agent(p, &plan->drafts[i], c, i ? &c->upstreams[i - 1] : NULL,
+                         i ? plan->drafts[0].tls : like, error, error_size))
             return false;
     return true;
 }
@@ -174,41 +192,34 @@ static void remove_agent(struct pool *p, struct agent *a)
 {
     TAILQ_INSERT_TAIL(&p->removed, a, link);
     a->removed = true;
+    a->next_share = NULL;
     agent_drain(a);
     agent_resume(a);
 }
 
-bool pool_configure(struct pool *p, struct config *config, char *error, size_t error_size)
+/* Cannot fail. */
+static void carry_out(struct pool *p, struct plan *plan, struct config *config)
 {
-    uint32_t count = config->upstream_count + 1;
-    struct draft *drafts = calloc(count, sizeof *drafts);
-    struct agent **by_upstream = calloc(count, sizeof(struct agent *));
-    if (!drafts || !by_upstream || !draft_all(p, config, drafts, error, error_size)) {
-        if (!drafts || !by_upstream)
-            snprintf(error, error_size, "out of memory");
-        free(by_upstream);
-        if (drafts)
-            discard_drafts(drafts, count);
-        return false;
-    }
     struct agent_list old = TAILQ_HEAD_INITIALIZER(old);
     TAILQ_CONCAT(&old, &p->agents, link);
     struct config *before = p->config;
     p->config = config_ref(config);
-    for (uint32_t i = 0; i < count; i++) {
-        struct draft *d = &drafts[i];
+    for (uint32_t i = 0; i <= config->upstream_count; i++) {
+        struct draft *d = &plan->drafts[i];
         const struct upstream *u = i ? &config->upstreams[i - 1] : NULL;
-        if (!d->is_new)
+        if (d->is_new)
+            d->agent->home = p->homes_given++ % p->crew;
+        else
             TAILQ_REMOVE(&old, d->agent, link);
         TAILQ_INSERT_TAIL(&p->agents, d->agent, link);
         agent_configure(d->agent, config, u, d->tls, d->identity);
         if (u)
-            by_upstream[i - 1] = d->agent;
+            plan->by_upstream[i - 1] = d->agent;
     }
-    p->fallback = drafts[0].agent;
-    free(drafts);
+    p->fallback = plan->drafts[0].agent;
+    free(plan->drafts);
     free(p->by_upstream);
-    p->by_upstream = by_upstream;
+    p->by_upstream = plan->by_upstream;
     struct agent *a;
     while ((a = TAILQ_FIRST(&old))) {
         TAILQ_REMOVE(&old, a, link);
@@ -216,7 +227,47 @@ bool pool_configure(struct pool *p, struct config *config, char *error, size_t e
     }
     if (before)
         config_unref(before);
-    return true;
+}
+
+/* All pools have the same agents in the same order. */
+static void link_shares(struct pool *const *pools, unsigned count)
+{
+    for (unsigned i = 0; i + 1 < count; i++) {
+        struct agent *a, *next = TAILQ_FIRST(&pools[i + 1]->agents);
+        TAILQ_FOREACH (a, &pools[i]->agents, link) {
+            a->next_share = next;
+            next = TAILQ_NEXT(next, link);
+        }
+    }
+}
+
+bool pools_configure(struct pool *const *pools, unsigned count, struct config *config, char *error,
+                     size_t error_size)
+{
+    struct plan *plans = calloc(count, sizeof *plans);
+    bool ok = plans != NULL;
+    if (!ok)
+        snprintf(error, error_size, "out of memory");
+    for (unsigned i = 0; ok && i < count; i++)
+        ok = make_plan(pools[i], &plans[i], config, i ? plans[0].drafts[0].tls : NULL, error, error_size);
+    for (unsigned i = 0; plans && i < count; i++) {
+        if (ok) {
+            pools[i]->index = i;
+            pools[i]->crew = count;
+            carry_out(pools[i], &plans[i], config);
+        } else {
+            discard(&plans[i], config->upstream_count + 1);
+        }
+    }
+    if (ok)
+        link_shares(pools, count);
+    free(plans);
+    return ok;
+}
+
+bool pool_configure(struct pool *p, struct config *config, char *error, size_t error_size)
+{
+    return pools_configure(&p, 1, config, error, error_size);
 }
 
 struct socket *pool_take_socket(struct pool *p)

@@ -2,7 +2,11 @@
 #define CARPOOL_POOL_POOL_H
 
 /* All agents, and what happens at the end of a loop turn: places are given out, waiters are told, the
- * dead are buried. */
+ * dead are buried.
+ *
+ * With several loops each has a pool of its own, and together they are one: every pool has every agent (its
+ * share of it), and each origin lives in one of them, so that its limits, its queue and its free sockets need
+ * no lock (agent_owner()). An agent with maxTotalSockets lives in one pool whole. */
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -20,6 +24,7 @@ TAILQ_HEAD(agent_list, agent);
 #define PRIORITY_COUNT        2
 
 struct pool {
+    unsigned index, crew; /* this one of so many; 0 of 1: the only one */
     struct event_base *base;
     struct resolver *resolver;
     enum connect_error (*permit)(void *ctx, const struct address *a, bool named);
@@ -29,16 +34,18 @@ struct pool {
     struct agent_list removed;  /* no longer configured, until their last socket is gone */
     struct agent **by_upstream; /* index as in config->upstreams */
     struct agent *fallback;     /* "default" */
+    uint32_t homes_given; /* to agents, in turn */
     struct agent_list dirty;
     struct pending_list settled;
     struct socket_list graveyard, spare; /* spare: freelist */
     uint32_t spare_count;
     struct timer sweep;
+    unsigned short dice[3]; /* of erand48() */
     bool stopping;
 };
 
-/* `permit` is asked about every address before a connect. The config is counted. NULL with a sentence in
- * `error`. */
+/* `permit` is asked about every address before a connect. The config is counted; NULL: pools_configure()
+ * comes before anything else. NULL with a sentence in `error`. */
 struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct config *config,
                       enum connect_error (*permit)(void *, const struct address *, bool), void *permit_ctx,
                       char *error, size_t error_size);
@@ -46,6 +53,10 @@ struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct
 /* Swaps the policy: agents keep sockets, queue and counters unless what decides about their sockets
  * changed. All or nothing: on false nothing has changed and `error` says why. */
 bool pool_configure(struct pool *p, struct config *config, char *error, size_t error_size);
+
+/* The same for a crew, always the same pools in the same order, while none of their loops turns. */
+bool pools_configure(struct pool *const *pools, unsigned count, struct config *config, char *error,
+                     size_t error_size);
 
 /* The agent of an upstream of the present configuration; NULL: "default". */
 struct agent *pool_agent(struct pool *p, const struct upstream *u);

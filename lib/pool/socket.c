@@ -48,9 +48,9 @@ void socket_move(struct socket *s, enum socket_state to)
 }
 
 /* Ages differ by up to a tenth, so that sockets which were opened together do not expire together. */
-static uint64_t spread_age(uint64_t max_age_ms)
+static uint64_t spread_age(struct pool *p, uint64_t max_age_ms)
 {
-    return max_age_ms ? max_age_ms - (uint64_t)((double)max_age_ms * 0.1 * drand48()) : 0;
+    return max_age_ms ? max_age_ms - (uint64_t)((double)max_age_ms * 0.1 * erand48(p->dice)) : 0;
 }
 
 static void on_free_ready(void *ctx, unsigned ready)
@@ -222,7 +222,7 @@ struct socket *socket_connect(struct origin *o, struct pending *owner)
     s->state = SOCKET_CONNECTING;
     s->stream.fd = -1;
     s->generation = o->generation;
-    s->max_age_ms = spread_age(a->policy->maxSocketAge);
+    s->max_age_ms = spread_age(a->pool, a->policy->maxSocketAge);
     timer_init(&s->idle, a->pool->base, on_idle_timeout, s);
     s->plan = o->plan;
     s->connector = connector_start(a->pool->base, a->pool->resolver, &s->plan, on_connected, s);

@@ -23,8 +23,7 @@
 /* Requests answered in one go before others have their turn. */
 #define REQUESTS_PER_TURN 32
 
-/* The list and the counters go with the state. */
-static void set_state(struct client *c, enum client_state state)
+void client_set_state(struct client *c, enum client_state state)
 {
     struct proxy_stats *stats = &c->proxy->stats;
     stats->clients_idle += (state == CLIENT_IDLE) - (c->state == CLIENT_IDLE);
@@ -66,8 +65,9 @@ void client_close(struct client *c, enum client_close reason, bool reset)
     c->private_socket = NULL;
     timer_clear(&c->timer);
     stream_close(&c->stream, reset);
-    set_state(c, CLIENT_DEAD);
+    client_set_state(c, CLIENT_DEAD);
     p->stats.clients_open--;
+    __atomic_sub_fetch(&p->crew->clients, 1, __ATOMIC_RELAXED);
     p->stats.clients_closed[reason]++;
     log_closed(c, reason);
     entrance_unref(c->entrance);
@@ -92,7 +92,7 @@ static void on_linger_ready(struct client *c)
 
 static void linger(struct client *c)
 {
-    set_state(c, CLIENT_LINGERING);
+    client_set_state(c, CLIENT_LINGERING);
     drop_buffer(c);
     stream_shutdown_write(&c->stream);
     timer_set(&c->timer, LINGER_MS);
@@ -119,6 +119,7 @@ static void on_ready(void *ctx, unsigned ready)
         if (ready & STREAM_READABLE)
             on_linger_ready(c);
         break;
+    case CLIENT_MOVING:
     case CLIENT_DEAD: break;
     }
 }
@@ -161,7 +162,7 @@ static void on_timer(void *ctx)
         break;
     case CLIENT_READING:
         c->requests++;
-        set_state(c, CLIENT_EXCHANGE);
+        client_set_state(c, CLIENT_EXCHANGE);
         exchange_refuse(c, FAULT_CLIENT_TOO_SLOW,
                         "the request's head did not come within server.headersTimeout");
         break;
@@ -169,8 +170,14 @@ static void on_timer(void *ctx)
         client_arm(c); /* which acts on what is over */
         break;
     case CLIENT_LINGERING: client_close(c, c->ending, false); break;
+    case CLIENT_MOVING:
     case CLIENT_DEAD: break;
     }
+}
+
+void client_init_timer(struct client *c, struct proxy *p)
+{
+    timer_init(&c->timer, p->base, on_timer, c);
 }
 
 static struct client *take_client(struct proxy *p)
@@ -183,7 +190,7 @@ static struct client *take_client(struct proxy *p)
     }
     c = calloc(1, sizeof *c);
     if (c)
-        timer_init(&c->timer, p->base, on_timer, c);
+        client_init_timer(c, p);
     return c;
 }
 
@@ -225,17 +232,19 @@ static void set_keepalive(int fd, uint64_t delay_ms)
 void proxy_accept(struct proxy *p, struct entrance *e, int fd, const struct address *peer)
 {
     const struct server_options *server = &p->config->server;
-    bool too_many = p->stats.clients_open >= server->maxConnections;
-    bool far_too_many = too_many && p->stats.clients_open - server->maxConnections >= TURNED_AWAY_MAX;
+    uint32_t open = __atomic_fetch_add(&p->crew->clients, 1, __ATOMIC_RELAXED);
+    bool too_many = open >= server->maxConnections;
+    bool far_too_many = too_many && open - server->maxConnections >= TURNED_AWAY_MAX;
     struct client *c = far_too_many ? NULL : take_client(p);
     if (!c) {
+        __atomic_sub_fetch(&p->crew->clients, 1, __ATOMIC_RELAXED);
         turn_away(p, fd);
         return;
     }
     stream_open(&c->stream, fd);
     c->proxy = p;
     c->entrance = entrance_ref(e);
-    c->state = CLIENT_READING; /* so that set_state() counts it */
+    c->state = CLIENT_READING; /* so that client_set_state() counts it */
     c->on_unwatched = c->drained = c->fin = c->gone = c->processing = false;
     c->peer = *peer;
     c->denied = !access_client_allowed(&p->config->access.clients, peer);
@@ -249,7 +258,7 @@ void proxy_accept(struct proxy *p, struct entrance *e, int fd, const struct addr
     TAILQ_INSERT_TAIL(&p->clients, c, link);
     p->stats.clients_total++;
     p->stats.clients_open++;
-    set_state(c, CLIENT_IDLE);
+    client_set_state(c, CLIENT_IDLE);
     if (server->keepAliveInitialDelay && peer->sa.any.sa_family != AF_UNIX)
         set_keepalive(fd, server->keepAliveInitialDelay);
     if (too_many) {
@@ -336,7 +345,7 @@ static bool try_head(struct client *c)
     c->skipped = 0;
     c->requests++;
     leave_unwatched(c);
-    set_state(c, CLIENT_EXCHANGE);
+    client_set_state(c, CLIENT_EXCHANGE);
     timer_clear(&c->timer);
     if (v != HEAD_OK)
         exchange_refuse(c, fault_of_verdict(v), head_verdict_text(v));
@@ -373,13 +382,13 @@ static bool read_some(struct client *c)
     return true;
 }
 
-static void begin_reading(struct client *c)
+void client_begin_reading(struct client *c)
 {
-    if (c->state != CLIENT_IDLE)
+    if (c->state == CLIENT_READING)
         return;
-    set_state(c, CLIENT_READING);
-    if (c->requests > 0) /* the first request's time runs from the accept */
+    if (c->state == CLIENT_IDLE && c->requests > 0) /* the first request's time runs from the accept */
         c->since_ms = clock_ms();
+    client_set_state(c, CLIENT_READING);
     uint64_t limit = c->proxy->config->server.headersTimeout;
     timer_set_at(&c->timer, limit ? c->since_ms + limit : 0);
 }
@@ -398,7 +407,7 @@ void client_process(struct client *c)
             break;
         }
         if (c->in) {
-            begin_reading(c);
+            client_begin_reading(c);
             if (try_head(c)) {
                 begun++;
                 continue;
@@ -443,7 +452,7 @@ void client_look(struct client *c)
 static void await_next_request(struct client *c)
 {
     const struct server_options *server = &c->proxy->config->server;
-    set_state(c, CLIENT_IDLE);
+    client_set_state(c, CLIENT_IDLE);
     timer_set(&c->timer,
               server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0);
     /* Nobody is that quick: registering tells at once what is there already, and saves a read. */

@@ -1,7 +1,8 @@
 #ifndef CARPOOL_PROXY_CLIENT_H
 #define CARPOOL_PROXY_CLIENT_H
 
-/* One connection of an app.
+/* One connection of an app. With several loops it is where its last request was served: a request that belongs
+ * to another loop takes its client there (handover.h), between READING and EXCHANGE.
  *
  *            first octet            head complete
  *   IDLE ------------------> READING ----------> EXCHANGE ----+
@@ -17,7 +18,7 @@
 
 #include "proxy/proxy.h"
 
-enum client_state { CLIENT_IDLE, CLIENT_READING, CLIENT_EXCHANGE, CLIENT_LINGERING, CLIENT_DEAD };
+enum client_state { CLIENT_IDLE, CLIENT_READING, CLIENT_MOVING, CLIENT_EXCHANGE, CLIENT_LINGERING, CLIENT_DEAD };
 
 struct client {
     struct stream stream;
@@ -25,7 +26,10 @@ struct client {
     struct entrance *entrance;
     enum client_state state;
     TAILQ_ENTRY(client) link;
-    TAILQ_ENTRY(client) unwatched_link;
+    union {
+        TAILQ_ENTRY(client) unwatched_link;
+        struct letter letter; /* MOVING */
+    };
     bool on_unwatched;
     uint64_t unwatched_since_ms;
     bool drained;    /* the last read emptied the socket, and the loop reported nothing since */
@@ -51,6 +55,15 @@ void client_watch(struct client *c);
 
 /* The same, if its exchange lasts: see proxy.c. */
 void client_watch_later(struct client *c);
+
+/* Set for a loop, once, before anything else. */
+void client_init_timer(struct client *c, struct proxy *p);
+
+/* The list and the counters go with the state. */
+void client_set_state(struct client *c, enum client_state state);
+
+/* Begins to read a head, or goes on with it. */
+void client_begin_reading(struct client *c);
 
 /* Reads and begins exchanges, one after the other, until one is running or nothing is there. */
 void client_process(struct client *c);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/fields.h"
+#include "proxy/handover.h"
 #include "proxy/rewrite.h"
 #include "proxy/route.h"
 
@@ -441,16 +442,9 @@ void exchange_begin(struct client *c, size_t length)
 {
     struct proxy *p = c->proxy;
     struct head *h = &p->request_head;
-    struct exchange *e = new_exchange(c);
-    if (!e) {
-        client_close(c, CLIENT_CUT, false);
-        return;
-    }
     struct route route;
     char text[512];
-    learn(e, h);
     enum fault fault = route_find(p, c->entrance, h, &route, text, sizeof text);
-    e->request_framing = route.framing;
     if (fault == FAULT_NONE && p->stopping && c->requests > 1) {
         fault = FAULT_TOO_MANY_CLIENTS;
         snprintf(text, sizeof text, "Carpool is stopping; connect again");
@@ -460,7 +454,17 @@ void exchange_begin(struct client *c, size_t length)
         fault = FAULT_DENIED;
         snprintf(text, sizeof text, "this client's address is not in access.clients");
     }
-    if (fault == FAULT_NONE && !route.answer_here) {
+    bool forwards = fault == FAULT_NONE && !route.answer_here;
+    if (forwards && handover_begin(c, &route))
+        return;
+    struct exchange *e = new_exchange(c);
+    if (!e) {
+        client_close(c, CLIENT_CUT, false);
+        return;
+    }
+    learn(e, h);
+    e->request_framing = route.framing;
+    if (forwards) {
         struct slice host = {route.uri.host, route.uri.host_length};
         e->origin = agent_origin(route.agent, route.kind, host, route.uri.ipv6, route.uri.port);
         if (e->origin)

@@ -10,6 +10,8 @@ libcarpool_a_SOURCES += \
 	lib/proxy/download.c \
 	lib/proxy/exchange.c \
 	lib/proxy/exchange.h \
+	lib/proxy/handover.c \
+	lib/proxy/handover.h \
 	lib/proxy/proxy.c \
 	lib/proxy/proxy.h \
 	lib/proxy/record.c \
@@ -26,6 +28,7 @@ libcarpool_a_SOURCES += \
 	lib/proxy/route.h \
 	lib/proxy/sendq.c \
 	lib/proxy/sendq.h \
+	lib/proxy/stats.c \
 	lib/proxy/stats.h \
 	lib/proxy/tunnel.c \
 	lib/proxy/upload.c

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "proxy/access.h"
 #include "proxy/exchange.h"
+#include "proxy/handover.h"
 
 /* A client that has not answered within this time of its exchange's start is worth a registration with
  * the loop: most have their response and are gone before. */
@@ -33,13 +34,13 @@ struct entrance *entrance_new(const char *upstream, const struct address *addres
 
 struct entrance *entrance_ref(struct entrance *e)
 {
-    e->refs++;
+    __atomic_add_fetch(&e->refs, 1, __ATOMIC_RELAXED);
     return e;
 }
 
 void entrance_unref(struct entrance *e)
 {
-    if (--e->refs > 0)
+    if (__atomic_sub_fetch(&e->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     free(e->upstream);
     free(e->text);
@@ -60,6 +61,8 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
     struct proxy *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
+    p->crew = &p->alone;
+    p->alone.count = 1;
     p->base = base;
     p->pool = pool;
     p->config = config_ref(config);
@@ -75,6 +78,18 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
     TAILQ_INIT(&p->spare_exchanges);
     timer_init(&p->watch, base, on_watch, p);
     return p;
+}
+
+bool proxy_join(struct proxy *p, struct proxy_crew *crew, struct mailbox *mailbox)
+{
+    p->outgoing = calloc(crew->count, sizeof *p->outgoing);
+    if (!p->outgoing)
+        return false;
+    for (unsigned i = 0; i < crew->count; i++)
+        STAILQ_INIT(&p->outgoing[i]);
+    p->crew = crew;
+    p->mailbox = mailbox;
+    return true;
 }
 
 void proxy_configure(struct proxy *p, struct config *config)
@@ -122,6 +137,7 @@ static void bury_exchanges(struct proxy *p)
 
 void proxy_end_turn(struct proxy *p)
 {
+    handover_send(p);
     bury_clients(p);
     bury_exchanges(p);
     const struct client *oldest = TAILQ_FIRST(&p->unwatched);
@@ -151,7 +167,7 @@ void proxy_stop(struct proxy *p)
 
 bool proxy_is_idle(const struct proxy *p)
 {
-    return TAILQ_EMPTY(&p->exchanges) && TAILQ_EMPTY(&p->clients);
+    return TAILQ_EMPTY(&p->exchanges) && TAILQ_EMPTY(&p->clients) && !p->has_outgoing;
 }
 
 void proxy_cut(struct proxy *p)
@@ -181,6 +197,7 @@ void proxy_free(struct proxy *p)
         free(e);
     }
     timer_release(&p->watch);
+    free(p->outgoing);
     buffer_pool_destroy(&p->heads);
     buffer_pool_destroy(&p->bodies);
     pipe_pool_destroy(&p->pipes);

@@ -10,6 +10,7 @@
 #include "base/buffer.h"
 #include "base/list.h"
 #include "base/timer.h"
+#include "base/mailbox.h"
 #include "config/config.h"
 #include "http/head.h"
 #include "io/pipe.h"
@@ -25,7 +26,7 @@ TAILQ_HEAD(exchange_list, exchange);
 
 /* A way in: one listening socket. Counted, since clients outlive the listener that took them. */
 struct entrance {
-    int refs;
+    int refs; /* atomic: a client may go to another loop */
     char *upstream;         /* NULL: an ordinary proxy; otherwise the gateway of this upstream */
     struct address address; /* where it listens */
     char *text;             /* the same for people */
@@ -35,7 +36,19 @@ struct entrance *entrance_new(const char *upstream, const struct address *addres
 struct entrance *entrance_ref(struct entrance *e);
 void entrance_unref(struct entrance *e);
 
+/* What the proxies of several loops have in common. */
+struct proxy_crew {
+    unsigned count;
+    struct proxy **members; /* by the index of their pools */
+    uint32_t clients;       /* atomic: connections open in all of them */
+};
+
 struct proxy {
+    struct proxy_crew *crew;      /* `alone`, or the daemon's */
+    struct proxy_crew alone;
+    struct mailbox *mailbox;      /* of its loop; NULL: alone */
+    struct letter_list *outgoing; /* clients that go to other loops at the end of the turn, a list for each */
+    bool has_outgoing;
     struct event_base *base;
     struct config *config; /* counted */
     struct pool *pool;
@@ -61,6 +74,10 @@ struct proxy {
 /* The loop, the pool, the name and `own` must outlive it. NULL when memory is short. */
 struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct config *config,
                         struct slice instance);
+
+/* Makes one of several: from now on it takes only requests of origins that live in its pool, and hands the others
+ * over. `mailbox` is that of its loop; both must outlive it. False when memory is short. Called once. */
+bool proxy_join(struct proxy *p, struct proxy_crew *crew, struct mailbox *mailbox);
 
 /* What is running goes by the new policy where PRODUCT.md says so. */
 void proxy_configure(struct proxy *p, struct config *config);

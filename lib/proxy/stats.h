@@ -1,7 +1,8 @@
 #ifndef CARPOOL_PROXY_STATS_H
 #define CARPOOL_PROXY_STATS_H
 
-/* The counters of the clients' side. */
+/* The counters of the clients' side. A client may go from one loop to another, so of several loops only the sum of
+ * each gauge says something. */
 
 #include <stdint.h>
 
@@ -13,6 +14,9 @@ struct proxy_stats {
     uint64_t requests_by_status[600];    /* [0]: no response */
     uint32_t clients_open, clients_idle; /* active = open - idle */
     uint32_t tunnels_open;
+    uint64_t handed_over; /* clients given to another loop, with a request */
 };
+
+void proxy_stats_add(struct proxy_stats *to, const struct proxy_stats *from);
 
 #endif

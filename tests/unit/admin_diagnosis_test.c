@@ -44,8 +44,11 @@ void fixture_make(struct fixture *f)
     HASH_ADD_KEYPTR(hh, f->agent.origins, f->origin.key, strlen(f->origin.key), &f->origin);
     f->reload_success = true;
     f->diagnosis = diagnosis_new(&f->pool);
-    f->daemon = (struct admin_daemon){.pool = &f->pool,
-                                      .proxy_stats = &f->proxy_stats,
+    f->pools[0] = &f->pool;
+    f->proxies[0] = &f->proxy;
+    f->daemon = (struct admin_daemon){.pools = f->pools,
+                                      .proxies = f->proxies,
+                                      .count = 1,
                                       .config = config,
                                       .reload = reload,
                                       .stopping = stopping,

@@ -14,7 +14,9 @@ struct fixture {
     struct agent agent;
     struct origin origin;
     struct pending waiting;
-    struct proxy_stats proxy_stats;
+    struct proxy proxy;
+    struct pool *pools[1];
+    struct proxy *proxies[1];
     struct admin_daemon daemon;
     struct diagnosis *diagnosis;
     bool reload_success, stopping;

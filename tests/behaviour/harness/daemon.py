@@ -11,6 +11,8 @@ from .evidence import inquest, reports
 from .waiting import PATIENCE, wait_until
 from .wire import Wire
 
+WORKERS = os.environ.get("CARPOOL_WORKERS")     # event loops of every daemon whose test does not say
+
 
 def binary(name):
     path = os.environ.get(name)
@@ -76,9 +78,13 @@ class Daemon:
 
     def write(self, config):
         """Writes the configuration file, in one piece for a daemon that is about to read it."""
+        text = config if isinstance(config, str) else yaml.dump(config)
+        if WORKERS and "workers:" not in text:
+            text = f"workers: {WORKERS}
+{text}"
         new = self.file + ".new"
         with open(new, "w", encoding="utf-8") as file:
-            file.write(config if isinstance(config, str) else yaml.dump(config))
+            file.write(text)
         os.replace(new, self.file)
 
     def _listens_at(self, address):

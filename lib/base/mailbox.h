@@ -1,0 +1,56 @@
+#ifndef CARPOOL_BASE_MAILBOX_H
+#define CARPOOL_BASE_MAILBOX_H
+
+/* What one loop gives another: letters, opened in the order in which they came by the loop that the mailbox
+ * belongs to. A mutex, a queue, and a descriptor that wakes the loop. Whatever the sender wrote before it
+ * posted is seen by whoever opens. */
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+
+/* Embedded in what is given. From the post until it is opened it is the mailbox's. */
+struct letter {
+    STAILQ_ENTRY(letter) link;
+    void (*open)(struct letter *l);
+};
+
+STAILQ_HEAD(letter_list, letter);
+
+struct mailbox {
+    pthread_mutex_t lock;
+    struct letter_list letters; /* under the lock */
+    uint64_t wakes;             /* the same: how often the loop was woken */
+    struct letter_list taken;   /* the loop's: not opened yet */
+    int wake;                   /* an eventfd, edge-triggered: a write is an event, and nobody reads */
+    struct event event;
+};
+
+/* Registers with the loop. False when memory or descriptors are short. */
+bool mailbox_open(struct mailbox *m, struct event_base *base, int priority);
+
+/* Letters that were not opened are not freed. The loop does not turn any more. */
+void mailbox_close(struct mailbox *m);
+
+/* Posts all of the list, which is empty then. From any thread. One lock, and a wake-up only when the mailbox
+ * was empty. */
+void mailbox_post(struct mailbox *m, struct letter_list *letters);
+
+/* The same for one. */
+void mailbox_post_one(struct mailbox *m, struct letter *l);
+
+/* How often the loop was woken for a letter. */
+uint64_t mailbox_wakes(struct mailbox *m);
+
+/* Opens what is there, those that come meanwhile included. From the loop's thread, or while that stands
+ * still. */
+void mailbox_open_letters(struct mailbox *m);
+
+/* Nothing waits to be opened. From the same. */
+bool mailbox_is_empty(struct mailbox *m);
+
+#endif

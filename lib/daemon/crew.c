@@ -1,0 +1,249 @@
+#include "daemon/crew.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "io/resolver.h"
+#include "proxy/handover.h"
+
+/* --- To stand still ------------------------------------------------------------------------------------ */
+
+static void stand_still(struct letter *l)
+{
+    struct worker *w = (struct worker *)((char *)l - offsetof(struct worker, halt));
+    struct crew *c = w->crew;
+    pthread_mutex_lock(&c->lock);
+    c->standing++;
+    pthread_cond_broadcast(&c->changed);
+    while (c->halted)
+        pthread_cond_wait(&c->changed, &c->lock);
+    c->standing--;
+    pthread_cond_broadcast(&c->changed);
+    pthread_mutex_unlock(&c->lock);
+    clock_update();
+}
+
+static void wait_until_standing(struct crew *c, unsigned count)
+{
+    while (c->standing != count)
+        pthread_cond_wait(&c->changed, &c->lock);
+}
+
+void crew_halt(struct crew *c)
+{
+    if (c->depth++ > 0)
+        return;
+    unsigned others = 0;
+    pthread_mutex_lock(&c->lock);
+    c->halted = true;
+    pthread_mutex_unlock(&c->lock);
+    for (unsigned i = 1; i < c->count; i++) {
+        if (!c->workers[i].running)
+            continue;
+        mailbox_post_one(&c->workers[i].mailbox, &c->workers[i].halt);
+        others++;
+    }
+    if (others == 0)
+        return;
+    pthread_mutex_lock(&c->lock);
+    wait_until_standing(c, others);
+    pthread_mutex_unlock(&c->lock);
+    clock_update();
+}
+
+void crew_go_on(struct crew *c)
+{
+    if (--c->depth > 0)
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->halted = false;
+    pthread_cond_broadcast(&c->changed);
+    /* Until the last one has left, or the next halt would count it twice. */
+    wait_until_standing(c, 0);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void crew_settle(struct crew *c)
+{
+    bool moved;
+    do {
+        moved = false;
+        for (unsigned i = 0; i < c->count; i++)
+            handover_send(c->workers[i].proxy);
+        for (unsigned i = 0; i < c->count; i++) {
+            moved = moved || !mailbox_is_empty(&c->workers[i].mailbox);
+            mailbox_open_letters(&c->workers[i].mailbox);
+        }
+    } while (moved);
+}
+
+bool crew_is_idle(const struct crew *c)
+{
+    for (unsigned i = 0; i < c->count; i++)
+        if (!proxy_is_idle(c->workers[i].proxy))
+            return false;
+    return true;
+}
+
+/* --- Descriptors --------------------------------------------------------------------------------------- */
+
+static void give_up_for_another(struct letter *l)
+{
+    struct worker *w = (struct worker *)((char *)l - offsetof(struct worker, plea));
+    __atomic_store_n(&w->plea_is_under_way, false, __ATOMIC_RELEASE);
+    pool_give_up_free(w->pool);
+}
+
+bool worker_give_up_free(struct worker *w)
+{
+    if (pool_give_up_free(w->pool))
+        return true;
+    for (unsigned i = 0; i < w->crew->count; i++) {
+        struct worker *other = &w->crew->workers[i];
+        if (other != w && !__atomic_exchange_n(&other->plea_is_under_way, true, __ATOMIC_ACQ_REL))
+            mailbox_post_one(&other->mailbox, &other->plea);
+    }
+    return false;
+}
+
+/* --- Turns --------------------------------------------------------------------------------------------- */
+
+void worker_end_turn(struct worker *w)
+{
+    pool_end_turn(w->pool);
+    proxy_end_turn(w->proxy);
+    if (w->crew->access_log)
+        access_log_end_turn(w->crew->access_log);
+}
+
+static void *run(void *worker)
+{
+    struct worker *w = worker;
+    while (!w->over) {
+        event_base_loop(w->base, EVLOOP_ONCE);
+        clock_update();
+        worker_end_turn(w);
+    }
+    return NULL;
+}
+
+int crew_start(struct crew *c)
+{
+    sigset_t all, before;
+    int error = 0;
+    /* Signals are the main thread's. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (unsigned i = 1; error == 0 && i < c->count; i++) {
+        error = pthread_create(&c->workers[i].thread, NULL, run, &c->workers[i]);
+        c->workers[i].running = error == 0;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+void crew_stop(struct crew *c)
+{
+    crew_halt(c);
+    for (unsigned i = 1; i < c->count; i++)
+        c->workers[i].over = true;
+    crew_go_on(c);
+    for (unsigned i = 1; i < c->count; i++) {
+        if (c->workers[i].running)
+            pthread_join(c->workers[i].thread, NULL);
+        c->workers[i].running = false;
+    }
+}
+
+/* --- Beginning and end --------------------------------------------------------------------------------- */
+
+static struct event_base *new_base(void)
+{
+    struct event_config *c = event_config_new();
+    if (!c)
+        return NULL;
+    event_config_set_flag(c, EVENT_BASE_FLAG_NOLOCK);
+    struct event_base *base = event_base_new_with_config(c);
+    event_config_free(c);
+    if (base && event_base_priority_init(base, PRIORITY_COUNT) != 0) {
+        event_base_free(base);
+        return NULL;
+    }
+    return base;
+}
+
+/* The permit callback's context is made after the pool. */
+static enum connect_error permit(void *worker, const struct address *a, bool named)
+{
+    const struct worker *w = worker;
+    return proxy_permit(w->proxy, a, named);
+}
+
+static bool init_worker(struct worker *w, const struct crew_setup *setup, char *error, size_t error_size)
+{
+    w->halt.open = stand_still;
+    w->plea.open = give_up_for_another;
+    w->base = new_base();
+    if (!w->base || !mailbox_open(&w->mailbox, w->base, PRIORITY_ORDINARY))
+        return false;
+    w->resolver = resolver_new(w->base);
+    w->pool = w->resolver ? pool_new(w->base, w->resolver, NULL, permit, w, error, error_size) : NULL;
+    w->proxy = w->pool ? proxy_new(w->base, w->pool, setup->config, setup->instance) : NULL;
+    return w->proxy != NULL;
+}
+
+bool crew_init(struct crew *c, unsigned count, const struct crew_setup *setup, char *error, size_t error_size)
+{
+    *c = (struct crew){.proxies.count = count};
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->changed, NULL);
+    snprintf(error, error_size, "out of memory");
+    c->workers = calloc(count, sizeof *c->workers);
+    c->pools = calloc(count, sizeof(struct pool *));
+    c->proxies.members = calloc(count, sizeof(struct proxy *));
+    if (!c->workers || !c->pools || !c->proxies.members)
+        return false;
+    c->count = count;
+    for (unsigned i = 0; i < count; i++)
+        c->workers[i].mailbox.wake = -1;
+    for (unsigned i = 0; i < count; i++) {
+        struct worker *w = &c->workers[i];
+        w->crew = c;
+        w->index = i;
+        if (!init_worker(w, setup, error, error_size))
+            return false;
+        c->pools[i] = w->pool;
+        c->proxies.members[i] = w->proxy;
+        if (count > 1 && !proxy_join(w->proxy, &c->proxies, &w->mailbox))
+            return false;
+    }
+    return pools_configure(c->pools, count, setup->config, error, error_size);
+}
+
+static void free_worker(struct worker *w)
+{
+    if (w->proxy)
+        proxy_free(w->proxy);
+    if (w->pool)
+        pool_free(w->pool);
+    if (w->resolver)
+        resolver_free(w->resolver);
+    mailbox_close(&w->mailbox);
+    if (w->base)
+        event_base_free(w->base);
+}
+
+void crew_free(struct crew *c)
+{
+    for (unsigned i = 0; c->workers && i < c->count; i++)
+        free_worker(&c->workers[i]);
+    free(c->workers);
+    free(c->pools);
+    free(c->proxies.members);
+    pthread_cond_destroy(&c->changed);
+    pthread_mutex_destroy(&c->lock);
+}

@@ -1,0 +1,55 @@
+#include "proxy/handover.h"
+
+#include <stddef.h>
+
+#include "base/clock.h"
+
+/* In the new loop, which reads the head once more: that costs less than to carry what was found in it. */
+static void arrive(struct letter *l)
+{
+    struct client *c = (struct client *)((char *)l - offsetof(struct client, letter));
+    struct proxy *p = c->proxy;
+    client_init_timer(c, p);
+    if (c->in)
+        buffer_join(c->in, &p->heads);
+    TAILQ_INSERT_TAIL(&p->clients, c, link);
+    client_begin_reading(c);
+    client_process(c);
+}
+
+bool handover_begin(struct client *c, const struct route *route)
+{
+    struct proxy *p = c->proxy;
+    if (p->crew->count == 1)
+        return false;
+    struct slice host = {route->uri.host, route->uri.host_length};
+    unsigned to = agent_owner(route->agent, route->kind, host, route->uri.port);
+    if (to == p->pool->index)
+        return false;
+    if (c->private_socket)
+        socket_retire(c->private_socket, RETIRE_PRIVATE);
+    c->private_socket = NULL;
+    stream_unwatch(&c->stream);
+    timer_release(&c->timer);
+    buffer_leave(c->in);
+    c->requests--; /* it is counted where it is served */
+    c->drained = false;
+    client_set_state(c, CLIENT_MOVING);
+    TAILQ_REMOVE(&p->clients, c, link);
+    p->stats.handed_over++;
+    c->proxy = p->crew->members[to];
+    c->letter.open = arrive;
+    STAILQ_INSERT_TAIL(&p->outgoing[to], &c->letter, link);
+    p->has_outgoing = true;
+    return true;
+}
+
+void handover_send(struct proxy *p)
+{
+    if (!p->has_outgoing)
+        return;
+    p->has_outgoing = false;
+    for (unsigned i = 0; i < p->crew->count; i++)
+        if (!STAILQ_EMPTY(&p->outgoing[i]))
+            mailbox_post(p->crew->members[i]->mailbox, &p->outgoing[i]);
+}
