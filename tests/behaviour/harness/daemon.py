@@ -80,8 +80,7 @@ class Daemon:
         """Writes the configuration file, in one piece for a daemon that is about to read it."""
         text = config if isinstance(config, str) else yaml.dump(config)
         if WORKERS and "workers:" not in text:
-            text = f"workers: {WORKERS}
-{text}"
+            text = f"workers: {WORKERS}\n{text}"
         new = self.file + ".new"
         with open(new, "w", encoding="utf-8") as file:
             file.write(text)
