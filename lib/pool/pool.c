@@ -300,18 +300,23 @@ static void empty_graveyard(struct pool *p)
     }
 }
 
+void pool_tell(struct pool *p)
+{
+    struct pending *w;
+    while ((w = TAILQ_FIRST(&p->settled))) {
+        TAILQ_REMOVE(&p->settled, w, link);
+        w->state = PENDING_IDLE;
+        w->settled(w);
+    }
+}
+
 void pool_end_turn(struct pool *p)
 {
     struct agent *a;
-    struct pending *w;
     while (!TAILQ_EMPTY(&p->dirty) || !TAILQ_EMPTY(&p->settled)) {
         while ((a = TAILQ_FIRST(&p->dirty)))
             agent_serve(a);
-        while ((w = TAILQ_FIRST(&p->settled))) {
-            TAILQ_REMOVE(&p->settled, w, link);
-            w->state = PENDING_IDLE;
-            w->settled(w);
-        }
+        pool_tell(p);
     }
     empty_graveyard(p);
 }

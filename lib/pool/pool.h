@@ -64,6 +64,10 @@ struct agent *pool_agent(struct pool *p, const struct upstream *u);
 /* By name; NULL: no such agent. */
 struct agent *pool_find_agent(struct pool *p, struct slice name);
 
+/* Tells those who were given a socket or an error: not from within a call of the pool's, nor while anybody on the
+ * stack holds on to what a settled() may change. */
+void pool_tell(struct pool *p);
+
 /* Serves, tells, buries. Called by the loop after the events of a turn. */
 void pool_end_turn(struct pool *p);
 

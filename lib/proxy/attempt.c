@@ -47,9 +47,8 @@ static bool is_repeatable(const struct exchange *e)
     return e->idempotent && small && e->repeats_left > 0;
 }
 
-static void on_upstream_ready(void *ctx, unsigned ready)
+static void take_event(struct exchange *e, unsigned ready)
 {
-    struct exchange *e = ctx;
     if (ready & STREAM_PEER_FIN)
         e->down.source_fin = true;
     if (e->state == EXCHANGE_TUNNEL) {
@@ -64,6 +63,15 @@ static void on_upstream_ready(void *ctx, unsigned ready)
     if ((ready & STREAM_READABLE) && (e->state == EXCHANGE_RELAY || e->state == EXCHANGE_DRAIN) &&
         !e->download_blocked)
         download_pump(e);
+}
+
+/* Nothing but the loop is on the stack, so whoever got this exchange's socket is told at once: at the end of the turn
+ * it would have been idle for as long as all others' events take. */
+static void on_upstream_ready(void *ctx, unsigned ready)
+{
+    struct exchange *e = ctx;
+    take_event(e, ready);
+    pool_tell(e->proxy->pool);
 }
 
 /* An attempt begins with nothing of a response. */

@@ -192,9 +192,11 @@ START_TEST(responses_arrive_behind_a_slow_client)
 END_TEST
 
 /* A released socket is given to the next; in the same turn, and before that is told, the loop reports that
- * the origin has stopped writing. It answers nothing more, and no further event will come. */
+ * the origin has stopped writing. It answers nothing more, and no further event will come. It is released in the
+ * event of a client who was slow: behind one of the socket's own the next is told at once. */
 START_TEST(ends_between_two_exchanges_are_not_missed)
 {
+    const size_t size = 400000;
     int first, second, origin;
 
     proxy_rig_open(&rig, "maxSockets: 1", "");
@@ -204,16 +206,48 @@ START_TEST(ends_between_two_exchanges_are_not_missed)
     second = proxy_rig_client(&rig);
     say(&rig, second, A_GET);
     ck_assert_uint_eq(proxy_rig_origin(&rig, "a.test")->blocked_count, 1);
-    /* The response comes whole, and is handed on ... */
-    ck_assert_int_gt(send(origin, AN_OK, strlen(AN_OK), MSG_NOSIGNAL), 0);
-    event_base_loop(rig.base, EVLOOP_NONBLOCK);
-    ck_assert(!TAILQ_EMPTY(&rig.pool->settled));
+    say(&rig, origin, "HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n");
+    for (size_t sent = 0; sent < size;) {
+        static char content[400000];
+        ssize_t n = send(origin, content, size - sent, MSG_NOSIGNAL);
+        sent += n > 0 ? (size_t)n : 0;
+        proxy_rig_turn(&rig);
+    }
+    ck_assert(TAILQ_FIRST(&rig.proxy->exchanges)->download_blocked);
+    /* The client takes all of it, and the socket is handed on ... */
+    while (TAILQ_EMPTY(&rig.pool->settled)) {
+        heard(first);
+        event_base_loop(rig.base, EVLOOP_NONBLOCK);
+    }
     /* ... then its end is reported, before pool_end_turn(). */
     shutdown(origin, SHUT_WR);
     event_base_loop(rig.base, EVLOOP_NONBLOCK);
     proxy_rig_settle(&rig);
     origin = origin_end(&rig, 1);
     hears(origin, "GET /");
+    say(&rig, origin, AN_OK);
+    hears(second, "200 OK");
+    close(first);
+    close(second);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
+/* Nor does who waits for a socket wait for others' events. */
+START_TEST(a_released_socket_is_used_at_once)
+{
+    int first, second, origin;
+
+    proxy_rig_open(&rig, "maxSockets: 1", "");
+    first = proxy_rig_client(&rig);
+    origin = begin(first, A_GET, 0);
+    heard(origin);
+    second = proxy_rig_client(&rig);
+    say(&rig, second, A_GET);
+    ck_assert_int_gt(send(origin, AN_OK, strlen(AN_OK), MSG_NOSIGNAL), 0);
+    event_base_loop(rig.base, EVLOOP_NONBLOCK);
+    hears(origin, "GET /");
+    hears(first, "200 OK");
     say(&rig, origin, AN_OK);
     hears(second, "200 OK");
     close(first);
@@ -317,7 +351,7 @@ START_TEST(slow_clients_do_not_cost_the_origin_its_time)
 {
     int client, origin;
 
-    proxy_rig_open(&rig, "timeouts: {socket: 100ms}", "");
+    proxy_rig_open(&rig, "timeouts: {socket: 500ms}", "");
     client = proxy_rig_client(&rig);
     origin = begin(client, A_GET, 0);
     heard(origin);
@@ -330,7 +364,7 @@ START_TEST(slow_clients_do_not_cost_the_origin_its_time)
         say(&rig, origin, block);
         say(&rig, origin, "\r\n");
     }
-    proxy_rig_run(&rig, 200);
+    proxy_rig_run(&rig, 700);
     ck_assert_uint_eq(rig.records, 0);
     for (unsigned i = 0; i < 20; i++) {
         heard(client);
@@ -502,10 +536,11 @@ void proxy_trouble_tests(Suite *suite)
     unit_group(suite, "trouble", private_sockets_are_not_drained_into_the_pool,
                private_sockets_may_become_tunnels, private_sockets_are_looked_at_as_well,
                short_uploads_are_seen_behind_a_slow_origin, responses_arrive_behind_a_slow_client,
-               ends_between_two_exchanges_are_not_missed, origins_outlive_answers_that_wait,
-               who_becomes_pending_keeps_its_limits, who_becomes_pending_may_have_left,
-               the_queue_is_not_the_clients_time, slow_clients_do_not_cost_the_origin_its_time,
-               refused_bodies_are_read_on, own_answers_do_not_follow_half_an_interim_one,
-               silence_behind_an_interim_response_ends, drained_responses_leave_no_error_behind,
-               busy_streams_let_the_turn_end, stopping_answers_what_has_come);
+               ends_between_two_exchanges_are_not_missed, a_released_socket_is_used_at_once,
+               origins_outlive_answers_that_wait, who_becomes_pending_keeps_its_limits,
+               who_becomes_pending_may_have_left, the_queue_is_not_the_clients_time,
+               slow_clients_do_not_cost_the_origin_its_time, refused_bodies_are_read_on,
+               own_answers_do_not_follow_half_an_interim_one, silence_behind_an_interim_response_ends,
+               drained_responses_leave_no_error_behind, busy_streams_let_the_turn_end,
+               stopping_answers_what_has_come);
 }
