@@ -242,10 +242,11 @@ class Disturbance:
 
 
 def decides_nothing(name, rounds):
-    """At more than twice the best one's cost after the first round; or its row is void already."""
+    """One of the slower peers, at more than twice the best one's cost in the first round."""
     costs = {n: r[0]["cpu_us"] for n, r in rounds.items() if not r[0]["errors"] and r[0]["requests"]}
     rivals = [cost for n, cost in costs.items() if n not in OWN]
-    return name not in OWN and bool(rivals) and costs.get(name, float("inf")) > 2 * min(rivals)
+    slow = name not in OWN and not PEERS[name].fast
+    return slow and bool(rivals) and costs.get(name, float("inf")) > 2 * min(rivals)
 
 
 KEYS = ("cpu_us", "rate", "p50_us", "p99_us", "opened", "open_most", "memory_kib", "least", "most", "others", "work_us")
@@ -259,7 +260,8 @@ def summarise(rounds):
         summary["errors"], summary["error"] = 1, "no answer at all"
     for key in KEYS:
         values = [r[key] for r in rounds if key in r]
-        summary[key] = statistics.median(values) if values and not summary["errors"] else None
+        middle = max if key in ("opened", "open_most") else statistics.median  # an origin that stays is connected to but once
+        summary[key] = middle(values) if values and not summary["errors"] else None
     if not summary["errors"]:
         summary["each"] = {key: [r[key] for r in rounds] for key in ("cpu_us", "rate")}
     return summary

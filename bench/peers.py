@@ -52,6 +52,7 @@ class Peer:
     programs = ()  # names under which the distribution may have installed it
     lacks = {}  # scenario: why it cannot do it
     only = ()  # the scenarios it is for; empty: all
+    fast = False  # one that may be the best somewhere: always measured in all rounds
     absolute = True  # it takes the whole URL as the target, as forward proxies are asked
 
     def __init__(self, folder, setup):

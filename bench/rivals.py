@@ -12,6 +12,7 @@ NO_QUEUE = "beyond the limit it answers an error: no queue"
 @peer
 class Nginx(Peer):
     name = "nginx"
+    fast = True
     package = "nginx-light"
     programs = ("nginx",)
     lacks = {"queue": NO_QUEUE + " in the free edition"}
@@ -78,6 +79,7 @@ class Haproxy(Peer):
     """Splicing is forced on: `splice-auto` spliced too seldom here."""
 
     name = "haproxy"
+    fast = True
     package = "haproxy"
     programs = ("haproxy",)
     lacks = {"log": "it logs to syslog", "log-keep": "it logs to syslog"}
@@ -122,6 +124,7 @@ class Haproxy(Peer):
 @peer
 class H2o(Peer):
     name = "h2o"
+    fast = True
     package = "h2o"
     programs = ("h2o",)
     absolute = False
@@ -156,6 +159,7 @@ class H2o(Peer):
 @peer
 class TrafficServer(Peer):
     name = "trafficserver"
+    fast = True
     package = "trafficserver"
     programs = ("traffic_server",)
     lacks = {"short-unix": NO_UNIX}
@@ -217,6 +221,7 @@ class TrafficServer(Peer):
 @peer
 class Nghttpx(Peer):
     name = "nghttpx"
+    fast = True
     package = "nghttp2-proxy"
     programs = ("nghttpx",)
     CLOSE = "it passes `Connection: close` on, so it pools nothing for these clients"
