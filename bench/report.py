@@ -14,9 +14,10 @@ def number(value):
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def markdown(head, rows):
+def markdown(head, rows, words=1):
+    """A table whose first columns hold words, the others figures."""
     yield "| " + " | ".join(head) + " |"
-    yield "| --- |" + " ---: |" * (len(head) - 1)
+    yield "|" + " --- |" * words + " ---: |" * (len(head) - words)
     for row in rows:
         yield "| " + " | ".join([*row, *[""] * (len(head) - len(row))]) + " |"
 
@@ -195,7 +196,7 @@ def goals_table(results):
     yield ""
     yield f"{met} of {len(rows)} met." + (f" Not measured: {', '.join(missing)}." if missing else "")
     yield ""
-    yield from markdown(("scenario", "figure", "goal", "measured", ""), rows)
+    yield from markdown(("scenario", "figure", "goal", "measured", ""), rows, words=2)
     yield ""
 
 
