@@ -65,6 +65,8 @@ SCENARIOS = {s.name: s for s in (
              figure="bytes of user memory an idle client"),
     Scenario("latency", "one short-lived client at a time, 1 KB", SHORT, kind="latency", origin="plain", file="1k", short=True,
              clients=1, goal=40, figure="microseconds added to a direct request, median"),
+    Scenario("latency-core", "one short-lived client at a time, client, proxy and origin on one core", SHORT, kind="latency",
+             origin="plain", file="1k", short=True, clients=1, goal=40, figure="microseconds added to a direct request, median"),
     Scenario("latency-keep", "one keep-alive client, 1 KB", KEEP, kind="latency", origin="plain", file="1k", clients=1, goal=40,
              figure="microseconds added to a direct request, median"),
     Scenario("once", "200 one-shot requests of seven methods, one after the other", kind="once", goal=1,

@@ -166,17 +166,17 @@ def once(bench, scenario):
 
 
 def latency(bench, scenario):
-    """One request at a time to the origin itself and through each proxy, in turn: the median's difference counts. Nothing
-    is pinned, since waking a program on another processor costs more than a proxy does, and only the kernel knows better."""
-    everywhere = set(range(os.cpu_count()))
+    """One request at a time to the origin itself and through each proxy, in turn: the median's difference counts. Either
+    nothing is pinned, or all to one core: there waking the next program does not cost what waking a processor costs."""
     pinned = bench.options.load_core, bench.options.proxy_core
-    bench.options.load_core = bench.options.proxy_core = ",".join(map(str, everywhere))
-    os.sched_setaffinity(bench.origin.process.pid, everywhere)
+    cores = {int(pinned[0])} if scenario.name == "latency-core" else set(range(os.cpu_count()))
+    bench.options.load_core = bench.options.proxy_core = ",".join(map(str, cores))
+    os.sched_setaffinity(bench.origin.process.pid, cores)
     try:
         return latency_rounds(bench, scenario)
     finally:
         bench.options.load_core, bench.options.proxy_core = pinned
-        os.sched_setaffinity(bench.origin.process.pid, {int(core) for core in bench.options.load_core.split(",")})
+        os.sched_setaffinity(bench.origin.process.pid, {int(pinned[0])})
 
 
 def latency_rounds(bench, scenario):
