@@ -179,7 +179,8 @@ class Daemon:
     def sanitized(self):
         """Whether memory figures mean nothing, since the build checks itself."""
         with open(binary("CARPOOLD"), "rb") as file:
-            return b"__asan_init" in file.read()
+            program = file.read()
+        return b"__asan_init" in program or b"__tsan_init" in program
 
     # Clients
 
