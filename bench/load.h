@@ -80,6 +80,7 @@ struct load {
     struct sockaddr_storage proxy;
     socklen_t proxy_size;
     bool keep_alive, wait_for_end;
+    bool faithful;       /* a client asks one origin only */
     size_t request_size; /* of each */
     char **requests;     /* whole, with their bodies: one an origin */
     size_t expected_body;

@@ -180,7 +180,8 @@ static void begin(struct load *l, struct client *c)
     }
     l->sent++;
     c->skim = l->check_every > 1 && l->sent % l->check_every != 0;
-    c->request = l->requests[l->next_origin++ % l->origin.listeners];
+    size_t number = l->faithful ? (size_t)(c - l->clients) : l->next_origin++;
+    c->request = l->requests[number % l->origin.listeners];
     c->sent = 0;
     c->began_ns = load_clock();
     message_begin(&c->response, false);

@@ -210,7 +210,7 @@ class Carpool(Peer):
             accessLog: {{path: {self.access_log()}}}
             workers: {s.workers}
             server: {{maxConnections: 20000, keepAliveTimeout: {600 if s.idle else 60}s}}
-            defaults: {{maxSockets: {s.slots or 2000}, maxFreeSockets: 4000, maxTotalSockets: 4000, maxPendingRequests: 20000}}
+            defaults: {{maxSockets: {s.slots or 2000}, maxFreeSockets: 4000, maxTotalSockets: 0, maxPendingRequests: 20000}}
             """)
         if s.tls:
             with open(path, "a", encoding="ascii") as f:

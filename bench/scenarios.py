@@ -75,8 +75,11 @@ SCENARIOS = {s.name: s for s in (
              figure="milliseconds"),
     Scenario("workers-short", "short-lived clients, one origin", SHORT, kind="workers", short=True, goal=1.1),
     Scenario("workers-keep", "keep-alive clients, one origin", KEEP, kind="workers", goal=1.1),
-    Scenario("workers-short-100", "short-lived clients, 100 origins", SHORT, kind="workers", short=True, origins=100, goal=1.1),
-    Scenario("workers-keep-100", "keep-alive clients, 100 origins", KEEP, kind="workers", origins=100, goal=1.1),
+    Scenario("workers-short-100", "short-lived clients, 100 origins in turn", SHORT, kind="workers", short=True, origins=100, goal=1.1),
+    Scenario("workers-keep-100", "keep-alive clients, 100 origins, each client asks one of them", (*KEEP, "--faithful"), kind="workers",
+             clients=200, origins=100, goal=1.1),
+    Scenario("workers-turn-100", "keep-alive clients, 100 origins, each client asks all in turn", KEEP, kind="workers", origins=100,
+             goal=1.1),
     # Not part of a run of all: variants for who works on the data path.
     Scenario("short-open", "short-lived clients that do not say so, 1 KB", (), short=True),
     Scenario("64k-load", "keep-alive clients, 64 KB, origin and load in one", (*KEEP, "--body", "65536"), clients=16,
