@@ -170,13 +170,14 @@ static void usage(void)
 static void parse(struct load *l, struct options *o, int argc, char **argv)
 {
     static const struct option table[] = {
-        {"proxy", 1, 0, 'p'}, {"origin-port", 1, 0, 'o'}, {"origins", 1, 0, 'n'}, {"clients", 1, 0, 'c'},
-        {"keep-alive", 0, 0, 'k'}, {"wait-for-end", 0, 0, 'e'}, {"absolute", 0, 0, 'a'},
-        {"no-origin", 0, 0, 'x'}, {"path", 1, 0, 'u'}, {"method", 1, 0, 'm'}, {"upload", 1, 0, 'U'},
-        {"body", 1, 0, 'b'}, {"chunked", 0, 0, 'C'}, {"delay-ms", 1, 0, 'd'}, {"warm", 1, 0, 'w'},
-        {"seconds", 1, 0, 's'}, {"limit", 1, 0, 'l'}, {"pids", 1, 0, 'P'}, {"origin-host", 1, 0, 'H'},
-        {"unsaid", 0, 0, 'S'}, {"sizes", 0, 0, 'Z'}, {"check-every", 1, 0, 'E'},
-        {"faithful", 0, 0, \'F\'}, {0}};
+        {"proxy", 1, 0, 'p'},       {"origin-port", 1, 0, 'o'}, {"origins", 1, 0, 'n'},
+        {"clients", 1, 0, 'c'},     {"keep-alive", 0, 0, 'k'},  {"wait-for-end", 0, 0, 'e'},
+        {"absolute", 0, 0, 'a'},    {"no-origin", 0, 0, 'x'},   {"path", 1, 0, 'u'},
+        {"method", 1, 0, 'm'},      {"upload", 1, 0, 'U'},      {"body", 1, 0, 'b'},
+        {"chunked", 0, 0, 'C'},     {"delay-ms", 1, 0, 'd'},    {"warm", 1, 0, 'w'},
+        {"seconds", 1, 0, 's'},     {"limit", 1, 0, 'l'},       {"pids", 1, 0, 'P'},
+        {"origin-host", 1, 0, 'H'}, {"unsaid", 0, 0, 'S'},      {"sizes", 0, 0, 'Z'},
+        {"check-every", 1, 0, 'E'}, {"faithful", 0, 0, 'F'},    {0}};
 
     for (int c; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (c) {
