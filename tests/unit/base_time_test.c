@@ -148,7 +148,7 @@ START_TEST(timer_fires_once_and_never_early)
     event_base_dispatch(base); /* ends with the last event */
     ck_assert_int_eq(alarm.fired, 1);
     ck_assert_uint_ge(alarm.at, begin + 30000);
-    ck_assert_uint_lt(alarm.at, begin + 1000000);
+    ck_assert_uint_lt(alarm.at, begin + 20000000);
     ck_assert(!timer_is_set(&alarm.timer));
     turn(20);
     ck_assert_int_eq(alarm.fired, 1);
@@ -189,7 +189,7 @@ START_TEST(timer_moves_earlier)
     timer_set(&alarm.timer, 20);
     event_base_dispatch(base);
     ck_assert_int_eq(alarm.fired, 1);
-    ck_assert_uint_lt(alarm.at, begin + 5000000);
+    ck_assert_uint_lt(alarm.at, begin + 50000000);
     base_end();
 }
 END_TEST

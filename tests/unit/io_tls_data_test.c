@@ -411,7 +411,7 @@ START_TEST(tls_through_the_connector)
         struct address_entry entries[2] = {{.address = server.address}, {.address = good.address}};
         struct address_list list = {entries, 1};
         struct connect_plan plan = {
-            .entries = &list, .timeout_ms = 200, .tls = c, .servername = "good.test", .memory = &memory};
+            .entries = &list, .timeout_ms = 1500, .tls = c, .servername = "good.test", .memory = &memory};
         struct made m = {0};
         connector_start(base, NULL, &plan, on_made, &m);
         io_run_until(base, &m.done, 3000);

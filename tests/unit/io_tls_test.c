@@ -53,7 +53,7 @@ void io_wait_for(struct stream *s, short what)
 {
     struct pollfd p = {s->fd, what, 0};
 
-    ck_assert_int_eq(poll(&p, 1, 3000), 1);
+    ck_assert_int_eq(poll(&p, 1, 20000), 1);
 }
 
 int io_shake(struct stream *s, const struct tls_server *server, struct tls_context *c, const char *name,

@@ -27,12 +27,12 @@ static void free_one(struct origin *o)
 
 START_TEST(free_sockets_age)
 {
-    struct origin *o = open_rig("timeouts: {free: 30ms}");
+    struct origin *o = open_rig("timeouts: {free: 400ms}");
 
     free_one(o);
     pool_rig_run(&rig, 10);
     ck_assert_uint_eq(o->free_count, 1);
-    pool_rig_run(&rig, 60);
+    pool_rig_run(&rig, 450);
     ck_assert_uint_eq(o->free_count, 0);
     ck_assert_uint_eq(o->stats.retired[RETIRE_FREE_TIMEOUT], 1);
     pool_rig_close(&rig);
@@ -351,7 +351,7 @@ START_TEST(failed_spares_are_not_tried_at_once)
     pool_rig_listen(&rig, false);
     for (unsigned i = 0; i < rig.count; i++)
         pool_rig_hang_up(&rig, i);
-    pool_rig_run(&rig, 400);
+    pool_rig_run(&rig, 100);
     ck_assert_uint_eq(o->stats.retired[RETIRE_CONNECT_FAILED], 1);
     pool_rig_listen(&rig, true);
     pool_rig_run(&rig, 2500);

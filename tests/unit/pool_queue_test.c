@@ -271,13 +271,13 @@ START_TEST(no_origin_starves_under_the_total_cap)
     ob = pool_rig_origin(&rig, "b.test");
     asker_get(&a, &rig, oa);
     asker_ask(&other, ob, ACQUIRE_NEW);
-    pool_rig_run(&rig, 60);
+    pool_rig_run(&rig, 10);
     asker_ask(&own, oa, ACQUIRE_NEW);
     asker_release(&a);
     pool_rig_turn(&rig);
-    ck_assert_uint_eq(own.told, 1); /* 60 ms are not 100 */
+    ck_assert_uint_eq(own.told, 1); /* 10 ms are not 100 */
     asker_ask(&a, oa, ACQUIRE_NEW);
-    pool_rig_run(&rig, 60);
+    pool_rig_run(&rig, 110);
     pending_cancel(&a.pending);
     asker_ask(&a, oa, ACQUIRE_NEW);
     asker_release(&own);

@@ -362,7 +362,7 @@ START_TEST(random_walks_keep_every_invariant)
         return;
     }
     for (long s = 0; s < 2; s++) {
-        long chosen = _i < 4 ? _i * 2 + s : (long)time(NULL) * 2 + s;
+        long chosen = _i * 2 + s; /* the same each time: what fails here fails again */
 
         fprintf(stderr, "POOL_SEED=%ld\n", chosen);
         walk(chosen, count);

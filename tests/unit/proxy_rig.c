@@ -141,6 +141,7 @@ void proxy_rig_settle(struct proxy_rig *r)
 void proxy_rig_run(struct proxy_rig *r, int ms)
 {
     uint64_t end;
+    unsigned turns = 0;
 
     clock_update();
     end = clock_ms() + (uint64_t)ms;
@@ -148,7 +149,7 @@ void proxy_rig_run(struct proxy_rig *r, int ms)
         proxy_rig_turn(r);
         nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
         clock_update();
-    } while (clock_ms() < end);
+    } while (++turns < RIG_TURNS || clock_ms() < end);
 }
 
 struct agent *proxy_rig_agent(struct proxy_rig *r)

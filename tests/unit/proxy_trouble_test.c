@@ -327,11 +327,11 @@ START_TEST(the_queue_is_not_the_clients_time)
 {
     int client, origin;
 
-    proxy_rig_open(&rig, "", "server: {requestTimeout: 400ms}\n");
+    proxy_rig_open(&rig, "", "server: {requestTimeout: 1s}\n");
     agent_pause(proxy_rig_agent(&rig));
     client = proxy_rig_client(&rig);
     say(&rig, client, "POST http://a.test/ HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n");
-    proxy_rig_run(&rig, 500);
+    proxy_rig_run(&rig, 1100);
     hears_nothing(client);
     agent_resume(proxy_rig_agent(&rig));
     origin = origin_end(&rig, 0);
@@ -351,7 +351,7 @@ START_TEST(slow_clients_do_not_cost_the_origin_its_time)
 {
     int client, origin;
 
-    proxy_rig_open(&rig, "timeouts: {socket: 500ms}", "");
+    proxy_rig_open(&rig, "timeouts: {socket: 1s}", "");
     client = proxy_rig_client(&rig);
     origin = begin(client, A_GET, 0);
     heard(origin);
@@ -364,7 +364,7 @@ START_TEST(slow_clients_do_not_cost_the_origin_its_time)
         say(&rig, origin, block);
         say(&rig, origin, "\r\n");
     }
-    proxy_rig_run(&rig, 700);
+    proxy_rig_run(&rig, 1200);
     ck_assert_uint_eq(rig.records, 0);
     for (unsigned i = 0; i < 20; i++) {
         heard(client);
@@ -413,7 +413,7 @@ START_TEST(own_answers_do_not_follow_half_an_interim_one)
 {
     int client, origin;
 
-    proxy_rig_open(&rig, "timeouts: {request: 100ms}", "");
+    proxy_rig_open(&rig, "timeouts: {request: 500ms}", "");
     client = proxy_rig_client(&rig);
     origin = begin(client, A_GET, 0);
     heard(origin);
@@ -422,7 +422,7 @@ START_TEST(own_answers_do_not_follow_half_an_interim_one)
     ck_assert_uint_gt(filled, 0);
     say(&rig, origin, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
     ck_assert(only_exchange()->download_blocked);
-    proxy_rig_run(&rig, 200);
+    proxy_rig_run(&rig, 600);
     ck_assert_ptr_null(strstr(heard(client), "504"));
     proxy_rig_settle(&rig);
     ck_assert_ptr_null(strstr(heard(client), "504"));
@@ -437,7 +437,7 @@ START_TEST(silence_behind_an_interim_response_ends)
 {
     int client, origin;
 
-    proxy_rig_open(&rig, "timeouts: {socket: 50ms}", "");
+    proxy_rig_open(&rig, "timeouts: {socket: 400ms}", "");
     client = proxy_rig_client(&rig);
     origin = begin(client, A_GET, 0);
     heard(origin);
@@ -445,13 +445,13 @@ START_TEST(silence_behind_an_interim_response_ends)
     fill(c->stream.fd);
     say(&rig, origin, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
     ck_assert(only_exchange()->download_blocked);
-    proxy_rig_run(&rig, 150);
+    proxy_rig_run(&rig, 500);
     ck_assert_uint_eq(rig.records, 0);
     for (unsigned i = 0; i < 10; i++) {
         heard(client);
         proxy_rig_settle(&rig);
     }
-    proxy_rig_run(&rig, 200);
+    proxy_rig_run(&rig, 500);
     ck_assert_uint_eq(rig.records, 1);
     ck_assert_str_eq(rig.last_error, "connection_read_timeout");
     close(client);
