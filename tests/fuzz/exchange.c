@@ -381,7 +381,7 @@ static void step(struct programme *p)
     case 0: put_next(p, *client); break;
     case 1: put_text(*client, requests[next(p) % COUNT(requests)]); break;
     case 2: put_much(*client); break;
-    case 3: take(*client, which ? 100 : HEARD); break;
+    case 3: take(*client, which & 4 ? 100 : HEARD); break;
     case 4: shutdown(*client, SHUT_WR); break;
     case 5: narrow(*client); break;
     case 6: hang_up(client); break;
@@ -398,7 +398,8 @@ static void step(struct programme *p)
     case 14: make_trouble(next(p)); break;
     case 15: wait_some_time(which); return;
     }
-    world_turn();
+    if (!(which & 8)) /* else it comes in one turn with the next */
+        world_turn();
 }
 
 static void play_programme(const uint8_t *data, size_t size)

@@ -301,6 +301,54 @@ static void check_users(void)
     fuzz_assert(active == users);
 }
 
+/* --- Edges come once ------------------------------------------------------------------------------------------ */
+
+static bool is_owed(int fd)
+{
+    for (unsigned i = 0; i < owed_count; i++)
+        if (owed[i] == fd)
+            return true;
+    return false;
+}
+
+/* Whether nothing stands in the kernel that nobody will be told of. */
+static bool is_empty(const struct stream *s)
+{
+    char octet;
+
+    return s->tls || is_owed(s->fd) || __real_recv(s->fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+}
+
+/* Nothing is left of one exchange that the next could take for its own. */
+static void check_free_sockets(void)
+{
+    const struct socket *s;
+
+    TAILQ_FOREACH (s, &proxy_rig_agent(&world_rig)->free_lru, lru)
+        fuzz_assert(is_empty(&s->stream));
+}
+
+/* When all is quiet, whoever can go on has gone on. */
+static void check_nobody_sleeps(void)
+{
+    const struct client *c;
+    const struct exchange *e;
+
+    TAILQ_FOREACH (c, &world_rig.proxy->clients, link)
+        if (c->state == CLIENT_IDLE || c->state == CLIENT_READING || c->state == CLIENT_LINGERING)
+            fuzz_assert(is_empty(&c->stream));
+    TAILQ_FOREACH (e, &world_rig.proxy->exchanges, link) {
+        if (e->state == EXCHANGE_RELAY && e->upload == UPLOAD_STARVED)
+            fuzz_assert(is_empty(&e->client->stream));
+        if ((e->state == EXCHANGE_RELAY && !e->download_blocked) || e->state == EXCHANGE_DRAIN)
+            fuzz_assert(is_empty(&e->socket->stream));
+        if (e->state == EXCHANGE_TUNNEL && e->up.out.count == 0 && !e->up_shut)
+            fuzz_assert(is_empty(&e->client->stream));
+        if (e->state == EXCHANGE_TUNNEL && e->down.out.count == 0 && !e->down_shut)
+            fuzz_assert(is_empty(&e->socket->stream));
+    }
+}
+
 /* --- Turns -------------------------------------------------------------------------------------------------- */
 
 static void use_calls(void)
@@ -336,6 +384,7 @@ void world_turn(void)
     in_turn = false;
     check_limits();
     check_users();
+    check_free_sockets();
 }
 
 /* To connect takes three turns in which no octet moves: the attempt, its end, the request that is told of it. */
@@ -348,6 +397,7 @@ static void settle(void)
         world_turn();
         quiet = calls_made == before && owed_count == 0 ? quiet + 1 : 0;
     }
+    check_nobody_sleeps();
 }
 
 void world_settle(void)

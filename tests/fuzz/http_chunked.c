@@ -59,6 +59,128 @@ static bool same(const struct decoded *a, const struct decoded *b)
            slice_eq((struct slice){a->trailers, a->trailers_n}, (struct slice){b->trailers, b->trailers_n});
 }
 
+/* --- RFC 9112 7.1, read by descent from octets that are all there ------------------------------------------------ */
+
+struct reader {
+    const char *p, *end;
+    enum chunked_event verdict; /* CHUNKED_DATA: none yet */
+};
+
+/* Whether the next octet is there; else what came so far is fine. */
+static bool there(struct reader *r)
+{
+    if (r->p < r->end)
+        return true;
+    r->verdict = CHUNKED_MORE;
+    return false;
+}
+
+static bool bad(struct reader *r)
+{
+    r->verdict = CHUNKED_BAD;
+    return false;
+}
+
+static bool read_octet(struct reader *r, char octet)
+{
+    return there(r) && (*r->p++ == octet || bad(r));
+}
+
+/* *( HTAB / SP / VCHAR / obs-text ), quoted strings among them, up to the CR. */
+static bool read_extensions(struct reader *r)
+{
+    for (bool quoted = false; there(r); r->p++) {
+        unsigned char c = (unsigned char)*r->p;
+
+        if (c == '\r' && !quoted)
+            return true;
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return bad(r);
+        if (c == '"')
+            quoted = !quoted;
+        if (c == '\\' && quoted) {
+            r->p++;
+            if (!there(r))
+                return false;
+            c = (unsigned char)*r->p;
+            if ((c < 0x20 && c != '\t') || c == 0x7f)
+                return bad(r);
+        }
+    }
+    return false;
+}
+
+static bool read_size(struct reader *r, uint64_t *size)
+{
+    unsigned digits = 0;
+
+    for (*size = 0; there(r) && strchr("0123456789abcdefABCDEF", *r->p) && *r->p; digits++, r->p++) {
+        if (digits == 16)
+            return bad(r);
+        *size = *size * 16 + (unsigned)(*r->p <= '9' ? *r->p - '0' : (*r->p | 0x20) - 'a' + 10);
+    }
+    if (r->verdict != CHUNKED_DATA)
+        return false;
+    if (digits == 0 || *size > INT64_MAX)
+        return bad(r);
+    bool blank = *r->p == ' ' || *r->p == '\t';
+    while (there(r) && (*r->p == ' ' || *r->p == '\t'))
+        r->p++;
+    if (r->verdict != CHUNKED_DATA || (blank && *r->p != ';'))
+        return r->verdict == CHUNKED_DATA && bad(r);
+    if (*r->p == ';' && !read_extensions(r))
+        return false;
+    return read_octet(r, '\r') && read_octet(r, '\n');
+}
+
+/* Lines of anything but line ends; the last one is empty. */
+static bool read_trailers(struct reader *r)
+{
+    for (;;) {
+        const char *line = r->p;
+
+        while (there(r) && *r->p != '\r' && *r->p != '\n')
+            r->p++;
+        if (!read_octet(r, '\r') || !read_octet(r, '\n'))
+            return false;
+        if (r->p == line + 2)
+            return true;
+    }
+}
+
+static void check_against_grammar(struct slice in, const struct decoded *got)
+{
+    struct reader r = {in.p, in.p + in.n, CHUNKED_DATA};
+    char *data = malloc(in.n + 1);
+    const char *trailers = r.end;
+    uint64_t size = 1;
+    size_t n = 0;
+
+    while (size > 0 && read_size(&r, &size)) {
+        size_t part = size < (uint64_t)(r.end - r.p) ? (size_t)size : (size_t)(r.end - r.p);
+
+        memcpy(data + n, r.p, part);
+        n += part;
+        r.p += part;
+        if (size > 0 && (!read_octet(&r, '\r') || !read_octet(&r, '\n')))
+            break;
+    }
+    if (r.verdict == CHUNKED_DATA) {
+        trailers = r.p;
+        r.verdict = read_trailers(&r) ? CHUNKED_END : r.verdict;
+    }
+    fuzz_assert(got->end == r.verdict);
+    fuzz_assert(slice_eq((struct slice){got->data, got->data_n}, (struct slice){data, n}));
+    if (r.verdict == CHUNKED_END) {
+        size_t lines = r.p - trailers > 2 ? (size_t)(r.p - trailers) : 0;
+
+        fuzz_assert(got->used == (size_t)(r.p - in.p));
+        fuzz_assert(
+            slice_eq((struct slice){got->trailers, got->trailers_n}, (struct slice){trailers, lines}));
+    }
+    free(data);
+}
+
 static void check_again(const struct decoded *d)
 {
     size_t room = d->data_n + 64, n = 0;
@@ -107,6 +229,8 @@ static void run(const uint8_t *data, size_t size)
         fuzz_assert(same(&whole, &cut));
         release(&cut);
     }
+    if (size < CHUNKED_MAX_TRAILERS)
+        check_against_grammar(in, &whole);
     if (whole.end == CHUNKED_END) {
         check_again(&whole);
         check_trailers((struct slice){whole.trailers, whole.trailers_n});
