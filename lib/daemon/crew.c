@@ -148,15 +148,21 @@ int crew_start(struct crew *c)
 
 void crew_stop(struct crew *c)
 {
+    bool stopped = false;
     crew_halt(c);
     for (unsigned i = 1; i < c->count; i++)
         c->workers[i].over = true;
     crew_go_on(c);
     for (unsigned i = 1; i < c->count; i++) {
-        if (c->workers[i].running)
-            pthread_join(c->workers[i].thread, NULL);
+        if (!c->workers[i].running)
+            continue;
+        pthread_join(c->workers[i].thread, NULL);
         c->workers[i].running = false;
+        stopped = true;
     }
+    /* Where the start failed half way, clients may be on their way: they are freed where they arrive. */
+    if (stopped)
+        crew_settle(c);
 }
 
 /* --- Beginning and end --------------------------------------------------------------------------------- */

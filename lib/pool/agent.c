@@ -235,16 +235,17 @@ void agent_configure(struct agent *a, struct config *config, const struct upstre
     a->removed = false;
     /* A limit over all origins is counted in one place. One host would be spread to a place of chance. */
     a->spread = a->pool->crew > 1 && policy->maxTotalSockets == COUNT_INFINITE && !names_one_host(upstream);
-    bool lives_elsewhere = !a->spread && a->home != a->pool->index;
     tls_context_unref(a->tls);
     a->tls = tls;
     free(a->identity);
     a->identity = identity;
     struct origin *o, *next;
     HASH_ITER (hh, a->origins, o, next) {
-        o->exact = upstream && match_names_exactly(upstream, slice_of(o->host));
+        /* As the key says it: what tls does to http has been done. */
+        o->moved = agent_owner(a, ORIGIN_TUNNEL, slice_of(o->host), o->plan.port) != a->pool->index;
+        o->exact = !o->moved && upstream && match_names_exactly(upstream, slice_of(o->host));
         update_plan(o);
-        if (changed || lives_elsewhere)
+        if (changed || o->moved)
             origin_drain(o, RETIRE_DRAINED);
         /* Lowered limits retire free sockets now; active ones are refused when they finish. */
         while (o->free_count > policy->maxFreeSockets)
@@ -377,7 +378,7 @@ void agent_forget_empty(struct agent *a, uint64_t idle_ms)
     struct origin *o, *next;
     HASH_ITER (hh, a->origins, o, next) {
         bool warm = o->exact && a->policy->minFreeSockets && !a->removed;
-        if (origin_is_empty(o) && !warm && clock_ms() - o->last_request_ms >= idle_ms)
+        if (origin_is_empty(o) && !warm && (o->moved || clock_ms() - o->last_request_ms >= idle_ms))
             origin_free(o);
     }
 }

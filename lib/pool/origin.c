@@ -250,7 +250,7 @@ void origin_drain(struct origin *o, enum retire_reason reason)
 static bool wants_spares(const struct origin *o)
 {
     const struct agent *a = o->agent;
-    if (a->removed || a->pool->stopping || a->policy->minFreeSockets == 0 ||
+    if (a->removed || o->moved || a->pool->stopping || a->policy->minFreeSockets == 0 ||
         clock_ms() < o->spare_not_before_ms)
         return false;
     return o->exact || (o->last_request_ms && clock_ms() - o->last_request_ms < SPARE_INTEREST_MS);

@@ -55,6 +55,7 @@ struct origin {
     struct slice
         authority; /* what Host says: the port only where it is not the scheme's default (RFC 9110 7.2) */
     bool exact;    /* an upstream names this very host: a metric label of its own */
+    bool moved;    /* since a reload it lives in another pool of the crew: what is left here ends */
     struct connect_plan plan;
     struct connect_memory memory;
     struct tls_sessions *sessions;

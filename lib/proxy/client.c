@@ -245,7 +245,7 @@ void proxy_accept(struct proxy *p, struct entrance *e, int fd, const struct addr
     c->proxy = p;
     c->entrance = entrance_ref(e);
     c->state = CLIENT_READING; /* so that client_set_state() counts it */
-    c->on_unwatched = c->drained = c->fin = c->gone = c->processing = false;
+    c->on_unwatched = c->drained = c->fin = c->gone = c->processing = c->admitted = false;
     c->peer = *peer;
     c->denied = !access_client_allowed(&p->config->access.clients, peer);
     c->in = NULL;

@@ -37,6 +37,7 @@ struct client {
     bool gone;       /* reset, or a write failed */
     bool processing; /* client_process() is on the stack */
     bool denied;     /* not in access.clients */
+    bool admitted;   /* its request by the loop from which it comes: not refused for a stop that began meanwhile */
     struct address peer;
     struct buffer *in; /* read and not used yet */
     uint32_t skipped;  /* octets of empty lines before the request being read */

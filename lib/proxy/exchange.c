@@ -445,7 +445,7 @@ void exchange_begin(struct client *c, size_t length)
     struct route route;
     char text[512];
     enum fault fault = route_find(p, c->entrance, h, &route, text, sizeof text);
-    if (fault == FAULT_NONE && p->stopping && c->requests > 1) {
+    if (fault == FAULT_NONE && p->stopping && c->requests > 1 && !c->admitted) {
         fault = FAULT_TOO_MANY_CLIENTS;
         snprintf(text, sizeof text, "Carpool is stopping; connect again");
     }
@@ -457,6 +457,7 @@ void exchange_begin(struct client *c, size_t length)
     bool forwards = fault == FAULT_NONE && !route.answer_here;
     if (forwards && handover_begin(c, &route))
         return;
+    c->admitted = false;
     struct exchange *e = new_exchange(c);
     if (!e) {
         client_close(c, CLIENT_CUT, false);

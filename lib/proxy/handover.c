@@ -34,6 +34,7 @@ bool handover_begin(struct client *c, const struct route *route)
     buffer_leave(c->in);
     c->requests--; /* it is counted where it is served */
     c->drained = false;
+    c->admitted = true;
     client_set_state(c, CLIENT_MOVING);
     TAILQ_REMOVE(&p->clients, c, link);
     p->stats.handed_over++;
