@@ -13,10 +13,22 @@
 #define FORGET_AFTER_MS    (60 * 1000)
 #define SPARE_SOCKETS_KEPT 256
 
+static void count_origins(struct pool *p)
+{
+    uint32_t count = 0;
+    struct agent *a;
+    TAILQ_FOREACH (a, &p->agents, link)
+        count += HASH_COUNT(a->origins);
+    TAILQ_FOREACH (a, &p->removed, link)
+        count += HASH_COUNT(a->origins);
+    crowd_count(&p->origins, count);
+}
+
 static void on_sweep(void *ctx)
 {
     struct pool *p = ctx;
     struct agent *a, *next;
+    count_origins(p);
     TAILQ_FOREACH_SAFE (a, &p->agents, link, next) {
         agent_forget_empty(a, FORGET_AFTER_MS);
         if (a->policy->minFreeSockets)
@@ -29,6 +41,7 @@ static void on_sweep(void *ctx)
             agent_free(a);
         }
     }
+    count_origins(p);
     timer_set(&p->sweep, SWEEP_MS);
 }
 

@@ -11,6 +11,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 
+#include "base/crowd.h"
 #include "base/list.h"
 #include "base/timer.h"
 #include "config/config.h"
@@ -40,6 +41,7 @@ struct pool {
     struct socket_list graveyard, spare; /* spare: freelist */
     uint32_t spare_count;
     struct timer sweep;
+    struct crowd origins;
     unsigned short dice[3]; /* of erand48() */
     bool stopping;
 };

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
+#include "base/crowd.h"
 #include "base/list.h"
 #include "base/timer.h"
 #include "base/mailbox.h"
@@ -59,6 +60,7 @@ struct proxy {
     struct address *own;                     /* addresses of all listeners, for loops; the daemon's */
     unsigned own_count;
     struct proxy_stats stats;
+    struct crowd crowd; /* of clients */
     struct client_list clients;
     struct client_list unwatched; /* running an exchange and not registered with the loop yet, oldest first */
     struct client_list dead_clients, spare_clients;
