@@ -16,12 +16,12 @@ def descriptors():
 
 
 @pytest.fixture
-def ordinary():
-    """ordinary(carpool): the ordinary client of this daemon, measured in quiet already."""
+def ordinary(stage):  # noqa: F811
+    """ordinary(carpool): the ordinary client of this daemon, and of one that nobody attacks."""
     running = []
 
     def start(carpool):
-        running.append(Ordinary(carpool))
+        running.append(Ordinary(carpool, stage.carpool()))
         return running[-1]
     yield start
     for each in running:

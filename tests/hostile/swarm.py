@@ -95,6 +95,13 @@ class Swarm:
             self.ended.add(fd)
             self.epoll.unregister(fd)
 
+    def forget(self, but):
+        """Closes all but so many of the open ones."""
+        for fd, sock in list(self.members.items()):
+            if fd not in self.ended and len(self) > but:
+                self._end(fd)
+                sock.close()
+
     def wait_ended(self, patience=PATIENCE):
         end = time.monotonic() + patience
         while len(self) and time.monotonic() < end:

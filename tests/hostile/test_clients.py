@@ -1,5 +1,6 @@
 """Clients that are slow, endless, countless or rude cost only themselves."""
 import random
+import time
 
 from behaviour.harness import wait_until
 from behaviour.harness.client import request
@@ -36,11 +37,14 @@ def test_five_thousand_slowloris(stage, ordinary):
     before, memory = carpool.descriptors(), carpool.resident()
     with Swarm(carpool.address, 5000, b"GET http://127.0.0.1:1/ HTTP/1.1\r\nHost: 127.0.0.1:1\r\nX-A: ") as swarm:
         client.goes_on(lambda: swarm.send(b"b", 2000))
-        if not carpool.sanitized:
-            assert carpool.resident() - memory < 5000 * 24 * 1024, "more than 24 KiB a client that waits"
+        most = carpool.resident() - memory
+        assert carpool.sanitized or most < 5000 * 24 * 1024, "more than 24 KiB a client that waits"
         swarm.wait_ended()
         assert set(swarm.statuses()) <= {408, None} and swarm.statuses()[408] > 4000, swarm.statuses()
     settled(carpool, before)
+    if not carpool.sanitized:
+        wait_until(lambda: carpool.resident() - memory < most / 2,
+                   lambda: f"memory: {memory} before, {most} more with the clients, {carpool.resident() - memory} without")
 
 
 def test_silent_clients(stage, ordinary):
@@ -58,16 +62,17 @@ def test_slow_readers(stage, ordinary):
     size = 8 << 20
     origin = stage.origin(lambda r: answer(b"x" * size))
     stage.allow_origin_failures = True
-    carpool = stage.carpool({"server": {"timeout": "3s"}})
+    carpool = stage.carpool({"server": {"timeout": "4s"}})
     client = ordinary(carpool)
     memory = carpool.resident()
     with Swarm(carpool.address, 60, request("GET", origin.url("/")), receive_buffer=4096) as swarm:
         origin.wait_requests(60)
-        client.goes_on(seconds=1)
+        client.goes_on()
         if not carpool.sanitized:
             assert carpool.resident() - memory < 60 * (256 << 10), "bodies are held in memory"
         wait_until(lambda: closed(carpool, "timeout") >= 60, lambda: f"cut clients: {closed(carpool, 'timeout')}")
         carpool.wait_row(origin, sockets=0)
+        swarm.forget(5)     # what the kernel holds for the others takes long through so small a window
         swarm.wait_ended()
         assert all(len(got) < size for got in swarm.answers.values()), "a cut response looks whole"
 
@@ -75,16 +80,16 @@ def test_slow_readers(stage, ordinary):
 def test_slow_request_bodies(stage, ordinary):
     """bodies that come a byte at a time end in 408 at requestTimeout and give their sockets back"""
     origin = stage.origin()
-    carpool = stage.carpool({"server": {"requestTimeout": "3s"}, "defaults": {"maxSockets": 50}})
+    carpool = stage.carpool({"server": {"requestTimeout": "2s"}, "defaults": {"maxSockets": 100}})
     client = ordinary(carpool)
     head = request("POST", origin.url("/"), fields=[("Content-Length", 1 << 20)])
-    with Swarm(carpool.address, 300, head) as swarm:
-        client.goes_on(lambda: swarm.send(b"b", 50))
+    with Swarm(carpool.address, 200, head) as swarm:
+        client.goes_on(lambda: (swarm.send(b"b", 100), time.sleep(0.005)))
         swarm.wait_ended()
-        assert set(swarm.statuses()) <= {408, None} and swarm.statuses()[408] > 200, swarm.statuses()
+        assert set(swarm.statuses()) <= {408, None} and swarm.statuses()[408] > 150, swarm.statuses()
     carpool.wait_row(origin, sockets=0, requests=0)
     assert carpool.get(origin.url("/after")).status == 200
-    assert origin.max_open <= 50
+    assert origin.max_open <= 100
 
 
 def flood(carpool, data, wanted, rounds=20):
