@@ -432,7 +432,10 @@ static bool start(struct daemon *d, char *error, size_t error_size)
     if (!open_access_log(d->config, &log, error, error_size))
         return false;
     use_access_log(d, log);
-    listeners_serve(d->listeners);
+    if (!listeners_serve(d->listeners)) {
+        snprintf(error, error_size, "out of memory for a listener");
+        return false;
+    }
     serve_admin(d);
     int number = crew_start(&d->crew);
     if (number != 0)

@@ -311,8 +311,9 @@ static bool serve_ear(struct ear *e, struct slice sorry)
     return true;
 }
 
-void listeners_serve(struct listeners *l)
+bool listeners_serve(struct listeners *l)
 {
+    bool all = true;
     struct slice sorry = refusal(l, l->crew->workers[0].proxy);
     struct door *d;
     char text[ADDRESS_TEXT_SIZE];
@@ -323,13 +324,15 @@ void listeners_serve(struct listeners *l)
         bool served = true;
         for (unsigned i = 0; i < d->ear_count; i++)
             served = serve_ear(&d->ears[i], sorry) && served;
+        all = served && all;
         if (!served)
-            log_event(LOG_ERROR, "cannot watch a listener",
+            log_event(LOG_ERROR, "no memory for a listener: the next reload tries again",
                       LOG_S("address", address_format(&d->address, text)));
         else
             log_event(LOG_INFO, "listening", LOG_S("address", address_format(&d->address, text)),
                       LOG_S("upstream", d->role ? d->role : ""));
     }
+    return all;
 }
 
 int listeners_admin_fd(struct listeners *l)

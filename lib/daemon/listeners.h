@@ -23,8 +23,8 @@ struct listeners *listeners_new(struct crew *crew, const struct service_fd *pass
 bool listeners_configure(struct listeners *l, const struct config *c, char *error, size_t error_size);
 
 /* Begins to take connections for the proxies, and tells them the addresses of all listeners. Call it after
- * every listeners_configure(), while the crew is halted. */
-void listeners_serve(struct listeners *l);
+ * every listeners_configure(), while the crew is halted. False: memory was short, and one is not served. */
+bool listeners_serve(struct listeners *l);
 
 /* A duplicate of the admin listener's descriptor when it changed since the last call (the caller's to
  * close); -1: it did not change; -2: there is none any more. */
