@@ -1,0 +1,176 @@
+"""A daemon whose calls can be made to fail (shim.c), an origin for it, and what is asked of both."""
+import contextlib
+import http.server
+import mmap
+import os
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+from behaviour.harness.certificates import certificates
+from behaviour.harness.ports import Ports
+from behaviour.harness.waiting import PATIENCE, wait_until
+
+CARPOOLD = os.environ.get("CARPOOLD", "")
+SHIM = os.environ.get("FAULT_SHIM", "")
+PAGE = struct.Struct("32siiii")
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self):
+        n = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(n) or (b"x" * 200000 if self.path == "/large" else b"ok")
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        if self.path == "/close":
+            self.send_header("Connection", "close")
+            self.close_connection = True
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = do_PUT = answer
+
+    def log_message(self, *args):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """Connections that break are what this is about."""
+
+
+@contextlib.contextmanager
+def origin(tls=False):
+    """Its host:port. The TLS handshake is its connection's thread's, so that a broken one stops no other."""
+    server = Server(("127.0.0.1", 0), Handler)
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates().local.cert, certificates().local.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+class Page:
+    """What the shim is told, and how often it did it."""
+
+    def __init__(self, path):
+        self.path = path
+        with open(path, "wb") as f:
+            f.write(bytes(4096))
+        with open(path, "r+b") as f:
+            self.map = mmap.mmap(f.fileno(), 4096)
+
+    def arm(self, function, error, times, nth):
+        PAGE.pack_into(self.map, 0, function.encode(), error, times, 0, 0)
+        PAGE.pack_into(self.map, 0, function.encode(), error, times, nth, 0)
+
+    def disarm(self):
+        fired = PAGE.unpack_from(self.map)[4]
+        PAGE.pack_into(self.map, 0, b"", 0, 0, 0, 0)
+        return fired
+
+
+class Daemon:
+    """Speaks TLS to the upstream `secure`, when there is one. `armed`: what fails from the start on."""
+
+    def __init__(self, folder, secure=None, level="error", armed=None):
+        self.ports = Ports()
+        self.port, self.admin = self.ports.take(), self.ports.take()
+        self.page = Page(os.path.join(folder, "page"))
+        config = os.path.join(folder, "carpool.yaml")
+        with open(config, "w", encoding="ascii") as f:
+            f.write(f"listen: [127.0.0.1:{self.port}]\nadmin: {{listen: '127.0.0.1:{self.admin}'}}\nlog: {{level: {level}}}\n"
+                    "defaults: {maxSockets: 3, timeouts: {connect: 3s, socket: 1s, free: 1s}}\n")
+            if secure:
+                f.write(f"upstreams:\n  secure: {{match: '{secure}', tls: {{ca: {certificates().ca.pem}}}}}\n")
+        self.log = open(os.path.join(folder, "stderr"), "w+b")
+        if armed:
+            self.page.arm(*armed)
+        self.process = subprocess.Popen([CARPOOLD, "-c", config], stdin=subprocess.DEVNULL, stderr=self.log,
+                                        env=dict(os.environ, LD_PRELOAD=SHIM, FAULT_PAGE=self.page.path))
+
+    def answers(self):
+        return bool(talk(self, b"nonsense\r\n\r\n"))
+
+    def started(self):
+        wait_until(self.answers, lambda: f"carpoold listens: {self.stderr()[-2000:]}")
+        return self
+
+    def connect(self, port=None):
+        return socket.create_connection(("127.0.0.1", port or self.port), 6)
+
+    def dead(self):
+        return self.process.poll() is not None
+
+    def stderr(self):
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")
+
+    def stop(self):
+        self.page.disarm()
+        self.process.terminate()
+        assert self.process.wait(PATIENCE + 5) == 0, self.stderr()[-2000:]
+        self.log.close()
+
+
+def need_shim():
+    if not SHIM or not os.path.exists(SHIM):
+        pytest.skip("the shim is not built (sanitizer builds have an allocator of their own)")
+    assert shutil.which(CARPOOLD), "CARPOOLD is not set"
+
+
+def talk(daemon, octets, port=None):
+    """One connection: what came back until its end, or None when it was refused."""
+    try:
+        with daemon.connect(port) as s:
+            s.sendall(octets)
+            got = b""
+            while piece := s.recv(65536):
+                got += piece
+            return got
+    except OSError:
+        return None
+
+
+def request(method, target, body=b"", fields=""):
+    host = target.split("/")[2]
+    return (f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n{fields}\r\n".encode() + body)
+
+
+def calls():
+    """1, 2, 3...: each of the first calls, and of many, as in a handshake, one in a dozen."""
+    nth = 1
+    while True:
+        yield nth
+        nth += 1 + nth // 12
+
+
+def is_sane(answer):
+    """None at all, cut, or one that Carpool or the origin made."""
+    return not answer or answer.startswith(b"HTTP/1.1 ")
+
+
+def works(daemon, target):
+    answer = talk(daemon, request("GET", f"http://{target}/after"))
+    return bool(answer) and answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\nok")
+
+
+def goes_on(daemon, target, what):
+    """Holds the daemon to it: it lives and serves."""
+    assert not daemon.dead(), f"died at {what} with {daemon.process.returncode}: {daemon.stderr()[-2000:]}"
+    end = time.monotonic() + PATIENCE
+    while not works(daemon, target):
+        assert time.monotonic() < end, f"no service behind {what}: {daemon.stderr()[-2000:]}"
+        time.sleep(.01)
