@@ -3,6 +3,9 @@
 #include <assert.h>
 #include <string.h>
 
+/* The deepest that an option stands is upstreams.NAME.tls.ca. */
+#define NESTING_MAX 32
+
 static struct mark to_mark(yaml_mark_t m)
 {
     return (struct mark){(uint32_t)m.line + 1, (uint32_t)m.column + 1};
@@ -79,8 +82,50 @@ static bool read_only_one(struct yaml_text *y, struct slice text, struct problem
     return !root;
 }
 
+/* How many lists and maps stand in each other where this goes deepest; reading stops beyond NESTING_MAX, or where the
+ * text is no YAML. */
+static int depth_of(yaml_parser_t *parser, struct mark *at)
+{
+    int depth = 0, deepest = 0;
+    for (bool more = true; more && deepest <= NESTING_MAX;) {
+        yaml_event_t event;
+        if (!yaml_parser_parse(parser, &event))
+            break;
+        bool begins = event.type == YAML_MAPPING_START_EVENT || event.type == YAML_SEQUENCE_START_EVENT;
+        bool ends = event.type == YAML_MAPPING_END_EVENT || event.type == YAML_SEQUENCE_END_EVENT;
+        depth += begins - ends;
+        deepest = depth > deepest ? depth : deepest;
+        *at = to_mark(event.start_mark);
+        more = event.type != YAML_STREAM_END_EVENT;
+        yaml_event_delete(&event);
+    }
+    return deepest;
+}
+
+/* libyaml looks at every level again for each word: a file of nothing but brackets would take it minutes, and nothing
+ * that may stand here is deep. */
+static bool is_shallow(struct slice text, struct problems *p)
+{
+    yaml_parser_t parser;
+    struct mark at = {0};
+    if (!yaml_parser_initialize(&parser)) {
+        problem_error(p, at, "out of memory");
+        return false;
+    }
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text.p, text.n);
+    bool shallow = depth_of(&parser, &at) <= NESTING_MAX;
+    yaml_parser_delete(&parser);
+    if (!shallow)
+        problem_error(p, at,
+                      "lists and maps stand in each other %d deep: no option is; is a bracket never closed?",
+                      NESTING_MAX + 1);
+    return shallow;
+}
+
 bool yaml_text_read(struct yaml_text *y, struct slice text, struct problems *p)
 {
+    if (!is_shallow(text, p))
+        return false;
     if (!yaml_parser_initialize(&y->parser)) {
         problem_error(p, (struct mark){0}, "out of memory");
         return false;

@@ -55,6 +55,8 @@ static const struct {
      IN "2:1: error: broken YAML: found character that cannot start any token, while "
         "scanning for the next token; a tab "
         "cannot indent, use spaces"},
+    {"a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+     IN "1:35: error: lists and maps stand in each other 33 deep: no option is; is a bracket never closed?"},
     {"a: \xff\n", IN "1:4: error: no YAML text: invalid leading UTF-8 octet"},
     {"listen: [0.0.0.0:1]\n",
      IN "1:10: error: listen: '0.0.0.0:1' can be reached from other hosts while "
