@@ -229,6 +229,13 @@ static void set_keepalive(int fd, uint64_t delay_ms)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
 }
 
+/* Only for a head that has not come whole: most have, and no timer is touched for them. */
+static void await_head(struct client *c)
+{
+    uint64_t limit = c->proxy->config->server.headersTimeout;
+    timer_set_at(&c->timer, limit ? c->since_ms + limit : 0);
+}
+
 void proxy_accept(struct proxy *p, struct entrance *e, int fd, const struct address *peer)
 {
     const struct server_options *server = &p->config->server;
@@ -265,8 +272,9 @@ void proxy_accept(struct proxy *p, struct entrance *e, int fd, const struct addr
         turn_away_client(c);
         return;
     }
-    timer_set(&c->timer, server->headersTimeout);
     client_process(c);
+    if (c->state == CLIENT_IDLE)
+        await_head(c);
 }
 
 /* Makes room in the buffer: a head may be as large as server.maxHeaderSize. */
@@ -389,8 +397,6 @@ void client_begin_reading(struct client *c)
     if (c->state == CLIENT_IDLE && c->requests > 0) /* the first request's time runs from the accept */
         c->since_ms = clock_ms();
     client_set_state(c, CLIENT_READING);
-    uint64_t limit = c->proxy->config->server.headersTimeout;
-    timer_set_at(&c->timer, limit ? c->since_ms + limit : 0);
 }
 
 void client_process(struct client *c)
@@ -412,6 +418,7 @@ void client_process(struct client *c)
                 begun++;
                 continue;
             }
+            await_head(c);
         }
         if (!read_some(c))
             break;
