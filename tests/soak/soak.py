@@ -25,6 +25,7 @@ from behaviour.harness.daemon import Daemon, binary     # noqa: E402  (the path 
 from behaviour.harness.ports import Ports               # noqa: E402
 
 RELOAD_EVERY = 5
+PIPE_ENDS_KEPT = 8      # in each loop, for large content
 FORGOTTEN_AFTER = 75    # an empty origin is kept for 60 s, and looked at every few
 MEMORY_GROWTH = 4 << 20
 
@@ -120,14 +121,18 @@ class Soak:
 
     def settle(self, descriptors):
         """All sockets go when they are drained, and all descriptors with them."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             for agent in ("soak", "many"):
                 self.order(f"/agents/{agent}/drain")
+            time.sleep(0.2)     # for the connections of these orders themselves
             if self.carpool.descriptors() <= descriptors:
                 return
-            time.sleep(0.2)
         self.problems.append(f"{self.carpool.descriptors()} descriptors are open, {descriptors} at the start")
+
+    def few_pipes(self, before):
+        now = self.carpool.pipes()
+        self.expect(now <= before + PIPE_ENDS_KEPT * self.chosen.workers, f"{now} ends of pipes are open, {before} at the start")
 
     def books(self, clients):
         """The counters add up, and with those of the clients."""
@@ -175,10 +180,12 @@ class Soak:
         self.problems.append(f"{left} origins without a socket are still remembered")
 
     def run(self):
-        descriptors, memory, began = self.carpool.descriptors(), self.carpool.resident(), time.monotonic()
+        descriptors, pipes = self.carpool.descriptors(), self.carpool.pipes()
+        memory, began = self.carpool.resident(), time.monotonic()
         clients = self.load()
         took = time.monotonic() - began
         self.settle(descriptors)
+        self.few_pipes(pipes)
         self.books(clients)
         self.memory()
         if self.chosen.seconds >= 120:
