@@ -325,6 +325,32 @@ static void narrow(int fd)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
 }
 
+/* What the newest origin or the first client does in the midst of a turn. */
+static struct {
+    int *fd;
+    unsigned what;
+} ambush;
+
+static void act(void *ctx)
+{
+    (void)ctx;
+    switch (ambush.what & 3) {
+    case 0: put_text(*ambush.fd, responses[ambush.what >> 4]); break;
+    case 1: put_text(*ambush.fd, requests[ambush.what >> 4]); break;
+    case 2: shutdown(*ambush.fd, SHUT_WR); break;
+    case 3: hang_up(ambush.fd); break;
+    }
+}
+
+static void lie_in_wait(struct programme *p, unsigned after)
+{
+    uint8_t what = next(p);
+
+    ambush.fd = what & 4 ? &p->clients[what >> 3 & 1] : some_origin(what >> 3 & 1);
+    ambush.what = (what >> 4) % COUNT(responses) << 4 | (what & 3);
+    world_ambush = (struct world_ambush){.after = after, .act = act};
+}
+
 static void operate(uint8_t what)
 {
     static const char *const policies[] = {
@@ -392,7 +418,12 @@ static void step(struct programme *p)
     case 11: shutdown(*origin, SHUT_WR); break;
     case 12: hang_up(origin); break;
     case 13:
-        operate(next(p));
+        op = next(p);
+        if (op & 8) {
+            lie_in_wait(p, 1 + (op >> 4));
+            break;
+        }
+        operate(op);
         p->configured = true;
         break;
     case 14: make_trouble(next(p)); break;

@@ -13,6 +13,7 @@
 
 struct proxy_rig world_rig;
 struct world_trouble world_trouble;
+struct world_ambush world_ambush;
 
 /* --- Time ------------------------------------------------------------------------------------------------- */
 
@@ -80,9 +81,19 @@ static void pay_all(void)
     owed_count = 0;
 }
 
+static void spring_ambush(void)
+{
+    if (!in_turn || world_ambush.after == 0 || --world_ambush.after > 0)
+        return;
+    int error = errno;
+    world_ambush.act(world_ambush.ctx);
+    errno = error;
+}
+
 static bool fails(enum call call)
 {
     calls_made += call != CALL_MEMORY;
+    spring_ambush();
     if (!in_turn || world_trouble.after == 0 || (call == CALL_MEMORY) != (world_trouble.error == ENOMEM) ||
         --world_trouble.after > 0)
         return false;
@@ -301,6 +312,50 @@ static void check_users(void)
     fuzz_assert(active == users);
 }
 
+/* --- Sockets that belong to one client ------------------------------------------------------------------------ */
+
+#define PRIVATE_MAX 64
+
+static const struct socket *private[PRIVATE_MAX];
+static unsigned private_count;
+
+static bool is_private(const struct socket *s)
+{
+    for (unsigned i = 0; i < private_count; i++)
+        if (private[i] == s)
+            return true;
+    return false;
+}
+
+static bool is_active(const struct socket *s)
+{
+    const struct socket *one;
+
+    for (const struct origin *o = proxy_rig_agent(&world_rig)->origins; o; o = o->hh.next)
+        TAILQ_FOREACH (one, &o->active, link)
+            if (one == s)
+                return true;
+    return false;
+}
+
+/* Whom NTLM or Negotiate has named on a socket, nobody else speaks for: it is never free again. */
+static void check_private_sockets(void)
+{
+    const struct socket *s;
+    const struct exchange *e;
+    unsigned kept = 0;
+
+    TAILQ_FOREACH (s, &proxy_rig_agent(&world_rig)->free_lru, lru)
+        fuzz_assert(!is_private(s));
+    for (unsigned i = 0; i < private_count; i++)
+        if (is_active(private[i]))
+    private[kept++] = private[i];
+    private_count = kept;
+    TAILQ_FOREACH (e, &world_rig.proxy->exchanges, link)
+        if (e->socket && e->private_socket && !is_private(e->socket) && private_count < PRIVATE_MAX)
+    private[private_count++] = e->socket;
+}
+
 /* --- Edges come once ------------------------------------------------------------------------------------------ */
 
 static bool is_owed(int fd)
@@ -385,6 +440,7 @@ void world_turn(void)
     check_limits();
     check_users();
     check_free_sockets();
+    check_private_sockets();
 }
 
 /* To connect takes three turns in which no octet moves: the attempt, its end, the request that is told of it. */
@@ -431,6 +487,7 @@ void world_end(int *clients, unsigned count)
     struct agent *a = proxy_rig_agent(&world_rig);
 
     world_trouble = (struct world_trouble){0};
+    world_ambush.after = 0;
     agent_resume(a);
     for (unsigned i = 0; i < count; i++)
         hang_up(&clients[i]);

@@ -19,6 +19,15 @@ struct world_trouble {
 
 extern struct world_trouble world_trouble;
 
+/* Something that an end does while Carpool is at work: between two of its calls, when `after` have been made. */
+struct world_ambush {
+    unsigned after; /* 0: none */
+    void (*act)(void *ctx);
+    void *ctx;
+};
+
+extern struct world_ambush world_ambush;
+
 void world_open(void);
 
 /* A client's end of a new connection. */
