@@ -95,6 +95,28 @@ bool address_parse(struct address *a, struct slice text)
     return true;
 }
 
+void peer_address_set(struct peer_address *p, const struct address *a)
+{
+    *p = (struct peer_address){.sa.any.sa_family = a->sa.any.sa_family};
+    if (a->sa.any.sa_family == AF_INET)
+        p->sa.v4 = a->sa.v4;
+    else if (a->sa.any.sa_family == AF_INET6)
+        p->sa.v6 = a->sa.v6;
+}
+
+struct address peer_address_get(const struct peer_address *p)
+{
+    struct address a = {.sa.any.sa_family = p->sa.any.sa_family, .length = sizeof(sa_family_t)};
+    if (p->sa.any.sa_family == AF_INET) {
+        a.sa.v4 = p->sa.v4;
+        a.length = sizeof a.sa.v4;
+    } else if (p->sa.any.sa_family == AF_INET6) {
+        a.sa.v6 = p->sa.v6;
+        a.length = sizeof a.sa.v6;
+    }
+    return a;
+}
+
 uint16_t address_port(const struct address *a)
 {
     if (a->sa.any.sa_family == AF_INET)
@@ -177,6 +199,13 @@ bool address_is_any(const struct address *a)
     if (!to_bytes(a, bytes))
         return false;
     return is_mapped(bytes) ? memcmp(bytes + 12, zeros, 4) == 0 : memcmp(bytes, zeros, 16) == 0;
+}
+
+const char *peer_address_format(const struct peer_address *p, char out[ADDRESS_TEXT_SIZE])
+{
+    const struct address a = peer_address_get(p);
+
+    return address_format(&a, out);
 }
 
 const char *address_format_host(const struct address *a, char out[ADDRESS_TEXT_SIZE])

@@ -21,6 +21,18 @@ struct address {
     socklen_t length;
 };
 
+/* What there is room for where there are very many: of a unix socket, that it is one. */
+struct peer_address {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } sa;
+};
+
+void peer_address_set(struct peer_address *p, const struct address *a);
+struct address peer_address_get(const struct peer_address *p);
+
 /* "1.2.3.4" or "::1" (no brackets, no zone) with a port. False when it is no IP address. */
 bool address_from_ip(struct address *a, struct slice ip, uint16_t port);
 
@@ -47,6 +59,7 @@ bool address_is_any(const struct address *a);
 
 /* "127.0.0.1:80", "[::1]:80", "unix:/path"; "unix" for a peer without a name. Returns out. */
 const char *address_format(const struct address *a, char out[ADDRESS_TEXT_SIZE]);
+const char *peer_address_format(const struct peer_address *p, char out[ADDRESS_TEXT_SIZE]);
 /* The same without the port and brackets. */
 const char *address_format_host(const struct address *a, char out[ADDRESS_TEXT_SIZE]);
 

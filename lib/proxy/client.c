@@ -48,7 +48,7 @@ static void log_closed(const struct client *c, enum client_close reason)
 {
     char text[ADDRESS_TEXT_SIZE];
     if (log_enabled(LOG_DEBUG))
-        log_event(LOG_DEBUG, "client closed", LOG_S("client", address_format(&c->peer, text)),
+        log_event(LOG_DEBUG, "client closed", LOG_S("client", peer_address_format(&c->peer, text)),
                   LOG_S("reason", client_close_word(reason)), LOG_N("requests", c->requests));
 }
 
@@ -253,7 +253,7 @@ void proxy_accept(struct proxy *p, struct entrance *e, int fd, const struct addr
     c->entrance = entrance_ref(e);
     c->state = CLIENT_READING; /* so that client_set_state() counts it */
     c->on_unwatched = c->drained = c->fin = c->gone = c->processing = c->admitted = false;
-    c->peer = *peer;
+    peer_address_set(&c->peer, peer);
     c->denied = !access_client_allowed(&p->config->access.clients, peer);
     c->in = NULL;
     c->scanned = 0;

@@ -22,26 +22,26 @@ enum client_state { CLIENT_IDLE, CLIENT_READING, CLIENT_MOVING, CLIENT_EXCHANGE,
 
 struct client {
     struct stream stream;
+    enum client_state state;
     struct proxy *proxy;
     struct entrance *entrance;
-    enum client_state state;
     TAILQ_ENTRY(client) link;
     union {
         TAILQ_ENTRY(client) unwatched_link;
         struct letter letter; /* MOVING */
     };
-    bool on_unwatched;
     uint64_t unwatched_since_ms;
+    bool on_unwatched;
     bool drained;    /* the last read emptied the socket, and the loop reported nothing since */
     bool fin;        /* its end of file was seen */
     bool gone;       /* reset, or a write failed */
     bool processing; /* client_process() is on the stack */
     bool denied;     /* not in access.clients */
     bool admitted;   /* its request by the loop from which it comes: not refused for a stop that began meanwhile */
-    struct address peer;
+    struct peer_address peer;
     struct buffer *in; /* read and not used yet */
-    uint32_t skipped;  /* octets of empty lines before the request being read */
     size_t scanned;    /* of the head in `in` */
+    uint32_t skipped;  /* octets of empty lines before the request being read */
     uint32_t requests;
     uint64_t since_ms;        /* of the first octet of the request being read, or of the accept */
     uint32_t lingered;        /* LINGERING: octets thrown away */

@@ -174,7 +174,7 @@ static void log_fault(const struct exchange *e, enum fault fault, const char *te
     if (!log_enabled(level))
         return;
     log_event(level, "request failed", LOG_S("detail", text),
-              LOG_S("client", e->client ? address_format(&e->client->peer, peer) : "-"),
+              LOG_S("client", e->client ? peer_address_format(&e->client->peer, peer) : "-"),
               LOG_S("agent", e->origin ? e->origin->agent->name : "-"),
               LOG_S("target", e->origin ? e->origin->key : "-"), LOG_N("status", fault_status(fault)),
               LOG_S("error", fault_error(fault)));

@@ -46,8 +46,9 @@ void exchange_record(const struct exchange *e)
     if (!p->record)
         return;
     char target[2048];
+    const struct address peer = peer_address_get(&e->client->peer);
     const struct exchange_record r = {
-        .client = &e->client->peer,
+        .client = &peer,
         .method = e->head ? word_of(buffer_unread(e->head), 0) : SLICE("-"),
         .target = target_of(e, target, sizeof target),
         .status = e->status,

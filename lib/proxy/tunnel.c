@@ -14,7 +14,7 @@ static void log_tunnel(const struct exchange *e)
         log_event(
             LOG_INFO,
             "CONNECT opens a tunnel, which cannot be pooled; to share TLS connections use an http:// URL and tls: true for this upstream",
-            LOG_S("client", address_format(&e->client->peer, peer)), LOG_S("agent", e->origin->agent->name),
+            LOG_S("client", peer_address_format(&e->client->peer, peer)), LOG_S("agent", e->origin->agent->name),
             LOG_S("origin", e->origin->key));
 }
 

@@ -68,6 +68,28 @@ START_TEST(address_reads_ips)
 }
 END_TEST
 
+START_TEST(peers_are_kept_short)
+{
+    static const struct {
+        const char *address, *shown;
+    } cases[] = {
+        {"127.0.0.1:80", "127.0.0.1:80"}, {"[2001:db8::1]:443", "[2001:db8::1]:443"}, {"unix:/x", "unix"}};
+    char out[ADDRESS_TEXT_SIZE];
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct address a, back;
+        struct peer_address p;
+        ck_assert(address_parse(&a, slice_of(cases[i].address)));
+        peer_address_set(&p, &a);
+        ck_assert_str_eq(peer_address_format(&p, out), cases[i].shown);
+        back = peer_address_get(&p);
+        ck_assert(a.sa.any.sa_family == AF_UNIX || address_equal(&a, &back));
+        ck_assert_int_eq(back.sa.any.sa_family, a.sa.any.sa_family);
+    }
+    ck_assert_uint_lt(sizeof(struct peer_address), 32);
+}
+END_TEST
+
 START_TEST(address_reads_host_and_port)
 {
     static const char *const good[] = {
@@ -350,7 +372,8 @@ END_TEST
 
 void base_address_tests(Suite *suite)
 {
-    unit_group(suite, "address", address_reads_ips, address_reads_host_and_port, address_measures_unix_paths,
-               address_compares, address_knows_loopback_and_any, address_unwraps, address_of_a_socket);
+    unit_group(suite, "address", address_reads_ips, peers_are_kept_short, address_reads_host_and_port,
+               address_measures_unix_paths, address_compares, address_knows_loopback_and_any, address_unwraps,
+               address_of_a_socket);
     unit_group(suite, "cidr", cidr_reads_and_writes, cidr_contains_addresses);
 }
