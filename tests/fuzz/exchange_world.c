@@ -148,7 +148,8 @@ static ssize_t on_sendmsg(int fd, const struct msghdr *m, int flags)
 /* --- Books -------------------------------------------------------------------------------------------------- */
 
 static struct {
-    uint64_t begun;                  /* exchanges */
+    bool kept;      /* not so where the compiler sees through the calls that are counted: LTO */
+    uint64_t begun; /* exchanges */
     uint64_t queued, told, given_up; /* places in a queue */
     uint64_t answered;               /* by the proxy's own count, when the books were begun */
     unsigned records;                /* of the rig, likewise */
@@ -165,6 +166,7 @@ void __wrap_pending_cancel(struct pending *p);
 
 void __wrap_exchange_begin(struct client *c, size_t length)
 {
+    books.kept = true;
     books.begun++;
     __real_exchange_begin(c, length);
 }
@@ -205,11 +207,11 @@ static void check_books(void)
     for (unsigned i = 0; i < 600; i++)
         answered += world_rig.proxy->stats.requests_by_status[i];
     uint64_t told = world_rig.records - books.records;
-    fuzz_assert(books.queued == books.told + books.given_up);
+    fuzz_assert(!books.kept || books.queued == books.told + books.given_up);
     /* Without memory some are refused before they are an exchange, and some are none. */
-    fuzz_assert(memory_failed ? told <= books.begun : told == books.begun);
+    fuzz_assert(!books.kept || (memory_failed ? told <= books.begun : told == books.begun));
     fuzz_assert(memory_failed ? told <= answered - books.answered : told == answered - books.answered);
-    memset(&books, 0, sizeof books);
+    books.begun = books.queued = books.told = books.given_up = 0;
     books.answered = answered;
     books.records = world_rig.records;
     memory_failed = false;
