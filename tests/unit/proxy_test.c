@@ -2,6 +2,9 @@
 
 #include "proxy_test.h"
 
+#include <ifaddrs.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 
 #include "proxy/access.h"
@@ -500,6 +503,40 @@ START_TEST(own_listeners_are_loops)
 }
 END_TEST
 
+/* Nothing is connected to: these are the addresses that the host has, whichever they are. */
+START_TEST(a_listener_on_all_addresses_is_at_each_of_the_host)
+{
+    struct config *c = config_of("access: {denyAddresses: []}\n");
+    struct address own[2] = {ip("0.0.0.0", 9000), ip("::", 9001)};
+    const struct address foreign[] = {ip("240.0.0.1", 9000), ip("100::1", 9000), ip("240.0.0.1", 9001)};
+    char text[INET6_ADDRSTRLEN];
+    struct ifaddrs *all;
+
+    ck_assert_int_eq(getifaddrs(&all), 0);
+    for (struct ifaddrs *i = all; i; i = i->ifa_next) {
+        int family = i->ifa_addr ? i->ifa_addr->sa_family : AF_UNSPEC;
+        const struct sockaddr_in6 *v6 = (const void *)i->ifa_addr;
+
+        /* A link-local address is one only with its interface. */
+        if ((family != AF_INET && family != AF_INET6) || (family == AF_INET6 && v6->sin6_scope_id != 0))
+            continue;
+        ck_assert_int_eq(getnameinfo(i->ifa_addr, family == AF_INET ? sizeof(struct sockaddr_in) : sizeof *v6,
+                                     text, sizeof text, NULL, 0, NI_NUMERICHOST),
+                         0);
+        for (uint16_t port = 9000; port <= 9002; port++) {
+            struct address a = ip(text, port);
+            enum connect_error verdict = port <= 9001 ? CONNECT_LOOP : CONNECT_OK;
+
+            ck_assert_msg(access_permit(c, own, 2, &a, true) == verdict, "%s:%u", text, port);
+        }
+    }
+    freeifaddrs(all);
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++)
+        ck_assert_int_eq(access_permit(c, own, 2, &foreign[i], true), CONNECT_OK);
+    config_unref(c);
+}
+END_TEST
+
 START_TEST(clients_and_ports_are_listed)
 {
     struct config *c = config_of("access: {clients: [10.0.0.0/8], connectPorts: [443, 8443]}\n");
@@ -532,7 +569,7 @@ int main(void)
                bodiless_responses_keep_their_length, interim_and_switching_responses,
                large_heads_get_larger_buffers);
     unit_group(suite, "access", addresses_are_denied_in_every_form, own_listeners_are_loops,
-               clients_and_ports_are_listed);
+               a_listener_on_all_addresses_is_at_each_of_the_host, clients_and_ports_are_listed);
     proxy_relay_tests(suite);
     proxy_splice_tests(suite);
     proxy_route_tests(suite);
