@@ -2,6 +2,8 @@
 
 #include "pool_test.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -294,6 +296,51 @@ START_TEST(removed_agents_serve_who_waits)
 }
 END_TEST
 
+/* Signed by nobody but itself, from 2020 to 2120. */
+static const char authority[] = "-----BEGIN CERTIFICATE-----\n"
+                                "MIIBUDCB96ADAgECAgEBMAoGCCqGSM49BAMCMBcxFTATBgNVBAMMDGNhIG9mIGEg\n"
+                                "dGVzdDAgFw0yMDAxMDEwMDAwMDBaGA8yMTIwMDEwMTAwMDAwMFowFzEVMBMGA1UE\n"
+                                "AwwMY2Egb2YgYSB0ZXN0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEpXycI24E\n"
+                                "joO8t+2sWhI1a0lTjrKsTNglzQ0i1uwZIF9Q8dwQnzqo1gYzfpJqSvTySPjTmPmF\n"
+                                "romTr8xy3+dU1KMyMDAwDwYDVR0TAQH/BAUwAwEB/zAdBgNVHQ4EFgQUi9kupLHT\n"
+                                "mOoZRjBwveXY7o75ie4wCgYIKoZIzj0EAwIDSAAwRQIgFDdN2Dk0XTb7lzrGfDYW\n"
+                                "Pz7kzVNffr7Jlp/Gb5DTafcCIQDSR1kkdW5BCVgXm/2BqjdXXzf3FHNWpc4iaTYu\n"
+                                "XaQNgg==\n"
+                                "-----END CERTIFICATE-----\n";
+
+/* A certificate file that is gone between the look at the configuration and its use. */
+START_TEST(a_configuration_that_fails_changes_nothing)
+{
+    static const struct text_list none = {0};
+    char path[] = "/tmp/pool-authority-XXXXXX", text[512], error[256] = "";
+    struct origin *o = open_rig("");
+    struct asker a = {0};
+    int fd = mkstemp(path);
+
+    ck_assert_int_eq(write(fd, authority, sizeof authority - 1), sizeof authority - 1);
+    close(fd);
+    int n =
+        snprintf(text, sizeof text,
+                 "upstreams:\n  fresh: {match: a.test}\n  u: {match: \"*.test\", tls: {ca: '%s'}}\n", path);
+    struct config *c = config_parse((struct slice){text, (size_t)n}, "test.yaml", &none, stderr);
+    ck_assert_ptr_nonnull(c);
+    unlink(path);
+
+    asker_get(&a, &rig, o);
+    asker_release(&a);
+    ck_assert(!pool_configure(rig.pool, c, error, sizeof error));
+    ck_assert_msg(strstr(error, path) != NULL, "%s", error);
+    config_unref(c);
+    pool_check(rig.pool);
+    ck_assert_ptr_null(pool_find_agent(rig.pool, SLICE("fresh")));
+    ck_assert_uint_eq(o->free_count, 1);
+    asker_get(&a, &rig, o);
+    ck_assert_uint_eq(o->stats.opened, 1);
+    asker_release(&a);
+    pool_rig_close(&rig);
+}
+END_TEST
+
 /* Who was given an error, or holds on to an origin for its counters, keeps it from being forgotten. */
 START_TEST(origins_in_use_are_not_forgotten)
 {
@@ -399,6 +446,7 @@ void pool_life_tests(Suite *suite)
                counts_are_kept, too_many_free_are_not_kept, free_sockets_are_watched, probing_sees_what_came,
                sockets_given_and_not_yet_told_are_safe, new_sockets_not_yet_told_are_safe,
                drained_sockets_end_when_they_are_free, lowered_limits_apply, reloads_keep_sockets,
-               removed_agents_serve_who_waits, origins_in_use_are_not_forgotten, warm_sockets_are_kept,
-               failed_spares_are_not_tried_at_once, stopping_keeps_nothing, recent_errors_are_twenty);
+               removed_agents_serve_who_waits, a_configuration_that_fails_changes_nothing,
+               origins_in_use_are_not_forgotten, warm_sockets_are_kept, failed_spares_are_not_tried_at_once,
+               stopping_keeps_nothing, recent_errors_are_twenty);
 }
