@@ -11,7 +11,7 @@ struct crowd {
     uint64_t settled_ms;
 };
 
-/* `now` is how many there are; called often, it costs two comparisons. */
+/* `now` is how many there are. It may be asked often. */
 void crowd_count(struct crowd *c, uint32_t now);
 
 #endif

@@ -140,7 +140,7 @@ void proxy_end_turn(struct proxy *p)
     handover_send(p);
     bury_clients(p);
     bury_exchanges(p);
-    crowd_count(&p->crowd, p->stats.clients_open);
+    crowd_count(&p->crowd, __atomic_load_n(&p->crew->clients, __ATOMIC_RELAXED));
     const struct client *oldest = TAILQ_FIRST(&p->unwatched);
     if (oldest && !timer_is_set(&p->watch))
         timer_set_at(&p->watch, oldest->unwatched_since_ms + WATCH_AFTER_MS);

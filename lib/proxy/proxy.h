@@ -60,7 +60,7 @@ struct proxy {
     struct address *own;                     /* addresses of all listeners, for loops; the daemon's */
     unsigned own_count;
     struct proxy_stats stats;
-    struct crowd crowd; /* of clients */
+    struct crowd crowd; /* of the crew's clients */
     struct client_list clients;
     struct client_list unwatched; /* running an exchange and not registered with the loop yet, oldest first */
     struct client_list dead_clients, spare_clients;

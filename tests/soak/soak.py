@@ -130,6 +130,16 @@ class Soak:
                 return
         self.problems.append(f"{self.carpool.descriptors()} descriptors are open, {descriptors} at the start")
 
+    def memory_returns(self, memory):
+        """What many clients took goes back to the system with them."""
+        most, end = max(size for _, size in self.resident) - memory, time.monotonic() + 15
+        while not self.carpool.sanitized and self.chosen.clients >= 3000 and self.carpool.resident() - memory > most / 2:
+            if time.monotonic() > end:
+                self.problems.append(f"memory does not return: {memory} before, {most} more with clients, "
+                                     f"{self.carpool.resident() - memory} without")
+                return
+            time.sleep(0.2)
+
     def few_pipes(self, before):
         now = self.carpool.pipes()
         self.expect(now <= before + PIPE_ENDS_KEPT * self.chosen.workers, f"{now} ends of pipes are open, {before} at the start")
@@ -188,6 +198,7 @@ class Soak:
         self.few_pipes(pipes)
         self.books(clients)
         self.memory()
+        self.memory_returns(memory)
         if self.chosen.seconds >= 120:
             self.forgotten()
         total = self.books(clients)     # what is forgotten goes on in the row "*"
