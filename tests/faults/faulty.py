@@ -13,6 +13,7 @@ import time
 
 import pytest
 from behaviour.harness.certificates import certificates
+from behaviour.harness.evidence import inquest
 from behaviour.harness.ports import Ports
 from behaviour.harness.waiting import PATIENCE, wait_until
 
@@ -112,7 +113,10 @@ class Daemon:
         return socket.create_connection(("127.0.0.1", port or self.port), 6)
 
     def dead(self):
-        return self.process.poll() is not None
+        status = self.process.poll()
+        if status is not None:
+            inquest(status, self.stderr())
+        return status is not None
 
     def stderr(self):
         self.log.seek(0)
@@ -121,7 +125,9 @@ class Daemon:
     def stop(self):
         self.page.disarm()
         self.process.terminate()
-        assert self.process.wait(PATIENCE + 5) == 0, self.stderr()[-2000:]
+        status = self.process.wait(PATIENCE + 5)
+        inquest(status, self.stderr())
+        assert status == 0, self.stderr()[-2000:]
         self.log.close()
 
 

@@ -17,11 +17,14 @@ PATIENCE = 60
 
 
 def waited(pid):
-    """Seconds that a process's threads were ready to run, and the machine was at something else."""
+    """Seconds that a process's threads were ready to run, and the machine was at something else; 0 where nobody counts them."""
     total = 0
     for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:
-            total += int(file.read().split()[1])
+        try:
+            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:
+                total += int(file.read().split()[1])
+        except FileNotFoundError:
+            pass
     return total / 1e9
 
 
