@@ -451,14 +451,14 @@ START_TEST(tls_connects_in_a_burst)
     tls_server_start(&server);
     struct connect_plan plan = {.host = "127.0.0.1",
                                 .port = address_port(&server.address),
-                                .timeout_ms = 10000,
+                                .timeout_ms = 60000,
                                 .tls = c,
                                 .servername = "good.test",
                                 .memory = &memory};
     for (int i = 0; i < BURST; i++)
         connector_start(base, NULL, &plan, on_made, &m[i]);
     for (int i = 0; i < BURST; i++) {
-        io_run_until(base, &m[i].done, 10000);
+        io_run_until(base, &m[i].done, 60000);
         ck_assert_int_eq(m[i].result.error, CONNECT_OK);
     }
     tls_server_stop(&server);
