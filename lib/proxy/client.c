@@ -364,9 +364,10 @@ static bool try_head(struct client *c)
 
 static bool read_some(struct client *c)
 {
-    if (c->drained && c->stream.watched && !c->fin) {
-        if (c->in && buffer_unread(c->in).n == 0)
-            drop_buffer(c);
+    /* Behind a piece of a head a reset may stand that came with it, of which the loop will not tell again. */
+    bool empty = !c->in || buffer_unread(c->in).n == 0;
+    if (c->drained && c->stream.watched && !c->fin && empty) {
+        drop_buffer(c);
         return false; /* it would be in vain: the loop will tell */
     }
     if (!make_room(c)) {

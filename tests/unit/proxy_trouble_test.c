@@ -520,6 +520,24 @@ START_TEST(stopping_answers_what_has_come)
 }
 END_TEST
 
+/* The client leaves its answer unread, so that its end is a reset, and that comes with half a head: one event says
+ * both. */
+START_TEST(resets_behind_half_a_head_are_seen)
+{
+    int client, origin;
+
+    proxy_rig_open(&rig, "", "");
+    client = proxy_rig_client(&rig);
+    origin = begin(client, A_GET, 0);
+    say(&rig, origin, AN_OK);
+    ck_assert_int_eq(send(client, "GET http://a", 12, MSG_NOSIGNAL), 12);
+    close(client);
+    proxy_rig_settle(&rig);
+    ck_assert_uint_eq(rig.proxy->stats.clients_open, 0);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
 static unsigned calls;
 
 void call_again(void *ctx, unsigned ready);
@@ -542,5 +560,5 @@ void proxy_trouble_tests(Suite *suite)
                slow_clients_do_not_cost_the_origin_its_time, refused_bodies_are_read_on,
                own_answers_do_not_follow_half_an_interim_one, silence_behind_an_interim_response_ends,
                drained_responses_leave_no_error_behind, busy_streams_let_the_turn_end,
-               stopping_answers_what_has_come);
+               stopping_answers_what_has_come, resets_behind_half_a_head_are_seen);
 }
