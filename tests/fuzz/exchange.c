@@ -377,9 +377,13 @@ static void make_trouble(uint8_t what)
 {
     static const int errors[] = {ECONNRESET, EPIPE, EIO, ETIMEDOUT, ENOMEM, EMFILE, EINTR, 0};
 
-    world_trouble = (struct world_trouble){.most = what & 0x80 ? 1 + (what & 15) : 0};
+    world_trouble = (struct world_trouble){0};
+    if (what == 255)
+        return; /* all is well again */
+    world_trouble.most = what & 0x80 ? 1 + (what & 15) : 0;
     if (errors[what & 7] == 0) {
-        world_trouble.again = what;
+        world_trouble.blocks = what & 0x40;
+        world_trouble.again = what & 0x40 ? 0 : what;
         return;
     }
     world_trouble.after = 1 + (what >> 3) % 16;

@@ -55,13 +55,31 @@ static unsigned owed_count;
 static bool in_turn, memory_failed;
 static uint64_t calls_made;
 
+static void add(int *list, unsigned *count, int fd)
+{
+    for (unsigned i = 0; i < *count; i++)
+        if (list[i] == fd)
+            return;
+    if (*count < OWED_MAX)
+        list[(*count)++] = fd;
+}
+
 static void owe(int fd)
 {
-    for (unsigned i = 0; i < owed_count; i++)
-        if (owed[i] == fd)
-            return;
-    if (owed_count < OWED_MAX)
-        owed[owed_count++] = fd;
+    add(owed, &owed_count, fd);
+}
+
+/* Those that could not be written to. */
+static int blocked[OWED_MAX];
+static unsigned blocked_count;
+
+static bool is_blocked(int fd)
+{
+    if (!in_turn || !world_trouble.blocks)
+        return false;
+    add(blocked, &blocked_count, fd);
+    errno = EAGAIN;
+    return true;
 }
 
 static int pay(const struct event_base *base, const struct event *e, void *ctx)
@@ -76,6 +94,8 @@ static int pay(const struct event_base *base, const struct event *e, void *ctx)
 
 static void pay_all(void)
 {
+    for (; !world_trouble.blocks && blocked_count > 0; blocked_count--)
+        owe(blocked[blocked_count - 1]);
     if (owed_count > 0)
         event_base_foreach_event(world_rig.base, pay, NULL);
     owed_count = 0;
@@ -128,7 +148,7 @@ static ssize_t on_recv(int fd, void *to, size_t n, int flags)
 
 static ssize_t on_send(int fd, const void *from, size_t n, int flags)
 {
-    if (fails(CALL_SEND) || says_again(fd))
+    if (fails(CALL_SEND) || is_blocked(fd) || says_again(fd))
         return -1;
     return __real_send(fd, from, world_trouble.most && world_trouble.most < n ? world_trouble.most : n,
                        flags);
@@ -140,7 +160,7 @@ static ssize_t on_sendmsg(int fd, const struct msghdr *m, int flags)
 
     if (world_trouble.most)
         return on_send(fd, v->iov_base, v->iov_len, flags);
-    if (fails(CALL_SEND) || says_again(fd))
+    if (fails(CALL_SEND) || is_blocked(fd) || says_again(fd))
         return -1;
     return __real_sendmsg(fd, m, flags);
 }
