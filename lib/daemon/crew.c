@@ -91,23 +91,50 @@ bool crew_is_idle(const struct crew *c)
 
 /* --- Descriptors --------------------------------------------------------------------------------------- */
 
+/* While a descriptor that was given up may not have been seen by those who want one. */
+#define RELIEVED_LATELY_MS 10
+
 static void give_up_for_another(struct letter *l)
 {
     struct worker *w = (struct worker *)((char *)l - offsetof(struct worker, plea));
-    __atomic_store_n(&w->plea_is_under_way, false, __ATOMIC_RELEASE);
     pool_give_up_free(w->pool);
+    __atomic_store_n(&w->crew->relieved_ms, clock_ms(), __ATOMIC_RELAXED);
+    __atomic_store_n(&w->plea_is_under_way, false, __ATOMIC_RELEASE);
 }
 
-bool worker_give_up_free(struct worker *w)
+/* NULL: none has a free socket. */
+static struct worker *richest(const struct worker *but)
 {
-    if (pool_give_up_free(w->pool))
-        return true;
-    for (unsigned i = 0; i < w->crew->count; i++) {
-        struct worker *other = &w->crew->workers[i];
-        if (other != w && !__atomic_exchange_n(&other->plea_is_under_way, true, __ATOMIC_ACQ_REL))
-            mailbox_post_one(&other->mailbox, &other->plea);
+    struct worker *best = NULL;
+    uint32_t most = 0;
+    for (unsigned i = 0; i < but->crew->count; i++) {
+        struct worker *w = &but->crew->workers[i];
+        uint32_t count = w != but ? pool_free_count(w->pool) : 0;
+        if (count <= most)
+            continue;
+        most = count;
+        best = w;
     }
-    return false;
+    return best;
+}
+
+static bool relief_is_under_way(const struct crew *c)
+{
+    for (unsigned i = 0; i < c->count; i++)
+        if (__atomic_load_n(&c->workers[i].plea_is_under_way, __ATOMIC_ACQUIRE))
+            return true;
+    return clock_ms() < __atomic_load_n(&c->relieved_ms, __ATOMIC_RELAXED) + RELIEVED_LATELY_MS;
+}
+
+static enum relief ask_others(void *worker)
+{
+    const struct worker *w = worker;
+    struct worker *other = richest(w);
+    if (!other)
+        return relief_is_under_way(w->crew) ? RELIEF_LATER : RELIEF_NONE;
+    if (!__atomic_exchange_n(&other->plea_is_under_way, true, __ATOMIC_ACQ_REL))
+        mailbox_post_one(&other->mailbox, &other->plea);
+    return RELIEF_LATER;
 }
 
 /* --- Turns --------------------------------------------------------------------------------------------- */
@@ -198,6 +225,10 @@ static bool init_worker(struct worker *w, const struct crew_setup *setup, char *
         return false;
     w->resolver = resolver_new(w->base);
     w->pool = w->resolver ? pool_new(w->base, w->resolver, NULL, permit, w, error, error_size) : NULL;
+    if (w->pool) {
+        w->pool->ask_others = ask_others;
+        w->pool->ask_others_ctx = w;
+    }
     w->proxy = w->pool ? proxy_new(w->base, w->pool, setup->config, setup->instance) : NULL;
     return w->proxy != NULL;
 }

@@ -47,7 +47,8 @@ struct crew {
     pthread_cond_t changed;
     unsigned standing;
     bool halted;
-    unsigned depth; /* of crew_halt(): the main thread's */
+    unsigned depth;       /* of crew_halt(): the main thread's */
+    uint64_t relieved_ms; /* atomic: when a loop last closed a free socket for another one */
 };
 
 struct crew_setup {
@@ -73,10 +74,6 @@ bool crew_is_idle(const struct crew *c);
 
 /* What is due at the end of each turn of a loop, by its own thread. */
 void worker_end_turn(struct worker *w);
-
-/* A descriptor is wanted: true when a free socket was closed for it. Otherwise the other loops are asked, and may
- * have closed one a moment later. */
-bool worker_give_up_free(struct worker *w);
 
 /* Ends the threads. */
 void crew_stop(struct crew *c);

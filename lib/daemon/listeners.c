@@ -295,9 +295,9 @@ static struct slice refusal(struct listeners *l, struct proxy *p)
 }
 
 /* A client is worth more than a free socket. */
-static bool relieve(void *worker)
+static enum relief relieve(void *pool)
 {
-    return worker_give_up_free(worker);
+    return pool_relieve(pool);
 }
 
 static bool serve_ear(struct ear *e, struct slice sorry)
@@ -307,7 +307,7 @@ static bool serve_ear(struct ear *e, struct slice sorry)
         return false;
     e->fd = -1;
     listener_set_refusal(e->listener, sorry);
-    listener_set_relief(e->listener, relieve, e->worker);
+    listener_set_relief(e->listener, relieve, e->worker->pool);
     return true;
 }
 

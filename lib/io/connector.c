@@ -373,6 +373,28 @@ static bool is_allowed(struct connector *c, const struct attempt *a)
     return true;
 }
 
+static bool is_shortage(int number)
+{
+    return number == EMFILE || number == ENFILE;
+}
+
+static enum relief find_descriptor(const struct connector *c)
+{
+    return c->plan.relieve ? c->plan.relieve(c->plan.relieve_ctx) : RELIEF_NONE;
+}
+
+static int attempt_dial(const struct connector *c, struct attempt *a, const char **what)
+{
+    return dial(&a->address, c->plan.local, c->plan.keepalive_ms, &a->fd, what);
+}
+
+/* Not now, but when it is its turn again. */
+static void attempt_postpone(struct connector *c, struct attempt *a, uint64_t delay_ms)
+{
+    a->state = ATTEMPT_UNTRIED;
+    timer_set(&c->pace, delay_ms);
+}
+
 /* True when there is something to wait for now. */
 static bool attempt_begin(struct connector *c, struct attempt *a)
 {
@@ -383,17 +405,21 @@ static bool attempt_begin(struct connector *c, struct attempt *a)
     if (!is_allowed(c, a))
         return false;
     a->began_ms = clock_ms();
-    number = dial(&a->address, c->plan.local, c->plan.keepalive_ms, &a->fd, &what);
-    if ((number == EMFILE || number == ENFILE) && c->plan.relieve && c->plan.relieve(c->plan.relieve_ctx))
-        number = dial(&a->address, c->plan.local, c->plan.keepalive_ms, &a->fd, &what);
+    number = attempt_dial(c, a, &what);
+    enum relief relief = is_shortage(number) ? find_descriptor(c) : RELIEF_NONE;
+    if (relief == RELIEF_GIVEN)
+        number = attempt_dial(c, a, &what);
+    if (relief == RELIEF_LATER) {
+        attempt_postpone(c, a, RELIEF_DELAY_MS);
+        return true;
+    }
     if (number == EAGAIN && a->address.sa.any.sa_family == AF_UNIX) {
         note(c, CONNECT_REFUSED, "connect to %s: its queue of connections is full",
              a->address.sa.unix_.sun_path);
         close(a->fd);
         a->fd = -1;
-        a->state = ATTEMPT_UNTRIED;
         a->rank += ATTEMPTS_MAX * RESOLVER_MAX_ADDRESSES;
-        timer_set(&c->pace, QUEUE_FULL_DELAY_MS);
+        attempt_postpone(c, a, QUEUE_FULL_DELAY_MS);
         return true;
     }
     event_assign(&a->event, c->base, a->fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST, attempt_ready, a);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/address.h"
+#include "io/relief.h"
 #include "io/stream.h"
 #include "io/tls.h"
 
@@ -56,8 +57,8 @@ struct connect_plan {
      * only loops matter). NULL: all are allowed. */
     enum connect_error (*permit)(void *ctx, const struct address *a, bool named);
     void *permit_ctx;
-    /* Asked when descriptors run short: true when it has closed one. NULL: nothing can be done. */
-    bool (*relieve)(void *ctx);
+    /* Asked when descriptors run short. NULL: nothing can be done. */
+    enum relief (*relieve)(void *ctx);
     void *relieve_ctx;
 };
 

@@ -35,7 +35,7 @@ struct listener {
     dev_t device; /* of the unix path */
     ino_t inode;
     struct slice refusal;
-    bool (*relieve)(void *ctx);
+    enum relief (*relieve)(void *ctx);
     void *relieve_ctx;
     listener_accept *accepted;
     void *ctx;
@@ -267,6 +267,21 @@ static void run_short(struct listener *l, int number)
     watch(l);
 }
 
+/* True when there is a descriptor now. Otherwise one may come, and those who connect wait for it in the kernel, or
+ * they are turned away. */
+static bool find_descriptor(struct listener *l, int number)
+{
+    switch (l->relieve ? l->relieve(l->relieve_ctx) : RELIEF_NONE) {
+    case RELIEF_GIVEN: return true;
+    case RELIEF_LATER:
+        timer_set(&l->shortage, RELIEF_DELAY_MS);
+        watch(l);
+        break;
+    case RELIEF_NONE: run_short(l, number); break;
+    }
+    return false;
+}
+
 /* True when another connection may be asked for. Errors that belong to one connection (accept(2)) leave the
  * others alone. */
 static bool go_on_after(struct listener *l, int number)
@@ -274,11 +289,7 @@ static bool go_on_after(struct listener *l, int number)
     switch (number) {
     case EAGAIN: return false;
     case EMFILE:
-    case ENFILE:
-        if (l->relieve && l->relieve(l->relieve_ctx))
-            return true;
-        run_short(l, number);
-        return false;
+    case ENFILE: return find_descriptor(l, number);
     case ENOBUFS:
     case ENOMEM:
     case EBADF:
@@ -376,7 +387,7 @@ void listener_set_refusal(struct listener *l, struct slice text)
     l->refusal = text;
 }
 
-void listener_set_relief(struct listener *l, bool (*relieve)(void *ctx), void *ctx)
+void listener_set_relief(struct listener *l, enum relief (*relieve)(void *ctx), void *ctx)
 {
     l->relieve = relieve;
     l->relieve_ctx = ctx;

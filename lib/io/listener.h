@@ -8,6 +8,7 @@
 
 #include "base/address.h"
 #include "base/slice.h"
+#include "io/relief.h"
 
 struct listener;
 
@@ -32,8 +33,8 @@ struct listener *listener_new(struct event_base *base, int fd, listener_accept *
  * first. The bytes must stay as long as the listener. */
 void listener_set_refusal(struct listener *l, struct slice text);
 
-/* Asked when descriptors run short, before anybody is turned away: true when it has closed one. */
-void listener_set_relief(struct listener *l, bool (*relieve)(void *ctx), void *ctx);
+/* Asked when descriptors run short, before anybody is turned away. */
+void listener_set_relief(struct listener *l, enum relief (*relieve)(void *ctx), void *ctx);
 
 /* Connections wait in the kernel's queue in between. Both may be called from `accepted`. */
 void listener_pause(struct listener *l);

@@ -14,6 +14,7 @@ libcarpool_a_SOURCES += \
 	lib/io/listener.h \
 	lib/io/pipe.c \
 	lib/io/pipe.h \
+	lib/io/relief.h \
 	lib/io/resolv_conf.c \
 	lib/io/resolv_conf.h \
 	lib/io/resolver.c \

@@ -78,10 +78,10 @@ static int plan_family(enum family f)
 }
 
 /* A request of this origin is worth more than a free socket of another one; a spare is not. */
-static bool relieve(void *origin)
+static enum relief relieve(void *origin)
 {
     const struct origin *o = origin;
-    return o->free_count == 0 && pool_give_up_free(o->agent->pool);
+    return o->free_count == 0 ? pool_relieve(o->agent->pool) : RELIEF_NONE;
 }
 
 /* The present policy's word on how to connect; what is running keeps what it began with. */

@@ -348,6 +348,18 @@ bool pool_give_up_free(struct pool *p)
     return oldest != NULL;
 }
 
+enum relief pool_relieve(struct pool *p)
+{
+    if (pool_give_up_free(p))
+        return RELIEF_GIVEN;
+    return p->ask_others ? p->ask_others(p->ask_others_ctx) : RELIEF_NONE;
+}
+
+uint32_t pool_free_count(const struct pool *p)
+{
+    return __atomic_load_n(&p->free_count, __ATOMIC_RELAXED);
+}
+
 void pool_stop(struct pool *p)
 {
     p->stopping = true;

@@ -40,6 +40,9 @@ struct pool {
     struct pending_list settled;
     struct socket_list graveyard, spare; /* spare: freelist */
     uint32_t spare_count;
+    uint32_t free_count; /* sockets; atomic: others look */
+    enum relief (*ask_others)(void *ctx); /* to close a free socket of theirs; NULL: there are none */
+    void *ask_others_ctx;
     struct timer sweep;
     struct crowd origins;
     unsigned short dice[3]; /* of erand48() */
@@ -75,6 +78,12 @@ void pool_end_turn(struct pool *p);
 
 /* Descriptors run short: closes the free socket that was idle longest, whosever it is. False: none is free. */
 bool pool_give_up_free(struct pool *p);
+
+/* The same, and when none is free here the other pools of the crew are asked. */
+enum relief pool_relieve(struct pool *p);
+
+/* How many are free; may be asked from any thread. */
+uint32_t pool_free_count(const struct pool *p);
 
 /* Retires free sockets; active ones are retired when they finish. */
 void pool_stop(struct pool *p);

@@ -22,6 +22,12 @@ static struct socket_list *list_of(struct origin *o, enum socket_state state, ui
     return NULL;
 }
 
+/* One thread writes, so that this is no more than a store. */
+static void count_free(struct pool *p, uint32_t more)
+{
+    __atomic_store_n(&p->free_count, p->free_count + more, __ATOMIC_RELAXED);
+}
+
 void socket_move(struct socket *s, enum socket_state to)
 {
     struct origin *o = s->origin;
@@ -31,8 +37,10 @@ void socket_move(struct socket *s, enum socket_state to)
     assert(list && s->state != to);
     TAILQ_REMOVE(list, s, link);
     --*count;
-    if (s->state == SOCKET_FREE)
+    if (s->state == SOCKET_FREE) {
         TAILQ_REMOVE(&a->free_lru, s, lru);
+        count_free(a->pool, UINT32_MAX);
+    }
     s->state = to;
     list = list_of(o, to, &count);
     if (!list) {
@@ -43,8 +51,10 @@ void socket_move(struct socket *s, enum socket_state to)
     /* Free sockets stand in the order in which they became free, the newest first. */
     TAILQ_INSERT_HEAD(list, s, link);
     ++*count;
-    if (to == SOCKET_FREE)
+    if (to == SOCKET_FREE) {
         TAILQ_INSERT_TAIL(&a->free_lru, s, lru);
+        count_free(a->pool, 1);
+    }
 }
 
 /* Ages differ by up to a tenth, so that sockets which were opened together do not expire together. */
