@@ -22,8 +22,9 @@ def busy(stage):
     origin = stage.origin(manual=True)
     carpool = stage.carpool({"upstreams": {"api": {"match": "api.test", "address": [origin.authority],
                                                    "maxSockets": 1}}})
-    clients = [carpool.ask("http://api.test/") for _ in range(3)]
+    clients = [carpool.ask("http://api.test/")]
     asked = origin.take()
+    clients += [carpool.ask("http://api.test/") for _ in range(2)]
     carpool.wait_row("http://api.test:80", "api", sockets=1, requests=2)
     return origin, carpool, clients, asked
 
