@@ -183,7 +183,7 @@ static uint32_t collect_errors(const struct agent *a, const struct agent_error *
             if (at == AGENT_RECENT_ERRORS)
                 break;
             count += count < AGENT_RECENT_ERRORS;
-            memmove(&out[at + 1], &out[at], (count - 1 - at) * sizeof *out);
+            memmove(&out[at + 1], &out[at], (count - 1 - at) * sizeof(struct agent_error *));
             out[at] = e;
         }
     }

@@ -1,5 +1,6 @@
 #include "admin/routes.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,7 @@ static void reload(struct call *c)
 
 static void say_done(struct call *c)
 {
+    assert(c->agent);
     text_lit(&c->answer->body, "{\"ok\":true,\"agent\":");
     text_json(&c->answer->body, slice_of(c->agent->name));
     text_put(&c->answer->body,
