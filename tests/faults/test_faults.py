@@ -77,17 +77,13 @@ def talk_tls(daemon, target):
 def sweep(daemon, scenario, target, function, error, times):
     ever = 0
     for nth in calls():
-        # On a slow machine requests may end before they come to it.
+        # The first one comes in the end, e.g. SSL_set_session() when the ticket has come before its connection ended.
         for _ in range(1 if ever or function in RARE else 10):
-            # The first one comes in the end, e.g. SSL_set_session() when the ticket has come before its connection ended.
-            for _ in range(1 if ever else 10):
-                daemon.page.arm(function, error, times, nth)
-                answers = scenario(daemon, target)
-                fired = daemon.page.disarm()
-                assert all(is_sane(answer) for answer in answers), answers
-                goes_on(daemon, target, f"call {nth}")
-                if fired:
-                    break
+            daemon.page.arm(function, error, times, nth)
+            answers = scenario(daemon, target)
+            fired = daemon.page.disarm()
+            assert all(is_sane(answer) for answer in answers), answers
+            goes_on(daemon, target, f"call {nth}")
             if fired:
                 break
         ever += fired
