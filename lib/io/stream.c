@@ -110,6 +110,7 @@ static size_t join(char *to, size_t room, const struct iovec *v, int count)
 
 ssize_t stream_write(struct stream *s, const struct iovec *v, int count)
 {
+    const int flags = s->last ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
     char joined[JOINED_OCTETS];
     struct iovec one = {.iov_base = joined};
     ssize_t put;
@@ -123,10 +124,10 @@ ssize_t stream_write(struct stream *s, const struct iovec *v, int count)
     }
     do {
         if (count == 1) {
-            put = send(s->fd, v->iov_base, v->iov_len, MSG_NOSIGNAL);
+            put = send(s->fd, v->iov_base, v->iov_len, flags);
         } else {
             struct msghdr message = {.msg_iov = (struct iovec *)v, .msg_iovlen = (size_t)count};
-            put = sendmsg(s->fd, &message, MSG_NOSIGNAL);
+            put = sendmsg(s->fd, &message, flags);
         }
     } while (put < 0 && errno == EINTR);
     return put >= 0 ? put : failed(s);
@@ -198,6 +199,8 @@ void stream_close(struct stream *s, bool reset)
     s->tls = NULL;
     if (reset)
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+    else if (s->last)
+        shutdown(s->fd, SHUT_WR); /* close() would drop what waits if octets of the peer were never read */
     close(s->fd);
     s->fd = -1;
 }

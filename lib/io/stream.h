@@ -38,6 +38,9 @@ struct stream {
     struct event event;
     int priority;
     bool watched;
+    bool
+        last; /* the owner's: nothing but the end follows what is written now, and at once: so that one packet
+                * carries both */
     bool eof_without_notify; /* TLS ended without close_notify: a truncation is possible (RFC 8446 6.1) */
     void (*on_ready)(void *ctx, unsigned ready);
     void *ctx;

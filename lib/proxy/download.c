@@ -231,6 +231,7 @@ static bool begin_body(struct exchange *e)
     relay_begin(&e->down, f, format_for(e, &f));
     e->down.source_fin = fin;
     e->down.drained = e->head_drained;
+    e->down.closes = e->close_client;
     if (!push_head(e, &o))
         return false;
     e->in_body = true;

@@ -134,6 +134,7 @@ static void reply_done(struct exchange *e)
 
 static void reply_pump(struct exchange *e)
 {
+    e->client->stream.last = e->close_client;
     switch (sendq_flush(&e->down.out, &e->client->stream)) {
     case SENDQ_EMPTY: reply_done(e); return;
     case SENDQ_BLOCKED:

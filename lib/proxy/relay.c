@@ -26,6 +26,7 @@ void relay_begin(struct relay *r, struct framing framing, enum relay_format form
     r->left = framing.kind == BODY_LENGTH ? framing.length : 0;
     r->chunked = (struct chunked){0};
     r->ended = framing.kind == BODY_NONE || (framing.kind == BODY_LENGTH && framing.length == 0);
+    r->closes = false;
     r->drained = false;
     r->batch = false;
     r->source_fin = false;
@@ -359,6 +360,7 @@ enum relay_result relay_pump(struct relay *r, const struct relay_ends *ends)
             return RELAY_MALFORMED;
         }
         if (r->out.count > 0) {
+            ends->to->last = r->closes && r->ended;
             enum sendq_result sent = sendq_flush(&r->out, ends->to);
             if (sent == SENDQ_FAILED)
                 return RELAY_SINK_FAILED;

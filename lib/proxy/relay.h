@@ -27,6 +27,7 @@ struct relay {
     uint64_t left;          /* BODY_LENGTH: octets still to come */
     struct chunked chunked; /* BODY_CHUNKED */
     bool ended;             /* the content has come whole; its last octets may still be unsent */
+    bool closes;            /* the sink is closed behind the content */
     bool drained;     /* the last read left no octet behind; a reset may still stand there, unannounced */
     bool batch;       /* the queue holds octets of the source's buffer, or the chunk line */
     bool source_fin;  /* an end of file stands behind what can be read: do not trust a short read */

@@ -69,6 +69,21 @@ def test_nothing_after_close_is_served(stage):
     assert origin.targets == ["/1"]
 
 
+def test_an_answer_is_not_lost_to_octets_that_came_late(stage):
+    """After a last response [...] the answer is not lost: nor when the client has sent something behind its last
+    request (old ones send an empty line behind a body) that Carpool has not read when it closes."""
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool()
+    for behind in (b"\r\n", b"GET / HTTP/1.1\r\n\r\n", b"x" * 5000):
+        client = carpool.client()
+        client.send(request("POST", origin.url("/"), fields=[("Connection", "close")], body=b"hello"))
+        asked = origin.take()
+        client.send(behind)
+        asked.connection.reply(b"y" * 3000)
+        assert client.response("POST").body == b"y" * 3000
+        client.close()
+
+
 def test_an_answer_is_not_lost_to_a_reset(stage):
     """After a last response with request bytes still coming, Carpool shuts down writing, discards what comes
     for up to 1 s or 64 KiB, then closes, so that the answer is not lost to a reset."""

@@ -183,6 +183,36 @@ START_TEST(stream_fills_up)
 }
 END_TEST
 
+/* Whichever way the end comes, and though the peer has sent what nobody reads. */
+START_TEST(last_octets_leave_with_the_end)
+{
+    enum { SHUT, CLOSE, CLOSE_UNREAD, WAYS };
+
+    for (int way = 0; way < WAYS; way++) {
+        struct stream s;
+        int far = io_pair(&s);
+        struct iovec v = {(char[]){"bye"}, 3};
+        char got[8];
+
+        if (way == CLOSE_UNREAD)
+            ck_assert_int_eq(write(far, "more", 4), 4);
+        s.last = true;
+        ck_assert_int_eq(stream_write(&s, &v, 1), 3);
+        ck_assert_int_eq(recv(far, got, sizeof got, MSG_DONTWAIT), -1);
+        ck_assert_int_eq(errno, EAGAIN);
+        if (way == SHUT)
+            stream_shutdown_write(&s);
+        else
+            stream_close(&s, false);
+        ck_assert_int_eq(recv(far, got, sizeof got, 0), 3);
+        ck_assert_int_eq(memcmp(got, "bye", 3), 0);
+        ck_assert_int_le(recv(far, got, sizeof got, 0), 0);
+        stream_close(&s, false);
+        close(far);
+    }
+}
+END_TEST
+
 START_TEST(stream_survives_a_write_to_nobody)
 {
     struct stream s;
@@ -366,9 +396,9 @@ int main(void)
 
     /* In the parent, so that all tests share one directory and one set of certificates. */
     io_path("");
-    unit_group(suite, "stream", stream_carries_octets, stream_fills_up, stream_survives_a_write_to_nobody,
-               stream_reports_each_edge_once, stream_sees_a_reset, stream_looks_without_taking,
-               stream_priority_changes_the_order);
+    unit_group(suite, "stream", stream_carries_octets, stream_fills_up, last_octets_leave_with_the_end,
+               stream_survives_a_write_to_nobody, stream_reports_each_edge_once, stream_sees_a_reset,
+               stream_looks_without_taking, stream_priority_changes_the_order);
     unit_group(suite, "resolv.conf", resolv_conf_options_are_read);
     io_listener_tests(suite);
     io_resolver_tests(suite);
