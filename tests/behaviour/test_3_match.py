@@ -159,7 +159,7 @@ def test_the_local_address(stage):
 def test_sockets_have_tcp_keepalive(stage):
     """keepAliveMsecs: 1s # TCP keep-alive probe delay on sockets"""
     origin = stage.origin()
-    carpool = stage.pooled(keepAliveMsecs="100s")
+    carpool = stage.pooled(keepAliveMsecs="100s", timeouts={"free": "off"})
     assert carpool.get(origin.url("/")).status == 200
     port = origin.connections[0].peer[1]
 

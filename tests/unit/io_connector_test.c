@@ -477,7 +477,7 @@ START_TEST(connector_is_cancelled)
     c = connector_start(f->base, f->resolver, &f->plan, on_done, f);
     io_run_for(f->base, 20);
     connector_cancel(c);
-    io_run_for(f->base, 300);
+    io_run_for(f->base, 1500);
     f->plan.host = "127.0.0.3";
     f->plan.port = address_port(&a);
     c = connector_start(f->base, f->resolver, &f->plan, on_done, f);

@@ -21,7 +21,8 @@ struct dns_name {
 
 struct dns {
     const struct dns_name *names; /* up to one without a name; any other gets NXDOMAIN */
-    int queries;                  /* so far */
+    int queries;                  /* so far, less those that a busy machine had repeated */
+    unsigned char last[4][512];   /* the latest ones */
     int fd;
     char servers[32]; /* for resolver_set_servers() */
     struct event *event;
@@ -30,7 +31,7 @@ struct dns {
 void dns_start(struct dns *d, struct event_base *base, const struct dns_name *names);
 void dns_stop(struct dns *d);
 
-/* A resolver that asks it, with tries of 100 ms. */
+/* A resolver that asks it, with tries of 300 ms. */
 struct resolver *dns_resolver(struct dns *d, struct event_base *base);
 
 #endif
