@@ -344,5 +344,6 @@ int main(void)
     base_time_tests(suite);
     base_address_tests(suite);
     base_log_tests(suite);
+    base_mailbox_tests(suite);
     return unit_run(suite);
 }

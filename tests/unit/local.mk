@@ -7,10 +7,14 @@ check_PROGRAMS += tests/unit/base_test
 tests_unit_base_test_SOURCES = \
 	tests/unit/base_address_test.c \
 	tests/unit/base_log_test.c \
+	tests/unit/base_mailbox_test.c \
 	tests/unit/base_test.c \
 	tests/unit/base_test.h \
 	tests/unit/base_time_test.c \
 	tests/unit/unit.h
+
+check_PROGRAMS += tests/unit/daemon_test
+tests_unit_daemon_test_SOURCES = tests/unit/daemon_test.c tests/unit/unit.h
 
 check_PROGRAMS += tests/unit/admin_test
 tests_unit_admin_test_SOURCES = tests/unit/admin_test.c tests/unit/admin_test.h tests/unit/admin_diagnosis_test.c
