@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -221,6 +223,89 @@ START_TEST(listener_spares_what_is_not_its_own)
 }
 END_TEST
 
+static unsigned open_descriptors(void)
+{
+    unsigned n = 0;
+
+    for (int fd = 0; fd < 1024; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+/* Several loops listen on one address. */
+START_TEST(listeners_share_an_address)
+{
+    char error[256] = "", path[] = "/tmp/listener-share-XXXXXX", text[128];
+    struct address a, bound = {.length = sizeof bound.sa};
+    int fds[3], again[3], one;
+    unsigned before = open_descriptors();
+
+    ck_assert(address_parse(&a, SLICE("127.0.0.1:0")));
+    ck_assert_msg(listener_bind_all(&a, 0, fds, 3, error, sizeof error), "%s", error);
+    ck_assert_int_eq(getsockname(fds[0], &bound.sa.any, &bound.length), 0);
+    for (int i = 1; i < 3; i++) {
+        struct address other = {.length = sizeof other.sa};
+
+        ck_assert_int_eq(getsockname(fds[i], &other.sa.any, &other.length), 0);
+        ck_assert(address_equal(&bound, &other));
+    }
+    /* Shared among themselves, with nobody else. */
+    ck_assert(!listener_bind_all(&bound, 0, again, 3, error, sizeof error));
+    ck_assert_msg(strstr(error, "another process listens there") != NULL, "%s", error);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+
+    ck_assert_ptr_nonnull(mkdtemp(path));
+    snprintf(text, sizeof text, "unix:%s/socket", path);
+    ck_assert(address_parse(&a, slice_of(text)));
+    ck_assert_msg(listener_bind_all(&a, 0600, fds, 3, error, sizeof error), "%s", error);
+    ck_assert_int_ge(one = dial(&a), 0);
+    close(one);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    unlink(a.sa.unix_.sun_path);
+    ck_assert_int_eq(rmdir(path), 0);
+    ck_assert_uint_eq(open_descriptors(), before);
+}
+END_TEST
+
+START_TEST(listener_says_what_is_missing)
+{
+    char error[256] = "";
+    struct address a;
+
+    ck_assert(address_parse(&a, SLICE("unix:/nowhere/at/all.sock")));
+    ck_assert_int_lt(listener_bind(&a, 0600, error, sizeof error), 0);
+    ck_assert_msg(strstr(error, "does its directory exist?") != NULL, "%s", error);
+}
+END_TEST
+
+/* All or none: what was opened before the descriptors ended is closed again, and the path is free. */
+START_TEST(listeners_that_cannot_all_be_opened_leave_nothing)
+{
+    char error[256] = "", path[] = "/tmp/listener-short-XXXXXX", text[128];
+    struct address a, tcp;
+    struct rlimit before, low;
+    static int fds[64];
+    unsigned open_before = open_descriptors();
+
+    ck_assert_ptr_nonnull(mkdtemp(path));
+    snprintf(text, sizeof text, "unix:%s/socket", path);
+    ck_assert(address_parse(&a, slice_of(text)));
+    ck_assert(address_parse(&tcp, SLICE("127.0.0.1:0")));
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    low = (struct rlimit){.rlim_cur = 32, .rlim_max = before.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    ck_assert(!listener_bind_all(&a, 0600, fds, 64, error, sizeof error));
+    ck_assert_msg(strstr(error, "Too many open files") != NULL, "%s", error);
+    ck_assert(!listener_bind_all(&tcp, 0, fds, 64, error, sizeof error));
+    ck_assert_msg(strstr(error, "Too many open files") != NULL, "%s", error);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    ck_assert_uint_eq(open_descriptors(), open_before);
+    ck_assert_int_eq(rmdir(path), 0); /* nothing is in it */
+}
+END_TEST
+
 START_TEST(listener_runs_short_of_descriptors)
 {
     struct event_base *base = io_loop();
@@ -268,5 +353,6 @@ void io_listener_tests(Suite *suite)
 {
     unit_group(suite, "listener", listener_takes_many, listener_pauses, listener_may_go_while_it_takes,
                listener_says_who_has_the_port, listener_on_a_path, listener_spares_what_is_not_its_own,
-               listener_runs_short_of_descriptors);
+               listeners_share_an_address, listener_says_what_is_missing,
+               listeners_that_cannot_all_be_opened_leave_nothing, listener_runs_short_of_descriptors);
 }
