@@ -22,6 +22,8 @@
 #define MAX_HEAD_SIZE (16 * 1024)
 #define MAX_BODY_SIZE (16 * 1024)
 #define TIMEOUT_S     10
+/* What may leave in one turn of the loop: libevent's 16 KiB make a table of many origins last for hundreds. */
+#define MAX_WRITE_SIZE (1024 * 1024)
 
 #define SAMPLE_MS 1000
 
@@ -132,9 +134,28 @@ static void free_body(const void *data, size_t n, void *p)
     free(p);
 }
 
+/* From here on the client is to say something. */
+static void on_answered(struct evhttp_request *req, void *ctx)
+{
+    (void)ctx;
+    evhttp_connection_set_timeout(evhttp_request_get_connection(req), TIMEOUT_S);
+}
+
 static void add_field(struct evhttp_request *req, const char *name, const char *value)
 {
     evhttp_add_header(evhttp_request_get_output_headers(req), name, value);
+}
+
+/* A whole answer may take long: what is limited is how long nothing of it is taken. evhttp would count that the client
+ * says nothing meanwhile. */
+static void allow_for_length(struct evhttp_request *req)
+{
+    struct bufferevent *bev = evhttp_connection_get_bufferevent(evhttp_request_get_connection(req));
+    struct timeval limit = {.tv_sec = TIMEOUT_S};
+
+    bufferevent_set_max_single_write(bev, MAX_WRITE_SIZE);
+    bufferevent_set_timeouts(bev, NULL, &limit);
+    evhttp_request_set_on_complete_cb(req, on_answered, NULL);
 }
 
 static void send_answer(struct evhttp_request *req, struct admin_answer *answer)
@@ -158,6 +179,7 @@ static void send_answer(struct evhttp_request *req, struct admin_answer *answer)
     snprintf(length, sizeof length, "%zu", answer->body.n);
     if (is_head)
         add_field(req, "Content-Length", length);
+    allow_for_length(req);
     /* The body is handed over, not copied: it may be megabytes. */
     if (is_head ||
         evbuffer_add_reference(out, answer->body.p, answer->body.n, free_body, answer->body.p) != 0)

@@ -86,6 +86,13 @@ class Soak:
         self.resident.append((time.monotonic() - began, self.carpool.resident()))
 
     def operate(self, over):
+        """In a thread of its own: whatever stops it is a problem of the soak."""
+        try:
+            self.give_orders(over)
+        except Exception as error:  # noqa: BLE001
+            self.problems.append(f"the orders ended with {error!r}")
+
+    def give_orders(self, over):
         """Reloads, drains, pauses and resumes, and looks at the daemon all the while."""
         began, turn = time.monotonic(), 0
         while not over.wait(max(0.0, began + turn * RELOAD_EVERY - time.monotonic())):
