@@ -102,3 +102,25 @@ def test_a_short_lived_clients_socket_is_closed_with_it(stage):
         origin.connections[number].wait_ended()
     assert origin.accepted == 3
     carpool.wait_retired(origin, "private", 3)
+
+
+@pytest.mark.parametrize("how, reason", [("close", "peer-closed"), ("reset", "peer-closed"), ("talk", "unexpected-data")])
+def test_a_private_socket_is_watched_between_its_requests(stage, how, reason):
+    """5.5 holds for it as for a free one: when its peer closes or sends application data, it leaves at once, and its
+    place serves who waits"""
+    origin = stage.origin(lambda _: answer(fields=[("WWW-Authenticate", "NTLM")]))
+    carpool = stage.pooled(maxSockets=1)
+    mine = carpool.client()
+    mine.get(origin.url("/"))
+    waiting = carpool.ask(origin.url("/waiting"))
+    carpool.wait_row(origin, sockets=1, requests=1)
+    connection = origin.connections[0]
+    if how == "talk":
+        connection.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+    else:
+        getattr(connection, how)()
+    assert waiting.response().status == 200
+    assert mine.get(origin.url("/mine")).status == 200
+    assert [got.target for got in origin.requests] == ["/", "/waiting", "/mine"]
+    assert origin.accepted == 3
+    assert carpool.retired(origin)[reason] == 1
