@@ -39,7 +39,7 @@ enum sink {
 
 struct access_log {
     pthread_mutex_t lock; /* several loops write */
-    char *path; /* "-": stdout */
+    char *path;           /* "-": stdout */
     enum access_log_format format;
     int fd;
     enum sink sink;

@@ -145,7 +145,8 @@ static void put_origins(struct text *t, const struct agent *a)
 
     KEY(t, "origins");
     text_lit(t, "[");
-    AGENT_FOREACH_ORIGIN (a, share, o) {
+    AGENT_FOREACH_ORIGIN(a, share, o)
+    {
         text_string(t, separator);
         put_origin(t, o);
         separator = ",";
@@ -238,7 +239,8 @@ void agent_totals(const struct agent *a, struct agent_totals *out)
     *out = (struct agent_totals){0};
     for (share = a; share; share = share->next_share)
         origin_stats_add(&out->stats, &share->forgotten);
-    AGENT_FOREACH_ORIGIN (a, share, o) {
+    AGENT_FOREACH_ORIGIN(a, share, o)
+    {
         out->active += o->active_count;
         out->connecting += o->connecting_count;
         out->free += o->free_count;

@@ -166,8 +166,8 @@ static void look(struct diagnosis *d, bool window_ends)
     const struct origin *o;
 
     TAILQ_FOREACH (a, &d->pool->agents, link)
-        AGENT_FOREACH_ORIGIN (a, share, o)
-            sample_origin(d, o, window_ends);
+        AGENT_FOREACH_ORIGIN(a, share, o)
+    sample_origin(d, o, window_ends);
 }
 
 void diagnosis_end_window(struct diagnosis *d)
@@ -237,8 +237,8 @@ static void describe_agent(const struct agent *a, struct diagnosis_input *in)
     const struct origin *o;
 
     in->paused = a->paused;
-    AGENT_FOREACH_ORIGIN (a, share, o)
-        in->pending += o->blocked_count;
+    AGENT_FOREACH_ORIGIN(a, share, o)
+    in->pending += o->blocked_count;
     in->certificate_ends_s = INT64_MAX;
     if (tls && tls->enabled && tls->not_after != 0)
         in->certificate_ends_s = tls->not_after - (int64_t)(clock_wall_ms() / 1000);
@@ -298,7 +298,8 @@ void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *ou
     say_warnings(&s, a);
     for (share = a; share; share = share->next_share)
         origins += HASH_COUNT(share->origins);
-    AGENT_FOREACH_ORIGIN (a, share, o) {
+    AGENT_FOREACH_ORIGIN(a, share, o)
+    {
         struct diagnosis_input in = {.who = who, .agent = a->name};
 
         if (s.count >= MAX_SENTENCES)

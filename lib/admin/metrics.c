@@ -133,7 +133,8 @@ static void add_agent(struct series_list *l, const struct agent *a, struct origi
 
     for (share = a; share; share = share->next_share)
         origin_stats_add(shared, &share->forgotten);
-    AGENT_FOREACH_ORIGIN (a, share, o) {
+    AGENT_FOREACH_ORIGIN(a, share, o)
+    {
         if (o->exact) {
             has_exact = true;
             add_figures(add_series(l, a, o->key, &o->stats), o);

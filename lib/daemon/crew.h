@@ -57,7 +57,8 @@ struct crew_setup {
 };
 
 /* Everything but the threads. False with a sentence in `error`; crew_free() is due all the same. */
-bool crew_init(struct crew *c, unsigned count, const struct crew_setup *setup, char *error, size_t error_size);
+bool crew_init(struct crew *c, unsigned count, const struct crew_setup *setup, char *error,
+               size_t error_size);
 
 /* Starts the threads of all but the first. 0, or an errno: the system has none to give. */
 int crew_start(struct crew *c);

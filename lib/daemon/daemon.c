@@ -439,7 +439,8 @@ static bool start(struct daemon *d, char *error, size_t error_size)
     serve_admin(d);
     int number = crew_start(&d->crew);
     if (number != 0)
-        snprintf(error, error_size, "the system gives no thread for a worker: %s; lower workers", strerror(number));
+        snprintf(error, error_size, "the system gives no thread for a worker: %s; lower workers",
+                 strerror(number));
     return number == 0;
 }
 

@@ -163,7 +163,7 @@ static void close_all(int *fds, unsigned count)
 }
 
 static bool bind_and_share(const struct address *a, unsigned mode, int *fds, unsigned count, char *error,
-                      size_t error_size)
+                           size_t error_size)
 {
     fds[0] = listener_bind(a, mode, error, error_size);
     if (fds[0] < 0)

@@ -51,7 +51,7 @@ struct agent {
 };
 
 /* All origins of an agent, in all its shares; not from within a loop while the others turn. */
-#define AGENT_FOREACH_ORIGIN(a, share, o)                        \
+#define AGENT_FOREACH_ORIGIN(a, share, o)                       \
     for ((share) = (a); (share); (share) = (share)->next_share) \
         for ((o) = (share)->origins; (o); (o) = (o)->hh.next)
 

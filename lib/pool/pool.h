@@ -35,12 +35,12 @@ struct pool {
     struct agent_list removed;  /* no longer configured, until their last socket is gone */
     struct agent **by_upstream; /* index as in config->upstreams */
     struct agent *fallback;     /* "default" */
-    uint32_t homes_given; /* to agents, in turn */
+    uint32_t homes_given;       /* to agents, in turn */
     struct agent_list dirty;
     struct pending_list settled;
     struct socket_list graveyard, spare; /* spare: freelist */
     uint32_t spare_count;
-    uint32_t free_count; /* sockets; atomic: others look */
+    uint32_t free_count;                  /* sockets; atomic: others look */
     enum relief (*ask_others)(void *ctx); /* to close a free socket of theirs; NULL: there are none */
     void *ask_others_ctx;
     struct timer sweep;

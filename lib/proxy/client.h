@@ -18,7 +18,14 @@
 
 #include "proxy/proxy.h"
 
-enum client_state { CLIENT_IDLE, CLIENT_READING, CLIENT_MOVING, CLIENT_EXCHANGE, CLIENT_LINGERING, CLIENT_DEAD };
+enum client_state {
+    CLIENT_IDLE,
+    CLIENT_READING,
+    CLIENT_MOVING,
+    CLIENT_EXCHANGE,
+    CLIENT_LINGERING,
+    CLIENT_DEAD
+};
 
 struct client {
     struct stream stream;
@@ -37,7 +44,8 @@ struct client {
     bool gone;       /* reset, or a write failed */
     bool processing; /* client_process() is on the stack */
     bool denied;     /* not in access.clients */
-    bool admitted;   /* its request by the loop from which it comes: not refused for a stop that began meanwhile */
+    bool
+        admitted; /* its request by the loop from which it comes: not refused for a stop that began meanwhile */
     struct peer_address peer;
     struct buffer *in; /* read and not used yet */
     size_t scanned;    /* of the head in `in` */

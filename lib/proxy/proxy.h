@@ -10,8 +10,8 @@
 #include "base/buffer.h"
 #include "base/crowd.h"
 #include "base/list.h"
-#include "base/timer.h"
 #include "base/mailbox.h"
+#include "base/timer.h"
 #include "config/config.h"
 #include "http/head.h"
 #include "io/pipe.h"
@@ -27,7 +27,7 @@ TAILQ_HEAD(exchange_list, exchange);
 
 /* A way in: one listening socket. Counted, since clients outlive the listener that took them. */
 struct entrance {
-    int refs; /* atomic: a client may go to another loop */
+    int refs;               /* atomic: a client may go to another loop */
     char *upstream;         /* NULL: an ordinary proxy; otherwise the gateway of this upstream */
     struct address address; /* where it listens */
     char *text;             /* the same for people */
@@ -45,7 +45,7 @@ struct proxy_crew {
 };
 
 struct proxy {
-    struct proxy_crew *crew;      /* `alone`, or the daemon's */
+    struct proxy_crew *crew; /* `alone`, or the daemon's */
     struct proxy_crew alone;
     struct mailbox *mailbox;      /* of its loop; NULL: alone */
     struct letter_list *outgoing; /* clients that go to other loops at the end of the turn, a list for each */

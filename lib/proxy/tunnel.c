@@ -14,8 +14,8 @@ static void log_tunnel(const struct exchange *e)
         log_event(
             LOG_INFO,
             "CONNECT opens a tunnel, which cannot be pooled; to share TLS connections use an http:// URL and tls: true for this upstream",
-            LOG_S("client", peer_address_format(&e->client->peer, peer)), LOG_S("agent", e->origin->agent->name),
-            LOG_S("origin", e->origin->key));
+            LOG_S("client", peer_address_format(&e->client->peer, peer)),
+            LOG_S("agent", e->origin->agent->name), LOG_S("origin", e->origin->key));
 }
 
 void tunnel_start(struct exchange *e)

@@ -55,8 +55,8 @@ static void rig_open(struct rig *r)
     *r = (struct rig){0};
     http_init();
     clock_update();
-    r->config = config_parse(SLICE("upstreams:\n  a: {match: a.test}\n  b: {match: \"*.b.test\"}\n"), "test.yaml", &none,
-                             stderr);
+    r->config = config_parse(SLICE("upstreams:\n  a: {match: a.test}\n  b: {match: \"*.b.test\"}\n"),
+                             "test.yaml", &none, stderr);
     ck_assert_ptr_nonnull(r->config);
     const struct crew_setup setup = {.config = r->config, .instance = SLICE("unit")};
     ck_assert_msg(crew_init(&r->crew, WORKERS, &setup, error, sizeof error), "%s", error);
@@ -192,7 +192,8 @@ static void *release_later(void *snag)
 START_TEST(crew_waits_for_a_loop_that_is_stuck)
 {
     struct rig r;
-    struct snag s = {.letter.open = get_stuck, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    struct snag s = {
+        .letter.open = get_stuck, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
     pthread_t helper;
 
     rig_open(&r);
