@@ -109,7 +109,6 @@ void pool_rig_turn(struct pool_rig *r)
 void pool_rig_run(struct pool_rig *r, int ms)
 {
     uint64_t end;
-    unsigned turns = 0;
 
     clock_update();
     end = clock_ms() + (uint64_t)ms;
@@ -117,7 +116,9 @@ void pool_rig_run(struct pool_rig *r, int ms)
         pool_rig_turn(r);
         nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
         clock_update();
-    } while (++turns < RIG_TURNS || clock_ms() < end);
+    } while (clock_ms() < end);
+    for (unsigned i = 0; i < RIG_TURNS; i++)
+        pool_rig_turn(r);
 }
 
 struct agent *pool_rig_agent(struct pool_rig *r)

@@ -12,7 +12,7 @@
 #include "pool/pool.h"
 
 #define RIG_CONNECTIONS 512
-#define RIG_TURNS       8 /* at least, in any time: the process may stand still for all of it */
+#define RIG_TURNS       8 /* behind any time: the process may stand still for all of it */
 
 struct pool_rig {
     struct event_base *base;

@@ -141,7 +141,6 @@ void proxy_rig_settle(struct proxy_rig *r)
 void proxy_rig_run(struct proxy_rig *r, int ms)
 {
     uint64_t end;
-    unsigned turns = 0;
 
     clock_update();
     end = clock_ms() + (uint64_t)ms;
@@ -149,7 +148,9 @@ void proxy_rig_run(struct proxy_rig *r, int ms)
         proxy_rig_turn(r);
         nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
         clock_update();
-    } while (++turns < RIG_TURNS || clock_ms() < end);
+    } while (clock_ms() < end);
+    for (unsigned i = 0; i < RIG_TURNS; i++)
+        proxy_rig_turn(r);
 }
 
 struct agent *proxy_rig_agent(struct proxy_rig *r)

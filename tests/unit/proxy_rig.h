@@ -15,7 +15,7 @@
 #include "proxy/proxy.h"
 
 #define RIG_ORIGINS 256
-#define RIG_TURNS   8 /* at least, in any time: the process may stand still for all of it */
+#define RIG_TURNS   8 /* behind any time: the process may stand still for all of it */
 
 struct proxy_rig {
     struct event_base *base;
