@@ -12,7 +12,7 @@ struct daemon_options {
     struct text_list listen; /* -l; replaces the file's, at every reload too */
 };
 
-/* Runs until it was stopped; returns the exit status (PRODUCT section 2). `config` was loaded with these
+/* Runs until it was stopped; returns the exit status (carpoold(8)). `config` was loaded with these
  * options and is taken over. */
 int daemon_run(const struct daemon_options *options, struct config *config);
 

@@ -208,7 +208,7 @@ static bool want_list(struct listeners *l, const char *role, const struct listen
 }
 
 /* A socket of systemd's can be reached from wherever its unit says: the rule for addresses holds for it,
- * too (PRODUCT 8). */
+ * too. */
 static bool check_passed(const struct listeners *l, const struct config *c, char *error, size_t error_size)
 {
     const struct door *d;

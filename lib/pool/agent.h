@@ -83,7 +83,7 @@ bool agent_make_room(struct agent *a, const struct origin *o);
 /* The oldest blocked request of an origin other than `but` that is below its own maxSockets; NULL: none. */
 struct pending *agent_oldest_blocked(const struct agent *a, const struct origin *but);
 
-/* As in PRODUCT.md section 7; this share only. */
+/* What the admin API calls so (carpoold(8)); this share only. */
 void agent_drain(struct agent *a);
 void agent_pause(struct agent *a);
 void agent_resume(struct agent *a);

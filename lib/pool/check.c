@@ -56,7 +56,7 @@ static void check_queue(const struct origin *o)
     assert(o->agent->paused || o->waiting_count == shared || o->blocked_count == 0);
 }
 
-/* PRODUCT section 7: socketsOpened = open ones + retiredTotal less the connects that failed. */
+/* As carpoold(8) promises: socketsOpened = open ones + retiredTotal less the connects that failed. */
 static void check_books(const struct origin *o)
 {
     uint64_t closed = 0;

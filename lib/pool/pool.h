@@ -19,7 +19,7 @@
 
 TAILQ_HEAD(agent_list, agent);
 
-/* Free sockets are looked at before anything else in a turn (PRODUCT 5.5). */
+/* Free sockets are looked at before anything else in a turn. */
 #define PRIORITY_FREE_SOCKETS 0
 #define PRIORITY_ORDINARY     1
 #define PRIORITY_COUNT        2

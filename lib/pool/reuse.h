@@ -2,7 +2,7 @@
 #define CARPOOL_POOL_REUSE_H
 
 /* May this socket carry another exchange? One checklist decides, and what is unknown closes: a mistake
- * here mixes up two apps' messages (PRODUCT 5.4, RFC 9112 9.3). */
+ * here mixes up two apps' messages (RFC 9112 9.3). */
 
 #include <stdbool.h>
 #include <stdint.h>

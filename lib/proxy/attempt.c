@@ -39,8 +39,8 @@ static bool is_replayable(const struct exchange *e)
     return e->up.out.sent == 0 || empty || e->up.keep_limit > 0;
 }
 
-/* Whether it could be repeated if this socket proved stale: otherwise it is worth a look first (PRODUCT
- * 5.5). */
+/* Whether it could be repeated if this socket proved stale: otherwise it is worth a look
+ * first. */
 static bool is_repeatable(const struct exchange *e)
 {
     bool small = e->request_framing.kind == BODY_NONE || e->up.keep_limit > 0;

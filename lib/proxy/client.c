@@ -13,7 +13,7 @@
 #include "proxy/exchange.h"
 
 /* Behind a last response: what may still come of a request is thrown away, so that no reset destroys the
- * answer (PRODUCT 4.5). */
+ * answer (RFC 9112 9.6). */
 #define LINGER_MS     1000
 #define LINGER_OCTETS (64 * 1024)
 /* Clients beyond server.maxConnections that are told so properly; those beyond these get one write. */

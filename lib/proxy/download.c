@@ -214,7 +214,7 @@ static bool begin_body(struct exchange *e)
         return false;
     }
     if (e->upload != UPLOAD_DONE && e->upload != UPLOAD_STOPPED)
-        e->upload = UPLOAD_STOPPED; /* PRODUCT 4.5: the rest of the upload is not wanted */
+        e->upload = UPLOAD_STOPPED; /* the rest of the upload is not wanted (RFC 9112 9.5) */
     note_end(e, &f);
     e->status = h->status;
     e->close_client = must_close_client(e, &f);

@@ -298,7 +298,7 @@ static bool is_pending(const struct exchange *e)
     return e->state == EXCHANGE_WAITING && e->pending.state == PENDING_BLOCKED;
 }
 
-/* PRODUCT 4.8: half a connection does not wait for a limit. */
+/* Half a connection does not wait for a limit. */
 static bool has_left_the_queue(const struct exchange *e)
 {
     return is_pending(e) && e->client->fin && !e->proxy->config->server.halfClose;

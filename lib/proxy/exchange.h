@@ -94,7 +94,7 @@ void exchange_refuse(struct client *c, enum fault fault, const char *text);
 /* The client's stream is ready, c->exchange being this one. */
 void exchange_client_ready(struct exchange *e, unsigned ready);
 
-/* The client sent FIN behind its request (PRODUCT 4.8). */
+/* The client sent FIN behind its request. */
 void exchange_client_fin(struct exchange *e);
 
 /* The client is gone: reset, or closed in the middle of its request. The client is closed by this. */

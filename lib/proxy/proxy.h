@@ -81,7 +81,7 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
  * over. `mailbox` is that of its loop; both must outlive it. False when memory is short. Called once. */
 bool proxy_join(struct proxy *p, struct proxy_crew *crew, struct mailbox *mailbox);
 
-/* What is running goes by the new policy where PRODUCT.md says so. */
+/* What is running goes by the new policy as far as it can. */
 void proxy_configure(struct proxy *p, struct config *config);
 
 /* Takes a connection over. */

@@ -1,7 +1,7 @@
 #ifndef CARPOOL_PROXY_REPLY_H
 #define CARPOOL_PROXY_REPLY_H
 
-/* What Carpool answers itself: PRODUCT section 6, a row each. */
+/* What Carpool answers itself, a row each. */
 
 #include <stdbool.h>
 

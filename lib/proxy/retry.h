@@ -1,8 +1,8 @@
 #ifndef CARPOOL_PROXY_RETRY_H
 #define CARPOOL_PROXY_RETRY_H
 
-/* Stale is data, not an error path: what an attempt knows when it fails, and what follows (PRODUCT 5.6,
- * RFC 9110 9.2.2). */
+/* Stale is data, not an error path: what an attempt knows when it fails, and what follows
+ * (RFC 9110 9.2.2). */
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -89,7 +89,7 @@ static const struct upstream *upstream_named(const struct config *c, const char 
     return NULL;
 }
 
-/* A gateway serves one host: PRODUCT 4.7. */
+/* A gateway serves one host. */
 static enum fault route_gateway(struct query *q)
 {
     const struct upstream *u = upstream_named(q->p->config, q->entrance->upstream);

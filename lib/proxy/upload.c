@@ -52,7 +52,7 @@ static void set_upload(struct exchange *e, enum upload_state state)
     e->upload = state;
 }
 
-/* The origin takes no more: what it sent before may still be a response (PRODUCT 4.5). */
+/* The origin takes no more: what it sent before may still be a response (RFC 9112 9.5). */
 static void sink_failed(struct exchange *e)
 {
     const struct socket *s = e->socket;

@@ -1,4 +1,4 @@
-/* How sockets come to their ends, and origins: PRODUCT 5.4, 5.5, sections 7 and 8. */
+/* How sockets come to their ends, and origins. */
 
 #include "pool_test.h"
 

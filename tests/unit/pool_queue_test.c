@@ -1,4 +1,4 @@
-/* Who gets which socket, and when: PRODUCT 5.1 to 5.3. */
+/* Who gets which socket, and when. */
 
 #include "pool_test.h"
 
@@ -260,7 +260,7 @@ START_TEST(the_least_recently_used_makes_room)
 }
 END_TEST
 
-/* PRODUCT 5.3: a released socket serves its own origin, unless another one's oldest waited 100 ms longer. */
+/* A released socket serves its own origin, unless another one's oldest waited 100 ms longer. */
 START_TEST(no_origin_starves_under_the_total_cap)
 {
     struct asker a = {0}, own = {0}, other = {0};

@@ -93,7 +93,7 @@ START_TEST(reuse_refuses_zeroed_structs)
 }
 END_TEST
 
-/* retire: the words of PRODUCT 5.4 */
+/* retire: the words that users know */
 
 START_TEST(retire_words_are_those_of_the_contract)
 {

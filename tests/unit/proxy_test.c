@@ -31,7 +31,7 @@ void read_response(struct head *h, const char *text)
     ck_assert_int_eq(head_parse_response((struct slice){text, length}, &limits, h), HEAD_OK);
 }
 
-/* retry: PRODUCT 5.6, sentence by sentence */
+/* retry: promise by promise, as tests/behaviour/test_5_6_stale.py */
 
 static enum retry oracle(const struct attempt *a)
 {
@@ -102,7 +102,7 @@ struct row {
     const char *error;
 };
 
-/* PRODUCT section 6, its rows in their order. */
+/* The rows in their order. */
 static const struct row rows[] = {
     {400, "http_request_error"},
     {408, "http_request_error"},
