@@ -319,15 +319,19 @@ static void on_tick(void *ctx)
 /* --- Start --------------------------------------------------------------------------------------------- */
 
 /* The part behind the dash keeps two Carpools in a row from taking each other for a loop. */
-static bool choose_instance(struct daemon *d)
+static bool choose_instance(struct daemon *d, char *error, size_t error_size)
 {
     uint32_t random;
     if (*d->config->name) {
         snprintf(d->instance, sizeof d->instance, "%s", d->config->name);
         return true;
     }
-    if (getrandom(&random, sizeof random, 0) != sizeof random)
+    if (getrandom(&random, sizeof random, 0) != sizeof random) {
+        snprintf(error, error_size,
+                 "the system gives no random number for this instance's name: %s; set `name`",
+                 strerror(errno));
         return false;
+    }
     snprintf(d->instance, sizeof d->instance, "carpool-%08x", random);
     return true;
 }
@@ -411,7 +415,10 @@ static bool start(struct daemon *d, char *error, size_t error_size)
     struct service_fd passed[MAX_PASSED_SOCKETS];
     int passed_count = service_listen_fds(passed, MAX_PASSED_SOCKETS);
     snprintf(error, error_size, "out of memory");
-    if (!choose_instance(d) || !start_crew(d, error, error_size))
+    if (!choose_instance(d, error, error_size) || !start_crew(d, error, error_size))
+        return false;
+    /* Before anybody can see that it listens, and ask for a reload. */
+    if (!watch_signals(d))
         return false;
     d->listeners = listeners_new(&d->crew, passed, passed_count);
     if (!d->listeners)
@@ -420,7 +427,7 @@ static bool start(struct daemon *d, char *error, size_t error_size)
      * once. */
     if (!listeners_configure(d->listeners, d->config, error, error_size))
         return false;
-    if (!start_admin(d) || !watch_signals(d)) {
+    if (!start_admin(d)) {
         snprintf(error, error_size, "out of memory");
         return false;
     }
