@@ -63,7 +63,8 @@ def test_limits_hold_for_all_loops_together(stage, descriptors):
         total = arena.origin(stage.ports.take())
         carpool = crew(stage, 8, {"upstreams": {"total": {
             "match": "*.total.test", "address": [total.authority], "maxTotalSockets": 9, "maxSockets": 3,
-            "maxPendingRequests": 10000}}}, maxSockets=7, maxPendingRequests=10000)
+            "maxPendingRequests": 10000}}}, maxSockets=7, maxPendingRequests=10000,
+                       timeouts={"pending": "off", "free": "off"})
         urls = [f"http://{origin.authority}/" for origin in spread] + [f"http://h{n}.total.test/" for n in range(6)]
         asked = [request("GET", url) for url in itertools.islice(itertools.cycle(urls), descriptors)]
         arena.crowd(carpool.address, asked)
