@@ -2,7 +2,6 @@
 
 #include "proxy/record.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -22,6 +21,14 @@ static struct slice word_of(struct slice line, unsigned nth)
     }
 }
 
+static void append(struct slice *to, size_t size, char *room, struct slice s)
+{
+    size_t n = s.n < size - to->n ? s.n : size - to->n;
+    memcpy(room + to->n, s.p, n);
+    to->n += n;
+}
+
+/* Cut where the room ends. */
 static struct slice target_of(const struct exchange *e, char *room, size_t size)
 {
     if (!e->origin || !e->head)
@@ -30,10 +37,12 @@ static struct slice target_of(const struct exchange *e, char *room, size_t size)
         return slice_of(e->origin->key);
     struct slice path = word_of(buffer_unread(e->head), 1);
     const char *end = strstr(e->origin->key, "://");
-    int n = snprintf(room, size, "%.*s://%.*s%.*s", (int)(end - e->origin->key), e->origin->key,
-                     (int)e->origin->authority.n, e->origin->authority.p,
-                     path.n > 0 && path.p[0] == '/' ? (int)path.n : 0, path.p);
-    return (struct slice){room, n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1};
+    struct slice target = {room, 0};
+    append(&target, size, room, (struct slice){e->origin->key, (size_t)(end + 3 - e->origin->key)});
+    append(&target, size, room, e->origin->authority);
+    if (path.n > 0 && path.p[0] == '/')
+        append(&target, size, room, path);
+    return target;
 }
 
 void exchange_record(const struct exchange *e)
