@@ -74,8 +74,8 @@ class Page:
             self.map = mmap.mmap(f.fileno(), 4096)
 
     def arm(self, function, error, times, nth):
-        PAGE.pack_into(self.map, 0, function.encode(), error, times, 0, 0)
-        PAGE.pack_into(self.map, 0, function.encode(), error, times, nth, 0)
+        PAGE.pack_into(self.map, 0, b"", error, times, nth, 0)
+        self.map[:len(function)] = function.encode()
 
     def disarm(self):
         fired = PAGE.unpack_from(self.map)[4]
@@ -86,13 +86,13 @@ class Page:
 class Daemon:
     """Speaks TLS to the upstream `secure`, when there is one. `armed`: what fails from the start on."""
 
-    def __init__(self, folder, secure=None, level="error", armed=None):
+    def __init__(self, folder, secure=None, level="error", armed=None, workers=1):
         self.ports = Ports()
         self.port, self.admin = self.ports.take(), self.ports.take()
         self.page = Page(os.path.join(folder, "page"))
         config = os.path.join(folder, "carpool.yaml")
         with open(config, "w", encoding="ascii") as f:
-            f.write(f"listen: [127.0.0.1:{self.port}]\nadmin: {{listen: '127.0.0.1:{self.admin}'}}\nlog: {{level: {level}}}\n"
+            f.write(f"listen: [127.0.0.1:{self.port}]\nadmin: {{listen: '127.0.0.1:{self.admin}'}}\nlog: {{level: {level}}}\nworkers: {workers}\n"
                     "defaults: {maxSockets: 3, timeouts: {connect: 3s, socket: 1s, free: 1s}}\n")
             if secure:
                 f.write(f"upstreams:\n  secure: {{match: '{secure}', tls: {{ca: {certificates().ca.pem}}}}}\n")

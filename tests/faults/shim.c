@@ -9,6 +9,7 @@
 #include <link.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,12 +25,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Shared with the test, which writes `function`, `error` and `times` first and `countdown` last. */
+/* Shared with the test, which writes `function` last. The calls may be several threads'. */
 struct page {
-    char function[32];
+    char function[32]; /* "": none */
     int32_t error;
     int32_t times;     /* how many calls in a row fail */
-    int32_t countdown; /* calls until then, this one included; 0: none */
+    int32_t countdown; /* calls until then, this one included */
     int32_t fired;     /* how many have failed */
 };
 
@@ -48,15 +49,12 @@ __attribute__((constructor)) static void open_page(void)
 
 static bool fails(const char *function)
 {
-    if (!page || page->countdown == 0 || strcmp(page->function, function) != 0)
+    if (!page || strcmp(page->function, function) != 0)
         return false;
-    if (page->countdown > 1) {
-        page->countdown--;
+    int32_t left = __atomic_fetch_sub(&page->countdown, 1, __ATOMIC_RELAXED);
+    if (left > 1 || left <= 1 - page->times)
         return false;
-    }
-    page->fired++;
-    if (--page->times <= 0)
-        page->countdown = 0;
+    __atomic_fetch_add(&page->fired, 1, __ATOMIC_RELAXED);
     errno = page->error;
     return true;
 }
@@ -180,8 +178,8 @@ int getifaddrs(struct ifaddrs **all)
 ssize_t read(int fd, void *to, size_t n)
 {
     struct stat st;
-    if (page && page->countdown && strcmp(page->function, "read of a file") == 0 && fstat(fd, &st) == 0 &&
-        S_ISREG(st.st_mode) && fails("read of a file"))
+    if (page && strcmp(page->function, "read of a file") == 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        fails("read of a file"))
         return -1;
     return fails("read") ? -1 : REAL(read)(fd, to, n);
 }
@@ -237,6 +235,11 @@ int timerfd_create(int clock, int flags)
 ssize_t getrandom(void *to, size_t n, unsigned flags)
 {
     return fails("getrandom") ? -1 : REAL(getrandom)(to, n, flags);
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(void *), void *ctx)
+{
+    return fails("pthread_create") ? page->error : REAL(pthread_create)(thread, how, run, ctx);
 }
 
 /* ---- OpenSSL, which says what failed in its queue of errors, not in errno */

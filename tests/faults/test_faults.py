@@ -22,6 +22,9 @@ TLS = [
     ("SSL_do_handshake", 0, 1), ("SSL_read_ex", 0, 1), ("SSL_write_ex", 0, 1), ("SSL_peek_ex", 0, 1),
     ("read", errno.ECONNRESET, 1), ("read", errno.EAGAIN, 1), ("write", errno.EPIPE, 1), ("write", errno.EAGAIN, 1), ("epoll_ctl", errno.ENOMEM, 1), ("epoll_wait", errno.EINTR, 2),
 ]
+# A request may come by one loop and be another's.
+CREW = [("malloc", errno.ENOMEM, 1), ("socket", errno.EMFILE, 1), ("recv", errno.ECONNRESET, 1), ("send", errno.EPIPE, 1),
+        ("epoll_ctl", errno.ENOMEM, 1), ("epoll_wait", errno.EINTR, 2)]
 # How content is handed on is not the scenario's choice.
 RARE = {"splice"}
 
@@ -42,6 +45,14 @@ def secure():
 def daemon(tmp_path_factory, secure):
     need_shim()
     d = Daemon(str(tmp_path_factory.mktemp("faults")), secure).started()
+    yield d
+    d.stop()
+
+
+@pytest.fixture(scope="module")
+def crew(tmp_path_factory):
+    need_shim()
+    d = Daemon(str(tmp_path_factory.mktemp("crew")), workers=2).started()
     yield d
     d.stop()
 
@@ -107,3 +118,8 @@ def test_goes_on_behind_a_failed_call(daemon, plain, function, error, times):
 @pytest.mark.parametrize("function, error, times", TLS, ids=names(TLS))
 def test_goes_on_behind_a_failed_call_under_tls(daemon, secure, function, error, times):
     sweep(daemon, talk_tls, secure, function, error, times)
+
+
+@pytest.mark.parametrize("function, error, times", CREW, ids=names(CREW))
+def test_goes_on_behind_a_failed_call_with_two_loops(crew, plain, function, error, times):
+    sweep(crew, talk_plain, plain, function, error, times)

@@ -28,16 +28,30 @@ def secure():
         yield address
 
 
+# With a second loop
+CREW = [("pthread_create", errno.EAGAIN, 1), ("eventfd", errno.EMFILE, 1), ("epoll_create1", errno.EMFILE, 2),
+        ("bind", errno.EADDRINUSE, 1)]
+
+
 def ids(faults):
     return [f"{f}-{errno.errorcode.get(e, 'error')}-{t}" for f, e, t in faults]
 
 
 @pytest.mark.parametrize("function, error, times", START, ids=ids(START))
 def test_starts_or_says_why_not(tmp_path, secure, function, error, times):
+    sweep_starts(tmp_path, secure, 1, function, error, times)
+
+
+@pytest.mark.parametrize("function, error, times", CREW, ids=ids(CREW))
+def test_starts_with_all_its_workers_or_says_why_not(tmp_path, secure, function, error, times):
+    sweep_starts(tmp_path, secure, 2, function, error, times)
+
+
+def sweep_starts(tmp_path, secure, workers, function, error, times):
     need_shim()
     ever = 0
     for nth in calls():
-        d = Daemon(str(tmp_path), secure, armed=(function, error, times, nth))
+        d = Daemon(str(tmp_path), secure, armed=(function, error, times, nth), workers=workers)
         wait_until(lambda: d.dead() or d.answers(), lambda: f"call {nth}: neither up nor gone: {d.stderr()[-2000:]}")
         talk(d, request("GET", f"http://{secure}/large"))
         fired = d.page.disarm()
