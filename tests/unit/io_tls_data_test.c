@@ -10,7 +10,7 @@
 
 #include "io/connector.h"
 
-static int scene; /* what the server's thread does */
+static _Atomic int scene; /* what the server's thread does */
 
 enum { END_NOTIFY, END_BARE, END_RESET };
 
