@@ -17,8 +17,8 @@
 
 #define PATIENCE_MS  120000
 #define LEAVE_WITHIN 500
-#define BOUNDARY_MS \
-    6000 /* Carpool's default keepAliveTimeout and its buffer: where a new request meets the end */
+/* Carpool's default keepAliveTimeout and its buffer: where a new request meets the end of an idle connection. */
+#define BOUNDARY_MS 6000
 
 /* One client.
  *

@@ -188,7 +188,8 @@ class Soak:
             return
         half = len(settled) // 2
         before, after = statistics.median(settled[:half]), statistics.median(settled[half:])
-        self.expect(after - before < MEMORY_GROWTH + 4096 * self.chosen.clients, f"memory grew from {before / 2**20:.1f} to {after / 2**20:.1f} MiB")
+        self.expect(after - before < MEMORY_GROWTH + 4096 * self.chosen.clients,
+                    f"memory grew from {before / 2**20:.1f} to {after / 2**20:.1f} MiB")
 
     def forgotten(self):
         """Empty origins are."""
