@@ -43,6 +43,7 @@ static const char *text_of(int status)
     case ARES_ENODATA: return "the name has no address of this kind";
     case ARES_ETIMEOUT: return "the DNS servers do not answer";
     case ARES_ECONNREFUSED: return "the DNS servers refuse or fail";
+    case ARES_ECANCELLED: return "memory is too short to wait for the DNS servers";
     }
     return ares_strerror(status);
 }

@@ -79,6 +79,9 @@ struct channel {
     uint32_t asking;
     bool retired;
     bool busy; /* c-ares is at work below us */
+    bool
+        deaf; /* a descriptor could not be watched: what waits for it would wait in vain, and so would all who
+                  come while it waits */
 };
 
 struct resolver {
@@ -119,7 +122,9 @@ static void channel_set_timer(struct channel *ch)
 {
     struct timeval tv;
 
-    if (!ares_timeout(ch->ares, NULL, &tv))
+    if (ch->deaf)
+        timer_set(&ch->timer, 1);
+    else if (!ares_timeout(ch->ares, NULL, &tv))
         timer_clear(&ch->timer);
     else
         timer_set(&ch->timer, (uint64_t)tv.tv_sec * 1000 + (uint64_t)tv.tv_usec / 1000 + 1);
@@ -136,9 +141,27 @@ static void channel_process(struct channel *ch, ares_socket_t readable, ares_soc
         channel_set_timer(ch);
 }
 
+static void channel_retire(struct resolver *r);
+
+/* Who waits is told now, and the next question is a new one's. */
+static void channel_give_up(struct channel *ch)
+{
+    ch->busy = true;
+    if (!ch->retired)
+        channel_retire(ch->resolver);
+    ares_cancel(ch->ares);
+    assert(ch->asking == 0);
+    channel_free(ch);
+}
+
 static void channel_timer(void *ctx)
 {
-    channel_process(ctx, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    struct channel *ch = ctx;
+
+    if (ch->deaf)
+        channel_give_up(ch);
+    else
+        channel_process(ch, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 }
 
 static void channel_ready(evutil_socket_t fd, short what, void *arg)
@@ -175,14 +198,15 @@ static void channel_socket(void *ctx, ares_socket_t fd, int readable, int writab
         free(w);
         return;
     }
-    /* Without memory the query ends by its timeout. */
-    if (!w && !(w = calloc(1, sizeof *w)))
+    if (!w && !(w = calloc(1, sizeof *w))) {
+        ch->deaf = true;
         return;
+    }
     w->channel = ch;
     w->fd = fd;
     LIST_INSERT_HEAD(&ch->watches, w, link);
     event_assign(&w->event, ch->resolver->base, fd, what, channel_ready, w);
-    (void)event_add(&w->event, NULL);
+    ch->deaf |= event_add(&w->event, NULL) != 0;
 }
 
 static struct channel *channel_new(struct resolver *r)
@@ -313,7 +337,8 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
     log_event(LOG_DEBUG, "name resolved", LOG_S("name", e->key + 1), LOG_N("addresses", e->answer.count),
               LOG_S("error", e->answer.text),
               LOG_N("keptMs", kept_ms == UINT64_MAX ? -1 : (long long)kept_ms));
-    if (status == ARES_EDESTRUCTION)
+    /* What was our own trouble says nothing of the name. */
+    if (status == ARES_EDESTRUCTION || status == ARES_ECANCELLED || status == ARES_ENOMEM)
         kept_ms = 0;
     entry_known(e, kept_ms);
 }

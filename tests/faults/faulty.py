@@ -14,6 +14,7 @@ import time
 import pytest
 from behaviour.harness.certificates import certificates
 from behaviour.harness.evidence import inquest
+from behaviour.harness.names import with_files
 from behaviour.harness.ports import Ports
 from behaviour.harness.waiting import PATIENCE, wait_until
 
@@ -86,20 +87,22 @@ class Page:
 class Daemon:
     """Speaks TLS to the upstream `secure`, when there is one. `armed`: what fails from the start on."""
 
-    def __init__(self, folder, secure=None, level="error", armed=None, workers=1):
+    def __init__(self, folder, secure=None, level="error", armed=None, workers=1,
+                 name_server=None):
         self.ports = Ports()
         self.port, self.admin = self.ports.take(), self.ports.take()
         self.page = Page(os.path.join(folder, "page"))
         config = os.path.join(folder, "carpool.yaml")
         with open(config, "w", encoding="ascii") as f:
             f.write(f"listen: [127.0.0.1:{self.port}]\nadmin: {{listen: '127.0.0.1:{self.admin}'}}\nlog: {{level: {level}}}\nworkers: {workers}\n"
-                    "defaults: {maxSockets: 3, timeouts: {connect: 3s, socket: 1s, free: 1s}}\n")
+                    "defaults: {maxSockets: 3, timeouts: {connect: 1s, socket: 1s, free: 1s}}\n")
             if secure:
                 f.write(f"upstreams:\n  secure: {{match: '{secure}', tls: {{ca: {certificates().ca.pem}}}}}\n")
         self.log = open(os.path.join(folder, "stderr"), "w+b")
         if armed:
             self.page.arm(*armed)
-        self.process = subprocess.Popen([CARPOOLD, "-c", config], stdin=subprocess.DEVNULL, stderr=self.log,
+        prefix = with_files(folder, {"/etc/resolv.conf": name_server.resolv_conf}) if name_server else []
+        self.process = subprocess.Popen([*prefix, CARPOOLD, "-c", config], stdin=subprocess.DEVNULL, stderr=self.log,
                                         env=dict(os.environ, LD_PRELOAD=SHIM, FAULT_PAGE=self.page.path))
 
     def answers(self):

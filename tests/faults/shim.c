@@ -148,6 +148,19 @@ ssize_t __recv_chk(int fd, void *to, size_t n, size_t room, int flags)
     return recv(fd, to, n, flags);
 }
 
+ssize_t recvfrom(int fd, void *restrict to, size_t n, int flags, struct sockaddr *restrict from,
+                 socklen_t *restrict from_size)
+{
+    return fails("recvfrom") ? -1 : REAL(recvfrom)(fd, to, n, flags, from, from_size);
+}
+
+ssize_t __recvfrom_chk(int fd, void *restrict to, size_t n, size_t room, int flags,
+                       struct sockaddr *restrict from, socklen_t *restrict from_size)
+{
+    (void)room;
+    return recvfrom(fd, to, n, flags, from, from_size);
+}
+
 ssize_t send(int fd, const void *from, size_t n, int flags)
 {
     return fails("send") ? -1 : REAL(send)(fd, from, n, flags);

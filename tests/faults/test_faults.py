@@ -1,8 +1,10 @@
 """Every call that can fail is made to fail, one after the other, in a daemon that goes on running: what is under way may be
 answered with an error or cut, and everything behind it works."""
 import errno
+import os
 
 import pytest
+from behaviour.harness.names import NameServer, can_replace_files
 from faulty import Daemon, calls, goes_on, is_sane, need_shim, origin, request, talk
 
 # function, errno, how many calls in a row fail
@@ -25,6 +27,8 @@ TLS = [
 # A request may come by one loop and be another's.
 CREW = [("malloc", errno.ENOMEM, 1), ("socket", errno.EMFILE, 1), ("recv", errno.ECONNRESET, 1), ("send", errno.EPIPE, 1),
         ("epoll_ctl", errno.ENOMEM, 1), ("epoll_wait", errno.EINTR, 2)]
+NAMES = [("malloc", errno.ENOMEM, 1), ("malloc", errno.ENOMEM, 3), ("socket", errno.EMFILE, 1), ("socket", errno.ENOBUFS, 3),
+         ("connect", errno.ENETUNREACH, 1), ("send", errno.EPERM, 1), ("recvfrom", errno.ECONNREFUSED, 1), ("epoll_ctl", errno.ENOMEM, 1)]
 # How content is handed on is not the scenario's choice.
 RARE = {"splice"}
 
@@ -57,6 +61,19 @@ def crew(tmp_path_factory):
     d.stop()
 
 
+@pytest.fixture(scope="module")
+def asker(tmp_path_factory):
+    """Asks a name server for each connection: what that says is good for 0 s."""
+    need_shim()
+    if not can_replace_files():
+        pytest.skip("needs root and unshare(1) for a resolv.conf of its own")
+    server = NameServer(os.getpid(), {"api.test": ["127.0.0.1"]}, ttl=0)
+    d = Daemon(str(tmp_path_factory.mktemp("asker")), name_server=server).started()
+    yield d
+    d.stop()
+    server.close()
+
+
 def talk_plain(daemon, target):
     """Fresh and reused sockets, both framings, an upload, a large download, failures, a tunnel that is refused, TLS that fails."""
     url = f"http://{target}"
@@ -86,6 +103,11 @@ def talk_tls(daemon, target):
         talk(daemon, request("GET", url + "/close")),
         talk(daemon, request("GET", url + "/close")),
     ]
+
+
+def talk_names(daemon, target):
+    port = target.rpartition(":")[2]
+    return [talk(daemon, request("GET", f"http://{name}:{port}/close")) for name in ("api.test", "no.test", "api.test")]
 
 
 def sweep(daemon, scenario, target, function, error, times):
@@ -123,3 +145,9 @@ def test_goes_on_behind_a_failed_call_under_tls(daemon, secure, function, error,
 @pytest.mark.parametrize("function, error, times", CREW, ids=names(CREW))
 def test_goes_on_behind_a_failed_call_with_two_loops(crew, plain, function, error, times):
     sweep(crew, talk_plain, plain, function, error, times)
+
+
+@pytest.mark.parametrize("function, error, times", NAMES, ids=names(NAMES))
+def test_goes_on_behind_a_failed_call_of_a_lookup(asker, plain, function, error, times):
+    sweep(asker, talk_names, plain, function, error, times)
+    goes_on(asker, f"api.test:{plain.rpartition(':')[2]}", "all of them, for names, too")
