@@ -88,14 +88,15 @@ class Daemon:
     """Speaks TLS to the upstream `secure`, when there is one. `armed`: what fails from the start on."""
 
     def __init__(self, folder, secure=None, level="error", armed=None, workers=1,
-                 name_server=None):
+                 name_server=None, tunnels_to="127.0.0.1:443"):
         self.ports = Ports()
         self.port, self.admin = self.ports.take(), self.ports.take()
         self.page = Page(os.path.join(folder, "page"))
         config = os.path.join(folder, "carpool.yaml")
         with open(config, "w", encoding="ascii") as f:
             f.write(f"listen: [127.0.0.1:{self.port}]\nadmin: {{listen: '127.0.0.1:{self.admin}'}}\nlog: {{level: {level}}}\nworkers: {workers}\n"
-                    "defaults: {maxSockets: 3, timeouts: {connect: 1s, socket: 1s, free: 1s}}\n")
+                    f"access: {{connectPorts: [{tunnels_to.rpartition(':')[2]}]}}\n"
+                    "server: {keepAliveTimeout: 1s, keepAliveTimeoutBuffer: 0}\ndefaults: {maxSockets: 3, timeouts: {connect: 1s, socket: 1s, free: 1s}}\n")
             if secure:
                 f.write(f"upstreams:\n  secure: {{match: '{secure}', tls: {{ca: {certificates().ca.pem}}}}}\n")
         self.log = open(os.path.join(folder, "stderr"), "w+b")
