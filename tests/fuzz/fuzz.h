@@ -28,7 +28,8 @@ struct fuzz_target {
     X(http_uri)         \
     X(rewrite)          \
     X(relay)            \
-    X(exchange)
+    X(exchange)         \
+    X(exchange_workers)
 
 #define X(name) extern const struct fuzz_target fuzz_##name;
 FUZZ_TARGETS(X)

@@ -13,7 +13,8 @@ FUZZ_JOBS = 1
 FUZZ_FLAGS = -max_len=4096 -timeout=2 -rss_limit_mb=2048
 FUZZ = $(fuzz_targets)
 
-fuzz_targets = config match http_chunked http_fields http_request http_response http_uri rewrite relay exchange
+fuzz_targets = config match http_chunked http_fields http_request http_response http_uri rewrite relay exchange \
+	exchange_workers
 fuzz_helpers = calls config_fuzz exchange_world http_fuzz
 # Of Carpool's own calls, those that a target can answer itself (calls.h) or counts (exchange_world.c)
 fuzz_wrapped = recv send sendmsg open clock_gettime socket connect getsockopt event_add malloc calloc \
@@ -41,6 +42,7 @@ tests_fuzz_replay_SOURCES = \
 	tests/fuzz/config_fuzz.c \
 	tests/fuzz/config_fuzz.h \
 	tests/fuzz/exchange.c \
+	tests/fuzz/exchange_workers.c \
 	tests/fuzz/exchange_world.c \
 	tests/fuzz/exchange_world.h \
 	tests/fuzz/fuzz.h \
