@@ -120,6 +120,10 @@ static void become_free(struct socket *s)
 {
     struct origin *o = s->origin;
     const struct agent_policy *policy = o->agent->policy;
+    if (o->moved) { /* who asks for this origin is served elsewhere */
+        socket_retire(s, RETIRE_DRAINED);
+        return;
+    }
     if (o->free_count >= policy->maxFreeSockets) {
         socket_retire(s, RETIRE_FREE_FULL);
         return;

@@ -260,11 +260,13 @@ static void open_once(void)
     signal(SIGPIPE, SIG_IGN);
     log_configure(LOG_ERROR, LOG_TEXT, false);
     http_init();
+    /* Nobody speaks TLS here, and the system's certificates would be read for every input. */
+    setenv("SSL_CERT_FILE", "/dev/null", 1);
+    setenv("SSL_CERT_DIR", "/dev/null", 1);
     listen_somewhere();
     atexit(remove_path);
 }
 
-/* A house for each input: one that has stopped does not go on. */
 static void build(void)
 {
     struct config *c = parse(0);
@@ -301,7 +303,7 @@ static void hang_up(int *fd)
 }
 
 /* Everybody leaves, and nobody may be left. */
-static void pull_down(void)
+static void empty(void)
 {
     for (unsigned i = 0; i < CLIENTS; i++)
         hang_up(&house.clients[i]);
@@ -319,6 +321,14 @@ static void pull_down(void)
         fuzz_assert(proxy_is_idle(house.proxies[i]) && mailbox_is_empty(&house.loops[i].mailbox));
         fuzz_assert(house.proxies[i]->heads.lent == 0 && house.proxies[i]->bodies.lent == 0);
     }
+    take_connections();
+    for (unsigned i = 0; i < house.origin_count; i++)
+        hang_up(&house.origins[i]);
+    house.origin_count = 0;
+}
+
+static void pull_down(void)
+{
     for (unsigned i = 0; i < LOOPS; i++) {
         proxy_free(house.proxies[i]);
         pool_free(house.pools[i]);
@@ -327,9 +337,28 @@ static void pull_down(void)
         event_base_free(house.loops[i].base);
     }
     entrance_unref(house.entrance);
-    take_connections();
-    for (unsigned i = 0; i < house.origin_count; i++)
-        hang_up(&house.origins[i]);
+    house.entrance = NULL;
+}
+
+/* As if it were new, or it is: one that has stopped does not go on. */
+static void tidy_up(void)
+{
+    struct agent *a;
+
+    if (house.proxies[0]->stopping) {
+        pull_down();
+        return;
+    }
+    for (unsigned i = 0; i < LOOPS; i++)
+        TAILQ_FOREACH (a, &house.pools[i]->agents, link)
+            agent_resume(a);
+    configure(0);
+    house.limit = policies[0].limit;
+    pass(3600 * 1000);
+    turn_all(2);
+    for (unsigned i = 0; i < LOOPS; i++)
+        TAILQ_FOREACH (a, &house.pools[i]->agents, link)
+            fuzz_assert(!a->origins && a->total == 0);
 }
 
 /* --- A programme ------------------------------------------------------------------------------------------ */
@@ -466,10 +495,12 @@ static void step(uint8_t op, uint8_t what)
 static void run(const uint8_t *data, size_t size)
 {
     use_calls();
-    build();
+    if (!house.entrance)
+        build();
     for (unsigned i = 0; i + 1 < size && i < 2 * STEPS; i += 2)
         step(data[i], data[i + 1]);
-    pull_down();
+    empty();
+    tidy_up();
     calls = (struct calls){0};
 }
 
