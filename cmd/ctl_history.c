@@ -82,7 +82,6 @@ const char *history_sparkline(const struct history *h, unsigned width, bool utf8
                                        "\xe2\x96\x85", "\xe2\x96\x86", "\xe2\x96\x87", "\xe2\x96\x88"};
     static const char *const plain[] = {"_", ".", ":", "-", "=", "+", "*", "#"};
     unsigned kept = h->count < HISTORY_LENGTH ? h->count : HISTORY_LENGTH;
-    /* cppcheck-suppress knownConditionTrueFalse; that today's one caller has room for all is its choice */
     unsigned shown = width < kept ? width : kept;
     double highest = 0;
     char *at = out;
