@@ -40,9 +40,17 @@ def run(arguments):
     return int(pytest.main(["-p", "no:cacheprovider", *arguments], plugins=[failures])), failures
 
 
+def find(test, arguments):
+    """The test with its file's whole name: xdist tells it from the folder that is common to all that was to be run."""
+    file = test.partition("::")[0]
+    words = [os.path.abspath(word.partition("=")[2] or word) for word in arguments]
+    folders = [folder for word in words for folder in (word, os.path.dirname(word))]
+    return next((os.path.join(folder, test) for folder in folders if os.path.isfile(os.path.join(folder, file))), test)
+
+
 def once_more(root, test):
     """In a process of its own, so that nothing is left of the run before: whether it passes."""
-    done = subprocess.run([sys.executable, __file__, "--once", f"--rootdir={root}", "-q", os.path.join(root, test)],
+    done = subprocess.run([sys.executable, __file__, "--once", f"--rootdir={root}", "-q", test],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           errors="replace", check=False)
     if done.returncode:
@@ -55,7 +63,7 @@ def evidence(path):
         return file.read()
 
 
-def verdict(status, failures, root, path):
+def verdict(status, failures, root, path, arguments):
     """The exit status, when the failures have been looked at again."""
     if status == 0 and not evidence(path):
         return 0
@@ -70,7 +78,7 @@ def verdict(status, failures, root, path):
         return 1
     for test in failures.tests:
         print(f"{RULE}\nonce more, {TIMES} times by itself: {test}", flush=True)
-        if not all(once_more(root, test) for _ in range(TIMES)):
+        if not all(once_more(root, find(test, arguments)) for _ in range(TIMES)):
             return status
     if evidence(path):
         print(f"{RULE}\nnot to be forgiven:\n{evidence(path)}", flush=True)
@@ -95,7 +103,7 @@ def main(arguments):
         open(path, "w", encoding="utf-8").close()
         status, failures = run(arguments)
         sys.stdout.flush()
-        return verdict(status, failures, os.path.abspath(root), path)
+        return verdict(status, failures, os.path.abspath(root), path, arguments)
 
 
 if __name__ == "__main__":

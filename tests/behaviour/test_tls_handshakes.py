@@ -184,7 +184,7 @@ def test_nginx_sees_one_handshake(stage, run, protocol, method):
 
     def seen():
         with open(stage.path("access.log"), encoding="ascii") as file:
-            return file.read().splitlines()
+            return file.read().split("\n")[:-1]       # the last line may be half there
     wait_until(lambda: len(seen()) == 200, "nginx has logged all")
     assert len(set(seen())) == 1 and seen()[0].endswith(f". {protocol} SUCCESS"), set(seen())
 

@@ -127,6 +127,9 @@ static void turn(uint64_t ms)
         nanosleep(&nap, NULL);
         clock_update();
     }
+    /* The process may have stood still for all of it. */
+    for (int i = 0; i < 4; i++)
+        event_base_loop(base, EVLOOP_NONBLOCK);
 }
 
 static void base_end(void)
