@@ -333,7 +333,7 @@ def test_sigusr1_reopens_log_files(stage):
         if not os.path.exists(path):
             return []
         with open(path, encoding="utf-8") as file:
-            return file.read().splitlines()
+            return file.read().split("\n")[:-1]
     carpool.get(origin.url("/before"))
     wait_until(lambda: len(lines(log)) == 1, "a line in the log")
     os.rename(log, log + ".1")
