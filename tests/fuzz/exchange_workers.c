@@ -242,7 +242,8 @@ static void listen_somewhere(void)
     memcpy(a.sun_path, house.path, sizeof house.path);
     unlink(house.path);
     house.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    fuzz_assert(bind(house.listener, (struct sockaddr *)&a, sizeof a) == 0 && listen(house.listener, 512) == 0);
+    fuzz_assert(bind(house.listener, (struct sockaddr *)&a, sizeof a) == 0 &&
+                listen(house.listener, 512) == 0);
 }
 
 static void remove_path(void)
