@@ -9,6 +9,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc;
     (void)argv;
+    fuzz_without_authorities();
     FUZZ_TARGET.prepare();
     return 0;
 }

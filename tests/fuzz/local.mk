@@ -66,7 +66,7 @@ tests_fuzz_replay_LDFLAGS = $(AM_LDFLAGS) $(fuzz_link)
 fuzz/%.o: $(srcdir)/%.c
 	$(AM_V_CC)$(MKDIR_P) $(@D) && $(fuzz_compile) -c $< -o $@
 
-fuzz/engine-%.o: $(srcdir)/tests/fuzz/engine.c
+$(patsubst %,fuzz/engine-%.o,$(fuzz_targets)): fuzz/engine-%.o: $(srcdir)/tests/fuzz/engine.c
 	$(AM_V_CC)$(MKDIR_P) $(@D) && $(fuzz_compile) -DFUZZ_TARGET=fuzz_$* -c $< -o $@
 
 fuzz/libcarpool.a: $(patsubst $(srcdir)/%.c,fuzz/%.o,$(fuzz_library))

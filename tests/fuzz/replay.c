@@ -67,6 +67,7 @@ int main(int argc, char **argv)
 {
     unsigned count = 0;
 
+    fuzz_without_authorities();
     if (argc > 1) {
         const struct fuzz_target *t = target_named(argv[1]);
         t->prepare();
