@@ -3,6 +3,7 @@ import time
 
 from behaviour.harness import wait_until
 from behaviour.harness.client import request
+from behaviour.harness.origin import answer
 
 from .ordinary import QuickOrigin
 from .swarm import Swarm
@@ -12,6 +13,12 @@ HOSTS = 10000
 
 def limited(descriptors):
     return ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"]
+
+
+def after_a_while(_):
+    """So that requests that come together need a socket each, however quick the machine is."""
+    time.sleep(0.5)
+    return answer()
 
 
 def test_ten_thousand_hosts(stage, ordinary):
@@ -71,7 +78,7 @@ def test_no_descriptor_left(stage):
 
 def test_free_sockets_make_way(stage):
     """free sockets are a comfort: when descriptors run short they go, before a client is turned away or a connect fails"""
-    idle, other = stage.origin(), stage.origin()
+    idle, other = stage.origin(after_a_while), stage.origin()
     carpool = stage.carpool(prefix=limited(64))
     with Swarm(carpool.address, 20, request("GET", idle.url("/"))) as swarm:
         swarm.wait_answered()
@@ -87,7 +94,7 @@ def test_free_sockets_make_way(stage):
 def test_free_sockets_make_way_for_names(stage):
     """a name is asked for by a descriptor, too, and one of the hosts file is read by one: free sockets go, before a name
     that exists is said not to"""
-    idle, other = stage.origin(), stage.origin()
+    idle, other = stage.origin(after_a_while), stage.origin()
     server = stage.names({f"h{n}.test": ["127.0.0.1"] for n in range(3)})
     asking = stage.asking(server, "127.0.0.1 localhost written.test\n")
     carpool = stage.carpool(prefix=[*limited(64), *asking])
