@@ -196,12 +196,13 @@ static void on_request(struct evhttp_request *req, void *ctx)
     const char *refused = refusal(a, req, &path, &status);
 
     clock_update();
-    a->daemon.halt(a->daemon.ctx);
-    if (refused)
+    if (refused) {
         admin_answer_error(&answer, status, refused);
-    else
+    } else { /* nobody else can make the loops stand still */
+        a->daemon.halt(a->daemon.ctx);
         admin_answer(&a->daemon, a->diagnosis, method_of(req), path, &answer);
-    a->daemon.go_on(a->daemon.ctx);
+        a->daemon.go_on(a->daemon.ctx);
+    }
     send_answer(req, &answer);
 }
 

@@ -9,6 +9,7 @@
 #include <event2/event_struct.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/list.h"
@@ -20,6 +21,9 @@ struct letter {
 };
 
 STAILQ_HEAD(letter_list, letter);
+
+/* What a letter is embedded in. */
+#define LETTER_OF(l, type, member) ((type *)((char *)(l)-offsetof(type, member)))
 
 struct mailbox {
     pthread_mutex_t lock;

@@ -1,7 +1,6 @@
 #include "daemon/crew.h"
 
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,7 +13,7 @@
 
 static void stand_still(struct letter *l)
 {
-    struct worker *w = (struct worker *)((char *)l - offsetof(struct worker, halt));
+    struct worker *w = LETTER_OF(l, struct worker, halt);
     struct crew *c = w->crew;
     pthread_mutex_lock(&c->lock);
     c->standing++;
@@ -96,7 +95,7 @@ bool crew_is_idle(const struct crew *c)
 
 static void give_up_for_another(struct letter *l)
 {
-    struct worker *w = (struct worker *)((char *)l - offsetof(struct worker, plea));
+    struct worker *w = LETTER_OF(l, struct worker, plea);
     pool_give_up_free(w->pool);
     __atomic_store_n(&w->crew->relieved_ms, clock_ms(), __ATOMIC_RELAXED);
     __atomic_store_n(&w->plea_is_under_way, false, __ATOMIC_RELEASE);
@@ -250,7 +249,6 @@ bool crew_init(struct crew *c, unsigned count, const struct crew_setup *setup, c
     for (unsigned i = 0; i < count; i++) {
         struct worker *w = &c->workers[i];
         w->crew = c;
-        w->index = i;
         if (!init_worker(w, setup, error, error_size))
             return false;
         c->pools[i] = w->pool;

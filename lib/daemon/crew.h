@@ -18,13 +18,10 @@
 #include "pool/pool.h"
 #include "proxy/proxy.h"
 
-#define CREW_MAX WORKERS_MAX
-
 struct crew;
 
 struct worker {
     struct crew *crew;
-    unsigned index;
     struct event_base *base;
     struct mailbox mailbox;
     struct resolver *resolver;

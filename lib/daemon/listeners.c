@@ -1,6 +1,5 @@
 #include "daemon/listeners.h"
 
-#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,7 +125,7 @@ static void take_passed(struct listeners *l, const struct service_fd *passed)
         close(passed->fd);
         return;
     }
-    int fds[CREW_MAX] = {passed->fd};
+    int fds[WORKERS_MAX] = {passed->fd};
     unsigned count = 1;
     while (count < ears_of(l, role) && (fds[count] = fcntl(passed->fd, F_DUPFD_CLOEXEC, 0)) >= 0)
         count++;
@@ -177,7 +176,7 @@ static bool want(struct listeners *l, const char *role, const struct listen_addr
 {
     struct door *d = find(l, role, &at->address);
     if (!d) {
-        int fds[CREW_MAX];
+        int fds[WORKERS_MAX];
         unsigned count = ears_of(l, role);
         if (!listener_bind_all(&at->address, at->mode, fds, count, error, error_size))
             return false;
@@ -300,8 +299,19 @@ static enum relief relieve(void *pool)
     return pool_relieve(pool);
 }
 
+static bool is_served(const struct door *d)
+{
+    for (unsigned i = 0; i < d->ear_count; i++)
+        if (!d->ears[i].listener)
+            return false;
+    return true;
+}
+
+/* Nothing is done to one that is served already, where another one of the same door was not. */
 static bool serve_ear(struct ear *e, struct slice sorry)
 {
+    if (e->listener)
+        return true;
     e->listener = listener_new(e->worker->base, e->fd, on_accept, e);
     if (!e->listener)
         return false;
@@ -319,7 +329,7 @@ bool listeners_serve(struct listeners *l)
     char text[ADDRESS_TEXT_SIZE];
     collect_addresses(l);
     TAILQ_FOREACH (d, &l->doors, link) {
-        if (is_admin(d) || d->ears[0].listener)
+        if (is_admin(d) || is_served(d))
             continue;
         bool served = true;
         for (unsigned i = 0; i < d->ear_count; i++)

@@ -40,6 +40,18 @@ enum connect_error connect_error_of(int number)
     return CONNECT_UNROUTABLE;
 }
 
+enum connect_error connect_error_of_tls(enum tls_failure failure)
+{
+    switch (failure) {
+    case TLS_FAILURE_PROTOCOL: return CONNECT_TLS_PROTOCOL;
+    case TLS_FAILURE_CERTIFICATE: return CONNECT_TLS_CERTIFICATE;
+    case TLS_FAILURE_ALERT: return CONNECT_TLS_ALERT;
+    case TLS_FAILURE_NONE:
+    case TLS_FAILURE_IO: break;
+    }
+    return CONNECT_TERMINATED;
+}
+
 const char *connect_error_advice(int number)
 {
     switch (number) {

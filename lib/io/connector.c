@@ -206,25 +206,13 @@ static void connected(struct connector *c, struct attempt *a)
     end(c);
 }
 
-static enum connect_error error_of_tls(enum tls_failure failure)
-{
-    switch (failure) {
-    case TLS_FAILURE_PROTOCOL: return CONNECT_TLS_PROTOCOL;
-    case TLS_FAILURE_CERTIFICATE: return CONNECT_TLS_CERTIFICATE;
-    case TLS_FAILURE_ALERT: return CONNECT_TLS_ALERT;
-    case TLS_FAILURE_NONE:
-    case TLS_FAILURE_IO: break;
-    }
-    return CONNECT_TERMINATED;
-}
-
 /* A peer that hangs up may be one that is restarting: the next address gets its chance. One that answers
  * wrongly is as wrong there. */
 static void handshake_failed(struct connector *c)
 {
     struct attempt *a = c->winner;
     char text[ADDRESS_TEXT_SIZE], cause[sizeof c->result.text];
-    enum connect_error error = error_of_tls(tls_failure(&c->result.stream, cause, sizeof cause));
+    enum connect_error error = connect_error_of_tls(tls_failure(&c->result.stream, cause, sizeof cause));
 
     note(c, error, "TLS handshake with %s: %s", address_format(&a->address, text), cause);
     c->winner = NULL;
@@ -395,7 +383,7 @@ static void attempt_postpone(struct connector *c, struct attempt *a, uint64_t de
     timer_set(&c->pace, delay_ms);
 }
 
-/* True when there is something to wait for now. */
+/* True when there is something to wait for. */
 static bool attempt_begin(struct connector *c, struct attempt *a)
 {
     const char *what;

@@ -1,13 +1,9 @@
 #include "proxy/handover.h"
 
-#include <stddef.h>
-
-#include "base/clock.h"
-
 /* In the new loop, which reads the head once more: that costs less than to carry what was found in it. */
 static void arrive(struct letter *l)
 {
-    struct client *c = (struct client *)((char *)l - offsetof(struct client, letter));
+    struct client *c = LETTER_OF(l, struct client, letter);
     struct proxy *p = c->proxy;
     client_init_timer(c, p);
     if (c->in)
