@@ -20,7 +20,7 @@ struct watch {
     void (*ready)(struct load *l, struct watch *w, uint32_t events);
 };
 
-/* A request or a response being read; nothing of its body is kept, each octet is compared with the pattern. */
+/* A request or a response being read; nothing of its body is kept, each byte is compared with the pattern. */
 struct message {
     enum {
         MESSAGE_HEAD,
@@ -39,13 +39,13 @@ struct message {
 };
 
 void message_begin(struct message *m, bool is_request);
-/* Takes up to n octets; how many it took, or -1 when they are no such message or not the pattern. */
+/* Takes up to n bytes; how many it took, or -1 when they are no such message or not the pattern. */
 ssize_t message_feed(struct message *m, const char *p, size_t n);
 
-/* As message_feed() for up to `left` octets of a body that were thrown away unseen. */
+/* As message_feed() for up to `left` bytes of a body that were thrown away unseen. */
 void message_skip(struct message *m, uint64_t n);
 
-/* Octet i of any body is pattern_at(i)[0]; at least 64 KiB may be read from there. */
+/* Byte i of any body is pattern_at(i)[0]; at least 64 KiB may be read from there. */
 const char *pattern_at(uint64_t i);
 void pattern_init(void);
 

@@ -17,7 +17,7 @@ struct client {
     const char *request;
     size_t sent;
     uint64_t began_ns, done;
-    bool skim;         /* this answer's octets are counted, not compared */
+    bool skim;         /* this answer's bytes are counted, not compared */
     bool awaiting_end; /* the answer is there; the proxy closes next */
 };
 
@@ -105,7 +105,7 @@ static void ended(struct load *l, struct client *c, ssize_t n)
     }
 }
 
-/* Taking octets off a TCP socket without a copy leaves the core to the proxy's own work. */
+/* Taking bytes off a TCP socket without a copy leaves the core to the proxy's own work. */
 static ssize_t skim(struct client *c)
 {
     size_t most = c->response.left < INT32_MAX ? (size_t)c->response.left : INT32_MAX;

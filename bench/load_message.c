@@ -76,7 +76,7 @@ static bool read_head(struct message *m, char *head)
     return true;
 }
 
-/* Collects up to and with `end`; how many octets it took, or -1 when there are too many. The whole stands in `hold` then. */
+/* Collects up to and with `end`; how many bytes it took, or -1 when there are too many. The whole stands in `hold` then. */
 static ssize_t collect(struct message *m, const char *p, size_t n, const char *end, bool *whole)
 {
     size_t before = m->held, room = sizeof m->hold - 1 - m->held, take = n < room ? n : room,

@@ -15,7 +15,7 @@
 struct origin_socket {
     struct watch watch;
     struct message request;
-    size_t answered; /* octets of the answer that were sent */
+    size_t answered; /* bytes of the answer that were sent */
     bool answering;
     uint64_t due_ns;
     struct origin_socket *next; /* in the queue of those that wait for their time */

@@ -172,7 +172,7 @@ def first_line(command, pattern=None):
 @peer
 class Floor(Peer):
     name = "floor"
-    lacks = {"tls": "it copies octets", "log": "it has none", "log-keep": "it has none", "origins": "it has one origin",
+    lacks = {"tls": "it copies bytes", "log": "it has none", "log-keep": "it has none", "origins": "it has one origin",
              "cold": "it has nothing to read", "once": "it cannot tell where messages of several sizes end"}
 
     @classmethod

@@ -62,7 +62,7 @@ static double free_of(const struct top_row *r)
     return (double)r->pool->free;
 }
 
-static double pending_of(const struct top_row *r)
+static double waiter_of(const struct top_row *r)
 {
     return (double)r->pool->pending;
 }
@@ -98,7 +98,7 @@ static const struct column {
     {"ACTIVE", 6, active_of},
     {"CONN", 5, connecting_of},
     {"FREE", 5, free_of},
-    {"PENDING", 7, pending_of},
+    {"PENDING", 7, waiter_of},
     {"MAX", 6, NULL},
     {"REQ/S", 8, request_rate_of},
     {"REUSE", 6, reuse_of},
@@ -219,7 +219,7 @@ static int attribute_of(const struct top_row *r, size_t column)
 {
     const struct pool_row *p = r->pool;
 
-    if (columns[column].value == pending_of && p->pending > 0)
+    if (columns[column].value == waiter_of && p->pending > 0)
         return COLOR_PAIR(COLOUR_BAD) | A_BOLD;
     if (columns[column].value == active_of && p->max != UINT64_MAX && p->max > 0 && p->active >= p->max)
         return COLOR_PAIR(COLOUR_WARN) | A_BOLD;
@@ -313,7 +313,7 @@ static void draw_title(const struct top *t)
     for (size_t i = 0; i < t->count; i++) {
         active += active_of(&t->rows[i]);
         idle += free_of(&t->rows[i]);
-        pending += pending_of(&t->rows[i]);
+        pending += waiter_of(&t->rows[i]);
         rate += request_rate_of(&t->rows[i]);
     }
     snprintf(line, sizeof line, "carpool at %s: %.0f active, %.0f free, %.0f pending, %.1f requests/s%s",

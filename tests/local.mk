@@ -29,4 +29,4 @@ coverage:
 
 .PHONY: soak coverage
 
-EXTRA_DIST += SECURITY.md tests/check-hardening tests/coverage tests/tsan.supp tests/model/crew.pml $(wildcard $(srcdir)/tests/hostile $(srcdir)/tests/soak)
+EXTRA_DIST += SECURITY.md tests/check-hardening tests/coverage tests/tsan.supp tests/model/workers.pml $(wildcard $(srcdir)/tests/hostile $(srcdir)/tests/soak)

@@ -189,7 +189,7 @@ void diagnosis_sample(struct diagnosis *d)
 
 static uint64_t oldest_ms(const struct origin *o)
 {
-    const struct pending *oldest = TAILQ_FIRST(&o->blocked);
+    const struct waiter *oldest = TAILQ_FIRST(&o->blocked);
 
     return oldest && clock_us() > oldest->since_us ? (clock_us() - oldest->since_us) / 1000 : 0;
 }

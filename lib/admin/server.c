@@ -28,8 +28,8 @@
 #define SAMPLE_MS 1000
 
 /* One descriptor that is listened on. */
-struct door {
-    LIST_ENTRY(door) link;
+struct endpoint {
+    LIST_ENTRY(endpoint) link;
     struct evhttp_bound_socket *bound;
 };
 
@@ -38,7 +38,7 @@ struct admin {
     struct evhttp *http;
     struct diagnosis *diagnosis;
     struct event sample;
-    LIST_HEAD(, door) doors;
+    LIST_HEAD(, endpoint) endpoints;
 };
 
 /* The request */
@@ -206,10 +206,10 @@ static void on_request(struct evhttp_request *req, void *ctx)
     send_answer(req, &answer);
 }
 
-/* The doors */
+/* The endpoints */
 
 /* Out of descriptors. The loop would tell at once and for ever that somebody waits; on_sample() opens the
- * door again. */
+ * endpoint again. */
 static void on_accept_error(struct evconnlistener *listener, void *ctx)
 {
     (void)ctx;
@@ -218,38 +218,38 @@ static void on_accept_error(struct evconnlistener *listener, void *ctx)
 
 bool admin_listen(struct admin *a, int fd)
 {
-    struct door *door = calloc(1, sizeof *door);
+    struct endpoint *endpoint = calloc(1, sizeof *endpoint);
 
-    if (!door) {
+    if (!endpoint) {
         close(fd);
         return false;
     }
-    door->bound = evhttp_accept_socket_with_handle(a->http, fd);
-    if (!door->bound) {
+    endpoint->bound = evhttp_accept_socket_with_handle(a->http, fd);
+    if (!endpoint->bound) {
         close(fd);
-        free(door);
+        free(endpoint);
         return false;
     }
-    evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(door->bound), on_accept_error);
-    LIST_INSERT_HEAD(&a->doors, door, link);
+    evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(endpoint->bound), on_accept_error);
+    LIST_INSERT_HEAD(&a->endpoints, endpoint, link);
     return true;
 }
 
 void admin_unlisten(struct admin *a)
 {
-    struct door *door;
+    struct endpoint *endpoint;
 
-    while ((door = LIST_FIRST(&a->doors))) {
-        LIST_REMOVE(door, link);
-        evhttp_del_accept_socket(a->http, door->bound);
-        free(door);
+    while ((endpoint = LIST_FIRST(&a->endpoints))) {
+        LIST_REMOVE(endpoint, link);
+        evhttp_del_accept_socket(a->http, endpoint->bound);
+        free(endpoint);
     }
 }
 
 static void on_sample(evutil_socket_t fd, short what, void *ctx)
 {
     struct admin *a = ctx;
-    struct door *door;
+    struct endpoint *endpoint;
 
     (void)fd;
     (void)what;
@@ -257,8 +257,8 @@ static void on_sample(evutil_socket_t fd, short what, void *ctx)
     a->daemon.halt(a->daemon.ctx);
     diagnosis_sample(a->diagnosis);
     a->daemon.go_on(a->daemon.ctx);
-    LIST_FOREACH (door, &a->doors, link)
-        evconnlistener_enable(evhttp_bound_socket_get_listener(door->bound));
+    LIST_FOREACH (endpoint, &a->endpoints, link)
+        evconnlistener_enable(evhttp_bound_socket_get_listener(endpoint->bound));
 }
 
 static struct evhttp *new_http(struct event_base *base, struct admin *a)
@@ -285,7 +285,7 @@ struct admin *admin_new(const struct admin_daemon *daemon)
     if (!a)
         return NULL;
     a->daemon = *daemon;
-    LIST_INIT(&a->doors);
+    LIST_INIT(&a->endpoints);
     event_assign(&a->sample, daemon->base, -1, EV_PERSIST, on_sample, a);
     a->diagnosis = diagnosis_new(daemon->pools[0]);
     a->http = new_http(daemon->base, a);

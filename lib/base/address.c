@@ -225,12 +225,12 @@ static char *put_number(char *out, unsigned n)
  * the end. */
 static char *put_ipv4(char *out, const struct in_addr *ip)
 {
-    const uint8_t *octet = (const uint8_t *)&ip->s_addr;
+    const uint8_t *byte = (const uint8_t *)&ip->s_addr;
 
     for (int i = 0; i < 4; i++) {
         if (i > 0)
             *out++ = '.';
-        out = put_number(out, octet[i]);
+        out = put_number(out, byte[i]);
     }
     return out;
 }
@@ -334,9 +334,9 @@ const char *cidr_format(const struct cidr *c, char out[ADDRESS_TEXT_SIZE])
 }
 
 /* FNV-1a */
-static uint64_t hash_octets(uint64_t hash, const void *octets, size_t n)
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n)
 {
-    const unsigned char *at = octets;
+    const unsigned char *at = bytes;
 
     while (n-- > 0)
         hash = (hash ^ *at++) * 0x100000001b3u;
@@ -345,15 +345,15 @@ static uint64_t hash_octets(uint64_t hash, const void *octets, size_t n)
 
 uint64_t address_hash(const struct address *a)
 {
-    uint64_t hash = hash_octets(0xcbf29ce484222325u, &a->sa.any.sa_family, sizeof a->sa.any.sa_family);
+    uint64_t hash = hash_bytes(0xcbf29ce484222325u, &a->sa.any.sa_family, sizeof a->sa.any.sa_family);
     uint16_t port = address_port(a);
 
     if (a->sa.any.sa_family == AF_UNIX)
-        return hash_octets(hash, a->sa.unix_.sun_path, strlen(a->sa.unix_.sun_path));
-    hash = hash_octets(hash, &port, sizeof port);
+        return hash_bytes(hash, a->sa.unix_.sun_path, strlen(a->sa.unix_.sun_path));
+    hash = hash_bytes(hash, &port, sizeof port);
     if (a->sa.any.sa_family == AF_INET)
-        return hash_octets(hash, &a->sa.v4.sin_addr, sizeof a->sa.v4.sin_addr);
-    return hash_octets(hash, &a->sa.v6.sin6_addr, sizeof a->sa.v6.sin6_addr);
+        return hash_bytes(hash, &a->sa.v4.sin_addr, sizeof a->sa.v4.sin_addr);
+    return hash_bytes(hash, &a->sa.v6.sin6_addr, sizeof a->sa.v6.sin6_addr);
 }
 
 bool address_unwrap(const struct address *a, struct address *inner)

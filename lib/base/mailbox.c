@@ -9,14 +9,14 @@
 static bool take(struct mailbox *m)
 {
     pthread_mutex_lock(&m->lock);
-    STAILQ_CONCAT(&m->taken, &m->letters);
+    STAILQ_CONCAT(&m->taken, &m->messages);
     pthread_mutex_unlock(&m->lock);
     return !STAILQ_EMPTY(&m->taken);
 }
 
 static void open_taken(struct mailbox *m)
 {
-    struct letter *l;
+    struct loop_message *l;
 
     while ((l = STAILQ_FIRST(&m->taken))) {
         STAILQ_REMOVE_HEAD(&m->taken, link);
@@ -24,7 +24,7 @@ static void open_taken(struct mailbox *m)
     }
 }
 
-void mailbox_open_letters(struct mailbox *m)
+void mailbox_open_messages(struct mailbox *m)
 {
     while (take(m))
         open_taken(m);
@@ -45,7 +45,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 bool mailbox_open(struct mailbox *m, struct event_base *base, int priority)
 {
     *m = (struct mailbox){.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-    STAILQ_INIT(&m->letters);
+    STAILQ_INIT(&m->messages);
     STAILQ_INIT(&m->taken);
     if (m->wake < 0)
         return false;
@@ -65,13 +65,13 @@ void mailbox_close(struct mailbox *m)
     m->wake = -1;
 }
 
-void mailbox_post(struct mailbox *m, struct letter_list *letters)
+void mailbox_post(struct mailbox *m, struct loop_message_list *messages)
 {
     const uint64_t one = 1;
 
     pthread_mutex_lock(&m->lock);
-    bool sleeps = STAILQ_EMPTY(&m->letters);
-    STAILQ_CONCAT(&m->letters, letters);
+    bool sleeps = STAILQ_EMPTY(&m->messages);
+    STAILQ_CONCAT(&m->messages, messages);
     m->wakes += sleeps;
     pthread_mutex_unlock(&m->lock);
     /* The counter would have to overflow for this to fail. */
@@ -79,9 +79,9 @@ void mailbox_post(struct mailbox *m, struct letter_list *letters)
         return;
 }
 
-void mailbox_post_one(struct mailbox *m, struct letter *l)
+void mailbox_post_one(struct mailbox *m, struct loop_message *l)
 {
-    struct letter_list one;
+    struct loop_message_list one;
 
     STAILQ_INIT(&one);
     STAILQ_INSERT_TAIL(&one, l, link);

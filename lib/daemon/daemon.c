@@ -14,9 +14,9 @@
 #include "admin/server.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/crew.h"
 #include "daemon/listeners.h"
 #include "daemon/systemd.h"
+#include "daemon/workers.h"
 #include "http/head.h"
 
 #define MAX_PASSED_SOCKETS 64
@@ -32,8 +32,8 @@ struct daemon {
     struct config *config;
     enum phase phase;
     char instance[64];
-    struct crew crew;
-    struct event_base *base; /* of the crew's first loop, which is this thread's */
+    struct workers workers;
+    struct event_base *base; /* of the workers's first loop, which is this thread's */
     struct listeners *listeners;
     struct admin *admin;
     struct event *signals[4];
@@ -62,11 +62,11 @@ static bool open_access_log(const struct config *c, struct access_log **out, cha
 
 static void use_access_log(struct daemon *d, struct access_log *l)
 {
-    access_log_close(d->crew.access_log);
-    d->crew.access_log = l;
-    for (unsigned i = 0; i < d->crew.count; i++) {
-        d->crew.workers[i].proxy->record = l ? on_record : NULL;
-        d->crew.workers[i].proxy->record_ctx = l;
+    access_log_close(d->workers.access_log);
+    d->workers.access_log = l;
+    for (unsigned i = 0; i < d->workers.count; i++) {
+        d->workers.workers[i].proxy->record = l ? on_record : NULL;
+        d->workers.workers[i].proxy->record_ctx = l;
     }
 }
 
@@ -90,7 +90,7 @@ static void serve_admin(struct daemon *d)
     }
 }
 
-/* While the crew is halted. Everything that can fail comes first; what follows cannot, so that a configuration
+/* While the workers is halted. Everything that can fail comes first; what follows cannot, so that a configuration
  * is taken whole or not at all. */
 static bool apply(struct daemon *d, struct config *c, char *error, size_t error_size)
 {
@@ -98,13 +98,13 @@ static bool apply(struct daemon *d, struct config *c, char *error, size_t error_
     if (!open_access_log(c, &log, error, error_size))
         return false;
     if (!listeners_configure(d->listeners, c, error, error_size) ||
-        !pools_configure(d->crew.pools, d->crew.count, c, error, error_size)) {
+        !pools_configure(d->workers.pools, d->workers.count, c, error, error_size)) {
         access_log_close(log);
         return false;
     }
     configure_log(c);
-    for (unsigned i = 0; i < d->crew.count; i++)
-        proxy_configure(d->crew.workers[i].proxy, c);
+    for (unsigned i = 0; i < d->workers.count; i++)
+        proxy_configure(d->workers.workers[i].proxy, c);
     use_access_log(d, log);
     listeners_serve(d->listeners);
     serve_admin(d);
@@ -146,9 +146,9 @@ static bool load_and_apply(struct daemon *d, char *error, size_t error_size)
     }
     if (c->workers != d->config->workers || strcmp(c->name, d->config->name) != 0)
         log_line(LOG_WARN, "workers and name are taken at the next start only");
-    crew_halt(&d->crew);
+    workers_halt(&d->workers);
     bool applied = apply(d, c, error, error_size);
-    crew_go_on(&d->crew);
+    workers_go_on(&d->workers);
     if (!applied) {
         config_unref(c);
         return false;
@@ -181,16 +181,16 @@ static bool reload(void *ctx, char *error, size_t error_size)
 /* Clients are on their way from loop to loop for less than a turn, but they are on their way. */
 static void halt_settled(struct daemon *d)
 {
-    crew_halt(&d->crew);
-    crew_settle(&d->crew);
+    workers_halt(&d->workers);
+    workers_settle(&d->workers);
 }
 
 static void stop_now(struct daemon *d)
 {
     halt_settled(d);
-    for (unsigned i = 0; i < d->crew.count; i++)
-        proxy_cut(d->crew.workers[i].proxy);
-    crew_go_on(&d->crew);
+    for (unsigned i = 0; i < d->workers.count; i++)
+        proxy_cut(d->workers.workers[i].proxy);
+    workers_go_on(&d->workers);
     d->phase = STOPPED;
 }
 
@@ -199,8 +199,8 @@ static void on_idle_check(void *ctx)
 {
     struct daemon *d = ctx;
     halt_settled(d);
-    bool idle = crew_is_idle(&d->crew);
-    crew_go_on(&d->crew);
+    bool idle = workers_is_idle(&d->workers);
+    workers_go_on(&d->workers);
     if (idle)
         stop_now(d);
     else
@@ -220,11 +220,11 @@ static void begin_stop(struct daemon *d)
     service_notify_stopping((d->config->shutdownTimeout + 5000) * 1000);
     halt_settled(d);
     listeners_stop(d->listeners);
-    for (unsigned i = 0; i < d->crew.count; i++) {
-        pool_stop(d->crew.workers[i].pool);
-        proxy_stop(d->crew.workers[i].proxy);
+    for (unsigned i = 0; i < d->workers.count; i++) {
+        pool_stop(d->workers.workers[i].pool);
+        proxy_stop(d->workers.workers[i].proxy);
     }
-    crew_go_on(&d->crew);
+    workers_go_on(&d->workers);
     timer_set(&d->deadline, d->config->shutdownTimeout);
     on_idle_check(d);
 }
@@ -255,8 +255,8 @@ static void on_reopen(evutil_socket_t signal, short what, void *ctx)
     struct daemon *d = ctx;
     (void)signal;
     (void)what;
-    if (d->crew.access_log)
-        access_log_reopen(d->crew.access_log);
+    if (d->workers.access_log)
+        access_log_reopen(d->workers.access_log);
 }
 
 static bool watch_signals(struct daemon *d)
@@ -280,8 +280,8 @@ static bool watch_signals(struct daemon *d)
 static void on_watchdog(void *ctx)
 {
     struct daemon *d = ctx;
-    crew_halt(&d->crew);
-    crew_go_on(&d->crew);
+    workers_halt(&d->workers);
+    workers_go_on(&d->workers);
     service_notify_watchdog();
     timer_set(&d->watchdog, service_watchdog_ms() / 2);
 }
@@ -291,17 +291,17 @@ static void say_status(struct daemon *d)
     uint32_t clients = 0, active = 0, idle = 0, pending = 0;
     struct agent *a;
     char text[160];
-    crew_halt(&d->crew);
-    for (unsigned i = 0; i < d->crew.count; i++) {
-        clients += d->crew.workers[i].proxy->stats.clients_open;
-        TAILQ_FOREACH (a, &d->crew.pools[i]->agents, link)
+    workers_halt(&d->workers);
+    for (unsigned i = 0; i < d->workers.count; i++) {
+        clients += d->workers.workers[i].proxy->stats.clients_open;
+        TAILQ_FOREACH (a, &d->workers.pools[i]->agents, link)
             for (struct origin *o = a->origins; o; o = o->hh.next) {
                 active += o->active_count;
                 idle += o->free_count;
                 pending += o->blocked_count;
             }
     }
-    crew_go_on(&d->crew);
+    workers_go_on(&d->workers);
     snprintf(text, sizeof text, "%u clients, upstream sockets: %u active, %u free, %u requests pending",
              clients, active, idle, pending);
     service_notify_status(text);
@@ -371,22 +371,22 @@ static bool is_stopping(void *ctx)
 static void halt_for_admin(void *ctx)
 {
     struct daemon *d = ctx;
-    crew_halt(&d->crew);
+    workers_halt(&d->workers);
 }
 
 static void go_on_after_admin(void *ctx)
 {
     struct daemon *d = ctx;
-    crew_go_on(&d->crew);
+    workers_go_on(&d->workers);
 }
 
 static bool start_admin(struct daemon *d)
 {
     const struct admin_daemon view = {
         .base = d->base,
-        .pools = d->crew.pools,
-        .proxies = d->crew.proxies.members,
-        .count = d->crew.count,
+        .pools = d->workers.pools,
+        .proxies = d->workers.proxies.members,
+        .count = d->workers.count,
         .halt = halt_for_admin,
         .go_on = go_on_after_admin,
         .config = present_config,
@@ -402,11 +402,11 @@ static bool start_admin(struct daemon *d)
     return d->admin != NULL;
 }
 
-static bool start_crew(struct daemon *d, char *error, size_t error_size)
+static bool start_workers(struct daemon *d, char *error, size_t error_size)
 {
-    const struct crew_setup setup = {.config = d->config, .instance = slice_of(d->instance)};
-    bool ok = crew_init(&d->crew, worker_count(d->config), &setup, error, error_size);
-    d->base = ok ? d->crew.workers[0].base : NULL;
+    const struct workers_setup setup = {.config = d->config, .instance = slice_of(d->instance)};
+    bool ok = workers_init(&d->workers, worker_count(d->config), &setup, error, error_size);
+    d->base = ok ? d->workers.workers[0].base : NULL;
     return ok;
 }
 
@@ -415,12 +415,12 @@ static bool start(struct daemon *d, char *error, size_t error_size)
     struct service_fd passed[MAX_PASSED_SOCKETS];
     int passed_count = service_listen_fds(passed, MAX_PASSED_SOCKETS);
     snprintf(error, error_size, "out of memory");
-    if (!choose_instance(d, error, error_size) || !start_crew(d, error, error_size))
+    if (!choose_instance(d, error, error_size) || !start_workers(d, error, error_size))
         return false;
     /* Before anybody can see that it listens, and ask for a reload. */
     if (!watch_signals(d))
         return false;
-    d->listeners = listeners_new(&d->crew, passed, passed_count);
+    d->listeners = listeners_new(&d->workers, passed, passed_count);
     if (!d->listeners)
         return false;
     /* Listeners last of what may take time, such as the trust store: whoever can connect is served at
@@ -444,7 +444,7 @@ static bool start(struct daemon *d, char *error, size_t error_size)
         return false;
     }
     serve_admin(d);
-    int number = crew_start(&d->crew);
+    int number = workers_start(&d->workers);
     if (number != 0)
         snprintf(error, error_size, "the system gives no thread for a worker: %s; lower workers",
                  strerror(number));
@@ -453,8 +453,8 @@ static bool start(struct daemon *d, char *error, size_t error_size)
 
 static void end(struct daemon *d)
 {
-    crew_stop(&d->crew);
-    if (d->crew.access_log)
+    workers_stop(&d->workers);
+    if (d->workers.access_log)
         use_access_log(d, NULL);
     admin_free(d->admin);
     for (size_t i = 0; i < sizeof d->signals / sizeof d->signals[0]; i++)
@@ -466,7 +466,7 @@ static void end(struct daemon *d)
     timer_release(&d->idle_check);
     if (d->listeners)
         listeners_free(d->listeners);
-    crew_free(&d->crew);
+    workers_free(&d->workers);
     config_unref(d->config);
 }
 
@@ -482,7 +482,7 @@ static void serve(struct daemon *d)
     while (d->phase != STOPPED) {
         event_base_loop(d->base, EVLOOP_ONCE);
         clock_update();
-        worker_end_turn(&d->crew.workers[0]);
+        worker_end_turn(&d->workers.workers[0]);
     }
 }
 
@@ -509,7 +509,7 @@ int daemon_run(const struct daemon_options *options, struct config *config)
     bool started = start(&d, error, sizeof error);
     if (started) {
         log_event(LOG_INFO, "carpoold started", LOG_S("version", PACKAGE_VERSION), LOG_S("name", d.instance),
-                  LOG_N("workers", d.crew.count),
+                  LOG_N("workers", d.workers.count),
                   LOG_S("configuration", *config->path ? config->path : "built-in defaults"));
         serve(&d);
         log_line(LOG_INFO, "stopped");

@@ -10,39 +10,39 @@
 #include "io/listener.h"
 #include "proxy/reply.h"
 
-/* One loop's part of a door. */
-struct ear {
+/* One loop's part of an endpoint. */
+struct acceptor {
     struct worker *worker;
-    struct door *door;
+    struct endpoint *endpoint;
     int fd; /* until it is served; -1: none */
     struct listener *listener;
 };
 
 /* One listening address. The role is NULL for the proxy's own, "" for the admin API's, or an upstream's
  * name. */
-struct door {
-    TAILQ_ENTRY(door) link;
+struct endpoint {
+    TAILQ_ENTRY(endpoint) link;
     char *role;
     bool from_systemd;
     bool wanted; /* by the configuration being applied */
     bool fresh;  /* opened for it */
     struct address address;
-    struct entrance *entrance;
-    unsigned ear_count; /* one a loop; the admin API has one ear, on the first loop */
-    struct ear ears[];
+    struct frontend *frontend;
+    unsigned acceptor_count; /* one a loop; the admin API has one acceptor, on the first loop */
+    struct acceptor acceptors[];
 };
 
-TAILQ_HEAD(door_list, door);
+TAILQ_HEAD(endpoint_list, endpoint);
 
 struct listeners {
-    struct crew *crew;
-    struct door_list doors;
-    struct address *own; /* of all doors, for loops */
+    struct workers *workers;
+    struct endpoint_list endpoints;
+    struct address *own; /* of all endpoints, for loops */
     bool admin_changed;
     char refusal[512]; /* what a connection is told for which there is no descriptor */
 };
 
-static bool is_admin(const struct door *d)
+static bool is_admin(const struct endpoint *d)
 {
     return d->role && !*d->role;
 }
@@ -52,9 +52,9 @@ static bool same_role(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static void close_ear(struct ear *e, bool unlink_path)
+static void close_acceptor(struct acceptor *e, bool unlink_path)
 {
-    const struct address *a = &e->door->address;
+    const struct address *a = &e->endpoint->address;
     if (e->listener) {
         listener_free(e->listener, unlink_path);
     } else if (e->fd >= 0) {
@@ -64,40 +64,40 @@ static void close_ear(struct ear *e, bool unlink_path)
     }
 }
 
-static void free_door(struct door *d)
+static void free_endpoint(struct endpoint *d)
 {
-    for (unsigned i = 0; i < d->ear_count; i++)
-        close_ear(&d->ears[i], i == 0 && !d->from_systemd);
-    if (d->entrance)
-        entrance_unref(d->entrance);
+    for (unsigned i = 0; i < d->acceptor_count; i++)
+        close_acceptor(&d->acceptors[i], i == 0 && !d->from_systemd);
+    if (d->frontend)
+        frontend_unref(d->frontend);
     free(d->role);
     free(d);
 }
 
-static unsigned ears_of(const struct listeners *l, const char *role)
+static unsigned acceptors_of(const struct listeners *l, const char *role)
 {
-    return role && !*role ? 1 : l->crew->count;
+    return role && !*role ? 1 : l->workers->count;
 }
 
 /* NULL when memory is short; the descriptors are the caller's then. */
-static struct door *new_door(struct listeners *l, const char *role, const struct address *address,
-                             const int *fds)
+static struct endpoint *new_endpoint(struct listeners *l, const char *role, const struct address *address,
+                                     const int *fds)
 {
-    unsigned count = ears_of(l, role);
-    struct door *d = calloc(1, sizeof *d + count * sizeof d->ears[0]);
+    unsigned count = acceptors_of(l, role);
+    struct endpoint *d = calloc(1, sizeof *d + count * sizeof d->acceptors[0]);
     if (!d)
         return NULL;
     d->role = role ? strdup(role) : NULL;
     d->address = *address;
-    d->entrance = entrance_new(role && *role ? role : NULL, address);
-    if (!d->entrance || (role && !d->role)) {
-        free_door(d);
+    d->frontend = frontend_new(role && *role ? role : NULL, address);
+    if (!d->frontend || (role && !d->role)) {
+        free_endpoint(d);
         return NULL;
     }
-    d->ear_count = count;
+    d->acceptor_count = count;
     for (unsigned i = 0; i < count; i++)
-        d->ears[i] = (struct ear){.worker = &l->crew->workers[i], .door = d, .fd = fds[i]};
-    TAILQ_INSERT_TAIL(&l->doors, d, link);
+        d->acceptors[i] = (struct acceptor){.worker = &l->workers->workers[i], .endpoint = d, .fd = fds[i]};
+    TAILQ_INSERT_TAIL(&l->endpoints, d, link);
     return d;
 }
 
@@ -127,9 +127,9 @@ static void take_passed(struct listeners *l, const struct service_fd *passed)
     }
     int fds[WORKERS_MAX] = {passed->fd};
     unsigned count = 1;
-    while (count < ears_of(l, role) && (fds[count] = fcntl(passed->fd, F_DUPFD_CLOEXEC, 0)) >= 0)
+    while (count < acceptors_of(l, role) && (fds[count] = fcntl(passed->fd, F_DUPFD_CLOEXEC, 0)) >= 0)
         count++;
-    struct door *d = count == ears_of(l, role) ? new_door(l, role, &address, fds) : NULL;
+    struct endpoint *d = count == acceptors_of(l, role) ? new_endpoint(l, role, &address, fds) : NULL;
     if (d) {
         d->from_systemd = true;
         return;
@@ -140,13 +140,13 @@ static void take_passed(struct listeners *l, const struct service_fd *passed)
         close(fds[--count]);
 }
 
-struct listeners *listeners_new(struct crew *crew, const struct service_fd *passed, int passed_count)
+struct listeners *listeners_new(struct workers *workers, const struct service_fd *passed, int passed_count)
 {
     struct listeners *l = calloc(1, sizeof *l);
     if (!l)
         return NULL;
-    l->crew = crew;
-    TAILQ_INIT(&l->doors);
+    l->workers = workers;
+    TAILQ_INIT(&l->endpoints);
     l->admin_changed = true;
     for (int i = 0; i < passed_count; i++)
         take_passed(l, &passed[i]);
@@ -155,17 +155,17 @@ struct listeners *listeners_new(struct crew *crew, const struct service_fd *pass
 
 static bool systemd_serves(const struct listeners *l, const char *role)
 {
-    const struct door *d;
-    TAILQ_FOREACH (d, &l->doors, link)
+    const struct endpoint *d;
+    TAILQ_FOREACH (d, &l->endpoints, link)
         if (d->from_systemd && same_role(d->role, role))
             return true;
     return false;
 }
 
-static struct door *find(struct listeners *l, const char *role, const struct address *a)
+static struct endpoint *find(struct listeners *l, const char *role, const struct address *a)
 {
-    struct door *d;
-    TAILQ_FOREACH (d, &l->doors, link)
+    struct endpoint *d;
+    TAILQ_FOREACH (d, &l->endpoints, link)
         if (!d->from_systemd && same_role(d->role, role) && address_equal(&d->address, a))
             return d;
     return NULL;
@@ -174,13 +174,13 @@ static struct door *find(struct listeners *l, const char *role, const struct add
 static bool want(struct listeners *l, const char *role, const struct listen_address *at, char *error,
                  size_t error_size)
 {
-    struct door *d = find(l, role, &at->address);
+    struct endpoint *d = find(l, role, &at->address);
     if (!d) {
         int fds[WORKERS_MAX];
-        unsigned count = ears_of(l, role);
+        unsigned count = acceptors_of(l, role);
         if (!listener_bind_all(&at->address, at->mode, fds, count, error, error_size))
             return false;
-        d = new_door(l, role, &at->address, fds);
+        d = new_endpoint(l, role, &at->address, fds);
         if (!d) {
             while (count > 0)
                 close(fds[--count]);
@@ -210,9 +210,9 @@ static bool want_list(struct listeners *l, const char *role, const struct listen
  * too. */
 static bool check_passed(const struct listeners *l, const struct config *c, char *error, size_t error_size)
 {
-    const struct door *d;
+    const struct endpoint *d;
     char text[ADDRESS_TEXT_SIZE];
-    TAILQ_FOREACH (d, &l->doors, link) {
+    TAILQ_FOREACH (d, &l->endpoints, link) {
         if (!d->from_systemd || !config_exposes(c, &d->address, is_admin(d)))
             continue;
         snprintf(
@@ -226,16 +226,16 @@ static bool check_passed(const struct listeners *l, const struct config *c, char
 
 static void discard_unwanted(struct listeners *l, bool applied)
 {
-    struct door *d, *next;
-    TAILQ_FOREACH_SAFE (d, &l->doors, link, next) {
+    struct endpoint *d, *next;
+    TAILQ_FOREACH_SAFE (d, &l->endpoints, link, next) {
         bool drop = !d->from_systemd && (applied ? !d->wanted : d->fresh);
         d->wanted = d->fresh = false;
         if (!drop)
             continue;
         if (is_admin(d))
             l->admin_changed = true;
-        TAILQ_REMOVE(&l->doors, d, link);
-        free_door(d);
+        TAILQ_REMOVE(&l->endpoints, d, link);
+        free_endpoint(d);
     }
 }
 
@@ -252,27 +252,27 @@ bool listeners_configure(struct listeners *l, const struct config *c, char *erro
 
 static void on_accept(void *ctx, int fd, const struct address *peer)
 {
-    struct ear *e = ctx;
-    proxy_accept(e->worker->proxy, e->door->entrance, fd, peer);
+    struct acceptor *e = ctx;
+    proxy_accept(e->worker->proxy, e->endpoint->frontend, fd, peer);
 }
 
 static void collect_addresses(struct listeners *l)
 {
     unsigned count = 0;
-    struct door *d;
-    TAILQ_FOREACH (d, &l->doors, link)
+    struct endpoint *d;
+    TAILQ_FOREACH (d, &l->endpoints, link)
         count++;
     struct address *own = calloc(count + 1, sizeof *own);
     if (!own)
         return; /* the loop check goes by the old list */
     count = 0;
-    TAILQ_FOREACH (d, &l->doors, link)
+    TAILQ_FOREACH (d, &l->endpoints, link)
         own[count++] = d->address;
     free(l->own);
     l->own = own;
-    for (unsigned i = 0; i < l->crew->count; i++) {
-        l->crew->workers[i].proxy->own = own;
-        l->crew->workers[i].proxy->own_count = count;
+    for (unsigned i = 0; i < l->workers->count; i++) {
+        l->workers->workers[i].proxy->own = own;
+        l->workers->workers[i].proxy->own_count = count;
     }
 }
 
@@ -299,16 +299,16 @@ static enum relief relieve(void *pool)
     return pool_relieve(pool);
 }
 
-static bool is_served(const struct door *d)
+static bool is_served(const struct endpoint *d)
 {
-    for (unsigned i = 0; i < d->ear_count; i++)
-        if (!d->ears[i].listener)
+    for (unsigned i = 0; i < d->acceptor_count; i++)
+        if (!d->acceptors[i].listener)
             return false;
     return true;
 }
 
-/* Nothing is done to one that is served already, where another one of the same door was not. */
-static bool serve_ear(struct ear *e, struct slice sorry)
+/* Nothing is done to one that is served already, where another one of the same endpoint was not. */
+static bool serve_acceptor(struct acceptor *e, struct slice sorry)
 {
     if (e->listener)
         return true;
@@ -324,16 +324,16 @@ static bool serve_ear(struct ear *e, struct slice sorry)
 bool listeners_serve(struct listeners *l)
 {
     bool all = true;
-    struct slice sorry = refusal(l, l->crew->workers[0].proxy);
-    struct door *d;
+    struct slice sorry = refusal(l, l->workers->workers[0].proxy);
+    struct endpoint *d;
     char text[ADDRESS_TEXT_SIZE];
     collect_addresses(l);
-    TAILQ_FOREACH (d, &l->doors, link) {
+    TAILQ_FOREACH (d, &l->endpoints, link) {
         if (is_admin(d) || is_served(d))
             continue;
         bool served = true;
-        for (unsigned i = 0; i < d->ear_count; i++)
-            served = serve_ear(&d->ears[i], sorry) && served;
+        for (unsigned i = 0; i < d->acceptor_count; i++)
+            served = serve_acceptor(&d->acceptors[i], sorry) && served;
         all = served && all;
         if (!served)
             log_event(LOG_ERROR, "no memory for a listener: the next reload tries again",
@@ -347,33 +347,33 @@ bool listeners_serve(struct listeners *l)
 
 int listeners_admin_fd(struct listeners *l)
 {
-    struct door *d;
+    struct endpoint *d;
     if (!l->admin_changed)
         return -1;
     l->admin_changed = false;
-    TAILQ_FOREACH (d, &l->doors, link)
+    TAILQ_FOREACH (d, &l->endpoints, link)
         if (is_admin(d))
-            return fcntl(d->ears[0].fd, F_DUPFD_CLOEXEC, 0);
+            return fcntl(d->acceptors[0].fd, F_DUPFD_CLOEXEC, 0);
     return -2;
 }
 
 void listeners_stop(struct listeners *l)
 {
-    struct door *d, *next;
-    TAILQ_FOREACH_SAFE (d, &l->doors, link, next) {
+    struct endpoint *d, *next;
+    TAILQ_FOREACH_SAFE (d, &l->endpoints, link, next) {
         if (is_admin(d))
             continue;
-        TAILQ_REMOVE(&l->doors, d, link);
-        free_door(d);
+        TAILQ_REMOVE(&l->endpoints, d, link);
+        free_endpoint(d);
     }
 }
 
 void listeners_free(struct listeners *l)
 {
-    struct door *d;
-    while ((d = TAILQ_FIRST(&l->doors))) {
-        TAILQ_REMOVE(&l->doors, d, link);
-        free_door(d);
+    struct endpoint *d;
+    while ((d = TAILQ_FIRST(&l->endpoints))) {
+        TAILQ_REMOVE(&l->endpoints, d, link);
+        free_endpoint(d);
     }
     free(l->own);
     free(l);

@@ -1,21 +1,21 @@
 #ifndef CARPOOL_DAEMON_LISTENERS_H
 #define CARPOOL_DAEMON_LISTENERS_H
 
-/* All ways in, each with an ear on every loop: the proxy's listeners, the gateways of upstreams, the admin API's. A reload opens what is
+/* All ways in, each with an acceptor on every loop: the proxy's listeners, the gateways of upstreams, the admin API's. A reload opens what is
  * new before it closes what is gone. */
 
 #include <stdbool.h>
 
 #include "config/config.h"
-#include "daemon/crew.h"
 #include "daemon/systemd.h"
+#include "daemon/workers.h"
 
 struct listeners;
 
 /* `passed` are the sockets that systemd handed over: one named `proxy` (or nothing) replaces the
  * top-level listen, `admin` admin.listen, `upstream.NAME` that upstream's. They are taken over. NULL when
  * memory is short. */
-struct listeners *listeners_new(struct crew *crew, const struct service_fd *passed, int passed_count);
+struct listeners *listeners_new(struct workers *workers, const struct service_fd *passed, int passed_count);
 
 /* Opens, keeps and closes listeners so that they are those of the configuration. All or nothing: on
  * false, nothing has changed and `error` says why. The admin's descriptor is only kept: see
@@ -23,7 +23,7 @@ struct listeners *listeners_new(struct crew *crew, const struct service_fd *pass
 bool listeners_configure(struct listeners *l, const struct config *c, char *error, size_t error_size);
 
 /* Begins to take connections for the proxies, and tells them the addresses of all listeners. Call it after
- * every listeners_configure(), while the crew is halted. False: memory was short, and one is not served. */
+ * every listeners_configure(), while the workers is halted. False: memory was short, and one is not served. */
 bool listeners_serve(struct listeners *l);
 
 /* A duplicate of the admin listener's descriptor when it changed since the last call (the caller's to

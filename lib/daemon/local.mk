@@ -1,7 +1,7 @@
 # Every .c and .h of this folder, one a line.
 libcarpool_a_SOURCES += \
-	lib/daemon/crew.c \
-	lib/daemon/crew.h \
+	lib/daemon/workers.c \
+	lib/daemon/workers.h \
 	lib/daemon/daemon.c \
 	lib/daemon/daemon.h \
 	lib/daemon/listeners.c \

@@ -7,16 +7,16 @@
 
 #define SLOTS     64
 #define SLOT_BITS 6
-#define OCTETS    508 /* larger heads are read twice each time */
+#define BYTES     508 /* larger heads are read twice each time */
 
 struct memory {
     uint32_t size; /* 0: nothing */
-    char octets[OCTETS];
+    char bytes[BYTES];
 };
 
 static __thread struct memory fields[SLOTS], responses[SLOTS];
 
-/* Where these octets stand if they are known; what stood there before is forgotten for them. */
+/* Where these bytes stand if they are known; what stood there before is forgotten for them. */
 static struct memory *place_of(struct memory *slots, struct slice data)
 {
     uint64_t hash = data.n, word;
@@ -31,15 +31,15 @@ static struct memory *place_of(struct memory *slots, struct slice data)
 static bool agree(struct memory *slots, struct slice data, const struct head *h,
                   bool (*crosscheck)(struct slice, const struct head *))
 {
-    if (data.n > OCTETS)
+    if (data.n > BYTES)
         return crosscheck(data, h);
     struct memory *m = place_of(slots, data);
-    if (m->size == data.n && memcmp(m->octets, data.p, data.n) == 0)
+    if (m->size == data.n && memcmp(m->bytes, data.p, data.n) == 0)
         return true;
     if (!crosscheck(data, h))
         return false;
     m->size = (uint32_t)data.n;
-    memcpy(m->octets, data.p, data.n);
+    memcpy(m->bytes, data.p, data.n);
     return true;
 }
 

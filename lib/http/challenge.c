@@ -1,9 +1,9 @@
 /* Authentication schemes that hold for a connection instead of a request, found by parsing challenges (RFC
  * 9110 11). */
 
+#include "http/bytes.h"
 #include "http/fields.h"
 #include "http/head.h"
-#include "http/octets.h"
 
 /*
  * WWW-Authenticate = #challenge
@@ -23,7 +23,7 @@ static bool is_connection_bound(struct slice scheme)
 static struct slice scheme_of(struct slice element)
 {
     const char *end = element.p + element.n;
-    const char *p = octets_skip(element.p, end, OCTET_TOKEN);
+    const char *p = bytes_skip(element.p, end, BYTE_TOKEN);
     struct slice token = {element.p, (size_t)(p - element.p)};
 
     if (p == end)

@@ -1,6 +1,6 @@
 #include "http/chunked.h"
 
-#include "http/octets.h"
+#include "http/bytes.h"
 
 /*
  *            +-- DATA_LF <- DATA_CR <- DATA <--+
@@ -15,7 +15,7 @@
  *      any error -> BROKEN, any limit -> OVERFULL                                  LAST_LF ------+
  *
  * Line ends are CR LF and nothing else (RFC 9112 7.1): a decoder that takes a bare LF, or skips any two
- * octets where they belong, reads another message than its neighbour.
+ * bytes where they belong, reads another message than its neighbour.
  */
 enum state {
     SIZE, /* the first state is that of a zeroed struct */
@@ -27,11 +27,11 @@ enum state {
     DATA,
     DATA_CR,
     DATA_LF,
-    TRAILERS,      /* at the first octet of the trailer section */
+    TRAILERS,      /* at the first byte of the trailer section */
     EMPTY_LF,      /* behind the CR of an empty section */
     TRAILER,       /* in a line */
     TRAILER_LF,    /* behind its CR */
-    TRAILER_START, /* at the first octet of another line */
+    TRAILER_START, /* at the first byte of another line */
     LAST_LF,       /* behind the CR of the empty line */
     DONE,
     BROKEN,
@@ -41,23 +41,23 @@ enum state {
 /* chunk-size = 1*HEXDIG; 16 of them fit in 64 bits, and what does not fit in 63 is refused. */
 #define MAX_DIGITS 16
 
-static unsigned hex_value(char octet)
+static unsigned hex_value(char byte)
 {
-    return octet_is(octet, OCTET_DIGIT) ? (unsigned)(octet - '0') : (unsigned)(octet_lower(octet) - 'a' + 10);
+    return byte_is(byte, BYTE_DIGIT) ? (unsigned)(byte - '0') : (unsigned)(byte_lower(byte) - 'a' + 10);
 }
 
-static enum state after_size_octet(struct chunked *c, char octet)
+static enum state after_size_byte(struct chunked *c, char byte)
 {
-    if (octet_is(octet, OCTET_HEX)) {
+    if (byte_is(byte, BYTE_HEX)) {
         if (c->digits == MAX_DIGITS)
             return BROKEN;
         c->digits++;
-        c->left = c->left << 4 | hex_value(octet);
+        c->left = c->left << 4 | hex_value(byte);
         return SIZE;
     }
     if (c->digits == 0 || c->left > INT64_MAX)
         return BROKEN;
-    switch (octet) {
+    switch (byte) {
     case '\r': return SIZE_LF;
     case ';': return EXT;
     case ' ':
@@ -66,29 +66,29 @@ static enum state after_size_octet(struct chunked *c, char octet)
     }
 }
 
-/* The state behind an octet that is not data. White space may stand before a ';', not before the line's end;
+/* The state behind a byte that is not data. White space may stand before a ';', not before the line's end;
  * a quoted string ends in its line (RFC 9112 7.1.1). */
-static enum state after(struct chunked *c, char octet)
+static enum state after(struct chunked *c, char byte)
 {
     switch ((enum state)c->state) {
-    case SIZE: return after_size_octet(c, octet);
-    case BWS: return octet == ';' ? EXT : octet == ' ' || octet == '\t' ? BWS : BROKEN;
+    case SIZE: return after_size_byte(c, byte);
+    case BWS: return byte == ';' ? EXT : byte == ' ' || byte == '\t' ? BWS : BROKEN;
     case EXT:
-        if (octet == '\r')
+        if (byte == '\r')
             return SIZE_LF;
-        return !octet_is(octet, OCTET_VALUE) ? BROKEN : octet == '"' ? QUOTED : EXT;
+        return !byte_is(byte, BYTE_VALUE) ? BROKEN : byte == '"' ? QUOTED : EXT;
     case QUOTED:
-        return !octet_is(octet, OCTET_VALUE) ? BROKEN : octet == '"' ? EXT : octet == '\\' ? ESCAPED : QUOTED;
-    case ESCAPED: return octet_is(octet, OCTET_VALUE) ? QUOTED : BROKEN;
-    case SIZE_LF: return octet != '\n' ? BROKEN : c->left > 0 ? DATA : TRAILERS;
-    case DATA_CR: return octet == '\r' ? DATA_LF : BROKEN;
-    case DATA_LF: return octet == '\n' ? SIZE : BROKEN;
-    case TRAILERS: return octet == '\r' ? EMPTY_LF : TRAILER_START;
-    case TRAILER_START: return octet == '\r' ? LAST_LF : octet == '\n' ? BROKEN : TRAILER;
-    case TRAILER: return octet == '\r' ? TRAILER_LF : octet == '\n' ? BROKEN : TRAILER;
-    case TRAILER_LF: return octet == '\n' ? TRAILER_START : BROKEN;
+        return !byte_is(byte, BYTE_VALUE) ? BROKEN : byte == '"' ? EXT : byte == '\\' ? ESCAPED : QUOTED;
+    case ESCAPED: return byte_is(byte, BYTE_VALUE) ? QUOTED : BROKEN;
+    case SIZE_LF: return byte != '\n' ? BROKEN : c->left > 0 ? DATA : TRAILERS;
+    case DATA_CR: return byte == '\r' ? DATA_LF : BROKEN;
+    case DATA_LF: return byte == '\n' ? SIZE : BROKEN;
+    case TRAILERS: return byte == '\r' ? EMPTY_LF : TRAILER_START;
+    case TRAILER_START: return byte == '\r' ? LAST_LF : byte == '\n' ? BROKEN : TRAILER;
+    case TRAILER: return byte == '\r' ? TRAILER_LF : byte == '\n' ? BROKEN : TRAILER;
+    case TRAILER_LF: return byte == '\n' ? TRAILER_START : BROKEN;
     case EMPTY_LF:
-    case LAST_LF: return octet == '\n' ? DONE : BROKEN;
+    case LAST_LF: return byte == '\n' ? DONE : BROKEN;
     case DATA:
     case DONE:
     case BROKEN:
@@ -119,7 +119,7 @@ static enum chunked_event take_data(struct chunked *c, struct slice rest, size_t
     return CHUNKED_DATA;
 }
 
-/* Stops before an octet that is an error, so that what stood before it is reported however it came. */
+/* Stops before a byte that is an error, so that what stood before it is reported however it came. */
 static enum chunked_event take_trailer(struct chunked *c, struct slice rest, size_t *used, struct slice *data)
 {
     size_t n = 0;
@@ -142,17 +142,17 @@ static enum chunked_event take_trailer(struct chunked *c, struct slice rest, siz
     return n > 0 ? CHUNKED_TRAILER : CHUNKED_MORE;
 }
 
-/* One octet of a line that only the coding has. */
-static void take_line_octet(struct chunked *c, char octet, size_t *used)
+/* One byte of a line that only the coding has. */
+static void take_line_byte(struct chunked *c, char byte, size_t *used)
 {
-    enum state next = after(c, octet);
+    enum state next = after(c, byte);
 
     if (c->state == DATA_LF)
         c->digits = 0;
     c->state = (uint8_t)next;
     if (is_extension(next) && c->extensions++ == CHUNKED_MAX_EXTENSIONS)
         c->state = OVERFULL;
-    /* The first octet of a trailer section that is not empty is looked at again, as one of its own. */
+    /* The first byte of a trailer section that is not empty is looked at again, as one of its own. */
     if (next != TRAILER_START)
         ++*used;
 }
@@ -184,7 +184,7 @@ enum chunked_event chunked_decode(struct chunked *c, struct slice in, size_t *us
         case EMPTY_LF:
             if (rest.n == 0)
                 return CHUNKED_MORE;
-            take_line_octet(c, *rest.p, used);
+            take_line_byte(c, *rest.p, used);
         }
     }
 }

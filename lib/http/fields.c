@@ -1,7 +1,7 @@
 #include "http/fields.h"
 
+#include "http/bytes.h"
 #include "http/head.h"
-#include "http/octets.h"
 
 static const struct slice names[FIELD_ID_COUNT] = {
 #define X(id, name, hop) [id] = SLICE(name),
@@ -43,7 +43,7 @@ enum field_id field_lookup(struct slice name)
 {
     char first = '\0';
     if (name.n > 0)
-        first = octet_lower(name.p[0]);
+        first = byte_lower(name.p[0]);
     enum field_id id = candidate(name.n, first);
 
     if (id == FIELD_OTHER || names[id].p[0] != first || !slice_eq_nocase(name, names[id]))
@@ -108,7 +108,7 @@ static void nominate(struct head *h, struct slice option)
     }
 }
 
-/* Each option is looked for among all fields, so a list without a limit would cost far more than its octets.
+/* Each option is looked for among all fields, so a list without a limit would cost far more than its bytes.
  */
 static bool few_members(struct slice list, uint32_t *left)
 {
@@ -136,7 +136,7 @@ bool fields_nominate(struct head *h, uint32_t max)
             continue;
         if (!few_members(list, &max))
             return false;
-        while (octets_next_element(&list, &option))
+        while (bytes_next_element(&list, &option))
             nominate(h, option);
     }
     return true;
@@ -152,7 +152,7 @@ static bool list_has(const struct head *h, enum field_id id, struct slice member
 
         if (h->fields[i].id != id)
             continue;
-        while (octets_next_element(&list, &element)) {
+        while (bytes_next_element(&list, &element)) {
             if (slice_eq_nocase(element, member))
                 return true;
         }

@@ -1,6 +1,6 @@
 #include "http/framing.h"
 
-#include "http/octets.h"
+#include "http/bytes.h"
 
 /* As much as a file offset holds; nobody sends more, and sums of two such lengths do not wrap. */
 #define MAX_LENGTH ((uint64_t)INT64_MAX)
@@ -27,7 +27,7 @@ static bool read_lengths(struct slice value, struct slice *digits)
     const char *p = value.p, *end = value.p + value.n;
 
     for (;;) {
-        struct slice one = {p, (size_t)(octets_skip(p, end, OCTET_DIGIT) - p)};
+        struct slice one = {p, (size_t)(bytes_skip(p, end, BYTE_DIGIT) - p)};
 
         if (one.n == 0 || (digits->n > 0 && !slice_eq(one, *digits)))
             return false;
@@ -81,9 +81,9 @@ static enum framing_verdict read_coding(const struct head *h)
             continue;
         }
         garbage = true;
-        while (octets_next_element(&list, &coding)) {
-            struct slice name = {
-                coding.p, (size_t)(octets_skip(coding.p, coding.p + coding.n, OCTET_TOKEN) - coding.p)};
+        while (bytes_next_element(&list, &coding)) {
+            struct slice name = {coding.p,
+                                 (size_t)(bytes_skip(coding.p, coding.p + coding.n, BYTE_TOKEN) - coding.p)};
 
             if (name.n > 0 && !slice_eq_nocase(coding, chunked))
                 return FRAMING_UNKNOWN_CODING;

@@ -10,7 +10,7 @@
 
 enum body_kind {
     BODY_NONE,   /* no content at all */
-    BODY_LENGTH, /* exactly `length` octets (0 is possible) */
+    BODY_LENGTH, /* exactly `length` bytes (0 is possible) */
     BODY_CHUNKED,
     BODY_CLOSE,  /* until the peer closes: responses only */
     BODY_TUNNEL, /* 101, or 2xx to CONNECT: no longer HTTP */

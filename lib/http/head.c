@@ -2,14 +2,14 @@
 
 #include <string.h>
 
-#include "http/octets.h"
+#include "http/bytes.h"
 
 static const char *const texts[] = {
     [HEAD_OK] = "the head is well-formed",
     [HEAD_INCOMPLETE] = "the head is incomplete (RFC 9112 2.1)",
     [HEAD_LINE_TOO_LONG] = "the first line is longer than maxHeaderSize (RFC 9112 3)",
     [HEAD_TOO_LARGE] =
-        "the head has more octets than maxHeaderSize, or fields than maxHeadersCount (RFC 9110 5.4)",
+        "the head has more bytes than maxHeaderSize, or fields than maxHeadersCount (RFC 9110 5.4)",
     [HEAD_BAD_VERSION] = "the version is not HTTP/1.x (RFC 9110 2.5)",
     [HEAD_BARE_LF] = "a line ends with LF alone (RFC 9112 2.2)",
     [HEAD_BARE_CR] = "a CR stands without LF (RFC 9112 2.2)",
@@ -60,7 +60,7 @@ enum head_verdict head_scan(struct slice data, size_t *scanned, const struct hea
         return HEAD_INCOMPLETE;
     /* Both start lines begin with a token (RFC 9112 3 and 4): what cannot become HTTP, as a TLS hello, is
      * told at once. */
-    if (*scanned == 0 && !octet_is(data.p[0], OCTET_TOKEN) && data.p[0] != '\r' && data.p[0] != '\n')
+    if (*scanned == 0 && !byte_is(data.p[0], BYTE_TOKEN) && data.p[0] != '\r' && data.p[0] != '\n')
         return HEAD_BAD_START_LINE;
 
     for (;;) {

@@ -1,7 +1,7 @@
 #ifndef CARPOOL_HTTP_HEAD_H
 #define CARPOOL_HTTP_HEAD_H
 
-/* The head of one message: found, checked octet by octet, and cut into slices of the buffer it stands in. */
+/* The head of one message: found, checked byte by byte, and cut into slices of the buffer it stands in. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,7 +26,7 @@ struct head {
 };
 
 struct head_limits {
-    uint32_t max_size;  /* octets of the whole head */
+    uint32_t max_size;  /* bytes of the whole head */
     uint32_t max_count; /* fields, at most HEAD_MAX_FIELDS */
 };
 
@@ -34,7 +34,7 @@ struct head_limits {
  */
 enum head_verdict {
     HEAD_OK,
-    HEAD_INCOMPLETE,    /* more octets are needed */
+    HEAD_INCOMPLETE,    /* more bytes are needed */
     HEAD_LINE_TOO_LONG, /* 414 */
     HEAD_TOO_LARGE, /* 431 or 502 http_response_header_section_size; too many fields or Connection options as
                        well */
@@ -43,7 +43,7 @@ enum head_verdict {
     HEAD_BARE_CR,
     HEAD_BAD_START_LINE,
     HEAD_BAD_FIELD_NAME,  /* empty, not a token, space before the colon, no colon */
-    HEAD_BAD_FIELD_VALUE, /* a control octet */
+    HEAD_BAD_FIELD_VALUE, /* a control byte */
     HEAD_OBS_FOLD,
     HEAD_PARSERS_DISAGREE, /* http-parser read it otherwise than we do */
 };
@@ -56,14 +56,14 @@ void http_init(void);
 const char *head_verdict_text(enum head_verdict v);
 
 /* Looks for the end of a head that starts at data.p. `*scanned` is where the last call stopped (0 at first):
- * nothing before it is looked at again, so the octets may arrive one by one. Nothing behind limits->max_size
+ * nothing before it is looked at again, so the bytes may arrive one by one. Nothing behind limits->max_size
  * is looked at at all. Leading empty lines of a request are the caller's to skip. On HEAD_OK, `*length` is
- * the head's, its empty line included. Any verdict but OK and INCOMPLETE is final; the same octets give the
+ * the head's, its empty line included. Any verdict but OK and INCOMPLETE is final; the same bytes give the
  * same verdict however they were split. */
 enum head_verdict head_scan(struct slice data, size_t *scanned, const struct head_limits *limits,
                             size_t *length);
 
-/* Reads a whole head as found by head_scan: exactly its octets. Slices in `out` point into `data`. No
+/* Reads a whole head as found by head_scan: exactly its bytes. Slices in `out` point into `data`. No
  * allocation; of `out`, what lies beyond out->count is not touched. */
 enum head_verdict head_parse_request(struct slice data, const struct head_limits *limits, struct head *out);
 enum head_verdict head_parse_response(struct slice data, const struct head_limits *limits, struct head *out);

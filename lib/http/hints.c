@@ -1,8 +1,8 @@
 /* Keep-Alive and Via. */
 
+#include "http/bytes.h"
 #include "http/fields.h"
 #include "http/head.h"
-#include "http/octets.h"
 
 /* A day is more than any pool keeps a socket, and a number beyond this is no hint but garbage. */
 #define MAX_NUMBER UINT32_MAX

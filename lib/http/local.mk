@@ -14,8 +14,8 @@ libcarpool_a_SOURCES += \
 	lib/http/head.c \
 	lib/http/head.h \
 	lib/http/hints.c \
-	lib/http/octets.c \
-	lib/http/octets.h \
+	lib/http/bytes.c \
+	lib/http/bytes.h \
 	lib/http/parser.c \
 	lib/http/status.c \
 	lib/http/status.h \

@@ -1,13 +1,13 @@
-/* The grammar of a head, octet by octet. */
+/* The grammar of a head, byte by byte. */
 
 #include <assert.h>
 #include <string.h>
 
 #include "http/agreement.h"
+#include "http/bytes.h"
 #include "http/head.h"
-#include "http/octets.h"
 
-/* What is left to read. The last octet of a head is an LF, so a loop over anything that holds no LF ends in
+/* What is left to read. The last byte of a head is an LF, so a loop over anything that holds no LF ends in
  * time. */
 struct cursor {
     const char *p, *end;
@@ -51,7 +51,7 @@ static bool take_version(struct cursor *c, char *major, char *minor)
 {
     if (!take(c, "HTTP/") || c->end - c->p < 4)
         return false;
-    if (!octet_is(c->p[0], OCTET_DIGIT) || c->p[1] != '.' || !octet_is(c->p[2], OCTET_DIGIT))
+    if (!byte_is(c->p[0], BYTE_DIGIT) || c->p[1] != '.' || !byte_is(c->p[2], BYTE_DIGIT))
         return false;
     *major = c->p[0];
     *minor = c->p[2];
@@ -64,12 +64,12 @@ static enum head_verdict take_request_line(struct cursor *c, struct head *out)
 {
     char major, minor;
 
-    out->method = take_until(c, octets_skip(c->p, c->end, OCTET_TOKEN));
+    out->method = take_until(c, bytes_skip(c->p, c->end, BYTE_TOKEN));
     if (out->method.n == 0 || !take(c, " "))
         return HEAD_BAD_START_LINE;
     /* RFC 9112 3.2: no white space; RFC 3986 2: no controls and nothing beyond ASCII. The form is uri.c's to
      * judge. */
-    out->target = take_until(c, octets_skip_visible(c->p, c->end));
+    out->target = take_until(c, bytes_skip_visible(c->p, c->end));
     if (out->target.n == 0 || !take(c, " "))
         return HEAD_BAD_START_LINE;
     if (!take_version(c, &major, &minor) || !take(c, "\r\n"))
@@ -87,12 +87,12 @@ static enum head_verdict take_status_line(struct cursor *c, struct head *out)
     if (!take_version(c, &major, &minor) || !take(c, " "))
         return HEAD_BAD_START_LINE;
     for (int i = 0; i < 3; i++) {
-        if (!octet_is(*c->p, OCTET_DIGIT))
+        if (!byte_is(*c->p, BYTE_DIGIT))
             return HEAD_BAD_START_LINE;
         out->status = (uint16_t)(out->status * 10 + (*c->p++ - '0'));
     }
     if (take(c, " "))
-        out->reason = take_until(c, octets_skip_value(c->p, c->end));
+        out->reason = take_until(c, bytes_skip_value(c->p, c->end));
     if (!take(c, "\r\n"))
         return HEAD_BAD_START_LINE;
     /* RFC 9110 15: a status outside of these is invalid. */
@@ -115,7 +115,7 @@ static enum head_verdict take_field(struct cursor *c, struct field *out)
         return HEAD_OBS_FOLD;
 
     /* RFC 9112 5.1: nothing stands between the name and the colon. */
-    out->name = take_until(c, octets_skip(c->p, c->end, OCTET_TOKEN));
+    out->name = take_until(c, bytes_skip(c->p, c->end, BYTE_TOKEN));
     if (out->name.n == 0 || *c->p != ':')
         return HEAD_BAD_FIELD_NAME;
     c->p++;
@@ -123,7 +123,7 @@ static enum head_verdict take_field(struct cursor *c, struct field *out)
         c->p++;
 
     /* RFC 9110 5.5: CR, LF, NUL and other controls; obs-text is opaque. */
-    out->value = take_until(c, octets_skip_value(c->p, c->end));
+    out->value = take_until(c, bytes_skip_value(c->p, c->end));
     while (out->value.n > 0 && is_ows(out->value.p[out->value.n - 1]))
         out->value.n--;
     if (*c->p == '\n')

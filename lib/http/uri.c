@@ -2,7 +2,7 @@
 
 #include <arpa/inet.h>
 
-#include "http/octets.h"
+#include "http/bytes.h"
 
 const char *uri_verdict_text(enum uri_verdict v)
 {
@@ -13,7 +13,7 @@ const char *uri_verdict_text(enum uri_verdict v)
     case URI_USERINFO: return "the target has a user name or password (RFC 9110 4.2.4)";
     case URI_BAD_HOST: return "the target's host is malformed (RFC 3986 3.2.2)";
     case URI_BAD_PORT: return "the target's port is not a number from 1 to 65535 (RFC 3986 3.2.3)";
-    case URI_BAD_PATH: return "the target's path has a fragment or an octet that no path has (RFC 9112 3.2)";
+    case URI_BAD_PATH: return "the target's path has a fragment or a byte that no path has (RFC 9112 3.2)";
     }
     return "";
 }
@@ -23,7 +23,7 @@ static bool set_host(struct uri *out, const char *text, size_t n)
     if (n == 0 || n > URI_MAX_HOST)
         return false;
     for (size_t i = 0; i < n; i++)
-        out->host[i] = octet_lower(text[i]);
+        out->host[i] = byte_lower(text[i]);
     out->host[n] = '\0';
     out->host_length = (uint16_t)n;
     return true;
@@ -65,11 +65,11 @@ static bool looks_like_ipv4(struct slice host)
 {
     struct slice label = last_label(host);
 
-    if (octets_all(label, OCTET_DIGIT))
+    if (bytes_all(label, BYTE_DIGIT))
         return true;
-    if (label.n < 2 || label.p[0] != '0' || octet_lower(label.p[1]) != 'x')
+    if (label.n < 2 || label.p[0] != '0' || byte_lower(label.p[1]) != 'x')
         return false;
-    return label.n == 2 || octets_all(slice_from(label, 2), OCTET_HEX);
+    return label.n == 2 || bytes_all(slice_from(label, 2), BYTE_HEX);
 }
 
 static bool has_empty_label(struct slice host)
@@ -81,13 +81,13 @@ static bool has_empty_label(struct slice host)
     return false;
 }
 
-/* reg-name / IPv4address (RFC 3986 3.2.2), of the octets that host names have, '_' included: a percent sign
+/* reg-name / IPv4address (RFC 3986 3.2.2), of the bytes that host names have, '_' included: a percent sign
  * would give a host two spellings, and a resolver may read others as anything. */
 static bool set_name(struct uri *out, struct slice name)
 {
     struct in_addr address;
 
-    if (!octets_all(name, OCTET_HOST) || has_empty_label(name) || !set_host(out, name.p, name.n))
+    if (!bytes_all(name, BYTE_HOST) || has_empty_label(name) || !set_host(out, name.p, name.n))
         return false;
     /* One reader's name must not be another's address: only the dotted quad is one. */
     return !looks_like_ipv4(name) || inet_pton(AF_INET, out->host, &address) == 1;
@@ -105,7 +105,7 @@ static enum uri_verdict read_port(struct slice rest, struct uri *out)
     if (digits.n == 0)
         return URI_OK;
     for (size_t i = 0; i < digits.n; i++) {
-        if (!octet_is(digits.p[i], OCTET_DIGIT))
+        if (!byte_is(digits.p[i], BYTE_DIGIT))
             return URI_BAD_PORT;
         port = port * 10 + (unsigned long)(digits.p[i] - '0');
         if (port > UINT16_MAX)
@@ -152,7 +152,7 @@ static bool path_valid(struct slice path)
 {
     const char *end = path.p + path.n;
 
-    return octets_skip_visible(path.p, end) == end && !memchr(path.p, '#', path.n);
+    return bytes_skip_visible(path.p, end) == end && !memchr(path.p, '#', path.n);
 }
 
 /* Takes "scheme:" off. */
@@ -161,7 +161,7 @@ static enum uri_verdict take_scheme(struct slice *target, struct uri *out)
     const char *colon = memchr(target->p, ':', target->n);
     struct slice scheme = {target->p, colon ? (size_t)(colon - target->p) : 0};
 
-    if (scheme.n == 0 || octet_is(scheme.p[0], OCTET_DIGIT) || !octets_all(scheme, OCTET_TOKEN))
+    if (scheme.n == 0 || byte_is(scheme.p[0], BYTE_DIGIT) || !bytes_all(scheme, BYTE_TOKEN))
         return URI_NOT_ABSOLUTE;
     if (slice_eq_nocase(scheme, SLICE("http")))
         out->scheme = SCHEME_HTTP;

@@ -29,11 +29,11 @@ enum uri_verdict {
     URI_NOT_ABSOLUTE, /* origin-form or a relative reference */
     URI_BAD_SCHEME,   /* neither http nor https */
     URI_USERINFO,     /* RFC 9110 4.2.4 */
-    URI_BAD_HOST, /* empty, too long, an octet that no host has, a malformed IPv6 literal, zone ids, and what
+    URI_BAD_HOST, /* empty, too long, a byte that no host has, a malformed IPv6 literal, zone ids, and what
                    * only some readers take for an IPv4 address: 127.1, 0x7f.1, 2130706433, 0177.0.0.1,
                    * 127.0.0.1. */
     URI_BAD_PORT,
-    URI_BAD_PATH, /* an octet that no path or query has; a fragment */
+    URI_BAD_PATH, /* a byte that no path or query has; a fragment */
 };
 
 const char *uri_verdict_text(enum uri_verdict v);
@@ -44,7 +44,7 @@ enum uri_verdict uri_parse_absolute(struct slice target, struct uri *out);
 /* authority-form of CONNECT (RFC 9112 3.2.3): host ":" port, both needed. Sets host and port. */
 enum uri_verdict uri_parse_authority(struct slice target, struct uri *out);
 
-/* origin-form: '/' and legal octets, for listeners of upstreams. Sets path_query. */
+/* origin-form: '/' and legal bytes, for listeners of upstreams. Sets path_query. */
 enum uri_verdict uri_parse_origin_form(struct slice target, struct uri *out);
 
 /* The value of a Host field: host [":" port]; false when malformed (RFC 9112 3.2: answered by 400). An empty

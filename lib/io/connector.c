@@ -153,7 +153,7 @@ static void end(struct connector *c)
     if (r->error == CONNECT_OK)
         r->text[0] = '\0';
     else
-        stream_close(&r->stream, false);
+        conn_close(&r->conn, false);
     if (r->error != CONNECT_OK && c->failed > 1)
         snprintf(r->text + n, sizeof r->text - n, " (and %u more address%s failed)", c->failed - 1,
                  c->failed > 2 ? "es" : "");
@@ -212,12 +212,12 @@ static void handshake_failed(struct connector *c)
 {
     struct attempt *a = c->winner;
     char text[ADDRESS_TEXT_SIZE], cause[sizeof c->result.text];
-    enum connect_error error = connect_error_of_tls(tls_failure(&c->result.stream, cause, sizeof cause));
+    enum connect_error error = connect_error_of_tls(tls_failure(&c->result.conn, cause, sizeof cause));
 
     note(c, error, "TLS handshake with %s: %s", address_format(&a->address, text), cause);
     c->winner = NULL;
     attempt_close(a);
-    stream_close(&c->result.stream, false);
+    conn_close(&c->result.conn, false);
     a->state = ATTEMPT_FAILED;
     c->failed++;
     if (error != CONNECT_TERMINATED) {
@@ -253,10 +253,10 @@ static void handshake(struct connector *c)
         timer_set_at(&c->pace, clock_ms());
         return;
     }
-    switch (tls_handshake(&c->result.stream)) {
+    switch (tls_handshake(&c->result.conn)) {
     case 0: return;
     case 1:
-        c->result.tls_resumed = tls_was_resumed(&c->result.stream);
+        c->result.tls_resumed = tls_was_resumed(&c->result.conn);
         connected(c, c->winner);
         return;
     }
@@ -295,7 +295,7 @@ static void attempt_won(struct attempt *a)
         other->rank += ATTEMPTS_MAX * RESOLVER_MAX_ADDRESSES;
     }
     timer_clear(&c->pace);
-    stream_open(&c->result.stream, a->fd);
+    conn_open(&c->result.conn, a->fd);
     a->fd = -1;
     if (!c->plan.tls) {
         connected(c, a);
@@ -303,7 +303,7 @@ static void attempt_won(struct attempt *a)
     }
     c->winner = a;
     c->state = CONNECTOR_HANDSHAKE;
-    if (tls_start(&c->result.stream, c->plan.tls, c->plan.servername, c->plan.sessions)) {
+    if (tls_start(&c->result.conn, c->plan.tls, c->plan.servername, c->plan.sessions)) {
         handshake(c);
         return;
     }
@@ -587,7 +587,7 @@ struct connector *connector_start(struct event_base *base, struct resolver *reso
     c->ctx = ctx;
     clock_update();
     c->began_ms = clock_ms();
-    c->result.stream.fd = -1;
+    c->result.conn.fd = -1;
     timer_init(&c->deadline, base, deadline_passed, c);
     timer_init(&c->pace, base, pace_passed, c);
     event_assign(&c->ended, base, -1, 0, call_done, c);
@@ -602,6 +602,6 @@ void connector_cancel(struct connector *c)
     if (!c)
         return;
     stop_everything(c);
-    stream_close(&c->result.stream, false);
+    conn_close(&c->result.conn, false);
     destroy(c);
 }

@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 #include "base/address.h"
+#include "io/conn.h"
 #include "io/relief.h"
-#include "io/stream.h"
 #include "io/tls.h"
 
 struct connector;
@@ -75,8 +75,8 @@ struct connect_memory {
 
 struct connect_result {
     enum connect_error error;
-    char text[256];       /* a sentence for body and log; empty when OK */
-    struct stream stream; /* OK: open, unwatched, owned by the callback */
+    char text[256];   /* a sentence for body and log; empty when OK */
+    struct conn conn; /* OK: open, unwatched, owned by the callback */
     struct address peer;
     uint64_t took_ms;
     bool tls_resumed;

@@ -19,8 +19,8 @@ libcarpool_a_SOURCES += \
 	lib/io/resolv_conf.h \
 	lib/io/resolver.c \
 	lib/io/resolver.h \
-	lib/io/stream.c \
-	lib/io/stream.h \
+	lib/io/conn.c \
+	lib/io/conn.h \
 	lib/io/tls.c \
 	lib/io/tls.h \
 	lib/io/tls_context.c \

@@ -9,7 +9,7 @@
  * (/proc/sys/fs/pipe-user-pages-soft) and gives smaller ones beyond. */
 #define PIPE_SIZE       (256 * 1024)
 #define PIPE_SIZE_LEAST (64 * 1024)
-/* Two descriptors each: beyond this many at a time, most of which wait for slow clients, octets are copied. */
+/* Two descriptors each: beyond this many at a time, most of which wait for slow clients, bytes are copied. */
 #define PIPES_LENT_MAX 64
 #define PIPES_KEPT     4
 

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_IO_PIPE_H
 #define CARPOOL_IO_PIPE_H
 
-/* Pipes through which the kernel hands octets from one socket to another without a copy (splice(2)). One is
- * taken for a transfer and given back empty; one in which octets are left is closed, so that nothing of one
+/* Pipes through which the kernel hands bytes from one socket to another without a copy (splice(2)). One is
+ * taken for a transfer and given back empty; one in which bytes are left is closed, so that nothing of one
  * exchange can come out in another. */
 
 #include <stdbool.h>
@@ -15,8 +15,8 @@ struct pipe {
     struct pipe_pool *pool;
     struct pipe *next; /* among the idle ones */
     int in, out;
-    size_t size; /* octets that it is meant to hold */
-    size_t held; /* octets in it */
+    size_t size; /* bytes that it is meant to hold */
+    size_t held; /* bytes in it */
 };
 
 struct pipe_pool {

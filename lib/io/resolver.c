@@ -478,7 +478,7 @@ struct resolver_query *resolver_ask(struct resolver *r, const char *name, int fa
         return NULL;
     }
     check_files(r);
-    HASH_FIND_STR(r->entries, key, e); /* NOLINT(clang-analyzer-core.*): it reads strlen(key) octets */
+    HASH_FIND_STR(r->entries, key, e); /* NOLINT(clang-analyzer-core.*): it reads strlen(key) bytes */
     if (e && e->state == ENTRY_KNOWN && clock_ms() < e->good_until) {
         tell(e, answered, ctx);
         return NULL;

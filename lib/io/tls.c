@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/stream.h"
+#include "io/conn.h"
 #include "io/tls_internal.h"
 
 /* The most that one record carries (RFC 8446 5.1). */
@@ -51,7 +51,7 @@ static void offer_session(struct tls *t)
     SSL_SESSION_free(session);
 }
 
-bool tls_start(struct stream *s, struct tls_context *c, const char *servername, struct tls_sessions *sessions)
+bool tls_start(struct conn *s, struct tls_context *c, const char *servername, struct tls_sessions *sessions)
 {
     struct tls *t = calloc(1, sizeof *t);
 
@@ -93,7 +93,7 @@ void tls_free(struct tls *t)
 
 /* After a call that returned no success: what a stream call returns. `crosses` is what the call would not
  * wait for if the stream were plain: SSL_ERROR_WANT_READ of a write. */
-static ssize_t failed(struct stream *s, bool *crossed, int crosses)
+static ssize_t failed(struct conn *s, bool *crossed, int crosses)
 {
     struct tls *t = s->tls;
     int number = errno;
@@ -102,29 +102,29 @@ static ssize_t failed(struct stream *s, bool *crossed, int crosses)
 
     switch (name) {
     case SSL_ERROR_WANT_READ:
-    case SSL_ERROR_WANT_WRITE: *crossed = name == crosses; return STREAM_AGAIN;
-    case SSL_ERROR_ZERO_RETURN: return STREAM_EOF;
+    case SSL_ERROR_WANT_WRITE: *crossed = name == crosses; return CONN_AGAIN;
+    case SSL_ERROR_ZERO_RETURN: return CONN_EOF;
     }
     t->write_over = true;
     t->over = crosses != SSL_ERROR_WANT_READ || name == SSL_ERROR_SSL;
     tls_explain_failure(t, name, number);
     if ((name == SSL_ERROR_SSL && cut) || (name == SSL_ERROR_SYSCALL && number == 0)) {
         s->eof_without_notify = true;
-        return STREAM_EOF;
+        return CONN_EOF;
     }
     s->error = name == SSL_ERROR_SYSCALL ? number : EPROTO;
-    return STREAM_ERROR;
+    return CONN_ERROR;
 }
 
 /* What a call on a connection that has failed says again. */
-static ssize_t over(struct stream *s)
+static ssize_t over(struct conn *s)
 {
-    return s->eof_without_notify ? STREAM_EOF : STREAM_ERROR;
+    return s->eof_without_notify ? CONN_EOF : CONN_ERROR;
 }
 
 /* ---- handshake */
 
-int tls_handshake(struct stream *s)
+int tls_handshake(struct conn *s)
 {
     struct tls *t = s->tls;
 
@@ -136,7 +136,7 @@ int tls_handshake(struct stream *s)
             tls_sessions_clear(t->sessions);
         return 1;
     }
-    if (failed(s, &t->read_crossed, SSL_ERROR_NONE) == STREAM_AGAIN)
+    if (failed(s, &t->read_crossed, SSL_ERROR_NONE) == CONN_AGAIN)
         return 0;
     if (t->failure == TLS_FAILURE_NONE) {
         ERR_clear_error();
@@ -147,7 +147,7 @@ int tls_handshake(struct stream *s)
     return -1;
 }
 
-bool tls_was_resumed(const struct stream *s)
+bool tls_was_resumed(const struct conn *s)
 {
     return SSL_session_reused(s->tls->ssl) == 1;
 }
@@ -155,7 +155,7 @@ bool tls_was_resumed(const struct stream *s)
 /* ---- data */
 
 /* Nothing more is there to be read. SSL_MODE_RELEASE_BUFFERS should give all buffers back; OpenSSL 3.0 keeps
- * that of a write (16 KiB of 34) unless it is asked. It refuses while octets are in them, but for the head of
+ * that of a write (16 KiB of 34) unless it is asked. It refuses while bytes are in them, but for the head of
  * a record whose rest is still to come (CVE-2024-4741, before 3.0.14). */
 static void become_idle(struct tls *t)
 {
@@ -164,7 +164,7 @@ static void become_idle(struct tls *t)
         SSL_free_buffers(t->ssl);
 }
 
-ssize_t tls_read(struct stream *s, void *to, size_t n)
+ssize_t tls_read(struct conn *s, void *to, size_t n)
 {
     struct tls *t = s->tls;
     size_t got;
@@ -179,12 +179,12 @@ ssize_t tls_read(struct stream *s, void *to, size_t n)
     if (SSL_read_ex(t->ssl, to, n, &got) == 1)
         return (ssize_t)got;
     rc = failed(s, &t->read_crossed, SSL_ERROR_WANT_WRITE);
-    if (rc == STREAM_AGAIN)
+    if (rc == CONN_AGAIN)
         become_idle(t);
     return rc;
 }
 
-static ssize_t write_some(struct stream *s, const void *from, size_t n)
+static ssize_t write_some(struct conn *s, const void *from, size_t n)
 {
     struct tls *t = s->tls;
     size_t put;
@@ -194,11 +194,11 @@ static ssize_t write_some(struct stream *s, const void *from, size_t n)
     t->write_crossed = false;
     if (SSL_write_ex(t->ssl, from, n, &put) == 1)
         return (ssize_t)put;
-    if (failed(s, &t->write_crossed, SSL_ERROR_WANT_READ) == STREAM_AGAIN)
-        return STREAM_AGAIN;
+    if (failed(s, &t->write_crossed, SSL_ERROR_WANT_READ) == CONN_AGAIN)
+        return CONN_AGAIN;
     if (s->error == 0)
         s->error = EPIPE;
-    return STREAM_ERROR;
+    return CONN_ERROR;
 }
 
 /* Where a list of pieces is being read. */
@@ -234,7 +234,7 @@ static size_t gather(struct cursor c, char *to, size_t room)
     return n;
 }
 
-ssize_t tls_write(struct stream *s, const struct iovec *v, int count)
+ssize_t tls_write(struct conn *s, const struct iovec *v, int count)
 {
     struct cursor c = {v, count, 0};
     char record[RECORD_SIZE];
@@ -242,7 +242,7 @@ ssize_t tls_write(struct stream *s, const struct iovec *v, int count)
 
     if (s->tls->write_over) {
         s->error = s->error ? s->error : EPIPE;
-        return STREAM_ERROR;
+        return CONN_ERROR;
     }
     for (cursor_advance(&c, 0); c.count > 0; cursor_advance(&c, (size_t)put)) {
         const char *first = (const char *)c.v->iov_base + c.offset;
@@ -259,7 +259,7 @@ ssize_t tls_write(struct stream *s, const struct iovec *v, int count)
     return total > 0 || put == 0 ? total : put;
 }
 
-void tls_shutdown(struct stream *s)
+void tls_shutdown(struct conn *s)
 {
     struct tls *t = s->tls;
 
@@ -272,25 +272,25 @@ void tls_shutdown(struct stream *s)
     ERR_clear_error();
 }
 
-bool tls_is_quiet(struct stream *s)
+bool tls_is_quiet(struct conn *s)
 {
     struct tls *t = s->tls;
-    char octet;
+    char byte;
     size_t n;
 
     if (t->over)
         return false;
     ERR_clear_error();
     errno = 0;
-    if (SSL_peek_ex(t->ssl, &octet, 1, &n) == 1)
+    if (SSL_peek_ex(t->ssl, &byte, 1, &n) == 1)
         return false;
-    if (failed(s, &t->read_crossed, SSL_ERROR_WANT_WRITE) != STREAM_AGAIN)
+    if (failed(s, &t->read_crossed, SSL_ERROR_WANT_WRITE) != CONN_AGAIN)
         return false;
     become_idle(t);
     return true;
 }
 
-size_t tls_buffered(const struct stream *s)
+size_t tls_buffered(const struct conn *s)
 {
     const struct tls *t = s->tls;
     int n = SSL_pending(t->ssl);
@@ -302,7 +302,7 @@ size_t tls_buffered(const struct stream *s)
     return !t->drained && SSL_has_pending(t->ssl) ? 1 : 0;
 }
 
-bool tls_is_crossed(const struct stream *s)
+bool tls_is_crossed(const struct conn *s)
 {
     return s->tls->read_crossed || s->tls->write_crossed;
 }

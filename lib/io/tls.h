@@ -15,7 +15,7 @@
 struct tls;
 struct tls_context;
 struct tls_options; /* config/config.h */
-struct stream;
+struct conn;
 
 /* Made at start and reload from checked options; NULL with a sentence in `error` (what, which file, what to
  * do). Counted. */
@@ -53,27 +53,26 @@ enum tls_failure {
 /* Lays TLS over a connected stream. `servername` is sent as SNI and checked in the certificate; an IP address
  * is checked as an IP SAN and not sent. `sessions` may be NULL and must outlive the stream otherwise. False
  * when memory is short. */
-bool tls_start(struct stream *s, struct tls_context *c, const char *servername,
-               struct tls_sessions *sessions);
+bool tls_start(struct conn *s, struct tls_context *c, const char *servername, struct tls_sessions *sessions);
 
 /* Goes on with the handshake: 1 done, 0 wait for the stream to be ready, -1 failed. */
-int tls_handshake(struct stream *s);
+int tls_handshake(struct conn *s);
 
-/* After -1, or STREAM_ERROR with EPROTO (in TLS 1.3 a server judges our certificate after the handshake):
+/* After -1, or CONN_ERROR with EPROTO (in TLS 1.3 a server judges our certificate after the handshake):
  * what failed and a sentence: which certificate, which check, what option would mend it. */
-enum tls_failure tls_failure(const struct stream *s, char *text, size_t size);
+enum tls_failure tls_failure(const struct conn *s, char *text, size_t size);
 
 /* After 1: whether the session was resumed. */
-bool tls_was_resumed(const struct stream *s);
+bool tls_was_resumed(const struct conn *s);
 
 /* Called by stream.c only. */
-ssize_t tls_read(struct stream *s, void *to, size_t n);
-ssize_t tls_write(struct stream *s, const struct iovec *v, int count);
-void tls_shutdown(struct stream *s);
-bool tls_is_quiet(struct stream *s);
-size_t tls_buffered(const struct stream *s);
+ssize_t tls_read(struct conn *s, void *to, size_t n);
+ssize_t tls_write(struct conn *s, const struct iovec *v, int count);
+void tls_shutdown(struct conn *s);
+bool tls_is_quiet(struct conn *s);
+size_t tls_buffered(const struct conn *s);
 /* A read waits for room to write, or a write for something to read: either readiness is both. */
-bool tls_is_crossed(const struct stream *s);
+bool tls_is_crossed(const struct conn *s);
 void tls_free(struct tls *t);
 
 #endif

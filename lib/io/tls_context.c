@@ -188,7 +188,7 @@ static void set_modes(struct tls_context *c)
     SSL_CTX_clear_options(c->ssl, SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                  SSL_MODE_RELEASE_BUFFERS);
-    /* One read for a record, not one for its five octets of head and another for the rest. */
+    /* One read for a record, not one for its five bytes of head and another for the rest. */
     SSL_CTX_set_read_ahead(c->ssl, 1);
     SSL_CTX_set_default_passwd_cb(c->ssl, no_passphrase);
     SSL_CTX_set_verify(c->ssl, c->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,

@@ -198,7 +198,7 @@ void tls_explain_failure(struct tls *t, int name, int number)
     t->why = strdup(text);
 }
 
-enum tls_failure tls_failure(const struct stream *s, char *text, size_t size)
+enum tls_failure tls_failure(const struct conn *s, char *text, size_t size)
 {
     const struct tls *t = s->tls;
 

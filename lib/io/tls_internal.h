@@ -5,7 +5,7 @@
 
 #include <openssl/ssl.h>
 
-#include "io/stream.h"
+#include "io/conn.h"
 #include "io/tls.h"
 
 struct tls_context {

@@ -191,7 +191,7 @@ unsigned agent_owner(const struct agent *a, enum origin_kind kind, struct slice 
     uint32_t hash = 2166136261u ^ port; /* FNV-1a */
     for (size_t i = 0; i < host.n; i++)
         hash = (hash ^ (unsigned char)host.p[i]) * 16777619u;
-    return (a->home + (hash ^ hash >> 16)) % a->pool->crew;
+    return (a->home + (hash ^ hash >> 16)) % a->pool->workers;
 }
 
 struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6,
@@ -234,7 +234,8 @@ void agent_configure(struct agent *a, struct config *config, const struct upstre
     a->upstream = upstream;
     a->removed = false;
     /* A limit over all origins is counted in one place. One host would be spread to a place of chance. */
-    a->spread = a->pool->crew > 1 && policy->maxTotalSockets == COUNT_INFINITE && !names_one_host(upstream);
+    a->spread =
+        a->pool->workers > 1 && policy->maxTotalSockets == COUNT_INFINITE && !names_one_host(upstream);
     tls_context_unref(a->tls);
     a->tls = tls;
     free(a->identity);
@@ -294,14 +295,14 @@ bool agent_make_room(struct agent *a, const struct origin *o)
     return true;
 }
 
-struct pending *agent_oldest_blocked(const struct agent *a, const struct origin *but)
+struct waiter *agent_oldest_blocked(const struct agent *a, const struct origin *but)
 {
-    struct pending *oldest = NULL;
+    struct waiter *oldest = NULL;
     struct origin *o;
     if (a->paused)
         return NULL;
     TAILQ_FOREACH (o, &a->blocked, blocked_link) {
-        struct pending *p = TAILQ_FIRST(&o->blocked);
+        struct waiter *p = TAILQ_FIRST(&o->blocked);
         if (o != but && origin_below_max(o) && (!oldest || p->since_us < oldest->since_us))
             oldest = p;
     }
@@ -320,7 +321,7 @@ static struct origin *next_to_serve(const struct agent *a)
     struct origin *best = NULL, *o;
     uint64_t since = UINT64_MAX;
     TAILQ_FOREACH (o, &a->blocked, blocked_link) {
-        const struct pending *p = TAILQ_FIRST(&o->blocked);
+        const struct waiter *p = TAILQ_FIRST(&o->blocked);
         bool possible = o->free_count > 0 || (origin_below_max(o) && could_make_room(a, o));
         if (possible && p->since_us < since) {
             since = p->since_us;

@@ -26,7 +26,7 @@ struct agent_error {
 struct agent {
     TAILQ_ENTRY(agent) link; /* on pool->agents, or pool->removed */
     struct pool *pool;
-    struct agent *next_share; /* the same agent in the crew's next pool; NULL: the last one, or removed */
+    struct agent *next_share; /* the same agent in the workers's next pool; NULL: the last one, or removed */
     unsigned home;            /* the pool in which it lives, or from which its origins are spread */
     bool spread;              /* its origins live in several pools */
     char *name;
@@ -81,7 +81,7 @@ bool agent_is_full(const struct agent *a);
 bool agent_make_room(struct agent *a, const struct origin *o);
 
 /* The oldest blocked request of an origin other than `but` that is below its own maxSockets; NULL: none. */
-struct pending *agent_oldest_blocked(const struct agent *a, const struct origin *but);
+struct waiter *agent_oldest_blocked(const struct agent *a, const struct origin *but);
 
 /* What the admin API calls so (carpoold(8)); this share only. */
 void agent_drain(struct agent *a);

@@ -12,7 +12,7 @@ static uint32_t count_sockets(const struct socket_list *list, const struct origi
     TAILQ_FOREACH (s, list, link) {
         assert(s->state == state && s->origin == o);
         assert((s->connector != NULL) == (state == SOCKET_CONNECTING));
-        assert(state == SOCKET_CONNECTING || stream_is_open(&s->stream));
+        assert(state == SOCKET_CONNECTING || conn_is_open(&s->conn));
         assert(!s->owner || state == SOCKET_CONNECTING);
         n++;
     }
@@ -26,16 +26,15 @@ static uint32_t count_owned(const struct origin *o)
     TAILQ_FOREACH (s, &o->connecting, link) {
         if (!s->owner)
             continue;
-        assert(s->owner->state == PENDING_OWNER && s->owner->socket == s && s->owner->origin == o);
+        assert(s->owner->state == WAITER_OWNER && s->owner->socket == s && s->owner->origin == o);
         n++;
     }
     return n;
 }
 
-static uint32_t count_pending(const struct pending_list *list, const struct origin *o,
-                              enum pending_state state)
+static uint32_t count_pending(const struct waiter_list *list, const struct origin *o, enum waiter_state state)
 {
-    const struct pending *p;
+    const struct waiter *p;
     uint32_t n = 0;
     TAILQ_FOREACH (p, list, link) {
         assert(p->state == state && p->origin == o && !p->socket);
@@ -50,8 +49,8 @@ static void check_queue(const struct origin *o)
 {
     uint32_t shared = o->connecting_count - o->owned_count;
     assert(o->owned_count == count_owned(o));
-    assert(o->waiting_count == count_pending(&o->waiting, o, PENDING_WAITING));
-    assert(o->blocked_count == count_pending(&o->blocked, o, PENDING_BLOCKED));
+    assert(o->waiting_count == count_pending(&o->waiting, o, WAITER_WAITING));
+    assert(o->blocked_count == count_pending(&o->blocked, o, WAITER_BLOCKED));
     assert(o->waiting_count <= shared);
     assert(o->agent->paused || o->waiting_count == shared || o->blocked_count == 0);
 }
@@ -127,7 +126,7 @@ static uint32_t check_agents(const struct agent_list *list, bool removed)
 void pool_check(const struct pool *p)
 {
     const struct agent *a;
-    const struct pending *w;
+    const struct waiter *w;
     const struct socket *s;
     uint32_t dirty = check_agents(&p->agents, false) + check_agents(&p->removed, true);
     TAILQ_FOREACH (a, &p->dirty, dirty_link) {
@@ -137,11 +136,11 @@ void pool_check(const struct pool *p)
     }
     assert(dirty == 0);
     TAILQ_FOREACH (w, &p->settled, link) {
-        assert(w->state == PENDING_SETTLED);
+        assert(w->state == WAITER_SETTLED);
         assert(!w->socket || (w->socket->state == SOCKET_ACTIVE && w->socket->origin == w->origin));
     }
     TAILQ_FOREACH (s, &p->graveyard, link)
-        assert(s->state == SOCKET_DEAD && !stream_is_open(&s->stream) && !s->connector);
+        assert(s->state == SOCKET_DEAD && !conn_is_open(&s->conn) && !s->connector);
 }
 
 /* A request is blocked for a reason only: a pause, or limits that even closing another origin's free

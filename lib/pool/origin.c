@@ -12,65 +12,65 @@
 /* An origin without an exact name is kept warm this long after its last request. */
 #define SPARE_INTEREST_MS (10 * 60 * 1000)
 
-static void enter_blocked(struct pending *p, bool at_head)
+static void enter_blocked(struct waiter *p, bool at_head)
 {
     struct origin *o = p->origin;
     if (at_head)
         TAILQ_INSERT_HEAD(&o->blocked, p, link);
     else
         TAILQ_INSERT_TAIL(&o->blocked, p, link);
-    p->state = PENDING_BLOCKED;
+    p->state = WAITER_BLOCKED;
     if (o->blocked_count++ == 0)
         TAILQ_INSERT_TAIL(&o->agent->blocked, o, blocked_link);
 }
 
-static void enter_waiting(struct pending *p, bool at_head)
+static void enter_waiting(struct waiter *p, bool at_head)
 {
     struct origin *o = p->origin;
     if (at_head)
         TAILQ_INSERT_HEAD(&o->waiting, p, link);
     else
         TAILQ_INSERT_TAIL(&o->waiting, p, link);
-    p->state = PENDING_WAITING;
+    p->state = WAITER_WAITING;
     o->waiting_count++;
 }
 
 /* Takes a waiter off the list it stands on. */
-static void leave(struct pending *p)
+static void leave(struct waiter *p)
 {
     struct origin *o = p->origin;
     switch (p->state) {
-    case PENDING_BLOCKED:
+    case WAITER_BLOCKED:
         TAILQ_REMOVE(&o->blocked, p, link);
         if (--o->blocked_count == 0)
             TAILQ_REMOVE(&o->agent->blocked, o, blocked_link);
         break;
-    case PENDING_WAITING:
+    case WAITER_WAITING:
         TAILQ_REMOVE(&o->waiting, p, link);
         o->waiting_count--;
         break;
-    case PENDING_SETTLED: TAILQ_REMOVE(&o->agent->pool->settled, p, link); break;
-    case PENDING_OWNER:
-    case PENDING_IDLE: break;
+    case WAITER_SETTLED: TAILQ_REMOVE(&o->agent->pool->settled, p, link); break;
+    case WAITER_OWNER:
+    case WAITER_IDLE: break;
     }
-    p->state = PENDING_IDLE;
+    p->state = WAITER_IDLE;
 }
 
-static void settle(struct pending *p)
+static void settle(struct waiter *p)
 {
     leave(p);
-    p->state = PENDING_SETTLED;
+    p->state = WAITER_SETTLED;
     TAILQ_INSERT_TAIL(&p->origin->agent->pool->settled, p, link);
 }
 
-struct pending *origin_oldest(const struct origin *o)
+struct waiter *origin_oldest(const struct origin *o)
 {
     if (!TAILQ_EMPTY(&o->waiting))
         return TAILQ_FIRST(&o->waiting);
     return o->agent->paused ? NULL : TAILQ_FIRST(&o->blocked);
 }
 
-void origin_give(struct pending *p, struct socket *s)
+void origin_give(struct waiter *p, struct socket *s)
 {
     struct origin *o = p->origin;
     assert(s->state == SOCKET_ACTIVE);
@@ -81,7 +81,7 @@ void origin_give(struct pending *p, struct socket *s)
     origin_balance(o);
 }
 
-void origin_fail(struct pending *p, enum connect_error error, const char *text)
+void origin_fail(struct waiter *p, enum connect_error error, const char *text)
 {
     settle(p);
     p->socket = NULL;
@@ -91,7 +91,7 @@ void origin_fail(struct pending *p, enum connect_error error, const char *text)
 
 void origin_connect_failed(struct origin *o, const struct connect_result *r)
 {
-    struct pending *p = TAILQ_FIRST(&o->waiting);
+    struct waiter *p = TAILQ_FIRST(&o->waiting);
     if (p)
         origin_fail(p, r->error, r->text);
     /* More connections than waiters: this one was a spare. */
@@ -107,7 +107,7 @@ void origin_balance(struct origin *o)
 {
     uint32_t shared = o->connecting_count - o->owned_count;
     while (o->waiting_count > shared) {
-        struct pending *p = TAILQ_LAST(&o->waiting, pending_list);
+        struct waiter *p = TAILQ_LAST(&o->waiting, waiter_list);
         leave(p);
         enter_blocked(p, true);
         if (p->blocked)
@@ -115,7 +115,7 @@ void origin_balance(struct origin *o)
         agent_mark_dirty(o->agent);
     }
     while (!o->agent->paused && o->waiting_count < shared && !TAILQ_EMPTY(&o->blocked)) {
-        struct pending *p = TAILQ_FIRST(&o->blocked);
+        struct waiter *p = TAILQ_FIRST(&o->blocked);
         leave(p);
         enter_waiting(p, false);
     }
@@ -139,7 +139,7 @@ static struct socket *take_free(struct origin *o)
         return NULL;
     timer_clear(&s->idle);
     socket_move(s, SOCKET_ACTIVE);
-    stream_set_priority(&s->stream, PRIORITY_ORDINARY);
+    conn_set_priority(&s->conn, PRIORITY_ORDINARY);
     if (o->agent->policy->minFreeSockets)
         agent_mark_dirty(o->agent);
     return s;
@@ -147,7 +147,7 @@ static struct socket *take_free(struct origin *o)
 
 bool origin_serve_oldest(struct origin *o)
 {
-    struct pending *p = TAILQ_FIRST(&o->blocked);
+    struct waiter *p = TAILQ_FIRST(&o->blocked);
     assert(p && !o->agent->paused);
     struct socket *s = take_free(o);
     if (s) {
@@ -165,7 +165,7 @@ bool origin_serve_oldest(struct origin *o)
 }
 
 /* A new connection for this request, or the queue. */
-static enum acquire_result join_queue(struct origin *o, struct pending *p, bool at_head)
+static enum acquire_result join_queue(struct origin *o, struct waiter *p, bool at_head)
 {
     bool paused = o->agent->paused;
     /* A spare that is being opened serves a request as well as a connection that it would open itself. */
@@ -191,18 +191,18 @@ static enum acquire_result join_queue(struct origin *o, struct pending *p, bool 
     return ACQUIRE_WAITS;
 }
 
-static enum acquire_result own_connection(struct origin *o, struct pending *p)
+static enum acquire_result own_connection(struct origin *o, struct waiter *p)
 {
     p->socket = socket_connect(o, p);
     if (!p->socket)
         return ACQUIRE_NO_MEMORY;
-    p->state = PENDING_OWNER;
+    p->state = WAITER_OWNER;
     return ACQUIRE_WAITS;
 }
 
-enum acquire_result origin_acquire(struct origin *o, struct pending *p, enum acquire_how how)
+enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how)
 {
-    assert(p->state == PENDING_IDLE);
+    assert(p->state == WAITER_IDLE);
     struct agent *a = o->agent;
     p->origin = o;
     p->socket = NULL;
@@ -221,19 +221,19 @@ enum acquire_result origin_acquire(struct origin *o, struct pending *p, enum acq
     return join_queue(o, p, how == ACQUIRE_AGAIN);
 }
 
-void pending_cancel(struct pending *p)
+void waiter_cancel(struct waiter *p)
 {
     struct origin *o = p->origin;
-    enum pending_state was = p->state;
+    enum waiter_state was = p->state;
     struct socket *s = p->socket;
-    if (was == PENDING_IDLE)
+    if (was == WAITER_IDLE)
         return;
     leave(p);
     p->socket = NULL;
-    if (was == PENDING_OWNER) {
+    if (was == WAITER_OWNER) {
         s->owner = NULL;
         o->owned_count--;
-    } else if (was == PENDING_SETTLED && s) {
+    } else if (was == WAITER_SETTLED && s) {
         socket_return_unused(s);
     }
     origin_balance(o);

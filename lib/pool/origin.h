@@ -21,28 +21,28 @@
 struct agent;
 
 TAILQ_HEAD(socket_list, socket);
-TAILQ_HEAD(pending_list, pending);
+TAILQ_HEAD(waiter_list, waiter);
 
-enum pending_state {
-    PENDING_IDLE, /* on no list */
-    PENDING_BLOCKED,
-    PENDING_WAITING, /* a connection that is being opened will serve it, or a socket that is released before */
-    PENDING_OWNER,   /* waits for a connection of its own */
-    PENDING_SETTLED, /* has its socket or its error and will be told at the end of the turn */
+enum waiter_state {
+    WAITER_IDLE, /* on no list */
+    WAITER_BLOCKED,
+    WAITER_WAITING, /* a connection that is being opened will serve it, or a socket that is released before */
+    WAITER_OWNER,   /* waits for a connection of its own */
+    WAITER_SETTLED, /* has its socket or its error and will be told at the end of the turn */
 };
 
 /* A place in the queue. Embedded in whoever waits; zeroed at first. */
-struct pending {
-    enum pending_state state;
-    TAILQ_ENTRY(pending) link;
+struct waiter {
+    enum waiter_state state;
+    TAILQ_ENTRY(waiter) link;
     struct origin *origin;
     uint64_t since_us;        /* joined the queue */
     struct socket *socket;    /* SETTLED: the one it was given, or NULL; OWNER: the one being opened */
     enum connect_error error; /* SETTLED without a socket */
     char error_text[256];
-    void (*settled)(struct pending *p); /* p is IDLE again when this is called */
+    void (*settled)(struct waiter *p); /* p is IDLE again when this is called */
     void (*blocked)(
-        struct pending
+        struct waiter
             *p); /* the connection that it waited for is gone: a limit or a pause holds it now. From within
                                            other calls, so it may not call the pool. NULL: it is all the same */
 };
@@ -55,7 +55,7 @@ struct origin {
     struct slice
         authority; /* what Host says: the port only where it is not the scheme's default (RFC 9110 7.2) */
     bool exact;    /* an upstream names this very host: a metric label of its own */
-    bool moved;    /* since a reload it lives in another pool of the crew: what is left here ends */
+    bool moved;    /* since a reload it lives in another pool of the workers: what is left here ends */
     struct connect_plan plan;
     struct connect_memory memory;
     struct tls_sessions *sessions;
@@ -66,7 +66,7 @@ struct origin {
     struct socket_list connecting, active, free;
     uint32_t connecting_count, active_count, free_count;
     uint32_t owned_count; /* of the connecting ones, those with an owner */
-    struct pending_list waiting, blocked;
+    struct waiter_list waiting, blocked;
     uint32_t waiting_count, blocked_count;
     TAILQ_ENTRY(origin) blocked_link; /* on agent->blocked while blocked_count > 0 */
 
@@ -90,10 +90,10 @@ enum acquire_result {
 };
 
 /* Asks for a socket. Counts the request when `how` is ACQUIRE_NEW. */
-enum acquire_result origin_acquire(struct origin *o, struct pending *p, enum acquire_how how);
+enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how);
 
 /* Leaves the queue, or gives back what was settled and not yet told. Allowed in any state. */
-void pending_cancel(struct pending *p);
+void waiter_cancel(struct waiter *p);
 
 /* All sockets of the origin. */
 static inline uint32_t origin_sockets(const struct origin *o)
@@ -122,9 +122,9 @@ void origin_drain(struct origin *o, enum retire_reason reason);
 bool origin_below_max(const struct origin *o);
 
 /* Used within the pool. */
-struct pending *origin_oldest(const struct origin *o); /* whom the next ready socket serves, or NULL */
-void origin_give(struct pending *p, struct socket *s); /* s is active; p leaves its list and is told later */
-void origin_fail(struct pending *p, enum connect_error error, const char *text);
+struct waiter *origin_oldest(const struct origin *o); /* whom the next ready socket serves, or NULL */
+void origin_give(struct waiter *p, struct socket *s); /* s is active; p leaves its list and is told later */
+void origin_fail(struct waiter *p, enum connect_error error, const char *text);
 void origin_connect_failed(struct origin *o,
                            const struct connect_result *r); /* the oldest waiting one gets the error */
 void origin_balance(struct origin *o);      /* restores waiting_count = sockets connecting for anybody */

@@ -70,7 +70,7 @@ struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct
     TAILQ_INIT(&p->settled);
     TAILQ_INIT(&p->graveyard);
     TAILQ_INIT(&p->spare);
-    p->crew = 1;
+    p->workers = 1;
     for (size_t i = 0; i < sizeof p->dice / sizeof p->dice[0]; i++)
         p->dice[i] = (unsigned short)lrand48();
     timer_init(&p->sweep, base, on_sweep, p);
@@ -182,7 +182,7 @@ static void discard(struct plan *plan, uint32_t count)
     free(plan->by_upstream);
 }
 
-/* `like`: of another pool of the crew, or NULL. */
+/* `like`: of another pool of the workers, or NULL. */
 static bool make_plan(struct pool *p, struct plan *plan, const struct config *c,
                       const struct tls_context *like, char *error, size_t error_size)
 {
@@ -221,7 +221,7 @@ static void carry_out(struct pool *p, struct plan *plan, struct config *config)
         struct draft *d = &plan->drafts[i];
         const struct upstream *u = i ? &config->upstreams[i - 1] : NULL;
         if (d->is_new)
-            d->agent->home = p->homes_given++ % p->crew;
+            d->agent->home = p->homes_given++ % p->workers;
         else
             TAILQ_REMOVE(&old, d->agent, link);
         TAILQ_INSERT_TAIL(&p->agents, d->agent, link);
@@ -266,7 +266,7 @@ bool pools_configure(struct pool *const *pools, unsigned count, struct config *c
     for (unsigned i = 0; plans && i < count; i++) {
         if (ok) {
             pools[i]->index = i;
-            pools[i]->crew = count;
+            pools[i]->workers = count;
             carry_out(pools[i], &plans[i], config);
         } else {
             discard(&plans[i], config->upstream_count + 1);
@@ -294,7 +294,7 @@ struct socket *pool_take_socket(struct pool *p)
     return s;
 }
 
-void pool_bury(struct pool *p, struct socket *s)
+void pool_reap(struct pool *p, struct socket *s)
 {
     TAILQ_INSERT_TAIL(&p->graveyard, s, link);
 }
@@ -313,12 +313,12 @@ static void empty_graveyard(struct pool *p)
     }
 }
 
-void pool_tell(struct pool *p)
+void pool_notify(struct pool *p)
 {
-    struct pending *w;
+    struct waiter *w;
     while ((w = TAILQ_FIRST(&p->settled))) {
         TAILQ_REMOVE(&p->settled, w, link);
-        w->state = PENDING_IDLE;
+        w->state = WAITER_IDLE;
         w->settled(w);
     }
 }
@@ -329,7 +329,7 @@ void pool_end_turn(struct pool *p)
     while (!TAILQ_EMPTY(&p->dirty) || !TAILQ_EMPTY(&p->settled)) {
         while ((a = TAILQ_FIRST(&p->dirty)))
             agent_serve(a);
-        pool_tell(p);
+        pool_notify(p);
     }
     empty_graveyard(p);
 }

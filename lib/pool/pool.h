@@ -25,7 +25,7 @@ TAILQ_HEAD(agent_list, agent);
 #define PRIORITY_COUNT        2
 
 struct pool {
-    unsigned index, crew; /* this one of so many; 0 of 1: the only one */
+    unsigned index, workers; /* this one of so many; 0 of 1: the only one */
     struct event_base *base;
     struct resolver *resolver;
     enum connect_error (*permit)(void *ctx, const struct address *a, bool named);
@@ -37,7 +37,7 @@ struct pool {
     struct agent *fallback;     /* "default" */
     uint32_t homes_given;       /* to agents, in turn */
     struct agent_list dirty;
-    struct pending_list settled;
+    struct waiter_list settled;
     struct socket_list graveyard, spare; /* spare: freelist */
     uint32_t spare_count;
     uint32_t free_count;                  /* sockets; atomic: others look */
@@ -59,7 +59,7 @@ struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct
  * changed. All or nothing: on false nothing has changed and `error` says why. */
 bool pool_configure(struct pool *p, struct config *config, char *error, size_t error_size);
 
-/* The same for a crew, always the same pools in the same order, while none of their loops turns. */
+/* The same for a workers, always the same pools in the same order, while none of their loops turns. */
 bool pools_configure(struct pool *const *pools, unsigned count, struct config *config, char *error,
                      size_t error_size);
 
@@ -71,7 +71,7 @@ struct agent *pool_find_agent(struct pool *p, struct slice name);
 
 /* Tells those who were given a socket or an error: not from within a call of the pool's, nor while anybody on the
  * stack holds on to what a settled() may change. */
-void pool_tell(struct pool *p);
+void pool_notify(struct pool *p);
 
 /* Serves, tells, buries. Called by the loop after the events of a turn. */
 void pool_end_turn(struct pool *p);
@@ -79,7 +79,7 @@ void pool_end_turn(struct pool *p);
 /* Descriptors run short: closes the free socket that was idle longest, whosever it is. False: none is free. */
 bool pool_give_up_free(struct pool *p);
 
-/* The same, and when none is free here the other pools of the crew are asked. */
+/* The same, and when none is free here the other pools of the workers are asked. */
 enum relief pool_relieve(struct pool *p);
 
 /* How many are free; may be asked from any thread. */
@@ -93,6 +93,6 @@ void pool_free(struct pool *p);
 
 /* Used within the pool. */
 struct socket *pool_take_socket(struct pool *p);
-void pool_bury(struct pool *p, struct socket *s);
+void pool_reap(struct pool *p, struct socket *s);
 
 #endif

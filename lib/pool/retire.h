@@ -15,8 +15,8 @@
     X(RETIRE_MAX_REQUESTS, "max-requests", "carried maxRequestsPerSocket exchanges")                      \
     X(RETIRE_MAX_AGE, "max-age", "older than maxSocketAge")                                               \
     X(RETIRE_PEER_CLOSED, "peer-closed", "the origin closed it while it was free")                        \
-    X(RETIRE_UNEXPECTED_DATA, "unexpected-data", "octets came that no request had asked for")             \
-    X(RETIRE_SOCKET_TIMEOUT, "socket-timeout", "no octet moved for timeouts.socket")                      \
+    X(RETIRE_UNEXPECTED_DATA, "unexpected-data", "bytes came that no request had asked for")              \
+    X(RETIRE_SOCKET_TIMEOUT, "socket-timeout", "no byte moved for timeouts.socket")                       \
     X(RETIRE_REQUEST_TIMEOUT, "request-timeout", "the exchange took longer than timeouts.request")        \
     X(RETIRE_CONNECT_FAILED, "connect-failed", "DNS, TCP or TLS failed")                                  \
     X(RETIRE_CONNECT_TIMEOUT, "connect-timeout", "not established within timeouts.connect")               \

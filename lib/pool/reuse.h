@@ -11,7 +11,7 @@
 
 /* What the exchange that ends knows about the wire. A zeroed struct refuses. */
 struct exchange_end {
-    bool request_complete;  /* every octet of the request was handed to the kernel */
+    bool request_complete;  /* every byte of the request was handed to the kernel */
     bool response_complete; /* the response ended where its own framing said */
     bool self_delimiting;   /* not by the end of the connection */
     bool origin_persistent; /* HTTP/1.1 without close, or HTTP/1.0 with an explicit keep-alive */

@@ -45,7 +45,7 @@ void socket_move(struct socket *s, enum socket_state to)
     list = list_of(o, to, &count);
     if (!list) {
         a->total--;
-        pool_bury(a->pool, s);
+        pool_reap(a->pool, s);
         return;
     }
     /* Free sockets stand in the order in which they became free, the newest first. */
@@ -96,24 +96,24 @@ static void on_idle_timeout(void *ctx)
 static void on_given_ready(void *ctx, unsigned ready)
 {
     struct socket *s = ctx;
-    s->stirred |= (ready & (STREAM_READABLE | STREAM_PEER_FIN)) != 0;
+    s->stirred |= (ready & (CONN_READABLE | CONN_PEER_FIN)) != 0;
 }
 
 void socket_await_use(struct socket *s)
 {
     s->stirred = false;
-    stream_set_owner(&s->stream, on_given_ready, s);
+    conn_set_owner(&s->conn, on_given_ready, s);
 }
 
 enum retire_reason socket_probe(struct socket *s)
 {
-    char octet;
-    if (stream_is_quiet(&s->stream))
+    char byte;
+    if (conn_is_quiet(&s->conn))
         return RETIRE_NONE;
-    ssize_t n = stream_read(&s->stream, &octet, 1);
+    ssize_t n = conn_read(&s->conn, &byte, 1);
     if (n > 0)
         return RETIRE_UNEXPECTED_DATA;
-    return n == STREAM_AGAIN ? RETIRE_NONE : RETIRE_PEER_CLOSED;
+    return n == CONN_AGAIN ? RETIRE_NONE : RETIRE_PEER_CLOSED;
 }
 
 static void become_free(struct socket *s)
@@ -139,8 +139,8 @@ static void become_free(struct socket *s)
     }
     s->idle_since_ms = clock_ms();
     socket_move(s, SOCKET_FREE);
-    stream_set_owner(&s->stream, on_free_ready, s);
-    stream_set_priority(&s->stream, PRIORITY_FREE_SOCKETS);
+    conn_set_owner(&s->conn, on_free_ready, s);
+    conn_set_priority(&s->conn, PRIORITY_FREE_SOCKETS);
     s->idle_due_ms = idle ? clock_ms() + idle : 0;
     timer_set(&s->idle, idle && idle < LOOK_AFTER_MS ? idle : LOOK_AFTER_MS);
     /* Somebody of another origin may wait for this place. */
@@ -153,12 +153,12 @@ static void hand_on(struct socket *s)
 {
     struct origin *o = s->origin;
     struct agent *a = o->agent;
-    struct pending *mine = origin_oldest(o);
+    struct waiter *mine = origin_oldest(o);
     if (!mine) {
         become_free(s);
         return;
     }
-    struct pending *other = agent_is_full(a) ? agent_oldest_blocked(a, o) : NULL;
+    struct waiter *other = agent_is_full(a) ? agent_oldest_blocked(a, o) : NULL;
     if (other && other->since_us + 100 * 1000 <= mine->since_us) {
         socket_retire(s, RETIRE_EVICTED);
         return;
@@ -183,7 +183,7 @@ static void on_connected(void *ctx, struct connect_result *r)
     s->connector = NULL;
     let_go_of_plan(s);
     if (r->error != CONNECT_OK) {
-        struct pending *owner = s->owner;
+        struct waiter *owner = s->owner;
         s->owner = NULL;
         if (owner) {
             o->owned_count--;
@@ -201,18 +201,18 @@ static void on_connected(void *ctx, struct connect_result *r)
     if (o->plan.tls)
         ++*(r->tls_resumed ? &o->stats.handshakes_resumed : &o->stats.handshakes_full);
     o->spare_failures = 0;
-    s->stream = r->stream;
+    s->conn = r->conn;
     s->peer = r->peer;
     s->opened_ms = clock_ms();
     s->connect_us = r->took_ms * 1000;
-    struct pending *owner = s->owner;
+    struct waiter *owner = s->owner;
     s->owner = NULL;
     if (owner)
         o->owned_count--;
     socket_move(s, SOCKET_ACTIVE);
-    if (!stream_watch(&s->stream, o->agent->pool->base, PRIORITY_ORDINARY, on_free_ready, s)) {
+    if (!conn_watch(&s->conn, o->agent->pool->base, PRIORITY_ORDINARY, on_free_ready, s)) {
         /* Somebody is told, or it would be tried again and again. */
-        struct pending *told = owner ? owner : TAILQ_FIRST(&o->waiting);
+        struct waiter *told = owner ? owner : TAILQ_FIRST(&o->waiting);
         if (told)
             origin_fail(told, CONNECT_NO_RESOURCES, "the event loop took no further descriptor");
         socket_retire(s, RETIRE_ERROR);
@@ -226,7 +226,7 @@ static void on_connected(void *ctx, struct connect_result *r)
     origin_balance(o);
 }
 
-struct socket *socket_connect(struct origin *o, struct pending *owner)
+struct socket *socket_connect(struct origin *o, struct waiter *owner)
 {
     struct agent *a = o->agent;
     struct socket *s = pool_take_socket(a->pool);
@@ -234,7 +234,7 @@ struct socket *socket_connect(struct origin *o, struct pending *owner)
         return NULL;
     s->origin = o;
     s->state = SOCKET_CONNECTING;
-    s->stream.fd = -1;
+    s->conn.fd = -1;
     s->generation = o->generation;
     s->max_age_ms = spread_age(a->pool, a->policy->maxSocketAge);
     timer_init(&s->idle, a->pool->base, on_idle_timeout, s);
@@ -352,7 +352,7 @@ void socket_retire(struct socket *s, enum retire_reason reason)
     let_go_of_plan(s);
     timer_release(&s->idle);
     if (established)
-        stream_close(&s->stream, reason == RETIRE_CLIENT_ABORTED || reason == RETIRE_EARLY_RESPONSE);
+        conn_close(&s->conn, reason == RETIRE_CLIENT_ABORTED || reason == RETIRE_EARLY_RESPONSE);
     socket_move(s, SOCKET_DEAD);
     agent_mark_dirty(o->agent);
 }

@@ -20,19 +20,19 @@
 
 #include "base/list.h"
 #include "base/timer.h"
+#include "io/conn.h"
 #include "io/connector.h"
-#include "io/stream.h"
 #include "pool/retire.h"
 #include "pool/reuse.h"
 #include "pool/stats.h"
 
 struct origin;
-struct pending;
+struct waiter;
 
 enum socket_state { SOCKET_CONNECTING, SOCKET_ACTIVE, SOCKET_FREE, SOCKET_DEAD };
 
 struct socket {
-    struct stream stream; /* open from ACTIVE on */
+    struct conn conn; /* open from ACTIVE on */
     enum socket_state state;
     TAILQ_ENTRY(socket) link; /* on the origin's list of its state, or on the pool's graveyard */
     TAILQ_ENTRY(socket) lru;  /* FREE: on the agent's list, least recently used first */
@@ -41,9 +41,9 @@ struct socket {
     struct connect_plan
         plan; /* CONNECTING: what the connector reads; it holds `config` and the TLS context */
     struct config *config;
-    struct pending *owner; /* CONNECTING: the last repeat of this request, which no other may take */
-    struct timer idle;     /* FREE: until the look behind the response, then until idle_due_ms */
-    uint64_t idle_due_ms;  /* when it is too old to be trusted; 0: never */
+    struct waiter *owner; /* CONNECTING: the last repeat of this request, which no other may take */
+    struct timer idle;    /* FREE: until the look behind the response, then until idle_due_ms */
+    uint64_t idle_due_ms; /* when it is too old to be trusted; 0: never */
     enum retire_reason idle_reason;
     uint32_t generation; /* the origin's when it was opened */
     uint32_t exchanges;  /* begun */
@@ -82,12 +82,12 @@ void socket_return_unused(struct socket *s);
 void socket_retire(struct socket *s, enum retire_reason reason);
 
 /* A non-blocking look at a socket that is about to carry a request which could not be repeated:
- * RETIRE_NONE, or why it must not be used (an unread octet, an end of file, an error). */
+ * RETIRE_NONE, or why it must not be used (an unread byte, an end of file, an error). */
 enum retire_reason socket_probe(struct socket *s);
 
 /* Used within the pool: opens a connection of the origin's, for `owner` alone when that is not NULL; NULL
  * when memory is short. */
-struct socket *socket_connect(struct origin *o, struct pending *owner);
+struct socket *socket_connect(struct origin *o, struct waiter *owner);
 
 /* Used within the pool: an active socket was given to a request that will be told at the end of the turn. */
 void socket_await_use(struct socket *s);

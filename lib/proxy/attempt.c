@@ -49,18 +49,18 @@ static bool is_repeatable(const struct exchange *e)
 
 static void take_event(struct exchange *e, unsigned ready)
 {
-    if (ready & STREAM_PEER_FIN)
+    if (ready & CONN_PEER_FIN)
         e->down.source_fin = true;
     if (e->state == EXCHANGE_TUNNEL) {
         tunnel_pump(e);
         return;
     }
     struct socket *s = e->socket;
-    if ((ready & STREAM_WRITABLE) && e->state == EXCHANGE_RELAY && e->upload == UPLOAD_BLOCKED)
+    if ((ready & CONN_WRITABLE) && e->state == EXCHANGE_RELAY && e->upload == UPLOAD_BLOCKED)
         upload_pump(e);
     if (e->state == EXCHANGE_DEAD || e->socket != s)
         return;
-    if ((ready & STREAM_READABLE) && (e->state == EXCHANGE_RELAY || e->state == EXCHANGE_DRAIN) &&
+    if ((ready & CONN_READABLE) && (e->state == EXCHANGE_RELAY || e->state == EXCHANGE_DRAIN) &&
         !e->download_blocked)
         download_pump(e);
 }
@@ -71,7 +71,7 @@ static void on_upstream_ready(void *ctx, unsigned ready)
 {
     struct exchange *e = ctx;
     take_event(e, ready);
-    pool_tell(e->proxy->pool);
+    pool_notify(e->proxy->pool);
 }
 
 /* An attempt begins with nothing of a response. */
@@ -113,7 +113,7 @@ static void start(struct exchange *e, struct socket *s)
     socket_begin_exchange(s);
     e->reused = socket_was_reused(s);
     forget_response(e);
-    stream_set_owner(&s->stream, on_upstream_ready, e);
+    conn_set_owner(&s->conn, on_upstream_ready, e);
     if (e->is_connect)
         tunnel_start(e);
     else
@@ -132,9 +132,9 @@ static void wait_for_socket(struct exchange *e)
         exchange_client_fin(e);
 }
 
-void attempt_blocked(struct pending *p)
+void attempt_blocked(struct waiter *p)
 {
-    struct exchange *e = (struct exchange *)((char *)p - offsetof(struct exchange, pending));
+    struct exchange *e = (struct exchange *)((char *)p - offsetof(struct exchange, waiter));
     exchange_arm(e);
 }
 
@@ -147,8 +147,8 @@ void attempt_acquire(struct exchange *e, enum acquire_how how)
         start(e, own);
         return;
     }
-    switch (origin_acquire(e->origin, &e->pending, how)) {
-    case ACQUIRED: start(e, e->pending.socket); return;
+    switch (origin_acquire(e->origin, &e->waiter, how)) {
+    case ACQUIRED: start(e, e->waiter.socket); return;
     case ACQUIRE_WAITS: wait_for_socket(e); return;
     case ACQUIRE_QUEUE_FULL:
         exchange_fail(e, FAULT_LIMIT, RETIRE_NONE,
@@ -161,9 +161,9 @@ void attempt_acquire(struct exchange *e, enum acquire_how how)
     }
 }
 
-void attempt_settled(struct pending *p)
+void attempt_settled(struct waiter *p)
 {
-    struct exchange *e = (struct exchange *)((char *)p - offsetof(struct exchange, pending));
+    struct exchange *e = (struct exchange *)((char *)p - offsetof(struct exchange, waiter));
     assert(e->state == EXCHANGE_WAITING);
     e->pending_us += clock_us() - p->since_us;
     if (p->socket)
@@ -231,7 +231,7 @@ static enum fault fault_of_tls(enum tls_failure failure)
 static void tell_failure(struct exchange *e, int error)
 {
     char text[256] = "";
-    const struct stream *s = &e->socket->stream;
+    const struct conn *s = &e->socket->conn;
     bool by_tls = s->tls && error == EPROTO;
     enum fault fault = by_tls ? fault_of_tls(tls_failure(s, text, sizeof text)) : FAULT_TERMINATED;
     if (fault != FAULT_TERMINATED)
@@ -271,7 +271,7 @@ void attempt_failed(struct exchange *e, int error)
 /* Whether nothing is left in the socket behind the response. */
 static bool is_drained(struct exchange *e)
 {
-    return !e->in && (e->down.drained || stream_is_quiet(&e->socket->stream));
+    return !e->in && (e->down.drained || conn_is_quiet(&e->socket->conn));
 }
 
 void attempt_finished(struct exchange *e)

@@ -14,12 +14,12 @@
 
 /* Behind a last response: what may still come of a request is thrown away, so that no reset destroys the
  * answer (RFC 9112 9.6). */
-#define LINGER_MS     1000
-#define LINGER_OCTETS (64 * 1024)
+#define LINGER_MS    1000
+#define LINGER_BYTES (64 * 1024)
 /* Clients beyond server.maxConnections that are told so properly; those beyond these get one write. */
 #define TURNED_AWAY_MAX 64
 /* Empty lines before a request. */
-#define SKIPPED_OCTETS 16
+#define SKIPPED_BYTES 16
 /* Requests answered in one go before others have their turn. */
 #define REQUESTS_PER_TURN 32
 
@@ -64,13 +64,13 @@ void client_close(struct client *c, enum client_close reason, bool reset)
         socket_retire(c->private_socket, RETIRE_PRIVATE);
     c->private_socket = NULL;
     timer_clear(&c->timer);
-    stream_close(&c->stream, reset);
+    conn_close(&c->conn, reset);
     client_set_state(c, CLIENT_DEAD);
     p->stats.clients_open--;
-    __atomic_sub_fetch(&p->crew->clients, 1, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&p->shared->clients, 1, __ATOMIC_RELAXED);
     p->stats.clients_closed[reason]++;
     log_closed(c, reason);
-    entrance_unref(c->entrance);
+    frontend_unref(c->frontend);
     TAILQ_REMOVE(&p->clients, c, link);
     TAILQ_INSERT_TAIL(&p->dead_clients, c, link);
 }
@@ -79,11 +79,11 @@ static void on_linger_ready(struct client *c)
 {
     char waste[4096];
     for (;;) {
-        ssize_t n = stream_read(&c->stream, waste, sizeof waste);
-        if (n == STREAM_AGAIN)
+        ssize_t n = conn_read(&c->conn, waste, sizeof waste);
+        if (n == CONN_AGAIN)
             return;
         c->lingered += n > 0 ? (uint32_t)n : 0;
-        if (n <= 0 || c->lingered > LINGER_OCTETS) {
+        if (n <= 0 || c->lingered > LINGER_BYTES) {
             client_close(c, c->ending, false);
             return;
         }
@@ -94,7 +94,7 @@ static void linger(struct client *c)
 {
     client_set_state(c, CLIENT_LINGERING);
     drop_buffer(c);
-    stream_shutdown_write(&c->stream);
+    conn_shutdown_write(&c->conn);
     timer_set(&c->timer, LINGER_MS);
     client_watch(c);
     if (c->state == CLIENT_LINGERING)
@@ -104,19 +104,19 @@ static void linger(struct client *c)
 static void on_ready(void *ctx, unsigned ready)
 {
     struct client *c = ctx;
-    if (ready & STREAM_PEER_FIN)
+    if (ready & CONN_PEER_FIN)
         c->fin = true;
-    if (ready & STREAM_READABLE)
+    if (ready & CONN_READABLE)
         c->drained = false;
     switch (c->state) {
     case CLIENT_IDLE:
     case CLIENT_READING:
-        if (ready & STREAM_READABLE)
+        if (ready & CONN_READABLE)
             client_process(c);
         break;
     case CLIENT_EXCHANGE: exchange_client_ready(c->exchange, ready); break;
     case CLIENT_LINGERING:
-        if (ready & STREAM_READABLE)
+        if (ready & CONN_READABLE)
             on_linger_ready(c);
         break;
     case CLIENT_MOVING:
@@ -126,7 +126,7 @@ static void on_ready(void *ctx, unsigned ready)
 
 void client_watch_later(struct client *c)
 {
-    if (c->stream.watched || c->on_unwatched)
+    if (c->conn.watched || c->on_unwatched)
         return;
     c->unwatched_since_ms = clock_ms();
     TAILQ_INSERT_TAIL(&c->proxy->unwatched, c, unwatched_link);
@@ -136,9 +136,9 @@ void client_watch_later(struct client *c)
 void client_watch(struct client *c)
 {
     leave_unwatched(c);
-    if (c->stream.watched || c->state == CLIENT_DEAD)
+    if (c->conn.watched || c->state == CLIENT_DEAD)
         return;
-    if (stream_watch(&c->stream, c->proxy->base, PRIORITY_ORDINARY, on_ready, c))
+    if (conn_watch(&c->conn, c->proxy->base, PRIORITY_ORDINARY, on_ready, c))
         return;
     log_line(LOG_ERROR, "the event loop took no further client; the connection is closed");
     if (c->exchange)
@@ -208,7 +208,7 @@ static void say_too_many(struct proxy *p, int fd)
 
 static void turn_away_client(struct client *c)
 {
-    say_too_many(c->proxy, c->stream.fd);
+    say_too_many(c->proxy, c->conn.fd);
     c->ending = CLIENT_MAX_CONNECTIONS;
     linger(c);
 }
@@ -236,21 +236,21 @@ static void await_head(struct client *c)
     timer_set_at(&c->timer, limit ? c->since_ms + limit : 0);
 }
 
-void proxy_accept(struct proxy *p, struct entrance *e, int fd, const struct address *peer)
+void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct address *peer)
 {
     const struct server_options *server = &p->config->server;
-    uint32_t open = __atomic_fetch_add(&p->crew->clients, 1, __ATOMIC_RELAXED);
+    uint32_t open = __atomic_fetch_add(&p->shared->clients, 1, __ATOMIC_RELAXED);
     bool too_many = open >= server->maxConnections;
     bool far_too_many = too_many && open - server->maxConnections >= TURNED_AWAY_MAX;
     struct client *c = far_too_many ? NULL : take_client(p);
     if (!c) {
-        __atomic_sub_fetch(&p->crew->clients, 1, __ATOMIC_RELAXED);
+        __atomic_sub_fetch(&p->shared->clients, 1, __ATOMIC_RELAXED);
         turn_away(p, fd);
         return;
     }
-    stream_open(&c->stream, fd);
+    conn_open(&c->conn, fd);
     c->proxy = p;
-    c->entrance = entrance_ref(e);
+    c->frontend = frontend_ref(e);
     c->state = CLIENT_READING; /* so that client_set_state() counts it */
     c->on_unwatched = c->drained = c->fin = c->gone = c->processing = c->admitted = false;
     peer_address_set(&c->peer, peer);
@@ -325,7 +325,7 @@ static void skip_empty_lines(struct client *c)
 {
     if (c->scanned > 0)
         return;
-    for (struct slice s = buffer_unread(c->in); c->skipped < SKIPPED_OCTETS && s.n >= 2;
+    for (struct slice s = buffer_unread(c->in); c->skipped < SKIPPED_BYTES && s.n >= 2;
          s = buffer_unread(c->in)) {
         if (s.p[0] != '\r' || s.p[1] != '\n')
             return;
@@ -366,7 +366,7 @@ static bool read_some(struct client *c)
 {
     /* Behind a piece of a head a reset may stand that came with it, of which the loop will not tell again. */
     bool empty = !c->in || buffer_unread(c->in).n == 0;
-    if (c->drained && c->stream.watched && !c->fin && empty) {
+    if (c->drained && c->conn.watched && !c->fin && empty) {
         drop_buffer(c);
         return false; /* it would be in vain: the loop will tell */
     }
@@ -375,9 +375,9 @@ static bool read_some(struct client *c)
         return false;
     }
     size_t room = buffer_room(c->in);
-    ssize_t n = stream_read(&c->stream, c->in->data + c->in->end, room);
-    c->drained = n == STREAM_AGAIN || (n > 0 && (size_t)n < room);
-    if (n == STREAM_AGAIN) {
+    ssize_t n = conn_read(&c->conn, c->in->data + c->in->end, room);
+    c->drained = n == CONN_AGAIN || (n > 0 && (size_t)n < room);
+    if (n == CONN_AGAIN) {
         if (buffer_unread(c->in).n == 0)
             drop_buffer(c);
         client_watch(c);
@@ -409,8 +409,8 @@ void client_process(struct client *c)
     while (c->state == CLIENT_IDLE || c->state == CLIENT_READING) {
         if (begun == REQUESTS_PER_TURN) {
             client_watch(c);
-            if (c->stream.watched)
-                stream_call_again(&c->stream);
+            if (c->conn.watched)
+                conn_call_again(&c->conn);
             break;
         }
         if (c->in) {
@@ -438,19 +438,19 @@ bool client_is_idle(struct client *c)
 
 void client_look(struct client *c)
 {
-    while (!c->fin || c->stream.watched) {
+    while (!c->fin || c->conn.watched) {
         if (c->in && buffer_room(c->in) == 0)
             return; /* pipelined requests fill the buffer: the rest can wait */
         if (!c->in && !(c->in = buffer_borrow(&c->proxy->heads)))
             return;
-        ssize_t n = stream_read(&c->stream, c->in->data + c->in->end, buffer_room(c->in));
+        ssize_t n = conn_read(&c->conn, c->in->data + c->in->end, buffer_room(c->in));
         if (n > 0)
             c->in->end += (uint32_t)n;
         if (buffer_unread(c->in).n == 0)
             drop_buffer(c);
-        if (n == STREAM_EOF)
+        if (n == CONN_EOF)
             c->fin = true;
-        if (n == STREAM_ERROR)
+        if (n == CONN_ERROR)
             c->gone = true;
         if (n <= 0)
             return;
@@ -514,5 +514,5 @@ void client_keep_private(struct client *c, struct socket *s)
     if (c->private_socket && c->private_socket != s)
         socket_retire(c->private_socket, RETIRE_PRIVATE);
     c->private_socket = s;
-    stream_set_owner(&s->stream, on_private_ready, c);
+    conn_set_owner(&s->conn, on_private_ready, c);
 }

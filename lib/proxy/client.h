@@ -4,10 +4,10 @@
 /* One connection of an app. With several loops it is where its last request was served: a request that belongs
  * to another loop takes its client there (handover.h), between READING and EXCHANGE.
  *
- *            first octet            head complete
+ *            first byte            head complete
  *   IDLE ------------------> READING ----------> EXCHANGE ----+
  *    ^                          ^                 |  |        |
- *    |  response complete       | more is there   |  |        | last response, octets still coming
+ *    |  response complete       | more is there   |  |        | last response, bytes still coming
  *    +--------------------------+-----------------+  |        v
  *                                                    |     LINGERING
  *                          tunnels, cuts, the end    v        |
@@ -28,14 +28,14 @@ enum client_state {
 };
 
 struct client {
-    struct stream stream;
+    struct conn conn;
     enum client_state state;
     struct proxy *proxy;
-    struct entrance *entrance;
+    struct frontend *frontend;
     TAILQ_ENTRY(client) link;
     union {
         TAILQ_ENTRY(client) unwatched_link;
-        struct letter letter; /* MOVING */
+        struct loop_message message; /* MOVING */
     };
     uint64_t unwatched_since_ms;
     bool on_unwatched;
@@ -49,10 +49,10 @@ struct client {
     struct peer_address peer;
     struct buffer *in; /* read and not used yet */
     size_t scanned;    /* of the head in `in` */
-    uint32_t skipped;  /* octets of empty lines before the request being read */
+    uint32_t skipped;  /* bytes of empty lines before the request being read */
     uint32_t requests;
-    uint64_t since_ms;        /* of the first octet of the request being read, or of the accept */
-    uint32_t lingered;        /* LINGERING: octets thrown away */
+    uint64_t since_ms;        /* of the first byte of the request being read, or of the accept */
+    uint32_t lingered;        /* LINGERING: bytes thrown away */
     enum client_close ending; /* LINGERING: why it is closed */
     struct exchange *exchange;
     struct socket *private_socket; /* bound to this client by NTLM or Negotiate, between its requests */
@@ -88,7 +88,7 @@ void client_close(struct client *c, enum client_close reason, bool reset);
  * closing over a request that has come would lose it. That request has begun when this returns. */
 bool client_is_idle(struct client *c);
 
-/* Looks for octets, an end or a reset behind a request that was read whole. */
+/* Looks for bytes, an end or a reset behind a request that was read whole. */
 void client_look(struct client *c);
 
 /* Sets the timer anew for what the exchange waits for from the client. */

@@ -53,27 +53,27 @@ static void ended_early(struct exchange *e, int error)
 
 static enum read_step read_some(struct exchange *e)
 {
-    struct stream *from = &e->socket->stream;
+    struct conn *from = &e->socket->conn;
     if (!make_room(e)) {
         exchange_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the response's head");
         return READ_ENDED;
     }
     size_t room = buffer_room(e->in);
-    ssize_t n = stream_read(from, e->in->data + e->in->end, room);
+    ssize_t n = conn_read(from, e->in->data + e->in->end, room);
     if (n > 0) {
-        if (!e->first_octet_us)
-            e->first_octet_us = clock_us();
+        if (!e->first_byte_us)
+            e->first_byte_us = clock_us();
         e->in->end += (uint32_t)n;
         e->response_begun = true;
         e->moved_ms = clock_ms();
         e->head_drained = (size_t)n < room && !from->tls && !e->down.source_fin;
         return READ_SOME;
     }
-    if (n == STREAM_AGAIN) {
+    if (n == CONN_AGAIN) {
         give_back_if_empty(e);
         return READ_NOTHING;
     }
-    ended_early(e, n == STREAM_EOF ? 0 : from->error);
+    ended_early(e, n == CONN_EOF ? 0 : from->error);
     return READ_ENDED;
 }
 
@@ -97,7 +97,7 @@ static bool push_head(struct exchange *e, const struct outgoing_response *o)
 /* Hands what is queued to the client; false: it is blocked or gone. */
 static bool flush(struct exchange *e)
 {
-    switch (sendq_flush(&e->down.out, &e->client->stream)) {
+    switch (sendq_flush(&e->down.out, &e->client->conn)) {
     case SENDQ_EMPTY: return true;
     case SENDQ_BLOCKED:
         e->download_blocked = true;
@@ -283,7 +283,7 @@ static bool read_head(struct exchange *e)
         enum head_verdict v =
             e->in ? head_scan(buffer_unread(e->in), &e->scanned, &limits, &length) : HEAD_INCOMPLETE;
         if (v == HEAD_INCOMPLETE) {
-            /* Until it says AGAIN, even behind a short read: a reset that came with those octets was announced
+            /* Until it says AGAIN, even behind a short read: a reset that came with those bytes was announced
              * with them, and by libevent as nothing but readable. */
             if (read_some(e) != READ_SOME)
                 return false;
@@ -312,7 +312,7 @@ static void source_ended(struct exchange *e)
                       "the origin ended the connection before its response was complete");
         return;
     }
-    if (e->socket->stream.eof_without_notify) {
+    if (e->socket->conn.eof_without_notify) {
         exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR,
                       "the origin ended TLS without close_notify: the response may be incomplete");
         return;
@@ -324,9 +324,9 @@ static void source_ended(struct exchange *e)
 static void pump_body(struct exchange *e)
 {
     const struct relay_ends ends = {
-        .from = &e->socket->stream,
+        .from = &e->socket->conn,
         .in = &e->in,
-        .to = e->client ? &e->client->stream : NULL,
+        .to = e->client ? &e->client->conn : NULL,
         .bodies = &e->proxy->bodies,
         .pipes = &e->proxy->pipes,
         .scratch = &e->proxy->response_head,
@@ -352,7 +352,7 @@ static void pump_body(struct exchange *e)
         if (e->state == EXCHANGE_RELAY)
             client_arm(e->client);
         return;
-    case RELAY_YIELD: stream_call_again(&e->socket->stream); return;
+    case RELAY_YIELD: conn_call_again(&e->socket->conn); return;
     case RELAY_SOURCE_EOF: source_ended(e); return;
     case RELAY_SOURCE_FAILED:
         exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR,

@@ -41,9 +41,9 @@ static struct exchange *new_exchange(struct client *c)
     e->client = c;
     e->origin = NULL;
     e->socket = NULL;
-    e->pending.state = PENDING_IDLE;
-    e->pending.settled = attempt_settled;
-    e->pending.blocked = attempt_blocked;
+    e->waiter.state = WAITER_IDLE;
+    e->waiter.settled = attempt_settled;
+    e->waiter.blocked = attempt_blocked;
     e->state = EXCHANGE_REPLY;
     e->idempotent = e->asked_head = e->is_connect = e->asked_upgrade = e->te_trailers = false;
     e->from_http_1_0 = e->client_persists = e->private_socket = false;
@@ -62,7 +62,7 @@ static struct exchange *new_exchange(struct client *c)
     e->status = 0;
     e->fault = FAULT_NONE;
     e->began_us = clock_us();
-    e->granted_us = e->first_octet_us = e->connect_us = e->pending_us = 0;
+    e->granted_us = e->first_byte_us = e->connect_us = e->pending_us = 0;
     e->request_due_ms = e->pending_due_ms = e->moved_ms = e->blocked_since_ms = e->body_grace_ms =
         e->took_ms = 0;
     e->content_in = e->content_out = 0;
@@ -83,7 +83,7 @@ void exchange_end_all(struct exchange *e)
     }
     if (e->state == EXCHANGE_TUNNEL)
         e->proxy->stats.tunnels_open--;
-    pending_cancel(&e->pending);
+    waiter_cancel(&e->waiter);
     relay_end(&e->up);
     relay_end(&e->down);
     buffer_give(e->head);
@@ -134,8 +134,8 @@ static void reply_done(struct exchange *e)
 
 static void reply_pump(struct exchange *e)
 {
-    e->client->stream.last = e->close_client;
-    switch (sendq_flush(&e->down.out, &e->client->stream)) {
+    e->client->conn.last = e->close_client;
+    switch (sendq_flush(&e->down.out, &e->client->conn)) {
     case SENDQ_EMPTY: reply_done(e); return;
     case SENDQ_BLOCKED:
         e->download_blocked = true;
@@ -204,7 +204,7 @@ void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reas
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    pending_cancel(&e->pending);
+    waiter_cancel(&e->waiter);
     retire_socket(e, reason);
     if (!e->client) {
         exchange_end_all(e); /* nobody's trouble: its client had gone before */
@@ -236,7 +236,7 @@ void exchange_cut(struct exchange *e, enum client_close reason)
 {
     struct client *c = e->client;
     bool tunnel = e->state == EXCHANGE_TUNNEL;
-    pending_cancel(&e->pending);
+    waiter_cancel(&e->waiter);
     retire_socket(e, tunnel                      ? RETIRE_UPGRADED
                      : reason == CLIENT_SHUTDOWN ? RETIRE_SHUTDOWN
                                                  : RETIRE_CLIENT_ABORTED);
@@ -274,7 +274,7 @@ void exchange_client_gone(struct exchange *e, enum client_close reason)
 {
     struct client *c = e->client;
     if (!worth_draining(e)) {
-        pending_cancel(&e->pending);
+        waiter_cancel(&e->waiter);
         retire_socket(e, e->state == EXCHANGE_TUNNEL ? RETIRE_UPGRADED : RETIRE_CLIENT_ABORTED);
         exchange_end_all(e);
         client_close(c, reason, false);
@@ -295,7 +295,7 @@ void exchange_client_gone(struct exchange *e, enum client_close reason)
 
 static bool is_pending(const struct exchange *e)
 {
-    return e->state == EXCHANGE_WAITING && e->pending.state == PENDING_BLOCKED;
+    return e->state == EXCHANGE_WAITING && e->waiter.state == WAITER_BLOCKED;
 }
 
 /* Half a connection does not wait for a limit. */
@@ -341,7 +341,7 @@ void exchange_client_ready(struct exchange *e, unsigned ready)
         tunnel_pump(e);
         return;
     }
-    if ((ready & STREAM_WRITABLE) && e->download_blocked) {
+    if ((ready & CONN_WRITABLE) && e->download_blocked) {
         e->download_blocked = false;
         e->moved_ms = clock_ms(); /* the origin's time has stood still */
         if (e->state == EXCHANGE_REPLY)
@@ -353,14 +353,14 @@ void exchange_client_ready(struct exchange *e, unsigned ready)
         if (e->state == EXCHANGE_RELAY)
             exchange_arm(e);
     }
-    if (!(ready & STREAM_READABLE) || e->state == EXCHANGE_REPLY)
+    if (!(ready & CONN_READABLE) || e->state == EXCHANGE_REPLY)
         return;
     if (e->state == EXCHANGE_RELAY && e->upload == UPLOAD_STARVED) {
         upload_pump(e);
         return;
     }
     if (e->upload != UPLOAD_DONE && e->state != EXCHANGE_WAITING)
-        return; /* its octets wait in the kernel until the origin takes some */
+        return; /* its bytes wait in the kernel until the origin takes some */
     client_look(c);
     if (c->gone)
         exchange_client_gone(e, CLIENT_CLOSED);
@@ -445,7 +445,7 @@ void exchange_begin(struct client *c, size_t length)
     struct head *h = &p->request_head;
     struct route route;
     char text[512];
-    enum fault fault = route_find(p, c->entrance, h, &route, text, sizeof text);
+    enum fault fault = route_find(p, c->frontend, h, &route, text, sizeof text);
     if (fault == FAULT_NONE && p->stopping && c->requests > 1 && !c->admitted) {
         fault = FAULT_TOO_MANY_CLIENTS;
         snprintf(text, sizeof text, "Carpool is stopping; connect again");
@@ -517,7 +517,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return !a ? b : !b ? a : a < b ? a : b;
 }
 
-/* timeouts.socket and timeouts.tunnel run from the last octet; not while the client is the one who is
+/* timeouts.socket and timeouts.tunnel run from the last byte; not while the client is the one who is
  * waited for. */
 static uint64_t silence_due(const struct exchange *e)
 {
@@ -543,12 +543,11 @@ static void on_silence(struct exchange *e)
         exchange_cut(e, CLIENT_TIMEOUT);
     else if (e->upload == UPLOAD_BLOCKED)
         exchange_fail(e, FAULT_WRITE_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
-                      "the origin took no octet of the request for %llu ms; see timeouts.socket",
+                      "the origin took no byte of the request for %llu ms; see timeouts.socket",
                       (unsigned long long)t->socket);
     else
         exchange_fail(e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
-                      "no octet came or went for %llu ms; see timeouts.socket",
-                      (unsigned long long)t->socket);
+                      "no byte came or went for %llu ms; see timeouts.socket", (unsigned long long)t->socket);
 }
 
 static void on_timer(void *ctx)

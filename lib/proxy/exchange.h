@@ -31,9 +31,9 @@ enum exchange_state {
 
 /* What the upload waits for. */
 enum upload_state {
-    UPLOAD_STARVED, /* octets of the client */
+    UPLOAD_STARVED, /* bytes of the client */
     UPLOAD_BLOCKED, /* the origin */
-    UPLOAD_DONE,    /* every octet was handed to the kernel */
+    UPLOAD_DONE,    /* every byte was handed to the kernel */
     UPLOAD_STOPPED, /* no more will be sent: the origin answered, or does not listen */
 };
 
@@ -43,7 +43,7 @@ struct exchange {
     struct client *client; /* NULL: gone (DRAIN) */
     struct origin *origin; /* NULL: none was chosen */
     struct socket *socket; /* RELAY, TUNNEL, DRAIN */
-    struct pending pending;
+    struct waiter waiter;
     enum exchange_state state;
 
     /* The request. */
@@ -59,7 +59,7 @@ struct exchange {
     /* The response. */
     struct buffer *in; /* read from the socket, not used yet */
     size_t scanned;
-    bool response_begun;     /* an octet came */
+    bool response_begun;     /* a byte came */
     bool head_drained;       /* the read that completed the head emptied the socket */
     bool in_body;            /* the final head was passed on */
     bool download_blocked;   /* the client must take some first */
@@ -75,17 +75,17 @@ struct exchange {
 
     /* Time. */
     struct timer timer;
-    uint64_t began_us, granted_us, first_octet_us, connect_us, pending_us;
+    uint64_t began_us, granted_us, first_byte_us, connect_us, pending_us;
     uint64_t request_due_ms;                  /* timeouts.request; 0: none */
     uint64_t pending_due_ms;                  /* timeouts.pending; 0: none */
-    uint64_t moved_ms;                        /* when an octet last moved on the socket */
+    uint64_t moved_ms;                        /* when a byte last moved on the socket */
     uint64_t blocked_since_ms, body_grace_ms; /* time in which Carpool itself did not read from the client */
-    uint64_t took_ms;                         /* when the client last took an octet, or was given the first */
+    uint64_t took_ms;                         /* when the client last took a byte, or was given the first */
     uint64_t content_in, content_out;
     bool reused; /* the last attempt's socket had carried an exchange */
 };
 
-/* A whole head was read into proxy->request_head; `length` octets of c->in are it. Takes over from there. */
+/* A whole head was read into proxy->request_head; `length` bytes of c->in are it. Takes over from there. */
 void exchange_begin(struct client *c, size_t length);
 
 /* A head that could not be read: answers and closes. */
@@ -100,7 +100,7 @@ void exchange_client_fin(struct exchange *e);
 /* The client is gone: reset, or closed in the middle of its request. The client is closed by this. */
 void exchange_client_gone(struct exchange *e, enum client_close reason);
 
-/* When the client will have been too slow with its body (server.requestTimeout) or in taking octets
+/* When the client will have been too slow with its body (server.requestTimeout) or in taking bytes
  * (server.timeout), as clock_ms(); 0: nothing is asked of it now. */
 uint64_t exchange_client_due(const struct exchange *e, enum client_close *reason);
 
@@ -128,8 +128,8 @@ void exchange_record(const struct exchange *e);
 
 /* attempt.c: from the queue to a socket and, when it was stale, to another one */
 void attempt_acquire(struct exchange *e, enum acquire_how how);
-void attempt_settled(struct pending *p);
-void attempt_blocked(struct pending *p);            /* a limit holds it now */
+void attempt_settled(struct waiter *p);
+void attempt_blocked(struct waiter *p);             /* a limit holds it now */
 void attempt_failed(struct exchange *e, int error); /* 0: an end of file; otherwise an errno */
 void attempt_finished(struct exchange *e);          /* the response is complete */
 

@@ -1,9 +1,9 @@
 #include "proxy/handover.h"
 
 /* In the new loop, which reads the head once more: that costs less than to carry what was found in it. */
-static void arrive(struct letter *l)
+static void arrive(struct loop_message *l)
 {
-    struct client *c = LETTER_OF(l, struct client, letter);
+    struct client *c = LOOP_MESSAGE_OF(l, struct client, message);
     struct proxy *p = c->proxy;
     client_init_timer(c, p);
     if (c->in)
@@ -16,7 +16,7 @@ static void arrive(struct letter *l)
 bool handover_begin(struct client *c, const struct route *route)
 {
     struct proxy *p = c->proxy;
-    if (p->crew->count == 1)
+    if (p->shared->count == 1)
         return false;
     struct slice host = {route->uri.host, route->uri.host_length};
     unsigned to = agent_owner(route->agent, route->kind, host, route->uri.port);
@@ -25,7 +25,7 @@ bool handover_begin(struct client *c, const struct route *route)
     if (c->private_socket)
         socket_retire(c->private_socket, RETIRE_PRIVATE);
     c->private_socket = NULL;
-    stream_unwatch(&c->stream);
+    conn_unwatch(&c->conn);
     timer_release(&c->timer);
     buffer_leave(c->in);
     c->requests--; /* it is counted where it is served */
@@ -34,9 +34,9 @@ bool handover_begin(struct client *c, const struct route *route)
     client_set_state(c, CLIENT_MOVING);
     TAILQ_REMOVE(&p->clients, c, link);
     p->stats.handed_over++;
-    c->proxy = p->crew->members[to];
-    c->letter.open = arrive;
-    STAILQ_INSERT_TAIL(&p->outgoing[to], &c->letter, link);
+    c->proxy = p->shared->members[to];
+    c->message.open = arrive;
+    STAILQ_INSERT_TAIL(&p->outgoing[to], &c->message, link);
     p->has_outgoing = true;
     return true;
 }
@@ -46,7 +46,7 @@ void handover_send(struct proxy *p)
     if (!p->has_outgoing)
         return;
     p->has_outgoing = false;
-    for (unsigned i = 0; i < p->crew->count; i++)
+    for (unsigned i = 0; i < p->shared->count; i++)
         if (!STAILQ_EMPTY(&p->outgoing[i]))
-            mailbox_post(p->crew->members[i]->mailbox, &p->outgoing[i]);
+            mailbox_post(p->shared->members[i]->mailbox, &p->outgoing[i]);
 }

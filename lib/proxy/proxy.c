@@ -15,9 +15,9 @@
 #define WATCH_AFTER_MS 5
 #define SPARES_KEPT    512
 
-struct entrance *entrance_new(const char *upstream, const struct address *address)
+struct frontend *frontend_new(const char *upstream, const struct address *address)
 {
-    struct entrance *e = calloc(1, sizeof *e);
+    struct frontend *e = calloc(1, sizeof *e);
     if (!e)
         return NULL;
     char text[ADDRESS_TEXT_SIZE];
@@ -26,19 +26,19 @@ struct entrance *entrance_new(const char *upstream, const struct address *addres
     e->address = *address;
     e->text = strdup(address_format(address, text));
     if (!e->text || (upstream && !e->upstream)) {
-        entrance_unref(e);
+        frontend_unref(e);
         return NULL;
     }
     return e;
 }
 
-struct entrance *entrance_ref(struct entrance *e)
+struct frontend *frontend_ref(struct frontend *e)
 {
     __atomic_add_fetch(&e->refs, 1, __ATOMIC_RELAXED);
     return e;
 }
 
-void entrance_unref(struct entrance *e)
+void frontend_unref(struct frontend *e)
 {
     if (__atomic_sub_fetch(&e->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
@@ -61,7 +61,7 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
     struct proxy *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
-    p->crew = &p->alone;
+    p->shared = &p->alone;
     p->alone.count = 1;
     p->base = base;
     p->pool = pool;
@@ -80,14 +80,14 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
     return p;
 }
 
-bool proxy_join(struct proxy *p, struct proxy_crew *crew, struct mailbox *mailbox)
+bool proxy_join(struct proxy *p, struct proxy_shared *shared, struct mailbox *mailbox)
 {
-    p->outgoing = calloc(crew->count, sizeof *p->outgoing);
+    p->outgoing = calloc(shared->count, sizeof *p->outgoing);
     if (!p->outgoing)
         return false;
-    for (unsigned i = 0; i < crew->count; i++)
+    for (unsigned i = 0; i < shared->count; i++)
         STAILQ_INIT(&p->outgoing[i]);
-    p->crew = crew;
+    p->shared = shared;
     p->mailbox = mailbox;
     return true;
 }
@@ -140,7 +140,7 @@ void proxy_end_turn(struct proxy *p)
     handover_send(p);
     bury_clients(p);
     bury_exchanges(p);
-    crowd_count(&p->crowd, __atomic_load_n(&p->crew->clients, __ATOMIC_RELAXED));
+    crowd_count(&p->crowd, __atomic_load_n(&p->shared->clients, __ATOMIC_RELAXED));
     const struct client *oldest = TAILQ_FIRST(&p->unwatched);
     if (oldest && !timer_is_set(&p->watch))
         timer_set_at(&p->watch, oldest->unwatched_since_ms + WATCH_AFTER_MS);

@@ -26,29 +26,30 @@ TAILQ_HEAD(client_list, client);
 TAILQ_HEAD(exchange_list, exchange);
 
 /* A way in: one listening socket. Counted, since clients outlive the listener that took them. */
-struct entrance {
+struct frontend {
     int refs;               /* atomic: a client may go to another loop */
     char *upstream;         /* NULL: an ordinary proxy; otherwise the gateway of this upstream */
     struct address address; /* where it listens */
     char *text;             /* the same for people */
 };
 
-struct entrance *entrance_new(const char *upstream, const struct address *address);
-struct entrance *entrance_ref(struct entrance *e);
-void entrance_unref(struct entrance *e);
+struct frontend *frontend_new(const char *upstream, const struct address *address);
+struct frontend *frontend_ref(struct frontend *e);
+void frontend_unref(struct frontend *e);
 
 /* What the proxies of several loops have in common. */
-struct proxy_crew {
+struct proxy_shared {
     unsigned count;
     struct proxy **members; /* by the index of their pools */
     uint32_t clients;       /* atomic: connections open in all of them */
 };
 
 struct proxy {
-    struct proxy_crew *crew; /* `alone`, or the daemon's */
-    struct proxy_crew alone;
-    struct mailbox *mailbox;      /* of its loop; NULL: alone */
-    struct letter_list *outgoing; /* clients that go to other loops at the end of the turn, a list for each */
+    struct proxy_shared *shared; /* `alone`, or the daemon's */
+    struct proxy_shared alone;
+    struct mailbox *mailbox; /* of its loop; NULL: alone */
+    struct loop_message_list
+        *outgoing; /* clients that go to other loops at the end of the turn, a list for each */
     bool has_outgoing;
     struct event_base *base;
     struct config *config; /* counted */
@@ -60,7 +61,7 @@ struct proxy {
     struct address *own;                     /* addresses of all listeners, for loops; the daemon's */
     unsigned own_count;
     struct proxy_stats stats;
-    struct crowd crowd; /* of the crew's clients */
+    struct crowd crowd; /* of all loops' clients */
     struct client_list clients;
     struct client_list unwatched; /* running an exchange and not registered with the loop yet, oldest first */
     struct client_list dead_clients, spare_clients;
@@ -79,13 +80,13 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
 
 /* Makes one of several: from now on it takes only requests of origins that live in its pool, and hands the others
  * over. `mailbox` is that of its loop; both must outlive it. False when memory is short. Called once. */
-bool proxy_join(struct proxy *p, struct proxy_crew *crew, struct mailbox *mailbox);
+bool proxy_join(struct proxy *p, struct proxy_shared *shared, struct mailbox *mailbox);
 
 /* What is running goes by the new policy as far as it can. */
 void proxy_configure(struct proxy *p, struct config *config);
 
 /* Takes a connection over. */
-void proxy_accept(struct proxy *p, struct entrance *e, int fd, const struct address *peer);
+void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct address *peer);
 
 /* Buries the dead. Called by the loop at the end of a turn, after pool_end_turn(). */
 void proxy_end_turn(struct proxy *p);

@@ -67,7 +67,7 @@ void exchange_record(const struct exchange *e)
         .reused = e->reused,
         .pending_us = e->pending_us,
         .connect_us = e->connect_us,
-        .ttfb_us = e->first_octet_us ? e->first_octet_us - e->began_us : 0,
+        .ttfb_us = e->first_byte_us ? e->first_byte_us - e->began_us : 0,
         .total_us = now - e->began_us,
         .retries = e->retries,
         .error = e->fault == FAULT_NONE ? NULL : fault_error(e->fault),

@@ -101,7 +101,7 @@ static bool gather_trailer(struct relay *r, struct buffer_pool *bodies, struct s
     return r->trailers && buffer_append(r->trailers, run);
 }
 
-/* What one pass over the buffered octets found. */
+/* What one pass over the buffered bytes found. */
 struct pass {
     struct slice runs[SENDQ_MAX];
     unsigned count;
@@ -231,7 +231,7 @@ static void release_held(struct relay *r, const struct relay_ends *ends)
     }
 }
 
-/* Queues the next octets that are buffered; false when they are malformed. */
+/* Queues the next bytes that are buffered; false when they are malformed. */
 static bool take_batch(struct relay *r, const struct relay_ends *ends)
 {
     struct pass pass;
@@ -265,7 +265,7 @@ static enum relay_result read_more(struct relay *r, const struct relay_ends *end
     struct buffer *b = *ends->in;
     buffer_compact(b);
     size_t room = buffer_room(b);
-    ssize_t n = stream_read(ends->from, b->data + b->end, room);
+    ssize_t n = conn_read(ends->from, b->data + b->end, room);
     if (n > 0) {
         b->end += (uint32_t)n;
         r->drained = (size_t)n < room && !ends->from->tls && !r->source_fin;
@@ -276,9 +276,9 @@ static enum relay_result read_more(struct relay *r, const struct relay_ends *end
         *ends->in = NULL;
     }
     r->drained = false;
-    if (n == STREAM_AGAIN)
+    if (n == CONN_AGAIN)
         return RELAY_STARVED;
-    return n == STREAM_EOF ? RELAY_SOURCE_EOF : RELAY_SOURCE_FAILED;
+    return n == CONN_EOF ? RELAY_SOURCE_EOF : RELAY_SOURCE_FAILED;
 }
 
 /* --- Past the program ---------------------------------------------------------------------------------- */
@@ -287,8 +287,8 @@ static enum relay_result read_more(struct relay *r, const struct relay_ends *end
 static bool may_splice(const struct relay *r, const struct relay_ends *ends)
 {
     return r->framing.kind == BODY_LENGTH && r->format == RELAY_RAW && r->left >= SPLICE_LEAST &&
-           !r->no_pipe && r->keep_limit == 0 && ends->pipes && stream_can_splice(ends->from) &&
-           stream_can_splice(ends->to);
+           !r->no_pipe && r->keep_limit == 0 && ends->pipes && conn_can_splice(ends->from) &&
+           conn_can_splice(ends->to);
 }
 
 static bool take_pipe(struct relay *r, struct pipe_pool *pipes)
@@ -307,8 +307,8 @@ static void leave_pipe(struct relay *r)
 static enum relay_result empty_pipe(struct relay *r, const struct relay_ends *ends)
 {
     while (r->pipe->held > 0) {
-        ssize_t n = stream_splice_out(ends->to, r->pipe);
-        if (n == STREAM_AGAIN)
+        ssize_t n = conn_splice_out(ends->to, r->pipe);
+        if (n == CONN_AGAIN)
             return RELAY_BLOCKED;
         if (n <= 0)
             return RELAY_SINK_FAILED;
@@ -330,13 +330,11 @@ static enum relay_result splice_some(struct relay *r, const struct relay_ends *e
         if (rounds == SPLICES_PER_TURN)
             return RELAY_YIELD;
         size_t most = r->left < r->pipe->size ? (size_t)r->left : r->pipe->size;
-        ssize_t n = stream_splice_in(ends->from, r->pipe, most);
+        ssize_t n = conn_splice_in(ends->from, r->pipe, most);
         if (n <= 0) {
             leave_pipe(r);
-            r->no_pipe = n == STREAM_ERROR && ends->from->error == EINVAL;
-            return n == STREAM_AGAIN ? RELAY_STARVED
-                   : n == STREAM_EOF ? RELAY_SOURCE_EOF
-                                     : RELAY_SOURCE_FAILED;
+            r->no_pipe = n == CONN_ERROR && ends->from->error == EINVAL;
+            return n == CONN_AGAIN ? RELAY_STARVED : n == CONN_EOF ? RELAY_SOURCE_EOF : RELAY_SOURCE_FAILED;
         }
         r->left -= (uint64_t)n;
         r->content += (uint64_t)n;
@@ -373,7 +371,7 @@ enum relay_result relay_pump(struct relay *r, const struct relay_ends *ends)
         if (r->ended)
             return RELAY_DONE;
         if (*ends->in)
-            continue; /* octets are left for another pass */
+            continue; /* bytes are left for another pass */
         if (may_splice(r, ends) && take_pipe(r, ends->pipes)) {
             enum relay_result result = splice_some(r, ends);
             if (!r->no_pipe)
@@ -381,7 +379,7 @@ enum relay_result relay_pump(struct relay *r, const struct relay_ends *ends)
         }
         if (reads++ == RELAY_READS_PER_TURN)
             return RELAY_YIELD;
-        /* Also behind a short read: a reset that came with its octets will not be announced again. */
+        /* Also behind a short read: a reset that came with its bytes will not be announced again. */
         enum relay_result got = read_more(r, ends);
         if (got != RELAY_DONE)
             return got;

@@ -11,8 +11,8 @@
 #include "base/buffer.h"
 #include "http/chunked.h"
 #include "http/framing.h"
+#include "io/conn.h"
 #include "io/pipe.h"
-#include "io/stream.h"
 #include "proxy/sendq.h"
 
 enum relay_format {
@@ -24,31 +24,30 @@ enum relay_format {
 struct relay {
     struct framing framing; /* of what comes */
     enum relay_format format;
-    uint64_t left;          /* BODY_LENGTH: octets still to come */
+    uint64_t left;          /* BODY_LENGTH: bytes still to come */
     struct chunked chunked; /* BODY_CHUNKED */
-    bool ended;             /* the content has come whole; its last octets may still be unsent */
+    bool ended;             /* the content has come whole; its last bytes may still be unsent */
     bool closes;            /* the sink is closed behind the content */
-    bool drained;     /* the last read left no octet behind; a reset may still stand there, unannounced */
-    bool batch;       /* the queue holds octets of the source's buffer, or the chunk line */
+    bool drained;     /* the last read left no byte behind; a reset may still stand there, unannounced */
+    bool batch;       /* the queue holds bytes of the source's buffer, or the chunk line */
     bool source_fin;  /* an end of file stands behind what can be read: do not trust a short read */
-    uint32_t held;    /* octets at the front of the source's buffer that the queue points to */
-    uint64_t content; /* octets of content taken in */
+    uint32_t held;    /* bytes at the front of the source's buffer that the queue points to */
+    uint64_t content; /* bytes of content taken in */
     struct sendq out;
     struct pipe *pipe; /* through which content passes by; NULL: it is read and written */
     bool no_pipe;      /* it cannot */
     char chunk_line[24];
     struct buffer *trailers;
-    struct buffer
-        *kept; /* every octet of content sent so far, framed, for a repeat; NULL: none or too many */
-    uint64_t keep_limit; /* octets of content; 0: keep nothing (any more) */
+    struct buffer *kept; /* every byte of content sent so far, framed, for a repeat; NULL: none or too many */
+    uint64_t keep_limit; /* bytes of content; 0: keep nothing (any more) */
 };
 
 /* What it works on. All stay the caller's. */
 struct relay_ends {
-    struct stream *from;
+    struct conn *from;
     struct buffer *
         *in; /* what was read and not used yet; borrowed from `bodies` when needed, given back when empty */
-    struct stream *to; /* ignored when the content is discarded */
+    struct conn *to; /* ignored when the content is discarded */
     struct buffer_pool *bodies;
     struct head *scratch;    /* for trailers */
     struct pipe_pool *pipes; /* NULL: everything is read */
@@ -75,7 +74,7 @@ enum relay_result relay_pump(struct relay *r, const struct relay_ends *ends);
 /* For BODY_CLOSE after RELAY_SOURCE_EOF: the content is whole. Pump again. */
 void relay_finish(struct relay *r);
 
-/* For a repeat of a request whose sent octets were all kept: queues them again, behind the head that the caller
+/* For a repeat of a request whose sent bytes were all kept: queues them again, behind the head that the caller
  * has pushed. */
 void relay_push_kept(struct relay *r);
 

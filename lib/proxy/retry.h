@@ -8,13 +8,12 @@
 #include <stdint.h>
 
 struct attempt {
-    bool reused; /* its socket had carried an exchange before */
-    bool
-        ended_by_peer; /* an end of file, a reset or a broken pipe; never a timeout, never malformed octets */
-    bool response_begun; /* an octet of the response came */
-    bool request_begun;  /* an octet of the request was handed to the kernel */
+    bool reused;        /* its socket had carried an exchange before */
+    bool ended_by_peer; /* an end of file, a reset or a broken pipe; never a timeout, never malformed bytes */
+    bool response_begun; /* a byte of the response came */
+    bool request_begun;  /* a byte of the request was handed to the kernel */
     bool idempotent;
-    bool replayable; /* every octet of the request can be sent again from memory */
+    bool replayable; /* every byte of the request can be sent again from memory */
     uint32_t repeats_left;
 };
 

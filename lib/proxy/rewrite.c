@@ -5,8 +5,8 @@
 
 #include "http/status.h"
 
-/* What is added to a head beside its own octets, at most: see the callers. */
-#define ADDED_OCTETS 512
+/* What is added to a head beside its own bytes, at most: see the callers. */
+#define ADDED_BYTES 512
 
 /* A cursor into room that was made sure of before. */
 static char *put(char *at, struct slice s)
@@ -49,9 +49,9 @@ static char *put_via(char *at, uint8_t minor, struct slice name)
 }
 
 /* Every field with its separators, and what we add. */
-static size_t most_octets(const struct head *h, size_t extra)
+static size_t most_bytes(const struct head *h, size_t extra)
 {
-    size_t n = h->method.n + h->reason.n + extra + ADDED_OCTETS;
+    size_t n = h->method.n + h->reason.n + extra + ADDED_BYTES;
     for (uint32_t i = 0; i < h->count; i++)
         n += h->fields[i].name.n + h->fields[i].value.n + 4;
     return n;
@@ -110,7 +110,7 @@ static char *put_request_fields(char *at, const struct head *h, const struct out
 
 bool rewrite_request(struct buffer **out, const struct head *h, const struct outgoing_request *o)
 {
-    if (!make_room(out, most_octets(h, o->path.n + o->authority.n + o->via_name.n)))
+    if (!make_room(out, most_bytes(h, o->path.n + o->authority.n + o->via_name.n)))
         return false;
     struct buffer *b = *out;
     char *at = b->data;
@@ -185,7 +185,7 @@ static char *put_response_connection(char *at, const struct head *h, const struc
 
 bool rewrite_response(struct buffer **out, const struct head *h, const struct outgoing_response *o)
 {
-    if (!make_room(out, most_octets(h, o->via_name.n)))
+    if (!make_room(out, most_bytes(h, o->via_name.n)))
         return false;
     struct buffer *b = *out;
     char *at = b->data;

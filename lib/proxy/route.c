@@ -10,7 +10,7 @@
 /* The question under way. */
 struct query {
     struct proxy *p;
-    const struct entrance *entrance;
+    const struct frontend *frontend;
     const struct head *h;
     struct route *out;
     char *text;
@@ -92,9 +92,9 @@ static const struct upstream *upstream_named(const struct config *c, const char 
 /* A gateway serves one host. */
 static enum fault route_gateway(struct query *q)
 {
-    const struct upstream *u = upstream_named(q->p->config, q->entrance->upstream);
+    const struct upstream *u = upstream_named(q->p->config, q->frontend->upstream);
     if (!u || !u->host || !*u->host)
-        return refuse(q, FAULT_NO_RESOURCES, "upstream '%s' is no longer configured", q->entrance->upstream);
+        return refuse(q, FAULT_NO_RESOURCES, "upstream '%s' is no longer configured", q->frontend->upstream);
     if (method_is(q->h, SLICE("CONNECT")))
         return refuse(
             q, FAULT_DENIED,
@@ -166,7 +166,7 @@ static enum fault route_forward(struct query *q)
             q, FAULT_BAD_TARGET,
             "this is an HTTP proxy, and the request names no absolute URL; point the app here with http_proxy=http://%s/ or its proxy "
             "setting, or give an upstream a listen address of its own",
-            q->entrance->text);
+            q->frontend->text);
     enum uri_verdict v = uri_parse_absolute(target, &q->out->uri);
     if (v != URI_OK)
         return bad_target(q, v);
@@ -198,10 +198,10 @@ static bool is_last_hop(const struct head *h)
            slice_to_u64(f->value, &left) && left == 0;
 }
 
-enum fault route_find(struct proxy *p, const struct entrance *entrance, const struct head *h,
+enum fault route_find(struct proxy *p, const struct frontend *frontend, const struct head *h,
                       struct route *out, char *text, size_t text_size)
 {
-    struct query q = {p, entrance, h, out, text, text_size};
+    struct query q = {p, frontend, h, out, text, text_size};
     out->agent = NULL;
     out->framing = (struct framing){.kind = BODY_NONE};
     out->upgrade = false;
@@ -215,7 +215,7 @@ enum fault route_find(struct proxy *p, const struct entrance *entrance, const st
         fault = check_loop(&q);
     if (fault != FAULT_NONE)
         return fault;
-    if (entrance->upstream)
+    if (frontend->upstream)
         fault = route_gateway(&q);
     else if (method_is(h, SLICE("CONNECT")))
         fault = route_connect(&q);

@@ -21,7 +21,7 @@ struct route {
 };
 
 /* FAULT_NONE, or what to answer, with a sentence in `text`. */
-enum fault route_find(struct proxy *p, const struct entrance *entrance, const struct head *h,
+enum fault route_find(struct proxy *p, const struct frontend *frontend, const struct head *h,
                       struct route *out, char *text, size_t text_size);
 
 #endif

@@ -28,11 +28,11 @@ static void advance(struct sendq *q, size_t n)
         q->first = 0;
 }
 
-enum sendq_result sendq_flush(struct sendq *q, struct stream *to)
+enum sendq_result sendq_flush(struct sendq *q, struct conn *to)
 {
     while (q->count > 0) {
-        ssize_t n = stream_write(to, &q->v[q->first], q->count);
-        if (n == STREAM_AGAIN)
+        ssize_t n = conn_write(to, &q->v[q->first], q->count);
+        if (n == CONN_AGAIN)
             return SENDQ_BLOCKED;
         if (n < 0)
             return SENDQ_FAILED;

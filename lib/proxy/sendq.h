@@ -1,7 +1,7 @@
 #ifndef CARPOOL_PROXY_SENDQ_H
 #define CARPOOL_PROXY_SENDQ_H
 
-/* Octets on their way out, as pointers into memory that stays put until they are gone: no copy, one
+/* Bytes on their way out, as pointers into memory that stays put until they are gone: no copy, one
  * writev. */
 
 #include <stdbool.h>
@@ -10,14 +10,14 @@
 #include <sys/uio.h>
 
 #include "base/slice.h"
-#include "io/stream.h"
+#include "io/conn.h"
 
 #define SENDQ_MAX 20
 
 struct sendq {
     struct iovec v[SENDQ_MAX];
     uint8_t first, count; /* v[first .. first + count) is unsent */
-    uint64_t sent;        /* octets handed to the kernel since sendq_clear() */
+    uint64_t sent;        /* bytes handed to the kernel since sendq_clear() */
 };
 
 enum sendq_result { SENDQ_EMPTY, SENDQ_BLOCKED, SENDQ_FAILED };
@@ -37,6 +37,6 @@ static inline unsigned sendq_room(const struct sendq *q)
 void sendq_push(struct sendq *q, struct slice s);
 
 /* Writes until the queue is empty or the stream takes no more. */
-enum sendq_result sendq_flush(struct sendq *q, struct stream *to);
+enum sendq_result sendq_flush(struct sendq *q, struct conn *to);
 
 #endif

@@ -1,4 +1,4 @@
-/* After 101, or CONNECT's 2xx: octets both ways until both ends have ended (RFC 9110 7.8, 9.3.6). */
+/* After 101, or CONNECT's 2xx: bytes both ways until both ends have ended (RFC 9110 7.8, 9.3.6). */
 
 #include <assert.h>
 
@@ -66,12 +66,12 @@ static bool pump(struct exchange *e, struct relay *r, const struct relay_ends *e
         case RELAY_SOURCE_EOF: relay_finish(r); continue;
         case RELAY_DONE:
             if (!*shut)
-                stream_shutdown_write(ends->to);
+                conn_shutdown_write(ends->to);
             *shut = true;
             return true;
         case RELAY_STARVED:
         case RELAY_BLOCKED: return true;
-        case RELAY_YIELD: stream_call_again(&e->client->stream); return true;
+        case RELAY_YIELD: conn_call_again(&e->client->conn); return true;
         case RELAY_SOURCE_FAILED:
         case RELAY_SINK_FAILED:
         case RELAY_MALFORMED:
@@ -85,9 +85,9 @@ void tunnel_pump(struct exchange *e)
     struct client *c = e->client;
     uint64_t before = e->up.out.sent + e->down.out.sent;
     const struct relay_ends up = {
-        .from = &c->stream, .in = &c->in, .to = &e->socket->stream, .bodies = &e->proxy->bodies};
+        .from = &c->conn, .in = &c->in, .to = &e->socket->conn, .bodies = &e->proxy->bodies};
     const struct relay_ends down = {
-        .from = &e->socket->stream, .in = &e->in, .to = &c->stream, .bodies = &e->proxy->bodies};
+        .from = &e->socket->conn, .in = &e->in, .to = &c->conn, .bodies = &e->proxy->bodies};
     e->up.source_fin |= c->fin;
     bool alive = pump(e, &e->up, &up, &e->up_shut) && pump(e, &e->down, &down, &e->down_shut);
     if (e->up.out.sent + e->down.out.sent != before)

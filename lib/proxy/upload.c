@@ -56,7 +56,7 @@ static void set_upload(struct exchange *e, enum upload_state state)
 static void sink_failed(struct exchange *e)
 {
     const struct socket *s = e->socket;
-    int error = s->stream.error;
+    int error = s->conn.error;
     set_upload(e, UPLOAD_STOPPED);
     download_pump(e);
     if (e->state == EXCHANGE_RELAY && e->socket == s && !e->in_body && !e->response_begun)
@@ -67,9 +67,9 @@ void upload_pump(struct exchange *e)
 {
     struct client *c = e->client;
     const struct relay_ends ends = {
-        .from = &c->stream,
+        .from = &c->conn,
         .in = &c->in,
-        .to = &e->socket->stream,
+        .to = &e->socket->conn,
         .bodies = &e->proxy->bodies,
         .pipes = &e->proxy->pipes,
         .scratch = &e->proxy->request_head,
@@ -95,7 +95,7 @@ void upload_pump(struct exchange *e)
         set_upload(e, UPLOAD_STARVED);
         client_watch(c);
         if (c->exchange == e)
-            stream_call_again(&c->stream);
+            conn_call_again(&c->conn);
         return;
     case RELAY_SOURCE_EOF:
     case RELAY_SOURCE_FAILED: exchange_client_gone(e, CLIENT_CLOSED); return;

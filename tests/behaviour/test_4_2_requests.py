@@ -77,7 +77,7 @@ HEADS = {
 }
 
 
-@pytest.mark.parametrize("how", ["whole", "octets"])
+@pytest.mark.parametrize("how", ["whole", "bytes"])
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_that_are_refused(stage, name, how):
     """RFC 9110 and 9112 hold for an intermediary, in their strict reading, since sockets are shared (both
@@ -92,7 +92,7 @@ def test_heads_that_are_refused(stage, name, how):
     try:
         (client.send if how == "whole" else lambda raw: client.send_slowly(raw, pause=0))(data)
     except ConnectionError:
-        assert how == "octets"      # refused before the last octet was sent
+        assert how == "bytes"      # refused before the last byte was sent
     response = client.response()
     assert response.status in (wanted if isinstance(wanted, tuple) else (wanted,))
     assert response.error == "http_request_error"

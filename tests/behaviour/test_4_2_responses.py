@@ -293,7 +293,7 @@ def test_the_reason_phrase_and_unknown_statuses(stage):
         assert response.status == int(line[:3]) and response.reason == reason
 
 
-def test_a_response_octet_by_octet(stage):
+def test_a_response_byte_by_byte(stage):
     """trailers, 1xx [...] are right, however the bytes are cut"""
     data = (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Transfer-Encoding: chunked\r\nX: y\r\n\r\n" +
             chunked(b"abc", b"defg", trailers=[("X-T", "u")]))
@@ -305,7 +305,7 @@ def test_a_response_octet_by_octet(stage):
     assert origin.accepted == 1
 
 
-def test_a_request_octet_by_octet(stage):
+def test_a_request_byte_by_byte(stage):
     """trailers, 1xx [...] are right, however the bytes are cut"""
     origin = stage.origin()
     client = stage.carpool().client()

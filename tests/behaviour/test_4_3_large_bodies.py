@@ -1,5 +1,5 @@
 """Section 4.3, where bodies are large: Carpool may hand them on without looking at them, and all that holds for small
-ones holds for these. Every test leaves octets on their way at the worst moment and looks where they come out."""
+ones holds for these. Every test leaves bytes on their way at the worst moment and looks where they come out."""
 
 import functools
 import threading
@@ -61,7 +61,7 @@ def test_a_socket_that_is_drained_gives_the_next_its_own(stage):
 
 
 def test_what_came_before_an_early_end_arrives(stage):
-    """An origin that ends too early: the client has every octet that came, and sees that there are not all"""
+    """An origin that ends too early: the client has every byte that came, and sees that there are not all"""
     content = body(b"q")
     part = SIZE // 2 + 12345
 

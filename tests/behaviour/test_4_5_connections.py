@@ -69,7 +69,7 @@ def test_nothing_after_close_is_served(stage):
     assert origin.targets == ["/1"]
 
 
-def test_an_answer_is_not_lost_to_octets_that_came_late(stage):
+def test_an_answer_is_not_lost_to_bytes_that_came_late(stage):
     """After a last response [...] the answer is not lost: nor when the client has sent something behind its last
     request (old ones send an empty line behind a body) that Carpool has not read when it closes."""
     origin = stage.origin(manual=True)

@@ -143,7 +143,7 @@ def test_records_larger_than_a_read(stage, size, framing, versions):
 
 
 @VERSIONS
-def test_one_octet_a_record(stage, versions):
+def test_one_byte_a_record(stage, versions):
     data = answer(b"x" * 200)
     origin = tls_origin(stage, lambda request: request.connection.send_slowly(data, 0), versions=versions)
     assert stage.carpool(secure()).get(origin.url("/")).body == b"x" * 200

@@ -40,7 +40,7 @@ def one_host_each(stage, count, **how):
     return origins, {name: {"match": f"{name}.test", "address": [origin.authority]} for name, origin in origins.items()}
 
 
-def crew(stage, count, config=None, **defaults):
+def with_loops(stage, count, config=None, **defaults):
     return stage.carpool({"workers": count, **(config or {}), "defaults": {**UNLIMITED, **defaults}})
 
 
@@ -61,7 +61,7 @@ def test_limits_hold_for_all_loops_together(stage, descriptors):
     with Arena() as arena:
         spread = [arena.origin(stage.ports.take()) for _ in range(4)]
         total = arena.origin(stage.ports.take())
-        carpool = crew(stage, 8, {"upstreams": {"total": {
+        carpool = with_loops(stage, 8, {"upstreams": {"total": {
             "match": "*.total.test", "address": [total.authority], "maxTotalSockets": 9, "maxSockets": 3,
             "maxPendingRequests": 10000}}}, maxSockets=7, maxPendingRequests=10000,
                        timeouts={"pending": "off", "free": "off"})
@@ -83,7 +83,7 @@ def test_limits_hold_for_all_loops_together(stage, descriptors):
 def test_the_queue_is_one(stage):
     """maxPendingRequests and first come, first served, whichever loop took the connection"""
     origin = stage.origin(manual=True)
-    carpool = crew(stage, 8, maxSockets=2, maxPendingRequests=40)
+    carpool = with_loops(stage, 8, maxSockets=2, maxPendingRequests=40)
     clients = [carpool.ask(origin.url(f"/held{number}")) for number in range(2)]
     held = [origin.take() for _ in range(2)]
     for number in range(40):
@@ -106,7 +106,7 @@ def test_the_queue_is_one(stage):
 def test_max_connections_is_of_the_process(stage):
     """server.maxConnections counts the clients of all loops"""
     origin = stage.origin(manual=True)
-    carpool = crew(stage, 4, {"server": {"maxConnections": 30}})
+    carpool = with_loops(stage, 4, {"server": {"maxConnections": 30}})
     first = [carpool.ask(origin.url("/")) for _ in range(30)]
     asked = [origin.take() for _ in range(30)]
     late = [carpool.client() for _ in range(40)]
@@ -121,7 +121,7 @@ def test_max_connections_is_of_the_process(stage):
 def test_an_idle_socket_is_used_before_another_is_opened(stage):
     """wherever the client came in, whatever it asks"""
     origin = stage.origin()
-    carpool = crew(stage, 8)
+    carpool = with_loops(stage, 8)
     asked = itertools.islice(itertools.cycle(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]), 100)
     for method in asked:
         body = b"body" if method in ("POST", "PUT", "PATCH") else b""
@@ -199,7 +199,7 @@ def test_half_closed_behind_pipelined_requests(stage):
 
 
 def test_slow_and_large_heads(stage):
-    """heads that come octet by octet, and ones that are larger than a buffer"""
+    """heads that come byte by byte, and ones that are larger than a buffer"""
     carpool, client, origins = between(stage, maxHeaderSize="64KiB")
     for data in alternating(4):
         client.send_slowly(data)
@@ -241,7 +241,7 @@ def test_expectations_go_along(stage):
 
 
 def test_a_tunnel_begins_where_its_origin_lives(stage):
-    """CONNECT behind a request for another loop, with octets right behind its head"""
+    """CONNECT behind a request for another loop, with bytes right behind its head"""
     def echo(connection):
         while connection.fill():
             connection.send(connection.exactly(len(connection.left())))
@@ -305,7 +305,7 @@ def test_operators_see_one_process(stage):
     """reload, pause, resume and drain under load lose nothing"""
     origins, upstreams = one_host_each(stage, 3)
     free = stage.origin()
-    carpool = crew(stage, 4, {"upstreams": upstreams})
+    carpool = with_loops(stage, 4, {"upstreams": upstreams})
     urls = [f"http://{name}.test/" for name in upstreams] + [free.url("/")]
     with Busy(carpool.address, urls) as busy:
         for number in range(10):
@@ -324,7 +324,7 @@ def test_operators_see_one_process(stage):
 def test_a_pause_holds_every_loop(stage):
     """requests become pending, whichever loop their origin lives in"""
     origins = [stage.origin() for _ in range(6)]
-    carpool = crew(stage, 4)
+    carpool = with_loops(stage, 4)
     assert carpool.admin("/agents/default/pause", "POST").status == 200
     clients = [carpool.ask(origin.url("/")) for origin in origins]
     wait_until(lambda: sum(row["requests"] for row in carpool.agents()["default"]["origins"]) == 6, "all are pending")
@@ -410,7 +410,7 @@ def test_a_unix_path_is_for_all_loops(stage):
     """listen: unix:PATH"""
     origin = stage.origin()
     path = stage.path("proxy.sock")
-    carpool = crew(stage, 4, {"listen": [f"unix:{path}"]})
+    carpool = with_loops(stage, 4, {"listen": [f"unix:{path}"]})
     for _ in range(50):
         assert carpool.get(origin.url("/")).status == 200
     clients = [carpool.ask(origin.url("/")) for _ in range(50)]
@@ -437,7 +437,7 @@ def test_passed_sockets_are_for_all_loops(stage):
 @pytest.mark.parametrize("count", [1, 4])
 def test_an_address_is_for_one_process(stage, count):
     """a second Carpool gets `in use`, though loops share a port"""
-    first = crew(stage, 4)
+    first = with_loops(stage, 4)
     with pytest.raises(NotStarted, match="in use|another process listens"):
         stage.carpool({"workers": count, "listen": [f"127.0.0.1:{first.port}"]})
 

@@ -1,6 +1,6 @@
-"""The files of the corpus: one attack each, as exact octets with what must come of it. README.md tells the format.
+"""The files of the corpus: one attack each, as exact bytes with what must come of it. README.md tells the format.
 
-    python3 -m corpus.case FILE.raw     prints a section made of a file's octets (a fuzzer's find, a capture)
+    python3 -m corpus.case FILE.raw     prints a section made of a file's bytes (a fuzzer's find, a capture)
 """
 import pathlib
 import re
@@ -12,8 +12,8 @@ ONCE = {"why", "ref", "expect", "status", "error", "requests", "flags", "when", 
 OUTCOMES = {"requests": {"forward", "refuse"}, "responses": {"forward", "refuse", "cut"}}
 FLAGS = {"half-close", "eof", "body-phase", "answer-optional", "close-optional", "client-close", "local-answer"}
 ABOUT = {"origin": {"method", "target", "version", "host", "body", "framing", "header", "present", "absent",
-                    "no-trailer", "no-octet", "no-text", "via-prefix", "via-version"},
-         "client": {"status", "version", "body", "framing", "header", "present", "absent", "no-trailer", "no-octet", "no-text",
+                    "no-trailer", "no-byte", "no-text", "via-prefix", "via-version"},
+         "client": {"status", "version", "body", "framing", "header", "present", "absent", "no-trailer", "no-byte", "no-text",
                     "via-prefix", "interim"}}
 WHENS = {"reply", "early", "idle", "spare"}
 POOLS = {"yes", "no", "may", "pin"}
@@ -26,7 +26,7 @@ class BadCase(Exception):
 
 
 class Case:
-    """One file: its header as attributes, its octets as `raw` (what the attacker sends), `request` beside it."""
+    """One file: its header as attributes, its bytes as `raw` (what the attacker sends), `request` beside it."""
 
     def __init__(self, path, fields, checks, sections):
         self.path = path
@@ -58,11 +58,11 @@ class Case:
         if "refuse" not in self.expect and self.status:
             raise BadCase(f"{self.path}: a status, but no refusal is expected")
 
-    def fill(self, octets, names):
-        """Octets with {ORIGIN} and its like replaced by their values."""
+    def fill(self, bytes, names):
+        """Bytes with {ORIGIN} and its like replaced by their values."""
         for name, value in names.items():
-            octets = octets.replace(b"{" + name.encode() + b"}", value.encode())
-        return octets
+            bytes = bytes.replace(b"{" + name.encode() + b"}", value.encode())
+        return bytes
 
 
 def load(path):
@@ -107,7 +107,7 @@ def header_line(line, fields, checks):
 
 
 def decode(text):
-    """Text with the escapes \\r \\n \\t \\\\ \\xNN -> octets."""
+    """Text with the escapes \\r \\n \\t \\\\ \\xNN -> bytes."""
     out = bytearray()
     at = 0
     while at < len(text):
@@ -130,16 +130,16 @@ def decode_line(line):
     return decode(repeat[2]) * int(repeat[1]) if repeat else decode(line)
 
 
-def encode(octets):
+def encode(bytes):
     """The inverse of decode(): printable ASCII only, nothing that an editor or git would change."""
     names = {value: "\\" + key for key, value in ESCAPES.items()}
-    return "".join(names.get(o) or (chr(o) if 32 <= o < 127 else f"\\x{o:02x}") for o in octets)
+    return "".join(names.get(o) or (chr(o) if 32 <= o < 127 else f"\\x{o:02x}") for o in bytes)
 
 
-def encode_section(octets, width=100):
-    """Octets -> the lines of a section: a new line behind each line feed, long ones wrapped."""
+def encode_section(bytes, width=100):
+    """Bytes -> the lines of a section: a new line behind each line feed, long ones wrapped."""
     lines = []
-    for piece in re.findall(rb"[^\n]*\n|[^\n]+", octets):
+    for piece in re.findall(rb"[^\n]*\n|[^\n]+", bytes):
         for at in range(0, len(piece), width):
             line = encode(piece[at:at + width])
             if line.endswith(" "):

@@ -1,4 +1,4 @@
-"""One client connection: writes octets in given pieces while it reads, and takes apart what came."""
+"""One client connection: writes bytes in given pieces while it reads, and takes apart what came."""
 import selectors
 import socket
 import time
@@ -7,7 +7,7 @@ from behaviour.harness.waiting import PATIENCE
 
 from . import strict
 
-MODES = ("whole", "octets", "lines")
+MODES = ("whole", "bytes", "lines")
 MOST_PIECES = 1500
 NAP = 0.00005       # lets the other side read a piece before the next one comes
 
@@ -22,18 +22,18 @@ def soon(condition, seconds=PATIENCE):
     return True
 
 
-def pieces(octets, mode):
-    """`octets` as they are written: whole, one by one, or cut behind every CR and every LF."""
-    if mode == "whole" or not octets:
-        return [octets]
-    cuts = range(1, len(octets)) if mode == "octets" else \
-        [at + 1 for at in range(len(octets) - 1) if octets[at] in b"\r\n"]
+def pieces(bytes, mode):
+    """`bytes` as they are written: whole, one by one, or cut behind every CR and every LF."""
+    if mode == "whole" or not bytes:
+        return [bytes]
+    cuts = range(1, len(bytes)) if mode == "bytes" else \
+        [at + 1 for at in range(len(bytes) - 1) if bytes[at] in b"\r\n"]
     # Very long ones are cut finely at both ends, coarsely between.
     if len(cuts) > MOST_PIECES:
         edge = MOST_PIECES // 3
         cuts = [*cuts[:edge], *cuts[edge:-edge:max(1, len(cuts) // edge)], *cuts[-edge:]]
-    bounds = [0, *cuts, len(octets)]
-    return [octets[a:b] for a, b in zip(bounds, bounds[1:])]
+    bounds = [0, *cuts, len(bytes)]
+    return [bytes[a:b] for a, b in zip(bounds, bounds[1:])]
 
 
 class Conversation:
@@ -51,9 +51,9 @@ class Conversation:
         self.answers, self.error, self.ended, self.cut, self.closed_first = [], "", "", False, False
         self.parsed = 0
 
-    def write(self, octets_in_pieces):
+    def write(self, bytes_in_pieces):
         """Writes and reads side by side; stops early when the other side ends the connection or says that it will."""
-        for piece in octets_in_pieces:
+        for piece in bytes_in_pieces:
             sent = 0
             end = time.monotonic() + PATIENCE
             while sent < len(piece) and not self.ended:
@@ -71,7 +71,7 @@ class Conversation:
                     self.ended = self.ended or "reset"
             if self.ended:
                 return
-            if len(octets_in_pieces) > 1:
+            if len(bytes_in_pieces) > 1:
                 time.sleep(NAP)
 
     def said_close(self):
@@ -121,9 +121,9 @@ class Conversation:
         except OSError:
             pass
 
-    def run(self, octets_in_pieces, answers=1, half_close=False, closes=False):
+    def run(self, bytes_in_pieces, answers=1, half_close=False, closes=False):
         """Sends, waits for so many final answers (and the end, when Carpool `closes`), says FIN, reads to the end."""
-        self.write(octets_in_pieces)
+        self.write(bytes_in_pieces)
         if half_close:
             self.shut()
         self.read_until(lambda: len(self.answers) >= answers or self.error)

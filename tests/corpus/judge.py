@@ -22,7 +22,7 @@ class Verdict:
             self.faults.append(fault)
 
     def summary(self):
-        """What must not depend on how the octets were cut. A cut is a refusal that came after the head had gone."""
+        """What must not depend on how the bytes were cut. A cut is a refusal that came after the head had gone."""
         failed = self.outcome in ("refuse", "cut")
         return ("failed" if failed else self.outcome, [] if failed and self.seen_cut else self.statuses, self.seen)
 
@@ -34,9 +34,9 @@ def names(origin, daemon):
             "PROXY": f"127.0.0.1:{daemon.port}", "PROXY_PORT": str(daemon.port), "ADMIN": f"127.0.0.1:{daemon.admin_port}"}
 
 
-def methods_in(octets):
+def methods_in(bytes):
     """The methods of pipelined requests, as far as they say how their answers are framed."""
-    first = octets.lstrip(b"\r\n").split(b" ", 1)[0]
+    first = bytes.lstrip(b"\r\n").split(b" ", 1)[0]
     return (first.decode("latin-1") if first in (b"HEAD", b"CONNECT") else "GET", "GET")
 
 
@@ -54,9 +54,9 @@ def judge(case, mode, daemon):
 def judge_request(case, mode, daemon):
     verdict = Verdict()
     with Origin() as origin:
-        octets = case.fill(case.raw, names(origin, daemon))
-        talk = Conversation(daemon.port, methods_in(octets))
-        talk.run(pieces(octets, mode), case.requests[1], "half-close" in case.flags, "client-close" in case.flags)
+        bytes = case.fill(case.raw, names(origin, daemon))
+        talk = Conversation(daemon.port, methods_in(bytes))
+        talk.run(pieces(bytes, mode), case.requests[1], "half-close" in case.flags, "client-close" in case.flags)
         seen = origin.requests()
         verdict.seen = [(r.method, r.target, r.get("host").replace(origin.address.encode(), b"{ORIGIN}"), r.body)
                         for _, r in seen]
@@ -140,7 +140,7 @@ def judge_response(case, mode, daemon):
 
 
 def prepare(script, origin, daemon, verdict):
-    """Brings a free socket about, where the octets come on one."""
+    """Brings a free socket about, where the bytes come on one."""
     if script.when not in ("idle", "spare"):
         return
     first = get(daemon.port, origin.url(CLEAN_PATH))
@@ -167,7 +167,7 @@ def answer_seen(case, verdict, talk, origin, script):
     verdict.need(len(verdict.seen) <= 1, f"the request was sent {len(verdict.seen)} times")
     if not talk.answers or talk.cut:
         verdict.outcome, verdict.seen_cut = "cut", True
-        verdict.need(not talk.answers, f"octets behind the answer: {talk.received[-200:]!r}")
+        verdict.need(not talk.answers, f"bytes behind the answer: {talk.received[-200:]!r}")
     elif own_answer(talk.answers[0]):
         verdict.outcome = "refuse"
         verdict.seen_cut = "cut" in case.expect
@@ -189,8 +189,8 @@ def closed(script):
 
 
 def pooled(case, verdict, talk, origin, script, daemon):
-    """Who gets the socket next. The clean GET comes when all the origin's octets are in Carpool's kernel."""
-    verdict.need(script.sent.wait(PATIENCE), "the origin did not get to say its octets")
+    """Who gets the socket next. The clean GET comes when all the origin's bytes are in Carpool's kernel."""
+    verdict.need(script.sent.wait(PATIENCE), "the origin did not get to say its bytes")
     if script.connection is None or case.pool == "may":
         return
     before = len(script.connection.requests)
@@ -246,7 +246,7 @@ def look(what, message, received, wanted):
         return None if seen == [value] else seen
     if what == "interim":
         return None if message.interim == [int(s) for s in as_list(wanted)] else message.interim
-    if what in ("no-octet", "no-text"):
+    if what in ("no-byte", "no-text"):
         return received if wanted in received else None
     if what.startswith("via-"):
         via = message.get("via") or b""

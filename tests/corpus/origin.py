@@ -1,4 +1,4 @@
-"""A scripted origin: answers plainly, or with a case's octets once, and remembers what each connection brought."""
+"""A scripted origin: answers plainly, or with a case's bytes once, and remembers what each connection brought."""
 import socket
 import threading
 import time
@@ -19,17 +19,17 @@ def plain_answer(request, connection):
 
 
 class Script:
-    """The octets that answer the first request which is no clean one; `when` as in a case's header."""
+    """The bytes that answer the first request which is no clean one; `when` as in a case's header."""
 
-    def __init__(self, octets_in_pieces, when="reply", eof=False):
-        self.pieces, self.when, self.eof = octets_in_pieces, when, eof
+    def __init__(self, bytes_in_pieces, when="reply", eof=False):
+        self.pieces, self.when, self.eof = bytes_in_pieces, when, eof
         self.taken = threading.Lock()
         self.connection = None
         self.sent = threading.Event()
         self.judged = threading.Event()     # early: the client has its answer, the rest may be read
 
     def play(self, connection):
-        """Sends the octets, once; False when that was done before."""
+        """Sends the bytes, once; False when that was done before."""
         if not self.taken.acquire(blocking=False):
             return False
         self.connection = connection

@@ -11,7 +11,7 @@ NO_TRAILER = {b"host", b"content-length", b"transfer-encoding", b"connection", b
 
 
 class Malformed(Exception):
-    """The octets break the grammar."""
+    """The bytes break the grammar."""
 
 
 class Incomplete(Exception):

@@ -141,11 +141,11 @@ def need_shim():
     assert shutil.which(CARPOOLD), "CARPOOLD is not set"
 
 
-def talk(daemon, octets, port=None):
+def talk(daemon, bytes, port=None):
     """One connection: what came back until its end, or None when it was refused."""
     try:
         with daemon.connect(port) as s:
-            s.sendall(octets)
+            s.sendall(bytes)
             got = b""
             while piece := s.recv(65536):
                 got += piece

@@ -25,7 +25,7 @@ TLS = [
     ("read", errno.ECONNRESET, 1), ("write", errno.EPIPE, 1), ("epoll_ctl", errno.ENOMEM, 1), ("epoll_wait", errno.EINTR, 2),
 ]
 # A request may come by one loop and be another's.
-CREW = [("malloc", errno.ENOMEM, 1), ("socket", errno.EMFILE, 1), ("recv", errno.ECONNRESET, 1), ("send", errno.EPIPE, 1),
+TWO_LOOPS = [("malloc", errno.ENOMEM, 1), ("socket", errno.EMFILE, 1), ("recv", errno.ECONNRESET, 1), ("send", errno.EPIPE, 1),
         ("epoll_ctl", errno.ENOMEM, 1), ("epoll_wait", errno.EINTR, 2)]
 NAMES = [("malloc", errno.ENOMEM, 1), ("socket", errno.EMFILE, 1), ("socket", errno.ENOBUFS, 3),
          ("connect", errno.ENETUNREACH, 1), ("send", errno.EPERM, 1), ("recvfrom", errno.ECONNREFUSED, 1), ("epoll_ctl", errno.ENOMEM, 1)]
@@ -54,9 +54,9 @@ def daemon(tmp_path_factory, plain, secure):
 
 
 @pytest.fixture(scope="module")
-def crew(tmp_path_factory):
+def two_loops(tmp_path_factory):
     need_shim()
-    d = Daemon(str(tmp_path_factory.mktemp("crew")), workers=2).started()
+    d = Daemon(str(tmp_path_factory.mktemp("two-loops")), workers=2).started()
     yield d
     d.stop()
 
@@ -146,9 +146,9 @@ def test_goes_on_behind_a_failed_call_under_tls(daemon, secure, function, error,
     sweep(daemon, talk_tls, secure, function, error, times)
 
 
-@pytest.mark.parametrize("function, error, times", CREW, ids=names(CREW))
-def test_goes_on_behind_a_failed_call_with_two_loops(crew, plain, function, error, times):
-    sweep(crew, talk_plain, plain, function, error, times)
+@pytest.mark.parametrize("function, error, times", TWO_LOOPS, ids=names(TWO_LOOPS))
+def test_goes_on_behind_a_failed_call_with_two_loops(two_loops, plain, function, error, times):
+    sweep(two_loops, talk_plain, plain, function, error, times)
 
 
 @pytest.mark.parametrize("function, error, times", NAMES, ids=names(NAMES))

@@ -29,7 +29,7 @@ def secure():
 
 
 # With a second loop
-CREW = [("pthread_create", errno.EAGAIN, 1), ("eventfd", errno.EMFILE, 1), ("epoll_create1", errno.EMFILE, 2),
+TWO_LOOPS = [("pthread_create", errno.EAGAIN, 1), ("eventfd", errno.EMFILE, 1), ("epoll_create1", errno.EMFILE, 2),
         ("bind", errno.EADDRINUSE, 1)]
 
 
@@ -42,7 +42,7 @@ def test_starts_or_says_why_not(tmp_path, secure, function, error, times):
     sweep_starts(tmp_path, secure, 1, function, error, times)
 
 
-@pytest.mark.parametrize("function, error, times", CREW, ids=ids(CREW))
+@pytest.mark.parametrize("function, error, times", TWO_LOOPS, ids=ids(TWO_LOOPS))
 def test_starts_with_all_its_workers_or_says_why_not(tmp_path, secure, function, error, times):
     sweep_starts(tmp_path, secure, 2, function, error, times)
 

@@ -1,4 +1,4 @@
-/* Whole exchanges in a world of their own (exchange_world.h). The first octet says which of two games the others are for:
+/* Whole exchanges in a world of their own (exchange_world.h). The first byte says which of two games the others are for:
  *
  *   'S'  a request and a response. They are given whole, then cut into pieces, with calls that say EAGAIN: the
  *        results must be the same. Then once more with a call that fails.
@@ -71,15 +71,15 @@ static void listen_until_silent(struct ear *ears, int client)
 }
 
 /* Writes in steps from a simple sequence of numbers; 0 is all at once. Gives up on who does not take it. */
-static void tell(int fd, struct slice octets, uint32_t seed, struct ear *ears, int client)
+static void tell(int fd, struct slice bytes, uint32_t seed, struct ear *ears, int client)
 {
     uint32_t state = seed;
     unsigned in_vain = 0;
 
-    for (size_t at = 0; at < octets.n && in_vain < 20;) {
+    for (size_t at = 0; at < bytes.n && in_vain < 20;) {
         state = state * 1664525 + 1013904223;
-        size_t step = seed == 0 ? octets.n : 1 + (state >> 16) % (seed % 64 + 1);
-        ssize_t n = write(fd, octets.p + at, step < octets.n - at ? step : octets.n - at);
+        size_t step = seed == 0 ? bytes.n : 1 + (state >> 16) % (seed % 64 + 1);
+        ssize_t n = write(fd, bytes.p + at, step < bytes.n - at ? step : bytes.n - at);
         if (n < 0 && errno != EAGAIN)
             return;
         at += n > 0 ? (size_t)n : 0;
@@ -170,7 +170,7 @@ static void show(const char *which, const struct outcome *o)
 
     fprintf(stderr, "%s: %u records, status %u, error '%s'\n", which, o->records, o->status, o->error);
     for (size_t i = 0; i < 2; i++)
-        fprintf(stderr, "  %s: %u messages, then %d (%s), %zu octets, %llu of content, digest %llx\n",
+        fprintf(stderr, "  %s: %u messages, then %d (%s), %zu bytes, %llu of content, digest %llx\n",
                 i == 0 ? "origin heard" : "client heard", logs[i]->messages, logs[i]->end,
                 logs[i]->why ? logs[i]->why : "fine", logs[i]->used, (unsigned long long)logs[i]->content,
                 (unsigned long long)logs[i]->digest);
@@ -280,9 +280,9 @@ static int *some_origin(uint8_t which)
                : &nobody;
 }
 
-static void put(int fd, const void *octets, size_t n)
+static void put(int fd, const void *bytes, size_t n)
 {
-    ssize_t put = fd >= 0 ? write(fd, octets, n) : 0;
+    ssize_t put = fd >= 0 ? write(fd, bytes, n) : 0;
 
     (void)put;
 }

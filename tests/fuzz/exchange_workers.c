@@ -37,8 +37,8 @@ static struct {
     struct loop loops[LOOPS];
     struct pool *pools[LOOPS];
     struct proxy *proxies[LOOPS];
-    struct proxy_crew crew;
-    struct entrance *entrance;
+    struct proxy_shared shared;
+    struct frontend *frontend;
     char path[64];
     int listener;
     int origins[ORIGINS];
@@ -113,7 +113,7 @@ static void check_clients(void)
 
     for (unsigned i = 0; i < LOOPS; i++) {
         const struct proxy *p = house.proxies[i];
-        const struct letter *l;
+        const struct loop_message *l;
         open += p->stats.clients_open;
         idle += p->stats.clients_idle;
         TAILQ_FOREACH (c, &p->clients, link) {
@@ -121,19 +121,19 @@ static void check_clients(void)
             fuzz_assert((c->state == CLIENT_EXCHANGE) == (c->exchange != NULL));
             fuzz_assert(!c->exchange || (c->exchange->proxy == p && c->exchange->client == c));
             fuzz_assert(!c->private_socket || c->private_socket->origin->agent->pool == p->pool);
-            fuzz_assert(c->stream.watched || c->on_unwatched);
+            fuzz_assert(c->conn.watched || c->on_unwatched);
             listed++;
             listed_idle += c->state == CLIENT_IDLE;
         }
         for (unsigned to = 0; to < LOOPS; to++)
             STAILQ_FOREACH (l, &p->outgoing[to], link)
                 moving++;
-        STAILQ_FOREACH (l, &house.loops[i].mailbox.letters, link)
+        STAILQ_FOREACH (l, &house.loops[i].mailbox.messages, link)
             moving++;
         STAILQ_FOREACH (l, &house.loops[i].mailbox.taken, link)
             moving++;
     }
-    fuzz_assert(open == house.crew.clients && idle == listed_idle && listed + moving == open);
+    fuzz_assert(open == house.shared.clients && idle == listed_idle && listed + moving == open);
 }
 
 static void check(void)
@@ -176,7 +176,7 @@ static void turn_all(unsigned times)
         turn(i % LOOPS);
 }
 
-/* As crew_settle(). */
+/* As workers_settle(). */
 static void settle(void)
 {
     bool moved;
@@ -187,7 +187,7 @@ static void settle(void)
             handover_send(house.proxies[i]);
         for (unsigned i = 0; i < LOOPS; i++) {
             moved = moved || !mailbox_is_empty(&house.loops[i].mailbox);
-            mailbox_open_letters(&house.loops[i].mailbox);
+            mailbox_open_messages(&house.loops[i].mailbox);
         }
     } while (moved);
 }
@@ -277,7 +277,7 @@ static void build(void)
     clock_update();
     house.limit = policies[0].limit;
     house.origin_count = 0;
-    house.crew = (struct proxy_crew){.count = LOOPS, .members = house.proxies};
+    house.shared = (struct proxy_shared){.count = LOOPS, .members = house.proxies};
     for (unsigned i = 0; i < LOOPS; i++) {
         struct loop *l = &house.loops[i];
         l->base = event_base_new();
@@ -286,12 +286,12 @@ static void build(void)
         l->resolver = resolver_new(l->base);
         house.pools[i] = pool_new(l->base, l->resolver, NULL, NULL, NULL, error, sizeof error);
         house.proxies[i] = l->proxy = proxy_new(l->base, house.pools[i], c, SLICE("duo"));
-        fuzz_assert(proxy_join(l->proxy, &house.crew, &l->mailbox));
+        fuzz_assert(proxy_join(l->proxy, &house.shared, &l->mailbox));
     }
     config_unref(c);
     configure(0);
     fuzz_assert(address_from_ip(&here, SLICE("127.0.0.1"), 3128));
-    house.entrance = entrance_new(NULL, &here);
+    house.frontend = frontend_new(NULL, &here);
     for (unsigned i = 0; i < CLIENTS; i++)
         house.clients[i] = -1;
 }
@@ -317,7 +317,7 @@ static void empty(void)
     }
     turn_all(4);
     settle();
-    fuzz_assert(house.crew.clients == 0);
+    fuzz_assert(house.shared.clients == 0);
     for (unsigned i = 0; i < LOOPS; i++) {
         fuzz_assert(proxy_is_idle(house.proxies[i]) && mailbox_is_empty(&house.loops[i].mailbox));
         fuzz_assert(house.proxies[i]->heads.lent == 0 && house.proxies[i]->bodies.lent == 0);
@@ -337,8 +337,8 @@ static void pull_down(void)
         mailbox_close(&house.loops[i].mailbox);
         event_base_free(house.loops[i].base);
     }
-    entrance_unref(house.entrance);
-    house.entrance = NULL;
+    frontend_unref(house.frontend);
+    house.frontend = NULL;
 }
 
 /* As if it were new, or it is: one that has stopped does not go on. */
@@ -420,7 +420,7 @@ static int *client(unsigned which)
     fuzz_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
     fuzz_assert(address_from_ip(&peer, SLICE("127.0.0.1"), 40000));
     *fd = ends[1];
-    proxy_accept(house.proxies[which % LOOPS], house.entrance, ends[0], &peer);
+    proxy_accept(house.proxies[which % LOOPS], house.frontend, ends[0], &peer);
     return fd;
 }
 
@@ -496,7 +496,7 @@ static void step(uint8_t op, uint8_t what)
 static void run(const uint8_t *data, size_t size)
 {
     use_calls();
-    if (!house.entrance)
+    if (!house.frontend)
         build();
     for (unsigned i = 0; i + 1 < size && i < 2 * STEPS; i += 2)
         step(data[i], data[i + 1]);

@@ -179,12 +179,12 @@ static struct {
 
 void __real_exchange_begin(struct client *c, size_t length);
 void __real_exchange_refuse(struct client *c, enum fault fault, const char *text);
-enum acquire_result __real_origin_acquire(struct origin *o, struct pending *p, enum acquire_how how);
-void __real_pending_cancel(struct pending *p);
+enum acquire_result __real_origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how);
+void __real_waiter_cancel(struct waiter *p);
 void __wrap_exchange_begin(struct client *c, size_t length);
 void __wrap_exchange_refuse(struct client *c, enum fault fault, const char *text);
-enum acquire_result __wrap_origin_acquire(struct origin *o, struct pending *p, enum acquire_how how);
-void __wrap_pending_cancel(struct pending *p);
+enum acquire_result __wrap_origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how);
+void __wrap_waiter_cancel(struct waiter *p);
 
 void __wrap_exchange_begin(struct client *c, size_t length)
 {
@@ -199,13 +199,13 @@ void __wrap_exchange_refuse(struct client *c, enum fault fault, const char *text
     __real_exchange_refuse(c, fault, text);
 }
 
-static void on_settled(struct pending *p)
+static void on_settled(struct waiter *p)
 {
     books.told++;
     attempt_settled(p);
 }
 
-enum acquire_result __wrap_origin_acquire(struct origin *o, struct pending *p, enum acquire_how how)
+enum acquire_result __wrap_origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how)
 {
     enum acquire_result result = __real_origin_acquire(o, p, how);
 
@@ -216,10 +216,10 @@ enum acquire_result __wrap_origin_acquire(struct origin *o, struct pending *p, e
     return result;
 }
 
-void __wrap_pending_cancel(struct pending *p)
+void __wrap_waiter_cancel(struct waiter *p)
 {
-    books.given_up += p->state != PENDING_IDLE;
-    __real_pending_cancel(p);
+    books.given_up += p->state != WAITER_IDLE;
+    __real_waiter_cancel(p);
 }
 
 static void check_books(void)
@@ -289,11 +289,11 @@ static uint32_t check_clients(void)
     uint64_t open = 0;
 
     TAILQ_FOREACH (c, &p->clients, link) {
-        fuzz_assert(c->state != CLIENT_DEAD && stream_is_open(&c->stream));
+        fuzz_assert(c->state != CLIENT_DEAD && conn_is_open(&c->conn));
         fuzz_assert((c->state == CLIENT_EXCHANGE) == (c->exchange != NULL));
         fuzz_assert(!c->exchange || c->exchange->client == c);
         /* It will be heard of. */
-        fuzz_assert(c->stream.watched || c->on_unwatched);
+        fuzz_assert(c->conn.watched || c->on_unwatched);
         idle += c->state == CLIENT_IDLE;
         kept += c->private_socket && !(c->exchange && c->exchange->socket == c->private_socket);
         open++;
@@ -315,7 +315,7 @@ static uint32_t check_exchanges(void)
 
         fuzz_assert(e->state != EXCHANGE_DEAD && has_socket == (e->socket != NULL));
         fuzz_assert((e->state == EXCHANGE_DRAIN) == !e->client && (!e->client || e->client->exchange == e));
-        fuzz_assert((e->state == EXCHANGE_WAITING) == (e->pending.state != PENDING_IDLE));
+        fuzz_assert((e->state == EXCHANGE_WAITING) == (e->waiter.state != WAITER_IDLE));
         fuzz_assert(!e->socket || (e->socket->state == SOCKET_ACTIVE && e->socket->origin == e->origin));
         for (other = TAILQ_NEXT(e, link); other; other = TAILQ_NEXT(other, link))
             fuzz_assert(!e->socket || other->socket != e->socket);
@@ -390,16 +390,16 @@ static bool is_owed(int fd)
     return false;
 }
 
-/* Whether nothing stands in the kernel, neither octets nor an end, that nobody will be told of. A look that takes nothing
+/* Whether nothing stands in the kernel, neither bytes nor an end, that nobody will be told of. A look that takes nothing
  * away: recv() would take a reset. */
-static bool is_quiet(const struct stream *s)
+static bool is_quiet(const struct conn *s)
 {
     struct pollfd look = {.fd = s->fd, .events = POLLIN};
 
     return s->tls || is_owed(s->fd) || poll(&look, 1, 0) == 0;
 }
 
-/* Nothing is left of one exchange that the next could take for its own. (A reset may be: it came with the last octets, in one
+/* Nothing is left of one exchange that the next could take for its own. (A reset may be: it came with the last bytes, in one
  * event, and the next user meets it.) */
 static void check_free_sockets(void)
 {
@@ -408,8 +408,8 @@ static void check_free_sockets(void)
 
     TAILQ_FOREACH (s, &proxy_rig_agent(&world_rig)->free_lru, lru) {
         unread = 0;
-        if (!s->stream.tls && !is_owed(s->stream.fd))
-            fuzz_assert(ioctl(s->stream.fd, FIONREAD, &unread) == 0 && unread == 0);
+        if (!s->conn.tls && !is_owed(s->conn.fd))
+            fuzz_assert(ioctl(s->conn.fd, FIONREAD, &unread) == 0 && unread == 0);
     }
 }
 
@@ -421,20 +421,20 @@ static void check_nobody_sleeps(void)
 
     TAILQ_FOREACH (c, &world_rig.proxy->clients, link)
         if (c->state == CLIENT_IDLE || c->state == CLIENT_READING || c->state == CLIENT_LINGERING)
-            fuzz_assert(is_quiet(&c->stream));
+            fuzz_assert(is_quiet(&c->conn));
     TAILQ_FOREACH (e, &world_rig.proxy->exchanges, link) {
         if (e->state == EXCHANGE_RELAY && e->upload == UPLOAD_STARVED)
-            fuzz_assert(is_quiet(&e->client->stream));
+            fuzz_assert(is_quiet(&e->client->conn));
         if (((e->state == EXCHANGE_RELAY && !e->download_blocked) || e->state == EXCHANGE_DRAIN) &&
-            !is_quiet(&e->socket->stream)) {
+            !is_quiet(&e->socket->conn)) {
             fprintf(stderr, "state %d, upload %d, begun %d, in_body %d, drained %d, watched %d\n", e->state,
-                    e->upload, e->response_begun, e->in_body, e->down.drained, e->socket->stream.watched);
+                    e->upload, e->response_begun, e->in_body, e->down.drained, e->socket->conn.watched);
             fuzz_assert(!"somebody sleeps");
         }
         if (e->state == EXCHANGE_TUNNEL && e->up.out.count == 0 && !e->up_shut)
-            fuzz_assert(is_quiet(&e->client->stream));
+            fuzz_assert(is_quiet(&e->client->conn));
         if (e->state == EXCHANGE_TUNNEL && e->down.out.count == 0 && !e->down_shut)
-            fuzz_assert(is_quiet(&e->socket->stream));
+            fuzz_assert(is_quiet(&e->socket->conn));
     }
 }
 
@@ -477,7 +477,7 @@ void world_turn(void)
     check_private_sockets();
 }
 
-/* To connect takes three turns in which no octet moves: the attempt, its end, the request that is told of it. */
+/* To connect takes three turns in which no byte moves: the attempt, its end, the request that is told of it. */
 static bool settle_for(unsigned most)
 {
     uint64_t before;

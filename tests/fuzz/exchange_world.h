@@ -12,7 +12,7 @@ extern struct proxy_rig world_rig;
 struct world_trouble {
     unsigned after; /* the call behind so many fails; 0: none */
     int error;      /* in this way; ENOMEM: it is the next allocation that fails */
-    size_t most;    /* octets that a read or write moves; 0: any number */
+    size_t most;    /* bytes that a read or write moves; 0: any number */
     uint32_t again; /* not 0: reads and writes say EAGAIN now and then, in this order; an edge follows */
     bool blocks;    /* writes say EAGAIN until this is over */
 };

@@ -51,7 +51,7 @@ static inline void fuzz_without_authorities(void)
         }                                                                           \
     } while (0)
 
-/* The octets in memory of their own, so that a sanitizer sees a read beyond them. Freed by the caller. */
+/* The bytes in memory of their own, so that a sanitizer sees a read beyond them. Freed by the caller. */
 static inline struct slice fuzz_copy(const uint8_t *data, size_t size)
 {
     char *copy = malloc(size > 0 ? size : 1);

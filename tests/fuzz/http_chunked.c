@@ -1,4 +1,4 @@
-/* The chunked coding and its trailers: the same events however the octets are cut; and the content, framed
+/* The chunked coding and its trailers: the same events however the bytes are cut; and the content, framed
  * anew as Carpool does, reads back. */
 
 #include "http_fuzz.h"
@@ -59,14 +59,14 @@ static bool same(const struct decoded *a, const struct decoded *b)
            slice_eq((struct slice){a->trailers, a->trailers_n}, (struct slice){b->trailers, b->trailers_n});
 }
 
-/* --- RFC 9112 7.1, read by descent from octets that are all there ------------------------------------------------ */
+/* --- RFC 9112 7.1, read by descent from bytes that are all there ------------------------------------------------ */
 
 struct reader {
     const char *p, *end;
     enum chunked_event verdict; /* CHUNKED_DATA: none yet */
 };
 
-/* Whether the next octet is there; else what came so far is fine. */
+/* Whether the next byte is there; else what came so far is fine. */
 static bool there(struct reader *r)
 {
     if (r->p < r->end)
@@ -81,9 +81,9 @@ static bool bad(struct reader *r)
     return false;
 }
 
-static bool read_octet(struct reader *r, char octet)
+static bool read_byte(struct reader *r, char byte)
 {
-    return there(r) && (*r->p++ == octet || bad(r));
+    return there(r) && (*r->p++ == byte || bad(r));
 }
 
 /* *( HTAB / SP / VCHAR / obs-text ), quoted strings among them, up to the CR. */
@@ -130,7 +130,7 @@ static bool read_size(struct reader *r, uint64_t *size)
         return r->verdict == CHUNKED_DATA && bad(r);
     if (*r->p == ';' && !read_extensions(r))
         return false;
-    return read_octet(r, '\r') && read_octet(r, '\n');
+    return read_byte(r, '\r') && read_byte(r, '\n');
 }
 
 /* Lines of anything but line ends; the last one is empty. */
@@ -141,7 +141,7 @@ static bool read_trailers(struct reader *r)
 
         while (there(r) && *r->p != '\r' && *r->p != '\n')
             r->p++;
-        if (!read_octet(r, '\r') || !read_octet(r, '\n'))
+        if (!read_byte(r, '\r') || !read_byte(r, '\n'))
             return false;
         if (r->p == line + 2)
             return true;
@@ -162,7 +162,7 @@ static void check_against_grammar(struct slice in, const struct decoded *got)
         memcpy(data + n, r.p, part);
         n += part;
         r.p += part;
-        if (size > 0 && (!read_octet(&r, '\r') || !read_octet(&r, '\n')))
+        if (size > 0 && (!read_byte(&r, '\r') || !read_byte(&r, '\n')))
             break;
     }
     if (r.verdict == CHUNKED_DATA) {

@@ -129,21 +129,21 @@ static void run(const uint8_t *data, size_t size)
 {
     static const char line[] = "GET http://a/ HTTP/1.1\r\n";
     size_t n = sizeof line - 1 + size + 4;
-    char *octets = malloc(n);
+    char *bytes = malloc(n);
     enum head_verdict v;
 
-    memcpy(octets, line, sizeof line - 1);
+    memcpy(bytes, line, sizeof line - 1);
     if (size > 0)
-        memcpy(octets + sizeof line - 1, data, size);
-    memcpy(octets + n - 4, "\r\n\r\n", 4);
-    v = head_parse_request((struct slice){octets, n}, &limits, &head);
+        memcpy(bytes + sizeof line - 1, data, size);
+    memcpy(bytes + n - 4, "\r\n\r\n", 4);
+    v = head_parse_request((struct slice){bytes, n}, &limits, &head);
     fuzz_assert(v != HEAD_PARSERS_DISAGREE);
     if (v == HEAD_OK) {
-        fuzz_check_head(&head, (struct slice){octets, n});
+        fuzz_check_head(&head, (struct slice){bytes, n});
         ask_everything();
         check_connection();
     }
-    free(octets);
+    free(bytes);
 }
 
 const struct fuzz_target fuzz_http_fields = {"http_fields", http_init, run};

@@ -3,7 +3,7 @@
 #include <strings.h>
 
 #include "../unit/http_message.h"
-#include "http/octets.h"
+#include "http/bytes.h"
 
 static const char *check_inside(struct slice s, const char *from, struct slice message)
 {
@@ -11,10 +11,10 @@ static const char *check_inside(struct slice s, const char *from, struct slice m
     return s.p + s.n;
 }
 
-static void check_octets(const struct field *f)
+static void check_bytes(const struct field *f)
 {
-    fuzz_assert(octets_all(f->name, OCTET_TOKEN));
-    fuzz_assert(octets_skip_value(f->value.p, f->value.p + f->value.n) == f->value.p + f->value.n);
+    fuzz_assert(bytes_all(f->name, BYTE_TOKEN));
+    fuzz_assert(bytes_skip_value(f->value.p, f->value.p + f->value.n) == f->value.p + f->value.n);
     fuzz_assert(slice_trim(f->value).n == f->value.n);
     fuzz_assert(f->id == field_lookup(f->name));
 }
@@ -88,7 +88,7 @@ void fuzz_check_head(const struct head *h, struct slice message)
         p = check_inside(f->name, p, message);
         fuzz_assert(*p == ':');
         p = check_inside(f->value, p, message);
-        check_octets(f);
+        check_bytes(f);
         fuzz_assert(f->nominated == is_nominated(h, f));
         present |= UINT64_C(1) << f->id;
     }
@@ -102,9 +102,9 @@ void fuzz_check_connection(const uint8_t *data, size_t size, bool requests)
     static const size_t steps[] = {1, 0, 7};
     enum request_kind asked = REQUEST_PLAIN;
     struct message_log whole, cut;
-    struct slice octets;
+    struct slice bytes;
 
-    /* The first octet says what a response answers. */
+    /* The first byte says what a response answers. */
     if (size > 0 && !requests) {
         asked = data[0] == 'H' + 1 ? REQUEST_HEAD : data[0] == 'H' + 2 ? REQUEST_CONNECT : REQUEST_PLAIN;
         if (asked != REQUEST_PLAIN) {
@@ -112,13 +112,13 @@ void fuzz_check_connection(const uint8_t *data, size_t size, bool requests)
             size--;
         }
     }
-    octets = fuzz_copy(data, size);
-    message_read(octets, size + 1, side, asked, &whole);
+    bytes = fuzz_copy(data, size);
+    message_read(bytes, size + 1, side, asked, &whole);
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        message_read(octets, steps[i], side, asked, &cut);
+        message_read(bytes, steps[i], side, asked, &cut);
         fuzz_assert(whole.end == cut.end && whole.why == cut.why);
         fuzz_assert(whole.messages == cut.messages && whole.used == cut.used);
         fuzz_assert(whole.content == cut.content && whole.digest == cut.digest);
     }
-    free((char *)octets.p);
+    free((char *)bytes.p);
 }

@@ -1,4 +1,4 @@
-/* An origin's octets: the head by itself, then everything that comes on a connection. */
+/* An origin's bytes: the head by itself, then everything that comes on a connection. */
 
 #include "http_fuzz.h"
 
@@ -22,11 +22,11 @@ static void check_framing(void)
 
 static void run(const uint8_t *data, size_t size)
 {
-    struct slice octets = fuzz_copy(data, size);
+    struct slice bytes = fuzz_copy(data, size);
     size_t scanned = 0, length;
 
-    if (head_scan(octets, &scanned, &limits, &length) == HEAD_OK) {
-        struct slice message = {octets.p, length};
+    if (head_scan(bytes, &scanned, &limits, &length) == HEAD_OK) {
+        struct slice message = {bytes.p, length};
         enum head_verdict v = head_parse_response(message, &limits, &head);
 
         fuzz_assert(v != HEAD_BARE_CR && v != HEAD_BARE_LF && v != HEAD_INCOMPLETE &&
@@ -37,7 +37,7 @@ static void run(const uint8_t *data, size_t size)
             check_framing();
         }
     }
-    free((char *)octets.p);
+    free((char *)bytes.p);
     fuzz_check_connection(data, size, false);
 }
 

@@ -6,7 +6,7 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 
-#include "http/octets.h"
+#include "http/bytes.h"
 #include "http/uri.h"
 
 static void check_host(const struct uri *u)
@@ -15,8 +15,8 @@ static void check_host(const struct uri *u)
 
     fuzz_assert(u->host_length > 0 && strlen(u->host) == u->host_length);
     for (size_t i = 0; i < u->host_length; i++) {
-        fuzz_assert(octet_is(u->host[i], OCTET_HOST) || (u->ipv6 && u->host[i] == ':'));
-        fuzz_assert(octet_lower(u->host[i]) == u->host[i]);
+        fuzz_assert(byte_is(u->host[i], BYTE_HOST) || (u->ipv6 && u->host[i] == ':'));
+        fuzz_assert(byte_lower(u->host[i]) == u->host[i]);
     }
     /* What libc's loosest reader takes for an address is one to the strictest, and the same. */
     if (!u->ipv6 && inet_aton(u->host, &loose)) {
@@ -36,7 +36,7 @@ static void check_absolute(struct slice target)
     check_host(&u);
     fuzz_assert(u.path_query.n == 0 || *u.path_query.p == '/' || *u.path_query.p == '?');
     fuzz_assert(u.path_query.p + u.path_query.n == target.p + target.n);
-    fuzz_assert(u.path_query.n == 0 || octets_all(u.path_query, OCTET_VISIBLE));
+    fuzz_assert(u.path_query.n == 0 || bytes_all(u.path_query, BYTE_VISIBLE));
     fuzz_assert(u.path_query.n == 0 || !memchr(u.path_query.p, '#', u.path_query.n));
     snprintf(text, sizeof text, "%s://%s%s%s:%u", scheme_name(u.scheme), u.ipv6 ? "[" : "", u.host,
              u.ipv6 ? "]" : "", u.port);

@@ -1,4 +1,4 @@
-/* Content on its way, in either direction, over streams in memory. Four octets say how it is framed and cut, the others are
+/* Content on its way, in either direction, over streams in memory. Four bytes say how it is framed and cut, the others are
  * what comes. Given whole, and cut anyhow on both sides, the same must come out: the content, once, framed as asked,
  * and of the trailers those that may pass. */
 
@@ -13,9 +13,9 @@ enum { ENDS = 1, KEEPS = 2, SMALL = 4, HEAD_FIRST = 8, FAILS = 16 };
 
 /* What the two streams do. */
 static struct {
-    struct slice octets;
+    struct slice bytes;
     size_t arrived, read;
-    bool ends;     /* an end of file stands behind the octets */
+    bool ends;     /* an end of file stands behind the bytes */
     uint32_t seed; /* 0: everything at once */
     size_t room;   /* that the sink has; SIZE_MAX: any */
     unsigned fails_after;
@@ -47,12 +47,12 @@ static ssize_t on_recv(int fd, void *to, size_t n, int flags)
         errno = ECONNRESET;
         return -1;
     }
-    if (there == 0 && (world.arrived < world.octets.n || !world.ends)) {
+    if (there == 0 && (world.arrived < world.bytes.n || !world.ends)) {
         errno = EAGAIN;
         return -1;
     }
     n = n < there ? n : there;
-    memcpy(to, world.octets.p + world.read, n);
+    memcpy(to, world.bytes.p + world.read, n);
     world.read += n;
     return (ssize_t)n;
 }
@@ -93,13 +93,13 @@ struct job {
     enum relay_format format;
     uint64_t keep;
     unsigned flags;
-    struct slice octets;
+    struct slice bytes;
 };
 
 struct outcome {
     enum relay_result end;
     uint64_t content;
-    size_t used; /* octets of the source that are this content's */
+    size_t used; /* bytes of the source that are this content's */
     bool trailers;
     char *out;
     size_t out_n;
@@ -110,11 +110,11 @@ static bool go_on(struct relay *r, enum relay_result result)
 {
     switch (result) {
     case RELAY_STARVED:
-        if (world.arrived == world.octets.n)
+        if (world.arrived == world.bytes.n)
             return false;
-        world.arrived += next_step() < world.octets.n - world.arrived
-                             ? next_step() % (world.octets.n - world.arrived) + 1
-                             : world.octets.n - world.arrived;
+        world.arrived += next_step() < world.bytes.n - world.arrived
+                             ? next_step() % (world.bytes.n - world.arrived) + 1
+                             : world.bytes.n - world.arrived;
         return true;
     case RELAY_BLOCKED:
         fuzz_assert(!r->drained);
@@ -135,17 +135,17 @@ static bool go_on(struct relay *r, enum relay_result result)
     return false;
 }
 
-/* The first octets came with the head. */
+/* The first bytes came with the head. */
 static struct buffer *head_buffer(struct buffer_pool *heads)
 {
     struct buffer *b = buffer_borrow(heads);
-    size_t n = next_step() % (buffer_room(b) < world.octets.n ? buffer_room(b) : world.octets.n);
+    size_t n = next_step() % (buffer_room(b) < world.bytes.n ? buffer_room(b) : world.bytes.n);
 
     if (n == 0) {
         buffer_give(b);
         return NULL;
     }
-    buffer_append(b, (struct slice){world.octets.p, n});
+    buffer_append(b, (struct slice){world.bytes.p, n});
     world.arrived = world.read = n;
     return b;
 }
@@ -163,23 +163,23 @@ static void relay_once(const struct job *j, uint32_t seed, struct outcome *out)
 {
     bool small = seed != 0 && j->flags & SMALL;
     struct buffer_pool heads = {.size = 256}, bodies = {.size = small ? 512 : BUFFER_SIZE};
-    struct stream from, to;
+    struct conn from, to;
     struct buffer *in = NULL;
     struct relay r;
     enum relay_result result;
 
-    stream_open(&from, SOURCE);
-    stream_open(&to, SINK);
-    world.octets = j->octets;
+    conn_open(&from, SOURCE);
+    conn_open(&to, SINK);
+    world.bytes = j->bytes;
     world.seed = seed;
-    world.arrived = seed ? 0 : j->octets.n;
+    world.arrived = seed ? 0 : j->bytes.n;
     world.read = 0;
     world.room = next_step();
     world.ends = j->flags & ENDS;
     world.fails_after = seed && j->flags & FAILS ? 1 + seed % 16 : 0;
-    world.out = malloc(8 * j->octets.n + 1024); /* a chunk each octet */
+    world.out = malloc(8 * j->bytes.n + 1024); /* a chunk each byte */
     world.out_n = 0;
-    if (seed && j->flags & HEAD_FIRST && j->octets.n > 0)
+    if (seed && j->flags & HEAD_FIRST && j->bytes.n > 0)
         in = head_buffer(&heads);
     relay_begin(&r, j->framing, j->format);
     r.keep_limit = j->keep;
@@ -201,7 +201,7 @@ static void relay_once(const struct job *j, uint32_t seed, struct outcome *out)
 
 /* --- What came out ------------------------------------------------------------------------------------------ */
 
-/* Its framing undone; the length of what is left. The octets of the trailers stand behind the content's. */
+/* Its framing undone; the length of what is left. The bytes of the trailers stand behind the content's. */
 static size_t undo(enum relay_format format, struct slice text, char *to, bool *whole)
 {
     struct chunked c = {0};
@@ -233,9 +233,9 @@ static size_t undo(enum relay_format format, struct slice text, char *to, bool *
 static size_t wanted(const struct job *j, char *to)
 {
     static const struct head_limits limits = {.max_size = CHUNKED_MAX_TRAILERS, .max_count = HEAD_MAX_FIELDS};
-    char *trailers = malloc(j->octets.n + 1);
+    char *trailers = malloc(j->bytes.n + 1);
     struct chunked c = {0};
-    struct slice text = j->octets, data;
+    struct slice text = j->bytes, data;
     size_t n = 0, used, trailers_n = 0;
     enum chunked_event e;
 
@@ -263,14 +263,14 @@ static size_t wanted(const struct job *j, char *to)
 static void check_content(const struct job *j, const struct outcome *whole)
 {
     bool complete;
-    char *got = malloc(whole->out_n + 1), *want = malloc(2 * j->octets.n + 16);
-    size_t n = undo(j->format, (struct slice){whole->out, whole->out_n}, got, &complete), m = j->octets.n;
+    char *got = malloc(whole->out_n + 1), *want = malloc(2 * j->bytes.n + 16);
+    size_t n = undo(j->format, (struct slice){whole->out, whole->out_n}, got, &complete), m = j->bytes.n;
 
     fuzz_assert(complete == (j->format == RELAY_CHUNKED && whole->end == RELAY_DONE));
     if (j->framing.kind == BODY_CHUNKED && whole->end == RELAY_DONE)
         m = wanted(j, want);
     else if (j->framing.kind != BODY_CHUNKED)
-        memcpy(want, j->octets.p,
+        memcpy(want, j->bytes.p,
                m = j->framing.kind == BODY_LENGTH && j->framing.length < m ? j->framing.length : m);
     if (j->framing.kind != BODY_CHUNKED || whole->end == RELAY_DONE)
         fuzz_assert(slice_eq((struct slice){got, n}, (struct slice){want, m}));
@@ -320,7 +320,7 @@ static void run(const uint8_t *data, size_t size)
         return;
     set_up(data, &j);
     calls = (struct calls){.recv = on_recv, .send = on_send, .sendmsg = on_sendmsg};
-    j.octets = fuzz_copy(data + 4, size - 4);
+    j.bytes = fuzz_copy(data + 4, size - 4);
     relay_once(&j, 0, &whole);
     if (j.format != RELAY_DISCARD)
         check_content(&j, &whole);
@@ -331,7 +331,7 @@ static void run(const uint8_t *data, size_t size)
         check_same(&j, &whole, &cut);
     free(whole.out);
     free(cut.out);
-    free((char *)j.octets.p);
+    free((char *)j.bytes.p);
     calls = (struct calls){0};
 }
 

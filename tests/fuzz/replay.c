@@ -19,17 +19,17 @@ static const struct fuzz_target *const targets[] = {
 
 static void run_file(const struct fuzz_target *t, const char *path)
 {
-    static uint8_t octets[LARGEST];
+    static uint8_t bytes[LARGEST];
     FILE *f = fopen(path, "re");
 
     if (!f) {
         fprintf(stderr, "%s: %s\n", path, strerror(errno));
         exit(2);
     }
-    size_t n = fread(octets, 1, sizeof octets, f);
+    size_t n = fread(bytes, 1, sizeof bytes, f);
     fclose(f);
     fprintf(stderr, "%s: %s\n", t->name, path);
-    t->run(octets, n);
+    t->run(bytes, n);
 }
 
 /* How many there are. */

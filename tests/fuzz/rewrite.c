@@ -1,4 +1,4 @@
-/* Heads as they leave, in both directions. The first octet says how, the others are a head. What Carpool makes of a head that
+/* Heads as they leave, in both directions. The first byte says how, the others are a head. What Carpool makes of a head that
  * it took is read again by the strict reader: the same message, less what stays on its hop, more what is Carpool's to say.
  * Which fields those are is said here anew, by RFC 9110 7.6. */
 
@@ -7,7 +7,7 @@
 #include "../unit/proxy_rig.h"
 #include "http_fuzz.h"
 
-#include "http/octets.h"
+#include "http/bytes.h"
 #include "proxy/rewrite.h"
 #include "proxy/route.h"
 
@@ -16,7 +16,7 @@ enum { RESPONSE = 1, FROM_GATEWAY = 2, CLOSE = 4, TO_HTTP_1_0 = 8, ASKED_HEAD = 
 #define INSTANCE "carpool-test"
 
 static struct proxy_rig rig;
-static struct entrance *gateway;
+static struct frontend *gateway;
 static struct head head, again;
 
 static void prepare(void)
@@ -25,7 +25,7 @@ static void prepare(void)
 
     proxy_rig_open(&rig, "match: [\"*\", a.test], host: a.test, listen: 127.0.0.1:3199", "");
     fuzz_assert(address_from_ip(&here, SLICE("127.0.0.1"), 3199));
-    gateway = entrance_new("u", &here);
+    gateway = frontend_new("u", &here);
 }
 
 /* --- RFC 9110 7.6, said anew ------------------------------------------------------------------------------ */
@@ -197,7 +197,7 @@ static void run_request(unsigned flags)
     struct route route;
     char text[512];
 
-    if (route_find(rig.proxy, flags & FROM_GATEWAY ? gateway : rig.entrance, &head, &route, text,
+    if (route_find(rig.proxy, flags & FROM_GATEWAY ? gateway : rig.frontend, &head, &route, text,
                    sizeof text) != FAULT_NONE) {
         fuzz_assert(*text);
         return;
@@ -312,10 +312,10 @@ static void run(const uint8_t *data, size_t size)
 
     if (size == 0)
         return;
-    struct slice octets = fuzz_copy(data + 1, size - 1);
+    struct slice bytes = fuzz_copy(data + 1, size - 1);
     bool request = !(data[0] & RESPONSE);
-    if (head_scan(octets, &scanned, &limits, &length) == HEAD_OK) {
-        struct slice message = {octets.p, length};
+    if (head_scan(bytes, &scanned, &limits, &length) == HEAD_OK) {
+        struct slice message = {bytes.p, length};
 
         if ((request ? head_parse_request : head_parse_response)(message, &limits, &head) == HEAD_OK) {
             if (request)
@@ -324,7 +324,7 @@ static void run(const uint8_t *data, size_t size)
                 run_response(data[0]);
         }
     }
-    free((char *)octets.p);
+    free((char *)bytes.p);
     fuzz_assert(rig.proxy->heads.lent == 0);
 }
 

@@ -47,7 +47,7 @@ def test_ten_thousand_hosts(stage, ordinary):
         wait_until(lambda: carpool.descriptors() <= before + 60, lambda: f"descriptors: {carpool.descriptors()}, {before} before")
         assert len(carpool.agents()["many"]["origins"]) == HOSTS
         most = carpool.resident() - memory
-        assert carpool.sanitized or most < HOSTS * 4096, f"{most} octets"
+        assert carpool.sanitized or most < HOSTS * 4096, f"{most} bytes"
         assert carpool.admin("/metrics").text.count("\n") < 2000, "a metric for each host"
         carpool.write({**carpool.config, "upstreams": {}})
         assert carpool.admin("/reload", "POST").status == 200

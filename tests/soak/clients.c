@@ -1,5 +1,5 @@
 /* Clients of every habit: short, kept, uploading, going away. Each response must carry its request's number, in its
- * head and in every octet. Prints what was wrong, and at the end a line of figures. */
+ * head and in every byte. Prints what was wrong, and at the end a line of figures. */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -51,7 +51,7 @@ static struct options options;
 static struct client *clients;
 static unsigned present;
 static struct {
-    uint64_t sent, whole, octets, aborted, terminated, repeated, opened, serial;
+    uint64_t sent, whole, bytes, aborted, terminated, repeated, opened, serial;
 } total;
 
 static void begin(struct load *l, struct client *c);
@@ -134,7 +134,7 @@ static void pause_now(struct load *l, struct client *c)
 
 static void give_up(struct load *l, struct client *c, const char *what, long long figure)
 {
-    load_wrong(l, "%s %llu of %llu octets, %s connection: %s (%lld)", c->kind, (unsigned long long)c->number,
+    load_wrong(l, "%s %llu of %llu bytes, %s connection: %s (%lld)", c->kind, (unsigned long long)c->number,
                (unsigned long long)c->size, c->used ? "kept" : "new", what, figure);
     hang_up(c);
     pause_now(l, c);
@@ -160,9 +160,9 @@ static void push(struct client *c)
 /* As clients do before they use a connection again: its end may have come already. */
 static void drop_ended(struct client *c)
 {
-    char octet;
+    char byte;
 
-    if (c->watch.fd >= 0 && recv(c->watch.fd, &octet, 1, MSG_PEEK) == 0)
+    if (c->watch.fd >= 0 && recv(c->watch.fd, &byte, 1, MSG_PEEK) == 0)
         hang_up(c);
 }
 
@@ -245,7 +245,7 @@ static void answered(struct load *l, struct client *c)
         return;
     } else {
         total.whole++;
-        total.octets += m->content;
+        total.bytes += m->content;
     }
     c->used = true;
     if (m->close || --c->left == 0)
@@ -281,7 +281,7 @@ static void take(struct load *l, struct client *c)
             return;
         }
         if (c->state == PAUSING) {
-            give_up(l, c, "octets that nobody asked for", n);
+            give_up(l, c, "bytes that nobody asked for", n);
             return;
         }
         if (c->leaving == LEAVE_LATER) {
@@ -339,9 +339,9 @@ static bool parse(struct load *l, int argc, char **argv)
 
 static void report(const struct load *l)
 {
-    printf("{\"sent\": %llu, \"whole\": %llu, \"octets\": %llu, \"aborted\": %llu, \"terminated\": %llu, "
+    printf("{\"sent\": %llu, \"whole\": %llu, \"bytes\": %llu, \"aborted\": %llu, \"terminated\": %llu, "
            "\"repeated\": %llu, \"opened\": %llu, \"wrong\": %u}\n",
-           (unsigned long long)total.sent, (unsigned long long)total.whole, (unsigned long long)total.octets,
+           (unsigned long long)total.sent, (unsigned long long)total.whole, (unsigned long long)total.bytes,
            (unsigned long long)total.aborted, (unsigned long long)total.terminated,
            (unsigned long long)total.repeated, (unsigned long long)total.opened, l->wrong_count);
 }

@@ -6,7 +6,7 @@
 
 #include "load.h"
 
-#define UNIT  16 /* the number in so many octets, again and again */
+#define UNIT  16 /* the number in so many bytes, again and again */
 #define PIECE 32768
 #define FRAME 32
 
@@ -66,7 +66,7 @@ void writer_end(struct writer *w)
     w->rest = NULL;
 }
 
-/* The next octets on the wire; 0: there are no more. */
+/* The next bytes on the wire; 0: there are no more. */
 static size_t produce(struct writer *w, char *to)
 {
     uint64_t left = w->size - w->position;

@@ -2,7 +2,7 @@
 #define CARPOOL_TESTS_SOAK_LOAD_H
 
 /* The soak's two ends, each a process with one epoll loop: `load clients` and `load origin`. Every message carries the
- * number of its request in the field X-Id and in each octet of its content. */
+ * number of its request in the field X-Id and in each byte of its content. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 
 #define BLOCK 65536
 
-/* ---- content.c: the octets of one number, at any position, never held whole */
+/* ---- content.c: the bytes of one number, at any position, never held whole */
 
 void content_fill(uint64_t number, uint64_t position, char *to, size_t n);
 bool content_holds(uint64_t number, uint64_t position, const char *p, size_t n);
@@ -42,7 +42,7 @@ struct message {
         MESSAGE_CHUNK_END,
         MESSAGE_DONE
     } state;
-    bool begun;      /* an octet came */
+    bool begun;      /* a byte came */
     bool close;      /* it says so */
     bool terminated; /* the proxy says that the origin ended the connection */
     int status;      /* of a response */
@@ -56,7 +56,7 @@ struct message {
 };
 
 void message_begin(struct message *m);
-/* Takes up to n octets; how many were taken, or -1: see error. */
+/* Takes up to n bytes; how many were taken, or -1: see error. */
 ssize_t message_feed(struct message *m, const char *p, size_t n);
 
 /* ---- load.c: the loop */

@@ -73,7 +73,7 @@ static ssize_t read_head(struct message *m)
     return 0;
 }
 
-/* Collects up to and with `end`; how many octets that took. */
+/* Collects up to and with `end`; how many bytes that took. */
 static size_t collect(struct message *m, const char *p, size_t n, const char *end, bool *whole)
 {
     size_t before = m->held, length = strlen(end), from = before < length ? 0 : before - length + 1;
@@ -117,7 +117,7 @@ static ssize_t take_content(struct message *m, const char *p, size_t n)
     size_t take = n < m->left ? n : (size_t)m->left;
 
     if (m->id && !content_holds(m->id, m->content, p, take))
-        return wrong(m, "octets of another message");
+        return wrong(m, "bytes of another message");
     m->content += take;
     m->left -= take;
     if (m->left > 0)

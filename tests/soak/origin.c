@@ -78,7 +78,7 @@ static void answer(struct load *l, struct peer *p)
     char framing[64], head[256];
 
     if (upload && m->content != m->size)
-        load_wrong(l, "the upload %llu is %llu octets and not %llu", (unsigned long long)m->number,
+        load_wrong(l, "the upload %llu is %llu bytes and not %llu", (unsigned long long)m->number,
                    (unsigned long long)m->content, (unsigned long long)m->size);
     if (m->id != m->number)
         load_wrong(l, "the head of %llu came with the target of %llu", (unsigned long long)m->id,
@@ -163,9 +163,9 @@ static unsigned listen_somewhere(struct load *l, struct watch *w)
 static bool input_has_ended(void)
 {
     struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
-    char octet;
+    char byte;
 
-    return poll(&in, 1, 0) > 0 && read(STDIN_FILENO, &octet, 1) <= 0;
+    return poll(&in, 1, 0) > 0 && read(STDIN_FILENO, &byte, 1) <= 0;
 }
 
 int origin_main(struct load *l, int argc, char **argv)

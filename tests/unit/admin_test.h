@@ -13,7 +13,7 @@ struct fixture {
     struct pool pool;
     struct agent agent;
     struct origin origin;
-    struct pending waiting;
+    struct waiter waiting;
     struct proxy proxy;
     struct pool *pools[1];
     struct proxy *proxies[1];

@@ -10,7 +10,7 @@
 #define BATCH_MAX 7
 
 struct note {
-    struct letter letter;
+    struct loop_message message;
     struct reader *reader;
     unsigned sender, number;
 };
@@ -23,7 +23,7 @@ struct reader {
     unsigned opened, disordered;
 };
 
-static void open_note(struct letter *l)
+static void open_note(struct loop_message *l)
 {
     struct note *n = (struct note *)l;
     struct reader *r = n->reader;
@@ -47,7 +47,7 @@ static void reader_close(struct reader *r)
 
 static struct note *note_init(struct note *n, struct reader *r, unsigned sender, unsigned number)
 {
-    *n = (struct note){.letter.open = open_note, .reader = r, .sender = sender, .number = number};
+    *n = (struct note){.message.open = open_note, .reader = r, .sender = sender, .number = number};
     return n;
 }
 
@@ -60,12 +60,12 @@ struct sender {
 static void *send_all(void *arg)
 {
     struct sender *s = arg;
-    struct letter_list batch;
+    struct loop_message_list batch;
     unsigned count = 0;
 
     STAILQ_INIT(&batch);
     for (unsigned i = 0; i < LETTERS; i++) {
-        STAILQ_INSERT_TAIL(&batch, &note_init(&s->notes[i], s->reader, s->index, i)->letter, link);
+        STAILQ_INSERT_TAIL(&batch, &note_init(&s->notes[i], s->reader, s->index, i)->message, link);
         if (++count > i % BATCH_MAX) {
             mailbox_post(&s->reader->mailbox, &batch);
             ck_assert(STAILQ_EMPTY(&batch));
@@ -110,11 +110,11 @@ START_TEST(mailbox_wakes_its_loop_once_for_many)
 
     reader_open(&r);
     for (unsigned i = 0; i < 100; i++)
-        mailbox_post_one(&r.mailbox, &note_init(&notes[i], &r, 0, i)->letter);
+        mailbox_post_one(&r.mailbox, &note_init(&notes[i], &r, 0, i)->message);
     ck_assert_uint_eq(mailbox_wakes(&r.mailbox), 1);
     event_base_loop(r.base, EVLOOP_ONCE);
     ck_assert_uint_eq(r.opened, 100);
-    mailbox_post_one(&r.mailbox, &note_init(&notes[0], &r, 0, 100)->letter);
+    mailbox_post_one(&r.mailbox, &note_init(&notes[0], &r, 0, 100)->message);
     ck_assert_uint_eq(mailbox_wakes(&r.mailbox), 2);
     event_base_loop(r.base, EVLOOP_ONCE);
     ck_assert_uint_eq(r.opened, 101);
@@ -125,12 +125,12 @@ END_TEST
 
 /* Posts its like while it is opened, a few times. */
 struct echo {
-    struct letter letter;
+    struct loop_message message;
     struct mailbox *to;
     unsigned left;
 };
 
-static void open_echo(struct letter *l)
+static void open_echo(struct loop_message *l)
 {
     struct echo *e = (struct echo *)l;
 
@@ -141,18 +141,18 @@ static void open_echo(struct letter *l)
 START_TEST(mailbox_takes_letters_that_are_posted_by_letters)
 {
     struct reader r;
-    struct echo e = {.letter.open = open_echo, .left = 3};
+    struct echo e = {.message.open = open_echo, .left = 3};
 
     reader_open(&r);
     e.to = &r.mailbox;
-    mailbox_post_one(&r.mailbox, &e.letter);
+    mailbox_post_one(&r.mailbox, &e.message);
     /* The loop opens one an event, so that others have their turn. */
     event_base_loop(r.base, EVLOOP_ONCE);
     ck_assert_uint_eq(e.left, 2);
     event_base_loop(r.base, EVLOOP_ONCE);
     ck_assert_uint_eq(e.left, 1);
     /* Who asks for all gets all. */
-    mailbox_open_letters(&r.mailbox);
+    mailbox_open_messages(&r.mailbox);
     ck_assert_uint_eq(e.left, UINT32_MAX);
     ck_assert(mailbox_is_empty(&r.mailbox));
     reader_close(&r);
@@ -165,7 +165,7 @@ START_TEST(mailbox_closes_over_letters)
     struct note n;
 
     reader_open(&r);
-    mailbox_post_one(&r.mailbox, &note_init(&n, &r, 0, 0)->letter);
+    mailbox_post_one(&r.mailbox, &note_init(&n, &r, 0, 0)->message);
     ck_assert(!mailbox_is_empty(&r.mailbox));
     reader_close(&r);
     ck_assert_uint_eq(r.opened, 0);

@@ -104,11 +104,11 @@ static const struct framing_case responses[] = {
     {"HTTP/1.1 101 X\r\nContent-Length: 6\r\n", FRAMING_UNEXPECTED_CONTENT, 0, 0},
 };
 
-static char octets[1024];
+static char bytes[1024];
 
 static struct slice whole(const char *head)
 {
-    return (struct slice){octets, (size_t)snprintf(octets, sizeof octets, "%s\r\n", head)};
+    return (struct slice){bytes, (size_t)snprintf(bytes, sizeof bytes, "%s\r\n", head)};
 }
 
 static void check_framing(const struct framing_case *c, enum framing_verdict v, const struct framing *f)
@@ -185,7 +185,7 @@ END_TEST
 struct decoded {
     enum chunked_event end;
     char data[64], trailers[64];
-    size_t data_length, trailers_length, data_octets, trailer_octets;
+    size_t data_length, trailers_length, data_bytes, trailer_bytes;
     size_t used;
 };
 
@@ -209,9 +209,9 @@ static void decode(struct slice in, size_t step, struct decoded *out)
         out->used += used;
         ck_assert_uint_le(out->used, arrived);
         if (out->end == CHUNKED_DATA) {
-            keep(out->data, &out->data_length, &out->data_octets, data);
+            keep(out->data, &out->data_length, &out->data_bytes, data);
         } else if (out->end == CHUNKED_TRAILER) {
-            keep(out->trailers, &out->trailers_length, &out->trailer_octets, data);
+            keep(out->trailers, &out->trailers_length, &out->trailer_bytes, data);
         } else if (out->end == CHUNKED_MORE) {
             ck_assert_uint_eq(out->used, arrived);
             if (arrived == in.n)
@@ -232,7 +232,7 @@ static const struct {
     struct slice in;
     enum chunked_event end;
     const char *data, *trailers;
-    size_t left; /* octets that are no part of the message */
+    size_t left; /* bytes that are no part of the message */
 } chunks[] = {
     {SLICE("0\r\n\r\n"), CHUNKED_END, "", "", 0},
     {SLICE("0\r\n\r\nGET"), CHUNKED_END, "", "", 3},
@@ -340,7 +340,7 @@ START_TEST(chunked_limits_extensions)
     n += repeat(in + n, "0;234\r\n\r\n", 1);
     decode((struct slice){in, n}, n, &d);
     ck_assert_int_eq(d.end, CHUNKED_END);
-    ck_assert_uint_eq(d.data_octets, CHUNKED_MAX_EXTENSIONS / 6);
+    ck_assert_uint_eq(d.data_bytes, CHUNKED_MAX_EXTENSIONS / 6);
     n -= 4;
     n += repeat(in + n, "5\r\n\r\n", 1);
     decode((struct slice){in, n}, 7, &d);
@@ -360,12 +360,12 @@ START_TEST(chunked_limits_trailers)
         n += repeat(in + n, "A:bc\r\n\r\n", 1);
         decode((struct slice){in, n}, step, &d);
         ck_assert_int_eq(d.end, CHUNKED_END);
-        ck_assert_uint_eq(d.trailer_octets, CHUNKED_MAX_TRAILERS);
+        ck_assert_uint_eq(d.trailer_bytes, CHUNKED_MAX_TRAILERS);
         n -= 4;
         n += repeat(in + n, "x\r\n\r\n", 1);
         decode((struct slice){in, n}, step, &d);
         ck_assert_int_eq(d.end, CHUNKED_TOO_LARGE);
-        ck_assert_uint_eq(d.trailer_octets, CHUNKED_MAX_TRAILERS);
+        ck_assert_uint_eq(d.trailer_bytes, CHUNKED_MAX_TRAILERS);
     }
 }
 END_TEST

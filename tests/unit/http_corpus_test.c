@@ -1,4 +1,4 @@
-/* Every message of tests/corpus, whole, octet by octet and cut at line ends: the same reading each time, and
+/* Every message of tests/corpus, whole, byte by byte and cut at line ends: the same reading each time, and
  * the one that the case expects where reading alone decides. */
 
 #include "unit.h"
@@ -24,7 +24,7 @@ static const char *const placeholders[][2] = {
     {"{PROXY}", "127.0.0.1:3128"},  {"{ADMIN}", "127.0.0.1:3129"}, {"{VIA}", "carpool-12345678"},
 };
 
-/* One octet or escape, or a placeholder's value; returns what was read. */
+/* One byte or escape, or a placeholder's value; returns what was read. */
 static const char *decode_one(const char *p, struct corpus_case *c)
 {
     unsigned hex;
@@ -124,19 +124,18 @@ static bool is_ours(const char *name)
 
 static void check_case(const char *folder, const char *name, struct corpus_case *c, enum message_side side)
 {
-    static struct message_log whole, octets, cut;
+    static struct message_log whole, bytes, cut;
     enum request_kind asked;
 
     snprintf(c->name, sizeof c->name, "%s/%s", folder, name);
     read_case(c->name, c);
     asked = c->head_request ? REQUEST_HEAD : REQUEST_PLAIN;
     message_read((struct slice){c->raw, c->n}, c->n + 1, side, asked, &whole);
-    message_read((struct slice){c->raw, c->n}, 1, side, asked, &octets);
+    message_read((struct slice){c->raw, c->n}, 1, side, asked, &bytes);
     message_read((struct slice){c->raw, c->n}, 0, side, asked, &cut);
-    ck_assert_msg(same_reading(&whole, &octets) && same_reading(&whole, &cut),
-                  "%s depends on how it is cut: whole %s, by octets %s, by lines %s", c->name,
-                  whole.why ? whole.why : "fine", octets.why ? octets.why : "fine",
-                  cut.why ? cut.why : "fine");
+    ck_assert_msg(same_reading(&whole, &bytes) && same_reading(&whole, &cut),
+                  "%s depends on how it is cut: whole %s, by bytes %s, by lines %s", c->name,
+                  whole.why ? whole.why : "fine", bytes.why ? bytes.why : "fine", cut.why ? cut.why : "fine");
     if (!is_ours(name))
         return;
     if (!c->refuse && !c->cut)

@@ -84,13 +84,13 @@ START_TEST(connection_says_persistence)
         {"Proxy-Connection: keep-alive\r\n", true, false},
         {"Proxy-Connection: close\r\n", true, false},
     };
-    char octets[256];
+    char bytes[256];
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ck_assert_msg(head_is_persistent(response_with(cases[i].fields)) == cases[i].in_1_1, "1.1 %s",
                       cases[i].fields);
-        snprintf(octets, sizeof octets, "GET / HTTP/1.0\r\n%s\r\n", cases[i].fields);
-        ck_assert_msg(head_is_persistent(request_head(slice_of(octets))) == cases[i].in_1_0, "1.0 %s",
+        snprintf(bytes, sizeof bytes, "GET / HTTP/1.0\r\n%s\r\n", cases[i].fields);
+        ck_assert_msg(head_is_persistent(request_head(slice_of(bytes))) == cases[i].in_1_0, "1.0 %s",
                       cases[i].fields);
     }
     ck_assert(connection_has(request_with("Connection: a, Upgrade\r\n"), SLICE("upgrade")));

@@ -4,9 +4,9 @@
 
 static const struct head_limits limits = {.max_size = 16 * 1024, .max_count = 100};
 
-/* A connection's octets and how far they have arrived and been read. */
+/* A connection's bytes and how far they have arrived and been read. */
 struct feed {
-    struct slice octets;
+    struct slice bytes;
     size_t arrived, read, step;
     enum message_side side;
     enum request_kind asked;
@@ -16,22 +16,22 @@ struct feed {
 
 static struct slice unread(const struct feed *f)
 {
-    return (struct slice){f->octets.p + f->read, f->arrived - f->read};
+    return (struct slice){f->bytes.p + f->read, f->arrived - f->read};
 }
 
-/* More octets; false when there are none. */
+/* More bytes; false when there are none. */
 static bool arrive(struct feed *f)
 {
-    if (f->arrived == f->octets.n)
+    if (f->arrived == f->bytes.n)
         return false;
     if (f->step > 0) {
-        f->arrived += f->octets.n - f->arrived < f->step ? f->octets.n - f->arrived : f->step;
+        f->arrived += f->bytes.n - f->arrived < f->step ? f->bytes.n - f->arrived : f->step;
         return true;
     }
     do {
         f->arrived++;
-    } while (f->arrived < f->octets.n && f->octets.p[f->arrived - 1] != '\n' &&
-             f->octets.p[f->arrived - 1] != '\r');
+    } while (f->arrived < f->bytes.n && f->bytes.p[f->arrived - 1] != '\n' &&
+             f->bytes.p[f->arrived - 1] != '\r');
     return true;
 }
 
@@ -51,7 +51,7 @@ static enum message_end read_head(struct feed *f)
             return MESSAGE_MORE;
     }
     if (v == HEAD_OK) {
-        struct slice whole = {f->octets.p + f->read, length};
+        struct slice whole = {f->bytes.p + f->read, length};
 
         v = f->side == REQUESTS ? head_parse_request(whole, &limits, &f->head)
                                 : head_parse_response(whole, &limits, &f->head);
@@ -159,20 +159,19 @@ static enum message_end read_content(struct feed *f)
 
 static void skip_empty_lines(struct feed *f)
 {
-    while (f->side == REQUESTS && f->octets.n - f->read >= 2 &&
-           memcmp(f->octets.p + f->read, "\r\n", 2) == 0) {
+    while (f->side == REQUESTS && f->bytes.n - f->read >= 2 && memcmp(f->bytes.p + f->read, "\r\n", 2) == 0) {
         while (f->arrived < f->read + 2)
             arrive(f);
         f->read += 2;
     }
 }
 
-void message_read(struct slice octets, size_t step, enum message_side side, enum request_kind asked,
+void message_read(struct slice bytes, size_t step, enum message_side side, enum request_kind asked,
                   struct message_log *log)
 {
     static struct feed f;
 
-    f = (struct feed){.octets = octets, .step = step, .side = side, .asked = asked, .log = log};
+    f = (struct feed){.bytes = bytes, .step = step, .side = side, .asked = asked, .log = log};
     memset(log, 0, sizeof *log);
     do {
         skip_empty_lines(&f);
@@ -183,5 +182,5 @@ void message_read(struct slice octets, size_t step, enum message_side side, enum
             log->end = read_content(&f);
         log->messages += log->end == MESSAGE_WHOLE;
         log->used = f.read;
-    } while (log->end == MESSAGE_WHOLE && f.read < octets.n);
+    } while (log->end == MESSAGE_WHOLE && f.read < bytes.n);
 }

@@ -4,27 +4,27 @@
 
 #include <stdio.h>
 
+#include "http/bytes.h"
 #include "http/crosscheck.h"
-#include "http/octets.h"
 #include "http/status.h"
 #include "http_test.h"
 
 static const struct head_limits limits = {.max_size = 16 * 1024, .max_count = 100};
 static struct head head;
 
-struct head *request_head(struct slice octets)
+struct head *request_head(struct slice bytes)
 {
-    enum head_verdict v = head_parse_request(octets, &limits, &head);
+    enum head_verdict v = head_parse_request(bytes, &limits, &head);
 
-    ck_assert_msg(v == HEAD_OK, "%s: %.*s", head_verdict_text(v), (int)octets.n, octets.p);
+    ck_assert_msg(v == HEAD_OK, "%s: %.*s", head_verdict_text(v), (int)bytes.n, bytes.p);
     return &head;
 }
 
-struct head *response_head(struct slice octets)
+struct head *response_head(struct slice bytes)
 {
-    enum head_verdict v = head_parse_response(octets, &limits, &head);
+    enum head_verdict v = head_parse_response(bytes, &limits, &head);
 
-    ck_assert_msg(v == HEAD_OK, "%s: %.*s", head_verdict_text(v), (int)octets.n, octets.p);
+    ck_assert_msg(v == HEAD_OK, "%s: %.*s", head_verdict_text(v), (int)bytes.n, bytes.p);
     return &head;
 }
 
@@ -46,26 +46,26 @@ struct head *response_with(const char *fields)
     return response_head(with("HTTP/1.1 200 OK\r\n", fields));
 }
 
-/* octets */
+/* bytes */
 
-START_TEST(octets_have_classes)
+START_TEST(bytes_have_classes)
 {
     for (int i = 0; i < 256; i++) {
         char c = (char)i;
         bool letter = (i >= 'a' && i <= 'z') || (i >= 'A' && i <= 'Z'), digit = i >= '0' && i <= '9';
 
-        ck_assert_int_eq(octet_is(c, OCTET_TOKEN), letter || digit || (i && strchr("!#$%&'*+-.^_`|~", i)));
-        ck_assert_int_eq(octet_is(c, OCTET_VALUE), i == '\t' || (i >= 0x20 && i != 0x7f));
-        ck_assert_int_eq(octet_is(c, OCTET_VISIBLE), i > 0x20 && i < 0x7f);
-        ck_assert_int_eq(octet_is(c, OCTET_DIGIT), digit);
-        ck_assert_int_eq(octet_is(c, OCTET_HEX), digit || (i && strchr("abcdefABCDEF", i)));
-        ck_assert_int_eq(octet_is(c, OCTET_HOST), letter || digit || (i && strchr("-._", i)));
+        ck_assert_int_eq(byte_is(c, BYTE_TOKEN), letter || digit || (i && strchr("!#$%&'*+-.^_`|~", i)));
+        ck_assert_int_eq(byte_is(c, BYTE_VALUE), i == '\t' || (i >= 0x20 && i != 0x7f));
+        ck_assert_int_eq(byte_is(c, BYTE_VISIBLE), i > 0x20 && i < 0x7f);
+        ck_assert_int_eq(byte_is(c, BYTE_DIGIT), digit);
+        ck_assert_int_eq(byte_is(c, BYTE_HEX), digit || (i && strchr("abcdefABCDEF", i)));
+        ck_assert_int_eq(byte_is(c, BYTE_HOST), letter || digit || (i && strchr("-._", i)));
     }
 }
 END_TEST
 
-/* Eight at a time or one by one, each octet at each place. */
-START_TEST(octets_are_skipped_to_the_first_bad_one)
+/* Eight at a time or one by one, each byte at each place. */
+START_TEST(bytes_are_skipped_to_the_first_bad_one)
 {
     char text[24];
 
@@ -75,9 +75,8 @@ START_TEST(octets_are_skipped_to_the_first_bad_one)
 
             memset(text, 'a', sizeof text);
             text[at] = (char)i;
-            ck_assert_ptr_eq(octets_skip_value(text, end), octet_is((char)i, OCTET_VALUE) ? end : text + at);
-            ck_assert_ptr_eq(octets_skip_visible(text, end),
-                             octet_is((char)i, OCTET_VISIBLE) ? end : text + at);
+            ck_assert_ptr_eq(bytes_skip_value(text, end), byte_is((char)i, BYTE_VALUE) ? end : text + at);
+            ck_assert_ptr_eq(bytes_skip_visible(text, end), byte_is((char)i, BYTE_VISIBLE) ? end : text + at);
         }
     }
 }
@@ -86,38 +85,38 @@ END_TEST
 /* head_scan */
 
 struct scan_case {
-    struct slice octets;
+    struct slice bytes;
     enum head_verdict verdict;
     size_t length;
 };
 
-static enum head_verdict scan_in_steps(struct slice octets, size_t step, const struct head_limits *l,
+static enum head_verdict scan_in_steps(struct slice bytes, size_t step, const struct head_limits *l,
                                        size_t *length)
 {
     size_t scanned = 0;
     enum head_verdict v = HEAD_INCOMPLETE;
 
-    for (size_t n = step < octets.n ? step : octets.n;; n = octets.n - n < step ? octets.n : n + step) {
+    for (size_t n = step < bytes.n ? step : bytes.n;; n = bytes.n - n < step ? bytes.n : n + step) {
         /* A copy of what has arrived and no more, so that a sanitizer sees who looks further. */
         char *arrived = malloc(n ? n : 1);
 
-        memcpy(arrived, octets.p, n);
+        memcpy(arrived, bytes.p, n);
         v = head_scan((struct slice){arrived, n}, &scanned, l, length);
         free(arrived);
-        if (v != HEAD_INCOMPLETE || n == octets.n)
+        if (v != HEAD_INCOMPLETE || n == bytes.n)
             return v;
     }
 }
 
-static void check_scan(struct slice octets, const struct head_limits *l, enum head_verdict verdict,
+static void check_scan(struct slice bytes, const struct head_limits *l, enum head_verdict verdict,
                        size_t length)
 {
-    for (size_t step = 1; step <= octets.n + 1; step++) {
+    for (size_t step = 1; step <= bytes.n + 1; step++) {
         size_t seen = 0;
-        enum head_verdict v = scan_in_steps(octets, step, l, &seen);
+        enum head_verdict v = scan_in_steps(bytes, step, l, &seen);
 
         ck_assert_msg(v == verdict && (v != HEAD_OK || seen == length), "%s (%zu) in steps of %zu: %.*s",
-                      head_verdict_text(v), seen, step, (int)octets.n, octets.p);
+                      head_verdict_text(v), seen, step, (int)bytes.n, bytes.p);
     }
 }
 
@@ -147,7 +146,7 @@ START_TEST(scan_finds_the_end)
     size_t scanned = 0, length;
 
     for (size_t i = 0; i < sizeof scans / sizeof scans[0]; i++)
-        check_scan(scans[i].octets, &limits, scans[i].verdict, scans[i].length);
+        check_scan(scans[i].bytes, &limits, scans[i].verdict, scans[i].length);
     ck_assert_int_eq(head_scan((struct slice){NULL, 0}, &scanned, &limits, &length), HEAD_INCOMPLETE);
 }
 END_TEST
@@ -160,7 +159,7 @@ START_TEST(scan_keeps_limits)
     check_scan(SLICE("GET / HTTP/1.1\r\nA: bc\r\n\r\n"), &small, HEAD_TOO_LARGE, 0);
     check_scan(SLICE("GET /23456789abcdef HTTP/1.1\r\n\r\n"), &small, HEAD_LINE_TOO_LONG, 0);
     check_scan(SLICE("GET /23456789 HTTP/1.1\r\n\r\n"), &small, HEAD_TOO_LARGE, 0);
-    /* The last octet of the limit is the last chance. */
+    /* The last byte of the limit is the last chance. */
     check_scan(SLICE("GET / HTTP/1.1\r\nA: bc\r\n\r"), &small, HEAD_TOO_LARGE, 0);
     check_scan(SLICE("GET / HTTP/1.1\r\nA: bc\r\n"), &small, HEAD_INCOMPLETE, 0);
     check_scan(SLICE("GET /23456789012345678901"), &small, HEAD_LINE_TOO_LONG, 0);
@@ -226,7 +225,7 @@ END_TEST
 
 struct parse_case {
     enum head_verdict verdict;
-    struct slice octets;
+    struct slice bytes;
 };
 
 static const struct parse_case bad_requests[] = {
@@ -315,15 +314,15 @@ static const struct parse_case bad_responses[] = {
 START_TEST(bad_heads_have_a_verdict)
 {
     for (size_t i = 0; i < sizeof bad_requests / sizeof bad_requests[0]; i++) {
-        enum head_verdict v = head_parse_request(bad_requests[i].octets, &limits, &head);
+        enum head_verdict v = head_parse_request(bad_requests[i].bytes, &limits, &head);
 
-        ck_assert_msg(v == bad_requests[i].verdict, "%s: %s", head_verdict_text(v), bad_requests[i].octets.p);
+        ck_assert_msg(v == bad_requests[i].verdict, "%s: %s", head_verdict_text(v), bad_requests[i].bytes.p);
     }
     for (size_t i = 0; i < sizeof bad_responses / sizeof bad_responses[0]; i++) {
-        enum head_verdict v = head_parse_response(bad_responses[i].octets, &limits, &head);
+        enum head_verdict v = head_parse_response(bad_responses[i].bytes, &limits, &head);
 
         ck_assert_msg(v == bad_responses[i].verdict, "%s: %s", head_verdict_text(v),
-                      bad_responses[i].octets.p);
+                      bad_responses[i].bytes.p);
     }
 }
 END_TEST
@@ -439,22 +438,22 @@ END_TEST
 START_TEST(head_may_be_a_mebibyte)
 {
     const struct head_limits most = {.max_size = 1024 * 1024, .max_count = HEAD_MAX_FIELDS};
-    char *octets = malloc(most.max_size);
+    char *bytes = malloc(most.max_size);
     size_t n = 0, scanned = 0, length;
 
-    n += (size_t)sprintf(octets, "GET / HTTP/1.1\r\n");
+    n += (size_t)sprintf(bytes, "GET / HTTP/1.1\r\n");
     for (int i = 0; i < HEAD_MAX_FIELDS; i++) {
-        n += (size_t)sprintf(octets + n, "X-%d: ", i);
-        memset(octets + n, 'v', 1000);
+        n += (size_t)sprintf(bytes + n, "X-%d: ", i);
+        memset(bytes + n, 'v', 1000);
         n += 1000;
-        n += (size_t)sprintf(octets + n, "\r\n");
+        n += (size_t)sprintf(bytes + n, "\r\n");
     }
-    n += (size_t)sprintf(octets + n, "\r\n");
-    ck_assert_int_eq(head_scan((struct slice){octets, n}, &scanned, &most, &length), HEAD_OK);
+    n += (size_t)sprintf(bytes + n, "\r\n");
+    ck_assert_int_eq(head_scan((struct slice){bytes, n}, &scanned, &most, &length), HEAD_OK);
     ck_assert_uint_eq(length, n);
-    ck_assert_int_eq(head_parse_request((struct slice){octets, n}, &most, &head), HEAD_OK);
+    ck_assert_int_eq(head_parse_request((struct slice){bytes, n}, &most, &head), HEAD_OK);
     ck_assert_uint_eq(head.count, HEAD_MAX_FIELDS);
-    free(octets);
+    free(bytes);
 }
 END_TEST
 
@@ -487,7 +486,7 @@ int main(void)
     Suite *suite = suite_create("http");
 
     http_init();
-    unit_group(suite, "octets", octets_have_classes, octets_are_skipped_to_the_first_bad_one);
+    unit_group(suite, "bytes", bytes_have_classes, bytes_are_skipped_to_the_first_bad_one);
     unit_group(suite, "scan", scan_finds_the_end, scan_keeps_limits);
     unit_group(suite, "head", request_is_cut, response_is_cut, bad_heads_have_a_verdict,
                second_opinion_refuses_nothing_legal, second_opinion_sees_a_difference,

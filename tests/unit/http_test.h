@@ -13,8 +13,8 @@ void http_fields_tests(Suite *suite);
 void http_uri_tests(Suite *suite);
 
 /* Heads that must be well-formed; the result stands in one static struct. */
-struct head *request_head(struct slice octets);
-struct head *response_head(struct slice octets);
+struct head *request_head(struct slice bytes);
+struct head *response_head(struct slice bytes);
 
 /* The same, of a head that consists of its first line and these field lines: "Host: a\r\nVia: b\r\n". */
 struct head *request_with(const char *fields);

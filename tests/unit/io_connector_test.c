@@ -95,8 +95,8 @@ static struct connect_result *run(struct fixture *f)
         ck_assert_str_eq(f->result.text, "");
     else
         ck_assert_str_ne(f->result.text, "");
-    ck_assert_int_eq(f->result.error == CONNECT_OK, stream_is_open(&f->result.stream));
-    stream_close(&f->result.stream, false);
+    ck_assert_int_eq(f->result.error == CONNECT_OK, conn_is_open(&f->result.conn));
+    conn_close(&f->result.conn, false);
     return &f->result;
 }
 
@@ -208,14 +208,14 @@ START_TEST(connector_connects)
     ck_assert(address_equal(&r->peer, &a));
     ck_assert_int_lt((int)r->took_ms, 1000);
     ck_assert(!f->named);
-    ck_assert_int_eq(getsockopt(r->stream.fd, IPPROTO_TCP, TCP_NODELAY, &value, &size), 0);
+    ck_assert_int_eq(getsockopt(r->conn.fd, IPPROTO_TCP, TCP_NODELAY, &value, &size), 0);
     ck_assert_int_ne(value, 0);
-    ck_assert_int_eq(getsockopt(r->stream.fd, SOL_SOCKET, SO_KEEPALIVE, &value, &size), 0);
+    ck_assert_int_eq(getsockopt(r->conn.fd, SOL_SOCKET, SO_KEEPALIVE, &value, &size), 0);
     ck_assert_int_ne(value, 0);
-    ck_assert_int_eq(getsockopt(r->stream.fd, IPPROTO_TCP, TCP_KEEPIDLE, &value, &size), 0);
+    ck_assert_int_eq(getsockopt(r->conn.fd, IPPROTO_TCP, TCP_KEEPIDLE, &value, &size), 0);
     ck_assert_int_eq(value, 2);
-    ck_assert_int_ne(fcntl(r->stream.fd, F_GETFL) & O_NONBLOCK, 0);
-    stream_close(&r->stream, false);
+    ck_assert_int_ne(fcntl(r->conn.fd, F_GETFL) & O_NONBLOCK, 0);
+    conn_close(&r->conn, false);
     ck_assert_int_eq(run_to(f, "one.test", address_port(&a))->error, CONNECT_OK);
     ck_assert_int_eq(run_to(f, "localhost", address_port(&a))->error, CONNECT_OK);
     close(fd);
@@ -334,7 +334,7 @@ START_TEST(connector_goes_to_a_path)
     close(accept(fd, NULL, NULL));
     io_run_until(f->base, &f->done, 1000);
     ck_assert_int_eq(f->result.error, CONNECT_OK);
-    stream_close(&f->result.stream, false);
+    conn_close(&f->result.conn, false);
     close(fds[0]);
     close(fd);
     tear_down(f);

@@ -78,7 +78,7 @@ struct address io_dead_address(void)
     return a;
 }
 
-int io_pair(struct stream *s)
+int io_pair(struct conn *s)
 {
     struct address a;
     int listening = io_listen(&a, 1);
@@ -89,7 +89,7 @@ int io_pair(struct stream *s)
     ck_assert_int_ge(far, 0);
     close(listening);
     evutil_make_socket_nonblocking(near);
-    stream_open(s, near);
+    conn_open(s, near);
     return far;
 }
 
@@ -138,58 +138,58 @@ static void on_ready(void *ctx, unsigned ready)
 
     seen->ready |= ready;
     seen->calls++;
-    seen->readable |= (ready & STREAM_READABLE) != 0;
-    seen->fin |= (ready & STREAM_PEER_FIN) != 0;
+    seen->readable |= (ready & CONN_READABLE) != 0;
+    seen->fin |= (ready & CONN_PEER_FIN) != 0;
 }
 
-START_TEST(stream_carries_octets)
+START_TEST(conn_carries_bytes)
 {
-    struct stream s;
+    struct conn s;
     int far = io_pair(&s);
     struct iovec v[3] = {{(char[]){"one "}, 4}, {NULL, 0}, {(char[]){"two"}, 3}};
     char got[32];
 
-    ck_assert_int_eq(stream_read(&s, got, sizeof got), STREAM_AGAIN);
-    ck_assert_int_eq(stream_write(&s, v, 3), 7);
-    ck_assert_int_eq(stream_write(&s, v, 1), 4);
+    ck_assert_int_eq(conn_read(&s, got, sizeof got), CONN_AGAIN);
+    ck_assert_int_eq(conn_write(&s, v, 3), 7);
+    ck_assert_int_eq(conn_write(&s, v, 1), 4);
     ck_assert_int_eq(recv(far, got, 11, MSG_WAITALL), 11);
     ck_assert_int_eq(memcmp(got, "one twoone ", 11), 0);
     ck_assert_int_eq(write(far, "answer", 6), 6);
     close(far);
     usleep(1000);
-    ck_assert_int_eq(stream_read(&s, got, 4), 4);
-    ck_assert_int_eq(stream_read(&s, got, sizeof got), 2);
-    ck_assert_int_eq(stream_read(&s, got, sizeof got), STREAM_EOF);
-    ck_assert_uint_eq(stream_buffered(&s), 0);
-    stream_close(&s, false);
-    stream_close(&s, false);
-    ck_assert(!stream_is_open(&s));
+    ck_assert_int_eq(conn_read(&s, got, 4), 4);
+    ck_assert_int_eq(conn_read(&s, got, sizeof got), 2);
+    ck_assert_int_eq(conn_read(&s, got, sizeof got), CONN_EOF);
+    ck_assert_uint_eq(conn_buffered(&s), 0);
+    conn_close(&s, false);
+    conn_close(&s, false);
+    ck_assert(!conn_is_open(&s));
 }
 END_TEST
 
-START_TEST(stream_fills_up)
+START_TEST(conn_fills_up)
 {
     static char much[1 << 16];
-    struct stream s;
+    struct conn s;
     int far = io_pair(&s);
     struct iovec v = {much, sizeof much};
     ssize_t n = 1;
 
     for (int i = 0; i < 10000 && n > 0; i++)
-        n = stream_write(&s, &v, 1);
-    ck_assert_int_eq(n, STREAM_AGAIN);
+        n = conn_write(&s, &v, 1);
+    ck_assert_int_eq(n, CONN_AGAIN);
     close(far);
-    stream_close(&s, false);
+    conn_close(&s, false);
 }
 END_TEST
 
 /* Whichever way the end comes, and though the peer has sent what nobody reads. */
-START_TEST(last_octets_leave_with_the_end)
+START_TEST(last_bytes_leave_with_the_end)
 {
     enum { SHUT, CLOSE, CLOSE_UNREAD, WAYS };
 
     for (int way = 0; way < WAYS; way++) {
-        struct stream s;
+        struct conn s;
         int far = io_pair(&s);
         struct iovec v = {(char[]){"bye"}, 3};
         char got[8];
@@ -197,124 +197,124 @@ START_TEST(last_octets_leave_with_the_end)
         if (way == CLOSE_UNREAD)
             ck_assert_int_eq(write(far, "more", 4), 4);
         s.last = true;
-        ck_assert_int_eq(stream_write(&s, &v, 1), 3);
+        ck_assert_int_eq(conn_write(&s, &v, 1), 3);
         ck_assert_int_eq(recv(far, got, sizeof got, MSG_DONTWAIT), -1);
         ck_assert_int_eq(errno, EAGAIN);
         if (way == SHUT)
-            stream_shutdown_write(&s);
+            conn_shutdown_write(&s);
         else
-            stream_close(&s, false);
+            conn_close(&s, false);
         ck_assert_int_eq(recv(far, got, sizeof got, 0), 3);
         ck_assert_int_eq(memcmp(got, "bye", 3), 0);
         ck_assert_int_le(recv(far, got, sizeof got, 0), 0);
-        stream_close(&s, false);
+        conn_close(&s, false);
         close(far);
     }
 }
 END_TEST
 
-START_TEST(stream_survives_a_write_to_nobody)
+START_TEST(conn_survives_a_write_to_nobody)
 {
-    struct stream s;
+    struct conn s;
     int far = io_pair(&s);
     struct iovec v[2] = {{(char[]){"x"}, 1}, {(char[]){"y"}, 1}};
 
     signal(SIGPIPE, SIG_DFL);
     close(far);
-    ck_assert_int_eq(stream_write(&s, v, 2), 2);
+    ck_assert_int_eq(conn_write(&s, v, 2), 2);
     usleep(1000);
-    ck_assert_int_eq(stream_write(&s, v, 1), STREAM_ERROR);
-    ck_assert_int_eq(stream_write(&s, v, 2), STREAM_ERROR);
+    ck_assert_int_eq(conn_write(&s, v, 1), CONN_ERROR);
+    ck_assert_int_eq(conn_write(&s, v, 2), CONN_ERROR);
     ck_assert_int_eq(s.error, EPIPE);
-    stream_close(&s, false);
+    conn_close(&s, false);
 }
 END_TEST
 
-START_TEST(stream_reports_each_edge_once)
+START_TEST(conn_reports_each_edge_once)
 {
     struct event_base *base = io_loop();
     struct seen seen = {0};
-    struct stream s;
+    struct conn s;
     int far = io_pair(&s);
     char got[8];
 
-    ck_assert(stream_watch(&s, base, 1, on_ready, &seen));
+    ck_assert(conn_watch(&s, base, 1, on_ready, &seen));
     io_run_for(base, 5);
-    ck_assert_uint_eq(seen.ready, STREAM_WRITABLE);
+    ck_assert_uint_eq(seen.ready, CONN_WRITABLE);
     ck_assert_int_eq(seen.calls, 1);
     ck_assert_int_eq(write(far, "x", 1), 1);
     io_run_until(base, &seen.readable, 1000);
     io_run_for(base, 5);
     ck_assert_int_eq(seen.calls, 2);
     ck_assert(!seen.fin);
-    ck_assert_int_eq(stream_read(&s, got, sizeof got), 1);
+    ck_assert_int_eq(conn_read(&s, got, sizeof got), 1);
     shutdown(far, SHUT_WR);
     io_run_until(base, &seen.fin, 1000);
     io_run_for(base, 5);
     ck_assert_int_eq(seen.calls, 3);
-    ck_assert_int_eq(stream_read(&s, got, sizeof got), STREAM_EOF);
-    stream_close(&s, false);
+    ck_assert_int_eq(conn_read(&s, got, sizeof got), CONN_EOF);
+    conn_close(&s, false);
     close(far);
     event_base_free(base);
 }
 END_TEST
 
-START_TEST(stream_sees_a_reset)
+START_TEST(conn_sees_a_reset)
 {
     struct event_base *base = io_loop();
     struct seen seen = {0};
-    struct stream s, other;
+    struct conn s, other;
     int far = io_pair(&s);
     char got[8];
 
-    ck_assert(stream_watch(&s, base, 0, on_ready, &seen));
+    ck_assert(conn_watch(&s, base, 0, on_ready, &seen));
     io_run_for(base, 5);
-    stream_open(&other, far);
-    stream_close(&other, true);
+    conn_open(&other, far);
+    conn_close(&other, true);
     io_run_until(base, &seen.readable, 1000);
-    ck_assert(!stream_is_quiet(&s));
-    stream_close(&s, false);
+    ck_assert(!conn_is_quiet(&s));
+    conn_close(&s, false);
 
     /* The same without a look before. */
     seen = (struct seen){0};
     far = io_pair(&s);
-    ck_assert(stream_watch(&s, base, 0, on_ready, &seen));
+    ck_assert(conn_watch(&s, base, 0, on_ready, &seen));
     io_run_for(base, 5);
-    stream_open(&other, far);
-    stream_close(&other, true);
+    conn_open(&other, far);
+    conn_close(&other, true);
     seen.readable = false;
     io_run_until(base, &seen.readable, 1000);
-    ck_assert_int_eq(stream_read(&s, got, sizeof got), STREAM_ERROR);
+    ck_assert_int_eq(conn_read(&s, got, sizeof got), CONN_ERROR);
     ck_assert_int_eq(s.error, ECONNRESET);
-    stream_close(&s, false);
+    conn_close(&s, false);
     event_base_free(base);
 }
 END_TEST
 
-START_TEST(stream_looks_without_taking)
+START_TEST(conn_looks_without_taking)
 {
-    struct stream s;
+    struct conn s;
     int far = io_pair(&s);
     char got[8];
 
-    ck_assert(stream_is_quiet(&s));
+    ck_assert(conn_is_quiet(&s));
     ck_assert_int_eq(write(far, "x", 1), 1);
     usleep(1000);
-    ck_assert(!stream_is_quiet(&s));
-    ck_assert_int_eq(stream_read(&s, got, sizeof got), 1);
-    ck_assert(stream_is_quiet(&s));
+    ck_assert(!conn_is_quiet(&s));
+    ck_assert_int_eq(conn_read(&s, got, sizeof got), 1);
+    ck_assert(conn_is_quiet(&s));
     shutdown(far, SHUT_WR);
     usleep(1000);
-    ck_assert(!stream_is_quiet(&s));
-    stream_shutdown_write(&s);
+    ck_assert(!conn_is_quiet(&s));
+    conn_shutdown_write(&s);
     ck_assert_int_eq(read(far, got, sizeof got), 0);
-    stream_close(&s, false);
+    conn_close(&s, false);
     close(far);
 }
 END_TEST
 
 struct ordered {
-    struct stream stream, *other;
+    struct conn conn, *other;
     int number, new_priority, *order, *count;
 };
 
@@ -322,28 +322,28 @@ static void note_order(void *ctx, unsigned ready)
 {
     struct ordered *o = ctx;
 
-    if (!(ready & STREAM_READABLE))
+    if (!(ready & CONN_READABLE))
         return;
     o->order[(*o->count)++] = o->number;
     /* Asked for while the other waits in its queue: it takes effect from its next event on. */
     if (o->other)
-        stream_set_priority(o->other, o->new_priority);
+        conn_set_priority(o->other, o->new_priority);
 }
 
-START_TEST(stream_priority_changes_the_order)
+START_TEST(conn_priority_changes_the_order)
 {
     struct event_base *base = io_loop();
     int order[8], count = 0, far[2];
     struct ordered a = {.number = 1, .order = order, .count = &count},
                    b = {.number = 2, .order = order, .count = &count};
 
-    far[0] = io_pair(&a.stream);
-    far[1] = io_pair(&b.stream);
-    ck_assert(stream_watch(&a.stream, base, 1, note_order, &a));
-    ck_assert(stream_watch(&b.stream, base, 1, note_order, &b));
+    far[0] = io_pair(&a.conn);
+    far[1] = io_pair(&b.conn);
+    ck_assert(conn_watch(&a.conn, base, 1, note_order, &a));
+    ck_assert(conn_watch(&b.conn, base, 1, note_order, &b));
     io_run_for(base, 5);
-    stream_set_priority(&b.stream, 0);
-    a.other = &b.stream;
+    conn_set_priority(&b.conn, 0);
+    a.other = &b.conn;
     a.new_priority = 1;
     for (int round = 0; round < 2; round++) {
         /* Both of a round are reported by one look. */
@@ -357,8 +357,8 @@ START_TEST(stream_priority_changes_the_order)
     ck_assert_int_eq(order[1], 1);
     ck_assert_int_eq(order[2], 1);
     ck_assert_int_eq(order[3], 2);
-    stream_close(&a.stream, false);
-    stream_close(&b.stream, false);
+    conn_close(&a.conn, false);
+    conn_close(&b.conn, false);
     close(far[0]);
     close(far[1]);
     event_base_free(base);
@@ -396,9 +396,9 @@ int main(void)
 
     /* In the parent, so that all tests share one directory and one set of certificates. */
     io_path("");
-    unit_group(suite, "stream", stream_carries_octets, stream_fills_up, last_octets_leave_with_the_end,
-               stream_survives_a_write_to_nobody, stream_reports_each_edge_once, stream_sees_a_reset,
-               stream_looks_without_taking, stream_priority_changes_the_order);
+    unit_group(suite, "stream", conn_carries_bytes, conn_fills_up, last_bytes_leave_with_the_end,
+               conn_survives_a_write_to_nobody, conn_reports_each_edge_once, conn_sees_a_reset,
+               conn_looks_without_taking, conn_priority_changes_the_order);
     unit_group(suite, "resolv.conf", resolv_conf_options_are_read);
     io_listener_tests(suite);
     io_resolver_tests(suite);

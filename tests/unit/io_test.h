@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 #include "base/address.h"
-#include "io/stream.h"
+#include "io/conn.h"
 #include "unit.h"
 
 /* A loop with two priorities, as a worker's. */
@@ -26,7 +26,7 @@ int io_listen(struct address *a, int backlog);
 struct address io_dead_address(void);
 
 /* Two ends of a TCP connection: a stream, unwatched, and a blocking descriptor. */
-int io_pair(struct stream *s);
+int io_pair(struct conn *s);
 
 /* The names of the test's directory, which is made at the first call and removed at the end of the process.
  */

@@ -31,7 +31,7 @@ START_TEST(tls_tells_an_end_from_a_cut)
 {
     struct tls_server server;
     struct tls_context *c;
-    struct stream s;
+    struct conn s;
     char got[8];
 
     io_make_certificates();
@@ -42,13 +42,13 @@ START_TEST(tls_tells_an_end_from_a_cut)
     for (scene = END_NOTIFY; scene <= END_RESET; scene++) {
         ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL), 1);
         ck_assert_int_eq(io_read_all(&s, got, 3), 3);
-        ck_assert_int_eq(io_read_all(&s, got, 3), scene == END_RESET ? STREAM_ERROR : STREAM_EOF);
-        ck_assert_int_eq(io_read_all(&s, got, 3), scene == END_RESET ? STREAM_ERROR : STREAM_EOF);
+        ck_assert_int_eq(io_read_all(&s, got, 3), scene == END_RESET ? CONN_ERROR : CONN_EOF);
+        ck_assert_int_eq(io_read_all(&s, got, 3), scene == END_RESET ? CONN_ERROR : CONN_EOF);
         ck_assert(s.eof_without_notify == (scene == END_BARE));
         if (scene == END_RESET)
             ck_assert_int_eq(s.error, ECONNRESET);
-        ck_assert(!stream_is_quiet(&s));
-        stream_close(&s, false);
+        ck_assert(!conn_is_quiet(&s));
+        conn_close(&s, false);
     }
     tls_server_stop(&server);
     tls_context_unref(c);
@@ -61,7 +61,7 @@ static pthread_barrier_t barrier;
 /* Tickets and a key update, then data, then an end: each when the client has looked. */
 static void speak_in_turn(struct tls_server *server, SSL *ssl)
 {
-    char octet;
+    char byte;
 
     (void)server;
     SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED);
@@ -70,7 +70,7 @@ static void speak_in_turn(struct tls_server *server, SSL *ssl)
     pthread_barrier_wait(&barrier);
     SSL_write(ssl, "data", 4);
     pthread_barrier_wait(&barrier);
-    if (SSL_read(ssl, &octet, 1) == 1)
+    if (SSL_read(ssl, &byte, 1) == 1)
         SSL_shutdown(ssl);
     pthread_barrier_wait(&barrier);
     pthread_barrier_wait(&barrier);
@@ -81,7 +81,7 @@ START_TEST(tls_is_quiet_under_tickets)
     struct tls_server server;
     struct tls_context *c;
     struct tls_sessions *sessions = tls_sessions_new();
-    struct stream s;
+    struct conn s;
     char got[8];
 
     io_make_certificates();
@@ -94,24 +94,24 @@ START_TEST(tls_is_quiet_under_tickets)
     ck_assert_int_eq(io_shake(&s, &server, c, "good.test", sessions), 1);
     pthread_barrier_wait(&barrier);
     io_wait_for(&s, POLLIN);
-    ck_assert(stream_is_quiet(&s));
-    ck_assert_uint_eq(stream_buffered(&s), 0);
+    ck_assert(conn_is_quiet(&s));
+    ck_assert_uint_eq(conn_buffered(&s), 0);
     pthread_barrier_wait(&barrier);
     pthread_barrier_wait(&barrier);
     io_wait_for(&s, POLLIN);
-    ck_assert(!stream_is_quiet(&s));
-    ck_assert_uint_eq(stream_buffered(&s), 4);
+    ck_assert(!conn_is_quiet(&s));
+    ck_assert_uint_eq(conn_buffered(&s), 4);
     ck_assert_int_eq(io_read_all(&s, got, 4), 4);
-    ck_assert(stream_is_quiet(&s));
+    ck_assert(conn_is_quiet(&s));
     /* Our answer to the key update goes with this. */
     io_say(&s, "x");
     pthread_barrier_wait(&barrier);
     io_wait_for(&s, POLLIN);
-    ck_assert(!stream_is_quiet(&s));
-    ck_assert_int_eq(stream_read(&s, got, 1), STREAM_EOF);
+    ck_assert(!conn_is_quiet(&s));
+    ck_assert_int_eq(conn_read(&s, got, 1), CONN_EOF);
     ck_assert(!s.eof_without_notify);
     pthread_barrier_wait(&barrier);
-    stream_close(&s, false);
+    conn_close(&s, false);
     tls_server_stop(&server);
     tls_sessions_free(sessions);
     tls_context_unref(c);
@@ -119,7 +119,7 @@ START_TEST(tls_is_quiet_under_tickets)
 }
 END_TEST
 
-/* A record of five octets, whose own octets come in two pieces: cut at every place in turn. */
+/* A record of five bytes, whose own bytes come in two pieces: cut at every place in turn. */
 static void send_in_halves(struct tls_server *server, SSL *ssl)
 {
     int fd = SSL_get_fd(ssl);
@@ -154,8 +154,8 @@ START_TEST(tls_waits_for_the_rest_of_a_record)
     c = io_tls_context(io_tls_options());
     for (int v = 0; v < 2; v++) {
         struct tls_server server;
-        struct stream s;
-        /* Five octets of head, five of text, and what AES-GCM adds (RFC 5288 3, RFC 8446 5.2). */
+        struct conn s;
+        /* Five bytes of head, five of text, and what AES-GCM adds (RFC 5288 3, RFC 8446 5.2). */
         int cuts = versions[v] == TLS1_2_VERSION ? 5 + 8 + 5 + 16 : 5 + 5 + 1 + 16;
         tls_server_init(&server, &io_leaf);
         SSL_CTX_set_max_proto_version(server.ssl, versions[v]);
@@ -167,16 +167,16 @@ START_TEST(tls_waits_for_the_rest_of_a_record)
         for (int cut = 1; cut < cuts; cut++) {
             pthread_barrier_wait(&barrier);
             io_wait_for(&s, POLLIN);
-            ck_assert(stream_is_quiet(&s));
-            ck_assert_int_eq(stream_read(&s, got, sizeof got), STREAM_AGAIN);
-            ck_assert_uint_eq(stream_buffered(&s), 0);
+            ck_assert(conn_is_quiet(&s));
+            ck_assert_int_eq(conn_read(&s, got, sizeof got), CONN_AGAIN);
+            ck_assert_uint_eq(conn_buffered(&s), 0);
             pthread_barrier_wait(&barrier);
             pthread_barrier_wait(&barrier);
             ck_assert_int_eq(io_read_all(&s, got, 5), 5);
             ck_assert_int_eq(memcmp(got, "whole", 5), 0);
             pthread_barrier_wait(&barrier);
         }
-        stream_close(&s, false);
+        conn_close(&s, false);
         tls_server_stop(&server);
     }
     tls_context_unref(c);
@@ -189,7 +189,7 @@ END_TEST
 /* The client could not write on. */
 static bool held_up;
 
-static unsigned char octet_at(size_t i)
+static unsigned char byte_at(size_t i)
 {
     return (unsigned char)(i * 31 + (i >> 12));
 }
@@ -216,7 +216,7 @@ static void echo_much(struct tls_server *server, SSL *ssl)
 }
 
 /* Writes from `at` on as a list of pieces. */
-static ssize_t write_pieces(struct stream *s, unsigned char *all, size_t at)
+static ssize_t write_pieces(struct conn *s, unsigned char *all, size_t at)
 {
     static const size_t sizes[] = {17, 1, 300, 20000, 0, 5000, 60000};
     struct iovec v[7];
@@ -226,14 +226,14 @@ static ssize_t write_pieces(struct stream *s, unsigned char *all, size_t at)
         v[i] = (struct iovec){all + at, n};
         at += n;
     }
-    return stream_write(s, v, 7);
+    return conn_write(s, v, 7);
 }
 
 START_TEST(tls_moves_much)
 {
     struct tls_server server;
     struct tls_context *c;
-    struct stream s;
+    struct conn s;
     unsigned char *all = malloc(MUCH), got[5000];
     size_t at = 0;
     ssize_t n;
@@ -244,13 +244,13 @@ START_TEST(tls_moves_much)
     server.serve = echo_much;
     tls_server_start(&server);
     for (size_t i = 0; i < MUCH; i++)
-        all[i] = octet_at(i);
+        all[i] = byte_at(i);
     ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL), 1);
     setsockopt(s.fd, SOL_SOCKET, SO_SNDBUF, &(int){1 << 17}, sizeof(int));
     held_up = false;
     while (at < MUCH) {
         n = write_pieces(&s, all, at);
-        if (n == STREAM_AGAIN) {
+        if (n == CONN_AGAIN) {
             __atomic_store_n(&held_up, true, __ATOMIC_RELAXED);
             io_wait_for(&s, POLLOUT);
         } else {
@@ -259,9 +259,9 @@ START_TEST(tls_moves_much)
         }
     }
     ck_assert(held_up);
-    for (at = 0; (n = stream_read(&s, got, 1 + at % sizeof got)) != STREAM_EOF;) {
-        if (n == STREAM_AGAIN) {
-            ck_assert_uint_eq(stream_buffered(&s), 0);
+    for (at = 0; (n = conn_read(&s, got, 1 + at % sizeof got)) != CONN_EOF;) {
+        if (n == CONN_AGAIN) {
+            ck_assert_uint_eq(conn_buffered(&s), 0);
             io_wait_for(&s, POLLIN);
             continue;
         }
@@ -271,7 +271,7 @@ START_TEST(tls_moves_much)
     }
     ck_assert_uint_eq(at, MUCH);
     ck_assert(!s.eof_without_notify);
-    stream_close(&s, false);
+    conn_close(&s, false);
     tls_server_stop(&server);
     tls_context_unref(c);
     free(all);
@@ -291,7 +291,7 @@ START_TEST(tls_reads_after_a_failed_write)
 {
     struct tls_server server;
     struct tls_context *c;
-    struct stream s;
+    struct conn s;
     static char much[1 << 16];
     struct iovec v = {much, sizeof much};
     char got[16];
@@ -305,13 +305,13 @@ START_TEST(tls_reads_after_a_failed_write)
     ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL), 1);
     io_wait_for(&s, POLLIN);
     shutdown(s.fd, SHUT_WR);
-    n = stream_write(&s, &v, 1);
-    ck_assert_int_eq(n, STREAM_ERROR);
+    n = conn_write(&s, &v, 1);
+    ck_assert_int_eq(n, CONN_ERROR);
     ck_assert_int_eq(s.error, EPIPE);
-    ck_assert_int_eq(stream_write(&s, &v, 1), STREAM_ERROR);
+    ck_assert_int_eq(conn_write(&s, &v, 1), CONN_ERROR);
     ck_assert_int_eq(io_read_all(&s, got, 9), 9);
     ck_assert_int_eq(memcmp(got, "too large", 9), 0);
-    stream_close(&s, false);
+    conn_close(&s, false);
     tls_server_stop(&server);
     tls_context_unref(c);
     io_free_certificates();
@@ -337,7 +337,7 @@ START_TEST(tls_idle_sockets_are_small)
 {
     struct tls_server server;
     struct tls_context *c;
-    struct stream s[IDLE];
+    struct conn s[IDLE];
     struct mallinfo2 before, after;
     char got[8];
     size_t each;
@@ -353,15 +353,15 @@ START_TEST(tls_idle_sockets_are_small)
         ck_assert_int_eq(io_shake(&s[i], &server, c, "good.test", NULL), 1);
         io_say(&s[i], "hello");
         ck_assert_int_eq(io_read_all(&s[i], got, 1), 1);
-        ck_assert_int_eq(stream_read(&s[i], got, 1), STREAM_AGAIN);
+        ck_assert_int_eq(conn_read(&s[i], got, 1), CONN_AGAIN);
     }
     after = mallinfo2();
     each = (after.uordblks - before.uordblks) / (IDLE - 1);
     if (getenv("IO_TEST_VERBOSE"))
-        printf("an idle TLS socket takes %zu octets\n", each);
+        printf("an idle TLS socket takes %zu bytes\n", each);
     ck_assert_uint_lt(each, IDLE_MAX);
     for (int i = 0; i < IDLE; i++)
-        stream_close(&s[i], false);
+        conn_close(&s[i], false);
     tls_server_stop(&server);
     tls_context_unref(c);
     io_free_certificates();
@@ -381,7 +381,7 @@ static void on_made(void *ctx, struct connect_result *r)
 
     m->result = *r;
     m->done = true;
-    stream_close(&r->stream, false);
+    conn_close(&r->conn, false);
 }
 
 START_TEST(tls_through_the_connector)

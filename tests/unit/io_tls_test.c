@@ -49,34 +49,34 @@ struct tls_context *io_tls_context(struct tls_options o)
     return c;
 }
 
-void io_wait_for(struct stream *s, short what)
+void io_wait_for(struct conn *s, short what)
 {
     struct pollfd p = {s->fd, what, 0};
 
     ck_assert_int_eq(poll(&p, 1, 20000), 1);
 }
 
-int io_shake(struct stream *s, const struct tls_server *server, struct tls_context *c, const char *name,
+int io_shake(struct conn *s, const struct tls_server *server, struct tls_context *c, const char *name,
              struct tls_sessions *sessions)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), rc;
 
     ck_assert_int_eq(connect(fd, &server->address.sa.any, server->address.length), 0);
     evutil_make_socket_nonblocking(fd);
-    stream_open(s, fd);
+    conn_open(s, fd);
     ck_assert(tls_start(s, c, name, sessions));
     while ((rc = tls_handshake(s)) == 0)
         io_wait_for(s, POLLIN);
     return rc;
 }
 
-ssize_t io_read_all(struct stream *s, char *to, size_t n)
+ssize_t io_read_all(struct conn *s, char *to, size_t n)
 {
     size_t got = 0;
 
     while (got < n) {
-        ssize_t rc = stream_read(s, to + got, n - got);
-        if (rc == STREAM_AGAIN)
+        ssize_t rc = conn_read(s, to + got, n - got);
+        if (rc == CONN_AGAIN)
             io_wait_for(s, POLLIN);
         else if (rc <= 0)
             return got > 0 ? (ssize_t)got : rc;
@@ -86,11 +86,11 @@ ssize_t io_read_all(struct stream *s, char *to, size_t n)
     return (ssize_t)got;
 }
 
-void io_say(struct stream *s, const char *text)
+void io_say(struct conn *s, const char *text)
 {
     struct iovec v = {(char *)(uintptr_t)text, strlen(text)};
 
-    ck_assert_int_eq(stream_write(s, &v, 1), (ssize_t)strlen(text));
+    ck_assert_int_eq(conn_write(s, &v, 1), (ssize_t)strlen(text));
 }
 
 /* ---- verification */
@@ -110,13 +110,13 @@ static void check_names(struct certificate *c, struct tls_options o, const struc
     tls_server_init(&server, c);
     tls_server_start(&server);
     for (; checks->name; checks++) {
-        struct stream s;
+        struct conn s;
         int rc = io_shake(&s, &server, context, checks->name, NULL);
         ck_assert_msg(rc == (checks->failure == TLS_FAILURE_NONE ? 1 : -1), "%s: %d", checks->name, rc);
         ck_assert_int_eq(tls_failure(&s, text, sizeof text), checks->failure);
         if (checks->says)
             ck_assert_msg(strstr(text, checks->says) != NULL, "'%s' is not in: %s", checks->says, text);
-        stream_close(&s, false);
+        conn_close(&s, false);
     }
     tls_server_stop(&server);
     tls_context_unref(context);
@@ -182,7 +182,7 @@ START_TEST(tls_sends_sni_for_names_only)
     static const char *const names[][2] = {{"good.test.", "good.test"}, {"127.0.0.1", ""}};
     struct tls_server server;
     struct tls_context *c;
-    struct stream s;
+    struct conn s;
 
     io_make_certificates();
     c = io_tls_context(io_tls_options());
@@ -190,7 +190,7 @@ START_TEST(tls_sends_sni_for_names_only)
         tls_server_init(&server, &io_leaf);
         tls_server_start(&server);
         ck_assert_int_eq(io_shake(&s, &server, c, names[i][0], NULL), 1);
-        stream_close(&s, false);
+        conn_close(&s, false);
         tls_server_stop(&server);
         ck_assert_str_eq(server.sni, names[i][1]);
     }
@@ -219,7 +219,7 @@ START_TEST(tls_tells_failures_apart)
     c = io_tls_context(o);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct tls_server server;
-        struct stream s;
+        struct conn s;
         tls_server_init(&server, &io_leaf);
         SSL_CTX_set_max_proto_version(server.ssl, cases[i].max_version);
         server.raw = cases[i].raw;
@@ -227,7 +227,7 @@ START_TEST(tls_tells_failures_apart)
         ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL), -1);
         ck_assert_int_eq(tls_failure(&s, text, sizeof text), cases[i].failure);
         ck_assert_msg(strstr(text, cases[i].says) != NULL, "%s", text);
-        stream_close(&s, false);
+        conn_close(&s, false);
         tls_server_stop(&server);
     }
     tls_context_unref(c);
@@ -252,7 +252,7 @@ START_TEST(tls_shows_its_own_certificate)
     struct tls_options o = io_tls_options();
     struct tls_context *with, *without;
     char got[8], text[256];
-    struct stream s;
+    struct conn s;
 
     io_make_certificates();
     without = io_tls_context(io_tls_options());
@@ -270,13 +270,13 @@ START_TEST(tls_shows_its_own_certificate)
         ck_assert_int_eq(io_shake(&s, &server, with, "good.test", NULL), 1);
         io_say(&s, "hello");
         ck_assert_int_eq(io_read_all(&s, got, 6), 6);
-        stream_close(&s, false);
+        conn_close(&s, false);
         ck_assert_int_eq(io_shake(&s, &server, without, "good.test", NULL), i == 0 ? -1 : 1);
         if (i == 1)
-            ck_assert_int_eq(io_read_all(&s, got, 6), STREAM_ERROR);
+            ck_assert_int_eq(io_read_all(&s, got, 6), CONN_ERROR);
         ck_assert_int_eq(tls_failure(&s, text, sizeof text), TLS_FAILURE_ALERT);
         ck_assert_msg(strstr(text, "tls.cert and tls.key") != NULL, "%s", text);
-        stream_close(&s, false);
+        conn_close(&s, false);
         tls_server_stop(&server);
     }
     free(o.cert);
@@ -295,7 +295,7 @@ static void resume(int version, bool reuse, bool server_tickets, int wanted)
     struct tls_options o = io_tls_options();
     struct tls_context *c;
     struct tls_sessions *sessions = tls_sessions_new();
-    struct stream s;
+    struct conn s;
     char got[8];
     int resumed = 0;
 
@@ -317,7 +317,7 @@ static void resume(int version, bool reuse, bool server_tickets, int wanted)
         io_say(&s, "hello");
         ck_assert_int_eq(io_read_all(&s, got, 6), 6);
         /* However it ends, the session is good for the next. */
-        stream_close(&s, i % 2 == 1);
+        conn_close(&s, i % 2 == 1);
     }
     ck_assert_int_eq(resumed, wanted);
     tls_server_stop(&server);
@@ -345,7 +345,7 @@ START_TEST(tls_sessions_belong_to_a_context)
     struct tls_server server;
     struct tls_context *c[2];
     struct tls_sessions *sessions = tls_sessions_new();
-    struct stream s;
+    struct conn s;
     char got[8];
 
     io_make_certificates();
@@ -359,7 +359,7 @@ START_TEST(tls_sessions_belong_to_a_context)
         ck_assert_int_eq(tls_was_resumed(&s), i % 2);
         io_say(&s, "hello");
         ck_assert_int_eq(io_read_all(&s, got, 6), 6);
-        stream_close(&s, false);
+        conn_close(&s, false);
     }
     tls_server_stop(&server);
     tls_sessions_free(sessions);
@@ -376,7 +376,7 @@ START_TEST(tls_falls_back_to_a_full_handshake)
     static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
     struct tls_context *c;
     char got[8];
-    struct stream s;
+    struct conn s;
 
     io_make_certificates();
     c = io_tls_context(io_tls_options());
@@ -392,7 +392,7 @@ START_TEST(tls_falls_back_to_a_full_handshake)
             ck_assert(!tls_was_resumed(&s));
             io_say(&s, "hello");
             ck_assert_int_eq(io_read_all(&s, got, 6), 6);
-            stream_close(&s, false);
+            conn_close(&s, false);
             tls_server_stop(&server);
         }
         tls_sessions_free(sessions);
@@ -478,7 +478,7 @@ START_TEST(tls_speaks_old_versions_when_told_to)
     struct tls_server server;
     struct tls_options o = io_tls_options();
     struct tls_context *c = NULL;
-    struct stream s;
+    struct conn s;
 
     io_make_certificates();
     tls_server_init(&server, &io_leaf);
@@ -490,7 +490,7 @@ START_TEST(tls_speaks_old_versions_when_told_to)
         c = io_tls_context(o);
         ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL),
                          o.minVersion == TLS_VERSION_1_2 ? -1 : 1);
-        stream_close(&s, false);
+        conn_close(&s, false);
         tls_context_unref(c);
     }
     tls_server_stop(&server);
@@ -509,7 +509,7 @@ START_TEST(tls_ciphers_choose_the_version)
         {"ECDHE-ECDSA-AES128-GCM-SHA256:TLS_CHACHA20_POLY1305_SHA256", "TLSv1.3"},
     };
     struct tls_server server;
-    struct stream s;
+    struct conn s;
 
     io_make_certificates();
     tls_server_init(&server, &io_leaf);
@@ -519,7 +519,7 @@ START_TEST(tls_ciphers_choose_the_version)
         o.ciphers = (char *)(uintptr_t)cases[i].ciphers;
         struct tls_context *c = io_tls_context(o);
         ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL), 1);
-        stream_close(&s, false);
+        conn_close(&s, false);
         tls_context_unref(c);
         other.ciphers = o.ciphers;
         other.minVersion = TLS_VERSION_1_3;

@@ -19,15 +19,15 @@ struct tls_options io_tls_options(void);
 struct tls_context *io_tls_context(struct tls_options o);
 
 /* Until the descriptor is ready; fails the test after 3 s. */
-void io_wait_for(struct stream *s, short what);
+void io_wait_for(struct conn *s, short what);
 
 /* Connects and shakes hands: what tls_handshake() said in the end. */
-int io_shake(struct stream *s, const struct tls_server *server, struct tls_context *c, const char *name,
+int io_shake(struct conn *s, const struct tls_server *server, struct tls_context *c, const char *name,
              struct tls_sessions *sessions);
 
-/* Reads until n octets, an end or an error: the count, or what came instead. */
-ssize_t io_read_all(struct stream *s, char *to, size_t n);
+/* Reads until n bytes, an end or an error: the count, or what came instead. */
+ssize_t io_read_all(struct conn *s, char *to, size_t n);
 
-void io_say(struct stream *s, const char *text);
+void io_say(struct conn *s, const char *text);
 
 #endif

@@ -163,10 +163,10 @@ START_TEST(sockets_given_and_not_yet_told_are_safe)
 
     asker_ask(&b, o, ACQUIRE_NEW);
     asker_release(&a);
-    ck_assert_int_eq(b.pending.state, PENDING_SETTLED);
+    ck_assert_int_eq(b.waiter.state, WAITER_SETTLED);
     ck_assert(!s->stirred);
     pool_rig_hang_up(&rig, 0);
-    s->stream.on_ready(s->stream.ctx, STREAM_READABLE | STREAM_PEER_FIN);
+    s->conn.on_ready(s->conn.ctx, CONN_READABLE | CONN_PEER_FIN);
     pool_check(rig.pool);
     ck_assert_int_eq(s->state, SOCKET_ACTIVE);
     ck_assert(s->stirred);
@@ -184,9 +184,9 @@ START_TEST(new_sockets_not_yet_told_are_safe)
     struct asker a = {0};
 
     asker_ask(&a, o, ACQUIRE_NEW);
-    for (unsigned i = 0; i < 1000 && a.pending.state != PENDING_SETTLED; i++)
+    for (unsigned i = 0; i < 1000 && a.waiter.state != WAITER_SETTLED; i++)
         pool_rig_events(&rig);
-    struct socket *s = a.pending.socket;
+    struct socket *s = a.waiter.socket;
     ck_assert_ptr_nonnull(s);
     while (rig.count == 0)
         pool_rig_events(&rig);
@@ -278,7 +278,7 @@ START_TEST(removed_agents_serve_who_waits)
     agent_pause(pool_rig_agent(&rig));
     asker_ask(&b, o, ACQUIRE_NEW);
     asker_ask(&c, o, ACQUIRE_NEW);
-    pending_cancel(&gone.pending); /* its connection is anybody's, but for the pause */
+    waiter_cancel(&gone.waiter); /* its connection is anybody's, but for the pause */
     ck_assert(pool_configure(rig.pool, without, error, sizeof error));
     config_unref(without);
     pool_check(rig.pool);
@@ -351,7 +351,7 @@ START_TEST(origins_in_use_are_not_forgotten)
     pool_rig_listen(&rig, false);
     asker_ask(&a, o, ACQUIRE_NEW);
     origin_hold(o);
-    while (a.pending.state != PENDING_SETTLED)
+    while (a.waiter.state != WAITER_SETTLED)
         pool_rig_events(&rig);
     agent_forget_empty(agent, 0);
     ck_assert_ptr_eq(pool_rig_origin(&rig, "a.test"), o);

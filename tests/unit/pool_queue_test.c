@@ -96,7 +96,7 @@ START_TEST(full_queues_refuse)
     asker_get(&a, &rig, o);
     ck_assert_int_eq(asker_ask(&b, o, ACQUIRE_NEW), ACQUIRE_WAITS);
     ck_assert_int_eq(asker_ask(&c, o, ACQUIRE_NEW), ACQUIRE_QUEUE_FULL);
-    ck_assert_int_eq(c.pending.state, PENDING_IDLE);
+    ck_assert_int_eq(c.waiter.state, WAITER_IDLE);
     /* A repeat is let in: it was in before. */
     ck_assert_int_eq(asker_ask(&c, o, ACQUIRE_AGAIN), ACQUIRE_WAITS);
     ck_assert_uint_eq(o->blocked_count, 2);
@@ -195,8 +195,8 @@ START_TEST(orphaned_connections_serve_others)
     ck_assert_int_eq(asker_ask(&b, o, ACQUIRE_NEW), ACQUIRE_WAITS);
     socket_retire(a.socket, RETIRE_ERROR);
     asker_ask(&a, o, ACQUIRE_OWN_CONNECTION);
-    pending_cancel(&a.pending);
-    ck_assert_int_eq(b.pending.state, PENDING_WAITING);
+    waiter_cancel(&a.waiter);
+    ck_assert_int_eq(b.waiter.state, WAITER_WAITING);
     pool_rig_run(&rig, 20);
     ck_assert_uint_eq(b.told, 1);
     ck_assert_uint_eq(o->stats.opened, 2);
@@ -212,21 +212,21 @@ START_TEST(cancelling_is_allowed_in_any_state)
 
     pool_rig_open(&rig, "maxSockets: 1");
     o = pool_rig_origin(&rig, "a.test");
-    pending_cancel(&a.pending); /* idle */
+    waiter_cancel(&a.waiter); /* idle */
     asker_ask(&a, o, ACQUIRE_NEW);
     asker_ask(&b, o, ACQUIRE_NEW);
     asker_ask(&c, o, ACQUIRE_NEW);
-    pending_cancel(&a.pending); /* waiting: its connection goes to b */
-    ck_assert_int_eq(b.pending.state, PENDING_WAITING);
-    pending_cancel(&c.pending); /* blocked */
+    waiter_cancel(&a.waiter); /* waiting: its connection goes to b */
+    ck_assert_int_eq(b.waiter.state, WAITER_WAITING);
+    waiter_cancel(&c.waiter); /* blocked */
     pool_rig_run(&rig, 20);
     ck_assert_uint_eq(b.told, 1);
     asker_ask(&c, o, ACQUIRE_NEW);
     asker_ask(&a, o, ACQUIRE_NEW);
     asker_release(&b);
-    ck_assert_int_eq(c.pending.state, PENDING_SETTLED);
-    pending_cancel(&c.pending); /* settled: the socket goes on to a */
-    ck_assert_int_eq(a.pending.state, PENDING_SETTLED);
+    ck_assert_int_eq(c.waiter.state, WAITER_SETTLED);
+    waiter_cancel(&c.waiter); /* settled: the socket goes on to a */
+    ck_assert_int_eq(a.waiter.state, WAITER_SETTLED);
     pool_rig_turn(&rig);
     ck_assert_uint_eq(a.told, 1);
     ck_assert_uint_eq(c.told, 0);
@@ -278,7 +278,7 @@ START_TEST(no_origin_starves_under_the_total_cap)
     ck_assert_uint_eq(own.told, 1); /* 10 ms are not 100 */
     asker_ask(&a, oa, ACQUIRE_NEW);
     pool_rig_run(&rig, 110);
-    pending_cancel(&a.pending);
+    waiter_cancel(&a.waiter);
     asker_ask(&a, oa, ACQUIRE_NEW);
     asker_release(&own);
     ck_assert_uint_eq(oa->stats.retired[RETIRE_EVICTED], 1);
@@ -321,27 +321,27 @@ END_TEST
  * limits hold for it now. */
 static unsigned blocked_calls;
 
-static void on_blocked(struct pending *p)
+static void on_blocked(struct waiter *p)
 {
-    ck_assert_int_eq(p->state, PENDING_BLOCKED);
+    ck_assert_int_eq(p->state, WAITER_BLOCKED);
     blocked_calls++;
 }
 
 START_TEST(who_becomes_pending_is_told)
 {
-    struct asker a = {.pending.blocked = on_blocked};
+    struct asker a = {.waiter.blocked = on_blocked};
     struct origin *o;
 
     pool_rig_open(&rig, "");
     o = pool_rig_origin(&rig, "a.test");
     asker_ask(&a, o, ACQUIRE_NEW);
-    ck_assert_int_eq(a.pending.state, PENDING_WAITING);
+    ck_assert_int_eq(a.waiter.state, WAITER_WAITING);
     agent_pause(pool_rig_agent(&rig));
     agent_drain(pool_rig_agent(&rig)); /* what is being opened is of no use any more */
     pool_rig_run(&rig, 20);
-    ck_assert_int_eq(a.pending.state, PENDING_BLOCKED);
+    ck_assert_int_eq(a.waiter.state, WAITER_BLOCKED);
     ck_assert_uint_eq(blocked_calls, 1);
-    pending_cancel(&a.pending);
+    waiter_cancel(&a.waiter);
     close_rig();
 }
 END_TEST
@@ -358,7 +358,7 @@ START_TEST(own_free_sockets_serve_above_a_lowered_total)
     asker_get(&a, &rig, oa);
     asker_get(&b, &rig, oa);
     asker_ask(&c, ob, ACQUIRE_NEW);
-    pending_cancel(&c.pending); /* the connection goes on, for nobody */
+    waiter_cancel(&c.waiter); /* the connection goes on, for nobody */
     pool_rig_configure(&rig, "maxTotalSockets: 1");
     asker_ask(&blocked, oa, ACQUIRE_NEW);
     pool_rig_run(&rig, 20);

@@ -75,19 +75,19 @@ static void note_given(struct walker *w)
 
 static void note_all_given(void)
 {
-    struct pending *p;
+    struct waiter *p;
 
     TAILQ_FOREACH (p, &rig.pool->settled, link)
-        note_given((struct walker *)((char *)p - offsetof(struct walker, asker.pending)));
+        note_given((struct walker *)((char *)p - offsetof(struct walker, asker.waiter)));
 }
 
-static void on_settled(struct pending *p)
+static void on_settled(struct waiter *p)
 {
-    struct walker *w = (struct walker *)((char *)p - offsetof(struct walker, asker.pending));
+    struct walker *w = (struct walker *)((char *)p - offsetof(struct walker, asker.waiter));
 
     note_given(w);
     note_all_given();
-    ck_assert_int_eq(p->state, PENDING_IDLE);
+    ck_assert_int_eq(p->state, WAITER_IDLE);
     w->standing = p->socket ? HOLDS : OUT;
     w->asker.socket = p->socket;
     if (p->socket)
@@ -99,16 +99,16 @@ static void ask(struct walker *w, enum acquire_how how)
     unsigned host = host_of(w->origin);
     enum acquire_result result;
 
-    w->asker.pending.settled = on_settled;
+    w->asker.waiter.settled = on_settled;
     w->owner = how == ACQUIRE_OWN_CONNECTION;
-    result = origin_acquire(w->origin, &w->asker.pending, how);
+    result = origin_acquire(w->origin, &w->asker.waiter, how);
     note_all_given();
     switch (result) {
     case ACQUIRED:
         /* Nobody was passed over who could have had it. */
         ck_assert(TAILQ_EMPTY(&queue[host]));
         w->standing = HOLDS;
-        w->asker.socket = w->asker.pending.socket;
+        w->asker.socket = w->asker.waiter.socket;
         ck_assert(w->asker.socket->state == SOCKET_ACTIVE && w->asker.socket->origin == w->origin);
         asker_use(w->asker.socket);
         break;
@@ -178,8 +178,8 @@ static void leave(struct walker *w)
     if (w->standing == QUEUED && !w->owner)
         TAILQ_REMOVE(&queue[host_of(w->origin)], w, link);
     w->standing = OUT;
-    pending_cancel(&w->asker.pending);
-    ck_assert_int_eq(w->asker.pending.state, PENDING_IDLE);
+    waiter_cancel(&w->asker.waiter);
+    ck_assert_int_eq(w->asker.waiter.state, WAITER_IDLE);
 }
 
 static void step_walker(void)
@@ -253,14 +253,14 @@ static void check_model(void)
 {
     for (unsigned i = 0; i < HOSTS; i++) {
         const struct walker *w = TAILQ_FIRST(&queue[i]);
-        const struct pending *p;
+        const struct waiter *p;
 
         TAILQ_FOREACH (p, &origins[i]->waiting, link) {
-            ck_assert_ptr_eq(p, &w->asker.pending);
+            ck_assert_ptr_eq(p, &w->asker.waiter);
             w = TAILQ_NEXT(w, link);
         }
         TAILQ_FOREACH (p, &origins[i]->blocked, link) {
-            ck_assert_ptr_eq(p, &w->asker.pending);
+            ck_assert_ptr_eq(p, &w->asker.waiter);
             w = TAILQ_NEXT(w, link);
         }
         ck_assert_ptr_null(w);

@@ -194,13 +194,13 @@ static void on_ready(void *ctx, unsigned ready)
 void asker_use(struct socket *s)
 {
     ck_assert_int_eq(s->state, SOCKET_ACTIVE);
-    stream_set_owner(&s->stream, on_ready, NULL);
+    conn_set_owner(&s->conn, on_ready, NULL);
     socket_begin_exchange(s);
 }
 
-static void on_settled(struct pending *p)
+static void on_settled(struct waiter *p)
 {
-    struct asker *a = (struct asker *)((char *)p - offsetof(struct asker, pending));
+    struct asker *a = (struct asker *)((char *)p - offsetof(struct asker, waiter));
 
     ck_assert(a->waits);
     a->waits = false;
@@ -216,16 +216,16 @@ enum acquire_result asker_ask(struct asker *a, struct origin *o, enum acquire_ho
 {
     enum acquire_result result;
 
-    a->pending.settled = on_settled;
+    a->waiter.settled = on_settled;
     a->socket = NULL;
     a->waits = true; /* the callback may not come from within, and is told apart so */
     unsigned told = a->told;
-    result = origin_acquire(o, &a->pending, how);
+    result = origin_acquire(o, &a->waiter, how);
     ck_assert_uint_eq(a->told, told);
     a->waits = result == ACQUIRE_WAITS;
     if (result != ACQUIRED)
         return result;
-    a->socket = a->pending.socket;
+    a->socket = a->waiter.socket;
     a->turn = ++turns;
     asker_use(a->socket);
     return result;

@@ -6,7 +6,7 @@
 
 /* Somebody who asks for sockets, and remembers what became of it. */
 struct asker {
-    struct pending pending;
+    struct waiter waiter;
     bool waits;
     unsigned told; /* how often */
     struct socket *socket;

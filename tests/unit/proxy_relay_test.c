@@ -1,4 +1,4 @@
-/* Octets out (sendq) and content through (relay), over socket pairs. The driver knows what an edge-
+/* Bytes out (sendq) and content through (relay), over socket pairs. The driver knows what an edge-
  * triggered loop knows: a pump that is starved is called when something new came, one that is blocked when
  * the sink took something, and never else. So a wake-up that is lost shows as content that never arrives. */
 
@@ -17,14 +17,14 @@ static struct buffer_pool bodies = {.size = BUFFER_SIZE};
 static struct pipe_pool pipes;
 static struct head scratch;
 
-static void make_pair(struct stream *s, int *far, int room)
+static void make_pair(struct conn *s, int *far, int room)
 {
     int ends[2];
 
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
     if (room)
         setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-    stream_open(s, ends[0]);
+    conn_open(s, ends[0]);
     *far = ends[1];
 }
 
@@ -34,7 +34,7 @@ struct trial {
     struct framing framing;
     enum relay_format format;
     uint64_t keep_limit;
-    struct slice input; /* the source's octets; it ends behind them */
+    struct slice input; /* the source's bytes; it ends behind them */
     /* How it is cut. */
     size_t most_written, most_read;
     bool piped; /* large content may pass by in the kernel */
@@ -42,12 +42,12 @@ struct trial {
     /* What came of it. */
     enum relay_result result;
     char *output;
-    size_t got, unused; /* unused: octets left in the source's buffer */
+    size_t got, unused; /* unused: bytes left in the source's buffer */
     struct relay relay;
 };
 
 struct driver {
-    struct stream source, sink;
+    struct conn source, sink;
     int writer, reader;
     struct buffer *in;
     size_t written;
@@ -140,8 +140,8 @@ static void run(struct trial *t)
     if (d.writer >= 0)
         close(d.writer);
     close(d.reader);
-    stream_close(&d.source, false);
-    stream_close(&d.sink, false);
+    conn_close(&d.source, false);
+    conn_close(&d.sink, false);
 }
 
 static void finish(struct trial *t)
@@ -274,7 +274,7 @@ static void try_all(struct framing framing, enum relay_format format, size_t siz
         choose_cuts(&t, size);
         t.input = framing.kind == BODY_CHUNKED ? chunk(size, "") : (struct slice){content, size};
         run(&t);
-        ck_assert_msg(t.result == RELAY_DONE, "result %d for %zu octets of kind %d as %d", t.result, size,
+        ck_assert_msg(t.result == RELAY_DONE, "result %d for %zu bytes of kind %d as %d", t.result, size,
                       framing.kind, format);
         ck_assert_uint_eq(t.relay.content, size);
         check_content(&t, size, "");
@@ -389,7 +389,7 @@ END_TEST
 /* A sink that has gone. */
 START_TEST(relays_see_a_failed_sink)
 {
-    struct stream source, sink;
+    struct conn source, sink;
     int writer, reader;
     struct buffer *in = NULL;
     struct relay r;
@@ -405,19 +405,19 @@ START_TEST(relays_see_a_failed_sink)
     ck_assert_int_eq(sink.error, EPIPE);
     relay_end(&r);
     buffer_give(in);
-    stream_close(&source, false);
-    stream_close(&sink, false);
+    conn_close(&source, false);
+    conn_close(&sink, false);
     close(writer);
 }
 END_TEST
 
-/* sendq: whatever the sizes and however little the sink takes, the octets come in order. */
+/* sendq: whatever the sizes and however little the sink takes, the bytes come in order. */
 START_TEST(queues_write_in_order)
 {
     srand48(7);
     fill_content(300000);
     for (unsigned round = 0; round < 50; round++) {
-        struct stream to;
+        struct conn to;
         struct sendq q;
         int reader;
         size_t pushed = 0, got = 0;
@@ -446,7 +446,7 @@ START_TEST(queues_write_in_order)
         ck_assert(memcmp(out, content, got) == 0);
         free(out);
         close(reader);
-        stream_close(&to, false);
+        conn_close(&to, false);
     }
 }
 END_TEST

@@ -76,7 +76,7 @@ void proxy_rig_open(struct proxy_rig *r, const char *options, const char *file)
     r->proxy->record = on_record;
     r->proxy->record_ctx = r;
     rig_assert(address_from_ip(&here, SLICE("127.0.0.1"), 3128));
-    r->entrance = entrance_new(NULL, &here);
+    r->frontend = frontend_new(NULL, &here);
 }
 
 void proxy_rig_close(struct proxy_rig *r)
@@ -84,7 +84,7 @@ void proxy_rig_close(struct proxy_rig *r)
     proxy_free(r->proxy);
     pool_free(r->pool);
     resolver_free(r->resolver);
-    entrance_unref(r->entrance);
+    frontend_unref(r->frontend);
     event_base_free(r->base);
     for (unsigned i = 0; i < r->origin_count; i++)
         if (r->origins[i] >= 0)
@@ -110,7 +110,7 @@ int proxy_rig_client(struct proxy_rig *r)
 
     rig_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
     rig_assert(address_from_ip(&peer, SLICE("127.0.0.1"), 40000));
-    proxy_accept(r->proxy, r->entrance, ends[0], &peer);
+    proxy_accept(r->proxy, r->frontend, ends[0], &peer);
     return ends[1];
 }
 

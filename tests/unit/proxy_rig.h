@@ -22,7 +22,7 @@ struct proxy_rig {
     struct resolver *resolver;
     struct pool *pool;
     struct proxy *proxy;
-    struct entrance *entrance;
+    struct frontend *frontend;
     char path[64]; /* the origin's socket */
     int listener;
     int origins[RIG_ORIGINS]; /* accepted, oldest first */

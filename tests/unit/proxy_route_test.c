@@ -19,15 +19,15 @@ static void open_rig(void)
     proxy_rig_open(&rig, "", file);
 }
 
-static struct entrance *gateway(const char *upstream)
+static struct frontend *gateway(const char *upstream)
 {
     struct address a;
 
     ck_assert(address_from_ip(&a, SLICE("127.0.0.1"), 9001));
-    return entrance_new(upstream, &a);
+    return frontend_new(upstream, &a);
 }
 
-static enum fault ask(const struct entrance *e, const char *request)
+static enum fault ask(const struct frontend *e, const char *request)
 {
     read_request(&head, request);
     return route_find(rig.proxy, e, &head, &route, text, sizeof text);
@@ -38,7 +38,7 @@ static enum fault ask_proxy(const char *line)
     static char request[1024]; /* what was read points into it */
 
     snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: h\r\n\r\n", line);
-    return ask(rig.entrance, request);
+    return ask(rig.frontend, request);
 }
 
 START_TEST(absolute_targets_are_forwarded)
@@ -83,7 +83,7 @@ START_TEST(connect_names_host_and_port)
     ck_assert_int_eq(ask_proxy("CONNECT a.test:22"), FAULT_DENIED);
     ck_assert_int_eq(ask_proxy("CONNECT a.test"), FAULT_BAD_TARGET);
     ck_assert_int_eq(ask_proxy("CONNECT http://a.test:443/"), FAULT_BAD_TARGET);
-    ck_assert_int_ne(ask(rig.entrance, "CONNECT a.test:443 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"),
+    ck_assert_int_ne(ask(rig.frontend, "CONNECT a.test:443 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"),
                      FAULT_NONE);
     /* CONNECT is a method like others in its letters. */
     ck_assert_int_eq(ask_proxy("connect a.test:443"), FAULT_BAD_TARGET);
@@ -106,21 +106,21 @@ START_TEST(framing_and_host_come_first)
 {
     open_rig();
     ck_assert_int_eq(
-        ask(rig.entrance,
+        ask(rig.frontend,
             "POST http://a.test/ HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"),
         FAULT_BAD_REQUEST);
     ck_assert_int_eq(
-        ask(rig.entrance,
+        ask(rig.frontend,
             "POST http://a.test/ HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
         FAULT_UNKNOWN_CODING);
-    ck_assert_int_eq(ask(rig.entrance, "GET http://a.test/ HTTP/1.1\r\n\r\n"), FAULT_BAD_REQUEST);
-    ck_assert_int_eq(ask(rig.entrance, "GET http://a.test/ HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
+    ck_assert_int_eq(ask(rig.frontend, "GET http://a.test/ HTTP/1.1\r\n\r\n"), FAULT_BAD_REQUEST);
+    ck_assert_int_eq(ask(rig.frontend, "GET http://a.test/ HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
                      FAULT_BAD_REQUEST);
-    ck_assert_int_eq(ask(rig.entrance, "GET http://a.test/ HTTP/1.1\r\nHost: a b\r\n\r\n"),
+    ck_assert_int_eq(ask(rig.frontend, "GET http://a.test/ HTTP/1.1\r\nHost: a b\r\n\r\n"),
                      FAULT_BAD_REQUEST);
-    ck_assert_int_eq(ask(rig.entrance, "GET http://a.test/ HTTP/1.0\r\n\r\n"), FAULT_NONE);
+    ck_assert_int_eq(ask(rig.frontend, "GET http://a.test/ HTTP/1.0\r\n\r\n"), FAULT_NONE);
     ck_assert_int_ne(
-        ask(rig.entrance, "TRACE http://a.test/ HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n"),
+        ask(rig.frontend, "TRACE http://a.test/ HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n"),
         FAULT_NONE);
     proxy_rig_close(&rig);
 }
@@ -131,10 +131,10 @@ START_TEST(loops_are_seen_by_via)
 {
     open_rig();
     ck_assert_int_eq(
-        ask(rig.entrance, "GET /x HTTP/1.1\r\nHost: h\r\nVia: 1.0 a, 1.1 carpool-test (x)\r\n\r\n"),
+        ask(rig.frontend, "GET /x HTTP/1.1\r\nHost: h\r\nVia: 1.0 a, 1.1 carpool-test (x)\r\n\r\n"),
         FAULT_LOOP);
     ck_assert_int_eq(
-        ask(rig.entrance, "GET http://a.test/ HTTP/1.1\r\nHost: h\r\nVia: 1.1 carpool-other\r\n\r\n"),
+        ask(rig.frontend, "GET http://a.test/ HTTP/1.1\r\nHost: h\r\nVia: 1.1 carpool-other\r\n\r\n"),
         FAULT_NONE);
     proxy_rig_close(&rig);
 }
@@ -143,14 +143,14 @@ END_TEST
 START_TEST(last_hops_answer_themselves)
 {
     open_rig();
-    ck_assert_int_eq(ask(rig.entrance, "TRACE http://a.test/ HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n\r\n"),
+    ck_assert_int_eq(ask(rig.frontend, "TRACE http://a.test/ HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n\r\n"),
                      FAULT_NONE);
     ck_assert(route.answer_here);
     ck_assert_int_eq(
-        ask(rig.entrance, "OPTIONS http://a.test/ HTTP/1.1\r\nHost: h\r\nMax-Forwards: 1\r\n\r\n"),
+        ask(rig.frontend, "OPTIONS http://a.test/ HTTP/1.1\r\nHost: h\r\nMax-Forwards: 1\r\n\r\n"),
         FAULT_NONE);
     ck_assert(!route.answer_here);
-    ck_assert_int_eq(ask(rig.entrance, "GET http://a.test/ HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n\r\n"),
+    ck_assert_int_eq(ask(rig.frontend, "GET http://a.test/ HTTP/1.1\r\nHost: h\r\nMax-Forwards: 0\r\n\r\n"),
                      FAULT_NONE);
     ck_assert(!route.answer_here);
     proxy_rig_close(&rig);
@@ -176,11 +176,11 @@ START_TEST(upgrades_are_passed_on_but_for_h2c)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         snprintf(request, sizeof request, "GET http://a.test/ HTTP/1.1\r\nHost: h\r\n%s\r\n",
                  cases[i].fields);
-        ck_assert_int_eq(ask(rig.entrance, request), FAULT_NONE);
+        ck_assert_int_eq(ask(rig.frontend, request), FAULT_NONE);
         ck_assert_msg(route.upgrade == cases[i].passed, "%s", cases[i].fields);
     }
     ck_assert_int_eq(
-        ask(rig.entrance, "GET http://a.test/ HTTP/1.0\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"),
+        ask(rig.frontend, "GET http://a.test/ HTTP/1.0\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"),
         FAULT_NONE);
     ck_assert(!route.upgrade);
     proxy_rig_close(&rig);
@@ -189,7 +189,7 @@ END_TEST
 
 START_TEST(gateways_serve_one_host)
 {
-    struct entrance *e;
+    struct frontend *e;
 
     proxy_rig_open(&rig, "host: api.example.com, listen: 127.0.0.1:9001", "");
     e = gateway("u");
@@ -205,10 +205,10 @@ START_TEST(gateways_serve_one_host)
     ck_assert_int_eq(ask(e, "GET http://other.example.com/x HTTP/1.1\r\nHost: h\r\n\r\n"), FAULT_DENIED);
     ck_assert_int_eq(ask(e, "GET http://api.example.com:22/x HTTP/1.1\r\nHost: h\r\n\r\n"), FAULT_DENIED);
     ck_assert_int_eq(ask(e, "CONNECT api.example.com:443 HTTP/1.1\r\nHost: h\r\n\r\n"), FAULT_DENIED);
-    entrance_unref(e);
+    frontend_unref(e);
     e = gateway("gone");
     ck_assert_int_eq(ask(e, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n"), FAULT_NO_RESOURCES);
-    entrance_unref(e);
+    frontend_unref(e);
     proxy_rig_close(&rig);
 }
 END_TEST

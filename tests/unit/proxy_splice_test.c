@@ -32,7 +32,7 @@ ssize_t __wrap_splice(int from, off_t *from_at, int to, off_t *to_at, size_t n, 
 struct passage {
     struct buffer_pool bodies;
     struct pipe_pool pipes;
-    struct stream source, sink;
+    struct conn source, sink;
     int writer, reader;
     struct buffer *in;
     struct relay relay;
@@ -41,26 +41,26 @@ struct passage {
     size_t count;
 };
 
-static void make_pair(struct stream *s, int *far, int room)
+static void make_pair(struct conn *s, int *far, int room)
 {
     int ends[2];
 
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
     setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
     setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &(int){1 << 20}, sizeof(int));
-    stream_open(s, ends[0]);
+    conn_open(s, ends[0]);
     *far = ends[1];
 }
 
-static char octet_at(size_t i)
+static char byte_at(size_t i)
 {
     return (char)(i * 7 % 251);
 }
 
-/* A relay of SIZE octets of which `there` have come, to a sink that takes about `room`. */
+/* A relay of SIZE bytes of which `there` have come, to a sink that takes about `room`. */
 static void begin(struct passage *p, size_t there, int room)
 {
-    char *octets = malloc(there);
+    char *bytes = malloc(there);
 
     signal(SIGPIPE, SIG_IGN);
     refusal = 0;
@@ -72,9 +72,9 @@ static void begin(struct passage *p, size_t there, int room)
     p->count = 0;
     p->in = NULL;
     for (size_t i = 0; i < there; i++)
-        octets[i] = octet_at(i);
-    ck_assert_int_eq(write(p->writer, octets, there), (ssize_t)there);
-    free(octets);
+        bytes[i] = byte_at(i);
+    ck_assert_int_eq(write(p->writer, bytes, there), (ssize_t)there);
+    free(bytes);
     relay_begin(&p->relay, (struct framing){.kind = BODY_LENGTH, .length = SIZE}, RELAY_RAW);
     p->ends = (struct relay_ends){
         .from = &p->source, .in = &p->in, .to = &p->sink, .bodies = &p->bodies, .pipes = &p->pipes};
@@ -85,8 +85,8 @@ static void take(struct passage *p)
     for (ssize_t n; (n = read(p->reader, p->got + p->count, SIZE - p->count)) > 0;)
         p->count += (size_t)n;
     for (size_t i = 0; i < p->count; i++)
-        if (p->got[i] != octet_at(i))
-            ck_abort_msg("octet %zu of %zu is another one", i, p->count);
+        if (p->got[i] != byte_at(i))
+            ck_abort_msg("byte %zu of %zu is another one", i, p->count);
 }
 
 static enum relay_result pump(struct passage *p)
@@ -105,8 +105,8 @@ static void end(struct passage *p)
 {
     relay_end(&p->relay);
     buffer_give(p->in);
-    stream_close(&p->source, false);
-    stream_close(&p->sink, false);
+    conn_close(&p->source, false);
+    conn_close(&p->sink, false);
     close(p->writer);
     close(p->reader);
     free(p->got);
@@ -160,7 +160,7 @@ START_TEST(a_starved_transfer_holds_no_pipe)
 }
 END_TEST
 
-START_TEST(an_early_end_is_seen_behind_all_octets)
+START_TEST(an_early_end_is_seen_behind_all_bytes)
 {
     struct passage p = {0};
 
@@ -174,7 +174,7 @@ START_TEST(an_early_end_is_seen_behind_all_octets)
 END_TEST
 
 /* What is left in a pipe must never come out in another exchange. */
-START_TEST(a_pipe_with_octets_is_closed)
+START_TEST(a_pipe_with_bytes_is_closed)
 {
     struct passage p = {0};
 
@@ -263,7 +263,7 @@ END_TEST
 void proxy_splice_tests(Suite *suite)
 {
     unit_group(suite, "splice", large_content_goes_through_a_pipe, a_starved_transfer_holds_no_pipe,
-               an_early_end_is_seen_behind_all_octets, a_pipe_with_octets_is_closed,
+               an_early_end_is_seen_behind_all_bytes, a_pipe_with_bytes_is_closed,
                a_sink_that_has_gone_leaves_the_rest_to_be_discarded,
                what_the_kernel_refuses_is_read_and_written, a_source_that_fails_fails,
                without_a_pipe_it_goes_as_well);

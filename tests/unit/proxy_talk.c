@@ -34,10 +34,10 @@ const char *heard(int fd)
 
 bool has_ended(int fd)
 {
-    char octet;
-    ssize_t n = recv(fd, &octet, 1, MSG_PEEK);
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, MSG_PEEK);
 
-    ck_assert_msg(n <= 0, "there is more: '%c'", octet);
+    ck_assert_msg(n <= 0, "there is more: '%c'", byte);
     return n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 

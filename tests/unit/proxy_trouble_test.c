@@ -346,7 +346,7 @@ START_TEST(the_queue_is_not_the_clients_time)
 }
 END_TEST
 
-/* timeouts.socket counts from when the client took octets again, not from before it stopped. */
+/* timeouts.socket counts from when the client took bytes again, not from before it stopped. */
 START_TEST(slow_clients_do_not_cost_the_origin_its_time)
 {
     int client, origin;
@@ -379,7 +379,7 @@ START_TEST(slow_clients_do_not_cost_the_origin_its_time)
 }
 END_TEST
 
-/* The answer comes before the body, whose octets are there already and were announced: they are read and
+/* The answer comes before the body, whose bytes are there already and were announced: they are read and
  * thrown away, so that the client is not stuck in writing when its answer has come. */
 START_TEST(refused_bodies_are_read_on)
 {
@@ -418,7 +418,7 @@ START_TEST(own_answers_do_not_follow_half_an_interim_one)
     origin = begin(client, A_GET, 0);
     heard(origin);
     struct client *c = TAILQ_FIRST(&rig.proxy->clients);
-    size_t filled = fill(c->stream.fd);
+    size_t filled = fill(c->conn.fd);
     ck_assert_uint_gt(filled, 0);
     say(&rig, origin, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
     ck_assert(only_exchange()->download_blocked);
@@ -442,7 +442,7 @@ START_TEST(silence_behind_an_interim_response_ends)
     origin = begin(client, A_GET, 0);
     heard(origin);
     struct client *c = TAILQ_FIRST(&rig.proxy->clients);
-    fill(c->stream.fd);
+    fill(c->conn.fd);
     say(&rig, origin, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
     ck_assert(only_exchange()->download_blocked);
     proxy_rig_run(&rig, 500);
@@ -481,17 +481,17 @@ END_TEST
 /* Whoever has much to move gives way: the turn ends, and with it others are told. */
 START_TEST(busy_streams_let_the_turn_end)
 {
-    struct stream s;
+    struct conn s;
     int ends[2];
 
     proxy_rig_open(&rig, "", "");
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
-    stream_open(&s, ends[0]);
+    conn_open(&s, ends[0]);
     extern void call_again(void *ctx, unsigned ready);
-    ck_assert(stream_watch(&s, rig.base, PRIORITY_ORDINARY, call_again, &s));
+    ck_assert(conn_watch(&s, rig.base, PRIORITY_ORDINARY, call_again, &s));
     for (unsigned i = 0; i < 3; i++)
         event_base_loop(rig.base, EVLOOP_ONCE);
-    stream_close(&s, false);
+    conn_close(&s, false);
     close(ends[1]);
     proxy_rig_close(&rig);
 }
@@ -546,7 +546,7 @@ void call_again(void *ctx, unsigned ready)
 {
     (void)ready;
     ck_assert_uint_lt(++calls, 1000);
-    stream_call_again(ctx);
+    conn_call_again(ctx);
 }
 
 void proxy_trouble_tests(Suite *suite)

@@ -1,6 +1,6 @@
-/* lib/daemon/crew.c and lib/base/mailbox.c: that no wake-up is lost and no halt hangs, in any order of steps.
+/* lib/daemon/workers.c and lib/base/mailbox.c: that no wake-up is lost and no halt hangs, in any order of steps.
  *
- *     spin -a crew.pml && cc -O2 -o pan pan.c && ./pan -m1000000
+ *     spin -a workers.pml && cc -O2 -o pan pan.c && ./pan -m1000000
  *
  * Loops post letters to each other and sleep until they are woken, while the main thread halts them all, twice. */
 
@@ -12,7 +12,7 @@ byte letters[LOOPS];    /* in the mailbox, the halt letter not counted */
 bool halt[LOOPS];       /* the halt letter is in it */
 bool edge[LOOPS];       /* the eventfd was written to, and epoll has not told yet */
 byte opened;
-bool halted;            /* crew->halted, crew->standing: under crew->lock */
+bool halted;            /* workers->halted, workers->standing: under workers->lock */
 byte standing;
 bool at_work[LOOPS];    /* inside an event */
 
@@ -80,7 +80,7 @@ active proctype main_thread()
         run loop(i)
     }
     for (halts : 1 .. HALTS) {
-        halted = true;                                  /* crew_halt() */
+        halted = true;                                  /* workers_halt() */
         for (i : 0 .. LOOPS - 1) {
             post(i, true)
         }
@@ -88,7 +88,7 @@ active proctype main_thread()
         for (i : 0 .. LOOPS - 1) {
             assert(!at_work[i])
         }
-        halted = false;                                 /* crew_go_on() */
+        halted = false;                                 /* workers_go_on() */
         standing == 0
     }
 end:

@@ -1,4 +1,4 @@
-#include "io/stream.h"
+#include "io/conn.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -11,12 +11,12 @@
 #include "io/pipe.h"
 #include "io/tls.h"
 
-#define JOINED_OCTETS 2048
+#define JOINED_BYTES 2048
 
-void stream_open(struct stream *s, int fd)
+void conn_open(struct conn *s, int fd)
 {
     assert(fd >= 0);
-    *s = (struct stream){.fd = fd};
+    *s = (struct conn){.fd = fd};
 }
 
 /* How libevent 2.1 reports what epoll says: a reset (EPOLLERR) and an end both ways as readable and writable,
@@ -24,29 +24,29 @@ void stream_open(struct stream *s, int fd)
  * before it. */
 static void ready(evutil_socket_t fd, short what, void *arg)
 {
-    struct stream *s = arg;
+    struct conn *s = arg;
     unsigned bits = 0;
 
     (void)fd;
     if (what & EV_READ)
-        bits |= STREAM_READABLE;
+        bits |= CONN_READABLE;
     if (what & EV_WRITE)
-        bits |= STREAM_WRITABLE;
+        bits |= CONN_WRITABLE;
     if (what & EV_CLOSED)
-        bits |= STREAM_READABLE | STREAM_PEER_FIN;
+        bits |= CONN_READABLE | CONN_PEER_FIN;
     if (s->tls && tls_is_crossed(s))
-        bits |= STREAM_READABLE | STREAM_WRITABLE;
+        bits |= CONN_READABLE | CONN_WRITABLE;
     if (event_get_priority(&s->event) != s->priority)
         event_priority_set(&s->event, s->priority);
     clock_update();
     s->on_ready(s->ctx, bits);
 }
 
-bool stream_watch(struct stream *s, struct event_base *base, int priority, void (*on_ready)(void *, unsigned),
-                  void *ctx)
+bool conn_watch(struct conn *s, struct event_base *base, int priority, void (*on_ready)(void *, unsigned),
+                void *ctx)
 {
     assert(s->fd >= 0 && !s->watched);
-    stream_set_owner(s, on_ready, ctx);
+    conn_set_owner(s, on_ready, ctx);
     s->priority = priority;
     if (event_assign(&s->event, base, s->fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, ready, s) !=
         0)
@@ -56,14 +56,14 @@ bool stream_watch(struct stream *s, struct event_base *base, int priority, void 
     return s->watched;
 }
 
-void stream_unwatch(struct stream *s)
+void conn_unwatch(struct conn *s)
 {
     if (s->watched)
         event_del(&s->event);
     s->watched = false;
 }
 
-void stream_set_priority(struct stream *s, int priority)
+void conn_set_priority(struct conn *s, int priority)
 {
     assert(s->watched);
     s->priority = priority;
@@ -72,15 +72,15 @@ void stream_set_priority(struct stream *s, int priority)
 }
 
 /* errno into what stream calls return. */
-static ssize_t failed(struct stream *s)
+static ssize_t failed(struct conn *s)
 {
     if (errno == EAGAIN || errno == EWOULDBLOCK)
-        return STREAM_AGAIN;
+        return CONN_AGAIN;
     s->error = errno;
-    return STREAM_ERROR;
+    return CONN_ERROR;
 }
 
-ssize_t stream_read(struct stream *s, void *to, size_t n)
+ssize_t conn_read(struct conn *s, void *to, size_t n)
 {
     ssize_t got;
 
@@ -108,10 +108,10 @@ static size_t join(char *to, size_t room, const struct iovec *v, int count)
     return n;
 }
 
-ssize_t stream_write(struct stream *s, const struct iovec *v, int count)
+ssize_t conn_write(struct conn *s, const struct iovec *v, int count)
 {
     const int flags = s->last ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
-    char joined[JOINED_OCTETS];
+    char joined[JOINED_BYTES];
     struct iovec one = {.iov_base = joined};
     ssize_t put;
 
@@ -133,7 +133,7 @@ ssize_t stream_write(struct stream *s, const struct iovec *v, int count)
     return put >= 0 ? put : failed(s);
 }
 
-ssize_t stream_splice_in(struct stream *s, struct pipe *p, size_t n)
+ssize_t conn_splice_in(struct conn *s, struct pipe *p, size_t n)
 {
     ssize_t got;
 
@@ -147,7 +147,7 @@ ssize_t stream_splice_in(struct stream *s, struct pipe *p, size_t n)
     return got;
 }
 
-ssize_t stream_splice_out(struct stream *s, struct pipe *p)
+ssize_t conn_splice_out(struct conn *s, struct pipe *p)
 {
     ssize_t put;
 
@@ -161,7 +161,7 @@ ssize_t stream_splice_out(struct stream *s, struct pipe *p)
     return put;
 }
 
-void stream_shutdown_write(struct stream *s)
+void conn_shutdown_write(struct conn *s)
 {
     assert(s->fd >= 0);
     if (s->tls)
@@ -169,30 +169,30 @@ void stream_shutdown_write(struct stream *s)
     shutdown(s->fd, SHUT_WR);
 }
 
-bool stream_is_quiet(struct stream *s)
+bool conn_is_quiet(struct conn *s)
 {
-    char octet;
+    char byte;
     ssize_t got;
 
     assert(s->fd >= 0);
     if (s->tls)
         return tls_is_quiet(s);
     do
-        got = recv(s->fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT);
+        got = recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
     return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
-size_t stream_buffered(const struct stream *s)
+size_t conn_buffered(const struct conn *s)
 {
     return s->tls ? tls_buffered(s) : 0;
 }
 
-void stream_close(struct stream *s, bool reset)
+void conn_close(struct conn *s, bool reset)
 {
     if (s->fd < 0)
         return;
-    stream_unwatch(s);
+    conn_unwatch(s);
     if (s->tls && !reset)
         tls_shutdown(s);
     tls_free(s->tls);
@@ -200,7 +200,7 @@ void stream_close(struct stream *s, bool reset)
     if (reset)
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
     else if (s->last)
-        shutdown(s->fd, SHUT_WR); /* close() would drop what waits if octets of the peer were never read */
+        shutdown(s->fd, SHUT_WR); /* close() would drop what waits if bytes of the peer were never read */
     close(s->fd);
     s->fd = -1;
 }

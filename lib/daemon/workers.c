@@ -1,4 +1,4 @@
-#include "daemon/crew.h"
+#include "daemon/workers.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -11,10 +11,10 @@
 
 /* --- To stand still ------------------------------------------------------------------------------------ */
 
-static void stand_still(struct letter *l)
+static void stand_still(struct loop_message *l)
 {
-    struct worker *w = LETTER_OF(l, struct worker, halt);
-    struct crew *c = w->crew;
+    struct worker *w = LOOP_MESSAGE_OF(l, struct worker, halt);
+    struct workers *c = w->workers;
     pthread_mutex_lock(&c->lock);
     c->standing++;
     pthread_cond_broadcast(&c->changed);
@@ -26,13 +26,13 @@ static void stand_still(struct letter *l)
     clock_update();
 }
 
-static void wait_until_standing(struct crew *c, unsigned count)
+static void wait_until_standing(struct workers *c, unsigned count)
 {
     while (c->standing != count)
         pthread_cond_wait(&c->changed, &c->lock);
 }
 
-void crew_halt(struct crew *c)
+void workers_halt(struct workers *c)
 {
     if (c->depth++ > 0)
         return;
@@ -54,7 +54,7 @@ void crew_halt(struct crew *c)
     clock_update();
 }
 
-void crew_go_on(struct crew *c)
+void workers_go_on(struct workers *c)
 {
     if (--c->depth > 0)
         return;
@@ -66,7 +66,7 @@ void crew_go_on(struct crew *c)
     pthread_mutex_unlock(&c->lock);
 }
 
-void crew_settle(struct crew *c)
+void workers_settle(struct workers *c)
 {
     bool moved;
     do {
@@ -75,12 +75,12 @@ void crew_settle(struct crew *c)
             handover_send(c->workers[i].proxy);
         for (unsigned i = 0; i < c->count; i++) {
             moved = moved || !mailbox_is_empty(&c->workers[i].mailbox);
-            mailbox_open_letters(&c->workers[i].mailbox);
+            mailbox_open_messages(&c->workers[i].mailbox);
         }
     } while (moved);
 }
 
-bool crew_is_idle(const struct crew *c)
+bool workers_is_idle(const struct workers *c)
 {
     for (unsigned i = 0; i < c->count; i++)
         if (!proxy_is_idle(c->workers[i].proxy))
@@ -93,11 +93,11 @@ bool crew_is_idle(const struct crew *c)
 /* While a descriptor that was given up may not have been seen by those who want one. */
 #define RELIEVED_LATELY_MS 10
 
-static void give_up_for_another(struct letter *l)
+static void give_up_for_another(struct loop_message *l)
 {
-    struct worker *w = LETTER_OF(l, struct worker, plea);
+    struct worker *w = LOOP_MESSAGE_OF(l, struct worker, plea);
     pool_give_up_free(w->pool);
-    __atomic_store_n(&w->crew->relieved_ms, clock_ms(), __ATOMIC_RELAXED);
+    __atomic_store_n(&w->workers->relieved_ms, clock_ms(), __ATOMIC_RELAXED);
     __atomic_store_n(&w->plea_is_under_way, false, __ATOMIC_RELEASE);
 }
 
@@ -106,8 +106,8 @@ static struct worker *richest(const struct worker *but)
 {
     struct worker *best = NULL;
     uint32_t most = 0;
-    for (unsigned i = 0; i < but->crew->count; i++) {
-        struct worker *w = &but->crew->workers[i];
+    for (unsigned i = 0; i < but->workers->count; i++) {
+        struct worker *w = &but->workers->workers[i];
         uint32_t count = w != but ? pool_free_count(w->pool) : 0;
         if (count <= most)
             continue;
@@ -117,7 +117,7 @@ static struct worker *richest(const struct worker *but)
     return best;
 }
 
-static bool relief_is_under_way(const struct crew *c)
+static bool relief_is_under_way(const struct workers *c)
 {
     for (unsigned i = 0; i < c->count; i++)
         if (__atomic_load_n(&c->workers[i].plea_is_under_way, __ATOMIC_ACQUIRE))
@@ -130,7 +130,7 @@ static enum relief ask_others(void *worker)
     const struct worker *w = worker;
     struct worker *other = richest(w);
     if (!other)
-        return relief_is_under_way(w->crew) ? RELIEF_LATER : RELIEF_NONE;
+        return relief_is_under_way(w->workers) ? RELIEF_LATER : RELIEF_NONE;
     if (!__atomic_exchange_n(&other->plea_is_under_way, true, __ATOMIC_ACQ_REL))
         mailbox_post_one(&other->mailbox, &other->plea);
     return RELIEF_LATER;
@@ -142,8 +142,8 @@ void worker_end_turn(struct worker *w)
 {
     pool_end_turn(w->pool);
     proxy_end_turn(w->proxy);
-    if (w->crew->access_log)
-        access_log_end_turn(w->crew->access_log);
+    if (w->workers->access_log)
+        access_log_end_turn(w->workers->access_log);
 }
 
 static void *run(void *worker)
@@ -157,7 +157,7 @@ static void *run(void *worker)
     return NULL;
 }
 
-int crew_start(struct crew *c)
+int workers_start(struct workers *c)
 {
     sigset_t all, before;
     int error = 0;
@@ -172,13 +172,13 @@ int crew_start(struct crew *c)
     return error;
 }
 
-void crew_stop(struct crew *c)
+void workers_stop(struct workers *c)
 {
     bool stopped = false;
-    crew_halt(c);
+    workers_halt(c);
     for (unsigned i = 1; i < c->count; i++)
         c->workers[i].over = true;
-    crew_go_on(c);
+    workers_go_on(c);
     for (unsigned i = 1; i < c->count; i++) {
         if (!c->workers[i].running)
             continue;
@@ -188,7 +188,7 @@ void crew_stop(struct crew *c)
     }
     /* Where the start failed half way, clients may be on their way: they are freed where they arrive. */
     if (stopped)
-        crew_settle(c);
+        workers_settle(c);
 }
 
 /* --- Beginning and end --------------------------------------------------------------------------------- */
@@ -215,7 +215,7 @@ static enum connect_error permit(void *worker, const struct address *a, bool nam
     return proxy_permit(w->proxy, a, named);
 }
 
-static bool init_worker(struct worker *w, const struct crew_setup *setup, char *error, size_t error_size)
+static bool init_worker(struct worker *w, const struct workers_setup *setup, char *error, size_t error_size)
 {
     w->halt.open = stand_still;
     w->plea.open = give_up_for_another;
@@ -232,9 +232,10 @@ static bool init_worker(struct worker *w, const struct crew_setup *setup, char *
     return w->proxy != NULL;
 }
 
-bool crew_init(struct crew *c, unsigned count, const struct crew_setup *setup, char *error, size_t error_size)
+bool workers_init(struct workers *c, unsigned count, const struct workers_setup *setup, char *error,
+                  size_t error_size)
 {
-    *c = (struct crew){.proxies.count = count};
+    *c = (struct workers){.proxies.count = count};
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->changed, NULL);
     snprintf(error, error_size, "out of memory");
@@ -248,7 +249,7 @@ bool crew_init(struct crew *c, unsigned count, const struct crew_setup *setup, c
         c->workers[i].mailbox.wake = -1;
     for (unsigned i = 0; i < count; i++) {
         struct worker *w = &c->workers[i];
-        w->crew = c;
+        w->workers = c;
         if (!init_worker(w, setup, error, error_size))
             return false;
         c->pools[i] = w->pool;
@@ -272,7 +273,7 @@ static void free_worker(struct worker *w)
         event_base_free(w->base);
 }
 
-void crew_free(struct crew *c)
+void workers_free(struct workers *c)
 {
     for (unsigned i = 0; c->workers && i < c->count; i++)
         free_worker(&c->workers[i]);

@@ -1,0 +1,122 @@
+#ifndef CARPOOL_IO_CONN_H
+#define CARPOOL_IO_CONN_H
+
+/* Bytes in and out of one descriptor, plain or TLS below the same five calls. Nothing here blocks.
+ * A stream says when it may be tried again: it is registered once, edge-triggered, for both directions, and
+ * its owner keeps reading until CONN_AGAIN. */
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct pipe; /* io/pipe.h */
+struct tls;  /* io/tls.h */
+
+/* What a call returns instead of a count. */
+enum {
+    CONN_EOF = 0,
+    CONN_AGAIN = -1, /* try when the stream is ready */
+    CONN_ERROR = -2, /* see conn_errno() */
+};
+
+/* What became possible; bits. */
+enum conn_ready {
+    CONN_READABLE = 1,
+    CONN_WRITABLE = 2,
+    CONN_PEER_FIN = 4, /* an end of file stands behind what can be read */
+};
+
+struct conn {
+    int fd;    /* -1: closed */
+    int error; /* errno of the last CONN_ERROR; EPROTO for a TLS failure, EPIPE and ECONNRESET as they are
+                */
+    struct tls *tls; /* NULL: plain. Owned. */
+    struct event event;
+    int priority;
+    bool watched;
+    bool
+        last; /* the owner's: nothing but the end follows what is written now, and at once: so that one packet
+                * carries both */
+    bool eof_without_notify; /* TLS ended without close_notify: a truncation is possible (RFC 8446 6.1) */
+    void (*on_ready)(void *ctx, unsigned ready);
+    void *ctx;
+};
+
+/* Takes the descriptor over, which is non-blocking and close-on-exec already. Not watched yet. */
+void conn_open(struct conn *s, int fd);
+
+/* Registers it with the loop: edge-triggered, both directions and the peer's FIN in one registration, for the
+ * stream's life. False when the loop refuses (no memory, no descriptor). */
+bool conn_watch(struct conn *s, struct event_base *base, int priority, void (*on_ready)(void *, unsigned),
+                void *ctx);
+
+/* Takes it off its loop, so that another one can have it. What the kernel would have reported is reported by
+ * the next registration. */
+void conn_unwatch(struct conn *s);
+
+/* Who is told from now on; no system call. Not from another event's callback of the same stream while it is
+ * queued. */
+static inline void conn_set_owner(struct conn *s, void (*on_ready)(void *, unsigned), void *ctx)
+{
+    s->on_ready = on_ready;
+    s->ctx = ctx;
+}
+
+/* 0 first. Changes which events of a turn come first, without a system call. */
+void conn_set_priority(struct conn *s, int priority);
+
+/* Up to n bytes; > 0, CONN_EOF, CONN_AGAIN or CONN_ERROR. A short count does not yet mean that no more
+ * is there for TLS; for plain ones it does, unless CONN_PEER_FIN was reported. */
+ssize_t conn_read(struct conn *s, void *to, size_t n);
+
+/* Writes from the front of the list; a short count (0 < n) means that the next call would say CONN_AGAIN.
+ * After CONN_AGAIN the same bytes must come first in the next call, and no fewer: TLS may have begun a
+ * record with them. */
+ssize_t conn_write(struct conn *s, const struct iovec *v, int count);
+
+/* Whether its bytes may be handed on within the kernel: not where they must be encrypted. */
+static inline bool conn_can_splice(const struct conn *s)
+{
+    return !s->tls;
+}
+
+/* Up to n bytes into an empty pipe, as conn_read(). CONN_ERROR with EINVAL: this kind of descriptor cannot do
+ * it, and nothing was taken. */
+ssize_t conn_splice_in(struct conn *s, struct pipe *p, size_t n);
+
+/* From the pipe, as conn_write(). */
+ssize_t conn_splice_out(struct conn *s, struct pipe *p);
+
+/* Sends FIN (and close_notify before it). */
+void conn_shutdown_write(struct conn *s);
+
+/* A non-blocking look before a request that could not be repeated: true when nothing is there to be read,
+ * neither bytes of the application nor an end of file nor an error. TLS tickets and key updates are taken
+ * in. */
+bool conn_is_quiet(struct conn *s);
+
+/* Bytes that TLS has decrypted and nobody has read: no event will come for them. 0 for plain streams. */
+size_t conn_buffered(const struct conn *s);
+
+/* Has on_ready() called once more for both directions, after what else is ready: for an owner that stopped
+ * early. The stream is watched. The loop's turn ends here, since it would go on for as long as it finds an
+ * event that is active; what is left of it comes first in the next one. */
+static inline void conn_call_again(struct conn *s)
+{
+    event_active(&s->event, EV_READ | EV_WRITE, 0);
+    event_base_loopbreak(event_get_base(&s->event));
+}
+
+/* Closes; with `reset` by RST, so that the peer cannot take what it has for a whole message. Idempotent. */
+void conn_close(struct conn *s, bool reset);
+
+static inline bool conn_is_open(const struct conn *s)
+{
+    return s->fd >= 0;
+}
+
+#endif
