@@ -117,7 +117,8 @@ const struct option options[] = {
         "client went away mid-response: read on up to this much to save the socket"),
     POLICY(replayLimit, SIZE, "64KiB", 0, GIB, NULL,
         "request bodies up to this are kept until the response begins, so that they can be sent again"),
-    POLICY(retries, COUNT, "1", 0, RETRIES_MAX, NULL, "for failures that are safe to repeat"),
+    POLICY(retries, COUNT, "1", 0, RETRIES_MAX, NULL, 
+           "for failures that are safe to repeat: idempotent methods, POST and PATCH with Idempotency-Key"),
     POLICY(family, WORD, "any", 0, 0, family_words, "addresses to connect to: any, 4 or 6"),
     POLICY(localAddress, LOCAL_ADDRESS, "", 0, 0, NULL, "bind outgoing sockets to this IP address"),
 

@@ -30,8 +30,9 @@ static enum field_id candidate(size_t length, char first)
     case 12: return first == 'm' ? FIELD_MAX_FORWARDS : FIELD_PROXY_STATUS;
     case 13: return FIELD_AUTHORIZATION;
     case 14: return first == 'c' ? FIELD_CONTENT_LENGTH : FIELD_HTTP2_SETTINGS;
+    case 15: return FIELD_IDEMPOTENCY_KEY;
     case 16: return first == 'p' ? FIELD_PROXY_CONNECTION : FIELD_WWW_AUTHENTICATE;
-    case 17: return FIELD_TRANSFER_ENCODING;
+    case 17: return first == 't' ? FIELD_TRANSFER_ENCODING : FIELD_X_IDEMPOTENCY_KEY;
     case 18: return FIELD_PROXY_AUTHENTICATE;
     case 19: return FIELD_PROXY_AUTHORIZATION;
     case 25: return FIELD_PROXY_AUTHENTICATION_INFO;
@@ -84,6 +85,8 @@ static bool is_protected(enum field_id id)
     case FIELD_WWW_AUTHENTICATE:
     case FIELD_PROXY_STATUS:
     case FIELD_ORIGIN:
+    case FIELD_IDEMPOTENCY_KEY:
+    case FIELD_X_IDEMPOTENCY_KEY:
     case FIELD_ID_COUNT: break;
     }
     return false;

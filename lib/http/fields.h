@@ -33,7 +33,9 @@ struct head;
     X(FIELD_WWW_AUTHENTICATE, "www-authenticate", 0)                   \
     X(FIELD_DATE, "date", 0)                                           \
     X(FIELD_PROXY_STATUS, "proxy-status", 0)                           \
-    X(FIELD_ORIGIN, "origin", 0)
+    X(FIELD_ORIGIN, "origin", 0)                                       \
+    X(FIELD_IDEMPOTENCY_KEY, "idempotency-key", 0)                     \
+    X(FIELD_X_IDEMPOTENCY_KEY, "x-idempotency-key", 0)
 
 enum field_id {
     FIELD_OTHER, /* not in the list */
@@ -90,6 +92,10 @@ bool te_has_trailers(const struct head *h);
 
 /* Expect: 100-continue (RFC 9110 10.1.1). */
 bool expects_continue(const struct head *h);
+
+/* The request says that it may be carried out twice: it has an Idempotency-Key or X-Idempotency-Key, and passes
+ * it on (draft-ietf-httpapi-idempotency-key-header). */
+bool has_idempotency_key(const struct head *h);
 
 /* NTLM or Negotiate, offered in a parsed WWW-Authenticate challenge list (RFC 9110 11.6.1: token68,
  * auth-params and quoted strings are skipped as such), or used as the scheme of Authorization. */

@@ -1,4 +1,4 @@
-/* Keep-Alive and Via. */
+/* Keep-Alive, Via and Idempotency-Key. */
 
 #include "http/bytes.h"
 #include "http/fields.h"
@@ -108,6 +108,20 @@ bool via_names(const struct head *h, struct slice pseudonym)
                 return true;
             list = slice_from(list, n + 1);
         }
+    }
+    return false;
+}
+
+bool has_idempotency_key(const struct head *h)
+{
+    if (!head_has(h, FIELD_IDEMPOTENCY_KEY) && !head_has(h, FIELD_X_IDEMPOTENCY_KEY))
+        return false;
+    for (uint32_t i = 0; i < h->count; i++) {
+        const struct field *f = &h->fields[i];
+
+        if ((f->id == FIELD_IDEMPOTENCY_KEY || f->id == FIELD_X_IDEMPOTENCY_KEY) && f->value.n > 0 &&
+            !field_stays_on_hop(h, f))
+            return true;
     }
     return false;
 }

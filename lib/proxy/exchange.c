@@ -370,19 +370,20 @@ void exchange_client_ready(struct exchange *e, unsigned ready)
 
 /* --- The beginning ------------------------------------------------------------------------------------- */
 
-static bool is_idempotent(struct slice method)
+static bool is_idempotent(const struct head *h)
 {
     static const struct slice methods[] = {SLICE("GET"),   SLICE("HEAD"), SLICE("OPTIONS"),
                                            SLICE("TRACE"), SLICE("PUT"),  SLICE("DELETE")};
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
-        if (slice_eq(method, methods[i]))
+        if (slice_eq(h->method, methods[i]))
             return true;
-    return false;
+    return (slice_eq(h->method, SLICE("POST")) || slice_eq(h->method, SLICE("PATCH"))) &&
+           has_idempotency_key(h);
 }
 
 static void learn(struct exchange *e, const struct head *h)
 {
-    e->idempotent = is_idempotent(h->method);
+    e->idempotent = is_idempotent(h);
     e->asked_head = slice_eq(h->method, SLICE("HEAD"));
     e->is_connect = slice_eq(h->method, SLICE("CONNECT"));
     e->from_http_1_0 = h->minor == 0;

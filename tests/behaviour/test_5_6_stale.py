@@ -58,6 +58,27 @@ def test_another_request_is_never_repeated(stage, method, body, how):
     assert carpool.row(origin)["retriesTotal"] == 0
 
 
+@pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize("method, key", [("POST", "Idempotency-Key"), ("PATCH", "Idempotency-Key"),
+                                         ("POST", "x-idempotency-key")])
+def test_an_idempotency_key_makes_it_idempotent(stage, method, key, how):
+    """A POST or PATCH with `Idempotency-Key` or `X-Idempotency-Key` counts as idempotent here"""
+    origin, carpool = stale(stage, how)
+    response = carpool.get(origin.url("/x"), method=method, body=b"once", fields=[(key, "8e03978e")])
+    assert response.status == 200
+    assert [got.raw for got in origin.requests[1:]] == [origin.requests[1].raw] * 2
+    assert origin.requests[1].body == b"once" and carpool.row(origin)["retriesTotal"] == 1
+
+
+@pytest.mark.parametrize("method, key", [("POST", ("Idempotency-Key", "")), ("POST", ("X-Idempotency", "1")),
+                                         ("PROPFIND", ("Idempotency-Key", "1"))])
+def test_what_is_no_idempotency_key(stage, method, key):
+    """A POST or PATCH with `Idempotency-Key` or `X-Idempotency-Key`: no other method, and no empty key"""
+    origin, carpool = stale(stage)
+    assert carpool.get(origin.url("/x"), method=method, body=b"once", fields=[key]).error == "connection_terminated"
+    assert origin.targets == ["/warm", "/x"]
+
+
 def test_a_reset_is_named(stage):
     """`reusedSocketErrors":{"ECONNRESET":1}`: a failure on a reused socket is counted by its code and
     logged"""

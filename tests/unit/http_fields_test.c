@@ -239,6 +239,18 @@ START_TEST(credentials_are_parsed)
 }
 END_TEST
 
+START_TEST(idempotency_key_is_found)
+{
+    ck_assert(has_idempotency_key(request_with("Idempotency-Key: \"8e03978e\"\r\n")));
+    ck_assert(has_idempotency_key(request_with("X-IDEMPOTENCY-KEY:1\r\n")));
+    ck_assert(has_idempotency_key(request_with("Idempotency-Key:\r\nX-Idempotency-Key: a\r\n")));
+    ck_assert(!has_idempotency_key(request_with("Idempotency-Key:\r\n")));
+    ck_assert(!has_idempotency_key(request_with("X-Idempotency: a\r\n")));
+    /* The origin would not see it. */
+    ck_assert(!has_idempotency_key(request_with("Connection: idempotency-key\r\nIdempotency-Key: a\r\n")));
+}
+END_TEST
+
 static bool allowed_in_trailer(const char *name)
 {
     struct field f = {.name = slice_of(name), .id = field_lookup(slice_of(name))};
@@ -292,5 +304,5 @@ void http_fields_tests(Suite *suite)
 {
     unit_group(suite, "fields", names_are_looked_up, connection_names_fields, connection_says_persistence,
                keep_alive_hint_is_read, via_is_read, te_and_expect_are_read, challenges_are_parsed,
-               credentials_are_parsed, trailers_are_chosen);
+               credentials_are_parsed, idempotency_key_is_found, trailers_are_chosen);
 }
