@@ -58,11 +58,11 @@ class Case:
         if "refuse" not in self.expect and self.status:
             raise BadCase(f"{self.path}: a status, but no refusal is expected")
 
-    def fill(self, bytes, names):
+    def fill(self, data, names):
         """Bytes with {ORIGIN} and its like replaced by their values."""
         for name, value in names.items():
-            bytes = bytes.replace(b"{" + name.encode() + b"}", value.encode())
-        return bytes
+            data = data.replace(b"{" + name.encode() + b"}", value.encode())
+        return data
 
 
 def load(path):
@@ -130,16 +130,16 @@ def decode_line(line):
     return decode(repeat[2]) * int(repeat[1]) if repeat else decode(line)
 
 
-def encode(bytes):
+def encode(data):
     """The inverse of decode(): printable ASCII only, nothing that an editor or git would change."""
     names = {value: "\\" + key for key, value in ESCAPES.items()}
-    return "".join(names.get(o) or (chr(o) if 32 <= o < 127 else f"\\x{o:02x}") for o in bytes)
+    return "".join(names.get(o) or (chr(o) if 32 <= o < 127 else f"\\x{o:02x}") for o in data)
 
 
-def encode_section(bytes, width=100):
+def encode_section(data, width=100):
     """Bytes -> the lines of a section: a new line behind each line feed, long ones wrapped."""
     lines = []
-    for piece in re.findall(rb"[^\n]*\n|[^\n]+", bytes):
+    for piece in re.findall(rb"[^\n]*\n|[^\n]+", data):
         for at in range(0, len(piece), width):
             line = encode(piece[at:at + width])
             if line.endswith(" "):

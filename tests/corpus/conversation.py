@@ -22,18 +22,18 @@ def soon(condition, seconds=PATIENCE):
     return True
 
 
-def pieces(bytes, mode):
-    """`bytes` as they are written: whole, one by one, or cut behind every CR and every LF."""
-    if mode == "whole" or not bytes:
-        return [bytes]
-    cuts = range(1, len(bytes)) if mode == "bytes" else \
-        [at + 1 for at in range(len(bytes) - 1) if bytes[at] in b"\r\n"]
+def pieces(data, mode):
+    """`data` as it is written: whole, one by one, or cut behind every CR and every LF."""
+    if mode == "whole" or not data:
+        return [data]
+    cuts = range(1, len(data)) if mode == "bytes" else \
+        [at + 1 for at in range(len(data) - 1) if data[at] in b"\r\n"]
     # Very long ones are cut finely at both ends, coarsely between.
     if len(cuts) > MOST_PIECES:
         edge = MOST_PIECES // 3
         cuts = [*cuts[:edge], *cuts[edge:-edge:max(1, len(cuts) // edge)], *cuts[-edge:]]
-    bounds = [0, *cuts, len(bytes)]
-    return [bytes[a:b] for a, b in zip(bounds, bounds[1:])]
+    bounds = [0, *cuts, len(data)]
+    return [data[a:b] for a, b in zip(bounds, bounds[1:])]
 
 
 class Conversation:

@@ -34,9 +34,9 @@ def names(origin, daemon):
             "PROXY": f"127.0.0.1:{daemon.port}", "PROXY_PORT": str(daemon.port), "ADMIN": f"127.0.0.1:{daemon.admin_port}"}
 
 
-def methods_in(bytes):
+def methods_in(data):
     """The methods of pipelined requests, as far as they say how their answers are framed."""
-    first = bytes.lstrip(b"\r\n").split(b" ", 1)[0]
+    first = data.lstrip(b"\r\n").split(b" ", 1)[0]
     return (first.decode("latin-1") if first in (b"HEAD", b"CONNECT") else "GET", "GET")
 
 
@@ -54,9 +54,9 @@ def judge(case, mode, daemon):
 def judge_request(case, mode, daemon):
     verdict = Verdict()
     with Origin() as origin:
-        bytes = case.fill(case.raw, names(origin, daemon))
-        talk = Conversation(daemon.port, methods_in(bytes))
-        talk.run(pieces(bytes, mode), case.requests[1], "half-close" in case.flags, "client-close" in case.flags)
+        data = case.fill(case.raw, names(origin, daemon))
+        talk = Conversation(daemon.port, methods_in(data))
+        talk.run(pieces(data, mode), case.requests[1], "half-close" in case.flags, "client-close" in case.flags)
         seen = origin.requests()
         verdict.seen = [(r.method, r.target, r.get("host").replace(origin.address.encode(), b"{ORIGIN}"), r.body)
                         for _, r in seen]

@@ -44,10 +44,10 @@ def test_format_is_lossless():
     everything = bytes(range(256))
     samples = [everything, everything[::-1], b"*3 a\n", b"--- raw\n", b" \n \n", b"\\x41\\", b"a" * 250, b"\r\n" * 3]
     samples += [generator.randbytes(generator.randrange(300)) for _ in range(200)]
-    for bytes in samples:
-        text = encode_section(bytes)
+    for data in samples:
+        text = encode_section(data)
         assert text.isascii() and not any(line.endswith(" ") for line in text.split("\n"))
-        assert b"".join(decode_line(line) for line in text.split("\n")) == bytes
+        assert b"".join(decode_line(line) for line in text.split("\n")) == data
 
 
 def test_case_files_with_mistakes_are_refused(tmp_path):
@@ -64,14 +64,14 @@ def test_case_files_with_mistakes_are_refused(tmp_path):
 
 
 def test_cutting_keeps_every_byte():
-    bytes = random.Random(2).randbytes(9000) + b"\r\n" * 4000
+    data = random.Random(2).randbytes(9000) + b"\r\n" * 4000
     for mode in MODES:
-        assert b"".join(pieces(bytes, mode)) == bytes
+        assert b"".join(pieces(data, mode)) == data
     assert pieces(b"a\r\nb", "lines") == [b"a\r", b"\n", b"b"]
     assert pieces(b"abc", "bytes") == [b"a", b"b", b"c"]
 
 
-@pytest.mark.parametrize("bytes", [
+@pytest.mark.parametrize("data", [
     b"GET / HTTP/1.1\nHost: a\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
     b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\na",
@@ -80,6 +80,6 @@ def test_cutting_keeps_every_byte():
     b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab0\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
 ])
-def test_reference_parser_is_strict(bytes):
+def test_reference_parser_is_strict(data):
     with pytest.raises(strict.Malformed):
-        strict.request(bytes)
+        strict.request(data)

@@ -107,9 +107,9 @@ def test_real_origins_see_the_same(case, kind, daemon, real_origins):
         names = {"ORIGIN": address, "HOST": "127.0.0.1", "PORT": str(recorder.port), "VIA": VIA,
                  "PROXY": f"127.0.0.1:{daemon.port}", "PROXY_PORT": str(daemon.port),
                  "ADMIN": f"127.0.0.1:{daemon.admin_port}"}
-        bytes = case.fill(case.raw, names)
-        talk = Conversation(daemon.port, methods_in(bytes))
-        talk.run([bytes], case.requests[1], "half-close" in case.flags)
+        data = case.fill(case.raw, names)
+        talk = Conversation(daemon.port, methods_in(data))
+        talk.run([data], case.requests[1], "half-close" in case.flags)
     sent = [request for stream in recorder.streams if not stream.startswith(bytes([TLS_HANDSHAKE]))
             for request in strict.requests(bytes(stream))]
     wanted = collections.Counter((r.method, r.target, r.get("host").decode(), r.body.decode("latin-1")) for r in sent)

@@ -141,11 +141,11 @@ def need_shim():
     assert shutil.which(CARPOOLD), "CARPOOLD is not set"
 
 
-def talk(daemon, bytes, port=None):
+def talk(daemon, data, port=None):
     """One connection: what came back until its end, or None when it was refused."""
     try:
         with daemon.connect(port) as s:
-            s.sendall(bytes)
+            s.sendall(data)
             got = b""
             while piece := s.recv(65536):
                 got += piece
