@@ -6,6 +6,10 @@ libcarpool_a_SOURCES += \
 	lib/io/connect_error.h \
 	lib/io/connector.c \
 	lib/io/connector.h \
+	lib/io/connector_handshake.c \
+	lib/io/connector_internal.h \
+	lib/io/connector_names.c \
+	lib/io/connector_race.c \
 	lib/io/dial.c \
 	lib/io/dial.h \
 	lib/io/dns_answer.c \

@@ -1,0 +1,103 @@
+#ifndef CARPOOL_IO_CONNECTOR_INTERNAL_H
+#define CARPOOL_IO_CONNECTOR_INTERNAL_H
+
+/* What the connector*.c files share: connector.c begins and ends, connector_names.c finds the addresses,
+ * connector_race.c connects to them, connector_handshake.c does what follows on the one that won. */
+
+#include <event2/event_struct.h>
+
+#include "base/timer.h"
+#include "io/connector.h"
+#include "io/resolver.h"
+
+#define ATTEMPTS_MAX 64
+
+/* An address and the connection that is tried there. */
+struct attempt {
+    struct connector *connector;
+    enum { ATTEMPT_UNTRIED, ATTEMPT_CONNECTING, ATTEMPT_FAILED } state;
+    struct address address;
+    bool named;    /* it comes from the upstream's `address` */
+    uint32_t rank; /* lower is sooner */
+    uint64_t began_ms;
+    int fd; /* CONNECTING */
+    struct event event;
+};
+
+/* A name that is being resolved. */
+struct lookup {
+    struct connector *connector;
+    struct resolver_query *query; /* NULL: answered */
+    const char *name;
+    uint16_t port;
+    bool named;
+    uint32_t rank, rotation; /* of its first address; where its addresses begin */
+};
+
+/*
+ *                  addresses               first to connect
+ *   RESOLVING ----------------> RACING ------------------------> HANDSHAKE --> ENDED --> done()
+ *       |                       |    ^                             |   |          ^
+ *       |                       |    +-- peer closed: the next one-+   +- refused-+
+ *       +-- no name resolves ---+-- no address is left, deadline -----------------+
+ *
+ * Without TLS, the first to connect ends it. ENDED lasts until the loop comes round: done() is never called
+ * from below a caller. */
+enum connector_state { CONNECTOR_RESOLVING, CONNECTOR_RACING, CONNECTOR_HANDSHAKE, CONNECTOR_ENDED };
+
+struct connector {
+    enum connector_state state;
+    struct event_base *base;
+    struct resolver *resolver;
+    struct connect_plan plan;
+    void (*done)(void *ctx, struct connect_result *r);
+    void *ctx;
+    uint64_t began_ms;
+    struct timer deadline, pace; /* pace: when the next address may start, or the handshake goes on */
+    struct event ended;
+    struct attempt *winner;       /* HANDSHAKE */
+    struct connect_result result; /* the error is the most telling one so far */
+    uint32_t trying, failed;
+    struct lookup *lookups;
+    uint32_t lookup_count, lookups_open;
+    uint32_t attempt_count, attempt_room;
+    struct attempt attempts[];
+};
+
+/* ---- connector.c */
+
+/* Keeps the most telling failure. */
+void connector_note(struct connector *c, enum connect_error error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* All is stopped, and c->result is told when the loop comes round. */
+void connector_end(struct connector *c);
+
+/* The connection of `a` is what was wanted. */
+void connector_succeed(struct connector *c, struct attempt *a);
+
+/* ---- connector_names.c */
+
+/* Lists the addresses of the plan and the names to resolve. */
+void names_gather(struct connector *c);
+/* Asks for them; what comes at once is tried at once. */
+void names_ask(struct connector *c);
+void names_cancel(struct connector *c);
+
+/* ---- connector_race.c */
+
+/* One more address to try. */
+void race_add(struct connector *c, const struct address *address, bool named, uint32_t rank);
+/* Tries the next address; ends when none is left and none is to come. */
+void race_try_next(struct connector *c);
+/* Gives up an attempt under way; its address may be tried again. */
+void race_close(struct attempt *a);
+
+/* ---- connector_handshake.c */
+
+/* `a` is connected: lays TLS over it where the plan says so. */
+void handshake_begin(struct connector *c, struct attempt *a);
+/* The winner's stream is ready, or its turn has come. */
+void handshake_go_on(struct connector *c);
+
+#endif
