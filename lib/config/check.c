@@ -150,6 +150,16 @@ static bool failed(const struct scope *s, const char *path)
     return s->failed[option_index(option_find(s->which, path))];
 }
 
+static void check_hosts(struct loader *l, const struct scope *s)
+{
+    const struct upstream *u = s->upstream;
+    if (u->hosts.count && !u->listen.count && !failed(s, "listen"))
+        problem_error(
+            &l->problems, scope_mark(s, "hosts"),
+            "%s.hosts is for an upstream with a listen of its own; whose URLs it serves, match says",
+            s->path);
+}
+
 /* Whom it is for: match, or host with listen. */
 static void check_names(struct loader *l, const struct scope *s)
 {
@@ -216,6 +226,7 @@ void check_config(struct loader *l)
     for (uint32_t i = 0; i < l->config->upstream_count; i++) {
         const struct scope *s = &l->upstreams[i];
         check_names(l, s);
+        check_hosts(l, s);
         settle_host(l, s);
         check_policy(l, s);
         check_tls_files(l, s);

@@ -113,6 +113,8 @@ struct upstream {
     struct tls_options tls;
     struct address_list address;
     struct listen_list listen;
+    struct text_list
+        hosts; /* what Host may say at its TCP listeners beside IP literals, localhost and `host` */
     struct agent_policy policy;
     /* What an operator should know while it runs, such as unchecked or expired certificates; sentences */
     struct text_list warnings;

@@ -68,3 +68,14 @@ bool hostname_parse_port(struct slice text, char out[HOSTNAME_SIZE], uint16_t *p
         return true;
     return rest.p[0] == ':' && hostname_port(slice_from(rest, 1), port);
 }
+
+bool hostname_is_ours(struct slice host, const struct text_list *names)
+{
+    struct address ip;
+    if (address_from_ip(&ip, host, 0) || slice_eq_nocase(host, SLICE("localhost")))
+        return true;
+    for (uint32_t i = 0; i < names->count; i++)
+        if (slice_eq_nocase(host, slice_of(names->items[i])))
+            return true;
+    return false;
+}

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "config/config.h"
 
 #define HOSTNAME_SIZE 256
 
@@ -20,5 +21,9 @@ bool hostname_parse_port(struct slice text, char out[HOSTNAME_SIZE], uint16_t *p
 
 /* A port from 1 to 65535, digits only. */
 bool hostname_port(struct slice text, uint16_t *port);
+
+/* Whether a Host (without port and brackets) shows that the client meant this host: an IP address, localhost, or
+ * one of `names`. A page elsewhere whose own name was pointed at this host (DNS rebinding) cannot say any. */
+bool hostname_is_ours(struct slice host, const struct text_list *names);
 
 #endif

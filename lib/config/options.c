@@ -128,6 +128,8 @@ const struct option options[] = {
         "with listen, instead of match: the host it is for; several upstreams may name the same"),
     UPSTREAM("listen", listen, LISTEN_LIST, "", NULL,
         "a gateway of its own for apps with a base URL but no proxy setting"),
+    UPSTREAM("hosts", hosts, HOST_LIST, "", NULL,
+        "names accepted in Host at a listen on TCP, beside IP literals, localhost and the host it is for"),
     UPSTREAM("tls", tls.enabled, TLS, "false", NULL,
         "connect by TLS though the app said http://; true, false, or a map of what follows"),
     UPSTREAM("tls.ca", tls.ca, FILE, "", NULL, "PEM file of the authorities to trust; empty: the system's"),

@@ -20,4 +20,6 @@ libcarpool_a_SOURCES += \
 	lib/http/status.c \
 	lib/http/status.h \
 	lib/http/uri.c \
-	lib/http/uri.h
+	lib/http/uri.h \
+	lib/http/web_origin.c \
+	lib/http/web_origin.h

@@ -218,9 +218,16 @@ enum uri_verdict uri_parse_origin_form(struct slice target, struct uri *out)
     return path_valid(target) ? URI_OK : URI_BAD_PATH;
 }
 
+bool uri_parse_host_field(struct slice value, struct uri *out)
+{
+    out->scheme = SCHEME_HTTP;
+    out->port = scheme_default_port(SCHEME_HTTP);
+    return read_authority(value, out) == URI_OK;
+}
+
 bool host_field_valid(struct slice value)
 {
     struct uri ignored;
 
-    return value.n == 0 || read_authority(value, &ignored) == URI_OK;
+    return value.n == 0 || uri_parse_host_field(value, &ignored);
 }

@@ -51,6 +51,9 @@ enum uri_verdict uri_parse_origin_form(struct slice target, struct uri *out);
  * value is legal. */
 bool host_field_valid(struct slice value);
 
+/* The same, read: sets host and port (80 where none is written). False when it is empty, too. */
+bool uri_parse_host_field(struct slice value, struct uri *out);
+
 static inline uint16_t scheme_default_port(enum scheme s)
 {
     return s == SCHEME_HTTPS ? 443 : 80;

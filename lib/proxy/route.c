@@ -6,6 +6,7 @@
 #include "config/match.h"
 #include "http/fields.h"
 #include "proxy/access.h"
+#include "proxy/gateway.h"
 
 /* The question under way. */
 struct query {
@@ -89,7 +90,54 @@ static const struct upstream *upstream_named(const struct config *c, const char 
     return NULL;
 }
 
-/* A gateway serves one host. */
+/* Absolute-form at a gateway, which serves one host. */
+static enum fault gateway_absolute(struct query *q, const struct upstream *u)
+{
+    struct uri *uri = &q->out->uri;
+    enum uri_verdict v = uri_parse_absolute(q->h->target, uri);
+    if (v != URI_OK)
+        return bad_target(q, v);
+    uint16_t port = u->host_port ? u->host_port : scheme_default_port(uri->scheme);
+    if (uri->port != port || !slice_eq_nocase((struct slice){uri->host, uri->host_length}, slice_of(u->host)))
+        return refuse(q, FAULT_DENIED, "this listener is the gateway of upstream '%s' and serves %s alone",
+                      u->name, u->host);
+    return FAULT_NONE;
+}
+
+static enum fault gateway_origin_form(struct query *q, const struct upstream *u)
+{
+    struct uri *uri = &q->out->uri;
+    bool asterisk = slice_eq(q->h->target, SLICE("*"));
+    if (asterisk && !method_is(q->h, SLICE("OPTIONS")))
+        return bad_target(q, URI_BAD_PATH);
+    enum uri_verdict v = asterisk ? URI_OK : uri_parse_origin_form(q->h->target, uri);
+    if (v != URI_OK)
+        return bad_target(q, v);
+    if (asterisk)
+        uri->path_query = (struct slice){"", 0};
+    uri->host_length = (uint16_t)snprintf(uri->host, sizeof uri->host, "%s", u->host);
+    uri->ipv6 = strchr(u->host, ':') != NULL;
+    uri->port = u->host_port ? u->host_port : 80;
+    uri->scheme = SCHEME_HTTP;
+    return FAULT_NONE;
+}
+
+/* Unix listeners are out of a page's reach. */
+static enum fault check_asker(struct query *q, const struct upstream *u, bool absolute)
+{
+    const struct field *host = head_find(q->h, FIELD_HOST);
+    const struct uri *authority = &q->out->uri;
+    struct uri written;
+    if (q->frontend->address.sa.any.sa_family == AF_UNIX)
+        return FAULT_NONE;
+    if (!absolute) {
+        authority = host ? &written : NULL;
+        if (host && !uri_parse_host_field(host->value, &written))
+            return refuse(q, FAULT_DENIED, "the Host field is empty");
+    }
+    return gateway_admits(u, q->h, authority, q->text, q->text_size) ? FAULT_NONE : FAULT_DENIED;
+}
+
 static enum fault route_gateway(struct query *q)
 {
     const struct upstream *u = upstream_named(q->p->config, q->frontend->upstream);
@@ -100,34 +148,13 @@ static enum fault route_gateway(struct query *q)
             q, FAULT_DENIED,
             "this listener is the gateway of upstream '%s' and opens no tunnels; send CONNECT to the proxy's own listener",
             u->name);
-    struct uri *uri = &q->out->uri;
-    uint16_t port = u->host_port ? u->host_port : 80;
     bool absolute = q->h->target.n > 0 && q->h->target.p[0] != '/' && !slice_eq(q->h->target, SLICE("*"));
-    if (absolute) {
-        enum uri_verdict v = uri_parse_absolute(q->h->target, uri);
-        if (v != URI_OK)
-            return bad_target(q, v);
-        uint16_t own_port = u->host_port ? u->host_port : scheme_default_port(uri->scheme);
-        if (uri->port != own_port ||
-            !slice_eq_nocase((struct slice){uri->host, uri->host_length}, slice_of(u->host)))
-            return refuse(q, FAULT_DENIED,
-                          "this listener is the gateway of upstream '%s' and serves %s alone", u->name,
-                          u->host);
-    } else {
-        bool asterisk = slice_eq(q->h->target, SLICE("*"));
-        if (asterisk && !method_is(q->h, SLICE("OPTIONS")))
-            return bad_target(q, URI_BAD_PATH);
-        enum uri_verdict v = asterisk ? URI_OK : uri_parse_origin_form(q->h->target, uri);
-        if (v != URI_OK)
-            return bad_target(q, v);
-        if (asterisk)
-            uri->path_query = (struct slice){"", 0};
-        uri->host_length = (uint16_t)snprintf(uri->host, sizeof uri->host, "%s", u->host);
-        uri->ipv6 = strchr(u->host, ':') != NULL;
-        uri->port = port;
-        uri->scheme = SCHEME_HTTP;
-    }
-    q->out->kind = uri->scheme == SCHEME_HTTPS ? ORIGIN_HTTPS : ORIGIN_HTTP;
+    enum fault fault = absolute ? gateway_absolute(q, u) : gateway_origin_form(q, u);
+    if (fault == FAULT_NONE)
+        fault = check_asker(q, u, absolute);
+    if (fault != FAULT_NONE)
+        return fault;
+    q->out->kind = q->out->uri.scheme == SCHEME_HTTPS ? ORIGIN_HTTPS : ORIGIN_HTTP;
     q->out->agent = pool_agent(q->p->pool, u);
     return FAULT_NONE;
 }

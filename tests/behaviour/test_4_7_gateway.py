@@ -34,7 +34,7 @@ def test_the_port_in_host(stage, host, sent, key):
     """`Host` has the port unless it is the scheme's default."""
     origin = stage.origin()
     carpool, address = gateway(stage, origin, match=host)
-    assert carpool.client(address).ask("/", host="x").response().status == 200
+    assert carpool.client(address).ask("/", host="127.0.0.1").response().status == 200
     assert origin.requests[0].fields.get("Host") == sent
     assert carpool.row(key, "api")["requestsTotal"] == 1
 
@@ -84,7 +84,7 @@ def test_two_policies_for_one_service(stage):
                    "maxSockets": 1},
         "wide": {"host": "api.test", "address": [origin.authority], "listen": [f"127.0.0.1:{ports[1]}"],
                  "maxSockets": 2}}})
-    clients = [carpool.client(("127.0.0.1", port)).ask("/", host="x") for port in ports for _ in range(2)]
+    clients = [carpool.client(("127.0.0.1", port)).ask("/", host="127.0.0.1") for port in ports for _ in range(2)]
     for _ in range(3):
         origin.take()
     carpool.wait_row("http://api.test:80", "narrow", sockets=1, requests=1)
@@ -107,8 +107,8 @@ def test_a_gateway_checks_its_clients(stage):
     """clients: [...] who may use the TCP listeners; others get 403"""
     origin = stage.origin()
     carpool, address = gateway(stage, origin, extra={"access": {"clients": ["127.0.0.1"]}}, host="api.test")
-    assert carpool.client(address, source="127.0.0.2").ask("/", host="x").response().status == 403
-    assert carpool.client(address).ask("/", host="x").response().status == 200
+    assert carpool.client(address, source="127.0.0.2").ask("/", host="127.0.0.1").response().status == 403
+    assert carpool.client(address).ask("/", host="127.0.0.1").response().status == 200
 
 
 def test_a_request_without_a_host_is_still_malformed(stage):
@@ -117,3 +117,57 @@ def test_a_request_without_a_host_is_still_malformed(stage):
     carpool, address = gateway(stage, origin, host="api.test")
     assert carpool.client(address).raw(b"GET / HTTP/1.1\r\n\r\n").status == 400
     assert carpool.client(address).raw(b"GET / HTTP/1.0\r\n\r\n").status == 200
+
+
+FOREIGN = [
+    ("another name in Host (DNS rebinding)", {"host": "evil.test:{}"}, ()),
+    ("a page elsewhere", {}, [("Origin", "https://evil.test")]),
+    ("a sandboxed frame or a file", {}, [("Origin", "null")]),
+    ("a page at another port of this host", {}, [("Origin", "http://127.0.0.1:1")]),
+    ("an image or a script of a page elsewhere", {}, [("Sec-Fetch-Site", "cross-site")])]
+UPGRADE = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"),
+           ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
+PREFLIGHT = [("Access-Control-Request-Method", "DELETE")]
+
+
+@pytest.mark.parametrize("what, host, fields", FOREIGN, ids=[case[0] for case in FOREIGN])
+@pytest.mark.parametrize("method, more", [("GET", ()), ("POST", ()), ("OPTIONS", PREFLIGHT), ("GET", UPGRADE)],
+                         ids=["GET", "POST", "preflight", "WebSocket"])
+def test_pages_are_refused(stage, what, host, fields, method, more):
+    """On TCP it serves apps, not pages of a browser: Host must be an IP literal, `localhost`, the upstream's host or a
+    name of its `hosts`, and a foreign `Origin` (`null` too) or `Sec-Fetch-Site: cross-site` gets 403
+    `http_request_denied`."""
+    origin = stage.origin()
+    carpool, address = gateway(stage, origin, host="api.test")
+    name = host.get("host", "127.0.0.1:{}").format(address[1])
+    response = carpool.client(address).ask("/", method=method, host=name, fields=[*fields, *more]).response()
+    assert response.status == 403 and response.error == "http_request_denied", what
+    assert "api" in response.text and response.text.count("\n") == 1
+    assert origin.accepted == 0
+
+
+@pytest.mark.parametrize("host, fields", [
+    ("127.0.0.1:{}", ()), ("localhost:{}", ()), ("[::1]:{}", ()), ("api.test", ()), ("pay.local:{}", ()),
+    ("127.0.0.1:{}", [("Origin", "http://127.0.0.1:{}"), ("Sec-Fetch-Site", "same-origin")]),
+    ("pay.local:{}", [("Origin", "http://pay.local:{}")])])
+def test_apps_are_served(stage, host, fields):
+    """Host must be an IP literal, `localhost`, the upstream's host or a name of its `hosts`"""
+    origin = stage.origin()
+    carpool, address = gateway(stage, origin, host="api.test", hosts=["pay.local"])
+    fields = [(name, value.format(address[1])) for name, value in fields]
+    assert carpool.client(address).ask("/", host=host.format(address[1]), fields=fields).response().status == 200
+
+
+def test_unix_listeners_take_any(stage):
+    """Unix listeners take any."""
+    origin = stage.origin()
+    path = stage.path("api.sock")
+    carpool, _ = gateway(stage, origin, host="api.test", listen=[f"unix:{path}"])
+    fields = [("Origin", "https://evil.test"), ("Sec-Fetch-Site", "cross-site")]
+    assert carpool.client(path).ask("/", host="evil.test", fields=fields).response().status == 200
+
+
+def test_hosts_without_a_listener(stage):
+    """An upstream with `listen` may name [...] `hosts`"""
+    done = stage.check({"upstreams": {"api": {"match": "api.test", "hosts": ["pay.local"]}}})
+    assert done.returncode == 1 and "hosts" in done.stderr and "listen" in done.stderr

@@ -106,7 +106,7 @@ def test_two_identities_never_share_sockets(stage):
     carpool = stage.carpool({"upstreams": {"one": entry(one, ports[0]), "two": entry(two, ports[1])}})
     for port in ports * 5:
         with carpool.client(("127.0.0.1", port)) as client:
-            assert client.ask("/", host="x").response().status == 200
+            assert client.ask("/", host="localhost").response().status == 200
     assert origin.accepted == 2 and origin.tls.full == 2
     assert [len(connection.requests) for connection in origin.connections] == [5, 5]
     assert len({made.client_certificate for made in origin.tls.sockets}) == 2

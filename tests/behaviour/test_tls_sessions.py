@@ -108,7 +108,7 @@ def test_two_identities_never_share_sessions(stage):
     carpool = stage.carpool({"upstreams": upstreams})
     for port in ports * 2:
         with carpool.client(("127.0.0.1", port)) as client:
-            assert client.ask("/", host="x").response().status == 200
+            assert client.ask("/", host="localhost").response().status == 200
     assert [made.resumed for made in origin.tls.sockets] == [False, False, True, True]
 
 

@@ -193,11 +193,11 @@ START_TEST(gateways_serve_one_host)
 
     proxy_rig_open(&rig, "host: api.example.com, listen: 127.0.0.1:9001", "");
     e = gateway("u");
-    ck_assert_int_eq(ask(e, "GET /x?y HTTP/1.1\r\nHost: whatever\r\n\r\n"), FAULT_NONE);
+    ck_assert_int_eq(ask(e, "GET /x?y HTTP/1.1\r\nHost: 127.0.0.1:9001\r\n\r\n"), FAULT_NONE);
     ck_assert_str_eq(route.uri.host, "api.example.com");
     assert_slice(route.uri.path_query, "/x?y");
     ck_assert_str_eq(route.agent->name, "u");
-    ck_assert_int_eq(ask(e, "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"), FAULT_NONE);
+    ck_assert_int_eq(ask(e, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n"), FAULT_NONE);
     ck_assert_uint_eq(route.uri.path_query.n, 0);
     ck_assert_int_eq(ask(e, "GET * HTTP/1.1\r\nHost: h\r\n\r\n"), FAULT_BAD_TARGET);
     ck_assert_int_eq(ask(e, "GET http://API.example.com/x HTTP/1.1\r\nHost: h\r\n\r\n"), FAULT_NONE);
@@ -207,7 +207,67 @@ START_TEST(gateways_serve_one_host)
     ck_assert_int_eq(ask(e, "CONNECT api.example.com:443 HTTP/1.1\r\nHost: h\r\n\r\n"), FAULT_DENIED);
     frontend_unref(e);
     e = gateway("gone");
-    ck_assert_int_eq(ask(e, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n"), FAULT_NO_RESOURCES);
+    ck_assert_int_eq(ask(e, "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n"), FAULT_NO_RESOURCES);
+    frontend_unref(e);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
+/* On TCP, what a page in a browser cannot hide is looked at. */
+START_TEST(gateways_serve_no_pages)
+{
+    static const struct {
+        const char *fields;
+        bool served;
+    } cases[] = {
+        {"Host: 127.0.0.1:9001\r\n", true},
+        {"Host: [::1]:9001\r\n", true},
+        {"Host: LOCALHOST\r\n", true},
+        {"Host: localhost.:9001\r\n", false},
+        {"Host: Api.Example.com\r\n", true},
+        {"Host: pay.local:9001\r\n", true},
+        {"Host: evil.example:9001\r\n", false},
+        {"Host: x.api.example.com\r\n", false},
+        {"Host: localhost.evil.example\r\n", false},
+        {"Host: 127.0.0.1.evil.example\r\n", false},
+        {"Host:\r\n", false},
+        {"Host: 127.0.0.1:9001\r\nOrigin: http://127.0.0.1:9001\r\n", true},
+        {"Host: pay.local\r\nOrigin: HTTP://PAY.local:80\r\nSec-Fetch-Site: same-origin\r\n", true},
+        {"Host: [::1]:9001\r\nOrigin: http://[::1]:9001\r\n", true},
+        {"Host: 127.0.0.1:9001\r\nOrigin: http://127.0.0.1:9002\r\n", false},
+        {"Host: 127.0.0.1:9001\r\nOrigin: https://api.example.com\r\n", false},
+        {"Host: 127.0.0.1:9001\r\nOrigin: null\r\n", false},
+        {"Host: 127.0.0.1:9001\r\nOrigin:\r\n", false},
+        {"Host: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\nOrigin: https://evil.example\r\n", false},
+        {"Host: 127.0.0.1\r\nSec-Fetch-Site: none\r\n", true},
+        {"Host: 127.0.0.1\r\nSec-Fetch-Site: Cross-Site\r\n", false},
+        {"Host: 127.0.0.1\r\nSec-Fetch-Site: none\r\nsec-fetch-site: cross-site\r\n", false},
+    };
+    char request[512];
+    struct frontend *e;
+    struct address path;
+
+    proxy_rig_open(&rig, "host: api.example.com, listen: 127.0.0.1:9001, hosts: [pay.local]", "");
+    e = gateway("u");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        snprintf(request, sizeof request, "POST /x HTTP/1.1\r\n%s\r\n", cases[i].fields);
+        ck_assert_msg(ask(e, request) == (cases[i].served ? FAULT_NONE : FAULT_DENIED), "%s",
+                      cases[i].fields);
+    }
+    ck_assert_int_eq(ask(e, "GET /x HTTP/1.0\r\n\r\n"), FAULT_NONE);
+    ck_assert_int_eq(ask(e, "GET /x HTTP/1.0\r\nOrigin: http://127.0.0.1\r\n\r\n"), FAULT_DENIED);
+    /* The target stands for Host (RFC 9112 3.2.2). */
+    ck_assert_int_eq(
+        ask(e, "GET http://api.example.com/ HTTP/1.1\r\nHost: h\r\nOrigin: http://api.example.com\r\n\r\n"),
+        FAULT_NONE);
+    ck_assert_int_eq(ask(e, "GET http://api.example.com/ HTTP/1.1\r\nHost: h\r\nOrigin: http://h\r\n\r\n"),
+                     FAULT_DENIED);
+    frontend_unref(e);
+    ck_assert(address_parse(&path, SLICE("unix:/run/u.sock")));
+    e = frontend_new("u", &path);
+    ck_assert_int_eq(
+        ask(e, "GET /x HTTP/1.1\r\nHost: h\r\nOrigin: null\r\nSec-Fetch-Site: cross-site\r\n\r\n"),
+        FAULT_NONE);
     frontend_unref(e);
     proxy_rig_close(&rig);
 }
@@ -247,5 +307,5 @@ void proxy_route_tests(Suite *suite)
     unit_group(suite, "route", absolute_targets_are_forwarded, other_targets_are_not,
                connect_names_host_and_port, unmatched_hosts_may_be_denied, framing_and_host_come_first,
                loops_are_seen_by_via, last_hops_answer_themselves, upgrades_are_passed_on_but_for_h2c,
-               gateways_serve_one_host, origins_have_keys);
+               gateways_serve_one_host, gateways_serve_no_pages, origins_have_keys);
 }
