@@ -11,9 +11,10 @@ static bool contains(const struct cidr_list *list, const struct address *a)
     return false;
 }
 
-bool access_client_allowed(const struct cidr_list *clients, const struct address *peer)
+bool access_client_allowed(const struct config *c, const struct peer_address *peer)
 {
-    return peer->sa.any.sa_family == AF_UNIX || contains(clients, peer);
+    const struct address a = peer_address_get(peer);
+    return a.sa.any.sa_family == AF_UNIX || contains(&c->access.clients, &a);
 }
 
 bool access_connect_port_allowed(const struct config *c, uint16_t port)

@@ -9,9 +9,9 @@
 #include "config/config.h"
 #include "io/connector.h"
 
-/* Whether a client with this address may use a TCP listener; a unix socket's file mode decides for the
- * others. */
-bool access_client_allowed(const struct cidr_list *clients, const struct address *peer);
+/* Whether a client with this address may use a TCP listener; a unix socket's file mode decides for the others. Asked
+ * for each request, so that a reload holds for connections that are open already. */
+bool access_client_allowed(const struct config *c, const struct peer_address *peer);
 
 bool access_connect_port_allowed(const struct config *c, uint16_t port);
 

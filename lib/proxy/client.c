@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "proxy/access.h"
 #include "proxy/exchange.h"
 
 /* Behind a last response: what may still come of a request is thrown away, so that no reset destroys the
@@ -254,7 +253,6 @@ void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct addr
     c->state = CLIENT_READING; /* so that client_set_state() counts it */
     c->on_unwatched = c->drained = c->fin = c->gone = c->processing = c->admitted = false;
     peer_address_set(&c->peer, peer);
-    c->denied = !access_client_allowed(&p->config->access.clients, peer);
     c->in = NULL;
     c->scanned = 0;
     c->skipped = 0;

@@ -43,7 +43,6 @@ struct client {
     bool fin;        /* its end of file was seen */
     bool gone;       /* reset, or a write failed */
     bool processing; /* client_process() is on the stack */
-    bool denied;     /* not in access.clients */
     bool
         admitted; /* its request by the loop from which it comes: not refused for a stop that began meanwhile */
     struct peer_address peer;

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/fields.h"
+#include "proxy/access.h"
 #include "proxy/handover.h"
 #include "proxy/rewrite.h"
 #include "proxy/route.h"
@@ -194,7 +195,8 @@ static bool persists(const struct exchange *e, enum fault fault)
 {
     const struct client *c = e->client;
     return e->client_persists && !fault_closes(fault) && !e->is_connect && e->upload == UPLOAD_DONE &&
-           !e->proxy->stopping && !c->denied && c->requests < e->proxy->config->server.maxRequestsPerSocket;
+           !e->proxy->stopping && c->requests < e->proxy->config->server.maxRequestsPerSocket &&
+           access_client_allowed(e->proxy->config, &c->peer);
 }
 
 void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reason, const char *format, ...)
@@ -452,7 +454,7 @@ void exchange_begin(struct client *c, size_t length)
         snprintf(text, sizeof text, "Carpool is stopping; connect again");
     }
     /* Whoever may not use Carpool is not told what it would have refused besides. */
-    if ((fault == FAULT_NONE || fault == FAULT_DENIED) && c->denied) {
+    if ((fault == FAULT_NONE || fault == FAULT_DENIED) && !access_client_allowed(p->config, &c->peer)) {
         fault = FAULT_DENIED;
         snprintf(text, sizeof text, "this client's address is not in access.clients");
     }

@@ -125,6 +125,19 @@ def test_clients_are_checked(stage):
     assert len(origin.requests) == 2
 
 
+def test_clients_are_checked_for_each_request(stage):
+    """`access` is asked for each request"""
+    origin = stage.origin()
+    carpool = stage.carpool({"access": {"clients": ["127.0.0.0/8"]}})
+    mine, other = carpool.client(source="127.0.0.2"), carpool.client(source="127.0.0.3")
+    assert [client.get(origin.url("/")).status for client in (mine, other)] == [200, 200]
+    carpool.reload({"access": {"clients": ["127.0.0.3"]}})
+    assert mine.get(origin.url("/denied")).status == 403
+    mine.expect_end()
+    assert other.get(origin.url("/")).status == 200
+    assert "/denied" not in origin.targets
+
+
 def test_clients_of_a_unix_socket_are_not_checked(stage):
     """clients: [...] who may use the TCP listeners"""
     origin = stage.origin()

@@ -111,6 +111,17 @@ def test_a_gateway_checks_its_clients(stage):
     assert carpool.client(address).ask("/", host="127.0.0.1").response().status == 200
 
 
+def test_a_gateway_checks_its_clients_for_each_request(stage):
+    """`access` is asked for each request"""
+    origin = stage.origin()
+    carpool, address = gateway(stage, origin, extra={"access": {"clients": ["127.0.0.0/8"]}}, host="api.test")
+    client = carpool.client(address, source="127.0.0.2")
+    assert client.ask("/", host="127.0.0.1").response().status == 200
+    carpool.reload({"access": {"clients": ["127.0.0.1"]}})
+    assert client.ask("/denied", host="127.0.0.1").response().status == 403
+    assert origin.targets == ["/"]
+
+
 def test_a_request_without_a_host_is_still_malformed(stage):
     """a Host missing (in HTTP/1.1) or doubled [...] 400 and close"""
     origin = stage.origin()

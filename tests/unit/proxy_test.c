@@ -537,6 +537,14 @@ START_TEST(a_listener_on_all_addresses_is_at_each_of_the_host)
 }
 END_TEST
 
+static bool allowed(const struct config *c, const struct address *a)
+{
+    struct peer_address peer;
+
+    peer_address_set(&peer, a);
+    return access_client_allowed(c, &peer);
+}
+
 START_TEST(clients_and_ports_are_listed)
 {
     struct config *c = config_of("access: {clients: [10.0.0.0/8], connectPorts: [443, 8443]}\n");
@@ -544,10 +552,10 @@ START_TEST(clients_and_ports_are_listed)
                    mapped = ip("::ffff:10.1.1.1", 1), unix_peer = {0};
 
     unix_peer.sa.any.sa_family = AF_UNIX;
-    ck_assert(access_client_allowed(&c->access.clients, &inside));
-    ck_assert(access_client_allowed(&c->access.clients, &mapped));
-    ck_assert(!access_client_allowed(&c->access.clients, &outside));
-    ck_assert(access_client_allowed(&c->access.clients, &unix_peer));
+    ck_assert(allowed(c, &inside));
+    ck_assert(allowed(c, &mapped));
+    ck_assert(!allowed(c, &outside));
+    ck_assert(allowed(c, &unix_peer));
     ck_assert(access_connect_port_allowed(c, 8443));
     ck_assert(!access_connect_port_allowed(c, 22));
     config_unref(c);
@@ -575,5 +583,6 @@ int main(void)
     proxy_route_tests(suite);
     proxy_exchange_tests(suite);
     proxy_trouble_tests(suite);
+    proxy_reload_tests(suite);
     return unit_run(suite);
 }

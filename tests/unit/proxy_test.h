@@ -13,5 +13,6 @@ void proxy_splice_tests(Suite *suite);
 void proxy_route_tests(Suite *suite);
 void proxy_exchange_tests(Suite *suite);
 void proxy_trouble_tests(Suite *suite);
+void proxy_reload_tests(Suite *suite);
 
 #endif

@@ -223,6 +223,12 @@ class Daemon:
             wire.send(request(method, path, f"127.0.0.1:{self.admin_port}", [*fields, ("Connection", "close")]))
             return wire.read_response(method)
 
+    def reload(self, config):
+        """Has it apply these values of the file's top level instead of those that it has; others stay."""
+        self.write({**self.config, **config})
+        response = self.admin("/reload", "POST")
+        assert response.status == 200, response.text
+
     def agents(self):
         response = self.admin("/agents")
         assert response.status == 200, response
