@@ -361,7 +361,7 @@ void agent_resume(struct agent *a)
 {
     a->paused = false;
     for (struct origin *o = a->origins; o; o = o->hh.next)
-        origin_balance(o);
+        origin_resume(o);
     agent_mark_dirty(a);
 }
 

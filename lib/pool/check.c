@@ -38,6 +38,7 @@ static uint32_t count_pending(const struct waiter_list *list, const struct origi
     uint32_t n = 0;
     TAILQ_FOREACH (p, list, link) {
         assert(p->state == state && p->origin == o && !p->socket);
+        assert(!p->bound || o->agent->paused);
         n++;
     }
     return n;

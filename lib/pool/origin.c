@@ -200,16 +200,22 @@ static enum acquire_result own_connection(struct origin *o, struct waiter *p)
     return ACQUIRE_WAITS;
 }
 
-enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how)
+static void begin_acquire(struct origin *o, struct waiter *p, enum acquire_how how)
 {
     assert(p->state == WAITER_IDLE);
-    struct agent *a = o->agent;
     p->origin = o;
     p->socket = NULL;
+    p->bound = false;
     p->since_us = clock_us();
     o->last_request_ms = clock_ms();
     if (how == ACQUIRE_NEW)
         o->stats.requests++;
+}
+
+enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how)
+{
+    struct agent *a = o->agent;
+    begin_acquire(o, p, how);
     if (how == ACQUIRE_OWN_CONNECTION)
         return own_connection(o, p);
     if (a->dirty)
@@ -219,6 +225,37 @@ enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acqu
         return ACQUIRED;
     }
     return join_queue(o, p, how == ACQUIRE_AGAIN);
+}
+
+enum acquire_result origin_acquire_own(struct origin *o, struct waiter *p, enum acquire_how how,
+                                       struct socket *own)
+{
+    assert(own->state == SOCKET_ACTIVE && own->origin == o);
+    begin_acquire(o, p, how);
+    if (!o->agent->paused) {
+        if (how == ACQUIRE_NEW)
+            histogram_add(&o->stats.pending, 0);
+        p->socket = own;
+        return ACQUIRED;
+    }
+    if (how == ACQUIRE_NEW && o->blocked_count >= o->agent->policy->maxPendingRequests)
+        return ACQUIRE_QUEUE_FULL;
+    p->bound = true;
+    enter_blocked(p, how == ACQUIRE_AGAIN);
+    return ACQUIRE_WAITS;
+}
+
+void origin_resume(struct origin *o)
+{
+    struct waiter *p, *next;
+    TAILQ_FOREACH_SAFE (p, &o->blocked, link, next) {
+        if (!p->bound)
+            continue;
+        histogram_add(&o->stats.pending, clock_us() - p->since_us);
+        p->error = CONNECT_OK;
+        settle(p);
+    }
+    origin_balance(o);
 }
 
 void waiter_cancel(struct waiter *p)

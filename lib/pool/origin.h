@@ -36,9 +36,10 @@ struct waiter {
     enum waiter_state state;
     TAILQ_ENTRY(waiter) link;
     struct origin *origin;
-    uint64_t since_us;        /* joined the queue */
-    struct socket *socket;    /* SETTLED: the one it was given, or NULL; OWNER: the one being opened */
-    enum connect_error error; /* SETTLED without a socket */
+    uint64_t since_us;     /* joined the queue */
+    struct socket *socket; /* SETTLED: the one it was given, or NULL; OWNER: the one being opened */
+    bool bound;            /* BLOCKED: its client has a socket of its own, and it waits for a resume only */
+    enum connect_error error; /* SETTLED without a socket; CONNECT_OK: it was bound and may ask again */
     char error_text[256];
     void (*settled)(struct waiter *p); /* p is IDLE again when this is called */
     void (*blocked)(
@@ -92,6 +93,12 @@ enum acquire_result {
 /* Asks for a socket. Counts the request when `how` is ACQUIRE_NEW. */
 enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how);
 
+/* The same for a request whose client has a socket of its own: it takes no place, and nothing but a pause holds it. When
+ * that is over it is settled without a socket and without an error: `own` may have been retired meanwhile, so it asks
+ * again. */
+enum acquire_result origin_acquire_own(struct origin *o, struct waiter *p, enum acquire_how how,
+                                       struct socket *own);
+
 /* Leaves the queue, or gives back what was settled and not yet told. Allowed in any state. */
 void waiter_cancel(struct waiter *p);
 
@@ -122,6 +129,7 @@ void origin_drain(struct origin *o, enum retire_reason reason);
 bool origin_below_max(const struct origin *o);
 
 /* Used within the pool. */
+void origin_resume(struct origin *o);                 /* behind a pause: settles the bound ones */
 struct waiter *origin_oldest(const struct origin *o); /* whom the next ready socket serves, or NULL */
 void origin_give(struct waiter *p, struct socket *s); /* s is active; p leaves its list and is told later */
 void origin_fail(struct waiter *p, enum connect_error error, const char *text);

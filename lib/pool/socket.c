@@ -267,6 +267,11 @@ void socket_begin_exchange(struct socket *s)
         s->hint_left--;
 }
 
+bool socket_is_outdated(const struct socket *s)
+{
+    return s->generation != s->origin->generation || s->origin->agent->removed;
+}
+
 bool socket_is_on_its_last_exchange(const struct socket *s)
 {
     const struct agent_policy *policy = s->origin->agent->policy;
@@ -292,8 +297,7 @@ enum retire_reason socket_refusal(struct socket *s, const struct exchange_end *e
     take_hint(s, end);
     const struct reuse_limits limits = {
         .keep_alive = a->policy->keepAlive,
-        .wanted = s->generation == s->origin->generation && !a->removed &&
-                  origin_sockets(s->origin) <= a->policy->maxSockets &&
+        .wanted = !socket_is_outdated(s) && origin_sockets(s->origin) <= a->policy->maxSockets &&
                   a->total <= a->policy->maxTotalSockets,
         .stopping = a->pool->stopping,
         .exchanges = s->exchanges,

@@ -65,6 +65,9 @@ static inline bool socket_was_reused(const struct socket *s)
     return s->exchanges > 1;
 }
 
+/* A drain, a reload or a move came since it was opened: no new request may use it. */
+bool socket_is_outdated(const struct socket *s);
+
 /* No exchange may follow the one that begins now: our request should say Connection: close. */
 bool socket_is_on_its_last_exchange(const struct socket *s);
 

@@ -138,16 +138,30 @@ void attempt_blocked(struct waiter *p)
     exchange_arm(e);
 }
 
-void attempt_acquire(struct exchange *e, enum acquire_how how)
+/* The socket that is this client's own, if it fits and no drain came since. */
+static struct socket *own_socket(const struct exchange *e)
 {
     struct client *c = e->client;
     struct socket *own = c->private_socket;
-    if (own && own->origin == e->origin && how == ACQUIRE_NEW && !e->is_connect) {
-        e->origin->stats.requests++;
-        start(e, own);
-        return;
-    }
-    switch (origin_acquire(e->origin, &e->waiter, how)) {
+    if (!own || own->origin != e->origin || e->is_connect)
+        return NULL;
+    if (!socket_is_outdated(own))
+        return own;
+    c->private_socket = NULL;
+    socket_retire(own, RETIRE_DRAINED);
+    return NULL;
+}
+
+static enum acquire_result acquire(struct exchange *e, enum acquire_how how)
+{
+    struct socket *own = own_socket(e);
+    return own ? origin_acquire_own(e->origin, &e->waiter, how, own)
+               : origin_acquire(e->origin, &e->waiter, how);
+}
+
+void attempt_acquire(struct exchange *e, enum acquire_how how)
+{
+    switch (acquire(e, how)) {
     case ACQUIRED: start(e, e->waiter.socket); return;
     case ACQUIRE_WAITS: wait_for_socket(e); return;
     case ACQUIRE_QUEUE_FULL:
@@ -168,6 +182,8 @@ void attempt_settled(struct waiter *p)
     e->pending_us += clock_us() - p->since_us;
     if (p->socket)
         start(e, p->socket);
+    else if (p->error == CONNECT_OK)
+        attempt_acquire(e, ACQUIRE_AGAIN); /* a pause kept it from its client's own socket */
     else
         exchange_fail(e, fault_of_connect(p->error), RETIRE_NONE, "%s", p->error_text);
 }

@@ -124,3 +124,33 @@ def test_a_private_socket_is_watched_between_its_requests(stage, how, reason):
     assert [got.target for got in origin.requests] == ["/", "/waiting", "/mine"]
     assert origin.accepted == 3
     assert carpool.retired(origin)[reason] == 1
+
+
+def logged_in(stage):
+    """An origin that binds each connection to its client, and a client that has one."""
+    origin = stage.origin(lambda asked: answer(asked.target.encode(), fields=[("WWW-Authenticate", "NTLM")]))
+    carpool = stage.carpool()
+    mine = carpool.client()
+    assert mine.get(origin.url("/login")).status == 200
+    return origin, carpool, mine
+
+
+def test_a_pause_holds_private_sockets(stage):
+    """`pause` holds every new request of the agent as pending [...]; private sockets (5.8) are no exception"""
+    origin, carpool, mine = logged_in(stage)
+    assert carpool.admin("/agents/default/pause", "POST").status == 200
+    mine.ask(origin.url("/held"))
+    carpool.wait_row(origin, sockets=1, requests=1)
+    assert carpool.admin("/agents/default/resume", "POST").status == 200
+    assert mine.response().text == "/held"
+    assert [got.target for got in origin.connections[0].requests] == ["/login", "/held"]
+    carpool.wait_row(origin, sockets=1, requests=0, requestsTotal=2, socketsOpened=1, reusedTotal=1)
+
+
+def test_a_drain_ends_private_sockets(stage):
+    """private sockets (5.8) are no exception, and `drain` ends an idle one with its next exchange at the latest"""
+    origin, carpool, mine = logged_in(stage)
+    assert carpool.admin("/agents/default/drain", "POST").status == 200
+    assert mine.get(origin.url("/next")).status == 200
+    origin.connections[0].wait_ended()
+    assert carpool.retired(origin) == {"drained": 1}

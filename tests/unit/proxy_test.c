@@ -583,6 +583,7 @@ int main(void)
     proxy_route_tests(suite);
     proxy_exchange_tests(suite);
     proxy_trouble_tests(suite);
+    proxy_private_tests(suite);
     proxy_reload_tests(suite);
     return unit_run(suite);
 }

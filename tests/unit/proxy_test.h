@@ -13,6 +13,7 @@ void proxy_splice_tests(Suite *suite);
 void proxy_route_tests(Suite *suite);
 void proxy_exchange_tests(Suite *suite);
 void proxy_trouble_tests(Suite *suite);
+void proxy_private_tests(Suite *suite);
 void proxy_reload_tests(Suite *suite);
 
 #endif

@@ -41,82 +41,6 @@ static size_t fill(int fd)
     return sum;
 }
 
-static const char negotiate[] =
-    "GET http://a.test/ HTTP/1.1\r\nHost: h\r\nAuthorization: Negotiate abc\r\n\r\n";
-
-/* A client with a socket of its own. */
-static int private_client(int *origin)
-{
-    int client = proxy_rig_client(&rig);
-
-    *origin = begin(client, negotiate, 0);
-    heard(*origin);
-    say(&rig, client, "");
-    say(&rig, *origin, AN_OK);
-    hears(client, "200 OK");
-    return client;
-}
-
-/* The next request on it, without credentials, as NTLM has it: the client leaves in the middle of the
- * response. What is left is little, but the socket must not be shared for its sake. */
-START_TEST(private_sockets_are_not_drained_into_the_pool)
-{
-    int origin, client;
-
-    proxy_rig_open(&rig, "", "");
-    client = private_client(&origin);
-    begin(client, A_GET, 0);
-    heard(origin);
-    say(&rig, origin, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234");
-    close(client);
-    proxy_rig_run(&rig, 10);
-    ck_assert_int_ge(send(origin, "56789", 5, MSG_NOSIGNAL), -1);
-    proxy_rig_settle(&rig);
-    ck_assert_uint_eq(proxy_rig_origin(&rig, "a.test")->free_count, 0);
-    ck_assert(origin_is_empty(proxy_rig_origin(&rig, "a.test")));
-    proxy_rig_close(&rig);
-}
-END_TEST
-
-START_TEST(private_sockets_may_become_tunnels)
-{
-    int origin, client;
-
-    proxy_rig_open(&rig, "", "");
-    client = private_client(&origin);
-    begin(client, "GET http://a.test/ HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", 0);
-    heard(origin);
-    say(&rig, origin, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n");
-    hears(client, "101 Switching");
-    shutdown(origin, SHUT_WR);
-    proxy_rig_settle(&rig);
-    shutdown(client, SHUT_WR);
-    proxy_rig_settle(&rig);
-    ck_assert(origin_is_empty(proxy_rig_origin(&rig, "a.test")));
-    ck_assert_uint_eq(proxy_rig_origin(&rig, "a.test")->stats.retired[RETIRE_UPGRADED], 1);
-    close(client);
-    proxy_rig_close(&rig);
-}
-END_TEST
-
-/* A POST on a private socket that the origin has just closed finds another one: nothing of it was sent. */
-START_TEST(private_sockets_are_looked_at_as_well)
-{
-    int origin, client;
-
-    proxy_rig_open(&rig, "", "");
-    client = private_client(&origin);
-    close(origin);
-    rig.origins[0] = -1;
-    origin = begin(client, "POST http://a.test/ HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi", 1);
-    hears(origin, "POST /");
-    say(&rig, origin, AN_OK);
-    hears(client, "200 OK");
-    close(client);
-    proxy_rig_close(&rig);
-}
-END_TEST
-
 /* The origin takes nothing for a while. Meanwhile the client sends the rest of less than it announced and
  * ends: its events come while Carpool does not listen to it. */
 START_TEST(short_uploads_are_seen_behind_a_slow_origin)
@@ -551,14 +475,13 @@ void call_again(void *ctx, unsigned ready)
 
 void proxy_trouble_tests(Suite *suite)
 {
-    unit_group(suite, "trouble", private_sockets_are_not_drained_into_the_pool,
-               private_sockets_may_become_tunnels, private_sockets_are_looked_at_as_well,
-               short_uploads_are_seen_behind_a_slow_origin, responses_arrive_behind_a_slow_client,
-               ends_between_two_exchanges_are_not_missed, a_released_socket_is_used_at_once,
-               origins_outlive_answers_that_wait, who_becomes_pending_keeps_its_limits,
-               who_becomes_pending_may_have_left, the_queue_is_not_the_clients_time,
-               slow_clients_do_not_cost_the_origin_its_time, refused_bodies_are_read_on,
-               own_answers_do_not_follow_half_an_interim_one, silence_behind_an_interim_response_ends,
-               drained_responses_leave_no_error_behind, busy_streams_let_the_turn_end,
-               stopping_answers_what_has_come, resets_behind_half_a_head_are_seen);
+    unit_group(suite, "trouble", short_uploads_are_seen_behind_a_slow_origin,
+               responses_arrive_behind_a_slow_client, ends_between_two_exchanges_are_not_missed,
+               a_released_socket_is_used_at_once, origins_outlive_answers_that_wait,
+               who_becomes_pending_keeps_its_limits, who_becomes_pending_may_have_left,
+               the_queue_is_not_the_clients_time, slow_clients_do_not_cost_the_origin_its_time,
+               refused_bodies_are_read_on, own_answers_do_not_follow_half_an_interim_one,
+               silence_behind_an_interim_response_ends, drained_responses_leave_no_error_behind,
+               busy_streams_let_the_turn_end, stopping_answers_what_has_come,
+               resets_behind_half_a_head_are_seen);
 }
