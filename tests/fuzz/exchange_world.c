@@ -180,10 +180,14 @@ static struct {
 void __real_exchange_begin(struct client *c, size_t length);
 void __real_exchange_refuse(struct client *c, enum fault fault, const char *text);
 enum acquire_result __real_origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how);
+enum acquire_result __real_origin_acquire_own(struct origin *o, struct waiter *p, enum acquire_how how,
+                                              struct socket *own);
 void __real_waiter_cancel(struct waiter *p);
 void __wrap_exchange_begin(struct client *c, size_t length);
 void __wrap_exchange_refuse(struct client *c, enum fault fault, const char *text);
 enum acquire_result __wrap_origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how);
+enum acquire_result __wrap_origin_acquire_own(struct origin *o, struct waiter *p, enum acquire_how how,
+                                              struct socket *own);
 void __wrap_waiter_cancel(struct waiter *p);
 
 void __wrap_exchange_begin(struct client *c, size_t length)
@@ -205,15 +209,24 @@ static void on_settled(struct waiter *p)
     attempt_settled(p);
 }
 
-enum acquire_result __wrap_origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how)
+static enum acquire_result count_queued(struct waiter *p, enum acquire_result result)
 {
-    enum acquire_result result = __real_origin_acquire(o, p, how);
-
     if (result == ACQUIRE_WAITS) {
         books.queued++;
         p->settled = on_settled;
     }
     return result;
+}
+
+enum acquire_result __wrap_origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how)
+{
+    return count_queued(p, __real_origin_acquire(o, p, how));
+}
+
+enum acquire_result __wrap_origin_acquire_own(struct origin *o, struct waiter *p, enum acquire_how how,
+                                              struct socket *own)
+{
+    return count_queued(p, __real_origin_acquire_own(o, p, how, own));
 }
 
 void __wrap_waiter_cancel(struct waiter *p)

@@ -18,7 +18,7 @@ fuzz_targets = config match http_chunked http_fields http_request http_response 
 fuzz_helpers = calls config_fuzz exchange_world http_fuzz
 # Of Carpool's own calls, those that a target can answer itself (calls.h) or counts (exchange_world.c)
 fuzz_wrapped = recv send sendmsg open clock_gettime socket connect getsockopt event_add malloc calloc \
-	exchange_begin exchange_refuse origin_acquire waiter_cancel
+	exchange_begin exchange_refuse origin_acquire origin_acquire_own waiter_cancel
 
 fuzz_sources = $(patsubst %,tests/fuzz/%.c,$(fuzz_targets) $(fuzz_helpers)) \
 	tests/unit/http_message.c tests/unit/proxy_rig.c
