@@ -58,6 +58,9 @@ enum head_verdict head_scan(struct slice data, size_t *scanned, const struct hea
         data.n = limits->max_size;
     if (data.n == 0)
         return HEAD_INCOMPLETE;
+    /* The limit was higher when that was scanned, and no head ended there. */
+    if (*scanned > data.n)
+        return verdict_at_limit(data);
     /* Both start lines begin with a token (RFC 9112 3 and 4): what cannot become HTTP, as a TLS hello, is
      * told at once. */
     if (*scanned == 0 && !byte_is(data.p[0], BYTE_TOKEN) && data.p[0] != '\r' && data.p[0] != '\n')

@@ -57,7 +57,7 @@ const char *head_verdict_text(enum head_verdict v);
 
 /* Looks for the end of a head that starts at data.p. `*scanned` is where the last call stopped (0 at first):
  * nothing before it is looked at again, so the bytes may arrive one by one. Nothing behind limits->max_size
- * is looked at at all. Leading empty lines of a request are the caller's to skip. On HEAD_OK, `*length` is
+ * is looked at at all; the limits may change between two calls. Leading empty lines of a request are the caller's to skip. On HEAD_OK, `*length` is
  * the head's, its empty line included. Any verdict but OK and INCOMPLETE is final; the same bytes give the
  * same verdict however they were split. */
 enum head_verdict head_scan(struct slice data, size_t *scanned, const struct head_limits *limits,

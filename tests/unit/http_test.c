@@ -172,6 +172,37 @@ START_TEST(scan_keeps_limits)
 }
 END_TEST
 
+/* A reload may lower or raise the limit while a head is half read. */
+static enum head_verdict scan_with_two_limits(struct slice bytes, size_t before, uint32_t first,
+                                              uint32_t second)
+{
+    const struct head_limits limits_before = {.max_size = first, .max_count = 100},
+                             limits_after = {.max_size = second, .max_count = 100};
+    char *arrived = malloc(bytes.n);
+    size_t scanned = 0, length;
+    enum head_verdict v;
+
+    memcpy(arrived, bytes.p, bytes.n);
+    ck_assert_int_eq(head_scan((struct slice){arrived, before}, &scanned, &limits_before, &length),
+                     HEAD_INCOMPLETE);
+    v = head_scan((struct slice){arrived, bytes.n}, &scanned, &limits_after, &length);
+    free(arrived);
+    return v;
+}
+
+START_TEST(scan_takes_a_limit_that_changes)
+{
+    const struct slice bytes = SLICE("GET / HTTP/1.1\r\nA: bcdefgh\r\n\r\n");
+
+    for (size_t before = 17; before < bytes.n; before++)
+        for (uint32_t lower = 16; lower < before; lower++)
+            ck_assert_int_eq(scan_with_two_limits(bytes, before, 100, lower), HEAD_TOO_LARGE);
+    for (uint32_t lower = 1; lower < 16; lower++)
+        ck_assert_int_eq(scan_with_two_limits(bytes, 20, 100, lower), HEAD_LINE_TOO_LONG);
+    ck_assert_int_eq(scan_with_two_limits(bytes, 20, 21, 100), HEAD_OK);
+}
+END_TEST
+
 /* head_parse_request and head_parse_response */
 
 START_TEST(request_is_cut)
@@ -487,7 +518,7 @@ int main(void)
 
     http_init();
     unit_group(suite, "bytes", bytes_have_classes, bytes_are_skipped_to_the_first_bad_one);
-    unit_group(suite, "scan", scan_finds_the_end, scan_keeps_limits);
+    unit_group(suite, "scan", scan_finds_the_end, scan_keeps_limits, scan_takes_a_limit_that_changes);
     unit_group(suite, "head", request_is_cut, response_is_cut, bad_heads_have_a_verdict,
                second_opinion_refuses_nothing_legal, second_opinion_sees_a_difference,
                fields_are_limited_in_number, head_may_be_a_mebibyte, trailers_are_cut, verdicts_have_texts);

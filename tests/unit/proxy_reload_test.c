@@ -72,9 +72,37 @@ START_TEST(a_right_that_is_given_holds_for_who_is_connected)
 }
 END_TEST
 
+#define LONG "X: 34567890123456789012345678901234567890123456789012345678901234567890\r\n"
+#define LONGER LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG
+
+/* What was read by a higher limit is beyond the lower one. */
+START_TEST(heads_that_are_half_read_are_judged_by_the_new_limit)
+{
+    int client, origin;
+
+    proxy_rig_open(&rig, "", "");
+    client = proxy_rig_client(&rig);
+    say(&rig, client, "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n" LONGER "X: and");
+    proxy_rig_configure(&rig, "", "server: {maxHeaderSize: 1KiB}\n");
+    say(&rig, client, "more\r\n\r\n");
+    hears(client, "HTTP/1.1 431 ");
+    close(client);
+    proxy_rig_configure(&rig, "", "");
+    client = proxy_rig_client(&rig);
+    origin = begin(client, A_GET, 0);
+    say(&rig, origin, "HTTP/1.1 200 OK\r\n" LONGER "X: and");
+    proxy_rig_configure(&rig, "", "server: {maxHeaderSize: 1KiB}\n");
+    say(&rig, origin, "more\r\n\r\n");
+    hears(client, "http_response_header_section_size");
+    close(client);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
 void proxy_reload_tests(Suite *suite)
 {
     unit_group(suite, "reload", a_right_that_was_taken_away_ends_at_the_next_request,
                what_ran_before_a_right_was_taken_away_is_finished,
-               a_right_that_is_given_holds_for_who_is_connected);
+               a_right_that_is_given_holds_for_who_is_connected,
+               heads_that_are_half_read_are_judged_by_the_new_limit);
 }
