@@ -176,6 +176,14 @@ struct connector *connector_start(struct event_base *base, struct resolver *reso
     return c;
 }
 
+void connector_set_timeout(struct connector *c, uint64_t timeout_ms)
+{
+    if (c->state == CONNECTOR_ENDED)
+        return;
+    c->plan.timeout_ms = timeout_ms;
+    timer_set_at(&c->deadline, timeout_ms ? c->began_ms + timeout_ms : 0);
+}
+
 void connector_cancel(struct connector *c)
 {
     if (!c)

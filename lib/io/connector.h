@@ -88,6 +88,9 @@ struct connector *connector_start(struct event_base *base, struct resolver *reso
                                   const struct connect_plan *plan,
                                   void (*done)(void *ctx, struct connect_result *r), void *ctx);
 
+/* Another limit for the whole, from when it began; 0: none. */
+void connector_set_timeout(struct connector *c, uint64_t timeout_ms);
+
 /* Ends it without a callback; its sockets are closed. */
 void connector_cancel(struct connector *c);
 

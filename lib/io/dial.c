@@ -3,15 +3,14 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 
-static void set_options(int fd, uint64_t keepalive_ms)
+void dial_set_keepalive(int fd, uint64_t keepalive_ms)
 {
     /* The kernel counts in seconds and takes up to 32767 of them (tcp(7)). */
     int seconds = keepalive_ms < 32767000 ? (int)((keepalive_ms + 999) / 1000) : 32767;
 
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &(int){seconds > 0}, sizeof(int));
     if (seconds == 0)
         return;
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &(int){1}, sizeof(int));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof seconds);
 }
@@ -26,7 +25,9 @@ int dial(const struct address *to, const struct address *local, uint64_t keepali
     if (*fd < 0)
         return errno;
     if (family != AF_UNIX)
-        set_options(*fd, keepalive_ms);
+        setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    if (family != AF_UNIX && keepalive_ms > 0)
+        dial_set_keepalive(*fd, keepalive_ms);
     if (local && local->length > 0 && family != AF_UNIX) {
         /* The port is chosen at connect(), when all four numbers together must be unique, not these two
          * alone. */

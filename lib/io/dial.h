@@ -14,6 +14,9 @@
 int dial(const struct address *to, const struct address *local, uint64_t keepalive_ms, int *fd,
          const char **what);
 
+/* TCP keep-alive probes after so long without a byte; 0: none. */
+void dial_set_keepalive(int fd, uint64_t keepalive_ms);
+
 /* What became of it: 0 or an errno. */
 int dial_result(int fd, const struct address *to);
 

@@ -223,6 +223,35 @@ static void warm_from_start(struct agent *a)
         agent_origin(a, ORIGIN_HTTP, host, memchr(host.p, ':', host.n) != NULL, port);
 }
 
+/* Lowered limits retire free sockets now; active ones are refused when they finish. */
+static void apply_limits(struct origin *o)
+{
+    const struct agent_policy *policy = o->agent->policy;
+    struct socket *s;
+    while (o->free_count > policy->maxFreeSockets)
+        socket_retire(TAILQ_LAST(&o->free, socket_list), RETIRE_FREE_FULL);
+    while (o->free_count && origin_sockets(o) > policy->maxSockets)
+        socket_retire(TAILQ_LAST(&o->free, socket_list), RETIRE_DRAINED);
+    TAILQ_FOREACH (s, &o->free, link)
+        socket_limits_changed(s);
+    TAILQ_FOREACH (s, &o->active, link)
+        socket_limits_changed(s);
+    TAILQ_FOREACH (s, &o->connecting, link)
+        socket_limits_changed(s);
+}
+
+static void configure_origin(struct origin *o, bool identity_changed)
+{
+    const struct agent *a = o->agent;
+    /* As the key says it: what tls does to http has been done. */
+    o->moved = agent_owner(a, ORIGIN_TUNNEL, slice_of(o->host), o->plan.port) != a->pool->index;
+    o->exact = !o->moved && a->upstream && match_names_exactly(a->upstream, slice_of(o->host));
+    update_plan(o);
+    if (identity_changed || o->moved)
+        origin_drain(o, RETIRE_DRAINED);
+    apply_limits(o);
+}
+
 void agent_configure(struct agent *a, struct config *config, const struct upstream *upstream,
                      struct tls_context *tls, char *identity)
 {
@@ -240,20 +269,8 @@ void agent_configure(struct agent *a, struct config *config, const struct upstre
     a->tls = tls;
     free(a->identity);
     a->identity = identity;
-    struct origin *o, *next;
-    HASH_ITER (hh, a->origins, o, next) {
-        /* As the key says it: what tls does to http has been done. */
-        o->moved = agent_owner(a, ORIGIN_TUNNEL, slice_of(o->host), o->plan.port) != a->pool->index;
-        o->exact = !o->moved && upstream && match_names_exactly(upstream, slice_of(o->host));
-        update_plan(o);
-        if (changed || o->moved)
-            origin_drain(o, RETIRE_DRAINED);
-        /* Lowered limits retire free sockets now; active ones are refused when they finish. */
-        while (o->free_count > policy->maxFreeSockets)
-            socket_retire(TAILQ_LAST(&o->free, socket_list), RETIRE_FREE_FULL);
-        while (o->free_count && origin_sockets(o) > policy->maxSockets)
-            socket_retire(TAILQ_LAST(&o->free, socket_list), RETIRE_DRAINED);
-    }
+    for (struct origin *o = a->origins; o; o = o->hh.next)
+        configure_origin(o, changed);
     while (a->total > policy->maxTotalSockets && !TAILQ_EMPTY(&a->free_lru))
         socket_retire(TAILQ_FIRST(&a->free_lru), RETIRE_DRAINED);
     warm_from_start(a);

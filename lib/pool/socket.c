@@ -6,9 +6,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "io/dial.h"
 #include "pool/pool.h"
 
-#define LOOK_AFTER_MS 250
+#define LOOK_AFTER_MS  250
+#define MAX_AGE_SPREAD 0.1
 
 static struct socket_list *list_of(struct origin *o, enum socket_state state, uint32_t **count)
 {
@@ -57,10 +59,19 @@ void socket_move(struct socket *s, enum socket_state to)
     }
 }
 
-/* Ages differ by up to a tenth, so that sockets which were opened together do not expire together. */
-static uint64_t spread_age(struct pool *p, uint64_t max_age_ms)
+/* When a free socket is too old to be trusted, and why; 0: never. Never stored: a reload may change the limits. */
+static uint64_t idle_due(const struct socket *s, enum retire_reason *reason)
 {
-    return max_age_ms ? max_age_ms - (uint64_t)((double)max_age_ms * 0.1 * erand48(p->dice)) : 0;
+    const struct agent_policy *policy = s->origin->agent->policy;
+    uint64_t limit = policy->timeouts.free, buffer = policy->agentKeepAliveTimeoutBuffer;
+    *reason = RETIRE_FREE_TIMEOUT;
+    if (!s->has_hint_timeout)
+        return limit ? s->idle_since_ms + limit : 0;
+    uint64_t hinted = s->hint_timeout_ms > buffer ? s->hint_timeout_ms - buffer : 0;
+    if (limit && limit <= hinted)
+        return s->idle_since_ms + limit;
+    *reason = RETIRE_KEEPALIVE_HINT;
+    return s->idle_since_ms + hinted;
 }
 
 static void on_free_ready(void *ctx, unsigned ready)
@@ -80,16 +91,26 @@ static void look_behind_response(struct socket *s)
     if (reason != RETIRE_NONE)
         socket_retire(s, reason);
     else
-        timer_set_at(&s->idle, s->idle_due_ms);
+        timer_set_at(&s->idle, idle_due(s, &reason));
 }
 
 static void on_idle_timeout(void *ctx)
 {
     struct socket *s = ctx;
-    if (s->idle_due_ms && clock_ms() >= s->idle_due_ms)
-        socket_retire(s, s->idle_reason);
+    enum retire_reason reason;
+    uint64_t due = idle_due(s, &reason);
+    if (due && clock_ms() >= due)
+        socket_retire(s, reason);
     else
         look_behind_response(s);
+}
+
+/* For the sooner of the look and its end. */
+static void arm_idle(struct socket *s)
+{
+    enum retire_reason reason;
+    uint64_t due = idle_due(s, &reason), look = s->idle_since_ms + LOOK_AFTER_MS;
+    timer_set_at(&s->idle, due && due < look ? due : look);
 }
 
 /* Edges come once: what is reported now, the next user would never hear of. */
@@ -119,30 +140,19 @@ enum retire_reason socket_probe(struct socket *s)
 static void become_free(struct socket *s)
 {
     struct origin *o = s->origin;
-    const struct agent_policy *policy = o->agent->policy;
     if (o->moved) { /* who asks for this origin is served elsewhere */
         socket_retire(s, RETIRE_DRAINED);
         return;
     }
-    if (o->free_count >= policy->maxFreeSockets) {
+    if (o->free_count >= o->agent->policy->maxFreeSockets) {
         socket_retire(s, RETIRE_FREE_FULL);
         return;
-    }
-    uint64_t idle = policy->timeouts.free;
-    s->idle_reason = RETIRE_FREE_TIMEOUT;
-    if (s->has_hint_timeout) {
-        uint64_t hinted = s->hint_timeout_ms - policy->agentKeepAliveTimeoutBuffer;
-        if (idle == 0 || hinted < idle) {
-            idle = hinted;
-            s->idle_reason = RETIRE_KEEPALIVE_HINT;
-        }
     }
     s->idle_since_ms = clock_ms();
     socket_move(s, SOCKET_FREE);
     conn_set_owner(&s->conn, on_free_ready, s);
     conn_set_priority(&s->conn, PRIORITY_FREE_SOCKETS);
-    s->idle_due_ms = idle ? clock_ms() + idle : 0;
-    timer_set(&s->idle, idle && idle < LOOK_AFTER_MS ? idle : LOOK_AFTER_MS);
+    arm_idle(s);
     /* Somebody of another origin may wait for this place. */
     if (!TAILQ_EMPTY(&o->agent->blocked))
         agent_mark_dirty(o->agent);
@@ -176,6 +186,16 @@ static void let_go_of_plan(struct socket *s)
     s->config = NULL;
 }
 
+/* A reload may have changed keepAliveMsecs since the socket was dialled. */
+static void apply_probes(struct socket *s)
+{
+    uint64_t wanted = s->origin->agent->policy->keepAliveMsecs;
+    if (!conn_is_open(&s->conn) || s->plan.keepalive_ms == wanted || s->peer.sa.any.sa_family == AF_UNIX)
+        return;
+    dial_set_keepalive(s->conn.fd, wanted);
+    s->plan.keepalive_ms = wanted;
+}
+
 static void on_connected(void *ctx, struct connect_result *r)
 {
     struct socket *s = ctx;
@@ -203,6 +223,7 @@ static void on_connected(void *ctx, struct connect_result *r)
     o->spare_failures = 0;
     s->conn = r->conn;
     s->peer = r->peer;
+    apply_probes(s);
     s->opened_ms = clock_ms();
     s->connect_us = r->took_ms * 1000;
     struct waiter *owner = s->owner;
@@ -236,7 +257,8 @@ struct socket *socket_connect(struct origin *o, struct waiter *owner)
     s->state = SOCKET_CONNECTING;
     s->conn.fd = -1;
     s->generation = o->generation;
-    s->max_age_ms = spread_age(a->pool, a->policy->maxSocketAge);
+    /* Ages differ, so that sockets which were opened together do not expire together. */
+    s->age_spread = MAX_AGE_SPREAD * erand48(a->pool->dice);
     timer_init(&s->idle, a->pool->base, on_idle_timeout, s);
     s->plan = o->plan;
     s->connector = connector_start(a->pool->base, a->pool->resolver, &s->plan, on_connected, s);
@@ -253,6 +275,19 @@ struct socket *socket_connect(struct origin *o, struct waiter *owner)
     if (owner)
         o->owned_count++;
     return s;
+}
+
+void socket_limits_changed(struct socket *s)
+{
+    apply_probes(s);
+    switch (s->state) {
+    case SOCKET_CONNECTING:
+        connector_set_timeout(s->connector, s->origin->agent->policy->timeouts.connect);
+        break;
+    case SOCKET_FREE: arm_idle(s); break;
+    case SOCKET_ACTIVE:
+    case SOCKET_DEAD: break;
+    }
 }
 
 void socket_begin_exchange(struct socket *s)
@@ -294,6 +329,7 @@ static void take_hint(struct socket *s, const struct exchange_end *end)
 enum retire_reason socket_refusal(struct socket *s, const struct exchange_end *end)
 {
     const struct agent *a = s->origin->agent;
+    uint64_t max_age_ms = a->policy->maxSocketAge;
     take_hint(s, end);
     const struct reuse_limits limits = {
         .keep_alive = a->policy->keepAlive,
@@ -303,7 +339,7 @@ enum retire_reason socket_refusal(struct socket *s, const struct exchange_end *e
         .exchanges = s->exchanges,
         .max_requests = a->policy->maxRequestsPerSocket,
         .age_ms = clock_ms() - s->opened_ms,
-        .max_age_ms = s->max_age_ms,
+        .max_age_ms = max_age_ms - (uint64_t)((double)max_age_ms * s->age_spread),
         .has_hint_max = s->has_hint_max,
         .hint_left = s->hint_left,
         .has_hint_timeout = s->has_hint_timeout,

@@ -42,12 +42,11 @@ struct socket {
         plan; /* CONNECTING: what the connector reads; it holds `config` and the TLS context */
     struct config *config;
     struct waiter *owner; /* CONNECTING: the last repeat of this request, which no other may take */
-    struct timer idle;    /* FREE: until the look behind the response, then until idle_due_ms */
-    uint64_t idle_due_ms; /* when it is too old to be trusted; 0: never */
-    enum retire_reason idle_reason;
+    struct timer idle; /* FREE: until the look behind the response, then until it is too old to be trusted */
     uint32_t generation; /* the origin's when it was opened */
     uint32_t exchanges;  /* begun */
-    uint64_t opened_ms, idle_since_ms, max_age_ms;
+    uint64_t opened_ms, idle_since_ms;
+    double age_spread;   /* the part of maxSocketAge that is taken off for this one */
     uint64_t connect_us; /* what the connect took */
     struct address peer;
     bool has_hint_timeout, has_hint_max;
@@ -91,6 +90,9 @@ enum retire_reason socket_probe(struct socket *s);
 /* Used within the pool: opens a connection of the origin's, for `owner` alone when that is not NULL; NULL
  * when memory is short. */
 struct socket *socket_connect(struct origin *o, struct waiter *owner);
+
+/* Used within the pool: a reload changed the time limits, which are counted from when what they limit began. */
+void socket_limits_changed(struct socket *s);
 
 /* Used within the pool: an active socket was given to a request that will be told at the end of the turn. */
 void socket_await_use(struct socket *s);

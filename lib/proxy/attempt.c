@@ -123,9 +123,8 @@ static void start(struct exchange *e, struct socket *s)
 /* While it waits, the client's leaving must be seen at once. */
 static void wait_for_socket(struct exchange *e)
 {
-    uint64_t limit = e->origin->agent->policy->timeouts.pending;
     e->state = EXCHANGE_WAITING;
-    e->pending_due_ms = limit ? clock_ms() + limit : 0;
+    e->waiting_since_ms = clock_ms();
     exchange_arm(e);
     client_watch(e->client);
     if (e->state == EXCHANGE_WAITING && e->client->fin)

@@ -221,18 +221,38 @@ static void turn_away(struct proxy *p, int fd)
     close(fd);
 }
 
-static void set_keepalive(int fd, uint64_t delay_ms)
+/* Only for a head that has not come whole: most have, and no timer is touched for them. The limit is never stored as a
+ * time that is due: a reload may change it. */
+static void arm_for_head(struct client *c)
 {
-    int on = 1, seconds = delay_ms < 1000 ? 1 : (int)(delay_ms / 1000);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
+    const struct server_options *server = &c->proxy->config->server;
+    uint64_t limit = server->headersTimeout;
+    if (c->state == CLIENT_IDLE && c->requests > 0)
+        limit = server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0;
+    timer_set_at(&c->timer, limit ? c->since_ms + limit : 0);
 }
 
-/* Only for a head that has not come whole: most have, and no timer is touched for them. */
-static void await_head(struct client *c)
+void client_limits_changed(struct client *c)
 {
-    uint64_t limit = c->proxy->config->server.headersTimeout;
-    timer_set_at(&c->timer, limit ? c->since_ms + limit : 0);
+    enum client_close reason;
+    switch (c->state) {
+    case CLIENT_IDLE:
+    case CLIENT_READING: arm_for_head(c); break;
+    case CLIENT_EXCHANGE: timer_set_at(&c->timer, exchange_client_due(c->exchange, &reason)); break;
+    case CLIENT_MOVING:
+    case CLIENT_LINGERING:
+    case CLIENT_DEAD: break;
+    }
+}
+
+void client_set_keepalive(struct client *c)
+{
+    uint64_t delay_ms = c->proxy->config->server.keepAliveInitialDelay;
+    int on = delay_ms > 0, seconds = delay_ms < 1000 ? 1 : (int)(delay_ms / 1000);
+    if (c->peer.sa.any.sa_family == AF_UNIX)
+        return;
+    setsockopt(c->conn.fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(c->conn.fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
 }
 
 void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct address *peer)
@@ -264,15 +284,15 @@ void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct addr
     p->stats.clients_total++;
     p->stats.clients_open++;
     client_set_state(c, CLIENT_IDLE);
-    if (server->keepAliveInitialDelay && peer->sa.any.sa_family != AF_UNIX)
-        set_keepalive(fd, server->keepAliveInitialDelay);
+    if (server->keepAliveInitialDelay)
+        client_set_keepalive(c);
     if (too_many) {
         turn_away_client(c);
         return;
     }
     client_process(c);
     if (c->state == CLIENT_IDLE)
-        await_head(c);
+        arm_for_head(c);
 }
 
 /* Makes room in the buffer: a head may be as large as server.maxHeaderSize. */
@@ -417,7 +437,7 @@ void client_process(struct client *c)
                 begun++;
                 continue;
             }
-            await_head(c);
+            arm_for_head(c);
         }
         if (!read_some(c))
             break;
@@ -457,10 +477,9 @@ void client_look(struct client *c)
 
 static void await_next_request(struct client *c)
 {
-    const struct server_options *server = &c->proxy->config->server;
     client_set_state(c, CLIENT_IDLE);
-    timer_set(&c->timer,
-              server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0);
+    c->since_ms = clock_ms();
+    arm_for_head(c);
     /* Nobody is that quick: registering tells at once what is there already, and saves a read. */
     if (!c->in)
         client_watch(c);

@@ -50,8 +50,8 @@ struct client {
     size_t scanned;    /* of the head in `in` */
     uint32_t skipped;  /* bytes of empty lines before the request being read */
     uint32_t requests;
-    uint64_t since_ms;        /* of the first byte of the request being read, or of the accept */
-    uint32_t lingered;        /* LINGERING: bytes thrown away */
+    uint64_t since_ms; /* of the first byte of the request being read, or of the accept; IDLE: of that */
+    uint32_t lingered; /* LINGERING: bytes thrown away */
     enum client_close ending; /* LINGERING: why it is closed */
     struct exchange *exchange;
     struct socket *private_socket; /* bound to this client by NTLM or Negotiate, between its requests */
@@ -92,6 +92,12 @@ void client_look(struct client *c);
 
 /* Sets the timer anew for what the exchange waits for from the client. */
 void client_arm(struct client *c);
+
+/* TCP keep-alive probes as server.keepAliveInitialDelay says now. */
+void client_set_keepalive(struct client *c);
+
+/* A reload changed the time limits: that of its state is counted from when that began. */
+void client_limits_changed(struct client *c);
 
 /* Keeps a socket for this client alone. */
 void client_keep_private(struct client *c, struct socket *s);

@@ -64,8 +64,7 @@ static struct exchange *new_exchange(struct client *c)
     e->fault = FAULT_NONE;
     e->began_us = clock_us();
     e->granted_us = e->first_byte_us = e->connect_us = e->pending_us = 0;
-    e->request_due_ms = e->pending_due_ms = e->moved_ms = e->blocked_since_ms = e->body_grace_ms =
-        e->took_ms = 0;
+    e->waiting_since_ms = e->moved_ms = e->blocked_since_ms = e->body_grace_ms = e->took_ms = 0;
     e->content_in = e->content_out = 0;
     e->reused = false;
     c->exchange = e;
@@ -431,8 +430,6 @@ static void set_limits(struct exchange *e)
 {
     const struct agent_policy *policy = e->origin->agent->policy;
     e->repeats_left = policy->retries;
-    e->request_due_ms =
-        policy->timeouts.request && !e->is_connect ? clock_ms() + policy->timeouts.request : 0;
     relay_begin(&e->up, e->request_framing,
                 e->request_framing.kind == BODY_CHUNKED ? RELAY_CHUNKED : RELAY_RAW);
     e->upload = e->up.ended ? UPLOAD_DONE : UPLOAD_STARVED;
@@ -520,23 +517,48 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return !a ? b : !b ? a : a < b ? a : b;
 }
 
+/* Limits are never stored as a time that is due: a reload may change them at any moment. */
+static uint64_t due_after(uint64_t since_ms, uint64_t limit)
+{
+    return limit ? since_ms + limit : 0;
+}
+
+static uint64_t request_due(const struct exchange *e)
+{
+    bool limited = !e->is_connect && e->state != EXCHANGE_TUNNEL;
+    return limited ? due_after(e->began_us / 1000, e->origin->agent->policy->timeouts.request) : 0;
+}
+
+static uint64_t pending_due(const struct exchange *e)
+{
+    return is_pending(e) ? due_after(e->waiting_since_ms, e->origin->agent->policy->timeouts.pending) : 0;
+}
+
 /* timeouts.socket and timeouts.tunnel run from the last byte; not while the client is the one who is
  * waited for. */
 static uint64_t silence_due(const struct exchange *e)
 {
     const struct agent_timeouts *t = &e->origin->agent->policy->timeouts;
     uint64_t limit = e->state == EXCHANGE_TUNNEL ? t->tunnel : t->socket;
-    if (limit == 0 || e->download_blocked || e->state == EXCHANGE_WAITING || e->state == EXCHANGE_REPLY)
-        return 0;
-    return e->moved_ms + limit;
+    bool waits = e->download_blocked || e->state == EXCHANGE_WAITING || e->state == EXCHANGE_REPLY;
+    return waits ? 0 : due_after(e->moved_ms, limit);
 }
 
 void exchange_arm(struct exchange *e)
 {
-    uint64_t due = e->state == EXCHANGE_TUNNEL ? 0 : e->request_due_ms;
-    if (is_pending(e))
-        due = earlier(due, has_left_the_queue(e) ? clock_ms() : e->pending_due_ms);
+    uint64_t due = earlier(request_due(e), has_left_the_queue(e) ? clock_ms() : pending_due(e));
     timer_set_at(&e->timer, earlier(due, silence_due(e)));
+}
+
+void exchange_limits_changed(struct exchange *e)
+{
+    if (e->state != EXCHANGE_REPLY) /* which waits for its client alone */
+        exchange_arm(e);
+}
+
+static bool is_past(uint64_t due)
+{
+    return due && clock_ms() >= due;
 }
 
 static void on_silence(struct exchange *e)
@@ -556,21 +578,20 @@ static void on_silence(struct exchange *e)
 static void on_timer(void *ctx)
 {
     struct exchange *e = ctx;
-    uint64_t now = clock_ms(), silent = silence_due(e);
     if (e->state == EXCHANGE_DEAD || e->state == EXCHANGE_REPLY)
         return;
-    if (e->request_due_ms && now >= e->request_due_ms && e->state != EXCHANGE_TUNNEL)
+    if (is_past(request_due(e)))
         exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT,
                       "the exchange took longer than timeouts.request, %llu ms",
                       (unsigned long long)e->origin->agent->policy->timeouts.request);
     else if (has_left_the_queue(e))
         exchange_client_fin(e);
-    else if (is_pending(e) && e->pending_due_ms && now >= e->pending_due_ms)
+    else if (is_past(pending_due(e)))
         exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "no socket came free within timeouts.pending, %llu ms%s",
                       (unsigned long long)e->origin->agent->policy->timeouts.pending,
                       e->origin->agent->paused ? "; the agent is paused"
                                                : "; raise maxSockets, or the upstream is slow");
-    else if (silent && now >= silent)
+    else if (is_past(silence_due(e)))
         on_silence(e);
     else
         exchange_arm(e);

@@ -76,8 +76,7 @@ struct exchange {
     /* Time. */
     struct timer timer;
     uint64_t began_us, granted_us, first_byte_us, connect_us, pending_us;
-    uint64_t request_due_ms;                  /* timeouts.request; 0: none */
-    uint64_t pending_due_ms;                  /* timeouts.pending; 0: none */
+    uint64_t waiting_since_ms;                /* when it asked for the socket that it waits for */
     uint64_t moved_ms;                        /* when a byte last moved on the socket */
     uint64_t blocked_since_ms, body_grace_ms; /* time in which Carpool itself did not read from the client */
     uint64_t took_ms;                         /* when the client last took a byte, or was given the first */
@@ -104,7 +103,10 @@ void exchange_client_gone(struct exchange *e, enum client_close reason);
  * (server.timeout), as clock_ms(); 0: nothing is asked of it now. */
 uint64_t exchange_client_due(const struct exchange *e, enum client_close *reason);
 
-/* It was. */
+/* A reload changed the time limits: those that run now are counted from when that began. */
+void exchange_limits_changed(struct exchange *e);
+
+/* exchange_client_due() has come. */
 void exchange_client_too_slow(struct exchange *e, enum client_close reason);
 
 /* At a stop: cuts it. */

@@ -95,8 +95,18 @@ bool proxy_join(struct proxy *p, struct proxy_shared *shared, struct mailbox *ma
 void proxy_configure(struct proxy *p, struct config *config)
 {
     struct config *before = p->config;
+    bool probes_changed = before->server.keepAliveInitialDelay != config->server.keepAliveInitialDelay;
+    struct client *c;
+    struct exchange *e;
     p->config = config_ref(config);
     config_unref(before);
+    TAILQ_FOREACH (e, &p->exchanges, link)
+        exchange_limits_changed(e);
+    TAILQ_FOREACH (c, &p->clients, link) {
+        client_limits_changed(c);
+        if (probes_changed)
+            client_set_keepalive(c);
+    }
 }
 
 enum connect_error proxy_permit(void *proxy, const struct address *a, bool named)

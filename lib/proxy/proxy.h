@@ -82,7 +82,7 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
  * over. `mailbox` is that of its loop; both must outlive it. False when memory is short. Called once. */
 bool proxy_join(struct proxy *p, struct proxy_shared *shared, struct mailbox *mailbox);
 
-/* What is running goes by the new policy as far as it can. */
+/* What is open, runs or waits goes by the new policy from now on; its pool's comes before. */
 void proxy_configure(struct proxy *p, struct config *config);
 
 /* Takes a connection over. */

@@ -29,6 +29,19 @@ def test_connect(stage):
     assert carpool.row(origin)["socketsOpened"] == 0
 
 
+def test_connect_by_a_reload(stage):
+    """8: limits and timeouts apply in place, also to what [...] connects"""
+    origin = stage.origin(backlog=0)
+    origin.stall()
+    carpool = stage.pooled(timeouts={"connect": "off"})
+    client = carpool.ask(origin.url("/"))
+    carpool.wait_row(origin, connecting=1)
+    carpool.reload({"defaults": {"timeouts": {"connect": "50ms"}}})
+    response = client.response()
+    assert response.status == 504 and response.error == "connection_timeout"
+    assert "50 ms" in response.text
+
+
 def test_pending(stage):
     """pending: 30s # waiting for a socket -> 503"""
     origin = stage.origin(manual=True)

@@ -407,6 +407,40 @@ START_TEST(connector_gives_up_in_time)
 }
 END_TEST
 
+/* A reload may change the limit of what is under way, also when that has just ended. */
+START_TEST(connector_takes_another_limit)
+{
+    struct fixture *f = set_up();
+    int fds[4], hole = listen_at("127.0.0.3", 0, 0);
+    struct address a = {.length = sizeof a.sa};
+    struct connector *c;
+
+    getsockname(hole, &a.sa.any, &a.length);
+    fill_queue(hole, fds);
+    f->plan.timeout_ms = 0;
+    f->plan.host = "127.0.0.3";
+    f->plan.port = address_port(&a);
+    c = connector_start(f->base, f->resolver, &f->plan, on_done, f);
+    connector_set_timeout(c, 3600 * 1000);
+    connector_set_timeout(c, 30);
+    io_run_until(f->base, &f->done, 5000);
+    ck_assert_int_eq(f->result.error, CONNECT_TIMEOUT);
+    ck_assert_ptr_nonnull(strstr(f->result.text, "no answer within 30 ms"));
+    f->done = false;
+    f->plan.host = "127.0.0.67"; /* not allowed, so that it ends at once */
+    c = connector_start(f->base, f->resolver, &f->plan, on_done, f);
+    connector_set_timeout(c, 30);
+    io_run_until(f->base, &f->done, 5000);
+    ck_assert_int_eq(f->result.error, CONNECT_LOOP);
+    usleep(40000);
+    event_base_loop(f->base, EVLOOP_NONBLOCK); /* no timer of one that is gone */
+    for (int i = 0; i < 4; i++)
+        close(fds[i]);
+    close(hole);
+    tear_down(f);
+}
+END_TEST
+
 START_TEST(connector_rotates)
 {
     struct fixture *f = set_up();
@@ -522,6 +556,6 @@ void io_connector_tests(Suite *suite)
     unit_group(suite, "address order", order_takes_turns, order_remembers_failures);
     unit_group(suite, "connector", connector_connects, connector_says_what_failed,
                connector_asks_for_permission, connector_filters_families, connector_goes_to_a_path,
-               connector_races, connector_gives_up_in_time, connector_rotates, connector_is_cancelled,
-               connector_runs_short_of_descriptors);
+               connector_races, connector_gives_up_in_time, connector_takes_another_limit, connector_rotates,
+               connector_is_cancelled, connector_runs_short_of_descriptors);
 }

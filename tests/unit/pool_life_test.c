@@ -220,127 +220,6 @@ START_TEST(drained_sockets_end_when_they_are_free)
 }
 END_TEST
 
-/* Lowered limits apply in place: free ones go now, active ones when they finish. */
-START_TEST(lowered_limits_apply)
-{
-    struct origin *o = open_rig("");
-    struct asker a[4] = {{.told = 0}};
-
-    for (unsigned i = 0; i < 4; i++)
-        asker_get(&a[i], &rig, o);
-    asker_release(&a[3]);
-    pool_rig_configure(&rig, "maxSockets: 2");
-    ck_assert_uint_eq(origin_sockets(o), 3);
-    asker_release(&a[0]);
-    ck_assert_uint_eq(origin_sockets(o), 2);
-    asker_release(&a[1]);
-    asker_release(&a[2]);
-    ck_assert_uint_eq(o->free_count, 2);
-    pool_rig_configure(&rig, "maxTotalSockets: 1");
-    ck_assert_uint_eq(o->free_count, 1);
-    pool_rig_configure(&rig, "maxFreeSockets: 0");
-    ck_assert_uint_eq(o->free_count, 0);
-    pool_rig_close(&rig);
-}
-END_TEST
-
-/* Sockets go where what decides about them changed, and not else. */
-START_TEST(reloads_keep_sockets)
-{
-    struct origin *o = open_rig("timeouts: {connect: 1s}");
-
-    free_one(o);
-    pool_rig_configure(&rig, "timeouts: {connect: 2s}");
-    ck_assert_uint_eq(o->free_count, 1);
-    pool_rig_configure(&rig, "family: 4");
-    ck_assert_uint_eq(o->free_count, 0);
-    pool_rig_close(&rig);
-}
-END_TEST
-
-static struct config *default_config(void)
-{
-    static const struct text_list none = {0};
-
-    return config_parse(SLICE("log: {level: info}\n"), "test.yaml", &none, stderr);
-}
-
-/* An upstream that is gone serves those that wait, then ends. */
-START_TEST(removed_agents_serve_who_waits)
-{
-    struct origin *o = open_rig("maxSockets: 2");
-    struct asker a = {0}, b = {0}, c = {0}, gone = {0};
-    struct config *without = default_config();
-    char error[256];
-
-    asker_get(&a, &rig, o);
-    asker_ask(&gone, o, ACQUIRE_NEW);
-    agent_pause(pool_rig_agent(&rig));
-    asker_ask(&b, o, ACQUIRE_NEW);
-    asker_ask(&c, o, ACQUIRE_NEW);
-    waiter_cancel(&gone.waiter); /* its connection is anybody's, but for the pause */
-    ck_assert(pool_configure(rig.pool, without, error, sizeof error));
-    config_unref(without);
-    pool_check(rig.pool);
-    ck_assert_ptr_null(pool_rig_agent(&rig));
-    asker_release(&a);
-    pool_rig_run(&rig, 20);
-    asker_release(&b);
-    pool_rig_run(&rig, 20);
-    asker_release(&c);
-    ck_assert_uint_eq(o->free_count, 0);
-    ck_assert_uint_eq(o->active_count, 0);
-    pool_rig_run(&rig, 1100);
-    ck_assert(TAILQ_EMPTY(&rig.pool->removed));
-    pool_rig_close(&rig);
-}
-END_TEST
-
-/* Signed by nobody but itself, from 2020 to 2120. */
-static const char authority[] = "-----BEGIN CERTIFICATE-----\n"
-                                "MIIBUDCB96ADAgECAgEBMAoGCCqGSM49BAMCMBcxFTATBgNVBAMMDGNhIG9mIGEg\n"
-                                "dGVzdDAgFw0yMDAxMDEwMDAwMDBaGA8yMTIwMDEwMTAwMDAwMFowFzEVMBMGA1UE\n"
-                                "AwwMY2Egb2YgYSB0ZXN0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEpXycI24E\n"
-                                "joO8t+2sWhI1a0lTjrKsTNglzQ0i1uwZIF9Q8dwQnzqo1gYzfpJqSvTySPjTmPmF\n"
-                                "romTr8xy3+dU1KMyMDAwDwYDVR0TAQH/BAUwAwEB/zAdBgNVHQ4EFgQUi9kupLHT\n"
-                                "mOoZRjBwveXY7o75ie4wCgYIKoZIzj0EAwIDSAAwRQIgFDdN2Dk0XTb7lzrGfDYW\n"
-                                "Pz7kzVNffr7Jlp/Gb5DTafcCIQDSR1kkdW5BCVgXm/2BqjdXXzf3FHNWpc4iaTYu\n"
-                                "XaQNgg==\n"
-                                "-----END CERTIFICATE-----\n";
-
-/* A certificate file that is gone between the look at the configuration and its use. */
-START_TEST(a_configuration_that_fails_changes_nothing)
-{
-    static const struct text_list none = {0};
-    char path[] = "/tmp/pool-authority-XXXXXX", text[512], error[256] = "";
-    struct origin *o = open_rig("");
-    struct asker a = {0};
-    int fd = mkstemp(path);
-
-    ck_assert_int_eq(write(fd, authority, sizeof authority - 1), sizeof authority - 1);
-    close(fd);
-    int n =
-        snprintf(text, sizeof text,
-                 "upstreams:\n  fresh: {match: a.test}\n  u: {match: \"*.test\", tls: {ca: '%s'}}\n", path);
-    struct config *c = config_parse((struct slice){text, (size_t)n}, "test.yaml", &none, stderr);
-    ck_assert_ptr_nonnull(c);
-    unlink(path);
-
-    asker_get(&a, &rig, o);
-    asker_release(&a);
-    ck_assert(!pool_configure(rig.pool, c, error, sizeof error));
-    ck_assert_msg(strstr(error, path) != NULL, "%s", error);
-    config_unref(c);
-    pool_check(rig.pool);
-    ck_assert_ptr_null(pool_find_agent(rig.pool, SLICE("fresh")));
-    ck_assert_uint_eq(o->free_count, 1);
-    asker_get(&a, &rig, o);
-    ck_assert_uint_eq(o->stats.opened, 1);
-    asker_release(&a);
-    pool_rig_close(&rig);
-}
-END_TEST
-
 /* Who was given an error, or holds on to an origin for its counters, keeps it from being forgotten. */
 START_TEST(origins_in_use_are_not_forgotten)
 {
@@ -445,8 +324,7 @@ void pool_life_tests(Suite *suite)
     unit_group(suite, "life", free_sockets_age, hints_shorten_the_stay, hinted_counts_are_counted_down,
                counts_are_kept, too_many_free_are_not_kept, free_sockets_are_watched, probing_sees_what_came,
                sockets_given_and_not_yet_told_are_safe, new_sockets_not_yet_told_are_safe,
-               drained_sockets_end_when_they_are_free, lowered_limits_apply, reloads_keep_sockets,
-               removed_agents_serve_who_waits, a_configuration_that_fails_changes_nothing,
-               origins_in_use_are_not_forgotten, warm_sockets_are_kept, failed_spares_are_not_tried_at_once,
-               stopping_keeps_nothing, recent_errors_are_twenty);
+               drained_sockets_end_when_they_are_free, origins_in_use_are_not_forgotten,
+               warm_sockets_are_kept, failed_spares_are_not_tried_at_once, stopping_keeps_nothing,
+               recent_errors_are_twenty);
 }
