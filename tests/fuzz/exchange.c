@@ -226,6 +226,10 @@ static void play_split(const uint8_t *data, size_t size)
 
 /* --- A programme ---------------------------------------------------------------------------------------- */
 
+/* Half a head of more than 1 KiB, the least that maxHeaderSize may be. */
+#define TEN(text)  text text text text text text text text text text
+#define LONG_FIELD "X: " TEN(TEN("a long story"))
+
 static const char *const requests[] = {
     "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n",
     "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc",
@@ -239,6 +243,7 @@ static const char *const requests[] = {
     "GET http://b.test/ HTTP/1.1\r\nHost: b.test\r\nConnection: close\r\n\r\n",
     "llo\r\n0\r\nDigest: x\r\n\r\n",
     "broken\r\n\r\n",
+    "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n" LONG_FIELD,
 };
 
 static const char *const responses[] = {
@@ -254,6 +259,7 @@ static const char *const responses[] = {
     "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n",
     "HTTP/1.1 200 O",
     "\r\n\r\n",
+    "HTTP/1.1 200 OK\r\n" LONG_FIELD,
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
@@ -360,6 +366,20 @@ static void operate(uint8_t what)
         "match: \"*\", maxTotalSockets: 1, replayLimit: 0, maxRequestsPerSocket: 2",
         "match: \"*\", keepAlive: false, timeouts: {request: 20s}",
     };
+    static const char *const files[] = {
+        "access: {unmatched: deny, connectPorts: [443, 80]}\n",
+        "access: {unmatched: deny, connectPorts: [443, 80]}\n"
+        "server: {maxHeaderSize: 1KiB, maxHeadersCount: 1, headersTimeout: 1s, requestTimeout: 2s, timeout: 1s, "
+        "keepAliveTimeout: 1s}\n",
+        "access: {unmatched: deny, connectPorts: [443, 80]}\n"
+        "defaults: {timeouts: {pending: 1s, socket: 2s, request: 5s, free: 1s, tunnel: 3s}, maxSocketAge: 2s}\n",
+        "access: {clients: [10.0.0.0/8], connectPorts: [443, 80]}\n"
+        "server: {headersTimeout: off, requestTimeout: off, timeout: off, keepAliveTimeout: off}\n"
+        "defaults: {timeouts: {pending: off, socket: off, request: off, free: off, tunnel: off}}\n",
+        "access: {unmatched: deny, connectPorts: [443, 80]}\n"
+        "server: {headersTimeout: off, requestTimeout: off, timeout: off, keepAliveTimeout: off}\n"
+        "defaults: {timeouts: {pending: off, socket: off, request: off, free: off, tunnel: off}}\n",
+    };
     struct agent *a = proxy_rig_agent(&world_rig);
 
     switch (what & 7) {
@@ -367,8 +387,7 @@ static void operate(uint8_t what)
     case 1: agent_resume(a); break;
     case 2: agent_drain(a); break;
     default:
-        proxy_rig_configure(&world_rig, policies[(what & 7) - 3],
-                            "access: {unmatched: deny, connectPorts: [443, 80]}");
+        proxy_rig_configure(&world_rig, policies[(what & 7) - 3], files[(what >> 4) % COUNT(files)]);
         break;
     }
 }

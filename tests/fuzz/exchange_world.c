@@ -54,7 +54,7 @@ void world_pass(uint64_t ms)
 /* Descriptors of which a call said less than the kernel would have: as if it had come just afterwards, an edge follows. */
 static int owed[OWED_MAX];
 static unsigned owed_count;
-static bool in_turn, memory_failed;
+static bool in_turn, memory_failed, call_failed;
 static uint64_t calls_made;
 
 static void add(int *list, unsigned *count, int fd)
@@ -120,6 +120,7 @@ static bool fails(enum call call)
         --world_trouble.after > 0)
         return false;
     memory_failed |= call == CALL_MEMORY;
+    call_failed = true;
     errno = world_trouble.error;
     return true;
 }
@@ -249,7 +250,7 @@ static void check_books(void)
     books.begun = books.queued = books.told = books.given_up = 0;
     books.answered = answered;
     books.records = world_rig.records;
-    memory_failed = false;
+    memory_failed = call_failed = false;
 }
 
 /* --- Limits ------------------------------------------------------------------------------------------------- */
@@ -507,8 +508,11 @@ static bool settle_for(unsigned most)
 /* Nobody is asleep while something still moves. */
 static void settle(void)
 {
-    if (settle_for(1000))
-        check_nobody_sleeps();
+    if (!settle_for(1000))
+        return;
+    check_nobody_sleeps();
+    if (!call_failed) /* which may have been the one that sets a timer */
+        world_check_deadlines();
 }
 
 void world_settle(void)

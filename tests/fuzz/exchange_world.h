@@ -42,6 +42,9 @@ void world_settle(void);
 /* Time passes, and timers that are due fire in the next turn. */
 void world_pass(uint64_t ms);
 
+/* exchange_deadlines.c */
+void world_check_deadlines(void);
+
 /* Everybody leaves. Then nothing may be left: no socket, no exchange, no buffer; and every request was told of
  * once, every place in a queue was answered or given up once. */
 void world_end(int *clients, unsigned count);

@@ -1,0 +1,73 @@
+/* Nothing outlasts the limits of the present policy, whichever policy it began under. */
+
+#include "base/clock.h"
+#include "exchange_world.h"
+#include "fuzz.h"
+#include "pool/agent.h"
+#include "proxy/client.h"
+#include "proxy/exchange.h"
+
+/* The clock moves a little while Carpool looks at it, without that a timer fires. */
+#define SLACK_MS 100
+
+static void check(uint64_t since_ms, uint64_t limit)
+{
+    fuzz_assert(limit == 0 || clock_ms() < since_ms + limit + SLACK_MS);
+}
+
+static void check_exchange(const struct exchange *e)
+{
+    const struct agent_timeouts *t = &e->origin->agent->policy->timeouts;
+    bool moves = e->state == EXCHANGE_RELAY || e->state == EXCHANGE_DRAIN;
+
+    if (!e->is_connect && e->state != EXCHANGE_TUNNEL)
+        check(e->began_us / 1000, t->request);
+    if (e->waiter.state == WAITER_BLOCKED)
+        check(e->waiting_since_ms, t->pending);
+    if (moves && !e->download_blocked)
+        check(e->moved_ms, t->socket);
+    if (e->state == EXCHANGE_TUNNEL)
+        check(e->moved_ms, t->tunnel);
+}
+
+static void check_client(const struct client *c)
+{
+    const struct server_options *server = &c->proxy->config->server;
+    bool kept = c->state == CLIENT_IDLE && c->requests > 0;
+
+    if (kept)
+        check(c->since_ms,
+              server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0);
+    else if (c->state == CLIENT_IDLE || c->state == CLIENT_READING)
+        check(c->since_ms, server->headersTimeout);
+    else if (c->exchange && c->exchange->download_blocked)
+        check(c->exchange->took_ms, server->timeout);
+    else if (c->exchange && c->exchange->state == EXCHANGE_RELAY && c->exchange->upload == UPLOAD_STARVED &&
+             server->requestTimeout)
+        check(c->since_ms,
+              server->requestTimeout + c->exchange->body_grace_ms + c->exchange->pending_us / 1000);
+}
+
+static void check_free(const struct socket *s)
+{
+    const struct agent_policy *policy = s->origin->agent->policy;
+
+    check(s->idle_since_ms, policy->timeouts.free);
+    if (s->has_hint_timeout && s->hint_timeout_ms > policy->agentKeepAliveTimeoutBuffer)
+        check(s->idle_since_ms, s->hint_timeout_ms - policy->agentKeepAliveTimeoutBuffer);
+}
+
+void world_check_deadlines(void)
+{
+    const struct exchange *e;
+    const struct client *c;
+    const struct socket *s;
+
+    TAILQ_FOREACH (e, &world_rig.proxy->exchanges, link)
+        if (e->state != EXCHANGE_REPLY)
+            check_exchange(e);
+    TAILQ_FOREACH (c, &world_rig.proxy->clients, link)
+        check_client(c);
+    TAILQ_FOREACH (s, &proxy_rig_agent(&world_rig)->free_lru, lru)
+        check_free(s);
+}
