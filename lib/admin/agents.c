@@ -55,13 +55,32 @@ static void put_reused_errors(struct text *t, const struct origin_stats *s)
     text_lit(t, "}");
 }
 
-/* {"count":3,"sumMs":12.5,"buckets":[...]}; the bounds of the buckets stand once at the top of /agents. */
+static void put_errors(struct text *t, const struct origin_stats *s)
+{
+    bool first = true;
+
+    text_lit(t, "{");
+    for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
+        put_count(t, proxy_error_word((enum proxy_error)i), s->errors[i], &first);
+    text_lit(t, "}");
+}
+
+/* Microseconds as milliseconds with up to three decimals. */
+static void put_ms(struct text *t, uint64_t us)
+{
+    text_seconds(t, us * 1000);
+}
+
+/* {"count":3,"sumMs":12.5,"recentMaxMs":7.25,"buckets":[...]}; the bounds of the buckets stand once at the end of
+ * /agents. */
 static void put_histogram(struct text *t, const struct histogram *h)
 {
     text_lit(t, "{\"count\":");
     text_number(t, histogram_count(h));
     text_lit(t, ",\"sumMs\":");
-    text_number(t, h->sum_us / 1000);
+    put_ms(t, h->sum_us);
+    text_lit(t, ",\"recentMaxMs\":");
+    put_ms(t, histogram_recent_max(h));
     text_lit(t, ",\"buckets\":[");
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
         if (i > 0)
@@ -85,6 +104,10 @@ static void put_stats(struct text *t, const struct origin_stats *s)
     put_reused_errors(t, s);
     KEY(t, "retriesTotal");
     text_number(t, s->retries);
+    KEY(t, "errors");
+    put_errors(t, s);
+    KEY(t, "clientAborts");
+    text_number(t, s->client_aborts);
     KEY(t, "tlsHandshakes");
     text_lit(t, "{\"full\":");
     text_number(t, s->handshakes_full);
@@ -101,24 +124,29 @@ static void put_stats(struct text *t, const struct origin_stats *s)
     text_lit(t, "}");
 }
 
-static void put_groups(struct text *t, uint32_t active, uint32_t connecting, uint32_t unused,
-                       uint32_t pending)
+static void put_groups(struct text *t, const struct groups *g, const struct origin_stats *s)
 {
+    uint64_t served = s->pending.max_us;
+
     KEY(t, "sockets");
-    text_number(t, active);
+    text_number(t, g->active);
     KEY(t, "connecting");
-    text_number(t, connecting);
+    text_number(t, g->connecting);
     KEY(t, "freeSockets");
-    text_number(t, unused);
+    text_number(t, g->free);
     KEY(t, "requests");
-    text_number(t, pending);
+    text_number(t, g->pending);
+    KEY(t, "waitedMaxMs");
+    put_ms(t, served > g->oldest_pending_us ? served : g->oldest_pending_us);
 }
 
 static void put_origin(struct text *t, const struct origin *o)
 {
     text_lit(t, "{\"origin\":");
     text_json(t, slice_of(o->key));
-    put_groups(t, o->active_count, o->connecting_count, o->free_count, o->blocked_count);
+    const struct groups now = {o->active_count, o->connecting_count, o->free_count, o->blocked_count,
+                               origin_oldest_pending_us(o)};
+    put_groups(t, &now, &o->stats);
     KEY(t, "maxSockets");
     put_limit(t, o->agent->policy->maxSockets);
     put_stats(t, &o->stats);
@@ -129,7 +157,7 @@ static void put_origin(struct text *t, const struct origin *o)
 static void put_forgotten(struct text *t, const struct agent *a, const struct origin_stats *forgotten)
 {
     text_lit(t, "{\"origin\":\"*\"");
-    put_groups(t, 0, 0, 0, 0);
+    put_groups(t, &(const struct groups){0}, forgotten);
     KEY(t, "maxSockets");
     put_limit(t, a->policy->maxSockets);
     put_stats(t, forgotten);
@@ -241,10 +269,14 @@ void agent_totals(const struct agent *a, struct agent_totals *out)
         origin_stats_add(&out->stats, &share->forgotten);
     AGENT_FOREACH_ORIGIN(a, share, o)
     {
-        out->active += o->active_count;
-        out->connecting += o->connecting_count;
-        out->free += o->free_count;
-        out->pending += o->blocked_count;
+        uint64_t oldest = origin_oldest_pending_us(o);
+
+        out->now.active += o->active_count;
+        out->now.connecting += o->connecting_count;
+        out->now.free += o->free_count;
+        out->now.pending += o->blocked_count;
+        if (oldest > out->now.oldest_pending_us)
+            out->now.oldest_pending_us = oldest;
         origin_stats_add(&out->stats, &o->stats);
     }
 }
@@ -261,7 +293,7 @@ void agents_write_one(struct text *t, const struct agent *a, struct diagnosis *d
     KEY(t, "removed");
     put_bool(t, a->removed);
     put_limits(t, a->policy);
-    put_groups(t, totals.active, totals.connecting, totals.free, totals.pending);
+    put_groups(t, &totals.now, &totals.stats);
     put_stats(t, &totals.stats);
     KEY(t, "diagnosis");
     diagnosis_write(d, a, t);
@@ -275,30 +307,69 @@ static bool is_worth_showing(const struct agent *removed)
     struct agent_totals totals;
 
     agent_totals(removed, &totals);
-    return removed->total > 0 || totals.pending > 0;
+    return removed->total > 0 || totals.now.pending > 0;
 }
 
-void agents_write_all(struct text *t, struct pool *const *pools, unsigned count, struct diagnosis *d)
+static void put_reload(struct text *t, const struct admin_daemon *d)
 {
-    static const uint32_t bounds[] = HISTOGRAM_BOUNDS;
+    char time[CLOCK_RFC3339_SIZE];
+
+    clock_format(*d->reload_wall_ms, time);
+    text_lit(t, "{\"ok\":");
+    put_bool(t, *d->reload_success);
+    text_lit(t, ",\"time\":\"");
+    text_string(t, time);
+    text_lit(t, "\"}");
+}
+
+static void put_daemon(struct text *t, const struct admin_daemon *d, const struct traffic *traffic)
+{
+    struct proxy_stats clients = {0};
+
+    for (unsigned i = 0; i < d->count; i++)
+        proxy_stats_add(&clients, &d->proxies[i]->stats);
+    text_lit(t, "{\"uptimeMs\":");
+    text_number(t, traffic_uptime_ms(traffic));
+    KEY(t, "requestsPerSecond");
+    text_format(t, "%.1f", traffic_requests_per_second(traffic));
+    KEY(t, "errorsPerSecond");
+    text_format(t, "%.1f", traffic_errors_per_second(traffic));
+    KEY(t, "clientsRefused");
+    text_number(t, clients.clients_refused);
+    KEY(t, "reload");
+    put_reload(t, d);
+    text_lit(t, "}");
+}
+
+static void put_agents(struct text *t, const struct admin_daemon *daemon, struct diagnosis *d)
+{
     const char *separator = "";
     const struct agent *a;
 
-    text_lit(t, "{\"agents\":[");
-    TAILQ_FOREACH (a, &pools[0]->agents, link) {
+    TAILQ_FOREACH (a, &daemon->pools[0]->agents, link) {
         text_string(t, separator);
         agents_write_one(t, a, d);
         separator = ",";
     }
     /* What is left of removed ones stands by itself: each loop lets go of its share in its own time. */
-    for (unsigned i = 0; i < count; i++)
-        TAILQ_FOREACH (a, &pools[i]->removed, link) {
+    for (unsigned i = 0; i < daemon->count; i++)
+        TAILQ_FOREACH (a, &daemon->pools[i]->removed, link) {
             if (!is_worth_showing(a))
                 continue;
             text_string(t, separator);
             agents_write_one(t, a, d);
             separator = ",";
         }
+}
+
+void agents_write_all(struct text *t, const struct admin_daemon *daemon, struct diagnosis *d)
+{
+    static const uint32_t bounds[] = HISTOGRAM_BOUNDS;
+
+    text_lit(t, "{\"daemon\":");
+    put_daemon(t, daemon, diagnosis_traffic(d));
+    text_lit(t, ",\"agents\":[");
+    put_agents(t, daemon, d);
     text_lit(t, "],\"latencyBoundsMs\":[");
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
         text_string(t, i > 0 ? "," : "");

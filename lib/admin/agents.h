@@ -4,18 +4,25 @@
 /* The pools of all loops as JSON, each agent once (its first pool's share leads to the others): names and meanings as in carpoold(8). Limits that are lifted are null. */
 
 #include "admin/diagnosis.h"
+#include "admin/server.h"
 #include "admin/text.h"
 #include "pool/pool.h"
 
-/* {"agents": [...]}, those that drain after their removal from the configuration last. */
-void agents_write_all(struct text *t, struct pool *const *pools, unsigned count, struct diagnosis *d);
+/* {"daemon": {...}, "agents": [...]}, those that drain after their removal from the configuration last. */
+void agents_write_all(struct text *t, const struct admin_daemon *daemon, struct diagnosis *d);
 
 /* One of them. */
 void agents_write_one(struct text *t, const struct agent *a, struct diagnosis *d);
 
+/* What an origin, or all of an agent's, have now. */
+struct groups {
+    uint32_t active, connecting, free, pending;
+    uint64_t oldest_pending_us;
+};
+
 /* What its origins have and had, the forgotten ones included. */
 struct agent_totals {
-    uint32_t active, connecting, free, pending;
+    struct groups now;
     struct origin_stats stats;
 };
 

@@ -35,6 +35,7 @@ struct track {
 
 struct diagnosis {
     struct pool *pool;
+    struct traffic traffic;
     struct track *tracks;
     uint64_t window_began_ms;
 };
@@ -46,6 +47,7 @@ struct diagnosis *diagnosis_new(struct pool *pool)
     if (!d)
         return NULL;
     d->pool = pool;
+    traffic_begin(&d->traffic);
     d->window_began_ms = clock_ms();
     return d;
 }
@@ -179,10 +181,16 @@ void diagnosis_end_window(struct diagnosis *d)
 
 void diagnosis_sample(struct diagnosis *d)
 {
+    traffic_take(&d->traffic, d->pool);
     if (clock_ms() - d->window_began_ms >= WINDOW_MS)
         diagnosis_end_window(d);
     else
         look(d, false);
+}
+
+const struct traffic *diagnosis_traffic(const struct diagnosis *d)
+{
+    return &d->traffic;
 }
 
 /* What the rules see */

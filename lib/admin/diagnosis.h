@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "admin/text.h"
+#include "admin/traffic.h"
 #include "pool/pool.h"
 
 /* What the rules see. Counts are of the window, unless said. */
@@ -50,6 +51,7 @@ struct diagnosis *diagnosis_new(struct pool *pool);
 void diagnosis_free(struct diagnosis *d);
 /* Looks at every origin; to be called once a second. */
 void diagnosis_sample(struct diagnosis *d);
+const struct traffic *diagnosis_traffic(const struct diagnosis *d);
 /* What it does once a minute, too: what lies further back no longer counts. */
 void diagnosis_end_window(struct diagnosis *d);
 

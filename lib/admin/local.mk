@@ -10,6 +10,7 @@ libcarpool_a_SOURCES += \
 	lib/admin/guard.h \
 	lib/admin/metrics.c \
 	lib/admin/metrics.h \
+	lib/admin/metrics_agents.c \
 	lib/admin/page.c \
 	lib/admin/page.h \
 	lib/admin/process.c \
@@ -20,7 +21,9 @@ libcarpool_a_SOURCES += \
 	lib/admin/server.c \
 	lib/admin/server.h \
 	lib/admin/text.c \
-	lib/admin/text.h
+	lib/admin/text.h \
+	lib/admin/traffic.c \
+	lib/admin/traffic.h
 
 nodist_libcarpool_a_SOURCES = lib/admin/page_html.c
 EXTRA_DIST += lib/admin/page.html

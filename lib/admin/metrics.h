@@ -11,6 +11,11 @@
 
 void metrics_write(struct text *t, const struct admin_daemon *d);
 
+/* Within lib/admin: what an agent has of its own (metrics_agents.c), and the beginning of a family, whose `name` has no
+ * prefix yet. */
+void metrics_agents_write(struct text *t, const struct pool *p);
+void metrics_family(struct text *t, const char *name, const char *type, const char *help);
+
 /* Writes the value of a label in its quotes, escaped as the format wants it; control bytes become '?'. */
 void metrics_label_value(struct text *t, struct slice value);
 

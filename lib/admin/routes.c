@@ -46,7 +46,7 @@ static void metrics(struct call *c)
 
 static void agents(struct call *c)
 {
-    agents_write_all(&c->answer->body, c->daemon->pools, c->daemon->count, c->diagnosis);
+    agents_write_all(&c->answer->body, c->daemon, c->diagnosis);
 }
 
 static void agent(struct call *c)

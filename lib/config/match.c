@@ -112,15 +112,26 @@ const struct upstream *match_find(const struct config *c, struct slice host, uin
     return u ? u : index->all;
 }
 
-bool match_names_exactly(const struct upstream *u, struct slice host)
+/* `written` is the pattern's port, 0 for none. `tls: true` makes 443 of 80. */
+static bool port_is_named(const struct upstream *u, uint16_t written, uint16_t port, bool is_default_port)
+{
+    if (written == 0)
+        return is_default_port;
+    return port == written || (u->tls.enabled && written == 80 && port == 443);
+}
+
+bool match_names_exactly(const struct upstream *u, struct slice host, uint16_t port, bool is_default_port)
 {
     char room[INET6_ADDRSTRLEN];
     host = canonical(host, room);
     for (uint32_t i = 0; i < u->match_count; i++) {
-        if (u->match[i].kind == MATCH_EXACT && slice_eq(slice_of(u->match[i].host), host))
+        const struct match_pattern *m = &u->match[i];
+        if (m->kind == MATCH_EXACT && slice_eq(slice_of(m->host), host) &&
+            port_is_named(u, m->port, port, is_default_port))
             return true;
     }
-    return *u->host && slice_eq(slice_of(u->host), host);
+    return *u->host && slice_eq(slice_of(u->host), host) &&
+           port_is_named(u, u->host_port, port, is_default_port);
 }
 
 static void insert(struct match_index *index, const struct upstream *u, const struct match_pattern *p)

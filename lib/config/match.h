@@ -16,8 +16,9 @@ struct match_index;
  * upstream matches. No allocation; the cost does not grow with the number of upstreams. */
 const struct upstream *match_find(const struct config *c, struct slice host, uint16_t port);
 
-/* Whether some upstream names this very host (so that it may be a metric label of its own). */
-bool match_names_exactly(const struct upstream *u, struct slice host);
+/* Whether the upstream names this very host, and this port: in the pattern, or, where that has none, because it is the
+ * default of the origin's scheme. Such an origin is a metric label of its own and is never forgotten. */
+bool match_names_exactly(const struct upstream *u, struct slice host, uint16_t port, bool is_default_port);
 
 /* Used by config_load and config_unref. */
 struct match_index *match_index_new(const struct config *c);

@@ -17,6 +17,8 @@ libcarpool_a_SOURCES += \
 	lib/http/bytes.c \
 	lib/http/bytes.h \
 	lib/http/parser.c \
+	lib/http/proxy_error.c \
+	lib/http/proxy_error.h \
 	lib/http/status.c \
 	lib/http/status.h \
 	lib/http/uri.c \

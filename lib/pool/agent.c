@@ -120,6 +120,13 @@ static struct slice authority_of(const struct origin *o, enum origin_kind kind, 
     return authority;
 }
 
+static bool is_named(const struct agent *a, const struct origin *o)
+{
+    bool plain = strncmp(o->key, "http:", 5) == 0, secure = strncmp(o->key, "https:", 6) == 0;
+    bool is_default_port = (o->plan.port == 80 && !secure) || (o->plan.port == 443 && !plain);
+    return a->upstream && match_names_exactly(a->upstream, slice_of(o->host), o->plan.port, is_default_port);
+}
+
 static struct origin *origin_new(struct agent *a, enum origin_kind kind, const char *key, size_t key_length,
                                  struct slice host, uint16_t port)
 {
@@ -140,9 +147,9 @@ static struct origin *origin_new(struct agent *a, enum origin_kind kind, const c
     TAILQ_INIT(&o->free);
     TAILQ_INIT(&o->waiting);
     TAILQ_INIT(&o->blocked);
-    o->exact = a->upstream && match_names_exactly(a->upstream, host);
     o->plan.host = o->host;
     o->plan.port = port;
+    o->exact = is_named(a, o);
     o->authority = authority_of(o, kind, key_length);
     update_plan(o);
     HASH_ADD_KEYPTR(hh, a->origins, o->key, key_length, o);
@@ -245,7 +252,7 @@ static void configure_origin(struct origin *o, bool identity_changed)
     const struct agent *a = o->agent;
     /* As the key says it: what tls does to http has been done. */
     o->moved = agent_owner(a, ORIGIN_TUNNEL, slice_of(o->host), o->plan.port) != a->pool->index;
-    o->exact = !o->moved && a->upstream && match_names_exactly(a->upstream, slice_of(o->host));
+    o->exact = !o->moved && is_named(a, o);
     update_plan(o);
     if (identity_changed || o->moved)
         origin_drain(o, RETIRE_DRAINED);
@@ -395,8 +402,8 @@ void agent_forget_empty(struct agent *a, uint64_t idle_ms)
 {
     struct origin *o, *next;
     HASH_ITER (hh, a->origins, o, next) {
-        bool warm = o->exact && a->policy->minFreeSockets && !a->removed;
-        if (origin_is_empty(o) && !warm && (o->moved || clock_ms() - o->last_request_ms >= idle_ms))
+        bool named = o->exact && !a->removed;
+        if (origin_is_empty(o) && !named && (o->moved || clock_ms() - o->last_request_ms >= idle_ms))
             origin_free(o);
     }
 }

@@ -20,6 +20,7 @@ static void enter_blocked(struct waiter *p, bool at_head)
     else
         TAILQ_INSERT_TAIL(&o->blocked, p, link);
     p->state = WAITER_BLOCKED;
+    p->blocked_since_us = clock_us();
     if (o->blocked_count++ == 0)
         TAILQ_INSERT_TAIL(&o->agent->blocked, o, blocked_link);
 }
@@ -42,6 +43,7 @@ static void leave(struct waiter *p)
     switch (p->state) {
     case WAITER_BLOCKED:
         TAILQ_REMOVE(&o->blocked, p, link);
+        p->pending_us += clock_us() - p->blocked_since_us;
         if (--o->blocked_count == 0)
             TAILQ_REMOVE(&o->agent->blocked, o, blocked_link);
         break;
@@ -56,9 +58,17 @@ static void leave(struct waiter *p)
     p->state = WAITER_IDLE;
 }
 
+/* Once a request, whatever came of its waiting. */
+static void note_wait(const struct waiter *p)
+{
+    if (p->how == ACQUIRE_NEW)
+        histogram_add(&p->origin->stats.pending, p->pending_us);
+}
+
 static void settle(struct waiter *p)
 {
     leave(p);
+    note_wait(p);
     p->state = WAITER_SETTLED;
     TAILQ_INSERT_TAIL(&p->origin->agent->pool->settled, p, link);
 }
@@ -74,7 +84,6 @@ void origin_give(struct waiter *p, struct socket *s)
 {
     struct origin *o = p->origin;
     assert(s->state == SOCKET_ACTIVE);
-    histogram_add(&o->stats.pending, clock_us() - p->since_us);
     settle(p);
     p->socket = s;
     socket_await_use(s);
@@ -206,10 +215,13 @@ static void begin_acquire(struct origin *o, struct waiter *p, enum acquire_how h
     p->origin = o;
     p->socket = NULL;
     p->bound = false;
+    p->how = how;
     p->since_us = clock_us();
     o->last_request_ms = clock_ms();
-    if (how == ACQUIRE_NEW)
+    if (how == ACQUIRE_NEW) {
         o->stats.requests++;
+        p->pending_us = 0;
+    }
 }
 
 enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how)
@@ -221,7 +233,7 @@ enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acqu
     if (a->dirty)
         agent_serve(a); /* places that came free in this turn belong to those who waited */
     if (!a->paused && o->waiting_count == 0 && (p->socket = take_free(o))) {
-        histogram_add(&o->stats.pending, 0);
+        note_wait(p);
         return ACQUIRED;
     }
     return join_queue(o, p, how == ACQUIRE_AGAIN);
@@ -233,8 +245,7 @@ enum acquire_result origin_acquire_own(struct origin *o, struct waiter *p, enum 
     assert(own->state == SOCKET_ACTIVE && own->origin == o);
     begin_acquire(o, p, how);
     if (!o->agent->paused) {
-        if (how == ACQUIRE_NEW)
-            histogram_add(&o->stats.pending, 0);
+        note_wait(p);
         p->socket = own;
         return ACQUIRED;
     }
@@ -251,11 +262,16 @@ void origin_resume(struct origin *o)
     TAILQ_FOREACH_SAFE (p, &o->blocked, link, next) {
         if (!p->bound)
             continue;
-        histogram_add(&o->stats.pending, clock_us() - p->since_us);
         p->error = CONNECT_OK;
         settle(p);
     }
     origin_balance(o);
+}
+
+uint64_t origin_oldest_pending_us(const struct origin *o)
+{
+    const struct waiter *p = TAILQ_FIRST(&o->blocked);
+    return p ? p->pending_us + clock_us() - p->blocked_since_us : 0;
 }
 
 void waiter_cancel(struct waiter *p)
@@ -267,6 +283,8 @@ void waiter_cancel(struct waiter *p)
         return;
     leave(p);
     p->socket = NULL;
+    if (was != WAITER_SETTLED)
+        note_wait(p);
     if (was == WAITER_OWNER) {
         s->owner = NULL;
         o->owned_count--;

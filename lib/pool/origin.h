@@ -31,14 +31,23 @@ enum waiter_state {
     WAITER_SETTLED, /* has its socket or its error and will be told at the end of the turn */
 };
 
+enum acquire_how {
+    ACQUIRE_NEW,            /* a request's first attempt: joins the end of the queue */
+    ACQUIRE_AGAIN,          /* a repeat: joins at its head */
+    ACQUIRE_OWN_CONNECTION, /* the last repeat: takes the place that its failed socket left, with a new connection */
+};
+
 /* A place in the queue. Embedded in whoever waits; zeroed at first. */
 struct waiter {
     enum waiter_state state;
     TAILQ_ENTRY(waiter) link;
     struct origin *origin;
-    uint64_t since_us;     /* joined the queue */
-    struct socket *socket; /* SETTLED: the one it was given, or NULL; OWNER: the one being opened */
-    bool bound;            /* BLOCKED: its client has a socket of its own, and it waits for a resume only */
+    enum acquire_how how;
+    uint64_t since_us;         /* joined the queue */
+    uint64_t blocked_since_us; /* BLOCKED */
+    uint64_t pending_us;       /* of this request in BLOCKED, repeats included; 0 before the first acquire */
+    struct socket *socket;     /* SETTLED: the one it was given, or NULL; OWNER: the one being opened */
+    bool bound; /* BLOCKED: its client has a socket of its own, and it waits for a resume only */
     enum connect_error error; /* SETTLED without a socket; CONNECT_OK: it was bound and may ask again */
     char error_text[256];
     void (*settled)(struct waiter *p); /* p is IDLE again when this is called */
@@ -55,8 +64,8 @@ struct origin {
     char *host; /* of the connect plan */
     struct slice
         authority; /* what Host says: the port only where it is not the scheme's default (RFC 9110 7.2) */
-    bool exact;    /* an upstream names this very host: a metric label of its own */
-    bool moved;    /* since a reload it lives in another pool of the workers: what is left here ends */
+    bool exact; /* the upstream names this very host and port: a metric label of its own, never forgotten */
+    bool moved; /* since a reload it lives in another pool of the workers: what is left here ends */
     struct connect_plan plan;
     struct connect_memory memory;
     struct tls_sessions *sessions;
@@ -77,12 +86,6 @@ struct origin {
     struct origin_stats stats;
 };
 
-enum acquire_how {
-    ACQUIRE_NEW,            /* a request's first attempt: joins the end of the queue */
-    ACQUIRE_AGAIN,          /* a repeat: joins at its head */
-    ACQUIRE_OWN_CONNECTION, /* the last repeat: takes the place that its failed socket left, with a new connection */
-};
-
 enum acquire_result {
     ACQUIRED,           /* p->socket is the caller's, active */
     ACQUIRE_WAITS,      /* p->settled() comes later, never from within this call */
@@ -98,6 +101,9 @@ enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acqu
  * again. */
 enum acquire_result origin_acquire_own(struct origin *o, struct waiter *p, enum acquire_how how,
                                        struct socket *own);
+
+/* How long the request that has waited longest for a limit has done so; 0: none waits. */
+uint64_t origin_oldest_pending_us(const struct origin *o);
 
 /* Leaves the queue, or gives back what was settled and not yet told. Allowed in any state. */
 void waiter_cancel(struct waiter *p);

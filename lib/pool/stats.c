@@ -1,5 +1,27 @@
 #include "pool/stats.h"
 
+#include "base/clock.h"
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t present_window(void)
+{
+    return clock_ms() / HISTOGRAM_RECENT_MS;
+}
+
+/* Forgets what was before the window before this one. */
+static void enter_window(struct histogram *h, uint64_t window)
+{
+    if (h->recent_window == window)
+        return;
+    h->recent_max_us[1] = h->recent_window + 1 == window ? h->recent_max_us[0] : 0;
+    h->recent_max_us[0] = 0;
+    h->recent_window = window;
+}
+
 void histogram_add(struct histogram *h, uint64_t us)
 {
     static const uint32_t bounds[] = HISTOGRAM_BOUNDS;
@@ -8,6 +30,16 @@ void histogram_add(struct histogram *h, uint64_t us)
         i++;
     h->bucket[i]++;
     h->sum_us += us;
+    h->max_us = larger(h->max_us, us);
+    enter_window(h, present_window());
+    h->recent_max_us[0] = larger(h->recent_max_us[0], us);
+}
+
+uint64_t histogram_recent_max(const struct histogram *h)
+{
+    struct histogram now = *h;
+    enter_window(&now, present_window());
+    return larger(now.recent_max_us[0], now.recent_max_us[1]);
 }
 
 uint64_t histogram_count(const struct histogram *h)
@@ -30,9 +62,15 @@ const char *socket_failure_code(enum socket_failure f)
 
 static void histogram_merge(struct histogram *to, const struct histogram *from)
 {
+    struct histogram recent = *from;
+    enter_window(&recent, present_window());
+    enter_window(to, present_window());
+    for (unsigned i = 0; i < 2; i++)
+        to->recent_max_us[i] = larger(to->recent_max_us[i], recent.recent_max_us[i]);
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
         to->bucket[i] += from->bucket[i];
     to->sum_us += from->sum_us;
+    to->max_us = larger(to->max_us, from->max_us);
 }
 
 void origin_stats_add(struct origin_stats *to, const struct origin_stats *from)
@@ -49,9 +87,20 @@ void origin_stats_add(struct origin_stats *to, const struct origin_stats *from)
     to->peer_closed_idle_ms += from->peer_closed_idle_ms;
     for (unsigned i = 0; i < SOCKET_FAILURE_COUNT; i++)
         to->reused_errors[i] += from->reused_errors[i];
+    for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
+        to->errors[i] += from->errors[i];
+    to->client_aborts += from->client_aborts;
     histogram_merge(&to->pending, &from->pending);
     histogram_merge(&to->connect, &from->connect);
     histogram_merge(&to->request, &from->request);
+}
+
+uint64_t origin_stats_errors(const struct origin_stats *s)
+{
+    uint64_t n = 0;
+    for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
+        n += s->errors[i];
+    return n;
 }
 
 bool origin_stats_is_empty(const struct origin_stats *s)

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "http/proxy_error.h"
 #include "pool/retire.h"
 
 /* Upper bounds in microseconds of the buckets of every histogram; the last bucket is +Inf. */
@@ -17,13 +18,21 @@
     }
 #define HISTOGRAM_BUCKETS 17
 
+/* How long the largest of recent values is known by itself: this long at least, twice this long at most. */
+#define HISTOGRAM_RECENT_MS 10000
+
 struct histogram {
     uint64_t bucket[HISTOGRAM_BUCKETS]; /* not cumulative */
-    uint64_t sum_us;
+    uint64_t sum_us, max_us;
+    uint64_t recent_max_us[2]; /* of the window that the last value fell into, and of the one before */
+    uint64_t recent_window;    /* its number, counted from the clock's zero */
 };
 
 void histogram_add(struct histogram *h, uint64_t us);
 uint64_t histogram_count(const struct histogram *h);
+
+/* The largest of the last HISTOGRAM_RECENT_MS; an estimate from buckets must not exceed it. */
+uint64_t histogram_recent_max(const struct histogram *h);
 
 /* How a reused socket failed: X(id, code). */
 #define SOCKET_FAILURE_LIST(X)           \
@@ -51,8 +60,17 @@ struct origin_stats {
     uint64_t retired[RETIRE_COUNT];
     uint64_t peer_closed_idle_ms; /* how long those of retired[RETIRE_PEER_CLOSED] had been idle, summed */
     uint64_t reused_errors[SOCKET_FAILURE_COUNT];
-    struct histogram pending, connect, request;
+    /* Every request ends in one of three ways: with the origin's whole response (then it is in `request`), with an
+     * error, or because its client left. */
+    uint64_t errors[PROXY_ERROR_COUNT];
+    uint64_t client_aborts;
+    struct histogram pending; /* held by a limit or a pause; all requests but those refused at once */
+    struct histogram connect; /* established sockets */
+    struct histogram request; /* from the head to the last byte of a whole response */
 };
+
+/* Of all words. */
+uint64_t origin_stats_errors(const struct origin_stats *s);
 
 /* Nothing was asked, opened or closed yet. */
 bool origin_stats_is_empty(const struct origin_stats *s);

@@ -178,7 +178,7 @@ void attempt_settled(struct waiter *p)
 {
     struct exchange *e = (struct exchange *)((char *)p - offsetof(struct exchange, waiter));
     assert(e->state == EXCHANGE_WAITING);
-    e->pending_us += clock_us() - p->since_us;
+    e->waited_us += clock_us() - p->since_us;
     if (p->socket)
         start(e, p->socket);
     else if (p->error == CONNECT_OK)

@@ -193,8 +193,17 @@ static struct client *take_client(struct proxy *p)
     return c;
 }
 
+/* The line stays the same, so that a storm of them is counted instead of written. */
+static void note_refused(struct proxy *p)
+{
+    p->stats.clients_refused++;
+    log_event(LOG_WARN, "client refused: server.maxConnections clients are connected",
+              LOG_N("maxConnections", p->config->server.maxConnections));
+}
+
 static void say_too_many(struct proxy *p, int fd)
 {
+    note_refused(p);
     struct buffer *b = buffer_borrow(&p->heads);
     const struct reply r = {.fault = FAULT_TOO_MANY_CLIENTS,
                             .instance = p->instance,

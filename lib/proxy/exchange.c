@@ -43,6 +43,7 @@ static struct exchange *new_exchange(struct client *c)
     e->origin = NULL;
     e->socket = NULL;
     e->waiter.state = WAITER_IDLE;
+    e->waiter.pending_us = 0;
     e->waiter.settled = attempt_settled;
     e->waiter.blocked = attempt_blocked;
     e->state = EXCHANGE_REPLY;
@@ -63,7 +64,7 @@ static struct exchange *new_exchange(struct client *c)
     e->status = 0;
     e->fault = FAULT_NONE;
     e->began_us = clock_us();
-    e->granted_us = e->first_byte_us = e->connect_us = e->pending_us = 0;
+    e->granted_us = e->first_byte_us = e->connect_us = e->waited_us = 0;
     e->waiting_since_ms = e->moved_ms = e->blocked_since_ms = e->body_grace_ms = e->took_ms = 0;
     e->content_in = e->content_out = 0;
     e->reused = false;
@@ -233,10 +234,21 @@ void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reas
     exchange_reply(e, &r);
 }
 
+/* What a cut without a failure before it is called. */
+static enum fault fault_of_cut(enum client_close reason)
+{
+    if (reason == CLIENT_SHUTDOWN)
+        return FAULT_TOO_MANY_CLIENTS;
+    return reason == CLIENT_TIMEOUT || reason == CLIENT_REQUEST_TIMEOUT ? FAULT_CLIENT_TOO_SLOW
+                                                                        : FAULT_INTERNAL;
+}
+
 void exchange_cut(struct exchange *e, enum client_close reason)
 {
     struct client *c = e->client;
     bool tunnel = e->state == EXCHANGE_TUNNEL;
+    if (e->fault == FAULT_NONE && !tunnel)
+        e->fault = fault_of_cut(reason);
     waiter_cancel(&e->waiter);
     retire_socket(e, tunnel                      ? RETIRE_UPGRADED
                      : reason == CLIENT_SHUTDOWN ? RETIRE_SHUTDOWN
@@ -322,7 +334,7 @@ uint64_t exchange_client_due(const struct exchange *e, enum client_close *reason
     *reason = CLIENT_REQUEST_TIMEOUT;
     if (e->state != EXCHANGE_RELAY || e->upload != UPLOAD_STARVED)
         return 0;
-    uint64_t grace = e->body_grace_ms + e->pending_us / 1000;
+    uint64_t grace = e->body_grace_ms + e->waited_us / 1000;
     return server->requestTimeout ? e->client->since_ms + server->requestTimeout + grace : 0;
 }
 

@@ -75,7 +75,8 @@ struct exchange {
 
     /* Time. */
     struct timer timer;
-    uint64_t began_us, granted_us, first_byte_us, connect_us, pending_us;
+    uint64_t began_us, granted_us, first_byte_us, connect_us;
+    uint64_t waited_us;                       /* for a socket: connecting or pending */
     uint64_t waiting_since_ms;                /* when it asked for the socket that it waits for */
     uint64_t moved_ms;                        /* when a byte last moved on the socket */
     uint64_t blocked_since_ms, body_grace_ms; /* time in which Carpool itself did not read from the client */

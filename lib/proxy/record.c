@@ -45,13 +45,31 @@ static struct slice target_of(const struct exchange *e, char *room, size_t size)
     return target;
 }
 
+/* A tunnel's response was whole when the tunnel began; what it has carried since is no response. */
+static uint64_t response_took_us(const struct exchange *e)
+{
+    uint64_t established = e->is_connect ? e->granted_us : e->first_byte_us;
+    return (e->state == EXCHANGE_TUNNEL ? established : clock_us()) - e->began_us;
+}
+
+static void count(const struct exchange *e)
+{
+    struct origin_stats *stats = &e->origin->stats;
+    if (e->fault != FAULT_NONE)
+        stats->errors[fault_proxy_error(e->fault)]++;
+    else if (e->end.response_complete || e->state == EXCHANGE_TUNNEL)
+        histogram_add(&stats->request, response_took_us(e));
+    else
+        stats->client_aborts++;
+}
+
 void exchange_record(const struct exchange *e)
 {
     struct proxy *p = e->proxy;
     p->stats.requests_by_status[e->status < 600 ? e->status : 0]++;
     uint64_t now = clock_us();
     if (e->origin)
-        histogram_add(&e->origin->stats.request, now - e->began_us);
+        count(e);
     if (!p->record)
         return;
     char target[2048];
@@ -65,7 +83,7 @@ void exchange_record(const struct exchange *e)
         .bytes_out = e->content_out + (e->in_body ? e->down.content : 0),
         .agent = e->origin ? slice_of(e->origin->agent->name) : SLICE(""),
         .reused = e->reused,
-        .pending_us = e->pending_us,
+        .pending_us = e->waiter.pending_us,
         .connect_us = e->connect_us,
         .ttfb_us = e->first_byte_us ? e->first_byte_us - e->began_us : 0,
         .total_us = now - e->began_us,

@@ -1,5 +1,6 @@
 #include "proxy/reply.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -7,13 +8,13 @@
 
 struct fault_row {
     unsigned status;
-    const char *error;
+    enum proxy_error error;
     bool closes;
 };
 
-static const struct fault_row rows[FAULT_COUNT] = {[FAULT_NONE] = {0, "", false},
+static const struct fault_row rows[FAULT_COUNT] = {
 #define X(id, status, error, closes) [id] = {status, error, closes},
-                                                   FAULT_LIST(X)
+    FAULT_LIST(X)
 #undef X
 };
 
@@ -22,9 +23,15 @@ unsigned fault_status(enum fault f)
     return rows[f].status;
 }
 
+enum proxy_error fault_proxy_error(enum fault f)
+{
+    assert(f != FAULT_NONE);
+    return rows[f].error;
+}
+
 const char *fault_error(enum fault f)
 {
-    return rows[f].error;
+    return proxy_error_word(fault_proxy_error(f));
 }
 
 bool fault_closes(enum fault f)

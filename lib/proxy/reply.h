@@ -7,37 +7,38 @@
 
 #include "base/buffer.h"
 #include "base/slice.h"
+#include "http/proxy_error.h"
 
 /* X(id, status, Proxy-Status error (RFC 9209), the client's connection is closed behind it) */
-#define FAULT_LIST(X)                                                        \
-    X(FAULT_BAD_REQUEST, 400, "http_request_error", 1)                       \
-    X(FAULT_BAD_TARGET, 400, "http_request_error", 1)                        \
-    X(FAULT_CLIENT_TOO_SLOW, 408, "http_request_error", 1)                   \
-    X(FAULT_LINE_TOO_LONG, 414, "http_request_error", 1)                     \
-    X(FAULT_HEAD_TOO_LARGE, 431, "http_request_error", 1)                    \
-    X(FAULT_UNKNOWN_CODING, 501, "http_request_error", 1)                    \
-    X(FAULT_VERSION, 505, "http_request_error", 1)                           \
-    X(FAULT_LOOP, 502, "proxy_loop_detected", 1)                             \
-    X(FAULT_DENIED, 403, "http_request_denied", 0)                           \
-    X(FAULT_PROHIBITED, 502, "destination_ip_prohibited", 0)                 \
-    X(FAULT_DNS, 502, "dns_error", 0)                                        \
-    X(FAULT_DNS_TIMEOUT, 504, "dns_timeout", 0)                              \
-    X(FAULT_REFUSED, 502, "connection_refused", 0)                           \
-    X(FAULT_UNROUTABLE, 502, "destination_ip_unroutable", 0)                 \
-    X(FAULT_CONNECT_TIMEOUT, 504, "connection_timeout", 0)                   \
-    X(FAULT_TLS_PROTOCOL, 502, "tls_protocol_error", 0)                      \
-    X(FAULT_TLS_CERTIFICATE, 502, "tls_certificate_error", 0)                \
-    X(FAULT_TLS_ALERT, 502, "tls_alert_received", 0)                         \
-    X(FAULT_TERMINATED, 502, "connection_terminated", 0)                     \
-    X(FAULT_PROTOCOL, 502, "http_protocol_error", 0)                         \
-    X(FAULT_RESPONSE_HEAD_SIZE, 502, "http_response_header_section_size", 0) \
-    X(FAULT_READ_TIMEOUT, 504, "connection_read_timeout", 0)                 \
-    X(FAULT_WRITE_TIMEOUT, 504, "connection_write_timeout", 0)               \
-    X(FAULT_RESPONSE_TIMEOUT, 504, "http_response_timeout", 0)               \
-    X(FAULT_LIMIT, 503, "connection_limit_reached", 0)                       \
-    X(FAULT_TOO_MANY_CLIENTS, 503, "proxy_internal_response", 1)             \
-    X(FAULT_NO_RESOURCES, 503, "proxy_internal_response", 0)                 \
-    X(FAULT_INTERNAL, 500, "proxy_internal_error", 1)
+#define FAULT_LIST(X)                                                   \
+    X(FAULT_BAD_REQUEST, 400, PROXY_ERROR_REQUEST, 1)                   \
+    X(FAULT_BAD_TARGET, 400, PROXY_ERROR_REQUEST, 1)                    \
+    X(FAULT_CLIENT_TOO_SLOW, 408, PROXY_ERROR_REQUEST, 1)               \
+    X(FAULT_LINE_TOO_LONG, 414, PROXY_ERROR_REQUEST, 1)                 \
+    X(FAULT_HEAD_TOO_LARGE, 431, PROXY_ERROR_REQUEST, 1)                \
+    X(FAULT_UNKNOWN_CODING, 501, PROXY_ERROR_REQUEST, 1)                \
+    X(FAULT_VERSION, 505, PROXY_ERROR_REQUEST, 1)                       \
+    X(FAULT_LOOP, 502, PROXY_ERROR_LOOP, 1)                             \
+    X(FAULT_DENIED, 403, PROXY_ERROR_DENIED, 0)                         \
+    X(FAULT_PROHIBITED, 502, PROXY_ERROR_PROHIBITED, 0)                 \
+    X(FAULT_DNS, 502, PROXY_ERROR_DNS, 0)                               \
+    X(FAULT_DNS_TIMEOUT, 504, PROXY_ERROR_DNS_TIMEOUT, 0)               \
+    X(FAULT_REFUSED, 502, PROXY_ERROR_REFUSED, 0)                       \
+    X(FAULT_UNROUTABLE, 502, PROXY_ERROR_UNROUTABLE, 0)                 \
+    X(FAULT_CONNECT_TIMEOUT, 504, PROXY_ERROR_CONNECT_TIMEOUT, 0)       \
+    X(FAULT_TLS_PROTOCOL, 502, PROXY_ERROR_TLS_PROTOCOL, 0)             \
+    X(FAULT_TLS_CERTIFICATE, 502, PROXY_ERROR_TLS_CERTIFICATE, 0)       \
+    X(FAULT_TLS_ALERT, 502, PROXY_ERROR_TLS_ALERT, 0)                   \
+    X(FAULT_TERMINATED, 502, PROXY_ERROR_TERMINATED, 0)                 \
+    X(FAULT_PROTOCOL, 502, PROXY_ERROR_PROTOCOL, 0)                     \
+    X(FAULT_RESPONSE_HEAD_SIZE, 502, PROXY_ERROR_RESPONSE_HEAD_SIZE, 0) \
+    X(FAULT_READ_TIMEOUT, 504, PROXY_ERROR_READ_TIMEOUT, 0)             \
+    X(FAULT_WRITE_TIMEOUT, 504, PROXY_ERROR_WRITE_TIMEOUT, 0)           \
+    X(FAULT_RESPONSE_TIMEOUT, 504, PROXY_ERROR_RESPONSE_TIMEOUT, 0)     \
+    X(FAULT_LIMIT, 503, PROXY_ERROR_LIMIT, 0)                           \
+    X(FAULT_TOO_MANY_CLIENTS, 503, PROXY_ERROR_INTERNAL_RESPONSE, 1)    \
+    X(FAULT_NO_RESOURCES, 503, PROXY_ERROR_INTERNAL_RESPONSE, 0)        \
+    X(FAULT_INTERNAL, 500, PROXY_ERROR_INTERNAL, 1)
 
 enum fault {
     FAULT_NONE,
@@ -48,7 +49,8 @@ enum fault {
 };
 
 unsigned fault_status(enum fault f);
-const char *fault_error(enum fault f);
+enum proxy_error fault_proxy_error(enum fault f); /* f is not FAULT_NONE */
+const char *fault_error(enum fault f);            /* its word */
 bool fault_closes(enum fault f);
 
 struct reply {

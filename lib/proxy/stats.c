@@ -5,6 +5,7 @@
 void proxy_stats_add(struct proxy_stats *to, const struct proxy_stats *from)
 {
     to->clients_total += from->clients_total;
+    to->clients_refused += from->clients_refused;
     for (size_t i = 0; i < CLIENT_CLOSE_COUNT; i++)
         to->clients_closed[i] += from->clients_closed[i];
     for (size_t i = 0; i < sizeof to->requests_by_status / sizeof to->requests_by_status[0]; i++)

@@ -36,12 +36,17 @@ const struct upstream *fuzz_match_naively(const struct config *c, const char *ho
     return best;
 }
 
-static bool names_exactly(const struct upstream *u, const char *host)
+/* Of a plain http:// origin. */
+static bool names_exactly(const struct upstream *u, const char *host, uint16_t port)
 {
-    for (uint32_t k = 0; k < u->match_count; k++)
-        if (u->match[k].kind == MATCH_EXACT && strcmp(u->match[k].host, host) == 0)
-            return true;
-    return *u->host && strcmp(u->host, host) == 0;
+    bool named = *u->host && strcmp(u->host, host) == 0 && port == (u->host_port ? u->host_port : 80);
+
+    for (uint32_t k = 0; k < u->match_count; k++) {
+        const struct match_pattern *m = &u->match[k];
+
+        named |= m->kind == MATCH_EXACT && strcmp(m->host, host) == 0 && port == (m->port ? m->port : 80);
+    }
+    return named;
 }
 
 void fuzz_check_match(const struct config *c, const char *host, uint16_t port)
@@ -52,7 +57,9 @@ void fuzz_check_match(const struct config *c, const char *host, uint16_t port)
 
     fuzz_assert(found == fuzz_match_naively(c, host, port));
     for (uint32_t i = 0; i < c->upstream_count; i++)
-        fuzz_assert(match_names_exactly(&c->upstreams[i], plain) == names_exactly(&c->upstreams[i], host));
+        fuzz_assert(c->upstreams[i].tls.enabled ||
+                    match_names_exactly(&c->upstreams[i], plain, port, port == 80) ==
+                        names_exactly(&c->upstreams[i], host, port));
     if (plain.n > 0 && plain.n < 254 && host[plain.n - 1] != '.' && !strchr(host, ':')) {
         snprintf(text, sizeof text, "%s.", host);
         dotted = fuzz_copy((const uint8_t *)text, plain.n + 1);

@@ -45,7 +45,7 @@ static void check_client(const struct client *c)
     else if (c->exchange && c->exchange->state == EXCHANGE_RELAY && c->exchange->upload == UPLOAD_STARVED &&
              server->requestTimeout)
         check(c->since_ms,
-              server->requestTimeout + c->exchange->body_grace_ms + c->exchange->pending_us / 1000);
+              server->requestTimeout + c->exchange->body_grace_ms + c->exchange->waited_us / 1000);
 }
 
 static void check_free(const struct socket *s)

@@ -42,13 +42,32 @@ START_TEST(nothing_may_match)
     ck_assert_str_eq(match(c, "::1", 80), "a");
     ck_assert_str_eq(match(c, "0:0:0::1", 80), "a");
     ck_assert_str_eq(match(c, "::1", 81), "(none)");
-    ck_assert(match_names_exactly(&c->upstreams[0], SLICE("a.test")));
-    ck_assert(match_names_exactly(&c->upstreams[0], SLICE("0::1")));
-    ck_assert(!match_names_exactly(&c->upstreams[0], SLICE("b.test")));
-    ck_assert(match_names_exactly(&c->upstreams[1], SLICE("g.test")));
     config_unref(c);
     c = good_config("");
     ck_assert_str_eq(match(c, "a.test", 80), "(none)");
+    config_unref(c);
+}
+END_TEST
+
+/* The port is that of the origin: the pattern's, or its scheme's default. */
+START_TEST(origins_are_named_with_their_port)
+{
+    struct config *c = good_config("upstreams:\n"
+                                   "  a: {match: [a.test, 'b.test:8080', '[::1]:80']}\n"
+                                   "  t: {match: ['c.test:80'], tls: true}\n"
+                                   "  g: {host: g.test, listen: 127.0.0.1:1}\n");
+    const struct upstream *a = &c->upstreams[0], *t = &c->upstreams[1], *g = &c->upstreams[2];
+    ck_assert(match_names_exactly(a, SLICE("a.test"), 80, true));
+    ck_assert(match_names_exactly(a, SLICE("a.test."), 443, true));
+    ck_assert(!match_names_exactly(a, SLICE("a.test"), 8080, false));
+    ck_assert(match_names_exactly(a, SLICE("b.test"), 8080, false));
+    ck_assert(!match_names_exactly(a, SLICE("b.test"), 80, true));
+    ck_assert(match_names_exactly(a, SLICE("0::1"), 80, true));
+    ck_assert(!match_names_exactly(a, SLICE("x.test"), 80, true));
+    ck_assert(match_names_exactly(t, SLICE("c.test"), 443, true));
+    ck_assert(!match_names_exactly(t, SLICE("c.test"), 8443, false));
+    ck_assert(match_names_exactly(g, SLICE("g.test"), 80, true));
+    ck_assert(!match_names_exactly(g, SLICE("g.test"), 81, false));
     config_unref(c);
 }
 END_TEST
@@ -91,6 +110,6 @@ END_TEST
 
 void add_match_tests(Suite *suite)
 {
-    unit_group(suite, "match", the_most_specific_wins, nothing_may_match, hosts_of_any_length_are_looked_up,
-               many_upstreams_are_told_apart);
+    unit_group(suite, "match", the_most_specific_wins, nothing_may_match, origins_are_named_with_their_port,
+               hosts_of_any_length_are_looked_up, many_upstreams_are_told_apart);
 }

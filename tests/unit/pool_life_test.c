@@ -286,6 +286,25 @@ START_TEST(failed_spares_are_not_tried_at_once)
 }
 END_TEST
 
+/* A cron host sees its one upstream once an hour. */
+START_TEST(named_origins_are_never_forgotten)
+{
+    struct origin *o = open_rig("match: [a.test, 'b.test:8080']");
+    struct agent *agent = pool_rig_agent(&rig);
+    struct slice b = SLICE("b.test");
+
+    agent_origin(agent, ORIGIN_HTTP, b, false, 8080);
+    agent_origin(agent, ORIGIN_HTTP, b, false, 80);
+    agent_forget_empty(agent, 0);
+    ck_assert_uint_eq(HASH_COUNT(agent->origins), 2);
+    ck_assert(o->exact);
+    pool_rig_configure(&rig, "match: b.test");
+    agent_forget_empty(agent, 0);
+    ck_assert_uint_eq(HASH_COUNT(agent->origins), 0);
+    pool_rig_close(&rig);
+}
+END_TEST
+
 START_TEST(stopping_keeps_nothing)
 {
     struct origin *o = open_rig("");
@@ -325,6 +344,6 @@ void pool_life_tests(Suite *suite)
                counts_are_kept, too_many_free_are_not_kept, free_sockets_are_watched, probing_sees_what_came,
                sockets_given_and_not_yet_told_are_safe, new_sockets_not_yet_told_are_safe,
                drained_sockets_end_when_they_are_free, origins_in_use_are_not_forgotten,
-               warm_sockets_are_kept, failed_spares_are_not_tried_at_once, stopping_keeps_nothing,
-               recent_errors_are_twenty);
+               named_origins_are_never_forgotten, warm_sockets_are_kept, failed_spares_are_not_tried_at_once,
+               stopping_keeps_nothing, recent_errors_are_twenty);
 }

@@ -111,6 +111,44 @@ START_TEST(full_queues_refuse)
 }
 END_TEST
 
+/* How long a limit held a request enters the histogram once a request, whatever came of it. */
+START_TEST(waiting_is_measured)
+{
+    struct asker a = {0}, served = {0}, leaves = {0}, refused = {0};
+    struct origin *o;
+
+    pool_rig_open(&rig, "maxSockets: 1, maxPendingRequests: 2");
+    o = pool_rig_origin(&rig, "a.test");
+    asker_get(&a, &rig, o);
+    ck_assert_uint_eq(histogram_count(&o->stats.pending), 1);
+    ck_assert_uint_eq(o->stats.pending.sum_us, 0); /* to connect is not to wait for a limit */
+    asker_ask(&served, o, ACQUIRE_NEW);
+    asker_ask(&leaves, o, ACQUIRE_NEW);
+    ck_assert_int_eq(asker_ask(&refused, o, ACQUIRE_NEW), ACQUIRE_QUEUE_FULL);
+    pool_rig_run(&rig, 10);
+    ck_assert_uint_ge(origin_oldest_pending_us(o), 5000);
+    waiter_cancel(&leaves.waiter);
+    ck_assert_uint_ge(leaves.waiter.pending_us, 5000);
+    ck_assert_uint_eq(histogram_count(&o->stats.pending), 2);
+    asker_release(&a);
+    pool_end_turn(rig.pool);
+    ck_assert_uint_eq(histogram_count(&o->stats.pending), 3);
+    ck_assert_uint_ge(o->stats.pending.sum_us, 10000);
+    ck_assert_uint_eq(origin_oldest_pending_us(o), 0);
+    /* A repeat waits on: the same request. */
+    uint64_t before = served.waiter.pending_us;
+    asker_release(&served);
+    asker_get(&a, &rig, o);
+    ck_assert_int_eq(asker_ask(&served, o, ACQUIRE_AGAIN), ACQUIRE_WAITS);
+    pool_rig_run(&rig, 10);
+    waiter_cancel(&served.waiter);
+    ck_assert_uint_ge(served.waiter.pending_us, before + 5000);
+    ck_assert_uint_eq(histogram_count(&o->stats.pending), 4);
+    asker_release(&a);
+    close_rig();
+}
+END_TEST
+
 /* Those with a connection under way do not count as pending. */
 START_TEST(connecting_requests_are_not_pending)
 {
@@ -381,7 +419,7 @@ END_TEST
 void pool_queue_tests(Suite *suite)
 {
     unit_group(suite, "queue", free_sockets_are_taken_newest_first, released_sockets_serve_the_oldest,
-               whichever_socket_is_ready_first_serves, full_queues_refuse,
+               whichever_socket_is_ready_first_serves, full_queues_refuse, waiting_is_measured,
                connecting_requests_are_not_pending, failed_connects_tell_the_oldest,
                owners_get_their_own_connection, orphaned_connections_serve_others,
                cancelling_is_allowed_in_any_state, the_least_recently_used_makes_room,

@@ -15,7 +15,8 @@ static struct config *parse(const struct pool_rig *r, const char *options)
     static const struct text_list none = {0};
     char text[1024], address[ADDRESS_TEXT_SIZE];
     struct config *c;
-    int n = snprintf(text, sizeof text, "upstreams:\n  u: {match: \"*.test\", address: \"%s\"%s%s}\n",
+    const char *match = strncmp(options, "match:", 6) == 0 ? "" : "match: \"*.test\", ";
+    int n = snprintf(text, sizeof text, "upstreams:\n  u: {%saddress: \"%s\"%s%s}\n", match,
                      address_format(&r->origin, address), *options ? ", " : "", options);
 
     c = config_parse((struct slice){text, (size_t)n}, "test.yaml", &none, stderr);

@@ -24,7 +24,7 @@ struct pool_rig {
     unsigned count;
 };
 
-/* With these options of the upstream "u", e.g. "maxSockets: 2, timeouts: {free: 1s}". */
+/* With these options of the upstream "u", e.g. "maxSockets: 2, timeouts: {free: 1s}"; "match:" may be the first. */
 void pool_rig_open(struct pool_rig *r, const char *options);
 void pool_rig_close(struct pool_rig *r);
 

@@ -14,6 +14,7 @@
 #include "http/head.h"
 #include "io/resolver.h"
 #include "pool/check.h"
+#include "proxy/exchange.h"
 
 static struct config *parse(const struct proxy_rig *r, const char *options, const char *file)
 {
@@ -114,6 +115,26 @@ int proxy_rig_client(struct proxy_rig *r)
     return ends[1];
 }
 
+/* Every request is told of once: as a whole response, as an error, as one whose client left, or it is under way. */
+static void check_requests(const struct proxy_rig *r)
+{
+    const struct agent *a;
+    const struct origin *o;
+    const struct exchange *e;
+    struct origin_stats sum = {0};
+    uint64_t under_way = 0;
+
+    TAILQ_FOREACH (a, &r->pool->agents, link) {
+        origin_stats_add(&sum, &a->forgotten);
+        for (o = a->origins; o; o = o->hh.next)
+            origin_stats_add(&sum, &o->stats);
+    }
+    TAILQ_FOREACH (e, &r->proxy->exchanges, link)
+        under_way += e->origin && e->client;
+    rig_assert(sum.requests ==
+               histogram_count(&sum.request) + origin_stats_errors(&sum) + sum.client_aborts + under_way);
+}
+
 void proxy_rig_turn(struct proxy_rig *r)
 {
     int fd;
@@ -125,6 +146,7 @@ void proxy_rig_turn(struct proxy_rig *r)
     if (r->check_turns)
         pool_check_turn(r->pool);
     proxy_end_turn(r->proxy);
+    check_requests(r);
     while ((fd = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
         rig_assert(r->origin_count < RIG_ORIGINS);
         r->origins[r->origin_count++] = fd;

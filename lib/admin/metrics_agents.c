@@ -1,0 +1,345 @@
+/* The families named agent_: one line (or more) an agent and origin. */
+
+#include "admin/metrics.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* One agent and origin: what all the families named agent_ have a line (or more) of. */
+struct series {
+    size_t labels_at, labels_n; /* agent="..",origin=".." in series_list.labels */
+    uint32_t active, connecting, free, pending;
+    const struct origin_stats *stats;
+};
+
+struct series_list {
+    struct series *items;
+    size_t count;
+    struct origin_stats *shared; /* of the label "*", one an agent */
+    struct text labels;
+};
+
+static struct series *add_series(struct series_list *l, const struct agent *a, const char *origin,
+                                 const struct origin_stats *stats)
+{
+    struct series *s = &l->items[l->count++];
+
+    *s = (struct series){.labels_at = l->labels.n, .stats = stats};
+    text_lit(&l->labels, "agent=");
+    metrics_label_value(&l->labels, slice_of(a->name));
+    text_lit(&l->labels, ",origin=");
+    metrics_label_value(&l->labels, slice_of(origin));
+    s->labels_n = l->labels.n - s->labels_at;
+    return s;
+}
+
+static void add_figures(struct series *s, const struct origin *o)
+{
+    s->active += o->active_count;
+    s->connecting += o->connecting_count;
+    s->free += o->free_count;
+    s->pending += o->blocked_count;
+}
+
+/* Its exact origins a series each, the rest one together, which is there when it says something, or when
+ * nothing else does. */
+static void add_agent(struct series_list *l, const struct agent *a, struct origin_stats *shared)
+{
+    struct series figures = {0}, *rest;
+    bool has_exact = false, has_others = false;
+    const struct agent *share;
+    const struct origin *o;
+
+    for (share = a; share; share = share->next_share)
+        origin_stats_add(shared, &share->forgotten);
+    AGENT_FOREACH_ORIGIN(a, share, o)
+    {
+        if (o->exact) {
+            has_exact = true;
+            add_figures(add_series(l, a, o->key, &o->stats), o);
+            continue;
+        }
+        has_others = true;
+        origin_stats_add(shared, &o->stats);
+        add_figures(&figures, o);
+    }
+    if (has_exact && !has_others && origin_stats_is_empty(shared))
+        return;
+    rest = add_series(l, a, "*", shared);
+    rest->active = figures.active;
+    rest->connecting = figures.connecting;
+    rest->free = figures.free;
+    rest->pending = figures.pending;
+}
+
+static bool collect(const struct pool *p, struct series_list *l)
+{
+    size_t agents = 0, series = 0;
+    const struct agent *a, *share;
+
+    TAILQ_FOREACH (a, &p->agents, link) {
+        agents++;
+        series++;
+        for (share = a; share; share = share->next_share)
+            series += HASH_COUNT(share->origins);
+    }
+    l->items = calloc(series ? series : 1, sizeof *l->items);
+    l->shared = calloc(agents ? agents : 1, sizeof *l->shared);
+    if (!l->items || !l->shared)
+        return false;
+    agents = 0;
+    TAILQ_FOREACH (a, &p->agents, link)
+        add_agent(l, a, &l->shared[agents++]);
+    return !l->labels.failed;
+}
+
+static void release(struct series_list *l)
+{
+    free(l->items);
+    free(l->shared);
+    text_free(&l->labels);
+}
+
+/* "carpool_NAME{agent="..",origin=".."EXTRA} NUMBER" */
+static void put_series(struct text *t, const struct series_list *l, const struct series *s, struct slice name,
+                       struct slice extra, uint64_t number)
+{
+    text_lit(t, "carpool_");
+    text_put(t, name);
+    text_lit(t, "{");
+    text_put(t, (struct slice){l->labels.p + s->labels_at, s->labels_n});
+    text_put(t, extra);
+    text_lit(t, "} ");
+    text_number(t, number);
+    text_lit(t, "\n");
+}
+
+#define FOREACH_SERIES(s, l) for (const struct series *s = (l)->items; s < (l)->items + (l)->count; s++)
+
+#define PUT_FIGURE(t, l, name, type, help, expression)           \
+    do {                                                         \
+        metrics_family(t, name, type, help);                     \
+        FOREACH_SERIES(s, l)                                     \
+        put_series(t, l, s, SLICE(name), SLICE(""), expression); \
+    } while (0)
+
+static void put_gauges(struct text *t, const struct series_list *l)
+{
+    PUT_FIGURE(t, l, "agent_sockets", "gauge", "Sockets that carry an exchange.", s->active);
+    PUT_FIGURE(t, l, "agent_connecting_sockets", "gauge", "Sockets that are being opened.", s->connecting);
+    PUT_FIGURE(t, l, "agent_free_sockets", "gauge", "Idle sockets that can be reused.", s->free);
+    PUT_FIGURE(t, l, "agent_pending_requests", "gauge", "Requests that a limit or a pause holds back.",
+               s->pending);
+}
+
+static void put_counters(struct text *t, const struct series_list *l)
+{
+    metrics_family(
+        t, "agent_requests_total", "counter",
+        "Exchanges begun on a socket, by whether it had carried one before (a repeat counts again).");
+    FOREACH_SERIES(s, l)
+    {
+        put_series(t, l, s, SLICE("agent_requests_total"), SLICE(",reused=\"false\""), s->stats->first_uses);
+        put_series(t, l, s, SLICE("agent_requests_total"), SLICE(",reused=\"true\""), s->stats->reused);
+    }
+    PUT_FIGURE(t, l, "agent_sockets_opened_total", "counter", "Sockets established.", s->stats->opened);
+    PUT_FIGURE(t, l, "agent_retries_total", "counter", "Requests that were sent again after a stale socket.",
+               s->stats->retries);
+    PUT_FIGURE(t, l, "agent_client_aborts_total", "counter",
+               "Requests whose client left before their response was whole.", s->stats->client_aborts);
+    metrics_family(t, "agent_tls_handshakes_total", "counter",
+                   "TLS handshakes of new sockets, by whether a session was resumed.");
+    FOREACH_SERIES(s, l)
+    {
+        put_series(t, l, s, SLICE("agent_tls_handshakes_total"), SLICE(",resumed=\"false\""),
+                   s->stats->handshakes_full);
+        put_series(t, l, s, SLICE("agent_tls_handshakes_total"), SLICE(",resumed=\"true\""),
+                   s->stats->handshakes_resumed);
+    }
+}
+
+/* `at` is where a tls_options has the time. Agents without a file have no line. */
+static void put_certificate_time(struct text *t, const struct pool *p, const char *name, const char *help,
+                                 size_t at)
+{
+    const struct agent *a;
+
+    metrics_family(t, name, "gauge", help);
+    TAILQ_FOREACH (a, &p->agents, link) {
+        int64_t seconds = a->upstream ? *(const int64_t *)((const char *)&a->upstream->tls + at) : 0;
+
+        if (seconds <= 0)
+            continue;
+        text_lit(t, "carpool_");
+        text_string(t, name);
+        text_lit(t, "{agent=");
+        metrics_label_value(t, slice_of(a->name));
+        text_lit(t, "} ");
+        text_number(t, (uint64_t)seconds);
+        text_lit(t, "\n");
+    }
+}
+
+static void put_certificates(struct text *t, const struct pool *p)
+{
+    put_certificate_time(t, p, "agent_certificate_not_before_timestamp_seconds",
+                         "From when on all certificates of tls.ca and tls.cert are valid, since 1970.",
+                         offsetof(struct tls_options, not_before));
+    put_certificate_time(t, p, "agent_certificate_not_after_timestamp_seconds",
+                         "When the first certificate of tls.ca and tls.cert expires, since 1970.",
+                         offsetof(struct tls_options, not_after));
+}
+
+/* `what` is the label with its sign and quote, as in ,reason=" */
+static void put_words(struct text *t, const struct series_list *l, struct slice name, struct slice what,
+                      const uint64_t *(*counts)(const struct origin_stats *), unsigned words,
+                      const char *(*word)(unsigned))
+{
+    FOREACH_SERIES(s, l)
+    {
+        for (unsigned i = 0; i < words; i++) {
+            char extra[64];
+
+            if (counts(s->stats)[i] == 0)
+                continue;
+            int n = snprintf(extra, sizeof extra, "%.*s%s\"", (int)what.n, what.p, word(i));
+            put_series(t, l, s, name, (struct slice){extra, (size_t)n}, counts(s->stats)[i]);
+        }
+    }
+}
+
+static const uint64_t *retired_of(const struct origin_stats *s)
+{
+    return s->retired;
+}
+
+static const char *retired_word_of(unsigned i)
+{
+    return retire_word((enum retire_reason)i);
+}
+
+static const uint64_t *reused_errors_of(const struct origin_stats *s)
+{
+    return s->reused_errors;
+}
+
+static const char *failure_code_of(unsigned i)
+{
+    return socket_failure_code((enum socket_failure)i);
+}
+
+static const uint64_t *errors_of(const struct origin_stats *s)
+{
+    return s->errors;
+}
+
+static const char *error_word_of(unsigned i)
+{
+    return proxy_error_word((enum proxy_error)i);
+}
+
+static void put_worded_counters(struct text *t, const struct series_list *l)
+{
+    metrics_family(t, "agent_sockets_retired_total", "counter",
+                   "Sockets that were closed, and connects that failed, by reason.");
+    put_words(t, l, SLICE("agent_sockets_retired_total"), SLICE(",reason=\""), retired_of, RETIRE_COUNT,
+              retired_word_of);
+    metrics_family(t, "agent_reused_socket_errors_total", "counter",
+                   "Reused sockets that failed under a request, by error.");
+    put_words(t, l, SLICE("agent_reused_socket_errors_total"), SLICE(",code=\""), reused_errors_of,
+              SOCKET_FAILURE_COUNT, failure_code_of);
+    metrics_family(t, "agent_errors_total", "counter",
+                   "Requests that did not end with the origin's whole response, by Proxy-Status error.");
+    put_words(t, l, SLICE("agent_errors_total"), SLICE(",error=\""), errors_of, PROXY_ERROR_COUNT,
+              error_word_of);
+}
+
+/* Histograms */
+
+/* ,le="0.0001" and so on, made once a scrape; the last is +Inf. */
+struct bucket_labels {
+    char text[HISTOGRAM_BUCKETS][32];
+    struct slice label[HISTOGRAM_BUCKETS];
+};
+
+static void make_bucket_labels(struct bucket_labels *b)
+{
+    static const uint32_t bounds[] = HISTOGRAM_BOUNDS;
+
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        int n = i < HISTOGRAM_BUCKETS - 1
+                    ? snprintf(b->text[i], sizeof b->text[i], ",le=\"%g\"", bounds[i] / 1e6)
+                    : snprintf(b->text[i], sizeof b->text[i], ",le=\"+Inf\"");
+        b->label[i] = (struct slice){b->text[i], (size_t)n};
+    }
+}
+
+struct histogram_names {
+    struct slice bucket, sum, count;
+};
+
+#define HISTOGRAM_NAMES(name) \
+    ((struct histogram_names){SLICE(name "_bucket"), SLICE(name "_sum"), SLICE(name "_count")})
+
+static void put_sum(struct text *t, const struct series_list *l, const struct series *s, struct slice name,
+                    uint64_t us)
+{
+    text_lit(t, "carpool_");
+    text_put(t, name);
+    text_lit(t, "{");
+    text_put(t, (struct slice){l->labels.p + s->labels_at, s->labels_n});
+    text_lit(t, "} ");
+    text_seconds(t, us);
+    text_lit(t, "\n");
+}
+
+static void put_histogram(struct text *t, const struct series_list *l, const struct bucket_labels *b,
+                          struct histogram_names names, size_t offset)
+{
+    FOREACH_SERIES(s, l)
+    {
+        const struct histogram *h = (const struct histogram *)((const char *)s->stats + offset);
+        uint64_t below = 0;
+
+        for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+            below += h->bucket[i];
+            put_series(t, l, s, names.bucket, b->label[i], below);
+        }
+        put_sum(t, l, s, names.sum, h->sum_us);
+        put_series(t, l, s, names.count, SLICE(""), below);
+    }
+}
+
+static void put_histograms(struct text *t, const struct series_list *l)
+{
+    struct bucket_labels b;
+
+    make_bucket_labels(&b);
+    metrics_family(t, "agent_pending_seconds", "histogram",
+                   "How long a limit or a pause held requests, those included that gave up.");
+    put_histogram(t, l, &b, HISTOGRAM_NAMES("agent_pending_seconds"), offsetof(struct origin_stats, pending));
+    metrics_family(t, "agent_connect_seconds", "histogram",
+                   "How long it took to open a socket (DNS, TCP and TLS).");
+    put_histogram(t, l, &b, HISTOGRAM_NAMES("agent_connect_seconds"), offsetof(struct origin_stats, connect));
+    metrics_family(t, "agent_request_seconds", "histogram",
+                   "From a request's head to the last byte of the origin's whole response.");
+    put_histogram(t, l, &b, HISTOGRAM_NAMES("agent_request_seconds"), offsetof(struct origin_stats, request));
+}
+
+void metrics_agents_write(struct text *t, const struct pool *p)
+{
+    struct series_list l = {0};
+
+    if (collect(p, &l)) {
+        text_reserve(t, (l.count + 1) * 8 * 1024); /* a series takes about so much: no growing, no copying */
+        put_gauges(t, &l);
+        put_counters(t, &l);
+        put_worded_counters(t, &l);
+        put_certificates(t, p);
+        put_histograms(t, &l);
+    } else {
+        t->failed = true;
+    }
+    release(&l);
+}
