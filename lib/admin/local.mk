@@ -4,6 +4,10 @@ libcarpool_a_SOURCES += \
 	lib/admin/accesslog.h \
 	lib/admin/agents.c \
 	lib/admin/agents.h \
+	lib/admin/answer.c \
+	lib/admin/answer.h \
+	lib/admin/connections.c \
+	lib/admin/connections.h \
 	lib/admin/diagnosis.c \
 	lib/admin/diagnosis.h \
 	lib/admin/guard.c \
@@ -15,6 +19,8 @@ libcarpool_a_SOURCES += \
 	lib/admin/page.h \
 	lib/admin/process.c \
 	lib/admin/process.h \
+	lib/admin/request.c \
+	lib/admin/request.h \
 	lib/admin/routes.c \
 	lib/admin/routes.h \
 	lib/admin/rules.c \

@@ -208,15 +208,6 @@ static bool find_agent(struct call *c, struct slice encoded)
     return c->agent != NULL;
 }
 
-void admin_answer_error(struct admin_answer *out, unsigned status, const char *sentence)
-{
-    out->status = status;
-    out->type = JSON_TYPE;
-    text_lit(&out->body, "{\"error\":");
-    text_json(&out->body, slice_of(sentence));
-    text_lit(&out->body, "}\n");
-}
-
 void admin_answer(const struct admin_daemon *d, struct diagnosis *diagnosis, enum admin_method method,
                   struct slice path, struct admin_answer *out)
 {

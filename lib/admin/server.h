@@ -1,7 +1,7 @@
 #ifndef CARPOOL_ADMIN_SERVER_H
 #define CARPOOL_ADMIN_SERVER_H
 
-/* The admin listener: HTTP by libevent's evhttp, on the same loop as the proxy, beside it. */
+/* The admin API: what comes by the daemon's admin listeners, on the first loop, beside the proxy. */
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -33,12 +33,14 @@ struct admin_daemon {
 
 struct admin;
 
-/* Serves listening descriptors that it takes over with admin_listen(). NULL when memory is short. */
+/* NULL when memory is short. */
 struct admin *admin_new(const struct admin_daemon *daemon);
-/* Takes over a listening, non-blocking descriptor. */
-bool admin_listen(struct admin *a, int fd);
-/* Closes every listening descriptor (a reload opens others); open connections finish. */
-void admin_unlisten(struct admin *a);
+/* Serves a connection that one of the daemon's admin listeners accepted, and takes it over.
+ * `listener` is only compared. */
+void admin_accept(struct admin *a, const void *listener, int fd, const struct address *peer);
+/* Nobody may command by this listener any more: its connections end, one that is being answered behind its
+ * answer. */
+void admin_listener_closed(struct admin *a, const void *listener);
 void admin_free(struct admin *a);
 
 #endif

@@ -40,6 +40,16 @@ void text_free(struct text *t)
     *t = (struct text){0};
 }
 
+void text_fit(struct text *t)
+{
+    char *p = t->room > t->n && t->n > 0 ? realloc(t->p, t->n) : NULL;
+
+    if (!p)
+        return;
+    t->p = p;
+    t->room = t->n;
+}
+
 size_t digits_put(char out[DIGITS_SIZE], uint64_t value)
 {
     char reversed[DIGITS_SIZE];

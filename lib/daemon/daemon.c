@@ -78,18 +78,6 @@ static void configure_log(const struct config *c)
     log_configure(c->log.level, c->log.format, getenv("JOURNAL_STREAM") && c->log.format == LOG_TEXT);
 }
 
-static void serve_admin(struct daemon *d)
-{
-    int fd = listeners_admin_fd(d->listeners);
-    if (fd == -1)
-        return;
-    admin_unlisten(d->admin);
-    if (fd >= 0 && !admin_listen(d->admin, fd)) {
-        log_line(LOG_ERROR, "cannot serve the admin listener");
-        close(fd);
-    }
-}
-
 /* While the workers is halted. Everything that can fail comes first; what follows cannot, so that a configuration
  * is taken whole or not at all. */
 static bool apply(struct daemon *d, struct config *c, char *error, size_t error_size)
@@ -107,7 +95,6 @@ static bool apply(struct daemon *d, struct config *c, char *error, size_t error_
         proxy_configure(d->workers.workers[i].proxy, c);
     use_access_log(d, log);
     listeners_serve(d->listeners);
-    serve_admin(d);
     return true;
 }
 
@@ -399,7 +386,10 @@ static bool start_admin(struct daemon *d)
         .reload_wall_ms = &d->reload_wall_ms,
     };
     d->admin = admin_new(&view);
-    return d->admin != NULL;
+    if (!d->admin)
+        return false;
+    listeners_set_admin(d->listeners, d->admin);
+    return true;
 }
 
 static bool start_workers(struct daemon *d, char *error, size_t error_size)
@@ -443,7 +433,6 @@ static bool start(struct daemon *d, char *error, size_t error_size)
         snprintf(error, error_size, "out of memory for a listener");
         return false;
     }
-    serve_admin(d);
     int number = workers_start(&d->workers);
     if (number != 0)
         snprintf(error, error_size, "the system gives no thread for a worker: %s; lower workers",
@@ -456,7 +445,6 @@ static void end(struct daemon *d)
     workers_stop(&d->workers);
     if (d->workers.access_log)
         use_access_log(d, NULL);
-    admin_free(d->admin);
     for (size_t i = 0; i < sizeof d->signals / sizeof d->signals[0]; i++)
         if (d->signals[i])
             event_free(d->signals[i]);
@@ -466,6 +454,7 @@ static void end(struct daemon *d)
     timer_release(&d->idle_check);
     if (d->listeners)
         listeners_free(d->listeners);
+    admin_free(d->admin);
     workers_free(&d->workers);
     config_unref(d->config);
 }

@@ -22,6 +22,7 @@ struct acceptor {
  * name. */
 struct endpoint {
     TAILQ_ENTRY(endpoint) link;
+    struct listeners *listeners;
     char *role;
     bool from_systemd;
     bool wanted; /* by the configuration being applied */
@@ -36,10 +37,10 @@ TAILQ_HEAD(endpoint_list, endpoint);
 
 struct listeners {
     struct workers *workers;
+    struct admin *admin;
     struct endpoint_list endpoints;
     struct address *own; /* of all endpoints, for loops */
-    bool admin_changed;
-    char refusal[512]; /* what a connection is told for which there is no descriptor */
+    char refusal[512];   /* what a connection is told for which there is no descriptor */
 };
 
 static bool is_admin(const struct endpoint *d)
@@ -66,6 +67,8 @@ static void close_acceptor(struct acceptor *e, bool unlink_path)
 
 static void free_endpoint(struct endpoint *d)
 {
+    if (is_admin(d) && d->listeners->admin)
+        admin_listener_closed(d->listeners->admin, d);
     for (unsigned i = 0; i < d->acceptor_count; i++)
         close_acceptor(&d->acceptors[i], i == 0 && !d->from_systemd);
     if (d->frontend)
@@ -87,6 +90,7 @@ static struct endpoint *new_endpoint(struct listeners *l, const char *role, cons
     struct endpoint *d = calloc(1, sizeof *d + count * sizeof d->acceptors[0]);
     if (!d)
         return NULL;
+    d->listeners = l;
     d->role = role ? strdup(role) : NULL;
     d->address = *address;
     d->frontend = frontend_new(role && *role ? role : NULL, address);
@@ -147,7 +151,6 @@ struct listeners *listeners_new(struct workers *workers, const struct service_fd
         return NULL;
     l->workers = workers;
     TAILQ_INIT(&l->endpoints);
-    l->admin_changed = true;
     for (int i = 0; i < passed_count; i++)
         take_passed(l, &passed[i]);
     return l;
@@ -188,8 +191,6 @@ static bool want(struct listeners *l, const char *role, const struct listen_addr
             return false;
         }
         d->fresh = true;
-        if (is_admin(d))
-            l->admin_changed = true;
     }
     d->wanted = true;
     return true;
@@ -232,8 +233,6 @@ static void discard_unwanted(struct listeners *l, bool applied)
         d->wanted = d->fresh = false;
         if (!drop)
             continue;
-        if (is_admin(d))
-            l->admin_changed = true;
         TAILQ_REMOVE(&l->endpoints, d, link);
         free_endpoint(d);
     }
@@ -253,7 +252,10 @@ bool listeners_configure(struct listeners *l, const struct config *c, char *erro
 static void on_accept(void *ctx, int fd, const struct address *peer)
 {
     struct acceptor *e = ctx;
-    proxy_accept(e->worker->proxy, e->endpoint->frontend, fd, peer);
+    if (is_admin(e->endpoint))
+        admin_accept(e->endpoint->listeners->admin, e->endpoint, fd, peer);
+    else
+        proxy_accept(e->worker->proxy, e->endpoint->frontend, fd, peer);
 }
 
 static void collect_addresses(struct listeners *l)
@@ -321,6 +323,18 @@ static bool serve_acceptor(struct acceptor *e, struct slice sorry)
     return true;
 }
 
+static void log_listening(const struct endpoint *d)
+{
+    char text[ADDRESS_TEXT_SIZE];
+    const char *address = address_format(&d->address, text);
+    if (is_admin(d))
+        log_event(LOG_INFO, "listening for the admin API", LOG_S("address", address));
+    else if (d->role)
+        log_event(LOG_INFO, "listening", LOG_S("address", address), LOG_S("upstream", d->role));
+    else
+        log_event(LOG_INFO, "listening", LOG_S("address", address));
+}
+
 bool listeners_serve(struct listeners *l)
 {
     bool all = true;
@@ -329,7 +343,7 @@ bool listeners_serve(struct listeners *l)
     char text[ADDRESS_TEXT_SIZE];
     collect_addresses(l);
     TAILQ_FOREACH (d, &l->endpoints, link) {
-        if (is_admin(d) || is_served(d))
+        if (is_served(d))
             continue;
         bool served = true;
         for (unsigned i = 0; i < d->acceptor_count; i++)
@@ -339,22 +353,14 @@ bool listeners_serve(struct listeners *l)
             log_event(LOG_ERROR, "no memory for a listener: the next reload tries again",
                       LOG_S("address", address_format(&d->address, text)));
         else
-            log_event(LOG_INFO, "listening", LOG_S("address", address_format(&d->address, text)),
-                      LOG_S("upstream", d->role ? d->role : ""));
+            log_listening(d);
     }
     return all;
 }
 
-int listeners_admin_fd(struct listeners *l)
+void listeners_set_admin(struct listeners *l, struct admin *admin)
 {
-    struct endpoint *d;
-    if (!l->admin_changed)
-        return -1;
-    l->admin_changed = false;
-    TAILQ_FOREACH (d, &l->endpoints, link)
-        if (is_admin(d))
-            return fcntl(d->acceptors[0].fd, F_DUPFD_CLOEXEC, 0);
-    return -2;
+    l->admin = admin;
 }
 
 void listeners_stop(struct listeners *l)

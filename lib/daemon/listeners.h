@@ -1,11 +1,12 @@
 #ifndef CARPOOL_DAEMON_LISTENERS_H
 #define CARPOOL_DAEMON_LISTENERS_H
 
-/* All ways in, each with an acceptor on every loop: the proxy's listeners, the gateways of upstreams, the admin API's. A reload opens what is
- * new before it closes what is gone. */
+/* All ways in, each with an acceptor on every loop: the proxy's listeners, the gateways of upstreams, the
+ * admin API's. A reload opens what is new before it closes what is gone. */
 
 #include <stdbool.h>
 
+#include "admin/server.h"
 #include "config/config.h"
 #include "daemon/systemd.h"
 #include "daemon/workers.h"
@@ -18,17 +19,16 @@ struct listeners;
 struct listeners *listeners_new(struct workers *workers, const struct service_fd *passed, int passed_count);
 
 /* Opens, keeps and closes listeners so that they are those of the configuration. All or nothing: on
- * false, nothing has changed and `error` says why. The admin's descriptor is only kept: see
- * listeners_admin_fd(). */
+ * false, nothing has changed and `error` says why. */
 bool listeners_configure(struct listeners *l, const struct config *c, char *error, size_t error_size);
 
-/* Begins to take connections for the proxies, and tells them the addresses of all listeners. Call it after
- * every listeners_configure(), while the workers is halted. False: memory was short, and one is not served. */
-bool listeners_serve(struct listeners *l);
+/* Who serves the admin listeners; outlives the listeners. Before the first listeners_serve(). */
+void listeners_set_admin(struct listeners *l, struct admin *admin);
 
-/* A duplicate of the admin listener's descriptor when it changed since the last call (the caller's to
- * close); -1: it did not change; -2: there is none any more. */
-int listeners_admin_fd(struct listeners *l);
+/* Begins to take connections for the proxies and the admin API, and tells the proxies the addresses of all
+ * listeners. Call it after every listeners_configure(), while the workers is halted. False: memory was
+ * short, and one is not served. */
+bool listeners_serve(struct listeners *l);
 
 /* Stops taking connections: the proxy's listeners are closed (those of systemd stay open there, so that
  * no connection is lost). */

@@ -42,6 +42,19 @@ def test_an_admin_socket_replaces_its_listen(stage):
     assert "default" in carpool.agents()
 
 
+def test_several_admin_sockets_are_all_served(stage):
+    """Several admin sockets are all served, behind a reload too; each is refused to clients of the proxy"""
+    proxy, one, other = passed(stage, "proxy"), passed(stage, "admin"), passed(stage, "admin")
+    carpool = stage.carpool({"admin": {"listen": "off"}}, **passing(proxy, one, other))
+    for _ in range(2):
+        for sock in (one, other):
+            carpool.admin_port = sock.address[1]
+            wait_until(lambda: carpool.admin("/healthz").status == 200, "the admin API answers")
+            refused = carpool.get("http://127.0.0.1:%d/healthz" % sock.address[1])
+            assert (refused.status, refused.error) == (502, "proxy_loop_detected")
+        assert carpool.admin("/reload", "POST").status == 200
+
+
 def test_an_upstream_socket_replaces_its_listen(stage):
     """`upstream.NAME` says whose `listen` it replaces; unix sockets are passed as well"""
     origin = stage.origin()

@@ -29,6 +29,10 @@ TWO_LOOPS = [("malloc", errno.ENOMEM, 1), ("socket", errno.EMFILE, 1), ("recv", 
         ("epoll_ctl", errno.ENOMEM, 1), ("epoll_wait", errno.EINTR, 2)]
 NAMES = [("malloc", errno.ENOMEM, 1), ("socket", errno.EMFILE, 1), ("socket", errno.ENOBUFS, 3),
          ("connect", errno.ENETUNREACH, 1), ("send", errno.EPERM, 1), ("recvfrom", errno.ECONNREFUSED, 1), ("epoll_ctl", errno.ENOMEM, 1)]
+# The admin API is on the proxy's own loop: nothing that fails there may reach the proxy.
+ADMIN = [("malloc", errno.ENOMEM, 1), ("malloc", errno.ENOMEM, 3), ("accept4", errno.EMFILE, 1), ("accept4", errno.ECONNABORTED, 1),
+         ("recv", errno.ECONNRESET, 1), ("recv", errno.EINTR, 2), ("send", errno.EPIPE, 1), ("send", errno.ENOBUFS, 1),
+         ("epoll_ctl", errno.ENOMEM, 1), ("epoll_wait", errno.EINTR, 2)]
 # How content is handed on is not the scenario's choice.
 RARE = {"splice"}
 
@@ -109,6 +113,19 @@ def talk_tls(daemon, target):
     ]
 
 
+def talk_admin(daemon, _target):
+    """All routes, large answers and small ones, requests in a row, what is refused, a client that does not read."""
+    ask = "{} {} HTTP/1.1\r\nHost: localhost\r\n{}\r\n".format
+    close = "Connection: close\r\n"
+    with daemon.connect(daemon.admin) as unread:
+        unread.sendall(ask("GET", "/agents", "").encode())
+        return [talk(daemon, text.encode(), daemon.admin) for text in (
+            *(ask("GET", path, close) for path in ("/", "/healthz", "/metrics", "/agents", "/agents/default", "/config", "/version")),
+            ask("GET", "/readyz", "") + ask("POST", "/agents/default/drain", "") + ask("HEAD", "/metrics", close),
+            ask("POST", "/reload", close + "Expect: 100-continue\r\nContent-Length: 3\r\n") + "a=b",
+            ask("GET", "/healthz", "Origin: http://evil.example\r\n"), "nonsense\r\n\r\n")]
+
+
 def talk_names(daemon, target):
     port = target.rpartition(":")[2]
     return [talk(daemon, request("GET", f"http://{name}:{port}/close")) for name in ("api.test", "no.test", "api.test")]
@@ -144,6 +161,12 @@ def test_goes_on_behind_a_failed_call(daemon, plain, function, error, times):
 @pytest.mark.parametrize("function, error, times", TLS, ids=names(TLS))
 def test_goes_on_behind_a_failed_call_under_tls(daemon, secure, function, error, times):
     sweep(daemon, talk_tls, secure, function, error, times)
+
+
+@pytest.mark.parametrize("function, error, times", ADMIN, ids=names(ADMIN))
+def test_goes_on_behind_a_failed_call_of_the_admin_api(daemon, plain, function, error, times):
+    sweep(daemon, talk_admin, plain, function, error, times)
+    assert b" 200 OK" in talk(daemon, b"GET /healthz HTTP/1.0\r\n\r\n", daemon.admin)
 
 
 @pytest.mark.parametrize("function, error, times", TWO_LOOPS, ids=names(TWO_LOOPS))

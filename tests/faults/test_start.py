@@ -76,8 +76,7 @@ def daemon(tmp_path_factory, secure):
 
 
 def reload(daemon):
-    """By a signal: the admin listener is libevent's own HTTP server, which has places that do not bear a failed malloc. Whether
-    the log says that it went well."""
+    """By a signal, so that no call of the admin API is made to fail. Whether the log says that it went well."""
     before = len(daemon.stderr())
     daemon.process.send_signal(signal.SIGHUP)
     said = wait_until(lambda: daemon.dead() or RELOADED.search(daemon.stderr(), before), "a line about the reload in the log")

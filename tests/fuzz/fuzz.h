@@ -19,6 +19,7 @@ struct fuzz_target {
 
 /* A target NAME is the file NAME.c, which defines fuzz_NAME. */
 #define FUZZ_TARGETS(X) \
+    X(admin_request)    \
     X(config)           \
     X(match)            \
     X(http_chunked)     \

@@ -13,8 +13,8 @@ FUZZ_JOBS = 1
 FUZZ_FLAGS = -max_len=4096 -timeout=2 -rss_limit_mb=2048
 FUZZ = $(fuzz_targets)
 
-fuzz_targets = config match http_chunked http_fields http_request http_response http_uri rewrite relay exchange \
-	exchange_workers
+fuzz_targets = admin_request config match http_chunked http_fields http_request http_response http_uri rewrite relay \
+	exchange exchange_workers
 fuzz_helpers = calls config_fuzz exchange_deadlines exchange_world http_fuzz
 # Of Carpool's own calls, those that a target can answer itself (calls.h) or counts (exchange_world.c)
 fuzz_wrapped = recv send sendmsg open clock_gettime socket connect getsockopt event_add malloc calloc \
@@ -36,6 +36,7 @@ comma = ,
 # make check: inputs that once were trouble, on every build
 check_PROGRAMS += tests/fuzz/replay
 tests_fuzz_replay_SOURCES = \
+	tests/fuzz/admin_request.c \
 	tests/fuzz/calls.c \
 	tests/fuzz/calls.h \
 	tests/fuzz/config.c \

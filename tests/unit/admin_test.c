@@ -507,6 +507,8 @@ int main(void)
                agents_have_their_fields);
     unit_group(suite, "metrics", metrics_escape_labels, metrics_add_up);
     unit_group(suite, "page", page_allows_its_own_script_alone);
+    add_connections_tests(suite);
     add_diagnosis_tests(suite);
+    add_request_tests(suite);
     return unit_run(suite);
 }

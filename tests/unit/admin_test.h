@@ -27,6 +27,8 @@ struct fixture {
 void fixture_make(struct fixture *f);
 void fixture_free(struct fixture *f);
 
+void add_connections_tests(Suite *suite);
 void add_diagnosis_tests(Suite *suite);
+void add_request_tests(Suite *suite);
 
 #endif

@@ -17,7 +17,15 @@ check_PROGRAMS += tests/unit/daemon_test
 tests_unit_daemon_test_SOURCES = tests/unit/daemon_test.c tests/unit/unit.h
 
 check_PROGRAMS += tests/unit/admin_test
-tests_unit_admin_test_SOURCES = tests/unit/admin_test.c tests/unit/admin_test.h tests/unit/admin_diagnosis_test.c
+tests_unit_admin_test_SOURCES = \
+	tests/unit/admin_connections_test.c \
+	tests/unit/admin_diagnosis_test.c \
+	tests/unit/admin_request_test.c \
+	tests/unit/admin_test.c \
+	tests/unit/admin_test.h \
+	tests/unit/unit.h
+# Time that a test moves
+tests_unit_admin_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime
 
 check_PROGRAMS += tests/unit/http_test
 tests_unit_http_test_SOURCES = \
