@@ -5,6 +5,7 @@
 
 #include "config/hostname.h"
 #include "config/loader.h"
+#include "config/match.h"
 
 #define LISTENERS_MAX 1000
 
@@ -132,19 +133,6 @@ static bool given(const struct scope *s, const char *path)
     return s->marks[option_index(option_find(s->which, path))].line != 0;
 }
 
-static const struct match_pattern *only_exact(const struct upstream *u)
-{
-    const struct match_pattern *found = NULL;
-    for (uint32_t i = 0; i < u->match_count; i++) {
-        if (u->match[i].kind != MATCH_EXACT)
-            continue;
-        if (found)
-            return NULL;
-        found = &u->match[i];
-    }
-    return found;
-}
-
 static bool failed(const struct scope *s, const char *path)
 {
     return s->failed[option_index(option_find(s->which, path))];
@@ -175,7 +163,7 @@ static void check_names(struct loader *l, const struct scope *s)
                       "%s has no match: say whose URLs it is for, "
                       "such as match: api.example.com (or host: with listen:)",
                       s->path);
-    else if (u->listen.count && !*u->host_option && !only_exact(u))
+    else if (u->listen.count && !*u->host_option && !match_only_exact(u))
         problem_error(
             &l->problems, scope_mark(s, "listen"),
             "%s.listen: which host is it for? match must name exactly one host in full, or host: say it",
@@ -185,7 +173,7 @@ static void check_names(struct loader *l, const struct scope *s)
 static void settle_host(struct loader *l, const struct scope *s)
 {
     struct upstream *u = s->upstream;
-    const struct match_pattern *exact = only_exact(u);
+    const struct match_pattern *exact = match_only_exact(u);
     char host[HOSTNAME_SIZE];
     if (*u->host_option && hostname_parse_port(slice_of(u->host_option), host, &u->host_port)) {
         u->host = arena_text(l->arena, host, strlen(host));

@@ -122,8 +122,6 @@ static bool port_is_named(const struct upstream *u, uint16_t written, uint16_t p
 
 bool match_names_exactly(const struct upstream *u, struct slice host, uint16_t port, bool is_default_port)
 {
-    char room[INET6_ADDRSTRLEN];
-    host = canonical(host, room);
     for (uint32_t i = 0; i < u->match_count; i++) {
         const struct match_pattern *m = &u->match[i];
         if (m->kind == MATCH_EXACT && slice_eq(slice_of(m->host), host) &&
@@ -132,6 +130,19 @@ bool match_names_exactly(const struct upstream *u, struct slice host, uint16_t p
     }
     return *u->host && slice_eq(slice_of(u->host), host) &&
            port_is_named(u, u->host_port, port, is_default_port);
+}
+
+const struct match_pattern *match_only_exact(const struct upstream *u)
+{
+    const struct match_pattern *found = NULL;
+    for (uint32_t i = 0; i < u->match_count; i++) {
+        if (u->match[i].kind != MATCH_EXACT)
+            continue;
+        if (found)
+            return NULL;
+        found = &u->match[i];
+    }
+    return found;
 }
 
 static void insert(struct match_index *index, const struct upstream *u, const struct match_pattern *p)

@@ -94,7 +94,7 @@ const struct option options[] = {
     POLICY(maxSockets, LIMIT, "100", 0, 0, NULL, "connecting + active + free sockets, per origin"),
     POLICY(maxFreeSockets, COUNT, "256", 0, COUNT_INFINITE, NULL, "free sockets, per origin; 0: none"),
     POLICY(minFreeSockets, COUNT, "0", 0, 65535, NULL,
-        "free sockets kept warm, per origin; from start where match is one exact host, else for 10 min "
+        "free sockets kept warm, per origin; from start where match names one exact host, else for 10 min "
         "after a request"),
     POLICY(maxTotalSockets, LIMIT, "1000", 0, 0, NULL, "sockets over all origins of this agent"),
     POLICY(maxPendingRequests, COUNT, "1024", 0, COUNT_INFINITE, NULL,

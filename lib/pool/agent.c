@@ -23,6 +23,8 @@ struct agent *agent_new(struct pool *p, const char *name)
     a->pool = p;
     TAILQ_INIT(&a->free_lru);
     TAILQ_INIT(&a->blocked);
+    for (enum origin_keeping k = 0; k < ORIGIN_KEEPINGS; k++)
+        TAILQ_INIT(&a->empty[k]);
     return a;
 }
 
@@ -33,9 +35,10 @@ static void release_memory(struct origin *o)
     free(o);
 }
 
-static void origin_free(struct origin *o)
+void agent_forget_origin(struct origin *o)
 {
     assert(origin_is_empty(o));
+    forget_leave(o);
     HASH_DEL(o->agent->origins, o);
     origin_stats_add(&o->agent->forgotten, &o->stats);
     release_memory(o);
@@ -55,7 +58,7 @@ void agent_free(struct agent *a)
         retire_all(&o->free);
         retire_all(&o->active);
         retire_all(&o->connecting);
-        origin_free(o);
+        agent_forget_origin(o);
     }
     if (a->dirty)
         TAILQ_REMOVE(&a->pool->dirty, a, dirty_link);
@@ -84,12 +87,17 @@ static enum relief relieve(void *origin)
     return o->free_count == 0 ? pool_relieve(o->agent->pool) : RELIEF_NONE;
 }
 
+static enum origin_kind kind_of(const struct origin *o)
+{
+    return o->key[0] == 't' ? ORIGIN_TUNNEL : o->key[4] == 's' ? ORIGIN_HTTPS : ORIGIN_HTTP;
+}
+
 /* The present policy's word on how to connect; what is running keeps what it began with. */
 static void update_plan(struct origin *o)
 {
     const struct agent *a = o->agent;
     const struct agent_policy *policy = a->policy;
-    bool secure = strncmp(o->key, "https:", 6) == 0;
+    bool secure = kind_of(o) == ORIGIN_HTTPS;
     o->plan.entries = a->upstream && a->upstream->address.count ? &a->upstream->address : NULL;
     o->plan.family = plan_family(policy->family);
     o->plan.local = policy->local.length ? &policy->local : NULL;
@@ -120,11 +128,48 @@ static struct slice authority_of(const struct origin *o, enum origin_kind kind, 
     return authority;
 }
 
-static bool is_named(const struct agent *a, const struct origin *o)
+static void apply_tls(const struct agent *a, enum origin_kind *kind, uint16_t *port)
 {
-    bool plain = strncmp(o->key, "http:", 5) == 0, secure = strncmp(o->key, "https:", 6) == 0;
-    bool is_default_port = (o->plan.port == 80 && !secure) || (o->plan.port == 443 && !plain);
-    return a->upstream && match_names_exactly(a->upstream, slice_of(o->host), o->plan.port, is_default_port);
+    if (*kind != ORIGIN_HTTP || !a->upstream || !a->upstream->tls.enabled)
+        return;
+    *kind = ORIGIN_HTTPS;
+    *port = *port == 80 ? 443 : *port;
+}
+
+/* Where the upstream names one host in full, minFreeSockets are kept from the start. False: it does not. */
+static bool one_host(const struct agent *a, enum origin_kind *kind, struct slice *host, uint16_t *port)
+{
+    const struct upstream *u = a->upstream;
+    const struct match_pattern *exact = u ? match_only_exact(u) : NULL;
+    if (!exact && !(u && *u->host))
+        return false;
+    *host = slice_of(exact ? exact->host : u->host);
+    *port = exact ? exact->port : u->host_port;
+    *port = *port ? *port : 80;
+    *kind = ORIGIN_HTTP;
+    apply_tls(a, kind, port);
+    return true;
+}
+
+static bool is_named(const struct origin *o, enum origin_kind kind)
+{
+    const struct agent *a = o->agent;
+    bool is_default_port =
+        (o->plan.port == 80 && kind != ORIGIN_HTTPS) || (o->plan.port == 443 && kind != ORIGIN_HTTP);
+    return a->upstream && !o->moved && !a->removed &&
+           match_names_exactly(a->upstream, slice_of(o->host), o->plan.port, is_default_port);
+}
+
+/* What the present configuration says of this very origin. */
+static void update_names(struct origin *o, enum origin_kind kind)
+{
+    enum origin_kind one_kind;
+    struct slice host;
+    uint16_t port;
+    o->exact = is_named(o, kind);
+    o->warm = o->exact && one_host(o->agent, &one_kind, &host, &port) && one_kind == kind &&
+              port == o->plan.port && slice_eq(host, slice_of(o->host));
+    forget_update(o);
 }
 
 static struct origin *origin_new(struct agent *a, enum origin_kind kind, const char *key, size_t key_length,
@@ -149,14 +194,15 @@ static struct origin *origin_new(struct agent *a, enum origin_kind kind, const c
     TAILQ_INIT(&o->blocked);
     o->plan.host = o->host;
     o->plan.port = port;
-    o->exact = is_named(a, o);
     o->authority = authority_of(o, kind, key_length);
     update_plan(o);
     HASH_ADD_KEYPTR(hh, a->origins, o->key, key_length, o);
-    if (o->hh.tbl)
-        return o;
-    release_memory(o);
-    return NULL;
+    if (!o->hh.tbl) {
+        release_memory(o);
+        return NULL;
+    }
+    update_names(o, kind);
+    return o;
 }
 
 /* Keys are written by hand: this runs for every request. */
@@ -182,14 +228,6 @@ static size_t write_key(char *out, enum origin_kind kind, struct slice host, boo
     return (size_t)(at - out);
 }
 
-static void apply_tls(const struct agent *a, enum origin_kind *kind, uint16_t *port)
-{
-    if (*kind != ORIGIN_HTTP || !a->upstream || !a->upstream->tls.enabled)
-        return;
-    *kind = ORIGIN_HTTPS;
-    *port = *port == 80 ? 443 : *port;
-}
-
 unsigned agent_owner(const struct agent *a, enum origin_kind kind, struct slice host, uint16_t port)
 {
     if (!a->spread)
@@ -213,21 +251,19 @@ struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice
     return o ? o : origin_new(a, kind, key, n, host, port);
 }
 
-static bool names_one_host(const struct upstream *u)
+static bool has_one_host(const struct upstream *u)
 {
     return u && u->match_count == 1 && u->match[0].kind == MATCH_EXACT;
 }
 
-/* Where the upstream names one exact host, minFreeSockets are kept from the start. */
 static void warm_from_start(struct agent *a)
 {
-    const struct upstream *u = a->upstream;
-    if (a->policy->minFreeSockets == 0 || !names_one_host(u))
-        return;
-    struct slice host = slice_of(u->match[0].host);
-    uint16_t port = u->match[0].port ? u->match[0].port : 80;
-    if (agent_owner(a, ORIGIN_HTTP, host, port) == a->pool->index)
-        agent_origin(a, ORIGIN_HTTP, host, memchr(host.p, ':', host.n) != NULL, port);
+    enum origin_kind kind;
+    struct slice host;
+    uint16_t port;
+    if (a->policy->minFreeSockets > 0 && one_host(a, &kind, &host, &port) &&
+        agent_owner(a, kind, host, port) == a->pool->index)
+        agent_origin(a, kind, host, memchr(host.p, ':', host.n) != NULL, port);
 }
 
 /* Lowered limits retire free sockets now; active ones are refused when they finish. */
@@ -252,11 +288,11 @@ static void configure_origin(struct origin *o, bool identity_changed)
     const struct agent *a = o->agent;
     /* As the key says it: what tls does to http has been done. */
     o->moved = agent_owner(a, ORIGIN_TUNNEL, slice_of(o->host), o->plan.port) != a->pool->index;
-    o->exact = !o->moved && is_named(a, o);
     update_plan(o);
     if (identity_changed || o->moved)
         origin_drain(o, RETIRE_DRAINED);
     apply_limits(o);
+    update_names(o, kind_of(o));
 }
 
 void agent_configure(struct agent *a, struct config *config, const struct upstream *upstream,
@@ -270,8 +306,7 @@ void agent_configure(struct agent *a, struct config *config, const struct upstre
     a->upstream = upstream;
     a->removed = false;
     /* A limit over all origins is counted in one place. One host would be spread to a place of chance. */
-    a->spread =
-        a->pool->workers > 1 && policy->maxTotalSockets == COUNT_INFINITE && !names_one_host(upstream);
+    a->spread = a->pool->workers > 1 && policy->maxTotalSockets == COUNT_INFINITE && !has_one_host(upstream);
     tls_context_unref(a->tls);
     a->tls = tls;
     free(a->identity);
@@ -281,6 +316,7 @@ void agent_configure(struct agent *a, struct config *config, const struct upstre
     while (a->total > policy->maxTotalSockets && !TAILQ_EMPTY(&a->free_lru))
         socket_retire(TAILQ_FIRST(&a->free_lru), RETIRE_DRAINED);
     warm_from_start(a);
+    a->pool->crowded = true; /* another number of origins may be its share now */
     agent_mark_dirty(a);
     if (before)
         config_unref(before);
@@ -398,12 +434,12 @@ void agent_record_error(struct agent *a, const char *origin, const char *error, 
     snprintf(e->text, sizeof e->text, "%s", text);
 }
 
-void agent_forget_empty(struct agent *a, uint64_t idle_ms)
+void agent_remove(struct agent *a)
 {
-    struct origin *o, *next;
-    HASH_ITER (hh, a->origins, o, next) {
-        bool named = o->exact && !a->removed;
-        if (origin_is_empty(o) && !named && (o->moved || clock_ms() - o->last_request_ms >= idle_ms))
-            origin_free(o);
-    }
+    a->removed = true;
+    a->next_share = NULL;
+    agent_drain(a);
+    agent_resume(a);
+    for (struct origin *o = a->origins; o; o = o->hh.next)
+        update_names(o, kind_of(o));
 }

@@ -38,11 +38,13 @@ struct agent {
     bool paused;
     bool removed; /* no longer configured */
 
-    struct origin *origins;      /* hash by key */
-    struct socket_list free_lru; /* of all origins, least recently used first */
-    uint32_t total;              /* sockets of all origins */
-    struct origin_list blocked;  /* origins with blocked requests */
-    bool dirty;                  /* a place came free, or a request came: agent_serve() is due */
+    struct origin *origins;                    /* hash by key */
+    struct socket_list free_lru;               /* of all origins, least recently used first */
+    uint32_t total;                            /* sockets of all origins */
+    struct origin_list blocked;                /* origins with blocked requests */
+    struct origin_list empty[ORIGIN_KEEPINGS]; /* those that may be forgotten (forget.h), oldest first */
+    uint32_t empty_count[ORIGIN_KEEPINGS];
+    bool dirty; /* a place came free, or a request came: agent_serve() is due */
     TAILQ_ENTRY(agent) dirty_link;
 
     struct origin_stats forgotten; /* of origins that were forgotten: the row "*" */
@@ -96,6 +98,7 @@ struct agent *agent_new(struct pool *p, const char *name);
 void agent_free(struct agent *a);
 void agent_configure(struct agent *a, struct config *config, const struct upstream *upstream,
                      struct tls_context *tls, char *identity);
-void agent_forget_empty(struct agent *a, uint64_t idle_ms);
+void agent_remove(struct agent *a); /* no upstream names it any more: it keeps nothing but what is running */
+void agent_forget_origin(struct origin *o);
 
 #endif

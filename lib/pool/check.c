@@ -74,6 +74,24 @@ static void check_origin(const struct origin *o)
     assert(o->free_count == count_sockets(&o->free, o, SOCKET_FREE));
     check_queue(o);
     check_books(o);
+    assert((o->keeping != ORIGIN_KEPT) == (origin_is_empty(o) && !o->exact));
+}
+
+/* Those that may be forgotten, the one that has been empty for longest first. */
+static void check_empty(const struct agent *a)
+{
+    for (enum origin_keeping k = 0; k < ORIGIN_KEEPINGS; k++) {
+        const struct origin *o;
+        uint64_t before = 0;
+        uint32_t n = 0;
+        TAILQ_FOREACH (o, &a->empty[k], empty_link) {
+            assert(o->agent == a && o->keeping == k && k != ORIGIN_KEPT);
+            assert(o->empty_since_ms >= before);
+            before = o->empty_since_ms;
+            n++;
+        }
+        assert(n == a->empty_count[k]);
+    }
 }
 
 /* The free sockets of all origins, the one that has been free for longest first. */
@@ -94,15 +112,18 @@ static void check_lru(const struct agent *a, uint32_t free_count)
 static void check_agent(const struct agent *a)
 {
     const struct origin *o;
-    uint32_t total = 0, free_count = 0, blocked = 0;
+    uint32_t total = 0, free_count = 0, blocked = 0, empty = 0;
     for (o = a->origins; o; o = o->hh.next) {
         assert(o->agent == a);
         check_origin(o);
         total += origin_sockets(o);
         free_count += o->free_count;
         blocked += o->blocked_count > 0;
+        empty += o->keeping != ORIGIN_KEPT;
     }
     assert(a->total == total);
+    assert(a->empty_count[ORIGIN_EMPTY] + a->empty_count[ORIGIN_UNREACHED] == empty);
+    check_empty(a);
     check_lru(a, free_count);
     TAILQ_FOREACH (o, &a->blocked, blocked_link) {
         assert(o->agent == a && o->blocked_count > 0);
@@ -162,9 +183,13 @@ void pool_check_turn(const struct pool *p)
 {
     const struct agent *a;
     pool_check(p);
+    assert(!p->crowded);
     assert(TAILQ_EMPTY(&p->dirty) && TAILQ_EMPTY(&p->settled) && TAILQ_EMPTY(&p->graveyard));
-    TAILQ_FOREACH (a, &p->agents, link)
+    TAILQ_FOREACH (a, &p->agents, link) {
         check_nobody_waits_in_vain(a);
+        assert(a->empty_count[ORIGIN_EMPTY] <= FORGET_EMPTY_MAX);
+        assert(a->empty_count[ORIGIN_UNREACHED] <= FORGET_UNREACHED_MAX);
+    }
     TAILQ_FOREACH (a, &p->removed, link)
         check_nobody_waits_in_vain(a);
 }

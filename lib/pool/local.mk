@@ -4,6 +4,8 @@ libcarpool_a_SOURCES += \
 	lib/pool/agent.h \
 	lib/pool/check.c \
 	lib/pool/check.h \
+	lib/pool/forget.c \
+	lib/pool/forget.h \
 	lib/pool/origin.c \
 	lib/pool/origin.h \
 	lib/pool/pool.c \

@@ -9,7 +9,7 @@
 /* Spares are tried again after 1 s, then 2 s, ... 30 s. */
 #define SPARE_BACKOFF_FIRST_MS 1000
 #define SPARE_BACKOFF_MAX_MS   30000
-/* An origin without an exact name is kept warm this long after its last request. */
+/* What clients asked for is kept warm this long after the last request. */
 #define SPARE_INTEREST_MS (10 * 60 * 1000)
 
 static void enter_blocked(struct waiter *p, bool at_head)
@@ -23,6 +23,7 @@ static void enter_blocked(struct waiter *p, bool at_head)
     p->blocked_since_us = clock_us();
     if (o->blocked_count++ == 0)
         TAILQ_INSERT_TAIL(&o->agent->blocked, o, blocked_link);
+    forget_update(o);
 }
 
 static void enter_waiting(struct waiter *p, bool at_head)
@@ -34,6 +35,7 @@ static void enter_waiting(struct waiter *p, bool at_head)
         TAILQ_INSERT_TAIL(&o->waiting, p, link);
     p->state = WAITER_WAITING;
     o->waiting_count++;
+    forget_update(o);
 }
 
 /* Takes a waiter off the list it stands on. */
@@ -56,6 +58,7 @@ static void leave(struct waiter *p)
     case WAITER_IDLE: break;
     }
     p->state = WAITER_IDLE;
+    forget_update(o);
 }
 
 /* Once a request, whatever came of its waiting. */
@@ -128,6 +131,18 @@ void origin_balance(struct origin *o)
         leave(p);
         enter_waiting(p, false);
     }
+}
+
+void origin_hold(struct origin *o)
+{
+    o->users++;
+    forget_update(o);
+}
+
+void origin_let_go(struct origin *o)
+{
+    o->users--;
+    forget_update(o);
 }
 
 bool origin_below_max(const struct origin *o)
@@ -308,7 +323,7 @@ static bool wants_spares(const struct origin *o)
     if (a->removed || o->moved || a->pool->stopping || a->policy->minFreeSockets == 0 ||
         clock_ms() < o->spare_not_before_ms)
         return false;
-    return o->exact || (o->last_request_ms && clock_ms() - o->last_request_ms < SPARE_INTEREST_MS);
+    return o->warm || (o->last_request_ms && clock_ms() - o->last_request_ms < SPARE_INTEREST_MS);
 }
 
 void origin_keep_warm(struct origin *o)

@@ -16,6 +16,7 @@
 
 #include "base/hash.h"
 #include "base/list.h"
+#include "pool/forget.h"
 #include "pool/socket.h"
 
 struct agent;
@@ -65,6 +66,7 @@ struct origin {
     struct slice
         authority; /* what Host says: the port only where it is not the scheme's default (RFC 9110 7.2) */
     bool exact; /* the upstream names this very host and port: a metric label of its own, never forgotten */
+    bool warm;  /* minFreeSockets are kept from the start and for good */
     bool moved; /* since a reload it lives in another pool of the workers: what is left here ends */
     struct connect_plan plan;
     struct connect_memory memory;
@@ -79,6 +81,10 @@ struct origin {
     struct waiter_list waiting, blocked;
     uint32_t waiting_count, blocked_count;
     TAILQ_ENTRY(origin) blocked_link; /* on agent->blocked while blocked_count > 0 */
+
+    enum origin_keeping keeping; /* forget.h */
+    TAILQ_ENTRY(origin) empty_link;
+    uint64_t empty_since_ms;
 
     uint64_t last_request_ms;
     uint64_t spare_not_before_ms; /* back-off of minFreeSockets after a failed connect */
@@ -114,16 +120,9 @@ static inline uint32_t origin_sockets(const struct origin *o)
     return o->connecting_count + o->active_count + o->free_count;
 }
 
-/* For whoever keeps a pointer: an origin is forgotten a while after its last socket and its last user. */
-static inline void origin_hold(struct origin *o)
-{
-    o->users++;
-}
-
-static inline void origin_let_go(struct origin *o)
-{
-    o->users--;
-}
+/* For whoever keeps a pointer: an origin may be forgotten behind its last socket and its last user. */
+void origin_hold(struct origin *o);
+void origin_let_go(struct origin *o);
 
 /* No socket, nobody waiting, no user. */
 bool origin_is_empty(const struct origin *o);

@@ -8,9 +8,7 @@
 #include "base/clock.h"
 #include "io/resolver.h"
 
-#define SWEEP_MS 1000
-/* An origin without sockets and waiters is forgotten after this; its counters stay in the agent's row "*". */
-#define FORGET_AFTER_MS    (60 * 1000)
+#define SWEEP_MS           1000
 #define SPARE_SOCKETS_KEPT 256
 
 static void count_origins(struct pool *p)
@@ -30,12 +28,12 @@ static void on_sweep(void *ctx)
     struct agent *a, *next;
     count_origins(p);
     TAILQ_FOREACH_SAFE (a, &p->agents, link, next) {
-        agent_forget_empty(a, FORGET_AFTER_MS);
+        forget_old(a, FORGET_EMPTY_MS);
         if (a->policy->minFreeSockets)
             agent_mark_dirty(a);
     }
     TAILQ_FOREACH_SAFE (a, &p->removed, link, next) {
-        agent_forget_empty(a, 0);
+        forget_old(a, 0);
         if (!a->origins) {
             TAILQ_REMOVE(&p->removed, a, link);
             agent_free(a);
@@ -200,16 +198,6 @@ static bool make_plan(struct pool *p, struct plan *plan, const struct config *c,
     return true;
 }
 
-/* An agent that no upstream names any more keeps nothing but what is running. */
-static void remove_agent(struct pool *p, struct agent *a)
-{
-    TAILQ_INSERT_TAIL(&p->removed, a, link);
-    a->removed = true;
-    a->next_share = NULL;
-    agent_drain(a);
-    agent_resume(a);
-}
-
 /* Cannot fail. */
 static void carry_out(struct pool *p, struct plan *plan, struct config *config)
 {
@@ -236,7 +224,8 @@ static void carry_out(struct pool *p, struct plan *plan, struct config *config)
     struct agent *a;
     while ((a = TAILQ_FIRST(&old))) {
         TAILQ_REMOVE(&old, a, link);
-        remove_agent(p, a);
+        TAILQ_INSERT_TAIL(&p->removed, a, link);
+        agent_remove(a);
     }
     if (before)
         config_unref(before);
@@ -323,6 +312,16 @@ void pool_notify(struct pool *p)
     }
 }
 
+static void forget_crowd(struct pool *p)
+{
+    struct agent *a;
+    if (!p->crowded)
+        return;
+    p->crowded = false;
+    TAILQ_FOREACH (a, &p->agents, link)
+        forget_excess(a);
+}
+
 void pool_end_turn(struct pool *p)
 {
     struct agent *a;
@@ -332,6 +331,7 @@ void pool_end_turn(struct pool *p)
         pool_notify(p);
     }
     empty_graveyard(p);
+    forget_crowd(p);
 }
 
 bool pool_give_up_free(struct pool *p)

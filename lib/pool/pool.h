@@ -44,6 +44,7 @@ struct pool {
     enum relief (*ask_others)(void *ctx); /* to close a free socket of theirs; NULL: there are none */
     void *ask_others_ctx;
     struct timer sweep;
+    bool crowded; /* some agent has more empty origins than it may remember */
     struct crowd origins;
     unsigned short dice[3]; /* of erand48() */
     bool stopping;

@@ -48,6 +48,7 @@ void socket_move(struct socket *s, enum socket_state to)
     if (!list) {
         a->total--;
         pool_reap(a->pool, s);
+        forget_update(o);
         return;
     }
     /* Free sockets stand in the order in which they became free, the newest first. */
@@ -271,6 +272,7 @@ struct socket *socket_connect(struct origin *o, struct waiter *owner)
     TAILQ_INSERT_HEAD(&o->connecting, s, link);
     o->connecting_count++;
     a->total++;
+    forget_update(o);
     s->owner = owner;
     if (owner)
         o->owned_count++;

@@ -10,8 +10,7 @@ def agent_of(carpool, url):
     """Which agent took this request (all addresses refuse)."""
     response = carpool.get(url)
     assert response.status == 502, response
-    busy = [name for name, agent in carpool.agents().items()
-            if any(row["retiredTotal"].get("connect-failed") for row in agent["origins"])]
+    busy = [name for name in carpool.agents() if carpool.retired_of_agent(name).get("connect-failed")]
     return busy, response.text
 
 

@@ -25,7 +25,7 @@ def test_connect(stage):
     response = carpool.get(origin.url("/"))
     assert response.status == 504 and response.error == "connection_timeout"
     assert time.monotonic() - start > 0.25
-    assert carpool.retired(origin) == {"connect-timeout": 1}
+    assert carpool.retired_of_agent() == {"connect-timeout": 1}
     assert carpool.row(origin)["socketsOpened"] == 0
 
 

@@ -84,7 +84,7 @@ def test_a_name_that_does_not_resolve(stage):
     expect(carpool.get("http://broken.test/"), 502, "dns_error", "broken.test")
     server.names["empty.test"] = []
     expect(carpool.get("http://empty.test/"), 502, "dns_error", "empty.test")
-    assert carpool.retired("http://missing.test:80") == {"connect-failed": 1}
+    assert carpool.retired_of_agent() == {"connect-failed": 3}
 
 
 def test_a_resolver_that_does_not_answer(stage):

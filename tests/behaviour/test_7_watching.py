@@ -67,16 +67,49 @@ def test_counters_add_up(stage):
 
 
 def test_labels_are_bounded(stage):
-    """origins that no upstream names exactly share the label `*`"""
+    """origins that no upstream names exactly, by host and port or by host at the scheme's default port, share the
+    label `*`"""
     origin = stage.origin()
     carpool = stage.carpool({"upstreams": {"wild": {"match": ["*.test", "exact.test"], "address": [origin.authority]}}})
-    for host in ("a", "b", "c", "exact"):
-        assert carpool.get(f"http://{host}.test/").status == 200
+    for host in ("a.test", "b.test", "c.test", "exact.test", "exact.test:81", "exact.test."):
+        assert carpool.get(f"http://{host}/").status == 200
     figures = series(carpool)
     origins = {dict(labels)["origin"] for (name, labels) in figures if name == "carpool_agent_sockets_opened_total"
                and dict(labels)["agent"] == "wild"}
     assert origins == {"*", "http://exact.test:80"}
-    assert total(figures, "carpool_agent_sockets_opened_total", agent="wild", origin="*") == 3
+    assert total(figures, "carpool_agent_sockets_opened_total", agent="wild", origin="*") == 5
+
+
+def ask_for_many(carpool, hosts, status):
+    """One request each, over one connection."""
+    client = carpool.client()
+    for number in range(hosts):
+        assert client.get(f"http://h{number}.test/").status == status
+
+
+def test_what_clients_make_up_is_forgotten(stage):
+    """8: at most 1,000 empty origins an agent are remembered, oldest forgotten first"""
+    origin = stage.origin()
+    carpool = stage.carpool({"upstreams": {"wild": {"match": ["*.test", "exact.test"], "address": [origin.authority],
+                                                    "keepAlive": False}}})
+    assert carpool.get("http://exact.test/").status == 200
+    ask_for_many(carpool, 1010, 200)
+    names = [row["origin"] for row in carpool.agents()["wild"]["origins"]]
+    assert "http://exact.test:80" in names and "http://h1009.test:80" in names
+    assert "http://h0.test:80" not in names and len(names) <= 1002
+    assert carpool.row("*", "wild")["requestsTotal"] >= 10
+
+
+def test_what_never_had_a_socket_is_not_remembered(stage):
+    """8: and those that never had a socket not at all"""
+    refused = stage.ports.refused()
+    carpool = stage.carpool({"upstreams": {"wild": {"match": "*.test",
+                                                    "address": [f"127.0.0.1:{refused.getsockname()[1]}"]}}})
+    ask_for_many(carpool, 300, 502)
+    assert len(carpool.agents()["wild"]["origins"]) <= 101
+    wait_until(lambda: [row["origin"] for row in carpool.agents()["wild"]["origins"]] == ["*"], "all are forgotten")
+    assert carpool.retired_of_agent("wild") == {"connect-failed": 300}
+    refused.close()
 
 
 def test_histograms_are_cumulative(stage):

@@ -25,7 +25,7 @@ def test_connect_timeout_counts_tls(stage):
     response = carpool.get(origin.url("/"))
     assert (response.status, response.error) == (504, "connection_timeout")
     assert "TLS" in response.text and "timeouts.connect" in response.text
-    assert carpool.retired(https_key(origin), "api") == {"connect-timeout": 1}
+    assert carpool.retired_of_agent("api") == {"connect-timeout": 1}
     origin.connections[0].wait_ended()
 
 

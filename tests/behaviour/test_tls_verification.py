@@ -6,7 +6,7 @@ import pytest
 
 from .harness import wait_until
 from .harness.certificates import certificates
-from .harness.tls import V12, V13, https_key, secure, server_context, tls_origin
+from .harness.tls import V12, V13, secure, server_context, tls_origin
 
 BAD = {     # the origin's certificate, options of tls, what the answer must say
     "wrong-host": (lambda c: c.leaf("DNS:other.test"), {}, ["other.test", "mismatch", "tls.servername"]),
@@ -38,7 +38,7 @@ def test_is_refused(stage, case, versions):
         assert all(word in told for word in words), told
     assert "api" in response.text and origin.authority in response.text
     assert recent[-1]["error"] == "tls_certificate_error"
-    assert not origin.requests and carpool.retired(https_key(origin), "api") == {"connect-failed": 1}
+    assert not origin.requests and carpool.retired_of_agent("api") == {"connect-failed": 1}
 
 
 def test_the_system_store_is_the_default(stage):
@@ -209,7 +209,7 @@ def test_a_plain_server(stage):
     carpool = stage.carpool(secure())
     response = carpool.get(origin.url("/"))
     assert (response.status, response.error) == (502, "tls_protocol_error") and "no TLS on this port" in response.text
-    assert carpool.retired(https_key(origin), "api") == {"connect-failed": 1}
+    assert carpool.retired_of_agent("api") == {"connect-failed": 1}
 
 
 def test_a_server_that_hangs_up(stage):
@@ -229,4 +229,4 @@ def test_failures_of_one_host_leave_others_alone(stage):
         assert carpool.get(bad.url("/")).status == 502
         assert carpool.get(good.url("/")).status == 200
     assert good.accepted == 1
-    wait_until(lambda: carpool.retired(https_key(bad), "api") == {"connect-failed": 5}, "each failure counted")
+    wait_until(lambda: carpool.retired_of_agent("api") == {"connect-failed": 5}, "each failure counted")

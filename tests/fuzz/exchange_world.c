@@ -566,7 +566,7 @@ void world_end(int *clients, unsigned count)
     world_rig.origin_count = 0;
     fuzz_assert(world_rig.proxy->heads.lent == 0 && world_rig.proxy->bodies.lent == 0);
     fuzz_assert(world_rig.proxy->stats.tunnels_open == 0);
-    agent_forget_empty(a, 0);
+    forget_old(a, 0);
     fuzz_assert(!a->origins);
     check_books();
     owed_count = blocked_count = private_count = 0;

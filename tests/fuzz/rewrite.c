@@ -222,7 +222,7 @@ static void run_request(unsigned flags)
     check_authority(&route, o->authority);
     free((char *)whole.p);
     buffer_give(b);
-    agent_forget_empty(route.agent, 0);
+    forget_old(route.agent, 0);
 }
 
 /* --- Responses ----------------------------------------------------------------------------------------------- */

@@ -220,33 +220,6 @@ START_TEST(drained_sockets_end_when_they_are_free)
 }
 END_TEST
 
-/* Who was given an error, or holds on to an origin for its counters, keeps it from being forgotten. */
-START_TEST(origins_in_use_are_not_forgotten)
-{
-    struct origin *o = open_rig("");
-    struct agent *agent = pool_rig_agent(&rig);
-    struct asker a = {0};
-
-    pool_rig_listen(&rig, false);
-    asker_ask(&a, o, ACQUIRE_NEW);
-    origin_hold(o);
-    while (a.waiter.state != WAITER_SETTLED)
-        pool_rig_events(&rig);
-    agent_forget_empty(agent, 0);
-    ck_assert_ptr_eq(pool_rig_origin(&rig, "a.test"), o);
-    pool_rig_turn(&rig);
-    ck_assert_int_eq(a.error, CONNECT_REFUSED);
-    agent_forget_empty(agent, 0);
-    ck_assert_ptr_nonnull(agent->origins);
-    origin_let_go(o);
-    agent_forget_empty(agent, 0);
-    ck_assert_ptr_null(agent->origins);
-    ck_assert_uint_eq(agent->forgotten.requests, 1);
-    ck_assert_uint_eq(agent->forgotten.retired[RETIRE_CONNECT_FAILED], 1);
-    pool_rig_close(&rig);
-}
-END_TEST
-
 START_TEST(warm_sockets_are_kept)
 {
     struct origin *o = open_rig("minFreeSockets: 2");
@@ -282,25 +255,6 @@ START_TEST(failed_spares_are_not_tried_at_once)
     pool_rig_listen(&rig, true);
     pool_rig_run(&rig, 2500);
     ck_assert_uint_eq(o->free_count, 1);
-    pool_rig_close(&rig);
-}
-END_TEST
-
-/* A cron host sees its one upstream once an hour. */
-START_TEST(named_origins_are_never_forgotten)
-{
-    struct origin *o = open_rig("match: [a.test, 'b.test:8080']");
-    struct agent *agent = pool_rig_agent(&rig);
-    struct slice b = SLICE("b.test");
-
-    agent_origin(agent, ORIGIN_HTTP, b, false, 8080);
-    agent_origin(agent, ORIGIN_HTTP, b, false, 80);
-    agent_forget_empty(agent, 0);
-    ck_assert_uint_eq(HASH_COUNT(agent->origins), 2);
-    ck_assert(o->exact);
-    pool_rig_configure(&rig, "match: b.test");
-    agent_forget_empty(agent, 0);
-    ck_assert_uint_eq(HASH_COUNT(agent->origins), 0);
     pool_rig_close(&rig);
 }
 END_TEST
@@ -343,7 +297,6 @@ void pool_life_tests(Suite *suite)
     unit_group(suite, "life", free_sockets_age, hints_shorten_the_stay, hinted_counts_are_counted_down,
                counts_are_kept, too_many_free_are_not_kept, free_sockets_are_watched, probing_sees_what_came,
                sockets_given_and_not_yet_told_are_safe, new_sockets_not_yet_told_are_safe,
-               drained_sockets_end_when_they_are_free, origins_in_use_are_not_forgotten,
-               named_origins_are_never_forgotten, warm_sockets_are_kept, failed_spares_are_not_tried_at_once,
-               stopping_keeps_nothing, recent_errors_are_twenty);
+               drained_sockets_end_when_they_are_free, warm_sockets_are_kept,
+               failed_spares_are_not_tried_at_once, stopping_keeps_nothing, recent_errors_are_twenty);
 }

@@ -170,6 +170,7 @@ START_TEST(removed_agents_serve_who_waits)
     asker_release(&c);
     ck_assert_uint_eq(o->free_count, 0);
     ck_assert_uint_eq(o->active_count, 0);
+    pool_rig_let_go(&rig);
     pool_rig_run(&rig, 1100);
     ck_assert(TAILQ_EMPTY(&rig.pool->removed));
     pool_rig_close(&rig);

@@ -15,9 +15,10 @@ static struct config *parse(const struct pool_rig *r, const char *options)
     static const struct text_list none = {0};
     char text[1024], address[ADDRESS_TEXT_SIZE];
     struct config *c;
-    const char *match = strncmp(options, "match:", 6) == 0 ? "" : "match: \"*.test\", ";
-    int n = snprintf(text, sizeof text, "upstreams:\n  u: {%saddress: \"%s\"%s%s}\n", match,
-                     address_format(&r->origin, address), *options ? ", " : "", options);
+    bool own = strncmp(options, "host:", 5) == 0 || strncmp(options, "match:", 6) == 0;
+    int n = snprintf(text, sizeof text, "upstreams:\n  u: {%saddress: \"%s\"%s%s}\n",
+                     own ? "" : "match: \"*.test\", ", address_format(&r->origin, address),
+                     *options ? ", " : "", options);
 
     c = config_parse((struct slice){text, (size_t)n}, "test.yaml", &none, stderr);
     ck_assert_ptr_nonnull(c);
@@ -62,6 +63,7 @@ void pool_rig_open(struct pool_rig *r, const char *options)
 
 void pool_rig_close(struct pool_rig *r)
 {
+    pool_rig_let_go(r);
     pool_free(r->pool);
     resolver_free(r->resolver);
     event_base_free(r->base);
@@ -132,7 +134,19 @@ struct origin *pool_rig_origin(struct pool_rig *r, const char *host)
     struct origin *o = agent_origin(pool_rig_agent(r), ORIGIN_HTTP, slice_of(host), false, 80);
 
     ck_assert_ptr_nonnull(o);
+    for (unsigned i = 0; i < r->held_count; i++)
+        if (r->held[i] == o)
+            return o;
+    ck_assert_uint_lt(r->held_count, RIG_ORIGINS);
+    r->held[r->held_count++] = o;
+    origin_hold(o);
     return o;
+}
+
+void pool_rig_let_go(struct pool_rig *r)
+{
+    while (r->held_count > 0)
+        origin_let_go(r->held[--r->held_count]);
 }
 
 struct exchange_end pool_rig_good_end(void)

@@ -12,6 +12,7 @@
 #include "pool/pool.h"
 
 #define RIG_CONNECTIONS 512
+#define RIG_ORIGINS     4
 #define RIG_TURNS       8 /* behind any time: the process may stand still for all of it */
 
 struct pool_rig {
@@ -22,9 +23,12 @@ struct pool_rig {
     int listener;                     /* -1: connects are refused */
     int connections[RIG_CONNECTIONS]; /* the origin's ends, oldest first */
     unsigned count;
+    struct origin *held[RIG_ORIGINS]; /* those that the test was given are not forgotten meanwhile */
+    unsigned held_count;
 };
 
-/* With these options of the upstream "u", e.g. "maxSockets: 2, timeouts: {free: 1s}"; "match:" may be the first. */
+/* With these options of the upstream "u", e.g. "maxSockets: 2, timeouts: {free: 1s}". Those that begin with "host:" or
+ * "match:" say themselves which hosts lead to the origin. */
 void pool_rig_open(struct pool_rig *r, const char *options);
 void pool_rig_close(struct pool_rig *r);
 
@@ -42,7 +46,11 @@ void pool_rig_turn(struct pool_rig *r);
 void pool_rig_run(struct pool_rig *r, int ms);
 
 struct agent *pool_rig_agent(struct pool_rig *r);
+/* Of http://HOST:80; kept until the rig is closed. */
 struct origin *pool_rig_origin(struct pool_rig *r, const char *host);
+
+/* Keeps them no longer. */
+void pool_rig_let_go(struct pool_rig *r);
 
 /* The end of an exchange after which the socket may be used again. */
 struct exchange_end pool_rig_good_end(void);

@@ -301,6 +301,7 @@ int main(void)
                stats_add_leaves_nothing_out, stats_know_when_nothing_happened, failure_codes_are_errno_names);
     pool_queue_tests(suite);
     pool_life_tests(suite);
+    pool_forget_tests(suite);
     pool_reload_tests(suite);
     pool_random_tests(suite);
     return unit_run(suite);

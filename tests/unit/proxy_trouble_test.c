@@ -195,12 +195,12 @@ START_TEST(origins_outlive_answers_that_wait)
         proxy_rig_turn(&rig);
     }
     ck_assert(only_exchange()->state == EXCHANGE_REPLY);
-    agent_forget_empty(proxy_rig_agent(&rig), 0);
+    forget_old(proxy_rig_agent(&rig), 0);
     ck_assert_ptr_nonnull(proxy_rig_agent(&rig)->origins);
     close(client);
     proxy_rig_settle(&rig);
     ck_assert(TAILQ_EMPTY(&rig.proxy->exchanges));
-    agent_forget_empty(proxy_rig_agent(&rig), 0);
+    forget_old(proxy_rig_agent(&rig), 0);
     ck_assert_ptr_null(proxy_rig_agent(&rig)->origins);
     proxy_rig_close(&rig);
 }

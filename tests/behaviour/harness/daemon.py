@@ -255,6 +255,14 @@ class Daemon:
     def retired(self, origin, agent="default"):
         return {reason: count for reason, count in self.row(origin, agent)["retiredTotal"].items() if count}
 
+    def retired_of_agent(self, agent="default"):
+        """The same of all its origins, those that are forgotten (the row "*") included."""
+        total = {}
+        for row in self.agents()[agent]["origins"]:
+            for reason, count in row["retiredTotal"].items():
+                total[reason] = total.get(reason, 0) + count
+        return {reason: count for reason, count in total.items() if count}
+
     def wait_retired(self, origin, reason, count=1, agent="default", patience=PATIENCE):
         wait_until(lambda: self.retired(origin, agent).get(reason, 0) >= count,
                    lambda: f"{count} retired as {reason}: {self.retired(origin, agent)}", patience)
