@@ -60,7 +60,7 @@ static void put_clients(struct text *t, const struct proxy_stats *s)
     put_simple(t, "client_connections_total", NULL, NULL, s->clients_total);
     metrics_family(t, "client_connections_closed_total", "counter",
                    "Connections of clients that were closed, by reason.");
-    for (unsigned i = 0; i < CLIENT_CLOSE_COUNT; i++)
+    for (unsigned i = CLIENT_KEPT + 1; i < CLIENT_CLOSE_COUNT; i++)
         put_simple(t, "client_connections_closed_total", "reason", client_close_word((enum client_close)i),
                    s->clients_closed[i]);
 }

@@ -4,6 +4,38 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* With AddressSanitizer, a slice that outlives its buffer is found on the free list, too. */
+#ifdef __SANITIZE_ADDRESS__
+#define IS_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define IS_SANITIZED 1
+#endif
+#endif
+#ifdef IS_SANITIZED
+#include <sanitizer/asan_interface.h>
+static void forbid(struct buffer *b)
+{
+    memset(b->data, 0xDD, b->size);
+    ASAN_POISON_MEMORY_REGION(b->data, b->size);
+}
+
+static void allow(struct buffer *b)
+{
+    ASAN_UNPOISON_MEMORY_REGION(b->data, b->size);
+}
+#else
+static inline void forbid(struct buffer *b)
+{
+    (void)b;
+}
+
+static inline void allow(struct buffer *b)
+{
+    (void)b;
+}
+#endif
+
 static struct buffer *allocate(struct buffer_pool *pool, size_t size)
 {
     struct buffer *b = malloc(sizeof *b + size);
@@ -28,6 +60,7 @@ struct buffer *buffer_borrow(struct buffer_pool *pool)
     pool->free = b->next;
     pool->free_count--;
     pool->lent++;
+    allow(b);
     b->next = NULL;
     b->start = b->end = 0;
     return b;
@@ -44,6 +77,7 @@ void buffer_give(struct buffer *b)
         free(b);
         return;
     }
+    forbid(b);
     b->next = pool->free;
     pool->free = b;
     pool->free_count++;
@@ -87,6 +121,7 @@ void buffer_pool_destroy(struct buffer_pool *pool)
 
     while ((b = pool->free)) {
         pool->free = b->next;
+        allow(b);
         free(b);
     }
     pool->free_count = 0;

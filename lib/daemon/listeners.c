@@ -289,7 +289,7 @@ static struct slice refusal(struct listeners *l, struct proxy *p)
     };
     struct buffer *b = buffer_borrow(&p->heads);
     struct slice text = {l->refusal, 0};
-    if (b && reply_write(b, &r) && buffer_unread(b).n <= sizeof l->refusal)
+    if (b && reply_write(&b, &r) && buffer_unread(b).n <= sizeof l->refusal)
         text.n = (size_t)((char *)mempcpy(l->refusal, b->data, b->end) - l->refusal);
     buffer_give(b);
     return text;

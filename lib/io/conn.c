@@ -183,6 +183,15 @@ bool conn_is_quiet(struct conn *s)
     return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
+bool conn_has_failed(const struct conn *s)
+{
+    int error = 0;
+    socklen_t n = sizeof error;
+
+    assert(s->fd >= 0);
+    return getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0 || error != 0;
+}
+
 size_t conn_buffered(const struct conn *s)
 {
     return s->tls ? tls_buffered(s) : 0;

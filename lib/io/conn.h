@@ -99,6 +99,9 @@ void conn_shutdown_write(struct conn *s);
  * in. */
 bool conn_is_quiet(struct conn *s);
 
+/* An error, such as a reset, stands behind what can still be read: the peer is gone. */
+bool conn_has_failed(const struct conn *s);
+
 /* Bytes that TLS has decrypted and nobody has read: no event will come for them. 0 for plain streams. */
 size_t conn_buffered(const struct conn *s);
 

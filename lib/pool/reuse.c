@@ -8,8 +8,7 @@ enum retire_reason reuse_refusal(const struct exchange_end *end, const struct re
         return RETIRE_EARLY_RESPONSE;
     if (!end->self_delimiting)
         return RETIRE_CLOSE_DELIMITED;
-    if (!end->drained)
-        return end->peer_ended ? RETIRE_PEER_CLOSED : RETIRE_UNEXPECTED_DATA;
+    /* What the message said goes before how the connection ended. */
     if (l->stopping)
         return RETIRE_SHUTDOWN;
     if (!l->keep_alive)
@@ -18,6 +17,8 @@ enum retire_reason reuse_refusal(const struct exchange_end *end, const struct re
         return RETIRE_MAX_REQUESTS;
     if (!end->origin_persistent || end->told_close)
         return RETIRE_CONNECTION_CLOSE;
+    if (!end->drained)
+        return end->peer_ended ? RETIRE_PEER_CLOSED : RETIRE_UNEXPECTED_DATA;
     if (!l->wanted)
         return RETIRE_DRAINED;
     if (l->max_age_ms && l->age_ms >= l->max_age_ms)

@@ -58,10 +58,10 @@ struct socket {
 /* The exchange that holds an active socket begins to use it: counts it as a first use or a reuse. */
 void socket_begin_exchange(struct socket *s);
 
-/* It had carried an exchange before the one that is running. */
-static inline bool socket_was_reused(const struct socket *s)
+/* Asked before an exchange begins: it has idled, or carried another one, so its peer may have left meanwhile. */
+static inline bool socket_may_be_stale(const struct socket *s)
 {
-    return s->exchanges > 1;
+    return s->exchanges > 0 || s->idle_since_ms > 0;
 }
 
 /* A drain, a reload or a move came since it was opened: no new request may use it. */

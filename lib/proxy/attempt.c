@@ -51,6 +51,9 @@ static void take_event(struct exchange *e, unsigned ready)
 {
     if (ready & CONN_PEER_FIN)
         e->down.source_fin = true;
+    if (ready & CONN_READABLE)
+        e->down.drained = e->head_drained =
+            false; /* also where nothing is read now: a pump that has yielded */
     if (e->state == EXCHANGE_TUNNEL) {
         tunnel_pump(e);
         return;
@@ -90,7 +93,7 @@ static void forget_response(struct exchange *e)
 static void start(struct exchange *e, struct socket *s)
 {
     assert(!e->socket && s->state == SOCKET_ACTIVE);
-    if (s->stirred || (s->exchanges > 0 && !is_repeatable(e))) {
+    if (s->stirred || (socket_may_be_stale(s) && !is_repeatable(e))) {
         enum retire_reason reason = socket_probe(s);
         if (reason != RETIRE_NONE) {
             if (e->client->private_socket == s)
@@ -110,8 +113,10 @@ static void start(struct exchange *e, struct socket *s)
     e->moved_ms = clock_ms();
     if (s->exchanges == 0)
         e->connect_us = s->connect_us;
+    bool may_be_stale = socket_may_be_stale(s);
     socket_begin_exchange(s);
-    e->reused = socket_was_reused(s);
+    e->reused = s->exchanges > 1;
+    e->may_be_stale = may_be_stale;
     forget_response(e);
     conn_set_owner(&s->conn, on_upstream_ready, e);
     if (e->is_connect)
@@ -226,7 +231,7 @@ static void repeat(struct exchange *e, enum acquire_how how)
     socket_retire(s, RETIRE_ERROR);
     forget_response(e);
     if (e->upload == UPLOAD_STOPPED)
-        e->upload = e->up.ended ? UPLOAD_DONE : UPLOAD_STARVED;
+        e->upload = UPLOAD_STARVED; /* the next attempt's pump finds out what is left */
     attempt_acquire(e, how);
 }
 
@@ -261,7 +266,7 @@ void attempt_failed(struct exchange *e, int error)
 {
     bool by_peer = error == 0 || error == ECONNRESET || error == EPIPE;
     const struct attempt facts = {
-        .reused = e->reused,
+        .reused = e->may_be_stale,
         .ended_by_peer = by_peer,
         .response_begun = e->response_begun,
         .request_begun = e->up.out.sent > 0,
@@ -270,7 +275,7 @@ void attempt_failed(struct exchange *e, int error)
         .repeats_left = e->client ? e->repeats_left : 0,
     };
     enum retry retry = retry_decide(&facts);
-    if (e->reused) {
+    if (e->may_be_stale) {
         enum socket_failure failure = failure_of(error);
         e->origin->stats.reused_errors[failure]++;
         log_stale(e, failure, retry != RETRY_NO);
@@ -298,17 +303,11 @@ void attempt_finished(struct exchange *e)
     e->end.drained = is_drained(e);
     e->end.peer_ended = !e->end.drained && !e->in && socket_probe(s) == RETIRE_PEER_CLOSED;
     e->socket = NULL;
-    bool close = e->close_client;
-    enum client_close reason = CLIENT_CONNECTION_CLOSE;
     bool private_socket = e->private_socket || (c && c->private_socket == s);
-    if (c && e->proxy->stopping)
-        reason = CLIENT_SHUTDOWN;
-    else if (c && c->requests >= e->proxy->config->server.maxRequestsPerSocket)
-        reason = CLIENT_MAX_REQUESTS;
-    else if (e->upload != UPLOAD_DONE)
-        reason = CLIENT_BAD_REQUEST;
+    /* What was promised with the head may not hold any more: a stop, a request that is not needed to its end. */
+    enum client_close fate = c && e->fate == CLIENT_KEPT ? exchange_fate(e, FAULT_NONE, true) : e->fate;
     enum retire_reason refusal = private_socket ? socket_refusal(s, &e->end) : RETIRE_NONE;
-    if (private_socket && refusal == RETIRE_NONE && c && !close) {
+    if (private_socket && refusal == RETIRE_NONE && c && fate == CLIENT_KEPT) {
         client_keep_private(c, s);
     } else if (private_socket) {
         if (c && c->private_socket == s)
@@ -319,5 +318,5 @@ void attempt_finished(struct exchange *e)
     }
     exchange_end_all(e);
     if (c)
-        client_exchange_done(c, close, reason);
+        client_exchange_done(c, fate);
 }

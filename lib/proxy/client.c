@@ -1,6 +1,7 @@
 #include "proxy/client.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,7 +210,7 @@ static void say_too_many(struct proxy *p, int fd)
                             .instance = p->instance,
                             .text = SLICE("too many clients: server.maxConnections is reached"),
                             .close = true};
-    if (b && reply_write(b, &r) && send(fd, b->data, b->end, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+    if (b && reply_write(&b, &r) && send(fd, b->data, b->end, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
         p->stats.requests_by_status[503]++;
     buffer_give(b);
 }
@@ -281,6 +282,7 @@ void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct addr
     c->frontend = frontend_ref(e);
     c->state = CLIENT_READING; /* so that client_set_state() counts it */
     c->on_unwatched = c->drained = c->fin = c->gone = c->processing = c->admitted = false;
+    c->at_boundary = true;
     peer_address_set(&c->peer, peer);
     c->in = NULL;
     c->scanned = 0;
@@ -466,8 +468,10 @@ bool client_is_idle(struct client *c)
 void client_look(struct client *c)
 {
     while (!c->fin || c->conn.watched) {
-        if (c->in && buffer_room(c->in) == 0)
-            return; /* pipelined requests fill the buffer: the rest can wait */
+        if (c->in && buffer_room(c->in) == 0) {
+            c->gone |= conn_has_failed(&c->conn); /* what fills the buffer can wait, a reset cannot */
+            return;
+        }
         if (!c->in && !(c->in = buffer_borrow(&c->proxy->heads)))
             return;
         ssize_t n = conn_read(&c->conn, c->in->data + c->in->end, buffer_room(c->in));
@@ -496,21 +500,34 @@ static void await_next_request(struct client *c)
         client_process(c);
 }
 
-void client_exchange_done(struct client *c, bool close, enum client_close reason)
+/* A close would answer what comes with a reset, which destroys what the client has not read yet (RFC 9112 9.6). */
+static bool may_still_send(const struct client *c, enum client_close fate)
+{
+    char byte;
+    if (c->gone)
+        return false;
+    bool had_its_last_word = fate == CLIENT_CONNECTION_CLOSE && c->at_boundary && !c->in;
+    if (had_its_last_word && c->drained)
+        return false;
+    ssize_t n = recv(c->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return !had_its_last_word;
+    return n > 0;
+}
+
+void client_exchange_done(struct client *c, enum client_close fate)
 {
     assert(!c->exchange && c->state == CLIENT_EXCHANGE);
-    if (!close) {
+    if (fate == CLIENT_KEPT && !c->at_boundary)
+        fate = CLIENT_BAD_REQUEST;
+    if (fate == CLIENT_KEPT) {
         await_next_request(c);
-        return;
+    } else if (may_still_send(c, fate)) {
+        c->ending = fate;
+        linger(c);
+    } else {
+        client_close(c, fate, false);
     }
-    bool request_may_go_on = c->in || reason == CLIENT_BAD_REQUEST || reason == CLIENT_CUT ||
-                             reason == CLIENT_REQUEST_TIMEOUT || reason == CLIENT_HEADERS_TIMEOUT;
-    if (!request_may_go_on || c->fin || c->gone) {
-        client_close(c, reason, false);
-        return;
-    }
-    c->ending = reason;
-    linger(c);
 }
 
 void client_arm(struct client *c)

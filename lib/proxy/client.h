@@ -39,10 +39,11 @@ struct client {
     };
     uint64_t unwatched_since_ms;
     bool on_unwatched;
-    bool drained;    /* the last read emptied the socket, and the loop reported nothing since */
-    bool fin;        /* its end of file was seen */
-    bool gone;       /* reset, or a write failed */
-    bool processing; /* client_process() is on the stack */
+    bool at_boundary; /* the next request begins where c->in does: the last one was taken to its end */
+    bool drained;     /* the last read emptied the socket, and the loop reported nothing since */
+    bool fin;         /* its end of file was seen */
+    bool gone;        /* reset, or a write failed */
+    bool processing;  /* client_process() is on the stack */
     bool
         admitted; /* its request by the loop from which it comes: not refused for a stop that began meanwhile */
     struct peer_address peer;
@@ -77,8 +78,9 @@ void client_begin_reading(struct client *c);
 void client_process(struct client *c);
 
 /* The exchange has ended and the response was handed to the kernel whole: on to the next request, or the
- * end. `c->exchange` is gone. */
-void client_exchange_done(struct client *c, bool close, enum client_close reason);
+ * end. `c->exchange` is gone. Where the next request would begin somewhere else than behind the last one, it is
+ * the end whatever `fate` says. */
+void client_exchange_done(struct client *c, enum client_close fate);
 
 /* Closes at once; by a reset where the peer must not take what it has for a whole message. */
 void client_close(struct client *c, enum client_close reason, bool reset);

@@ -19,6 +19,7 @@
     X(CLIENT_SHUTDOWN, "shutdown", "Carpool stops")
 
 enum client_close {
+    CLIENT_KEPT, /* not closed: on to the next request */
 #define X(id, word, help) id,
     CLIENT_CLOSE_LIST(X)
 #undef X

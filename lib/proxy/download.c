@@ -172,14 +172,10 @@ static enum relay_format format_for(const struct exchange *e, const struct frami
     return unknown_length && !e->from_http_1_0 ? RELAY_CHUNKED : RELAY_RAW;
 }
 
-static bool must_close_client(const struct exchange *e, const struct framing *f)
+/* HTTP/1.0 knows no chunks: there the end of the connection is the end of content of unknown length. */
+static bool is_delimited(const struct exchange *e, const struct framing *f)
 {
-    const struct client *c = e->client;
-    if (!e->client_persists || e->proxy->stopping || e->upload != UPLOAD_DONE)
-        return true;
-    if (c->requests >= e->proxy->config->server.maxRequestsPerSocket)
-        return true;
-    return e->from_http_1_0 && (f->kind == BODY_CHUNKED || f->kind == BODY_CLOSE);
+    return !e->from_http_1_0 || (f->kind != BODY_CHUNKED && f->kind != BODY_CLOSE);
 }
 
 static void note_end(struct exchange *e, const struct framing *f)
@@ -213,25 +209,23 @@ static bool begin_body(struct exchange *e)
         malformed(e, framing_verdict_text(v));
         return false;
     }
-    if (e->upload != UPLOAD_DONE && e->upload != UPLOAD_STOPPED)
-        e->upload = UPLOAD_STOPPED; /* the rest of the upload is not wanted (RFC 9112 9.5) */
     note_end(e, &f);
     e->status = h->status;
-    e->close_client = must_close_client(e, &f);
+    e->fate = exchange_fate(e, FAULT_NONE, is_delimited(e, &f));
     bool bodiless = f.kind == BODY_NONE;
     const struct outgoing_response o = {
         .via_name = e->proxy->instance,
         .framing = f,
         .chunked = !bodiless && format_for(e, &f) == RELAY_CHUNKED,
         .bodiless = bodiless,
-        .close = e->close_client,
+        .close = e->fate != CLIENT_KEPT,
         .keep_alive_seconds = advertised_seconds(e),
     };
     bool fin = e->down.source_fin;
     relay_begin(&e->down, f, format_for(e, &f));
     e->down.source_fin = fin;
     e->down.drained = e->head_drained;
-    e->down.closes = e->close_client;
+    e->down.closes = e->fate != CLIENT_KEPT;
     if (!push_head(e, &o))
         return false;
     e->in_body = true;

@@ -10,9 +10,13 @@
 #include "base/log.h"
 #include "http/fields.h"
 #include "proxy/access.h"
+#include "proxy/fate.h"
 #include "proxy/handover.h"
 #include "proxy/rewrite.h"
 #include "proxy/route.h"
+
+/* How long what is left of a response is waited for when its client has gone. */
+#define DRAIN_MS 1000
 
 static void on_timer(void *ctx);
 
@@ -50,14 +54,15 @@ static struct exchange *new_exchange(struct client *c)
     e->idempotent = e->asked_head = e->is_connect = e->asked_upgrade = e->te_trailers = false;
     e->from_http_1_0 = e->client_persists = e->private_socket = false;
     e->head = e->in = e->out = NULL;
-    e->request_framing = (struct framing){.kind = BODY_NONE};
+    e->request_framing = (struct framing){.kind = BODY_CLOSE}; /* unknown: it has no end */
     relay_begin(&e->up, e->request_framing, RELAY_RAW);
-    relay_begin(&e->down, e->request_framing, RELAY_RAW);
-    e->upload = UPLOAD_DONE;
+    relay_begin(&e->down, (struct framing){.kind = BODY_NONE}, RELAY_RAW);
+    e->upload = UPLOAD_STOPPED;
     e->repeats_left = e->retries = 0;
     e->scanned = 0;
     e->up_shut = e->down_shut = false;
-    e->response_begun = e->head_drained = e->in_body = e->download_blocked = e->close_client = false;
+    e->response_begun = e->head_drained = e->in_body = e->download_blocked = false;
+    e->fate = CLIENT_KEPT;
     e->interim = 0;
     e->interim_close = false;
     e->end = (struct exchange_end){0};
@@ -65,9 +70,10 @@ static struct exchange *new_exchange(struct client *c)
     e->fault = FAULT_NONE;
     e->began_us = clock_us();
     e->granted_us = e->first_byte_us = e->connect_us = e->waited_us = 0;
-    e->waiting_since_ms = e->moved_ms = e->blocked_since_ms = e->body_grace_ms = e->took_ms = 0;
+    e->waiting_since_ms = e->moved_ms = e->blocked_since_ms = e->body_grace_ms = e->drained_since_ms = 0;
+    e->took_ms = 0;
     e->content_in = e->content_out = 0;
-    e->reused = false;
+    e->reused = e->may_be_stale = false;
     c->exchange = e;
     TAILQ_INSERT_TAIL(&p->exchanges, e, link);
     return e;
@@ -80,6 +86,7 @@ void exchange_end_all(struct exchange *e)
     assert(e->state != EXCHANGE_DEAD && !e->socket);
     if (e->client) {
         exchange_record(e);
+        e->client->at_boundary = relay_source_is_spent(&e->up);
         e->client->exchange = NULL;
     }
     if (e->state == EXCHANGE_TUNNEL)
@@ -109,33 +116,35 @@ static void retire_socket(struct exchange *e, enum retire_reason reason)
     socket_retire(s, reason);
 }
 
-static enum client_close close_reason(const struct exchange *e)
+enum client_close exchange_fate(const struct exchange *e, enum fault fault, bool delimited)
 {
     const struct client *c = e->client;
-    if (e->proxy->stopping)
-        return CLIENT_SHUTDOWN;
-    if (c->requests >= e->proxy->config->server.maxRequestsPerSocket)
-        return CLIENT_MAX_REQUESTS;
-    if (e->fault == FAULT_CLIENT_TOO_SLOW)
-        return e->head ? CLIENT_REQUEST_TIMEOUT : CLIENT_HEADERS_TIMEOUT;
-    if (e->fault != FAULT_NONE && fault_closes(e->fault))
-        return CLIENT_BAD_REQUEST;
-    return e->upload == UPLOAD_DONE ? CLIENT_CONNECTION_CLOSE : CLIENT_BAD_REQUEST;
+    const struct fate_facts facts = {
+        .stopping = e->proxy->stopping,
+        .last_allowed = c->requests >= e->proxy->config->server.maxRequestsPerSocket,
+        .refused =
+            e->is_connect || (fault == FAULT_DENIED && !access_client_allowed(e->proxy->config, &c->peer)),
+        .head_read = e->head != NULL,
+        .request_read = relay_source_is_spent(&e->up),
+        .client_wants = e->client_persists,
+        .delimited = delimited,
+        .fault = fault,
+    };
+    return client_fate(&facts);
 }
 
 /* The reply was handed to the kernel whole. */
 static void reply_done(struct exchange *e)
 {
     struct client *c = e->client;
-    bool close = e->close_client;
-    enum client_close reason = close_reason(e);
+    enum client_close fate = e->fate;
     exchange_end_all(e);
-    client_exchange_done(c, close, reason);
+    client_exchange_done(c, fate);
 }
 
 static void reply_pump(struct exchange *e)
 {
-    e->client->conn.last = e->close_client;
+    e->client->conn.last = e->fate != CLIENT_KEPT;
     switch (sendq_flush(&e->down.out, &e->client->conn)) {
     case SENDQ_EMPTY: reply_done(e); return;
     case SENDQ_BLOCKED:
@@ -151,17 +160,16 @@ void exchange_reply(struct exchange *e, const struct reply *r)
 {
     e->state = EXCHANGE_REPLY;
     e->status = r->fault == FAULT_NONE ? r->status : fault_status(r->fault);
-    e->close_client = r->close;
     if (e->upload == UPLOAD_STARVED || e->upload == UPLOAD_BLOCKED)
         e->upload = UPLOAD_STOPPED;
     timer_clear(&e->timer);
     buffer_give(e->out);
     e->out = buffer_borrow(&e->proxy->heads);
-    if (!e->out || !reply_write(e->out, r)) {
+    if (!e->out || !reply_write(&e->out, r)) {
         exchange_cut(e, CLIENT_CUT);
         return;
     }
-    e->content_out = r->head_only ? 0 : r->text.n + 1;
+    e->content_out = r->head_only ? 0 : reply_length(r);
     sendq_clear(&e->down.out);
     sendq_push(&e->down.out, buffer_unread(e->out));
     e->took_ms = clock_ms();
@@ -191,14 +199,6 @@ static void describe(const struct exchange *e, const char *text, char *out, size
         snprintf(out, size, "%s", text);
 }
 
-static bool persists(const struct exchange *e, enum fault fault)
-{
-    const struct client *c = e->client;
-    return e->client_persists && !fault_closes(fault) && !e->is_connect && e->upload == UPLOAD_DONE &&
-           !e->proxy->stopping && c->requests < e->proxy->config->server.maxRequestsPerSocket &&
-           access_client_allowed(e->proxy->config, &c->peer);
-}
-
 void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reason, const char *format, ...)
 {
     char text[512], whole[800];
@@ -222,12 +222,13 @@ void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reas
         exchange_cut(e, CLIENT_CUT);
         return;
     }
+    e->fate = exchange_fate(e, fault, true);
     const struct reply r = {
         .fault = fault,
         .instance = e->proxy->instance,
         .text = slice_of(whole),
         .to_http_1_0 = e->from_http_1_0,
-        .close = !persists(e, fault),
+        .close = e->fate != CLIENT_KEPT,
         .keep_alive = true,
         .head_only = e->asked_head,
     };
@@ -267,15 +268,18 @@ bool exchange_is_tunnel(const struct exchange *e)
     return e->state == EXCHANGE_TUNNEL;
 }
 
-/* What is left of the response is little enough to be read for the sake of the socket (drainLimit). */
+/* What is left of the response is little enough to be read for the sake of the socket (drainLimit), and is there
+ * already or about to be: a stream of events may trickle for hours. */
 static bool worth_draining(const struct exchange *e)
 {
-    if (e->state != EXCHANGE_RELAY || !e->in_body || e->upload != UPLOAD_DONE || e->private_socket)
+    if (e->state != EXCHANGE_RELAY || !e->in_body || e->upload != UPLOAD_DONE || e->private_socket ||
+        e->proxy->stopping)
         return false;
     uint64_t limit = e->origin->agent->policy->drainLimit;
+    bool is_young = clock_us() - e->first_byte_us < DRAIN_MS * 1000;
     switch (e->down.framing.kind) {
     case BODY_LENGTH: return e->down.left <= limit;
-    case BODY_CHUNKED: return limit > 0;
+    case BODY_CHUNKED: return limit > 0 && (e->download_blocked || is_young);
     case BODY_NONE: return true;
     case BODY_CLOSE:
     case BODY_TUNNEL: break;
@@ -303,6 +307,8 @@ void exchange_client_gone(struct exchange *e, enum client_close reason)
     relay_discard(&e->down);
     e->download_blocked = false;
     e->content_out = e->down.content;
+    e->drained_since_ms = clock_ms();
+    exchange_arm(e);
     download_pump(e);
 }
 
@@ -373,8 +379,9 @@ void exchange_client_ready(struct exchange *e, unsigned ready)
         return;
     }
     if (e->upload != UPLOAD_DONE && e->state != EXCHANGE_WAITING)
-        return; /* its bytes wait in the kernel until the origin takes some */
-    client_look(c);
+        c->gone |= conn_has_failed(&c->conn); /* its bytes wait in the kernel until the origin takes some */
+    else
+        client_look(c);
     if (c->gone)
         exchange_client_gone(e, CLIENT_CLOSED);
     else if (c->fin)
@@ -394,32 +401,40 @@ static bool is_idempotent(const struct head *h)
            has_idempotency_key(h);
 }
 
-static void learn(struct exchange *e, const struct head *h)
+/* A body of a request in which HTTP/1.0 defined none may be the next request to somebody else (RFC 9112 3.3). */
+static bool has_odd_body(const struct head *h, const struct framing *f)
 {
+    return h->minor == 0 && f->kind != BODY_NONE &&
+           (slice_eq(h->method, SLICE("GET")) || slice_eq(h->method, SLICE("HEAD")) ||
+            slice_eq(h->method, SLICE("DELETE")));
+}
+
+static void learn(struct exchange *e, const struct head *h, const struct framing *f)
+{
+    e->request_framing = *f;
+    relay_begin(&e->up, *f, f->kind == BODY_CHUNKED ? RELAY_CHUNKED : RELAY_RAW);
+    e->upload = e->up.ended ? UPLOAD_DONE : UPLOAD_STOPPED;
     e->idempotent = is_idempotent(h);
     e->asked_head = slice_eq(h->method, SLICE("HEAD"));
     e->is_connect = slice_eq(h->method, SLICE("CONNECT"));
     e->from_http_1_0 = h->minor == 0;
-    e->client_persists = head_is_persistent(h);
+    e->client_persists = head_is_persistent(h) && !has_odd_body(h, f);
     e->te_trailers = head_has(h, FIELD_TE) && te_has_trailers(h);
     e->private_socket = head_has(h, FIELD_AUTHORIZATION) && credentials_are_connection_bound(h);
 }
 
 /* Max-Forwards: 0 makes Carpool the final recipient (RFC 9110 7.6.2): OPTIONS is answered empty, TRACE
- * with its own request line. */
-static void answer_here(struct exchange *e, const struct head *h)
+ * with its request's head. */
+static void answer_here(struct exchange *e, bool is_trace)
 {
-    char text[1024];
-    int n = slice_eq(h->method, SLICE("TRACE"))
-                ? snprintf(text, sizeof text, "TRACE %.*s HTTP/1.%u",
-                           (int)(h->target.n < 900 ? h->target.n : 900), h->target.p, h->minor)
-                : 0;
+    e->fate = exchange_fate(e, FAULT_NONE, true);
     const struct reply r = {
         .status = 200,
         .instance = e->proxy->instance,
-        .text = {text, (size_t)n},
+        .text = is_trace ? buffer_unread(e->head) : SLICE(""),
+        .type = is_trace ? SLICE("message/http") : SLICE(""),
         .to_http_1_0 = e->from_http_1_0,
-        .close = !persists(e, FAULT_NONE),
+        .close = e->fate != CLIENT_KEPT,
         .keep_alive = true,
     };
     exchange_reply(e, &r);
@@ -442,33 +457,92 @@ static void set_limits(struct exchange *e)
 {
     const struct agent_policy *policy = e->origin->agent->policy;
     e->repeats_left = policy->retries;
-    relay_begin(&e->up, e->request_framing,
-                e->request_framing.kind == BODY_CHUNKED ? RELAY_CHUNKED : RELAY_RAW);
-    e->upload = e->up.ended ? UPLOAD_DONE : UPLOAD_STARVED;
+    if (e->upload == UPLOAD_STOPPED)
+        e->upload = UPLOAD_STARVED;
     if (e->idempotent && policy->retries > 0)
         e->up.keep_limit = policy->replayLimit;
     if (e->request_framing.kind == BODY_LENGTH && e->request_framing.length > policy->replayLimit)
         e->up.keep_limit = 0;
 }
 
+/* What whoever asks for a TRACE is not told (RFC 9110 9.3.8). */
+static bool is_secret(const struct field *f)
+{
+    return f->id == FIELD_AUTHORIZATION || f->id == FIELD_PROXY_AUTHORIZATION ||
+           slice_eq_nocase(f->name, SLICE("cookie"));
+}
+
+/* What a TRACE is answered with and what the access log names. */
+static bool keep_request(struct exchange *e, const struct head *h, size_t length)
+{
+    e->head = buffer_borrow(&e->proxy->heads);
+    struct buffer *b = e->head ? buffer_grow(e->head, length + h->count + 1) : NULL;
+    if (!b)
+        return false;
+    e->head = b;
+    bool fits = buffer_append(b, h->method) && buffer_append(b, SLICE(" ")) && buffer_append(b, h->target) &&
+                buffer_append(b, h->minor ? SLICE(" HTTP/1.1\r\n") : SLICE(" HTTP/1.0\r\n"));
+    for (uint32_t i = 0; i < h->count && fits; i++)
+        if (!is_secret(&h->fields[i]))
+            fits = buffer_append(b, h->fields[i].name) && buffer_append(b, SLICE(": ")) &&
+                   buffer_append(b, h->fields[i].value) && buffer_append(b, SLICE("\r\n"));
+    return fits && buffer_append(b, SLICE("\r\n"));
+}
+
+static bool choose_origin(struct exchange *e, const struct route *route)
+{
+    const struct slice host = {route->uri.host, route->uri.host_length};
+    e->origin = agent_origin(route->agent, route->kind, host, route->uri.ipv6, route->uri.port);
+    if (e->origin)
+        origin_hold(e->origin);
+    return e->origin != NULL;
+}
+
+/* Everything that reads the head, whose buffer is given back after this. */
+static bool take_request(struct exchange *e, const struct head *h, const struct route *route, size_t length)
+{
+    if (route->answer_here)
+        return keep_request(e, h, length);
+    e->asked_upgrade = route->upgrade;
+    if (route->upgrade)
+        snprintf(e->protocols, sizeof e->protocols, "%.*s", (int)route->protocols.n, route->protocols.p);
+    return choose_origin(e, route) && write_head(e, h, route);
+}
+
+static void consume_head(struct client *c, size_t length)
+{
+    buffer_consume(c->in, length);
+    if (buffer_unread(c->in).n > 0)
+        return;
+    buffer_give(c->in);
+    c->in = NULL;
+}
+
+/* Why this client is refused though its request is well, as it stands now. */
+static enum fault refusal(const struct client *c, enum fault fault, char *text, size_t size)
+{
+    if (fault == FAULT_NONE && c->proxy->stopping && c->requests > 1 && !c->admitted) {
+        snprintf(text, size, "Carpool is stopping; connect again");
+        return FAULT_TOO_MANY_CLIENTS;
+    }
+    /* Whoever may not use Carpool is not told what it would have refused besides. */
+    if ((fault == FAULT_NONE || fault == FAULT_DENIED) &&
+        !access_client_allowed(c->proxy->config, &c->peer)) {
+        snprintf(text, size, "this client's address is not in access.clients");
+        return FAULT_DENIED;
+    }
+    return fault;
+}
+
 void exchange_begin(struct client *c, size_t length)
 {
     struct proxy *p = c->proxy;
-    struct head *h = &p->request_head;
+    const struct head *h = &p->request_head;
     struct route route;
     char text[512];
     enum fault fault = route_find(p, c->frontend, h, &route, text, sizeof text);
-    if (fault == FAULT_NONE && p->stopping && c->requests > 1 && !c->admitted) {
-        fault = FAULT_TOO_MANY_CLIENTS;
-        snprintf(text, sizeof text, "Carpool is stopping; connect again");
-    }
-    /* Whoever may not use Carpool is not told what it would have refused besides. */
-    if ((fault == FAULT_NONE || fault == FAULT_DENIED) && !access_client_allowed(p->config, &c->peer)) {
-        fault = FAULT_DENIED;
-        snprintf(text, sizeof text, "this client's address is not in access.clients");
-    }
-    bool forwards = fault == FAULT_NONE && !route.answer_here;
-    if (forwards && handover_begin(c, &route))
+    fault = refusal(c, fault, text, sizeof text);
+    if (fault == FAULT_NONE && !route.answer_here && handover_begin(c, &route))
         return;
     c->admitted = false;
     struct exchange *e = new_exchange(c);
@@ -476,40 +550,21 @@ void exchange_begin(struct client *c, size_t length)
         client_close(c, CLIENT_CUT, false);
         return;
     }
-    learn(e, h);
-    e->request_framing = route.framing;
-    if (forwards) {
-        struct slice host = {route.uri.host, route.uri.host_length};
-        e->origin = agent_origin(route.agent, route.kind, host, route.uri.ipv6, route.uri.port);
-        if (e->origin)
-            origin_hold(e->origin);
-        if (!e->origin || !write_head(e, h, &route)) {
-            fault = FAULT_INTERNAL;
-            snprintf(text, sizeof text, "out of memory");
-        }
+    learn(e, h, &route.framing);
+    if (fault == FAULT_NONE && !take_request(e, h, &route, length)) {
+        fault = FAULT_INTERNAL;
+        snprintf(text, sizeof text, "out of memory");
     }
-    buffer_consume(c->in, length);
-    if (buffer_unread(c->in).n == 0) {
-        buffer_give(c->in);
-        c->in = NULL;
-    }
+    bool is_trace = slice_eq(h->method, SLICE("TRACE"));
+    consume_head(c, length);
     if (fault != FAULT_NONE) {
-        /* A body that is not read cannot be told from the next request. */
-        e->upload = route.framing.kind == BODY_NONE ? UPLOAD_DONE : UPLOAD_STOPPED;
         exchange_fail(e, fault, RETIRE_NONE, "%s", text);
-        return;
+    } else if (route.answer_here) {
+        answer_here(e, is_trace);
+    } else {
+        set_limits(e);
+        attempt_acquire(e, ACQUIRE_NEW);
     }
-    if (route.answer_here) {
-        e->upload = route.framing.kind == BODY_NONE ? UPLOAD_DONE : UPLOAD_STOPPED;
-        answer_here(e, h);
-        return;
-    }
-    if (route.upgrade) {
-        e->asked_upgrade = true;
-        snprintf(e->protocols, sizeof e->protocols, "%.*s", (int)route.protocols.n, route.protocols.p);
-    }
-    set_limits(e);
-    attempt_acquire(e, ACQUIRE_NEW);
 }
 
 void exchange_refuse(struct client *c, enum fault fault, const char *text)
@@ -559,6 +614,8 @@ static uint64_t silence_due(const struct exchange *e)
 void exchange_arm(struct exchange *e)
 {
     uint64_t due = earlier(request_due(e), has_left_the_queue(e) ? clock_ms() : pending_due(e));
+    if (e->state == EXCHANGE_DRAIN)
+        due = earlier(due, e->drained_since_ms + DRAIN_MS);
     timer_set_at(&e->timer, earlier(due, silence_due(e)));
 }
 
@@ -603,6 +660,8 @@ static void on_timer(void *ctx)
                       (unsigned long long)e->origin->agent->policy->timeouts.pending,
                       e->origin->agent->paused ? "; the agent is paused"
                                                : "; raise maxSockets, or the upstream is slow");
+    else if (e->state == EXCHANGE_DRAIN && is_past(e->drained_since_ms + DRAIN_MS))
+        exchange_cut(e, CLIENT_CLOSED);
     else if (is_past(silence_due(e)))
         on_silence(e);
     else

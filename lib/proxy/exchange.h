@@ -34,7 +34,7 @@ enum upload_state {
     UPLOAD_STARVED, /* bytes of the client */
     UPLOAD_BLOCKED, /* the origin */
     UPLOAD_DONE,    /* every byte was handed to the kernel */
-    UPLOAD_STOPPED, /* no more will be sent: the origin answered, or does not listen */
+    UPLOAD_STOPPED, /* no more will be sent: the origin does not listen, or the request was refused */
 };
 
 struct exchange {
@@ -64,10 +64,10 @@ struct exchange {
     bool in_body;            /* the final head was passed on */
     bool download_blocked;   /* the client must take some first */
     bool up_shut, down_shut; /* TUNNEL: the end of this direction was passed on */
-    bool close_client;
-    uint8_t interim;    /* how many 1xx */
-    bool interim_close; /* one of them said Connection: close */
-    struct buffer *out; /* heads and replies on their way to the client */
+    enum client_close fate;  /* what the response's head said of the client's connection */
+    uint8_t interim;         /* how many 1xx */
+    bool interim_close;      /* one of them said Connection: close */
+    struct buffer *out;      /* heads and replies on their way to the client */
     struct relay down;
     struct exchange_end end;
     unsigned status; /* of the final response; 0: none yet */
@@ -80,9 +80,11 @@ struct exchange {
     uint64_t waiting_since_ms;                /* when it asked for the socket that it waits for */
     uint64_t moved_ms;                        /* when a byte last moved on the socket */
     uint64_t blocked_since_ms, body_grace_ms; /* time in which Carpool itself did not read from the client */
+    uint64_t drained_since_ms;                /* DRAIN */
     uint64_t took_ms;                         /* when the client last took a byte, or was given the first */
     uint64_t content_in, content_out;
-    bool reused; /* the last attempt's socket had carried an exchange */
+    bool reused;       /* the last attempt's socket had carried an exchange */
+    bool may_be_stale; /* ... or had been free at least */
 };
 
 /* A whole head was read into proxy->request_head; `length` bytes of c->in are it. Takes over from there. */
@@ -119,6 +121,9 @@ bool exchange_is_tunnel(const struct exchange *e);
 /* --- Within lib/proxy: the halves of an exchange, in their own files. --- */
 
 /* exchange.c */
+
+/* What becomes of the client's connection, as it looks now: a response of known end or not, after this fault. */
+enum client_close exchange_fate(const struct exchange *e, enum fault fault, bool delimited);
 void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reason, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void exchange_arm(struct exchange *e);

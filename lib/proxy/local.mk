@@ -10,6 +10,8 @@ libcarpool_a_SOURCES += \
 	lib/proxy/download.c \
 	lib/proxy/exchange.c \
 	lib/proxy/exchange.h \
+	lib/proxy/fate.c \
+	lib/proxy/fate.h \
 	lib/proxy/gateway.c \
 	lib/proxy/gateway.h \
 	lib/proxy/handover.c \

@@ -40,6 +40,11 @@ void relay_begin(struct relay *r, struct framing framing, enum relay_format form
     r->keep_limit = 0;
 }
 
+bool relay_source_is_spent(const struct relay *r)
+{
+    return r->ended && r->held == 0;
+}
+
 void relay_finish(struct relay *r)
 {
     assert(r->framing.kind == BODY_CLOSE || r->framing.kind == BODY_TUNNEL);

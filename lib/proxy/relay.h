@@ -71,6 +71,9 @@ void relay_begin(struct relay *r, struct framing framing, enum relay_format form
 /* Moves what can be moved. */
 enum relay_result relay_pump(struct relay *r, const struct relay_ends *ends);
 
+/* The content was taken from the source to its last byte, and not a byte further. */
+bool relay_source_is_spent(const struct relay *r);
+
 /* For BODY_CLOSE after RELAY_SOURCE_EOF: the content is whole. Pump again. */
 void relay_finish(struct relay *r);
 

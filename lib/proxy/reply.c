@@ -77,12 +77,18 @@ static bool append_proxy_status(struct buffer *out, const struct reply *r)
            append_sf_string(out, r->text) && buffer_append(out, SLICE("\r\n"));
 }
 
-bool reply_write(struct buffer *out, const struct reply *r)
+size_t reply_length(const struct reply *r)
 {
-    unsigned status = r->fault == FAULT_NONE ? r->status : fault_status(r->fault);
-    bool fits =
-        print(out, "HTTP/1.1 %u %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n",
-              status, status_reason(status), r->text.n + 1);
+    return r->type.n > 0 || r->text.n == 0 ? r->text.n : r->text.n + 1;
+}
+
+static bool write_fields(struct buffer *out, const struct reply *r, unsigned status)
+{
+    struct slice type = r->type.n > 0 ? r->type : SLICE("text/plain; charset=utf-8");
+    bool fits = print(out, "HTTP/1.1 %u %s\r\n", status, status_reason(status));
+    if (r->text.n > 0)
+        fits = fits && print(out, "Content-Type: %.*s\r\n", (int)type.n, type.p);
+    fits = fits && print(out, "Content-Length: %zu\r\n", reply_length(r));
     fits = fits && append_proxy_status(out, r);
     if (status == 503)
         fits = fits && buffer_append(out, SLICE("Retry-After: 1\r\n"));
@@ -91,8 +97,25 @@ bool reply_write(struct buffer *out, const struct reply *r)
         fits = fits && buffer_append(out, SLICE("Connection: close\r\n"));
     else if (r->keep_alive && r->to_http_1_0)
         fits = fits && buffer_append(out, SLICE("Connection: keep-alive\r\n"));
-    fits = fits && buffer_append(out, SLICE("\r\n"));
-    if (!r->head_only)
-        fits = fits && buffer_append(out, r->text) && buffer_append(out, SLICE("\n"));
-    return fits;
+    return fits && buffer_append(out, SLICE("\r\n"));
+}
+
+static bool make_room(struct buffer **out, size_t n)
+{
+    if (n <= buffer_room(*out))
+        return true;
+    struct buffer *larger = buffer_grow(*out, (*out)->end + n);
+    *out = larger ? larger : *out;
+    return larger != NULL;
+}
+
+bool reply_write(struct buffer **out, const struct reply *r)
+{
+    unsigned status = r->fault == FAULT_NONE ? r->status : fault_status(r->fault);
+    if (!write_fields(*out, r, status))
+        return false;
+    if (r->head_only || reply_length(r) == 0)
+        return true;
+    return make_room(out, reply_length(r)) && buffer_append(*out, r->text) &&
+           (reply_length(r) == r->text.n || buffer_append(*out, SLICE("\n")));
 }

@@ -57,7 +57,8 @@ struct reply {
     enum fault fault;      /* FAULT_NONE: status and no Proxy-Status */
     unsigned status;       /* with FAULT_NONE */
     struct slice instance; /* this Carpool's own name */
-    struct slice text;     /* one line, without its end */
+    struct slice text;     /* one line, without its end; where `type` is given, the content as it is */
+    struct slice type;     /* empty: plain text */
     struct slice fields;   /* further field lines with their ends, or empty */
     bool to_http_1_0;
     bool close;      /* says Connection: close */
@@ -65,7 +66,11 @@ struct reply {
     bool head_only;  /* the answer to HEAD */
 };
 
-/* Writes the whole response into an empty buffer; false when it does not fit. */
-bool reply_write(struct buffer *out, const struct reply *r);
+/* Bytes of content. */
+size_t reply_length(const struct reply *r);
+
+/* Writes the whole response into an empty buffer, which is exchanged for a larger one where it has to be; false
+ * when memory is short, and the buffer is still the caller's. */
+bool reply_write(struct buffer **out, const struct reply *r);
 
 #endif

@@ -230,7 +230,7 @@ enum fault route_find(struct proxy *p, const struct frontend *frontend, const st
 {
     struct query q = {p, frontend, h, out, text, text_size};
     out->agent = NULL;
-    out->framing = (struct framing){.kind = BODY_NONE};
+    out->framing = (struct framing){.kind = BODY_CLOSE}; /* unknown: it has no end */
     out->upgrade = false;
     out->answer_here = false;
     enum fault fault = check_framing(&q);

@@ -94,7 +94,7 @@ START_TEST(counts_are_kept)
     ck_assert(!socket_is_on_its_last_exchange(a.socket));
     asker_release(&a);
     struct socket *s = asker_get(&a, &rig, o);
-    ck_assert(socket_was_reused(s));
+    ck_assert(s->exchanges > 1);
     asker_release(&a);
     ck_assert_uint_eq(o->stats.retired[RETIRE_MAX_REQUESTS], 1);
     ck_assert_uint_eq(o->stats.opened + o->stats.reused, o->stats.requests);

@@ -25,12 +25,12 @@ static enum retire_reason spoil(unsigned nth, struct exchange_end *e, struct reu
     case 0: e->response_complete = false; return RETIRE_ERROR;
     case 1: e->request_complete = false; return RETIRE_EARLY_RESPONSE;
     case 2: e->self_delimiting = false; return RETIRE_CLOSE_DELIMITED;
-    case 3: e->drained = false; return RETIRE_UNEXPECTED_DATA;
-    case 4: l->stopping = true; return RETIRE_SHUTDOWN;
-    case 5: l->keep_alive = false; return RETIRE_KEEPALIVE_OFF;
-    case 6: l->max_requests = l->exchanges; return RETIRE_MAX_REQUESTS;
-    case 7: e->origin_persistent = false; return RETIRE_CONNECTION_CLOSE;
-    case 8: e->told_close = true; return RETIRE_CONNECTION_CLOSE;
+    case 3: l->stopping = true; return RETIRE_SHUTDOWN;
+    case 4: l->keep_alive = false; return RETIRE_KEEPALIVE_OFF;
+    case 5: l->max_requests = l->exchanges; return RETIRE_MAX_REQUESTS;
+    case 6: e->origin_persistent = false; return RETIRE_CONNECTION_CLOSE;
+    case 7: e->told_close = true; return RETIRE_CONNECTION_CLOSE;
+    case 8: e->drained = false; return RETIRE_UNEXPECTED_DATA;
     case 9: l->wanted = false; return RETIRE_DRAINED;
     case 10: l->max_age_ms = l->age_ms = 1000; return RETIRE_MAX_AGE;
     case 11:
