@@ -22,6 +22,7 @@ struct figures {
     uint64_t retired[RETIRE_COUNT];
     uint64_t reused_errors;
     uint64_t peer_closed_idle_ms;
+    uint64_t refused, queue_full;
 };
 
 /* What is remembered of one origin. Found by its name, since the pool may forget it at any time. */
@@ -76,6 +77,8 @@ static void take_figures(const struct origin_stats *s, struct figures *out)
         .reused = s->reused,
         .opened = s->opened,
         .peer_closed_idle_ms = s->peer_closed_idle_ms,
+        .refused = s->errors[PROXY_ERROR_LIMIT],
+        .queue_full = s->queue_full,
     };
     memcpy(out->retired, s->retired, sizeof out->retired);
     for (unsigned i = 0; i < SOCKET_FAILURE_COUNT; i++)
@@ -195,20 +198,14 @@ const struct traffic *diagnosis_traffic(const struct diagnosis *d)
 
 /* What the rules see */
 
-static uint64_t oldest_ms(const struct origin *o)
-{
-    const struct waiter *oldest = TAILQ_FIRST(&o->blocked);
-
-    return oldest && clock_us() > oldest->since_us ? (clock_us() - oldest->since_us) / 1000 : 0;
-}
-
 static uint64_t saturated_ms(const struct track *t, const struct origin *o)
 {
     uint64_t watched = t && t->saturated_since_ms ? clock_ms() - t->saturated_since_ms : 0;
+    uint64_t oldest = origin_oldest_pending_us(o) / 1000;
 
     if (!is_saturated(o))
         return 0;
-    return watched > oldest_ms(o) ? watched : oldest_ms(o);
+    return watched > oldest ? watched : oldest;
 }
 
 static void describe_origin(const struct diagnosis *d, const struct origin *o, struct diagnosis_input *in)
@@ -226,10 +223,15 @@ static void describe_origin(const struct diagnosis *d, const struct origin *o, s
     in->agent_sockets = a->total;
     in->max_sockets = a->policy->maxSockets;
     in->max_total = a->policy->maxTotalSockets;
+    in->max_pending = a->policy->maxPendingRequests;
+    in->pending_limit_ms = a->policy->timeouts.pending;
+    in->connect_failure = o->connect_failure;
     in->saturated_ms = saturated_ms(t, o);
     in->requests = now.requests - base->requests;
     in->reused = now.reused - base->reused;
     in->opened = now.opened - base->opened;
+    in->refused = now.refused - base->refused;
+    in->queue_full = now.queue_full - base->queue_full;
     in->reused_errors = now.reused_errors - base->reused_errors;
     for (unsigned i = 0; i < RETIRE_COUNT; i++)
         in->retired[i] = now.retired[i] - base->retired[i];
@@ -238,7 +240,7 @@ static void describe_origin(const struct diagnosis *d, const struct origin *o, s
             (now.peer_closed_idle_ms - base->peer_closed_idle_ms) / in->retired[RETIRE_PEER_CLOSED];
 }
 
-static void describe_agent(const struct agent *a, struct diagnosis_input *in)
+static void describe_agent(const struct diagnosis *d, const struct agent *a, struct diagnosis_input *in)
 {
     const struct tls_options *tls = a->upstream ? &a->upstream->tls : NULL;
     const struct agent *share;
@@ -246,10 +248,17 @@ static void describe_agent(const struct agent *a, struct diagnosis_input *in)
 
     in->paused = a->paused;
     AGENT_FOREACH_ORIGIN(a, share, o)
-    in->pending += o->blocked_count;
-    in->certificate_ends_s = INT64_MAX;
-    if (tls && tls->enabled && tls->not_after != 0)
-        in->certificate_ends_s = tls->not_after - (int64_t)(clock_wall_ms() / 1000);
+    {
+        const struct track *t = track_find(d, o);
+
+        in->pending += o->blocked_count;
+        in->refused += o->stats.errors[PROXY_ERROR_LIMIT] - (t ? t->base.refused : 0);
+    }
+    in->now_s = (int64_t)(clock_wall_ms() / 1000);
+    if (tls && tls->enabled && tls->not_after != 0) {
+        in->certificate_file = tls->not_after_file;
+        in->certificate_ends_s = tls->not_after;
+    }
 }
 
 /* Sentences */
@@ -301,7 +310,7 @@ void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *ou
     char who[512];
 
     text_lit(out, "[");
-    describe_agent(a, &agent);
+    describe_agent(d, a, &agent);
     apply_rules(&s, &agent, DIAGNOSIS_AGENT);
     say_warnings(&s, a);
     for (share = a; share; share = share->next_share)

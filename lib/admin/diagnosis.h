@@ -17,13 +17,20 @@ struct diagnosis_input {
     const char *who; /* the agent, and the origin where the agent has several */
     const char *agent;
     bool paused;
-    int64_t certificate_ends_s; /* from now until the first of its certificates is invalid; INT64_MAX: none */
-    uint32_t pending;           /* now */
+    const char *certificate_file; /* the one that ends first; NULL: none */
+    int64_t certificate_ends_s;   /* when, since 1970 */
+    int64_t now_s;
+    uint32_t pending;                /* now */
     uint32_t sockets, agent_sockets; /* now: connecting, active and free; of all its origins */
     uint32_t max_sockets, max_total; /* COUNT_INFINITE: none */
-    uint64_t saturated_ms;           /* since when a request is pending and no place is left; 0: not so */
+    uint32_t max_pending;
+    uint64_t pending_limit_ms; /* timeouts.pending; 0: none */
+    uint64_t saturated_ms;     /* since when a request waits and no place is left; 0: not so */
     uint64_t requests, reused, opened;
+    uint64_t refused;    /* by a limit */
+    uint64_t queue_full; /* of these, at once */
     uint64_t retired[RETIRE_COUNT];
+    const char *connect_failure; /* what the last failed connect said; NULL: none failed */
     uint64_t reused_errors;
     uint64_t peer_closed_idle_ms; /* on average, of those retired as peer-closed */
 };
@@ -31,7 +38,7 @@ struct diagnosis_input {
 enum diagnosis_scope { DIAGNOSIS_AGENT, DIAGNOSIS_ORIGIN };
 
 /* A row that has nothing to say leaves `out` as it was and returns false. For an agent's rule only who,
- * agent, paused, pending and certificate_ends_s are filled in. */
+ * agent, paused, pending, refused and the certificate are filled in. */
 struct diagnosis_rule {
     const char *name;
     enum diagnosis_scope scope;

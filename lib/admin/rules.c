@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/units.h"
 
 /* Fewer than this prove nothing. */
@@ -35,7 +36,7 @@ static void put_duration(struct text *t, uint64_t ms)
         text_format(t, "%llu min", (unsigned long long)(ms / 60000));
 }
 
-/* A share of retirements that one reason takes; 0 when it does not matter. */
+/* A share of closed connections that one reason takes; 0 when it does not matter. */
 static uint64_t share(const struct diagnosis_input *in, enum retire_reason reason, uint64_t at_least)
 {
     uint64_t part = percent(in->retired[reason], all_retired(in));
@@ -50,8 +51,8 @@ static bool says_share(const struct diagnosis_input *in, struct text *out, enum 
 
     if (part == 0)
         return false;
-    text_format(out, "%s: %llu %% of retirements are %s: %s", in->who, (unsigned long long)part,
-                retire_word(reason), advice);
+    text_format(out, "%s: %llu %% of closed connections were closed as %s: %s", in->who,
+                (unsigned long long)part, retire_word(reason), advice);
     return true;
 }
 
@@ -59,48 +60,83 @@ static bool says_paused(const struct diagnosis_input *in, struct text *out)
 {
     if (!in->paused)
         return false;
-    text_format(out, "%s: paused, %u pending: new requests wait until carpoolctl resume %s", in->who,
-                in->pending, in->agent);
+    text_format(out, "%s: paused: %u waiting", in->who, in->pending);
+    if (in->refused > 0)
+        text_format(out, ", %llu refused", (unsigned long long)in->refused);
+    text_format(out, "; to go on: carpoolctl resume %s", in->agent);
     return true;
 }
 
 static bool says_certificate(const struct diagnosis_input *in, struct text *out)
 {
     const int64_t day = 24 * 60 * 60;
+    int64_t left = in->certificate_ends_s - in->now_s;
+    char date[CLOCK_RFC3339_SIZE];
 
-    if (in->certificate_ends_s > 14 * day)
+    if (!in->certificate_file || left > 14 * day)
         return false;
-    if (in->certificate_ends_s <= 0)
-        text_format(
-            out,
-            "%s: a certificate of its tls.ca or tls.cert is no longer valid: renew the file, then reload",
-            in->who);
+    clock_format((uint64_t)in->certificate_ends_s * 1000, date);
+    text_format(out, "%s: %s %s %.10s", in->who, in->certificate_file, left > 0 ? "expires" : "expired",
+                date);
+    if (left > 0)
+        text_format(out, " (%lld days)", (long long)(left / day));
+    text_lit(out, ": renew it, then reload");
+    return true;
+}
+
+/* "all 20 connections busy (maxSockets)", or the limit over all origins where that is what holds. */
+static void put_busy(const struct diagnosis_input *in, struct text *out)
+{
+    bool total = in->max_sockets == COUNT_INFINITE ||
+                 (in->sockets < in->max_sockets && in->agent_sockets >= in->max_total);
+    uint32_t limit = total ? in->max_total : in->max_sockets;
+    const char *name = total ? "maxTotalSockets" : "maxSockets";
+
+    if (limit == 1)
+        text_format(out, "the only connection busy (%s)", name);
     else
-        text_format(
-            out, "%s: a certificate of its tls.ca or tls.cert ends in %lld days: renew the file, then reload",
-            in->who, (long long)(in->certificate_ends_s / day));
+        text_format(out, "all %u connections busy (%s)", limit, name);
+}
+
+static void put_queue(const struct diagnosis_input *in, struct text *out)
+{
+    if (in->max_pending == 0)
+        text_lit(out, "no queue (maxPendingRequests is 0), ");
+    else
+        text_format(out, "queue full, %u waiting (maxPendingRequests), ", in->max_pending);
+}
+
+#define RAISE_OR_LOOK ": raise the limit, or find out why the service is slow"
+
+static bool says_refused(const struct diagnosis_input *in, struct text *out)
+{
+    uint64_t waited = in->refused - in->queue_full;
+    char limit[UNITS_TEXT_SIZE];
+
+    if (in->paused || in->refused == 0)
+        return false;
+    text_format(out, "%s: %llu of %llu requests refused: ", in->who, (unsigned long long)in->refused,
+                (unsigned long long)in->requests);
+    if (in->queue_full >= waited)
+        put_queue(in, out);
+    else
+        text_format(out, "waited %s (timeouts.pending), ", units_format_time(in->pending_limit_ms, limit));
+    put_busy(in, out);
+    text_lit(out, RAISE_OR_LOOK);
     return true;
 }
 
-static bool says_saturated(const struct diagnosis_input *in, struct text *out)
+static bool says_waiting(const struct diagnosis_input *in, struct text *out)
 {
-    if (in->paused || in->pending == 0 || in->saturated_ms < 1000 || in->sockets < in->max_sockets)
-        return false;
-    text_format(out, "%s: %u pending, all %u sockets active for ", in->who, in->pending, in->max_sockets);
-    put_duration(out, in->saturated_ms);
-    text_lit(out, ": raise maxSockets or the upstream is slow");
-    return true;
-}
+    bool full = in->sockets >= in->max_sockets || in->agent_sockets >= in->max_total;
 
-static bool says_total_full(const struct diagnosis_input *in, struct text *out)
-{
-    if (in->paused || in->pending == 0 || in->saturated_ms < 1000 || in->sockets >= in->max_sockets ||
-        in->agent_sockets < in->max_total)
+    if (in->paused || in->pending == 0 || in->saturated_ms < 1000 || in->refused > 0 || !full)
         return false;
-    text_format(out, "%s: %u pending, all %u places of maxTotalSockets taken for ", in->who, in->pending,
-                in->max_total);
+    text_format(out, "%s: %u request%s waiting, ", in->who, in->pending, in->pending == 1 ? "" : "s");
+    put_busy(in, out);
+    text_lit(out, " for ");
     put_duration(out, in->saturated_ms);
-    text_lit(out, ": raise maxTotalSockets or the upstream is slow");
+    text_lit(out, RAISE_OR_LOOK);
     return true;
 }
 
@@ -112,11 +148,11 @@ static bool says_no_reuse(const struct diagnosis_input *in, struct text *out)
     } causes[] = {
         {RETIRE_CONNECTION_CLOSE, "the origin answers Connection: close"},
         {RETIRE_CLOSE_DELIMITED,
-         "the end of the origin's responses is the end of the connection (no Content-Length, not chunked)"},
+         "the origin ends each response by closing the connection (no Content-Length, not chunked)"},
         {RETIRE_KEEPALIVE_OFF, "keepAlive is false here"},
         {RETIRE_MAX_REQUESTS, "maxRequestsPerSocket is 1 here"},
         {RETIRE_FREE_FULL, "maxFreeSockets is 0 here"},
-        {RETIRE_PRIVATE, "NTLM or Negotiate binds each socket to one client"},
+        {RETIRE_PRIVATE, "NTLM or Negotiate binds each connection to one client"},
     };
 
     if (in->reused > 0)
@@ -140,12 +176,15 @@ static bool says_peer_closed(const struct diagnosis_input *in, struct text *out)
 
     if (part == 0)
         return false;
-    text_format(out, "%s: %llu %% of retirements are peer-closed after ", in->who, (unsigned long long)part);
-    put_duration(out, idle);
-    if (idle == 0)
-        text_lit(out, " idle: the origin closes without saying Connection: close");
-    else
-        text_format(out, " idle: set timeouts.free below %s",
+    if (idle == 0) {
+        text_format(out, "%s: the origin closes the connection behind a response without saying so", in->who);
+    } else {
+        text_format(out, "%s: the origin closes idle connections after ", in->who);
+        put_duration(out, idle);
+    }
+    text_format(out, " (%llu %% of those closed)", (unsigned long long)part);
+    if (idle > 0)
+        text_format(out, ": set timeouts.free below %s",
                     units_format_time(idle < 1000 ? idle : idle / 1000 * 1000, limit));
     return true;
 }
@@ -157,8 +196,7 @@ static bool says_free_full(const struct diagnosis_input *in, struct text *out)
 
 static bool says_evicted(const struct diagnosis_input *in, struct text *out)
 {
-    return says_share(in, out, RETIRE_EVICTED, 20,
-                      "its sockets make room for other origins: raise maxTotalSockets");
+    return says_share(in, out, RETIRE_EVICTED, 20, "they make room for other origins: raise maxTotalSockets");
 }
 
 static bool says_max_requests(const struct diagnosis_input *in, struct text *out)
@@ -174,9 +212,9 @@ static bool says_connect_fails(const struct diagnosis_input *in, struct text *ou
 
     if (failed < ENOUGH || percent(failed, tried) < 20)
         return false;
-    text_format(out,
-                "%s: %llu of %llu new sockets could not be opened: see its recent errors, then the origin",
-                in->who, (unsigned long long)failed, (unsigned long long)tried);
+    text_format(out, "%s: %s (%llu of the last %llu)", in->who,
+                in->connect_failure ? in->connect_failure : "cannot connect", (unsigned long long)failed,
+                (unsigned long long)tried);
     return true;
 }
 
@@ -185,8 +223,8 @@ static bool says_stale(const struct diagnosis_input *in, struct text *out)
     if (in->reused_errors < ENOUGH || in->reused_errors * 100 < in->reused)
         return false;
     text_format(out,
-                "%s: %llu reused sockets failed under a request: set timeouts.free below the time "
-                "after which the origin closes",
+                "%s: %llu idle connections were dead when they were used again: set timeouts.free below the "
+                "time after which the origin closes them",
                 in->who, (unsigned long long)in->reused_errors);
     return true;
 }
@@ -198,8 +236,8 @@ static bool says_timeouts(const struct diagnosis_input *in, struct text *out)
     if (n < ENOUGH || percent(n, in->requests) < 5)
         return false;
     text_format(out,
-                "%s: %llu %% of requests ran into timeouts.socket or timeouts.request: the upstream is "
-                "slow, or raise them",
+                "%s: %llu %% of requests ran into timeouts.socket or timeouts.request: find out why the "
+                "service is slow, or raise them",
                 in->who, (unsigned long long)percent(n, in->requests));
     return true;
 }
@@ -207,8 +245,8 @@ static bool says_timeouts(const struct diagnosis_input *in, struct text *out)
 const struct diagnosis_rule diagnosis_rules[] = {
     {"paused", DIAGNOSIS_AGENT, says_paused},
     {"certificate", DIAGNOSIS_AGENT, says_certificate},
-    {"saturated", DIAGNOSIS_ORIGIN, says_saturated},
-    {"total-full", DIAGNOSIS_ORIGIN, says_total_full},
+    {"refused", DIAGNOSIS_ORIGIN, says_refused},
+    {"waiting", DIAGNOSIS_ORIGIN, says_waiting},
     {"connect-fails", DIAGNOSIS_ORIGIN, says_connect_fails},
     {"timeouts", DIAGNOSIS_ORIGIN, says_timeouts},
     {"no-reuse", DIAGNOSIS_ORIGIN, says_no_reuse},

@@ -93,6 +93,7 @@ struct tls_options {
     /* Unix seconds between which cert and every certificate of ca are valid, so that an end can be seen
      * coming; 0: no file */
     int64_t not_before, not_after;
+    const char *not_after_file; /* the one of ca and cert that ends first, as written; NULL: no file */
 };
 
 /* One pattern of `match`. */

@@ -39,6 +39,7 @@ struct identity {
     char *texts[FILE_COUNT];       /* NULL: none, or not readable */
     size_t lengths[FILE_COUNT];
     int64_t not_before, not_after; /* 0: no certificate seen */
+    enum file ends_first;          /* of these, the one with not_after */
     char digest[DIGEST_SIZE];
     struct finding findings[8];
     int finding_count;
@@ -151,8 +152,10 @@ static void look_at_times(struct identity *i, enum file file, X509 *x, bool *tol
         return;
     if (!i->not_before || from > i->not_before)
         i->not_before = from;
-    if (!i->not_after || until < i->not_after)
+    if (!i->not_after || until < i->not_after) {
         i->not_after = until;
+        i->ends_first = file;
+    }
     if (*told || (from <= now && now <= until))
         return;
     *told = true;
@@ -343,4 +346,5 @@ void check_tls_files(struct loader *l, const struct scope *s)
     t->ca_digest = arena_text(l->arena, i.digest, strlen(i.digest));
     t->not_before = i.not_before;
     t->not_after = i.not_after;
+    t->not_after_file = i.paths[i.ends_first];
 }

@@ -1,6 +1,9 @@
 #include "io/connect_error.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 int connect_error_weight(enum connect_error error)
 {
@@ -50,6 +53,13 @@ enum connect_error connect_error_of_tls(enum tls_failure failure)
     case TLS_FAILURE_IO: break;
     }
     return CONNECT_TERMINATED;
+}
+
+const char *connect_error_text(int number, char *out, size_t size)
+{
+    snprintf(out, size, "%s", strerror(number));
+    *out = (char)tolower((unsigned char)*out);
+    return out;
 }
 
 const char *connect_error_advice(int number)

@@ -3,6 +3,8 @@
 
 /* What a connect's errno, or the failure of a handshake, means to a client of the proxy. */
 
+#include <stddef.h>
+
 #include "io/connector.h"
 
 /* Of several failures, the one that says most about the origin (the heaviest) is told. A shortage of our own
@@ -12,7 +14,10 @@ int connect_error_weight(enum connect_error error);
 enum connect_error connect_error_of(int number);
 enum connect_error connect_error_of_tls(enum tls_failure failure);
 
-/* What to look at, to be put behind strerror(); "" when that says it all. */
+/* What strerror() says, as the end of a sentence: "connection refused". Returns `out`. */
+const char *connect_error_text(int number, char *out, size_t size);
+
+/* What to look at, to be put behind that; "" when it says all. */
 const char *connect_error_advice(int number);
 
 #endif

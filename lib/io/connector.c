@@ -103,7 +103,8 @@ static void deadline_passed(void *ctx)
                        "TLS handshake with %s: no answer within %llu ms (timeouts.connect)",
                        address_format(&slowest->address, text), ms);
     else if (slowest)
-        connector_note(c, CONNECT_TIMEOUT, "connect to %s: no answer within %llu ms (timeouts.connect)",
+        connector_note(c, CONNECT_TIMEOUT,
+                       "cannot connect to %s: no answer within %llu ms (timeouts.connect)",
                        address_format(&slowest->address, text), ms);
     else if (c->lookups_open > 0)
         connector_note(c, CONNECT_DNS_TIMEOUT,

@@ -39,10 +39,10 @@ static void attempt_failed(struct attempt *a, int number, const char *what)
 {
     struct connector *c = a->connector;
     enum connect_error error = connect_error_of(number);
-    char text[ADDRESS_TEXT_SIZE];
+    char text[ADDRESS_TEXT_SIZE], why[128];
 
-    connector_note(c, error, "%s %s: %s%s", what, address_format(&a->address, text), strerror(number),
-                   connect_error_advice(number));
+    connector_note(c, error, "%s %s: %s%s", what, address_format(&a->address, text),
+                   connect_error_text(number, why, sizeof why), connect_error_advice(number));
     race_close(a);
     a->state = ATTEMPT_FAILED;
     c->failed++;
@@ -87,7 +87,7 @@ static void attempt_ready(evutil_socket_t fd, short what, void *arg)
         attempt_won(a);
         return;
     }
-    attempt_failed(a, number, "connect to");
+    attempt_failed(a, number, "cannot connect to");
     race_try_next(c);
 }
 
@@ -161,7 +161,7 @@ static bool attempt_begin(struct connector *c, struct attempt *a)
         return true;
     }
     if (number == EAGAIN && a->address.sa.any.sa_family == AF_UNIX) {
-        connector_note(c, CONNECT_REFUSED, "connect to %s: its queue of connections is full",
+        connector_note(c, CONNECT_REFUSED, "cannot connect to %s: its queue of connections is full",
                        a->address.sa.unix_.sun_path);
         close(a->fd);
         a->fd = -1;

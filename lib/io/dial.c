@@ -20,7 +20,7 @@ int dial(const struct address *to, const struct address *local, uint64_t keepali
 {
     int family = to->sa.any.sa_family;
 
-    *what = "connect to";
+    *what = "cannot connect to";
     *fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (*fd < 0)
         return errno;
@@ -33,7 +33,7 @@ int dial(const struct address *to, const struct address *local, uint64_t keepali
          * alone. */
         setsockopt(*fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
         if (bind(*fd, &local->sa.any, local->length) != 0) {
-            *what = "bind to localAddress, to connect to";
+            *what = "cannot bind to localAddress for";
             return errno;
         }
     }

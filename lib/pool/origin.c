@@ -2,6 +2,8 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "pool/pool.h"
@@ -115,6 +117,13 @@ void origin_connect_failed(struct origin *o, const struct connect_result *r)
     origin_balance(o);
 }
 
+/* For the diagnosis; without memory there is none. */
+void origin_remember_failure(struct origin *o, const char *text)
+{
+    free(o->connect_failure);
+    o->connect_failure = strdup(text);
+}
+
 void origin_balance(struct origin *o)
 {
     uint32_t shared = o->connecting_count - o->owned_count;
@@ -188,6 +197,14 @@ bool origin_serve_oldest(struct origin *o)
     return true;
 }
 
+/* Whether a further request is refused; counts that. */
+static bool queue_is_full(struct origin *o)
+{
+    bool full = o->blocked_count >= o->agent->policy->maxPendingRequests;
+    o->stats.queue_full += full;
+    return full;
+}
+
 /* A new connection for this request, or the queue. */
 static enum acquire_result join_queue(struct origin *o, struct waiter *p, bool at_head)
 {
@@ -209,7 +226,7 @@ static enum acquire_result join_queue(struct origin *o, struct waiter *p, bool a
         origin_balance(o); /* the last of those who waited for a connection waits for a place now */
         return ACQUIRE_WAITS;
     }
-    if (!at_head && o->blocked_count >= o->agent->policy->maxPendingRequests)
+    if (!at_head && queue_is_full(o))
         return ACQUIRE_QUEUE_FULL;
     enter_blocked(p, at_head);
     return ACQUIRE_WAITS;
@@ -264,7 +281,7 @@ enum acquire_result origin_acquire_own(struct origin *o, struct waiter *p, enum 
         p->socket = own;
         return ACQUIRED;
     }
-    if (how == ACQUIRE_NEW && o->blocked_count >= o->agent->policy->maxPendingRequests)
+    if (how == ACQUIRE_NEW && queue_is_full(o))
         return ACQUIRE_QUEUE_FULL;
     p->bound = true;
     enter_blocked(p, how == ACQUIRE_AGAIN);

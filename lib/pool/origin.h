@@ -89,6 +89,7 @@ struct origin {
     uint64_t last_request_ms;
     uint64_t spare_not_before_ms; /* back-off of minFreeSockets after a failed connect */
     uint32_t spare_failures;
+    char *connect_failure; /* what the last failed connect said; NULL: none failed yet */
     struct origin_stats stats;
 };
 
@@ -140,6 +141,7 @@ void origin_give(struct waiter *p, struct socket *s); /* s is active; p leaves i
 void origin_fail(struct waiter *p, enum connect_error error, const char *text);
 void origin_connect_failed(struct origin *o,
                            const struct connect_result *r); /* the oldest waiting one gets the error */
+void origin_remember_failure(struct origin *o, const char *text);
 void origin_balance(struct origin *o);      /* restores waiting_count = sockets connecting for anybody */
 bool origin_serve_oldest(struct origin *o); /* a free socket or a new connection for the oldest blocked one */
 void origin_keep_warm(struct origin *o);    /* minFreeSockets */

@@ -197,6 +197,23 @@ static void apply_probes(struct socket *s)
     s->plan.keepalive_ms = wanted;
 }
 
+static void on_connect_failed(struct socket *s, const struct connect_result *r)
+{
+    struct origin *o = s->origin;
+    struct waiter *owner = s->owner;
+    s->owner = NULL;
+    if (owner) {
+        o->owned_count--;
+        origin_fail(owner, r->error, r->text);
+    }
+    origin_remember_failure(o, r->text);
+    socket_retire(s, r->error == CONNECT_TIMEOUT ? RETIRE_CONNECT_TIMEOUT : RETIRE_CONNECT_FAILED);
+    if (!owner)
+        origin_connect_failed(o, r);
+    else
+        origin_balance(o);
+}
+
 static void on_connected(void *ctx, struct connect_result *r)
 {
     struct socket *s = ctx;
@@ -204,17 +221,7 @@ static void on_connected(void *ctx, struct connect_result *r)
     s->connector = NULL;
     let_go_of_plan(s);
     if (r->error != CONNECT_OK) {
-        struct waiter *owner = s->owner;
-        s->owner = NULL;
-        if (owner) {
-            o->owned_count--;
-            origin_fail(owner, r->error, r->text);
-        }
-        socket_retire(s, r->error == CONNECT_TIMEOUT ? RETIRE_CONNECT_TIMEOUT : RETIRE_CONNECT_FAILED);
-        if (!owner)
-            origin_connect_failed(o, r);
-        else
-            origin_balance(o);
+        on_connect_failed(s, r);
         return;
     }
     o->stats.opened++;

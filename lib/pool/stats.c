@@ -90,6 +90,7 @@ void origin_stats_add(struct origin_stats *to, const struct origin_stats *from)
     for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
         to->errors[i] += from->errors[i];
     to->client_aborts += from->client_aborts;
+    to->queue_full += from->queue_full;
     histogram_merge(&to->pending, &from->pending);
     histogram_merge(&to->connect, &from->connect);
     histogram_merge(&to->request, &from->request);

@@ -197,13 +197,41 @@ def test_diagnosis_of_a_small_pool(stage):
     clients = [carpool.ask("http://api.test/") for _ in range(3)]
     asked = origin.take()
     said = wait_until(lambda: carpool.agents()["api"]["diagnosis"], "a sentence")
-    assert re.fullmatch(r"api: 2 pending, all 1 sockets active for \d+ s: raise maxSockets or the upstream is slow",
-                        said[0])
+    assert re.fullmatch(r"api: 2 requests waiting, the only connection busy \(maxSockets\) for \d+ s: raise the limit, "
+                        "or find out why the service is slow", said[0])
     asked.connection.reply()
     for _ in clients[1:]:
         origin.take().connection.reply()
     assert [client.response().status for client in clients] == [200] * 3
     wait_until(lambda: not carpool.agents()["api"]["diagnosis"], "silence")
+
+
+def test_diagnosis_of_refusals(stage):
+    """queue full: 3 requests waiting (maxPendingRequests), all 2 connections busy (maxSockets)"""
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool({"upstreams": {"api": {"match": "api.test", "address": [origin.authority],
+                                                   "maxSockets": 1, "maxPendingRequests": 0}}})
+    client = carpool.ask("http://api.test/")
+    asked = origin.take()
+    for _ in range(4):
+        assert carpool.get("http://api.test/").status == 503
+    assert carpool.agents()["api"]["diagnosis"] == [
+        "api: 4 of 5 requests refused: no queue (maxPendingRequests is 0), the only connection busy (maxSockets): "
+        "raise the limit, or find out why the service is slow"]
+    asked.connection.reply()
+    assert client.response().status == 200
+
+
+def test_diagnosis_of_failed_connects(stage):
+    """cannot connect to 127.0.0.1:18080: connection refused (5 of the last 8)"""
+    refused = stage.ports.refused()
+    address = f"127.0.0.1:{refused.getsockname()[1]}"
+    carpool = stage.carpool({"upstreams": {"api": {"match": "api.test", "address": [address]}}})
+    for _ in range(4):
+        assert carpool.get("http://api.test/").status == 502
+    assert carpool.agents()["api"]["diagnosis"] == [
+        f"api: cannot connect to {address}: connection refused (4 of the last 4)"]
+    refused.close()
 
 
 def test_diagnosis_of_no_reuse(stage):

@@ -85,51 +85,66 @@ static const char *said(const char *rule, struct diagnosis_input in)
 START_TEST(paused)
 {
     ck_assert_str_eq(SAID("paused", .paused = true, .pending = 3),
-                     "payments: paused, 3 pending: new requests wait until carpoolctl resume payments");
+                     "payments: paused: 3 waiting; to go on: carpoolctl resume payments");
+    ck_assert_str_eq(SAID("paused", .paused = true, .pending = 3, .refused = 2),
+                     "payments: paused: 3 waiting, 2 refused; to go on: carpoolctl resume payments");
     ck_assert_str_eq(SAID("paused", .pending = 3), "");
 }
 END_TEST
 
 START_TEST(certificate)
 {
-    ck_assert_str_eq(SAID("certificate", .certificate_ends_s = INT64_MAX), "");
+    const int64_t now = 1796083200; /* 2026-12-01 */
+
+    ck_assert_str_eq(SAID("certificate", .now_s = now), "");
+    ck_assert_str_eq(SAID("certificate", .certificate_file = "client.pem", .now_s = now,
+                          .certificate_ends_s = now + 15 * 86400),
+                     "");
+    ck_assert_str_eq(SAID("certificate", .certificate_file = "client.pem", .now_s = now,
+                          .certificate_ends_s = now + 3 * 86400 + 5),
+                     "payments: client.pem expires 2026-12-04 (3 days): renew it, then reload");
     ck_assert_str_eq(
-        SAID("certificate", .certificate_ends_s = 3 * 86400 + 5),
-        "payments: a certificate of its tls.ca or tls.cert ends in 3 days: renew the file, then reload");
-    ck_assert_str_eq(
-        SAID("certificate", .certificate_ends_s = -5),
-        "payments: a certificate of its tls.ca or tls.cert is no longer valid: renew the file, then reload");
+        SAID("certificate", .certificate_file = "client.pem", .now_s = now, .certificate_ends_s = now - 5),
+        "payments: client.pem expired 2026-11-30: renew it, then reload");
 }
 END_TEST
 
-START_TEST(saturated)
+START_TEST(refused)
 {
+    ck_assert_str_eq(SAID("refused", .requests = 20, .refused = 12, .queue_full = 12, .max_pending = 3,
+                          .sockets = 2, .max_sockets = 2, .agent_sockets = 2, .max_total = 1000),
+                     "payments: 12 of 20 requests refused: queue full, 3 waiting (maxPendingRequests), all 2 "
+                     "connections busy (maxSockets): raise the limit, or find out why the service is slow");
     ck_assert_str_eq(
-        SAID("saturated", .pending = 12, .sockets = 20, .max_sockets = 20, .max_total = 100,
-             .saturated_ms = 30500),
-        "payments: 12 pending, all 20 sockets active for 30 s: raise maxSockets or the upstream is slow");
-    ck_assert_str_eq(SAID("saturated", .pending = 12, .sockets = 20, .max_sockets = 20, .max_total = 100,
-                          .saturated_ms = 900),
-                     "");
-    ck_assert_str_eq(SAID("saturated", .pending = 0, .sockets = 20, .max_sockets = 20, .max_total = 100,
-                          .saturated_ms = 9000),
-                     "");
-    ck_assert_str_eq(SAID("saturated", .paused = true, .pending = 1, .sockets = 20, .max_sockets = 20,
-                          .max_total = 100, .saturated_ms = 9000),
-                     "");
+        SAID("refused", .requests = 20, .refused = 1, .queue_full = 1, .max_sockets = 1, .max_total = 1000),
+        "payments: 1 of 20 requests refused: no queue (maxPendingRequests is 0), the only "
+        "connection busy (maxSockets): raise the limit, or find out why the service is slow");
+    ck_assert_str_eq(SAID("refused", .requests = 20, .refused = 12, .queue_full = 2, .max_pending = 3,
+                          .pending_limit_ms = 30000, .sockets = 2, .max_sockets = COUNT_INFINITE,
+                          .agent_sockets = 50, .max_total = 50),
+                     "payments: 12 of 20 requests refused: waited 30s (timeouts.pending), all 50 connections "
+                     "busy (maxTotalSockets): raise the limit, or find out why the service is slow");
+    ck_assert_str_eq(SAID("refused", .requests = 20), "");
+    ck_assert_str_eq(SAID("refused", .paused = true, .requests = 20, .refused = 12), "");
 }
 END_TEST
 
-START_TEST(total_full)
+#define FULL .sockets = 20, .max_sockets = 20, .max_total = 100
+
+START_TEST(waiting)
 {
     ck_assert_str_eq(
-        SAID("total-full", .pending = 2, .sockets = 1, .max_sockets = 20, .agent_sockets = 50,
-             .max_total = 50, .saturated_ms = 2000),
-        "payments: 2 pending, all 50 places of maxTotalSockets taken for 2 s: raise maxTotalSockets "
-        "or the upstream is slow");
-    ck_assert_str_eq(SAID("total-full", .pending = 2, .sockets = 20, .max_sockets = 20, .agent_sockets = 50,
+        SAID("waiting", .pending = 12, .saturated_ms = 30500, FULL),
+        "payments: 12 requests waiting, all 20 connections busy (maxSockets) for 30 s: raise the "
+        "limit, or find out why the service is slow");
+    ck_assert_str_eq(SAID("waiting", .pending = 1, .sockets = 1, .max_sockets = 20, .agent_sockets = 50,
                           .max_total = 50, .saturated_ms = 2000),
-                     "");
+                     "payments: 1 request waiting, all 50 connections busy (maxTotalSockets) for 2 s: raise "
+                     "the limit, or find out why the service is slow");
+    ck_assert_str_eq(SAID("waiting", .pending = 12, .saturated_ms = 900, FULL), "");
+    ck_assert_str_eq(SAID("waiting", .pending = 0, .saturated_ms = 9000, FULL), "");
+    ck_assert_str_eq(SAID("waiting", .pending = 1, .saturated_ms = 9000, .paused = true, FULL), "");
+    ck_assert_str_eq(SAID("waiting", .pending = 1, .saturated_ms = 9000, .refused = 1, FULL), "");
 }
 END_TEST
 
@@ -151,13 +166,12 @@ START_TEST(peer_closed)
     ck_assert_str_eq(
         SAID("peer-closed", .requests = 500,
              .retired = {[RETIRE_PEER_CLOSED] = 41, [RETIRE_FREE_TIMEOUT] = 59}, .peer_closed_idle_ms = 5012),
-        "payments: 41 % of retirements are peer-closed after 5 s idle: set timeouts.free below 5s");
-    ck_assert_str_eq(
-        SAID("peer-closed", .requests = 500, .retired = {[RETIRE_PEER_CLOSED] = 41},
-             .peer_closed_idle_ms = 0),
-        "payments: 100 % of retirements are peer-closed after 0 ms idle: the origin closes without "
-        "saying Connection: "
-        "close");
+        "payments: the origin closes idle connections after 5 s (41 % of those closed): set timeouts.free "
+        "below 5s");
+    ck_assert_str_eq(SAID("peer-closed", .requests = 500, .retired = {[RETIRE_PEER_CLOSED] = 41},
+                          .peer_closed_idle_ms = 0),
+                     "payments: the origin closes the connection behind a response without saying so (100 % "
+                     "of those closed)");
     ck_assert_str_eq(SAID("peer-closed", .requests = 500,
                           .retired = {[RETIRE_PEER_CLOSED] = 19, [RETIRE_FREE_TIMEOUT] = 81}),
                      "");
@@ -167,14 +181,14 @@ END_TEST
 START_TEST(shares)
 {
     ck_assert_str_eq(SAID("free-full", .requests = 10, .reused = 5, .retired = {[RETIRE_FREE_FULL] = 3}),
-                     "payments: 100 % of retirements are free-full: raise maxFreeSockets");
+                     "payments: 100 % of closed connections were closed as free-full: raise maxFreeSockets");
     ck_assert_str_eq(SAID("free-full", .requests = 10, .retired = {[RETIRE_FREE_FULL] = 3}), "");
     ck_assert_str_eq(SAID("evicted", .requests = 10, .retired = {[RETIRE_EVICTED] = 3, [RETIRE_MAX_AGE] = 3}),
-                     "payments: 50 % of retirements are evicted: its sockets make room for other "
+                     "payments: 50 % of closed connections were closed as evicted: they make room for other "
                      "origins: raise maxTotalSockets");
     ck_assert_str_eq(
         SAID("max-requests", .requests = 10, .reused = 5, .retired = {[RETIRE_MAX_REQUESTS] = 5}),
-        "payments: 100 % of retirements are max-requests: raise maxRequestsPerSocket");
+        "payments: 100 % of closed connections were closed as max-requests: raise maxRequestsPerSocket");
     ck_assert_str_eq(
         SAID("max-requests", .requests = 1000, .reused = 990, .retired = {[RETIRE_MAX_REQUESTS] = 10}), "");
 }
@@ -182,21 +196,22 @@ END_TEST
 
 START_TEST(failures)
 {
-    ck_assert_str_eq(
-        SAID("connect-fails", .opened = 6,
-             .retired = {[RETIRE_CONNECT_FAILED] = 3, [RETIRE_CONNECT_TIMEOUT] = 1}),
-        "payments: 4 of 10 new sockets could not be opened: see its recent errors, then the origin");
+    ck_assert_str_eq(SAID("connect-fails", .opened = 3, .retired = {[RETIRE_CONNECT_FAILED] = 5},
+                          .connect_failure = "cannot connect to 127.0.0.1:18080: connection refused"),
+                     "payments: cannot connect to 127.0.0.1:18080: connection refused (5 of the last 8)");
+    ck_assert_str_eq(SAID("connect-fails", .opened = 6,
+                          .retired = {[RETIRE_CONNECT_FAILED] = 3, [RETIRE_CONNECT_TIMEOUT] = 1}),
+                     "payments: cannot connect (4 of the last 10)");
     ck_assert_str_eq(SAID("connect-fails", .opened = 100, .retired = {[RETIRE_CONNECT_FAILED] = 4}), "");
     ck_assert_str_eq(SAID("stale", .reused = 100, .reused_errors = 5),
-                     "payments: 5 reused sockets failed under a request: set timeouts.free below the time "
-                     "after which the origin "
-                     "closes");
+                     "payments: 5 idle connections were dead when they were used again: set timeouts.free "
+                     "below the time after which the origin closes them");
     ck_assert_str_eq(SAID("stale", .reused = 10000, .reused_errors = 5), "");
     ck_assert_str_eq(
         SAID("timeouts", .requests = 20,
              .retired = {[RETIRE_SOCKET_TIMEOUT] = 3, [RETIRE_REQUEST_TIMEOUT] = 2}),
-        "payments: 25 % of requests ran into timeouts.socket or timeouts.request: the upstream is "
-        "slow, or raise them");
+        "payments: 25 % of requests ran into timeouts.socket or timeouts.request: find out why the service "
+        "is slow, or raise them");
     ck_assert_str_eq(SAID("timeouts", .requests = 1000, .retired = {[RETIRE_SOCKET_TIMEOUT] = 3}), "");
 }
 END_TEST
@@ -240,13 +255,27 @@ START_TEST(sees_a_small_pool)
     fixture_make(&f);
     f.origin.active_count = 20;
     f.origin.blocked_count = 1;
-    f.waiting.since_us = clock_us() - 3100 * 1000;
+    f.waiting.blocked_since_us = clock_us() - 3100 * 1000;
     TAILQ_INSERT_TAIL(&f.origin.blocked, &f.waiting, link);
     ck_assert_str_eq(
         written(&f),
-        "[\"payments: 1 pending, all 20 sockets active for 3 s: raise maxSockets or the upstream is slow\"]");
+        "[\"payments: 1 request waiting, all 20 connections busy (maxSockets) for 3 s: raise the limit, or find "
+        "out why the service is slow\"]");
     f.origin.active_count = 19;
     ck_assert_str_eq(written(&f), "[]");
+    fixture_free(&f);
+}
+END_TEST
+
+START_TEST(counts_refusals_of_a_pause)
+{
+    struct fixture f;
+
+    fixture_make(&f);
+    f.agent.paused = true;
+    f.origin.stats = (struct origin_stats){.requests = 5, .errors = {[PROXY_ERROR_LIMIT] = 4}};
+    ck_assert_str_eq(written(&f), "[\"payments: paused: 0 waiting, 4 refused; to go on: carpoolctl resume "
+                                  "payments\"]");
     fixture_free(&f);
 }
 END_TEST
@@ -275,7 +304,8 @@ END_TEST
 
 void add_diagnosis_tests(Suite *suite)
 {
-    unit_group(suite, "rules", paused, certificate, saturated, total_full, no_reuse, peer_closed, shares,
-               failures, all_rows_have_a_name);
-    unit_group(suite, "diagnosis", silent_when_all_is_well, sees_a_small_pool, forgets_what_is_over);
+    unit_group(suite, "rules", paused, certificate, refused, waiting, no_reuse, peer_closed, shares, failures,
+               all_rows_have_a_name);
+    unit_group(suite, "diagnosis", silent_when_all_is_well, sees_a_small_pool, counts_refusals_of_a_pause,
+               forgets_what_is_over);
 }

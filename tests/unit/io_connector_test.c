@@ -234,7 +234,7 @@ START_TEST(connector_says_what_failed)
     dead = address_port(&a);
     r = run_to(f, "127.0.0.1", dead);
     ck_assert_int_eq(r->error, CONNECT_REFUSED);
-    snprintf(wanted, sizeof wanted, "connect to 127.0.0.1:%u: Connection refused", dead);
+    snprintf(wanted, sizeof wanted, "cannot connect to 127.0.0.1:%u: connection refused", dead);
     ck_assert_str_eq(r->text, wanted);
     r = run_to(f, "two.test", dead);
     ck_assert_int_eq(r->error, CONNECT_REFUSED);
@@ -314,7 +314,7 @@ START_TEST(connector_goes_to_a_path)
     ck_assert(address_parse(&entry.address, slice_of(text)));
     f->plan.entries = &list;
     ck_assert_int_eq(run_to(f, "ignored.test", 1)->error, CONNECT_REFUSED);
-    ck_assert_ptr_nonnull(strstr(f->result.text, "c.sock: No such file"));
+    ck_assert_ptr_nonnull(strstr(f->result.text, "c.sock: no such file"));
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(bind(fd, &entry.address.sa.any, entry.address.length), 0);
     ck_assert_int_eq(run(f)->error, CONNECT_REFUSED);
