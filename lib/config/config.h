@@ -145,6 +145,9 @@ struct config {
     } accessLog;
     uint32_t workers; /* 0: auto */
     uint64_t shutdownTimeout;
+    struct {
+        uint64_t staleIfError;
+    } dns;
     struct server_options {
         uint32_t maxConnections;
         uint64_t headersTimeout, requestTimeout, timeout, keepAliveTimeout, keepAliveTimeoutBuffer;

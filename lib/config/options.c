@@ -57,6 +57,8 @@ const struct option options[] = {
     TOP(workers, WORKERS, "1", 1, WORKERS_MAX, NULL,
         "event loops, each a thread; auto: one a core. Limits hold for all together"),
     TOP(shutdownTimeout, TIME, "30s", 0, YEAR, NULL, "how long a graceful stop waits for active exchanges"),
+    TOP(dns.staleIfError, TIME, "1h", 0, YEAR, NULL,
+        "an answer past its TTL is used on for so long while the name servers fail"),
 
     TOP(server.maxConnections, LIMIT, "10000", 0, 0, NULL, "client connections at a time"),
     TOP(server.headersTimeout, TIME, "60s", 0, YEAR, NULL,

@@ -9,18 +9,18 @@ int connect_error_weight(enum connect_error error)
 {
     switch (error) {
     case CONNECT_OK: return 0;
-    case CONNECT_DNS_ERROR:
-    case CONNECT_DNS_TIMEOUT: return 1;
-    case CONNECT_PROHIBITED:
-    case CONNECT_LOOP: return 2;
+    case CONNECT_DNS_ERROR: return 1;
+    case CONNECT_DNS_TIMEOUT: return 2;
     case CONNECT_UNROUTABLE: return 3;
     case CONNECT_REFUSED: return 4;
     case CONNECT_TERMINATED: return 5;
     case CONNECT_TIMEOUT: return 6;
+    case CONNECT_PROHIBITED:
+    case CONNECT_LOOP: return 7; /* what the others do makes no difference to whoever configured this */
     case CONNECT_TLS_PROTOCOL:
     case CONNECT_TLS_CERTIFICATE:
-    case CONNECT_TLS_ALERT: return 7;
-    case CONNECT_NO_RESOURCES: return 8;
+    case CONNECT_TLS_ALERT: return 8;
+    case CONNECT_NO_RESOURCES: return 9;
     }
     return 0;
 }

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "config/config.h"
-#include "io/address_order.h"
+#include "io/address_memory.h"
 #include "io/connect_error.h"
 
 void connector_note(struct connector *c, enum connect_error error, const char *format, ...)
@@ -106,9 +106,9 @@ static void deadline_passed(void *ctx)
         connector_note(c, CONNECT_TIMEOUT,
                        "cannot connect to %s: no answer within %llu ms (timeouts.connect)",
                        address_format(&slowest->address, text), ms);
-    else if (c->lookups_open > 0)
+    else if (names_unanswered(c))
         connector_note(c, CONNECT_DNS_TIMEOUT,
-                       "cannot resolve %s: no answer within %llu ms (timeouts.connect)", c->lookups[0].name,
+                       "cannot resolve %s: no answer within %llu ms (timeouts.connect)", names_unanswered(c),
                        ms);
     else
         connector_note(c, CONNECT_TIMEOUT, "no connection within %llu ms (timeouts.connect)", ms);
@@ -137,7 +137,7 @@ static struct connector *connector_new(const struct connect_plan *plan)
     }
     if (names + literals == 0)
         names = 1;
-    room = literals + names * RESOLVER_MAX_ADDRESSES;
+    room = literals + names * 2 * RESOLVER_MAX_ADDRESSES;
     if (room > ATTEMPTS_MAX)
         room = ATTEMPTS_MAX;
     c = calloc(1, sizeof *c + room * sizeof c->attempts[0]);

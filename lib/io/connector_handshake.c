@@ -1,7 +1,7 @@
 /* What follows on a connection that is established: TLS. */
 
 #include "base/clock.h"
-#include "io/address_order.h"
+#include "io/address_memory.h"
 #include "io/connect_error.h"
 #include "io/connector_internal.h"
 

@@ -24,15 +24,29 @@ struct attempt {
     struct event event;
 };
 
+/* What is asked about a name: its addresses of one family. */
+struct question {
+    struct lookup *lookup;
+    struct resolver_query *query; /* NULL: answered, or not asked */
+    int family;
+};
+
 /* A name that is being resolved. */
 struct lookup {
     struct connector *connector;
-    struct resolver_query *query; /* NULL: answered */
+    struct question questions[2];
+    uint32_t open; /* questions that are not answered yet */
     const char *name;
     uint16_t port;
     bool named;
-    uint32_t rank, rotation; /* of its first address; where its addresses begin */
+    uint32_t rank, rotation;     /* of its first address; where its addresses begin */
+    uint32_t found;              /* addresses */
+    enum resolver_status status; /* the most telling failure */
+    const char *text;
 };
+
+/* The addresses of a name take as many ranks, those of both families in turn. */
+#define RANKS_A_NAME (2 * RESOLVER_MAX_ADDRESSES + 2)
 
 /*
  *                  addresses               first to connect
@@ -59,7 +73,7 @@ struct connector {
     struct connect_result result; /* the error is the most telling one so far */
     uint32_t trying, failed;
     struct lookup *lookups;
-    uint32_t lookup_count, lookups_open;
+    uint32_t lookup_count, questions_open;
     uint32_t attempt_count, attempt_room;
     struct attempt attempts[];
 };
@@ -82,6 +96,8 @@ void connector_succeed(struct connector *c, struct attempt *a);
 void names_gather(struct connector *c);
 /* Asks for them; what comes at once is tried at once. */
 void names_ask(struct connector *c);
+/* The first name of which something is not known yet, or NULL. */
+const char *names_unanswered(const struct connector *c);
 void names_cancel(struct connector *c);
 
 /* ---- connector_race.c */

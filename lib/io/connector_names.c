@@ -1,42 +1,82 @@
 /* From the plan to addresses: those that stand there, and those of names. */
 
 #include "config/config.h"
-#include "io/address_order.h"
 #include "io/connector_internal.h"
 
-/* RFC 8305 3: with addresses of one name in hand, how long those of another are waited for. */
+/* RFC 8305 3: with some addresses in hand, how long those of the other family, or of another name, are waited for. */
 #define RESOLUTION_DELAY_MS 50
 
+static const int families[] = {AF_INET6, AF_INET};
+
+/* Every question about the name is answered, and none with an address. */
+static void note_failure(struct connector *c, const struct lookup *l)
+{
+    int version = c->plan.family == AF_INET ? 4 : 6;
+
+    if (l->status == RESOLVER_NO_ADDRESS && c->plan.family == AF_UNSPEC)
+        connector_note(c, CONNECT_DNS_ERROR, "cannot resolve %s: the name has no address", l->name);
+    else if (l->status == RESOLVER_NO_ADDRESS)
+        connector_note(c, CONNECT_DNS_ERROR,
+                       "cannot resolve %s: the name has no IPv%d address, and `family: %d` asks "
+                       "for one",
+                       l->name, version, version);
+    else if (l->status == RESOLVER_TIMEOUT)
+        connector_note(c, CONNECT_DNS_TIMEOUT, "cannot resolve %s: %s", l->name, l->text);
+    else if (l->status == RESOLVER_NO_RESOURCES)
+        connector_note(c, CONNECT_NO_RESOURCES, "cannot resolve %s: %s", l->name, l->text);
+    else
+        connector_note(c, CONNECT_DNS_ERROR, "cannot resolve %s: %s", l->name, l->text);
+}
+
+/* The families take turns, IPv6 first unless its addresses yield (RFC 8305 4). */
+static void add_addresses(struct lookup *l, int family, const struct resolver_answer *answer)
+{
+    uint32_t first = family == AF_INET ? 1 : answer->yields ? 2 : 0;
+
+    for (int i = 0; i < answer->count; i++) {
+        struct address a = answer->addresses[(l->rotation + (uint32_t)i) % (uint32_t)answer->count];
+        address_set_port(&a, l->port);
+        race_add(l->connector, &a, l->named, l->rank + first + 2 * (uint32_t)i);
+    }
+    l->found += (uint32_t)answer->count;
+}
+
+/* The race begins when all is known, or shortly after something is; what comes later joins it. */
 static void answered(void *ctx, const struct resolver_answer *answer)
 {
-    struct lookup *l = ctx;
+    struct question *q = ctx;
+    struct lookup *l = q->lookup;
     struct connector *c = l->connector;
-    struct address ordered[RESOLVER_MAX_ADDRESSES];
-    int count = address_order(answer, l->rotation, ordered);
 
-    l->query = NULL;
-    c->lookups_open--;
-    for (int i = 0; i < count; i++) {
-        address_set_port(&ordered[i], l->port);
-        race_add(c, &ordered[i], l->named, l->rank + (uint32_t)i);
+    q->query = NULL;
+    c->questions_open--;
+    add_addresses(l, q->family, answer);
+    if (answer->status > l->status) {
+        l->status = answer->status;
+        l->text = answer->text;
     }
-    if (answer->status == RESOLVER_TIMEOUT)
-        connector_note(c, CONNECT_DNS_TIMEOUT, "cannot resolve %s: %s", l->name, answer->text);
-    else if (answer->status == RESOLVER_NO_RESOURCES)
-        connector_note(c, CONNECT_NO_RESOURCES, "cannot resolve %s: %s", l->name, answer->text);
-    else if (answer->status != RESOLVER_OK)
-        connector_note(c, CONNECT_DNS_ERROR, "cannot resolve %s: %s", l->name, answer->text);
-    if (c->lookups_open == 0 && c->trying == 0)
+    if (--l->open == 0 && l->found == 0)
+        note_failure(c, l);
+    if (c->trying > 0 && timer_is_set(&c->pace))
+        return;
+    if (c->questions_open == 0 || (c->state == CONNECTOR_RACING && answer->count > 0))
         race_try_next(c);
-    else if (count > 0 && !timer_is_set(&c->pace))
+    else if (c->state == CONNECTOR_RESOLVING && answer->count > 0 && !timer_is_set(&c->pace))
         timer_set(&c->pace, RESOLUTION_DELAY_MS);
 }
 
 static void add_lookup(struct connector *c, const char *name, uint16_t port, bool named, uint32_t rank,
                        uint32_t rotation)
 {
-    c->lookups[c->lookup_count++] = (struct lookup){
+    struct lookup *l = &c->lookups[c->lookup_count++];
+
+    *l = (struct lookup){
         .connector = c, .name = name, .port = port, .named = named, .rank = rank, .rotation = rotation};
+    for (int i = 0; i < 2; i++)
+        if (c->plan.family == AF_UNSPEC || c->plan.family == families[i])
+            l->questions[l->open++] = (struct question){.lookup = l, .family = families[i]};
+    /* Counted before the first one is asked, which may be answered at once. */
+    c->questions_open += l->open;
 }
 
 static void add_entry(struct connector *c, const struct address_entry *e, uint32_t rank, uint32_t rotation)
@@ -55,7 +95,7 @@ void names_gather(struct connector *c)
     struct address literal;
 
     for (uint32_t i = 0; i < count; i++)
-        add_entry(c, &entries->items[(turn % count + i) % count], i * RESOLVER_MAX_ADDRESSES, turn / count);
+        add_entry(c, &entries->items[(turn % count + i) % count], i * RANKS_A_NAME, turn / count);
     if (count > 0)
         return;
     if (address_from_ip(&literal, slice_of(c->plan.host), c->plan.port))
@@ -66,22 +106,34 @@ void names_gather(struct connector *c)
 
 void names_ask(struct connector *c)
 {
-    /* Counted before the first one is asked, which may answer at once. */
-    c->lookups_open = c->lookup_count;
-    for (uint32_t i = 0; i < c->lookup_count; i++)
-        c->lookups[i].query =
-            resolver_ask(c->resolver, c->lookups[i].name, c->plan.family, answered, &c->lookups[i]);
+    for (uint32_t i = 0; i < c->lookup_count; i++) {
+        struct lookup *l = &c->lookups[i];
+        uint32_t count = l->open;
+        for (uint32_t n = 0; n < count; n++)
+            l->questions[n].query =
+                resolver_ask(c->resolver, l->name, l->questions[n].family, answered, &l->questions[n]);
+    }
     if (c->lookup_count == 0)
         race_try_next(c);
-    else if (c->lookups_open > 0 && c->attempt_count > 0)
+    else if (c->questions_open > 0 && c->attempt_count > 0 && !timer_is_set(&c->pace))
         timer_set(&c->pace, RESOLUTION_DELAY_MS);
+}
+
+const char *names_unanswered(const struct connector *c)
+{
+    for (uint32_t i = 0; i < c->lookup_count; i++)
+        if (c->lookups[i].open > 0)
+            return c->lookups[i].name;
+    return NULL;
 }
 
 void names_cancel(struct connector *c)
 {
-    for (uint32_t i = 0; i < c->lookup_count; i++) {
-        if (c->lookups[i].query)
-            resolver_cancel(c->lookups[i].query);
-        c->lookups[i].query = NULL;
-    }
+    for (uint32_t i = 0; i < c->lookup_count; i++)
+        for (int n = 0; n < 2; n++) {
+            struct question *q = &c->lookups[i].questions[n];
+            if (q->query)
+                resolver_cancel(q->query);
+            q->query = NULL;
+        }
 }

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "io/address_order.h"
+#include "io/address_memory.h"
 #include "io/connect_error.h"
 #include "io/connector_internal.h"
 #include "io/dial.h"
@@ -62,7 +62,7 @@ static void attempt_won(struct attempt *a)
         if (a->began_ms - other->began_ms >= ATTEMPT_DELAY_MS)
             address_remember_failure(c->plan.memory, &other->address);
         race_close(other);
-        other->rank += ATTEMPTS_MAX * RESOLVER_MAX_ADDRESSES;
+        other->rank += ATTEMPTS_MAX * RANKS_A_NAME;
     }
     timer_clear(&c->pace);
     conn_open(&c->result.conn, a->fd);
@@ -165,7 +165,7 @@ static bool attempt_begin(struct connector *c, struct attempt *a)
                        a->address.sa.unix_.sun_path);
         close(a->fd);
         a->fd = -1;
-        a->rank += ATTEMPTS_MAX * RESOLVER_MAX_ADDRESSES;
+        a->rank += ATTEMPTS_MAX * RANKS_A_NAME;
         attempt_postpone(c, a, QUEUE_FULL_DELAY_MS);
         return true;
     }
@@ -210,6 +210,6 @@ void race_try_next(struct connector *c)
     while ((a = choose(c)))
         if (attempt_begin(c, a))
             return;
-    if (c->trying == 0 && c->lookups_open == 0)
+    if (c->trying == 0 && c->questions_open == 0)
         connector_end(c);
 }

@@ -1,7 +1,9 @@
 # Every .c and .h of this folder, one a line.
 libcarpool_a_SOURCES += \
-	lib/io/address_order.c \
-	lib/io/address_order.h \
+	lib/io/address_memory.c \
+	lib/io/address_memory.h \
+	lib/io/address_policy.c \
+	lib/io/address_policy.h \
 	lib/io/connect_error.c \
 	lib/io/connect_error.h \
 	lib/io/connector.c \
@@ -14,6 +16,12 @@ libcarpool_a_SOURCES += \
 	lib/io/dial.h \
 	lib/io/dns_answer.c \
 	lib/io/dns_answer.h \
+	lib/io/dns_cache.c \
+	lib/io/dns_cache.h \
+	lib/io/dns_channel.c \
+	lib/io/dns_channel.h \
+	lib/io/dns_hosts.c \
+	lib/io/dns_hosts.h \
 	lib/io/listener.c \
 	lib/io/listener.h \
 	lib/io/pipe.c \

@@ -1,10 +1,8 @@
 #include "io/resolver.h"
 
-#include <ares.h>
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -12,338 +10,58 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/timer.h"
 #include "io/dns_answer.h"
+#include "io/dns_cache.h"
+#include "io/dns_channel.h"
+#include "io/dns_hosts.h"
 #include "io/resolv_conf.h"
 
-#define CACHE_MAX       1024
+#define NAME_SIZE       256
 #define FAILURE_KEPT_MS 1000
 #define FILES_CHECK_MS  1000
-
-/* A name and family, as one word of the cache: "4", "6" or "*" and the name in lower case. */
-#define KEY_SIZE (1 + 255 + 1)
+/* After so long without a word from the name servers, an expired answer will do. */
+#define PATIENCE_MS 2000
 
 /* One that waits for an answer. */
 struct resolver_query {
     TAILQ_ENTRY(resolver_query) link;
-    struct entry *entry;
+    struct query_list *list;
     void (*answered)(void *ctx, const struct resolver_answer *a);
     void *ctx;
 };
 
 TAILQ_HEAD(query_list, resolver_query);
 
-/* What is known about a name.
- *
- *   ASKING ----> KNOWN ----> gone (expired, the oldest of too many, files changed)
- *      \---------------------> gone at once (an answer that may not be kept)
- */
-struct entry {
-    UT_hash_handle hh;
-    TAILQ_ENTRY(entry) age; /* KNOWN: oldest first */
+/* One that is out to the name servers, from its record's start of asking to its answer. */
+struct dns_question {
     struct resolver *resolver;
-    struct channel *channel; /* ASKING: who does it */
-    enum { ENTRY_ASKING, ENTRY_KNOWN } state;
-    bool called;         /* c-ares has answered from within the call: from the hosts file, or by failing */
-    bool stale;          /* to go as soon as nobody reads it */
-    uint32_t readers;    /* callbacks that are looking at the answer */
-    uint64_t good_until; /* clock_ms() */
+    struct dns_record *record; /* points back */
+    int family;
+    uint64_t asked_ms;
+    struct timer patience; /* while those wait who could have an expired answer */
     struct query_list waiting;
-    struct resolver_answer answer;
-    char key[KEY_SIZE];
-};
-
-TAILQ_HEAD(entry_list, entry);
-
-/* A descriptor of c-ares'. */
-struct watch {
-    LIST_ENTRY(watch) link;
-    struct channel *channel;
-    struct event event;
-    int fd;
-};
-
-/* c-ares with one reading of resolv.conf. When that file changes, a new one takes over, and the old one ends
- * with its last query. */
-struct channel {
-    LIST_ENTRY(channel) link;
-    struct resolver *resolver;
-    ares_channel ares;
-    LIST_HEAD(, watch) watches;
-    struct timer timer;
-    uint32_t asking;
-    bool retired;
-    bool busy; /* c-ares is at work below us */
-    bool
-        deaf; /* a descriptor could not be watched: what waits for it would wait in vain, and so would all who
-                  come while it waits */
+    char name[NAME_SIZE];
 };
 
 struct resolver {
     struct event_base *base;
-    struct channel *channel; /* NULL: c-ares could not be set up; tried again with the next query */
-    LIST_HEAD(, channel) retired;
-    struct entry *entries; /* by key */
-    struct entry_list known;
-    uint32_t known_count;
-    uint64_t files_checked;
-    struct stat hosts, resolv_conf;
+    struct dns_cache *cache;
+    struct dns_hosts *hosts;
+    struct dns_channel *channel; /* NULL: c-ares could not be set up; tried again with the next question */
+    struct dns_channel_list channels;
+    uint64_t files_checked_ms;
+    struct stat hosts_stat, resolv_conf_stat;
+    uint64_t stale_if_error_ms;
     bool (*relieve)(void *ctx);
     void *relieve_ctx;
-    char *servers; /* of resolver_set_servers() */
-    int timeout_ms, tries;
+    struct dns_servers servers;
+    char *servers_text; /* of resolver_set_servers() */
 };
 
-/* ---- c-ares on the loop */
-
-static void channel_free(struct channel *ch)
-{
-    struct watch *w;
-
-    ares_destroy(ch->ares);
-    while ((w = LIST_FIRST(&ch->watches))) {
-        LIST_REMOVE(w, link);
-        event_del(&w->event);
-        free(w);
-    }
-    timer_release(&ch->timer);
-    if (ch->retired)
-        LIST_REMOVE(ch, link);
-    free(ch);
-}
-
-/* When c-ares wants to be called though nothing has arrived. */
-static void channel_set_timer(struct channel *ch)
-{
-    struct timeval tv;
-
-    if (ch->deaf)
-        timer_set(&ch->timer, 1);
-    else if (!ares_timeout(ch->ares, NULL, &tv))
-        timer_clear(&ch->timer);
-    else
-        timer_set(&ch->timer, (uint64_t)tv.tv_sec * 1000 + (uint64_t)tv.tv_usec / 1000 + 1);
-}
-
-static void channel_process(struct channel *ch, ares_socket_t readable, ares_socket_t writable)
-{
-    ch->busy = true;
-    ares_process_fd(ch->ares, readable, writable);
-    ch->busy = false;
-    if (ch->retired && ch->asking == 0)
-        channel_free(ch);
-    else
-        channel_set_timer(ch);
-}
-
-static void channel_retire(struct resolver *r);
-
-/* Who waits is told now, and the next question is a new one's. */
-static void channel_give_up(struct channel *ch)
-{
-    ch->busy = true;
-    if (!ch->retired)
-        channel_retire(ch->resolver);
-    ares_cancel(ch->ares);
-    assert(ch->asking == 0);
-    channel_free(ch);
-}
-
-static void channel_timer(void *ctx)
-{
-    struct channel *ch = ctx;
-
-    if (ch->deaf)
-        channel_give_up(ch);
-    else
-        channel_process(ch, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-}
-
-static void channel_ready(evutil_socket_t fd, short what, void *arg)
-{
-    struct watch *w = arg;
-
-    clock_update();
-    channel_process(w->channel, (what & EV_READ) ? fd : ARES_SOCKET_BAD,
-                    (what & EV_WRITE) ? fd : ARES_SOCKET_BAD);
-}
-
-static struct watch *find_watch(struct channel *ch, int fd)
-{
-    struct watch *w;
-
-    LIST_FOREACH (w, &ch->watches, link)
-        if (w->fd == fd)
-            return w;
-    return NULL;
-}
-
-/* c-ares says which descriptors it has open and what it waits for there. */
-static void channel_socket(void *ctx, ares_socket_t fd, int readable, int writable)
-{
-    struct channel *ch = ctx;
-    struct watch *w = find_watch(ch, fd);
-    short what = (short)(EV_PERSIST | (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0));
-
-    if (w) {
-        event_del(&w->event);
-        LIST_REMOVE(w, link);
-    }
-    if (!readable && !writable) {
-        free(w);
-        return;
-    }
-    if (!w && !(w = calloc(1, sizeof *w))) {
-        ch->deaf = true;
-        return;
-    }
-    w->channel = ch;
-    w->fd = fd;
-    LIST_INSERT_HEAD(&ch->watches, w, link);
-    event_assign(&w->event, ch->resolver->base, fd, what, channel_ready, w);
-    ch->deaf |= event_add(&w->event, NULL) != 0;
-}
-
-static struct channel *channel_new(struct resolver *r)
-{
-    struct channel *ch = calloc(1, sizeof *ch);
-    struct resolv_conf conf;
-    struct ares_options options = {
-        .sock_state_cb = channel_socket, .sock_state_cb_data = ch, .lookups = (char[]){"fb"}};
-
-    if (!ch)
-        return NULL;
-    resolv_conf_read(RESOLV_CONF_PATH, &conf);
-    options.timeout = r->servers ? r->timeout_ms : conf.timeout_ms;
-    options.tries = r->servers ? r->tries : conf.attempts;
-    options.flags = ARES_FLAG_NOALIASES;
-    ch->resolver = r;
-    timer_init(&ch->timer, r->base, channel_timer, ch);
-    if (ares_init_options(&ch->ares, &options,
-                          ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
-                              ARES_OPT_FLAGS) != ARES_SUCCESS) {
-        free(ch);
-        return NULL;
-    }
-    if (r->servers)
-        ares_set_servers_ports_csv(ch->ares, r->servers);
-    return ch;
-}
-
-static void channel_retire(struct resolver *r)
-{
-    struct channel *ch = r->channel;
-
-    r->channel = NULL;
-    if (!ch)
-        return;
-    ch->retired = true;
-    LIST_INSERT_HEAD(&r->retired, ch, link);
-    if (ch->asking == 0 && !ch->busy)
-        channel_free(ch);
-}
-
-/* ---- the cache */
-
-static void entry_get(struct entry *e)
-{
-    e->readers++;
-}
-
-static void entry_put(struct entry *e)
-{
-    if (--e->readers == 0 && e->stale)
-        free(e);
-}
-
-/* Takes it out of the cache; frees it unless its answer is being read. */
-static void entry_drop(struct entry *e)
-{
-    struct resolver *r = e->resolver;
-
-    assert(e->state == ENTRY_KNOWN && !e->stale);
-    entry_get(e);
-    HASH_DEL(r->entries, e);
-    TAILQ_REMOVE(&r->known, e, age);
-    r->known_count--;
-    e->stale = true;
-    entry_put(e);
-}
-
-static void forget_all(struct resolver *r)
-{
-    struct entry *e;
-
-    while ((e = TAILQ_FIRST(&r->known)))
-        entry_drop(e); /* NOLINT(clang-analyzer-unix.Malloc): HASH_DEL and TAILQ_REMOVE take it away */
-}
-
-static void tell(struct entry *e, void (*answered)(void *, const struct resolver_answer *), void *ctx)
-{
-    entry_get(e);
-    answered(ctx, &e->answer);
-    entry_put(e);
-}
-
-/* Everybody who waits is told; whoever asks meanwhile finds it in the cache. */
-static void entry_known(struct entry *e, uint64_t kept_ms)
-{
-    struct resolver *r = e->resolver;
-    struct resolver_query *q;
-
-    e->state = ENTRY_KNOWN;
-    e->good_until = kept_ms == UINT64_MAX ? UINT64_MAX : clock_ms() + kept_ms;
-    if (r->known_count == CACHE_MAX)
-        entry_drop(TAILQ_FIRST(&r->known));
-    TAILQ_INSERT_TAIL(&r->known, e, age);
-    r->known_count++;
-    entry_get(e);
-    if (kept_ms == 0)
-        entry_drop(e);
-    while ((q = TAILQ_FIRST(&e->waiting))) {
-        TAILQ_REMOVE(&e->waiting, q, link);
-        q->answered(q->ctx, &e->answer);
-        free(q);
-    }
-    entry_put(e);
-}
-
-/* ---- answers */
-
-static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
-{
-    struct entry *e = arg;
-    bool from_file = e->called && status == ARES_SUCCESS;
-    uint64_t ttl, kept_ms;
-
-    (void)timeouts;
-    e->channel->asking--;
-    ttl = dns_answer_set(&e->answer, status, info);
-    kept_ms = status == ARES_SUCCESS ? ttl * 1000 : FAILURE_KEPT_MS;
-    if (info)
-        ares_freeaddrinfo(info);
-    /* The hosts file has no TTL: its answers hold until it changes. */
-    if (from_file)
-        kept_ms = UINT64_MAX;
-    if (status != ARES_SUCCESS && dns_is_localhost(e->key + 1)) {
-        dns_answer_loopback(&e->answer, e->key[0]);
-        kept_ms = UINT64_MAX;
-    }
-    log_event(LOG_DEBUG, "name resolved", LOG_S("name", e->key + 1), LOG_N("addresses", e->answer.count),
-              LOG_S("error", e->answer.text),
-              LOG_N("keptMs", kept_ms == UINT64_MAX ? -1 : (long long)kept_ms));
-    /* What was our own trouble says nothing of the name. */
-    if (status == ARES_EDESTRUCTION || status == ARES_ECANCELLED || status == ARES_ENOMEM)
-        kept_ms = 0;
-    entry_known(e, kept_ms);
-}
-
-/* ---- asking */
+/* ---- what the answers come from */
 
 static bool same_file(const struct stat *a, const struct stat *b)
 {
@@ -382,139 +100,265 @@ static bool has_descriptor(struct resolver *r)
     return false;
 }
 
+static void renew_channel(struct resolver *r)
+{
+    if (r->channel)
+        dns_channel_retire(r->channel);
+    r->channel = dns_channel_new(r->base, &r->servers, &r->channels);
+}
+
 static void check_files(struct resolver *r)
 {
-    bool hosts_changed;
+    bool usable = r->channel && dns_channel_is_usable(r->channel);
+    bool hosts_changed, servers_changed;
 
-    if (r->channel && clock_ms() - r->files_checked < FILES_CHECK_MS)
+    if (usable && clock_ms() - r->files_checked_ms < FILES_CHECK_MS)
         return;
     if (!has_descriptor(r))
         return;
-    r->files_checked = clock_ms();
-    hosts_changed = file_changed(RESOLV_HOSTS_PATH, &r->hosts);
-    if (file_changed(RESOLV_CONF_PATH, &r->resolv_conf) || !r->channel) {
-        channel_retire(r);
-        r->channel = channel_new(r);
-        hosts_changed = true;
-    }
-    if (hosts_changed)
-        forget_all(r);
+    r->files_checked_ms = clock_ms();
+    hosts_changed = file_changed(RESOLV_HOSTS_PATH, &r->hosts_stat);
+    servers_changed = file_changed(RESOLV_CONF_PATH, &r->resolv_conf_stat);
+    if (servers_changed || !usable)
+        renew_channel(r);
+    if (hosts_changed || servers_changed)
+        dns_cache_expire(r->cache);
 }
 
-static bool make_key(char key[KEY_SIZE], const char *name, int family)
+/* ---- answers */
+
+static void tell(const struct resolver_answer *answer,
+                 void (*answered)(void *, const struct resolver_answer *), void *ctx)
 {
-    size_t n = strlen(name);
+    /* Whoever is told may ask again, and the record may change meanwhile. */
+    struct resolver_answer copy = *answer;
 
-    if (n == 0 || n + 2 > KEY_SIZE)
-        return false;
-    key[0] = '*';
-    if (family != AF_UNSPEC)
-        key[0] = (char)(family == AF_INET ? '4' : '6');
-    for (size_t i = 0; i < n; i++)
-        key[1 + i] = (char)tolower((unsigned char)name[i]);
-    key[1 + n] = '\0';
-    return true;
+    answered(ctx, &copy);
 }
 
-static void answer_now(void (*answered)(void *, const struct resolver_answer *), void *ctx,
-                       enum resolver_status status, const char *text)
+static void tell_failure(enum resolver_status status, const char *text,
+                         void (*answered)(void *, const struct resolver_answer *), void *ctx)
 {
     answered(ctx, &(struct resolver_answer){.status = status, .text = text});
 }
 
-static struct entry *entry_new(struct resolver *r, const char *key)
+/* Empties the list first: whoever is told may ask again or cancel another's query. */
+static void tell_all(struct query_list *waiting, const struct resolver_answer *answer)
 {
-    struct entry *e = calloc(1, sizeof *e);
+    struct query_list now = TAILQ_HEAD_INITIALIZER(now);
+    struct resolver_answer copy = *answer;
+    struct resolver_query *q;
 
-    if (!e)
-        return NULL;
-    e->resolver = r;
-    TAILQ_INIT(&e->waiting);
-    memcpy(e->key, key, strlen(key) + 1);
-    HASH_ADD_STR(r->entries, key, e);
-    if (e->hh.tbl)
-        return e;
-    free(e);
-    return NULL;
+    TAILQ_CONCAT(&now, waiting, link);
+    TAILQ_FOREACH (q, &now, link)
+        q->list = &now;
+    while ((q = TAILQ_FIRST(&now))) {
+        TAILQ_REMOVE(&now, q, link);
+        q->answered(q->ctx, &copy);
+        free(q);
+    }
 }
 
-/* Sends the query out. True when c-ares answered from within (the hosts file does): then the entry is known
- * and the caller holds it, until entry_put(). */
-static bool entry_ask(struct entry *e)
+/* The name servers fail, and an expired answer is what there is. */
+static void use_on(const struct dns_question *q, const char *why)
 {
-    struct channel *ch = e->resolver->channel;
-    int family = e->key[0] == '4' ? AF_INET : e->key[0] == '6' ? AF_INET6 : AF_UNSPEC;
-    struct ares_addrinfo_hints hints = {.ai_family = family, .ai_socktype = SOCK_STREAM};
+    struct dns_record *r = q->record;
 
-    entry_get(e);
-    e->channel = ch;
-    e->called = true;
-    ch->asking++;
-    ares_getaddrinfo(ch->ares, e->key + 1, NULL, &hints, on_answer, e);
-    channel_set_timer(ch);
-    e->called = false;
-    if (e->state == ENTRY_KNOWN)
+    if (r->state != RECORD_STALE)
+        log_event(LOG_WARN, "the name servers fail: an expired answer is used on (dns.staleIfError)",
+                  LOG_S("name", q->name), LOG_S("error", why));
+    dns_record_keep_stale(r, FAILURE_KEPT_MS);
+}
+
+static void take_answer(struct dns_question *q, const struct resolver_answer *answer, uint64_t ttl_s,
+                        bool own_trouble)
+{
+    struct dns_record *r = q->record;
+    bool failed = answer->status >= RESOLVER_FAILED;
+
+    log_event(LOG_DEBUG, "name resolved", LOG_S("name", q->name),
+              LOG_N("family", q->family == AF_INET ? 4 : 6), LOG_N("addresses", answer->count),
+              LOG_S("error", answer->text), LOG_N("ttlS", (long long)ttl_s));
+    if (r->state == RECORD_FROM_FILE) /* the name was written there meanwhile */
+        return;
+    if (r->state == RECORD_STALE && !failed)
+        log_event(LOG_INFO, "the name servers answer again", LOG_S("name", q->name));
+    if (failed && dns_record_is_usable(r, q->resolver->stale_if_error_ms))
+        use_on(q, answer->text);
+    else if (answer->status == RESOLVER_OK)
+        dns_record_set(r, answer, ttl_s * 1000);
+    else
+        dns_record_set(r, answer, own_trouble ? 0 : FAILURE_KEPT_MS);
+}
+
+static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
+{
+    struct dns_question *q = arg;
+    struct dns_record *r = q->record;
+    struct resolver_answer answer;
+    uint64_t ttl_s = dns_answer_set(&answer, q->family, status, info);
+
+    (void)timeouts;
+    if (info)
+        ares_freeaddrinfo(info);
+    take_answer(q, &answer, ttl_s, dns_is_own_trouble(status));
+    r->question = NULL;
+    timer_release(&q->patience);
+    tell_all(&q->waiting, &r->answer);
+    free(q);
+}
+
+static void on_patience_over(void *ctx)
+{
+    struct dns_question *q = ctx;
+
+    if (!dns_record_is_usable(q->record, q->resolver->stale_if_error_ms))
+        return;
+    use_on(q, "no answer within 2 s");
+    tell_all(&q->waiting, &q->record->answer);
+}
+
+/* ---- asking */
+
+/* Sends a question out, or has its answer at once. False: memory is short. */
+static bool send_question(struct resolver *r, struct dns_record *record, const char *name, int family)
+{
+    struct dns_question *q = r->channel ? calloc(1, sizeof *q) : NULL;
+
+    if (!q)
+        return false;
+    q->resolver = r;
+    q->record = record;
+    q->family = family;
+    q->asked_ms = clock_ms();
+    TAILQ_INIT(&q->waiting);
+    timer_init(&q->patience, r->base, on_patience_over, q);
+    memcpy(q->name, name, strlen(name) + 1);
+    record->question = q;
+    dns_channel_ask(r->channel, name, family, on_answer, q);
+    return true;
+}
+
+static struct resolver_query *wait_for(struct dns_question *question,
+                                       void (*answered)(void *, const struct resolver_answer *), void *ctx)
+{
+    struct resolver_query *q = malloc(sizeof *q);
+    bool usable = dns_record_is_usable(question->record, question->resolver->stale_if_error_ms);
+
+    if (!q)
+        return NULL;
+    *q = (struct resolver_query){.list = &question->waiting, .answered = answered, .ctx = ctx};
+    TAILQ_INSERT_TAIL(&question->waiting, q, link);
+    if (usable && !timer_is_set(&question->patience))
+        timer_set_at(&question->patience, question->asked_ms + PATIENCE_MS);
+    return q;
+}
+
+/* Whether the hosts file has it: then nobody else is asked, for either family. */
+static bool ask_file(struct resolver *r, struct dns_name *n, const char *name)
+{
+    struct resolver_answer v4, v6;
+
+    if (!dns_hosts_find(r->hosts, name, &v4, &v6)) {
+        if (!dns_is_localhost(name))
+            return false;
+        dns_answer_loopback(&v4, AF_INET);
+        dns_answer_loopback(&v6, AF_INET6);
+    }
+    dns_record_set_from_file(dns_name_record(n, AF_INET), &v4);
+    dns_record_set_from_file(dns_name_record(n, AF_INET6), &v6);
+    return true;
+}
+
+/* In the hosts file, unless that was done a moment ago, or by a question. False: memory is short. */
+static bool find_answer(struct resolver *r, struct dns_name *n, struct dns_record *record, const char *name,
+                        int family)
+{
+    if (record->question || (!dns_name_is_asked_for(n) && ask_file(r, n, name)))
         return true;
-    entry_put(e);
-    return false;
+    return send_question(r, record, name, family);
+}
+
+/* The name is new, or what is known of it is no longer good. */
+static struct resolver_query *ask_anew(struct resolver *r, const char *name, int family,
+                                       void (*answered)(void *, const struct resolver_answer *), void *ctx)
+{
+    struct dns_name *n = dns_cache_find(r->cache, name);
+    struct dns_record *record;
+    struct resolver_query *q;
+
+    if (!n)
+        n = dns_cache_add(r->cache, name);
+    record = n ? dns_name_record(n, family) : NULL;
+    if (!n || !find_answer(r, n, record, name, family)) {
+        tell_failure(RESOLVER_FAILED, "out of memory, or /etc/resolv.conf cannot be read", answered, ctx);
+        return NULL;
+    }
+    /* Servers that failed the last time are not waited for again. */
+    if (!record->question || record->state == RECORD_FROM_FILE ||
+        (record->state == RECORD_STALE && dns_record_is_usable(record, r->stale_if_error_ms))) {
+        tell(&record->answer, answered, ctx);
+        return NULL;
+    }
+    q = wait_for(record->question, answered, ctx);
+    if (!q)
+        tell_failure(RESOLVER_FAILED, "out of memory", answered, ctx);
+    return q;
+}
+
+static bool to_lower(char out[NAME_SIZE], const char *name)
+{
+    size_t n = strlen(name);
+
+    if (n == 0 || n >= NAME_SIZE)
+        return false;
+    for (size_t i = 0; i <= n; i++)
+        out[i] = (char)tolower((unsigned char)name[i]);
+    return true;
+}
+
+/* Names below localhost need no cache. */
+static bool is_below_localhost(const char *name)
+{
+    return dns_is_localhost(name) && strchr(name, '.');
 }
 
 struct resolver_query *resolver_ask(struct resolver *r, const char *name, int family,
                                     void (*answered)(void *ctx, const struct resolver_answer *a), void *ctx)
 {
-    char key[KEY_SIZE];
-    struct entry *e;
-    struct resolver_query *q;
+    char lower[NAME_SIZE];
+    struct resolver_answer loopback;
+    struct dns_name *n;
 
-    if (!make_key(key, name, family)) {
-        answer_now(answered, ctx, RESOLVER_NOT_FOUND, "the name is empty or too long");
+    assert(family == AF_INET || family == AF_INET6);
+    if (!to_lower(lower, name)) {
+        tell_failure(RESOLVER_NOT_FOUND, "the name is empty or too long", answered, ctx);
         return NULL;
     }
-    if (dns_is_localhost(key + 1) && strchr(key + 1, '.')) {
-        struct resolver_answer loopback;
-
-        dns_answer_loopback(&loopback, key[0]);
+    if (is_below_localhost(lower)) {
+        dns_answer_loopback(&loopback, family);
         answered(ctx, &loopback);
         return NULL;
     }
     check_files(r);
-    HASH_FIND_STR(r->entries, key, e); /* NOLINT(clang-analyzer-core.*): it reads strlen(key) bytes */
-    if (e && e->state == ENTRY_KNOWN && clock_ms() < e->good_until) {
-        tell(e, answered, ctx);
+    n = dns_cache_find(r->cache, lower);
+    if (n && dns_name_is_good(n, family)) {
+        tell(&dns_name_record(n, family)->answer, answered, ctx);
         return NULL;
     }
-    if (e && e->state == ENTRY_KNOWN) {
-        entry_drop(e);
-        e = NULL;
-    }
-    if (!e && !has_descriptor(r)) {
-        answer_now(
-            answered, ctx, RESOLVER_NO_RESOURCES,
-            "no descriptor is left to ask with: raise the limit of open files (LimitNOFILE=, ulimit -n)");
+    if (!has_descriptor(r)) {
+        tell_failure(
+            RESOLVER_NO_RESOURCES,
+            "no descriptor is left to ask with: raise the limit of open files (LimitNOFILE=, ulimit -n)",
+            answered, ctx);
         return NULL;
     }
-    q = calloc(1, sizeof *q);
-    if (q && !e && r->channel)
-        e = entry_new(r, key);
-    if (!q || !e) {
-        free(q);
-        answer_now(answered, ctx, RESOLVER_FAILED, "out of memory, or /etc/resolv.conf cannot be read");
-        return NULL;
-    }
-    *q = (struct resolver_query){.entry = e, .answered = answered, .ctx = ctx};
-    if (e->channel == NULL && entry_ask(e)) {
-        free(q);
-        answered(ctx, &e->answer);
-        entry_put(e);
-        return NULL;
-    }
-    TAILQ_INSERT_TAIL(&e->waiting, q, link);
-    return q;
+    return ask_anew(r, lower, family, answered, ctx);
 }
 
 void resolver_cancel(struct resolver_query *q)
 {
-    TAILQ_REMOVE(&q->entry->waiting, q, link);
+    TAILQ_REMOVE(q->list, q, link);
     free(q);
 }
 
@@ -527,11 +371,13 @@ struct resolver *resolver_new(struct event_base *base)
     if (!r)
         return NULL;
     r->base = base;
-    TAILQ_INIT(&r->known);
-    check_files(r);
+    r->cache = dns_cache_new();
+    r->hosts = dns_hosts_new();
+    if (r->cache && r->hosts)
+        check_files(r);
     if (r->channel)
         return r;
-    free(r);
+    resolver_free(r);
     return NULL;
 }
 
@@ -541,19 +387,22 @@ void resolver_set_relief(struct resolver *r, bool (*relieve)(void *ctx), void *c
     r->relieve_ctx = ctx;
 }
 
+void resolver_set_stale_if_error(struct resolver *r, uint64_t ms)
+{
+    r->stale_if_error_ms = ms;
+}
+
 bool resolver_set_servers(struct resolver *r, const char *servers, int timeout_ms, int tries)
 {
     char *copy = strdup(servers);
 
     if (!copy)
         return false;
-    free(r->servers);
-    r->servers = copy;
-    r->timeout_ms = timeout_ms;
-    r->tries = tries;
-    channel_retire(r);
-    forget_all(r);
-    r->channel = channel_new(r);
+    free(r->servers_text);
+    r->servers_text = copy;
+    r->servers = (struct dns_servers){copy, timeout_ms, tries};
+    renew_channel(r);
+    dns_cache_expire(r->cache);
     return r->channel != NULL;
 }
 
@@ -561,13 +410,10 @@ void resolver_free(struct resolver *r)
 {
     if (!r)
         return;
-    channel_retire(r);
-    while (!LIST_EMPTY(&r->retired)) {
-        assert(LIST_FIRST(&r->retired)->retired);
-        channel_free(LIST_FIRST(&r->retired));
-    }
-    forget_all(r);
-    assert(!r->entries);
-    free(r->servers);
+    while (!LIST_EMPTY(&r->channels))
+        dns_channel_free(LIST_FIRST(&r->channels));
+    dns_cache_free(r->cache);
+    dns_hosts_free(r->hosts);
+    free(r->servers_text);
     free(r);
 }

@@ -205,6 +205,7 @@ static void carry_out(struct pool *p, struct plan *plan, struct config *config)
     TAILQ_CONCAT(&old, &p->agents, link);
     struct config *before = p->config;
     p->config = config_ref(config);
+    resolver_set_stale_if_error(p->resolver, config->dns.staleIfError);
     for (uint32_t i = 0; i <= config->upstream_count; i++) {
         struct draft *d = &plan->drafts[i];
         const struct upstream *u = i ? &config->upstreams[i - 1] : NULL;

@@ -6,7 +6,7 @@ import pytest
 
 from .harness import yaml
 from .harness.daemon import Daemon, NotStarted, binary, run
-from .harness.names import NameServer, can_replace_files, with_files
+from .harness.names import Dnsmasq, NameServer, can_replace_files, with_files
 from .harness.origin import Origin
 from .harness.ports import Ports
 
@@ -68,6 +68,16 @@ class Stage:
         if not can_replace_files():
             pytest.skip("needs root and unshare -m for its own /etc/resolv.conf")
         server = NameServer(self.ports.block, names, **how)
+        self.servers.append(server)
+        return server
+
+    def dnsmasq(self, *options):
+        """A real name server, which knows what these options say."""
+        if not can_replace_files():
+            pytest.skip("needs root and unshare -m for its own /etc/resolv.conf")
+        if not Dnsmasq.program:
+            pytest.skip("dnsmasq is not installed (Debian: dnsmasq-base)")
+        server = Dnsmasq(self.ports.block, *options)
         self.servers.append(server)
         return server
 

@@ -1,10 +1,13 @@
 """Section 5.9: resolving names, several addresses."""
 
+import socket
 import time
 
 import pytest
 
 from .harness import wait_until
+from .harness.client import request
+from .harness.names import A, AAAA, NXDOMAIN, REFUSED, SERVFAIL, Late, by_family
 
 
 def two_origins(stage, **how):
@@ -190,3 +193,183 @@ def test_a_denied_address_among_others(stage):
     for _ in range(4):
         assert carpool.get(f"http://a.test:{first.port}/").status == 200
     assert (first.accepted, second.accepted) == (0, 4)
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this host has no ::1")
+
+
+def both_origins(stage, **how):
+    """Servers on 127.0.0.2 and ::1 with one port."""
+    port = stage.ports.take()
+    return [stage.origin(host=host, port=port, **how) for host in ("127.0.0.2", "::1")]
+
+
+@pytest.mark.parametrize("unanswered", ["silent", SERVFAIL, REFUSED, NXDOMAIN, []])
+def test_one_familys_answer_will_do(stage, unanswered):
+    """when one family's answer is there and the other's is not, connecting begins after 50 ms: a server that drops
+    AAAA, or fails there, costs no more, with CONNECT either"""
+    origin = stage.origin(host="127.0.0.2")
+    server = stage.names({"a.test": by_family(["127.0.0.2"], unanswered)})
+    carpool = stage.carpool({"defaults": {"keepAlive": False, "timeouts": {"connect": "4s"}},
+                             "access": {"connectPorts": [origin.port]}}, prefix=stage.asking(server))
+    for _ in range(2):      # name servers are given up after 5 s and 10 s
+        assert carpool.get(f"http://a.test:{origin.port}/").status == 200
+    client = carpool.client()
+    client.send(request("CONNECT", f"a.test:{origin.port}"))
+    assert client.read_response_head().status == 200
+    assert server.asked("a.test", A) and server.asked("a.test", AAAA)
+
+
+@needs_ipv6
+def test_ipv6_alone_will_do(stage):
+    """when one family's answer is there and the other's is not: in both directions"""
+    _, v6 = both_origins(stage)
+    server = stage.names({"a.test": by_family("silent", ["::1"])})
+    carpool = stage.carpool({"defaults": {"timeouts": {"connect": "4s"}}}, prefix=stage.asking(server))
+    assert carpool.get(f"http://a.test:{v6.port}/").status == 200
+    assert v6.accepted == 1
+
+
+@needs_ipv6
+def test_a_late_answer_joins_the_race(stage):
+    """and what comes later joins the race"""
+    v4, v6 = both_origins(stage, backlog=0)
+    v4.stall()
+    late = Late(["::1"])
+    server = stage.names({"a.test": by_family(["127.0.0.2"], late)})
+    carpool = stage.carpool({"defaults": {"timeouts": {"connect": "60s"}}}, prefix=stage.asking(server))
+    client = carpool.ask(f"http://a.test:{v6.port}/")
+    wait_until(lambda: late.held, "the question has been put")
+    time.sleep(0.3)         # the race goes on without it
+    assert not client.answered()
+    late.let_go()
+    assert client.response().status == 200
+    assert (v4.accepted, v6.accepted) == (0, 1)
+
+
+@needs_ipv6
+def test_both_answers_are_waited_for_a_moment(stage):
+    """when one family's answer is there and the other's is not, connecting begins after 50 ms: where both are there,
+    IPv6 goes first"""
+    v4, v6 = both_origins(stage)
+    server = stage.names({"a.test": by_family(["127.0.0.2"], ["::1"])})
+    carpool = stage.carpool({"defaults": {"keepAlive": False}}, prefix=stage.asking(server))
+    for _ in range(5):
+        assert carpool.get(f"http://a.test:{v6.port}/").status == 200
+    assert v6.accepted >= 4 and v4.accepted <= 1     # one may have been late
+
+
+@pytest.mark.parametrize("family, a, aaaa", [(4, ["127.0.0.2"], "silent"), (6, "silent", ["::1"])])
+def test_a_family_asks_for_itself_alone(stage, family, a, aaaa):
+    """family: any | 4 | 6"""
+    if family == 6 and not has_ipv6():
+        pytest.skip("this host has no ::1")
+    v4, v6 = both_origins(stage) if family == 6 else (stage.origin(host="127.0.0.2"), None)
+    server = stage.names({"a.test": by_family(a, aaaa)})
+    carpool = stage.carpool({"defaults": {"family": family}}, prefix=stage.asking(server))
+    assert carpool.get(f"http://a.test:{(v6 or v4).port}/").status == 200
+    assert not server.asked("a.test", A if family == 6 else AAAA)
+
+
+def test_what_a_family_lacks_is_remembered(stage):
+    """answers are kept for their TTL: that there is no AAAA, as long as the A that came with it"""
+    origin = stage.origin(host="127.0.0.2")
+    server = stage.names({"a.test": ["127.0.0.2"]})
+    carpool = stage.carpool({"defaults": {"keepAlive": False}}, prefix=stage.asking(server))
+    url = f"http://a.test:{origin.port}/"
+    assert carpool.get(url).status == 200
+    before = server.asked("a.test")
+    time.sleep(1.1)         # as long as a failure by itself is kept
+    assert carpool.get(url).status == 200
+    assert server.asked("a.test") == before
+
+
+@pytest.mark.parametrize("trouble", [SERVFAIL, REFUSED])
+def test_an_expired_answer_is_used_on(stage, trouble):
+    """an answer past its TTL is used on for so long while the name servers fail (SERVFAIL, REFUSED [...]), not when they
+    say that there is none"""
+    first, second = two_origins(stage)
+    server = stage.names({"a.test": ["127.0.0.2"]}, ttl=0)
+    carpool = stage.carpool({"defaults": {"keepAlive": False}}, prefix=stage.asking(server))
+    url = f"http://a.test:{first.port}/"
+    assert carpool.get(url).status == 200
+    server.names["a.test"] = trouble
+    for _ in range(3):
+        assert carpool.get(url).status == 200
+    wait_until(lambda: "the name servers fail" in carpool.stderr, "it is logged")
+    server.names["a.test"] = ["127.0.0.3"]
+    wait_until(lambda: carpool.get(url).status == 200 and second.accepted, "a new answer is followed")
+    server.names["a.test"] = NXDOMAIN
+    wait_until(lambda: carpool.get(url).error == "dns_error", "that there is no such name is believed")
+
+
+def test_silent_servers_are_waited_for_once(stage):
+    """or no word for 2 s"""
+    origin = stage.origin(host="127.0.0.2")
+    server = stage.names({"a.test": ["127.0.0.2"]}, ttl=0)
+    carpool = stage.carpool({"defaults": {"keepAlive": False, "timeouts": {"connect": "1500ms"}}}, prefix=stage.asking(server))
+    url = f"http://a.test:{origin.port}/"
+    assert carpool.get(url).status == 200
+    server.names["a.test"] = "silent"
+    assert carpool.get(url).error == "dns_timeout"      # it waited for less than 2 s
+    wait_until(lambda: carpool.get(url).status == 200, "the expired answer is used")
+    assert [carpool.get(url).status for _ in range(5)] == [200] * 5
+
+
+def test_expired_answers_may_be_refused(stage):
+    """dns.staleIfError: 0 or off; a reload applies it"""
+    origin = stage.origin(host="127.0.0.2")
+    server = stage.names({"a.test": ["127.0.0.2"]}, ttl=0)
+    carpool = stage.carpool({"defaults": {"keepAlive": False}}, prefix=stage.asking(server))
+    url = f"http://a.test:{origin.port}/"
+    assert carpool.get(url).status == 200
+    server.names["a.test"] = SERVFAIL
+    assert carpool.get(url).status == 200
+    carpool.write({**carpool.config, "dns": {"staleIfError": "off"}})
+    assert carpool.admin("/reload", "POST").status == 200
+    wait_until(lambda: carpool.get(url).status != 200, "what was used on is used no more")
+    response = carpool.get(url)
+    assert response.error == "dns_error" and b"the DNS servers refuse or fail" in response.body
+
+
+def test_the_hosts_file_answers_for_both_families(stage):
+    """/etc/hosts comes first: a name that has an IPv4 address there has no IPv6 address of the DNS"""
+    origin = stage.origin(host="127.0.0.2")
+    server = stage.names({"a.test": ["127.0.0.3", "::1"]})
+    carpool = stage.carpool(prefix=stage.asking(server, "127.0.0.1 localhost\n127.0.0.2 a.test\n"))
+    assert carpool.get(f"http://a.test:{origin.port}/").status == 200
+    assert not server.asked("a.test")
+
+
+def test_a_name_that_nsswitch_alone_knows(stage):
+    """name does not resolve: 502 dns_error. What other programs find by mDNS or an nss module, Carpool does not"""
+    server = stage.names({})
+    carpool = stage.carpool(prefix=stage.asking(server))
+    response = carpool.get("http://printer.local/")
+    assert response.error == "dns_error"
+    assert b"cannot resolve printer.local: no such name (Carpool asks DNS and /etc/hosts only)" in response.body
+
+
+def test_dnsmasq(stage):
+    """Names are resolved [...], new sockets follow a changed answer, an expired one is used on while the name servers
+    fail: with a name server that people run"""
+    first, second = two_origins(stage)
+    server = stage.dnsmasq("--host-record=a.test,127.0.0.2", "--local-ttl=1", "--local=/test/")
+    carpool = stage.carpool({"defaults": {"keepAlive": False}}, prefix=stage.asking(server))
+    url = f"http://a.test:{first.port}/"
+    assert carpool.get(url).status == 200
+    assert carpool.get("http://b.test/").error == "dns_error"
+    server.close()
+    wait_until(lambda: carpool.get(url).status == 200 and "the name servers fail" in carpool.stderr,
+               "the answer has expired and is used on")
+    server.start("--host-record=a.test,127.0.0.3", "--local-ttl=1", "--local=/test/")
+    wait_until(lambda: carpool.get(url).status == 200 and second.accepted, "the changed answer is followed")

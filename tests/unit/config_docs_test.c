@@ -20,6 +20,7 @@ static const struct section sections[] = {
     {"admin", "the listener that shows and steers; see carpoolctl(1)"},
     {"log", "to stderr, which systemd sends to the journal"},
     {"accessLog", "one line an exchange"},
+    {"dns", "names; /etc/hosts goes first"},
     {"server", "towards the clients; the names are those of Node's http.Server"},
     {"access", "who may come, and where to"},
     {"timeouts", "off switches one off"},

@@ -1,194 +1,14 @@
-/* lib/io/connector and address_order, with listeners of the test's own */
+/* lib/io/connector: from a plan to a connection, with listeners of the test's own */
 
-#include "io_test.h"
+#include "io_connector_rig.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "config/config.h"
-#include "io/address_order.h"
-#include "io/connector.h"
-#include "io_dns.h"
-
-static const struct dns_name names[] = {
-    {.name = "one.test", .a = {"127.0.0.1"}, .ttl = 60},
-    {.name = "two.test", .a = {"127.0.0.3", "127.0.0.2"}, .ttl = 60},
-    {.name = "v6.test", .aaaa = {"::1"}, .ttl = 60},
-    {.name = "denied.test", .a = {"127.0.0.66"}, .ttl = 60},
-    {.name = "mixed.test", .a = {"127.0.0.66", "127.0.0.1"}, .ttl = 60},
-    {.name = "loop.test", .a = {"127.0.0.67"}, .ttl = 60},
-    {.name = "silent.test", .silent = true},
-    {0},
-};
-
-struct fixture {
-    struct event_base *base;
-    struct dns dns;
-    struct resolver *resolver;
-    struct connect_memory memory;
-    struct connect_plan plan;
-    struct connect_result result;
-    int calls;
-    bool done;
-    const char *asked; /* permit: the last address it was asked about */
-    bool named;
-};
-
-static void on_done(void *ctx, struct connect_result *r)
-{
-    struct fixture *f = ctx;
-
-    f->result = *r;
-    f->calls++;
-    f->done = true;
-}
-
-static enum connect_error permit(void *ctx, const struct address *a, bool named)
-{
-    struct fixture *f = ctx;
-    char text[ADDRESS_TEXT_SIZE];
-
-    f->named = named;
-    address_format_host(a, text);
-    if (strcmp(text, "127.0.0.66") == 0)
-        return named ? CONNECT_OK : CONNECT_PROHIBITED;
-    return strcmp(text, "127.0.0.67") == 0 ? CONNECT_LOOP : CONNECT_OK;
-}
-
-static struct fixture *set_up(void)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-
-    signal(SIGPIPE, SIG_IGN);
-    f->base = io_loop();
-    dns_start(&f->dns, f->base, names);
-    f->resolver = dns_resolver(&f->dns, f->base);
-    f->plan = (struct connect_plan){
-        .family = AF_UNSPEC, .timeout_ms = 2000, .memory = &f->memory, .permit = permit, .permit_ctx = f};
-    return f;
-}
-
-static void tear_down(struct fixture *f)
-{
-    resolver_free(f->resolver);
-    dns_stop(&f->dns);
-    event_base_free(f->base);
-    free(f);
-}
-
-/* One connect by the fixture's plan; closes what it opens. */
-static struct connect_result *run(struct fixture *f)
-{
-    f->done = false;
-    f->calls = 0;
-    ck_assert_ptr_nonnull(connector_start(f->base, f->resolver, &f->plan, on_done, f));
-    ck_assert_msg(!f->done, "the callback came from within the call");
-    io_run_until(f->base, &f->done, 5000);
-    ck_assert_int_eq(f->calls, 1);
-    if (f->result.error == CONNECT_OK)
-        ck_assert_str_eq(f->result.text, "");
-    else
-        ck_assert_str_ne(f->result.text, "");
-    ck_assert_int_eq(f->result.error == CONNECT_OK, conn_is_open(&f->result.conn));
-    conn_close(&f->result.conn, false);
-    return &f->result;
-}
-
-static struct connect_result *run_to(struct fixture *f, const char *host, uint16_t port)
-{
-    f->plan.host = host;
-    f->plan.port = port;
-    return run(f);
-}
-
-/* Listens on another loopback address at a port that is free there. */
-static int listen_at(const char *ip, uint16_t port, int backlog)
-{
-    struct address a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    ck_assert(address_from_ip(&a, slice_of(ip), port));
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-    ck_assert_int_eq(bind(fd, &a.sa.any, a.length), 0);
-    ck_assert_int_eq(listen(fd, backlog), 0);
-    return fd;
-}
-
-/* Makes it drop every further SYN, as an address does that nobody routes. */
-static void fill_queue(int listening, int fds[4])
-{
-    struct address a = {.length = sizeof a.sa};
-
-    getsockname(listening, &a.sa.any, &a.length);
-    for (int i = 0; i < 4; i++) {
-        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        connect(fds[i], &a.sa.any, a.length);
-        usleep(2000);
-    }
-}
-
-static const char *peer(const struct connect_result *r)
-{
-    static char text[ADDRESS_TEXT_SIZE];
-
-    return address_format_host(&r->peer, text);
-}
-
-/* ---- order */
-
-START_TEST(order_takes_turns)
-{
-    static const char *const texts[] = {"fd00::1", "fd00::2", "10.0.0.1", "10.0.0.2", "10.0.0.3"};
-    static const char *const wanted[3][5] = {
-        {"fd00::1", "10.0.0.1", "fd00::2", "10.0.0.2", "10.0.0.3"},
-        {"fd00::2", "10.0.0.2", "fd00::1", "10.0.0.3", "10.0.0.1"},
-        {"fd00::1", "10.0.0.3", "fd00::2", "10.0.0.1", "10.0.0.2"},
-    };
-    struct resolver_answer answer = {.count = 5};
-    struct address out[RESOLVER_MAX_ADDRESSES];
-    char text[ADDRESS_TEXT_SIZE];
-
-    for (int i = 0; i < 5; i++)
-        ck_assert(address_from_ip(&answer.addresses[i], slice_of(texts[i]), 0));
-    for (uint32_t turn = 0; turn < 3; turn++) {
-        ck_assert_int_eq(address_order(&answer, turn, out), 5);
-        for (int i = 0; i < 5; i++)
-            ck_assert_str_eq(address_format_host(&out[i], text), wanted[turn][i]);
-    }
-    ck_assert_int_eq(address_order(&answer, UINT32_MAX, out), 5);
-    answer.count = 0;
-    ck_assert_int_eq(address_order(&answer, 7, out), 0);
-}
-END_TEST
-
-START_TEST(order_remembers_failures)
-{
-    struct connect_memory m = {0};
-    struct address a[CONNECT_MEMORY_FAILED + 1];
-
-    for (uint16_t i = 0; i <= CONNECT_MEMORY_FAILED; i++) {
-        ck_assert(address_from_ip(&a[i], SLICE("10.0.0.1"), i));
-        ck_assert(!address_failed_lately(&m, &a[i]));
-        address_remember_failure(&m, &a[i]);
-        address_remember_failure(&m, &a[i]);
-        ck_assert(address_failed_lately(&m, &a[i]));
-        usleep(1500);
-        clock_update();
-    }
-    ck_assert(!address_failed_lately(&m, &a[0]));
-    ck_assert(address_failed_lately(&m, &a[1]));
-    address_forget_failure(&m, &a[1]);
-    ck_assert(!address_failed_lately(&m, &a[1]));
-}
-END_TEST
-
-/* ---- plain connects */
 
 START_TEST(connector_connects)
 {
@@ -244,6 +64,8 @@ START_TEST(connector_says_what_failed)
     ck_assert_ptr_nonnull(strstr(r->text, "cannot resolve missing.test: no such name"));
     r = run_to(f, "silent.test", dead);
     ck_assert_int_eq(r->error, CONNECT_DNS_TIMEOUT);
+    r = run_to(f, "empty.test", dead);
+    ck_assert_str_eq(r->text, "cannot resolve empty.test: the name has no address");
     r = run_to(f, "255.255.255.255", 80);
     ck_assert_int_eq(r->error, CONNECT_UNROUTABLE);
     tear_down(f);
@@ -261,6 +83,11 @@ START_TEST(connector_asks_for_permission)
     ck_assert_ptr_nonnull(strstr(f->result.text, "access.denyAddresses"));
     ck_assert_int_eq(run_to(f, "denied.test", port)->error, CONNECT_PROHIBITED);
     ck_assert_int_eq(run_to(f, "loop.test", port)->error, CONNECT_LOOP);
+    /* Beside one that refuses, whichever comes first, it is what is told. */
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(run_to(f, "dead.test", port)->error, CONNECT_LOOP);
+        ck_assert_int_eq(run_to(f, "bad.test", port)->error, CONNECT_PROHIBITED);
+    }
     ck_assert_int_eq(run_to(f, "mixed.test", port)->error, CONNECT_OK);
     ck_assert_str_eq(peer(&f->result), "127.0.0.1");
     close(fd);
@@ -278,6 +105,7 @@ START_TEST(connector_filters_families)
     f->plan.family = AF_INET6;
     ck_assert_int_eq(run_to(f, "127.0.0.1", port)->error, CONNECT_UNROUTABLE);
     ck_assert_int_eq(run_to(f, "one.test", port)->error, CONNECT_DNS_ERROR);
+    ck_assert_ptr_nonnull(strstr(f->result.text, "no IPv6 address, and `family: 6` asks for one"));
     f->plan.family = AF_INET;
     ck_assert_int_eq(run_to(f, "::1", port)->error, CONNECT_UNROUTABLE);
     ck_assert_int_eq(run_to(f, "one.test", port)->error, CONNECT_OK);
@@ -341,72 +169,6 @@ START_TEST(connector_goes_to_a_path)
 }
 END_TEST
 
-/* ---- races */
-
-START_TEST(connector_races)
-{
-    struct fixture *f = set_up();
-    int hole = listen_at("127.0.0.3", 0, 0), fds[4], good;
-    struct address a = {.length = sizeof a.sa};
-    struct connect_result *r;
-    uint16_t port;
-
-    getsockname(hole, &a.sa.any, &a.length);
-    port = address_port(&a);
-    good = listen_at("127.0.0.2", port, 8);
-    fill_queue(hole, fds);
-    f->plan.family = AF_INET;
-    r = run_to(f, "two.test", port);
-    ck_assert_int_eq(r->error, CONNECT_OK);
-    ck_assert_str_eq(peer(r), "127.0.0.2");
-    ck_assert_int_ge((int)r->took_ms, 240);
-    ck_assert_int_le((int)r->took_ms, 1500);
-    /* What was beaten comes last from then on. */
-    for (int i = 0; i < 3; i++) {
-        r = run_to(f, "two.test", port);
-        ck_assert_str_eq(peer(r), "127.0.0.2");
-        ck_assert_int_lt((int)r->took_ms, 250); /* as long as the next one waits */
-    }
-    /* One that refuses is passed at once. */
-    close(hole);
-    f->memory = (struct connect_memory){0};
-    r = run_to(f, "two.test", port);
-    ck_assert_str_eq(peer(r), "127.0.0.2");
-    ck_assert_int_lt((int)r->took_ms, 250); /* as long as the next one waits */
-    for (int i = 0; i < 4; i++)
-        close(fds[i]);
-    close(good);
-    tear_down(f);
-}
-END_TEST
-
-START_TEST(connector_gives_up_in_time)
-{
-    struct fixture *f = set_up();
-    int fds[4], hole = listen_at("127.0.0.3", 0, 0);
-    struct address a = {.length = sizeof a.sa};
-    struct connect_result *r;
-
-    getsockname(hole, &a.sa.any, &a.length);
-    fill_queue(hole, fds);
-    f->plan.timeout_ms = 120;
-    r = run_to(f, "127.0.0.3", address_port(&a));
-    ck_assert_int_eq(r->error, CONNECT_TIMEOUT);
-    ck_assert_ptr_nonnull(strstr(r->text, "no answer within 120 ms"));
-    ck_assert_int_ge((int)r->took_ms, 120);
-    ck_assert_int_le((int)r->took_ms, 2000);
-    r = run_to(f, "silent.test", 80);
-    ck_assert_int_eq(r->error, CONNECT_DNS_TIMEOUT);
-    /* The other address refuses at once; the one that is silent decides. */
-    r = run_to(f, "two.test", address_port(&a));
-    ck_assert_int_eq(r->error, CONNECT_TIMEOUT);
-    for (int i = 0; i < 4; i++)
-        close(fds[i]);
-    close(hole);
-    tear_down(f);
-}
-END_TEST
-
 /* A reload may change the limit of what is under way, also when that has just ended. */
 START_TEST(connector_takes_another_limit)
 {
@@ -437,60 +199,6 @@ START_TEST(connector_takes_another_limit)
     for (int i = 0; i < 4; i++)
         close(fds[i]);
     close(hole);
-    tear_down(f);
-}
-END_TEST
-
-START_TEST(connector_rotates)
-{
-    struct fixture *f = set_up();
-    struct address_entry entries[3] = {{.is_name = true, .host = (char[]){"one.test"}}, {0}, {0}};
-    struct address_list list = {entries, 3};
-    int fd[3], seen[256] = {0};
-    struct address a = {.length = sizeof a.sa};
-
-    fd[0] = listen_at("127.0.0.1", 0, 8);
-    getsockname(fd[0], &a.sa.any, &a.length);
-    fd[1] = listen_at("127.0.0.2", address_port(&a), 8);
-    fd[2] = listen_at("127.0.0.3", address_port(&a), 8);
-    entries[0].port = address_port(&a);
-    ck_assert(address_from_ip(&entries[1].address, SLICE("127.0.0.2"), address_port(&a)));
-    ck_assert(address_from_ip(&entries[2].address, SLICE("127.0.0.3"), address_port(&a)));
-    f->plan.entries = &list;
-    for (int i = 0; i < 6; i++) {
-        ck_assert_int_eq(run(f)->error, CONNECT_OK);
-        seen[ntohl(f->result.peer.sa.v4.sin_addr.s_addr) & 0xff]++;
-    }
-    ck_assert_int_eq(seen[1], 2);
-    ck_assert_int_eq(seen[2], 2);
-    ck_assert_int_eq(seen[3], 2);
-    /* A dead one is asked first once, and then not for a while. */
-    close(fd[1]);
-    for (int i = 0; i < 6; i++)
-        ck_assert_int_eq(run(f)->error, CONNECT_OK);
-    ck_assert(address_failed_lately(&f->memory, &entries[1].address));
-    /* A name of `address` that does not answer delays the others by 50 ms at most. */
-    entries[0].host = (char[]){"silent.test"};
-    for (int i = 0; i < 3; i++) {
-        ck_assert_int_eq(run(f)->error, CONNECT_OK);
-        ck_assert_str_eq(peer(&f->result), "127.0.0.3");
-        ck_assert_int_le((int)f->result.took_ms, 1000);
-    }
-    /* So do the addresses of one name. */
-    f->plan.entries = NULL;
-    f->memory = (struct connect_memory){0};
-    close(fd[2]);
-    fd[2] = listen_at("127.0.0.3", address_port(&a), 8);
-    fd[1] = listen_at("127.0.0.2", address_port(&a), 8);
-    memset(seen, 0, sizeof seen);
-    for (int i = 0; i < 4; i++) {
-        ck_assert_int_eq(run_to(f, "two.test", address_port(&a))->error, CONNECT_OK);
-        seen[ntohl(f->result.peer.sa.v4.sin_addr.s_addr) & 0xff]++;
-    }
-    ck_assert_int_eq(seen[2], 2);
-    ck_assert_int_eq(seen[3], 2);
-    for (int i = 0; i < 3; i++)
-        close(fd[i]);
     tear_down(f);
 }
 END_TEST
@@ -553,9 +261,7 @@ END_TEST
 
 void io_connector_tests(Suite *suite)
 {
-    unit_group(suite, "address order", order_takes_turns, order_remembers_failures);
     unit_group(suite, "connector", connector_connects, connector_says_what_failed,
                connector_asks_for_permission, connector_filters_families, connector_goes_to_a_path,
-               connector_races, connector_gives_up_in_time, connector_takes_another_limit, connector_rotates,
-               connector_is_cancelled, connector_runs_short_of_descriptors);
+               connector_takes_another_limit, connector_is_cancelled, connector_runs_short_of_descriptors);
 }

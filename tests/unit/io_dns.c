@@ -91,6 +91,8 @@ static void answer(evutil_socket_t fd, short what, void *ctx)
     ssize_t got = recvfrom(fd, in, sizeof in, 0, (struct sockaddr *)&peer, &size);
     const unsigned char *type = get_name(in + 12, name);
     unsigned count = 0;
+    int rcode;
+    bool v6;
 
     (void)what;
     ck_assert_int_gt(got, 12);
@@ -99,13 +101,15 @@ static void answer(evutil_socket_t fd, short what, void *ctx)
         n++;
     if (!n || !n->name)
         n = &unknown;
-    if (n->silent)
+    v6 = type[1] == 28;
+    if (v6 ? n->silent_aaaa : n->silent_a)
         return;
+    rcode = n->rcode == 0 && v6 ? n->rcode_aaaa : n->rcode;
     p = out + 12 + (type + 4 - (in + 12));
     memcpy(out, in, (size_t)(p - out));
-    if (n->rcode == 0)
-        p = put_answers(p, n, type[1] == 28, &count);
-    put16(out + 2, 0x8180u | (unsigned)n->rcode);
+    if (rcode == 0)
+        p = put_answers(p, n, v6, &count);
+    put16(out + 2, 0x8180u | (unsigned)rcode);
     put16(out + 4, 1);
     put16(out + 6, count);
     put16(out + 8, 0);
@@ -134,9 +138,14 @@ void dns_stop(struct dns *d)
 
 struct resolver *dns_resolver(struct dns *d, struct event_base *base)
 {
+    return dns_resolver_patient(d, base, 300);
+}
+
+struct resolver *dns_resolver_patient(struct dns *d, struct event_base *base, int timeout_ms)
+{
     struct resolver *r = resolver_new(base);
 
     ck_assert_ptr_nonnull(r);
-    ck_assert(resolver_set_servers(r, d->servers, 300, 2));
+    ck_assert(resolver_set_servers(r, d->servers, timeout_ms, 2));
     return r;
 }

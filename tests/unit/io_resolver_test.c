@@ -56,7 +56,7 @@ static const struct dns_name names[] = {
     {.name = "never.test", .a = {"10.0.0.1"}, .ttl = 0},
     {.name = "alias.test", .a = {"10.0.0.3"}, .ttl = 60, .cname = "real.test", .cname_ttl = 1},
     {.name = "broken.test", .rcode = 2},
-    {.name = "silent.test", .silent = true},
+    {.name = "silent.test", .silent_a = true, .silent_aaaa = true},
     {.name = "empty.test"},
     {0},
 };
@@ -72,8 +72,8 @@ START_TEST(resolver_finds_addresses)
     ck_assert_int_eq(a.answer.status, RESOLVER_OK);
     ck_assert_int_eq(a.answer.count, 1);
     ck_assert_str_eq(nth(&a, 0), "10.0.0.1");
-    a = ask(base, r, "both.test", AF_UNSPEC);
-    ck_assert_int_eq(a.answer.count, 3);
+    a = ask(base, r, "both.test", AF_INET);
+    ck_assert_int_eq(a.answer.count, 2);
     a = ask(base, r, "both.test", AF_INET6);
     ck_assert_int_eq(a.answer.count, 1);
     ck_assert_str_eq(nth(&a, 0), "fd00::1");
@@ -144,25 +144,25 @@ START_TEST(resolver_says_what_failed)
     struct dns d;
     dns_start(&d, base, names);
     struct resolver *r = dns_resolver(&d, base);
-    struct asked a = ask(base, r, "missing.test", AF_UNSPEC);
+    struct asked a = ask(base, r, "missing.test", AF_INET);
     char label[80], long_name[300];
 
     ck_assert_int_eq(a.answer.status, RESOLVER_NOT_FOUND);
-    ck_assert_str_ne(a.answer.text, "");
-    ck_assert_int_eq(ask(base, r, "empty.test", AF_INET).answer.status, RESOLVER_NOT_FOUND);
-    ck_assert_int_eq(ask(base, r, "one.test", AF_INET6).answer.status, RESOLVER_NOT_FOUND);
-    ck_assert_int_eq(ask(base, r, "broken.test", AF_UNSPEC).answer.status, RESOLVER_FAILED);
-    ck_assert_int_eq(ask(base, r, "silent.test", AF_UNSPEC).answer.status, RESOLVER_TIMEOUT);
+    ck_assert_ptr_nonnull(strstr(a.answer.text, "Carpool asks DNS and /etc/hosts only"));
+    ck_assert_int_eq(ask(base, r, "empty.test", AF_INET).answer.status, RESOLVER_NO_ADDRESS);
+    ck_assert_int_eq(ask(base, r, "one.test", AF_INET6).answer.status, RESOLVER_NO_ADDRESS);
+    ck_assert_int_eq(ask(base, r, "broken.test", AF_INET).answer.status, RESOLVER_FAILED);
+    ck_assert_int_eq(ask(base, r, "silent.test", AF_INET).answer.status, RESOLVER_TIMEOUT);
     /* Nonsense is not even asked. */
     d.queries = 0;
     memset(label, 'a', 70);
     label[70] = '\0';
     memset(long_name, 'a', 299);
     long_name[299] = '\0';
-    ck_assert_int_eq(ask(base, r, label, AF_UNSPEC).answer.status, RESOLVER_NOT_FOUND);
-    ck_assert_int_eq(ask(base, r, long_name, AF_UNSPEC).answer.status, RESOLVER_NOT_FOUND);
-    ck_assert_int_eq(ask(base, r, "", AF_UNSPEC).answer.status, RESOLVER_NOT_FOUND);
-    ck_assert_int_eq(ask(base, r, "a..b", AF_UNSPEC).answer.status, RESOLVER_NOT_FOUND);
+    ck_assert_int_eq(ask(base, r, label, AF_INET).answer.status, RESOLVER_NOT_FOUND);
+    ck_assert_int_eq(ask(base, r, long_name, AF_INET).answer.status, RESOLVER_NOT_FOUND);
+    ck_assert_int_eq(ask(base, r, "", AF_INET).answer.status, RESOLVER_NOT_FOUND);
+    ck_assert_int_eq(ask(base, r, "a..b", AF_INET).answer.status, RESOLVER_NOT_FOUND);
     ck_assert_int_eq(d.queries, 0);
     resolver_free(r);
     dns_stop(&d);
@@ -235,6 +235,149 @@ START_TEST(resolver_asks_once_for_many)
 }
 END_TEST
 
+/* Each family's answer comes when it comes. */
+START_TEST(resolver_asks_families_apart)
+{
+    struct event_base *base = io_loop();
+    struct dns d;
+    struct dns_name own[] = {
+        {.name = "both.test", .a = {"10.0.0.1"}, .aaaa = {"fd00::1"}, .ttl = 60, .silent_aaaa = true}, {0}};
+    dns_start(&d, base, own);
+    struct resolver *r = dns_resolver(&d, base);
+    struct asked v6 = {0};
+
+    ck_assert_ptr_nonnull(resolver_ask(r, "both.test", AF_INET6, on_answer, &v6));
+    ck_assert_int_eq(ask(base, r, "both.test", AF_INET).answer.count, 1);
+    ck_assert(!v6.done);
+    own[0].silent_aaaa = false;
+    io_run_until(base, &v6.done, 2000);
+    ck_assert_str_eq(nth(&v6, 0), "fd00::1");
+    resolver_free(r);
+    dns_stop(&d);
+    event_base_free(base);
+}
+END_TEST
+
+/* What one family lacks, or failed to say, is not asked for again with each connect. */
+START_TEST(resolver_remembers_what_a_family_lacks)
+{
+    struct event_base *base = io_loop();
+    struct dns d;
+    struct dns_name own[] = {{.name = "v4.test", .a = {"10.0.0.1"}, .ttl = 60},
+                             {.name = "half.test", .a = {"10.0.0.1"}, .ttl = 60, .rcode_aaaa = 2},
+                             {.name = "short.test", .a = {"10.0.0.1"}, .ttl = 1},
+                             {.name = "none.test"},
+                             {0}};
+    dns_start(&d, base, own);
+    struct resolver *r = dns_resolver(&d, base);
+
+    for (int i = 0; own[i].name; i++) {
+        ck_assert_int_ne(ask(base, r, own[i].name, AF_INET6).answer.status, RESOLVER_OK);
+        ask(base, r, own[i].name, AF_INET);
+    }
+    io_run_for(base, 1050); /* as long as a failure is kept by itself */
+    d.queries = 0;
+    ck_assert_int_eq(ask(base, r, "v4.test", AF_INET6).answer.status, RESOLVER_NO_ADDRESS);
+    ck_assert_int_eq(ask(base, r, "half.test", AF_INET6).answer.status, RESOLVER_FAILED);
+    ck_assert_int_eq(d.queries, 0);
+    ask(base, r, "short.test", AF_INET6);
+    ask(base, r, "none.test", AF_INET6);
+    ck_assert_int_eq(d.queries, 2);
+    resolver_free(r);
+    dns_stop(&d);
+    event_base_free(base);
+}
+END_TEST
+
+/* dns.staleIfError: servers that fail are no news, servers that say there is none are. */
+START_TEST(resolver_uses_expired_answers)
+{
+    struct event_base *base = io_loop();
+    struct dns d;
+    struct dns_name own[] = {{.name = "a.test", .a = {"10.0.0.1"}, .ttl = 0}, {0}};
+    dns_start(&d, base, own);
+    struct resolver *r = dns_resolver(&d, base);
+
+    resolver_set_stale_if_error(r, 60000);
+    ck_assert_int_eq(ask(base, r, "a.test", AF_INET).answer.status, RESOLVER_OK);
+    own[0].rcode = 2;
+    struct asked a = ask(base, r, "a.test", AF_INET);
+    ck_assert_int_eq(a.answer.status, RESOLVER_OK);
+    ck_assert_str_eq(nth(&a, 0), "10.0.0.1");
+    /* It is told at once now, and asked for behind that. */
+    d.queries = 0;
+    io_run_for(base, 1050);
+    a = (struct asked){0};
+    ck_assert_ptr_null(resolver_ask(r, "a.test", AF_INET, on_answer, &a));
+    ck_assert_int_eq(a.answer.status, RESOLVER_OK);
+    io_run_for(base, 50);
+    ck_assert_int_ge(d.queries, 1);
+    own[0] = (struct dns_name){.name = "a.test", .a = {"10.0.0.2"}, .ttl = 0};
+    io_run_for(base, 1050);
+    ask(base, r, "a.test", AF_INET);
+    io_run_for(base, 50);
+    a = ask(base, r, "a.test", AF_INET);
+    ck_assert_str_eq(nth(&a, 0), "10.0.0.2");
+    /* No such name is an answer. */
+    own[0].rcode = 3;
+    ck_assert_int_eq(ask(base, r, "a.test", AF_INET).answer.status, RESOLVER_NOT_FOUND);
+    resolver_free(r);
+    dns_stop(&d);
+    event_base_free(base);
+}
+END_TEST
+
+START_TEST(resolver_uses_expired_answers_for_so_long)
+{
+    struct event_base *base = io_loop();
+    struct dns d;
+    struct dns_name own[] = {{.name = "a.test", .a = {"10.0.0.1"}, .ttl = 0}, {0}};
+    dns_start(&d, base, own);
+    struct resolver *r = dns_resolver(&d, base);
+
+    ask(base, r, "a.test", AF_INET);
+    own[0].rcode = 2;
+    ck_assert_int_eq(ask(base, r, "a.test", AF_INET).answer.status, RESOLVER_FAILED);
+    own[0].rcode = 0;
+    io_run_for(base, 1050);
+    resolver_set_stale_if_error(r, 500);
+    ck_assert_int_eq(ask(base, r, "a.test", AF_INET).answer.status, RESOLVER_OK);
+    own[0].rcode = 2;
+    io_run_for(base, 550);
+    ck_assert_int_eq(ask(base, r, "a.test", AF_INET).answer.status, RESOLVER_FAILED);
+    resolver_free(r);
+    dns_stop(&d);
+    event_base_free(base);
+}
+END_TEST
+
+/* Servers that say nothing are waited for once. */
+START_TEST(resolver_has_patience)
+{
+    struct event_base *base = io_loop();
+    struct dns d;
+    struct dns_name own[] = {{.name = "a.test", .a = {"10.0.0.1"}, .ttl = 0}, {0}};
+    dns_start(&d, base, own);
+    struct resolver *r = dns_resolver_patient(&d, base, 60000);
+    struct asked a = {0};
+
+    resolver_set_stale_if_error(r, 60000);
+    ask(base, r, "a.test", AF_INET);
+    own[0].silent_a = true;
+    ck_assert_ptr_nonnull(resolver_ask(r, "a.test", AF_INET, on_answer, &a));
+    io_run_for(base, 1500);
+    ck_assert(!a.done);
+    io_run_until(base, &a.done, 10000);
+    ck_assert_int_eq(a.answer.status, RESOLVER_OK);
+    io_run_for(base, 1050);
+    ck_assert_ptr_null(resolver_ask(r, "a.test", AF_INET, on_answer, &a));
+    ck_assert_int_eq(a.calls, 2);
+    resolver_free(r);
+    dns_stop(&d);
+    event_base_free(base);
+}
+END_TEST
+
 struct chain {
     struct resolver *resolver;
     struct asked next;
@@ -274,8 +417,8 @@ START_TEST(resolver_knows_localhost)
     struct asked a = ask(base, r, "localhost", AF_INET);
 
     ck_assert_str_eq(nth(&a, 0), "127.0.0.1");
-    a = ask(base, r, "a.b.LocalHost.", AF_UNSPEC);
-    ck_assert_int_eq(a.answer.count, 2);
+    a = ask(base, r, "a.b.LocalHost.", AF_INET);
+    ck_assert_int_eq(a.answer.count, 1);
     a = ask(base, r, "x.localhost", AF_INET6);
     ck_assert_str_eq(nth(&a, 0), "::1");
     ck_assert_int_eq(ask(base, r, "localhost.", AF_INET).answer.status, RESOLVER_OK);
@@ -332,7 +475,7 @@ START_TEST(resolver_changes_servers_under_way)
     io_run_until(base, &b.done, 1000);
     ck_assert_int_eq(b.answer.status, RESOLVER_TIMEOUT);
     /* Freed while a query is out that nobody waits for. */
-    resolver_cancel(resolver_ask(r, "silent.test", AF_UNSPEC, on_answer, &a));
+    resolver_cancel(resolver_ask(r, "silent.test", AF_INET6, on_answer, &a));
     resolver_free(r);
     dns_stop(&d);
     event_base_free(base);
@@ -343,6 +486,8 @@ void io_resolver_tests(Suite *suite)
 {
     unit_group(suite, "resolver", resolver_finds_addresses, resolver_wants_a_descriptor,
                resolver_says_what_failed, resolver_keeps_answers_for_their_ttl, resolver_asks_once_for_many,
-               resolver_may_be_asked_from_an_answer, resolver_knows_localhost, resolver_forgets_the_oldest,
-               resolver_changes_servers_under_way);
+               resolver_asks_families_apart, resolver_remembers_what_a_family_lacks,
+               resolver_uses_expired_answers, resolver_uses_expired_answers_for_so_long,
+               resolver_has_patience, resolver_may_be_asked_from_an_answer, resolver_knows_localhost,
+               resolver_forgets_the_oldest, resolver_changes_servers_under_way);
 }

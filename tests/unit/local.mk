@@ -41,10 +41,13 @@ tests_unit_http_test_SOURCES = \
 
 check_PROGRAMS += tests/unit/io_test
 tests_unit_io_test_SOURCES = \
+	tests/unit/io_connector_rig.c \
+	tests/unit/io_connector_rig.h \
 	tests/unit/io_connector_test.c \
 	tests/unit/io_dns.c \
 	tests/unit/io_dns.h \
 	tests/unit/io_listener_test.c \
+	tests/unit/io_race_test.c \
 	tests/unit/io_resolver_test.c \
 	tests/unit/io_test.c \
 	tests/unit/io_test.h \

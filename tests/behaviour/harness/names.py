@@ -7,8 +7,10 @@ import struct
 import subprocess
 import threading
 
+from .waiting import wait_until
+
 A, AAAA = 1, 28
-NXDOMAIN, SERVFAIL = 3, 2
+SERVFAIL, NXDOMAIN, REFUSED = 2, 3, 5
 
 
 def can_replace_files():
@@ -38,9 +40,64 @@ def with_files(directory, files):
     return ["unshare", "-m", "sh", "-c", script + 'exec "$@"', "sh"]
 
 
+class Late:
+    """An answer that is held back until the test lets it go."""
+
+    def __init__(self, known):
+        self.known = known
+        self.held = []          # (the socket, the reply, to whom)
+        self.may_go = False
+
+    def let_go(self):
+        self.may_go = True
+        while self.held:
+            sock, reply, peer = self.held.pop()
+            sock.sendto(reply, peer)
+
+
+def by_family(a, aaaa):
+    """What is known of a name whose families differ."""
+    return lambda kind: aaaa if kind == AAAA else a
+
+
+class Dnsmasq:
+    """The real one, on a loopback address."""
+
+    program = shutil.which("dnsmasq", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+    def __init__(self, block, *options):
+        self.address = f"127.54.{block % 255}.1"
+        self.resolv_conf = f"nameserver {self.address}\n"
+        self.process = None
+        self.start(*options)
+
+    def start(self, *options):
+        self.process = subprocess.Popen(
+            [self.program, "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--port=53",
+             "--bind-interfaces", f"--listen-address={self.address}", "--pid-file=", "--user=root", "--log-facility=-",
+             *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self._answers, "dnsmasq answers")
+
+    def _answers(self):
+        assert self.process.poll() is None, "dnsmasq has ended"
+        query = struct.pack(">HHHHHH", 1, 0x0100, 1, 0, 0, 0) + b"\x04none\x04test\0" + struct.pack(">HH", A, 1)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(0.2)
+            sock.connect((self.address, 53))
+            try:
+                sock.send(query)
+                return sock.recv(512)
+            except OSError:
+                return False
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
 class NameServer:
-    """Answers A and AAAA from `names`: {name: [address, ...] or "silent", an RCODE, or a callable giving
-    one}."""
+    """Answers A and AAAA from `names`: {name: [address, ...] or "silent", an RCODE, a Late one of these, or a callable
+    giving one}."""
 
     def __init__(self, block, names=None, ttl=60):
         self.names = names or {}
@@ -61,8 +118,8 @@ class NameServer:
     def resolv_conf(self):
         return f"nameserver {self.address}\noptions timeout:5 attempts:2\n"
 
-    def asked(self, name):
-        return sum(1 for asked, _ in self.queries if asked == name)
+    def asked(self, name, kind=None):
+        return sum(1 for asked, of in self.queries if asked == name and kind in (None, of))
 
     def close(self):
         try:
@@ -77,8 +134,10 @@ class NameServer:
                 data, peer = self.sock.recvfrom(4096)
                 if not data:
                     return
-                reply = self._answer(data)
-                if reply:
+                reply, late = self._answer(data)
+                if late and not late.may_go:
+                    late.held.append((self.sock, reply, peer))
+                elif reply:
                     self.sock.sendto(reply, peer)
             except OSError:
                 return
@@ -96,8 +155,10 @@ class NameServer:
         known = self.names.get(name, NXDOMAIN)
         if callable(known):
             known = known(kind)
+        late = known if isinstance(known, Late) else None
+        known = late.known if late else known
         if known == "silent":
-            return None
+            return None, late
         code = known if isinstance(known, int) else 0
         addresses = [] if code else [each for each in known if (":" in each) == (kind == AAAA)]
         if kind not in (A, AAAA):
@@ -105,4 +166,4 @@ class NameServer:
         family = socket.AF_INET6 if kind == AAAA else socket.AF_INET
         records = b"".join(struct.pack(">HHHIH", 0xC00C, kind, 1, self.ttl, 16 if kind == AAAA else 4)
                            + socket.inet_pton(family, each) for each in addresses)
-        return struct.pack(">HHHHHH", ident, 0x8580 | code, 1, len(addresses), 0, 0) + question + records
+        return struct.pack(">HHHHHH", ident, 0x8580 | code, 1, len(addresses), 0, 0) + question + records, late
