@@ -19,7 +19,8 @@ static unsigned status_of_verdict(enum head_verdict v)
 {
     switch (v) {
     case HEAD_LINE_TOO_LONG: return 414;
-    case HEAD_TOO_LARGE: return 431;
+    case HEAD_TOO_LARGE:
+    case HEAD_TOO_MANY_FIELDS: return 431;
     case HEAD_BAD_VERSION: return 505;
     case HEAD_OK:
     case HEAD_INCOMPLETE:

@@ -56,6 +56,7 @@ enum scheduling { SCHEDULING_LIFO, SCHEDULING_FIFO };
 enum family { FAMILY_ANY, FAMILY_4, FAMILY_6 };
 enum unmatched { UNMATCHED_ALLOW, UNMATCHED_DENY };
 enum access_log_format { ACCESS_LOG_TEXT, ACCESS_LOG_JSON };
+enum access_log_query { QUERY_KEEP, QUERY_STRIP };
 
 /* Times in milliseconds, 0 = off. */
 struct agent_timeouts {
@@ -142,6 +143,7 @@ struct config {
     struct {
         char *path; /* "off", "-" or a file */
         enum access_log_format format;
+        enum access_log_query query;
     } accessLog;
     uint32_t workers; /* 0: auto */
     uint64_t shutdownTimeout;

@@ -15,6 +15,7 @@ static const char *const level_words[] = {
 static const char *const log_format_words[] = {[LOG_TEXT] = "text", [LOG_JSON] = "json", NULL};
 static const char *const access_format_words[] = {
     [ACCESS_LOG_TEXT] = "text", [ACCESS_LOG_JSON] = "json", NULL};
+static const char *const query_words[] = {[QUERY_KEEP] = "keep", [QUERY_STRIP] = "strip", NULL};
 static const char *const unmatched_words[] = {[UNMATCHED_ALLOW] = "allow", [UNMATCHED_DENY] = "deny", NULL};
 static const char *const scheduling_words[] = {[SCHEDULING_LIFO] = "lifo", [SCHEDULING_FIFO] = "fifo", NULL};
 static const char *const family_words[] = {[FAMILY_ANY] = "any", [FAMILY_4] = "4", [FAMILY_6] = "6", NULL};
@@ -54,6 +55,8 @@ const struct option options[] = {
     TOP(log.format, WORD, "text", 0, 0, log_format_words, "text (key=value) or json"),
     TOP(accessLog.path, LOG_FILE, "off", 0, 0, NULL, "off, - (stdout) or a file"),
     TOP(accessLog.format, WORD, "text", 0, 0, access_format_words, "text (key=value) or json"),
+    TOP(accessLog.query, WORD, "keep", 0, 0, query_words,
+        "keep or strip the query of targets, here and where the error log quotes a request line"),
     TOP(workers, WORKERS, "1", 1, WORKERS_MAX, NULL,
         "event loops, each a thread; auto: one a core. Limits hold for all together"),
     TOP(shutdownTimeout, TIME, "30s", 0, YEAR, NULL, "how long a graceful stop waits for active exchanges"),

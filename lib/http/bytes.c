@@ -16,7 +16,8 @@
      (IS_ALPHA(c) || IS_DIGIT(c) || (c) == '-' || (c) == '.' || (c) == '_' || (c) == '~' || (c) == '+' || \
               (c) == '/'                                                                                  \
           ? BYTE_TOKEN68                                                                                  \
-          : 0))
+          : 0) |                                                                                          \
+     ((c) > 0x20 && (c) != 0x7f ? BYTE_TARGET : 0))
 
 #define CLASSES_4(c)  CLASS(c), CLASS(c + 1), CLASS(c + 2), CLASS(c + 3)
 #define CLASSES_16(c) CLASSES_4(c), CLASSES_4(c + 4), CLASSES_4(c + 8), CLASSES_4(c + 12)

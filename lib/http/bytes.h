@@ -17,6 +17,7 @@ enum byte_class {
     BYTE_HEX = 16,
     BYTE_HOST = 32,    /* letters, digits, '-', '.', '_' */
     BYTE_TOKEN68 = 64, /* RFC 9110 11.2, but for the '=' at its end */
+    BYTE_TARGET = 128, /* what may stand in a request line's target: all but controls and space */
 };
 
 extern const uint8_t byte_classes[256];
@@ -66,6 +67,19 @@ static inline const char *bytes_skip_visible(const char *p, const char *end)
             break;
     }
     while (p < end && byte_is(*p, BYTE_VISIBLE))
+        p++;
+    return p;
+}
+
+/* The first byte from p on that is no BYTE_TARGET, or `end`. */
+static inline const char *bytes_skip_target(const char *p, const char *end)
+{
+    for (uint64_t eight; end - p >= 8; p += 8) {
+        memcpy(&eight, p, sizeof eight);
+        if (bytes_below_or_del(eight, 0x21))
+            break;
+    }
+    while (p < end && byte_is(*p, BYTE_TARGET))
         p++;
     return p;
 }

@@ -8,8 +8,8 @@ static const char *const texts[] = {
     [HEAD_OK] = "the head is well-formed",
     [HEAD_INCOMPLETE] = "the head is incomplete (RFC 9112 2.1)",
     [HEAD_LINE_TOO_LONG] = "the first line is longer than maxHeaderSize (RFC 9112 3)",
-    [HEAD_TOO_LARGE] =
-        "the head has more bytes than maxHeaderSize, or fields than maxHeadersCount (RFC 9110 5.4)",
+    [HEAD_TOO_LARGE] = "the head has more bytes than maxHeaderSize (RFC 9110 5.4)",
+    [HEAD_TOO_MANY_FIELDS] = "the head has more fields than maxHeadersCount (RFC 9110 5.4)",
     [HEAD_BAD_VERSION] = "the version is not HTTP/1.x (RFC 9110 2.5)",
     [HEAD_BARE_LF] = "a line ends with LF alone (RFC 9112 2.2)",
     [HEAD_BARE_CR] = "a CR stands without LF (RFC 9112 2.2)",

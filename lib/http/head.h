@@ -34,11 +34,11 @@ struct head_limits {
  */
 enum head_verdict {
     HEAD_OK,
-    HEAD_INCOMPLETE,    /* more bytes are needed */
-    HEAD_LINE_TOO_LONG, /* 414 */
-    HEAD_TOO_LARGE, /* 431 or 502 http_response_header_section_size; too many fields or Connection options as
-                       well */
-    HEAD_BAD_VERSION, /* 505 in a request: HTTP major version not 1 */
+    HEAD_INCOMPLETE,      /* more bytes are needed */
+    HEAD_LINE_TOO_LONG,   /* 414 */
+    HEAD_TOO_LARGE,       /* 431 or 502 http_response_header_section_size */
+    HEAD_TOO_MANY_FIELDS, /* the same; Connection options count, too */
+    HEAD_BAD_VERSION,     /* 505 in a request: HTTP major version not 1 */
     HEAD_BARE_LF,
     HEAD_BARE_CR,
     HEAD_BAD_START_LINE,

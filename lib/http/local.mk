@@ -7,6 +7,9 @@ libcarpool_a_SOURCES += \
 	lib/http/chunked.h \
 	lib/http/crosscheck.c \
 	lib/http/crosscheck.h \
+	lib/http/explain.c \
+	lib/http/explain.h \
+	lib/http/explain_target.c \
 	lib/http/fields.c \
 	lib/http/fields.h \
 	lib/http/framing.c \

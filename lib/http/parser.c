@@ -67,9 +67,8 @@ static enum head_verdict take_request_line(struct cursor *c, struct head *out)
     out->method = take_until(c, bytes_skip(c->p, c->end, BYTE_TOKEN));
     if (out->method.n == 0 || !take(c, " "))
         return HEAD_BAD_START_LINE;
-    /* RFC 9112 3.2: no white space; RFC 3986 2: no controls and nothing beyond ASCII. The form is uri.c's to
-     * judge. */
-    out->target = take_until(c, bytes_skip_visible(c->p, c->end));
+    /* RFC 9112 3.2: no white space and no controls. The form is uri.c's to judge, and what is beyond ASCII. */
+    out->target = take_until(c, bytes_skip_target(c->p, c->end));
     if (out->target.n == 0 || !take(c, " "))
         return HEAD_BAD_START_LINE;
     if (!take_version(c, &major, &minor) || !take(c, "\r\n"))
@@ -95,8 +94,8 @@ static enum head_verdict take_status_line(struct cursor *c, struct head *out)
         out->reason = take_until(c, bytes_skip_value(c->p, c->end));
     if (!take(c, "\r\n"))
         return HEAD_BAD_START_LINE;
-    /* RFC 9110 15: a status outside of these is invalid. */
-    if (out->status < 100 || out->status > 599)
+    /* RFC 9110 15: above 599 is invalid, but sent by large sites, and read as 5xx. */
+    if (out->status < 100)
         return HEAD_BAD_START_LINE;
     out->minor = minor > '0';
     return major == '1' ? HEAD_OK : HEAD_BAD_VERSION;
@@ -148,7 +147,7 @@ static enum head_verdict take_fields(struct cursor *c, const struct head_limits 
         if (c->p == c->end)
             return HEAD_INCOMPLETE;
         if (out->count == max)
-            return HEAD_TOO_LARGE;
+            return HEAD_TOO_MANY_FIELDS;
         v = take_field(c, f);
         if (v != HEAD_OK)
             return v;
@@ -157,7 +156,7 @@ static enum head_verdict take_fields(struct cursor *c, const struct head_limits 
     }
     if (c->p != c->end)
         return HEAD_BAD_FIELD_NAME; /* an empty line before the last one */
-    return fields_nominate(out, max) ? HEAD_OK : HEAD_TOO_LARGE;
+    return fields_nominate(out, max) ? HEAD_OK : HEAD_TOO_MANY_FIELDS;
 }
 
 enum head_verdict head_parse_request(struct slice data, const struct head_limits *limits, struct head *out)

@@ -13,7 +13,8 @@ const char *uri_verdict_text(enum uri_verdict v)
     case URI_USERINFO: return "the target has a user name or password (RFC 9110 4.2.4)";
     case URI_BAD_HOST: return "the target's host is malformed (RFC 3986 3.2.2)";
     case URI_BAD_PORT: return "the target's port is not a number from 1 to 65535 (RFC 3986 3.2.3)";
-    case URI_BAD_PATH: return "the target's path has a fragment or a byte that no path has (RFC 9112 3.2)";
+    case URI_FRAGMENT: return "the target has a fragment right behind its host (RFC 9110 7.1)";
+    case URI_BAD_PATH: return "the target's path has a byte that no path has (RFC 9112 3.2)";
     }
     return "";
 }
@@ -146,13 +147,15 @@ static enum uri_verdict read_authority(struct slice authority, struct uri *out)
     return read_port((struct slice){host_end, (size_t)(end - host_end)}, out);
 }
 
-/* Whatever is visible may stand in a path: clients send '|', '[' or '"' as they are, and it is passed on as
- * it is. A fragment is not for servers (RFC 9110 7.1). */
-static bool path_valid(struct slice path)
+/* Whatever is no space and no control may stand in a path: clients send '|', '[' or '"' as they are, and UTF-8, which is
+ * percent-encoded where it is written. A fragment is not for servers, and dropped (RFC 9110 7.1). */
+static bool set_path(struct uri *out, struct slice path)
 {
+    const char *fragment = path.n > 0 ? memchr(path.p, '#', path.n) : NULL;
     const char *end = path.p + path.n;
 
-    return bytes_skip_visible(path.p, end) == end && !memchr(path.p, '#', path.n);
+    out->path_query = (struct slice){path.p, fragment ? (size_t)(fragment - path.p) : path.n};
+    return bytes_skip_target(path.p, end) == end;
 }
 
 /* Takes "scheme:" off. */
@@ -190,12 +193,13 @@ enum uri_verdict uri_parse_absolute(struct slice target, struct uri *out)
     while (n < target.n && target.p[n] != '/' && target.p[n] != '?' && target.p[n] != '#')
         n++;
     authority = (struct slice){target.p, n};
-    out->path_query = slice_from(target, n);
     out->port = scheme_default_port(out->scheme);
     v = read_authority(authority, out);
     if (v != URI_OK)
         return v;
-    return path_valid(out->path_query) ? URI_OK : URI_BAD_PATH;
+    if (n < target.n && target.p[n] == '#')
+        return URI_FRAGMENT;
+    return set_path(out, slice_from(target, n)) ? URI_OK : URI_BAD_PATH;
 }
 
 enum uri_verdict uri_parse_authority(struct slice target, struct uri *out)
@@ -214,8 +218,7 @@ enum uri_verdict uri_parse_origin_form(struct slice target, struct uri *out)
 {
     if (target.n == 0 || target.p[0] != '/')
         return URI_BAD_PATH;
-    out->path_query = target;
-    return path_valid(target) ? URI_OK : URI_BAD_PATH;
+    return set_path(out, target) ? URI_OK : URI_BAD_PATH;
 }
 
 bool uri_parse_host_field(struct slice value, struct uri *out)

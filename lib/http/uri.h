@@ -18,10 +18,12 @@ struct uri {
               1]; /* lower case, without brackets, ends with 0; an IPv6 address in its one canonical spelling,
                    * an IPv4 address always as a dotted quad; a trailing dot is kept */
     uint16_t host_length;
-    bool ipv6;               /* host was in brackets */
-    bool has_port;           /* one was written */
-    uint16_t port;           /* as written, or the scheme's default */
-    struct slice path_query; /* "/..." or "?..." as written; empty when neither is there; no fragment */
+    bool ipv6;     /* host was in brackets */
+    bool has_port; /* one was written */
+    uint16_t port; /* as written, or the scheme's default */
+    struct slice
+        path_query; /* "/..." or "?..." as written, so that bytes beyond ASCII are not encoded yet; empty
+                                when neither is there; no fragment */
 };
 
 enum uri_verdict {
@@ -33,7 +35,8 @@ enum uri_verdict {
                    * only some readers take for an IPv4 address: 127.1, 0x7f.1, 2130706433, 0177.0.0.1,
                    * 127.0.0.1. */
     URI_BAD_PORT,
-    URI_BAD_PATH, /* a byte that no path or query has; a fragment */
+    URI_FRAGMENT, /* right behind the authority, where it may have been meant as something else */
+    URI_BAD_PATH, /* a byte that no path or query has */
 };
 
 const char *uri_verdict_text(enum uri_verdict v);
@@ -44,7 +47,7 @@ enum uri_verdict uri_parse_absolute(struct slice target, struct uri *out);
 /* authority-form of CONNECT (RFC 9112 3.2.3): host ":" port, both needed. Sets host and port. */
 enum uri_verdict uri_parse_authority(struct slice target, struct uri *out);
 
-/* origin-form: '/' and legal bytes, for listeners of upstreams. Sets path_query. */
+/* origin-form: '/' and legal bytes. Sets path_query. */
 enum uri_verdict uri_parse_origin_form(struct slice target, struct uri *out);
 
 /* The value of a Host field: host [":" port]; false when malformed (RFC 9112 3.2: answered by 400). An empty

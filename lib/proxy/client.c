@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "proxy/exchange.h"
+#include "proxy/refusal.h"
 
 /* Behind a last response: what may still come of a request is thrown away, so that no reset destroys the
  * answer (RFC 9112 9.6). */
@@ -330,25 +331,6 @@ static const struct head_limits *limits_of(const struct client *c, struct head_l
     return l;
 }
 
-static enum fault fault_of_verdict(enum head_verdict v)
-{
-    switch (v) {
-    case HEAD_LINE_TOO_LONG: return FAULT_LINE_TOO_LONG;
-    case HEAD_TOO_LARGE: return FAULT_HEAD_TOO_LARGE;
-    case HEAD_BAD_VERSION: return FAULT_VERSION;
-    case HEAD_OK:
-    case HEAD_INCOMPLETE:
-    case HEAD_BARE_LF:
-    case HEAD_BARE_CR:
-    case HEAD_BAD_START_LINE:
-    case HEAD_BAD_FIELD_NAME:
-    case HEAD_BAD_FIELD_VALUE:
-    case HEAD_OBS_FOLD:
-    case HEAD_PARSERS_DISAGREE: break;
-    }
-    return FAULT_BAD_REQUEST;
-}
-
 /* RFC 9112 2.2: an empty line before a request is ignored; not any number of them. */
 static void skip_empty_lines(struct client *c)
 {
@@ -361,6 +343,13 @@ static void skip_empty_lines(struct client *c)
         buffer_consume(c->in, 2);
         c->skipped += 2;
     }
+}
+
+static void refuse_head(struct client *c, enum head_verdict v, const struct head_limits *limits)
+{
+    char text[512];
+    enum fault fault = refusal_of_head(c->proxy->config, buffer_unread(c->in), v, limits, text, sizeof text);
+    exchange_refuse(c, fault, text);
 }
 
 /* Begins the exchange of a head that is whole; false: more must come. */
@@ -384,10 +373,10 @@ static bool try_head(struct client *c)
     leave_unwatched(c);
     client_set_state(c, CLIENT_EXCHANGE);
     timer_clear(&c->timer);
-    if (v != HEAD_OK)
-        exchange_refuse(c, fault_of_verdict(v), head_verdict_text(v));
-    else
+    if (v == HEAD_OK)
         exchange_begin(c, length);
+    else
+        refuse_head(c, v, limits);
     return true;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/clock.h"
+#include "http/explain.h"
 #include "http/fields.h"
 #include "proxy/exchange.h"
 #include "proxy/rewrite.h"
@@ -13,6 +14,13 @@
 static void malformed(struct exchange *e, const char *what)
 {
     exchange_fail(e, FAULT_PROTOCOL, RETIRE_PROTOCOL_ERROR, "malformed response: %s", what);
+}
+
+static void bad_framing(struct exchange *e, enum framing_verdict v)
+{
+    char why[EXPLAIN_SIZE];
+    explain_framing(&e->proxy->response_head, v, why);
+    malformed(e, why);
 }
 
 /* --- Reading the head ---------------------------------------------------------------------------------- */
@@ -116,8 +124,12 @@ static bool pass_interim(struct exchange *e)
 {
     struct framing f;
     enum framing_verdict v = framing_of_response(&e->proxy->response_head, REQUEST_PLAIN, &f);
-    if (v != FRAMING_OK || ++e->interim > MAX_INTERIM) {
-        malformed(e, v != FRAMING_OK ? framing_verdict_text(v) : "more than 16 interim responses");
+    if (v != FRAMING_OK) {
+        bad_framing(e, v);
+        return false;
+    }
+    if (++e->interim > MAX_INTERIM) {
+        malformed(e, "more than 16 interim responses");
         return false;
     }
     e->interim_close |= connection_has(&e->proxy->response_head, SLICE("close"));
@@ -206,7 +218,7 @@ static bool begin_body(struct exchange *e)
     struct framing f;
     enum framing_verdict v = framing_of_response(h, e->asked_head ? REQUEST_HEAD : REQUEST_PLAIN, &f);
     if (v != FRAMING_OK) {
-        malformed(e, framing_verdict_text(v));
+        bad_framing(e, v);
         return false;
     }
     note_end(e, &f);
@@ -256,14 +268,15 @@ static bool handle_head(struct exchange *e, size_t length)
     return go_on;
 }
 
-static void bad_head(struct exchange *e, enum head_verdict v)
+static void bad_head(struct exchange *e, enum head_verdict v, const struct head_limits *limits)
 {
-    if (v == HEAD_TOO_LARGE || v == HEAD_LINE_TOO_LONG)
-        exchange_fail(
-            e, FAULT_RESPONSE_HEAD_SIZE, RETIRE_PROTOCOL_ERROR,
-            "the response's head is larger than server.maxHeaderSize or has more fields than server.maxHeadersCount");
+    char why[EXPLAIN_SIZE];
+    explain_response_head(buffer_unread(e->in), v, limits, why);
+    if (v == HEAD_TOO_LARGE || v == HEAD_LINE_TOO_LONG || v == HEAD_TOO_MANY_FIELDS)
+        exchange_fail(e, FAULT_RESPONSE_HEAD_SIZE, RETIRE_PROTOCOL_ERROR,
+                      "the response's head is too large: %s", why);
     else
-        malformed(e, head_verdict_text(v));
+        malformed(e, why);
 }
 
 /* Until the final head was passed on. False: nothing more to do now. */
@@ -287,7 +300,7 @@ static bool read_head(struct exchange *e)
             v = head_parse_response((struct slice){buffer_unread(e->in).p, length}, &limits,
                                     &e->proxy->response_head);
         if (v != HEAD_OK) {
-            bad_head(e, v);
+            bad_head(e, v, &limits);
             return false;
         }
         if (!handle_head(e, length))

@@ -20,6 +20,8 @@ libcarpool_a_SOURCES += \
 	lib/proxy/proxy.h \
 	lib/proxy/record.c \
 	lib/proxy/record.h \
+	lib/proxy/refusal.c \
+	lib/proxy/refusal.h \
 	lib/proxy/relay.c \
 	lib/proxy/relay.h \
 	lib/proxy/reply.c \

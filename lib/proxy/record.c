@@ -28,6 +28,14 @@ static void append(struct slice *to, size_t size, char *room, struct slice s)
     to->n += n;
 }
 
+struct slice record_shown(const struct config *c, struct slice target)
+{
+    const char *query = c->accessLog.query == QUERY_STRIP ? memchr(target.p, '?', target.n) : NULL;
+    if (query)
+        target.n = (size_t)(query - target.p);
+    return target;
+}
+
 /* Cut where the room ends. */
 static struct slice target_of(const struct exchange *e, char *room, size_t size)
 {
@@ -41,7 +49,7 @@ static struct slice target_of(const struct exchange *e, char *room, size_t size)
     append(&target, size, room, (struct slice){e->origin->key, (size_t)(end + 3 - e->origin->key)});
     append(&target, size, room, e->origin->authority);
     if (path.n > 0 && path.p[0] == '/')
-        append(&target, size, room, path);
+        append(&target, size, room, record_shown(e->proxy->config, path));
     return target;
 }
 
@@ -66,7 +74,7 @@ static void count(const struct exchange *e)
 void exchange_record(const struct exchange *e)
 {
     struct proxy *p = e->proxy;
-    p->stats.requests_by_status[e->status < 600 ? e->status : 0]++;
+    p->stats.requests_by_status[e->status]++;
     uint64_t now = clock_us();
     if (e->origin)
         count(e);

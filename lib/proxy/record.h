@@ -9,6 +9,7 @@
 
 #include "base/address.h"
 #include "base/slice.h"
+#include "config/config.h"
 
 struct exchange_record {
     const struct address *client;
@@ -22,5 +23,8 @@ struct exchange_record {
     uint32_t retries;
     const char *error; /* the Proxy-Status word; NULL when there is none */
 };
+
+/* As much of a target, or of a line with one, as may stand in a log (accessLog.query). */
+struct slice record_shown(const struct config *c, struct slice target);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "http/bytes.h"
 #include "http/status.h"
 
 /* What is added to a head beside its own bytes, at most: see the callers. */
@@ -67,13 +68,44 @@ static bool make_room(struct buffer **out, size_t n)
     return larger != NULL;
 }
 
+/* Bytes beyond ASCII are percent-encoded (RFC 3986 2.1), three for one. */
+static size_t encoded_length(struct slice path)
+{
+    const char *p = path.p, *end = path.p + path.n;
+    size_t n = path.n;
+    if (n == 0)
+        return 0; /* it may point nowhere */
+    while ((p = bytes_skip_visible(p, end)) < end) {
+        n += 2;
+        p++;
+    }
+    return n;
+}
+
+static char *put_encoded(char *at, struct slice path)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    const char *end = path.p + path.n;
+    for (const char *p = path.p; p < end; p++) {
+        const char *stop = bytes_skip_visible(p, end);
+        at = put(at, (struct slice){p, (size_t)(stop - p)});
+        p = stop;
+        if (p == end)
+            break;
+        *at++ = '%';
+        *at++ = digits[(unsigned char)*p >> 4];
+        *at++ = digits[(unsigned char)*p & 15];
+    }
+    return at;
+}
+
 static char *put_target(char *at, const struct head *h, struct slice path)
 {
     if (path.n == 0)
         return put(at, slice_eq(h->method, SLICE("OPTIONS")) ? SLICE("*") : SLICE("/"));
     if (path.p[0] == '?')
         *at++ = '/';
-    return put(at, path);
+    return put_encoded(at, path);
 }
 
 /* Max-Forwards counts the hops of TRACE and OPTIONS down (RFC 9110 7.6.2); zero was answered before. */
@@ -110,7 +142,7 @@ static char *put_request_fields(char *at, const struct head *h, const struct out
 
 bool rewrite_request(struct buffer **out, const struct head *h, const struct outgoing_request *o)
 {
-    if (!make_room(out, most_bytes(h, o->path.n + o->authority.n + o->via_name.n)))
+    if (!make_room(out, most_bytes(h, encoded_length(o->path) + o->authority.n + o->via_name.n)))
         return false;
     struct buffer *b = *out;
     char *at = b->data;

@@ -4,9 +4,11 @@
 #include <stdio.h>
 
 #include "config/match.h"
+#include "http/explain.h"
 #include "http/fields.h"
 #include "proxy/access.h"
 #include "proxy/gateway.h"
+#include "proxy/refusal.h"
 
 /* The question under way. */
 struct query {
@@ -38,24 +40,27 @@ static bool method_is(const struct head *h, struct slice name)
 static enum fault check_framing(struct query *q)
 {
     enum framing_verdict v = framing_of_request(q->h, &q->out->framing);
-    if (v == FRAMING_UNKNOWN_CODING)
-        return refuse(q, FAULT_UNKNOWN_CODING, "%s", framing_verdict_text(v));
-    if (v != FRAMING_OK)
-        return refuse(q, FAULT_BAD_REQUEST, "%s", framing_verdict_text(v));
-    return FAULT_NONE;
+    char why[EXPLAIN_SIZE];
+    if (v == FRAMING_OK)
+        return FAULT_NONE;
+    explain_framing(q->h, v, why);
+    return refuse(q, v == FRAMING_UNKNOWN_CODING ? FAULT_UNKNOWN_CODING : FAULT_BAD_REQUEST, "%s", why);
 }
 
 /* RFC 9112 3.2: exactly one valid Host in HTTP/1.1, at most one in HTTP/1.0. */
 static enum fault check_host(struct query *q)
 {
+    const struct field *host = head_find(q->h, FIELD_HOST);
     uint32_t count = head_count(q->h, FIELD_HOST);
+    char why[EXPLAIN_SIZE];
     if (count == 0 && q->h->minor >= 1)
         return refuse(q, FAULT_BAD_REQUEST, "an HTTP/1.1 request needs a Host field (RFC 9112 3.2)");
     if (count > 1)
         return refuse(q, FAULT_BAD_REQUEST, "there is more than one Host field (RFC 9112 3.2)");
-    if (count == 1 && !host_field_valid(head_find(q->h, FIELD_HOST)->value))
-        return refuse(q, FAULT_BAD_REQUEST, "the Host field is malformed (RFC 9112 3.2)");
-    return FAULT_NONE;
+    if (count == 0 || host_field_valid(host->value))
+        return FAULT_NONE;
+    explain_host(host->value, why);
+    return refuse(q, FAULT_BAD_REQUEST, "%s", why);
 }
 
 /* RFC 9110 5.3: not a list; two readers could take two numbers. */
@@ -79,7 +84,7 @@ static enum fault check_loop(struct query *q)
 
 static enum fault bad_target(struct query *q, enum uri_verdict v)
 {
-    return refuse(q, FAULT_BAD_TARGET, "bad request target: %s", uri_verdict_text(v));
+    return refusal_of_target(q->p->config, q->h->target, v, q->text, q->text_size);
 }
 
 static const struct upstream *upstream_named(const struct config *c, const char *name)
@@ -176,7 +181,7 @@ static enum fault route_connect(struct query *q)
 {
     enum uri_verdict v = uri_parse_authority(q->h->target, &q->out->uri);
     if (v != URI_OK)
-        return refuse(q, FAULT_BAD_TARGET, "CONNECT needs host:port: %s", uri_verdict_text(v));
+        return bad_target(q, v);
     if (!access_connect_port_allowed(q->p->config, q->out->uri.port))
         return refuse(q, FAULT_DENIED,
                       "CONNECT to port %u is not allowed; access.connectPorts lists those that are",

@@ -12,7 +12,7 @@ struct proxy_stats {
     uint64_t clients_total;   /* connections accepted */
     uint64_t clients_refused; /* of these, answered 503: server.maxConnections */
     uint64_t clients_closed[CLIENT_CLOSE_COUNT];
-    uint64_t requests_by_status[600];    /* [0]: no response */
+    uint64_t requests_by_status[1000];   /* [0]: no response */
     uint32_t clients_open, clients_idle; /* active = open - idle */
     uint32_t tunnels_open;
     uint64_t handed_over; /* clients given to another loop, with a request */

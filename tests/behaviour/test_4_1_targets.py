@@ -71,6 +71,73 @@ def test_the_default_port_is_one_origin(stage):
     assert origin.accepted == 1
 
 
+@pytest.mark.parametrize("target, path", [
+    ("http://{}/a#b", "/a"), ("http://{}/#", "/"), ("http://{}/a?b#c?d#e", "/a?b"), ("http://{}?#x", "/?"),
+    ("http://{}/caf\xc3\xa9", "/caf%C3%A9"), ("http://{}/?q=\xff&\x80", "/?q=%FF&%80"),
+    ("http://{}/%c3%a9\xc3\xa9", "/%c3%a9%C3%A9")])
+def test_what_can_mean_one_thing_only_is_mended(stage, target, path):
+    """a fragment behind path or query is dropped (RFC 9110 7.1), bytes of 0x80 and above in path and query are
+    percent-encoded"""
+    assert seen(stage, target)[1].target == path
+
+
+def test_a_long_path_of_utf8(stage):
+    """percent-encoded: three bytes for one, whatever the size of the head that came"""
+    assert seen(stage, "http://{}/" + "\xe2\x82\xac" * 1200)[1].target == "/" + "%E2%82%AC" * 1200
+
+
+WRONG = [
+    (b"GET http://a.test/b c HTTP/1.1", "a space in the target"),
+    (b"GET http://a.test/b\tc HTTP/1.1", "a tab in the target"),
+    (b"GET http://a.test/\x01 HTTP/1.1", "byte 0x01 in the target"),
+    (b"GET http://m\xfcller.test/ HTTP/1.1", "byte 0xfc, not ASCII, in the host"),
+    (b"GET http://a.test#b HTTP/1.1", "a fragment (#) right behind the host"),
+    (b"GET http://a.test/", "no HTTP version"),
+    (b"GET http://u:p@a.test/ HTTP/1.1", "a user name or password before the host"),
+    (b"\x16\x03\x01\x02\x00", "TLS, where plain HTTP is due")]
+
+
+@pytest.mark.parametrize("line, words", WRONG, ids=[words for _, words in WRONG])
+def test_each_400_names_what_is_wrong(stage, line, words):
+    """each 400 names what is wrong in the user's words ("a space in the target", "byte 0xfc in the host"), and the
+    log has the line, escaped"""
+    carpool = stage.carpool()
+    client = carpool.client()
+    response = client.raw(line + b"\r\nHost: a.test\r\n\r\n")
+    assert response.status == 400 and response.error == "http_request_error"
+    assert response.text.startswith(words) and response.text.isascii() and response.text.count("\n") == 1
+    client.expect_end()
+    logged = [entry for entry in carpool.stderr.splitlines() if "request failed" in entry]
+    assert len(logged) == 1 and words in logged[0]
+    assert "a.test" in logged[0] or line.startswith(b"\x16") or "ller.test" in logged[0]
+    assert all(32 <= ord(c) < 127 for c in logged[0])
+
+
+@pytest.mark.parametrize("query, shown", [("keep", True), ("strip", False)])
+def test_the_query_in_the_log(stage, query, shown):
+    """accessLog: query: keep | strip: a line that is quoted in the error log keeps to it, too"""
+    carpool = stage.carpool({"accessLog": {"query": query}})
+    assert carpool.raw(b"GET http://a.test/x?key=secret b HTTP/1.1\r\nHost: a.test\r\n\r\n").status == 400
+    assert ("secret" in carpool.stderr) == shown and "/x" in carpool.stderr
+
+
+@pytest.mark.parametrize("line", ["GET http://user:secret@a.test/ HTTP/1.1", "GET http://user:se@cret@a.test/b c HTTP/1.1"])
+def test_no_password_is_quoted(stage, line):
+    """the log has the line, escaped: but no password"""
+    carpool = stage.carpool()
+    response = carpool.raw(line.encode() + b"\r\nHost: a.test\r\n\r\n")
+    assert response.status == 400 and "http://***@a.test/" in response.text and "http://***@a.test/" in carpool.stderr
+    assert "cret" not in response.text + carpool.stderr + response.fields.get("Proxy-Status")
+
+
+def test_what_comes_by_the_wrong_way_is_named(stage):
+    """each 400 names what is wrong: fields by their names, never by their values"""
+    carpool = stage.carpool()
+    response = carpool.raw(b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nAuthorization : secret\r\n\r\n")
+    assert response.status == 400 and "Authorization" in response.text and "secret" not in response.text
+    assert "secret" not in carpool.stderr
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "PROPFIND", "M-SEARCH", "X!#$%&'*+-.^_`|~9",
                                     "get"])
 def test_every_method_is_forwarded(stage, method):
@@ -93,7 +160,7 @@ def test_origin_form_says_how_to_point_an_app_here(stage, target):
     "ftp://a.test/", "http:///x", "http://", "http:a.test", "//a.test/", "a.test", "a.test:80", "*", "http://:80/",
     "http://a.test:99999/", "http://a.test:0/", "http://a.test:x/", "http://a.test:-1/",
     "http://u@a.test/", "http://u:p@a.test/", "http://@a.test/", "http://[::1/", "http://::1/", "http://[a.test]/",
-    "http://[fe80::1%25lo]/", "http://a.test/#fragment", "http://a b.test/", "http://a.test\\@b.test/",
+    "http://[fe80::1%25lo]/", "http://a.test#fragment", "http://a b.test/", "http://m\xfc.test/", "http://a.test\\@b.test/",
     "http://a.test/a b", "http://a.te<st/", "http://a.test\t/", "http://a.test/\x7f", "http://a.test/\x01",
     "http://a..test/", "http://.a.test/", "http://a.test%00/", "http://0x7f.1.test:8o/"])
 def test_bad_targets(stage, target):

@@ -293,6 +293,18 @@ def test_the_reason_phrase_and_unknown_statuses(stage):
         assert response.status == int(line[:3]) and response.reason == reason
 
 
+@pytest.mark.parametrize("status", [600, 783, 999])
+def test_statuses_of_unknown_classes(stage, status):
+    """Any three-digit status of 200 and more is passed on as it came; 600 and more is framed as 5xx are (RFC 9110 15)"""
+    origin = stage.origin(lambda _: f"HTTP/1.1 {status} Odd\r\nContent-Length: 3\r\n\r\nodd".encode())
+    carpool = stage.carpool()
+    for _ in range(2):
+        response = carpool.get(origin.url("/"))
+        assert (response.status, response.reason, response.body) == (status, "Odd", b"odd")
+    assert origin.accepted == 1
+    assert f'carpool_client_requests_total{{status="{status}"}} 2' in carpool.admin("/metrics").text
+
+
 def test_a_response_byte_by_byte(stage):
     """trailers, 1xx [...] are right, however the bytes are cut"""
     data = (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Transfer-Encoding: chunked\r\nX: y\r\n\r\n" +

@@ -283,6 +283,17 @@ def test_usr1_reopens_the_access_log(stage):
     assert json.loads(log_lines(old, 1)[0])["target"] == origin.url("/before")
 
 
+@pytest.mark.parametrize("query, shown", [("keep", "/x?key=secret"), ("strip", "/x")])
+def test_the_query_in_the_access_log(stage, query, shown):
+    """accessLog: query: keep | strip: the query of `target`"""
+    origin = stage.origin()
+    path = stage.path("access.log")
+    carpool = stage.carpool({"accessLog": {"path": path, "format": "json", "query": query}})
+    assert carpool.get(origin.url("/x?key=secret")).status == 200
+    assert json.loads(log_lines(path, 1)[0])["target"] == origin.url(shown)
+    assert origin.targets == ["/x?key=secret"]
+
+
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_no_line_can_be_forged(stage, form):
     """nothing unescaped from the wire"""

@@ -152,7 +152,8 @@ static void converse(struct slice request, struct slice response, uint8_t flags,
 /* With the fields that Carpool adds, a head may be above the limits that message_read() has. */
 static bool is_well_formed(const struct message_log *m)
 {
-    return m->end != MESSAGE_REFUSED || m->why == head_verdict_text(HEAD_TOO_LARGE);
+    return m->end != MESSAGE_REFUSED || m->why == head_verdict_text(HEAD_TOO_LARGE) ||
+           m->why == head_verdict_text(HEAD_TOO_MANY_FIELDS);
 }
 
 /* What was on its way before a cut need not arrive where a call said EAGAIN. */

@@ -22,7 +22,7 @@ static void run(const uint8_t *data, size_t size)
         fuzz_assert(v != HEAD_BARE_CR && v != HEAD_BARE_LF && v != HEAD_INCOMPLETE &&
                     v != HEAD_PARSERS_DISAGREE);
         if (v == HEAD_OK) {
-            fuzz_assert(bytes_all(head.method, BYTE_TOKEN) && bytes_all(head.target, BYTE_VISIBLE));
+            fuzz_assert(bytes_all(head.method, BYTE_TOKEN) && bytes_all(head.target, BYTE_TARGET));
             fuzz_check_head(&head, message);
             if (framing_of_request(&head, &framing) == FRAMING_OK)
                 fuzz_assert(framing.kind != BODY_CLOSE && framing.kind != BODY_TUNNEL);

@@ -33,6 +33,10 @@ static const struct {
     {"http://a/%00//../;x?a[]={b}|c\"<>\\^`", "a", 80, false, "/%00//../;x?a[]={b}|c\"<>\\^`"},
     {"http://a/http://b@c:1/", "a", 80, false, "/http://b@c:1/"},
     {"http://a?x@y:z/", "a", 80, false, "?x@y:z/"},
+    {"http://a/#f", "a", 80, false, "/"},
+    {"http://a/b?c#d?e#f", "a", 80, false, "/b?c"},
+    {"http://a?#", "a", 80, false, "?"},
+    {"http://a/\x80?\xff\xc3\xa9", "a", 80, false, "/\x80?\xff\xc3\xa9"},
     {"http://0x7f.example/", "0x7f.example", 80, false, "/"},
     {"http://1.2.3.4.example", "1.2.3.4.example", 80, false, ""},
     {"http://0xg/", "0xg", 80, false, "/"},
@@ -120,12 +124,11 @@ static const struct {
     {"http://a:+1/", URI_BAD_PORT},
     {"http://a: 1/", URI_BAD_PORT},
     {"http://a:80:80/", URI_BAD_PORT},
-    {"http://a/#f", URI_BAD_PATH},
-    {"http://a#f", URI_BAD_PATH},
-    {"http://a?#", URI_BAD_PATH},
+    {"http://a#f", URI_FRAGMENT},
+    {"http://a:80#", URI_FRAGMENT},
+    {"http://a#/b", URI_FRAGMENT},
     {"http://a/ b", URI_BAD_PATH},
     {"http://a/\t", URI_BAD_PATH},
-    {"http://a/\x80", URI_BAD_PATH},
     {"http://a/\x7f", URI_BAD_PATH},
 };
 
@@ -205,7 +208,9 @@ START_TEST(origin_form_is_read)
     ck_assert_int_eq(uri_parse_origin_form(SLICE(""), &u), URI_BAD_PATH);
     ck_assert_int_eq(uri_parse_origin_form(SLICE("*"), &u), URI_BAD_PATH);
     ck_assert_int_eq(uri_parse_origin_form(SLICE("http://a/"), &u), URI_BAD_PATH);
-    ck_assert_int_eq(uri_parse_origin_form(SLICE("/#"), &u), URI_BAD_PATH);
+    ck_assert_int_eq(uri_parse_origin_form(SLICE("/a?b#c"), &u), URI_OK);
+    assert_slice(u.path_query, "/a?b");
+    ck_assert_int_eq(uri_parse_origin_form(SLICE("/#\x01"), &u), URI_BAD_PATH);
     ck_assert_int_eq(uri_parse_origin_form(SLICE("/\r"), &u), URI_BAD_PATH);
 }
 END_TEST
@@ -225,6 +230,21 @@ START_TEST(host_field_is_checked)
 }
 END_TEST
 
+START_TEST(host_field_is_read)
+{
+    struct uri u;
+
+    ck_assert(uri_parse_host_field(SLICE("A.test:81"), &u));
+    ck_assert_str_eq(u.host, "a.test");
+    ck_assert_uint_eq(u.port, 81);
+    ck_assert(uri_parse_host_field(SLICE("[::1]"), &u));
+    ck_assert_str_eq(u.host, "::1");
+    ck_assert_uint_eq(u.port, 80);
+    ck_assert(!uri_parse_host_field(SLICE(""), &u));
+    ck_assert(!uri_parse_host_field(SLICE("a b"), &u));
+}
+END_TEST
+
 START_TEST(verdicts_and_schemes_have_texts)
 {
     for (enum uri_verdict v = URI_OK; v <= URI_BAD_PATH; v++)
@@ -237,5 +257,6 @@ END_TEST
 void http_uri_tests(Suite *suite)
 {
     unit_group(suite, "uri", absolute_form_is_read, hosts_have_a_longest, authority_form_is_read,
-               origin_form_is_read, host_field_is_checked, verdicts_and_schemes_have_texts);
+               origin_form_is_read, host_field_is_checked, host_field_is_read,
+               verdicts_and_schemes_have_texts);
 }

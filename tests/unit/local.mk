@@ -31,6 +31,7 @@ check_PROGRAMS += tests/unit/http_test
 tests_unit_http_test_SOURCES = \
 	tests/unit/http_body_test.c \
 	tests/unit/http_corpus_test.c \
+	tests/unit/http_explain_test.c \
 	tests/unit/http_fields_test.c \
 	tests/unit/http_message.c \
 	tests/unit/http_message.h \

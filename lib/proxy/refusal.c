@@ -1,0 +1,82 @@
+#include "proxy/refusal.h"
+
+#include <stdio.h>
+
+#include "http/explain.h"
+#include "proxy/record.h"
+
+static enum fault fault_of(enum head_verdict v)
+{
+    switch (v) {
+    case HEAD_LINE_TOO_LONG: return FAULT_LINE_TOO_LONG;
+    case HEAD_TOO_LARGE:
+    case HEAD_TOO_MANY_FIELDS: return FAULT_HEAD_TOO_LARGE;
+    case HEAD_BAD_VERSION: return FAULT_VERSION;
+    case HEAD_OK:
+    case HEAD_INCOMPLETE:
+    case HEAD_BARE_LF:
+    case HEAD_BARE_CR:
+    case HEAD_BAD_START_LINE:
+    case HEAD_BAD_FIELD_NAME:
+    case HEAD_BAD_FIELD_VALUE:
+    case HEAD_OBS_FOLD:
+    case HEAD_PARSERS_DISAGREE: break;
+    }
+    return FAULT_BAD_REQUEST;
+}
+
+static struct slice first_line(struct slice data)
+{
+    const char *lf = memchr(data.p, '\n', data.n);
+    size_t n = lf ? (size_t)(lf - data.p) : data.n;
+
+    return (struct slice){data.p, n > 0 && data.p[n - 1] == '\r' ? n - 1 : n};
+}
+
+/* Where "user:password@" stands in a line with a URL; empty where there is none. */
+static struct slice userinfo_in(struct slice line)
+{
+    const char *end = line.p + line.n, *p = memmem(line.p, line.n, "://", 3);
+    struct slice found = {p ? p + 3 : end, 0};
+
+    for (p = found.p; p < end && !strchr("/?# ", *p); p++) {
+        if (*p == '@')
+            found.n = (size_t)(p - found.p);
+    }
+    return found;
+}
+
+/* A request line or a target as body and log may show it. */
+static const char *quote(const struct config *c, struct slice line, char out[EXPLAIN_QUOTED])
+{
+    struct slice shown = record_shown(c, line), secret = userinfo_in(shown);
+    char masked[256];
+
+    if (secret.n > 0) {
+        struct slice rest = slice_from(shown, (size_t)(secret.p + secret.n - shown.p));
+        int n = snprintf(masked, sizeof masked, "%.*s***%.*s", (int)(secret.p - shown.p), shown.p,
+                         (int)rest.n, rest.p);
+        shown = (struct slice){masked, (size_t)n < sizeof masked ? (size_t)n : sizeof masked - 1};
+    }
+    return explain_quote(shown, out);
+}
+
+enum fault refusal_of_head(const struct config *c, struct slice data, enum head_verdict v,
+                           const struct head_limits *limits, char *text, size_t text_size)
+{
+    char why[EXPLAIN_SIZE], line[EXPLAIN_QUOTED];
+
+    explain_request_head(data, v, limits, why);
+    snprintf(text, text_size, "%s; the request line: %s", why, quote(c, first_line(data), line));
+    return fault_of(v);
+}
+
+enum fault refusal_of_target(const struct config *c, struct slice target, enum uri_verdict v, char *text,
+                             size_t text_size)
+{
+    char why[EXPLAIN_SIZE], url[EXPLAIN_QUOTED];
+
+    explain_target(target, v, why);
+    snprintf(text, text_size, "%s; the target: %s", why, quote(c, target, url));
+    return FAULT_BAD_TARGET;
+}
