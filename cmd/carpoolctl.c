@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cmd/ctl_client.h"
+#include "cmd/ctl_output.h"
 #include "cmd/ctl_pools.h"
 #include "cmd/ctl_run.h"
 #include "cmd/ctl_top.h"
@@ -287,7 +288,7 @@ static int take_run(int argc, char **argv, const struct options *o)
                          : wrong_usage("run", "wants a command: carpoolctl run -- COMMAND");
 }
 
-int main(int argc, char **argv)
+static int obey(int argc, char **argv)
 {
     struct options o = {.address = CTL_DEFAULT_ADDRESS};
     const struct command *command;
@@ -307,4 +308,10 @@ int main(int argc, char **argv)
         return wrong_usage("unknown command", argv[optind]);
     status = take_words(argc, argv, &o, command, words);
     return status >= 0 ? status : command->run(&o, words);
+}
+
+int main(int argc, char **argv)
+{
+    ctl_output_begin();
+    return ctl_output_end(obey(argc, argv));
 }

@@ -1,5 +1,6 @@
 /* carpoold(8): options, then call down. */
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +71,16 @@ static int run(struct daemon_options *options, bool test, bool print)
         fprintf(stderr, "carpoold: %s: the configuration is valid\n",
                 options->config_path ? options->config_path : "built-in defaults");
     config_unref(config);
-    return fflush(stdout) == 0 ? 0 : 1;
+    return 0;
+}
+
+/* `status`, unless what was to be printed could not be. */
+static int end_output(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    fprintf(stderr, "carpoold: cannot write to stdout: %s\n", strerror(errno));
+    return 1;
 }
 
 static int run_as_told(int argc, char **argv, struct daemon_options *options)
@@ -105,5 +115,5 @@ int main(int argc, char **argv)
     struct daemon_options options = {0};
     int status = run_as_told(argc, argv, &options);
     free(options.listen.items);
-    return status;
+    return end_output(status);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cmd/ctl_client.h"
+#include "cmd/ctl_output.h"
 
 /* Retirements that are nobody's plan. */
 static const char *const error_reasons[] = {"connect-failed", "connect-timeout", "error",
@@ -186,13 +187,24 @@ size_t pool_text_width(const char *text)
     return n;
 }
 
-/* What came over the wire may not steer the terminal. */
+/* Each control character becomes a `?`, so that a cell keeps its width and a sentence its line. */
 static void disarm(char *text)
 {
-    for (unsigned char *p = (unsigned char *)text; *p; p++) {
-        if (*p < ' ' || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0))
-            *p = '?';
+    char *to = text;
+
+    for (const char *p = text; *p;) {
+        unsigned control = ctl_control_length(p);
+
+        if (control) {
+            *to++ = '?';
+            p += control;
+        } else {
+            *to++ = *p++;
+            while ((*p & 0xc0) == 0x80)
+                *to++ = *p++;
+        }
     }
+    *to = '\0';
 }
 
 static void put_count(char out[POOL_CELL_SIZE], uint64_t n)
@@ -274,7 +286,11 @@ static void print_cell(FILE *out, enum pool_column c, const char *text, size_t w
 
     if (!pool_column_is_text(c))
         fprintf(out, "%*s", pad, "");
-    fprintf(out, "%s%s%s", colour ? colour : "", text, colour ? PLAIN : "");
+    if (colour)
+        ctl_put_sequence(out, colour);
+    fputs(text, out);
+    if (colour)
+        ctl_put_sequence(out, PLAIN);
     if (pool_column_is_text(c))
         fprintf(out, "%*s", pad, "");
     fputs(last ? "\n" : "  ", out);

@@ -15,6 +15,14 @@ static bool is_any(const char *host)
     return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
 }
 
+/* An address or a name: what else a server says does not go into a command's environment. */
+static bool is_host(const char *text)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:";
+
+    return *text && strspn(text, allowed) == strlen(text);
+}
+
 /* "http://host:port" of a listener; NULL when it is a unix socket. One that listens everywhere is reached
  * where the admin listener was. */
 static char *proxy_url(const char *listener, const char *admin)
@@ -23,8 +31,10 @@ static char *proxy_url(const char *listener, const char *admin)
     char *host = ctl_split_address(listener, &port);
     char *url = NULL;
 
-    if (!host)
+    if (!host || !is_host(host)) {
+        free(host);
         return NULL;
+    }
     if (is_any(host)) {
         char *there = ctl_split_address(admin, NULL);
         const char *own = strchr(host, ':') ? "::1" : "127.0.0.1";

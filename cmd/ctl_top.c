@@ -10,6 +10,7 @@
 
 #include "cmd/ctl_client.h"
 #include "cmd/ctl_history.h"
+#include "cmd/ctl_output.h"
 #include "cmd/ctl_pools.h"
 
 #define INTERVAL_MS 1000
@@ -178,18 +179,19 @@ static bool look(struct top *t)
 
 /* Drawing */
 
-/* Writes a text into `width` columns, cut or padded. */
+/* Writes a text into `width` columns, cut or padded; control characters of a server's are shown as `?`. */
 static void put_text(const char *text, int width)
 {
     const char *p = text;
     int used = 0;
 
     while (*p && used < width) {
-        const char *next = p + 1;
+        unsigned control = ctl_control_length(p);
+        const char *next = p + (control ? control : 1);
 
-        while ((*next & 0xc0) == 0x80)
+        while (!control && (*next & 0xc0) == 0x80)
             next++;
-        addnstr(p, (int)(next - p));
+        addnstr(control ? "?" : p, control ? 1 : (int)(next - p));
         p = next;
         used++;
     }
@@ -443,7 +445,7 @@ int ctl_top(const char *address)
         return 1;
     }
     setlocale(LC_ALL, "");
-    if (!newterm(NULL, stdout, stdin)) {
+    if (!newterm(NULL, ctl_terminal(), stdin)) {
         fputs("carpoolctl: top cannot use this terminal; is TERM right?\n", stderr);
         return 1;
     }

@@ -9,6 +9,8 @@ carpoolctl_SOURCES = \
 	cmd/ctl_client.h \
 	cmd/ctl_history.c \
 	cmd/ctl_history.h \
+	cmd/ctl_output.c \
+	cmd/ctl_output.h \
 	cmd/ctl_pools.c \
 	cmd/ctl_pools.h \
 	cmd/ctl_run.c \
