@@ -65,6 +65,9 @@ struct agent_timeouts {
 
 #define WORKERS_MAX 256
 
+/* Bytes of `name`, and of an upstream's. */
+#define CONFIG_NAME_MAX 64
+
 /* What `defaults` and every upstream hold: an agent's policy. Counts: COUNT_INFINITE lifts the limit. */
 struct agent_policy {
     bool keepAlive;

@@ -11,11 +11,10 @@
 #include "config/utf8.h"
 #include "config/yaml.h"
 
-#define ALIASED_MAX   100000 /* visits beyond one a node */
-#define EXPANDED_MAX  (16u * 1024 * 1024)
-#define NAME_MAX_SIZE 64
-#define QUOTED_MAX    100
-#define INITIAL_MAX   16 /* elements of a default list */
+#define ALIASED_MAX  100000 /* visits beyond one a node */
+#define EXPANDED_MAX (16u * 1024 * 1024)
+#define QUOTED_MAX   100
+#define INITIAL_MAX  16 /* elements of a default list */
 
 struct mark scope_mark(const struct scope *s, const char *path)
 {
@@ -296,7 +295,7 @@ static void check_upstream_name(struct loader *l, const char *name, struct mark 
     size_t n = strlen(name);
     if (strcmp(name, "default") == 0 || strcmp(name, "*") == 0)
         why = "this name stands for what no upstream matches; choose another";
-    else if (n == 0 || n > NAME_MAX_SIZE)
+    else if (n == 0 || n > CONFIG_NAME_MAX)
         why = "a name has 1 to 64 bytes";
     else if (strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         why = "it could not stand in a URL of the admin API; use letters, digits, '-', '_' and '.'";

@@ -31,7 +31,7 @@ struct daemon {
     const struct daemon_options *options;
     struct config *config;
     enum phase phase;
-    char instance[64];
+    char instance[CONFIG_NAME_MAX + 1];
     struct workers workers;
     struct event_base *base; /* of the workers's first loop, which is this thread's */
     struct listeners *listeners;

@@ -77,3 +77,13 @@ def test_another_port_is_no_loop(stage):
     """a target that is one of Carpool's own listeners: the same address with another port is not"""
     origin = stage.origin(lambda _: answer(b"hello"))
     assert stage.carpool().get(origin.url("/")).text == "hello"
+
+
+def test_long_names_are_told_apart(stage):
+    """`name:` sets the whole: of 64 bytes, each of them counts"""
+    origin = stage.origin()
+    mine, other = "x" * 63 + "a", "x" * 63 + "b"
+    carpool = stage.carpool({"name": mine})
+    assert carpool.get(origin.url("/"), fields=[("Via", f"1.1 {other}")]).status == 200
+    assert origin.requests[0].fields.all("Via")[-1].endswith(f"1.1 {mine}")
+    assert carpool.get(origin.url("/"), fields=[("Via", f"1.1 {mine}")]).error == "proxy_loop_detected"
