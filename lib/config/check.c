@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/bindable.h"
 #include "config/hostname.h"
 #include "config/loader.h"
 #include "config/match.h"
@@ -48,6 +49,14 @@ static void check_exposure(struct loader *l, const struct listener_note *n)
         n->path, n->listen->text, n->admin ? "admin.clients" : "access.clients");
 }
 
+static void check_bindable(struct loader *l, const struct listener_note *n)
+{
+    const char *problem = l->on_this_host ? bindable_problem(&n->listen->address) : NULL;
+    if (problem)
+        problem_error(&l->problems, n->at, "%s: cannot listen on '%s': %s", n->path, n->listen->text,
+                      problem);
+}
+
 /* Whether binding one makes binding the other fail. */
 static bool collide(const struct address *a, const struct address *b)
 {
@@ -81,6 +90,7 @@ static void check_listeners(struct loader *l)
     }
     for (const struct listener_note *n = l->listeners; n; n = n->next) {
         check_exposure(l, n);
+        check_bindable(l, n);
         check_collisions(l, n);
     }
 }

@@ -85,13 +85,14 @@ static struct config *complain(FILE *errors, const char *path, const char *what,
     return NULL;
 }
 
-struct config *config_parse(struct slice text, const char *path, const struct text_list *listen_override,
-                            FILE *errors)
+static struct config *parse(struct slice text, const char *path, const struct text_list *listen_override,
+                            bool on_this_host, FILE *errors)
 {
     jmp_buf failure;
     struct yaml_text yaml = {.has_parser = false};
     struct arena *arena = arena_new();
-    struct loader l = {.arena = arena, .problems = {.arena = arena}, .yaml = &yaml};
+    struct loader l = {
+        .arena = arena, .problems = {.arena = arena}, .yaml = &yaml, .on_this_host = on_this_host};
     bool whole = false;
     if (arena) {
         arena->on_failure = &failure;
@@ -111,6 +112,12 @@ struct config *config_parse(struct slice text, const char *path, const struct te
     return NULL;
 }
 
+struct config *config_parse(struct slice text, const char *path, const struct text_list *listen_override,
+                            FILE *errors)
+{
+    return parse(text, path, listen_override, false, errors);
+}
+
 /* Whole, or -1 with errno; FILE_MAX_SIZE + 1 bytes mean that there is more. */
 static ssize_t read_whole(int fd, char *to)
 {
@@ -128,10 +135,11 @@ static ssize_t read_whole(int fd, char *to)
     return (ssize_t)length;
 }
 
-struct config *config_load(const char *path, const struct text_list *listen_override, FILE *errors)
+static struct config *load(const char *path, const struct text_list *listen_override, bool on_this_host,
+                           FILE *errors)
 {
     if (!path)
-        return config_parse(SLICE(""), NULL, listen_override, errors);
+        return parse(SLICE(""), NULL, listen_override, on_this_host, errors);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return complain(errors, path, "cannot open the configuration file", strerror(errno));
@@ -147,9 +155,19 @@ struct config *config_load(const char *path, const struct text_list *listen_over
     else if ((size_t)n > FILE_MAX_SIZE)
         complain(errors, path, "the configuration file is larger than 1 MiB", NULL);
     else
-        c = config_parse((struct slice){text, (size_t)n}, path, listen_override, errors);
+        c = parse((struct slice){text, (size_t)n}, path, listen_override, on_this_host, errors);
     free(text);
     return c;
+}
+
+struct config *config_load(const char *path, const struct text_list *listen_override, FILE *errors)
+{
+    return load(path, listen_override, false, errors);
+}
+
+struct config *config_test(const char *path, const struct text_list *listen_override, FILE *errors)
+{
+    return load(path, listen_override, true, errors);
 }
 
 struct config *config_ref(struct config *c)

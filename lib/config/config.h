@@ -182,7 +182,11 @@ struct config {
  * depends on it is checked. */
 struct config *config_load(const char *path, const struct text_list *listen_override, FILE *errors);
 
-/* The same for a text that stands in memory; `path` names it in messages and relative file names start at its
+/* The same for -t: a listener's address that this host does not have is an error, too, with its place in the file. A start
+ * finds it when it listens; a reload does not ask, since what is open already stays. */
+struct config *config_test(const char *path, const struct text_list *listen_override, FILE *errors);
+
+/* As config_load() for a text that stands in memory; `path` names it in messages and relative file names start at its
  * folder. */
 struct config *config_parse(struct slice text, const char *path, const struct text_list *listen_override,
                             FILE *errors);

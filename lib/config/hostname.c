@@ -4,6 +4,8 @@
 #include <ctype.h>
 #include <netinet/in.h>
 
+#include "http/uri.h"
+
 static bool parse_ipv6(struct slice text, char out[HOSTNAME_SIZE])
 {
     char copy[INET6_ADDRSTRLEN];
@@ -19,9 +21,11 @@ static bool parse_ipv6(struct slice text, char out[HOSTNAME_SIZE])
 bool hostname_parse(struct slice text, char out[HOSTNAME_SIZE])
 {
     size_t label = 0;
+    struct in_addr address;
     if (memchr(text.p, ':', text.n))
         return parse_ipv6(text, out);
-    if (text.n > 1 && text.p[text.n - 1] == '.')
+    bool dotted = text.n > 1 && text.p[text.n - 1] == '.';
+    if (dotted)
         text.n--;
     if (text.n == 0 || text.n > 253)
         return false;
@@ -34,6 +38,8 @@ bool hostname_parse(struct slice text, char out[HOSTNAME_SIZE])
         out[i] = (char)tolower(c);
     }
     out[text.n] = 0;
+    if (uri_ends_in_number(text))
+        return !dotted && inet_pton(AF_INET, out, &address) == 1;
     return label > 0;
 }
 

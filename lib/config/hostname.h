@@ -12,8 +12,8 @@
 #define HOSTNAME_SIZE 256
 
 /* A name of letters, digits, '-', '_' and dots (a dot at the end is left out), or an IP address without
- * brackets. Written to `out` in lower case, an IPv6 address in its shortest form. False when it is neither.
- * */
+ * brackets. Written to `out` in lower case, an IPv6 address in its shortest form. False when it is neither, or no URL can
+ * have it (http/uri.h): 127.1, 0x7f.1, 1.2.3.4. */
 bool hostname_parse(struct slice text, char out[HOSTNAME_SIZE]);
 
 /* host, host:port, [v6] or [v6]:port; port 0: none was written. */

@@ -2,6 +2,8 @@
 libcarpool_a_SOURCES += \
 	lib/config/arena.c \
 	lib/config/arena.h \
+	lib/config/bindable.c \
+	lib/config/bindable.h \
 	lib/config/check.c \
 	lib/config/config.c \
 	lib/config/config.h \

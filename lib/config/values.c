@@ -10,6 +10,7 @@
 
 #include "config/hostname.h"
 #include "config/loader.h"
+#include "http/uri.h"
 
 #define QUOTED_MAX 100 /* of a value in a message */
 
@@ -25,6 +26,20 @@ static void reject_because(struct loader *l, const struct scope *s, const struct
 {
     problem_error(&l->problems, item->at, "bad value '%.*s' for %s: %s", QUOTED_MAX, item->raw,
                   scope_option_path(l->arena, s, o->path), why);
+}
+
+/* Of a host, with or without a port or "*." before it. */
+static void reject_host(struct loader *l, const struct scope *s, const struct option *o,
+                        const struct item *item)
+{
+    struct slice host = {item->text, strcspn(item->text, ":")};
+    if (uri_ends_in_number(host))
+        reject_because(
+            l, s, o, item,
+            "a host whose last part is a number must be an IP address in full, such as 127.0.0.1; no "
+            "URL can have another");
+    else
+        reject(l, s, o, item);
 }
 
 void *option_field(const struct scope *s, const struct option *o)
@@ -106,7 +121,8 @@ static bool set_word(const struct option *o, const char *text, void *field)
 static bool is_name(const char *text)
 {
     size_t n = strlen(text);
-    return n <= 64 && n == strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~");
+    return n <= CONFIG_NAME_MAX &&
+           n == strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~");
 }
 
 /* Of TLS 1.2 and below, of TLS 1.3, or mixed: OpenSSL passes over what it does not know in the first. */
@@ -152,6 +168,13 @@ static bool set_text(struct loader *l, struct scope *s, const struct option *o, 
         *(char **)option_field(s, o) = item->text;
     (void)l;
     return legal;
+}
+
+static void set_host(struct loader *l, struct scope *s, const struct option *o, const struct item *item,
+                     bool legal)
+{
+    if (!set_text(l, s, o, item, legal))
+        reject_host(l, s, o, item);
 }
 
 static bool set_file(struct loader *l, struct scope *s, const struct option *o, const char *text)
@@ -288,7 +311,7 @@ static void set_hosts(struct loader *l, struct scope *s, const struct option *o,
         if (hostname_parse(slice_of(items[i].text), host))
             list->items[list->count++] = arena_text(l->arena, host, strlen(host));
         else
-            reject(l, s, o, &items[i]);
+            reject_host(l, s, o, &items[i]);
     }
 }
 
@@ -315,7 +338,7 @@ static bool parse_pattern(struct loader *l, const char *text, struct match_patte
     bool suffix = text[0] == '*' && text[1] == '.';
     if (!hostname_parse_port(slice_of(suffix ? text + 2 : text), host, &out->port))
         return false;
-    if (suffix && strchr(host, ':'))
+    if (suffix && (strchr(host, ':') || uri_ends_in_number(slice_of(host))))
         return false;
     out->kind = suffix ? MATCH_SUFFIX : MATCH_EXACT;
     out->host = arena_format(l->arena, "%s%s", suffix ? "." : "", host);
@@ -331,7 +354,7 @@ static void set_match(struct loader *l, struct scope *s, const struct option *o,
     for (uint32_t i = 0; i < count; i++) {
         struct match_pattern *one = &u->match[u->match_count];
         if (!parse_pattern(l, items[i].text, one)) {
-            reject(l, s, o, &items[i]);
+            reject_host(l, s, o, &items[i]);
             continue;
         }
         one->text = items[i].text;
@@ -360,7 +383,7 @@ static bool parse_entry(struct loader *l, struct scope *s, const struct option *
         return !why;
     }
     if (!hostname_parse_port(slice_of(item->text), host, &out->port) || !out->port) {
-        reject(l, s, o, item);
+        reject_host(l, s, o, item);
         return false;
     }
     out->host = arena_text(l->arena, host, strlen(host));
@@ -395,8 +418,8 @@ void value_set(struct loader *l, struct scope *s, const struct option *o, const 
     case OPTION_WORD: good = set_word(o, text, field); break;
     case OPTION_WORKERS: good = set_workers(o, text, field); break;
     case OPTION_NAME: good = set_text(l, s, o, items, is_name(text)); break;
-    case OPTION_HOST: good = set_text(l, s, o, items, is_host(text)); break;
-    case OPTION_SERVERNAME: good = set_text(l, s, o, items, is_servername(text)); break;
+    case OPTION_HOST: set_host(l, s, o, items, is_host(text)); break;
+    case OPTION_SERVERNAME: set_host(l, s, o, items, is_servername(text)); break;
     case OPTION_CIPHERS: good = set_text(l, s, o, items, is_cipher_list(text)); break;
     case OPTION_LOCAL_ADDRESS: good = set_local_address(l, s, o, text); break;
     case OPTION_FILE:

@@ -60,13 +60,11 @@ static struct slice last_label(struct slice host)
     return (struct slice){p, (size_t)(end - p)};
 }
 
-/* What inet_aton() and URL libraries may take for an IPv4 address: names whose last label is a number in
- * their sense. */
-static bool looks_like_ipv4(struct slice host)
+bool uri_ends_in_number(struct slice host)
 {
     struct slice label = last_label(host);
 
-    if (bytes_all(label, BYTE_DIGIT))
+    if (label.n > 0 && bytes_all(label, BYTE_DIGIT))
         return true;
     if (label.n < 2 || label.p[0] != '0' || byte_lower(label.p[1]) != 'x')
         return false;
@@ -91,7 +89,7 @@ static bool set_name(struct uri *out, struct slice name)
     if (!bytes_all(name, BYTE_HOST) || has_empty_label(name) || !set_host(out, name.p, name.n))
         return false;
     /* One reader's name must not be another's address: only the dotted quad is one. */
-    return !looks_like_ipv4(name) || inet_pton(AF_INET, out->host, &address) == 1;
+    return !uri_ends_in_number(name) || inet_pton(AF_INET, out->host, &address) == 1;
 }
 
 /* port = *DIGIT (RFC 3986 3.2.3), leading zeros included; `rest` is what follows the host. */

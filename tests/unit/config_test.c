@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/bindable.h"
 #include "config/env.h"
 #include "config/hostname.h"
 #include "config/options.h"
@@ -317,6 +318,40 @@ START_TEST(the_command_line_replaces_listen)
 }
 END_TEST
 
+/* For -t only. */
+START_TEST(this_host_is_asked_for_its_addresses)
+{
+    char mapped[] = "[::ffff:127.0.0.1]:5", *items[] = {mapped};
+    struct text_list list = {items, 1};
+    char *messages = NULL;
+    size_t size;
+    struct config *c = config_load(NULL, &list, stderr);
+    ck_assert_ptr_nonnull(c);
+    config_unref(c);
+    FILE *f = open_memstream(&messages, &size);
+    ck_assert_ptr_null(config_test(NULL, &list, f));
+    fclose(f);
+    ck_assert(strncmp(messages, "command line: error: listen: cannot listen on '[::ffff:", 54) == 0);
+    free(messages);
+}
+END_TEST
+
+START_TEST(bindable_is_what_the_kernel_lets_us)
+{
+    struct address a;
+    ck_assert(address_parse(&a, SLICE("127.0.0.1:1")));
+    ck_assert_ptr_null(bindable_problem(&a));
+    ck_assert(address_parse(&a, SLICE("0.0.0.0:1")));
+    ck_assert_ptr_null(bindable_problem(&a));
+    ck_assert(address_parse(&a, SLICE("unix:/nowhere/x")));
+    ck_assert_ptr_null(bindable_problem(&a));
+    ck_assert(address_parse(&a, SLICE("192.0.2.77:1")));
+    ck_assert_ptr_nonnull(bindable_problem(&a));
+    ck_assert(address_parse(&a, SLICE("[fe80::1]:1")));
+    ck_assert_ptr_nonnull(bindable_problem(&a));
+}
+END_TEST
+
 START_TEST(exposure_depends_on_the_clients)
 {
     struct address outside, inside, path;
@@ -486,7 +521,8 @@ int main(void)
     unit_group(suite, "values", nothing_is_the_defaults, the_contract_gives_the_defaults,
                zero_lifts_limits_but_some, upstreams_inherit_key_by_key, listeners_are_read,
                upstream_addresses_are_read, files_start_at_the_folder, yaml_may_be_written_as_one_likes,
-               the_command_line_replaces_listen, two_apps_may_have_two_policies_for_one_host);
+               the_command_line_replaces_listen, this_host_is_asked_for_its_addresses,
+               bindable_is_what_the_kernel_lets_us, two_apps_may_have_two_policies_for_one_host);
     unit_group(suite, "files", all_mistakes_are_told_in_one_pass, aliases_cannot_blow_up,
                strange_files_are_told, exposure_depends_on_the_clients, odd_policies_are_warned_about);
     unit_group(suite, "parts", variables_are_replaced, typing_comes_after_variables, a_secret_is_not_told,

@@ -1,0 +1,12 @@
+#ifndef CARPOOL_CONFIG_BINDABLE_H
+#define CARPOOL_CONFIG_BINDABLE_H
+
+/* Whether this host could listen at an address: asked of the kernel, at a port of its choice, since the one that is
+ * configured may be this Carpool's own already. */
+
+#include "base/address.h"
+
+/* NULL: it could, as far as can be seen; otherwise what is wrong with the address. Of a unix path nothing is asked. */
+const char *bindable_problem(const struct address *a);
+
+#endif
