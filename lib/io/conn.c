@@ -3,7 +3,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -195,6 +197,14 @@ bool conn_has_failed(const struct conn *s)
 size_t conn_buffered(const struct conn *s)
 {
     return s->tls ? tls_buffered(s) : 0;
+}
+
+size_t conn_unsent(const struct conn *s)
+{
+    int n;
+
+    assert(s->fd >= 0);
+    return ioctl(s->fd, SIOCOUTQ, &n) == 0 && n > 0 ? (size_t)n : 0;
 }
 
 void conn_close(struct conn *s, bool reset)

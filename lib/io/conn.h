@@ -105,6 +105,10 @@ bool conn_has_failed(const struct conn *s);
 /* Bytes that TLS has decrypted and nobody has read: no event will come for them. 0 for plain streams. */
 size_t conn_buffered(const struct conn *s);
 
+/* Bytes that were written and that the peer has not acknowledged yet, its FIN included; no event tells of it. 0
+ * when the kernel does not say. */
+size_t conn_unsent(const struct conn *s);
+
 /* Has on_ready() called once more for both directions, after what else is ready: for an owner that stopped
  * early. The stream is watched. The loop's turn ends here, since it would go on for as long as it finds an
  * event that is active; what is left of it comes first in the next one. */

@@ -10,6 +10,7 @@
 #include "proxy/exchange.h"
 #include "proxy/retry.h"
 #include "proxy/rewrite.h"
+#include "proxy/tunnel.h"
 
 static enum fault fault_of_connect(enum connect_error error)
 {
@@ -54,10 +55,6 @@ static void take_event(struct exchange *e, unsigned ready)
     if (ready & CONN_READABLE)
         e->down.drained = e->head_drained =
             false; /* also where nothing is read now: a pump that has yielded */
-    if (e->state == EXCHANGE_TUNNEL) {
-        tunnel_pump(e);
-        return;
-    }
     struct socket *s = e->socket;
     if ((ready & CONN_WRITABLE) && e->state == EXCHANGE_RELAY && e->upload == UPLOAD_BLOCKED)
         upload_pump(e);
@@ -120,7 +117,7 @@ static void start(struct exchange *e, struct socket *s)
     forget_response(e);
     conn_set_owner(&s->conn, on_upstream_ready, e);
     if (e->is_connect)
-        tunnel_start(e);
+        tunnel_begin(e);
     else
         upload_start(e);
 }

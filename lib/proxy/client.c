@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "proxy/exchange.h"
 #include "proxy/refusal.h"
+#include "proxy/tunnel.h"
 
 /* Behind a last response: what may still come of a request is thrown away, so that no reset destroys the
  * answer (RFC 9112 9.6). */
@@ -58,7 +59,7 @@ void client_close(struct client *c, enum client_close reason, bool reset)
     struct proxy *p = c->proxy;
     if (c->state == CLIENT_DEAD)
         return;
-    assert(!c->exchange);
+    assert(!c->exchange && !c->tunnel);
     leave_unwatched(c);
     drop_buffer(c);
     if (c->private_socket)
@@ -116,6 +117,7 @@ static void on_ready(void *ctx, unsigned ready)
             client_process(c);
         break;
     case CLIENT_EXCHANGE: exchange_client_ready(c->exchange, ready); break;
+    case CLIENT_TUNNEL: tunnel_client_ready(c->tunnel); break;
     case CLIENT_LINGERING:
         if (ready & CONN_READABLE)
             on_linger_ready(c);
@@ -144,6 +146,8 @@ void client_watch(struct client *c)
     log_line(LOG_ERROR, "the event loop took no further client; the connection is closed");
     if (c->exchange)
         exchange_client_gone(c->exchange, CLIENT_CUT);
+    else if (c->tunnel)
+        tunnel_cut(c->tunnel, CLIENT_CUT);
     else
         client_close(c, CLIENT_CUT, false);
 }
@@ -171,6 +175,7 @@ static void on_timer(void *ctx)
         client_arm(c); /* which acts on what is over */
         break;
     case CLIENT_LINGERING: client_close(c, c->ending, false); break;
+    case CLIENT_TUNNEL:
     case CLIENT_MOVING:
     case CLIENT_DEAD: break;
     }
@@ -250,6 +255,7 @@ void client_limits_changed(struct client *c)
     case CLIENT_IDLE:
     case CLIENT_READING: arm_for_head(c); break;
     case CLIENT_EXCHANGE: timer_set_at(&c->timer, exchange_client_due(c->exchange, &reason)); break;
+    case CLIENT_TUNNEL:
     case CLIENT_MOVING:
     case CLIENT_LINGERING:
     case CLIENT_DEAD: break;
@@ -290,6 +296,7 @@ void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct addr
     c->skipped = 0;
     c->requests = c->lingered = 0;
     c->exchange = NULL;
+    c->tunnel = NULL;
     c->private_socket = NULL;
     c->since_ms = clock_ms();
     TAILQ_INSERT_TAIL(&p->clients, c, link);

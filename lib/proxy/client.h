@@ -9,9 +9,9 @@
  *    ^                          ^                 |  |        |
  *    |  response complete       | more is there   |  |        | last response, bytes still coming
  *    +--------------------------+-----------------+  |        v
- *                                                    |     LINGERING
- *                          tunnels, cuts, the end    v        |
- *                                                   DEAD <----+                                             */
+ *                                      TUNNEL <------+     LINGERING
+ *                                         | cuts, end v        |
+ *                                         +-------> DEAD <-----+                                            */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +23,7 @@ enum client_state {
     CLIENT_READING,
     CLIENT_MOVING,
     CLIENT_EXCHANGE,
+    CLIENT_TUNNEL,
     CLIENT_LINGERING,
     CLIENT_DEAD
 };
@@ -53,8 +54,9 @@ struct client {
     uint32_t requests;
     uint64_t since_ms; /* of the first byte of the request being read, or of the accept; IDLE: of that */
     uint32_t lingered; /* LINGERING: bytes thrown away */
-    enum client_close ending; /* LINGERING: why it is closed */
-    struct exchange *exchange;
+    enum client_close ending;      /* LINGERING: why it is closed */
+    struct exchange *exchange;     /* EXCHANGE */
+    struct tunnel *tunnel;         /* TUNNEL */
     struct socket *private_socket; /* bound to this client by NTLM or Negotiate, between its requests */
     struct timer timer;
 };

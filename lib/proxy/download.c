@@ -8,6 +8,7 @@
 #include "http/fields.h"
 #include "proxy/exchange.h"
 #include "proxy/rewrite.h"
+#include "proxy/tunnel.h"
 
 #define MAX_INTERIM 16
 
@@ -165,7 +166,7 @@ static bool may_switch(const struct exchange *e)
     return any;
 }
 
-static void switch_protocols(struct exchange *e)
+static void switch_protocols(struct exchange *e, size_t length)
 {
     if (!may_switch(e)) {
         malformed(e, "101 without a matching Upgrade");
@@ -173,8 +174,11 @@ static void switch_protocols(struct exchange *e)
     }
     const struct outgoing_response o = {.via_name = e->proxy->instance, .upgrade = true};
     e->status = 101;
-    if (push_head(e, &o))
-        tunnel_start(e);
+    if (!push_head(e, &o))
+        return;
+    buffer_consume(e->in, length);
+    give_back_if_empty(e);
+    tunnel_begin(e);
 }
 
 /* How the content goes on to this client. */
@@ -251,20 +255,16 @@ static bool handle_head(struct exchange *e, size_t length)
     unsigned status = h->status;
     bool go_on = true;
     if (status == 101)
-        switch_protocols(e);
+        switch_protocols(e, length);
     else if (status < 200)
         go_on = pass_interim(e);
     else
         go_on = begin_body(e);
-    if (e->state != EXCHANGE_RELAY && e->state != EXCHANGE_TUNNEL)
+    if (e->state != EXCHANGE_RELAY)
         return false;
     buffer_consume(e->in, length);
     e->scanned = 0;
     give_back_if_empty(e);
-    if (e->state == EXCHANGE_TUNNEL) {
-        tunnel_pump(e);
-        return false;
-    }
     return go_on;
 }
 

@@ -60,7 +60,6 @@ static struct exchange *new_exchange(struct client *c)
     e->upload = UPLOAD_STOPPED;
     e->repeats_left = e->retries = 0;
     e->scanned = 0;
-    e->up_shut = e->down_shut = false;
     e->response_begun = e->head_drained = e->in_body = e->download_blocked = false;
     e->fate = CLIENT_KEPT;
     e->interim = 0;
@@ -89,8 +88,6 @@ void exchange_end_all(struct exchange *e)
         e->client->at_boundary = relay_source_is_spent(&e->up);
         e->client->exchange = NULL;
     }
-    if (e->state == EXCHANGE_TUNNEL)
-        e->proxy->stats.tunnels_open--;
     waiter_cancel(&e->waiter);
     relay_end(&e->up);
     relay_end(&e->down);
@@ -247,26 +244,18 @@ static enum fault fault_of_cut(enum client_close reason)
 void exchange_cut(struct exchange *e, enum client_close reason)
 {
     struct client *c = e->client;
-    bool tunnel = e->state == EXCHANGE_TUNNEL;
-    if (e->fault == FAULT_NONE && !tunnel)
+    if (e->fault == FAULT_NONE)
         e->fault = fault_of_cut(reason);
     waiter_cancel(&e->waiter);
-    retire_socket(e, tunnel                      ? RETIRE_UPGRADED
-                     : reason == CLIENT_SHUTDOWN ? RETIRE_SHUTDOWN
-                                                 : RETIRE_CLIENT_ABORTED);
+    retire_socket(e, reason == CLIENT_SHUTDOWN ? RETIRE_SHUTDOWN : RETIRE_CLIENT_ABORTED);
     /* A FIN would end a message that the end of the connection delimits as if it were whole. */
-    bool reset = e->in_body && e->down.format == RELAY_RAW && e->down.framing.kind != BODY_LENGTH && !tunnel;
+    bool reset = e->in_body && e->down.format == RELAY_RAW && e->down.framing.kind != BODY_LENGTH;
     exchange_end_all(e);
     if (c)
         client_close(c, reason, reset);
 }
 
 /* --- The client's side --------------------------------------------------------------------------------- */
-
-bool exchange_is_tunnel(const struct exchange *e)
-{
-    return e->state == EXCHANGE_TUNNEL;
-}
 
 /* What is left of the response is little enough to be read for the sake of the socket (drainLimit), and is there
  * already or about to be: a stream of events may trickle for hours. */
@@ -292,7 +281,7 @@ void exchange_client_gone(struct exchange *e, enum client_close reason)
     struct client *c = e->client;
     if (!worth_draining(e)) {
         waiter_cancel(&e->waiter);
-        retire_socket(e, e->state == EXCHANGE_TUNNEL ? RETIRE_UPGRADED : RETIRE_CLIENT_ABORTED);
+        retire_socket(e, RETIRE_CLIENT_ABORTED);
         exchange_end_all(e);
         client_close(c, reason, false);
         return;
@@ -333,8 +322,6 @@ uint64_t exchange_client_due(const struct exchange *e, enum client_close *reason
 {
     const struct server_options *server = &e->proxy->config->server;
     *reason = CLIENT_TIMEOUT;
-    if (e->state == EXCHANGE_TUNNEL)
-        return 0;
     if (e->download_blocked)
         return server->timeout ? e->took_ms + server->timeout : 0;
     *reason = CLIENT_REQUEST_TIMEOUT;
@@ -356,10 +343,6 @@ void exchange_client_too_slow(struct exchange *e, enum client_close reason)
 void exchange_client_ready(struct exchange *e, unsigned ready)
 {
     struct client *c = e->client;
-    if (e->state == EXCHANGE_TUNNEL) {
-        tunnel_pump(e);
-        return;
-    }
     if ((ready & CONN_WRITABLE) && e->download_blocked) {
         e->download_blocked = false;
         e->moved_ms = clock_ms(); /* the origin's time has stood still */
@@ -592,8 +575,7 @@ static uint64_t due_after(uint64_t since_ms, uint64_t limit)
 
 static uint64_t request_due(const struct exchange *e)
 {
-    bool limited = !e->is_connect && e->state != EXCHANGE_TUNNEL;
-    return limited ? due_after(e->began_us / 1000, e->origin->agent->policy->timeouts.request) : 0;
+    return e->is_connect ? 0 : due_after(e->began_us / 1000, e->origin->agent->policy->timeouts.request);
 }
 
 static uint64_t pending_due(const struct exchange *e)
@@ -601,14 +583,11 @@ static uint64_t pending_due(const struct exchange *e)
     return is_pending(e) ? due_after(e->waiting_since_ms, e->origin->agent->policy->timeouts.pending) : 0;
 }
 
-/* timeouts.socket and timeouts.tunnel run from the last byte; not while the client is the one who is
- * waited for. */
+/* timeouts.socket runs from the last byte; not while the client is the one who is waited for. */
 static uint64_t silence_due(const struct exchange *e)
 {
-    const struct agent_timeouts *t = &e->origin->agent->policy->timeouts;
-    uint64_t limit = e->state == EXCHANGE_TUNNEL ? t->tunnel : t->socket;
     bool waits = e->download_blocked || e->state == EXCHANGE_WAITING || e->state == EXCHANGE_REPLY;
-    return waits ? 0 : due_after(e->moved_ms, limit);
+    return waits ? 0 : due_after(e->moved_ms, e->origin->agent->policy->timeouts.socket);
 }
 
 void exchange_arm(struct exchange *e)
@@ -633,9 +612,7 @@ static bool is_past(uint64_t due)
 static void on_silence(struct exchange *e)
 {
     const struct agent_timeouts *t = &e->origin->agent->policy->timeouts;
-    if (e->state == EXCHANGE_TUNNEL)
-        exchange_cut(e, CLIENT_TIMEOUT);
-    else if (e->upload == UPLOAD_BLOCKED)
+    if (e->upload == UPLOAD_BLOCKED)
         exchange_fail(e, FAULT_WRITE_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
                       "the origin took no byte of the request for %llu ms; see timeouts.socket",
                       (unsigned long long)t->socket);

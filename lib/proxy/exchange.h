@@ -5,7 +5,7 @@
  *
  *   (head read) --> WAITING --socket--> RELAY --response complete--> (done)
  *       |             ^  |               | | |
- *       |             |  | limit, error  | | +-- 101, CONNECT --> TUNNEL --both ends--> (done)
+ *       |             |  | limit, error  | | +-- 101, CONNECT --> (a tunnel: tunnel.h)
  *       |             +--|-- repeat -----+ |
  *       v                v                 +-- client gone, little left --> DRAIN --> (done)
  *     REPLY <------------+ <--- failure before the response began
@@ -24,7 +24,6 @@ enum exchange_state {
     EXCHANGE_WAITING,
     EXCHANGE_RELAY,
     EXCHANGE_REPLY,
-    EXCHANGE_TUNNEL,
     EXCHANGE_DRAIN,
     EXCHANGE_DEAD,
 };
@@ -42,7 +41,7 @@ struct exchange {
     struct proxy *proxy;
     struct client *client; /* NULL: gone (DRAIN) */
     struct origin *origin; /* NULL: none was chosen */
-    struct socket *socket; /* RELAY, TUNNEL, DRAIN */
+    struct socket *socket; /* RELAY, DRAIN */
     struct waiter waiter;
     enum exchange_state state;
 
@@ -59,15 +58,14 @@ struct exchange {
     /* The response. */
     struct buffer *in; /* read from the socket, not used yet */
     size_t scanned;
-    bool response_begun;     /* a byte came */
-    bool head_drained;       /* the read that completed the head emptied the socket */
-    bool in_body;            /* the final head was passed on */
-    bool download_blocked;   /* the client must take some first */
-    bool up_shut, down_shut; /* TUNNEL: the end of this direction was passed on */
-    enum client_close fate;  /* what the response's head said of the client's connection */
-    uint8_t interim;         /* how many 1xx */
-    bool interim_close;      /* one of them said Connection: close */
-    struct buffer *out;      /* heads and replies on their way to the client */
+    bool response_begun;    /* a byte came */
+    bool head_drained;      /* the read that completed the head emptied the socket */
+    bool in_body;           /* the final head was passed on */
+    bool download_blocked;  /* the client must take some first */
+    enum client_close fate; /* what the response's head said of the client's connection */
+    uint8_t interim;        /* how many 1xx */
+    bool interim_close;     /* one of them said Connection: close */
+    struct buffer *out;     /* heads and replies on their way to the client */
     struct relay down;
     struct exchange_end end;
     unsigned status; /* of the final response; 0: none yet */
@@ -115,9 +113,6 @@ void exchange_client_too_slow(struct exchange *e, enum client_close reason);
 /* At a stop: cuts it. */
 void exchange_cut(struct exchange *e, enum client_close reason);
 
-/* A tunnel on which nothing waits to be moved. */
-bool exchange_is_tunnel(const struct exchange *e);
-
 /* --- Within lib/proxy: the halves of an exchange, in their own files. --- */
 
 /* exchange.c */
@@ -133,6 +128,8 @@ void exchange_reply(struct exchange *e, const struct reply *r);
 
 /* record.c */
 void exchange_record(const struct exchange *e);
+/* What is known of it so far, less the client's address; slices point into the exchange and to `target`. */
+void exchange_describe(const struct exchange *e, struct exchange_record *r, char *target, size_t size);
 
 /* attempt.c: from the queue to a socket and, when it was stale, to another one */
 void attempt_acquire(struct exchange *e, enum acquire_how how);
@@ -147,9 +144,5 @@ void upload_pump(struct exchange *e);
 
 /* download.c */
 void download_pump(struct exchange *e);
-
-/* tunnel.c */
-void tunnel_start(struct exchange *e);
-void tunnel_pump(struct exchange *e);
 
 #endif

@@ -14,6 +14,8 @@ libcarpool_a_SOURCES += \
 	lib/proxy/fate.h \
 	lib/proxy/gateway.c \
 	lib/proxy/gateway.h \
+	lib/proxy/flow.c \
+	lib/proxy/flow.h \
 	lib/proxy/handover.c \
 	lib/proxy/handover.h \
 	lib/proxy/proxy.c \
@@ -37,4 +39,5 @@ libcarpool_a_SOURCES += \
 	lib/proxy/stats.c \
 	lib/proxy/stats.h \
 	lib/proxy/tunnel.c \
+	lib/proxy/tunnel.h \
 	lib/proxy/upload.c

@@ -9,6 +9,7 @@
 #include "proxy/access.h"
 #include "proxy/exchange.h"
 #include "proxy/handover.h"
+#include "proxy/tunnel.h"
 
 /* A client that has not answered within this time of its exchange's start is worth a registration with
  * the loop: most have their response and are gone before. */
@@ -76,6 +77,8 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
     TAILQ_INIT(&p->exchanges);
     TAILQ_INIT(&p->dead_exchanges);
     TAILQ_INIT(&p->spare_exchanges);
+    TAILQ_INIT(&p->tunnels);
+    TAILQ_INIT(&p->dead_tunnels);
     timer_init(&p->watch, base, on_watch, p);
     return p;
 }
@@ -107,6 +110,7 @@ void proxy_configure(struct proxy *p, struct config *config)
         if (probes_changed)
             client_set_keepalive(c);
     }
+    tunnels_arm(p);
 }
 
 enum connect_error proxy_permit(void *proxy, const struct address *a, bool named)
@@ -150,6 +154,7 @@ void proxy_end_turn(struct proxy *p)
     handover_send(p);
     bury_clients(p);
     bury_exchanges(p);
+    tunnels_bury(p);
     crowd_count(&p->crowd, __atomic_load_n(&p->shared->clients, __ATOMIC_RELAXED));
     const struct client *oldest = TAILQ_FIRST(&p->unwatched);
     if (oldest && !timer_is_set(&p->watch))
@@ -175,14 +180,14 @@ void proxy_stop(struct proxy *p)
             client_close(c, CLIENT_SHUTDOWN, false);
         else if (c->state == CLIENT_IDLE)
             timer_set(&c->timer, FIRST_REQUEST_GRACE_MS);
-        else if (c->exchange && exchange_is_tunnel(c->exchange))
-            exchange_cut(c->exchange, CLIENT_SHUTDOWN);
     }
+    tunnels_stop(p);
 }
 
 bool proxy_is_idle(const struct proxy *p)
 {
-    return TAILQ_EMPTY(&p->exchanges) && TAILQ_EMPTY(&p->clients) && !p->has_outgoing;
+    return TAILQ_EMPTY(&p->exchanges) && TAILQ_EMPTY(&p->tunnels) && TAILQ_EMPTY(&p->clients) &&
+           !p->has_outgoing;
 }
 
 void proxy_cut(struct proxy *p)
@@ -190,6 +195,7 @@ void proxy_cut(struct proxy *p)
     struct exchange *e, *next_exchange;
     TAILQ_FOREACH_SAFE (e, &p->exchanges, link, next_exchange)
         exchange_cut(e, CLIENT_SHUTDOWN);
+    tunnels_cut(p, CLIENT_SHUTDOWN);
     struct client *c, *next;
     TAILQ_FOREACH_SAFE (c, &p->clients, link, next)
         client_close(c, CLIENT_SHUTDOWN, false);

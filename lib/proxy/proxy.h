@@ -21,9 +21,11 @@
 
 struct client;
 struct exchange;
+struct tunnel;
 
 TAILQ_HEAD(client_list, client);
 TAILQ_HEAD(exchange_list, exchange);
+TAILQ_HEAD(tunnel_list, tunnel);
 
 /* A way in: one listening socket. Counted, since clients outlive the listener that took them. */
 struct frontend {
@@ -67,6 +69,7 @@ struct proxy {
     struct client_list dead_clients, spare_clients;
     struct exchange_list exchanges; /* all that are running */
     struct exchange_list dead_exchanges, spare_exchanges;
+    struct tunnel_list tunnels, dead_tunnels;
     uint32_t spare_client_count, spare_exchange_count;
     struct timer watch; /* registers those of `unwatched` that last */
     bool stopping;

@@ -53,39 +53,22 @@ static struct slice target_of(const struct exchange *e, char *room, size_t size)
     return target;
 }
 
-/* A tunnel's response was whole when the tunnel began; what it has carried since is no response. */
-static uint64_t response_took_us(const struct exchange *e)
-{
-    uint64_t established = e->is_connect ? e->granted_us : e->first_byte_us;
-    return (e->state == EXCHANGE_TUNNEL ? established : clock_us()) - e->began_us;
-}
-
 static void count(const struct exchange *e)
 {
     struct origin_stats *stats = &e->origin->stats;
     if (e->fault != FAULT_NONE)
         stats->errors[fault_proxy_error(e->fault)]++;
-    else if (e->end.response_complete || e->state == EXCHANGE_TUNNEL)
-        histogram_add(&stats->request, response_took_us(e));
+    else if (e->end.response_complete)
+        histogram_add(&stats->request, clock_us() - e->began_us);
     else
         stats->client_aborts++;
 }
 
-void exchange_record(const struct exchange *e)
+void exchange_describe(const struct exchange *e, struct exchange_record *r, char *target, size_t size)
 {
-    struct proxy *p = e->proxy;
-    p->stats.requests_by_status[e->status]++;
-    uint64_t now = clock_us();
-    if (e->origin)
-        count(e);
-    if (!p->record)
-        return;
-    char target[2048];
-    const struct address peer = peer_address_get(&e->client->peer);
-    const struct exchange_record r = {
-        .client = &peer,
+    *r = (struct exchange_record){
         .method = e->head ? word_of(buffer_unread(e->head), 0) : SLICE("-"),
-        .target = target_of(e, target, sizeof target),
+        .target = target_of(e, target, size),
         .status = e->status,
         .bytes_in = e->content_in + e->up.content,
         .bytes_out = e->content_out + (e->in_body ? e->down.content : 0),
@@ -94,9 +77,24 @@ void exchange_record(const struct exchange *e)
         .pending_us = e->waiter.pending_us,
         .connect_us = e->connect_us,
         .ttfb_us = e->first_byte_us ? e->first_byte_us - e->began_us : 0,
-        .total_us = now - e->began_us,
         .retries = e->retries,
         .error = e->fault == FAULT_NONE ? NULL : fault_error(e->fault),
     };
+}
+
+void exchange_record(const struct exchange *e)
+{
+    struct proxy *p = e->proxy;
+    struct exchange_record r;
+    char target[2048];
+    p->stats.requests_by_status[e->status]++;
+    if (e->origin)
+        count(e);
+    if (!p->record)
+        return;
+    const struct address peer = peer_address_get(&e->client->peer);
+    exchange_describe(e, &r, target, sizeof target);
+    r.client = &peer;
+    r.total_us = clock_us() - e->began_us;
     p->record(p->record_ctx, &r);
 }

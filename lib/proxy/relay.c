@@ -47,7 +47,7 @@ bool relay_source_is_spent(const struct relay *r)
 
 void relay_finish(struct relay *r)
 {
-    assert(r->framing.kind == BODY_CLOSE || r->framing.kind == BODY_TUNNEL);
+    assert(r->framing.kind == BODY_CLOSE);
     r->ended = true;
     if (r->format == RELAY_CHUNKED)
         sendq_push(&r->out, SLICE("0\r\n\r\n"));
@@ -151,7 +151,8 @@ static void decode(struct relay *r, const struct relay_ends *ends, unsigned room
 {
     struct slice in = slice_from(buffer_unread(*ends->in), r->held);
     switch (r->framing.kind) {
-    case BODY_NONE: break;
+    case BODY_NONE:
+    case BODY_TUNNEL: break; /* tunnel.h */
     case BODY_LENGTH:
         if (in.n > r->left)
             in.n = r->left;
@@ -162,7 +163,6 @@ static void decode(struct relay *r, const struct relay_ends *ends, unsigned room
         break;
     case BODY_CHUNKED: decode_chunked(r, ends, in, room, pass); break;
     case BODY_CLOSE:
-    case BODY_TUNNEL:
         r->held += (uint32_t)in.n;
         add_run(pass, in);
         break;

@@ -1,99 +1,321 @@
-/* After 101, or CONNECT's 2xx: bytes both ways until both ends have ended (RFC 9110 7.8, 9.3.6). */
+#include "proxy/tunnel.h"
 
 #include <assert.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "proxy/exchange.h"
+
+/* One busy tunnel must not keep the others waiting. */
+#define READS_PER_TURN 16
+/* A tunnel that has moved nothing for this long is idle: a stop need not wait for it. */
+#define IDLE_MS 250
+/* How often to ask the kernel whether it has sent everything: no event says so. */
+#define FIRST_LOOK_MS 5
+#define LAST_LOOK_MS  500
+
+/* --- The end ------------------------------------------------------------------------------------------- */
+
+static bool is_idle(const struct tunnel *t)
+{
+    return flow_is_empty(&t->up) && flow_is_empty(&t->down) && clock_ms() >= t->moved_ms + IDLE_MS;
+}
+
+static void record(struct tunnel *t)
+{
+    const struct address peer = peer_address_get(&t->peer);
+    t->record.bytes_in = flow_content(&t->up);
+    t->record.bytes_out = flow_content(&t->down);
+    t->record.agent = slice_of(t->origin->agent->name);
+    t->record.total_us = clock_us() - t->began_us;
+    t->record.client = &peer;
+    t->proxy->stats.requests_by_status[t->record.status]++;
+    histogram_add(&t->origin->stats.request, t->response_us);
+    if (t->proxy->record)
+        t->proxy->record(t->proxy->record_ctx, &t->record);
+}
+
+static void close_client(struct tunnel *t, enum client_close reason, bool reset)
+{
+    struct client *c = t->client;
+    t->client = NULL;
+    if (!c)
+        return;
+    c->tunnel = NULL;
+    client_close(c, reason, reset);
+}
+
+static void close_socket(struct tunnel *t, bool reset)
+{
+    struct socket *s = t->socket;
+    t->socket = NULL;
+    if (!s)
+        return;
+    conn_close(&s->conn, reset);
+    socket_retire(s, RETIRE_UPGRADED);
+}
+
+static void bury(struct tunnel *t, enum client_close reason, bool reset)
+{
+    struct proxy *p = t->proxy;
+    flow_lose(&t->up);
+    flow_lose(&t->down);
+    close_client(t, reason, reset);
+    close_socket(t, reset);
+    timer_clear(&t->timer);
+    origin_let_go(t->origin);
+    p->stats.tunnels_open--;
+    t->state = TUNNEL_DEAD;
+    TAILQ_REMOVE(&p->tunnels, t, link);
+    TAILQ_INSERT_TAIL(&p->dead_tunnels, t, link);
+}
+
+void tunnel_cut(struct tunnel *t, enum client_close reason)
+{
+    if (t->state == TUNNEL_OPEN)
+        record(t);
+    bury(t, reason, t->state == TUNNEL_CLOSING || !is_idle(t));
+}
+
+void tunnels_cut(struct proxy *p, enum client_close reason)
+{
+    struct tunnel *t;
+    while ((t = TAILQ_FIRST(&p->tunnels)))
+        tunnel_cut(t, reason);
+}
+
+void tunnels_bury(struct proxy *p)
+{
+    struct tunnel *t;
+    while ((t = TAILQ_FIRST(&p->dead_tunnels))) {
+        TAILQ_REMOVE(&p->dead_tunnels, t, link);
+        timer_release(&t->timer);
+        free(t);
+    }
+}
+
+/* Who is left has lost its peer: what it says is thrown away, lest it wait for us and never read. */
+static bool discard(struct conn *c)
+{
+    char waste[16 * 1024];
+    for (unsigned reads = 0; reads < READS_PER_TURN; reads++) {
+        ssize_t n = conn_read(c, waste, sizeof waste);
+        if (n == CONN_ERROR)
+            return false;
+        if (n <= 0)
+            return true;
+    }
+    conn_call_again(c);
+    return true;
+}
+
+static void look(struct tunnel *t)
+{
+    struct conn *c = t->client ? &t->client->conn : &t->socket->conn;
+    uint64_t limit = t->origin->agent->policy->timeouts.tunnel;
+    bool alive = discard(c);
+    size_t unsent = alive ? conn_unsent(c) : 0;
+    if (unsent < t->unsent)
+        t->moved_ms = clock_ms();
+    t->unsent = unsent;
+    if (unsent == 0 || (limit && clock_ms() >= t->moved_ms + limit)) {
+        bury(t, CLIENT_CUT, true);
+        return;
+    }
+    timer_set(&t->timer, t->look_ms);
+    t->look_ms = t->look_ms * 2 < LAST_LOOK_MS ? t->look_ms * 2 : LAST_LOOK_MS;
+}
+
+/* Neither flow moves any more. */
+static void end(struct tunnel *t)
+{
+    bool whole = t->up.state == FLOW_ENDED && t->down.state == FLOW_ENDED;
+    bool nobody = t->up.state == FLOW_LOST && t->down.state == FLOW_LOST;
+    record(t);
+    if (whole || nobody) {
+        bury(t, CLIENT_CLOSED, nobody);
+        return;
+    }
+    t->state = TUNNEL_CLOSING;
+    t->moved_ms = clock_ms();
+    t->unsent = SIZE_MAX;
+    t->look_ms = FIRST_LOOK_MS;
+    if (t->down.state == FLOW_LOST)
+        close_client(t, CLIENT_CLOSED, true);
+    else
+        close_socket(t, true);
+    look(t);
+}
+
+static uint64_t silence_limit(const struct tunnel *t)
+{
+    return t->proxy->stopping ? IDLE_MS : t->origin->agent->policy->timeouts.tunnel;
+}
+
+static void arm(struct tunnel *t)
+{
+    uint64_t limit = silence_limit(t);
+    if (t->state == TUNNEL_OPEN)
+        timer_set_at(&t->timer, limit ? t->moved_ms + limit : 0);
+}
+
+static void pump(struct tunnel *t)
+{
+    uint64_t before = t->up.written + t->down.written;
+    flow_pump(&t->up, &t->proxy->bodies);
+    flow_pump(&t->down, &t->proxy->bodies);
+    bool client_gone = flow_source_failed(&t->up), socket_gone = flow_source_failed(&t->down);
+    if (client_gone)
+        flow_lose(&t->down);
+    if (socket_gone)
+        flow_lose(&t->up);
+    if (t->up.written + t->down.written != before)
+        t->moved_ms = clock_ms();
+    if (flow_is_over(&t->up) && flow_is_over(&t->down))
+        end(t);
+    else
+        arm(t);
+}
+
+static void go_on(struct tunnel *t)
+{
+    switch (t->state) {
+    case TUNNEL_OPEN: pump(t); break;
+    case TUNNEL_CLOSING: look(t); break;
+    case TUNNEL_DEAD: break;
+    }
+}
+
+void tunnel_client_ready(struct tunnel *t)
+{
+    go_on(t);
+}
+
+static void on_socket_ready(void *ctx, unsigned ready)
+{
+    (void)ready;
+    go_on(ctx);
+}
+
+/* --- Time ---------------------------------------------------------------------------------------------- */
+
+/* What came while Carpool itself stood still is moved before anybody is called silent. */
+static void on_timer(void *ctx)
+{
+    struct tunnel *t = ctx;
+    go_on(t);
+    uint64_t limit = silence_limit(t);
+    if (t->state != TUNNEL_OPEN || !limit || clock_ms() < t->moved_ms + limit)
+        return;
+    tunnel_cut(t, t->proxy->stopping ? CLIENT_SHUTDOWN : CLIENT_TIMEOUT);
+}
+
+void tunnels_stop(struct proxy *p)
+{
+    struct tunnel *t, *next;
+    TAILQ_FOREACH_SAFE (t, &p->tunnels, link, next) {
+        if (t->state == TUNNEL_OPEN && is_idle(t))
+            tunnel_cut(t, CLIENT_SHUTDOWN);
+        else
+            arm(t);
+    }
+}
+
+void tunnels_arm(struct proxy *p)
+{
+    struct tunnel *t;
+    TAILQ_FOREACH (t, &p->tunnels, link)
+        arm(t);
+}
+
+/* --- The beginning ------------------------------------------------------------------------------------- */
 
 /* Once a connection, at info: it is what users wonder about. */
-static void log_tunnel(const struct exchange *e)
+static void log_tunnel(const struct tunnel *t)
 {
     char peer[ADDRESS_TEXT_SIZE];
-    if (e->is_connect && log_enabled(LOG_INFO))
+    if (log_enabled(LOG_INFO))
         log_event(
             LOG_INFO,
             "CONNECT opens a tunnel, which cannot be pooled; to share TLS connections use an http:// URL and tls: true for this upstream",
-            LOG_S("client", peer_address_format(&e->client->peer, peer)),
-            LOG_S("agent", e->origin->agent->name), LOG_S("origin", e->origin->key));
+            LOG_S("client", peer_address_format(&t->peer, peer)), LOG_S("agent", t->origin->agent->name),
+            LOG_S("origin", t->origin->key));
 }
 
-void tunnel_start(struct exchange *e)
+static struct slice keep_text(char *room, struct slice text)
+{
+    memcpy(room, text.p, text.n);
+    return (struct slice){room, text.n};
+}
+
+static struct tunnel *new_tunnel(const struct exchange *e)
+{
+    char target[2048];
+    struct exchange_record r;
+    exchange_describe(e, &r, target, sizeof target);
+    struct tunnel *t = calloc(1, sizeof *t + r.method.n + r.target.n);
+    if (!t)
+        return NULL;
+    t->record = r;
+    t->peer = e->client->peer;
+    t->record.method = keep_text(t->text, r.method);
+    t->record.target = keep_text(t->text + r.method.n, r.target);
+    t->began_us = e->began_us;
+    t->response_us = (e->is_connect ? e->granted_us : e->first_byte_us) - e->began_us;
+    return t;
+}
+
+/* Everything that the tunnel needs of it; the exchange ends without a record. */
+static void take_over(struct tunnel *t, struct exchange *e)
+{
+    struct client *c = e->client;
+    t->proxy = e->proxy;
+    t->client = c;
+    t->socket = e->socket;
+    t->origin = e->origin;
+    origin_hold(t->origin);
+    flow_init(&t->up, &c->conn, &t->socket->conn, NULL, c->in);
+    flow_init(&t->down, &t->socket->conn, &c->conn, e->out, e->in);
+    if (c->private_socket == t->socket)
+        c->private_socket = NULL;
+    c->in = e->in = e->out = NULL;
+    e->client = NULL;
+    e->socket = NULL;
+    exchange_end_all(e);
+    c->exchange = NULL;
+    c->tunnel = t;
+    client_set_state(c, CLIENT_TUNNEL);
+    timer_clear(&c->timer);
+    conn_set_owner(&t->socket->conn, on_socket_ready, t);
+}
+
+/* The head of the answer to a CONNECT; that of a 101 is there already. */
+static bool write_established(struct exchange *e)
 {
     static const struct slice established = SLICE("HTTP/1.1 200 Connection established\r\n\r\n");
-    struct sendq head = e->down.out; /* the 101, if there is one */
+    e->status = 200;
+    e->out = buffer_borrow(&e->proxy->heads);
+    return e->out && buffer_append(e->out, established);
+}
+
+void tunnel_begin(struct exchange *e)
+{
+    struct proxy *p = e->proxy;
+    bool is_connect = e->is_connect;
     assert(e->socket && e->client);
-    e->state = EXCHANGE_TUNNEL;
-    e->proxy->stats.tunnels_open++;
-    relay_end(&e->up);
-    relay_begin(&e->up, (struct framing){.kind = BODY_TUNNEL}, RELAY_RAW);
-    bool fin = e->down.source_fin;
-    relay_begin(&e->down, (struct framing){.kind = BODY_TUNNEL}, RELAY_RAW);
-    e->down.source_fin = fin;
-    e->up.source_fin = e->client->fin;
-    if (e->is_connect) {
-        e->status = 200;
-        sendq_push(&e->down.out, established);
-        log_tunnel(e);
-    } else {
-        e->down.out = head;
+    struct tunnel *t = !is_connect || write_established(e) ? new_tunnel(e) : NULL;
+    if (!t) {
+        exchange_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for a tunnel");
+        return;
     }
-    e->in_body = true;
-    e->download_blocked = false;
-    e->moved_ms = clock_ms();
-    client_watch(e->client);
-    if (e->state == EXCHANGE_TUNNEL && e->is_connect)
-        tunnel_pump(e);
-}
-
-static void finish(struct exchange *e)
-{
-    struct client *c = e->client;
-    struct socket *s = e->socket;
-    e->socket = NULL;
-    if (c->private_socket == s)
-        c->private_socket = NULL;
-    socket_retire(s, RETIRE_UPGRADED);
-    exchange_end_all(e);
-    client_close(c, CLIENT_CLOSED, false);
-}
-
-/* One direction. False: the tunnel is at its end. */
-static bool pump(struct exchange *e, struct relay *r, const struct relay_ends *ends, bool *shut)
-{
-    for (;;) {
-        switch (relay_pump(r, ends)) {
-        case RELAY_SOURCE_EOF: relay_finish(r); continue;
-        case RELAY_DONE:
-            if (!*shut)
-                conn_shutdown_write(ends->to);
-            *shut = true;
-            return true;
-        case RELAY_STARVED:
-        case RELAY_BLOCKED: return true;
-        case RELAY_YIELD: conn_call_again(&e->client->conn); return true;
-        case RELAY_SOURCE_FAILED:
-        case RELAY_SINK_FAILED:
-        case RELAY_MALFORMED:
-        case RELAY_NO_MEMORY: return false;
-        }
-    }
-}
-
-void tunnel_pump(struct exchange *e)
-{
-    struct client *c = e->client;
-    uint64_t before = e->up.out.sent + e->down.out.sent;
-    const struct relay_ends up = {
-        .from = &c->conn, .in = &c->in, .to = &e->socket->conn, .bodies = &e->proxy->bodies};
-    const struct relay_ends down = {
-        .from = &e->socket->conn, .in = &e->in, .to = &c->conn, .bodies = &e->proxy->bodies};
-    e->up.source_fin |= c->fin;
-    bool alive = pump(e, &e->up, &up, &e->up_shut) && pump(e, &e->down, &down, &e->down_shut);
-    if (e->up.out.sent + e->down.out.sent != before)
-        e->moved_ms = clock_ms();
-    if (!alive || (e->up_shut && e->down_shut))
-        finish(e);
-    else
-        exchange_arm(e);
+    take_over(t, e);
+    timer_init(&t->timer, p->base, on_timer, t);
+    t->moved_ms = clock_ms();
+    TAILQ_INSERT_TAIL(&p->tunnels, t, link);
+    p->stats.tunnels_open++;
+    if (is_connect)
+        log_tunnel(t);
+    client_watch(t->client);
+    go_on(t);
 }

@@ -150,6 +150,97 @@ def test_a_reset_of_the_client_ends_it(stage):
     carpool.wait_row(key(origin), sockets=0)
 
 
+@pytest.mark.parametrize("how", ["reset", "fin and reset"])
+def test_the_last_words_of_an_origin_that_listens_no_more(stage, how):
+    """What one side has sent is delivered though the other side has gone"""
+    words = b"w" * 20000
+
+    def serve(connection):
+        while len(connection.received) < 300000:
+            connection.fill()
+        connection.send(words)
+        if how != "reset":
+            connection.fin()
+        connection.close()      # with bytes that were never read
+    origin = echo_origin(stage, serve)
+    carpool = stage.carpool(config(origin))
+    for _ in range(5):
+        client = tunnel(carpool, origin)
+        thread = client.talk_on()
+        assert client.how_it_ends()[0] == words
+        client.reset()
+        thread.join(PATIENCE)
+    carpool.wait_row(key(origin), sockets=0)
+
+
+def test_the_last_words_of_a_client_that_listens_no_more(stage):
+    words, heard = b"w" * 20000, []
+
+    def serve(connection):
+        thread = connection.talk_on()
+        heard.append(connection.how_it_ends())
+        thread.join(PATIENCE)
+    origin = echo_origin(stage, serve)
+    stage.allow_origin_failures = True
+    carpool = stage.carpool(config(origin))
+    for number in range(5):
+        client = tunnel(carpool, origin)
+        client.exactly(300000)
+        client.send(words)
+        client.close()          # with bytes that were never read
+        wait_until(lambda number=number: len(heard) > number, "the origin sees the end")
+        assert heard[number][0] == words
+
+
+@pytest.mark.parametrize("how", ["fin", "reset"])
+def test_an_end_of_the_origin_is_passed_on_as_what_it_is(stage, how):
+    """a reset goes on as a reset, not as an end"""
+    origin = echo_origin(stage, silent)
+    client = tunnel(stage.carpool(config(origin)), origin)
+    origin.wait_accepted(1)
+    connection = origin.connections[0]
+    connection.send(b"words")
+    assert client.exactly(5) == b"words"    # a reset would throw away what is on the way
+    connection.reset() if how == "reset" else connection.close()
+    assert client.how_it_ends() == (b"", how)
+
+
+@pytest.mark.parametrize("how", ["fin", "reset"])
+def test_an_end_of_the_client_is_passed_on_as_what_it_is(stage, how):
+    origin = echo_origin(stage, silent)
+    client = tunnel(stage.carpool(config(origin)), origin)
+    origin.wait_accepted(1)
+    connection = origin.connections[0]
+    client.send(b"words")
+    wait_until(lambda: connection.left() == b"words", "the words arrive")
+    client.reset() if how == "reset" else client.close()
+    connection.wait_ended(how)
+
+
+def test_a_reset_waits_for_a_slow_reader(stage):
+    """behind all that was sent, though the reader takes its time"""
+    body = b"d" * (2 << 20)
+    gone = []
+
+    def serve(connection):
+        connection.fill()
+        connection.send(body)
+        gone.append(True)
+        wait_until(lambda: len(gone) > 1, "the test lets go")
+        connection.reset()
+    origin = echo_origin(stage, serve)
+    carpool = stage.carpool(config(origin))
+    client = carpool.client(receive_buffer=65536)
+    client.send(request("CONNECT", origin.authority))
+    assert client.read_response_head().status == 200
+    client.send(b"x")
+    client.exactly(1 << 20)
+    gone.append(True)
+    carpool.wait_row(key(origin), sockets=0)
+    time.sleep(0.2)         # in which a hasty reset would overtake what was sent
+    assert client.how_it_ends() == (body[1 << 20:], "reset")
+
+
 def test_idle_timeout(stage):
     """tunnel: no byte either way"""
     origin = echo_origin(stage)

@@ -146,6 +146,27 @@ def test_a_101_that_was_not_asked_for(site, fields, reply):
     carpool.wait_retired(key, "protocol-error", agent="api")
 
 
+def test_the_last_words_of_an_origin_that_listens_no_more(site):
+    """What one side has sent is delivered though the other side has gone"""
+    words = b"w" * 20000
+
+    def serve(connection):
+        connection.read_request()
+        connection.send(SWITCH)
+        while len(connection.left()) < 300000:
+            connection.fill()
+        connection.send(words)
+        connection.reset()
+    origin, key = site.origin(serve=serve)
+    carpool = site.carpool()
+    client, _ = switch(carpool, origin)
+    thread = client.talk_on()
+    assert client.how_it_ends() in ((words, "reset"), (words, "fin"))    # by fin when the sender met the reset
+    client.reset()
+    thread.join(PATIENCE)
+    carpool.wait_row(key, "api", sockets=0)
+
+
 def test_the_tunnel_timeout_holds(site):
     origin, _ = site.origin(serve=switching())
     start = time.monotonic()

@@ -6,6 +6,7 @@
 #include "pool/agent.h"
 #include "proxy/client.h"
 #include "proxy/exchange.h"
+#include "proxy/tunnel.h"
 
 /* The clock moves a little while Carpool looks at it, without that a timer fires. */
 #define SLACK_MS 100
@@ -20,14 +21,12 @@ static void check_exchange(const struct exchange *e)
     const struct agent_timeouts *t = &e->origin->agent->policy->timeouts;
     bool moves = e->state == EXCHANGE_RELAY || e->state == EXCHANGE_DRAIN;
 
-    if (!e->is_connect && e->state != EXCHANGE_TUNNEL)
+    if (!e->is_connect)
         check(e->began_us / 1000, t->request);
     if (e->waiter.state == WAITER_BLOCKED)
         check(e->waiting_since_ms, t->pending);
     if (moves && !e->download_blocked)
         check(e->moved_ms, t->socket);
-    if (e->state == EXCHANGE_TUNNEL)
-        check(e->moved_ms, t->tunnel);
 }
 
 static void check_client(const struct client *c)
@@ -62,10 +61,14 @@ void world_check_deadlines(void)
     const struct exchange *e;
     const struct client *c;
     const struct socket *s;
+    const struct tunnel *t;
 
     TAILQ_FOREACH (e, &world_rig.proxy->exchanges, link)
         if (e->state != EXCHANGE_REPLY)
             check_exchange(e);
+    TAILQ_FOREACH (t, &world_rig.proxy->tunnels, link)
+        if (t->state == TUNNEL_OPEN)
+            check(t->moved_ms, t->origin->agent->policy->timeouts.tunnel);
     TAILQ_FOREACH (c, &world_rig.proxy->clients, link)
         check_client(c);
     TAILQ_FOREACH (s, &proxy_rig_agent(&world_rig)->free_lru, lru)

@@ -12,6 +12,7 @@
 #include "pool/agent.h"
 #include "proxy/client.h"
 #include "proxy/exchange.h"
+#include "proxy/tunnel.h"
 
 struct proxy_rig world_rig;
 struct world_trouble world_trouble;
@@ -305,6 +306,7 @@ static uint32_t check_clients(void)
     TAILQ_FOREACH (c, &p->clients, link) {
         fuzz_assert(c->state != CLIENT_DEAD && conn_is_open(&c->conn));
         fuzz_assert((c->state == CLIENT_EXCHANGE) == (c->exchange != NULL));
+        fuzz_assert((c->state == CLIENT_TUNNEL) == (c->tunnel != NULL));
         fuzz_assert(!c->exchange || c->exchange->client == c);
         /* It will be heard of. */
         fuzz_assert(c->conn.watched || c->on_unwatched);
@@ -321,11 +323,9 @@ static uint32_t check_exchanges(void)
     const struct proxy *p = world_rig.proxy;
     const struct exchange *e, *other;
     uint32_t using = 0;
-    uint64_t tunnels = 0;
 
     TAILQ_FOREACH (e, &p->exchanges, link) {
-        bool has_socket =
-            e->state == EXCHANGE_RELAY || e->state == EXCHANGE_TUNNEL || e->state == EXCHANGE_DRAIN;
+        bool has_socket = e->state == EXCHANGE_RELAY || e->state == EXCHANGE_DRAIN;
 
         fuzz_assert(e->state != EXCHANGE_DEAD && has_socket == (e->socket != NULL));
         fuzz_assert((e->state == EXCHANGE_DRAIN) == !e->client && (!e->client || e->client->exchange == e));
@@ -334,16 +334,32 @@ static uint32_t check_exchanges(void)
         for (other = TAILQ_NEXT(e, link); other; other = TAILQ_NEXT(other, link))
             fuzz_assert(!e->socket || other->socket != e->socket);
         using += e->socket != NULL;
-        tunnels += e->state == EXCHANGE_TUNNEL;
     }
-    fuzz_assert(p->stats.tunnels_open == tunnels);
+    return using;
+}
+
+static uint32_t check_tunnels(void)
+{
+    const struct proxy *p = world_rig.proxy;
+    const struct tunnel *t;
+    uint32_t using = 0, count = 0;
+
+    TAILQ_FOREACH (t, &p->tunnels, link) {
+        fuzz_assert(t->state != TUNNEL_DEAD && (t->client || t->socket));
+        fuzz_assert(t->state == TUNNEL_CLOSING || (t->client && t->socket));
+        fuzz_assert(!t->client || t->client->tunnel == t);
+        fuzz_assert(!t->socket || (t->socket->state == SOCKET_ACTIVE && t->socket->origin == t->origin));
+        using += t->socket != NULL;
+        count++;
+    }
+    fuzz_assert(p->stats.tunnels_open == count);
     return using;
 }
 
 /* Every socket that is in use is used by somebody, and by one alone. */
 static void check_users(void)
 {
-    uint32_t users = check_exchanges() + check_clients(), active = 0;
+    uint32_t users = check_exchanges() + check_tunnels() + check_clients(), active = 0;
 
     for (const struct origin *o = proxy_rig_agent(&world_rig)->origins; o; o = o->hh.next)
         active += o->active_count;
@@ -427,11 +443,19 @@ static void check_free_sockets(void)
     }
 }
 
+static void check_flow(const struct flow *f)
+{
+    if (f->state == FLOW_OPEN && !f->head && !f->waiting)
+        fuzz_assert(is_quiet(f->from));
+    fuzz_assert(f->state != FLOW_ENDING || f->head || f->waiting);
+}
+
 /* When all is quiet, whoever can go on has gone on. */
 static void check_nobody_sleeps(void)
 {
     const struct client *c;
     const struct exchange *e;
+    const struct tunnel *t;
 
     TAILQ_FOREACH (c, &world_rig.proxy->clients, link)
         if (c->state == CLIENT_IDLE || c->state == CLIENT_READING || c->state == CLIENT_LINGERING)
@@ -445,10 +469,10 @@ static void check_nobody_sleeps(void)
                     e->upload, e->response_begun, e->in_body, e->down.drained, e->socket->conn.watched);
             fuzz_assert(!"somebody sleeps");
         }
-        if (e->state == EXCHANGE_TUNNEL && e->up.out.count == 0 && !e->up_shut)
-            fuzz_assert(is_quiet(&e->client->conn));
-        if (e->state == EXCHANGE_TUNNEL && e->down.out.count == 0 && !e->down_shut)
-            fuzz_assert(is_quiet(&e->socket->conn));
+    }
+    TAILQ_FOREACH (t, &world_rig.proxy->tunnels, link) {
+        check_flow(&t->up);
+        check_flow(&t->down);
     }
 }
 
@@ -551,7 +575,8 @@ void world_end(int *clients, unsigned count)
     for (unsigned i = 0; i < count; i++)
         hang_up(&clients[i]);
     for (unsigned round = 0;
-         round < 50 && (world_rig.proxy->stats.clients_open > 0 || !TAILQ_EMPTY(&world_rig.proxy->exchanges));
+         round < 50 && (world_rig.proxy->stats.clients_open > 0 ||
+                        !TAILQ_EMPTY(&world_rig.proxy->exchanges) || !TAILQ_EMPTY(&world_rig.proxy->tunnels));
          round++) {
         world_settle();
         hang_up_origins();

@@ -102,6 +102,7 @@ tests_unit_proxy_test_SOURCES = \
 	tests/unit/proxy_trouble_test.c \
 	tests/unit/proxy_private_test.c \
 	tests/unit/proxy_reload_test.c \
+	tests/unit/proxy_tunnel_test.c \
 	tests/unit/unit.h
 # Its kernel may refuse
 tests_unit_proxy_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=splice

@@ -124,8 +124,7 @@ static void run(struct trial *t)
                       (writable && t->result == RELAY_BLOCKED) || t->result == RELAY_YIELD)) {
             t->result = relay_pump(r, &ends);
             first = false;
-            if (t->result == RELAY_SOURCE_EOF &&
-                (t->framing.kind == BODY_CLOSE || t->framing.kind == BODY_TUNNEL)) {
+            if (t->result == RELAY_SOURCE_EOF && t->framing.kind == BODY_CLOSE) {
                 relay_finish(r);
                 t->result = relay_pump(r, &ends);
             }
@@ -293,7 +292,6 @@ START_TEST(relays_every_framing_in_every_format)
             try_all((struct framing){.kind = BODY_CHUNKED}, format, sizes[i]);
             try_all((struct framing){.kind = BODY_CLOSE}, format, sizes[i]);
         }
-        try_all((struct framing){.kind = BODY_TUNNEL}, RELAY_RAW, sizes[i]);
     }
     try_all((struct framing){.kind = BODY_NONE}, RELAY_RAW, 0);
 }

@@ -15,6 +15,7 @@
 #include "io/resolver.h"
 #include "pool/check.h"
 #include "proxy/exchange.h"
+#include "proxy/tunnel.h"
 
 static struct config *parse(const struct proxy_rig *r, const char *options, const char *file)
 {
@@ -121,6 +122,7 @@ static void check_requests(const struct proxy_rig *r)
     const struct agent *a;
     const struct origin *o;
     const struct exchange *e;
+    const struct tunnel *t;
     struct origin_stats sum = {0};
     uint64_t under_way = 0;
 
@@ -131,6 +133,8 @@ static void check_requests(const struct proxy_rig *r)
     }
     TAILQ_FOREACH (e, &r->proxy->exchanges, link)
         under_way += e->origin && e->client;
+    TAILQ_FOREACH (t, &r->proxy->tunnels, link)
+        under_way += t->state == TUNNEL_OPEN;
     rig_assert(sum.requests ==
                histogram_count(&sum.request) + origin_stats_errors(&sum) + sum.client_aborts + under_way);
 }

@@ -586,5 +586,6 @@ int main(void)
     proxy_trouble_tests(suite);
     proxy_private_tests(suite);
     proxy_reload_tests(suite);
+    proxy_tunnel_tests(suite);
     return unit_run(suite);
 }

@@ -16,5 +16,6 @@ void proxy_exchange_tests(Suite *suite);
 void proxy_trouble_tests(Suite *suite);
 void proxy_private_tests(Suite *suite);
 void proxy_reload_tests(Suite *suite);
+void proxy_tunnel_tests(Suite *suite);
 
 #endif

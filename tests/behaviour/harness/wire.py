@@ -2,6 +2,7 @@
 
 import re
 import socket
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -150,6 +151,25 @@ class Wire:
         while self.fill():
             pass
         return self._take(len(self.received) - self._taken)
+
+    def how_it_ends(self):
+        """Everything up to the end of the connection, and what that was: "fin" or "reset"."""
+        try:
+            return self.rest(), "fin"
+        except Reset:
+            return self._take(len(self.left())), "reset"
+
+    def talk_on(self):
+        """Sends in a thread for as long as somebody takes it."""
+        def run():
+            try:
+                while True:
+                    self.sock.sendall(b"u" * 20000)
+            except OSError:
+                pass
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        return thread
 
     def _take(self, count):
         start, self._taken = self._taken, self._taken + count
