@@ -19,6 +19,8 @@
 #define BATCH             64
 #define FULL_BATCHES      8 /* in a row, before a larger one is tried */
 #define SHORTAGE_PAUSE_MS 100
+/* Of what somebody sends who is turned away, read so that no reset overtakes the answer. */
+#define DISCARD_BYTES (64 * 1024)
 
 struct listener {
     int fd;
@@ -225,11 +227,24 @@ static void open_reserve(struct listener *l)
         l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+/* Closing over unread bytes would send a reset, and that could overtake the answer; whoever sends without an end must
+ * not hold the loop. */
+static void discard(int fd)
+{
+    char discarded[4096];
+    ssize_t n;
+
+    for (ssize_t left = DISCARD_BYTES; left > 0; left -= n) {
+        n = recv(fd, discarded, sizeof discarded, 0);
+        if (n <= 0)
+            return;
+    }
+}
+
 /* With no descriptor left, the reserve one is given up for as long as it takes to turn one connection away.
  * False when there was none to take. */
 static bool turn_one_away(struct listener *l)
 {
-    char discarded[4096];
     int fd;
 
     if (l->reserve < 0)
@@ -242,9 +257,7 @@ static bool turn_one_away(struct listener *l)
         if (l->refusal.n > 0)
             send(fd, l->refusal.p, l->refusal.n, MSG_NOSIGNAL);
         shutdown(fd, SHUT_WR);
-        /* Closing over unread bytes would send a reset, and that could overtake the answer. */
-        while (recv(fd, discarded, sizeof discarded, 0) > 0) {
-        }
+        discard(fd);
         close(fd);
     }
     open_reserve(l);

@@ -306,13 +306,27 @@ START_TEST(listeners_that_cannot_all_be_opened_leave_nothing)
 }
 END_TEST
 
+/* Room for one descriptor more; what the limit was. */
+static struct rlimit leave_room_for_one(void)
+{
+    struct rlimit limit, low;
+    int spare = open("/dev/null", O_RDONLY);
+
+    close(spare);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    low = limit;
+    low.rlim_cur = (rlim_t)spare + 1;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    return limit;
+}
+
 START_TEST(listener_runs_short_of_descriptors)
 {
     struct event_base *base = io_loop();
     struct taken t = {.wanted = 2};
     struct listener *l = open_tcp(base, &t);
-    struct rlimit limit, low;
-    int fds[3], spare;
+    struct rlimit limit;
+    int fds[3];
     char got[64];
     clock_t cpu;
 
@@ -320,13 +334,7 @@ START_TEST(listener_runs_short_of_descriptors)
     for (int i = 0; i < 3; i++)
         ck_assert_int_ge(fds[i] = dial(listener_address(l)), 0);
     ck_assert_int_eq(write(fds[1], "hello", 5), 5);
-    /* Room for one more. */
-    spare = open("/dev/null", O_RDONLY);
-    close(spare);
-    getrlimit(RLIMIT_NOFILE, &limit);
-    low = limit;
-    low.rlim_cur = (rlim_t)spare + 1;
-    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    limit = leave_room_for_one();
     cpu = clock();
     io_run_for(base, 250);
     ck_assert_int_lt((int)((clock() - cpu) * 1000 / CLOCKS_PER_SEC), 100);
@@ -349,10 +357,47 @@ START_TEST(listener_runs_short_of_descriptors)
 }
 END_TEST
 
+/* Somebody who sends and sends: in front of the library's, for all of this program. */
+static bool endless;
+static unsigned endless_reads;
+
+ssize_t recv(int fd, void *to, size_t n, int flags)
+{
+    endless_reads += endless;
+    return endless ? (ssize_t)n : recvfrom(fd, to, n, flags, NULL, NULL);
+}
+
+START_TEST(listener_is_not_held_by_whom_it_turns_away)
+{
+    struct event_base *base = io_loop();
+    struct taken t = {.wanted = 1};
+    struct listener *l = open_tcp(base, &t);
+    struct rlimit limit;
+    int fds[3];
+
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_ge(fds[i] = dial(listener_address(l)), 0);
+    limit = leave_room_for_one();
+    endless = true;
+    io_run_for(base, 20);
+    endless = false;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_int_eq(t.count, 1);
+    ck_assert_uint_gt(endless_reads, 0);
+    ck_assert_uint_le(endless_reads, 2 * 16);
+    give_back(&t);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    listener_free(l, true);
+    event_base_free(base);
+}
+END_TEST
+
 void io_listener_tests(Suite *suite)
 {
     unit_group(suite, "listener", listener_takes_many, listener_pauses, listener_may_go_while_it_takes,
                listener_says_who_has_the_port, listener_on_a_path, listener_spares_what_is_not_its_own,
                listeners_share_an_address, listener_says_what_is_missing,
-               listeners_that_cannot_all_be_opened_leave_nothing, listener_runs_short_of_descriptors);
+               listeners_that_cannot_all_be_opened_leave_nothing, listener_runs_short_of_descriptors,
+               listener_is_not_held_by_whom_it_turns_away);
 }
