@@ -341,7 +341,7 @@ enum retire_reason socket_refusal(struct socket *s, const struct exchange_end *e
     uint64_t max_age_ms = a->policy->maxSocketAge;
     take_hint(s, end);
     const struct reuse_limits limits = {
-        .keep_alive = a->policy->keepAlive,
+        .keep_alive = a->policy->keepAlive || s->exchanges == 0,
         .wanted = !socket_is_outdated(s) && origin_sockets(s->origin) <= a->policy->maxSockets &&
                   a->total <= a->policy->maxTotalSockets,
         .stopping = a->pool->stopping,
@@ -370,11 +370,18 @@ void socket_release(struct socket *s, const struct exchange_end *end)
 
 void socket_return_unused(struct socket *s)
 {
+    /* What was reported meanwhile is reported to nobody again, and a limit may have changed. */
+    static const struct exchange_end nothing_was_said = {.request_complete = true,
+                                                         .response_complete = true,
+                                                         .self_delimiting = true,
+                                                         .origin_persistent = true,
+                                                         .drained = true};
     assert(s->state == SOCKET_ACTIVE);
-    if (s->generation != s->origin->generation)
-        socket_retire(s, RETIRE_DRAINED);
+    enum retire_reason seen = s->stirred ? socket_probe(s) : RETIRE_NONE;
+    if (seen != RETIRE_NONE)
+        socket_retire(s, seen);
     else
-        hand_on(s);
+        socket_release(s, &nothing_was_said);
 }
 
 static void log_retired(const struct socket *s, enum retire_reason reason)

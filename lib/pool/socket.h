@@ -77,7 +77,7 @@ enum retire_reason socket_refusal(struct socket *s, const struct exchange_end *e
  * waiting request of its origin, becomes free, or is retired. The caller may not touch it afterwards. */
 void socket_release(struct socket *s, const struct exchange_end *end);
 
-/* The same for one that was given and never used. */
+/* The same for one that was given and never used: it goes on as if nothing had happened, unless something has. */
 void socket_return_unused(struct socket *s);
 
 /* Ends it, in whatever state, under a name: closed now, freed at the end of the loop turn. */

@@ -177,6 +177,42 @@ START_TEST(sockets_given_and_not_yet_told_are_safe)
 }
 END_TEST
 
+/* Nor is it when that request leaves before it was told. */
+START_TEST(sockets_that_come_back_unused_are_looked_at)
+{
+    struct origin *o = open_rig("maxSockets: 1");
+    struct asker a = {0}, b = {0};
+    struct socket *s = asker_get(&a, &rig, o);
+
+    asker_ask(&b, o, ACQUIRE_NEW);
+    asker_release(&a);
+    ck_assert_int_eq(b.waiter.state, WAITER_SETTLED);
+    pool_rig_hang_up(&rig, 0);
+    s->conn.on_ready(s->conn.ctx, CONN_READABLE | CONN_PEER_FIN);
+    waiter_cancel(&b.waiter);
+    ck_assert_uint_eq(o->free_count, 0);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_PEER_CLOSED], 1);
+    pool_check(rig.pool);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+START_TEST(sockets_that_come_back_unused_pass_the_checklist)
+{
+    struct origin *o = open_rig("maxSockets: 1");
+    struct asker a = {0}, b = {0};
+
+    asker_get(&a, &rig, o);
+    asker_ask(&b, o, ACQUIRE_NEW);
+    asker_release(&a);
+    ck_assert_int_eq(b.waiter.state, WAITER_SETTLED);
+    pool_rig_configure(&rig, "maxSockets: 1, keepAlive: false");
+    waiter_cancel(&b.waiter);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_KEEPALIVE_OFF], 1);
+    pool_rig_close(&rig);
+}
+END_TEST
+
 /* The same of a connection that is new. */
 START_TEST(new_sockets_not_yet_told_are_safe)
 {
@@ -296,7 +332,8 @@ void pool_life_tests(Suite *suite)
 {
     unit_group(suite, "life", free_sockets_age, hints_shorten_the_stay, hinted_counts_are_counted_down,
                counts_are_kept, too_many_free_are_not_kept, free_sockets_are_watched, probing_sees_what_came,
-               sockets_given_and_not_yet_told_are_safe, new_sockets_not_yet_told_are_safe,
+               sockets_given_and_not_yet_told_are_safe, sockets_that_come_back_unused_are_looked_at,
+               sockets_that_come_back_unused_pass_the_checklist, new_sockets_not_yet_told_are_safe,
                drained_sockets_end_when_they_are_free, warm_sockets_are_kept,
                failed_spares_are_not_tried_at_once, stopping_keeps_nothing, recent_errors_are_twenty);
 }
