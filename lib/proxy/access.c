@@ -1,7 +1,8 @@
 #include "proxy/access.h"
 
-#include <ifaddrs.h>
-#include <string.h>
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static bool contains(const struct cidr_list *list, const struct address *a)
 {
@@ -25,29 +26,40 @@ bool access_connect_port_allowed(const struct config *c, uint16_t port)
     return false;
 }
 
-/* Whether an address is one of this host's. */
+/* Errors of a connect that say that nothing can be reached there, this host included. */
+static bool is_unreachable(int number)
+{
+    return number == ENETUNREACH || number == EHOSTUNREACH || number == EADDRNOTAVAIL ||
+           number == EAFNOSUPPORT || number == EINVAL;
+}
+
+/* The address that the kernel would send from to this target; no packet is sent. False where it does not say. */
+static bool find_source(const struct address *target, struct address *source)
+{
+    int fd = socket(target->sa.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    source->length = sizeof source->sa;
+    bool found = connect(fd, &target->sa.any, target->length) == 0 &&
+                 getsockname(fd, &source->sa.any, &source->length) == 0;
+    int number = errno;
+    close(fd);
+    errno = number;
+    return found;
+}
+
+/* Whether an address is one of this host's: the kernel sends to its own addresses from those themselves. Asked
+ * each time, so it holds for addresses that came a moment ago, and where a sandbox hides the list of them. What
+ * cannot be known is taken for local. */
 static bool is_local(const struct address *a)
 {
+    struct address source;
     if (address_is_loopback(a) || address_is_any(a))
         return true;
-    struct ifaddrs *all;
-    if (getifaddrs(&all) != 0)
-        return false;
-    bool found = false;
-    for (struct ifaddrs *i = all; i && !found; i = i->ifa_next) {
-        struct address mine = {.length = sizeof mine.sa.v6};
-        if (!i->ifa_addr || i->ifa_addr->sa_family != a->sa.any.sa_family)
-            continue;
-        size_t size = i->ifa_addr->sa_family == AF_INET ? sizeof mine.sa.v4 : sizeof mine.sa.v6;
-        if (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6)
-            continue;
-        memcpy(&mine.sa, i->ifa_addr, size);
-        mine.length = (socklen_t)size;
-        address_set_port(&mine, address_port(a));
-        found = address_equal(&mine, a);
-    }
-    freeifaddrs(all);
-    return found;
+    if (!find_source(a, &source))
+        return !is_unreachable(errno);
+    address_set_port(&source, address_port(a));
+    return address_equal(&source, a);
 }
 
 /* A connect to 0.0.0.0 or :: reaches the loopback address. */

@@ -17,7 +17,8 @@ bool access_connect_port_allowed(const struct config *c, uint16_t port);
 
 /* Asked about the very address of each attempt: the deny list looks at IPv4 addresses inside IPv6 ones as
  * well. `named` addresses are the operator's word, and only a loop is refused. `own` are the addresses of
- * all listeners. */
+ * all listeners. Where the system does not say whether an address is this host's, a target at the port of a listener
+ * on all addresses is refused as a loop. */
 enum connect_error access_permit(const struct config *c, const struct address *own, unsigned own_count,
                                  const struct address *a, bool named);
 

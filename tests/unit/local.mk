@@ -88,6 +88,7 @@ tests_unit_pool_test_SOURCES = \
 
 check_PROGRAMS += tests/unit/proxy_test
 tests_unit_proxy_test_SOURCES = \
+	tests/unit/proxy_access_test.c \
 	tests/unit/proxy_exchange_test.c \
 	tests/unit/proxy_fate_test.c \
 	tests/unit/proxy_relay_test.c \
