@@ -47,9 +47,18 @@ static bool is_single_use(const SSL_SESSION *session)
     return SSL_SESSION_get_protocol_version(session) >= TLS1_3_VERSION;
 }
 
+static time_t made_at(const SSL_SESSION *session)
+{
+#if OPENSSL_VERSION_PREREQ(3, 3)
+    return SSL_SESSION_get_time_ex(session);
+#else
+    return SSL_SESSION_get_time(session); /* a long */
+#endif
+}
+
 static bool has_expired(const SSL_SESSION *session)
 {
-    return time(NULL) >= SSL_SESSION_get_time(session) + SSL_SESSION_get_timeout(session);
+    return time(NULL) >= made_at(session) + SSL_SESSION_get_timeout(session);
 }
 
 SSL_SESSION *tls_sessions_take(struct tls_sessions *s, struct tls_context *c)

@@ -321,9 +321,13 @@ END_TEST
 /* ---- memory */
 
 #define IDLE 50
-/* 18 KiB as measured, half of it OpenSSL's struct, much of the rest the server's certificates: no buffer of a
- * record. */
-#define IDLE_MAX (32 * 1024)
+
+/* What OpenSSL keeps for a connection, with less than one record's buffer (16 KiB) to spare. As measured: 18 KiB by 3.0;
+ * 35 KiB by 3.5, whose two record layers take 9 KiB and whose key of ML-KEM-768 takes 8 KiB until the connection ends. */
+static size_t idle_max(void)
+{
+    return OpenSSL_version_num() >= 0x30200000L ? 44 * 1024 : 28 * 1024;
+}
 
 /* Its own end is freed, so that ours alone is measured; the connection stays. */
 static void leave_open(struct tls_server *server, SSL *ssl)
@@ -359,7 +363,7 @@ START_TEST(tls_idle_sockets_are_small)
     each = (after.uordblks - before.uordblks) / (IDLE - 1);
     if (getenv("IO_TEST_VERBOSE"))
         printf("an idle TLS socket takes %zu bytes\n", each);
-    ck_assert_uint_lt(each, IDLE_MAX);
+    ck_assert_uint_lt(each, idle_max());
     for (int i = 0; i < IDLE; i++)
         conn_close(&s[i], false);
     tls_server_stop(&server);
