@@ -158,7 +158,7 @@ static bool reload(void *ctx, char *error, size_t error_size)
     if (d->reload_success)
         log_event(LOG_INFO, "configuration reloaded", LOG_S("file", d->config->path));
     else
-        log_line(LOG_ERROR, "reload failed, the old configuration stays");
+        log_event(LOG_ERROR, "reload failed, the old configuration stays", LOG_S("detail", error));
     service_notify_ready();
     return d->reload_success;
 }

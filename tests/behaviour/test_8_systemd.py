@@ -2,15 +2,13 @@
 
 import signal
 import socket
-import threading
 import time
 
 import pytest
 
 from .harness import wait_until
-from .harness.client import request
 from .harness.daemon import NotStarted
-from .harness.load import Load
+from .harness.load import Busy
 from .harness.systemd import Manager, Socket, passing
 
 
@@ -131,56 +129,25 @@ def test_the_watchdog_is_fed_from_the_loop(stage):
     assert not any("WATCHDOG" in message for message in manager.heard)
 
 
-class Busy:
-    """Short-lived clients that ask without a pause, from a thread of their own."""
-
-    def __init__(self, address, url, parallel=8):
-        self.load = Load()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(address, request("GET", url), parallel))
-        self._thread.start()
-
-    def _run(self, address, data, parallel):
-        def forever():
-            while not self._stop.is_set():
-                yield data
-        self.load.run(address, forever(), parallel)
-
-    def done(self):
-        return sum(self.load.statuses.values())
-
-    def stop(self):
-        self._stop.set()
-        self._thread.join(30)
-        return self.load
-
-
 def test_a_restart_under_load_loses_no_request(stage):
     """activation: a restart loses no connection"""
     origin = stage.origin()
     sock = passed(stage, "proxy")
     first = stage.carpool(**passing(sock))
-    busy = Busy(sock.address, origin.url("/"))
-    try:
+    with Busy(sock.address, [origin.url("/")]) as busy:
         for _ in range(3):
-            already = busy.done()
-            wait_until(lambda since=already: busy.done() > since + 50, "requests are served")
+            busy.goes_on(50)
             first.signal(signal.SIGTERM)
             first.ends_itself()
             assert first.wait() == 0
             first = stage.carpool(**passing(sock))
-    finally:
-        load = busy.stop()
-    assert not load.failures, load.failures[:3]
-    assert set(load.statuses) == {200}, load.statuses
 
 
 def test_fifty_reloads_under_load_fail_no_request(stage):
     """Reload swaps the configuration atomically: limits up and down, an upstream that comes and goes, bad files"""
     origin = stage.origin()
     carpool = stage.carpool()
-    busy = Busy(carpool.address, origin.url("/"))
-    try:
+    with Busy(carpool.address, [origin.url("/")]) as busy:
         for number in range(50):
             config = {**carpool.config, "defaults": {"maxSockets": 1 + number % 4 * 3}}
             if number % 3 == 0:
@@ -190,11 +157,5 @@ def test_fifty_reloads_under_load_fail_no_request(stage):
             carpool.write(config)
             answer = carpool.admin("/reload", "POST")
             assert answer.status == (400 if number % 10 == 9 else 200), answer
-            already = busy.done()
-            wait_until(lambda since=already: busy.done() > since + 5, "requests are served")
-    finally:
-        load = busy.stop()
-    assert not load.failures, load.failures[:3]
-    assert set(load.statuses) == {200}, load.statuses
-    row = carpool.row(origin)
-    assert row["requestsTotal"] == load.statuses[200]
+            busy.goes_on(5)
+    assert carpool.row(origin)["requestsTotal"] == busy.load.statuses[200]

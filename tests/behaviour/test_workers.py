@@ -13,7 +13,7 @@ from .harness import PATIENCE, wait_until
 from .harness.arena import Arena
 from .harness.client import Client, chunked, request
 from .harness.daemon import NotStarted
-from .harness.load import Load
+from .harness.load import Busy, Load
 from .harness.origin import answer
 from .harness.systemd import Socket, passing
 
@@ -274,31 +274,6 @@ def test_clients_that_leave_on_the_way(stage):
 
 
 # One process
-
-
-class Busy:
-    """Short-lived clients that ask these URLs in turn without a pause, from a thread of their own."""
-
-    def __init__(self, address, urls, parallel=12):
-        self.load = Load()
-        self._stop = threading.Event()
-        asked = itertools.cycle([request("GET", url) for url in urls])
-        self._thread = threading.Thread(target=self.load.run, args=(
-            address, itertools.takewhile(lambda _: not self._stop.is_set(), asked), parallel))
-        self._thread.start()
-
-    def goes_on(self, count=20):
-        already = sum(self.load.statuses.values())
-        wait_until(lambda: sum(self.load.statuses.values()) > already + count or self.load.failures, "requests are served")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
-        assert not self.load.failures, self.load.failures[:3]
-        assert set(self.load.statuses) == {200}, self.load.statuses
 
 
 def test_operators_see_one_process(stage):

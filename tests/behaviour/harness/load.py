@@ -1,12 +1,15 @@
 """Many short-lived clients at once, from one thread."""
 
 import errno
+import itertools
 import select
 import socket
+import threading
 import time
 from collections import Counter
 
-from .waiting import PATIENCE
+from .client import request
+from .waiting import PATIENCE, wait_until
 
 
 class _Short:
@@ -95,3 +98,28 @@ class Load:
             if keep_bodies:
                 self.bodies.append(bytes(short.got))
         return True
+
+
+class Busy:
+    """Short-lived clients that ask these URLs in turn without a pause, from a thread of their own."""
+
+    def __init__(self, address, urls, parallel=12):
+        self.load = Load()
+        self._stop = threading.Event()
+        asked = itertools.cycle([request("GET", url) for url in urls])
+        self._thread = threading.Thread(target=self.load.run, args=(
+            address, itertools.takewhile(lambda _: not self._stop.is_set(), asked), parallel))
+        self._thread.start()
+
+    def goes_on(self, count=20):
+        already = sum(self.load.statuses.values())
+        wait_until(lambda: sum(self.load.statuses.values()) > already + count or self.load.failures, "requests are served")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+        assert not self.load.failures, self.load.failures[:3]
+        assert set(self.load.statuses) == {200}, self.load.statuses
