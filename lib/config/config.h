@@ -16,6 +16,7 @@ struct listen_address {
     char *text; /* as written */
     struct address address;
     unsigned mode; /* of a unix socket file */
+    bool by_host;  /* origin-form is taken there and goes by its Host (unix sockets: ?form=host) */
 };
 
 struct listen_list {

@@ -46,7 +46,7 @@ const struct option options[] = {
     TOP(name, NAME, "", 0, 0, NULL,
         "this instance in Via; empty: carpool- and eight random hex digits, new at each start"),
     TOP(listen, LISTEN_LIST, "127.0.0.1:3128", 0, 0666, NULL,
-        "host:port, [v6]:port, unix:/path or unix:/path?mode=0660 (default 0666)"),
+        "host:port, [v6]:port, unix:/path or unix:/path?mode=0660&form=host (default mode 0666)"),
     TOP(admin.listen, LISTEN_ADMIN, "127.0.0.1:3129", 0, 0600, NULL,
         "host:port, unix:/path (default mode 0600) or off"),
     TOP(admin.clients, NETWORK_LIST, "127.0.0.0/8, ::1", 0, 0, NULL, "as access.clients, for this listener"),

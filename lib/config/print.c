@@ -25,10 +25,10 @@ static json_t *count(uint32_t value)
 
 static json_t *listen_text(const struct listen_address *l)
 {
-    char address[ADDRESS_TEXT_SIZE], whole[ADDRESS_TEXT_SIZE + 16];
+    char address[ADDRESS_TEXT_SIZE], whole[ADDRESS_TEXT_SIZE + 32];
     address_format(&l->address, address);
     if (l->address.sa.any.sa_family == AF_UNIX)
-        snprintf(whole, sizeof whole, "%s?mode=%04o", address, l->mode);
+        snprintf(whole, sizeof whole, "%s?mode=%04o%s", address, l->mode, l->by_host ? "&form=host" : "");
     else
         snprintf(whole, sizeof whole, "%s", address);
     return text(whole);

@@ -187,19 +187,32 @@ static bool set_file(struct loader *l, struct scope *s, const struct option *o, 
     return true;
 }
 
-/* Cuts "?mode=0660" off; false when there is a query that is something else. */
-static bool cut_mode(char *path, unsigned *mode)
+static bool parse_mode(const char *text, unsigned *mode)
 {
-    char *query = strchr(path, '?');
-    if (!query)
-        return true;
-    *query = 0;
-    const char *digits = query + sizeof "?mode=" - 1;
-    if (strncmp(query + 1, "mode=", 5) != 0 || !*digits || strlen(digits) > 4 ||
+    static const char key[] = "mode=";
+    const char *digits = text + sizeof key - 1;
+    if (strncmp(text, key, sizeof key - 1) != 0 || !*digits || strlen(digits) > 4 ||
         strspn(digits, "01234567") != strlen(digits))
         return false;
     *mode = (unsigned)strtoul(digits, NULL, 8);
     return *mode <= 0777;
+}
+
+/* Cuts "?mode=0660&form=host" off; NULL, or what is wrong with it. */
+static const char *cut_query(char *path, struct listen_address *out, bool is_proxy)
+{
+    char *rest = strchr(path, '?'), *part;
+    if (rest)
+        *rest++ = 0;
+    while ((part = strsep(&rest, "&"))) {
+        bool by_host = strcmp(part, "form=host") == 0;
+        if (by_host && !is_proxy)
+            return "form=host is for the top-level listen";
+        if (!by_host && !parse_mode(part, &out->mode))
+            return "behind '?' only mode=0600 and the like (octal, at most 0777) and form=host may stand, with & between";
+        out->by_host |= by_host;
+    }
+    return NULL;
 }
 
 /* NULL when `text` is an absolute or relative path that fits into an address, else what is wrong with it. */
@@ -258,9 +271,9 @@ static bool parse_listen(struct loader *l, struct scope *s, const struct option 
     out->text = item->text;
     if (strncmp(item->text, "unix:", 5) == 0) {
         char *path = arena_text(l->arena, item->text + 5, strlen(item->text + 5));
-        const char *why = cut_mode(path, &out->mode)
-                              ? parse_unix(l, path, &out->address)
-                              : "behind '?' only mode=0600 and the like may stand (octal, at most 0777)";
+        const char *why = cut_query(path, out, o->scope == SCOPE_TOP && o->type == OPTION_LISTEN_LIST);
+        if (!why)
+            why = parse_unix(l, path, &out->address);
         if (why)
             reject_because(l, s, o, item, why);
         return !why;

@@ -109,22 +109,28 @@ static enum fault gateway_absolute(struct query *q, const struct upstream *u)
     return FAULT_NONE;
 }
 
-static enum fault gateway_origin_form(struct query *q, const struct upstream *u)
+/* Of a target in origin-form, or of OPTIONS *. */
+static enum fault read_path(struct query *q)
 {
-    struct uri *uri = &q->out->uri;
     bool asterisk = slice_eq(q->h->target, SLICE("*"));
     if (asterisk && !method_is(q->h, SLICE("OPTIONS")))
         return bad_target(q, URI_BAD_PATH);
-    enum uri_verdict v = asterisk ? URI_OK : uri_parse_origin_form(q->h->target, uri);
+    enum uri_verdict v = asterisk ? URI_OK : uri_parse_origin_form(q->h->target, &q->out->uri);
     if (v != URI_OK)
         return bad_target(q, v);
     if (asterisk)
-        uri->path_query = (struct slice){"", 0};
+        q->out->uri.path_query = (struct slice){"", 0};
+    return FAULT_NONE;
+}
+
+static enum fault gateway_origin_form(struct query *q, const struct upstream *u)
+{
+    struct uri *uri = &q->out->uri;
     uri->host_length = (uint16_t)snprintf(uri->host, sizeof uri->host, "%s", u->host);
     uri->ipv6 = strchr(u->host, ':') != NULL;
     uri->port = u->host_port ? u->host_port : 80;
     uri->scheme = SCHEME_HTTP;
-    return FAULT_NONE;
+    return read_path(q);
 }
 
 /* Unix listeners are out of a page's reach. */
@@ -151,7 +157,8 @@ static enum fault route_gateway(struct query *q)
     if (method_is(q->h, SLICE("CONNECT")))
         return refuse(
             q, FAULT_DENIED,
-            "this listener is the gateway of upstream '%s' and opens no tunnels; send CONNECT to the proxy's own listener",
+            "this listener is no proxy but the gateway of upstream '%s': it is a base URL for apps and opens no tunnels; a proxy "
+            "setting must name the proxy's own listener",
             u->name);
     bool absolute = q->h->target.n > 0 && q->h->target.p[0] != '/' && !slice_eq(q->h->target, SLICE("*"));
     enum fault fault = absolute ? gateway_absolute(q, u) : gateway_origin_form(q, u);
@@ -182,23 +189,63 @@ static enum fault route_connect(struct query *q)
     enum uri_verdict v = uri_parse_authority(q->h->target, &q->out->uri);
     if (v != URI_OK)
         return bad_target(q, v);
-    if (!access_connect_port_allowed(q->p->config, q->out->uri.port))
-        return refuse(q, FAULT_DENIED,
-                      "CONNECT to port %u is not allowed; access.connectPorts lists those that are",
-                      q->out->uri.port);
+    uint16_t port = q->out->uri.port;
     q->out->kind = ORIGIN_TUNNEL;
-    return choose_agent(q);
+    if (access_connect_port_allowed(q->p->config, port))
+        return choose_agent(q);
+    if (port == 80)
+        return refuse(
+            q, FAULT_DENIED,
+            "CONNECT to port 80 is not allowed by access.connectPorts, and http:// needs no tunnel: let the app send "
+            "GET http://%s/ to its proxy, as most do by themselves, or add 80 to access.connectPorts",
+            q->out->uri.host);
+    return refuse(q, FAULT_DENIED,
+                  "CONNECT to port %u is not allowed: add it to access.connectPorts if it should be", port);
+}
+
+/* Whether this listener takes origin-form and goes by Host. */
+static bool is_by_host(const struct query *q)
+{
+    const struct listen_list *l = &q->p->config->listen;
+    for (uint32_t i = 0; i < l->count; i++)
+        if (l->items[i].by_host && address_equal(&l->items[i].address, &q->frontend->address))
+            return true;
+    return false;
+}
+
+/* What a client that asked in origin-form could do instead. */
+static enum fault refuse_origin_form(struct query *q)
+{
+    if (q->frontend->address.sa.any.sa_family == AF_UNIX)
+        return refuse(
+            q, FAULT_BAD_TARGET,
+            "this is an HTTP proxy, and the request names no whole URL: add ?form=host to this listener (%s) and its "
+            "requests go by their Host; or let the client ask for http://host/path (curl: -x http://localhost beside --unix-socket; "
+            "Node: the URL as path)",
+            q->frontend->text);
+    return refuse(
+        q, FAULT_BAD_TARGET,
+        "this is an HTTP proxy, and the request names no whole URL: point the app here with http_proxy=http://%s/ or its proxy "
+        "setting; one with a base URL only needs a listen of its own in an upstream",
+        q->frontend->text);
+}
+
+static enum fault route_by_host(struct query *q)
+{
+    const struct field *host = head_find(q->h, FIELD_HOST);
+    if (!host || !uri_parse_host_field(host->value, &q->out->uri))
+        return refuse(q, FAULT_BAD_TARGET,
+                      "requests to this listener go by their Host field, and this one has none");
+    enum fault fault = read_path(q);
+    q->out->kind = ORIGIN_HTTP;
+    return fault == FAULT_NONE ? choose_agent(q) : fault;
 }
 
 static enum fault route_forward(struct query *q)
 {
     struct slice target = q->h->target;
-    if (target.n == 0 || target.p[0] == '/' || slice_eq(target, SLICE("*")))
-        return refuse(
-            q, FAULT_BAD_TARGET,
-            "this is an HTTP proxy, and the request names no absolute URL; point the app here with http_proxy=http://%s/ or its proxy "
-            "setting, or give an upstream a listen address of its own",
-            q->frontend->text);
+    if (target.p[0] == '/' || slice_eq(target, SLICE("*")))
+        return is_by_host(q) ? route_by_host(q) : refuse_origin_form(q);
     enum uri_verdict v = uri_parse_absolute(target, &q->out->uri);
     if (v != URI_OK)
         return bad_target(q, v);
