@@ -21,6 +21,7 @@ struct figures {
     uint64_t requests, reused, opened;
     uint64_t retired[RETIRE_COUNT];
     uint64_t reused_errors;
+    uint64_t texts, texts_plain;
     uint64_t peer_closed_idle_ms;
     uint64_t refused, queue_full;
 };
@@ -77,6 +78,8 @@ static void take_figures(const struct origin_stats *s, struct figures *out)
         .reused = s->reused,
         .opened = s->opened,
         .peer_closed_idle_ms = s->peer_closed_idle_ms,
+        .texts = s->texts,
+        .texts_plain = s->texts_plain,
         .refused = s->errors[PROXY_ERROR_LIMIT],
         .queue_full = s->queue_full,
     };
@@ -233,6 +236,8 @@ static void describe_origin(const struct diagnosis *d, const struct origin *o, s
     in->refused = now.refused - base->refused;
     in->queue_full = now.queue_full - base->queue_full;
     in->reused_errors = now.reused_errors - base->reused_errors;
+    in->texts = now.texts - base->texts;
+    in->texts_plain = now.texts_plain - base->texts_plain;
     for (unsigned i = 0; i < RETIRE_COUNT; i++)
         in->retired[i] = now.retired[i] - base->retired[i];
     if (in->retired[RETIRE_PEER_CLOSED] > 0)

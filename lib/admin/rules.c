@@ -242,6 +242,21 @@ static bool says_timeouts(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
+/* Of a server that compresses at all, some of so many texts would be. */
+#define ENOUGH_TEXTS 20
+
+static bool says_uncompressed(const struct diagnosis_input *in, struct text *out)
+{
+    if (in->texts < ENOUGH_TEXTS || in->texts_plain < in->texts)
+        return false;
+    text_format(
+        out,
+        "%s: none of %llu text responses was compressed though clients accept gzip: stock nginx and IIS do not "
+        "compress behind Via; set gzip_proxied any there, or via: false here",
+        in->who, (unsigned long long)in->texts);
+    return true;
+}
+
 const struct diagnosis_rule diagnosis_rules[] = {
     {"paused", DIAGNOSIS_AGENT, says_paused},
     {"certificate", DIAGNOSIS_AGENT, says_certificate},
@@ -255,6 +270,7 @@ const struct diagnosis_rule diagnosis_rules[] = {
     {"free-full", DIAGNOSIS_ORIGIN, says_free_full},
     {"evicted", DIAGNOSIS_ORIGIN, says_evicted},
     {"max-requests", DIAGNOSIS_ORIGIN, says_max_requests},
+    {"uncompressed", DIAGNOSIS_ORIGIN, says_uncompressed},
 };
 const unsigned diagnosis_rule_count = sizeof diagnosis_rules / sizeof diagnosis_rules[0];
 

@@ -126,6 +126,8 @@ const struct option options[] = {
            "for failures that are safe to repeat: idempotent methods, POST and PATCH with Idempotency-Key"),
     POLICY(family, WORD, "any", 0, 0, family_words, "addresses to connect to: any, 4 or 6"),
     POLICY(localAddress, LOCAL_ADDRESS, "", 0, 0, NULL, "bind outgoing sockets to this IP address"),
+    POLICY(via, BOOL, "true", 0, 0, NULL,
+        "false: no Via in requests and responses; stock nginx and IIS do not compress behind one"),
 
     UPSTREAM("match", match, MATCH_LIST, "", NULL,
         "whose URLs: host, host:port, *.suffix, *.suffix:port or *"),

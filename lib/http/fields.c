@@ -17,6 +17,24 @@ static const bool hop_by_hop[FIELD_ID_COUNT] = {
 
 _Static_assert(FIELD_ID_COUNT <= 64, "head.present has a bit for each");
 
+static enum field_id candidate_of_16(char first)
+{
+    switch (first) {
+    case 'c': return FIELD_CONTENT_ENCODING;
+    case 'p': return FIELD_PROXY_CONNECTION;
+    default: return FIELD_WWW_AUTHENTICATE;
+    }
+}
+
+static enum field_id candidate_of_12(char first)
+{
+    switch (first) {
+    case 'c': return FIELD_CONTENT_TYPE;
+    case 'm': return FIELD_MAX_FORWARDS;
+    default: return FIELD_PROXY_STATUS;
+    }
+}
+
 /* Length and first letter leave one name at most. */
 static enum field_id candidate(size_t length, char first)
 {
@@ -27,11 +45,11 @@ static enum field_id candidate(size_t length, char first)
     case 6: return first == 'e' ? FIELD_EXPECT : FIELD_ORIGIN;
     case 7: return first == 'u' ? FIELD_UPGRADE : FIELD_TRAILER;
     case 10: return first == 'c' ? FIELD_CONNECTION : FIELD_KEEP_ALIVE;
-    case 12: return first == 'm' ? FIELD_MAX_FORWARDS : FIELD_PROXY_STATUS;
+    case 12: return candidate_of_12(first);
     case 13: return FIELD_AUTHORIZATION;
     case 14: return first == 'c' ? FIELD_CONTENT_LENGTH : FIELD_HTTP2_SETTINGS;
-    case 15: return FIELD_IDEMPOTENCY_KEY;
-    case 16: return first == 'p' ? FIELD_PROXY_CONNECTION : FIELD_WWW_AUTHENTICATE;
+    case 15: return first == 'a' ? FIELD_ACCEPT_ENCODING : FIELD_IDEMPOTENCY_KEY;
+    case 16: return candidate_of_16(first);
     case 17: return first == 't' ? FIELD_TRANSFER_ENCODING : FIELD_X_IDEMPOTENCY_KEY;
     case 18: return FIELD_PROXY_AUTHENTICATE;
     case 19: return FIELD_PROXY_AUTHORIZATION;
@@ -87,6 +105,9 @@ static bool is_protected(enum field_id id)
     case FIELD_ORIGIN:
     case FIELD_IDEMPOTENCY_KEY:
     case FIELD_X_IDEMPOTENCY_KEY:
+    case FIELD_ACCEPT_ENCODING:
+    case FIELD_CONTENT_ENCODING:
+    case FIELD_CONTENT_TYPE:
     case FIELD_ID_COUNT: break;
     }
     return false;
@@ -195,12 +216,10 @@ static const struct slice not_in_trailers[] = {
     SLICE("cache-control"),
     SLICE("clear-site-data"),
     SLICE("content-disposition"),
-    SLICE("content-encoding"),
     SLICE("content-language"),
     SLICE("content-location"),
     SLICE("content-range"),
     SLICE("content-security-policy"),
-    SLICE("content-type"),
     SLICE("cookie"),
     SLICE("early-data"),
     SLICE("expires"),

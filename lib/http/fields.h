@@ -35,7 +35,10 @@ struct head;
     X(FIELD_PROXY_STATUS, "proxy-status", 0)                           \
     X(FIELD_ORIGIN, "origin", 0)                                       \
     X(FIELD_IDEMPOTENCY_KEY, "idempotency-key", 0)                     \
-    X(FIELD_X_IDEMPOTENCY_KEY, "x-idempotency-key", 0)
+    X(FIELD_X_IDEMPOTENCY_KEY, "x-idempotency-key", 0)                 \
+    X(FIELD_ACCEPT_ENCODING, "accept-encoding", 0)                     \
+    X(FIELD_CONTENT_ENCODING, "content-encoding", 0)                   \
+    X(FIELD_CONTENT_TYPE, "content-type", 0)
 
 enum field_id {
     FIELD_OTHER, /* not in the list */

@@ -5,6 +5,8 @@ libcarpool_a_SOURCES += \
 	lib/http/challenge.c \
 	lib/http/chunked.c \
 	lib/http/chunked.h \
+	lib/http/coding.c \
+	lib/http/coding.h \
 	lib/http/crosscheck.c \
 	lib/http/crosscheck.h \
 	lib/http/explain.c \

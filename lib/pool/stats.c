@@ -91,6 +91,8 @@ void origin_stats_add(struct origin_stats *to, const struct origin_stats *from)
         to->errors[i] += from->errors[i];
     to->client_aborts += from->client_aborts;
     to->queue_full += from->queue_full;
+    to->texts += from->texts;
+    to->texts_plain += from->texts_plain;
     histogram_merge(&to->pending, &from->pending);
     histogram_merge(&to->connect, &from->connect);
     histogram_merge(&to->request, &from->request);

@@ -64,6 +64,8 @@ struct origin_stats {
      * error, or because its client left. */
     uint64_t errors[PROXY_ERROR_COUNT];
     uint64_t client_aborts;
+    /* Texts of some size that came to clients which accept gzip, behind Via; and those of them that were not compressed */
+    uint64_t texts, texts_plain;
     uint64_t queue_full;      /* of errors[PROXY_ERROR_LIMIT], those refused at once: maxPendingRequests */
     struct histogram pending; /* held by a limit or a pause; all requests but those refused at once */
     struct histogram connect; /* established sockets */

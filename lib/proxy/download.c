@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/clock.h"
+#include "http/coding.h"
 #include "http/explain.h"
 #include "http/fields.h"
 #include "proxy/exchange.h"
@@ -136,7 +137,7 @@ static bool pass_interim(struct exchange *e)
     e->interim_close |= connection_has(&e->proxy->response_head, SLICE("close"));
     if (e->from_http_1_0)
         return true;
-    const struct outgoing_response o = {.via_name = e->proxy->instance, .interim = true};
+    const struct outgoing_response o = {.via_name = exchange_via(e), .interim = true};
     return push_head(e, &o) && flush(e);
 }
 
@@ -172,7 +173,7 @@ static void switch_protocols(struct exchange *e, size_t length)
         malformed(e, "101 without a matching Upgrade");
         return;
     }
-    const struct outgoing_response o = {.via_name = e->proxy->instance, .upgrade = true};
+    const struct outgoing_response o = {.via_name = exchange_via(e), .upgrade = true};
     e->status = 101;
     if (!push_head(e, &o))
         return;
@@ -210,6 +211,22 @@ static void note_end(struct exchange *e, const struct framing *f)
         e->private_socket = true;
 }
 
+/* A smaller text is not worth a server's while. */
+#define TEXT_LEAST 1024
+
+/* Stock servers do not compress behind a Via (nginx: gzip_proxied): the diagnosis tells. */
+static void note_coding(const struct exchange *e, const struct framing *f)
+{
+    const struct head *h = &e->proxy->response_head;
+    struct origin_stats *stats = &e->origin->stats;
+    bool large = f->kind == BODY_CHUNKED || f->kind == BODY_CLOSE ||
+                 (f->kind == BODY_LENGTH && f->length >= TEXT_LEAST);
+    if (!large || h->status != 200 || exchange_via(e).n == 0 || !coding_is_text(h))
+        return;
+    stats->texts++;
+    stats->texts_plain += !head_has(h, FIELD_CONTENT_ENCODING);
+}
+
 static unsigned advertised_seconds(const struct exchange *e)
 {
     return (unsigned)(e->proxy->config->server.keepAliveTimeout / 1000);
@@ -226,11 +243,13 @@ static bool begin_body(struct exchange *e)
         return false;
     }
     note_end(e, &f);
+    if (e->accepts_gzip)
+        note_coding(e, &f);
     e->status = h->status;
     e->fate = exchange_fate(e, FAULT_NONE, is_delimited(e, &f));
     bool bodiless = f.kind == BODY_NONE;
     const struct outgoing_response o = {
-        .via_name = e->proxy->instance,
+        .via_name = exchange_via(e),
         .framing = f,
         .chunked = !bodiless && format_for(e, &f) == RELAY_CHUNKED,
         .bodiless = bodiless,

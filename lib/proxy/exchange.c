@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "http/coding.h"
 #include "http/fields.h"
 #include "proxy/access.h"
 #include "proxy/fate.h"
@@ -51,7 +52,8 @@ static struct exchange *new_exchange(struct client *c)
     e->waiter.settled = attempt_settled;
     e->waiter.blocked = attempt_blocked;
     e->state = EXCHANGE_REPLY;
-    e->idempotent = e->asked_head = e->is_connect = e->asked_upgrade = e->te_trailers = false;
+    e->idempotent = e->asked_head = e->is_connect = e->asked_upgrade = e->te_trailers = e->accepts_gzip =
+        false;
     e->from_http_1_0 = e->client_persists = e->private_socket = false;
     e->head = e->in = e->out = NULL;
     e->request_framing = (struct framing){.kind = BODY_CLOSE}; /* unknown: it has no end */
@@ -403,6 +405,7 @@ static void learn(struct exchange *e, const struct head *h, const struct framing
     e->from_http_1_0 = h->minor == 0;
     e->client_persists = head_is_persistent(h) && !has_odd_body(h, f);
     e->te_trailers = head_has(h, FIELD_TE) && te_has_trailers(h);
+    e->accepts_gzip = head_has(h, FIELD_ACCEPT_ENCODING) && coding_accepts_gzip(h);
     e->private_socket = head_has(h, FIELD_AUTHORIZATION) && credentials_are_connection_bound(h);
 }
 
@@ -428,7 +431,7 @@ static bool write_head(struct exchange *e, const struct head *h, const struct ro
     const struct outgoing_request o = {
         .path = route->uri.path_query,
         .authority = e->origin->authority,
-        .via_name = e->proxy->instance,
+        .via_name = exchange_via(e),
         .framing = route->framing,
         .upgrade = route->upgrade,
     };

@@ -46,7 +46,8 @@ struct exchange {
     enum exchange_state state;
 
     /* The request. */
-    bool idempotent, asked_head, is_connect, asked_upgrade, te_trailers, from_http_1_0, client_persists;
+    bool idempotent, asked_head, is_connect, asked_upgrade, te_trailers, from_http_1_0, client_persists,
+        accepts_gzip;
     char protocols[64];  /* of Upgrade, when asked_upgrade */
     bool private_socket; /* connection-bound authentication was used or offered */
     struct buffer *head; /* as it leaves, but for its Connection field */
@@ -125,6 +126,12 @@ void exchange_arm(struct exchange *e);
 void exchange_end_all(
     struct exchange *e); /* gives everything back and records it; the client is told by the caller */
 void exchange_reply(struct exchange *e, const struct reply *r);
+
+/* Its own name as Via is to have it; empty: no Via is added. */
+static inline struct slice exchange_via(const struct exchange *e)
+{
+    return e->origin->agent->policy->via ? e->proxy->instance : (struct slice){"", 0};
+}
 
 /* record.c */
 void exchange_record(const struct exchange *e);

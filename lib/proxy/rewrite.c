@@ -44,6 +44,8 @@ static char *put_length(char *at, uint64_t length)
 
 static char *put_via(char *at, uint8_t minor, struct slice name)
 {
+    if (name.n == 0)
+        return at;
     at = put(at, minor == 0 ? SLICE("Via: 1.0 ") : SLICE("Via: 1.1 "));
     at = put(at, name);
     return put(at, SLICE("\r\n"));

@@ -13,7 +13,7 @@
 struct outgoing_request {
     struct slice path; /* path and query; "" or "?..." gets a slash, OPTIONS without either becomes "*" */
     struct slice authority; /* of Host */
-    struct slice via_name;
+    struct slice via_name;  /* empty: no Via is added */
     struct framing framing;
     bool upgrade; /* Upgrade goes along */
 };

@@ -142,6 +142,28 @@ def test_via_is_appended(stage):
     assert via(response.fields) == ["1.1 b", "1.0 c", "1.1 me"]
 
 
+def test_no_via(stage):
+    """via: false: no Via is added to this agent's requests and responses"""
+    interim = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    origin = stage.origin(lambda asked: interim + answer(fields=[("Via", "1.1 b")] if asked.target == "/has" else []))
+    quiet = {"match": "quiet.test", "address": [origin.authority], "via": False}
+    carpool = stage.carpool({"name": "me", "upstreams": {"quiet": quiet, "loud": {**quiet, "match": "loud.test", "via": True}}})
+    response = carpool.get("http://quiet.test/")
+    assert via(origin.requests[0].fields) == via(response.fields) == via(response.interim[0].fields) == []
+    response = carpool.get("http://quiet.test/has", fields=[("Via", "1.1 a")])
+    assert via(origin.requests[1].fields) == ["1.1 a"] and via(response.fields) == ["1.1 b"]
+    response = carpool.get("http://loud.test/")
+    assert via(origin.requests[2].fields) == via(response.fields) == via(response.interim[0].fields) == ["1.1 me"]
+
+
+def test_no_via_when_protocols_are_switched(stage):
+    """via: false: no Via is added to this agent's requests and responses: a 101 is one"""
+    origin = stage.origin(lambda _: b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
+    carpool = stage.pooled(via=False)
+    response = carpool.get(origin.url("/"), fields=[("Upgrade", "x"), ("Connection", "upgrade")])
+    assert response.status == 101 and via(response.fields) == via(origin.requests[0].fields) == []
+
+
 def test_via_of_1_0_peers(stage):
     """`1.0` from an HTTP/1.0 peer"""
     origin = stage.origin(lambda _: answer(version="1.0"))

@@ -87,3 +87,22 @@ def test_long_names_are_told_apart(stage):
     assert carpool.get(origin.url("/"), fields=[("Via", f"1.1 {other}")]).status == 200
     assert origin.requests[0].fields.all("Via")[-1].endswith(f"1.1 {mine}")
     assert carpool.get(origin.url("/"), fields=[("Via", f"1.1 {mine}")]).error == "proxy_loop_detected"
+
+
+def test_loops_without_via(stage):
+    """via: false: loops are found by address all the same"""
+    carpool = stage.pooled(via=False)
+    response = carpool.get(f"http://localhost:{carpool.port}/")
+    assert response.status == 502 and response.error == "proxy_loop_detected"
+
+
+def test_a_loop_of_two_one_of_which_says_via(stage):
+    """by this instance's own name in `Via`: one that adds it is enough"""
+    ports = stage.ports.take(), stage.ports.take()
+    daemons = []
+    for mine, other, adds in ((0, 1, False), (1, 0, True)):
+        daemons.append(stage.carpool({"upstreams": {"next": {
+            "match": "o.test", "address": [f"127.0.0.1:{ports[other]}"], "listen": [f"127.0.0.1:{ports[mine]}"], "via": adds}}}))
+    response = daemons[0].get("http://o.test/")
+    assert response.status == 502 and response.error == "proxy_loop_detected"
+    assert daemons[0].row("http://o.test:80", "next")["requestsTotal"] == 2

@@ -23,6 +23,7 @@ http {{
     uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
     client_body_buffer_size 1m; client_max_body_size 64m; large_client_header_buffers 8 64k;
     underscores_in_headers on; ignore_invalid_headers off; merge_slashes off;
+    gzip on; gzip_types text/plain;
     keepalive_timeout 60s; keepalive_requests 100000;
     types {{ text/html html; text/plain txt; }}
     default_type application/octet-stream;

@@ -191,6 +191,12 @@ START_TEST(shares)
         "payments: 100 % of closed connections were closed as max-requests: raise maxRequestsPerSocket");
     ck_assert_str_eq(
         SAID("max-requests", .requests = 1000, .reused = 990, .retired = {[RETIRE_MAX_REQUESTS] = 10}), "");
+    ck_assert_str_eq(
+        SAID("uncompressed", .requests = 30, .texts = 20, .texts_plain = 20),
+        "payments: none of 20 text responses was compressed though clients accept gzip: stock nginx and IIS "
+        "do not compress behind Via; set gzip_proxied any there, or via: false here");
+    ck_assert_str_eq(SAID("uncompressed", .requests = 30, .texts = 19, .texts_plain = 19), "");
+    ck_assert_str_eq(SAID("uncompressed", .requests = 30, .texts = 30, .texts_plain = 29), "");
 }
 END_TEST
 

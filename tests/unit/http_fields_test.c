@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "http/coding.h"
 #include "http_test.h"
 
 START_TEST(names_are_looked_up)
@@ -300,9 +301,42 @@ START_TEST(trailers_are_chosen)
 }
 END_TEST
 
+START_TEST(codings_are_read)
+{
+    static const char *const gzip[] = {
+        "gzip", "br, GZIP", "gzip;q=0.5", "gzip ; q=1", "deflate,gzip;q=0.001", "gzip;level=9"};
+    static const char *const other[] = {"",       "identity",  "gzip;q=0", "gzip; q=0.000",
+                                        "x-gzip", "br;x=gzip", "*"};
+    static const char *const text[] = {
+        "text/html",     "Text/Plain; charset=x", "application/json",      "application/problem+JSON;a=b",
+        "image/svg+xml", "application/xml",       "application/javascript"};
+    static const char *const binary[] = {"", "image/png", "application/octet-stream", "application/jsonx",
+                                         "x; text/html"};
+    char line[80];
+
+    for (size_t i = 0; i < sizeof gzip / sizeof gzip[0]; i++) {
+        snprintf(line, sizeof line, "Accept-Encoding: %s\r\n", gzip[i]);
+        ck_assert_msg(coding_accepts_gzip(request_with(line)), "%s", gzip[i]);
+    }
+    for (size_t i = 0; i < sizeof other / sizeof other[0]; i++) {
+        snprintf(line, sizeof line, "Accept-Encoding: %s\r\n", other[i]);
+        ck_assert_msg(!coding_accepts_gzip(request_with(line)), "%s", other[i]);
+    }
+    for (size_t i = 0; i < sizeof text / sizeof text[0]; i++) {
+        snprintf(line, sizeof line, "Content-Type: %s\r\n", text[i]);
+        ck_assert_msg(coding_is_text(response_with(line)), "%s", text[i]);
+    }
+    for (size_t i = 0; i < sizeof binary / sizeof binary[0]; i++) {
+        snprintf(line, sizeof line, "Content-Type: %s\r\n", binary[i]);
+        ck_assert_msg(!coding_is_text(response_with(line)), "%s", binary[i]);
+    }
+    ck_assert(!coding_accepts_gzip(request_with("A: b\r\n")) && !coding_is_text(response_with("A: b\r\n")));
+}
+END_TEST
+
 void http_fields_tests(Suite *suite)
 {
     unit_group(suite, "fields", names_are_looked_up, connection_names_fields, connection_says_persistence,
                keep_alive_hint_is_read, via_is_read, te_and_expect_are_read, challenges_are_parsed,
-               credentials_are_parsed, idempotency_key_is_found, trailers_are_chosen);
+               credentials_are_parsed, idempotency_key_is_found, trailers_are_chosen, codings_are_read);
 }
