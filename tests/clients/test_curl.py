@@ -111,3 +111,9 @@ def test_50_parallel_posts_share_5_connections(site):
     assert {site.end(process) for process in running} == {b"got 4"}
     assert sorted(request["body"] for request in site.origin.seen(50)) == [f"{number:04d}" for number in range(50)]
     assert 1 <= site.origin.connections() <= 5
+
+
+def test_raw_utf8_and_a_fragment(site, curl):
+    body = site.origin.write("\u00fc.txt", b"text")
+    assert curl(site.origin.url("/\u00fc.txt?q=\u20ac#top")) == body
+    assert site.origin.seen(1)[0]["uri"] == "/%C3%BC.txt?q=%E2%82%AC"
