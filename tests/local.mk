@@ -19,6 +19,16 @@ soak: all tests/soak/load$(EXEEXT)
 	$(PYTHON) $(srcdir)/tests/soak/soak.py --seconds $(SOAK_SECONDS) --clients $(SOAK_CLIENTS) --workers $(SOAK_WORKERS) \
 		$(SOAKFLAGS)
 
+# Misbehaving origins and clients, and reloads all the while; STRESS_SEED says what each side does.
+STRESS_SECONDS = 60
+STRESS_SEED = 1
+STRESS_WORKERS = 1
+
+stress: all
+	$(sanitizer_environment) CARPOOLD="$(abs_builddir)/carpoold" PYTHONDONTWRITEBYTECODE=1 \
+	$(PYTHON) $(srcdir)/tests/stress/stress.py --seconds $(STRESS_SECONDS) --seed $(STRESS_SEED) \
+		--workers $(STRESS_WORKERS)
+
 # A tree of its own, since every object counts its lines.
 coverage:
 	$(MKDIR_P) coverage-build
@@ -27,6 +37,6 @@ coverage:
 	find coverage-build -name '*.gcda' -exec rm -f {} +
 	cd coverage-build && $(MAKE) --no-print-directory -k check; $(PYTHON) $(abs_srcdir)/tests/coverage .
 
-.PHONY: soak coverage
+.PHONY: soak stress coverage
 
-EXTRA_DIST += SECURITY.md tests/check-hardening tests/coverage tests/tsan.supp tests/model/workers.pml $(wildcard $(srcdir)/tests/hostile $(srcdir)/tests/soak)
+EXTRA_DIST += SECURITY.md tests/check-hardening tests/coverage tests/tsan.supp tests/model/workers.pml $(wildcard $(srcdir)/tests/hostile $(srcdir)/tests/soak $(srcdir)/tests/stress)

@@ -1,0 +1,93 @@
+"""Clients that pipeline, leave in the middle, read slowly, and check that each answer is their own."""
+
+import asyncio
+import random
+
+from .origins import abort
+
+OWN_ANSWERS = {502, 503, 504}
+
+
+class Wrong(Exception):
+    """An answer that was not for this request."""
+
+
+class Client:
+    def __init__(self, world, number):
+        self.world = world
+        self.number = number
+        self.dice = random.Random(f"{world.seed} client {number}")
+        self.asked = 0
+        self.answered = 0
+
+    async def live(self):
+        """One connection after the other until the world ends."""
+        while not self.world.over:
+            try:
+                await asyncio.wait_for(self.connect_and_ask(), 120)
+            except (ConnectionError, asyncio.IncompleteReadError):
+                pass
+
+    def build(self, origin, target, last):
+        """A request, and within its content one that must never be taken for a request."""
+        method = self.dice.choice(["GET", "GET", "PUT", "DELETE", "POST"])
+        head = f"{method} http://127.0.0.1:{origin}{target} HTTP/1.1\r\nHost: 127.0.0.1:{origin}\r\n"
+        if last and self.dice.random() < 0.5:
+            head += "Connection: close\r\n"
+        trap = f"GET http://127.0.0.1:{self.world.trap_port}/ HTTP/1.1\r\nHost: 127.0.0.1:{self.world.trap_port}\r\n\r\n"
+        body = trap.encode() * self.dice.choice([1, 1, 1, 30, 2000])
+        if method == "GET":
+            return head.encode() + b"\r\n"
+        if self.dice.random() < 0.5:
+            return head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
+        return head.encode() + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+
+    async def connect_and_ask(self):
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.world.port, limit=1 << 20)
+        try:
+            for _ in range(self.dice.randrange(1, 5)):
+                targets = []
+                count = self.dice.randrange(1, 5)
+                for i in range(count):
+                    self.asked += 1
+                    targets.append(f"/{self.number}-{self.asked}")
+                    writer.write(self.build(self.dice.choice(self.world.ports), targets[-1], i == count - 1))
+                if self.dice.random() < 0.1:
+                    await asyncio.sleep(self.dice.uniform(0, 0.05))
+                    abort(writer)
+                    return
+                for target in targets:
+                    if not await self.take_answer(reader, target):
+                        return
+        finally:
+            writer.close()
+
+    async def take_answer(self, reader, target):
+        """False: it was the last one here."""
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+            status = int(head.split(" ", 2)[1])
+            if status >= 200:
+                break
+        fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+        body = await self.take_content(reader, fields)
+        own = "proxy-status" in fields
+        if own != (status != 200) or (own and status not in OWN_ANSWERS):
+            raise Wrong(f"{target}: status {status}, {fields}")
+        if not own and body.rstrip(b".").decode() != target:
+            raise Wrong(f"{target} was answered with {body[:80]!r}")
+        self.answered += 1
+        return fields.get("connection") != "close"
+
+    async def take_content(self, reader, fields):
+        if "content-length" in fields:
+            return await reader.readexactly(int(fields["content-length"]))
+        body = b""
+        while True:
+            size = int(await reader.readuntil(b"\r\n"), 16)
+            body += await reader.readexactly(size)
+            await reader.readexactly(2)
+            if size == 0:
+                return body
+            if self.dice.random() < 0.02:
+                await asyncio.sleep(0.001)

@@ -1,0 +1,127 @@
+"""Origins that misbehave: they reset, close, answer early or in pieces, and stop listening for a while."""
+
+import asyncio
+import random
+import socket
+import struct
+
+
+def abort(writer):
+    """Ends a connection with a reset, now."""
+    sock = writer.get_extra_info("socket")
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    except OSError:
+        pass
+    writer.transport.abort()
+
+
+class Leave(Exception):
+    """The origin ends this connection."""
+
+
+async def read_head(reader):
+    """(method, target, fields) of a request."""
+    lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    method, target, _ = lines[0].split(" ")
+    fields = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
+    return method, target, fields
+
+
+async def read_body(reader, fields):
+    if "content-length" in fields:
+        return await reader.readexactly(int(fields["content-length"]))
+    body = b""
+    while fields.get("transfer-encoding") == "chunked":
+        size = int(await reader.readuntil(b"\r\n"), 16)
+        body += await reader.readexactly(size)
+        await reader.readexactly(2)
+        if size == 0:
+            break
+    return body
+
+
+def response(name, *, chunks=False, close=False, filler=0):
+    """An answer whose content names the request that it is for."""
+    content = name.encode() + b"." * filler
+    head = b"HTTP/1.1 200 OK\r\n" + (b"Connection: close\r\n" if close else b"")
+    if not chunks:
+        return head + b"Content-Length: %d\r\n\r\n" % len(content) + content
+    step = max(1, len(content) // 50)
+    pieces = [content[i:i + step] for i in range(0, len(content), step)]
+    return head + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(
+        b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+class Origin:
+    """Answers with the target it was asked for; counts the targets that must come once at most."""
+
+    def __init__(self, port, seed, seen_once):
+        self.port = port
+        self.dice = random.Random(seed)
+        self.seen_once = seen_once
+        self.doubles = []
+        self.server = None
+
+    async def listen(self):
+        self.server = await asyncio.start_server(self.serve, "127.0.0.1", self.port, reuse_address=True, backlog=512)
+
+    async def flap(self):
+        """Listens, and for moments does not."""
+        while True:
+            await self.listen()
+            await asyncio.sleep(self.dice.uniform(0.05, 0.6))
+            self.server.close()
+            await asyncio.sleep(self.dice.uniform(0, 0.1))
+
+    async def serve(self, reader, writer):
+        try:
+            while True:
+                await self.answer(reader, writer)
+        except (Leave, asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError):
+            pass
+        finally:
+            writer.close()
+
+    def note(self, method, target):
+        if method != "POST":
+            return
+        if target in self.seen_once:
+            self.doubles.append(target)
+        self.seen_once.add(target)
+
+    async def answer(self, reader, writer):
+        method, target, fields = await read_head(reader)
+        self.note(method, target)
+        how = self.dice.random()
+        if how < 0.04:
+            abort(writer)           # before a byte, the body unread
+            raise Leave
+        if how < 0.08:
+            writer.write(response(target))
+            await writer.drain()    # an early answer: the body is read all the same, or not
+            if how < 0.06:
+                raise Leave
+        await read_body(reader, fields)
+        if how < 0.08:
+            return
+        await self.answer_whole_request(writer, target, how)
+
+    async def answer_whole_request(self, writer, target, how):
+        if how < 0.12:
+            raise Leave             # a FIN instead of an answer
+        if how < 0.15:
+            writer.write(response(target)[:self.dice.randrange(1, 60)])
+            abort(writer)
+            raise Leave
+        if how < 0.18:
+            writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        close = how < 0.25
+        writer.write(response(target, chunks=self.dice.random() < 0.4, close=close,
+                              filler=self.dice.choice([0, 0, 50, 5000, 200_000])))
+        await writer.drain()
+        if close:
+            raise Leave
+        if how < 0.45:
+            abort(writer)           # behind a whole answer: what is sent next meets the reset
+            raise Leave
