@@ -30,6 +30,16 @@ void *ctl_need(void *p)
     exit(1);
 }
 
+#define URL_PREFIX "http://"
+
+char *ctl_plain_address(const char *given)
+{
+    if (strncasecmp(given, URL_PREFIX, strlen(URL_PREFIX)) != 0)
+        return ctl_need(strdup(given));
+    given += strlen(URL_PREFIX);
+    return ctl_need(strndup(given, strcspn(given, "/?#")));
+}
+
 char *ctl_split_address(const char *address, const char **port)
 {
     const char *colon = strrchr(address, ':');
@@ -49,13 +59,14 @@ char *ctl_split_address(const char *address, const char **port)
 
 char *ctl_agent_path(const char *name, const char *verb)
 {
-    size_t room = strlen(name) * 3 + strlen(verb) + 16;
+    size_t room = strlen(name) * 3 + (verb ? strlen(verb) : 0) + 16;
     char *path = ctl_need(malloc(room));
     char *at = path + sprintf(path, "/agents/");
 
     for (const unsigned char *p = (const unsigned char *)name; *p; p++)
         at += sprintf(at, "%%%02X", *p);
-    sprintf(at, "/%s", verb);
+    if (verb)
+        sprintf(at, "/%s", verb);
     return path;
 }
 
@@ -75,8 +86,7 @@ static int fail_to_reach(const char *address, char error[CTL_ERROR_SIZE], const 
 {
     return fail(error,
                 "cannot reach carpoold's admin listener at %s: %s; is carpoold running, and is this "
-                "its admin.listen? "
-                "(-s ADDRESS names another)",
+                "its admin.listen? (-s ADDRESS for another)",
                 address, why);
 }
 
@@ -113,8 +123,8 @@ static int connect_unix(const char *address, char error[CTL_ERROR_SIZE])
     int fd;
 
     if (*path == '\0' || strlen(path) >= sizeof sa.sun_path)
-        return fail(error, "%s is no address of a unix socket: it wants unix:/path of at most %zu bytes",
-                    address, sizeof sa.sun_path - 1);
+        return fail(error, "%s is not a unix socket: give unix:/path, at most %zu bytes long", address,
+                    sizeof sa.sun_path - 1);
     memcpy(sa.sun_path, path, strlen(path) + 1);
     fd = open_and_connect(AF_UNIX, (struct sockaddr *)&sa, sizeof sa);
     return fd >= 0 ? fd : fail_to_reach(address, error, strerror(errno));
@@ -129,7 +139,8 @@ static int connect_tcp(const char *address, char error[CTL_ERROR_SIZE])
     int rc, fd = -1;
 
     if (!host)
-        return fail(error, "%s is no address: it wants host:port, [v6]:port or unix:/path", address);
+        return fail(error, "%s is not an address: give host:port, [v6]:port, http://host:port or unix:/path",
+                    address);
     rc = getaddrinfo(host, port, &hints, &found);
     free(host);
     if (rc != 0)
@@ -197,12 +208,12 @@ static int take_apart(const char *address, struct bytes *in, struct ctl_reply *o
 
     /* NOLINTNEXTLINE(cert-err34-c): three digits fit */
     if (!end || sscanf(in->p, "HTTP/1.%*1[01] %3u", &out->status) != 1)
-        return fail(error, "what answers at %s speaks no HTTP: is this carpoold's admin.listen?", address);
+        return fail(error, "what answers at %s is not HTTP: is this carpoold's admin.listen?", address);
     end[2] = '\0';
     promised = content_length(in->p);
     out->length = in->n - (size_t)(end + 4 - in->p);
     if (promised != SIZE_MAX && out->length < promised)
-        return fail(error, "the answer of %s ended too early", address);
+        return fail(error, "the answer from %s was cut short", address);
     memmove(in->p, end + 4, out->length + 1);
     out->body = in->p;
     in->p = NULL;

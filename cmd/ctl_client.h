@@ -19,7 +19,10 @@ struct ctl_reply {
 int ctl_ask(const char *address, const char *method, const char *path, struct ctl_reply *out,
             char error[CTL_ERROR_SIZE]);
 
-/* "/agents/NAME/verb" with the name percent-encoded, malloc'd; exits when memory is short. */
+/* An address as the user gave it, perhaps as a URL ("http://host:port/"), as ctl_ask() takes it. Malloc'd. */
+char *ctl_plain_address(const char *given);
+
+/* "/agents/NAME/verb" (verb NULL: "/agents/NAME") with the name percent-encoded, malloc'd; exits when memory is short. */
 char *ctl_agent_path(const char *name, const char *verb);
 
 /* The host of "host:port" without brackets, malloc'd; NULL for a unix address or one that is malformed.

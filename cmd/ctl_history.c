@@ -42,7 +42,7 @@ struct history *history_take(struct history_set *s, const struct pool_row *r, do
     if (h->look != 0) {
         h->request_rate = rate(r->requests, h->requests, seconds);
         h->opened_rate = rate(r->opened, h->opened, seconds);
-        h->error_rate = rate(r->errors, h->errors, seconds);
+        h->error_rate = rate(r->errors + r->refused, h->errors, seconds);
         reused = rate(r->reused, h->reused, 1);
         given = reused + rate(r->opened, h->opened, 1);
         h->reuse = given > 0 ? reused / given : -1;
@@ -53,7 +53,7 @@ struct history *history_take(struct history_set *s, const struct pool_row *r, do
     h->requests = r->requests;
     h->reused = r->reused;
     h->opened = r->opened;
-    h->errors = r->errors;
+    h->errors = r->errors + r->refused;
     h->look = s->looks;
     return h;
 }
@@ -76,26 +76,41 @@ void history_free(struct history_set *s)
     history_end(s);
 }
 
+/* Of the last `width` rates, those that there are. */
+static unsigned shown(const struct history *h, unsigned width)
+{
+    unsigned kept = h->count < HISTORY_LENGTH ? h->count : HISTORY_LENGTH;
+
+    return width < kept ? width : kept;
+}
+
+/* The one `back` before the newest, which is 1. */
+static double rate_at(const struct history *h, unsigned back)
+{
+    return h->rates[(h->count - back) % HISTORY_LENGTH];
+}
+
+double history_highest(const struct history *h, unsigned width)
+{
+    double highest = 0;
+
+    for (unsigned i = 1; i <= shown(h, width); i++)
+        highest = rate_at(h, i) > highest ? rate_at(h, i) : highest;
+    return highest;
+}
+
 const char *history_sparkline(const struct history *h, unsigned width, bool utf8, char out[SPARKLINE_SIZE])
 {
     static const char *const bars[] = {"\xe2\x96\x81", "\xe2\x96\x82", "\xe2\x96\x83", "\xe2\x96\x84",
                                        "\xe2\x96\x85", "\xe2\x96\x86", "\xe2\x96\x87", "\xe2\x96\x88"};
     static const char *const plain[] = {"_", ".", ":", "-", "=", "+", "*", "#"};
-    unsigned kept = h->count < HISTORY_LENGTH ? h->count : HISTORY_LENGTH;
-    unsigned shown = width < kept ? width : kept;
-    double highest = 0;
+    double highest = history_highest(h, width);
     char *at = out;
 
-    for (unsigned i = 1; i <= shown; i++) {
-        double r = h->rates[(h->count - i) % HISTORY_LENGTH];
-
-        highest = r > highest ? r : highest;
-    }
-    for (unsigned i = width; i > shown && at < out + HISTORY_LENGTH; i--)
+    for (unsigned i = width; i > shown(h, width) && at < out + HISTORY_LENGTH; i--)
         *at++ = ' ';
-    for (unsigned i = shown; i >= 1; i--) {
-        double r = h->rates[(h->count - i) % HISTORY_LENGTH];
-        unsigned level = highest > 0 ? (unsigned)(r / highest * 7 + 0.5) : 0;
+    for (unsigned i = shown(h, width); i >= 1; i--) {
+        unsigned level = highest > 0 ? (unsigned)(rate_at(h, i) / highest * 7 + 0.5) : 0;
 
         at += sprintf(at, "%s", (utf8 ? bars : plain)[level]);
     }

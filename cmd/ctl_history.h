@@ -35,6 +35,9 @@ struct history *history_take(struct history_set *s, const struct pool_row *r, do
 void history_end(struct history_set *s);
 void history_free(struct history_set *s);
 
+/* The highest of the last `width` rates. */
+double history_highest(const struct history *h, unsigned width);
+
 #define SPARKLINE_SIZE (HISTORY_LENGTH * 3 + 1)
 
 /* The last `width` rates as small bars, right-aligned, scaled to the highest; UTF-8 or ASCII. Returns out. */

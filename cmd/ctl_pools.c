@@ -1,14 +1,14 @@
 #include "cmd/ctl_pools.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cmd/ctl_client.h"
-#include "cmd/ctl_output.h"
+#include "cmd/ctl_words.h"
 
-/* Retirements that are nobody's plan. */
-static const char *const error_reasons[] = {"connect-failed", "connect-timeout", "error",
-                                            "protocol-error", "socket-timeout",  "request-timeout"};
+#define LIMIT_ERROR "connection_limit_reached"
 
 /* Reading */
 
@@ -29,46 +29,49 @@ static uint64_t sum(const json_t *o)
     return n;
 }
 
-static void read_retired(const json_t *o, struct pool_row *r)
+/* A failed connect stands there too, though nothing was open. */
+static void read_retired(const json_t *retired, struct pool_row *r)
 {
-    const json_t *retired = json_object_get(o, "retiredTotal");
     const char *reason;
     json_t *value;
 
-    r->retired = sum(retired);
     json_object_foreach((json_t *)retired, reason, value)
     {
         uint64_t n = (uint64_t)json_integer_value(value);
 
+        if (strcmp(reason, "connect-failed") == 0 || strcmp(reason, "connect-timeout") == 0)
+            continue;
+        r->retired += n;
         if (n > r->main_count) {
             r->main_count = n;
             r->main_reason = reason;
         }
     }
-    for (size_t i = 0; i < sizeof error_reasons / sizeof error_reasons[0]; i++)
-        r->errors += number(retired, error_reasons[i]);
-    r->errors += sum(json_object_get(o, "reusedSocketErrors"));
 }
 
 /* `o` is an agent or one of its origins: both have the same figures. */
-static void read_row(const json_t *agent, const json_t *o, struct pool_row *r)
+static void read_row(const json_t *agent, const json_t *o, const char *limit, struct pool_row *r)
 {
     const char *name = json_string_value(json_object_get(agent, "name"));
     const char *origin = json_string_value(json_object_get(o, "origin"));
-    const json_t *max = json_object_get(o, "maxSockets");
+    const json_t *max = json_object_get(o, limit);
 
     *r = (struct pool_row){.agent = name ? name : "?", .origin = origin ? origin : "-"};
     r->paused = json_is_true(json_object_get(agent, "paused"));
     r->removed = json_is_true(json_object_get(agent, "removed"));
+    r->problems = json_array_size(json_object_get(agent, "diagnosis"));
     r->active = number(o, "sockets");
     r->connecting = number(o, "connecting");
     r->free = number(o, "freeSockets");
-    r->pending = number(o, "requests");
+    r->waiting = number(o, "requests");
     r->max = json_is_integer(max) ? (uint64_t)json_integer_value(max) : UINT64_MAX;
+    r->waited_max_ms = json_number_value(json_object_get(o, "waitedMaxMs"));
     r->requests = number(o, "requestsTotal");
     r->reused = number(o, "reusedTotal");
     r->opened = number(o, "socketsOpened");
-    read_retired(o, r);
+    r->refused = number(json_object_get(o, "errors"), LIMIT_ERROR);
+    r->errors = sum(json_object_get(o, "errors")) - r->refused;
+    read_retired(json_object_get(o, "retiredTotal"), r);
 }
 
 static void add_rows(struct pool_table *t, const json_t *agent, bool by_agent)
@@ -78,16 +81,24 @@ static void add_rows(struct pool_table *t, const json_t *agent, bool by_agent)
 
     t->rows = ctl_need(realloc(t->rows, (t->count + count + 1) * sizeof *t->rows));
     if (by_agent || count == 0) {
-        struct pool_row *r = &t->rows[t->count++];
-        const json_t *max = json_object_get(agent, "maxTotalSockets");
-
-        read_row(agent, agent, r);
-        if (by_agent)
-            r->max = json_is_integer(max) ? (uint64_t)json_integer_value(max) : UINT64_MAX;
+        read_row(agent, agent, by_agent ? "maxTotalSockets" : "maxSockets", &t->rows[t->count++]);
         return;
     }
     for (size_t i = 0; i < count; i++)
-        read_row(agent, json_array_get(origins, i), &t->rows[t->count++]);
+        read_row(agent, json_array_get(origins, i), "maxSockets", &t->rows[t->count++]);
+}
+
+/* /agents/NAME is read as if it were all. */
+static json_t *as_all(json_t *json)
+{
+    json_t *all;
+
+    if (!json_is_array(json_object_get(json, "origins")) || json_object_get(json, "agents"))
+        return json;
+    all = ctl_need(json_object());
+    json_object_set_new(all, "agents", json_array());
+    json_array_append_new(json_object_get(all, "agents"), json);
+    return all;
 }
 
 bool pool_table_read(struct pool_table *t, const char *body, size_t length, bool by_agent, char *error,
@@ -96,7 +107,7 @@ bool pool_table_read(struct pool_table *t, const char *body, size_t length, bool
     json_error_t bad;
     const json_t *agents;
 
-    *t = (struct pool_table){.json = json_loadb(body, length, 0, &bad)};
+    *t = (struct pool_table){.json = as_all(json_loadb(body, length, 0, &bad))};
     agents = json_object_get(t->json, "agents");
     if (!json_is_array(agents)) {
         snprintf(error, error_size, "the answer to /agents is not what carpoold says: %s",
@@ -116,6 +127,8 @@ void pool_table_free(struct pool_table *t)
     *t = (struct pool_table){0};
 }
 
+/* Order */
+
 static int descending(double a, double b)
 {
     return a < b ? 1 : a > b ? -1 : 0;
@@ -126,11 +139,13 @@ static double share_in_use(const struct pool_row *r)
     return r->max == UINT64_MAX || r->max == 0 ? 0 : (double)(r->active + r->connecting) / (double)r->max;
 }
 
-static int compare_load(const void *a, const void *b)
+static int compare(const void *a, const void *b)
 {
     const struct pool_row *x = a, *y = b;
-    int order = descending((double)x->pending, (double)y->pending);
+    int order = descending(x->problems > 0, y->problems > 0);
 
+    if (order == 0)
+        order = descending((double)x->waiting, (double)y->waiting);
     if (order == 0)
         order = descending(share_in_use(x), share_in_use(y));
     if (order == 0)
@@ -142,18 +157,28 @@ static int compare_load(const void *a, const void *b)
     return order != 0 ? order : strcmp(x->origin, y->origin);
 }
 
-void pool_table_sort_by_load(struct pool_table *t)
+void pool_table_sort(struct pool_table *t)
 {
     if (t->count > 1)
-        qsort(t->rows, t->count, sizeof *t->rows, compare_load);
+        qsort(t->rows, t->count, sizeof *t->rows, compare);
+}
+
+/* Sentences */
+
+static const json_t *diagnosis_of(const struct pool_table *t, size_t place)
+{
+    const json_t *owner = place == 0 ? json_object_get(t->json, "daemon")
+                                     : json_array_get(json_object_get(t->json, "agents"), place - 1);
+
+    return json_object_get(owner, "diagnosis");
 }
 
 const char *pool_table_sentence(const struct pool_table *t, size_t index)
 {
-    const json_t *agents = json_object_get(t->json, "agents");
+    size_t places = json_array_size(json_object_get(t->json, "agents")) + 1;
 
-    for (size_t i = 0; i < json_array_size(agents); i++) {
-        const json_t *sentences = json_object_get(json_array_get(agents, i), "diagnosis");
+    for (size_t i = 0; i < places; i++) {
+        const json_t *sentences = diagnosis_of(t, i);
 
         if (index < json_array_size(sentences))
             return json_string_value(json_array_get(sentences, index));
@@ -162,184 +187,117 @@ const char *pool_table_sentence(const struct pool_table *t, size_t index)
     return NULL;
 }
 
-/* Cells */
-
-const char *pool_column_title(enum pool_column c)
-{
-    static const char *const titles[POOL_COLUMNS] = {"AGENT", "ORIGIN",  "ACTIVE",  "CONNECTING",
-                                                     "FREE",  "PENDING", "MAX",     "REQUESTS",
-                                                     "REUSE", "OPENED",  "RETIRED", "ERRORS"};
-
-    return titles[c];
-}
-
-bool pool_column_is_text(enum pool_column c)
-{
-    return c == COLUMN_AGENT || c == COLUMN_ORIGIN || c == COLUMN_RETIRED;
-}
-
-size_t pool_text_width(const char *text)
+size_t pool_table_sentence_count(const struct pool_table *t)
 {
     size_t n = 0;
 
-    for (const char *p = text; *p; p++)
-        n += (*p & 0xc0) != 0x80;
+    while (pool_table_sentence(t, n))
+        n++;
     return n;
 }
 
-/* Each control character becomes a `?`, so that a cell keeps its width and a sentence its line. */
-static void disarm(char *text)
+/* One line over all */
+
+/* Milliseconds since then, by the daemon's clock; negative: it cannot be told. */
+static double age_ms(const struct pool_table *t, const char *time)
 {
-    char *to = text;
+    struct tm tm = {0};
+    double now = json_number_value(json_object_get(t->json, "timeMs"));
+    const char *fraction = time ? strptime(time, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
 
-    for (const char *p = text; *p;) {
-        unsigned control = ctl_control_length(p);
+    if (!fraction || now <= 0)
+        return -1;
+    return now - ((double)timegm(&tm) + strtod(fraction, NULL)) * 1e3;
+}
 
-        if (control) {
-            *to++ = '?';
-            p += control;
-        } else {
-            *to++ = *p++;
-            while ((*p & 0xc0) == 0x80)
-                *to++ = *p++;
-        }
+static void put_reload(const struct pool_table *t, const json_t *daemon, char *out, size_t size)
+{
+    const json_t *reload = json_object_get(daemon, "reload");
+    double age = age_ms(t, json_string_value(json_object_get(reload, "time")));
+    char ago[CTL_WORD_SIZE];
+
+    if (age < 0)
+        snprintf(out, size, "last reload unknown");
+    else
+        snprintf(out, size, "last reload %s%s ago",
+                 json_is_false(json_object_get(reload, "ok")) ? "FAILED " : "", ctl_long_time(age, ago));
+}
+
+const char *pool_table_summary(const struct pool_table *t, char *out, size_t size)
+{
+    const json_t *daemon = json_object_get(t->json, "daemon"), *agent;
+    size_t problems = pool_table_sentence_count(t), i;
+    uint64_t active = 0, waiting = 0;
+    char count[CTL_WORD_SIZE] = "no problems", up[CTL_WORD_SIZE], reload[64];
+
+    json_array_foreach(json_object_get(t->json, "agents"), i, agent)
+    {
+        active += number(agent, "sockets");
+        waiting += number(agent, "requests");
     }
-    *to = '\0';
+    if (problems > 0)
+        snprintf(count, sizeof count, "%zu problem%s", problems, problems == 1 ? "" : "s");
+    put_reload(t, daemon, reload, sizeof reload);
+    snprintf(out, size, "%s: %.1f requests/s, %llu active, %llu waiting, %.1f errors/s; up %s, %s", count,
+             json_number_value(json_object_get(daemon, "requestsPerSecond")), (unsigned long long)active,
+             (unsigned long long)waiting, json_number_value(json_object_get(daemon, "errorsPerSecond")),
+             ctl_long_time(json_number_value(json_object_get(daemon, "uptimeMs")), up), reload);
+    return out;
 }
 
-static void put_count(char out[POOL_CELL_SIZE], uint64_t n)
+/* Cells */
+
+const char *pool_agent_name(const struct pool_row *r, char out[POOL_NAME_SIZE])
 {
-    snprintf(out, POOL_CELL_SIZE, "%llu", (unsigned long long)n);
+    snprintf(out, POOL_NAME_SIZE, "%.200s%s", r->agent, r->removed ? " (removed)" : "");
+    return out;
 }
 
-static void put_reuse(char out[POOL_CELL_SIZE], const struct pool_row *r)
+static const char *default_port(const char *origin)
+{
+    if (strncmp(origin, "http://", 7) == 0)
+        return ":80";
+    return strncmp(origin, "https://", 8) == 0 || strncmp(origin, "tunnel://", 9) == 0 ? ":443" : NULL;
+}
+
+const char *pool_origin_name(const struct pool_row *r, char out[POOL_NAME_SIZE])
+{
+    const char *port = default_port(r->origin);
+    size_t n;
+
+    snprintf(out, POOL_NAME_SIZE, "%s", r->origin);
+    n = strlen(out);
+    if (port && n > strlen(port) && strcmp(out + n - strlen(port), port) == 0)
+        out[n - strlen(port)] = '\0';
+    return out;
+}
+
+const char *pool_active(const struct pool_row *r, char out[POOL_NAME_SIZE])
+{
+    int n = snprintf(out, POOL_NAME_SIZE, "%llu", (unsigned long long)r->active);
+
+    if (r->max != UINT64_MAX)
+        snprintf(out + n, POOL_NAME_SIZE - (size_t)n, "/%llu", (unsigned long long)r->max);
+    return out;
+}
+
+const char *pool_reuse(const struct pool_row *r, char out[POOL_NAME_SIZE])
 {
     uint64_t given = r->opened + r->reused;
 
     if (given == 0)
-        snprintf(out, POOL_CELL_SIZE, "-");
+        snprintf(out, POOL_NAME_SIZE, "-");
     else
-        snprintf(out, POOL_CELL_SIZE, "%.1f%%", 100.0 * (double)r->reused / (double)given);
-}
-
-static void put_retired(char out[POOL_CELL_SIZE], const struct pool_row *r)
-{
-    if (!r->main_reason)
-        snprintf(out, POOL_CELL_SIZE, "0");
-    else if (r->main_count == r->retired)
-        snprintf(out, POOL_CELL_SIZE, "%llu %s", (unsigned long long)r->retired, r->main_reason);
-    else
-        snprintf(out, POOL_CELL_SIZE, "%llu, %llu %s", (unsigned long long)r->retired,
-                 (unsigned long long)r->main_count, r->main_reason);
-}
-
-const char *pool_cell(const struct pool_row *r, enum pool_column c, char out[POOL_CELL_SIZE])
-{
-    switch (c) {
-    case COLUMN_AGENT:
-        snprintf(out, POOL_CELL_SIZE, "%.200s%s%s", r->agent, r->paused ? " (paused)" : "",
-                 r->removed ? " (removed)" : "");
-        break;
-    case COLUMN_ORIGIN: snprintf(out, POOL_CELL_SIZE, "%s", r->origin); break;
-    case COLUMN_ACTIVE: put_count(out, r->active); break;
-    case COLUMN_CONNECTING: put_count(out, r->connecting); break;
-    case COLUMN_FREE: put_count(out, r->free); break;
-    case COLUMN_PENDING: put_count(out, r->pending); break;
-    case COLUMN_MAX:
-        if (r->max == UINT64_MAX)
-            snprintf(out, POOL_CELL_SIZE, "-");
-        else
-            put_count(out, r->max);
-        break;
-    case COLUMN_REQUESTS: put_count(out, r->requests); break;
-    case COLUMN_REUSE: put_reuse(out, r); break;
-    case COLUMN_OPENED: put_count(out, r->opened); break;
-    case COLUMN_RETIRED: put_retired(out, r); break;
-    case COLUMN_ERRORS: put_count(out, r->errors); break;
-    }
-    disarm(out);
+        snprintf(out, POOL_NAME_SIZE, "%.1f%%", 100.0 * (double)r->reused / (double)given);
     return out;
 }
 
-/* Paper */
-
-#define BOLD   "\033[1m"
-#define RED    "\033[31m"
-#define YELLOW "\033[33m"
-#define PLAIN  "\033[0m"
-
-static const char *colour_of(const struct pool_row *r, enum pool_column c)
+bool pool_is_full(const struct pool_row *r)
 {
-    if (c == COLUMN_PENDING && r->pending > 0)
-        return RED;
-    if (c == COLUMN_ACTIVE && r->max != UINT64_MAX && r->active >= r->max && r->max > 0)
-        return YELLOW;
-    if (c == COLUMN_AGENT && r->paused)
-        return YELLOW;
-    return c == COLUMN_ERRORS && r->errors > 0 ? YELLOW : NULL;
+    return r->max != UINT64_MAX && r->max > 0 && r->active >= r->max;
 }
 
-static void print_cell(FILE *out, enum pool_column c, const char *text, size_t width, const char *colour)
+bool pool_is_idle(const struct pool_row *r)
 {
-    int pad = (int)(width - pool_text_width(text));
-    bool last = c == POOL_COLUMNS - 1;
-
-    if (!pool_column_is_text(c))
-        fprintf(out, "%*s", pad, "");
-    if (colour)
-        ctl_put_sequence(out, colour);
-    fputs(text, out);
-    if (colour)
-        ctl_put_sequence(out, PLAIN);
-    if (pool_column_is_text(c))
-        fprintf(out, "%*s", pad, "");
-    fputs(last ? "\n" : "  ", out);
-}
-
-static void measure(const struct pool_table *t, bool by_agent, size_t widths[POOL_COLUMNS])
-{
-    char cell[POOL_CELL_SIZE];
-
-    for (unsigned c = 0; c < POOL_COLUMNS; c++) {
-        widths[c] = strlen(pool_column_title((enum pool_column)c));
-        for (size_t i = 0; i < t->count; i++) {
-            size_t n = pool_text_width(pool_cell(&t->rows[i], (enum pool_column)c, cell));
-
-            widths[c] = n > widths[c] ? n : widths[c];
-        }
-    }
-    if (by_agent)
-        widths[COLUMN_ORIGIN] = 0;
-}
-
-static void print_row(const struct pool_row *r, FILE *out, const size_t widths[POOL_COLUMNS], bool colours)
-{
-    char cell[POOL_CELL_SIZE];
-
-    for (unsigned c = 0; c < POOL_COLUMNS; c++) {
-        if (widths[c] > 0)
-            print_cell(out, (enum pool_column)c, pool_cell(r, (enum pool_column)c, cell), widths[c],
-                       colours ? colour_of(r, (enum pool_column)c) : NULL);
-    }
-}
-
-void pool_table_print(const struct pool_table *t, FILE *out, bool by_agent, bool colours)
-{
-    size_t widths[POOL_COLUMNS];
-    char line[1024];
-    const char *sentence;
-
-    measure(t, by_agent, widths);
-    for (unsigned c = 0; c < POOL_COLUMNS; c++) {
-        if (widths[c] > 0)
-            print_cell(out, (enum pool_column)c, pool_column_title((enum pool_column)c), widths[c],
-                       colours ? BOLD : NULL);
-    }
-    for (size_t i = 0; i < t->count; i++)
-        print_row(&t->rows[i], out, widths, colours);
-    for (size_t i = 0; (sentence = pool_table_sentence(t, i)); i++) {
-        snprintf(line, sizeof line, "%s", sentence);
-        disarm(line);
-        fprintf(out, "%s%s\n", i == 0 ? "\n" : "", line);
-    }
+    return r->active + r->connecting + r->free + r->waiting == 0;
 }

@@ -1,23 +1,26 @@
 #ifndef CARPOOL_CMD_CTL_POOLS_H
 #define CARPOOL_CMD_CTL_POOLS_H
 
-/* What /agents said, as the rows of a table, and the table on paper. */
+/* What /agents said, as rows, sentences and one line over all. */
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 /* One origin, or one agent with the sums of all its origins. The texts belong to the JSON. */
 struct pool_row {
     const char *agent;
     const char *origin; /* "-": the agent has none yet */
     bool paused, removed;
-    uint64_t active, connecting, free, pending;
+    size_t problems; /* sentences about its agent */
+    uint64_t active, connecting, free, waiting;
     uint64_t max; /* UINT64_MAX: no limit */
-    uint64_t requests, reused, opened, retired, errors;
-    const char *main_reason; /* of most retirements; NULL: none yet */
+    double waited_max_ms;
+    uint64_t requests, reused, opened;
+    uint64_t refused, errors; /* by a limit; all others */
+    uint64_t retired;         /* of those that were open */
+    const char *main_reason;  /* of most of them; NULL: none yet */
     uint64_t main_count;
 };
 
@@ -27,44 +30,37 @@ struct pool_table {
     size_t count;
 };
 
-/* False with a sentence in `error` when it is not what /agents says. */
+/* False with a sentence in `error` when it is not what /agents, or /agents/NAME, says. */
 bool pool_table_read(struct pool_table *t, const char *body, size_t length, bool by_agent, char *error,
                      size_t error_size);
 void pool_table_free(struct pool_table *t);
 
-/* The busiest first: pending, then the share of the limit in use, then requests. */
-void pool_table_sort_by_load(struct pool_table *t);
+/* The worst first: agents with problems, then what waits, then the share of the limit in use, then requests. */
+void pool_table_sort(struct pool_table *t);
 
-/* The table (without the column of origins when its rows are agents) and the diagnosis beneath it; with
- * colours for a terminal. */
-void pool_table_print(const struct pool_table *t, FILE *out, bool by_agent, bool colours);
-
-/* The sentences of all agents, one after the other; NULL at the end. */
+/* What is wrong, the daemon's own sentences before those of the agents; NULL at the end. */
 const char *pool_table_sentence(const struct pool_table *t, size_t index);
+size_t pool_table_sentence_count(const struct pool_table *t);
 
-#define POOL_COLUMNS   12
-#define POOL_CELL_SIZE 256
+/* "no problems: 12.4 requests/s, 2 active, 1 waiting, 0.0 errors/s; up 3 h, last reload 5 min ago". Returns `out`. */
+const char *pool_table_summary(const struct pool_table *t, char *out, size_t size);
 
-enum pool_column {
-    COLUMN_AGENT,
-    COLUMN_ORIGIN,
-    COLUMN_ACTIVE,
-    COLUMN_CONNECTING,
-    COLUMN_FREE,
-    COLUMN_PENDING,
-    COLUMN_MAX,
-    COLUMN_REQUESTS,
-    COLUMN_REUSE,
-    COLUMN_OPENED,
-    COLUMN_RETIRED,
-    COLUMN_ERRORS,
-};
+#define POOL_NAME_SIZE 300
 
-const char *pool_column_title(enum pool_column c);
-bool pool_column_is_text(enum pool_column c);
-/* The cell's text, without control bytes; returns out. */
-const char *pool_cell(const struct pool_row *r, enum pool_column c, char out[POOL_CELL_SIZE]);
-/* Columns of a terminal that a UTF-8 text takes, were all its characters one wide. */
-size_t pool_text_width(const char *text);
+/* The agent, and whether it is no longer configured; the origin without its scheme's default port; each returns `out`. */
+const char *pool_agent_name(const struct pool_row *r, char out[POOL_NAME_SIZE]);
+const char *pool_origin_name(const struct pool_row *r, char out[POOL_NAME_SIZE]);
+
+/* "2/20", or "2" where there is no limit. Returns `out`. */
+const char *pool_active(const struct pool_row *r, char out[POOL_NAME_SIZE]);
+
+/* The reuse of connections in per cent, or "-". Returns `out`. */
+const char *pool_reuse(const struct pool_row *r, char out[POOL_NAME_SIZE]);
+
+/* At its limit. */
+bool pool_is_full(const struct pool_row *r);
+
+/* Has no connection, and nothing waits. */
+bool pool_is_idle(const struct pool_row *r);
 
 #endif

@@ -5,8 +5,14 @@ carpoold_LDADD = $(carpool_libs)
 bin_PROGRAMS += carpoolctl
 carpoolctl_SOURCES = \
 	cmd/carpoolctl.c \
+	cmd/ctl_agents.c \
 	cmd/ctl_client.c \
 	cmd/ctl_client.h \
+	cmd/ctl_command.c \
+	cmd/ctl_command.h \
+	cmd/ctl_config.c \
+	cmd/ctl_errors.c \
+	cmd/ctl_errors.h \
 	cmd/ctl_history.c \
 	cmd/ctl_history.h \
 	cmd/ctl_output.c \
@@ -15,7 +21,19 @@ carpoolctl_SOURCES = \
 	cmd/ctl_pools.h \
 	cmd/ctl_run.c \
 	cmd/ctl_run.h \
+	cmd/ctl_screen.c \
+	cmd/ctl_screen.h \
+	cmd/ctl_status.c \
+	cmd/ctl_status.h \
+	cmd/ctl_table.c \
+	cmd/ctl_table.h \
+	cmd/ctl_terminal.c \
+	cmd/ctl_terminal.h \
 	cmd/ctl_top.c \
-	cmd/ctl_top.h
-carpoolctl_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir) $(NCURSES_CFLAGS)
-carpoolctl_LDADD = $(JANSSON_LIBS) $(NCURSES_LIBS)
+	cmd/ctl_top.h \
+	cmd/ctl_verbs.c \
+	cmd/ctl_words.c \
+	cmd/ctl_words.h
+carpoolctl_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)
+# Of the library only what stands by itself: suggestions, and the printer of YAML.
+carpoolctl_LDADD = libcarpool.a $(JANSSON_LIBS) $(YAML_LIBS)

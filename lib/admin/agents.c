@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "admin/overview.h"
 #include "base/clock.h"
 #include "base/units.h"
 
@@ -310,37 +311,6 @@ static bool is_worth_showing(const struct agent *removed)
     return removed->total > 0 || totals.now.pending > 0;
 }
 
-static void put_reload(struct text *t, const struct admin_daemon *d)
-{
-    char time[CLOCK_RFC3339_SIZE];
-
-    clock_format(*d->reload_wall_ms, time);
-    text_lit(t, "{\"ok\":");
-    put_bool(t, *d->reload_success);
-    text_lit(t, ",\"time\":\"");
-    text_string(t, time);
-    text_lit(t, "\"}");
-}
-
-static void put_daemon(struct text *t, const struct admin_daemon *d, const struct traffic *traffic)
-{
-    struct proxy_stats clients = {0};
-
-    for (unsigned i = 0; i < d->count; i++)
-        proxy_stats_add(&clients, &d->proxies[i]->stats);
-    text_lit(t, "{\"uptimeMs\":");
-    text_number(t, traffic_uptime_ms(traffic));
-    KEY(t, "requestsPerSecond");
-    text_format(t, "%.1f", traffic_requests_per_second(traffic));
-    KEY(t, "errorsPerSecond");
-    text_format(t, "%.1f", traffic_errors_per_second(traffic));
-    KEY(t, "clientsRefused");
-    text_number(t, clients.clients_refused);
-    KEY(t, "reload");
-    put_reload(t, d);
-    text_lit(t, "}");
-}
-
 static void put_agents(struct text *t, const struct admin_daemon *daemon, struct diagnosis *d)
 {
     const char *separator = "";
@@ -367,7 +337,7 @@ void agents_write_all(struct text *t, const struct admin_daemon *daemon, struct 
     static const uint32_t bounds[] = HISTOGRAM_BOUNDS;
 
     text_lit(t, "{\"daemon\":");
-    put_daemon(t, daemon, diagnosis_traffic(d));
+    overview_write(t, daemon, diagnosis_traffic(d));
     text_lit(t, ",\"agents\":[");
     put_agents(t, daemon, d);
     text_lit(t, "],\"latencyBoundsMs\":[");

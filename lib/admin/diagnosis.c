@@ -36,19 +36,19 @@ struct track {
 };
 
 struct diagnosis {
-    struct pool *pool;
+    const struct admin_daemon *daemon;
     struct traffic traffic;
     struct track *tracks;
     uint64_t window_began_ms;
 };
 
-struct diagnosis *diagnosis_new(struct pool *pool)
+struct diagnosis *diagnosis_new(const struct admin_daemon *daemon)
 {
     struct diagnosis *d = calloc(1, sizeof *d);
 
     if (!d)
         return NULL;
-    d->pool = pool;
+    d->daemon = daemon;
     traffic_begin(&d->traffic);
     d->window_began_ms = clock_ms();
     return d;
@@ -173,7 +173,7 @@ static void look(struct diagnosis *d, bool window_ends)
     const struct agent *a, *share;
     const struct origin *o;
 
-    TAILQ_FOREACH (a, &d->pool->agents, link)
+    TAILQ_FOREACH (a, &d->daemon->pools[0]->agents, link)
         AGENT_FOREACH_ORIGIN(a, share, o)
     sample_origin(d, o, window_ends);
 }
@@ -187,7 +187,7 @@ void diagnosis_end_window(struct diagnosis *d)
 
 void diagnosis_sample(struct diagnosis *d)
 {
-    traffic_take(&d->traffic, d->pool);
+    traffic_take(&d->traffic, d->daemon);
     if (clock_ms() - d->window_began_ms >= WINDOW_MS)
         diagnosis_end_window(d);
     else

@@ -54,8 +54,8 @@ const struct diagnosis_rule *diagnosis_rule(const char *name);
 
 struct diagnosis;
 
-/* NULL when memory is short. */
-struct diagnosis *diagnosis_new(struct pool *pool);
+/* `daemon` must outlive it. NULL when memory is short. */
+struct diagnosis *diagnosis_new(const struct admin_daemon *daemon);
 void diagnosis_free(struct diagnosis *d);
 /* Looks at every origin; to be called once a second. */
 void diagnosis_sample(struct diagnosis *d);

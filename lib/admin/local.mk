@@ -15,6 +15,8 @@ libcarpool_a_SOURCES += \
 	lib/admin/metrics.c \
 	lib/admin/metrics.h \
 	lib/admin/metrics_agents.c \
+	lib/admin/overview.c \
+	lib/admin/overview.h \
 	lib/admin/page.c \
 	lib/admin/page.h \
 	lib/admin/process.c \

@@ -97,34 +97,44 @@ static void reload(struct call *c)
     free(error);
 }
 
-static void say_done(struct call *c)
+/* What there was when it was done: what a drain closed and lets finish, what a resume lets go on. */
+static void say_done(struct call *c, bool was_paused, const struct groups *before)
 {
     assert(c->agent);
     text_lit(&c->answer->body, "{\"ok\":true,\"agent\":");
     text_json(&c->answer->body, slice_of(c->agent->name));
-    text_put(&c->answer->body,
-             c->agent->paused ? SLICE(",\"paused\":true}\n") : SLICE(",\"paused\":false}\n"));
+    text_format(
+        &c->answer->body,
+        ",\"paused\":%s,\"wasPaused\":%s,\"active\":%u,\"connecting\":%u,\"free\":%u,\"waiting\":%u}\n",
+        c->agent->paused ? "true" : "false", was_paused ? "true" : "false", before->active,
+        before->connecting, before->free, before->pending);
+}
+
+/* Calls a verb for each loop's share of the agent. */
+static void command(struct call *c, void (*verb)(struct agent *a))
+{
+    struct agent_totals before;
+    bool was_paused = c->agent->paused;
+
+    agent_totals(c->agent, &before);
+    for (struct agent *share = c->agent; share; share = share->next_share)
+        verb(share);
+    say_done(c, was_paused, &before.now);
 }
 
 static void drain(struct call *c)
 {
-    for (struct agent *share = c->agent; share; share = share->next_share)
-        agent_drain(share);
-    say_done(c);
+    command(c, agent_drain);
 }
 
 static void pause_agent(struct call *c)
 {
-    for (struct agent *share = c->agent; share; share = share->next_share)
-        agent_pause(share);
-    say_done(c);
+    command(c, agent_pause);
 }
 
 static void resume(struct call *c)
 {
-    for (struct agent *share = c->agent; share; share = share->next_share)
-        agent_resume(share);
-    say_done(c);
+    command(c, agent_resume);
 }
 
 /* "*" stands for the name of an agent. */

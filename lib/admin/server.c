@@ -63,7 +63,7 @@ struct admin *admin_new(const struct admin_daemon *daemon)
         return NULL;
     a->daemon = *daemon;
     event_assign(&a->sample, daemon->base, -1, EV_PERSIST, on_sample, a);
-    a->diagnosis = diagnosis_new(daemon->pools[0]);
+    a->diagnosis = diagnosis_new(&a->daemon);
     a->connections = connections_new(daemon->base, answer, a);
     if (!a->diagnosis || !a->connections || event_add(&a->sample, &second) != 0) {
         admin_free(a);

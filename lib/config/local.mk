@@ -27,4 +27,6 @@ libcarpool_a_SOURCES += \
 	lib/config/utf8.h \
 	lib/config/values.c \
 	lib/config/yaml.c \
-	lib/config/yaml.h
+	lib/config/yaml.h \
+	lib/config/yaml_print.c \
+	lib/config/yaml_print.h

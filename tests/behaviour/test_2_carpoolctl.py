@@ -1,6 +1,7 @@
 """Section 2: carpoolctl, the control tool."""
 
 import json
+import re
 
 import pytest
 
@@ -29,14 +30,93 @@ def busy(stage):
     return origin, carpool, clients, asked
 
 
+def rows(text, first="AGENT"):
+    """The table that begins with this title: a dictionary a row, by title. Figures stand under the end of their title."""
+    lines = text.split("\n")
+    start = next(number for number, line in enumerate(lines) if line.startswith(first))
+    titles = [(match.group(), match.start(), match.end()) for match in re.finditer(r"\S+(?: \S+)?", lines[start])]
+    out = []
+    for line in lines[start + 1:]:
+        if not line:
+            break
+        cells = [(match.group(), match.start(), match.end()) for match in re.finditer(r"\S+(?: \S+)*", line)]
+        out.append({title: next((cell for cell, left, right in cells if left < end and right > begin), "")
+                    for title, begin, end in titles})
+    return out
+
+
+def shown(carpool, *words):
+    done = ctl(carpool, *words)
+    assert done.returncode == 0, done
+    return done.stdout
+
+
 def test_status_is_a_table(stage):
-    """`status` prints the pools as a table"""
+    """the pools as a table (AGENT, ORIGIN without default ports, ACTIVE as `2/20`, ... RETIRED under `--wide`)"""
     _, carpool, _, _ = busy(stage)
-    done = ctl(carpool, "status")
-    assert done.returncode == 0, done.stderr
-    line = next(line for line in done.stdout.splitlines() if "api.test" in line)
-    assert line.split()[0] == "api"
-    assert [word for word in line.split() if word.isdigit()][:4] == ["1", "0", "0", "2"]
+    row = next(row for row in rows(shown(carpool, "status")) if row["AGENT"] == "api")
+    assert list(row) == ["AGENT", "ORIGIN", "ACTIVE", "CONNECTING", "FREE", "WAITING", "WAITED", "REQUESTS", "REUSE",
+                         "OPENED", "REFUSED", "ERRORS"]
+    assert row["ORIGIN"] == "http://api.test" and row["ACTIVE"] == "1/1" and row["WAITING"] == "2"
+    assert re.fullmatch(r"[\d.]+(ms|s)", row["WAITED"]) and row["REQUESTS"] == "3"
+    wide = next(row for row in rows(shown(carpool, "status", "--wide")) if row["AGENT"] == "api")
+    assert wide["RETIRED"] == "0"
+
+
+def test_status_begins_with_one_line(stage):
+    """`status` begins with one line (problems, requests/s, active, waiting, errors/s, uptime, last reload)"""
+    carpool = stage.carpool()
+    assert re.match(r"no problems: [\d.]+ requests/s, 0 active, 0 waiting, [\d.]+ errors/s; up \d+ s, "
+                    r"last reload \d+ s ago\n\nAGENT", shown(carpool, "status"))
+    _, carpool, _, _ = busy(stage)
+    wait_until(lambda: carpool.agents()["api"]["diagnosis"], "it is a problem")
+    assert re.match(r"1 problem: [\d.]+ requests/s, 1 active, 2 waiting, .*\napi: 2 requests waiting, the only connection "
+                    r"busy \(maxSockets\) for \d+ s: .*\n\nAGENT", shown(carpool, "status"))
+
+
+def failing(stage):
+    """A daemon whose upstreams `pay` and `bill` refuse connections, three and two of each."""
+    refused = stage.ports.refused()
+    carpool = stage.carpool({"upstreams": {name: {"match": f"{name}.test", "address": [
+        f"127.0.0.1:{refused.getsockname()[1]}"]} for name in ("pay", "bill")}})
+    for host in ("pay", "pay", "pay", "bill", "bill"):
+        assert carpool.get(f"http://{host}.test/").status == 502
+    return carpool, refused
+
+
+def test_failed_connects_are_errors(stage):
+    """REFUSED by limits, ERRORS all others; failed connects stand in `retiredTotal` alone"""
+    carpool, refused = failing(stage)
+    row = next(row for row in rows(shown(carpool, "status", "-w")) if row["AGENT"] == "pay")
+    assert [row[title] for title in ("OPENED", "REFUSED", "ERRORS", "RETIRED")] == ["0", "0", "3", "0"]
+    refused.close()
+
+
+def test_errors(stage):
+    """`errors [NAME]`: how often, and the recent ones, like ones together"""
+    assert shown(stage.carpool(), "errors") == "no errors since the start\n"
+    carpool, refused = failing(stage)
+    everywhere = shown(carpool, "errors")
+    assert [(row["AGENT"], row["ERROR"], row["SINCE START"]) for row in rows(everywhere)] == [
+        ("pay", "connection_refused", "3"), ("bill", "connection_refused", "2")]
+    recent = rows(everywhere, "TIME")
+    assert sorted((row["TIMES"], row["AGENT"], row["ORIGIN"]) for row in recent) == [
+        ("x2", "bill", "http://bill.test"), ("x3", "pay", "http://pay.test")]
+    assert "connection_refused: cannot connect to 127.0.0.1" in everywhere
+    assert "pay.test" not in shown(carpool, "errors", "bill")
+    refused.close()
+
+
+def test_one_agent(stage):
+    """`agents NAME` shows one agent and its recent errors"""
+    carpool, refused = failing(stage)
+    assert [row["AGENT"] for row in rows(shown(carpool, "agents"))] == ["pay", "bill", "default"]
+    text = shown(carpool, "agents", "pay")
+    assert text.startswith("pay: maxSockets 100, maxTotalSockets 1000, ")
+    assert "pay: cannot connect to 127.0.0.1" in text and "bill" not in text
+    assert rows(text, "ORIGIN")[0]["ORIGIN"] == "http://pay.test" and "connection_refused" in text
+    assert json.loads(shown(carpool, "--json", "agents", "pay"))["name"] == "pay"
+    refused.close()
 
 
 @pytest.mark.parametrize("verb, path", [("agents", "/agents"), ("config", "/config"), ("version", "/version")])
@@ -48,12 +128,18 @@ def test_json_is_what_the_admin_api_said(stage, verb, path):
     assert json.loads(done.stdout).keys() == json.loads(carpool.admin(path).body).keys()
 
 
-def test_agents_and_config_and_version(stage):
-    """`carpoolctl [...] status|top|agents|drain NAME|pause NAME|resume NAME|reload|config|version`"""
-    _, carpool, _, _ = busy(stage)
-    for verb, word in (("agents", "api"), ("config", "maxSockets"), ("version", "0.")):
-        done = ctl(carpool, verb)
-        assert done.returncode == 0 and word in done.stdout, (verb, done)
+def test_version(stage):
+    """`version`"""
+    assert re.fullmatch(r"carpoolctl 0\.\S+\ncarpoold 0\.\S+ \(carpool-[0-9a-f]{8}\)\n", shown(stage.carpool(), "version"))
+
+
+def test_config_is_yaml(stage):
+    """`config` prints YAML that reads back to the same"""
+    carpool = stage.carpool({"upstreams": {"a b: c": {"match": ["*.odd.test", "x.test:8443"], "maxSockets": 7},
+                                           "off": {"match": "off.test", "timeouts": {"request": "2s"}}}})
+    copy = stage.write("copy.yaml", shown(carpool, "config"))
+    printed = run("--print-config", "-c", copy)
+    assert printed.returncode == 0 and printed.stdout == run("--print-config", "-c", carpool.file).stdout
 
 
 def test_pause_and_resume(stage):
@@ -64,8 +150,10 @@ def test_pause_and_resume(stage):
     client = carpool.ask("http://api.test/")
     carpool.wait_row("http://api.test:80", "api", requests=1)
     assert origin.accepted == 0
-    assert ctl(carpool, "resume", "api").returncode == 0
+    assert shown(carpool, "pause", "api") == "api: was paused already, 1 waiting\n"
+    assert shown(carpool, "resume", "api") == "api: resumed, 1 waiting go on\n"
     assert client.response().status == 200
+    assert shown(carpool, "resume", "api") == "api: was not paused\n"
 
 
 def test_drain(stage):
@@ -74,7 +162,7 @@ def test_drain(stage):
     carpool = stage.carpool()
     carpool.get(origin.url("/"))
     carpool.wait_row(origin, freeSockets=1)
-    assert ctl(carpool, "drain", "default").returncode == 0
+    assert shown(carpool, "drain", "default") == "default: drained 1 free, 0 will close when they finish\n"
     origin.connections[0].wait_ended("fin")
     assert carpool.retired(origin) == {"drained": 1}
     assert carpool.get(origin.url("/")).status == 200 and origin.accepted == 2
@@ -83,7 +171,7 @@ def test_drain(stage):
 def test_drain_waits_for_active_sockets(stage):
     """`drain` closes free sockets now and active ones when they finish, and later requests open new ones"""
     origin, carpool, clients, asked = busy(stage)
-    assert ctl(carpool, "drain", "api").returncode == 0
+    assert shown(carpool, "drain", "api") == "api: drained 0 free, 1 will close when they finish\n"
     assert not asked.connection.ended
     asked.connection.reply(b"finished")
     assert clients[0].response().text == "finished"
@@ -102,6 +190,7 @@ def test_reload(stage):
     carpool.write({**carpool.config, "upstreams": {"added": {"match": "added.test"}}})
     done = ctl(carpool, "reload")
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("reloaded ")
     wait_until(lambda: "added" in carpool.agents(), "the new agent is there")
     carpool.write("nonsense: 1\n")
     done = ctl(carpool, "reload")
@@ -127,11 +216,36 @@ def test_wrong_usage(words):
     assert done.returncode == 2 and done.stderr
 
 
-@pytest.mark.parametrize("words", [["drain", "nobody"], ["pause", "nobody"]], ids=" ".join)
+@pytest.mark.parametrize("words", [["drain", "somebdy"], ["errors", "somebdy"], ["agents", "somebdy"]], ids=" ".join)
 def test_an_agent_that_is_not_there(stage, words):
-    """`carpoolctl drain NAME`: a name that no agent has is told of"""
-    done = ctl(stage.carpool(), *words)
-    assert done.returncode == 1 and "no such agent" in done.stderr
+    """unknown agents and commands are answered with those that there are, or the likely one"""
+    done = ctl(stage.carpool({"upstreams": {"somebody": {"match": "x.test"}}}), *words)
+    assert done.returncode == 1
+    assert done.stderr == ("carpoolctl: there is no agent 'somebdy', did you mean 'somebody'? "
+                           "There are: default, somebody\n")
+
+
+def test_a_command_that_is_not_there():
+    """unknown agents and commands are answered with those that there are, or the likely one"""
+    done = run("stauts", program="CARPOOLCTL")
+    assert done.returncode == 2 and "unknown command 'stauts', did you mean 'status'?" in done.stderr
+    assert " errors " in done.stderr
+
+
+@pytest.mark.parametrize("words", [["drain", "-h"], ["-h"], ["help"], ["run", "--help"]], ids=" ".join)
+def test_help(words):
+    """-h behind a command says what it does"""
+    done = run(*words, program="CARPOOLCTL")
+    assert done.returncode == 0 and done.stdout.startswith("Usage: carpoolctl")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("form", ["http://127.0.0.1:{}", "http://127.0.0.1:{}/", "HTTP://localhost:{}/agents"])
+def test_a_url_is_an_address(stage, form):
+    """ADMIN_ADDRESS may be a URL"""
+    carpool = stage.carpool()
+    done = run("-s", form.format(carpool.admin_port), "version", program="CARPOOLCTL")
+    assert done.returncode == 0, done.stderr
 
 
 def test_nobody_is_there(stage):

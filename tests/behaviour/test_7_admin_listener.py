@@ -49,8 +49,8 @@ def test_requests_in_a_row(stage):
     head = client.get("/version", method="HEAD", host="localhost")
     assert (head.status, head.body, head.fields.get("content-length")) == (200, b"", length)
     client.send(post("/agents/default/pause") + post("/agents/default/resume") + request("GET", "/readyz", "localhost"))
-    assert [client.read_response().text.strip() for _ in range(3)] == [
-        '{"ok":true,"agent":"default","paused":true}', '{"ok":true,"agent":"default","paused":false}', '{"status":"ready"}']
+    answers = [json.loads(client.read_response().body) for _ in range(3)]
+    assert [answer.get("paused") for answer in answers] == [True, False, None] and answers[2] == {"status": "ready"}
     assert client.get("/healthz", host="localhost", fields=[("Connection", "close")]).status == 200
     client.expect_end()
 

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "admin/overview.h"
 #include "admin_test.h"
 #include "base/clock.h"
 #include "unit.h"
@@ -43,7 +44,6 @@ void fixture_make(struct fixture *f)
     TAILQ_INIT(&f->origin.blocked);
     HASH_ADD_KEYPTR(hh, f->agent.origins, f->origin.key, strlen(f->origin.key), &f->origin);
     f->reload_success = true;
-    f->diagnosis = diagnosis_new(&f->pool);
     f->pools[0] = &f->pool;
     f->proxies[0] = &f->proxy;
     f->daemon = (struct admin_daemon){.pools = f->pools,
@@ -56,6 +56,7 @@ void fixture_make(struct fixture *f)
                                       .instance = "carpool-test",
                                       .reload_success = &f->reload_success,
                                       .reload_wall_ms = &f->reload_wall_ms};
+    f->diagnosis = diagnosis_new(&f->daemon);
 }
 
 void fixture_free(struct fixture *f)
@@ -308,8 +309,72 @@ START_TEST(forgets_what_is_over)
 }
 END_TEST
 
+/* The daemon's own row */
+
+static const char *overview(struct fixture *f)
+{
+    static char out[1024];
+    struct text t = {0};
+
+    overview_write(&t, &f->daemon, diagnosis_traffic(f->diagnosis));
+    snprintf(out, sizeof out, "%.*s", (int)t.n, t.p);
+    text_free(&t);
+    return out;
+}
+
+#define overview_says(f, part) ck_assert_msg(strstr(overview(f), part) != NULL, "%s in %s", part, overview(f))
+
+START_TEST(overview_knows_what_is_wrong)
+{
+    struct fixture f;
+
+    fixture_make(&f);
+    f.config.server.maxConnections = 100;
+    diagnosis_sample(f.diagnosis);
+    overview_says(&f, "\"reload\":{\"ok\":true,\"time\":\"1970-01-01T00:00:00.000Z\"}");
+    overview_says(&f, "\"diagnosis\":[]}");
+    f.proxy.stats.clients_refused = 7;
+    f.reload_success = false;
+    diagnosis_sample(f.diagnosis);
+    overview_says(&f, "\"clientsRefused\":7,");
+    overview_says(&f, "[\"the last reload failed: ");
+    overview_says(
+        &f, "\"7 clients refused in the last two minutes: 100 are connected (server.maxConnections)\"]");
+    for (unsigned i = 1; i < TRAFFIC_SAMPLES; i++)
+        diagnosis_sample(f.diagnosis);
+    ck_assert_ptr_null(strstr(overview(&f), "clients refused"));
+    fixture_free(&f);
+}
+END_TEST
+
+START_TEST(traffic_is_that_of_the_last_ten_seconds)
+{
+    struct traffic t;
+    struct fixture f;
+
+    fixture_make(&f);
+    traffic_begin(&t);
+    ck_assert(traffic_requests_per_second(&t) == 0);
+    for (unsigned i = 0; i < 30; i++) {
+        if (i >= 20) {
+            f.origin.stats.requests += 5;
+            f.origin.stats.errors[PROXY_ERROR_DNS] += 2;
+        }
+        traffic_take(&t, &f.daemon);
+        t.samples[(t.count - 1) % TRAFFIC_SAMPLES].ms = 1000 * (i + 1);
+    }
+    ck_assert(traffic_requests_per_second(&t) == 5);
+    ck_assert(traffic_errors_per_second(&t) == 2);
+    f.origin.stats = (struct origin_stats){0}; /* a reload took it away */
+    traffic_take(&t, &f.daemon);
+    ck_assert(traffic_requests_per_second(&t) == 0);
+    fixture_free(&f);
+}
+END_TEST
+
 void add_diagnosis_tests(Suite *suite)
 {
+    unit_group(suite, "overview", overview_knows_what_is_wrong, traffic_is_that_of_the_last_ten_seconds);
     unit_group(suite, "rules", paused, certificate, refused, waiting, no_reuse, peer_closed, shares, failures,
                all_rows_have_a_name);
     unit_group(suite, "diagnosis", silent_when_all_is_well, sees_a_small_pool, counts_refusals_of_a_pause,

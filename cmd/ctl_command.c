@@ -1,0 +1,118 @@
+#include "cmd/ctl_command.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/ctl_output.h"
+#include "config/suggest.h"
+
+int ctl_fail(const char *format, ...)
+{
+    va_list args;
+
+    fputs("carpoolctl: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    putc('\n', stderr);
+    return CTL_FAILED;
+}
+
+/* An answer that is no success. */
+static int tell(const struct ctl_options *o, const char *method, const char *path,
+                const struct ctl_reply *reply)
+{
+    json_t *json = json_loadb(reply->body, reply->length, 0, NULL);
+    const char *sentence = json_string_value(json_object_get(json, "error"));
+
+    if (o->json)
+        fputs(reply->body, stdout);
+    if (sentence)
+        ctl_fail("%s", sentence);
+    else
+        ctl_fail("carpoold at %s answered %u to %s %s", o->address, reply->status, method, path);
+    json_decref(json);
+    return CTL_FAILED;
+}
+
+static bool is_success(const struct ctl_reply *reply)
+{
+    return reply->status >= 200 && reply->status < 300;
+}
+
+int ctl_request(const struct ctl_options *o, const char *method, const char *path, struct ctl_reply *reply)
+{
+    char error[CTL_ERROR_SIZE];
+    int status;
+
+    if (ctl_ask(o->address, method, path, reply, error) != 0)
+        return ctl_fail("%s", error);
+    if (is_success(reply))
+        return CTL_FINE;
+    status = tell(o, method, path, reply);
+    free(reply->body);
+    return status;
+}
+
+/* "there is no agent 'paymets', did you mean 'payments'? There are: default, payments" */
+static int tell_agents(const struct ctl_options *o, const char *name)
+{
+    struct ctl_reply reply;
+    int status = ctl_request(o, "GET", "/agents", &reply);
+    json_t *json = status == CTL_FINE ? json_loadb(reply.body, reply.length, 0, NULL) : NULL;
+    const json_t *agents = json_object_get(json, "agents");
+    size_t count = 0;
+    const char **names = ctl_need(calloc(json_array_size(agents) + 1, sizeof *names));
+    const char *meant;
+
+    for (size_t i = 0; i < json_array_size(agents); i++) {
+        names[count] = json_string_value(json_object_get(json_array_get(agents, i), "name"));
+        count += names[count] != NULL;
+    }
+    meant = suggest(name, names, count);
+    fprintf(stderr, "carpoolctl: there is no agent '%s'%s%s%s There are:", name,
+            meant ? ", did you mean '" : ".", meant ? meant : "", meant ? "'?" : "");
+    for (size_t i = 0; i < count; i++)
+        fprintf(stderr, "%s %s", i > 0 ? "," : "", names[i]);
+    putc('\n', stderr);
+    free(names);
+    json_decref(json);
+    if (status == CTL_FINE)
+        free(reply.body);
+    return CTL_FAILED;
+}
+
+int ctl_request_agent(const struct ctl_options *o, const char *method, const char *name, const char *verb,
+                      struct ctl_reply *reply)
+{
+    char *path = ctl_agent_path(name, verb);
+    char error[CTL_ERROR_SIZE];
+    int status = CTL_FINE;
+
+    if (ctl_ask(o->address, method, path, reply, error) != 0) {
+        status = ctl_fail("%s", error);
+    } else if (!is_success(reply)) {
+        status = reply->status == 404 ? tell_agents(o, name) : tell(o, method, path, reply);
+        free(reply->body);
+    }
+    free(path);
+    return status;
+}
+
+int ctl_print_json(struct ctl_reply *reply)
+{
+    fputs(reply->body, stdout);
+    free(reply->body);
+    return CTL_FINE;
+}
+
+bool ctl_wants_colours(void)
+{
+    const char *term = getenv("TERM");
+
+    return isatty(STDOUT_FILENO) && !getenv("NO_COLOR") && term && strcmp(term, "dumb") != 0;
+}

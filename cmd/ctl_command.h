@@ -1,0 +1,45 @@
+#ifndef CARPOOL_CMD_CTL_COMMAND_H
+#define CARPOOL_CMD_CTL_COMMAND_H
+
+/* What the commands of carpoolctl share. Each is a function that takes the options and its NAME (NULL: none was given)
+ * and returns the exit status. */
+
+#include <stdbool.h>
+
+#include "cmd/ctl_client.h"
+
+enum { CTL_FINE = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
+
+struct ctl_options {
+    const char *address;
+    bool json, wide;
+};
+
+int ctl_status(const struct ctl_options *o, const char *name);
+int ctl_agents(const struct ctl_options *o, const char *name);
+int ctl_errors(const struct ctl_options *o, const char *name);
+int ctl_drain(const struct ctl_options *o, const char *name);
+int ctl_pause(const struct ctl_options *o, const char *name);
+int ctl_resume(const struct ctl_options *o, const char *name);
+int ctl_reload(const struct ctl_options *o, const char *name);
+int ctl_config(const struct ctl_options *o, const char *name);
+int ctl_version(const struct ctl_options *o, const char *name);
+
+/* "carpoolctl: " and the sentence on stderr; returns CTL_FAILED. */
+int ctl_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Asks; an answer that is no success is told. The caller frees the body when this is CTL_FINE. */
+int ctl_request(const struct ctl_options *o, const char *method, const char *path, struct ctl_reply *reply);
+
+/* The same for /agents/NAME, or a verb of it when that is not NULL; who asks for an agent that is not there is told
+ * which there are. */
+int ctl_request_agent(const struct ctl_options *o, const char *method, const char *name, const char *verb,
+                      struct ctl_reply *reply);
+
+/* Prints what the API said, and frees it. */
+int ctl_print_json(struct ctl_reply *reply);
+
+/* Whether stdout is a terminal that wants colours. */
+bool ctl_wants_colours(void);
+
+#endif

@@ -1,0 +1,175 @@
+/* carpoolctl errors [NAME]: how often each error occurred, and the recent ones. */
+
+#include "cmd/ctl_errors.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/ctl_command.h"
+#include "cmd/ctl_pools.h"
+#include "cmd/ctl_table.h"
+#include "cmd/ctl_words.h"
+
+/* Recent errors of one agent that say the same. */
+struct group {
+    const char *agent, *origin, *error, *text, *last;
+    unsigned count;
+};
+
+struct group_list {
+    struct group *items;
+    size_t count;
+};
+
+static const char *string(const json_t *o, const char *key)
+{
+    const char *value = json_string_value(json_object_get(o, key));
+
+    return value ? value : "-";
+}
+
+static struct group *find(const struct group_list *l, const struct group *like)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        struct group *g = &l->items[i];
+
+        if (strcmp(g->agent, like->agent) == 0 && strcmp(g->origin, like->origin) == 0 &&
+            strcmp(g->error, like->error) == 0 && strcmp(g->text, like->text) == 0)
+            return g;
+    }
+    return NULL;
+}
+
+/* They come oldest first. */
+static void gather(struct group_list *l, const json_t *agent)
+{
+    const json_t *e;
+    size_t i;
+
+    json_array_foreach(json_object_get(agent, "recentErrors"), i, e)
+    {
+        struct group one = {string(agent, "name"), string(e, "origin"), string(e, "error"),
+                            string(e, "text"),     string(e, "time"),   1};
+        struct group *known = find(l, &one);
+
+        if (known) {
+            known->count++;
+            known->last = one.last;
+            continue;
+        }
+        l->items = ctl_need(realloc(l->items, (l->count + 1) * sizeof *l->items));
+        l->items[l->count++] = one;
+    }
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct group *x = a, *y = b;
+
+    return strcmp(y->last, x->last);
+}
+
+/* "01:31:04" of "2026-11-28T01:31:04.123Z" */
+static void put_time(const char *time, char out[9])
+{
+    snprintf(out, 9, "%.8s", strlen(time) > 19 ? time + 11 : time);
+}
+
+static void print_recent(const json_t *agents, FILE *out, bool colours)
+{
+    static const struct table_column columns[] = {
+        {"TIME (UTC)", true}, {"TIMES", false}, {"AGENT", true}, {"ORIGIN", true}, {"WHAT", true}};
+    struct group_list l = {0};
+    struct table paper;
+    char time[9], origin[POOL_NAME_SIZE];
+    const json_t *agent;
+    size_t i;
+
+    json_array_foreach(agents, i, agent) gather(&l, agent);
+    if (l.count == 0)
+        return;
+    qsort(l.items, l.count, sizeof *l.items, newest_first);
+    table_begin(&paper, columns, sizeof columns / sizeof columns[0]);
+    for (i = 0; i < l.count; i++) {
+        const struct group *g = &l.items[i];
+
+        put_time(g->last, time);
+        table_add(&paper, CELL_PLAIN, "%s", time);
+        table_add(&paper, CELL_PLAIN, g->count > 1 ? "x%u" : "", g->count);
+        table_add(&paper, CELL_PLAIN, "%s", g->agent);
+        table_add(&paper, CELL_PLAIN, "%s",
+                  pool_origin_name(&(const struct pool_row){.origin = g->origin}, origin));
+        table_add(&paper, CELL_PLAIN, "%s: %s", g->error, g->text);
+    }
+    fputs("\nthe last ones, up to 20 an agent, newest first:\n", out);
+    table_print(&paper, out, colours);
+    table_free(&paper);
+    free(l.items);
+}
+
+static void add_counts(struct table *t, const json_t *agent, const json_t *origin)
+{
+    char name[POOL_NAME_SIZE];
+    const char *error;
+    json_t *count;
+
+    json_object_foreach(json_object_get(origin, "errors"), error, count)
+    {
+        table_add(t, CELL_PLAIN, "%s", string(agent, "name"));
+        table_add(t, CELL_PLAIN, "%s",
+                  pool_origin_name(&(const struct pool_row){.origin = string(origin, "origin")}, name));
+        table_add(t, CELL_PLAIN, "%s", error);
+        table_add(t, CELL_PLAIN, "%lld", (long long)json_integer_value(count));
+    }
+}
+
+/* False: there were none. */
+static bool print_counts(const json_t *agents, FILE *out, bool colours)
+{
+    static const struct table_column columns[] = {
+        {"AGENT", true}, {"ORIGIN", true}, {"ERROR", true}, {"SINCE START", false}};
+    struct table paper;
+    const json_t *agent, *origin;
+    size_t i, k;
+    bool any;
+
+    table_begin(&paper, columns, sizeof columns / sizeof columns[0]);
+    json_array_foreach(agents, i, agent)
+    {
+        json_array_foreach(json_object_get(agent, "origins"), k, origin) add_counts(&paper, agent, origin);
+    }
+    any = paper.cell_count > 0;
+    if (any)
+        table_print(&paper, out, colours);
+    table_free(&paper);
+    return any;
+}
+
+void errors_print(const json_t *agents, FILE *out, bool colours)
+{
+    if (!print_counts(agents, out, colours))
+        fputs("no errors since the start\n", out);
+    print_recent(agents, out, colours);
+}
+
+int ctl_errors(const struct ctl_options *o, const char *name)
+{
+    char error[CTL_ERROR_SIZE];
+    struct pool_table table;
+    struct ctl_reply reply;
+    int status =
+        name ? ctl_request_agent(o, "GET", name, NULL, &reply) : ctl_request(o, "GET", "/agents", &reply);
+
+    if (status != CTL_FINE)
+        return status;
+    if (o->json)
+        return ctl_print_json(&reply);
+    if (pool_table_read(&table, reply.body, reply.length, true, error, sizeof error)) {
+        errors_print(json_object_get(table.json, "agents"), stdout, ctl_wants_colours());
+        pool_table_free(&table);
+    } else {
+        status = ctl_fail("%s", error);
+    }
+    free(reply.body);
+    return status;
+}

@@ -1,0 +1,298 @@
+#include "cmd/ctl_screen.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/ctl_terminal.h"
+#include "cmd/ctl_words.h"
+
+#define SPARK_WIDTH     20
+#define SPARK_TITLE     "REQ/S, LAST 20 S"
+#define SCALE_WIDTH     8 /* "max 1200" behind the bars */
+#define AGENT_WIDTH_MIN 12
+#define AGENT_WIDTH_MAX 24
+#define ORIGIN_WIDTH    20 /* at least */
+
+static double active_of(const struct screen_row *r)
+{
+    return (double)r->pool->active;
+}
+
+static double connecting_of(const struct screen_row *r)
+{
+    return (double)r->pool->connecting;
+}
+
+static double free_of(const struct screen_row *r)
+{
+    return (double)r->pool->free;
+}
+
+static double waiting_of(const struct screen_row *r)
+{
+    return (double)r->pool->waiting;
+}
+
+static double request_rate_of(const struct screen_row *r)
+{
+    return r->history->request_rate;
+}
+
+static double error_rate_of(const struct screen_row *r)
+{
+    return r->history->error_rate;
+}
+
+static double reuse_of(const struct screen_row *r)
+{
+    return r->history->reuse;
+}
+
+static double opened_rate_of(const struct screen_row *r)
+{
+    return r->history->opened_rate;
+}
+
+/* `given_up` is the order in which columns are left out where the terminal is narrow; 0: never. */
+static const struct column {
+    const char *title;
+    int width; /* of figures; 0: a text that gets what is left */
+    int given_up;
+    double (*value)(const struct screen_row *r);
+} columns[SCREEN_COLUMNS] = {
+    {"AGENT", 0, 0, NULL},
+    {"ORIGIN", 0, 0, NULL},
+    {"ACTIVE", 7, 0, active_of},
+    {"CONN", 5, 1, connecting_of},
+    {"FREE", 5, 0, free_of},
+    {"WAITING", 7, 0, waiting_of},
+    {"REQ/S", 7, 0, request_rate_of},
+    {"ERR/S", 6, 0, error_rate_of},
+    {"REUSE", 5, 3, reuse_of},
+    {"OPEN/S", 6, 2, opened_rate_of},
+};
+
+int screen_compare(unsigned column, const struct screen_row *a, const struct screen_row *b)
+{
+    double p, q;
+
+    if (column == 0)
+        return strcmp(a->pool->agent, b->pool->agent);
+    if (column == 1)
+        return strcmp(a->pool->origin, b->pool->origin);
+    if (column >= SCREEN_COLUMNS)
+        return 0;
+    p = columns[column].value(a);
+    q = columns[column].value(b);
+    return p < q ? 1 : p > q ? -1 : 0;
+}
+
+/* Layout */
+
+struct layout {
+    int agent, origin; /* widths */
+    bool shown[SCREEN_COLUMNS], spark;
+};
+
+static int fixed_width(const struct layout *l)
+{
+    int width = 0;
+
+    for (size_t i = 0; i < SCREEN_COLUMNS; i++)
+        width += l->shown[i] && columns[i].width ? columns[i].width + 1 : 0;
+    return width;
+}
+
+static bool fits(const struct layout *l, int columns_there)
+{
+    return fixed_width(l) + l->agent + 1 + ORIGIN_WIDTH + 1 <= columns_there;
+}
+
+static int longest_agent(const struct screen *s)
+{
+    size_t longest = AGENT_WIDTH_MIN;
+    char name[POOL_NAME_SIZE];
+
+    for (size_t i = 0; i < s->count; i++) {
+        size_t n = ctl_width(pool_agent_name(s->rows[i].pool, name));
+
+        longest = n > longest ? n : longest;
+    }
+    return longest < AGENT_WIDTH_MAX ? (int)longest : AGENT_WIDTH_MAX;
+}
+
+static struct layout lay_out(const struct screen *s, int columns_there)
+{
+    struct layout l = {.agent = longest_agent(s)};
+    int left;
+
+    for (size_t i = 0; i < SCREEN_COLUMNS; i++)
+        l.shown[i] = true;
+    for (int turn = 1; turn <= 3 && !fits(&l, columns_there); turn++)
+        for (size_t i = 0; i < SCREEN_COLUMNS; i++)
+            l.shown[i] &= columns[i].given_up != turn;
+    while (l.agent > AGENT_WIDTH_MIN && !fits(&l, columns_there))
+        l.agent--;
+    left = columns_there - fixed_width(&l) - l.agent - 2;
+    l.spark = left >= ORIGIN_WIDTH * 2 + SPARK_WIDTH + SCALE_WIDTH + 2;
+    l.origin = l.spark ? left - SPARK_WIDTH - SCALE_WIDTH - 2 : left;
+    return l;
+}
+
+static int width_of(const struct layout *l, size_t column)
+{
+    return column == 0 ? l->agent : column == 1 ? l->origin : columns[column].width;
+}
+
+/* Sentences */
+
+/* Wrapped between words, in at most `room` lines. */
+static void put_wrapped(struct picture *p, enum cell_style style, const char *text, int room)
+{
+    char line[1024];
+
+    for (; *text && room > 0; room--) {
+        size_t n = ctl_line_length(text, (size_t)p->columns);
+
+        snprintf(line, sizeof line, "%.*s", (int)n, text);
+        picture_put(p, style, line, p->columns);
+        picture_next_line(p);
+        text += n;
+        text += strspn(text, " ");
+    }
+}
+
+static int lines_of(const struct picture *p, const char *text)
+{
+    int lines = 0;
+
+    while (*text) {
+        text += ctl_line_length(text, (size_t)p->columns);
+        text += strspn(text, " ");
+        lines++;
+    }
+    return lines;
+}
+
+/* What is wrong, as many sentences as have room whole. */
+static void draw_sentences(const struct screen *s, struct picture *p)
+{
+    int end = p->row + p->rows / 3;
+    const char *sentence;
+    char more[64];
+
+    for (size_t i = 0; (sentence = pool_table_sentence(s->table, i)); i++) {
+        if (p->row + lines_of(p, sentence) > end) {
+            snprintf(more, sizeof more, "... and %zu more: carpoolctl status",
+                     pool_table_sentence_count(s->table) - i);
+            put_wrapped(p, CELL_BAD, more, 1);
+            return;
+        }
+        put_wrapped(p, CELL_BAD, sentence, end - p->row);
+    }
+}
+
+/* The table */
+
+static void draw_head(const struct screen *s, const struct layout *l, struct picture *p)
+{
+    for (size_t i = 0; i < SCREEN_COLUMNS; i++) {
+        enum cell_style style = i == s->sort ? CELL_CHOSEN : CELL_REVERSE;
+
+        if (!l->shown[i])
+            continue;
+        (columns[i].width ? picture_put_right : picture_put)(p, style, columns[i].title, width_of(l, i));
+        picture_put(p, CELL_REVERSE, "", 1);
+    }
+    picture_put(p, CELL_REVERSE, l->spark ? SPARK_TITLE : "", p->columns);
+    picture_next_line(p);
+}
+
+static const char *figure(const struct screen_row *r, const struct column *c, char out[POOL_NAME_SIZE])
+{
+    double value = c->value(r);
+
+    if (c->value == active_of)
+        return pool_active(r->pool, out);
+    if (c->value == reuse_of && value < 0)
+        return "-";
+    if (c->value == reuse_of)
+        snprintf(out, POOL_NAME_SIZE, "%.0f%%", value * 100);
+    else
+        snprintf(out, POOL_NAME_SIZE, "%.*f", value != (double)(long long)value && value < 100 ? 1 : 0,
+                 value);
+    return out;
+}
+
+static enum cell_style style_of(const struct screen_row *r, size_t column)
+{
+    const struct pool_row *p = r->pool;
+
+    if (columns[column].value == error_rate_of && r->history->error_rate > 0)
+        return CELL_BAD;
+    if (columns[column].value == waiting_of && p->waiting > 0)
+        return CELL_WARN;
+    if ((columns[column].value == active_of && pool_is_full(p)) || (column == 0 && p->paused))
+        return CELL_WARN;
+    return pool_is_idle(p) ? CELL_DIM : CELL_PLAIN;
+}
+
+static void draw_row(const struct screen *s, const struct layout *l, const struct screen_row *r,
+                     struct picture *p)
+{
+    char text[POOL_NAME_SIZE], bars[SPARKLINE_SIZE];
+
+    for (size_t i = 0; i < SCREEN_COLUMNS; i++) {
+        enum cell_style style = style_of(r, i);
+
+        if (!l->shown[i])
+            continue;
+        if (i == 0)
+            picture_put(p, style, pool_agent_name(r->pool, text), l->agent);
+        else if (i == 1)
+            picture_put(p, style, pool_origin_name(r->pool, text), l->origin);
+        else
+            picture_put_right(p, style, figure(r, &columns[i], text), columns[i].width);
+        picture_put(p, CELL_PLAIN, "", 1);
+    }
+    if (l->spark) {
+        history_sparkline(r->history, SPARK_WIDTH, s->utf8, bars);
+        picture_put(p, CELL_BAR, bars, SPARK_WIDTH);
+        snprintf(text, sizeof text, " max %.0f", history_highest(r->history, SPARK_WIDTH));
+        picture_put(p, CELL_PLAIN, text, SCALE_WIDTH);
+    }
+    picture_next_line(p);
+}
+
+static void draw_pools(struct screen *s, struct picture *p)
+{
+    const struct layout l = lay_out(s, p->columns);
+    char line[512];
+
+    put_wrapped(p, CELL_HEAD, pool_table_summary(s->table, line, sizeof line), 2);
+    draw_sentences(s, p);
+    picture_next_line(p);
+    if (s->scroll >= s->count)
+        s->scroll = s->count ? s->count - 1 : 0;
+    draw_head(s, &l, p);
+    for (size_t i = s->scroll; i < s->count && p->row < p->rows - 2; i++)
+        draw_row(s, &l, &s->rows[i], p);
+}
+
+void screen_draw(struct screen *s)
+{
+    static const char keys[] = "q quit   f freeze   left/right sort by   r reverse   up/down scroll";
+    struct picture p;
+
+    picture_begin(&p);
+    if (s->table)
+        draw_pools(s, &p);
+    else
+        put_wrapped(&p, CELL_BAD, s->error, 4);
+    while (p.row < p.rows - 1)
+        picture_next_line(&p);
+    picture_put(&p, s->frozen ? CELL_WARN : CELL_DIM, s->frozen ? "frozen: f goes on   q quit" : keys,
+                p.columns - 1);
+    picture_next_line(&p);
+    picture_show(&p);
+}

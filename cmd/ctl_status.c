@@ -1,0 +1,127 @@
+/* carpoolctl status: one line over all, what is wrong, and the pools as a table. */
+
+#include "cmd/ctl_status.h"
+
+#include <stdlib.h>
+
+#include "cmd/ctl_command.h"
+#include "cmd/ctl_table.h"
+#include "cmd/ctl_words.h"
+
+#define COLUMNS_MAX 13
+
+static size_t choose_columns(const struct pool_print *how, struct table_column out[COLUMNS_MAX])
+{
+    static const struct table_column figures[] = {
+        {"ACTIVE", false},   {"CONNECTING", false}, {"FREE", false},   {"WAITING", false}, {"WAITED", false},
+        {"REQUESTS", false}, {"REUSE", false},      {"OPENED", false}, {"REFUSED", false}, {"ERRORS", false}};
+    size_t n = 0;
+
+    if (how->with_agent)
+        out[n++] = (struct table_column){"AGENT", true};
+    if (how->with_origin)
+        out[n++] = (struct table_column){"ORIGIN", true};
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
+        out[n++] = figures[i];
+    if (how->wide)
+        out[n++] = (struct table_column){"RETIRED", true};
+    return n;
+}
+
+static void add_count(struct table *t, enum cell_style style, uint64_t n)
+{
+    table_add(t, style, "%llu", (unsigned long long)n);
+}
+
+static void add_retired(struct table *t, enum cell_style style, const struct pool_row *r)
+{
+    if (r->main_reason)
+        table_add(t, style, "%llu (%llu %s)", (unsigned long long)r->retired,
+                  (unsigned long long)r->main_count, r->main_reason);
+    else
+        add_count(t, style, r->retired);
+}
+
+static void add_row(struct table *t, const struct pool_row *r, const struct pool_print *how)
+{
+    enum cell_style plain = pool_is_idle(r) ? CELL_DIM : CELL_PLAIN;
+    enum cell_style wrong = r->errors > 0 ? CELL_BAD : plain, refused = r->refused > 0 ? CELL_BAD : plain;
+    char text[POOL_NAME_SIZE], waited[CTL_WORD_SIZE];
+
+    if (how->with_agent)
+        table_add(t, r->paused ? CELL_WARN : plain, "%s", pool_agent_name(r, text));
+    if (how->with_origin)
+        table_add(t, plain, "%s", pool_origin_name(r, text));
+    table_add(t, pool_is_full(r) ? CELL_WARN : plain, "%s", pool_active(r, text));
+    add_count(t, plain, r->connecting);
+    add_count(t, plain, r->free);
+    add_count(t, r->waiting > 0 ? CELL_WARN : plain, r->waiting);
+    table_add(t, plain, "%s", ctl_short_time(r->waited_max_ms, waited));
+    add_count(t, plain, r->requests);
+    table_add(t, plain, "%s", pool_reuse(r, text));
+    add_count(t, plain, r->opened);
+    add_count(t, refused, r->refused);
+    add_count(t, wrong, r->errors);
+    if (how->wide)
+        add_retired(t, plain, r);
+}
+
+void pool_table_print(const struct pool_table *t, FILE *out, const struct pool_print *how)
+{
+    struct table_column columns[COLUMNS_MAX];
+    struct table paper;
+
+    table_begin(&paper, columns, choose_columns(how, columns));
+    for (size_t i = 0; i < t->count; i++)
+        add_row(&paper, &t->rows[i], how);
+    table_print(&paper, out, how->colours);
+    table_free(&paper);
+}
+
+void pool_table_print_sentences(const struct pool_table *t, FILE *out, bool colours)
+{
+    char line[1024];
+    const char *sentence;
+
+    for (size_t i = 0; (sentence = pool_table_sentence(t, i)); i++) {
+        snprintf(line, sizeof line, "%s", sentence);
+        ctl_disarm(line);
+        table_print_styled(out, line, CELL_BAD, colours);
+        putc('\n', out);
+    }
+}
+
+static void print_status(struct pool_table *t, const struct ctl_options *o)
+{
+    const struct pool_print how = {true, true, o->wide, ctl_wants_colours()};
+    char line[512];
+
+    pool_table_sort(t);
+    table_print_styled(stdout, pool_table_summary(t, line, sizeof line), CELL_HEAD, how.colours);
+    putchar('\n');
+    pool_table_print_sentences(t, stdout, how.colours);
+    putchar('\n');
+    pool_table_print(t, stdout, &how);
+}
+
+int ctl_status(const struct ctl_options *o, const char *name)
+{
+    char error[CTL_ERROR_SIZE];
+    struct pool_table table;
+    struct ctl_reply reply;
+    int status = ctl_request(o, "GET", "/agents", &reply);
+
+    (void)name;
+    if (status != CTL_FINE)
+        return status;
+    if (o->json)
+        return ctl_print_json(&reply);
+    if (pool_table_read(&table, reply.body, reply.length, false, error, sizeof error)) {
+        print_status(&table, o);
+        pool_table_free(&table);
+    } else {
+        status = ctl_fail("%s", error);
+    }
+    free(reply.body);
+    return status;
+}

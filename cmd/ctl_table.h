@@ -1,0 +1,54 @@
+#ifndef CARPOOL_CMD_CTL_TABLE_H
+#define CARPOOL_CMD_CTL_TABLE_H
+
+/* A table on paper: texts to the left, figures to the right, columns as wide as they need to be. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+enum cell_style {
+    CELL_PLAIN,
+    CELL_BAD,  /* wrong */
+    CELL_WARN, /* waiting, or at a limit */
+    CELL_DIM,  /* idle */
+    CELL_HEAD,
+    CELL_BAR, /* of a plot */
+    CELL_REVERSE,
+    CELL_CHOSEN, /* in a reversed line */
+};
+
+/* The escape sequence that begins a style; "\033[0m" ends it. */
+const char *table_style(enum cell_style style);
+
+struct table_column {
+    const char *title;
+    bool is_text;
+};
+
+struct table_cell {
+    char *text;
+    enum cell_style style;
+};
+
+struct table {
+    const struct table_column *columns;
+    size_t column_count;
+    struct table_cell *cells; /* row by row */
+    size_t cell_count;
+};
+
+void table_begin(struct table *t, const struct table_column *columns, size_t count);
+
+/* The next cell of a row; a row is complete with its last column. Exits when memory is short. */
+void table_add(struct table *t, enum cell_style style, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* With its head; with colours for a terminal. */
+void table_print(const struct table *t, FILE *out, bool colours);
+void table_free(struct table *t);
+
+/* A text in a style of the table. */
+void table_print_styled(FILE *out, const char *text, enum cell_style style, bool colours);
+
+#endif

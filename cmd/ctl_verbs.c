@@ -1,0 +1,97 @@
+/* carpoolctl drain, pause, resume, reload: what changes something, and says in numbers what it did. */
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cmd/ctl_command.h"
+
+/* What the agent had when it was done; the JSON is in `json`. */
+struct before {
+    json_t *json;
+    bool was_paused;
+    long long active, connecting, free, waiting;
+};
+
+static int command(const struct ctl_options *o, const char *name, const char *verb, struct before *b)
+{
+    struct ctl_reply reply;
+    int status = ctl_request_agent(o, "POST", name, verb, &reply);
+
+    *b = (struct before){0};
+    if (status != CTL_FINE)
+        return status;
+    if (o->json)
+        return ctl_print_json(&reply);
+    b->json = json_loadb(reply.body, reply.length, 0, NULL);
+    free(reply.body);
+    b->was_paused = json_is_true(json_object_get(b->json, "wasPaused"));
+    b->active = json_integer_value(json_object_get(b->json, "active"));
+    b->connecting = json_integer_value(json_object_get(b->json, "connecting"));
+    b->free = json_integer_value(json_object_get(b->json, "free"));
+    b->waiting = json_integer_value(json_object_get(b->json, "waiting"));
+    return CTL_FINE;
+}
+
+int ctl_drain(const struct ctl_options *o, const char *name)
+{
+    struct before b;
+    int status = command(o, name, "drain", &b);
+    long long busy = b.active + b.connecting;
+
+    if (status == CTL_FINE && b.json && b.free + busy == 0)
+        printf("%s: nothing to drain, no connection is open\n", name);
+    else if (status == CTL_FINE && b.json)
+        printf("%s: drained %lld free, %lld will close when they finish\n", name, b.free, busy);
+    json_decref(b.json);
+    return status;
+}
+
+int ctl_pause(const struct ctl_options *o, const char *name)
+{
+    struct before b;
+    int status = command(o, name, "pause", &b);
+
+    if (status == CTL_FINE && b.json && b.was_paused)
+        printf("%s: was paused already, %lld waiting\n", name, b.waiting);
+    else if (status == CTL_FINE && b.json)
+        printf("%s: paused, %lld active will finish, new requests wait until carpoolctl resume %s\n", name,
+               b.active, name);
+    json_decref(b.json);
+    return status;
+}
+
+int ctl_resume(const struct ctl_options *o, const char *name)
+{
+    struct before b;
+    int status = command(o, name, "resume", &b);
+
+    if (status == CTL_FINE && b.json && !b.was_paused)
+        printf("%s: was not paused\n", name);
+    else if (status == CTL_FINE && b.json && b.waiting == 0)
+        printf("%s: resumed, nothing was waiting\n", name);
+    else if (status == CTL_FINE && b.json)
+        printf("%s: resumed, %lld waiting go on\n", name, b.waiting);
+    json_decref(b.json);
+    return status;
+}
+
+int ctl_reload(const struct ctl_options *o, const char *name)
+{
+    struct ctl_reply reply;
+    int status = ctl_request(o, "POST", "/reload", &reply);
+    const char *file;
+    json_t *json;
+
+    (void)name;
+    if (status != CTL_FINE)
+        return status;
+    if (o->json)
+        return ctl_print_json(&reply);
+    json = json_loadb(reply.body, reply.length, 0, NULL);
+    file = json_string_value(json_object_get(json, "file"));
+    printf("reloaded %s\n", file ? file : "the configuration");
+    json_decref(json);
+    free(reply.body);
+    return CTL_FINE;
+}

@@ -1,0 +1,154 @@
+"""Section 2: `carpoolctl top` on a terminal."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import termios
+import time
+
+import pytest
+
+from .harness import PATIENCE
+from .harness.daemon import binary, environment
+
+LONG = "payments-settlement"
+
+
+class Terminal:
+    """carpoolctl on a terminal of its own."""
+
+    def __init__(self, carpool, columns=80, rows=24):
+        self.pid, self.file = pty.fork()
+        if self.pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            os.execve(binary("CARPOOLCTL"), ["carpoolctl", "-s", f"127.0.0.1:{carpool.admin_port}", "top"],
+                      {**environment(), "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"})
+        self.got = b""
+        self.status = None
+
+    def read(self):
+        if not select.select([self.file], [], [], 0.2)[0]:
+            return
+        try:
+            self.got += os.read(self.file, 65536)
+        except OSError:     # it has ended
+            self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def picture(self):
+        """The lines of the last whole picture."""
+        pictures = self.got.split(b"\x1b[H")
+        last = pictures[-2] if len(pictures) > 1 else b""
+        return [line.rstrip() for line in
+                re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", last.decode(errors="replace")).split("\r\n")]
+
+    def see(self, looks_so):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end and self.status is None:
+            self.read()
+            if looks_so(self.picture()):
+                return self.picture()
+        raise AssertionError(f"not seen: {self.picture()}")
+
+    def press(self, keys):
+        os.write(self.file, keys)
+
+    def end(self):
+        end = time.monotonic() + PATIENCE
+        while self.status is None and time.monotonic() < end:
+            self.read()
+        return self.status
+
+    def close(self):
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.file)
+
+
+@pytest.fixture
+def watching(stage):
+    """Opens terminals, and closes them."""
+    terminals = []
+
+    def watch(carpool, **size):
+        terminals.append(Terminal(carpool, **size))
+        return terminals[-1]
+    yield watch
+    for terminal in terminals:
+        terminal.close()
+
+
+def troubled(stage):
+    refused = stage.ports.refused()
+    carpool = stage.carpool({"upstreams": {LONG: {"match": "settlement.payments.internal.example.com", "address": [
+        f"127.0.0.1:{refused.getsockname()[1]}"]}, "fine": {"match": "fine.test"}}})
+    for _ in range(4):
+        assert carpool.get("http://settlement.payments.internal.example.com/").status == 502
+    return carpool, refused
+
+
+def flat(lines):
+    return " ".join(" ".join(lines).split())
+
+
+def row_of(lines, agent):
+    return next((line for line in lines if line.startswith(agent) and ": " not in line), None)
+
+
+def test_eighty_columns_show_what_matters(stage, watching):
+    """nothing cut at 80 columns that matters, diagnoses wrapped, ERR/S"""
+    carpool, refused = troubled(stage)
+    said = carpool.agents()[LONG]["diagnosis"][0]
+    terminal = watching(carpool)
+    lines = terminal.see(lambda lines: row_of(lines, LONG))
+    assert said in flat(lines) and len(said) > 80 and max(map(len, lines)) <= 80 and len(lines) == 24
+    head = next(line for line in lines if line.startswith("AGENT"))
+    assert head.split() == ["AGENT", "ORIGIN", "ACTIVE", "FREE", "WAITING", "REQ/S", "ERR/S"]
+    assert "f freeze" in lines[-1] and "pause" not in flat(lines)
+    assert lines[0].startswith("1 problem: ")
+    terminal.press(b"q")
+    assert terminal.end() == 0
+    assert terminal.got.endswith(b"\x1b[?25h\x1b[?1049l")
+    refused.close()
+
+
+def test_a_wide_terminal_has_bars_with_a_scale(stage, watching):
+    """a scale for the bars"""
+    carpool = stage.carpool()
+    terminal = watching(carpool, columns=160)
+    lines = terminal.see(lambda lines: (row_of(lines, "default") or "").endswith("max 0"))
+    assert any(line.startswith("AGENT") and line.endswith("REQ/S, LAST 20 S") for line in lines)
+
+
+def test_freeze(stage, watching):
+    """"freeze" instead of "pause\""""
+    terminal = watching(stage.carpool())
+    terminal.see(lambda lines: row_of(lines, "default"))
+    terminal.press(b"f")
+    terminal.see(lambda lines: lines[-1].startswith("frozen"))
+    terminal.press(b"\x1b[C\x1b")     # an arrow, and out
+    assert terminal.end() == 0
+
+
+def test_no_row_stays_when_the_daemon_is_gone(stage, watching):
+    """`top` keeps stale rows when the daemon is gone"""
+    carpool = stage.carpool()
+    terminal = watching(carpool)
+    terminal.see(lambda lines: row_of(lines, "default"))
+    carpool.ends_itself()
+    carpool.signal(signal.SIGTERM)
+    lines = terminal.see(lambda lines: "cannot reach carpoold" in flat(lines))
+    assert not row_of(lines, "default")
+    os.kill(terminal.pid, signal.SIGTERM)
+    assert terminal.end() == 0
+
+
+def test_without_a_terminal(stage):
+    """top needs a terminal"""
+    from .harness import run
+    done = run("-s", f"127.0.0.1:{stage.carpool().admin_port}", "top", program="CARPOOLCTL")
+    assert done.returncode == 1 and "needs a terminal" in done.stderr
