@@ -541,6 +541,8 @@ void exchange_begin(struct client *c, size_t length)
         fault = FAULT_INTERNAL;
         snprintf(text, sizeof text, "out of memory");
     }
+    if (!e->head)
+        exchange_keep_line(e, h);
     bool is_trace = slice_eq(h->method, SLICE("TRACE"));
     consume_head(c, length);
     if (fault != FAULT_NONE) {

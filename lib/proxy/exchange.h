@@ -135,6 +135,8 @@ static inline struct slice exchange_via(const struct exchange *e)
 
 /* record.c */
 void exchange_record(const struct exchange *e);
+/* For a request that is refused: keeps what its record shows of it. */
+void exchange_keep_line(struct exchange *e, const struct head *h);
 /* What is known of it so far, less the client's address; slices point into the exchange and to `target`. */
 void exchange_describe(const struct exchange *e, struct exchange_record *r, char *target, size_t size);
 

@@ -2,12 +2,14 @@
 
 #include "proxy/record.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "http/uri.h"
 #include "proxy/exchange.h"
 
-/* The request line stands in the outgoing head: method SP target SP "HTTP/1.1". */
+/* The request line stands in the outgoing head, or is all that was kept of a request that was refused: method SP target. */
 static struct slice word_of(struct slice line, unsigned nth)
 {
     for (unsigned i = 0;; i++) {
@@ -36,11 +38,58 @@ struct slice record_shown(const struct config *c, struct slice target)
     return target;
 }
 
+/* What the request asked for, in absolute form (RFC 9110 7.1). False where that cannot be known. */
+static bool read_target(const struct head *h, bool is_connect, struct uri *u)
+{
+    const struct field *host = head_find(h, FIELD_HOST);
+    if (is_connect)
+        return uri_parse_authority(h->target, u) == URI_OK;
+    if (uri_parse_absolute(h->target, u) == URI_OK)
+        return true;
+    if (!host || !uri_parse_host_field(host->value, u) || uri_parse_origin_form(h->target, u) != URI_OK)
+        return false;
+    u->scheme = SCHEME_HTTP;
+    return true;
+}
+
+static void append_target(struct slice *line, size_t room, char *to, const struct uri *u, bool is_connect)
+{
+    char port[16] = "";
+    if (is_connect || u->port != scheme_default_port(u->scheme))
+        snprintf(port, sizeof port, ":%u", u->port);
+    append(line, room, to, slice_of(is_connect ? "tunnel" : scheme_name(u->scheme)));
+    append(line, room, to, u->ipv6 ? SLICE("://[") : SLICE("://"));
+    append(line, room, to, (struct slice){u->host, u->host_length});
+    append(line, room, to, u->ipv6 ? SLICE("]") : SLICE(""));
+    append(line, room, to, slice_of(port));
+    if (!is_connect)
+        append(line, room, to, u->path_query);
+}
+
+void exchange_keep_line(struct exchange *e, const struct head *h)
+{
+    struct uri u;
+    struct buffer *b = e->head = buffer_borrow(&e->proxy->heads);
+    if (!b)
+        return;
+    size_t room = buffer_room(b);
+    struct slice line = {b->data, 0};
+    append(&line, room, b->data, h->method);
+    append(&line, room, b->data, SLICE(" "));
+    if (read_target(h, e->is_connect, &u))
+        append_target(&line, room, b->data, &u, e->is_connect);
+    else
+        append(&line, room, b->data, h->target);
+    b->end = (uint32_t)line.n;
+}
+
 /* Cut where the room ends. */
 static struct slice target_of(const struct exchange *e, char *room, size_t size)
 {
-    if (!e->origin || !e->head)
+    if (!e->head)
         return SLICE("-");
+    if (!e->origin)
+        return record_shown(e->proxy->config, word_of(buffer_unread(e->head), 1));
     if (e->is_connect)
         return slice_of(e->origin->key);
     struct slice path = word_of(buffer_unread(e->head), 1);

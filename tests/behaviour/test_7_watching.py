@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from .harness import wait_until
-from .harness.client import connect
+from .harness.client import connect, request
 from .harness.origin import answer
 
 
@@ -292,6 +292,31 @@ def test_the_query_in_the_access_log(stage, query, shown):
     assert carpool.get(origin.url("/x?key=secret")).status == 200
     assert json.loads(log_lines(path, 1)[0])["target"] == origin.url(shown)
     assert origin.targets == ["/x?key=secret"]
+
+
+REFUSED = {
+    "unmatched": ({"access": {"unmatched": "deny"}}, "GET", "http://A.test:80/x?y", (), 403, "http://a.test/x?y"),
+    "unmatched tunnel": ({"access": {"unmatched": "deny"}}, "CONNECT", "a.test:443", (), 403, "tunnel://a.test:443"),
+    "port": ({}, "CONNECT", "[2001:DB8::1]:22", (), 403, "tunnel://[2001:db8::1]:22"),
+    "foreign client": ({"access": {"clients": ["192.0.2.1/32"]}}, "PUT", "https://a.test/", (), 403, "https://a.test/"),
+    "loop": ({"name": "edge"}, "GET", "http://a.test:81/", [("Via", "1.1 edge")], 502, "http://a.test:81/"),
+    "no proxy setting": ({}, "GET", "/x?y", (), 400, "http://h.test/x?y"),
+    "bad target": ({}, "GET", "ftp://a.test/", (), 400, "ftp://a.test/"),
+    "stripped": ({"access": {"unmatched": "deny"}, "accessLog": {"query": "strip"}}, "GET", "http://a.test/?key=secret", (), 403,
+                 "http://a.test/"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_was_refused_is_logged_as_what_it_was(stage, case):
+    """What was read and then refused (403, loops) has its method and target; operators make allow lists from it"""
+    config, method, target, fields, status, shown = REFUSED[case]
+    path = stage.path("access.log")
+    config = {**config, "accessLog": {**config.get("accessLog", {}), "path": path, "format": "json"}}
+    response = stage.carpool(config).raw(request(method, target, host="h.test", fields=fields), method)
+    assert response.status == status
+    line = json.loads(log_lines(path, 1)[-1])
+    assert (line["method"], line["target"], line["status"], line["error"]) == (method, shown, status, response.error)
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
