@@ -73,10 +73,10 @@ static bool make_room(struct buffer **out, size_t n)
 /* Bytes beyond ASCII are percent-encoded (RFC 3986 2.1), three for one. */
 static size_t encoded_length(struct slice path)
 {
-    const char *p = path.p, *end = path.p + path.n;
     size_t n = path.n;
     if (n == 0)
         return 0; /* it may point nowhere */
+    const char *p = path.p, *end = p + n;
     while ((p = bytes_skip_visible(p, end)) < end) {
         n += 2;
         p++;
