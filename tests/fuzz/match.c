@@ -26,7 +26,7 @@ static bool read_pattern(struct slice text, struct pattern *out)
         return true;
     out->suffix = text.n > 2 && memcmp(text.p, "*.", 2) == 0;
     return hostname_parse_port(slice_from(text, out->suffix ? 2 : 0), out->host, &out->port) &&
-           !(out->suffix && strchr(out->host, ':'));
+           !(out->suffix && (strchr(out->host, ':') || uri_ends_in_number(slice_of(out->host))));
 }
 
 static bool has_doubles(const struct pattern *patterns, unsigned count)
