@@ -216,6 +216,14 @@ static void check_policy(struct loader *l, const struct scope *s)
                         "%s: minFreeSockets does nothing while keepAlive is false", s->path);
 }
 
+static void check_scheme(struct loader *l, const struct scope *s)
+{
+    if (given(s, "rewriteScheme") && s->policy->rewriteScheme && !s->upstream->tls.enabled)
+        problem_warning(
+            &l->problems, scope_mark(s, "rewriteScheme"),
+            "%s: rewriteScheme does nothing without tls: the app and the service say http:// alike", s->path);
+}
+
 void check_config(struct loader *l)
 {
     check_listeners(l);
@@ -227,6 +235,7 @@ void check_config(struct loader *l)
         check_hosts(l, s);
         settle_host(l, s);
         check_policy(l, s);
+        check_scheme(l, s);
         check_tls_files(l, s);
     }
     if (!l->listener_count)

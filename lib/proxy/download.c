@@ -255,6 +255,7 @@ static bool begin_body(struct exchange *e)
         .bodiless = bodiless,
         .close = e->fate != CLIENT_KEPT,
         .keep_alive_seconds = advertised_seconds(e),
+        .own = {e->own_urls, slice_of(e->origin->host), e->origin->plan.port},
     };
     bool fin = e->down.source_fin;
     relay_begin(&e->down, f, format_for(e, &f));

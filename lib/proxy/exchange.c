@@ -475,13 +475,26 @@ static bool keep_request(struct exchange *e, const struct head *h, size_t length
     return fits && buffer_append(b, SLICE("\r\n"));
 }
 
+/* What the app is told of the origin's URLs. */
+static enum own_urls own_urls_for(const struct exchange *e, const struct uri *uri)
+{
+    bool is_https = strncmp(e->origin->key, "https:", 6) == 0;
+    if (!e->origin->agent->policy->rewriteScheme || uri->scheme == SCHEME_HTTPS || !is_https)
+        return OWN_URLS_KEPT;
+    if (e->client->frontend->upstream)
+        return OWN_URLS_PATHS;
+    return uri->port == 443 ? OWN_URLS_HTTP_443 : OWN_URLS_HTTP;
+}
+
 static bool choose_origin(struct exchange *e, const struct route *route)
 {
     const struct slice host = {route->uri.host, route->uri.host_length};
     e->origin = agent_origin(route->agent, route->kind, host, route->uri.ipv6, route->uri.port);
-    if (e->origin)
-        origin_hold(e->origin);
-    return e->origin != NULL;
+    if (!e->origin)
+        return false;
+    origin_hold(e->origin);
+    e->own_urls = own_urls_for(e, &route->uri);
+    return true;
 }
 
 /* Everything that reads the head, whose buffer is given back after this. */

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "proxy/client.h"
+#include "proxy/own_urls.h"
 #include "proxy/relay.h"
 #include "proxy/reply.h"
 
@@ -48,9 +49,10 @@ struct exchange {
     /* The request. */
     bool idempotent, asked_head, is_connect, asked_upgrade, te_trailers, from_http_1_0, client_persists,
         accepts_gzip;
-    char protocols[64];  /* of Upgrade, when asked_upgrade */
-    bool private_socket; /* connection-bound authentication was used or offered */
-    struct buffer *head; /* as it leaves, but for its Connection field */
+    char protocols[64];     /* of Upgrade, when asked_upgrade */
+    enum own_urls own_urls; /* rewriteScheme */
+    bool private_socket;    /* connection-bound authentication was used or offered */
+    struct buffer *head;    /* as it leaves, but for its Connection field */
     struct framing request_framing;
     struct relay up;
     enum upload_state upload;

@@ -18,8 +18,11 @@ libcarpool_a_SOURCES += \
 	lib/proxy/flow.h \
 	lib/proxy/handover.c \
 	lib/proxy/handover.h \
+	lib/proxy/own_urls.c \
+	lib/proxy/own_urls.h \
 	lib/proxy/proxy.c \
 	lib/proxy/proxy.h \
+	lib/proxy/put.h \
 	lib/proxy/record.c \
 	lib/proxy/record.h \
 	lib/proxy/refusal.c \

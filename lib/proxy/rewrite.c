@@ -5,23 +5,10 @@
 
 #include "http/bytes.h"
 #include "http/status.h"
+#include "proxy/put.h"
 
 /* What is added to a head beside its own bytes, at most: see the callers. */
 #define ADDED_BYTES 512
-
-/* A cursor into room that was made sure of before. */
-static char *put(char *at, struct slice s)
-{
-    return s.n > 0 ? mempcpy(at, s.p, s.n) : at; /* an absent slice may point nowhere */
-}
-
-static char *put_field(char *at, const struct field *f)
-{
-    at = put(at, f->name);
-    at = put(at, SLICE(": "));
-    at = put(at, f->value);
-    return put(at, SLICE("\r\n"));
-}
 
 static char *put_number(char *at, uint64_t n)
 {
@@ -116,7 +103,7 @@ static char *put_max_forwards(char *at, const struct head *h, const struct field
     unsigned long long left;
     bool counts = slice_eq(h->method, SLICE("TRACE")) || slice_eq(h->method, SLICE("OPTIONS"));
     if (!counts || !slice_to_u64(f->value, &left) || left == 0)
-        return put_field(at, f);
+        return put_field(at, f->name, f->value);
     at = put(at, SLICE("Max-Forwards: "));
     at = put_number(at, left - 1);
     return put(at, SLICE("\r\n"));
@@ -129,7 +116,7 @@ static char *put_request_fields(char *at, const struct head *h, const struct out
         if (f->id == FIELD_HOST || f->id == FIELD_CONTENT_LENGTH)
             continue;
         if (f->id == FIELD_UPGRADE && o->upgrade)
-            at = put_field(at, f);
+            at = put_field(at, f->name, f->value);
         else if (field_stays_on_hop(h, f))
             continue;
         else if (f->id == FIELD_MAX_FORWARDS)
@@ -137,7 +124,7 @@ static char *put_request_fields(char *at, const struct head *h, const struct out
         else if (f->id == FIELD_EXPECT && h->minor == 0)
             continue; /* RFC 9110 10.1.1: not understood in HTTP/1.0 */
         else
-            at = put_field(at, f);
+            at = put_field(at, f->name, f->value);
     }
     return at;
 }
@@ -180,10 +167,10 @@ static char *put_response_fields(char *at, const struct head *h, const struct ou
         const struct field *f = &h->fields[i];
         if (f->id == FIELD_CONTENT_LENGTH)
             continue;
-        if (f->id == FIELD_UPGRADE && (o->upgrade || h->status == 426))
-            at = put_field(at, f);
-        else if (!field_stays_on_hop(h, f))
-            at = put_field(at, f);
+        bool upgrade = f->id == FIELD_UPGRADE && (o->upgrade || h->status == 426);
+        if (!upgrade && field_stays_on_hop(h, f))
+            continue;
+        at = o->own.urls == OWN_URLS_KEPT ? put_field(at, f->name, f->value) : own_urls_put(at, f, &o->own);
     }
     return at;
 }
@@ -219,7 +206,8 @@ static char *put_response_connection(char *at, const struct head *h, const struc
 
 bool rewrite_response(struct buffer **out, const struct head *h, const struct outgoing_response *o)
 {
-    if (!make_room(out, most_bytes(h, o->via_name.n)))
+    size_t longer = o->own.urls == OWN_URLS_KEPT ? 0 : h->count * OWN_URLS_LONGER;
+    if (!make_room(out, most_bytes(h, o->via_name.n + longer)))
         return false;
     struct buffer *b = *out;
     char *at = b->data;

@@ -9,6 +9,7 @@
 #include "base/buffer.h"
 #include "http/framing.h"
 #include "http/head.h"
+#include "proxy/own_urls.h"
 
 struct outgoing_request {
     struct slice path; /* path and query; "" or "?..." gets a slash, OPTIONS without either becomes "*" */
@@ -34,6 +35,7 @@ struct outgoing_response {
     bool upgrade;                /* 101 */
     bool close;                  /* says Connection: close */
     unsigned keep_alive_seconds; /* advertised; 0: not */
+    struct own_origin own;
 };
 
 /* Writes the whole head. */

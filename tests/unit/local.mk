@@ -91,6 +91,7 @@ tests_unit_proxy_test_SOURCES = \
 	tests/unit/proxy_access_test.c \
 	tests/unit/proxy_exchange_test.c \
 	tests/unit/proxy_fate_test.c \
+	tests/unit/proxy_own_urls_test.c \
 	tests/unit/proxy_relay_test.c \
 	tests/unit/proxy_rig.c \
 	tests/unit/proxy_rig.h \
