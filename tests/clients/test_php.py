@@ -1,4 +1,4 @@
-"""PHP, by README's recipes: its streams send a URL as it stands, which is no URI."""
+"""PHP, by the recipes of doc/clients.md: its streams send a URL as it stands, which is no URI."""
 import shutil
 
 import pytest

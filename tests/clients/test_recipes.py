@@ -39,11 +39,14 @@ RECIPES = [recipe for recipe in recipes() if recipe[1] != "yaml"]     # those ar
 def api(site):
     """The site as http://api.example.com/, as the recipes call it; orders and project.git are there."""
     site.origin.write("orders", BODY)
-    site.socket = site.directory / "api.sock"
+    site.socket = site.directory / "proxy.sock"
     home = site.directory / "carpoold"
     home.mkdir()
-    site.carpool = Daemon({"upstreams": {"api": {"match": "api.example.com", "address": [f"127.0.0.1:{site.origin.port}"],
-                                                 "listen": [f"unix:{site.socket}"]}}}, site.ports, str(home))
+    upstream = {"match": "api.example.com", "address": [f"127.0.0.1:{site.origin.port}"]}
+    port = site.ports.take()
+    site.carpool = Daemon({"listen": [f"127.0.0.1:{port}", f"unix:{site.socket}?form=host"],
+                           "upstreams": {"api": upstream}}, site.ports, str(home))
+    site.carpool.port = port
     return site
 
 
@@ -81,7 +84,7 @@ def node(site, heading):
 
 def command(site, heading, language, code):
     """How the recipe is run; its program must be there."""
-    code = code.replace("3128", str(site.carpool.port)).replace("/run/carpool/api.sock", str(site.socket))
+    code = code.replace("3128", str(site.carpool.port)).replace("/run/carpool/proxy.sock", str(site.socket))
     if language == "sh":
         first = heading.split(" ")[0]
         need({"The": "curl", "aria2": "aria2c", "Node.js": "sh"}.get(first, first))
