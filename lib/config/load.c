@@ -105,16 +105,38 @@ static size_t section_names(struct loader *l, const struct scope *s, const char 
     return n;
 }
 
-/* A key that is right elsewhere: 'timeouts.connect' for 'connect', 'defaults.maxSockets' at the top. */
+/* Where an option stands, as seen from this scope; NULL: nowhere that helps. */
+static const char *place_of(struct loader *l, const struct scope *s, const struct option *o)
+{
+    if (o->scope & s->which)
+        return o->path;
+    if (o->scope == SCOPE_UPSTREAM)
+        return arena_format(l->arena, OPTION_UPSTREAMS ".NAME.%s", o->path);
+    return (s->which & SCOPE_TOP) ? arena_format(l->arena, OPTION_DEFAULTS ".%s", o->path) : NULL;
+}
+
+/* A key that is right elsewhere: 'timeouts.connect' for 'connect', 'defaults.maxSockets' at the top; a section too. */
 static const char *elsewhere(struct loader *l, const struct scope *s, const char *key)
 {
+    const char **names = arena_array(l->arena, 2 * option_count, sizeof *names);
+    const char **places = arena_array(l->arena, 2 * option_count, sizeof *places);
+    size_t n = 0;
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &options[i];
-        if ((o->scope & s->which) && strcasecmp(option_key(o), key) == 0)
-            return o->path;
-        if ((s->which & SCOPE_TOP) && o->scope == SCOPE_POLICY && strcasecmp(option_key(o), key) == 0)
-            return arena_format(l->arena, OPTION_DEFAULTS ".%s", o->path);
+        const char *place = place_of(l, s, o), *dot = strrchr(o->path, '.');
+        if (!place)
+            continue;
+        names[n] = option_key(o);
+        places[n++] = place;
+        if (!dot)
+            continue;
+        names[n] = arena_text(l->arena, o->path, (size_t)(dot - o->path));
+        places[n++] = arena_text(l->arena, place, strlen(place) - strlen(dot));
     }
+    const char *near = suggest(key, names, n);
+    for (size_t i = 0; near && i < n; i++)
+        if (names[i] == near)
+            return places[i];
     return NULL;
 }
 
@@ -127,8 +149,9 @@ static void tell_unknown(struct loader *l, const struct scope *s, const char *pr
     const char *near = suggest(key, names, section_names(l, s, prefix, names));
     if (!near)
         near = elsewhere(l, s, key);
-    problem_error(&l->problems, at, "unknown key '%.*s'%s%s%s%s", QUOTED_MAX, key, in_section(l, s, prefix),
-                  near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+    problem_error(&l->problems, at, "unknown key '%.*s'%s%s%s%s%s", QUOTED_MAX, key, in_section(l, s, prefix),
+                  near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "",
+                  strchr(key, ':') ? "; a space must follow the colon" : "");
 }
 
 /* ---- maps */

@@ -415,6 +415,22 @@ static void set_addresses(struct loader *l, struct scope *s, const struct option
     }
 }
 
+/* Whoever writes 2 mostly means seconds. */
+#define SMALL_TIME_MS 50
+
+static void warn_of_small_time(struct loader *l, const struct scope *s, const struct option *o,
+                               const struct item *item)
+{
+    const char *text = item->text;
+    uint64_t ms;
+    if (strspn(text, "0123456789") != strlen(text) || !units_parse_time(slice_of(text), &ms) || ms == 0 ||
+        ms >= SMALL_TIME_MS)
+        return;
+    problem_warning(&l->problems, item->at,
+                    "%s: '%s' is in milliseconds; add the unit: s if seconds are meant, ms if not",
+                    scope_option_path(l->arena, s, o->path), item->raw);
+}
+
 void value_set(struct loader *l, struct scope *s, const struct option *o, const struct item *items,
                uint32_t count)
 {
@@ -425,6 +441,10 @@ void value_set(struct loader *l, struct scope *s, const struct option *o, const 
     case OPTION_BOOL:
     case OPTION_TLS: good = parse_bool(text, field); break;
     case OPTION_TIME:
+        good = set_quantity(o, text, field);
+        if (good)
+            warn_of_small_time(l, s, o, items);
+        break;
     case OPTION_SIZE: good = set_quantity(o, text, field); break;
     case OPTION_LIMIT:
     case OPTION_COUNT: good = set_count(o, text, field); break;

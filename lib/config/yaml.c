@@ -46,16 +46,42 @@ static const char *hint(const yaml_parser_t *y, struct slice text)
         return "; a tab cannot indent, use spaces";
     if (follows_variable(text, at))
         return "; inside [ ] and { } a value with ${...} stands in quotes";
-    return no_token ? "; put the value in quotes" : "";
+    if (no_token || (y->problem && strstr(y->problem, "expected node content")))
+        return "; put the value in quotes";
+    if (y->problem && strstr(y->problem, "mapping values are not allowed"))
+        return "; put a value with ': ' in it in quotes, or a map on one line in { }";
+    return "";
+}
+
+/* Where an unquoted '*' stands that YAML takes for the name of an anchor; SIZE_MAX: this is another mistake. */
+static size_t star_of(const yaml_parser_t *y, struct slice text)
+{
+    bool scanned = y->context && strstr(y->context, "scanning an alias");
+    bool undefined = y->problem && strstr(y->problem, "undefined alias");
+    size_t at = scanned ? y->context_mark.index : y->problem_mark.index;
+    return (scanned || undefined) && at < text.n && text.p[at] == '*' ? at : SIZE_MAX;
+}
+
+/* "match: *.internal", the likeliest mistake of all. */
+static void tell_star(struct slice text, size_t at, struct problems *p)
+{
+    size_t n = 0;
+    while (at + n < text.n && !strchr(" \t\r\n,]}", text.p[at + n]) && n < 100)
+        n++;
+    problem_error(p, mark_of_offset(text, at),
+                  "a value that begins with '*' must be in quotes: write \"%.*s\"", (int)n, text.p + at);
 }
 
 static void tell(const yaml_parser_t *y, struct slice text, struct problems *p)
 {
     const char *problem = y->problem ? y->problem : "no reason given";
+    size_t star = star_of(y, text);
     if (y->error == YAML_MEMORY_ERROR) {
         problem_error(p, (struct mark){0}, "out of memory");
     } else if (y->error == YAML_READER_ERROR) {
-        problem_error(p, mark_of_offset(text, y->problem_offset), "no YAML text: %s", problem);
+        problem_error(p, mark_of_offset(text, y->problem_offset), "not YAML text: %s", problem);
+    } else if (star != SIZE_MAX) {
+        tell_star(text, star, p);
     } else if (y->context && y->context_mark.line != y->problem_mark.line) {
         struct mark began = to_mark(y->context_mark);
         problem_error(p, to_mark(y->problem_mark), "broken YAML: %s, %s that began at line %u, column %u%s",

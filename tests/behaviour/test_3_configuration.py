@@ -195,7 +195,7 @@ BAD = {
     "not-a-mapping": ("- listen\n", "1:1", ""),
     "two-documents": ("workers: 1\n---\nworkers: 2\n", "", "document"),
     "tab": ("server:\n\ttimeout: 5s\n", "2:1", ""),
-    "unknown-anchor": ("server: *nowhere\n", "1:9", "alias"),
+    "unknown-anchor": ("server: *nowhere\n", "1:9", "in quotes"),
 }
 
 

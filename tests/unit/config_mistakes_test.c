@@ -13,6 +13,25 @@ static const struct {
     {"defaults:\n  timeouts:\n    conect: 5s\n",
      IN "3:5: error: unknown key 'conect' in defaults.timeouts (did you mean 'connect'?)"},
     {"nonsense: 1\n", IN "1:1: error: unknown key 'nonsense'"},
+    {"timeouts: {request: 2s}\n",
+     IN "1:1: error: unknown key 'timeouts' (did you mean 'defaults.timeouts'?)"},
+    {"tls: true\n", IN "1:1: error: unknown key 'tls' (did you mean 'upstreams.NAME.tls'?)"},
+    {"maxSocket: 1\n", IN "1:1: error: unknown key 'maxSocket' (did you mean 'defaults.maxSockets'?)"},
+    {"defaults: {match: a.test}\n",
+     IN "1:12: error: unknown key 'match' in defaults (did you mean 'upstreams.NAME.match'?)"},
+    {"upstreams: {a: {match:x}}\n", IN "1:17: error: unknown key 'match:x' in upstreams.a (did you mean "
+                                       "'match'?); a space must follow the colon"},
+    {"upstreams:\n  a:\n    match: *.internal\n",
+     IN "3:12: error: a value that begins with '*' must be in quotes: write \"*.internal\""},
+    {"upstreams: {a: {match: [a.test, *]}}\n",
+     IN "1:33: error: a value that begins with '*' must be in quotes: write \"*\""},
+    {"upstreams: {a: {match: *internal}}\n",
+     IN "1:24: error: a value that begins with '*' must be in quotes: write \"*internal\""},
+    {"access: {clients: [::1]}\n", IN "1:20: error: broken YAML: did not find expected node content, while "
+                                      "parsing a flow node; put the value in quotes"},
+    {"upstreams:\n  a: match: x\n",
+     IN "2:11: error: broken YAML: mapping values are not allowed in this context; put a value with ': ' in "
+        "it in quotes, or a map on one line in { }"},
     {"maxSockets: 1\n", IN "1:1: error: unknown key 'maxSockets' (did you mean 'defaults.maxSockets'?)"},
     {"defaults: {connect: 1}\n",
      IN "1:12: error: unknown key 'connect' in defaults (did you mean 'timeouts.connect'?)"},
@@ -57,7 +76,7 @@ static const struct {
         "cannot indent, use spaces"},
     {"a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
      IN "1:35: error: lists and maps stand in each other 33 deep: no option is; is a bracket never closed?"},
-    {"a: \xff\n", IN "1:4: error: no YAML text: invalid leading UTF-8 octet"},
+    {"a: \xff\n", IN "1:4: error: not YAML text: invalid leading UTF-8 octet"},
     {"listen: [0.0.0.0:1]\n",
      IN "1:10: error: listen: '0.0.0.0:1' can be reached from other hosts while "
         "access.clients has its default: set it "
@@ -153,7 +172,6 @@ static const struct {
     {"name: \"a\\0b\"\n", "NUL"},
     {"defaults: &a {timeouts: *a}\n", "unknown key 'timeouts' in defaults.timeouts"},
     {"listen: &a [*a]\n", "not a list"},
-    {"name: *nobody\n", "broken YAML"},
     {"name: \"a$b\"\n", "a dollar by itself"},
     {"log: {level: ${X}}\n", "stands in quotes"},
 };

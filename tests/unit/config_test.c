@@ -378,6 +378,27 @@ START_TEST(odd_policies_are_warned_about)
 }
 END_TEST
 
+/* Node's convention: 2 is 2 ms, and hardly ever meant. */
+START_TEST(small_times_without_a_unit_are_warned_about)
+{
+    static const char *const fine[] = {"2ms", "50", "0", "off", "2s"};
+    char text[64];
+
+    assert_warned("defaults: {timeouts: {request: 2}}\n",
+                  IN "1:32: warning: defaults.timeouts.request: '2' is in milliseconds; add the unit: s if "
+                     "seconds are meant, ms if not");
+    setenv("CARPOOL_TEST_TIME", "49", 1);
+    assert_warned(
+        "shutdownTimeout: ${CARPOOL_TEST_TIME}\n",
+        IN "1:18: warning: shutdownTimeout: '${CARPOOL_TEST_TIME}' is in milliseconds; add the unit: s "
+           "if seconds are meant, ms if not");
+    for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++) {
+        snprintf(text, sizeof text, "shutdownTimeout: %s\n", fine[i]);
+        config_unref(good_config(text));
+    }
+}
+END_TEST
+
 START_TEST(two_apps_may_have_two_policies_for_one_host)
 {
     struct config *c = good_config("upstreams:\n  a: {host: Api.Test, listen: 127.0.0.1:1}\n"
@@ -524,7 +545,8 @@ int main(void)
                the_command_line_replaces_listen, this_host_is_asked_for_its_addresses,
                bindable_is_what_the_kernel_lets_us, two_apps_may_have_two_policies_for_one_host);
     unit_group(suite, "files", all_mistakes_are_told_in_one_pass, aliases_cannot_blow_up,
-               strange_files_are_told, exposure_depends_on_the_clients, odd_policies_are_warned_about);
+               strange_files_are_told, exposure_depends_on_the_clients, odd_policies_are_warned_about,
+               small_times_without_a_unit_are_warned_about);
     unit_group(suite, "parts", variables_are_replaced, typing_comes_after_variables, a_secret_is_not_told,
                near_names_are_suggested, hosts_have_one_spelling, utf8_is_told_from_bytes,
                every_option_has_its_row);
