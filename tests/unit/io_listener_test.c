@@ -361,10 +361,10 @@ END_TEST
 static bool endless;
 static unsigned endless_reads;
 
-ssize_t recv(int fd, void *to, size_t n, int flags)
+ssize_t recv(int fd, void *buf, size_t n, int flags)
 {
     endless_reads += endless;
-    return endless ? (ssize_t)n : recvfrom(fd, to, n, flags, NULL, NULL);
+    return endless ? (ssize_t)n : recvfrom(fd, buf, n, flags, NULL, NULL);
 }
 
 START_TEST(listener_is_not_held_by_whom_it_turns_away)
