@@ -60,6 +60,8 @@ static int run(struct daemon_options *options, bool test, bool print)
 {
     if (!options->config_path && access(DEFAULT_CONFIG, F_OK) == 0)
         options->config_path = DEFAULT_CONFIG;
+    if (!test && !print)
+        daemon_hold_signals();
     struct config *config =
         (test ? config_test : config_load)(options->config_path, &options->listen, stderr);
     if (!config)

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "admin/page.h"
 #include "admin/text.h"
@@ -18,6 +19,7 @@ struct admin_answer {
     const char *allow;             /* of a 405; NULL otherwise */
     char policy[PAGE_POLICY_SIZE]; /* Content-Security-Policy; "": none */
     bool last;                     /* the connection is closed behind it */
+    uint64_t waits_for; /* not 0: the answer comes later, by connections_answer_waiting() with this number */
     struct text body;
 };
 

@@ -14,8 +14,9 @@
 
 #define REQUEST_MS      10000 /* from accept, or from the end of the last answer, to the end of a request */
 #define PATIENCE_MS     1000  /* of these, what each one has whoever else comes */
-#define SILENCE_MS      10000 /* in which some of an answer must be taken */
-#define ANSWER_MS       30000 /* for a whole answer, and more by its size: */
+#define WAITING_MS      (10 * 60 * 1000) /* for a reload */
+#define SILENCE_MS      10000            /* in which some of an answer must be taken */
+#define ANSWER_MS       30000            /* for a whole answer, and more by its size: */
 #define ANSWER_MS_A_MIB 60000
 #define LINGER_MS       1000
 #define SWEEP_MS        250 /* how exact these are */
@@ -23,7 +24,7 @@
 #define TURN_BYTES      (256 * 1024) /* sent in one go before others have their turn */
 #define ALWAYS_HELD     (64 * 1024)  /* an answer up to this is not refused for what others hold */
 
-enum connection_state { READING, SENDING, LINGERING };
+enum connection_state { READING, WAITING, SENDING, LINGERING };
 
 struct connection {
     TAILQ_ENTRY(connection) link;
@@ -37,6 +38,7 @@ struct connection {
     struct request request;
     size_t in_n;
     char in[REQUEST_ROOM];
+    uint64_t waits_for;
     /* The answer: its head, then its body. */
     bool last; /* the connection ends with it */
     char head[ANSWER_HEAD_SIZE];
@@ -139,7 +141,11 @@ static void answer_request(struct connection *c)
 
     c->state = SENDING; /* connections_end() leaves it that long */
     c->set->answer(c->set->ctx, &c->request, &c->peer, &a);
-    send_answer(c, &a);
+    c->waits_for = a.waits_for;
+    if (a.waits_for)
+        enter(c, WAITING, WAITING_MS);
+    else
+        send_answer(c, &a);
 }
 
 /* Steps */
@@ -236,6 +242,7 @@ static enum step take_step(struct connection *c)
 {
     switch (c->state) {
     case READING: return read_request(c);
+    case WAITING: return STEP_WAIT;
     case SENDING: return send_some(c);
     case LINGERING: return linger(c);
     }
@@ -347,6 +354,29 @@ void connections_take(struct connections *s, const void *listener, int fd, const
     set_sweep(s);
     if (!conn_watch(&c->conn, s->base, PRIORITY_ORDINARY, on_ready, c))
         close_connection(c, false);
+}
+
+static struct connection *first_waiting(struct connections *s, uint64_t number)
+{
+    struct connection *c;
+
+    TAILQ_FOREACH (c, &s->list, link)
+        if (c->state == WAITING && c->waits_for <= number)
+            return c;
+    return NULL;
+}
+
+void connections_answer_waiting(struct connections *s, uint64_t number,
+                                void (*answer)(void *ctx, struct admin_answer *out), void *ctx)
+{
+    struct connection *c;
+
+    while ((c = first_waiting(s, number))) {
+        struct admin_answer a = {0};
+        answer(ctx, &a);
+        send_answer(c, &a);
+        go_on(c);
+    }
 }
 
 void connections_end(struct connections *s, const void *listener)

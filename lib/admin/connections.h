@@ -5,8 +5,9 @@
  * take them. Strangers and short memory cannot make them many, long-lived or large:
  *
  *   READING --request complete--> SENDING --all taken--> READING, or LINGERING where it is the last answer
+ *                +--> WAITING --------+
  *
- * READING has 10 s in all. SENDING ends when nothing is taken for 10 s, and when an answer takes much longer than its
+ * WAITING is for an answer that takes a while, a reload's, at most ten minutes. READING has 10 s in all. SENDING ends when nothing is taken for 10 s, and when an answer takes much longer than its
  * size explains. LINGERING throws away what still comes, for 1 s, so that no reset destroys the answer. */
 
 #include <event2/event.h>
@@ -34,6 +35,10 @@ struct connections *connections_new(struct event_base *base, connections_answer 
 
 /* Takes over an accepted descriptor, non-blocking and close-on-exec; `listener` is only compared. */
 void connections_take(struct connections *s, const void *listener, int fd, const struct address *peer);
+
+/* Answers those that wait for this number or a lower one. */
+void connections_answer_waiting(struct connections *s, uint64_t number,
+                                void (*answer)(void *ctx, struct admin_answer *out), void *ctx);
 
 /* Ends those that came by this listener: at once, or behind the answer that is being given. */
 void connections_end(struct connections *s, const void *listener);

@@ -91,11 +91,11 @@ static void put_build(struct text *t, const struct admin_daemon *d)
     text_lit(t, "} 1\n");
     metrics_family(t, "config_last_reload_success", "gauge",
                    "Whether the last reload took (the start counts as one).");
-    put_simple(t, "config_last_reload_success", NULL, NULL, *d->reload_success);
+    put_simple(t, "config_last_reload_success", NULL, NULL, d->last_reload->ok);
     metrics_family(t, "config_last_reload_timestamp_seconds", "gauge",
                    "When the last reload was, since 1970.");
     text_lit(t, "carpool_config_last_reload_timestamp_seconds ");
-    text_seconds(t, *d->reload_wall_ms * 1000);
+    text_seconds(t, d->last_reload->wall_ms * 1000);
     text_lit(t, "\n");
 }
 

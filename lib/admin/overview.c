@@ -1,5 +1,7 @@
 #include "admin/overview.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 
 static uint64_t clients_refused(const struct admin_daemon *d)
@@ -15,8 +17,24 @@ static void put_reload(struct text *t, const struct admin_daemon *d)
 {
     char time[CLOCK_RFC3339_SIZE];
 
-    clock_format(*d->reload_wall_ms, time);
-    text_format(t, "{\"ok\":%s,\"time\":\"%s\"}", *d->reload_success ? "true" : "false", time);
+    clock_format(d->last_reload->wall_ms, time);
+    text_format(t, "{\"ok\":%s,\"time\":\"%s\",\"error\":", d->last_reload->ok ? "true" : "false", time);
+    if (d->last_reload->error)
+        text_json(t, slice_of(d->last_reload->error));
+    else
+        text_lit(t, "null");
+    text_lit(t, "}");
+}
+
+/* What a reload cannot change, where the file has it otherwise than it runs. */
+static void put_restart_needed(struct text *t, const struct text_list *options)
+{
+    text_lit(t, "[");
+    for (uint32_t i = 0; i < options->count; i++) {
+        text_string(t, i ? "," : "");
+        text_json(t, slice_of(options->items[i]));
+    }
+    text_lit(t, "]");
 }
 
 /* A sentence of the list that it stands in. */
@@ -27,6 +45,17 @@ static void say(struct text *t, bool *first, const struct text *sentence)
     *first = false;
 }
 
+static void say_restart(struct text *t, bool *first, struct text *sentence, const struct text_list *options)
+{
+    if (options->count == 0)
+        return;
+    text_format(sentence, "the file has other values than run for ");
+    for (uint32_t i = 0; i < options->count; i++)
+        text_format(sentence, "%s%s", i ? ", " : "", options->items[i]);
+    text_format(sentence, ": restart carpoold to apply them");
+    say(t, first, sentence);
+}
+
 /* What is wrong with the daemon, in words: what concerns one agent stands there. */
 static void put_diagnosis(struct text *t, const struct admin_daemon *d, const struct traffic *traffic)
 {
@@ -35,8 +64,10 @@ static void put_diagnosis(struct text *t, const struct admin_daemon *d, const st
     bool first = true;
 
     text_lit(t, "[");
-    if (!*d->reload_success) {
-        text_format(&sentence, "the last reload failed: the configuration from before stays in force");
+    if (!d->last_reload->ok) {
+        text_format(&sentence,
+                    "the last reload failed, and the configuration from before stays in force: %.*s",
+                    (int)strcspn(d->last_reload->error, "\n"), d->last_reload->error);
         say(t, &first, &sentence);
     }
     sentence.n = 0;
@@ -46,6 +77,8 @@ static void put_diagnosis(struct text *t, const struct admin_daemon *d, const st
                     (unsigned long long)refused, d->config(d->ctx)->server.maxConnections);
         say(t, &first, &sentence);
     }
+    sentence.n = 0;
+    say_restart(t, &first, &sentence, &d->config(d->ctx)->restart_needed);
     text_lit(t, "]");
     text_free(&sentence);
 }
@@ -57,6 +90,8 @@ void overview_write(struct text *t, const struct admin_daemon *d, const struct t
                 traffic_errors_per_second(traffic));
     text_format(t, ",\"clientsRefused\":%llu,\"reload\":", (unsigned long long)clients_refused(d));
     put_reload(t, d);
+    text_lit(t, ",\"restartNeeded\":");
+    put_restart_needed(t, &d->config(d->ctx)->restart_needed);
     text_lit(t, ",\"diagnosis\":");
     put_diagnosis(t, d, traffic);
     text_lit(t, "}");

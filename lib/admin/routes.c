@@ -13,9 +13,6 @@
 /* Percent-encoding taken off, of the agent's name. */
 #define NAME_SIZE 1024
 
-/* What went wrong with a reload, all errors of the file. */
-#define RELOAD_ERROR_SIZE (32 * 1024)
-
 struct call {
     const struct admin_daemon *daemon;
     struct diagnosis *diagnosis;
@@ -84,17 +81,17 @@ static void page(struct call *c)
 
 static void reload(struct call *c)
 {
-    char *error = calloc(1, RELOAD_ERROR_SIZE);
+    c->answer->waits_for = c->daemon->reload(c->daemon->ctx);
+}
 
-    if (!error) {
-        c->answer->body.failed = true;
-    } else if (c->daemon->reload(c->daemon->ctx, error, RELOAD_ERROR_SIZE)) {
-        text_lit(&c->answer->body, "{\"ok\":true}\n");
-    } else {
-        admin_answer_error(c->answer, 400,
-                           *error ? error : "the configuration could not be read: see the log");
-    }
-    free(error);
+void answer_reloaded(struct admin_answer *out, const char *error)
+{
+    out->status = 200;
+    out->type = JSON_TYPE;
+    if (error)
+        admin_answer_error(out, 400, error);
+    else
+        text_lit(&out->body, "{\"ok\":true}\n");
 }
 
 /* What there was when it was done: what a drain closed and lets finish, what a resume lets go on. */

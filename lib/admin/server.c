@@ -82,6 +82,16 @@ void admin_listener_closed(struct admin *a, const void *listener)
     connections_end(a->connections, listener);
 }
 
+static void answer_waiting(void *error, struct admin_answer *out)
+{
+    answer_reloaded(out, error);
+}
+
+void admin_reloaded(struct admin *a, uint64_t number, const char *error)
+{
+    connections_answer_waiting(a->connections, number, answer_waiting, (void *)(uintptr_t)error);
+}
+
 void admin_free(struct admin *a)
 {
     if (!a)

@@ -10,6 +10,13 @@
 #include "pool/pool.h"
 #include "proxy/proxy.h"
 
+/* How the last reload went; the start counts as one. */
+struct reload_report {
+    bool ok;
+    uint64_t wall_ms;
+    const char *error; /* why the old configuration stays, all lines of it; NULL when ok */
+};
+
 /* What the daemon lets the admin API see and do. All pointers are the daemon's and outlive the server. */
 struct admin_daemon {
     struct event_base *base;
@@ -20,15 +27,13 @@ struct admin_daemon {
     void (*halt)(void *ctx);
     void (*go_on)(void *ctx);
     struct config *(*config)(void *ctx); /* the present one, not counted */
-    bool (*reload)(void *ctx, char *error,
-                   size_t error_size); /* false: the old one is kept and `error` says why */
+    /* Asks for a reload, and returns at once: admin_reloaded() is called later with this number. */
+    uint64_t (*reload)(void *ctx);
     bool (*stopping)(void *ctx);
     void *ctx;
     const char *instance; /* this instance's own name */
     uint64_t started_wall_ms;
-    /* Of the last reload (the start counts as one). */
-    const bool *reload_success;
-    const uint64_t *reload_wall_ms;
+    const struct reload_report *last_reload;
 };
 
 struct admin;
@@ -41,6 +46,8 @@ void admin_accept(struct admin *a, const void *listener, int fd, const struct ad
 /* Nobody may command by this listener any more: its connections end, one that is being answered behind its
  * answer. */
 void admin_listener_closed(struct admin *a, const void *listener);
+/* The reload of this number is over, and so are those before it; `error` as in its report. */
+void admin_reloaded(struct admin *a, uint64_t number, const char *error);
 void admin_free(struct admin *a);
 
 #endif

@@ -201,6 +201,14 @@ bool address_is_any(const struct address *a)
     return is_mapped(bytes) ? memcmp(bytes + 12, zeros, 4) == 0 : memcmp(bytes, zeros, 16) == 0;
 }
 
+bool address_collides(const struct address *a, const struct address *b)
+{
+    if (address_equal(a, b))
+        return true;
+    return a->sa.any.sa_family == b->sa.any.sa_family && a->sa.any.sa_family != AF_UNIX &&
+           address_port(a) == address_port(b) && (address_is_any(a) || address_is_any(b));
+}
+
 const char *peer_address_format(const struct peer_address *p, char out[ADDRESS_TEXT_SIZE])
 {
     const struct address a = peer_address_get(p);

@@ -47,10 +47,13 @@ void address_set_port(struct address *a, uint16_t port);
 /* Same family, host and port (or path). */
 bool address_equal(const struct address *a, const struct address *b);
 
-/* Reached from this host only: 127.0.0.0/8 (IPv4-mapped too), ::1, and every unix socket. */
+/* Who listens at one keeps others from listening at the other: they are equal, or one is the wildcard of the other's port. */
+bool address_collides(const struct address *a, const struct address *b);
+
 /* The same number for equal addresses: for lists that may confuse two of them without harm. */
 uint64_t address_hash(const struct address *a);
 
+/* Reached from this host only: 127.0.0.0/8 (IPv4-mapped too), ::1, and every unix socket. */
 bool address_is_loopback(const struct address *a);
 /* 0.0.0.0 (IPv4-mapped too) or "::". */
 bool address_is_any(const struct address *a);

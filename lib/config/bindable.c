@@ -1,6 +1,9 @@
 #include "config/bindable.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int try_to_bind(const struct address *a)
@@ -18,10 +21,27 @@ static int try_to_bind(const struct address *a)
     return number;
 }
 
+/* A socket that is there may be this Carpool's own. */
+static const char *path_problem(const char *path)
+{
+    char folder[sizeof((struct sockaddr_un *)NULL)->sun_path];
+    struct stat st;
+    if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+        return "a file that is no socket is there; remove it, or choose another path";
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (!slash)
+        return NULL;
+    slash[slash == folder] = '\0';
+    if (access(folder, W_OK | X_OK) == 0)
+        return NULL;
+    return errno == EACCES ? "this user may not write in its folder" : "its folder does not exist";
+}
+
 const char *bindable_problem(const struct address *a)
 {
     if (a->sa.any.sa_family == AF_UNIX)
-        return NULL;
+        return path_problem(a->sa.unix_.sun_path);
     if (a->sa.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->sa.v6.sin6_addr))
         return "an IPv4 address inside an IPv6 one cannot be listened at: write it as an IPv4 address";
     switch (try_to_bind(a)) {

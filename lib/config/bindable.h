@@ -6,7 +6,7 @@
 
 #include "base/address.h"
 
-/* NULL: it could, as far as can be seen; otherwise what is wrong with the address. Of a unix path nothing is asked. */
+/* NULL: it could, as far as can be seen; otherwise what is wrong with the address, or with the folder of a unix path. */
 const char *bindable_problem(const struct address *a);
 
 #endif

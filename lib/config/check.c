@@ -57,20 +57,11 @@ static void check_bindable(struct loader *l, const struct listener_note *n)
                       problem);
 }
 
-/* Whether binding one makes binding the other fail. */
-static bool collide(const struct address *a, const struct address *b)
-{
-    if (address_equal(a, b))
-        return true;
-    return a->sa.any.sa_family == b->sa.any.sa_family && a->sa.any.sa_family != AF_UNIX &&
-           address_port(a) == address_port(b) && (address_is_any(a) || address_is_any(b));
-}
-
 /* Only what is further down in the file is told, once. */
 static void check_collisions(struct loader *l, const struct listener_note *n)
 {
     for (const struct listener_note *other = n->next; other; other = other->next) {
-        if (!collide(&n->listen->address, &other->listen->address))
+        if (!address_collides(&n->listen->address, &other->listen->address))
             continue;
         const struct listener_note *blamed = n->at.line || n->at.column ? n : other;
         const struct listener_note *first = blamed == n ? other : n;
@@ -187,7 +178,7 @@ static void settle_host(struct loader *l, const struct scope *s)
     char host[HOSTNAME_SIZE];
     if (*u->host_option && hostname_parse_port(slice_of(u->host_option), host, &u->host_port)) {
         u->host = arena_text(l->arena, host, strlen(host));
-    } else if (u->listen.count && exact) {
+    } else if (exact) { /* a socket of systemd's may stand for its listen */
         u->host = exact->host;
         u->host_port = exact->port;
     }
@@ -229,6 +220,7 @@ void check_config(struct loader *l)
     check_listeners(l);
     check_patterns(l);
     check_policy(l, &l->defaults);
+    check_default_tls(l);
     for (uint32_t i = 0; i < l->config->upstream_count; i++) {
         const struct scope *s = &l->upstreams[i];
         check_names(l, s);
@@ -236,7 +228,7 @@ void check_config(struct loader *l)
         settle_host(l, s);
         check_policy(l, s);
         check_scheme(l, s);
-        check_tls_files(l, s);
+        check_tls(l, s);
     }
     if (!l->listener_count)
         problem_warning(&l->problems, scope_mark(&l->top, "listen"),

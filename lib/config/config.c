@@ -9,6 +9,7 @@
 
 #include "config/loader.h"
 #include "config/match.h"
+#include "config/tls_setup.h"
 #include "config/yaml.h"
 
 #define FILE_MAX_SIZE (1024u * 1024)
@@ -41,31 +42,73 @@ static void override_listen(struct loader *l, const struct text_list *addresses)
     l->config->from_env[option_index(option_find(SCOPE_TOP, "listen"))] = false;
 }
 
-static void read_and_check(struct loader *l, struct slice text, const char *path,
-                           const struct text_list *listen)
+/* What a reload cannot change stays as it runs, and what the file has otherwise is noted. */
+static void keep_until_restart(struct loader *l, const struct config *running)
 {
-    l->config = arena_alloc(l->arena, sizeof *l->config);
-    l->config->refs = 1;
-    l->config->arena = l->arena;
-    l->config->path = arena_text(l->arena, path ? path : "", path ? strlen(path) : 0);
-    l->problems.file = path ? l->config->path : built_in;
-    l->directory = directory_of(l->arena, path ? path : "");
-    load_defaults(l);
-    bool is_whole = load_text(l, text);
-    if (listen && listen->count)
-        override_listen(l, listen);
-    if (is_whole)
-        check_config(l);
+    struct config *c = l->config;
+    char **needed = arena_array(l->arena, 2, sizeof *needed);
+    c->restart_needed.items = needed;
+    if (c->workers != running->workers)
+        needed[c->restart_needed.count++] = arena_text(l->arena, "workers", strlen("workers"));
+    if (strcmp(c->name, running->name) != 0)
+        needed[c->restart_needed.count++] = arena_text(l->arena, "name", strlen("name"));
+    c->workers = running->workers;
+    c->name = arena_text(l->arena, running->name, strlen(running->name));
 }
 
-/* The two places where the arena jumps to when memory is short. They have no variables of their own that the
+static void check_beside(struct loader *l, const struct config *running)
+{
+    if (running->has_keys && !l->config->has_keys)
+        problem_error(
+            &l->problems, (struct mark){0},
+            "the file holds no option, while the configuration in force has some: if it is being written just "
+            "now, reload again when it is whole");
+    keep_until_restart(l, running);
+}
+
+/* Where a configuration comes from. */
+struct source {
+    const char *path;  /* NULL: built-in defaults */
+    bool on_this_host; /* which is looked at, too */
+    const struct text_list *listen;
+    const struct config *running; /* NULL: not beside another one */
+};
+
+static void read_and_check(struct loader *l, struct slice text, const struct source *from)
+{
+    l->config->refs = 1;
+    l->config->arena = l->arena;
+    l->config->path = arena_text(l->arena, from->path ? from->path : "", from->path ? strlen(from->path) : 0);
+    l->problems.file = from->path ? l->config->path : built_in;
+    l->directory = directory_of(l->arena, from->path ? from->path : "");
+    load_defaults(l);
+    bool is_whole = load_text(l, text);
+    if (from->listen && from->listen->count)
+        override_listen(l, from->listen);
+    if (is_whole)
+        check_config(l);
+    if (is_whole && from->on_this_host)
+        check_log_file(l);
+    if (is_whole && from->running)
+        check_beside(l, from->running);
+}
+
+/* The places where the arena jumps to when memory is short. They have no variables of their own that the
  * jump could spoil. */
-static bool try_to_read(struct loader *l, struct slice text, const char *path, const struct text_list *listen,
-                        jmp_buf *failure)
+static bool try_to_begin(struct loader *l, const struct source *from, jmp_buf *failure)
 {
     if (setjmp(*failure))
         return false;
-    read_and_check(l, text, path, listen);
+    l->config = arena_alloc(l->arena, sizeof *l->config);
+    l->config->tls_setups = tls_setups_new(from->running ? from->running->tls_setups : NULL);
+    return l->config->tls_setups != NULL;
+}
+
+static bool try_to_read(struct loader *l, struct slice text, const struct source *from, jmp_buf *failure)
+{
+    if (setjmp(*failure))
+        return false;
+    read_and_check(l, text, from);
     return true;
 }
 
@@ -85,37 +128,47 @@ static struct config *complain(FILE *errors, const char *path, const char *what,
     return NULL;
 }
 
-static struct config *parse(struct slice text, const char *path, const struct text_list *listen_override,
-                            bool on_this_host, FILE *errors)
+/* Frees everything, when it fails. */
+static struct config *finish(struct loader *l, bool whole, const char *path, FILE *errors)
+{
+    if (l->config && l->config->tls_setups)
+        tls_setups_close_files(l->config->tls_setups);
+    if (whole && !l->problems.errors) {
+        l->config->match_index = match_index_new(l->config);
+        if (l->config->match_index)
+            return l->config;
+        whole = false;
+    }
+    if (!whole)
+        complain(errors, path ? path : built_in, "out of memory", NULL);
+    if (l->config)
+        tls_setups_free(l->config->tls_setups);
+    arena_free(l->arena);
+    return NULL;
+}
+
+static struct config *parse(struct slice text, const struct source *from, FILE *errors)
 {
     jmp_buf failure;
     struct yaml_text yaml = {.has_parser = false};
     struct arena *arena = arena_new();
     struct loader l = {
-        .arena = arena, .problems = {.arena = arena}, .yaml = &yaml, .on_this_host = on_this_host};
+        .arena = arena, .problems = {.arena = arena}, .yaml = &yaml, .on_this_host = from->on_this_host};
     bool whole = false;
     if (arena) {
         arena->on_failure = &failure;
-        whole = try_to_read(&l, text, path, listen_override, &failure) && try_to_print(&l, errors, &failure);
+        whole = try_to_begin(&l, from, &failure) && try_to_read(&l, text, from, &failure) &&
+                try_to_print(&l, errors, &failure);
         arena->on_failure = NULL;
     }
     yaml_text_free(&yaml);
-    if (whole && !l.problems.errors) {
-        l.config->match_index = match_index_new(l.config);
-        if (l.config->match_index)
-            return l.config;
-        whole = false;
-    }
-    if (!whole)
-        complain(errors, path ? path : built_in, "out of memory", NULL);
-    arena_free(arena);
-    return NULL;
+    return finish(&l, whole, from->path, errors);
 }
 
 struct config *config_parse(struct slice text, const char *path, const struct text_list *listen_override,
                             FILE *errors)
 {
-    return parse(text, path, listen_override, false, errors);
+    return parse(text, &(struct source){.path = path, .listen = listen_override}, errors);
 }
 
 /* Whole, or -1 with errno; FILE_MAX_SIZE + 1 bytes mean that there is more. */
@@ -135,39 +188,71 @@ static ssize_t read_whole(int fd, char *to)
     return (ssize_t)length;
 }
 
-static struct config *load(const char *path, const struct text_list *listen_override, bool on_this_host,
-                           FILE *errors)
+/* A start may read a pipe, as a shell makes one; a reload would wait for whoever writes into it. */
+static const char *refuse_kind(int fd, bool is_reload)
 {
-    if (!path)
-        return parse(SLICE(""), NULL, listen_override, on_this_host, errors);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return complain(errors, path, "cannot open the configuration file", strerror(errno));
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return strerror(errno);
+    if (is_reload && !S_ISREG(st.st_mode))
+        return "it is no regular file any more";
+    return fcntl(fd, F_SETFL, 0) == 0 ? NULL : strerror(errno);
+}
+
+static struct config *load_open(int fd, const struct source *from, FILE *errors)
+{
+    const char *why = refuse_kind(fd, from->running);
+    if (why)
+        return complain(errors, from->path, "cannot read the configuration file", why);
     char *text = malloc(FILE_MAX_SIZE + 1);
-    ssize_t n = text ? read_whole(fd, text) : -1;
-    int saved = errno;
-    struct config *c = NULL;
-    close(fd);
     if (!text)
-        complain(errors, path, "out of memory", NULL);
-    else if (n < 0)
-        complain(errors, path, "cannot read the configuration file", strerror(saved));
+        return complain(errors, from->path, "out of memory", NULL);
+    struct config *c = NULL;
+    ssize_t n = read_whole(fd, text);
+    if (n < 0)
+        complain(errors, from->path, "cannot read the configuration file", strerror(errno));
     else if ((size_t)n > FILE_MAX_SIZE)
-        complain(errors, path, "the configuration file is larger than 1 MiB", NULL);
+        complain(errors, from->path, "the configuration file is larger than 1 MiB", NULL);
     else
-        c = parse((struct slice){text, (size_t)n}, path, listen_override, on_this_host, errors);
+        c = parse((struct slice){text, (size_t)n}, from, errors);
     free(text);
+    return c;
+}
+
+static struct config *load(const struct source *from, FILE *errors)
+{
+    if (!from->path)
+        return parse(SLICE(""), from, errors);
+    int fd = open(from->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return complain(errors, from->path, "cannot open the configuration file", strerror(errno));
+    struct config *c = load_open(fd, from, errors);
+    close(fd);
     return c;
 }
 
 struct config *config_load(const char *path, const struct text_list *listen_override, FILE *errors)
 {
-    return load(path, listen_override, false, errors);
+    return load(&(struct source){.path = path, .listen = listen_override}, errors);
 }
 
 struct config *config_test(const char *path, const struct text_list *listen_override, FILE *errors)
 {
-    return load(path, listen_override, true, errors);
+    return load(&(struct source){.path = path, .listen = listen_override, .on_this_host = true}, errors);
+}
+
+struct config *config_reload(const struct config *running, const struct text_list *listen_override,
+                             FILE *errors)
+{
+    const char *path = *running->path ? running->path : NULL;
+    return load(&(struct source){.path = path, .listen = listen_override, .running = running}, errors);
+}
+
+const char *config_origin(const struct config *c, const struct listen_address *a)
+{
+    if (a->line == MARK_COMMAND_LINE.line && a->column == MARK_COMMAND_LINE.column)
+        return "command line";
+    return *c->path ? c->path : built_in;
 }
 
 struct config *config_ref(struct config *c)
@@ -176,10 +261,16 @@ struct config *config_ref(struct config *c)
     return c;
 }
 
+bool config_is_shared(const struct config *c)
+{
+    return __atomic_load_n(&c->refs, __ATOMIC_ACQUIRE) > 1;
+}
+
 void config_unref(struct config *c)
 {
     if (!c || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     match_index_free(c->match_index);
+    tls_setups_free(c->tls_setups);
     arena_free(c->arena);
 }

@@ -15,8 +15,9 @@
 struct listen_address {
     char *text; /* as written */
     struct address address;
-    unsigned mode; /* of a unix socket file */
-    bool by_host;  /* origin-form is taken there and goes by its Host (unix sockets: ?form=host) */
+    unsigned mode;         /* of a unix socket file */
+    bool by_host;          /* origin-form is taken there and goes by its Host (unix sockets: ?form=host) */
+    uint32_t line, column; /* in the file; line 0: not there */
 };
 
 struct listen_list {
@@ -95,11 +96,11 @@ struct tls_options {
     char *servername, *ciphers; /* "" when not given */
     bool rejectUnauthorized, sessionReuse;
     enum tls_version minVersion;
-    char *ca_digest; /* hex of the contents of ca, cert and key as read, so that a reload sees a change; "" */
+    struct tls_setup *setup; /* of all this, see config/tls_setup.h; that of default_tls when not enabled */
     /* Unix seconds between which cert and every certificate of ca are valid, so that an end can be seen
      * coming; 0: no file */
     int64_t not_before, not_after;
-    const char *not_after_file; /* the one of ca and cert that ends first, as written; NULL: no file */
+    const char *not_after_file; /* the one of ca and cert that ends first; NULL: no file */
 };
 
 /* One pattern of `match`. */
@@ -115,7 +116,7 @@ struct upstream {
     struct match_pattern *match;
     uint32_t match_count;
     char *host_option;  /* `host:` as written, or "" */
-    char *host;         /* of `host:`, or the one exact host of match when `listen` is given; "" otherwise */
+    char *host;         /* of `host:`, or the one exact host of match; "" otherwise */
     uint16_t host_port; /* 0 when none was written */
     struct tls_options tls;
     struct address_list address;
@@ -134,6 +135,7 @@ struct config {
     int refs;
     struct arena *arena; /* holds everything below */
     char *path;          /* "" for built-in defaults */
+    bool has_keys;       /* the file named an option */
     char *name;          /* "" when random */
     struct listen_list listen;
     struct {
@@ -176,6 +178,9 @@ struct config {
     uint32_t upstream_count;
     bool *from_env;                  /* as in struct upstream, for the rest of the file and `defaults` */
     struct match_index *match_index; /* see config/match.h */
+    struct tls_setups *tls_setups;   /* see config/tls_setup.h */
+    struct text_list
+        restart_needed; /* options that the file has otherwise than they run: a reload cannot change them */
 };
 
 /* Reads a file (NULL: built-in defaults). All errors of the file, one a line, go to `errors` as
@@ -184,9 +189,15 @@ struct config {
  * depends on it is checked. */
 struct config *config_load(const char *path, const struct text_list *listen_override, FILE *errors);
 
-/* The same for -t: a listener's address that this host does not have is an error, too, with its place in the file. A start
- * finds it when it listens; a reload does not ask, since what is open already stays. */
+/* The same for -t, which looks at this host, too: at addresses, and at the folders of unix paths and of the access log. A start
+ * finds what is wrong with them when it opens them; a reload does not ask, since what is open already stays. */
 struct config *config_test(const char *path, const struct text_list *listen_override, FILE *errors);
+
+/* The same for a reload, beside the configuration in force, from whose file it reads: what is no regular file is refused, never
+ * waited for, and so is a file without any option where there were some. `workers` and `name` stay as they run. May be called
+ * from any thread. */
+struct config *config_reload(const struct config *running, const struct text_list *listen_override,
+                             FILE *errors);
 
 /* As config_load() for a text that stands in memory; `path` names it in messages and relative file names start at its
  * folder. */
@@ -198,8 +209,13 @@ struct config *config_parse(struct slice text, const char *path, const struct te
  * passes, too. */
 bool config_exposes(const struct config *c, const struct address *a, bool admin);
 
+/* Who named the listener, for messages: the file, the command line or the program itself. */
+const char *config_origin(const struct config *c, const struct listen_address *a);
+
 struct config *config_ref(struct config *c);
-void config_unref(struct config *c);
+void config_unref(struct config *c); /* NULL is allowed */
+/* Whether others hold it, too. */
+bool config_is_shared(const struct config *c);
 
 /* The effective configuration with every default filled in, as YAML that reads back to the same. */
 void config_print(const struct config *c, FILE *out);

@@ -362,7 +362,6 @@ static void start_upstream(struct loader *l, struct scope *s, struct upstream *u
     u->name = arena_text(l->arena, name, strlen(name));
     u->policy = l->config->defaults;
     u->host = arena_text(l->arena, "", 0);
-    u->tls.ca_digest = arena_text(l->arena, "", 0);
     u->from_env = arena_array(l->arena, option_count, sizeof(bool));
     memcpy(u->from_env, l->config->from_env, option_count * sizeof(bool));
     *s = (struct scope){
@@ -442,6 +441,7 @@ bool load_text(struct loader *l, struct slice text)
     struct mark at;
     if (!root || !is_map(l, "the file", root))
         return true;
+    l->config->has_keys = root->data.mapping.pairs.top > root->data.mapping.pairs.start;
     load_map(l, &l->top, "", root);
     /* `defaults` first, wherever it stands: upstreams inherit from it. */
     section = find_key(l, root, OPTION_DEFAULTS, &l->defaults.at);

@@ -52,7 +52,7 @@ struct loader {
     struct config *config;
     struct problems problems;
     const char *directory; /* relative file names start here */
-    bool on_this_host;     /* listeners must be possible here, too */
+    bool on_this_host;     /* listeners and the access log must be possible here, too */
     struct scope top, defaults;
     struct scope *upstreams; /* config->upstream_count */
     struct listener_note *listeners;
@@ -85,8 +85,12 @@ struct mark scope_mark(const struct scope *s, const char *path);
 void load_defaults(struct loader *l);
 bool load_text(struct loader *l, struct slice text);
 
-/* What only the whole can show. check.c, tlsfiles.c */
+/* What only the whole can show. check.c, tls_check.c */
 void check_config(struct loader *l);
-void check_tls_files(struct loader *l, const struct scope *s);
+void check_default_tls(struct loader *l);
+void check_tls(struct loader *l, const struct scope *s);
+
+/* What only a file that is to be used has. log_file.c */
+void check_log_file(struct loader *l);
 
 #endif

@@ -13,6 +13,7 @@ libcarpool_a_SOURCES += \
 	lib/config/hostname.h \
 	lib/config/load.c \
 	lib/config/loader.h \
+	lib/config/log_file.c \
 	lib/config/match.c \
 	lib/config/match.h \
 	lib/config/options.c \
@@ -22,7 +23,15 @@ libcarpool_a_SOURCES += \
 	lib/config/problems.h \
 	lib/config/suggest.c \
 	lib/config/suggest.h \
-	lib/config/tlsfiles.c \
+	lib/config/tls_build.c \
+	lib/config/tls_build.h \
+	lib/config/tls_check.c \
+	lib/config/tls_file.c \
+	lib/config/tls_file.h \
+	lib/config/tls_setup.c \
+	lib/config/tls_setup.h \
+	lib/config/tls_trust.c \
+	lib/config/tls_trust.h \
 	lib/config/utf8.c \
 	lib/config/utf8.h \
 	lib/config/values.c \

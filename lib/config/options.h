@@ -46,7 +46,7 @@ struct option {
     enum option_type type;
     size_t offset;
     const char *initial; /* as it would be written; a list without brackets */
-    uint64_t min, max;   /* of numbers; max: the default mode of a listener's socket file */
+    uint64_t min, max;   /* of numbers */
     const char *const *words;
     const char *help; /* one line */
     const char *since;

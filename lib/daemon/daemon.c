@@ -11,157 +11,19 @@
 #include <unistd.h>
 
 #include "admin/accesslog.h"
-#include "admin/server.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/listeners.h"
+#include "daemon/apply.h"
+#include "daemon/state.h"
 #include "daemon/systemd.h"
-#include "daemon/workers.h"
 #include "http/head.h"
 
 #define MAX_PASSED_SOCKETS 64
 #define TICK_MS            1000
 #define STATUS_EVERY_TICKS 10
 #define IDLE_CHECK_MS      20
-
-/*  STARTING --ready--> SERVING --SIGTERM--> STOPPING --idle, or shutdownTimeout, or a second signal--> STOPPED */
-enum phase { STARTING, SERVING, STOPPING, STOPPED };
-
-struct daemon {
-    const struct daemon_options *options;
-    struct config *config;
-    enum phase phase;
-    char instance[CONFIG_NAME_MAX + 1];
-    struct workers workers;
-    struct event_base *base; /* of the workers's first loop, which is this thread's */
-    struct listeners *listeners;
-    struct admin *admin;
-    struct event *signals[4];
-    struct timer watchdog, tick, deadline, idle_check;
-    unsigned ticks;
-    bool reload_success;
-    uint64_t started_wall_ms, reload_wall_ms;
-};
-
-/* --- The access log ------------------------------------------------------------------------------------ */
-
-static void on_record(void *log, const struct exchange_record *r)
-{
-    access_log_write(log, r);
-}
-
-/* Opens the configured one beside the present one; on false the present one stays. */
-static bool open_access_log(const struct config *c, struct access_log **out, char *error, size_t error_size)
-{
-    *out = NULL;
-    if (strcmp(c->accessLog.path, "off") == 0)
-        return true;
-    *out = access_log_open(c->accessLog.path, c->accessLog.format, error, error_size);
-    return *out != NULL;
-}
-
-static void use_access_log(struct daemon *d, struct access_log *l)
-{
-    access_log_close(d->workers.access_log);
-    d->workers.access_log = l;
-    for (unsigned i = 0; i < d->workers.count; i++) {
-        d->workers.workers[i].proxy->record = l ? on_record : NULL;
-        d->workers.workers[i].proxy->record_ctx = l;
-    }
-}
-
-/* --- Configuration ------------------------------------------------------------------------------------- */
-
-static void configure_log(const struct config *c)
-{
-    /* JOURNAL_STREAM says that stderr is the journal's: systemd.exec(5). */
-    log_configure(c->log.level, c->log.format, getenv("JOURNAL_STREAM") && c->log.format == LOG_TEXT);
-}
-
-/* While the workers is halted. Everything that can fail comes first; what follows cannot, so that a configuration
- * is taken whole or not at all. */
-static bool apply(struct daemon *d, struct config *c, char *error, size_t error_size)
-{
-    struct access_log *log;
-    if (!open_access_log(c, &log, error, error_size))
-        return false;
-    if (!listeners_configure(d->listeners, c, error, error_size) ||
-        !pools_configure(d->workers.pools, d->workers.count, c, error, error_size)) {
-        access_log_close(log);
-        return false;
-    }
-    configure_log(c);
-    for (unsigned i = 0; i < d->workers.count; i++)
-        proxy_configure(d->workers.workers[i].proxy, c);
-    use_access_log(d, log);
-    listeners_serve(d->listeners);
-    return true;
-}
-
-/* Where messages of config_load go: to the log, a line each, and the errors to whoever asked. */
-static void report_errors(char *text, char *error, size_t error_size)
-{
-    char *rest = text, *line;
-    while ((line = strsep(&rest, "\n"))) {
-        if (!*line)
-            continue;
-        log_event(strstr(line, ": warning: ") ? LOG_WARN : LOG_ERROR, "configuration", LOG_S("detail", line));
-        size_t length = strlen(error);
-        if (!strstr(line, ": warning: "))
-            snprintf(error + length, error_size - length, "%s%s", length ? "\n" : "", line);
-    }
-}
-
-static bool load_and_apply(struct daemon *d, char *error, size_t error_size)
-{
-    char *text = NULL;
-    size_t size;
-    FILE *messages = open_memstream(&text, &size);
-    *error = '\0';
-    if (!messages) {
-        snprintf(error, error_size, "out of memory");
-        return false;
-    }
-    struct config *c = config_load(d->options->config_path, &d->options->listen, messages);
-    fclose(messages);
-    report_errors(text, error, error_size);
-    free(text);
-    if (!c) {
-        if (!*error)
-            snprintf(error, error_size, "the configuration could not be read");
-        return false;
-    }
-    if (c->workers != d->config->workers || strcmp(c->name, d->config->name) != 0)
-        log_line(LOG_WARN, "workers and name are taken at the next start only");
-    workers_halt(&d->workers);
-    bool applied = apply(d, c, error, error_size);
-    workers_go_on(&d->workers);
-    if (!applied) {
-        config_unref(c);
-        return false;
-    }
-    config_unref(d->config);
-    d->config = c;
-    return true;
-}
-
-static bool reload(void *ctx, char *error, size_t error_size)
-{
-    struct daemon *d = ctx;
-    if (d->phase != SERVING) {
-        snprintf(error, error_size, "Carpool is stopping");
-        return false;
-    }
-    service_notify_reloading();
-    d->reload_success = load_and_apply(d, error, error_size);
-    d->reload_wall_ms = clock_wall_ms();
-    if (d->reload_success)
-        log_event(LOG_INFO, "configuration reloaded", LOG_S("file", d->config->path));
-    else
-        log_event(LOG_ERROR, "reload failed, the old configuration stays", LOG_S("detail", error));
-    service_notify_ready();
-    return d->reload_success;
-}
+/* What systemd allows a stop beyond shutdownTimeout; without one it is asked for again at each tick. */
+#define STOP_EXTENSION_MS 10000
 
 /* --- Signals and stop ---------------------------------------------------------------------------------- */
 
@@ -204,7 +66,7 @@ static void begin_stop(struct daemon *d)
 {
     log_line(LOG_INFO, "stopping: running exchanges finish, new ones are not taken");
     d->phase = STOPPING;
-    service_notify_stopping((d->config->shutdownTimeout + 5000) * 1000);
+    service_notify_stopping((d->config->shutdownTimeout + STOP_EXTENSION_MS) * 1000);
     halt_settled(d);
     listeners_stop(d->listeners);
     for (unsigned i = 0; i < d->workers.count; i++) {
@@ -230,11 +92,10 @@ static void on_terminate(evutil_socket_t signal, short what, void *ctx)
 
 static void on_hangup(evutil_socket_t signal, short what, void *ctx)
 {
-    char error[4096];
     (void)signal;
     (void)what;
     clock_update();
-    reload(ctx, error, sizeof error);
+    reload_begin(ctx);
 }
 
 static void on_reopen(evutil_socket_t signal, short what, void *ctx)
@@ -246,18 +107,35 @@ static void on_reopen(evutil_socket_t signal, short what, void *ctx)
         access_log_reopen(d->workers.access_log);
 }
 
+static const struct {
+    int number;
+    event_callback_fn call;
+} signals[] = {{SIGTERM, on_terminate}, {SIGINT, on_terminate}, {SIGHUP, on_hangup}, {SIGUSR1, on_reopen}};
+
+static void mask_signals(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        sigaddset(&set, signals[i].number);
+    pthread_sigmask(how, &set, NULL);
+}
+
+void daemon_hold_signals(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    mask_signals(SIG_BLOCK);
+}
+
+/* Those that were held come now, and are handled when the loop turns. */
 static bool watch_signals(struct daemon *d)
 {
-    const struct {
-        int number;
-        event_callback_fn call;
-    } rows[] = {{SIGTERM, on_terminate}, {SIGINT, on_terminate}, {SIGHUP, on_hangup}, {SIGUSR1, on_reopen}};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        d->signals[i] = evsignal_new(d->base, rows[i].number, rows[i].call, d);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        d->signals[i] = evsignal_new(d->base, signals[i].number, signals[i].call, d);
         if (!d->signals[i] || evsignal_add(d->signals[i], NULL) != 0)
             return false;
     }
-    signal(SIGPIPE, SIG_IGN);
+    mask_signals(SIG_UNBLOCK);
     return true;
 }
 
@@ -277,7 +155,8 @@ static void say_status(struct daemon *d)
 {
     uint32_t clients = 0, active = 0, idle = 0, pending = 0;
     struct agent *a;
-    char text[160];
+    char text[1400];
+    const struct reload_report *r = &d->reloader.report;
     workers_halt(&d->workers);
     for (unsigned i = 0; i < d->workers.count; i++) {
         clients += d->workers.workers[i].proxy->stats.clients_open;
@@ -289,8 +168,10 @@ static void say_status(struct daemon *d)
             }
     }
     workers_go_on(&d->workers);
-    snprintf(text, sizeof text, "%u clients, upstream sockets: %u active, %u free, %u requests pending",
-             clients, active, idle, pending);
+    snprintf(text, sizeof text, "%u clients, upstream sockets: %u active, %u free, %u requests pending%s%.*s",
+             clients, active, idle, pending,
+             r->ok ? "" : "; the last reload failed: ", r->ok ? 0 : (int)strcspn(r->error, "\n"),
+             r->ok ? "" : r->error);
     service_notify_status(text);
 }
 
@@ -300,6 +181,9 @@ static void on_tick(void *ctx)
     log_flush();
     if (d->ticks++ % STATUS_EVERY_TICKS == 0)
         say_status(d);
+    reloader_tick(d);
+    if (d->phase == STOPPING && d->config->shutdownTimeout == 0)
+        service_notify_stopping(STOP_EXTENSION_MS * 1000);
     timer_set(&d->tick, TICK_MS);
 }
 
@@ -367,6 +251,11 @@ static void go_on_after_admin(void *ctx)
     workers_go_on(&d->workers);
 }
 
+static uint64_t reload_for_admin(void *ctx)
+{
+    return reload_begin(ctx);
+}
+
 static bool start_admin(struct daemon *d)
 {
     const struct admin_daemon view = {
@@ -377,19 +266,15 @@ static bool start_admin(struct daemon *d)
         .halt = halt_for_admin,
         .go_on = go_on_after_admin,
         .config = present_config,
-        .reload = reload,
+        .reload = reload_for_admin,
         .stopping = is_stopping,
         .ctx = d,
         .instance = d->instance,
         .started_wall_ms = d->started_wall_ms,
-        .reload_success = &d->reload_success,
-        .reload_wall_ms = &d->reload_wall_ms,
+        .last_reload = &d->reloader.report,
     };
     d->admin = admin_new(&view);
-    if (!d->admin)
-        return false;
-    listeners_set_admin(d->listeners, d->admin);
-    return true;
+    return d->admin != NULL;
 }
 
 static bool start_workers(struct daemon *d, char *error, size_t error_size)
@@ -400,39 +285,37 @@ static bool start_workers(struct daemon *d, char *error, size_t error_size)
     return ok;
 }
 
+/* As a reload would, but that nothing is in force yet. */
+static bool apply_first(struct daemon *d, char *error, size_t error_size)
+{
+    struct change change = {.log = NULL};
+    bool fine = change_prepare(&change, d, d->config, error, error_size) &&
+                change_bind(d, d->config, error, error_size);
+    if (fine)
+        change_commit(&change, d, config_ref(d->config));
+    else
+        change_discard(&change);
+    return fine;
+}
+
 static bool start(struct daemon *d, char *error, size_t error_size)
 {
     struct service_fd passed[MAX_PASSED_SOCKETS];
     int passed_count = service_listen_fds(passed, MAX_PASSED_SOCKETS);
+    reloader_init(d);
     snprintf(error, error_size, "out of memory");
     if (!choose_instance(d, error, error_size) || !start_workers(d, error, error_size))
         return false;
-    /* Before anybody can see that it listens, and ask for a reload. */
-    if (!watch_signals(d))
-        return false;
-    d->listeners = listeners_new(&d->workers, passed, passed_count);
-    if (!d->listeners)
-        return false;
-    /* Listeners last of what may take time, such as the trust store: whoever can connect is served at
-     * once. */
-    if (!listeners_configure(d->listeners, d->config, error, error_size))
-        return false;
-    if (!start_admin(d)) {
-        snprintf(error, error_size, "out of memory");
-        return false;
-    }
     timer_init(&d->watchdog, d->base, on_watchdog, d);
     timer_init(&d->tick, d->base, on_tick, d);
     timer_init(&d->deadline, d->base, on_deadline, d);
     timer_init(&d->idle_check, d->base, on_idle_check, d);
-    struct access_log *log;
-    if (!open_access_log(d->config, &log, error, error_size))
+    snprintf(error, error_size, "out of memory");
+    if (!watch_signals(d) || !start_admin(d))
         return false;
-    use_access_log(d, log);
-    if (!listeners_serve(d->listeners)) {
-        snprintf(error, error_size, "out of memory for a listener");
+    d->listeners = listeners_new(&d->workers, d->admin, passed, passed_count);
+    if (!d->listeners || !apply_first(d, error, error_size))
         return false;
-    }
     int number = workers_start(&d->workers);
     if (number != 0)
         snprintf(error, error_size, "the system gives no thread for a worker: %s; lower workers",
@@ -442,7 +325,10 @@ static bool start(struct daemon *d, char *error, size_t error_size)
 
 static void end(struct daemon *d)
 {
+    /* One more of them is no reason to die of it. */
+    mask_signals(SIG_BLOCK);
     workers_stop(&d->workers);
+    reloader_free(d);
     if (d->workers.access_log)
         use_access_log(d, NULL);
     for (size_t i = 0; i < sizeof d->signals / sizeof d->signals[0]; i++)
@@ -462,8 +348,6 @@ static void end(struct daemon *d)
 static void serve(struct daemon *d)
 {
     d->phase = SERVING;
-    d->reload_success = true;
-    d->reload_wall_ms = clock_wall_ms();
     service_notify_ready();
     on_tick(d);
     if (service_watchdog_ms())

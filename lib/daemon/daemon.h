@@ -12,6 +12,10 @@ struct daemon_options {
     struct text_list listen; /* -l; replaces the file's, at every reload too */
 };
 
+/* To be called before the configuration is read: signals that ask for something (carpoold(8)) wait from now on until
+ * daemon_run() handles them, so that none of them harms the start. */
+void daemon_hold_signals(void);
+
 /* Runs until it was stopped; returns the exit status (carpoold(8)). `config` was loaded with these
  * options and is taken over. */
 int daemon_run(const struct daemon_options *options, struct config *config);

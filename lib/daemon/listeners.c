@@ -1,284 +1,77 @@
 #include "daemon/listeners.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
-#include "io/listener.h"
+#include "daemon/endpoint.h"
+#include "daemon/passed.h"
 #include "proxy/reply.h"
-
-/* One loop's part of an endpoint. */
-struct acceptor {
-    struct worker *worker;
-    struct endpoint *endpoint;
-    int fd; /* until it is served; -1: none */
-    struct listener *listener;
-};
-
-/* One listening address. The role is NULL for the proxy's own, "" for the admin API's, or an upstream's
- * name. */
-struct endpoint {
-    TAILQ_ENTRY(endpoint) link;
-    struct listeners *listeners;
-    char *role;
-    bool from_systemd;
-    bool wanted; /* by the configuration being applied */
-    bool fresh;  /* opened for it */
-    struct address address;
-    struct frontend *frontend;
-    unsigned acceptor_count; /* one a loop; the admin API has one acceptor, on the first loop */
-    struct acceptor acceptors[];
-};
-
-TAILQ_HEAD(endpoint_list, endpoint);
 
 struct listeners {
     struct workers *workers;
     struct admin *admin;
-    struct endpoint_list endpoints;
-    struct address *own; /* of all endpoints, for loops */
-    char refusal[512];   /* what a connection is told for which there is no descriptor */
+    struct endpoint_list open;
+    struct endpoint_list fresh; /* prepared; at the start also what systemd passed */
+    struct address *own;        /* of all that are open, for loops */
+    struct address *fresh_own;  /* of all that will be */
+    unsigned fresh_count;
+    char refusal[512]; /* what a connection is told for which there is no descriptor */
+    size_t refusal_length;
 };
 
-static bool is_admin(const struct endpoint *d)
-{
-    return d->role && !*d->role;
-}
+/* One that the configuration wants. */
+struct wish {
+    enum role role;
+    const char *upstream; /* of a gateway */
+    const struct listen_address *at;
+};
 
-static bool same_role(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
+/* ---- walking */
 
-static void close_acceptor(struct acceptor *e, bool unlink_path)
-{
-    const struct address *a = &e->endpoint->address;
-    if (e->listener) {
-        listener_free(e->listener, unlink_path);
-    } else if (e->fd >= 0) {
-        if (unlink_path && a->sa.any.sa_family == AF_UNIX)
-            unlink(a->sa.unix_.sun_path);
-        close(e->fd);
-    }
-}
+typedef bool each_wish(void *ctx, const struct wish *w);
 
-static void free_endpoint(struct endpoint *d)
+static bool walk_list(enum role role, const char *upstream, const struct listen_list *list, each_wish *each,
+                      void *ctx)
 {
-    if (is_admin(d) && d->listeners->admin)
-        admin_listener_closed(d->listeners->admin, d);
-    for (unsigned i = 0; i < d->acceptor_count; i++)
-        close_acceptor(&d->acceptors[i], i == 0 && !d->from_systemd);
-    if (d->frontend)
-        frontend_unref(d->frontend);
-    free(d->role);
-    free(d);
-}
-
-static unsigned acceptors_of(const struct listeners *l, const char *role)
-{
-    return role && !*role ? 1 : l->workers->count;
-}
-
-/* NULL when memory is short; the descriptors are the caller's then. */
-static struct endpoint *new_endpoint(struct listeners *l, const char *role, const struct address *address,
-                                     const int *fds)
-{
-    unsigned count = acceptors_of(l, role);
-    struct endpoint *d = calloc(1, sizeof *d + count * sizeof d->acceptors[0]);
-    if (!d)
-        return NULL;
-    d->listeners = l;
-    d->role = role ? strdup(role) : NULL;
-    d->address = *address;
-    d->frontend = frontend_new(role && *role ? role : NULL, address);
-    if (!d->frontend || (role && !d->role)) {
-        free_endpoint(d);
-        return NULL;
-    }
-    d->acceptor_count = count;
-    for (unsigned i = 0; i < count; i++)
-        d->acceptors[i] = (struct acceptor){.worker = &l->workers->workers[i], .endpoint = d, .fd = fds[i]};
-    TAILQ_INSERT_TAIL(&l->endpoints, d, link);
-    return d;
-}
-
-/* What a name of systemd's stands for; false: nothing that Carpool knows. */
-static bool role_of(const char *name, const char **role)
-{
-    *role = NULL;
-    if (!*name || strcmp(name, "proxy") == 0 || strcmp(name, "unknown") == 0)
-        return true;
-    if (strcmp(name, "admin") == 0)
-        *role = "";
-    else if (strncmp(name, "upstream.", 9) == 0 && name[9])
-        *role = name + 9;
-    /* A socket unit without FileDescriptorName passes its own name. */
-    return *role || strstr(name, ".socket");
-}
-
-static void take_passed(struct listeners *l, const struct service_fd *passed)
-{
-    const char *role;
-    struct address address = {.length = sizeof address.sa};
-    if (!role_of(passed->name, &role) || getsockname(passed->fd, &address.sa.any, &address.length) != 0) {
-        log_event(LOG_WARN, "a socket that systemd passed has an unknown FileDescriptorName and is closed",
-                  LOG_S("name", passed->name));
-        close(passed->fd);
-        return;
-    }
-    int fds[WORKERS_MAX] = {passed->fd};
-    unsigned count = 1;
-    while (count < acceptors_of(l, role) && (fds[count] = fcntl(passed->fd, F_DUPFD_CLOEXEC, 0)) >= 0)
-        count++;
-    struct endpoint *d = count == acceptors_of(l, role) ? new_endpoint(l, role, &address, fds) : NULL;
-    if (d) {
-        d->from_systemd = true;
-        return;
-    }
-    log_event(LOG_ERROR, "a socket that systemd passed is closed: memory or descriptors are short",
-              LOG_S("name", passed->name));
-    while (count > 0)
-        close(fds[--count]);
-}
-
-struct listeners *listeners_new(struct workers *workers, const struct service_fd *passed, int passed_count)
-{
-    struct listeners *l = calloc(1, sizeof *l);
-    if (!l)
-        return NULL;
-    l->workers = workers;
-    TAILQ_INIT(&l->endpoints);
-    for (int i = 0; i < passed_count; i++)
-        take_passed(l, &passed[i]);
-    return l;
-}
-
-static bool systemd_serves(const struct listeners *l, const char *role)
-{
-    const struct endpoint *d;
-    TAILQ_FOREACH (d, &l->endpoints, link)
-        if (d->from_systemd && same_role(d->role, role))
-            return true;
-    return false;
-}
-
-static struct endpoint *find(struct listeners *l, const char *role, const struct address *a)
-{
-    struct endpoint *d;
-    TAILQ_FOREACH (d, &l->endpoints, link)
-        if (!d->from_systemd && same_role(d->role, role) && address_equal(&d->address, a))
-            return d;
-    return NULL;
-}
-
-static bool want(struct listeners *l, const char *role, const struct listen_address *at, char *error,
-                 size_t error_size)
-{
-    struct endpoint *d = find(l, role, &at->address);
-    if (!d) {
-        int fds[WORKERS_MAX];
-        unsigned count = acceptors_of(l, role);
-        if (!listener_bind_all(&at->address, at->mode, fds, count, error, error_size))
-            return false;
-        d = new_endpoint(l, role, &at->address, fds);
-        if (!d) {
-            while (count > 0)
-                close(fds[--count]);
-            snprintf(error, error_size, "out of memory");
-            return false;
-        }
-        d->fresh = true;
-    }
-    d->wanted = true;
-    return true;
-}
-
-static bool want_list(struct listeners *l, const char *role, const struct listen_list *list, char *error,
-                      size_t error_size)
-{
-    if (systemd_serves(l, role))
-        return true;
     for (uint32_t i = 0; i < list->count; i++)
-        if (!want(l, role, &list->items[i], error, error_size))
+        if (!each(ctx, &(struct wish){role, upstream, &list->items[i]}))
             return false;
     return true;
 }
 
-/* A socket of systemd's can be reached from wherever its unit says: the rule for addresses holds for it,
- * too. */
-static bool check_passed(const struct listeners *l, const struct config *c, char *error, size_t error_size)
+/* Every listener of the configuration, until `each` says false. */
+static bool walk(const struct config *c, each_wish *each, void *ctx)
 {
-    const struct endpoint *d;
-    char text[ADDRESS_TEXT_SIZE];
-    TAILQ_FOREACH (d, &l->endpoints, link) {
-        if (!d->from_systemd || !config_exposes(c, &d->address, is_admin(d)))
-            continue;
-        snprintf(
-            error, error_size,
-            "the socket %s, passed by systemd, can be reached from outside while %s is not set; list there who may use it",
-            address_format(&d->address, text), is_admin(d) ? "admin.clients" : "access.clients");
+    if (!walk_list(ROLE_ADMIN, NULL, &c->admin.listen, each, ctx))
         return false;
-    }
-    return true;
-}
-
-static void discard_unwanted(struct listeners *l, bool applied)
-{
-    struct endpoint *d, *next;
-    TAILQ_FOREACH_SAFE (d, &l->endpoints, link, next) {
-        bool drop = !d->from_systemd && (applied ? !d->wanted : d->fresh);
-        d->wanted = d->fresh = false;
-        if (!drop)
-            continue;
-        TAILQ_REMOVE(&l->endpoints, d, link);
-        free_endpoint(d);
-    }
-}
-
-bool listeners_configure(struct listeners *l, const struct config *c, char *error, size_t error_size)
-{
-    bool ok = check_passed(l, c, error, error_size) && want_list(l, "", &c->admin.listen, error, error_size);
-    for (uint32_t i = 0; ok && i < c->upstream_count; i++)
-        ok = want_list(l, c->upstreams[i].name, &c->upstreams[i].listen, error, error_size);
+    for (uint32_t i = 0; i < c->upstream_count; i++)
+        if (!walk_list(ROLE_GATEWAY, c->upstreams[i].name, &c->upstreams[i].listen, each, ctx))
+            return false;
     /* Last, so that whoever finds it open finds the others open, too. */
-    ok = ok && want_list(l, NULL, &c->listen, error, error_size);
-    discard_unwanted(l, ok);
-    return ok;
+    return walk_list(ROLE_PROXY, NULL, &c->listen, each, ctx);
 }
 
-static void on_accept(void *ctx, int fd, const struct address *peer)
+/* "FILE:LINE:COLUMN: error: upstreams.a.listen: " */
+static void write_place(const struct config *c, const struct wish *w, char *out, size_t size)
 {
-    struct acceptor *e = ctx;
-    if (is_admin(e->endpoint))
-        admin_accept(e->endpoint->listeners->admin, e->endpoint, fd, peer);
-    else
-        proxy_accept(e->worker->proxy, e->endpoint->frontend, fd, peer);
+    const char *option = w->role == ROLE_ADMIN ? "admin.listen" : "listen";
+    char place[64];
+    bool is_gateway = w->role == ROLE_GATEWAY;
+    snprintf(place, sizeof place, w->at->line ? ":%u:%u" : "", w->at->line, w->at->column);
+    snprintf(out, size, "%s%s: error: %s%s%s%s: ", config_origin(c, w->at), place,
+             is_gateway ? "upstreams." : "", is_gateway ? w->upstream : "", is_gateway ? "." : "", option);
 }
 
-static void collect_addresses(struct listeners *l)
+/* ---- new */
+
+static struct slice refusal(struct listeners *l)
 {
-    unsigned count = 0;
-    struct endpoint *d;
-    TAILQ_FOREACH (d, &l->endpoints, link)
-        count++;
-    struct address *own = calloc(count + 1, sizeof *own);
-    if (!own)
-        return; /* the loop check goes by the old list */
-    count = 0;
-    TAILQ_FOREACH (d, &l->endpoints, link)
-        own[count++] = d->address;
-    free(l->own);
-    l->own = own;
-    for (unsigned i = 0; i < l->workers->count; i++) {
-        l->workers->workers[i].proxy->own = own;
-        l->workers->workers[i].proxy->own_count = count;
-    }
+    return (struct slice){l->refusal, l->refusal_length};
 }
 
-static struct slice refusal(struct listeners *l, struct proxy *p)
+static void write_refusal(struct listeners *l, struct proxy *p)
 {
     const struct reply r = {
         .fault = FAULT_TOO_MANY_CLIENTS,
@@ -288,99 +81,313 @@ static struct slice refusal(struct listeners *l, struct proxy *p)
         .close = true,
     };
     struct buffer *b = buffer_borrow(&p->heads);
-    struct slice text = {l->refusal, 0};
-    if (b && reply_write(&b, &r) && buffer_unread(b).n <= sizeof l->refusal)
-        text.n = (size_t)((char *)mempcpy(l->refusal, b->data, b->end) - l->refusal);
+    if (b && reply_write(&b, &r) && buffer_unread(b).n <= sizeof l->refusal) {
+        memcpy(l->refusal, b->data, b->end);
+        l->refusal_length = b->end;
+    }
     buffer_give(b);
-    return text;
 }
 
-/* A client is worth more than a free socket. */
-static enum relief relieve(void *pool)
+static bool add(struct listeners *l, const struct wish *w, struct binding *b)
 {
-    return pool_relieve(pool);
+    struct endpoint *e = endpoint_new(l->workers, l->admin, w->role, w->upstream, b, refusal(l));
+    if (!e)
+        return false;
+    if (w->at)
+        e->mode = w->at->mode;
+    TAILQ_INSERT_TAIL(&l->fresh, e, link);
+    return true;
 }
 
-static bool is_served(const struct endpoint *d)
+static bool take_passed(struct listeners *l, const struct service_fd *passed)
 {
-    for (unsigned i = 0; i < d->acceptor_count; i++)
-        if (!d->acceptors[i].listener)
+    struct wish w = {.at = NULL};
+    if (!passed_role(passed, &w.role, &w.upstream))
+        return true;
+    struct binding *b = binding_of_passed(passed->fd);
+    if (!b)
+        return false;
+    bool added = add(l, &w, b);
+    binding_unref(b);
+    return added;
+}
+
+struct listeners *listeners_new(struct workers *workers, struct admin *admin, const struct service_fd *passed,
+                                int passed_count)
+{
+    struct listeners *l = calloc(1, sizeof *l);
+    if (!l)
+        return NULL;
+    l->workers = workers;
+    l->admin = admin;
+    TAILQ_INIT(&l->open);
+    TAILQ_INIT(&l->fresh);
+    write_refusal(l, workers->workers[0].proxy);
+    for (int i = 0; i < passed_count; i++) {
+        if (take_passed(l, &passed[i]))
+            continue;
+        listeners_free(l);
+        return NULL;
+    }
+    return l;
+}
+
+/* ---- to prepare */
+
+static bool serves(const struct endpoint *e, enum role role, const char *upstream)
+{
+    return e->role == role && (!upstream || strcmp(e->upstream, upstream) == 0);
+}
+
+/* What systemd passed, and says whose `listen` it replaces; before the first commit it is among the fresh ones. */
+static struct endpoint *find_passed(struct listeners *l, const struct wish *w)
+{
+    struct endpoint *e;
+    TAILQ_FOREACH (e, &l->open, link)
+        if (e->binding->passed && serves(e, w->role, w->upstream))
+            return e;
+    TAILQ_FOREACH (e, &l->fresh, link)
+        if (e->binding->passed && serves(e, w->role, w->upstream))
+            return e;
+    return NULL;
+}
+
+/* At that very address; not one that is there in name only. */
+static struct endpoint *find_open(struct listeners *l, const struct address *a)
+{
+    struct endpoint *e;
+    TAILQ_FOREACH (e, &l->open, link)
+        if (!e->binding->passed && binding_is_there(e->binding) && address_equal(a, &e->binding->address))
+            return e;
+    return NULL;
+}
+
+/* Those of our own whose address overlaps, such as a wildcard of the same port, let this one in; they go when it comes. */
+static bool share_with(struct listeners *l, const struct address *a)
+{
+    struct endpoint *e;
+    bool any = false;
+    TAILQ_FOREACH (e, &l->open, link) {
+        if (e->binding->passed || !address_collides(a, &e->binding->address))
+            continue;
+        binding_share(e->binding);
+        any = true;
+    }
+    return any;
+}
+
+static bool is_passed(const struct endpoint_list *list, const struct address *a)
+{
+    const struct endpoint *e;
+    TAILQ_FOREACH (e, list, link)
+        if (e->binding->passed && address_collides(a, &e->binding->address))
+            return true;
+    return false;
+}
+
+/* What is being prepared, for the walk. */
+struct preparation {
+    struct listeners *listeners;
+    const struct config *config;
+    char *error;
+    size_t error_size;
+};
+
+static bool out_of_memory(const struct preparation *p)
+{
+    snprintf(p->error, p->error_size, "out of memory");
+    return false;
+}
+
+static bool open_new(struct preparation *p, const struct wish *w)
+{
+    struct listeners *l = p->listeners;
+    const struct address *a = &w->at->address;
+    write_place(p->config, w, p->error, p->error_size);
+    size_t n = strlen(p->error);
+    if (is_passed(&l->open, a) || is_passed(&l->fresh, a)) {
+        snprintf(
+            p->error + n, p->error_size - n,
+            "systemd passed a socket at this address, for another use: choose another one here or in the unit");
+        return false;
+    }
+    struct binding *b = binding_new(a, w->at->mode, w->role == ROLE_ADMIN ? 1 : l->workers->count,
+                                    share_with(l, a), p->error + n, p->error_size - n);
+    if (!b)
+        return false;
+    bool added = add(l, w, b);
+    binding_unref(b);
+    return added || out_of_memory(p);
+}
+
+static bool want(void *ctx, const struct wish *w)
+{
+    struct preparation *p = ctx;
+    if (find_passed(p->listeners, w))
+        return true;
+    struct endpoint *e = find_open(p->listeners, &w->at->address);
+    if (!e)
+        return open_new(p, w);
+    if (!serves(e, w->role, w->upstream))
+        return add(p->listeners, w, e->binding) || out_of_memory(p);
+    e->kept = true;
+    e->mode = w->at->mode;
+    return true;
+}
+
+static void begin(struct listeners *l)
+{
+    struct endpoint *e;
+    TAILQ_FOREACH (e, &l->open, link) {
+        e->kept = e->binding->passed;
+        e->mode = e->mode_before = e->binding->mode;
+    }
+}
+
+static bool collect_addresses(struct listeners *l)
+{
+    struct endpoint *e;
+    unsigned count = 0;
+    TAILQ_FOREACH (e, &l->open, link)
+        count += e->kept;
+    TAILQ_FOREACH (e, &l->fresh, link)
+        count++;
+    l->fresh_own = calloc(count + 1, sizeof *l->fresh_own);
+    l->fresh_count = 0;
+    if (!l->fresh_own)
+        return false;
+    TAILQ_FOREACH (e, &l->open, link)
+        if (e->kept)
+            l->fresh_own[l->fresh_count++] = e->binding->address;
+    TAILQ_FOREACH (e, &l->fresh, link)
+        l->fresh_own[l->fresh_count++] = e->binding->address;
+    return true;
+}
+
+static bool set_modes(struct endpoint_list *list, char *error, size_t error_size)
+{
+    struct endpoint *e;
+    TAILQ_FOREACH (e, list, link)
+        if (e->mode != e->binding->mode && !binding_set_mode(e->binding, e->mode, error, error_size))
             return false;
     return true;
 }
 
-/* Nothing is done to one that is served already, where another one of the same endpoint was not. */
-static bool serve_acceptor(struct acceptor *e, struct slice sorry)
+/* Last, when all is bound: from here on it shows. */
+static bool show(struct listeners *l, char *error, size_t error_size)
 {
-    if (e->listener)
-        return true;
-    e->listener = listener_new(e->worker->base, e->fd, on_accept, e);
-    if (!e->listener)
-        return false;
-    e->fd = -1;
-    listener_set_refusal(e->listener, sorry);
-    listener_set_relief(e->listener, relieve, e->worker->pool);
-    return true;
+    struct endpoint *e;
+    TAILQ_FOREACH (e, &l->fresh, link)
+        if (!e->binding->passed && !binding_listen(e->binding, error, error_size))
+            return false;
+    return set_modes(&l->open, error, error_size) && set_modes(&l->fresh, error, error_size);
 }
 
-static void log_listening(const struct endpoint *d)
+bool listeners_prepare(struct listeners *l, const struct config *c, char *error, size_t error_size)
 {
-    char text[ADDRESS_TEXT_SIZE];
-    const char *address = address_format(&d->address, text);
-    if (is_admin(d))
-        log_event(LOG_INFO, "listening for the admin API", LOG_S("address", address));
-    else if (d->role)
-        log_event(LOG_INFO, "listening", LOG_S("address", address), LOG_S("upstream", d->role));
-    else
-        log_event(LOG_INFO, "listening", LOG_S("address", address));
+    struct preparation p = {l, c, error, error_size};
+    begin(l);
+    bool ok = passed_are_allowed(&l->open, c, error, error_size) &&
+              passed_are_allowed(&l->fresh, c, error, error_size) && walk(c, want, &p);
+    ok = ok && (collect_addresses(l) || out_of_memory(&p)) && show(l, error, error_size);
+    if (!ok)
+        listeners_discard(l);
+    return ok;
 }
 
-bool listeners_serve(struct listeners *l)
+static void discard_list(struct endpoint_list *list)
 {
-    bool all = true;
-    struct slice sorry = refusal(l, l->workers->workers[0].proxy);
-    struct endpoint *d;
-    char text[ADDRESS_TEXT_SIZE];
-    collect_addresses(l);
-    TAILQ_FOREACH (d, &l->endpoints, link) {
-        if (is_served(d))
-            continue;
-        bool served = true;
-        for (unsigned i = 0; i < d->acceptor_count; i++)
-            served = serve_acceptor(&d->acceptors[i], sorry) && served;
-        all = served && all;
-        if (!served)
-            log_event(LOG_ERROR, "no memory for a listener: the next reload tries again",
-                      LOG_S("address", address_format(&d->address, text)));
-        else
-            log_listening(d);
+    struct endpoint *e;
+    while ((e = TAILQ_FIRST(list))) {
+        TAILQ_REMOVE(list, e, link);
+        endpoint_discard(e);
     }
-    return all;
 }
 
-void listeners_set_admin(struct listeners *l, struct admin *admin)
+void listeners_discard(struct listeners *l)
 {
-    l->admin = admin;
+    struct endpoint *e;
+    char error[256];
+    discard_list(&l->fresh);
+    TAILQ_FOREACH (e, &l->open, link) {
+        binding_exclude(e->binding);
+        if (e->binding->mode != e->mode_before)
+            binding_set_mode(e->binding, e->mode_before, error, sizeof error);
+    }
+    free(l->fresh_own);
+    l->fresh_own = NULL;
 }
+
+/* ---- to commit */
+
+static void tell(const struct endpoint *e, bool is_open)
+{
+    char text[ADDRESS_TEXT_SIZE];
+    const char *address = address_format(&e->binding->address, text);
+    const char *what = is_open ? "listening" : "no longer listening";
+    switch (e->role) {
+    case ROLE_PROXY: log_event(LOG_INFO, what, LOG_S("address", address)); break;
+    case ROLE_GATEWAY:
+        log_event(LOG_INFO, what, LOG_S("address", address), LOG_S("upstream", e->upstream));
+        break;
+    case ROLE_ADMIN:
+        log_event(LOG_INFO, is_open ? "listening for the admin API" : "no longer listening for the admin API",
+                  LOG_S("address", address));
+        break;
+    }
+}
+
+static void use_addresses(struct listeners *l)
+{
+    for (unsigned i = 0; i < l->workers->count; i++) {
+        l->workers->workers[i].proxy->own = l->fresh_own;
+        l->workers->workers[i].proxy->own_count = l->fresh_count;
+    }
+    free(l->own);
+    l->own = l->fresh_own;
+    l->fresh_own = NULL;
+}
+
+void listeners_commit(struct listeners *l, const struct config *c)
+{
+    struct endpoint *e, *next;
+    use_addresses(l);
+    /* New ones first: where addresses overlap, who connects now finds them. */
+    TAILQ_FOREACH (e, &l->fresh, link)
+        endpoint_open(e);
+    TAILQ_FOREACH_SAFE (e, &l->open, link, next) {
+        if (e->kept)
+            continue;
+        TAILQ_REMOVE(&l->open, e, link);
+        tell(e, false);
+        endpoint_close(e);
+    }
+    TAILQ_FOREACH (e, &l->fresh, link) {
+        tell(e, true);
+        binding_exclude(e->binding);
+    }
+    TAILQ_CONCAT(&l->open, &l->fresh, link);
+    passed_warn(&l->open, c);
+}
+
+/* ---- the end */
 
 void listeners_stop(struct listeners *l)
 {
-    struct endpoint *d, *next;
-    TAILQ_FOREACH_SAFE (d, &l->endpoints, link, next) {
-        if (is_admin(d))
+    struct endpoint *e, *next;
+    TAILQ_FOREACH_SAFE (e, &l->open, link, next) {
+        if (e->role == ROLE_ADMIN)
             continue;
-        TAILQ_REMOVE(&l->endpoints, d, link);
-        free_endpoint(d);
+        TAILQ_REMOVE(&l->open, e, link);
+        endpoint_close(e);
     }
 }
 
 void listeners_free(struct listeners *l)
 {
-    struct endpoint *d;
-    while ((d = TAILQ_FIRST(&l->endpoints))) {
-        TAILQ_REMOVE(&l->endpoints, d, link);
-        free_endpoint(d);
-    }
+    discard_list(&l->fresh);
+    discard_list(&l->open);
+    free(l->fresh_own);
     free(l->own);
     free(l);
 }

@@ -1,37 +1,38 @@
 #ifndef CARPOOL_DAEMON_LISTENERS_H
 #define CARPOOL_DAEMON_LISTENERS_H
 
-/* All ways in, each with an acceptor on every loop: the proxy's listeners, the gateways of upstreams, the
- * admin API's. A reload opens what is new before it closes what is gone. */
+/* All ways in: the proxy's listeners, the gateways of upstreams, the admin API's. A configuration's are prepared beside those
+ * that are open, then take their place in one step:
+ *
+ *   OPEN --listeners_prepare()--> OPEN + prepared --listeners_commit()--> OPEN
+ *                                                 --listeners_discard()--> OPEN, as before
+ *
+ * An address that moves from one use to another keeps its sockets, so that nobody is refused meanwhile. */
 
 #include <stdbool.h>
 
-#include "admin/server.h"
 #include "config/config.h"
 #include "daemon/systemd.h"
 #include "daemon/workers.h"
 
+struct admin;
 struct listeners;
 
 /* `passed` are the sockets that systemd handed over: one named `proxy` (or nothing) replaces the
  * top-level listen, `admin` admin.listen, `upstream.NAME` that upstream's. They are taken over. NULL when
  * memory is short. */
-struct listeners *listeners_new(struct workers *workers, const struct service_fd *passed, int passed_count);
+struct listeners *listeners_new(struct workers *workers, struct admin *admin, const struct service_fd *passed,
+                                int passed_count);
 
-/* Opens, keeps and closes listeners so that they are those of the configuration. All or nothing: on
- * false, nothing has changed and `error` says why. */
-bool listeners_configure(struct listeners *l, const struct config *c, char *error, size_t error_size);
+/* Whatever can fail; the other loops may turn meanwhile. On false nothing has changed and `error` says why. */
+bool listeners_prepare(struct listeners *l, const struct config *c, char *error, size_t error_size);
 
-/* Who serves the admin listeners; outlives the listeners. Before the first listeners_serve(). */
-void listeners_set_admin(struct listeners *l, struct admin *admin);
+/* Cannot fail. While all loops stand still, after what the configuration says of pools and proxies is in force. */
+void listeners_commit(struct listeners *l, const struct config *c);
 
-/* Begins to take connections for the proxies and the admin API, and tells the proxies the addresses of all
- * listeners. Call it after every listeners_configure(), while the workers is halted. False: memory was
- * short, and one is not served. */
-bool listeners_serve(struct listeners *l);
+void listeners_discard(struct listeners *l);
 
-/* Stops taking connections: the proxy's listeners are closed (those of systemd stay open there, so that
- * no connection is lost). */
+/* Stops taking connections, but for the admin API's (those of systemd stay open there, so that none is lost). */
 void listeners_stop(struct listeners *l);
 
 void listeners_free(struct listeners *l);

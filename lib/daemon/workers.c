@@ -257,7 +257,7 @@ bool workers_init(struct workers *c, unsigned count, const struct workers_setup 
         if (count > 1 && !proxy_join(w->proxy, &c->proxies, &w->mailbox))
             return false;
     }
-    return pools_configure(c->pools, count, setup->config, error, error_size);
+    return true;
 }
 
 static void free_worker(struct worker *w)

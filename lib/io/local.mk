@@ -4,6 +4,8 @@ libcarpool_a_SOURCES += \
 	lib/io/address_memory.h \
 	lib/io/address_policy.c \
 	lib/io/address_policy.h \
+	lib/io/binding.c \
+	lib/io/binding.h \
 	lib/io/connect_error.c \
 	lib/io/connect_error.h \
 	lib/io/connector.c \

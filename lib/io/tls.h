@@ -14,27 +14,16 @@
 
 struct tls;
 struct tls_context;
-struct tls_options; /* config/config.h */
+struct tls_setup; /* config/tls_setup.h */
 struct conn;
 
-/* Made at start and reload from checked options; NULL with a sentence in `error` (what, which file, what to
- * do). Counted. */
-struct tls_context *tls_context_new(const struct tls_options *o, char *error, size_t error_size);
-/* The same; what `like` (may be NULL) has read of the system's store is shared when it is still that: reading it
- * takes some 50 ms. */
-struct tls_context *tls_context_new_like(const struct tls_options *o, const struct tls_context *like,
-                                         char *error, size_t error_size);
-/* The system's store is still as it was read, if it was. The files of the options are not looked at. */
-bool tls_context_is_current(const struct tls_context *c);
+/* Of what the configuration made of an upstream's `tls`; to be called by one thread at a time. Counted; NULL when
+ * memory is short. */
+struct tls_context *tls_context_new(const struct tls_setup *s);
+/* Whether it was made of that. */
+bool tls_context_is(const struct tls_context *c, const struct tls_setup *s);
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context *c);
-
-/* What the options allow though somebody should look at it, as a sentence: verification is off, a certificate
- * of `ca` or `cert` is expired or not yet valid (a wrong clock at boot must not stop the upstream). False:
- * nothing. Looks at the wall clock. */
-bool tls_context_warning(const struct tls_context *c, char *text, size_t size);
-/* When the first certificate of `ca` and `cert` expires, in seconds since 1970; 0: there is none. */
-int64_t tls_context_expires(const struct tls_context *c);
 
 /* Sessions for resumption (several; those of TLS 1.3 are used once, RFC 8446 C.4), one store an origin. A
  * worker's own: no locks. A store that meets another context forgets what it has. */

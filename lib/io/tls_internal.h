@@ -13,8 +13,6 @@ struct tls_context {
     SSL_CTX *ssl;
     bool verify;
     bool resume;
-    uint64_t system_stamp; /* of the system's store when it was read; not own_trust */
-    bool own_trust;        /* `ca` replaces the system's store */
 };
 
 /* Why the chain was not believed, as the first failing check saw it. */

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "config/match.h"
+#include "config/tls_setup.h"
 #include "http/uri.h"
 #include "pool/pool.h"
 
@@ -66,7 +67,6 @@ void agent_free(struct agent *a)
     tls_context_unref(a->tls);
     if (a->config)
         config_unref(a->config);
-    free(a->identity);
     free(a->name);
     free(a);
 }
@@ -296,11 +296,32 @@ static void configure_origin(struct origin *o, bool identity_changed)
     update_names(o, kind_of(o));
 }
 
+static bool same_addresses(const struct address_list *a, const struct address_list *b)
+{
+    for (uint32_t i = 0; a->count == b->count && i < a->count; i++)
+        if (strcmp(a->items[i].text, b->items[i].text) != 0)
+            return false;
+    return a->count == b->count;
+}
+
+/* Whether all that sockets depend on beside their origin's key is as it was. */
+static bool keeps_sockets(const struct agent *a, const struct agent_policy *policy, const struct upstream *u)
+{
+    if (a->policy->family != policy->family || strcmp(a->policy->localAddress, policy->localAddress) != 0)
+        return false;
+    if (!a->upstream || !u)
+        return a->upstream == u;
+    const struct tls_options *old = &a->upstream->tls, *new = &u->tls;
+    return old->enabled == new->enabled &&strcmp(old->setup->key, new->setup->key) == 0 &&
+           strcmp(old->servername, new->servername) == 0 &&
+           same_addresses(&a->upstream->address, &u->address);
+}
+
 void agent_configure(struct agent *a, struct config *config, const struct upstream *upstream,
-                     struct tls_context *tls, char *identity)
+                     struct tls_context *tls)
 {
     const struct agent_policy *policy = upstream ? &upstream->policy : &config->defaults;
-    bool changed = a->identity && strcmp(a->identity, identity) != 0;
+    bool changed = a->config && !keeps_sockets(a, policy, upstream);
     struct config *before = a->config;
     a->config = config_ref(config);
     a->policy = policy;
@@ -310,8 +331,6 @@ void agent_configure(struct agent *a, struct config *config, const struct upstre
     a->spread = a->pool->workers > 1 && policy->maxTotalSockets == COUNT_INFINITE && !has_one_host(upstream);
     tls_context_unref(a->tls);
     a->tls = tls;
-    free(a->identity);
-    a->identity = identity;
     for (struct origin *o = a->origins; o; o = o->hh.next)
         configure_origin(o, changed);
     while (a->total > policy->maxTotalSockets && !TAILQ_EMPTY(&a->free_lru))

@@ -34,7 +34,6 @@ struct agent {
     const struct upstream *upstream;   /* of config; NULL: the agent "default" */
     const struct agent_policy *policy; /* of config */
     struct tls_context *tls;
-    char *identity; /* what decides whether a socket may outlive a reload */
     bool paused;
     bool removed; /* no longer configured */
 
@@ -93,11 +92,11 @@ void agent_resume(struct agent *a);
 /* Remembers an error for /agents. */
 void agent_record_error(struct agent *a, const char *origin, const char *error, const char *text);
 
-/* Used by pool.c. `tls` and `identity` are taken over. */
+/* Used by pool.c and configure.c. `tls` is taken over; the configuration is what the agent counts, too. */
 struct agent *agent_new(struct pool *p, const char *name);
 void agent_free(struct agent *a);
 void agent_configure(struct agent *a, struct config *config, const struct upstream *upstream,
-                     struct tls_context *tls, char *identity);
+                     struct tls_context *tls);
 void agent_remove(struct agent *a); /* no upstream names it any more: it keeps nothing but what is running */
 void agent_forget_origin(struct origin *o);
 

@@ -4,6 +4,7 @@ libcarpool_a_SOURCES += \
 	lib/pool/agent.h \
 	lib/pool/check.c \
 	lib/pool/check.h \
+	lib/pool/configure.c \
 	lib/pool/forget.c \
 	lib/pool/forget.h \
 	lib/pool/origin.c \

@@ -24,18 +24,19 @@ TAILQ_HEAD(agent_list, agent);
 #define PRIORITY_ORDINARY     1
 #define PRIORITY_COUNT        2
 
+struct pools_plan;
+
 struct pool {
     unsigned index, workers; /* this one of so many; 0 of 1: the only one */
     struct event_base *base;
     struct resolver *resolver;
     enum connect_error (*permit)(void *ctx, const struct address *a, bool named);
     void *permit_ctx;
-    struct config *config;      /* counted */
-    struct agent_list agents;   /* "default" first, then in the file's order */
-    struct agent_list removed;  /* no longer configured, until their last socket is gone */
-    struct agent **by_upstream; /* index as in config->upstreams */
-    struct agent *fallback;     /* "default" */
-    uint32_t homes_given;       /* to agents, in turn */
+    struct config *config;     /* counted */
+    struct agent_list agents;  /* "default" first, then in the file's order */
+    struct agent_list removed; /* no longer configured, until their last socket is gone */
+    struct agent **by_place;   /* "default", then those of config->upstreams */
+    uint32_t homes_given;      /* to agents, in turn */
     struct agent_list dirty;
     struct waiter_list settled;
     struct socket_list graveyard, spare; /* spare: freelist */
@@ -60,9 +61,15 @@ struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct
  * changed. All or nothing: on false nothing has changed and `error` says why. */
 bool pool_configure(struct pool *p, struct config *config, char *error, size_t error_size);
 
-/* The same for a workers, always the same pools in the same order, while none of their loops turns. */
+/* The same for several loops, always the same pools in the same order, while none of them turns. */
 bool pools_configure(struct pool *const *pools, unsigned count, struct config *config, char *error,
                      size_t error_size);
+
+/* The same in two steps, so that a caller can prepare other things beside. To prepare changes nothing, and the other loops may
+ * turn meanwhile; NULL when memory is short. To commit cannot fail, and they stand still. */
+struct pools_plan *pools_prepare(struct pool *const *pools, unsigned count, struct config *config);
+void pools_commit(struct pools_plan *plan);
+void pools_discard(struct pools_plan *plan);
 
 /* The agent of an upstream of the present configuration; NULL: "default". */
 struct agent *pool_agent(struct pool *p, const struct upstream *u);

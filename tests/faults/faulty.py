@@ -92,7 +92,7 @@ class Daemon:
         self.ports = Ports()
         self.port, self.admin = self.ports.take(), self.ports.take()
         self.page = Page(os.path.join(folder, "page"))
-        config = os.path.join(folder, "carpool.yaml")
+        self.config = config = os.path.join(folder, "carpool.yaml")
         with open(config, "w", encoding="ascii") as f:
             f.write(f"listen: [127.0.0.1:{self.port}]\nadmin: {{listen: '127.0.0.1:{self.admin}'}}\nlog: {{level: {level}}}\nworkers: {workers}\n"
                     f"access: {{connectPorts: [{tunnels_to.rpartition(':')[2]}]}}\n"

@@ -10,6 +10,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -201,6 +202,26 @@ ssize_t __read_chk(int fd, void *to, size_t n, size_t room)
 {
     (void)room;
     return read(fd, to, n);
+}
+
+/* With O_CREAT its mode comes behind; it is passed on as it is, needed or not. */
+int open(const char *path, int flags, ...)
+{
+    va_list args;
+    va_start(args, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
+    va_end(args);
+    return fails("open") ? -1 : REAL(open)(path, flags, mode);
+}
+
+int __open_2(const char *path, int flags)
+{
+    return open(path, flags);
+}
+
+int chmod(const char *path, mode_t mode)
+{
+    return fails("chmod") ? -1 : REAL(chmod)(path, mode);
 }
 
 ssize_t write(int fd, const void *from, size_t n)

@@ -1,13 +1,9 @@
-"""Calls that fail while carpoold starts or reads its configuration anew: it says what is wrong and ends, or goes on as before;
-it never dies otherwise."""
+"""Calls that fail while carpoold starts: it says what is wrong and ends, or goes on; it never dies otherwise."""
 import errno
-import json
-import re
-import signal
 
 import pytest
 from behaviour.harness.waiting import wait_until
-from faulty import Daemon, calls, goes_on, need_shim, origin, request, talk, works
+from faulty import Daemon, calls, need_shim, origin, request, talk, works
 
 START = [
     ("malloc but OpenSSL's", errno.ENOMEM, 1), ("socket", errno.EMFILE, 1), ("bind", errno.EADDRINUSE, 1), ("listen", errno.EADDRINUSE, 1),
@@ -15,9 +11,6 @@ START = [
     ("timerfd_create", errno.EMFILE, 1), ("eventfd", errno.EMFILE, 1), ("pipe2", errno.EMFILE, 1), ("getrandom", errno.EINTR, 1),
     ("getrandom", errno.ENOSYS, 1), ("read of a file", errno.EIO, 1), ("read of a file", errno.EINTR, 1), ("SSL_CTX_new", 0, 1),
 ]
-RELOAD = [("malloc", errno.ENOMEM, 1), ("malloc", errno.ENOMEM, 3), ("read of a file", errno.EIO, 1),
-          ("read of a file", errno.EINTR, 1), ("epoll_ctl", errno.ENOSPC, 1)]
-RELOADED = re.compile("configuration reloaded|reload failed")
 # What libevent makes of the kernel is its own choice.
 RARE = {"timerfd_create", "eventfd", "pipe2", "epoll_create1", "getrandom"}
 
@@ -65,37 +58,3 @@ def sweep_starts(tmp_path, secure, workers, function, error, times):
         if not fired:
             break
     assert ever > 0 or function in RARE, f"no call of {function} was made to fail"
-
-
-@pytest.fixture(scope="module")
-def daemon(tmp_path_factory, secure):
-    need_shim()
-    d = Daemon(str(tmp_path_factory.mktemp("reload")), secure, level="info").started()
-    yield d
-    d.stop()
-
-
-def reload(daemon):
-    """By a signal, so that no call of the admin API is made to fail. Whether the log says that it went well."""
-    before = len(daemon.stderr())
-    daemon.process.send_signal(signal.SIGHUP)
-    said = wait_until(lambda: daemon.dead() or RELOADED.search(daemon.stderr(), before), "a line about the reload in the log")
-    return said is not True and said.group(0) == "configuration reloaded"
-
-
-@pytest.mark.parametrize("function, error, times", RELOAD, ids=ids(RELOAD))
-def test_reload_is_whole_or_not_at_all(daemon, secure, function, error, times):
-    ever = 0
-    for nth in calls():
-        daemon.page.arm(function, error, times, nth)
-        reload(daemon)
-        fired = daemon.page.disarm()
-        goes_on(daemon, secure, f"call {nth}")
-        assert reload(daemon), f"behind call {nth}: {daemon.stderr()[-2000:]}"
-        ever += fired
-        if not fired:
-            break
-    assert ever > 0 or function == "epoll_ctl", f"no call of {function} was made to fail"
-    shown = talk(daemon, b"GET /agents HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", daemon.admin)
-    agents = json.loads(shown.partition(b"\r\n\r\n")[2])["agents"]
-    assert sorted(agent["name"] for agent in agents) == ["default", "secure"]

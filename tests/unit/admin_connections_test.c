@@ -35,6 +35,7 @@ struct rig {
     struct connections *connections;
     struct address peer;
     unsigned answered;
+    uint64_t waiting;
 };
 
 static const int one_listener, other_listener;
@@ -57,6 +58,9 @@ static void answer(void *ctx, const struct request *r, const struct address *pee
         connections_end(rig->connections, &one_listener);
     } else if (slice_eq(r->path, SLICE("/stranger"))) {
         out->last = true;
+    } else if (slice_eq(r->path, SLICE("/wait"))) {
+        out->waits_for = ++rig->waiting;
+        return;
     }
     text_put(&out->body, r->path);
 }
@@ -416,6 +420,42 @@ START_TEST(connections_hold_a_bounded_amount_of_answers)
 }
 END_TEST
 
+static void answer_late(void *ctx, struct admin_answer *out)
+{
+    out->status = 200;
+    out->type = "text/plain";
+    text_string(&out->body, ctx);
+}
+
+/* As for a reload, which reads files meanwhile. */
+START_TEST(connections_wait_for_their_answer)
+{
+    struct rig r;
+
+    rig_open(&r);
+    int fds[3] = {connect_one(&r), connect_one(&r), connect_one(&r)};
+    for (int i = 0; i < 3; i++)
+        ask(&r, fds[i], "/wait");
+    turn_later(&r, 60);
+    close(fds[2]); /* does not stay */
+    connections_answer_waiting(r.connections, 1, answer_late, (char *)"first");
+    turn(&r);
+    assert_answer(fds[0], "200", false);
+    bool ended;
+    ck_assert_str_eq(heard(fds[1], &ended), "");
+    ask(&r, fds[0], "/next");
+    assert_answer(fds[0], "200", false);
+    /* Its listener goes with what it asked for. */
+    connections_end(r.connections, &one_listener);
+    connections_answer_waiting(r.connections, 3, answer_late, (char *)"second");
+    turn(&r);
+    assert_answer(fds[1], "200", true);
+    close(fds[0]);
+    close(fds[1]);
+    rig_close(&r);
+}
+END_TEST
+
 /* As a reload by POST does that takes the listener away. */
 START_TEST(connections_end_with_their_listener)
 {
@@ -459,5 +499,5 @@ void add_connections_tests(Suite *suite)
                connection_has_ten_seconds_for_a_request, connection_is_not_judged_by_a_pause_of_the_process,
                connection_that_takes_nothing_is_cut, connections_are_sixty_four_at_most,
                connections_that_are_being_answered_stay, connections_hold_a_bounded_amount_of_answers,
-               connections_end_with_their_listener);
+               connections_wait_for_their_answer, connections_end_with_their_listener);
 }

@@ -7,13 +7,9 @@
 #include "base/clock.h"
 #include "unit.h"
 
-static bool reload(void *ctx, char *error, size_t size)
+static uint64_t reload(void *ctx)
 {
-    struct fixture *f = ctx;
-
-    if (f->reload_error)
-        snprintf(error, size, "%s", f->reload_error);
-    return !f->reload_error;
+    return ++((struct fixture *)ctx)->reloads;
 }
 
 static struct config *config(void *ctx)
@@ -43,7 +39,7 @@ void fixture_make(struct fixture *f)
     f->origin.agent = &f->agent;
     TAILQ_INIT(&f->origin.blocked);
     HASH_ADD_KEYPTR(hh, f->agent.origins, f->origin.key, strlen(f->origin.key), &f->origin);
-    f->reload_success = true;
+    f->last_reload.ok = true;
     f->pools[0] = &f->pool;
     f->proxies[0] = &f->proxy;
     f->daemon = (struct admin_daemon){.pools = f->pools,
@@ -54,8 +50,7 @@ void fixture_make(struct fixture *f)
                                       .stopping = stopping,
                                       .ctx = f,
                                       .instance = "carpool-test",
-                                      .reload_success = &f->reload_success,
-                                      .reload_wall_ms = &f->reload_wall_ms};
+                                      .last_reload = &f->last_reload};
     f->diagnosis = diagnosis_new(&f->daemon);
 }
 
@@ -331,18 +326,24 @@ START_TEST(overview_knows_what_is_wrong)
     fixture_make(&f);
     f.config.server.maxConnections = 100;
     diagnosis_sample(f.diagnosis);
-    overview_says(&f, "\"reload\":{\"ok\":true,\"time\":\"1970-01-01T00:00:00.000Z\"}");
-    overview_says(&f, "\"diagnosis\":[]}");
+    overview_says(&f, "\"reload\":{\"ok\":true,\"time\":\"1970-01-01T00:00:00.000Z\",\"error\":null}");
+    overview_says(&f, "\"restartNeeded\":[],\"diagnosis\":[]}");
     f.proxy.stats.clients_refused = 7;
-    f.reload_success = false;
+    f.last_reload = (struct reload_report){.error = "c.yaml:1:1: error: unknown key 'mach'\nand more"};
     diagnosis_sample(f.diagnosis);
     overview_says(&f, "\"clientsRefused\":7,");
-    overview_says(&f, "[\"the last reload failed: ");
+    overview_says(&f, "[\"the last reload failed, and the configuration from before stays in force: "
+                      "c.yaml:1:1: error: unknown key 'mach'\",");
+    overview_says(&f, "\"error\":\"c.yaml:1:1: error: unknown key 'mach'\\nand more\"}");
     overview_says(
         &f, "\"7 clients refused in the last two minutes: 100 are connected (server.maxConnections)\"]");
     for (unsigned i = 1; i < TRAFFIC_SAMPLES; i++)
         diagnosis_sample(f.diagnosis);
     ck_assert_ptr_null(strstr(overview(&f), "clients refused"));
+    f.config.restart_needed = (struct text_list){(char *[]){(char *)"workers", (char *)"name"}, 2};
+    overview_says(&f, "\"restartNeeded\":[\"workers\",\"name\"]");
+    overview_says(
+        &f, ",\"the file has other values than run for workers, name: restart carpoold to apply them\"]");
     fixture_free(&f);
 }
 END_TEST

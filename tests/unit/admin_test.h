@@ -19,9 +19,9 @@ struct fixture {
     struct proxy *proxies[1];
     struct admin_daemon daemon;
     struct diagnosis *diagnosis;
-    bool reload_success, stopping;
-    uint64_t reload_wall_ms;
-    const char *reload_error;
+    struct reload_report last_reload;
+    uint64_t reloads;
+    bool stopping;
 };
 
 void fixture_make(struct fixture *f);

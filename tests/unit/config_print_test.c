@@ -24,7 +24,7 @@ static const char *const rich[] = {
     "  family: 4, localAddress: 127.0.0.1, replayLimit: 0}\n"
     "upstreams:\n"
     "  \"we ird.name\": {match: [\"*\", \"a.example.com:8443\"], tls: true}\n"
-    "  \"null\": {match: \"*.internal\", tls: {servername: \"x\", minVersion: TLSv1.3, ciphers: HIGH},\n"
+    "  \"null\": {match: \"*.internal\", tls: {servername: \"x\", minVersion: TLSv1.3, ciphers: TLS_AES_128_GCM_SHA256},\n"
     "    address: [10.0.0.7:8443, \"unix:/run/x\", name.test:1]}\n"
     "  \"\xc3\xa9 \\L: #'\\\"\": {host: h.test, listen: 127.0.0.1:1, maxSockets: 1}\n"
     "  gateway: {match: \"[::1]:80\", listen: \"unix:g$$.sock\"}\n",

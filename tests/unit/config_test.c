@@ -202,7 +202,8 @@ START_TEST(listeners_are_read)
     ck_assert_uint_eq(c->listen.items[3].mode, 0666);
     ck_assert_uint_eq(c->admin.listen.items[0].mode, 0600);
     config_unref(c);
-    c = good_config("admin: {listen: off}\n");
+    c = good_config("upstreams: {a: {match: a.test, listen: \"unix:/run/a.sock\"}}\nadmin: {listen: off}\n");
+    ck_assert_uint_eq(c->upstreams[0].listen.items[0].mode, 0666);
     ck_assert_uint_eq(c->admin.listen.count, 0);
     config_unref(c);
 }
@@ -344,7 +345,13 @@ START_TEST(bindable_is_what_the_kernel_lets_us)
     ck_assert(address_parse(&a, SLICE("0.0.0.0:1")));
     ck_assert_ptr_null(bindable_problem(&a));
     ck_assert(address_parse(&a, SLICE("unix:/nowhere/x")));
+    ck_assert_str_eq(bindable_problem(&a), "its folder does not exist");
+    ck_assert(address_parse(&a, SLICE("unix:/etc/passwd")));
+    ck_assert_ptr_nonnull(strstr(bindable_problem(&a), "no socket"));
+    ck_assert(address_parse(&a, SLICE("unix:/tmp/x")));
     ck_assert_ptr_null(bindable_problem(&a));
+    ck_assert(address_parse(&a, SLICE("unix:/x")));
+    ck_assert(!bindable_problem(&a) || strstr(bindable_problem(&a), "may not write"));
     ck_assert(address_parse(&a, SLICE("192.0.2.77:1")));
     ck_assert_ptr_nonnull(bindable_problem(&a));
     ck_assert(address_parse(&a, SLICE("[fe80::1]:1")));
@@ -550,6 +557,7 @@ int main(void)
     unit_group(suite, "parts", variables_are_replaced, typing_comes_after_variables, a_secret_is_not_told,
                near_names_are_suggested, hosts_have_one_spelling, utf8_is_told_from_bytes,
                every_option_has_its_row);
+    add_reload_tests(suite);
     add_mistake_tests(suite);
     add_match_tests(suite);
     add_print_tests(suite);

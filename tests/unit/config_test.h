@@ -30,6 +30,7 @@ char *printed(const struct config *c);
 
 void add_mistake_tests(Suite *suite);
 void add_match_tests(Suite *suite);
+void add_reload_tests(Suite *suite);
 void add_tls_tests(Suite *suite);
 void add_print_tests(Suite *suite);
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/tls_setup.h"
 #include "config_test.h"
 
 #define DAY 86400
@@ -65,24 +66,28 @@ static void make_files(void)
 {
     ck_assert_ptr_nonnull(mkdtemp(directory));
     EVP_PKEY *key = write_key("key.pem", NULL), *other = write_key("other.pem", NULL);
-    EVP_PKEY *locked = write_key("locked.pem", EVP_aes_128_cbc());
+    EVP_PKEY *locked = write_key("locked.pem", EVP_aes_128_cbc()), *weak = EVP_RSA_gen(1024);
     write_certificate("cert.pem", key, -DAY, 10 * DAY);
     write_certificate("ca.pem", other, -2 * DAY, 20 * DAY);
     write_certificate("ca.pem", other, -2 * DAY, 5 * DAY);
     write_certificate("old.pem", key, -20 * DAY, -DAY);
     write_certificate("young.pem", key, DAY, 20 * DAY);
+    write_certificate("chain.pem", key, -DAY, 10 * DAY);
+    write_certificate("chain.pem", weak, -DAY, 10 * DAY);
     write_text("junk.pem", "no certificate\n");
     write_text("empty.pem", "");
     write_text("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     EVP_PKEY_free(key);
     EVP_PKEY_free(other);
     EVP_PKEY_free(locked);
+    EVP_PKEY_free(weak);
 }
 
 static void remove_files(void)
 {
-    static const char *const names[] = {"key.pem", "other.pem", "locked.pem", "cert.pem",  "ca.pem",
-                                        "old.pem", "young.pem", "junk.pem",   "empty.pem", "broken.pem"};
+    static const char *const names[] = {"key.pem",   "other.pem",  "locked.pem", "cert.pem",
+                                        "ca.pem",    "old.pem",    "young.pem",  "junk.pem",
+                                        "empty.pem", "broken.pem", "chain.pem"};
     char path[128];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         path_of(path, names[i]);
@@ -106,27 +111,30 @@ static struct config *load(const char *tls, char messages[4096])
 
 START_TEST(good_files_are_taken)
 {
-    char messages[4096], digest[80];
+    char messages[4096], key[80];
     time_t now = time(NULL);
     struct config *c = load("ca: ca.pem, cert: cert.pem, key: key.pem", messages);
     ck_assert_msg(c && !*messages, "%s", messages);
     const struct tls_options *t = &c->upstreams[0].tls;
     ck_assert(t->enabled && t->ca[0] == '/');
-    ck_assert_int_eq(strlen(t->ca_digest), 64);
+    ck_assert_int_eq(strlen(t->setup->key), 64);
     ck_assert_int_le(labs((long)(t->not_before - (now - DAY))), 60);
     ck_assert_int_le(labs((long)(t->not_after - (now + 5 * DAY))), 60);
     ck_assert_uint_eq(c->upstreams[0].warnings.count, 0);
-    snprintf(digest, sizeof digest, "%s", t->ca_digest);
+    snprintf(key, sizeof key, "%s", t->setup->key);
     config_unref(c);
     c = load("ca: ca.pem, cert: cert.pem, key: key.pem", messages);
-    ck_assert_str_eq(c->upstreams[0].tls.ca_digest, digest);
+    ck_assert_str_eq(c->upstreams[0].tls.setup->key, key);
+    config_unref(c);
+    c = load("cert: chain.pem, key: key.pem, ciphers: DEFAULT@SECLEVEL=0", messages);
+    ck_assert_msg(c && !*messages, "%s", messages);
     config_unref(c);
     c = load("ca: cert.pem, cert: cert.pem, key: key.pem", messages);
-    ck_assert_str_ne(c->upstreams[0].tls.ca_digest, digest);
+    ck_assert_str_ne(c->upstreams[0].tls.setup->key, key);
     config_unref(c);
     c = load("", messages);
     ck_assert(c->upstreams[0].tls.enabled);
-    ck_assert_str_eq(c->upstreams[0].tls.ca_digest, "");
+    ck_assert_ptr_eq(c->upstreams[0].tls.setup, c->default_tls.setup);
     config_unref(c);
 }
 END_TEST
@@ -154,6 +162,13 @@ static const struct {
     {"cert: cert.pem, key: none.pem",
      "c.yaml:4:27: error: upstreams.a.tls.key: '%s/none.pem' cannot be read"},
     {"cert: junk.pem, key: key.pem", "'%s/junk.pem' holds no certificate"},
+    {"cert: chain.pem, key: key.pem",
+     "tls.cert: '%s/chain.pem' cannot be used, because of its certificate 2: ca key too small\n"},
+    {"ciphers: 'TLS_AES_128_GCM_SHA256:TLS_AES_128_GCM_SHA265:ECDHE-RSA-AES128-GCM-SHA256'",
+     "tls.ciphers: 'TLS_AES_128_GCM_SHA256:TLS_AES_128_GCM_SHA265:ECDHE-RSA-AES128-GCM-SHA256' is not right: "
+     "number 2 of those that begin with TLS_ is no cipher suite of TLS 1.3"},
+    {"ciphers: ECDHE-RSA-AES128-GCM-SHA256, minVersion: TLSv1.3",
+     "tls.ciphers: 'ECDHE-RSA-AES128-GCM-SHA256' names no cipher suite of TLS 1.3"},
 };
 
 START_TEST(bad_files_are_refused)

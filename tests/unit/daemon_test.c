@@ -60,6 +60,7 @@ static void rig_open(struct rig *r)
     ck_assert_ptr_nonnull(r->config);
     const struct workers_setup setup = {.config = r->config, .instance = SLICE("unit")};
     ck_assert_msg(workers_init(&r->workers, WORKERS, &setup, error, sizeof error), "%s", error);
+    ck_assert(pools_configure(r->workers.pools, WORKERS, r->config, error, sizeof error));
     ck_assert_int_eq(workers_start(&r->workers), 0);
 }
 
@@ -245,6 +246,7 @@ START_TEST(workers_of_one_needs_no_thread)
     struct config *config = config_parse(SLICE("workers: 1\n"), "test.yaml", &none, stderr);
     const struct workers_setup setup = {.config = config, .instance = SLICE("unit")};
     ck_assert(workers_init(&c, 1, &setup, error, sizeof error));
+    ck_assert(pools_configure(c.pools, 1, config, error, sizeof error));
     ck_assert_int_eq(workers_start(&c), 0);
     workers_halt(&c);
     workers_settle(&c);

@@ -400,6 +400,7 @@ int main(void)
                conn_survives_a_write_to_nobody, conn_reports_each_edge_once, conn_sees_a_reset,
                conn_looks_without_taking, conn_priority_changes_the_order);
     unit_group(suite, "resolv.conf", resolv_conf_options_are_read);
+    io_binding_tests(suite);
     io_listener_tests(suite);
     io_resolver_tests(suite);
     io_connector_tests(suite);

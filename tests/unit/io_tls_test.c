@@ -2,6 +2,8 @@
 
 #include "io_tls_test.h"
 
+#include "config/tls_setup.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -40,12 +42,24 @@ struct tls_options io_tls_options(void)
                                 .minVersion = TLS_VERSION_1_2};
 }
 
+/* NULL with what is wrong. */
+static struct tls_context *make_context(const struct tls_options *o, struct tls_findings *f)
+{
+    struct tls_setups *all = tls_setups_new(NULL);
+    struct tls_dates dates;
+    struct tls_setup *s = tls_setups_get(all, o, &dates, f);
+    struct tls_context *c = s ? tls_context_new(s) : NULL;
+
+    tls_setups_free(all);
+    return c;
+}
+
 struct tls_context *io_tls_context(struct tls_options o)
 {
-    char error[512] = "";
-    struct tls_context *c = tls_context_new(&o, error, sizeof error);
+    struct tls_findings findings = {.count = 0};
+    struct tls_context *c = make_context(&o, &findings);
 
-    ck_assert_msg(c != NULL, "%s", error);
+    ck_assert_msg(c != NULL, "%s", findings.items[0].text);
     return c;
 }
 
@@ -404,71 +418,44 @@ END_TEST
 
 /* ---- contexts */
 
-static void refuse(struct tls_options o, const char *says)
+static void refuse(struct tls_options o, const char *option)
 {
-    char error[512] = "";
+    struct tls_findings findings = {.count = 0};
 
-    ck_assert_ptr_null(tls_context_new(&o, error, sizeof error));
-    ck_assert_msg(strstr(error, says) != NULL, "'%s' is not in: %s", says, error);
+    ck_assert_ptr_null(make_context(&o, &findings));
+    ck_assert_int_eq(findings.count, 1);
+    ck_assert_str_eq(findings.items[0].option, option);
 }
 
-START_TEST(tls_context_checks_its_files)
+START_TEST(tls_setups_are_shared)
 {
-    struct tls_options o = io_tls_options();
-    struct certificate old;
-    struct tls_context *c;
-    char text[256];
-    char *leaf_pem = strdup(io_path("leaf.pem")), *ca_key = strdup(io_path("ca.key")),
-         *old_pem = strdup(io_path("old.pem"));
+    struct tls_options o, other;
+    struct tls_findings f = {.count = 0};
+    struct tls_dates dates;
+    struct tls_setups *first, *second;
+    struct tls_setup *s;
 
     io_make_certificates();
-    o.ca = (char[]){"/nonexistent.pem"};
-    refuse(o, "tls.ca: /nonexistent.pem: No such file or directory");
-    o.ca = (char[]){"/dev/null"};
-    refuse(o, "tls.ca: /dev/null");
-    o = io_tls_options();
-    o.cert = (char[]){"/nonexistent.pem"};
-    refuse(o, "tls.cert: /nonexistent.pem");
-    o = io_tls_options();
-    o.cert = leaf_pem;
-    o.key = ca_key;
-    refuse(o, "tls.key");
-    o = io_tls_options();
-    o.cert = leaf_pem;
-    refuse(o, "tls.key");
-    o = io_tls_options();
-    o.key = ca_key;
-    refuse(o, "set tls.cert");
-    o = io_tls_options();
-    o.ciphers = (char[]){"NO-SUCH-CIPHER"};
-    refuse(o, "tls.ciphers: NO-SUCH-CIPHER");
-    o.minVersion = TLS_VERSION_1_3;
-    o.ciphers = (char[]){"ECDHE-ECDSA-AES128-GCM-SHA256"};
-    refuse(o, "tls.minVersion");
-
-    o = io_tls_options();
-    c = io_tls_context(o);
-    ck_assert(!tls_context_warning(c, text, sizeof text));
-    ck_assert_int_lt(llabs((long long)tls_context_expires(c) - (time(NULL) + 86400)), 100);
-    tls_context_unref(c);
-    o = io_tls_options();
-    o.rejectUnauthorized = false;
-    c = io_tls_context(o);
-    ck_assert(tls_context_warning(c, text, sizeof text));
-    ck_assert_ptr_nonnull(strstr(text, "rejectUnauthorized"));
-    tls_context_unref(c);
-    old = certificate_make("old", NULL, NULL, -7200, -3600);
-    certificate_write(&old, "old.pem", NULL);
-    o = io_tls_options();
-    o.ca = old_pem;
-    c = io_tls_context(o);
-    ck_assert(tls_context_warning(c, text, sizeof text));
-    ck_assert_ptr_nonnull(strstr(text, "has expired"));
-    tls_context_unref(c);
-    certificate_free(&old);
-    free(leaf_pem);
-    free(ca_key);
-    free(old_pem);
+    o = other = io_tls_options();
+    other.sessionReuse = false;
+    first = tls_setups_new(NULL);
+    s = tls_setups_get(first, &o, &dates, &f);
+    ck_assert_ptr_eq(tls_setups_get(first, &o, &dates, &f), s);
+    ck_assert_ptr_ne(tls_setups_get(first, &other, &dates, &f), s);
+    /* The file is read once, but its certificates are: both trust the same store. */
+    ck_assert_ptr_eq(SSL_CTX_get_cert_store(tls_setups_get(first, &other, &dates, &f)->ssl),
+                     SSL_CTX_get_cert_store(s->ssl));
+    tls_setups_close_files(first);
+    /* A reload's, while nothing has changed, and when something has. */
+    second = tls_setups_new(first);
+    ck_assert_ptr_eq(tls_setups_get(second, &o, &dates, &f), s);
+    tls_setups_free(second);
+    certificate_write(&io_leaf, "ca.pem", NULL);
+    second = tls_setups_new(first);
+    ck_assert_ptr_ne(tls_setups_get(second, &o, &dates, &f), s);
+    ck_assert_int_eq(f.count, 0);
+    tls_setups_free(first);
+    tls_setups_free(second);
     io_free_certificates();
 }
 END_TEST
@@ -537,6 +524,6 @@ void io_tls_tests(Suite *suite)
                tls_sends_sni_for_names_only, tls_tells_failures_apart, tls_shows_its_own_certificate);
     unit_group(suite, "tls sessions", tls_resumes_sessions, tls_sessions_belong_to_a_context,
                tls_falls_back_to_a_full_handshake);
-    unit_group(suite, "tls context", tls_context_checks_its_files, tls_ciphers_choose_the_version,
+    unit_group(suite, "tls context", tls_setups_are_shared, tls_ciphers_choose_the_version,
                tls_speaks_old_versions_when_told_to);
 }

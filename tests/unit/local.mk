@@ -47,6 +47,7 @@ tests_unit_io_test_SOURCES = \
 	tests/unit/io_connector_test.c \
 	tests/unit/io_dns.c \
 	tests/unit/io_dns.h \
+	tests/unit/io_binding_test.c \
 	tests/unit/io_listener_test.c \
 	tests/unit/io_race_test.c \
 	tests/unit/io_resolver_test.c \
@@ -66,6 +67,7 @@ tests_unit_config_test_SOURCES = \
 	tests/unit/config_print_test.c \
 	tests/unit/config_test.c \
 	tests/unit/config_test.h \
+	tests/unit/config_reload_test.c \
 	tests/unit/config_tls_test.c \
 	tests/unit/unit.h
 

@@ -86,6 +86,9 @@ static inline int unit_run(Suite *suite)
     SRunner *runner = srunner_create(suite);
     bool fine;
 
+    /* Each configuration reads the system's authorities, of which none is of use here. */
+    setenv("SSL_CERT_FILE", "/dev/null", 1);
+    setenv("SSL_CERT_DIR", "/dev/null", 1);
     srunner_run_all(runner, CK_ENV);
     fine = srunner_ntests_failed(runner) == 0 || unit_was_luck(runner);
     srunner_free(runner);

@@ -1,0 +1,176 @@
+#include "config/tls_trust.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+/* ---- dates */
+
+static bool to_unix_time(const ASN1_TIME *t, int64_t *out)
+{
+    struct tm tm;
+    if (ASN1_TIME_to_tm(t, &tm) != 1)
+        return false;
+    *out = timegm(&tm);
+    return true;
+}
+
+static void not_before(struct tls_dates *d, int64_t when, const char *whose)
+{
+    if (d->not_before && when <= d->not_before)
+        return;
+    d->not_before = when;
+    snprintf(d->youngest, sizeof d->youngest, "%s", whose);
+}
+
+static void not_after(struct tls_dates *d, int64_t when, const char *whose)
+{
+    if (d->not_after && when >= d->not_after)
+        return;
+    d->not_after = when;
+    snprintf(d->oldest, sizeof d->oldest, "%s", whose);
+}
+
+void tls_dates_add(struct tls_dates *d, X509 *x)
+{
+    int64_t from, until;
+    char name[TLS_SUBJECT_SIZE];
+    if (!to_unix_time(X509_get0_notBefore(x), &from) || !to_unix_time(X509_get0_notAfter(x), &until))
+        return;
+    const char *subject = X509_NAME_oneline(X509_get_subject_name(x), name, sizeof name);
+    not_before(d, from, subject ? subject : "");
+    not_after(d, until, subject ? subject : "");
+}
+
+void tls_dates_join(struct tls_dates *d, const struct tls_dates *other)
+{
+    if (other->not_before)
+        not_before(d, other->not_before, other->youngest);
+    if (other->not_after)
+        not_after(d, other->not_after, other->oldest);
+}
+
+/* ---- reading */
+
+/* A passphrase would be asked for on the terminal. */
+static int no_passphrase(char *to, int size, int writing, void *ctx)
+{
+    (void)to, (void)size, (void)writing, (void)ctx;
+    return -1;
+}
+
+bool tls_certificates(struct tls_file *f, bool (*each)(void *ctx, X509 *x, int place), void *ctx)
+{
+    BIO *bio = BIO_new_mem_buf(f->text, (int)f->length);
+    bool good = true;
+    int n = 0;
+    X509 *x;
+    ERR_clear_error();
+    while (bio && good && (x = PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, NULL))) {
+        good = each(ctx, x, n++);
+        X509_free(x);
+    }
+    BIO_free(bio);
+    if (!good)
+        return false;
+    unsigned long error = ERR_peek_last_error();
+    bool at_end = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+    const char *reason = ERR_reason_error_string(ERR_peek_error());
+    if (!at_end)
+        snprintf(f->broken, sizeof f->broken, "is broken at certificate %d%s%s", n + 1, reason ? ": " : "",
+                 reason ? reason : "");
+    else if (n == 0)
+        snprintf(f->broken, sizeof f->broken,
+                 "holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)");
+    ERR_clear_error();
+    return at_end && n > 0;
+}
+
+static struct tls_trust *trust_new(const char *key)
+{
+    struct tls_trust *t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL;
+    t->refs = 1;
+    snprintf(t->key, sizeof t->key, "%s", key);
+    t->store = X509_STORE_new();
+    if (t->store)
+        return t;
+    free(t);
+    return NULL;
+}
+
+static bool trust_add(void *ctx, X509 *x, int place)
+{
+    struct tls_trust *t = ctx;
+    (void)place;
+    tls_dates_add(&t->dates, x);
+    return X509_STORE_add_cert(t->store, x) == 1;
+}
+
+struct tls_trust *tls_trust_of_file(struct tls_file *f)
+{
+    if (*f->broken)
+        return NULL;
+    struct tls_trust *t = trust_new(f->digest);
+    if (t && tls_certificates(f, trust_add, t))
+        return t;
+    if (!*f->broken)
+        snprintf(f->broken, sizeof f->broken, "cannot be used: out of memory");
+    if (t)
+        tls_trust_unref(t);
+    ERR_clear_error();
+    return NULL;
+}
+
+/* ---- the system's */
+
+/* Changes when the file or folder does that a variable, or else OpenSSL's default, names. */
+static uint64_t stamp_of(const char *variable, const char *otherwise)
+{
+    const char *path = getenv(variable);
+    struct stat st;
+    if (stat(path ? path : otherwise, &st) != 0)
+        return 0;
+    return (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec + st.st_ino +
+           (uint64_t)st.st_size;
+}
+
+void tls_trust_system_key(char key[TLS_DIGEST_SIZE])
+{
+    snprintf(key, TLS_DIGEST_SIZE, "system %" PRIx64 " %" PRIx64,
+             stamp_of(X509_get_default_cert_file_env(), X509_get_default_cert_file()),
+             stamp_of(X509_get_default_cert_dir_env(), X509_get_default_cert_dir()));
+}
+
+struct tls_trust *tls_trust_of_system(const char key[TLS_DIGEST_SIZE])
+{
+    struct tls_trust *t = trust_new(key);
+    /* A host without a store is no error here: each certificate will then be refused, with advice. */
+    if (t)
+        X509_STORE_set_default_paths(t->store);
+    ERR_clear_error();
+    return t;
+}
+
+/* ---- counting */
+
+struct tls_trust *tls_trust_ref(struct tls_trust *t)
+{
+    __atomic_add_fetch(&t->refs, 1, __ATOMIC_RELAXED);
+    return t;
+}
+
+void tls_trust_unref(struct tls_trust *t)
+{
+    if (__atomic_sub_fetch(&t->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    X509_STORE_free(t->store);
+    free(t);
+}

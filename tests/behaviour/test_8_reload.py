@@ -1,0 +1,507 @@
+"""Section 8: a reload takes the whole file, or nothing of it and says why."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from .harness import Client, wait_until
+from .harness.certificates import certificates, openssl
+from .harness.client import request
+from .harness.wire import Closed, Reset, Truncated
+
+
+def connects(address):
+    try:
+        Client(address).close()
+        return True
+    except (ConnectionError, FileNotFoundError):
+        return False
+
+
+def asks(address, target="/", host=None):
+    """The status of one request, None where nobody listens."""
+    try:
+        with Client(address) as client:
+            return client.get(target, host=host or "127.0.0.1").status
+    except (ConnectionError, FileNotFoundError):
+        return None
+
+
+def reloads(carpool, config, port=None):
+    """Reloads this configuration by POST; the answer."""
+    carpool.write(config)
+    with Client(("127.0.0.1", port or carpool.admin_port)) as client:
+        return client.raw(request("POST", "/reload", "127.0.0.1"), "POST")
+
+
+def hangs_up(carpool, config, outcome="reload failed"):
+    """Reloads this configuration by SIGHUP, until the log says how it went."""
+    before = len(carpool.stderr)
+    carpool.write(config)
+    carpool.signal(signal.SIGHUP)
+    wait_until(lambda: outcome in carpool.stderr[before:], lambda: f"{outcome} in {carpool.stderr[before:]}")
+    return carpool.stderr[before:]
+
+
+def gateway(origin, listen, name="api"):
+    return {name: {"match": f"{name}.test", "address": [origin.authority], "listen": listen}}
+
+
+# Whole, or not at all
+
+
+def bad_suite(stage):
+    return {"match": "bad.test", "tls": {"ciphers": "TLS_AES_128_GCM_SHA265:ECDHE-RSA-AES128-GCM-SHA256"}}
+
+
+def bad_version(stage):
+    return {"match": "bad.test", "tls": {"ciphers": "ECDHE-RSA-AES128-GCM-SHA256", "minVersion": "TLSv1.3"}}
+
+
+def weak_chain(stage):
+    leaf = certificates().leaf(common_name="strong enough")
+    openssl("req", "-x509", "-newkey", "rsa:1024", "-nodes", "-days", "30", "-subj", "/CN=weak", "-keyout",
+            stage.path("weak.key"), "-out", stage.path("weak.pem"))
+    with open(stage.path("weak.pem"), encoding="ascii") as file:
+        return {"match": "bad.test", "tls": {"cert": stage.write("chain.pem", leaf.text() + file.read()), "key": leaf.key}}
+
+
+def taken_port(stage):
+    sock = socket.create_server(("127.0.0.1", stage.ports.take()))
+    stage.kept = sock
+    return {"match": "bad.test", "listen": "127.0.0.1:%d" % sock.getsockname()[1]}
+
+
+def missing_folder(stage):
+    return {"match": "bad.test", "listen": f"unix:{stage.path('nowhere')}/bad.sock"}
+
+
+BAD = {"suite": (bad_suite, "TLS_AES_128_GCM_SHA265"), "version": (bad_version, "minVersion"),
+       "chain": (weak_chain, "chain.pem"), "port": (taken_port, "another process"), "folder": (missing_folder, "nowhere")}
+
+
+class Doors:
+    """A daemon with a proxy listener, a gateway, an admin listener and a unix path, which a bad file would move."""
+
+    def __init__(self, stage, workers):
+        self.stage = stage
+        self.origin = stage.origin()
+        self.old = {"proxy": stage.ports.take(), "gateway": stage.ports.take()}
+        self.new = {"proxy": stage.ports.take(), "gateway": stage.ports.take(), "admin": stage.ports.take()}
+        self.path = stage.path("proxy.sock")
+        self.carpool = stage.carpool({"workers": workers, **self.config(self.old, "0666")})
+        self.old["admin"] = self.carpool.admin_port
+
+    def config(self, ports, mode):
+        return {"listen": [f"127.0.0.1:{ports['proxy']}", f"unix:{self.path}?mode={mode}"],
+                "upstreams": gateway(self.origin, f"127.0.0.1:{ports['gateway']}")}
+
+    def moved(self, bad):
+        """All of them elsewhere, and something that cannot be."""
+        config = {**self.carpool.config, **self.config(self.new, "0600"), "admin": {"listen": f"127.0.0.1:{self.new['admin']}"}}
+        return {**config, "upstreams": {**config["upstreams"], "bad": bad}}
+
+    def are_where_they_were(self):
+        for address in (("127.0.0.1", self.old["proxy"]), self.path):
+            assert asks(address, self.origin.url("/")) == 200
+        assert asks(("127.0.0.1", self.old["gateway"])) == 200
+        assert asks(("127.0.0.1", self.old["admin"]), "/healthz") == 200
+        assert not any(connects(("127.0.0.1", port)) for port in self.new.values())
+        assert os.stat(self.path).st_mode & 0o777 == 0o666
+        assert json.loads(self.carpool.admin("/config").body)["upstreams"].keys() == {"api"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("bad", BAD)
+def test_a_refused_reload_changes_nothing(stage, bad, workers):
+    """Reload swaps the configuration atomically (listeners too) or keeps the old one and says why"""
+    doors = Doors(stage, workers)
+    make, words = BAD[bad]
+    answer = reloads(doors.carpool, doors.moved(make(stage)))
+    assert answer.status == 400 and words in json.loads(answer.body)["error"], answer
+    doors.are_where_they_were()
+    assert reloads(doors.carpool, doors.carpool.config).status == 200
+    doors.are_where_they_were()
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_the_log_says_why_too(stage, bad):
+    """[...] says why, in the log too"""
+    doors = Doors(stage, 1)
+    make, words = BAD[bad]
+    said = hangs_up(doors.carpool, {**doors.moved(make(stage)), "log": {"level": "error"}})
+    assert words in said.split("reload failed")[1], said
+    doors.are_where_they_were()
+    assert "\ncarpool_config_last_reload_success 0\n" in doors.carpool.admin("/metrics").text
+    remembered = json.loads(doors.carpool.admin("/agents").body)["daemon"]["reload"]
+    assert not remembered["ok"] and words in remembered["error"]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_the_check_refuses_what_a_start_refuses(stage, bad):
+    """-t checks all that a start would"""
+    upstream = BAD[bad][0](stage)
+    done = stage.check({"admin": {"listen": "off"}, "listen": [f"127.0.0.1:{stage.ports.take()}"], "upstreams": {"bad": upstream}})
+    if bad == "port":       # who listens there may be the very daemon that is to read the file
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 1 and "checked.yaml:" in done.stderr and BAD[bad][1] in done.stderr, done.stderr
+
+
+def test_an_access_log_that_cannot_be_opened(stage):
+    doors = Doors(stage, 1)
+    answer = reloads(doors.carpool, {**doors.carpool.config, "accessLog": {"path": stage.path("nowhere/access.log")}})
+    assert answer.status == 400 and "nowhere" in answer.text
+    doors.are_where_they_were()
+
+
+# The file itself
+
+
+@pytest.mark.parametrize("text", ["", "# soon\n", "{}\n"])
+def test_an_empty_file_is_no_configuration(stage, text):
+    """a file that is empty, or has no key where the running one has some, is refused"""
+    carpool = stage.carpool({"access": {"unmatched": "deny"}})
+    assert "holds no option" in hangs_up(carpool, text)
+    assert carpool.get("http://a.test/").status == 403
+
+
+def test_a_fifo_is_not_waited_for(stage):
+    """it waits for no file (a FIFO or pipe is refused)"""
+    carpool = stage.carpool({"access": {"unmatched": "deny"}})
+    os.remove(carpool.file)
+    os.mkfifo(carpool.file)
+    carpool.signal(signal.SIGHUP)
+    wait_until(lambda: "reload failed" in carpool.stderr, "the reload fails")
+    assert carpool.get("http://a.test/").status == 403
+
+
+def test_a_fifo_as_a_certificate_is_not_waited_for(stage):
+    carpool = stage.carpool()
+    os.mkfifo(stage.path("ca.pem"))
+    answer = reloads(carpool, {**carpool.config, "upstreams": {"a": {"match": "a.test", "tls": {"ca": stage.path("ca.pem")}}}})
+    assert answer.status == 400 and "no regular file" in answer.text
+
+
+# While it reads
+
+
+def slow_to_read(stage, count=30):
+    """Upstreams whose files take a good part of a second to read."""
+    text = certificates().ca.pem
+    with open(text, encoding="ascii") as file:
+        text = file.read()
+    files = [stage.write(f"ca-{number}.pem", text * 400 + "\n" * number) for number in range(count)]
+    return {f"u{number}": {"match": f"u{number}.test", "tls": {"ca": file}} for number, file in enumerate(files)}
+
+
+class Reload(threading.Thread):
+    """POST /reload, from a thread of its own."""
+
+    def __init__(self, carpool):
+        super().__init__()
+        self.client = Client(("127.0.0.1", carpool.admin_port))
+        self.client.send(request("POST", "/reload", "127.0.0.1"))
+        self.start()
+
+    def run(self):
+        try:
+            self.status = self.client.read_response("POST").status
+        except (Reset, Closed, Truncated):
+            self.status = None
+
+    def wait(self):
+        self.join(60)
+        self.client.close()
+        return self.status
+
+
+def test_clients_are_served_while_a_reload_reads(stage):
+    """Reload [...] stalls nobody: what takes long is done beside the loops"""
+    origin = stage.origin()
+    carpool = stage.carpool({"workers": 1})
+    carpool.write({**carpool.config, "upstreams": slow_to_read(stage)})
+    reload = Reload(carpool)
+    served = 0
+    while reload.is_alive():
+        assert carpool.get(origin.url("/")).status == 200
+        served += 1
+    assert reload.wait() == 200
+    assert served > 1
+    assert "u29" in carpool.agents()
+
+
+def test_a_reload_that_is_asked_for_while_one_reads(stage):
+    """The one that was asked for last reads what is there then."""
+    carpool = stage.carpool()
+    carpool.write({**carpool.config, "upstreams": slow_to_read(stage)})
+    first = Reload(carpool)
+    carpool.write({**carpool.config, "upstreams": {"newest": {"match": "newest.test"}}})
+    others = [Reload(carpool) for _ in range(3)]
+    assert [reload.wait() for reload in (first, *others)] == [200] * 4
+    assert carpool.agents().keys() == {"default", "newest"}
+
+
+def test_a_stop_while_a_reload_reads(stage):
+    carpool = stage.carpool()
+    carpool.write({**carpool.config, "upstreams": slow_to_read(stage)})
+    reload = Reload(carpool)
+    carpool.signal(signal.SIGTERM)
+    carpool.ends_itself()
+    assert carpool.wait() == 0
+    assert reload.wait() in (None, 200, 400)
+
+
+# Listeners
+
+
+class Knocking:
+    """Connects without a pause, and counts who was answered, cut, and not even let in."""
+
+    def __init__(self, address, target, host):
+        self.address, self.data = address, request("GET", target, host, [("Connection", "close")])
+        self.answered = self.cut = self.refused = 0
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.over.is_set():
+            try:
+                with Client(self.address) as client:
+                    client.raw(self.data)
+                self.answered += 1
+            except (Reset, Closed, Truncated):
+                self.cut += 1
+            except (ConnectionError, FileNotFoundError):
+                self.refused += 1
+
+    def stop(self):
+        self.over.set()
+        self.thread.join(60)
+
+
+def moves(stage, origin):
+    """Name: the configuration before, behind it, where it listens in both, and what is asked there in the end."""
+    a, b = stage.ports.take(), stage.ports.take()
+    path = stage.path("moving.sock")
+    at = f"127.0.0.1:{a}"
+    other = [f"127.0.0.1:{b}"]
+    proxy = {"listen": [at]}
+    gate = {"listen": other, "upstreams": gateway(origin, [at])}
+    admin = {"listen": other, "admin": {"listen": at}}
+    whole = {"access": {"clients": ["127.0.0.0/8"], "unmatched": "allow"}}
+    renamed = {"listen": other, "upstreams": gateway(origin, [at], "renamed")}
+    unix = {"listen": [*other, f"unix:{path}"]}
+    unix_gate = {"listen": other, "upstreams": gateway(origin, [f"unix:{path}?mode=0600"])}
+    here, url = ("127.0.0.1", a), origin.url("/")
+    return {
+        "proxy to gateway": (proxy, gate, here, "/"), "gateway to proxy": (gate, proxy, here, url),
+        "proxy to admin": (proxy, admin, here, "/healthz"), "admin to proxy": (admin, proxy, here, url),
+        "gateway to admin": (gate, admin, here, "/healthz"), "admin to gateway": (admin, gate, here, "/"),
+        "to another name": (gate, renamed, here, "/"),
+        "to the wildcard": ({**proxy, **whole}, {"listen": [f"0.0.0.0:{a}"], **whole}, here, url),
+        "from the wildcard": ({"listen": [f"0.0.0.0:{a}"], **whole}, {**proxy, **whole}, here, url),
+        "path to gateway": (unix, unix_gate, path, "/"), "path to proxy": (unix_gate, unix, path, url),
+    }
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("move", ["proxy to gateway", "gateway to proxy", "proxy to admin", "admin to proxy", "gateway to admin",
+                                  "admin to gateway", "to another name", "to the wildcard", "from the wildcard",
+                                  "path to gateway", "path to proxy"])
+def test_an_address_moves_without_a_gap(stage, move, workers):
+    """an address may move between roles and names, or to a wildcard of its port, without a gap"""
+    origin = stage.origin()
+    before, behind, address, target = moves(stage, origin)[move]
+    # With another admin listener for what begins or ends at the moving one.
+    spare = f"127.0.0.1:{stage.ports.take()}"
+    carpool = stage.carpool({"workers": workers, "admin": {"listen": spare}, **before}, listen=address)
+    knocking = Knocking(address, target, "127.0.0.1")
+    try:
+        wait_until(lambda: knocking.answered > 20, "somebody is answered")
+        said = hangs_up(carpool, {"workers": workers, "admin": {"listen": spare}, **behind}, "configuration reloaded")
+        already = knocking.answered
+        wait_until(lambda: knocking.answered > already + 20, "somebody is answered behind the reload")
+    finally:
+        knocking.stop()
+    assert asks(address, target) == 200, said
+    assert knocking.refused == 0
+    # Connections of an admin listener that moves are ended, see below.
+    assert knocking.cut == 0 or move.startswith("admin")
+
+
+def test_two_gateways_swap_their_addresses(stage):
+    first, second = stage.origin(lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1"), stage.origin()
+    a, b = (f"127.0.0.1:{stage.ports.take()}" for _ in range(2))
+    carpool = stage.carpool({"upstreams": {**gateway(first, a, "one"), **gateway(second, b, "two")}})
+    assert reloads(carpool, {**carpool.config, "upstreams": {**gateway(first, b, "one"), **gateway(second, a, "two")}}).status == 200
+    with carpool.client(("127.0.0.1", int(b.split(":")[1]))) as client:
+        assert client.get("/", host="127.0.0.1").text == "1"
+
+
+def test_the_mode_of_a_path_is_set(stage):
+    """a unix listener's mode is set"""
+    origin = stage.origin()
+    paths = {name: stage.path(name + ".sock") for name in ("proxy", "api", "admin")}
+
+    def config(proxy, api, admin):
+        return {"listen": [f"127.0.0.1:{port}", f"unix:{paths['proxy']}{proxy}"],
+                "upstreams": gateway(origin, f"unix:{paths['api']}{api}"), "admin": {"listen": f"unix:{paths['admin']}{admin}"}}
+
+    def modes():
+        return [os.stat(path).st_mode & 0o777 for path in paths.values()]
+    port = stage.ports.take()
+    carpool = stage.carpool(config("", "", ""))
+    assert modes() == [0o666, 0o666, 0o600]
+    hangs_up(carpool, config("?mode=0600", "?mode=0660", "?mode=0640"), "configuration reloaded")
+    assert modes() == [0o600, 0o660, 0o640]
+    hangs_up(carpool, config("", "", ""), "configuration reloaded")
+    assert modes() == [0o666, 0o666, 0o600]
+    assert asks(paths["proxy"], origin.url("/")) == asks(paths["api"]) == asks(paths["admin"], "/healthz") == 200
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_path_that_is_gone_is_made_anew(stage, workers):
+    """its file made anew if it is gone"""
+    origin = stage.origin()
+    path = stage.path("gone.sock")
+    carpool = stage.carpool({"workers": workers, "listen": [f"127.0.0.1:{stage.ports.take()}", f"unix:{path}"]})
+    os.unlink(path)
+    assert reloads(carpool, carpool.config).status == 200
+    assert asks(path, origin.url("/")) == 200
+    carpool.signal(signal.SIGTERM)
+    carpool.ends_itself()
+    assert carpool.wait() == 0
+    assert not os.path.exists(path)
+
+
+def test_a_path_that_another_process_has_now(stage):
+    path = stage.path("lost.sock")
+    carpool = stage.carpool({"listen": [f"127.0.0.1:{stage.ports.take()}", f"unix:{path}"]})
+    os.unlink(path)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(path)
+        other.listen(1)
+        answer = reloads(carpool, carpool.config)
+        assert answer.status == 400 and "in use by a running process" in answer.text
+        os.unlink(path)
+
+
+def test_who_waits_at_a_listener_that_goes_is_served(stage):
+    """Reload swaps [...] listeners too: a connection that the kernel has taken is not lost"""
+    origin = stage.origin()
+    port = stage.ports.take()
+    carpool = stage.carpool({"listen": [f"127.0.0.1:{port}"], "workers": 1})
+    # Both are there when it looks: a connection, and the wish to close what it came by.
+    carpool.signal(signal.SIGSTOP)
+    carpool.write({**carpool.config, "listen": [f"127.0.0.1:{stage.ports.take()}"]})
+    reload = Reload(carpool)
+    clients = [carpool.ask(origin.url("/")) for _ in range(5)]
+    carpool.signal(signal.SIGCONT)
+    assert [client.response().status for client in clients] == [200] * 5
+    assert reload.wait() == 200
+    assert not connects(("127.0.0.1", port))
+
+
+# The admin API
+
+
+def kept(port):
+    """A connection to the admin API that stays."""
+    client = Client(("127.0.0.1", port))
+    assert client.get("/healthz", host="127.0.0.1").status == 200
+    return client
+
+
+@pytest.mark.parametrize("how", ["off", "moved"])
+def test_open_admin_connections_end_with_their_listener(stage, how):
+    """`admin.listen` off, moved [...] holds for open admin connections at once"""
+    carpool = stage.carpool()
+    clients = [kept(carpool.admin_port) for _ in range(3)]
+    listen = "off" if how == "off" else f"127.0.0.1:{stage.ports.take()}"
+    hangs_up(carpool, {**carpool.config, "admin": {"listen": listen}}, "configuration reloaded")
+    for client in clients:
+        client.expect_end()
+        client.close()
+    assert not connects(("127.0.0.1", carpool.admin_port))
+
+
+def test_open_admin_connections_obey_the_new_clients(stage):
+    """`admin.clients` narrowed holds for open admin connections at once"""
+    carpool = stage.carpool()
+    with kept(carpool.admin_port) as client:
+        admin = {**carpool.config["admin"], "clients": ["192.0.2.0/24"]}
+        hangs_up(carpool, {**carpool.config, "admin": admin}, "configuration reloaded")
+        assert client.ask("/agents/default/pause", method="POST", host="127.0.0.1").response().status == 403
+
+
+def test_a_reload_that_moves_the_admin_listener_is_answered(stage):
+    carpool = stage.carpool()
+    new = stage.ports.take()
+    assert reloads(carpool, {**carpool.config, "admin": {"listen": f"127.0.0.1:{new}"}}).status == 200
+    assert asks(("127.0.0.1", new), "/healthz") == 200
+    assert not connects(("127.0.0.1", carpool.admin_port))
+
+
+# What takes a restart
+
+
+def test_workers_and_name_take_a_restart(stage):
+    """All but `workers` and `name` apply live."""
+    carpool = stage.carpool({"workers": 1, "name": "first"})
+
+    def shown():
+        config = json.loads(carpool.admin("/config").body)
+        return config["workers"], config["name"], json.loads(carpool.admin("/agents").body)["daemon"]["restartNeeded"]
+    said = hangs_up(carpool, {**carpool.config, "workers": 2, "name": "second"}, "option=name")
+    assert "takes a restart" in said and "option=workers" in said
+    assert shown() == (1, "first", ["workers", "name"])
+    assert "takes a restart" not in hangs_up(carpool, carpool.config, "configuration reloaded")
+    assert shown() == (1, "first", [])
+
+
+def test_the_listeners_are_in_the_log(stage):
+    origin = stage.origin()
+    gate = stage.ports.take()
+    carpool = stage.carpool({"upstreams": gateway(origin, f"127.0.0.1:{gate}")})
+    lines = [line.split('msg="')[1] for line in carpool.stderr.splitlines() if 'msg="listening' in line]
+    assert sorted(lines) == sorted([f'listening" address=127.0.0.1:{carpool.port}',
+                                    f'listening for the admin API" address=127.0.0.1:{carpool.admin_port}',
+                                    f'listening" address=127.0.0.1:{gate} upstream=api'])
+    hangs_up(carpool, {**carpool.config, "upstreams": {"api": {"match": "api.test"}}}, "configuration reloaded")
+    assert f'msg="no longer listening" address=127.0.0.1:{gate} upstream=api' in carpool.stderr
+
+
+# Signals while it starts
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_it_starts(stage, number):
+    """Signals: [...] from the moment the configuration is read, so none of them harms a start (TERM and INT then exit 0)"""
+    # A start may read a pipe: this one ends when the test says so.
+    port, pipe, errors = stage.ports.take(), stage.path("carpool.yaml"), stage.path("errors")
+    os.mkfifo(pipe)
+    with open(os.open(pipe, os.O_RDWR), "w", encoding="ascii") as file, open(errors, "wb") as err:
+        with subprocess.Popen([os.environ["CARPOOLD"], "-c", pipe], stderr=err, stdin=subprocess.DEVNULL) as process:
+            try:
+                held = f"/proc/{process.pid}/fd"
+                wait_until(lambda: any(os.path.realpath(os.path.join(held, fd)) == pipe for fd in os.listdir(held)),
+                           "it reads its configuration")
+                process.send_signal(number)
+                file.write(f"listen: 127.0.0.1:{port}\nadmin: {{listen: off}}\n")
+                file.close()
+                if number in (signal.SIGHUP, signal.SIGUSR1):
+                    wait_until(lambda: connects(("127.0.0.1", port)), "it serves")
+                if number == signal.SIGHUP:
+                    wait_until(lambda: "reload failed" in open(errors, encoding="utf-8").read(), "the pipe is no file to reload")
+                if number in (signal.SIGHUP, signal.SIGUSR1):
+                    process.send_signal(signal.SIGTERM)
+                assert process.wait(20) == 0, open(errors, encoding="utf-8").read()
+            finally:
+                process.kill()
