@@ -1,0 +1,36 @@
+# Made by completion/generate from what `carpoolctl --help` says: do not edit.
+
+complete -c carpoolctl -f
+complete -c carpoolctl -s s -l server -x -d 'the admin listener: host:port, a URL, or unix:/path'
+complete -c carpoolctl -s j -l json -d 'print what the admin API said'
+complete -c carpoolctl -s w -l wide -d 'also why connections were closed'
+complete -c carpoolctl -s V -l version -d 'print the version'
+complete -c carpoolctl -s h -l help -d 'print this, or behind a command what it does'
+complete -c carpoolctl -n __fish_use_subcommand -a status -d 'what is wrong, and the pools as a table, the worst first'
+complete -c carpoolctl -n __fish_use_subcommand -a top -d 'the same, live, with rates'
+complete -c carpoolctl -n __fish_use_subcommand -a agents -d 'a row an agent; all about one with its name'
+complete -c carpoolctl -n __fish_use_subcommand -a errors -d 'what went wrong, how often, and lately'
+complete -c carpoolctl -n __fish_use_subcommand -a drain -d 'close free connections now, busy ones when they finish'
+complete -c carpoolctl -n __fish_use_subcommand -a pause -d 'let new requests wait'
+complete -c carpoolctl -n __fish_use_subcommand -a resume -d 'serve them again, the oldest first'
+complete -c carpoolctl -n __fish_use_subcommand -a reload -d 'read the configuration again'
+complete -c carpoolctl -n __fish_use_subcommand -a config -d 'the configuration in force, as YAML'
+complete -c carpoolctl -n __fish_use_subcommand -a version -d 'of carpoolctl and of the daemon'
+complete -c carpoolctl -n __fish_use_subcommand -a run -d 'start a command with http_proxy set'
+
+# The agents of the daemon that the options given here name; nothing when it does not answer.
+function __carpoolctl_agents
+    set -l words (commandline -opc)
+    set -l server
+    while set -q words[2]
+        switch $words[1]
+            case -s --server
+                set server -s $words[2]
+        end
+        set -e words[1]
+    end
+    carpoolctl $server agents 2>/dev/null | awk 'NR == 1 { next } !NF { exit } { print $1 }'
+end
+
+complete -c carpoolctl -n '__fish_seen_subcommand_from agents errors drain pause resume' -a '(__carpoolctl_agents)'
+complete -c carpoolctl -n '__fish_seen_subcommand_from run' -a '(__fish_complete_subcommand --fcs-skip=3)'
