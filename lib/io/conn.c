@@ -18,7 +18,15 @@
 void conn_open(struct conn *s, int fd)
 {
     assert(fd >= 0);
-    *s = (struct conn){.fd = fd};
+    *s = (struct conn){.fd = fd, .may_read = true};
+}
+
+void conn_report(struct conn *s, unsigned bits)
+{
+    s->may_read |= (bits & CONN_READABLE) != 0;
+    s->peer_fin |= (bits & CONN_PEER_FIN) != 0;
+    if (s->on_ready)
+        s->on_ready(s->ctx, bits);
 }
 
 /* How libevent 2.1 reports what epoll says: a reset (EPOLLERR) and an end both ways as readable and writable,
@@ -41,7 +49,7 @@ static void ready(evutil_socket_t fd, short what, void *arg)
     if (event_get_priority(&s->event) != s->priority)
         event_priority_set(&s->event, s->priority);
     clock_update();
-    s->on_ready(s->ctx, bits);
+    conn_report(s, bits);
 }
 
 bool conn_watch(struct conn *s, struct event_base *base, int priority, void (*on_ready)(void *, unsigned),
@@ -55,6 +63,7 @@ bool conn_watch(struct conn *s, struct event_base *base, int priority, void (*on
         return false;
     event_priority_set(&s->event, priority);
     s->watched = event_add(&s->event, NULL) == 0;
+    s->may_read &= !s->watched;
     return s->watched;
 }
 
@@ -63,6 +72,7 @@ void conn_unwatch(struct conn *s)
     if (s->watched)
         event_del(&s->event);
     s->watched = false;
+    s->may_read = true;
 }
 
 void conn_set_priority(struct conn *s, int priority)
@@ -82,17 +92,27 @@ static ssize_t failed(struct conn *s)
     return CONN_ERROR;
 }
 
+/* What a read says of what is left. */
+static ssize_t note_read(struct conn *s, ssize_t got, bool emptied)
+{
+    if (got == CONN_EOF)
+        s->peer_fin = true;
+    if (got <= 0 || (emptied && !s->peer_fin))
+        s->may_read = false;
+    return got;
+}
+
 ssize_t conn_read(struct conn *s, void *to, size_t n)
 {
     ssize_t got;
 
     assert(s->fd >= 0 && n > 0);
     if (s->tls)
-        return tls_read(s, to, n);
+        return note_read(s, tls_read(s, to, n), false);
     do
         got = recv(s->fd, to, n, 0);
     while (got < 0 && errno == EINTR);
-    return got >= 0 ? got : failed(s);
+    return note_read(s, got >= 0 ? got : failed(s), (size_t)got < n);
 }
 
 /* Puts small pieces together: copying them costs less than a call that takes a list. 0: they are too large. */
@@ -144,9 +164,9 @@ ssize_t conn_splice_in(struct conn *s, struct pipe *p, size_t n)
         got = splice(s->fd, NULL, p->in, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     while (got < 0 && errno == EINTR);
     if (got < 0)
-        return failed(s);
+        return note_read(s, failed(s), false);
     p->held += (size_t)got;
-    return got;
+    return note_read(s, got, false);
 }
 
 ssize_t conn_splice_out(struct conn *s, struct pipe *p)

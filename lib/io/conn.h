@@ -38,6 +38,8 @@ struct conn {
     struct event event;
     int priority;
     bool watched;
+    bool may_read; /* a read is worth its call: the loop reported something, and no read emptied it since */
+    bool peer_fin; /* an end of file stands behind what can be read, or was read */
     bool
         last; /* the owner's: nothing but the end follows what is written now, and at once: so that one packet
                 * carries both */
@@ -50,7 +52,7 @@ struct conn {
 void conn_open(struct conn *s, int fd);
 
 /* Registers it with the loop: edge-triggered, both directions and the peer's FIN in one registration, for the
- * stream's life. False when the loop refuses (no memory, no descriptor). */
+ * stream's life. What is there already is reported in the next turn. False when the loop refuses (no memory, no descriptor). */
 bool conn_watch(struct conn *s, struct event_base *base, int priority, void (*on_ready)(void *, unsigned),
                 void *ctx);
 
@@ -58,7 +60,7 @@ bool conn_watch(struct conn *s, struct event_base *base, int priority, void (*on
  * the next registration. */
 void conn_unwatch(struct conn *s);
 
-/* Who is told from now on; no system call. Not from another event's callback of the same stream while it is
+/* Who is notified from now on, NULL: nobody, and may_read remembers; no system call. Not from another event's callback of the same stream while it is
  * queued. */
 static inline void conn_set_owner(struct conn *s, void (*on_ready)(void *, unsigned), void *ctx)
 {
@@ -66,11 +68,15 @@ static inline void conn_set_owner(struct conn *s, void (*on_ready)(void *, unsig
     s->ctx = ctx;
 }
 
+/* What the loop calls: notes what became possible, and notifies the owner. */
+void conn_report(struct conn *s, unsigned ready);
+
 /* 0 first. Changes which events of a turn come first, without a system call. */
 void conn_set_priority(struct conn *s, int priority);
 
-/* Up to n bytes; > 0, CONN_EOF, CONN_AGAIN or CONN_ERROR. A short count does not yet mean that no more
- * is there for TLS; for plain ones it does, unless CONN_PEER_FIN was reported. */
+/* Up to n bytes; > 0, CONN_EOF, CONN_AGAIN or CONN_ERROR. Clears may_read when it has emptied the descriptor: by
+ * CONN_AGAIN, or by a short count, which says nothing for TLS, nor where an end of file stands behind. (A reset that
+ * came with the bytes may stand behind them all the same: libevent reports it with them, and not again.) */
 ssize_t conn_read(struct conn *s, void *to, size_t n);
 
 /* Writes from the front of the list; a short count (0 < n) means that the next call would say CONN_AGAIN.
@@ -98,6 +104,12 @@ void conn_shutdown_write(struct conn *s);
  * neither bytes of the application nor an end of file nor an error. TLS tickets and key updates are taken
  * in. */
 bool conn_is_quiet(struct conn *s);
+
+/* Nothing is left to be read, and the loop will report what comes. Asks nobody: conn_is_quiet() looks. */
+static inline bool conn_is_drained(const struct conn *s)
+{
+    return s->watched && !s->tls && !s->may_read && !s->peer_fin;
+}
 
 /* An error, such as a reset, stands behind what can still be read: the peer is gone. */
 bool conn_has_failed(const struct conn *s);

@@ -91,7 +91,7 @@ void origin_give(struct waiter *p, struct socket *s)
     assert(s->state == SOCKET_ACTIVE);
     settle(p);
     p->socket = s;
-    socket_await_use(s);
+    conn_set_owner(&s->conn, NULL, NULL); /* until it is told, at the end of the turn */
     origin_balance(o);
 }
 

@@ -114,19 +114,6 @@ static void arm_idle(struct socket *s)
     timer_set_at(&s->idle, due && due < look ? due : look);
 }
 
-/* Edges come once: what is reported now, the next user would never hear of. */
-static void on_given_ready(void *ctx, unsigned ready)
-{
-    struct socket *s = ctx;
-    s->stirred |= (ready & (CONN_READABLE | CONN_PEER_FIN)) != 0;
-}
-
-void socket_await_use(struct socket *s)
-{
-    s->stirred = false;
-    conn_set_owner(&s->conn, on_given_ready, s);
-}
-
 enum retire_reason socket_probe(struct socket *s)
 {
     char byte;
@@ -377,7 +364,7 @@ void socket_return_unused(struct socket *s)
                                                          .origin_persistent = true,
                                                          .drained = true};
     assert(s->state == SOCKET_ACTIVE);
-    enum retire_reason seen = s->stirred ? socket_probe(s) : RETIRE_NONE;
+    enum retire_reason seen = s->conn.may_read ? socket_probe(s) : RETIRE_NONE;
     if (seen != RETIRE_NONE)
         socket_retire(s, seen);
     else

@@ -50,8 +50,6 @@ struct socket {
     uint64_t connect_us; /* what the connect took */
     struct address peer;
     bool has_hint_timeout, has_hint_max;
-    bool
-        stirred; /* the kernel reported something after it was given and before its user was told: look first */
     uint64_t hint_timeout_ms, hint_left;
 };
 
@@ -93,9 +91,6 @@ struct socket *socket_connect(struct origin *o, struct waiter *owner);
 
 /* Used within the pool: a reload changed the time limits, which are counted from when what they limit began. */
 void socket_limits_changed(struct socket *s);
-
-/* Used within the pool: an active socket was given to a request that will be told at the end of the turn. */
-void socket_await_use(struct socket *s);
 
 /* Used within the pool: the only way to another state. */
 void socket_move(struct socket *s, enum socket_state to);

@@ -50,11 +50,6 @@ static bool is_repeatable(const struct exchange *e)
 
 static void take_event(struct exchange *e, unsigned ready)
 {
-    if (ready & CONN_PEER_FIN)
-        e->down.source_fin = true;
-    if (ready & CONN_READABLE)
-        e->down.drained = e->head_drained =
-            false; /* also where nothing is read now: a pump that has yielded */
     struct socket *s = e->socket;
     if ((ready & CONN_WRITABLE) && e->state == EXCHANGE_RELAY && e->upload == UPLOAD_BLOCKED)
         upload_pump(e);
@@ -82,15 +77,13 @@ static void forget_response(struct exchange *e)
     e->scanned = 0;
     e->interim_close = false;
     e->response_begun = false;
-    e->head_drained = false;
     e->end = (struct exchange_end){0};
-    e->down.source_fin = false;
 }
 
 static void start(struct exchange *e, struct socket *s)
 {
     assert(!e->socket && s->state == SOCKET_ACTIVE);
-    if (s->stirred || (socket_may_be_stale(s) && !is_repeatable(e))) {
+    if (s->conn.may_read || (socket_may_be_stale(s) && !is_repeatable(e))) {
         enum retire_reason reason = socket_probe(s);
         if (reason != RETIRE_NONE) {
             if (e->client->private_socket == s)
@@ -100,7 +93,6 @@ static void start(struct exchange *e, struct socket *s)
             return;
         }
     }
-    s->stirred = false;
     /* NTLM names its user in the connection's first requests only: what follows on it is as private. */
     if (e->client->private_socket == s)
         e->private_socket = true;
@@ -129,7 +121,7 @@ static void wait_for_socket(struct exchange *e)
     e->waiting_since_ms = clock_ms();
     exchange_arm(e);
     client_watch(e->client);
-    if (e->state == EXCHANGE_WAITING && e->client->fin)
+    if (e->state == EXCHANGE_WAITING && e->client->conn.peer_fin)
         exchange_client_fin(e);
 }
 
@@ -288,7 +280,7 @@ void attempt_failed(struct exchange *e, int error)
 /* Whether nothing is left in the socket behind the response. */
 static bool is_drained(struct exchange *e)
 {
-    return !e->in && (e->down.drained || conn_is_quiet(&e->socket->conn));
+    return !e->in && (conn_is_drained(&e->socket->conn) || conn_is_quiet(&e->socket->conn));
 }
 
 void attempt_finished(struct exchange *e)

@@ -106,10 +106,6 @@ static void linger(struct client *c)
 static void on_ready(void *ctx, unsigned ready)
 {
     struct client *c = ctx;
-    if (ready & CONN_PEER_FIN)
-        c->fin = true;
-    if (ready & CONN_READABLE)
-        c->drained = false;
     switch (c->state) {
     case CLIENT_IDLE:
     case CLIENT_READING:
@@ -288,7 +284,7 @@ void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct addr
     c->proxy = p;
     c->frontend = frontend_ref(e);
     c->state = CLIENT_READING; /* so that client_set_state() counts it */
-    c->on_unwatched = c->drained = c->fin = c->gone = c->processing = c->admitted = false;
+    c->on_unwatched = c->gone = c->processing = c->admitted = false;
     c->at_boundary = true;
     peer_address_set(&c->peer, peer);
     c->in = NULL;
@@ -391,7 +387,7 @@ static bool read_some(struct client *c)
 {
     /* Behind a piece of a head a reset may stand that came with it, of which the loop will not tell again. */
     bool empty = !c->in || buffer_unread(c->in).n == 0;
-    if (c->drained && c->conn.watched && !c->fin && empty) {
+    if (conn_is_drained(&c->conn) && empty) {
         drop_buffer(c);
         return false; /* it would be in vain: the loop will tell */
     }
@@ -401,7 +397,6 @@ static bool read_some(struct client *c)
     }
     size_t room = buffer_room(c->in);
     ssize_t n = conn_read(&c->conn, c->in->data + c->in->end, room);
-    c->drained = n == CONN_AGAIN || (n > 0 && (size_t)n < room);
     if (n == CONN_AGAIN) {
         if (buffer_unread(c->in).n == 0)
             drop_buffer(c);
@@ -455,7 +450,7 @@ void client_process(struct client *c)
 bool client_is_idle(struct client *c)
 {
     if (c->state == CLIENT_IDLE) {
-        c->drained = false;
+        c->conn.may_read = true;
         client_process(c);
     }
     return c->state == CLIENT_IDLE;
@@ -463,7 +458,7 @@ bool client_is_idle(struct client *c)
 
 void client_look(struct client *c)
 {
-    while (!c->fin || c->conn.watched) {
+    while (!c->conn.peer_fin || c->conn.watched) {
         if (c->in && buffer_room(c->in) == 0) {
             c->gone |= conn_has_failed(&c->conn); /* what fills the buffer can wait, a reset cannot */
             return;
@@ -475,8 +470,6 @@ void client_look(struct client *c)
             c->in->end += (uint32_t)n;
         if (buffer_unread(c->in).n == 0)
             drop_buffer(c);
-        if (n == CONN_EOF)
-            c->fin = true;
         if (n == CONN_ERROR)
             c->gone = true;
         if (n <= 0)
@@ -503,7 +496,7 @@ static bool may_still_send(const struct client *c, enum client_close fate)
     if (c->gone)
         return false;
     bool had_its_last_word = fate == CLIENT_CONNECTION_CLOSE && c->at_boundary && !c->in;
-    if (had_its_last_word && c->drained)
+    if (had_its_last_word && !c->conn.may_read)
         return false;
     ssize_t n = recv(c->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))

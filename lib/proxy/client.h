@@ -41,8 +41,6 @@ struct client {
     uint64_t unwatched_since_ms;
     bool on_unwatched;
     bool at_boundary; /* the next request begins where c->in does: the last one was taken to its end */
-    bool drained;     /* the last read emptied the socket, and the loop reported nothing since */
-    bool fin;         /* its end of file was seen */
     bool gone;        /* reset, or a write failed */
     bool processing;  /* client_process() is on the stack */
     bool

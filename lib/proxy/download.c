@@ -76,7 +76,6 @@ static enum read_step read_some(struct exchange *e)
         e->in->end += (uint32_t)n;
         e->response_begun = true;
         e->moved_ms = clock_ms();
-        e->head_drained = (size_t)n < room && !from->tls && !e->down.source_fin;
         return READ_SOME;
     }
     if (n == CONN_AGAIN) {
@@ -111,7 +110,6 @@ static bool flush(struct exchange *e)
     case SENDQ_EMPTY: return true;
     case SENDQ_BLOCKED:
         e->download_blocked = true;
-        e->head_drained = false; /* what comes until then is announced to nobody */
         client_watch(e->client);
         if (e->state == EXCHANGE_RELAY)
             client_arm(e->client);
@@ -257,10 +255,7 @@ static bool begin_body(struct exchange *e)
         .keep_alive_seconds = advertised_seconds(e),
         .own = {e->own_urls, slice_of(e->origin->host), e->origin->plan.port},
     };
-    bool fin = e->down.source_fin;
     relay_begin(&e->down, f, format_for(e, &f));
-    e->down.source_fin = fin;
-    e->down.drained = e->head_drained;
     e->down.closes = e->fate != CLIENT_KEPT;
     if (!push_head(e, &o))
         return false;

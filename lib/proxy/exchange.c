@@ -62,7 +62,7 @@ static struct exchange *new_exchange(struct client *c)
     e->upload = UPLOAD_STOPPED;
     e->repeats_left = e->retries = 0;
     e->scanned = 0;
-    e->response_begun = e->head_drained = e->in_body = e->download_blocked = false;
+    e->response_begun = e->in_body = e->download_blocked = false;
     e->fate = CLIENT_KEPT;
     e->interim = 0;
     e->interim_close = false;
@@ -311,7 +311,7 @@ static bool is_pending(const struct exchange *e)
 /* Half a connection does not wait for a limit. */
 static bool has_left_the_queue(const struct exchange *e)
 {
-    return is_pending(e) && e->client->fin && !e->proxy->config->server.halfClose;
+    return is_pending(e) && e->client->conn.peer_fin && !e->proxy->config->server.halfClose;
 }
 
 void exchange_client_fin(struct exchange *e)
@@ -369,7 +369,7 @@ void exchange_client_ready(struct exchange *e, unsigned ready)
         client_look(c);
     if (c->gone)
         exchange_client_gone(e, CLIENT_CLOSED);
-    else if (c->fin)
+    else if (c->conn.peer_fin)
         exchange_client_fin(e);
 }
 

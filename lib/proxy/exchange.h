@@ -62,7 +62,6 @@ struct exchange {
     struct buffer *in; /* read from the socket, not used yet */
     size_t scanned;
     bool response_begun;    /* a byte came */
-    bool head_drained;      /* the read that completed the head emptied the socket */
     bool in_body;           /* the final head was passed on */
     bool download_blocked;  /* the client must take some first */
     enum client_close fate; /* what the response's head said of the client's connection */

@@ -29,7 +29,6 @@ bool handover_begin(struct client *c, const struct route *route)
     timer_release(&c->timer);
     buffer_leave(c->in);
     c->requests--; /* it is counted where it is served */
-    c->drained = false;
     c->admitted = true;
     client_set_state(c, CLIENT_MOVING);
     TAILQ_REMOVE(&p->clients, c, link);

@@ -27,9 +27,7 @@ void relay_begin(struct relay *r, struct framing framing, enum relay_format form
     r->chunked = (struct chunked){0};
     r->ended = framing.kind == BODY_NONE || (framing.kind == BODY_LENGTH && framing.length == 0);
     r->closes = false;
-    r->drained = false;
     r->batch = false;
-    r->source_fin = false;
     r->held = 0;
     r->content = 0;
     r->pipe = NULL;
@@ -273,14 +271,12 @@ static enum relay_result read_more(struct relay *r, const struct relay_ends *end
     ssize_t n = conn_read(ends->from, b->data + b->end, room);
     if (n > 0) {
         b->end += (uint32_t)n;
-        r->drained = (size_t)n < room && !ends->from->tls && !r->source_fin;
         return RELAY_DONE;
     }
     if (buffer_unread(b).n == 0) {
         buffer_give(b);
         *ends->in = NULL;
     }
-    r->drained = false;
     if (n == CONN_AGAIN)
         return RELAY_STARVED;
     return n == CONN_EOF ? RELAY_SOURCE_EOF : RELAY_SOURCE_FAILED;
@@ -325,7 +321,6 @@ static enum relay_result empty_pipe(struct relay *r, const struct relay_ends *en
 /* RELAY_DONE: the content is over. With r->no_pipe set: go on without. */
 static enum relay_result splice_some(struct relay *r, const struct relay_ends *ends)
 {
-    r->drained = false;
     for (unsigned rounds = 0;; rounds++) {
         enum relay_result put = empty_pipe(r, ends);
         if (put != RELAY_DONE)
@@ -367,10 +362,8 @@ enum relay_result relay_pump(struct relay *r, const struct relay_ends *ends)
             enum sendq_result sent = sendq_flush(&r->out, ends->to);
             if (sent == SENDQ_FAILED)
                 return RELAY_SINK_FAILED;
-            if (sent == SENDQ_BLOCKED) {
-                r->drained = false; /* what comes until the sink takes more is announced to nobody */
+            if (sent == SENDQ_BLOCKED)
                 return RELAY_BLOCKED;
-            }
         }
         release_held(r, ends);
         if (r->ended)

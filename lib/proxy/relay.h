@@ -28,11 +28,9 @@ struct relay {
     struct chunked chunked; /* BODY_CHUNKED */
     bool ended;             /* the content has come whole; its last bytes may still be unsent */
     bool closes;            /* the sink is closed behind the content */
-    bool drained;     /* the last read left no byte behind; a reset may still stand there, unannounced */
-    bool batch;       /* the queue holds bytes of the source's buffer, or the chunk line */
-    bool source_fin;  /* an end of file stands behind what can be read: do not trust a short read */
-    uint32_t held;    /* bytes at the front of the source's buffer that the queue points to */
-    uint64_t content; /* bytes of content taken in */
+    bool batch;             /* the queue holds bytes of the source's buffer, or the chunk line */
+    uint32_t held;          /* bytes at the front of the source's buffer that the queue points to */
+    uint64_t content;       /* bytes of content taken in */
     struct sendq out;
     struct pipe *pipe; /* through which content passes by; NULL: it is read and written */
     bool no_pipe;      /* it cannot */

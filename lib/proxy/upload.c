@@ -74,7 +74,6 @@ void upload_pump(struct exchange *e)
         .pipes = &e->proxy->pipes,
         .scratch = &e->proxy->request_head,
     };
-    e->up.source_fin |= c->fin; /* its event may have come while nothing was read */
     uint64_t sent_before = e->up.out.sent;
     enum relay_result result = relay_pump(&e->up, &ends);
     if (e->up.out.sent != sent_before)

@@ -465,8 +465,9 @@ static void check_nobody_sleeps(void)
             fuzz_assert(is_quiet(&e->client->conn));
         if (((e->state == EXCHANGE_RELAY && !e->download_blocked) || e->state == EXCHANGE_DRAIN) &&
             !is_quiet(&e->socket->conn)) {
-            fprintf(stderr, "state %d, upload %d, begun %d, in_body %d, drained %d, watched %d\n", e->state,
-                    e->upload, e->response_begun, e->in_body, e->down.drained, e->socket->conn.watched);
+            fprintf(stderr, "state %d, upload %d, begun %d, in_body %d, may_read %d, watched %d\n", e->state,
+                    e->upload, e->response_begun, e->in_body, e->socket->conn.may_read,
+                    e->socket->conn.watched);
             fuzz_assert(!"somebody sleeps");
         }
     }

@@ -75,7 +75,7 @@ static void write_some(struct trial *t, struct driver *d)
         close(d->writer);
         d->writer = -1;
         d->source_edge = true;
-        t->relay.source_fin = true; /* the loop tells with the same event */
+        d->source.peer_fin = true; /* the loop tells with the same event */
     }
 }
 
@@ -306,7 +306,6 @@ START_TEST(relays_leave_what_follows)
     ck_assert_int_eq(t.result, RELAY_DONE);
     ck_assert_uint_eq(t.got, 5);
     ck_assert_uint_eq(t.unused, 5);
-    ck_assert(!t.relay.drained || t.unused > 0);
     finish(&t);
     t = (struct trial){.framing = {.kind = BODY_CHUNKED},
                        .format = RELAY_RAW,
