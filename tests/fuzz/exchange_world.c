@@ -147,6 +147,8 @@ static ssize_t on_recv(int fd, void *to, size_t n, int flags)
     ssize_t got = __real_recv(fd, to, most, flags);
     if (got == (ssize_t)most && most < n)
         owe(fd);
+    if (!(flags & MSG_PEEK))
+        world_trace_read(fd, to, got);
     return got;
 }
 
@@ -196,6 +198,7 @@ void __wrap_exchange_begin(struct client *c, size_t length)
 {
     books.kept = true;
     books.begun++;
+    world_check_boundary(c);
     __real_exchange_begin(c, length);
 }
 
@@ -500,6 +503,9 @@ int world_client(void)
     in_turn = true;
     int fd = proxy_rig_client(&world_rig);
     in_turn = false;
+    const struct client *newest = TAILQ_LAST(&world_rig.proxy->clients, client_list);
+    if (newest)
+        world_trace_client(newest->conn.fd);
     return fd;
 }
 

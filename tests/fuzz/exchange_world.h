@@ -42,6 +42,13 @@ void world_settle(void);
 /* Time passes, and timers that are due fire in the next turn. */
 void world_pass(uint64_t ms);
 
+struct client;
+
+/* exchange_boundaries.c: a client's connection begins; was read; begins a request. */
+void world_trace_client(int fd);
+void world_trace_read(int fd, const void *bytes, ssize_t n);
+void world_check_boundary(const struct client *c);
+
 /* exchange_deadlines.c */
 void world_check_deadlines(void);
 

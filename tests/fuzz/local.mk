@@ -15,7 +15,7 @@ FUZZ = $(fuzz_targets)
 
 fuzz_targets = admin_request config match http_chunked http_fields http_request http_response http_uri rewrite relay \
 	exchange exchange_workers
-fuzz_helpers = calls config_fuzz exchange_deadlines exchange_world http_fuzz
+fuzz_helpers = calls config_fuzz exchange_boundaries exchange_deadlines exchange_world http_fuzz
 # Of Carpool's own calls, those that a target can answer itself (calls.h) or counts (exchange_world.c)
 fuzz_wrapped = recv send sendmsg open clock_gettime socket connect getsockopt event_add malloc calloc \
 	exchange_begin exchange_refuse origin_acquire origin_acquire_own waiter_cancel
@@ -43,6 +43,7 @@ tests_fuzz_replay_SOURCES = \
 	tests/fuzz/config_fuzz.c \
 	tests/fuzz/config_fuzz.h \
 	tests/fuzz/exchange.c \
+	tests/fuzz/exchange_boundaries.c \
 	tests/fuzz/exchange_deadlines.c \
 	tests/fuzz/exchange_workers.c \
 	tests/fuzz/exchange_world.c \
