@@ -257,7 +257,7 @@ static bool take_batch(struct relay *r, const struct relay_ends *ends)
     return !pass.bad;
 }
 
-static enum relay_result read_more(struct relay *r, const struct relay_ends *ends)
+static enum relay_result read_more(const struct relay_ends *ends)
 {
     if (*ends->in && (*ends->in)->size < BUFFER_SIZE && buffer_unread(*ends->in).n == 0) {
         buffer_give(*ends->in); /* a head's small buffer: content deserves a large one */
@@ -378,7 +378,7 @@ enum relay_result relay_pump(struct relay *r, const struct relay_ends *ends)
         if (reads++ == RELAY_READS_PER_TURN)
             return RELAY_YIELD;
         /* Also behind a short read: a reset that came with its bytes will not be announced again. */
-        enum relay_result got = read_more(r, ends);
+        enum relay_result got = read_more(ends);
         if (got != RELAY_DONE)
             return got;
     }

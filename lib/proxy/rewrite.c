@@ -74,6 +74,8 @@ static size_t encoded_length(struct slice path)
 static char *put_encoded(char *at, struct slice path)
 {
     static const char digits[] = "0123456789ABCDEF";
+    if (path.n == 0)
+        return at; /* it may point nowhere */
     const char *end = path.p + path.n;
     for (const char *p = path.p; p < end; p++) {
         const char *stop = bytes_skip_visible(p, end);
