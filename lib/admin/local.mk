@@ -33,15 +33,19 @@ libcarpool_a_SOURCES += \
 	lib/admin/traffic.c \
 	lib/admin/traffic.h
 
+page_parts = lib/admin/page.html lib/admin/page.css lib/admin/page_history.js lib/admin/page_plot.js lib/admin/page.js
 nodist_libcarpool_a_SOURCES = lib/admin/page_html.c
-EXTRA_DIST += lib/admin/page.html
+EXTRA_DIST += $(page_parts)
 CLEANFILES += lib/admin/page_html.c
 
-# A string of C out of the page: one literal a line.
-lib/admin/page_html.c: lib/admin/page.html
+# A string of C out of the page: one literal a line. A line @FILE@ stands for that file of this folder.
+lib/admin/page_html.c: $(page_parts)
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && { \
 		echo '#include "admin/page.h"'; \
 		echo 'const char page_html[] ='; \
-		$(SED) -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/    "/' -e 's/$$/\\n"/' $(srcdir)/lib/admin/page.html; \
+		$(AWK) -v folder=$(srcdir)/lib/admin/ ' \
+			/^@.*@$$/ { file = folder substr($$0, 2, length($$0) - 2); while ((getline line <file) > 0) print line; next } \
+			{ print }' $(srcdir)/lib/admin/page.html | \
+			$(SED) -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/    "/' -e 's/$$/\\n"/'; \
 		echo '    ;'; \
 	} >$@.tmp && mv $@.tmp $@

@@ -1,31 +1,149 @@
 """Section 7: the live page in a real browser, where there is one."""
 
+import html.parser
 import shutil
 import subprocess
 
 import pytest
 
+from .harness import wait_until
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="chromium is missing")
 
-@pytest.mark.skipif(not CHROMIUM, reason="chromium is missing")
-def test_the_page_shows_the_pools(stage):
-    """`GET /` the live page: its own policy lets its script run, and names are text, not markup"""
+
+class Page(html.parser.HTMLParser):
+    """What stands on the page: `texts` by id, `cells` of each table's rows, `before` the first table, and `classes` of cells."""
+
+    LEAVES = {"br", "hr", "img", "input", "link", "meta", "line", "path"}
+
+    def __init__(self, source):
+        super().__init__()
+        self.source, self.open, self.texts, self.tables, self.before, self.classes, self.links = source, [], {}, [], "", {}, []
+        self.feed(source)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        hidden = "hidden" in attrs or tag in ("script", "style", "noscript") or any(entry[2] for entry in self.open)
+        if tag == "a":
+            self.links.append(attrs["href"])
+        if tag == "table" and not hidden:
+            self.tables.append([])
+        if tag == "tr" and not hidden:
+            self.tables[-1].append([])
+        if tag in ("td", "th") and not hidden:
+            self.tables[-1][-1].append("")
+        if tag not in self.LEAVES:
+            self.open.append((tag, attrs.get("id"), hidden, attrs.get("class", "")))
+
+    def handle_endtag(self, tag):
+        while tag not in self.LEAVES and self.open and self.open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1][2]:
+            return
+        for _, name, _, _ in self.open:
+            if name:
+                self.texts[name] = self.texts.get(name, "") + data
+        if not self.tables:
+            self.before += data
+        for tag, _, _, classes in self.open:
+            if tag in ("td", "th"):
+                self.tables[-1][-1][-1] += data.replace("\u200b", "")
+                self.classes[data] = classes
+
+    def rows(self, table=0):
+        """The rows as dictionaries by their head's titles."""
+        head, *rest = self.tables[table]
+        return [dict(zip(head, row)) for row in rest]
+
+
+@pytest.fixture
+def browse(stage):
+    """Opens the page of a daemon as a browser would some seconds later."""
+    def look(carpool, fragment=""):
+        done = subprocess.run([CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom",
+                               f"--user-data-dir={stage.path('browser')}", "--virtual-time-budget=4000",
+                               f"http://127.0.0.1:{carpool.admin_port}/#{fragment}"],
+                              capture_output=True, text=True, timeout=180, check=False, env={"HOME": stage.directory})
+        assert "Content Security Policy" not in done.stderr, done.stderr[-1000:]
+        return Page(done.stdout)
+    return look
+
+
+def test_a_quiet_daemon(stage, browse):
+    """one line of state; agents without traffic as a row; header with uptime, last reload, refused per second, links"""
+    carpool = stage.carpool({"upstreams": {"api": {"match": "api.test", "maxSockets": 7}}})
+    page = browse(carpool)
+    assert page.texts["line"] == "no problems: 0 requests/s, 0 active, 0 waiting, 0 errors/s"
+    assert {row["agent"]: row["active"] for row in page.rows()} == {"api": "0/7", "default": "0/100"}
+    assert page.texts["uptime"].startswith("up ") and page.texts["reload"].startswith("last reload ")
+    assert page.texts["refused"] == "refused 0/s" and page.links == ["metrics", "agents", "config"]
+    assert page.texts["scope"] == "no requests yet" and "errors since the start: none" in page.texts["errors"]
+
+
+def test_names_are_text_and_waiting_is_amber(stage, browse):
+    """its own policy lets its script run, and names are text, not markup; amber for waiting"""
     origin = stage.origin(manual=True)
     carpool = stage.carpool({"upstreams": {"<b id=x>api": {"match": "api.test", "address": [origin.authority],
                                                            "maxSockets": 1, "timeouts": {
                                                                "pending": "off", "socket": "off"}}}})
     clients = [carpool.ask("http://api.test/") for _ in range(3)]
     asked = origin.take()
-    done = subprocess.run([CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom",
-                           f"--user-data-dir={stage.path('browser')}", "--virtual-time-budget=4000",
-                           f"http://127.0.0.1:{carpool.admin_port}/"],
-                          capture_output=True, text=True, timeout=180, check=False, env={"HOME": stage.directory})
+    wait_until(lambda: carpool.agents()["<b id=x>api"]["diagnosis"], "it is a problem")
+    page = browse(carpool)
     asked.connection.reply()
     for _ in clients[1:]:
         origin.take().connection.reply()
     assert [client.response().status for client in clients] == [200] * 3
-    assert "<h2>&lt;b id=x&gt;api</h2>" in done.stdout, done.stdout[-3000:] + done.stderr[-1000:]
-    assert "<td>http://api.test:80</td>" in done.stdout.replace(' class=""', "")
-    assert '<td class="hot">2</td>' in done.stdout
-    assert done.stdout.count("<svg") >= 8 and "Content Security Policy" not in done.stderr
+    row = page.rows()[0]
+    assert (row["agent"], row["active"], row["waiting"]) == ("<b id=x>api", "1/1", "2")
+    assert page.classes["2"] == "waits" and "x" not in page.texts
+    assert page.texts["name"] == "<b id=x>api" and page.texts["scope"] == "http://api.test"
+    # Four plots, each with values and times at its axes, and the limit as a line.
+    assert page.source.count('<div class="plot">') == 4 and page.source.count('class="limit"') == 1
+    assert page.source.count('<div class="times">') == 4 and "maxSockets 1" in page.texts["plots"]
+    assert "p50" in page.texts["plots"] and "p99" in page.texts["plots"]
+
+
+def test_trouble_comes_first(stage, browse):
+    """one line of state with all problems, then one table over all agents, worst first; like errors grouped"""
+    refused = stage.ports.refused()
+    address = f"127.0.0.1:{refused.getsockname()[1]}"
+    origin = stage.origin()
+    carpool = stage.carpool({"upstreams": {"fine": {"match": "fine.test", "address": [origin.authority]},
+                                           "gone": {"match": "gone.test", "address": [address]}}})
+    assert carpool.get("http://fine.test/").status == 200
+    for _ in range(4):
+        assert carpool.get("http://gone.test/").status == 502
+    carpool.write("nonsense: 1\n")
+    assert carpool.admin("/reload", "POST").status == 400
+    page = browse(carpool)
+    assert page.texts["line"].startswith("2 problems: ") and "last reload failed" in page.texts["reload"]
+    assert "the last reload failed" in page.before
+    assert f"gone cannot connect to {address}: connection refused (4 of the last 4)" in page.before
+    assert [row["agent"] for row in page.rows()] == ["gone", "fine", "default"]
+    assert page.texts["name"] == "gone"         # the worst is chosen
+    errors = next(table for table in page.tables if ["when", "origin", "what"] in table)
+    assert errors[-1][0].startswith("x4, last ") and errors[-1][1] == "http://gone.test"
+    assert "errors since the start: 4 connection_refused" in page.texts["errors"]
+    refused.close()
+
+
+def test_many_origins(stage, browse):
+    """limits as reference lines with several origins too; what is chosen stands in the address"""
+    origin = stage.origin()
+    carpool = stage.carpool({"upstreams": {"many": {"match": "*.test", "address": [origin.authority], "maxTotalSockets": 40},
+                                           "quiet": {"match": "quiet.example"}}})
+    for number in range(30):
+        assert carpool.get(f"http://h{number}.test/").status == 200
+    page = browse(carpool)
+    assert page.texts["scope"] == "all 30 origins, each up to maxSockets 100"
+    assert len(page.rows(1)) == 25 and "25 of 30 origins" in page.texts["origins"]
+    assert page.source.count('class="limit"') == 1 and "maxTotalSockets 40" in page.texts["plots"]
+    page = browse(carpool, "agent=many&origin=http%3A%2F%2Fh7.test%3A80")
+    assert page.texts["scope"] == "http://h7.test" and "maxSockets 100" in page.texts["plots"]
+    page = browse(carpool, "agent=quiet")
+    assert page.texts["name"] == "quiet" and len(page.tables) >= 1

@@ -1,0 +1,283 @@
+/* Draws what GET agents says, once a second. */
+const ORIGINS_SHOWN = 25, ORIGINS_REMEMBERED = 50;
+const byId = id => document.getElementById(id);
+let latest = null, frozen = false, filter = "";
+
+/* What is chosen stands in the address, so that a link leads there: #agent=NAME&origin=URL */
+function choice() {
+    const words = new URLSearchParams(location.hash.slice(1));
+    return {agent: words.get("agent"), origin: words.get("origin")};
+}
+
+function choose(agent, origin) {
+    const words = new URLSearchParams();
+    if (agent) words.set("agent", agent);
+    if (origin) words.set("origin", origin);
+    history.replaceState(null, "", "#" + words);
+    draw();
+}
+
+const longTime = ms => {
+    const s = Math.floor(ms / 1000);
+    return s < 90 ? s + " s" : s < 5400 ? Math.floor(s / 60) + " min"
+        : s < 172800 ? Math.floor(s / 3600) + " h " + Math.floor(s / 60) % 60 + " min" : Math.floor(s / 86400) + " days";
+};
+const withoutPort = origin => origin.replace(/^(http:.*):80$|^((?:https|tunnel):.*):443$/, "$1$2");
+
+/* Where an agent has one origin its limit is that one's, else that over all of them. */
+const limitOf = agent => agent.origins.length > 1 ? agent.maxTotalSockets : agent.maxSockets;
+
+/* Tables */
+
+function headOf(names) {
+    const row = make("tr"), node = make("thead");
+    for (const [name, className] of names) row.append(make("th", className, name.replace("/", "/\u200b"))); // may break there
+    node.append(row);
+    return node;
+}
+
+const COLUMNS = [["active"], ["free", "slim"], ["waiting"], ["waited, max", "slim"], ["requests/s"], ["p50", "slim"], ["p99", "slim"], ["errors/s"],
+                 ["refused/s"], ["reuse", "slim"], ["active, waiting", "slim"]];
+
+function rowOf(f, picked, pick) {
+    const r = f.row, tr = make("tr", "pick" + (picked ? " picked" : "") + (f.idle ? " idle" : ""));
+    const full = f.limit && r.sockets >= f.limit;
+    const name = make("td", f.problems ? "wrong" : r.paused ? "waits" : "", f.title + (r.paused ? " (paused)" : ""));
+    name.title = f.title;
+    const cells = [
+        [r.sockets + (f.limit ? "/" + f.limit : ""), full ? "waits" : ""], [r.freeSockets, "slim"],
+        [r.requests, r.requests ? "waits" : ""], [r.waitedMaxMs ? millis(r.waitedMaxMs) : "-", "slim"], [short(f.rate)],
+        [millis(f.p50), "slim"], [millis(f.p99), "slim"], [short(f.errors), f.errors ? "wrong" : ""],
+        [short(f.refused), f.refused ? "wrong" : ""], [percent(f.reuse), "slim"]
+    ];
+    tr.append(name);
+    for (const [text, className] of cells) tr.append(make("td", className || "", text));
+    const last = make("td", "slim");
+    last.append(spark(f.list));
+    tr.append(last);
+    tr.tabIndex = 0;
+    tr.dataset.title = f.title;
+    tr.addEventListener("click", pick);
+    tr.addEventListener("keydown", e => { if (e.key === "Enter") pick(); });
+    return tr;
+}
+
+/* Replaces a table whose rows can be picked; whoever had the focus keeps it. */
+function fillTable(box, first, rows) {
+    const focused = box.contains(document.activeElement) ? document.activeElement.dataset.title : null;
+    const table = make("table"), body = make("tbody");
+    body.append(...rows);
+    table.append(headOf([[first], ...COLUMNS]), body);
+    const old = box.querySelector("table");
+    if (old) old.replaceWith(table);
+    else box.append(table);
+    for (const row of rows) if (row.dataset.title === focused) row.focus({preventScroll: true});
+}
+
+function drawAgents(figures, chosen) {
+    fillTable(byId("agents"), "agent", figures.map(f => rowOf(f, f.row === chosen, () => choose(f.row.name))));
+}
+
+function drawOrigins(agent, origin) {
+    const box = byId("origins"), all = agent.origins.filter(o => o.origin.includes(filter));
+    box.hidden = agent.origins.length < 2;
+    if (box.hidden) return;
+    const figures = all.filter(o => histories.has(keyOf(agent.name, o.origin)))
+        .map(o => ({...figuresOf(keyOf(agent.name, o.origin), o, o.maxSockets), title: withoutPort(o.origin)}))
+        .sort(compareFigures).slice(0, ORIGINS_SHOWN);
+    let input = box.querySelector("input"), more = box.querySelector("p");
+    if (!input) {
+        input = make("input");
+        input.placeholder = "origins that contain ...";
+        input.addEventListener("input", () => { filter = input.value; draw(); });
+        more = make("p", "faint");
+        box.replaceChildren(input);
+        fillTable(box, "origin", []);
+        box.append(more);
+    }
+    input.hidden = agent.origins.length <= ORIGINS_SHOWN;
+    fillTable(box, "origin", figures.map(f => rowOf(f, f.row === origin,
+                                                    () => choose(agent.name, f.row === origin ? null : f.row.origin))));
+    more.textContent = all.length > figures.length ? `${figures.length} of ${all.length} origins; carpoolctl status shows all` : "";
+}
+
+/* Errors that say the same, as one line; the latest first. */
+function groupErrors(errors) {
+    const groups = new Map();
+    for (const e of errors) {
+        const key = [e.origin, e.error, e.text].join("\n"), known = groups.get(key);
+        groups.delete(key);
+        groups.set(key, {...e, count: known ? known.count + 1 : 1});
+    }
+    return [...groups.values()].reverse();
+}
+
+function drawErrors(agent, row) {
+    const table = make("table", "words"), body = make("tbody");
+    for (const g of groupErrors(agent.recentErrors)) {
+        const tr = make("tr"), when = clock(Date.parse(g.time));
+        tr.append(make("td", "faint", g.count > 1 ? `x${g.count}, last ${when}` : when), make("td", "", withoutPort(g.origin)),
+                  make("td", "", `${g.error}: ${g.text}`));
+        body.append(tr);
+    }
+    const counts = Object.entries(row.errors).sort((a, b) => b[1] - a[1]).map(([word, n]) => `${n} ${word}`).join(", ");
+    if (body.children.length) table.append(headOf([["when"], ["origin"], ["what"]]));
+    table.prepend(make("caption", "", "errors since the start: " + (counts || "none")));
+    table.append(body);
+    byId("errors").replaceChildren(table);
+}
+
+function drawRetired(row) {
+    const open = Object.entries(row.retiredTotal).filter(([reason]) => reason !== "connect-failed" && reason !== "connect-timeout");
+    const reasons = open.sort((a, b) => b[1] - a[1]);
+    const all = reasons.reduce((n, r) => n + r[1], 0), table = make("table"), body = make("tbody");
+    for (const [reason, count] of reasons) {
+        const tr = make("tr");
+        tr.append(make("td", "", reason), make("td", "", short(count)), make("td", "faint", percent(count / all)));
+        body.append(tr);
+    }
+    table.append(make("caption", "", `connections: ${short(row.socketsOpened)} opened, ${short(all)} closed`), body);
+    byId("retired").replaceChildren(table);
+}
+
+/* What is chosen; the worst agent where nothing is. */
+
+function limitsOf(agent, origin) {
+    const limits = [];
+    const add = (name, value) => { if (value !== null) limits.push({name, value}); };
+    add("maxSockets", agent.maxSockets);
+    if (!origin && agent.origins.length > 1) {
+        limits.pop(); // each origin has that many
+        add("maxTotalSockets", agent.maxTotalSockets);
+    }
+    return limits;
+}
+
+function drawChosen(agent) {
+    const origin = agent.origins.find(o => o.origin === choice().origin);
+    const list = histories.get(keyOf(agent.name, origin && origin.origin)) || histories.get(keyOf(agent.name));
+    byId("chosen").hidden = false;
+    byId("name").textContent = agent.name;
+    byId("badge").hidden = !agent.paused && !agent.removed;
+    byId("badge").textContent = agent.paused ? "paused" : "removed, draining";
+    byId("scope").textContent = origin ? withoutPort(origin.origin)
+        : agent.origins.length > 1 ? `all ${agent.origins.length} origins, each up to maxSockets ${agent.maxSockets ?? "Infinity"}`
+        : agent.origins.length ? withoutPort(agent.origins[0].origin) : "no requests yet";
+    byId("plots").replaceChildren(...plotsOf(list, limitsOf(agent, origin)));
+    drawOrigins(agent, origin);
+    drawErrors(agent, origin || agent);
+    drawRetired(origin || agent);
+}
+
+/* The state */
+
+function drawState(answer) {
+    const add = f => answer.agents.reduce((n, a) => n + f(a), 0);
+    const problems = answer.daemon.diagnosis.map(text => ({text}));
+    for (const a of answer.agents) // each begins with the agent's name
+        for (const text of a.diagnosis) problems.push({agent: a.name, text: text.slice(a.name.length).replace(/^: /, "")});
+    const count = problems.length, waiting = add(a => a.requests);
+    byId("state").className = "card" + (count ? " wrong" : "");
+    byId("line").textContent = `${answer.stopping ? "stopping, " : ""}${count ? count + (count === 1 ? " problem" : " problems") : "no problems"}: ` +
+        `${short(answer.daemon.requestsPerSecond)} requests/s, ${add(a => a.sockets)} active, ${waiting} waiting, ` +
+        `${short(answer.daemon.errorsPerSecond)} errors/s`;
+    byId("problems").hidden = count === 0;
+    byId("problems").replaceChildren(...problems.map(p => {
+        const li = make("li");
+        if (p.agent !== undefined) {
+            const button = make("button", "", p.agent);
+            button.addEventListener("click", () => choose(p.agent));
+            li.append(button, " ");
+        }
+        li.append(p.text);
+        return li;
+    }));
+    document.title = (count ? `(${count}) ` : "") + "Carpool";
+}
+
+function drawHeader(answer) {
+    const daemon = answer.daemon, failed = !daemon.reload.ok, last = histories.get("\nclients");
+    const refused = rateAt(last, last.length - 1, "refused");
+    byId("uptime").textContent = "up " + longTime(daemon.uptimeMs);
+    const age = Math.max(0, answer.timeMs - Date.parse(daemon.reload.time));
+    byId("reload").textContent = `last reload ${failed ? "failed " : ""}${longTime(age)} ago`;
+    byId("reload").className = failed ? "wrong" : "";
+    byId("refused").textContent = `refused ${short(refused)}/s`;
+    byId("refused").className = refused ? "wrong" : "";
+}
+
+function draw() {
+    const answer = latest;
+    if (!answer) return;
+    drawHeader(answer);
+    drawState(answer);
+    const figures = answer.agents.map(a => ({...figuresOf(keyOf(a.name), a, limitOf(a)), title: a.name})).sort(compareFigures);
+    const chosen = answer.agents.find(a => a.name === choice().agent) || figures[0].row;
+    drawAgents(figures, chosen);
+    drawChosen(chosen);
+}
+
+/* Of thousands of origins only the busiest have a history, and those that are looked for. */
+function worthRemembering(agent) {
+    const busy = o => o.requests * 1e9 + o.sockets * 1e6 + Math.min(o.requestsTotal, 1e6 - 1);
+    const some = agent.origins.slice().sort((a, b) => busy(b) - busy(a)).slice(0, ORIGINS_REMEMBERED);
+    const sought = filter ? agent.origins.filter(o => o.origin.includes(filter)).slice(0, ORIGINS_REMEMBERED) : [];
+    return new Set([...some, ...sought]);
+}
+
+function take(answer) {
+    const now = answer.timeMs;
+    if (now < lastTime) histories.clear();
+    lastTime = now;
+    bounds = answer.latencyBoundsMs;
+    let refused = answer.daemon.clientsRefused;
+    for (const agent of answer.agents) {
+        remember(keyOf(agent.name), agent, now);
+        refused += agent.errors[LIMIT_ERROR] || 0;
+        for (const o of worthRemembering(agent)) remember(keyOf(agent.name, o.origin), o, now);
+    }
+    const clients = histories.get("\nclients") || [];
+    clients.push({at: now, refused});
+    if (clients.length > SAMPLES) clients.shift();
+    clients.seen = now;
+    histories.set("\nclients", clients);
+    forgetUnseen(now);
+    if (frozen && latest) return;
+    latest = answer;
+    draw();
+}
+
+/* What stood there is no longer vouched for. */
+function silence(text) {
+    byId("state").className = "card wrong";
+    byId("line").textContent = text;
+    byId("problems").hidden = true;
+    for (const id of ["agents", "chosen"]) byId(id).classList.add("stale");
+}
+
+async function ask() {
+    const ready = await fetch("readyz", {cache: "no-store"}), reply = await fetch("agents", {cache: "no-store"});
+    if (!reply.ok) throw new Error("agents answered " + reply.status);
+    return {...await reply.json(), stopping: !ready.ok};
+}
+
+async function look() {
+    let answer = null;
+    try {
+        answer = await ask();
+    } catch (e) {
+        silence(`carpoold does not answer${latest ? " since " + clock(latest.timeMs) : ""}`);
+    }
+    setTimeout(look, document.hidden ? 5000 : 1000);
+    if (!answer) return;
+    for (const id of ["agents", "chosen"]) byId(id).classList.remove("stale");
+    take(answer);
+}
+
+byId("freeze").addEventListener("click", () => {
+    frozen = !frozen;
+    byId("freeze").textContent = frozen ? "frozen: go on" : "freeze";
+});
+addEventListener("hashchange", draw);
+fetch("version").then(r => r.json()).then(v => { byId("version").textContent = v.version + ", " + v.instance; }).catch(() => {});
+look();

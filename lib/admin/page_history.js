@@ -1,0 +1,77 @@
+/* What is remembered of each agent and origin, and what follows from it. Rates and quantiles are computed here, judgements never:
+ * the sentences come from the daemon. */
+const SAMPLES = 300, LIMIT_ERROR = "connection_limit_reached";
+const RATE_BACK = 5, LATENCY_BACK = 10; // samples, of a second each
+const histories = new Map(); // "agent\norigin" -> samples, the oldest first; of an agent as a whole the origin is ""
+let bounds = [], lastTime = 0;
+
+const keyOf = (agent, origin) => agent + "\n" + (origin || "");
+const sum = counts => Object.values(counts).reduce((a, b) => a + b, 0);
+
+function remember(key, row, now) {
+    let list = histories.get(key);
+    if (!list) histories.set(key, list = []);
+    const refused = row.errors[LIMIT_ERROR] || 0;
+    list.push({
+        at: now, active: row.sockets, connecting: row.connecting, free: row.freeSockets, waiting: row.requests,
+        requests: row.requestsTotal, reused: row.reusedTotal, opened: row.socketsOpened, refused,
+        errors: sum(row.errors) - refused, latency: row.latency
+    });
+    if (list.length > SAMPLES) list.shift();
+    list.seen = now;
+}
+
+function forgetUnseen(now) {
+    for (const [key, list] of histories)
+        if (now - list.seen > SAMPLES * 1000) histories.delete(key);
+}
+
+/* Per second, between a sample and one some seconds before it. */
+function rateAt(list, i, field) {
+    const a = list[Math.max(0, i - RATE_BACK)], b = list[i];
+    return b.at > a.at ? Math.max(0, b[field] - a[field]) * 1000 / (b.at - a.at) : 0;
+}
+
+/* Of the requests of the last ten seconds; null when there were none. */
+function reuseAt(list, i) {
+    const a = list[Math.max(0, i - LATENCY_BACK)], b = list[i];
+    const reused = b.reused - a.reused, given = reused + b.opened - a.opened;
+    return given > 0 ? Math.max(0, reused) / given : null;
+}
+
+/* In milliseconds, from the buckets that filled within the last ten seconds; null when none did. A bucket says between which
+ * bounds, so the estimate is held below the largest value that there was. */
+function quantileAt(list, i, which, q) {
+    const now = list[i].latency[which], old = i > 0 ? list[Math.max(0, i - LATENCY_BACK)].latency[which] : null;
+    const counts = now.buckets.map((n, k) => Math.max(0, n - (old ? old.buckets[k] : 0)));
+    let rest = q * counts.reduce((a, b) => a + b, 0);
+    if (rest === 0) return null;
+    let k = 0;
+    while (rest > counts[k] && k < counts.length - 1) rest -= counts[k++];
+    const low = k > 0 ? bounds[k - 1] : 0, high = k < bounds.length ? bounds[k] : Math.max(low, now.recentMaxMs);
+    return Math.min(low + (high - low) * rest / counts[k], now.recentMaxMs);
+}
+
+/* The figures of a row: now, and over the last seconds. */
+function figuresOf(key, row, limit) {
+    const list = histories.get(key);
+    if (!list) return null;
+    const last = list.length - 1;
+    return {
+        list, row, limit, problems: (row.diagnosis || []).length,
+        rate: rateAt(list, last, "requests"), errors: rateAt(list, last, "errors"), refused: rateAt(list, last, "refused"),
+        p50: quantileAt(list, last, "request", 0.5), p99: quantileAt(list, last, "request", 0.99),
+        reuse: row.reusedTotal + row.socketsOpened > 0 ? row.reusedTotal / (row.reusedTotal + row.socketsOpened) : null,
+        idle: row.sockets + row.connecting + row.freeSockets + row.requests === 0
+    };
+}
+
+/* The worst first. What changes each second decides last, and coarsely, so that rows stay where they are. */
+function compareFigures(a, b) {
+    const trouble = f => [f.problems > 0, f.errors + f.refused > 0, f.row.requests > 0, f.limit && f.row.sockets >= f.limit];
+    const x = trouble(a), y = trouble(b);
+    for (let i = 0; i < x.length; i++)
+        if (Boolean(x[i]) !== Boolean(y[i])) return x[i] ? -1 : 1;
+    const size = f => Math.ceil(Math.log2(1 + f.rate)) + (f.row.requestsTotal > 0 ? 1 : 0);
+    return size(b) - size(a) || a.title.localeCompare(b.title);
+}

@@ -1,0 +1,169 @@
+/* Plots of five minutes, drawn anew each second. */
+const WIDTH = 300, HEIGHT = 100, SPAN_LEAST = 60;
+const hidden = new Set(["waiting p99", "connect p99"]); // series that are shown only when asked for
+let cursor = null; // how many samples back the pointer is
+
+function make(tag, className, text) {
+    const node = document.createElement(tag);
+    if (className) node.className = className;
+    if (text !== undefined) node.textContent = text;
+    return node;
+}
+
+function shape(tag, attributes) {
+    const node = document.createElementNS("http:" + "//www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    return node;
+}
+
+const trim = n => String(Math.round(n * 10) / 10);
+const short = n => n === null ? "-" : n >= 1e6 ? trim(n / 1e6) + "M" : n >= 1e4 ? trim(n / 1e3) + "k"
+    : n >= 100 ? String(Math.round(n)) : trim(n);
+const millis = ms => ms === null ? "-" : ms >= 1000 ? (ms / 1000).toFixed(ms >= 1e4 ? 0 : 1) + " s"
+    : ms >= 10 ? ms.toFixed(0) + " ms" : ms >= 1 ? ms.toFixed(1) + " ms" : ms.toFixed(2) + " ms";
+const percent = x => x === null ? "-" : trim(100 * x) + "%";
+const clock = at => new Date(at).toTimeString().slice(0, 8);
+
+/* A minute at first, then all that is remembered; the newest at the right. */
+const span = count => Math.max(SPAN_LEAST, count);
+
+function path(values, y, below) {
+    const x = i => ((span(values.length) - values.length + i) * WIDTH / (span(values.length) - 1)).toFixed(1);
+    let d = "", pen = "M";
+    values.forEach((v, i) => {
+        if (v === null) { pen = "M"; return; }
+        d += pen + x(i) + " " + y(v).toFixed(1);
+        pen = "L";
+    });
+    if (below && d) {
+        for (let i = values.length - 1; i >= 0; i--) d += "L" + x(i) + " " + y(below[i]).toFixed(1);
+        d += "Z";
+    }
+    return d;
+}
+
+/* A round number at or above it: 1, 2, 5, 10, ... */
+function roundUp(value) {
+    const power = Math.pow(10, Math.floor(Math.log10(value)));
+    return [1, 2, 5, 10].map(n => n * power).find(n => n >= value * 0.9999);
+}
+
+/* Where a value stands, and what stands at the top, in the middle and at the bottom. */
+function scaleOf(series, options) {
+    const count = series[0].values.length, stack = new Array(count).fill(0);
+    let top = 0;
+    for (const s of series)
+        s.values.forEach((v, i) => { top = Math.max(top, (s.area ? stack[i] += v : v) || 0); });
+    for (const limit of options.limits || []) // where it is near, it is shown as a line
+        if (limit.value <= top * 2.5) top = Math.max(top, limit.value);
+    if (!options.log) {
+        top = options.top || roundUp(Math.max(top, options.atLeast || 1));
+        return {top, y: v => HEIGHT - (HEIGHT - 2) * v / top, labels: [top, top / 2, 0]};
+    }
+    const low = 0.1, decades = Math.max(2, Math.ceil(Math.log10(Math.max(top, 1) / low) / 2) * 2);
+    top = low * Math.pow(10, decades);
+    return {top, y: v => HEIGHT - HEIGHT * Math.log10(Math.max(v, low) / low) / decades, labels: [top, low * Math.pow(10, decades / 2), low]};
+}
+
+/* series: {name, className, values, area: stacked on the areas before it, quiet: zeros are not drawn, mayHide}; options: {show, limits: [{name, value}], top, atLeast, log} */
+function drawCurves(series, options, scale) {
+    const svg = shape("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": options.title});
+    let below = new Array(series[0].values.length).fill(0);
+    for (const y of [0.5, HEIGHT / 2, HEIGHT - 0.5]) svg.append(shape("line", {class: "grid", x1: 0, x2: WIDTH, y1: y, y2: y}));
+    for (const s of series) {
+        if (!s.area) continue;
+        const above = s.values.map((v, i) => v + below[i]);
+        svg.append(shape("path", {class: "area " + s.className, d: path(above, scale.y, below)}));
+        below = above;
+    }
+    for (const limit of options.limits || [])
+        if (limit.value <= scale.top)
+            svg.append(shape("line", {class: "limit", x1: 0, x2: WIDTH, y1: scale.y(limit.value), y2: scale.y(limit.value)}));
+    for (const s of series)
+        if (!s.area) svg.append(shape("path", {class: "line " + s.className, d: path(s.values, scale.y)}));
+    return svg;
+}
+
+function drawLegend(series, options, index) {
+    const legend = make("div", "legend");
+    for (const s of series) {
+        const entry = s.mayHide ? make("button", hidden.has(s.name) ? "off" : "") : make("span");
+        const value = s.all[index];
+        entry.append(make("i", s.className), hidden.has(s.name) ? s.name : s.name + " " + options.show(value === undefined ? null : value));
+        if (s.mayHide) entry.addEventListener("click", () => { hidden[hidden.has(s.name) ? "delete" : "add"](s.name); draw(); });
+        legend.append(entry);
+    }
+    for (const limit of options.limits || []) legend.append(make("span", "faint", limit.name + " " + limit.value));
+    return legend;
+}
+
+function pointAt(svg, count) {
+    svg.addEventListener("pointermove", e => {
+        const box = svg.getBoundingClientRect();
+        const back = Math.round((1 - (e.clientX - box.left) / box.width) * (span(count) - 1));
+        cursor = back >= 0 && back < count ? back : null;
+        draw();
+    });
+    svg.addEventListener("pointerleave", () => { cursor = null; draw(); });
+    if (cursor !== null && cursor < count) {
+        const x = WIDTH * (1 - cursor / (span(count) - 1));
+        svg.append(shape("line", {class: "cursor", x1: x, x2: x, y1: 0, y2: HEIGHT}));
+    }
+}
+
+/* `list` are the samples whose values the series have. */
+function plot(list, series, options) {
+    const box = make("div", "plot"), head = make("div", "head"), area = make("div", "area"), values = make("div", "values");
+    const times = make("div", "times"), last = list.length - 1, index = cursor !== null && cursor <= last ? last - cursor : last;
+    const newest = list[last].at, oldest = newest - (span(list.length) - 1) * 1000;
+    for (const s of series) {
+        s.all = s.values;
+        if (hidden.has(s.name)) s.values = s.values.map(() => null);
+        if (s.quiet) s.values = s.values.map(v => v || null);
+    }
+    const scale = scaleOf(series, options), svg = drawCurves(series, options, scale);
+    pointAt(svg, list.length);
+    head.append(make("h3", "", options.title), make("span", "faint", index === last ? "" : clock(list[index].at)));
+    for (const label of scale.labels) values.append(make("span", "", options.show(label)));
+    for (const at of [oldest, (oldest + newest) / 2, newest]) times.append(make("span", "", clock(at)));
+    area.append(values, svg, times);
+    box.append(head, area, drawLegend(series, options, index));
+    return box;
+}
+
+function spark(list) {
+    const svg = shape("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true"});
+    const busy = list.map(s => s.active + s.connecting), top = Math.max(1, ...busy, ...list.map(s => s.waiting));
+    const y = v => HEIGHT - (HEIGHT - 4) * v / top;
+    svg.append(shape("path", {class: "area active", d: path(busy, y, busy.map(() => 0))}),
+               shape("path", {class: "line waiting", d: path(list.map(s => s.waiting || null), y)}));
+    return svg;
+}
+
+/* Of an agent as a whole, or of one of its origins. */
+function plotsOf(list, limits) {
+    const at = f => list.map((_, i) => f(i));
+    const field = name => list.map(s => s[name]);
+    return [
+        plot(list, [
+            {name: "active", className: "active", values: field("active"), area: true},
+            {name: "connecting", className: "connecting", values: field("connecting"), area: true},
+            {name: "free", className: "free", values: field("free"), area: true},
+            {name: "waiting", className: "waiting", values: field("waiting"), quiet: true}
+        ], {title: "connections, waiting requests", show: short, limits}),
+        plot(list, [
+            {name: "requests", className: "active", values: at(i => rateAt(list, i, "requests")), area: true},
+            {name: "errors", className: "errors", values: at(i => rateAt(list, i, "errors")), quiet: true},
+            {name: "refused", className: "refused", values: at(i => rateAt(list, i, "refused")), quiet: true}
+        ], {title: "requests and errors a second", show: short}),
+        plot(list, [
+            {name: "p50", className: "low", values: at(i => quantileAt(list, i, "request", 0.5))},
+            {name: "p99", className: "high", values: at(i => quantileAt(list, i, "request", 0.99))},
+            {name: "waiting p99", className: "waiting", values: at(i => quantileAt(list, i, "pending", 0.99)), mayHide: true},
+            {name: "connect p99", className: "connecting", values: at(i => quantileAt(list, i, "connect", 0.99)), mayHide: true}
+        ], {title: "time to a whole response (log)", show: millis, log: true}),
+        plot(list, [
+            {name: "reuse", className: "high", values: at(i => reuseAt(list, i))}
+        ], {title: "reuse of connections", show: percent, top: 1})
+    ];
+}
