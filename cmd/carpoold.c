@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/console.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
 
@@ -116,6 +117,7 @@ static int run_as_told(int argc, char **argv, struct daemon_options *options)
 int main(int argc, char **argv)
 {
     struct daemon_options options = {0};
+    console_reserve();
     int status = run_as_told(argc, argv, &options);
     free(options.listen.items);
     return end_output(status);

@@ -2,18 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "admin/text.h"
 #include "base/clock.h"
+#include "base/console.h"
 #include "base/log.h"
 
 #define LINES_SIZE (128 * 1024)
@@ -29,20 +26,11 @@
 /* A write costs as much as some ten lines: under load they go out together. */
 #define GATHER_MS 10
 
-/* How the descriptor is written to without waiting for whoever reads it. */
-enum sink {
-    SINK_FILE,        /* never blocks for a reader */
-    SINK_NONBLOCKING, /* ours, opened with O_NONBLOCK */
-    SINK_SHARED,      /* a pipe or terminal that others have too: its flags are not ours to change */
-    SINK_SOCKET,      /* stdout of a systemd unit */
-};
-
 struct access_log {
     pthread_mutex_t lock; /* several loops write */
     char *path;           /* "-": stdout */
     enum access_log_format format;
-    int fd;
-    enum sink sink;
+    int fd;        /* stdout, or opened with O_NONBLOCK; -1: a FIFO that nobody reads */
     bool mid_line; /* the last byte that went out was not a line's end */
     bool failing;  /* said once that writing fails */
     uint64_t dropped;
@@ -140,17 +128,6 @@ static size_t put_line(char *out, enum access_log_format format, const struct ex
 
 /* The descriptor */
 
-static enum sink sink_of(int fd, bool own)
-{
-    struct stat st;
-
-    if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode))
-        return SINK_SOCKET;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-        return SINK_FILE;
-    return own ? SINK_NONBLOCKING : SINK_SHARED;
-}
-
 static bool open_path(struct access_log *l)
 {
     bool is_stdout = strcmp(l->path, "-") == 0;
@@ -161,7 +138,6 @@ static bool open_path(struct access_log *l)
     if (fd < 0)
         return false;
     l->fd = fd;
-    l->sink = sink_of(fd, !is_stdout);
     return true;
 }
 
@@ -203,29 +179,16 @@ struct access_log *access_log_open(const char *path, enum access_log_format form
 /* One write that does not wait; its count, or -1. */
 static ssize_t write_some(const struct access_log *l, const char *p, size_t n)
 {
-    struct pollfd writable = {.fd = l->fd, .events = POLLOUT};
-
-    switch (l->sink) {
-    case SINK_FILE:
-    case SINK_NONBLOCKING: return write(l->fd, p, n);
-    case SINK_SOCKET: return send(l->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-    case SINK_SHARED:
-        if (poll(&writable, 1, 0) == 1 && (writable.revents & POLLOUT))
-            return write(l->fd, p,
-                         n < PIPE_BUF ? n : PIPE_BUF); /* fits when poll() says that it is writable */
-        errno = EAGAIN;
-        return -1;
-    }
-    return -1;
+    return l->fd == STDOUT_FILENO ? console_write(STDOUT_FILENO, p, n) : write(l->fd, p, n);
 }
 
-static void say_failure(struct access_log *l)
+static void say_failure(struct access_log *l, int number)
 {
-    if (errno == EAGAIN || l->failing)
+    if (number == 0 || number == EAGAIN || l->failing)
         return;
     l->failing = true;
     log_event(LOG_ERROR, "cannot write the access log: lines are kept until its buffer is full, then dropped",
-              LOG_S("path", l->path), LOG_S("reason", strerror(errno)));
+              LOG_S("path", l->path), LOG_S("reason", strerror(number)));
 }
 
 static void say_dropped(struct access_log *l)
@@ -237,31 +200,112 @@ static void say_dropped(struct access_log *l)
     l->dropped = 0;
 }
 
+/* Whole lines */
+
+static uint64_t count_lines(const char *p, size_t n)
+{
+    uint64_t lines = 0;
+
+    for (size_t i = 0; i < n; i++)
+        lines += p[i] == '\n';
+    return lines;
+}
+
+static void drop_front(struct access_log *l, size_t n)
+{
+    memmove(l->data, l->data + n, l->length - n);
+    l->length -= n;
+}
+
+/* Whoever reads next must not begin with the end of a line. */
+static void skip_torn_line(struct access_log *l)
+{
+    char *end = l->mid_line ? memchr(l->data, '\n', l->length) : NULL;
+
+    if (end) {
+        drop_front(l, (size_t)(end + 1 - l->data));
+        l->dropped++;
+    }
+    l->mid_line = false;
+}
+
+static bool begins_a_line(const struct access_log *l, const char *p, size_t n)
+{
+    struct slice start = l->format == ACCESS_LOG_TEXT ? SLICE("time=") : SLICE("{\"time\":");
+
+    return n >= start.n && memcmp(p, start.p, start.n) == 0;
+}
+
+/* What stood in the FIFO goes before what was not written yet, which goes on where it ends. Its own first line may
+ * have been read in part. */
+static void put_back(struct access_log *l, const char *p, size_t n)
+{
+    size_t torn = 0;
+
+    if (!begins_a_line(l, p, n)) {
+        const char *end = memchr(p, '\n', n);
+        torn = end ? (size_t)(end + 1 - p) : n;
+        l->dropped++;
+    }
+    if (torn == n)
+        return;
+    n -= torn;
+    memmove(l->data + n, l->data, l->length);
+    memcpy(l->data, p + torn, n);
+    l->length += n;
+    l->mid_line = false;
+}
+
+/* Its reader has gone, perhaps in the midst of a line. It is emptied by its last end's being closed; the next reader
+ * gets whole lines. */
+static void leave_fifo(struct access_log *l)
+{
+    int end = open(l->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    size_t room = sizeof l->data - l->length;
+    char *back = malloc(sizeof l->data);
+    ssize_t n = end >= 0 && back ? read(end, back, sizeof l->data) : 0;
+
+    if (n > 0 && (size_t)n <= room)
+        put_back(l, back, (size_t)n);
+    else if (n > 0)
+        l->dropped += count_lines(back, (size_t)n);
+    skip_torn_line(l);
+    free(back);
+    if (end >= 0)
+        close(end);
+    close_path(l);
+}
+
+static void took(struct access_log *l, size_t n)
+{
+    if (n == 0)
+        return;
+    l->mid_line = l->data[n - 1] != '\n';
+    drop_front(l, n);
+    l->failing = false;
+    say_dropped(l);
+}
+
 static void flush(struct access_log *l)
 {
     size_t done = 0;
+    int number = 0;
 
-    if (l->length == 0 || l->fd < 0)
-        return;
     l->flushed_ms = clock_ms();
-    while (done < l->length) {
+    if (l->length == 0 || (l->fd < 0 && !open_path(l)))
+        return;
+    while (done < l->length && number == 0) {
         ssize_t n = write_some(l, l->data + done, l->length - done);
 
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            say_failure(l);
-            break;
-        }
-        done += (size_t)n;
+        if (n > 0)
+            done += (size_t)n;
+        else if (n == 0 || errno != EINTR)
+            number = n == 0 ? EAGAIN : errno;
     }
-    if (done == 0)
-        return;
-    l->mid_line = l->data[done - 1] != '\n';
-    memmove(l->data, l->data + done, l->length - done);
-    l->length -= done;
-    l->failing = false;
-    say_dropped(l);
+    took(l, done);
+    say_failure(l, number);
+    if (number == EPIPE && l->fd != STDOUT_FILENO)
+        leave_fifo(l);
 }
 
 void access_log_flush(struct access_log *l)
@@ -291,37 +335,19 @@ void access_log_write(struct access_log *l, const struct exchange_record *r)
     pthread_mutex_unlock(&l->lock);
 }
 
-/* What the old file did not take goes to the new one, which must not begin with the end of a line. */
-static void skip_torn_line(struct access_log *l)
-{
-    char *end = l->mid_line ? memchr(l->data, '\n', l->length) : NULL;
-
-    if (end) {
-        size_t torn = (size_t)(end + 1 - l->data);
-
-        memmove(l->data, end + 1, l->length - torn);
-        l->length -= torn;
-        l->dropped++;
-    }
-    l->mid_line = false;
-}
-
 static void reopen(struct access_log *l)
 {
-    int old = l->fd;
-    enum sink old_sink = l->sink;
-
     flush(l);
     if (strcmp(l->path, "-") == 0)
         return;
+    int old = l->fd;
     if (!open_path(l)) {
         log_event(LOG_ERROR, "cannot open the access log again: the old file stays in use",
                   LOG_S("path", l->path), LOG_S("reason", strerror(errno)));
-        l->fd = old;
-        l->sink = old_sink;
         return;
     }
-    close(old);
+    if (old >= 0)
+        close(old);
     skip_torn_line(l);
 }
 
@@ -337,8 +363,7 @@ void access_log_close(struct access_log *l)
     if (!l)
         return;
     flush(l);
-    for (size_t i = 0; i < l->length; i++)
-        l->dropped += l->data[i] == '\n';
+    l->dropped += count_lines(l->data, l->length);
     say_dropped(l);
     close_path(l);
     pthread_mutex_destroy(&l->lock);

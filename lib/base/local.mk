@@ -6,6 +6,8 @@ libcarpool_a_SOURCES += \
 	lib/base/buffer.h \
 	lib/base/clock.c \
 	lib/base/clock.h \
+	lib/base/console.c \
+	lib/base/console.h \
 	lib/base/crowd.c \
 	lib/base/crowd.h \
 	lib/base/hash.h \

@@ -1,8 +1,6 @@
 #include "base/log.h"
 
-#include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -11,9 +9,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/console.h"
 
-/* A pipe takes this much whole or not at all, and poll() says whether it will: so a line never blocks the
- * loop, and lines of several threads never mix. */
+/* A pipe takes this much whole or not at all, so lines of several threads never mix. */
 #define LINE_SIZE  PIPE_BUF
 #define VALUE_SIZE 1024
 
@@ -322,16 +320,7 @@ static void line_end(struct line *line)
 
 static bool line_write(const struct line *line)
 {
-    struct pollfd stderr_fd = {.fd = STDERR_FILENO, .events = POLLOUT};
-    ssize_t n;
-
-    /* Not O_NONBLOCK: the descriptor may be shared with a terminal or another process. */
-    if (poll(&stderr_fd, 1, 0) != 1 || !(stderr_fd.revents & POLLOUT))
-        return false;
-    do
-        n = write(STDERR_FILENO, line->data, line->length);
-    while (n < 0 && errno == EINTR);
-    return n == (ssize_t)line->length;
+    return console_write(STDERR_FILENO, line->data, line->length) == (ssize_t)line->length;
 }
 
 static void say_dropped(void)

@@ -2,7 +2,7 @@
 #define CARPOOL_BASE_LOG_H
 
 /* The error log: one line an event on stderr, `time=... level=info msg="..." key=value` or JSON. Bytes from
- * the wire are escaped. Writing never blocks: what the pipe does not take is dropped and counted, and said
+ * the wire are escaped. Writing never blocks (console.h): what is not taken is dropped and counted, and said
  * when it takes lines again. A message (its level and text; the pairs do not matter) is written ten times
  * within a second, then counted, and said once with `repeated=N`; debug lines always. Values longer than 1
  * KiB, and pairs that do not fit into a line, are cut off (`truncated=true`). Any thread may log. No memory

@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "admin/accesslog.h"
+#include "base/console.h"
 #include "base/log.h"
 #include "daemon/state.h"
 
@@ -36,8 +38,8 @@ void use_access_log(struct daemon *d, struct access_log *log)
 
 void configure_log(const struct config *c)
 {
-    /* JOURNAL_STREAM says that stderr is the journal's: systemd.exec(5). */
-    log_configure(c->log.level, c->log.format, getenv("JOURNAL_STREAM") && c->log.format == LOG_TEXT);
+    log_configure(c->log.level, c->log.format,
+                  console_is_journal(STDERR_FILENO) && c->log.format == LOG_TEXT);
 }
 
 /* ---- the whole */

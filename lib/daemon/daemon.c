@@ -12,6 +12,7 @@
 
 #include "admin/accesslog.h"
 #include "base/clock.h"
+#include "base/console.h"
 #include "base/log.h"
 #include "daemon/apply.h"
 #include "daemon/state.h"
@@ -24,6 +25,8 @@
 #define IDLE_CHECK_MS      20
 /* What systemd allows a stop beyond shutdownTimeout; without one it is asked for again at each tick. */
 #define STOP_EXTENSION_MS 10000
+/* How long the end waits for whoever reads stdout and stderr. */
+#define LAST_LINES_MS 300
 
 /* --- Signals and stop ---------------------------------------------------------------------------------- */
 
@@ -123,7 +126,9 @@ static void mask_signals(int how)
 
 void daemon_hold_signals(void)
 {
+    /* The write fails and says so: nobody reads any more, or a file is as large as the system lets it become. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     mask_signals(SIG_BLOCK);
 }
 
@@ -372,6 +377,7 @@ int daemon_run(const struct daemon_options *options, struct config *config)
 {
     struct daemon d = {.options = options, .config = config};
     char error[1024];
+    console_start();
     configure_log(config);
     raise_descriptor_limit();
     event_set_log_callback(on_libevent_log);
@@ -391,5 +397,6 @@ int daemon_run(const struct daemon_options *options, struct config *config)
     }
     end(&d);
     log_flush();
+    console_stop(LAST_LINES_MS);
     return started ? 0 : 1;
 }

@@ -184,7 +184,8 @@ static void relay_once(const struct job *j, uint32_t seed, struct outcome *out)
     const struct relay_ends ends = {&from, &in, &to, &bodies, &scratch, NULL};
     do {
         result = relay_pump(&r, &ends);
-        fuzz_assert(bodies.lent <= 3 && (result == RELAY_SOURCE_FAILED || from.may_read || world.read == world.arrived));
+        fuzz_assert(bodies.lent <= 3 &&
+                    (result == RELAY_SOURCE_FAILED || from.may_read || world.read == world.arrived));
     } while (go_on(&from, &r, result));
     check_kept(&r, result);
     *out = (struct outcome){.end = result, .content = r.content, .out = world.out, .out_n = world.out_n};

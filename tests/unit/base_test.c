@@ -343,6 +343,7 @@ int main(void)
     unit_group(suite, "units", units_read_times, units_read_sizes_and_counts, units_write_what_reads_back);
     base_time_tests(suite);
     base_address_tests(suite);
+    base_console_tests(suite);
     base_log_tests(suite);
     base_mailbox_tests(suite);
     return unit_run(suite);

@@ -6,6 +6,7 @@
 #include <check.h>
 
 void base_address_tests(Suite *suite);
+void base_console_tests(Suite *suite);
 void base_log_tests(Suite *suite);
 void base_mailbox_tests(Suite *suite);
 void base_time_tests(Suite *suite);

@@ -6,6 +6,7 @@ AM_CFLAGS += $(CHECK_CFLAGS)
 check_PROGRAMS += tests/unit/base_test
 tests_unit_base_test_SOURCES = \
 	tests/unit/base_address_test.c \
+	tests/unit/base_console_test.c \
 	tests/unit/base_log_test.c \
 	tests/unit/base_mailbox_test.c \
 	tests/unit/base_test.c \

@@ -1,0 +1,167 @@
+"""Section 8: what the environment may do to a daemon: terminals, pipes, limits, descriptors."""
+
+import fcntl
+import json
+import os
+import pty
+import struct
+import termios
+import threading
+
+import pytest
+
+from .harness import wait_until
+
+JOURNAL = "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2)"
+
+
+def shell(redirections):
+    """The prefix of a command that starts so."""
+    return ["bash", "-c", f'{redirections}; exec "$@"', "bash"]
+
+
+class Terminal:
+    """A terminal that is read when the test says so."""
+
+    def __init__(self):
+        self.master, slave = pty.openpty()
+        self.slave = slave
+        self.path = os.ttyname(slave)
+        self.text = b""
+
+    def read(self):
+        def run():
+            try:
+                while data := os.read(self.master, 65536):
+                    self.text += data
+            except OSError:
+                pass
+        threading.Thread(target=run, daemon=True).start()
+
+    def lines(self):
+        return self.text.replace(b"\r\n", b"\n").decode().split("\n")[:-1]
+
+    def close(self):
+        os.close(self.slave)
+        os.close(self.master)
+
+
+@pytest.fixture
+def terminal():
+    it = Terminal()
+    yield it
+    it.close()
+
+
+def ask_often(carpool, origin, times):
+    client = carpool.client()
+    for _ in range(times):
+        assert client.get(origin.url("/some/path/that/makes/a/line/longer")).status == 200
+    client.close()
+
+
+TALKATIVE = {"log": {"level": "debug"}, "accessLog": {"path": "-"}, "defaults": {"keepAlive": False}, "workers": 2}
+
+
+@pytest.mark.parametrize("which", ["stderr", "stdout", "both"])
+def test_a_terminal_that_nobody_reads(stage, terminal, which):
+    """stderr and stdout never block, whatever they are: lines are dropped, and counted"""
+    origin = stage.origin()
+    words = {"stderr": f"exec 2>{terminal.path}", "stdout": f"exec >{terminal.path}",
+             "both": f"exec >{terminal.path} 2>&1"}[which]
+    carpool = stage.carpool(TALKATIVE, prefix=shell(words))
+    ask_often(carpool, origin, 1200)
+    if which == "stderr":
+        terminal.read()
+        wait_until(lambda: any("log lines were dropped" in line and "lines=" in line for line in terminal.lines()),
+                   "the lost lines are counted", 30)
+    for line in terminal.lines():
+        assert line.startswith("time="), line
+    carpool.ends_itself()
+    carpool.process.terminate()
+    assert carpool.wait() == 0
+
+
+def test_others_who_have_the_terminal_wait_as_before(stage, terminal):
+    """O_NONBLOCK is not set for the shell"""
+    stage.carpool(prefix=shell(f"exec 2>&{terminal.slave}"), pass_fds=[terminal.slave])
+    assert os.get_blocking(terminal.slave)
+
+
+def test_a_pipe_that_nobody_reads(stage):
+    origin = stage.origin()
+    ours, its = os.pipe()
+    carpool = stage.carpool(TALKATIVE, prefix=shell(f"exec >&{its} 2>&1 {its}>&-"), pass_fds=[its])
+    os.close(its)
+    ask_often(carpool, origin, 1200)
+    carpool.ends_itself()
+    carpool.process.terminate()
+    assert carpool.wait() == 0
+    os.close(ours)
+
+
+@pytest.mark.parametrize("word, prefixed", [(JOURNAL, True), ("JOURNAL_STREAM=8:12345", False), ("JOURNAL_STREAM=", False)])
+def test_level_prefixes_for_the_journal_alone(stage, word, prefixed):
+    """Level prefixes stand only where JOURNAL_STREAM names stderr itself."""
+    carpool = stage.carpool(prefix=shell(f"export {word}"))
+    assert carpool.stderr
+    for line in carpool.stderr.splitlines():
+        assert line.startswith("<6>time=" if prefixed else "time="), line
+
+
+@pytest.mark.parametrize("words, closed", [("exec <&- >&- 2>&-", [0, 1, 2]), ("exec 2>&-", [2]), ("exec <&-", [0])])
+def test_descriptors_that_were_closed(stage, words, closed):
+    """they are /dev/null then, so that no log line goes where something else was opened"""
+    origin = stage.origin()
+    carpool = stage.carpool({"log": {"level": "debug"}, "accessLog": {"path": "-"}}, prefix=shell(words))
+    ask_often(carpool, origin, 50)
+    for number in closed:
+        assert os.readlink(f"/proc/{carpool.pid}/fd/{number}") == "/dev/null"
+
+
+def test_a_log_that_may_not_grow(stage):
+    """RLIMIT_FSIZE: a write fails, and SIGXFSZ ends nobody"""
+    origin = stage.origin()
+    path = stage.path("access.log")
+    carpool = stage.carpool({"accessLog": {"path": path}}, prefix=shell("ulimit -f 16"))
+    ask_often(carpool, origin, 500)
+    wait_until(lambda: "cannot write the access log" in carpool.stderr, "it says so")
+    assert os.path.getsize(path) <= 16 * 1024
+    ask_often(carpool, origin, 10)
+
+
+def unread(fd):
+    return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0]
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_each_reader_of_a_fifo_begins_with_a_whole_line(stage, form):
+    origin = stage.origin()
+    path = stage.path("access.fifo")
+    os.mkfifo(path)
+    first = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    carpool = stage.carpool({"accessLog": {"path": path, "format": form}})
+    ask_often(carpool, origin, 20)
+    wait_until(lambda: unread(first) > 2000, "some lines are there")
+    head = os.read(first, 1000)     # ends within a line
+    assert not head.endswith(b"\n")
+    os.close(first)
+    ask_often(carpool, origin, 20)
+    wait_until(lambda: "cannot write the access log" in carpool.stderr, "it has noticed that nobody reads")
+    second = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    ask_often(carpool, origin, 20)
+    text = b""
+
+    def read():
+        nonlocal text
+        try:
+            text += os.read(second, 65536)
+        except BlockingIOError:
+            pass
+        return text.count(b"\n") >= 50
+    wait_until(read, "the other lines come")
+    os.close(second)
+    for line in text.decode().splitlines():
+        assert line.startswith('{"time":' if form == "json" else "time="), line
+        if form == "json":
+            json.loads(line)
