@@ -21,10 +21,10 @@
 #define LINGER_MS       1000
 #define SWEEP_MS        250 /* how exact these are */
 #define LINGER_BYTES    (64 * 1024)
-#define TURN_BYTES      (256 * 1024) /* sent in one go before others have their turn */
-#define ALWAYS_HELD     (64 * 1024)  /* an answer up to this is not refused for what others hold */
+#define TURN_BYTES      (64 * 1024) /* sent in one go before others have their turn */
+#define ALWAYS_HELD     (64 * 1024) /* an answer up to this is not refused for what others hold */
 
-enum connection_state { READING, WAITING, SENDING, LINGERING };
+enum connection_state { READING, QUEUED, WAITING, SENDING, LINGERING };
 
 struct connection {
     TAILQ_ENTRY(connection) link;
@@ -53,6 +53,7 @@ struct connections {
     connections_answer *answer;
     void *ctx;
     struct timer sweep;
+    struct event turn; /* of the next one that is queued */
     unsigned count;
     size_t held;                                  /* bytes of all bodies */
     TAILQ_HEAD(connection_list, connection) list; /* who entered its state last stands last */
@@ -135,6 +136,13 @@ static void answer_bad_request(struct connection *c)
     send_answer(c, &a);
 }
 
+/* To render an answer takes as long as it takes; the proxy's clients have their turn before the next one. */
+static void queue_request(struct connection *c)
+{
+    enter(c, QUEUED, ANSWER_MS);
+    event_active(&c->set->turn, EV_TIMEOUT, 0);
+}
+
 static void answer_request(struct connection *c)
 {
     struct admin_answer a = {0};
@@ -163,7 +171,7 @@ static bool say_continue(struct connection *c)
 static enum step read_request(struct connection *c)
 {
     switch (request_read(&c->request, &c->set->scratch, c->in, &c->in_n)) {
-    case REQUEST_COMPLETE: answer_request(c); return STEP_ON;
+    case REQUEST_COMPLETE: queue_request(c); return STEP_WAIT;
     case REQUEST_BAD: answer_bad_request(c); return STEP_ON;
     case REQUEST_INCOMPLETE: break;
     }
@@ -242,6 +250,7 @@ static enum step take_step(struct connection *c)
 {
     switch (c->state) {
     case READING: return read_request(c);
+    case QUEUED:
     case WAITING: return STEP_WAIT;
     case SENDING: return send_some(c);
     case LINGERING: return linger(c);
@@ -266,6 +275,34 @@ static void on_ready(void *ctx, unsigned ready)
 {
     (void)ready;
     go_on(ctx);
+}
+
+static struct connection *first_queued(struct connections *s)
+{
+    struct connection *c;
+
+    TAILQ_FOREACH (c, &s->list, link)
+        if (c->state == QUEUED)
+            return c;
+    return NULL;
+}
+
+static void answer_next(evutil_socket_t fd, short what, void *ctx)
+{
+    struct connections *s = ctx;
+    struct connection *c = first_queued(s);
+
+    (void)fd;
+    (void)what;
+    if (!c)
+        return;
+    clock_update();
+    answer_request(c);
+    go_on(c);
+    if (!first_queued(s))
+        return;
+    event_active(&s->turn, EV_TIMEOUT, 0);
+    event_base_loopbreak(s->base);
 }
 
 static bool is_overdue(const struct connection *c)
@@ -386,7 +423,7 @@ void connections_end(struct connections *s, const void *listener)
     TAILQ_FOREACH_SAFE (c, &s->list, link, next) {
         if (c->listener != listener)
             continue;
-        if (c->state == READING)
+        if (c->state == READING || c->state == QUEUED)
             close_connection(c, false);
         else
             c->last = true;
@@ -403,6 +440,7 @@ struct connections *connections_new(struct event_base *base, connections_answer 
     s->answer = answer;
     s->ctx = ctx;
     timer_init(&s->sweep, base, sweep, s);
+    event_assign(&s->turn, base, -1, 0, answer_next, s);
     TAILQ_INIT(&s->list);
     return s;
 }
@@ -416,5 +454,6 @@ void connections_free(struct connections *s)
     while ((c = TAILQ_FIRST(&s->list)))
         close_connection(c, false);
     timer_release(&s->sweep);
+    event_del(&s->turn);
     free(s);
 }

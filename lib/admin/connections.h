@@ -4,10 +4,12 @@
 /* The connections to the admin API: one request after the other, and answers of megabytes that leave as their clients
  * take them. Strangers and short memory cannot make them many, long-lived or large:
  *
- *   READING --request complete--> SENDING --all taken--> READING, or LINGERING where it is the last answer
- *                +--> WAITING --------+
+ *   READING --request complete--> QUEUED --its turn--> SENDING --all taken--> READING, or LINGERING behind the last answer
+ *                                           |              ^
+ *                                           +--> WAITING --+
  *
- * WAITING is for an answer that takes a while, a reload's, at most ten minutes. READING has 10 s in all. SENDING ends when nothing is taken for 10 s, and when an answer takes much longer than its
+ * READING has 10 s in all. One that is QUEUED is answered in each turn of the loop. WAITING is for an answer that takes a
+ * while, a reload's, at most ten minutes. SENDING ends when nothing is taken for 10 s, and when an answer takes much longer than its
  * size explains. LINGERING throws away what still comes, for 1 s, so that no reset destroys the answer. */
 
 #include <event2/event.h>

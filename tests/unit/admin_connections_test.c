@@ -91,15 +91,23 @@ static void turn(struct rig *r)
         event_base_loop(r->base, EVLOOP_NONBLOCK);
 }
 
+static void on_passed(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd, (void)what;
+    *(bool *)ctx = true;
+}
+
 /* Later, when the sweep has come by. */
 static void turn_later(struct rig *r, time_t seconds)
 {
-    struct timeval sweeps = {.tv_usec = 400 * 1000};
+    const struct timeval sweeps = {.tv_usec = 400 * 1000};
+    bool passed = false;
 
     now_s += seconds;
     clock_update();
-    event_base_loopexit(r->base, &sweeps);
-    event_base_dispatch(r->base);
+    ck_assert_int_eq(event_base_once(r->base, -1, EV_TIMEOUT, on_passed, &passed, &sweeps), 0);
+    while (!passed)
+        event_base_loop(r->base, EVLOOP_ONCE);
     turn(r);
 }
 
@@ -231,6 +239,33 @@ START_TEST(connection_without_memory_for_its_answer_says_503)
     ask(&r, fd, "/short");
     assert_answer(fd, "503", true);
     close(fd);
+    rig_close(&r);
+}
+END_TEST
+
+/* What else the loop has to do is never held up by more than one of them. */
+START_TEST(connections_are_answered_one_a_turn)
+{
+    enum { COUNT = 8 };
+    struct rig r;
+    int fds[COUNT];
+
+    rig_open(&r);
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = connect_one(&r);
+        ck_assert_int_gt(send(fds[i], "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27, 0), 0);
+    }
+    for (unsigned turns = 0; r.answered < COUNT; turns++) {
+        unsigned before = r.answered;
+
+        ck_assert_uint_lt(turns, 4 * COUNT);
+        event_base_loop(r.base, EVLOOP_NONBLOCK);
+        ck_assert_uint_le(r.answered - before, 1);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        assert_answer(fds[i], "200", false);
+        close(fds[i]);
+    }
     rig_close(&r);
 }
 END_TEST
@@ -496,8 +531,9 @@ void add_connections_tests(Suite *suite)
     unit_group(suite, "connections", connection_answers_one_request_after_the_other,
                connection_reads_and_forgets_content, connection_ends_behind_a_refusal,
                connection_without_memory_for_its_answer_says_503, connection_sends_as_the_client_takes,
-               connection_has_ten_seconds_for_a_request, connection_is_not_judged_by_a_pause_of_the_process,
-               connection_that_takes_nothing_is_cut, connections_are_sixty_four_at_most,
-               connections_that_are_being_answered_stay, connections_hold_a_bounded_amount_of_answers,
-               connections_wait_for_their_answer, connections_end_with_their_listener);
+               connections_are_answered_one_a_turn, connection_has_ten_seconds_for_a_request,
+               connection_is_not_judged_by_a_pause_of_the_process, connection_that_takes_nothing_is_cut,
+               connections_are_sixty_four_at_most, connections_that_are_being_answered_stay,
+               connections_hold_a_bounded_amount_of_answers, connections_wait_for_their_answer,
+               connections_end_with_their_listener);
 }
