@@ -1,5 +1,6 @@
 #include "cmd/ctl_run.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
@@ -10,9 +11,22 @@
 
 #include "cmd/ctl_client.h"
 
+/* AF_UNSPEC: a name. */
+static int family_of(const char *host)
+{
+    struct in_addr v4;
+
+    return strchr(host, ':') ? AF_INET6 : inet_pton(AF_INET, host, &v4) == 1 ? AF_INET : AF_UNSPEC;
+}
+
 static bool is_any(const char *host)
 {
     return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
+static bool is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
 }
 
 /* An address or a name: what else a server says does not go into a command's environment. */
@@ -23,61 +37,68 @@ static bool is_host(const char *text)
     return *text && strspn(text, allowed) == strlen(text);
 }
 
-/* "http://host:port" of a listener; NULL when it is a unix socket. One that listens everywhere is reached
- * where the admin listener was. */
+/* Where one is reached that listens everywhere: on this host, or where the admin listener was. */
+static char *host_for_any(const char *any, const char *admin)
+{
+    char *there = ctl_split_address(admin, NULL);
+    int family = there ? family_of(there) : AF_UNSPEC;
+    bool elsewhere =
+        there && !is_any(there) && !is_loopback(there) && (family == AF_UNSPEC || family == family_of(any));
+
+    if (elsewhere)
+        return there;
+    free(there);
+    return ctl_need(strdup(family_of(any) == AF_INET6 ? "::1" : "127.0.0.1"));
+}
+
+/* "http://host:port" of a listener; NULL when it is a unix socket. */
 static char *proxy_url(const char *listener, const char *admin)
 {
     const char *port;
     char *host = ctl_split_address(listener, &port);
     char *url = NULL;
 
-    if (!host || !is_host(host)) {
-        free(host);
-        return NULL;
-    }
-    if (is_any(host)) {
-        char *there = ctl_split_address(admin, NULL);
-        const char *own = strchr(host, ':') ? "::1" : "127.0.0.1";
+    if (host && is_any(host)) {
+        char *any = host;
 
-        free(host);
-        if (there && !is_any(there)) {
-            host = there;
-        } else {
-            free(there);
-            host = ctl_need(strdup(own));
-        }
+        host = host_for_any(any, admin);
+        free(any);
     }
-    if (asprintf(&url, strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, port) < 0)
+    if (host && is_host(host) &&
+        asprintf(&url, strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, port) < 0)
         ctl_need(NULL);
     free(host);
     return url;
 }
 
-/* The first TCP listener of /config; NULL with a sentence in `error`. */
+/* NULL: this row of /listeners is no way to the proxy. */
+static char *url_of_row(const json_t *row, const char *admin)
+{
+    const char *use = json_string_value(json_object_get(row, "for"));
+    const char *at = json_string_value(json_object_get(row, "address"));
+
+    return use && at && strcmp(use, "proxy") == 0 ? proxy_url(at, admin) : NULL;
+}
+
+/* The first TCP listener of the proxy that is open; NULL with a sentence in `error`. */
 static char *find_proxy(const char *address, char error[CTL_ERROR_SIZE])
 {
     struct ctl_reply reply;
-    json_t *config;
-    const json_t *listen;
+    json_t *json;
+    const json_t *rows;
     char *url = NULL;
 
-    if (ctl_ask(address, "GET", "/config", &reply, error) != 0)
+    if (ctl_ask(address, "GET", "/listeners", &reply, error) != 0)
         return NULL;
-    config = json_loadb(reply.body, reply.length, 0, NULL);
+    json = json_loadb(reply.body, reply.length, 0, NULL);
     free(reply.body);
-    listen = json_object_get(config, "listen");
-    for (size_t i = 0; i < json_array_size(listen) && !url; i++) {
-        const char *one = json_string_value(json_array_get(listen, i));
-
-        url = one ? proxy_url(one, address) : NULL;
-    }
-    if (!url && json_is_string(listen))
-        url = proxy_url(json_string_value(listen), address);
-    json_decref(config);
+    rows = json_object_get(json, "listeners");
+    for (size_t i = 0; i < json_array_size(rows) && !url; i++)
+        url = url_of_row(json_array_get(rows, i), address);
+    json_decref(json);
     if (!url)
         snprintf(error, CTL_ERROR_SIZE,
-                 "carpoold at %s names no TCP listener in its configuration: set http_proxy by hand",
-                 address);
+                 "carpoold at %s names no TCP listener of the proxy: set http_proxy by hand", address);
     return url;
 }
 

@@ -65,6 +65,11 @@ static void config(struct call *c)
     free(json);
 }
 
+static void listeners(struct call *c)
+{
+    c->daemon->listeners(c->daemon->ctx, &c->answer->body);
+}
+
 static void version(struct call *c)
 {
     text_lit(&c->answer->body, "{\"name\":\"carpool\",\"version\":\"" PACKAGE_VERSION "\",\"instance\":");
@@ -147,6 +152,7 @@ static const struct route {
     {ADMIN_GET, "/agents", agents},
     {ADMIN_GET, "/agents/*", agent},
     {ADMIN_GET, "/config", config},
+    {ADMIN_GET, "/listeners", listeners},
     {ADMIN_GET, "/version", version},
     {ADMIN_POST, "/reload", reload},
     {ADMIN_POST, "/agents/*/drain", drain},

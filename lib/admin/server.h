@@ -6,6 +6,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 
+#include "admin/text.h"
 #include "config/config.h"
 #include "pool/pool.h"
 #include "proxy/proxy.h"
@@ -30,6 +31,7 @@ struct admin_daemon {
     /* Asks for a reload, and returns at once: admin_reloaded() is called later with this number. */
     uint64_t (*reload)(void *ctx);
     bool (*stopping)(void *ctx);
+    void (*listeners)(void *ctx, struct text *out); /* {"listeners": [...]}: what it listens on now */
     void *ctx;
     const char *instance; /* this instance's own name */
     uint64_t started_wall_ms;

@@ -244,6 +244,12 @@ static bool is_stopping(void *ctx)
     return d->phase != SERVING;
 }
 
+static void write_listeners(void *ctx, struct text *out)
+{
+    const struct daemon *d = ctx;
+    listeners_write(d->listeners, out);
+}
+
 static void halt_for_admin(void *ctx)
 {
     struct daemon *d = ctx;
@@ -273,6 +279,7 @@ static bool start_admin(struct daemon *d)
         .config = present_config,
         .reload = reload_for_admin,
         .stopping = is_stopping,
+        .listeners = write_listeners,
         .ctx = d,
         .instance = d->instance,
         .started_wall_ms = d->started_wall_ms,

@@ -91,3 +91,19 @@ void endpoint_discard(struct endpoint *e)
     free(e->upstream);
     free(e);
 }
+
+void endpoint_write(const struct endpoint *e, struct text *out)
+{
+    char text[ADDRESS_TEXT_SIZE];
+    text_lit(out, "{\"address\":");
+    text_json(out, slice_of(address_format(&e->binding->address, text)));
+    switch (e->role) {
+    case ROLE_PROXY: text_lit(out, ",\"for\":\"proxy\""); break;
+    case ROLE_ADMIN: text_lit(out, ",\"for\":\"admin\""); break;
+    case ROLE_GATEWAY:
+        text_lit(out, ",\"for\":\"upstream\",\"upstream\":");
+        text_json(out, slice_of(e->upstream));
+        break;
+    }
+    text_put(out, e->binding->passed ? SLICE(",\"passed\":true}") : SLICE(",\"passed\":false}"));
+}

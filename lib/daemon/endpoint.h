@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "admin/text.h"
 #include "base/list.h"
 #include "base/slice.h"
 #include "daemon/workers.h"
@@ -51,6 +52,9 @@ void endpoint_open(struct endpoint *e);
 /* Takes none any more; frees it. Connections that wait in the kernel are served still, unless another endpoint has the
  * binding now. Those of the admin API end. */
 void endpoint_close(struct endpoint *e);
+
+/* As a row of GET /listeners. */
+void endpoint_write(const struct endpoint *e, struct text *out);
 
 /* Frees one that was never opened. */
 void endpoint_discard(struct endpoint *e);

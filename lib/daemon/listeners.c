@@ -370,6 +370,18 @@ void listeners_commit(struct listeners *l, const struct config *c)
     passed_warn(&l->open, c);
 }
 
+void listeners_write(const struct listeners *l, struct text *out)
+{
+    const struct endpoint *e;
+    text_lit(out, "{\"listeners\":[");
+    TAILQ_FOREACH (e, &l->open, link) {
+        endpoint_write(e, out);
+        if (TAILQ_NEXT(e, link))
+            text_lit(out, ",");
+    }
+    text_lit(out, "]}\n");
+}
+
 /* ---- the end */
 
 void listeners_stop(struct listeners *l)

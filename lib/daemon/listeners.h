@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 
+#include "admin/text.h"
 #include "config/config.h"
 #include "daemon/systemd.h"
 #include "daemon/workers.h"
@@ -31,6 +32,9 @@ bool listeners_prepare(struct listeners *l, const struct config *c, char *error,
 void listeners_commit(struct listeners *l, const struct config *c);
 
 void listeners_discard(struct listeners *l);
+
+/* {"listeners": [...]}: those that are open, for the admin API. */
+void listeners_write(const struct listeners *l, struct text *out);
 
 /* Stops taking connections, but for the admin API's (those of systemd stay open there, so that none is lost). */
 void listeners_stop(struct listeners *l);

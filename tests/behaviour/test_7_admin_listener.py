@@ -40,6 +40,20 @@ def test_one_agent(stage):
     assert response.status == 404 and "no such agent" in json.loads(response.body)["error"]
 
 
+def test_listeners(stage):
+    """`GET /listeners`: where connections are taken now, and what for"""
+    path, port = stage.path("proxy.sock"), stage.ports.take()
+    carpool = stage.carpool({"upstreams": {"api": {"match": "api.test", "listen": [f"127.0.0.1:{port}"]}}})
+    carpool.write({**carpool.config, "listen": [f"127.0.0.1:{carpool.port}", f"unix:{path}"]})
+    assert carpool.admin("/reload", "POST").status == 200
+    rows = json.loads(carpool.admin("/listeners").body)["listeners"]
+    assert sorted(rows, key=lambda row: (row["for"], row["address"])) == [
+        {"address": f"127.0.0.1:{carpool.admin_port}", "for": "admin", "passed": False},
+        {"address": f"127.0.0.1:{carpool.port}", "for": "proxy", "passed": False},
+        {"address": f"unix:{path}", "for": "proxy", "passed": False},
+        {"address": f"127.0.0.1:{port}", "for": "upstream", "upstream": "api", "passed": False}]
+
+
 def test_requests_in_a_row(stage):
     """several requests on one connection, also sent ahead; HEAD has no body"""
     carpool = stage.carpool()

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from .harness import wait_until
+from .harness import run, wait_until
 from .harness.daemon import NotStarted
 from .harness.load import Busy
 from .harness.systemd import Manager, Socket, passing
@@ -51,6 +51,19 @@ def test_several_admin_sockets_are_all_served(stage):
             refused = carpool.get("http://127.0.0.1:%d/healthz" % sock.address[1])
             assert (refused.status, refused.error) == (502, "proxy_loop_detected")
         assert carpool.admin("/reload", "POST").status == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+def test_run_names_the_passed_socket(stage, host):
+    """`carpoolctl run`: the proxy it names is a listener that is open, passed sockets included, a wildcard as loopback"""
+    origin, proxy, admin = stage.origin(), Socket((host, stage.ports.take()), "proxy"), passed(stage, "admin")
+    arguments = {**passing(proxy, admin), "listen": ("::1" if ":" in host else "127.0.0.1", proxy.address[1])}
+    carpool = stage.carpool({"admin": {"listen": "off"}, "access": {"clients": ["127.0.0.0/8", "::1", "192.0.2.1"]}}, **arguments)
+    script = f"import urllib.request; print(urllib.request.urlopen('{origin.url('/through')}').headers['Via'])"
+    wait_until(lambda: run("-s", "127.0.0.1:%d" % admin.address[1], "version", program="CARPOOLCTL").returncode == 0, "the admin API answers")
+    done = run("-s", "127.0.0.1:%d" % admin.address[1], "run", "--", "/usr/bin/env", "python3", "-c", script, program="CARPOOLCTL")
+    assert done.returncode == 0 and "carpool-" in done.stdout, done
+    assert refuses(carpool.port)
 
 
 def test_an_upstream_socket_replaces_its_listen(stage):

@@ -17,6 +17,12 @@ static struct config *config(void *ctx)
     return &((struct fixture *)ctx)->config;
 }
 
+static void listeners(void *ctx, struct text *out)
+{
+    (void)ctx;
+    text_lit(out, "{\"listeners\":[]}\n");
+}
+
 static bool stopping(void *ctx)
 {
     return ((struct fixture *)ctx)->stopping;
@@ -48,6 +54,7 @@ void fixture_make(struct fixture *f)
                                       .config = config,
                                       .reload = reload,
                                       .stopping = stopping,
+                                      .listeners = listeners,
                                       .ctx = f,
                                       .instance = "carpool-test",
                                       .last_reload = &f->last_reload};

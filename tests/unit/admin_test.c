@@ -346,6 +346,7 @@ START_TEST(routes_find_their_way)
     ck_assert_uint_eq(status_of(&f, ADMIN_GET, "/"), 200);
     ck_assert_uint_eq(status_of(&f, ADMIN_GET, "/metrics"), 200);
     ck_assert_uint_eq(status_of(&f, ADMIN_GET, "/version"), 200);
+    ck_assert_uint_eq(status_of(&f, ADMIN_GET, "/listeners"), 200);
     ck_assert_uint_eq(status_of(&f, ADMIN_GET, "/agents/pay%6Dents"), 200);
     ck_assert_uint_eq(status_of(&f, ADMIN_GET, "/agents/nope"), 404);
     ck_assert_uint_eq(status_of(&f, ADMIN_GET, "/agents/"), 404);

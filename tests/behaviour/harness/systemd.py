@@ -20,7 +20,7 @@ class Socket:
     def __init__(self, address, name=None):
         unix = isinstance(address, str)
         self.name = name
-        self.sock = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
+        self.sock = socket.socket(socket.AF_UNIX if unix else socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.sock.bind(address)
         self.sock.listen(1024)
