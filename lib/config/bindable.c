@@ -1,6 +1,7 @@
 #include "config/bindable.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,6 +22,12 @@ static int try_to_bind(const struct address *a)
     return number;
 }
 
+/* /run is empty after a boot: who starts the service makes its folders there (systemd's RuntimeDirectory). */
+static bool is_made_at_start(const char *folder)
+{
+    return strncmp(folder, "/run/", strlen("/run/")) == 0;
+}
+
 /* A socket that is there may be this Carpool's own. */
 static const char *path_problem(const char *path)
 {
@@ -35,7 +42,9 @@ static const char *path_problem(const char *path)
     slash[slash == folder] = '\0';
     if (access(folder, W_OK | X_OK) == 0)
         return NULL;
-    return errno == EACCES ? "this user may not write in its folder" : "its folder does not exist";
+    if (errno == EACCES)
+        return "this user may not write in its folder";
+    return is_made_at_start(folder) ? NULL : "its folder does not exist";
 }
 
 const char *bindable_problem(const struct address *a)

@@ -121,8 +121,8 @@ struct upstream {
     struct tls_options tls;
     struct address_list address;
     struct listen_list listen;
-    struct text_list
-        hosts; /* what Host may say at its TCP listeners beside IP literals, localhost and `host` */
+    /* What Host may say at its TCP listeners beside IP literals, localhost and `host` */
+    struct text_list hosts;
     struct agent_policy policy;
     /* What an operator should know while it runs, such as unchecked or expired certificates; sentences */
     struct text_list warnings;
@@ -179,8 +179,8 @@ struct config {
     bool *from_env;                  /* as in struct upstream, for the rest of the file and `defaults` */
     struct match_index *match_index; /* see config/match.h */
     struct tls_setups *tls_setups;   /* see config/tls_setup.h */
-    struct text_list
-        restart_needed; /* options that the file has otherwise than they run: a reload cannot change them */
+    /* Options that the file has otherwise than they run: a reload cannot change them */
+    struct text_list restart_needed;
 };
 
 /* Reads a file (NULL: built-in defaults). All errors of the file, one a line, go to `errors` as

@@ -21,9 +21,9 @@ struct uri {
     bool ipv6;     /* host was in brackets */
     bool has_port; /* one was written */
     uint16_t port; /* as written, or the scheme's default */
-    struct slice
-        path_query; /* "/..." or "?..." as written, so that bytes beyond ASCII are not encoded yet; empty
-                                when neither is there; no fragment */
+    /* "/..." or "?..." as written, so that bytes beyond ASCII are not encoded yet; empty when neither is
+     * there; no fragment */
+    struct slice path_query;
 };
 
 enum uri_verdict {

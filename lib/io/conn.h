@@ -40,9 +40,9 @@ struct conn {
     bool watched;
     bool may_read; /* a read is worth its call: the loop reported something, and no read emptied it since */
     bool peer_fin; /* an end of file stands behind what can be read, or was read */
-    bool
-        last; /* the owner's: nothing but the end follows what is written now, and at once: so that one packet
-                * carries both */
+    /* The owner's: nothing but the end follows what is written now, and at once: so that one packet carries
+     * both */
+    bool last;
     bool eof_without_notify; /* TLS ended without close_notify: a truncation is possible (RFC 8446 6.1) */
     void (*on_ready)(void *ctx, unsigned ready);
     void *ctx;

@@ -17,26 +17,21 @@ struct connector;
 struct resolver;
 struct address_list; /* config/config.h */
 
-/* X(id, status, Proxy-Status error, transport word for logs) */
-#define CONNECT_ERROR_LIST(X)                                               \
-    X(CONNECT_OK, 200, "", "")                                              \
-    X(CONNECT_DNS_ERROR, 502, "dns_error", "ENOTFOUND")                     \
-    X(CONNECT_DNS_TIMEOUT, 504, "dns_timeout", "ETIMEOUT")                  \
-    X(CONNECT_REFUSED, 502, "connection_refused", "ECONNREFUSED")           \
-    X(CONNECT_UNROUTABLE, 502, "destination_ip_unroutable", "EHOSTUNREACH") \
-    X(CONNECT_PROHIBITED, 502, "destination_ip_prohibited", "EACCES")       \
-    X(CONNECT_LOOP, 502, "proxy_loop_detected", "ELOOP")                    \
-    X(CONNECT_TIMEOUT, 504, "connection_timeout", "ETIMEDOUT")              \
-    X(CONNECT_TLS_PROTOCOL, 502, "tls_protocol_error", "EPROTO")            \
-    X(CONNECT_TLS_CERTIFICATE, 502, "tls_certificate_error", "CERT")        \
-    X(CONNECT_TLS_ALERT, 502, "tls_alert_received", "ALERT")                \
-    X(CONNECT_TERMINATED, 502, "connection_terminated", "ECONNRESET")       \
-    X(CONNECT_NO_RESOURCES, 503, "proxy_internal_response", "EMFILE")
-
+/* Why a connection could not be made; lib/proxy says what the client is answered. */
 enum connect_error {
-#define X(id, status, error, word) id,
-    CONNECT_ERROR_LIST(X)
-#undef X
+    CONNECT_OK,
+    CONNECT_DNS_ERROR,
+    CONNECT_DNS_TIMEOUT,
+    CONNECT_REFUSED,
+    CONNECT_UNROUTABLE,
+    CONNECT_PROHIBITED,
+    CONNECT_LOOP,
+    CONNECT_TIMEOUT,
+    CONNECT_TLS_PROTOCOL,
+    CONNECT_TLS_CERTIFICATE,
+    CONNECT_TLS_ALERT,
+    CONNECT_TERMINATED,
+    CONNECT_NO_RESOURCES,
 };
 
 /* Where and how to connect. Everything it points to must stay until the connector has ended. */

@@ -29,8 +29,8 @@ struct resolver_answer {
     const char *text; /* what went wrong; static */
     bool yields;      /* IPv6: the name's IPv4 addresses, if there are any, go first (RFC 6724) */
     int count;
-    struct address
-        addresses[RESOLVER_MAX_ADDRESSES]; /* of one family, port 0, the best one first (RFC 6724) */
+    /* Of one family, port 0, the best one first (RFC 6724) */
+    struct address addresses[RESOLVER_MAX_ADDRESSES];
 };
 
 struct resolver *resolver_new(struct event_base *base);

@@ -52,10 +52,9 @@ struct waiter {
     enum connect_error error; /* SETTLED without a socket; CONNECT_OK: it was bound and may ask again */
     char error_text[256];
     void (*settled)(struct waiter *p); /* p is IDLE again when this is called */
-    void (*blocked)(
-        struct waiter
-            *p); /* the connection that it waited for is gone: a limit or a pause holds it now. From within
-                                           other calls, so it may not call the pool. NULL: it is all the same */
+    /* The connection that it waited for is gone: a limit or a pause holds it now. Called from within other calls, so it
+     * may not call the pool. NULL: it does not matter. */
+    void (*blocked)(struct waiter *p);
 };
 
 struct origin {
@@ -63,8 +62,8 @@ struct origin {
     struct agent *agent;
     char *key;  /* "http://host:port" */
     char *host; /* of the connect plan */
-    struct slice
-        authority; /* what Host says: the port only where it is not the scheme's default (RFC 9110 7.2) */
+    /* What Host says: the port only where it is not the scheme's default (RFC 9110 7.2) */
+    struct slice authority;
     bool exact; /* the upstream names this very host and port: a metric label of its own, never forgotten */
     bool warm;  /* minFreeSockets are kept from the start and for good */
     bool moved; /* since a reload it lives in another pool of the workers: what is left here ends */
@@ -72,8 +71,8 @@ struct origin {
     struct connect_memory memory;
     struct tls_sessions *sessions;
     uint32_t generation; /* sockets of an older one are retired when they come back */
-    uint32_t
-        users; /* who points here without a socket or a place in the queue: it is not forgotten meanwhile */
+    /* Who points here without a socket or a place in the queue: it is not forgotten meanwhile */
+    uint32_t users;
 
     struct socket_list connecting, active, free;
     uint32_t connecting_count, active_count, free_count;

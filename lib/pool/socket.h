@@ -38,8 +38,8 @@ struct socket {
     TAILQ_ENTRY(socket) lru;  /* FREE: on the agent's list, least recently used first */
     struct origin *origin;
     struct connector *connector; /* CONNECTING */
-    struct connect_plan
-        plan; /* CONNECTING: what the connector reads; it holds `config` and the TLS context */
+    /* CONNECTING: what the connector reads; it holds `config` and the TLS context */
+    struct connect_plan plan;
     struct config *config;
     struct waiter *owner; /* CONNECTING: the last repeat of this request, which no other may take */
     struct timer idle; /* FREE: until the look behind the response, then until it is too old to be trusted */

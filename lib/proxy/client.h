@@ -43,8 +43,8 @@ struct client {
     bool at_boundary; /* the next request begins where c->in does: the last one was taken to its end */
     bool gone;        /* reset, or a write failed */
     bool processing;  /* client_process() is on the stack */
-    bool
-        admitted; /* its request by the loop from which it comes: not refused for a stop that began meanwhile */
+    /* Its request by the loop from which it comes: not refused for a stop that began meanwhile */
+    bool admitted;
     struct peer_address peer;
     struct buffer *in; /* read and not used yet */
     size_t scanned;    /* of the head in `in` */

@@ -73,7 +73,7 @@ static struct exchange *new_exchange(struct client *c)
     e->granted_us = e->first_byte_us = e->connect_us = e->waited_us = 0;
     e->waiting_since_ms = e->moved_ms = e->blocked_since_ms = e->body_grace_ms = e->drained_since_ms = 0;
     e->took_ms = 0;
-    e->content_in = e->content_out = 0;
+    e->content_out = 0;
     e->reused = e->may_be_stale = false;
     c->exchange = e;
     TAILQ_INSERT_TAIL(&p->exchanges, e, link);

@@ -82,9 +82,9 @@ struct exchange {
     uint64_t blocked_since_ms, body_grace_ms; /* time in which Carpool itself did not read from the client */
     uint64_t drained_since_ms;                /* DRAIN */
     uint64_t took_ms;                         /* when the client last took a byte, or was given the first */
-    uint64_t content_in, content_out;
-    bool reused;       /* the last attempt's socket had carried an exchange */
-    bool may_be_stale; /* ... or had been free at least */
+    uint64_t content_out;                     /* of an own answer, or when the client left */
+    bool reused;                              /* the last attempt's socket had carried an exchange */
+    bool may_be_stale;                        /* ... or had been free at least */
 };
 
 /* A whole head was read into proxy->request_head; `length` bytes of c->in are it. Takes over from there. */

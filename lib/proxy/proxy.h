@@ -50,8 +50,8 @@ struct proxy {
     struct proxy_shared *shared; /* `alone`, or the daemon's */
     struct proxy_shared alone;
     struct mailbox *mailbox; /* of its loop; NULL: alone */
-    struct loop_message_list
-        *outgoing; /* clients that go to other loops at the end of the turn, a list for each */
+    /* Clients that go to other loops at the end of the turn, a list for each */
+    struct loop_message_list *outgoing;
     bool has_outgoing;
     struct event_base *base;
     struct config *config; /* counted */

@@ -119,7 +119,7 @@ void exchange_describe(const struct exchange *e, struct exchange_record *r, char
         .method = e->head ? word_of(buffer_unread(e->head), 0) : SLICE("-"),
         .target = target_of(e, target, size),
         .status = e->status,
-        .bytes_in = e->content_in + e->up.content,
+        .bytes_in = e->up.content,
         .bytes_out = e->content_out + (e->in_body ? e->down.content : 0),
         .agent = e->origin ? slice_of(e->origin->agent->name) : SLICE(""),
         .reused = e->reused,

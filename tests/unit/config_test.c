@@ -346,6 +346,8 @@ START_TEST(bindable_is_what_the_kernel_lets_us)
     ck_assert_ptr_null(bindable_problem(&a));
     ck_assert(address_parse(&a, SLICE("unix:/nowhere/x")));
     ck_assert_str_eq(bindable_problem(&a), "its folder does not exist");
+    ck_assert(address_parse(&a, SLICE("unix:/run/made-when-the-service-starts/x")));
+    ck_assert_ptr_null(bindable_problem(&a));
     ck_assert(address_parse(&a, SLICE("unix:/etc/passwd")));
     ck_assert_ptr_nonnull(strstr(bindable_problem(&a), "no socket"));
     ck_assert(address_parse(&a, SLICE("unix:/tmp/x")));
