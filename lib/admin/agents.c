@@ -109,6 +109,8 @@ static void put_stats(struct text *t, const struct origin_stats *s)
     put_errors(t, s);
     KEY(t, "clientAborts");
     text_number(t, s->client_aborts);
+    KEY(t, "responsesRepaired");
+    text_number(t, s->repaired);
     KEY(t, "tlsHandshakes");
     text_lit(t, "{\"full\":");
     text_number(t, s->handshakes_full);

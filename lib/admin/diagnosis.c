@@ -21,7 +21,7 @@ struct figures {
     uint64_t requests, reused, opened;
     uint64_t retired[RETIRE_COUNT];
     uint64_t reused_errors;
-    uint64_t texts, texts_plain;
+    uint64_t texts, texts_plain, repaired, repairs[REPAIR_COUNT];
     uint64_t peer_closed_idle_ms;
     uint64_t refused, queue_full;
 };
@@ -80,10 +80,12 @@ static void take_figures(const struct origin_stats *s, struct figures *out)
         .peer_closed_idle_ms = s->peer_closed_idle_ms,
         .texts = s->texts,
         .texts_plain = s->texts_plain,
+        .repaired = s->repaired,
         .refused = s->errors[PROXY_ERROR_LIMIT],
         .queue_full = s->queue_full,
     };
     memcpy(out->retired, s->retired, sizeof out->retired);
+    memcpy(out->repairs, s->repairs, sizeof out->repairs);
     for (unsigned i = 0; i < SOCKET_FAILURE_COUNT; i++)
         out->reused_errors += s->reused_errors[i];
 }
@@ -238,6 +240,9 @@ static void describe_origin(const struct diagnosis *d, const struct origin *o, s
     in->reused_errors = now.reused_errors - base->reused_errors;
     in->texts = now.texts - base->texts;
     in->texts_plain = now.texts_plain - base->texts_plain;
+    in->repaired = now.repaired - base->repaired;
+    for (unsigned i = 0; i < REPAIR_COUNT; i++)
+        in->repairs[i] = now.repairs[i] - base->repairs[i];
     for (unsigned i = 0; i < RETIRE_COUNT; i++)
         in->retired[i] = now.retired[i] - base->retired[i];
     if (in->retired[RETIRE_PEER_CLOSED] > 0)

@@ -32,8 +32,9 @@ struct diagnosis_input {
     uint64_t retired[RETIRE_COUNT];
     const char *connect_failure; /* what the last failed connect said; NULL: none failed */
     uint64_t reused_errors;
-    uint64_t texts, texts_plain;  /* that might be compressed, behind Via; those that were not */
-    uint64_t peer_closed_idle_ms; /* on average, of those retired as peer-closed */
+    uint64_t repaired, repairs[REPAIR_COUNT]; /* heads of responses; which of them needed what */
+    uint64_t texts, texts_plain;              /* that might be compressed, behind Via; those that were not */
+    uint64_t peer_closed_idle_ms;             /* on average, of those retired as peer-closed */
 };
 
 enum diagnosis_scope { DIAGNOSIS_AGENT, DIAGNOSIS_ORIGIN };

@@ -148,6 +148,8 @@ static void put_counters(struct text *t, const struct series_list *l)
                s->stats->retries);
     PUT_FIGURE(t, l, "agent_client_aborts_total", "counter",
                "Requests whose client left before their response was whole.", s->stats->client_aborts);
+    PUT_FIGURE(t, l, "agent_responses_repaired_total", "counter",
+               "Heads of responses that insecureHTTPParser repaired.", s->stats->repaired);
     metrics_family(t, "agent_tls_handshakes_total", "counter",
                    "TLS handshakes of new sockets, by whether a session was resumed.");
     FOREACH_SERIES(s, l)

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/units.h"
+#include "http/repair.h"
 
 /* Fewer than this prove nothing. */
 #define ENOUGH 3
@@ -257,6 +258,25 @@ static bool says_uncompressed(const struct diagnosis_input *in, struct text *out
     return true;
 }
 
+static bool says_repaired(const struct diagnosis_input *in, struct text *out)
+{
+    const char *between = "";
+
+    if (in->repaired == 0)
+        return false;
+    text_format(
+        out, "%s: insecureHTTPParser repaired %llu malformed responses, each at the price of a connection (",
+        in->who, (unsigned long long)in->repaired);
+    for (unsigned i = 0; i < REPAIR_COUNT; i++) {
+        if (in->repairs[i] == 0)
+            continue;
+        text_format(out, "%s%s", between, repair_words(i));
+        between = ", ";
+    }
+    text_lit(out, "): have the service mended");
+    return true;
+}
+
 const struct diagnosis_rule diagnosis_rules[] = {
     {"paused", DIAGNOSIS_AGENT, says_paused},
     {"certificate", DIAGNOSIS_AGENT, says_certificate},
@@ -270,6 +290,7 @@ const struct diagnosis_rule diagnosis_rules[] = {
     {"free-full", DIAGNOSIS_ORIGIN, says_free_full},
     {"evicted", DIAGNOSIS_ORIGIN, says_evicted},
     {"max-requests", DIAGNOSIS_ORIGIN, says_max_requests},
+    {"repaired", DIAGNOSIS_ORIGIN, says_repaired},
     {"uncompressed", DIAGNOSIS_ORIGIN, says_uncompressed},
 };
 const unsigned diagnosis_rule_count = sizeof diagnosis_rules / sizeof diagnosis_rules[0];

@@ -85,7 +85,7 @@ struct agent_policy {
     enum family family;
     char *localAddress;   /* "" or an IP address */
     struct address local; /* parsed; length 0 when localAddress is "" */
-    bool via, rewriteScheme;
+    bool via, insecureHTTPParser, rewriteScheme;
 };
 
 enum tls_version { TLS_VERSION_1_0, TLS_VERSION_1_1, TLS_VERSION_1_2, TLS_VERSION_1_3 };

@@ -128,6 +128,8 @@ const struct option options[] = {
     POLICY(localAddress, LOCAL_ADDRESS, "", 0, 0, NULL, "bind outgoing sockets to this IP address"),
     POLICY(via, BOOL, "true", 0, 0, NULL,
         "false: no Via in requests and responses; stock nginx and IIS do not compress behind one"),
+    POLICY(insecureHTTPParser, BOOL, "false", 0, 0, NULL,
+        "true: repair malformed heads of responses where that is safe, each at the price of its socket"),
     POLICY(rewriteScheme, BOOL, "false", 0, 0, NULL,
         "true, with tls: its own https:// URLs in responses become http:// ones, and cookies lose Secure"),
 

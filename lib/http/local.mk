@@ -24,6 +24,8 @@ libcarpool_a_SOURCES += \
 	lib/http/parser.c \
 	lib/http/proxy_error.c \
 	lib/http/proxy_error.h \
+	lib/http/repair.c \
+	lib/http/repair.h \
 	lib/http/status.c \
 	lib/http/status.h \
 	lib/http/uri.c \

@@ -6,6 +6,8 @@ enum retire_reason reuse_refusal(const struct exchange_end *end, const struct re
         return RETIRE_ERROR;
     if (!end->request_complete)
         return RETIRE_EARLY_RESPONSE;
+    if (end->repaired)
+        return RETIRE_PROTOCOL_ERROR;
     if (!end->self_delimiting)
         return RETIRE_CLOSE_DELIMITED;
     /* What the message said goes before how the connection ended. */

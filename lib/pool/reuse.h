@@ -16,6 +16,7 @@ struct exchange_end {
     bool self_delimiting;   /* not by the end of the connection */
     bool origin_persistent; /* HTTP/1.1 without close, or HTTP/1.0 with an explicit keep-alive */
     bool told_close;        /* our request said Connection: close */
+    bool repaired;          /* a head had to be repaired: what else is wrong with this sender? */
     bool drained;           /* the last read emptied the socket: nothing is left over */
     bool peer_ended;        /* not drained, since the origin's end of file or reset is what is left */
     bool has_hint_timeout, has_hint_max;

@@ -91,6 +91,9 @@ void origin_stats_add(struct origin_stats *to, const struct origin_stats *from)
         to->errors[i] += from->errors[i];
     to->client_aborts += from->client_aborts;
     to->queue_full += from->queue_full;
+    to->repaired += from->repaired;
+    for (unsigned i = 0; i < REPAIR_COUNT; i++)
+        to->repairs[i] += from->repairs[i];
     to->texts += from->texts;
     to->texts_plain += from->texts_plain;
     histogram_merge(&to->pending, &from->pending);

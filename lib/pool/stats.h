@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "http/proxy_error.h"
+#include "http/repair.h"
 #include "pool/retire.h"
 
 /* Upper bounds in microseconds of the buckets of every histogram; the last bucket is +Inf. */
@@ -66,6 +67,8 @@ struct origin_stats {
     uint64_t client_aborts;
     /* Texts of some size that came to clients which accept gzip, behind Via; and those of them that were not compressed */
     uint64_t texts, texts_plain;
+    uint64_t repaired;              /* heads of responses (insecureHTTPParser), */
+    uint64_t repairs[REPAIR_COUNT]; /* and which of them needed what */
     uint64_t queue_full;      /* of errors[PROXY_ERROR_LIMIT], those refused at once: maxPendingRequests */
     struct histogram pending; /* held by a limit or a pause; all requests but those refused at once */
     struct histogram connect; /* established sockets */

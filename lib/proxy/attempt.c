@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "http/fields.h"
 #include "proxy/exchange.h"
+#include "proxy/response_head.h"
 #include "proxy/retry.h"
 #include "proxy/rewrite.h"
 #include "proxy/tunnel.h"
@@ -74,7 +75,7 @@ static void forget_response(struct exchange *e)
 {
     buffer_give(e->in);
     e->in = NULL;
-    e->scanned = 0;
+    response_head_done(e);
     e->interim_close = false;
     e->response_begun = false;
     e->end = (struct exchange_end){0};

@@ -7,7 +7,9 @@
 #include "http/coding.h"
 #include "http/explain.h"
 #include "http/fields.h"
+#include "http/repair.h"
 #include "proxy/exchange.h"
+#include "proxy/response_head.h"
 #include "proxy/rewrite.h"
 #include "proxy/tunnel.h"
 
@@ -278,7 +280,6 @@ static bool handle_head(struct exchange *e, size_t length)
     if (e->state != EXCHANGE_RELAY)
         return false;
     buffer_consume(e->in, length);
-    e->scanned = 0;
     give_back_if_empty(e);
     return go_on;
 }
@@ -290,6 +291,9 @@ static void bad_head(struct exchange *e, enum head_verdict v, const struct head_
     if (v == HEAD_TOO_LARGE || v == HEAD_LINE_TOO_LONG || v == HEAD_TOO_MANY_FIELDS)
         exchange_fail(e, FAULT_RESPONSE_HEAD_SIZE, RETIRE_PROTOCOL_ERROR,
                       "the response's head is too large: %s", why);
+    else if (repair_is_possible(v) && !e->origin->agent->policy->insecureHTTPParser)
+        exchange_fail(e, FAULT_PROTOCOL, RETIRE_PROTOCOL_ERROR,
+                      "malformed response: %s; mend the service, or set insecureHTTPParser: true", why);
     else
         malformed(e, why);
 }
@@ -302,8 +306,7 @@ static bool read_head(struct exchange *e)
                                        .max_count = server->maxHeadersCount};
     while (!e->in_body) {
         size_t length;
-        enum head_verdict v =
-            e->in ? head_scan(buffer_unread(e->in), &e->scanned, &limits, &length) : HEAD_INCOMPLETE;
+        enum head_verdict v = response_head_read(e, &limits, &length);
         if (v == HEAD_INCOMPLETE) {
             /* Until it says AGAIN, even behind a short read: a reset that came with those bytes was announced
              * with them, and by libevent as nothing but readable. */
@@ -311,14 +314,13 @@ static bool read_head(struct exchange *e)
                 return false;
             continue;
         }
-        if (v == HEAD_OK)
-            v = head_parse_response((struct slice){buffer_unread(e->in).p, length}, &limits,
-                                    &e->proxy->response_head);
         if (v != HEAD_OK) {
             bad_head(e, v, &limits);
             return false;
         }
-        if (!handle_head(e, length))
+        bool go_on = handle_head(e, length);
+        response_head_done(e);
+        if (!go_on)
             return false;
     }
     return true;

@@ -13,6 +13,7 @@
 #include "proxy/access.h"
 #include "proxy/fate.h"
 #include "proxy/handover.h"
+#include "proxy/response_head.h"
 #include "proxy/rewrite.h"
 #include "proxy/route.h"
 
@@ -62,6 +63,8 @@ static struct exchange *new_exchange(struct client *c)
     e->upload = UPLOAD_STOPPED;
     e->repeats_left = e->retries = 0;
     e->scanned = 0;
+    e->head_fault = HEAD_OK;
+    e->repaired = NULL;
     e->response_begun = e->in_body = e->download_blocked = false;
     e->fate = CLIENT_KEPT;
     e->interim = 0;
@@ -94,6 +97,7 @@ void exchange_end_all(struct exchange *e)
     relay_end(&e->up);
     relay_end(&e->down);
     buffer_give(e->head);
+    response_head_done(e);
     buffer_give(e->in);
     buffer_give(e->out);
     timer_clear(&e->timer);

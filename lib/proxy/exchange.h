@@ -60,14 +60,17 @@ struct exchange {
 
     /* The response. */
     struct buffer *in; /* read from the socket, not used yet */
-    size_t scanned;
-    bool response_begun;    /* a byte came */
-    bool in_body;           /* the final head was passed on */
-    bool download_blocked;  /* the client must take some first */
-    enum client_close fate; /* what the response's head said of the client's connection */
-    uint8_t interim;        /* how many 1xx */
-    bool interim_close;     /* one of them said Connection: close */
-    struct buffer *out;     /* heads and replies on their way to the client */
+    size_t scanned;    /* response_head.h */
+    enum head_verdict
+        head_fault; /* what insecureHTTPParser is to repair in the head being read; HEAD_OK: nothing */
+    struct buffer *repaired; /* that head, strict */
+    bool response_begun;     /* a byte came */
+    bool in_body;            /* the final head was passed on */
+    bool download_blocked;   /* the client must take some first */
+    enum client_close fate;  /* what the response's head said of the client's connection */
+    uint8_t interim;         /* how many 1xx */
+    bool interim_close;      /* one of them said Connection: close */
+    struct buffer *out;      /* heads and replies on their way to the client */
     struct relay down;
     struct exchange_end end;
     unsigned status; /* of the final response; 0: none yet */

@@ -31,6 +31,8 @@ libcarpool_a_SOURCES += \
 	lib/proxy/relay.h \
 	lib/proxy/reply.c \
 	lib/proxy/reply.h \
+	lib/proxy/response_head.c \
+	lib/proxy/response_head.h \
 	lib/proxy/retry.c \
 	lib/proxy/retry.h \
 	lib/proxy/rewrite.c \

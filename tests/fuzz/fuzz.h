@@ -24,6 +24,7 @@ struct fuzz_target {
     X(match)            \
     X(http_chunked)     \
     X(http_fields)      \
+    X(http_repair)      \
     X(http_request)     \
     X(http_response)    \
     X(http_uri)         \

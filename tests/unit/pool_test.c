@@ -24,20 +24,21 @@ static enum retire_reason spoil(unsigned nth, struct exchange_end *e, struct reu
     switch (nth) {
     case 0: e->response_complete = false; return RETIRE_ERROR;
     case 1: e->request_complete = false; return RETIRE_EARLY_RESPONSE;
-    case 2: e->self_delimiting = false; return RETIRE_CLOSE_DELIMITED;
-    case 3: l->stopping = true; return RETIRE_SHUTDOWN;
-    case 4: l->keep_alive = false; return RETIRE_KEEPALIVE_OFF;
-    case 5: l->max_requests = l->exchanges; return RETIRE_MAX_REQUESTS;
-    case 6: e->origin_persistent = false; return RETIRE_CONNECTION_CLOSE;
-    case 7: e->told_close = true; return RETIRE_CONNECTION_CLOSE;
-    case 8: e->drained = false; return RETIRE_UNEXPECTED_DATA;
-    case 9: l->wanted = false; return RETIRE_DRAINED;
-    case 10: l->max_age_ms = l->age_ms = 1000; return RETIRE_MAX_AGE;
-    case 11:
+    case 2: e->repaired = true; return RETIRE_PROTOCOL_ERROR;
+    case 3: e->self_delimiting = false; return RETIRE_CLOSE_DELIMITED;
+    case 4: l->stopping = true; return RETIRE_SHUTDOWN;
+    case 5: l->keep_alive = false; return RETIRE_KEEPALIVE_OFF;
+    case 6: l->max_requests = l->exchanges; return RETIRE_MAX_REQUESTS;
+    case 7: e->origin_persistent = false; return RETIRE_CONNECTION_CLOSE;
+    case 8: e->told_close = true; return RETIRE_CONNECTION_CLOSE;
+    case 9: e->drained = false; return RETIRE_UNEXPECTED_DATA;
+    case 10: l->wanted = false; return RETIRE_DRAINED;
+    case 11: l->max_age_ms = l->age_ms = 1000; return RETIRE_MAX_AGE;
+    case 12:
         l->has_hint_max = true;
         l->hint_left = 0;
         return RETIRE_KEEPALIVE_HINT;
-    case 12:
+    case 13:
         l->has_hint_timeout = true;
         l->hint_timeout_ms = l->hint_buffer_ms = 1000;
         return RETIRE_KEEPALIVE_HINT;
@@ -45,7 +46,7 @@ static enum retire_reason spoil(unsigned nth, struct exchange_end *e, struct reu
     return RETIRE_NONE;
 }
 
-#define CONDITIONS 13
+#define CONDITIONS 14
 
 START_TEST(reuse_allows_the_good)
 {
