@@ -85,7 +85,10 @@ static void print_recent(const json_t *agents, FILE *out, bool colours)
     const json_t *agent;
     size_t i;
 
-    json_array_foreach(agents, i, agent) gather(&l, agent);
+    json_array_foreach(agents, i, agent)
+    {
+        gather(&l, agent);
+    }
     if (l.count == 0)
         return;
     qsort(l.items, l.count, sizeof *l.items, newest_first);
@@ -136,7 +139,10 @@ static bool print_counts(const json_t *agents, FILE *out, bool colours)
     table_begin(&paper, columns, sizeof columns / sizeof columns[0]);
     json_array_foreach(agents, i, agent)
     {
-        json_array_foreach(json_object_get(agent, "origins"), k, origin) add_counts(&paper, agent, origin);
+        json_array_foreach(json_object_get(agent, "origins"), k, origin)
+        {
+            add_counts(&paper, agent, origin);
+        }
     }
     any = paper.cell_count > 0;
     if (any)

@@ -361,8 +361,9 @@ static void sweep(void *ctx)
 static void turn_away(int fd, const char *sentence)
 {
     char text[ANSWER_HEAD_SIZE], waste[4096];
+    size_t n = answer_write_sorry(sentence, text);
 
-    send(fd, text, answer_write_sorry(sentence, text), MSG_NOSIGNAL);
+    send(fd, text, n, MSG_NOSIGNAL);
     shutdown(fd, SHUT_WR);
     /* Closing over unread bytes would send a reset, and that could overtake the answer. */
     for (int i = 0; i < 4 && recv(fd, waste, sizeof waste, 0) > 0; i++) {

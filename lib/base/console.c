@@ -1,5 +1,6 @@
 #include "base/console.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -44,9 +45,15 @@ static struct console *console_of(int fd)
 
 void console_reserve(void)
 {
-    for (int fd = 0; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) < 0)
-            open("/", O_PATH | O_DIRECTORY); /* the lowest number that is free is this one */
+    for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+            continue;
+        /* The lowest number that is free is this one. */
+        int taken = open("/dev/null", O_RDWR);
+        if (taken < 0)
+            taken = open("/", O_PATH | O_DIRECTORY);
+        assert(taken < 0 || taken == fd);
+    }
 }
 
 bool console_is_journal(int fd)
@@ -127,7 +134,8 @@ static struct relay *relay_new(int from, int fd, atomic_int *error)
     int to = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     if (!r || to < 0) {
         free(r);
-        close(to);
+        if (to >= 0)
+            close(to);
         close(from);
         return NULL;
     }

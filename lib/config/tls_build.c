@@ -102,11 +102,12 @@ static void set_ciphers(struct tls_draft *d)
 {
     const char *all = d->options->ciphers;
     size_t room = strlen(all) + 1;
-    char *suites = calloc(2, room), *older = suites + room;
+    char *suites = calloc(2, room);
     if (!suites) {
         tls_find(d->findings, "tls.ciphers", true, "cannot be set: out of memory");
         return;
     }
+    char *older = suites + room;
     for (const char *p = all; *p;) {
         size_t n = strcspn(p, ":, ");
         if (n > 0)

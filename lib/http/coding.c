@@ -7,11 +7,12 @@ static bool is_refused(struct slice parameters)
 {
     const char *equals = memchr(parameters.p, '=', parameters.n);
 
-    for (const char *p = equals; p && ++p < parameters.p + parameters.n;) {
+    if (!equals)
+        return false;
+    for (const char *p = equals + 1; p < parameters.p + parameters.n; p++)
         if (*p >= '1' && *p <= '9')
             return false;
-    }
-    return equals != NULL;
+    return true;
 }
 
 static bool is_gzip(struct slice element)

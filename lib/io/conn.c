@@ -21,18 +21,18 @@ void conn_open(struct conn *s, int fd)
     *s = (struct conn){.fd = fd, .may_read = true};
 }
 
-void conn_report(struct conn *s, unsigned bits)
+void conn_report(struct conn *s, unsigned ready)
 {
-    s->may_read |= (bits & CONN_READABLE) != 0;
-    s->peer_fin |= (bits & CONN_PEER_FIN) != 0;
+    s->may_read |= (ready & CONN_READABLE) != 0;
+    s->peer_fin |= (ready & CONN_PEER_FIN) != 0;
     if (s->on_ready)
-        s->on_ready(s->ctx, bits);
+        s->on_ready(s->ctx, ready);
 }
 
 /* How libevent 2.1 reports what epoll says: a reset (EPOLLERR) and an end both ways as readable and writable,
  * so that the next call on the descriptor meets the error; a FIN as EV_CLOSED with whatever can be read
  * before it. */
-static void ready(evutil_socket_t fd, short what, void *arg)
+static void on_event(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *s = arg;
     unsigned bits = 0;
@@ -58,8 +58,8 @@ bool conn_watch(struct conn *s, struct event_base *base, int priority, void (*on
     assert(s->fd >= 0 && !s->watched);
     conn_set_owner(s, on_ready, ctx);
     s->priority = priority;
-    if (event_assign(&s->event, base, s->fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, ready, s) !=
-        0)
+    if (event_assign(&s->event, base, s->fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event,
+                     s) != 0)
         return false;
     event_priority_set(&s->event, priority);
     s->watched = event_add(&s->event, NULL) == 0;
@@ -79,7 +79,7 @@ void conn_set_priority(struct conn *s, int priority)
 {
     assert(s->watched);
     s->priority = priority;
-    /* Refused while the event waits in its old queue; ready() does it then. */
+    /* Refused while the event waits in its old queue; on_event() does it then. */
     event_priority_set(&s->event, priority);
 }
 

@@ -138,7 +138,7 @@ static enum fault check_asker(struct query *q, const struct upstream *u, bool ab
 {
     const struct field *host = head_find(q->h, FIELD_HOST);
     const struct uri *authority = &q->out->uri;
-    struct uri written;
+    struct uri written = {.host_length = 0};
     if (q->frontend->address.sa.any.sa_family == AF_UNIX)
         return FAULT_NONE;
     if (!absolute) {
