@@ -17,7 +17,8 @@ struct listeners {
     struct address *own;        /* of all that are open, for loops */
     struct address *fresh_own;  /* of all that will be */
     unsigned fresh_count;
-    char refusal[512]; /* what a connection is told for which there is no descriptor */
+    struct listen_address control; /* the admin API's, whatever the configuration says */
+    char refusal[512];             /* what a connection is told for which there is no descriptor */
     size_t refusal_length;
 };
 
@@ -203,7 +204,10 @@ static bool open_new(struct preparation *p, const struct wish *w)
 {
     struct listeners *l = p->listeners;
     const struct address *a = &w->at->address;
-    write_place(p->config, w, p->error, p->error_size);
+    if (w->at == &l->control)
+        snprintf(p->error, p->error_size, CONTROL_SOCKET_VARIABLE ": ");
+    else
+        write_place(p->config, w, p->error, p->error_size);
     size_t n = strlen(p->error);
     if (is_passed(&l->open, a) || is_passed(&l->fresh, a)) {
         snprintf(
@@ -223,7 +227,7 @@ static bool open_new(struct preparation *p, const struct wish *w)
 static bool want(void *ctx, const struct wish *w)
 {
     struct preparation *p = ctx;
-    if (find_passed(p->listeners, w))
+    if (w->at != &p->listeners->control && find_passed(p->listeners, w))
         return true;
     struct endpoint *e = find_open(p->listeners, &w->at->address);
     if (!e)
@@ -233,6 +237,23 @@ static bool want(void *ctx, const struct wish *w)
     e->kept = true;
     e->mode = w->at->mode;
     return true;
+}
+
+/* How `systemctl reload` reaches this daemon, whatever admin.listen was and will be. */
+static bool want_control(struct preparation *p)
+{
+    struct listen_address *at = &p->listeners->control;
+    const char *path = getenv(CONTROL_SOCKET_VARIABLE);
+    char text[ADDRESS_TEXT_SIZE];
+    if (!path || !*path)
+        return true;
+    snprintf(text, sizeof text, "unix:%s", path);
+    at->mode = 0600;
+    if (address_parse(&at->address, slice_of(text)))
+        return want(p, &(struct wish){ROLE_ADMIN, NULL, at});
+    snprintf(p->error, p->error_size,
+             CONTROL_SOCKET_VARIABLE ": %s: must be an absolute path that fits a unix socket", path);
+    return false;
 }
 
 static void begin(struct listeners *l)
@@ -288,7 +309,7 @@ bool listeners_prepare(struct listeners *l, const struct config *c, char *error,
     struct preparation p = {l, c, error, error_size};
     begin(l);
     bool ok = passed_are_allowed(&l->open, c, error, error_size) &&
-              passed_are_allowed(&l->fresh, c, error, error_size) && walk(c, want, &p);
+              passed_are_allowed(&l->fresh, c, error, error_size) && want_control(&p) && walk(c, want, &p);
     ok = ok && (collect_addresses(l) || out_of_memory(&p)) && show(l, error, error_size);
     if (!ok)
         listeners_discard(l);

@@ -16,6 +16,9 @@
 #include "daemon/systemd.h"
 #include "daemon/workers.h"
 
+/* Of the environment: the path of a unix socket at which the admin API is served to this user and root, too. */
+#define CONTROL_SOCKET_VARIABLE "CARPOOL_CONTROL_SOCKET"
+
 struct admin;
 struct listeners;
 

@@ -1,7 +1,9 @@
 """Section 8: what systemd sees and gives. The test plays systemd."""
 
+import os
 import signal
 import socket
+import stat
 import time
 
 import pytest
@@ -84,6 +86,38 @@ def test_exposure_is_checked_for_passed_sockets(stage):
     sock = Socket(("0.0.0.0", stage.ports.take()), "proxy")
     with pytest.raises(NotStarted, match="exit status 1"):
         stage.carpool(**{**passing(sock), "listen": ("127.0.0.1", sock.address[1])})
+
+
+def reload_by(path):
+    return run("--server", f"unix:{path}", "reload", program="CARPOOLCTL")
+
+
+@pytest.mark.parametrize("with_socket_unit", [False, True])
+def test_systemctl_reload_has_a_way_in_of_its_own(stage, with_socket_unit):
+    """reload: whatever admin.listen says, and beside a socket of systemd's that stands for it"""
+    path = stage.path("control.sock")
+    sockets = [passed(stage, "proxy"), passed(stage, "admin")]
+    how = passing(*sockets) if with_socket_unit else {}
+    how["env"] = {**how.get("env", {}), "CARPOOL_CONTROL_SOCKET": path}
+    carpool = stage.carpool({"admin": {"listen": "off"}}, **how)
+    wait_until(lambda: os.path.exists(path), "the control socket is there")
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    for port in (carpool.admin_port, stage.ports.take()):
+        carpool.write({**carpool.config, "admin": {"listen": f"127.0.0.1:{port}"}})
+        done = reload_by(path)
+        assert done.returncode == 0, done.stderr
+        assert refuses(port) == with_socket_unit
+    carpool.write("nonsense: true\n")
+    done = reload_by(path)
+    assert done.returncode == 1 and "unknown key 'nonsense'" in done.stderr
+    assert stat.S_ISSOCK(os.stat(path).st_mode)
+
+
+@pytest.mark.parametrize("path, why", [("control.sock", "must be an absolute path"), ("/nowhere/control.sock", "No such file")])
+def test_a_control_socket_that_cannot_be(stage, path, why):
+    """it does not start, and says which variable is to blame"""
+    with pytest.raises(NotStarted, match=f"CARPOOL_CONTROL_SOCKET: .*{why}"):
+        stage.carpool(env={"CARPOOL_CONTROL_SOCKET": path})
 
 
 def test_it_says_when_it_is_ready(stage):

@@ -92,6 +92,15 @@ def test_a_reload_that_only_the_daemon_can_refuse_fails(edit, readme, service, a
     edit(BASIC)
 
 
+def test_a_reload_reaches_the_daemon_wherever_the_admin_listener_is(edit):
+    """off, back again, moved"""
+    for admin in ("off", "127.0.0.1:3129", "127.0.0.1:3130", "unix:/run/carpool/admin.sock"):
+        edit(BASIC + f"admin: {{listen: {admin}}}\n")
+    assert edit(BASIC + "admin: off\n", check=False).failed
+    edit(BASIC)
+    sh("carpoolctl status")
+
+
 def test_priorities_in_the_journal(service):
     """log levels are the journal's, and stand in no text"""
     entries = service.journal()
