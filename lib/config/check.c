@@ -215,21 +215,33 @@ static void check_scheme(struct loader *l, const struct scope *s)
             "%s: rewriteScheme does nothing without tls: the app and the service say http:// alike", s->path);
 }
 
+static void check_upstream(struct loader *l, const struct scope *s)
+{
+    check_names(l, s);
+    check_hosts(l, s);
+    settle_host(l, s);
+    check_policy(l, s);
+    check_scheme(l, s);
+    check_tls(l, s);
+}
+
+/* Told once. */
+static bool is_cancelled(struct loader *l)
+{
+    if (!l->cancelled || !__atomic_load_n(l->cancelled, __ATOMIC_RELAXED))
+        return false;
+    problem_error(&l->problems, (struct mark){0}, "given up, because Carpool is stopping");
+    return true;
+}
+
 void check_config(struct loader *l)
 {
     check_listeners(l);
     check_patterns(l);
     check_policy(l, &l->defaults);
     check_default_tls(l);
-    for (uint32_t i = 0; i < l->config->upstream_count; i++) {
-        const struct scope *s = &l->upstreams[i];
-        check_names(l, s);
-        check_hosts(l, s);
-        settle_host(l, s);
-        check_policy(l, s);
-        check_scheme(l, s);
-        check_tls(l, s);
-    }
+    for (uint32_t i = 0; i < l->config->upstream_count && !is_cancelled(l); i++)
+        check_upstream(l, &l->upstreams[i]);
     if (!l->listener_count)
         problem_warning(&l->problems, scope_mark(&l->top, "listen"),
                         "nothing listens: only sockets that systemd passes can bring requests");

@@ -72,6 +72,7 @@ struct source {
     bool on_this_host; /* which is looked at, too */
     const struct text_list *listen;
     const struct config *running; /* NULL: not beside another one */
+    const bool *cancelled;        /* atomic; NULL: never */
 };
 
 static void read_and_check(struct loader *l, struct slice text, const struct source *from)
@@ -153,7 +154,8 @@ static struct config *parse(struct slice text, const struct source *from, FILE *
     struct yaml_text yaml = {.has_parser = false};
     struct arena *arena = arena_new();
     struct loader l = {
-        .arena = arena, .problems = {.arena = arena}, .yaml = &yaml, .on_this_host = from->on_this_host};
+        .arena = arena, .problems = {.arena = arena}, .yaml = &yaml, .on_this_host = from->on_this_host,
+        .cancelled = from->cancelled};
     bool whole = false;
     if (arena) {
         arena->on_failure = &failure;
@@ -242,10 +244,12 @@ struct config *config_test(const char *path, const struct text_list *listen_over
 }
 
 struct config *config_reload(const struct config *running, const struct text_list *listen_override,
-                             FILE *errors)
+                             const bool *cancelled, FILE *errors)
 {
     const char *path = *running->path ? running->path : NULL;
-    return load(&(struct source){.path = path, .listen = listen_override, .running = running}, errors);
+    const struct source from = {
+        .path = path, .listen = listen_override, .running = running, .cancelled = cancelled};
+    return load(&from, errors);
 }
 
 const char *config_origin(const struct config *c, const struct listen_address *a)

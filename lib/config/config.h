@@ -195,9 +195,9 @@ struct config *config_test(const char *path, const struct text_list *listen_over
 
 /* The same for a reload, beside the configuration in force, from whose file it reads: what is no regular file is refused, never
  * waited for, and so is a file without any option where there were some. `workers` and `name` stay as they run. May be called
- * from any thread. */
+ * from any thread, and is given up soon after another one sets `*cancelled` (atomic). */
 struct config *config_reload(const struct config *running, const struct text_list *listen_override,
-                             FILE *errors);
+                             const bool *cancelled, FILE *errors);
 
 /* As config_load() for a text that stands in memory; `path` names it in messages and relative file names start at its
  * folder. */

@@ -52,6 +52,7 @@ struct loader {
     struct config *config;
     struct problems problems;
     const char *directory; /* relative file names start here */
+    const bool *cancelled; /* atomic; NULL: never */
     bool on_this_host;     /* listeners and the access log must be possible here, too */
     struct scope top, defaults;
     struct scope *upstreams; /* config->upstream_count */

@@ -69,6 +69,7 @@ static void begin_stop(struct daemon *d)
 {
     log_line(LOG_INFO, "stopping: running exchanges finish, new ones are not taken");
     d->phase = STOPPING;
+    reloader_cancel(d);
     service_notify_stopping((d->config->shutdownTimeout + STOP_EXTENSION_MS) * 1000);
     halt_settled(d);
     listeners_stop(d->listeners);
@@ -156,7 +157,7 @@ static void on_watchdog(void *ctx)
     timer_set(&d->watchdog, service_watchdog_ms() / 2);
 }
 
-static void say_status(struct daemon *d)
+void daemon_say_status(struct daemon *d)
 {
     uint32_t clients = 0, active = 0, idle = 0, pending = 0;
     struct agent *a;
@@ -185,7 +186,7 @@ static void on_tick(void *ctx)
     struct daemon *d = ctx;
     log_flush();
     if (d->ticks++ % STATUS_EVERY_TICKS == 0)
-        say_status(d);
+        daemon_say_status(d);
     reloader_tick(d);
     if (d->phase == STOPPING && d->config->shutdownTimeout == 0)
         service_notify_stopping(STOP_EXTENSION_MS * 1000);

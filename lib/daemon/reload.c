@@ -18,6 +18,7 @@ struct reading {
     struct config *running; /* beside which it is read; counted */
     struct config *config;  /* what was read; NULL: it failed, as `messages` say */
     struct change change;
+    bool cancelled; /* atomic */
     bool prepared;
     char *messages; /* errors and warnings, a line each; NULL: memory was short */
     size_t messages_size;
@@ -47,7 +48,7 @@ static void *read_in_thread(void *reading)
     struct daemon *d = r->daemon;
     FILE *messages = open_memstream(&r->messages, &r->messages_size);
     if (messages) {
-        r->config = config_reload(r->running, &d->options->listen, messages);
+        r->config = config_reload(r->running, &d->options->listen, &r->cancelled, messages);
         fclose(messages);
     }
     r->prepared = r->config && change_prepare(&r->change, d, r->config, r->error, sizeof r->error);
@@ -166,8 +167,10 @@ static void report(struct daemon *d, bool ok, char *reason)
                                      : "out of memory",
     };
     tell(d);
-    if (d->phase == SERVING)
+    if (d->phase == SERVING) {
         service_notify_ready();
+        daemon_say_status(d);
+    }
     admin_reloaded(d->admin, r->number, r->report.error);
 }
 
@@ -276,6 +279,12 @@ void reloader_init(struct daemon *d)
     STAILQ_INIT(&r->free);
     r->done.open = on_done;
     r->report = (struct reload_report){.ok = true, .wall_ms = clock_wall_ms()};
+}
+
+void reloader_cancel(struct daemon *d)
+{
+    if (d->reloader.reading)
+        __atomic_store_n(&d->reloader.reading->cancelled, true, __ATOMIC_RELAXED);
 }
 
 void reloader_free(struct daemon *d)

@@ -44,6 +44,9 @@ uint64_t reload_begin(struct daemon *d);
 /* Frees what nobody uses any more; to be called now and then. */
 void reloader_tick(struct daemon *d);
 
+/* At a stop: what is being read is not wanted any more. */
+void reloader_cancel(struct daemon *d);
+
 /* Waits for the thread, if there is one, and frees everything. */
 void reloader_free(struct daemon *d);
 

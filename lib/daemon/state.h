@@ -29,4 +29,7 @@ struct daemon {
     uint64_t started_wall_ms;
 };
 
+/* Tells systemd the figures of now. daemon.c */
+void daemon_say_status(struct daemon *d);
+
 #endif

@@ -34,7 +34,7 @@ void service_notify_stopping(uint64_t extend_usec)
 
 void service_notify_status(const char *text)
 {
-    char line[256];
+    char line[1024];
 
     snprintf(line, sizeof line, "%s", text);
     for (char *p = line; *p; p++) {

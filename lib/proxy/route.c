@@ -152,8 +152,13 @@ static enum fault check_asker(struct query *q, const struct upstream *u, bool ab
 static enum fault route_gateway(struct query *q)
 {
     const struct upstream *u = upstream_named(q->p->config, q->frontend->upstream);
-    if (!u || !u->host || !*u->host)
-        return refuse(q, FAULT_NO_RESOURCES, "upstream '%s' is no longer configured", q->frontend->upstream);
+    if (!u)
+        return refuse(q, FAULT_NO_RESOURCES,
+                      "this listener is the gateway of upstream '%s', which the configuration does not have",
+                      q->frontend->upstream);
+    if (!u->host || !*u->host)
+        return refuse(q, FAULT_NO_RESOURCES,
+                      "this listener is the gateway of upstream '%s', whose match names no single host: set its host", u->name);
     if (method_is(q->h, SLICE("CONNECT")))
         return refuse(
             q, FAULT_DENIED,

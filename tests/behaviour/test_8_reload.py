@@ -39,10 +39,11 @@ def reloads(carpool, config, port=None):
         return client.raw(request("POST", "/reload", "127.0.0.1"), "POST")
 
 
-def hangs_up(carpool, config, outcome="reload failed"):
-    """Reloads this configuration by SIGHUP, until the log says how it went."""
+def hangs_up(carpool, config=None, outcome="reload failed"):
+    """Reloads this configuration, or what stands in the file, by SIGHUP, until the log says how it went."""
     before = len(carpool.stderr)
-    carpool.write(config)
+    if config is not None:
+        carpool.write(config)
     carpool.signal(signal.SIGHUP)
     wait_until(lambda: outcome in carpool.stderr[before:], lambda: f"{outcome} in {carpool.stderr[before:]}")
     return carpool.stderr[before:]
@@ -153,6 +154,21 @@ def test_the_check_refuses_what_a_start_refuses(stage, bad):
         assert done.returncode == 1 and "checked.yaml:" in done.stderr and BAD[bad][1] in done.stderr, done.stderr
 
 
+def test_the_check_looks_at_the_access_log(stage):
+    """-t checks all that a start would: [...] the access log's file"""
+    def checked(path, **how):
+        return stage.check({"listen": [f"127.0.0.1:{stage.ports.take()}"], "admin": {"listen": "off"}, "accessLog": {"path": path}}, **how)
+    path = stage.path("access.log")
+    assert checked(path).returncode == 0
+    assert not os.path.exists(path)     # who checks may be another user than who writes
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(stage.path("log.sock"))
+        for path, words in ((stage.path("nowhere/access.log"), "its folder"), (stage.directory, "it is a folder"),
+                            (stage.path("log.sock"), "write -")):
+            done = checked(path)
+            assert done.returncode == 1 and "checked.yaml:5:3: error: accessLog.path: " in done.stderr and words in done.stderr, done.stderr
+
+
 def test_an_access_log_that_cannot_be_opened(stage):
     doors = Doors(stage, 1)
     answer = reloads(doors.carpool, {**doors.carpool.config, "accessLog": {"path": stage.path("nowhere/access.log")}})
@@ -167,7 +183,9 @@ def test_an_access_log_that_cannot_be_opened(stage):
 def test_an_empty_file_is_no_configuration(stage, text):
     """a file that is empty, or has no key where the running one has some, is refused"""
     carpool = stage.carpool({"access": {"unmatched": "deny"}})
-    assert "holds no option" in hangs_up(carpool, text)
+    with open(carpool.file, "w", encoding="ascii") as file:
+        file.write(text)
+    assert "holds no option" in hangs_up(carpool)
     assert carpool.get("http://a.test/").status == 403
 
 
@@ -176,8 +194,7 @@ def test_a_fifo_is_not_waited_for(stage):
     carpool = stage.carpool({"access": {"unmatched": "deny"}})
     os.remove(carpool.file)
     os.mkfifo(carpool.file)
-    carpool.signal(signal.SIGHUP)
-    wait_until(lambda: "reload failed" in carpool.stderr, "the reload fails")
+    assert "no regular file" in hangs_up(carpool)
     assert carpool.get("http://a.test/").status == 403
 
 

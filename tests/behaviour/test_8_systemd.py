@@ -81,6 +81,48 @@ def test_an_upstream_socket_replaces_its_listen(stage):
     assert refuses(port)
 
 
+def test_all_admin_sockets_are_served(stage):
+    """Several admin sockets are all served"""
+    origin = stage.origin()
+    proxy, one, two = passed(stage, "proxy"), passed(stage, "admin"), Socket(stage.path("admin.sock"), "admin")
+    carpool = stage.carpool({"admin": {"listen": "off"}}, **passing(proxy, one, two))
+    carpool.admin_port = one.address[1]
+    for _ in range(2):
+        for address in (one.address, two.address):
+            with carpool.client(address) as client:
+                assert client.get("/healthz", host="localhost").status == 200
+        assert carpool.admin("/reload", "POST").status == 200
+    refused = carpool.get(f"http://127.0.0.1:{one.address[1]}/version")
+    assert refused.status == 502 and refused.error == "proxy_loop_detected"
+    assert carpool.get(origin.url("/")).status == 200
+
+
+def test_a_socket_of_an_upstream_without_listen(stage):
+    """one for an upstream without `listen` serves it"""
+    origin = stage.origin()
+    proxy, gateway = passed(stage, "proxy"), passed(stage, "upstream.api")
+    carpool = stage.carpool({"log": {"level": "warn"}, "upstreams": {"api": {"match": "api.test", "address": [origin.authority]}}},
+                            **passing(proxy, gateway))
+    assert carpool.client(gateway.address).get("/x", host="127.0.0.1").status == 200
+    assert carpool.row("http://api.test:80", "api")["requestsTotal"] == 1
+    assert not carpool.stderr
+
+
+@pytest.mark.parametrize("upstreams, words", [({}, "has no such upstream"), ({"api": {"match": "*.test"}}, "which host is it for?")])
+def test_a_socket_that_nobody_can_use_is_warned_about(stage, upstreams, words):
+    """one for an upstream that is not configured is a warning at the start"""
+    origin = stage.origin()
+    proxy, gateway = passed(stage, "proxy"), passed(stage, "upstream.api")
+    carpool = stage.carpool({"log": {"level": "warn"}, "upstreams": upstreams}, **passing(proxy, gateway))
+    assert "level=warn" in carpool.stderr and "upstream=api" in carpool.stderr and words in carpool.stderr
+    answer = carpool.client(gateway.address).get("/x", host="127.0.0.1")
+    assert answer.status == 503 and "upstream 'api'" in answer.text
+    # A reload may bring it.
+    carpool.write({**carpool.config, "upstreams": {"api": {"match": "api.test", "address": [origin.authority]}}})
+    assert carpool.admin("/reload", "POST").status == 200
+    assert carpool.client(gateway.address).get("/x", host="127.0.0.1").status == 200
+
+
 def test_exposure_is_checked_for_passed_sockets(stage):
     """the exposure checks hold for it too"""
     sock = Socket(("0.0.0.0", stage.ports.take()), "proxy")
@@ -141,6 +183,8 @@ def test_it_says_when_it_reloads(stage, good):
     said = manager.wait("RELOADING")
     assert before <= int(said["MONOTONIC_USEC"]) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
     assert manager.wait("READY")["READY"] == "1"
+    said = manager.wait("STATUS")["STATUS"]
+    assert ("the last reload failed: " in said and "nonsense" in said) != good
 
 
 def test_it_asks_for_the_time_a_stop_takes(stage):
@@ -154,6 +198,22 @@ def test_it_asks_for_the_time_a_stop_takes(stage):
     carpool.ends_itself()
     said = manager.wait("STOPPING")
     assert int(said["EXTEND_TIMEOUT_USEC"]) >= 20_000_000
+    asked.connection.reply()
+    assert client.response().status == 200
+    assert carpool.wait() == 0
+
+
+def test_it_asks_again_where_a_stop_has_no_limit(stage):
+    """`shutdownTimeout: off`: the unit's own limit does not cut what still runs"""
+    manager = Manager(stage.directory)
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool({"shutdownTimeout": "off"}, env={"NOTIFY_SOCKET": manager.path})
+    client = carpool.ask(origin.url("/"))
+    asked = origin.take()
+    carpool.signal(signal.SIGTERM)
+    carpool.ends_itself()
+    for _ in range(3):
+        assert int(manager.wait("STOPPING")["EXTEND_TIMEOUT_USEC"]) >= 10_000_000
     asked.connection.reply()
     assert client.response().status == 200
     assert carpool.wait() == 0

@@ -38,7 +38,7 @@ static void reload_is_refused(const struct reload_rig *r, const char *words)
 {
     char message[4096] = "";
     FILE *f = fmemopen(message, sizeof message, "w");
-    ck_assert_ptr_null(config_reload(r->running, NULL, f));
+    ck_assert_ptr_null(config_reload(r->running, NULL, NULL, f));
     fclose(f);
     ck_assert_msg(strstr(message, words) != NULL, "wanted: %s\ntold: %s", words, message);
     ck_assert(strncmp(message, r->path, strlen(r->path)) == 0);
@@ -69,12 +69,12 @@ START_TEST(a_reload_of_nothing_stays_nothing)
 {
     struct reload_rig r;
     reload_open(&r, "# all defaults\n");
-    struct config *c = config_reload(r.running, NULL, stderr);
+    struct config *c = config_reload(r.running, NULL, NULL, stderr);
     ck_assert_ptr_nonnull(c);
     config_unref(c);
     reload_close(&r);
     struct config *built_in = config_load(NULL, NULL, stderr);
-    c = config_reload(built_in, NULL, stderr);
+    c = config_reload(built_in, NULL, NULL, stderr);
     ck_assert_ptr_nonnull(c);
     config_unref(c);
     config_unref(built_in);
@@ -86,7 +86,7 @@ START_TEST(workers_and_name_stay_as_they_run)
     struct reload_rig r;
     reload_open(&r, "workers: 1\nname: one\n");
     write_to(r.path, "workers: 2\nname: two\n");
-    struct config *c = config_reload(r.running, NULL, stderr);
+    struct config *c = config_reload(r.running, NULL, NULL, stderr);
     ck_assert_uint_eq(c->workers, 1);
     ck_assert_str_eq(c->name, "one");
     ck_assert_uint_eq(c->restart_needed.count, 2);
@@ -95,9 +95,23 @@ START_TEST(workers_and_name_stay_as_they_run)
     config_unref(r.running);
     r.running = c;
     write_to(r.path, "workers: 1\nname: one\n");
-    c = config_reload(r.running, NULL, stderr);
+    c = config_reload(r.running, NULL, NULL, stderr);
     ck_assert_uint_eq(c->restart_needed.count, 0);
     config_unref(c);
+    reload_close(&r);
+}
+END_TEST
+
+START_TEST(a_reload_can_be_given_up)
+{
+    struct reload_rig r;
+    char message[512] = "";
+    bool cancelled = true;
+    reload_open(&r, "upstreams: {a: {match: a.test}}\n");
+    FILE *f = fmemopen(message, sizeof message, "w");
+    ck_assert_ptr_null(config_reload(r.running, NULL, &cancelled, f));
+    fclose(f);
+    ck_assert_ptr_nonnull(strstr(message, "given up"));
     reload_close(&r);
 }
 END_TEST
@@ -105,5 +119,5 @@ END_TEST
 void add_reload_tests(Suite *suite)
 {
     unit_group(suite, "reload", a_reload_wants_a_file_with_options, a_reload_of_nothing_stays_nothing,
-               workers_and_name_stay_as_they_run);
+               workers_and_name_stay_as_they_run, a_reload_can_be_given_up);
 }
