@@ -153,9 +153,11 @@ static struct config *parse(struct slice text, const struct source *from, FILE *
     jmp_buf failure;
     struct yaml_text yaml = {.has_parser = false};
     struct arena *arena = arena_new();
-    struct loader l = {
-        .arena = arena, .problems = {.arena = arena}, .yaml = &yaml, .on_this_host = from->on_this_host,
-        .cancelled = from->cancelled};
+    struct loader l = {.arena = arena,
+                       .problems = {.arena = arena},
+                       .yaml = &yaml,
+                       .on_this_host = from->on_this_host,
+                       .cancelled = from->cancelled};
     bool whole = false;
     if (arena) {
         arena->on_failure = &failure;

@@ -38,7 +38,8 @@ TAILQ_HEAD(query_list, resolver_query);
 /* One that is out to the name servers, from its record's start of asking to its answer. */
 struct dns_question {
     struct resolver *resolver;
-    struct dns_record *record; /* points back */
+    struct dns_channel *channel; /* who asks */
+    struct dns_record *record;   /* points back; NULL: other servers were asked meanwhile */
     int family;
     uint64_t asked_ms;
     struct timer patience; /* while those wait who could have an expired answer */
@@ -170,6 +171,12 @@ static void use_on(const struct dns_question *q, const char *why)
     dns_record_keep_stale(r, FAILURE_KEPT_MS);
 }
 
+/* resolv.conf has changed since: what these servers say is for those who wait for it, and nobody else. */
+static bool is_outdated(const struct dns_question *q)
+{
+    return q->channel != q->resolver->channel;
+}
+
 static void take_answer(struct dns_question *q, const struct resolver_answer *answer, uint64_t ttl_s,
                         bool own_trouble)
 {
@@ -186,7 +193,7 @@ static void take_answer(struct dns_question *q, const struct resolver_answer *an
     if (failed && dns_record_is_usable(r, q->resolver->stale_if_error_ms))
         use_on(q, answer->text);
     else if (answer->status == RESOLVER_OK)
-        dns_record_set(r, answer, ttl_s * 1000);
+        dns_record_set(r, answer, is_outdated(q) ? 0 : ttl_s * 1000);
     else
         dns_record_set(r, answer, own_trouble ? 0 : FAILURE_KEPT_MS);
 }
@@ -201,10 +208,12 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
     (void)timeouts;
     if (info)
         ares_freeaddrinfo(info);
-    take_answer(q, &answer, ttl_s, dns_is_own_trouble(status));
-    r->question = NULL;
-    timer_release(&q->patience);
-    tell_all(&q->waiting, &r->answer);
+    if (r) {
+        take_answer(q, &answer, ttl_s, dns_is_own_trouble(status));
+        r->question = NULL;
+        timer_release(&q->patience);
+    }
+    tell_all(&q->waiting, r ? &r->answer : &answer);
     free(q);
 }
 
@@ -228,6 +237,7 @@ static bool send_question(struct resolver *r, struct dns_record *record, const c
     if (!q)
         return false;
     q->resolver = r;
+    q->channel = r->channel;
     q->record = record;
     q->family = family;
     q->asked_ms = clock_ms();
@@ -270,10 +280,24 @@ static bool ask_file(struct resolver *r, struct dns_name *n, const char *name)
     return true;
 }
 
+/* Whoever asks now is not to wait for servers of before. */
+static void let_go_of_outdated(struct dns_record *record)
+{
+    struct dns_question *q = record->question;
+
+    if (!q || !is_outdated(q))
+        return;
+    timer_release(&q->patience);
+    q->record = NULL;
+    record->question = NULL;
+}
+
 /* In the hosts file, unless that was done a moment ago, or by a question. False: memory is short. */
 static bool find_answer(struct resolver *r, struct dns_name *n, struct dns_record *record, const char *name,
                         int family)
 {
+    let_go_of_outdated(dns_name_record(n, AF_INET));
+    let_go_of_outdated(dns_name_record(n, AF_INET6));
     if (record->question || (!dns_name_is_asked_for(n) && ask_file(r, n, name)))
         return true;
     return send_question(r, record, name, family);

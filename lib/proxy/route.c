@@ -157,8 +157,10 @@ static enum fault route_gateway(struct query *q)
                       "this listener is the gateway of upstream '%s', which the configuration does not have",
                       q->frontend->upstream);
     if (!u->host || !*u->host)
-        return refuse(q, FAULT_NO_RESOURCES,
-                      "this listener is the gateway of upstream '%s', whose match names no single host: set its host", u->name);
+        return refuse(
+            q, FAULT_NO_RESOURCES,
+            "this listener is the gateway of upstream '%s', whose match names no single host: set its host",
+            u->name);
     if (method_is(q->h, SLICE("CONNECT")))
         return refuse(
             q, FAULT_DENIED,

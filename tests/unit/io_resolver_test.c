@@ -482,6 +482,42 @@ START_TEST(resolver_changes_servers_under_way)
 }
 END_TEST
 
+static const struct dns_name elsewhere[] = {
+    {.name = "one.test", .a = {"10.9.9.1"}, .ttl = 60},
+    {.name = "both.test", .a = {"10.9.9.2"}, .ttl = 60},
+    {0},
+};
+
+/* What they say late is for those who wait for it alone. */
+START_TEST(resolver_keeps_nothing_of_servers_that_changed)
+{
+    struct event_base *base = io_loop();
+    struct dns d, other;
+    dns_start(&d, base, names);
+    dns_start(&other, base, elsewhere);
+    struct resolver *r = dns_resolver(&d, base);
+    struct asked a = {0}, b = {0};
+
+    resolver_ask(r, "one.test", AF_INET, on_answer, &a);
+    resolver_ask(r, "both.test", AF_INET, on_answer, &b);
+    ck_assert(resolver_set_servers(r, other.servers, 300, 2));
+    struct asked now = ask(base, r, "one.test", AF_INET);
+    ck_assert_str_eq(nth(&now, 0), "10.9.9.1");
+    io_run_until(base, &a.done, 1000);
+    io_run_until(base, &b.done, 1000);
+    ck_assert_str_eq(nth(&a, 0), "10.0.0.1");
+    ck_assert_str_eq(nth(&b, 0), "10.0.0.1");
+    now = ask(base, r, "one.test", AF_INET);
+    ck_assert_str_eq(nth(&now, 0), "10.9.9.1");
+    now = ask(base, r, "both.test", AF_INET);
+    ck_assert_str_eq(nth(&now, 0), "10.9.9.2");
+    resolver_free(r);
+    dns_stop(&d);
+    dns_stop(&other);
+    event_base_free(base);
+}
+END_TEST
+
 void io_resolver_tests(Suite *suite)
 {
     unit_group(suite, "resolver", resolver_finds_addresses, resolver_wants_a_descriptor,
@@ -489,5 +525,6 @@ void io_resolver_tests(Suite *suite)
                resolver_asks_families_apart, resolver_remembers_what_a_family_lacks,
                resolver_uses_expired_answers, resolver_uses_expired_answers_for_so_long,
                resolver_has_patience, resolver_may_be_asked_from_an_answer, resolver_knows_localhost,
-               resolver_forgets_the_oldest, resolver_changes_servers_under_way);
+               resolver_forgets_the_oldest, resolver_changes_servers_under_way,
+               resolver_keeps_nothing_of_servers_that_changed);
 }
