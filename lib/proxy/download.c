@@ -112,9 +112,7 @@ static bool flush(struct exchange *e)
     case SENDQ_EMPTY: return true;
     case SENDQ_BLOCKED:
         e->download_blocked = true;
-        client_watch(e->client);
-        if (e->state == EXCHANGE_RELAY)
-            client_arm(e->client);
+        exchange_await_client(e);
         return false;
     case SENDQ_FAILED: exchange_client_gone(e, CLIENT_CLOSED); return false;
     }
@@ -372,9 +370,7 @@ static void pump_body(struct exchange *e)
     case RELAY_STARVED: exchange_arm(e); return;
     case RELAY_BLOCKED:
         e->download_blocked = true;
-        client_watch(e->client);
-        if (e->state == EXCHANGE_RELAY)
-            client_arm(e->client);
+        exchange_await_client(e);
         return;
     case RELAY_YIELD: conn_call_again(&e->socket->conn); return;
     case RELAY_SOURCE_EOF: source_ended(e); return;

@@ -136,6 +136,14 @@ enum client_close exchange_fate(const struct exchange *e, enum fault fault, bool
     return client_fate(&facts);
 }
 
+void exchange_await_client(struct exchange *e)
+{
+    struct client *c = e->client;
+    client_watch(c);
+    if (c->exchange == e)
+        client_arm(c);
+}
+
 /* The reply was handed to the kernel whole. */
 static void reply_done(struct exchange *e)
 {
@@ -152,8 +160,7 @@ static void reply_pump(struct exchange *e)
     case SENDQ_EMPTY: reply_done(e); return;
     case SENDQ_BLOCKED:
         e->download_blocked = true;
-        client_watch(e->client);
-        client_arm(e->client);
+        exchange_await_client(e);
         return;
     case SENDQ_FAILED: exchange_client_gone(e, CLIENT_CLOSED); return;
     }

@@ -127,6 +127,9 @@ enum client_close exchange_fate(const struct exchange *e, enum fault fault, bool
 void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reason, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void exchange_arm(struct exchange *e);
+/* Has the loop tell of the client, which is waited for. Where the loop does not take it, the exchange has no client when
+ * this returns, or is over. */
+void exchange_await_client(struct exchange *e);
 void exchange_end_all(
     struct exchange *e); /* gives everything back and records it; the client is told by the caller */
 void exchange_reply(struct exchange *e, const struct reply *r);

@@ -85,9 +85,7 @@ void upload_pump(struct exchange *e)
         return;
     case RELAY_STARVED:
         set_upload(e, UPLOAD_STARVED);
-        client_watch(c);
-        if (c->exchange == e)
-            client_arm(c);
+        exchange_await_client(e);
         return;
     case RELAY_BLOCKED: set_upload(e, UPLOAD_BLOCKED); return;
     case RELAY_YIELD:

@@ -78,8 +78,11 @@ class Page:
         PAGE.pack_into(self.map, 0, b"", error, times, nth, 0)
         self.map[:len(function)] = function.encode()
 
+    def fired(self):
+        return PAGE.unpack_from(self.map)[4]
+
     def disarm(self):
-        fired = PAGE.unpack_from(self.map)[4]
+        fired = self.fired()
         PAGE.pack_into(self.map, 0, b"", 0, 0, 0, 0)
         return fired
 
@@ -92,9 +95,10 @@ class Daemon:
         self.ports = Ports()
         self.port, self.admin = self.ports.take(), self.ports.take()
         self.page = Page(os.path.join(folder, "page"))
+        self.path = os.path.join(folder, "socket")
         self.config = config = os.path.join(folder, "carpool.yaml")
         with open(config, "w", encoding="ascii") as f:
-            f.write(f"listen: [127.0.0.1:{self.port}]\nadmin: {{listen: '127.0.0.1:{self.admin}'}}\nlog: {{level: {level}}}\nworkers: {workers}\n"
+            f.write(f"listen: [127.0.0.1:{self.port}, 'unix:{self.path}']\nadmin: {{listen: '127.0.0.1:{self.admin}'}}\nlog: {{level: {level}}}\nworkers: {workers}\n"
                     f"access: {{connectPorts: [{tunnels_to.rpartition(':')[2]}]}}\n"
                     "server: {keepAliveTimeout: 1s, keepAliveTimeoutBuffer: 0}\ndefaults: {maxSockets: 3, timeouts: {connect: 1s, socket: 1s, free: 1s}}\n")
             if secure:

@@ -2,9 +2,12 @@
 answered with an error or cut, and everything behind it works."""
 import errno
 import os
+import signal
+import socket
 
 import pytest
 from behaviour.harness.names import NameServer, can_replace_files
+from behaviour.harness.waiting import wait_until
 from faulty import Daemon, calls, goes_on, is_sane, need_shim, origin, request, talk
 
 # function, errno, how many calls in a row fail
@@ -178,3 +181,31 @@ def test_goes_on_behind_a_failed_call_with_two_loops(two_loops, plain, function,
 def test_goes_on_behind_a_failed_call_of_a_lookup(asker, plain, function, error, times):
     sweep(asker, talk_names, plain, function, error, times)
     goes_on(asker, f"api.test:{plain.rpartition(':')[2]}", "all of them, for names, too")
+
+
+def send_without_reading(s, data):
+    s.setblocking(False)
+    try:
+        while True:
+            s.send(data)
+    except BlockingIOError:
+        pass
+
+
+def test_goes_on_behind_a_client_that_takes_no_answers_and_cannot_be_watched(daemon, plain):
+    """Its requests are there when it is accepted, and its answers are too large to be sent at once: when the loop is to tell
+    of it for the first time, an answer waits."""
+    fields = "".join(f"X-{i}: {'y' * 3500}\r\n" for i in range(4))
+    trace = f"TRACE http://{plain}/ HTTP/1.1\r\nHost: {plain}\r\nMax-Forwards: 0\r\n{fields}\r\n".encode()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        daemon.process.send_signal(signal.SIGSTOP)
+        try:
+            client.connect(daemon.path)
+            send_without_reading(client, trace)
+            daemon.page.arm("epoll_ctl", errno.ENOSPC, 4, 1)     # the first may be the last client's, to forget it
+        finally:
+            daemon.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: daemon.page.fired() or daemon.dead(), "the loop is asked to watch it")
+        daemon.page.disarm()
+        goes_on(daemon, plain, "a client that could not be watched")
