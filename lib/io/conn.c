@@ -97,8 +97,8 @@ static ssize_t note_read(struct conn *s, ssize_t got, bool emptied)
 {
     if (got == CONN_EOF)
         s->peer_fin = true;
-    if (got <= 0 || (emptied && !s->peer_fin))
-        s->may_read = false;
+    /* Also where it was false: what is read may have come a moment ago, and be reported later. */
+    s->may_read = got > 0 && (!emptied || s->peer_fin);
     return got;
 }
 

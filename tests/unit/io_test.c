@@ -3,6 +3,7 @@
 #include "io_test.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "io/pipe.h"
 #include "io/resolv_conf.h"
 
 #define PATIENCE_MS 20000 /* of a machine that is busy, beside what a test expects */
@@ -291,6 +293,47 @@ START_TEST(conn_sees_a_reset)
 }
 END_TEST
 
+static void send_and_await(int far, const char *text, struct conn *s)
+{
+    struct pollfd readable = {.fd = s->fd, .events = POLLIN};
+
+    ck_assert_int_eq(write(far, text, strlen(text)), (int)strlen(text));
+    ck_assert_int_eq(poll(&readable, 1, 5000), 1);
+}
+
+/* The loop has reported nothing of it yet. */
+START_TEST(conn_is_not_drained_by_a_read_of_what_came_behind_a_short_one)
+{
+    struct event_base *base = io_loop();
+    struct seen seen = {0};
+    struct conn s;
+    struct pipe_pool pipes = {0};
+    struct pipe *pipe = pipe_take(&pipes);
+    int far = io_pair(&s);
+    char got[4];
+
+    ck_assert_ptr_nonnull(pipe);
+    ck_assert(conn_watch(&s, base, 1, on_ready, &seen));
+    io_run_for(base, 5);
+    send_and_await(far, "a", &s);
+    ck_assert_int_eq(conn_read(&s, got, sizeof got), 1);
+    ck_assert(conn_is_drained(&s));
+    send_and_await(far, "bcde and more", &s);
+    ck_assert_int_eq(conn_read(&s, got, sizeof got), 4);
+    ck_assert(!conn_is_drained(&s));
+    ck_assert_int_eq(conn_read(&s, (char[20]){0}, 20), 9);
+    ck_assert(conn_is_drained(&s));
+    send_and_await(far, "bcde and more", &s);
+    ck_assert_int_eq(conn_splice_in(&s, pipe, 4), 4);
+    ck_assert(!conn_is_drained(&s));
+    pipe_give(pipe);
+    pipe_pool_destroy(&pipes);
+    conn_close(&s, false);
+    close(far);
+    event_base_free(base);
+}
+END_TEST
+
 START_TEST(conn_looks_without_taking)
 {
     struct conn s;
@@ -398,7 +441,8 @@ int main(void)
     io_path("");
     unit_group(suite, "stream", conn_carries_bytes, conn_fills_up, last_bytes_leave_with_the_end,
                conn_survives_a_write_to_nobody, conn_reports_each_edge_once, conn_sees_a_reset,
-               conn_looks_without_taking, conn_priority_changes_the_order);
+               conn_looks_without_taking, conn_is_not_drained_by_a_read_of_what_came_behind_a_short_one,
+               conn_priority_changes_the_order);
     unit_group(suite, "resolv.conf", resolv_conf_options_are_read);
     io_binding_tests(suite);
     io_listener_tests(suite);
