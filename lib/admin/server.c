@@ -89,7 +89,7 @@ static void answer_waiting(void *error, struct admin_answer *out)
 
 void admin_reloaded(struct admin *a, uint64_t number, const char *error)
 {
-    connections_answer_waiting(a->connections, number, answer_waiting, (void *)(uintptr_t)error);
+    connections_answer_waiting(a->connections, number, answer_waiting, (void *)error);
 }
 
 void admin_free(struct admin *a)

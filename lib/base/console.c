@@ -59,10 +59,12 @@ void console_reserve(void)
 bool console_is_journal(int fd)
 {
     const char *word = getenv("JOURNAL_STREAM");
-    unsigned long long device, inode;
     struct stat st;
-    return word && sscanf(word, "%llu:%llu", &device, &inode) == 2 && fstat(fd, &st) == 0 &&
-           st.st_dev == device && st.st_ino == inode;
+    char own[64];
+    if (!word || fstat(fd, &st) != 0)
+        return false;
+    snprintf(own, sizeof own, "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+    return strcmp(word, own) == 0;
 }
 
 /* As much of it as may be written at once without tearing a line apart. */

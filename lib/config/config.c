@@ -134,7 +134,7 @@ static struct config *finish(struct loader *l, bool whole, const char *path, FIL
 {
     if (l->config && l->config->tls_setups)
         tls_setups_close_files(l->config->tls_setups);
-    if (whole && !l->problems.errors) {
+    if (whole && l->config && !l->problems.errors) {
         l->config->match_index = match_index_new(l->config);
         if (l->config->match_index)
             return l->config;

@@ -1,5 +1,6 @@
 #include "daemon/listeners.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,6 +228,7 @@ static bool open_new(struct preparation *p, const struct wish *w)
 static bool want(void *ctx, const struct wish *w)
 {
     struct preparation *p = ctx;
+    assert(w->at);
     if (w->at != &p->listeners->control && find_passed(p->listeners, w))
         return true;
     struct endpoint *e = find_open(p->listeners, &w->at->address);

@@ -16,7 +16,7 @@ const char *explain_quote(struct slice s, char out[EXPLAIN_QUOTED])
     if (cut)
         s.n = QUOTED_BYTES;
     n = log_escape_text(out, EXPLAIN_QUOTED - 4, s);
-    strcpy(out + n, cut ? "..." : "");
+    snprintf(out + n, EXPLAIN_QUOTED - n, "%s", cut ? "..." : "");
     return out;
 }
 

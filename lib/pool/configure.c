@@ -44,7 +44,7 @@ static struct agent **sorted_agents(const struct pool *p, uint32_t *count)
 
 static struct agent *find_agent(struct agent **sorted, uint32_t count, const char *name)
 {
-    const struct agent wanted = {.name = (char *)(uintptr_t)name}, *key = &wanted;
+    const struct agent wanted = {.name = (char *)name}, *key = &wanted;
     struct agent **found = bsearch(&key, sorted, count, sizeof(struct agent *), by_name);
     return found ? *found : NULL;
 }
