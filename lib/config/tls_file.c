@@ -99,9 +99,7 @@ void tls_files_free(struct tls_file **files)
 {
     struct tls_file *f, *next;
     HASH_ITER (hh, *files, f, next) {
-        HASH_DEL(
-            *files,
-            f); /* NOLINT(clang-analyzer-unix.Malloc): it does not see that this lets go of the last one */
+        HASH_DEL(*files, f); /* NOLINT(clang-analyzer-unix.Malloc): the last one empties *files */
         file_free(f);
     }
 }
