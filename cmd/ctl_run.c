@@ -102,6 +102,25 @@ static char *find_proxy(const char *address, char error[CTL_ERROR_SIZE])
     return url;
 }
 
+/* What goes direct: this host, and the cloud's metadata service, which no proxy should be asked for. */
+#define NO_PROXY "localhost,127.0.0.1,::1,169.254.169.254"
+
+static void set(const char *lower, const char *upper, const char *value)
+{
+    if (setenv(lower, value, 1) != 0 || setenv(upper, value, 1) != 0)
+        ctl_need(NULL);
+}
+
+/* What was set holds, in both spellings. */
+static void set_no_proxy(void)
+{
+    const char *lower = getenv("no_proxy"), *upper = getenv("NO_PROXY");
+    char *value = ctl_need(strdup(lower ? lower : upper ? upper : NO_PROXY));
+
+    set("no_proxy", "NO_PROXY", value);
+    free(value);
+}
+
 int ctl_run(const char *address, char *const argv[])
 {
     char error[CTL_ERROR_SIZE];
@@ -111,8 +130,8 @@ int ctl_run(const char *address, char *const argv[])
         fprintf(stderr, "carpoolctl: %s\n", error);
         return 1;
     }
-    if (setenv("http_proxy", url, 1) != 0 || setenv("HTTP_PROXY", url, 1) != 0)
-        ctl_need(NULL);
+    set("http_proxy", "HTTP_PROXY", url);
+    set_no_proxy();
     free(url);
     execvp(argv[0], argv);
     fprintf(stderr, "carpoolctl: cannot start %s: %s\n", argv[0], strerror(errno));

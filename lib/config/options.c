@@ -58,7 +58,7 @@ const struct option options[] = {
     TOP(accessLog.query, WORD, "keep", 0, 0, query_words,
         "keep or strip the query of targets, here and where the error log quotes a request line"),
     TOP(workers, WORKERS, "1", 1, WORKERS_MAX, NULL,
-        "event loops, each a thread; auto: one a core. Limits hold for all together"),
+        "event loops, each a thread; auto: one a core that it may use. Limits hold for all together"),
     TOP(shutdownTimeout, TIME, "30s", 0, YEAR, NULL, "how long a graceful stop waits for active exchanges"),
     TOP(dns.staleIfError, TIME, "1h", 0, YEAR, NULL,
         "an answer past its TTL is used on for so long while the name servers fail"),

@@ -1,7 +1,6 @@
 #include "daemon/daemon.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include "base/console.h"
 #include "base/log.h"
 #include "daemon/apply.h"
+#include "daemon/cpus.h"
 #include "daemon/state.h"
 #include "daemon/systemd.h"
 #include "http/head.h"
@@ -223,14 +223,11 @@ static void raise_descriptor_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* `auto` is one for each core that this process may use. */
+/* `auto` is one for each processor that this process may use. */
 static unsigned worker_count(const struct config *c)
 {
-    cpu_set_t cores;
-    if (c->workers > 0)
-        return c->workers;
-    int count = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
-    return count < WORKERS_MAX ? (unsigned)count : WORKERS_MAX;
+    unsigned count = c->workers > 0 ? c->workers : cpus_usable();
+    return count < WORKERS_MAX ? count : WORKERS_MAX;
 }
 
 static struct config *present_config(void *ctx)

@@ -4,6 +4,8 @@ libcarpool_a_SOURCES += \
 	lib/daemon/apply.h \
 	lib/daemon/workers.c \
 	lib/daemon/workers.h \
+	lib/daemon/cpus.c \
+	lib/daemon/cpus.h \
 	lib/daemon/daemon.c \
 	lib/daemon/daemon.h \
 	lib/daemon/endpoint.c \

@@ -14,8 +14,8 @@ def program():
     binary("CARPOOLCTL")
 
 
-def ctl(carpool, *words):
-    return run("-s", f"127.0.0.1:{carpool.admin_port}", *words, program="CARPOOLCTL")
+def ctl(carpool, *words, env=None):
+    return run("-s", f"127.0.0.1:{carpool.admin_port}", *words, program="CARPOOLCTL", env=env)
 
 
 def busy(stage):
@@ -203,9 +203,19 @@ def test_run_sets_the_proxy(stage):
     carpool = stage.carpool()
     script = ("import os,urllib.request;"
               f"print(urllib.request.urlopen('{origin.url('/through')}').headers['Via']); os._exit(7)")
-    done = ctl(carpool, "run", "--", "/usr/bin/env", "python3", "-u", "-c", script)
+    done = ctl(carpool, "run", "--", "/usr/bin/env", "python3", "-u", "-c", script, env={"no_proxy": "elsewhere.test"})
     assert done.returncode == 7, done.stderr
     assert "carpool-" in done.stdout and origin.targets == ["/through"]
+
+
+@pytest.mark.parametrize("given, wanted", [({}, "localhost,127.0.0.1,::1,169.254.169.254"),
+                                           ({"no_proxy": "db.internal"}, "db.internal"),
+                                           ({"NO_PROXY": "db.internal"}, "db.internal"),
+                                           ({"no_proxy": "a", "NO_PROXY": "b"}, "a"), ({"no_proxy": ""}, "")])
+def test_run_sets_what_goes_direct(stage, given, wanted):
+    """`run` sets [...] `no_proxy` (what was set, else `localhost,127.0.0.1,::1,169.254.169.254`)"""
+    done = ctl(stage.carpool(), "run", "--", "sh", "-c", 'printf "%s;%s" "$no_proxy" "$NO_PROXY"', env=given)
+    assert done.stdout == f"{wanted};{wanted}", done.stderr
 
 
 @pytest.mark.parametrize("words", [["no-such-verb"], [], ["drain"], ["--no-such-option", "status"],

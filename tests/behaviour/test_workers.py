@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import resource
+import shutil
 import signal
 import threading
 
@@ -27,6 +28,38 @@ def handovers(carpool):
 
 def workers(carpool):
     return int(re.search(r"^carpool_workers (\d+)", carpool.admin("/metrics").text, re.M)[1])
+
+
+@pytest.fixture
+def quota():
+    """The folder of a cgroup that may use one processor's time, of either version."""
+    for base, limits in (("/sys/fs/cgroup", {"cpu.max": "100000 100000"}),
+                         ("/sys/fs/cgroup/cpu", {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "100000"})):
+        folder = f"{base}/carpool-test-{os.getpid()}"
+        try:
+            os.mkdir(folder)
+        except OSError:
+            continue
+        try:
+            for name, value in limits.items():
+                with open(f"{folder}/{name}", "r+", encoding="ascii") as file:
+                    file.write(value)
+        except OSError:
+            os.rmdir(folder)
+            continue
+        break
+    else:
+        pytest.skip("no cgroup with a quota can be made here (it takes root)")
+    yield folder
+    wait_until(lambda: _removed(folder), "the cgroup is empty")
+
+
+def _removed(folder):
+    try:
+        os.rmdir(folder)
+        return True
+    except OSError:
+        return False
 
 
 def no_client_is_left(carpool):
@@ -376,9 +409,19 @@ def test_a_total_that_comes_and_goes(stage):
 
 
 def test_auto_is_one_a_core(stage):
-    """workers: N | auto"""
-    carpool = stage.carpool({"workers": "auto"})
-    assert workers(carpool) == min(len(os.sched_getaffinity(0)), 64)
+    """auto: one a core that this process may use (affinity, cgroup cpu.max)"""
+    cores = os.sched_getaffinity(0)
+    assert 1 <= workers(stage.carpool({"workers": "auto"})) <= len(cores)       # a quota may hold for this test
+    if shutil.which("taskset"):
+        one = stage.carpool({"workers": "auto"}, prefix=["taskset", "-c", str(min(cores))])
+        assert workers(one) == 1
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one processor alone")
+def test_auto_follows_a_quota(quota, stage):
+    """auto: one a core that this process may use (affinity, cgroup cpu.max)"""
+    carpool = stage.carpool({"workers": "auto"}, prefix=["sh", "-c", f'echo $$ >{quota}/cgroup.procs && exec "$@"', "sh"])
+    assert workers(carpool) == 1
 
 
 def test_a_unix_path_is_for_all_loops(stage):

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "daemon/workers.h"
+#include "daemon_test.h"
 #include "http/head.h"
 #include "unit.h"
 
@@ -267,5 +268,6 @@ int main(void)
                workers_waits_for_a_loop_that_is_stuck);
     unit_group(suite, "workers", workers_settles_what_is_on_the_way, workers_agrees_on_where_an_origin_lives,
                workers_of_one_needs_no_thread);
+    daemon_cpus_tests(suite);
     return unit_run(suite);
 }

@@ -15,7 +15,11 @@ tests_unit_base_test_SOURCES = \
 	tests/unit/unit.h
 
 check_PROGRAMS += tests/unit/daemon_test
-tests_unit_daemon_test_SOURCES = tests/unit/daemon_test.c tests/unit/unit.h
+tests_unit_daemon_test_SOURCES = \
+	tests/unit/daemon_cpus_test.c \
+	tests/unit/daemon_test.c \
+	tests/unit/daemon_test.h \
+	tests/unit/unit.h
 
 check_PROGRAMS += tests/unit/admin_test
 tests_unit_admin_test_SOURCES = \
