@@ -184,6 +184,18 @@ static void settle_host(struct loader *l, const struct scope *s)
     }
 }
 
+/* The parent resolves names itself, and where `address` leads it cannot be told. */
+static void check_proxy(struct loader *l, const struct scope *s)
+{
+    if (!s->upstream->address.count || !*s->policy->parent.host)
+        return;
+    problem_error(
+        &l->problems, scope_mark(s, given(s, "proxy") ? "proxy" : "address"),
+        "%s: address says where to connect, and proxy that a parent proxy is to do it; write proxy: \"\" to "
+        "connect there directly",
+        s->path);
+}
+
 static void check_policy(struct loader *l, const struct scope *s)
 {
     const struct agent_policy *p = s->policy;
@@ -222,6 +234,7 @@ static void check_upstream(struct loader *l, const struct scope *s)
     settle_host(l, s);
     check_policy(l, s);
     check_scheme(l, s);
+    check_proxy(l, s);
     check_tls(l, s);
 }
 

@@ -54,6 +54,14 @@ struct address_list {
     uint32_t count;
 };
 
+/* The proxy through which an agent's origins are reached. */
+struct parent_proxy {
+    char *host; /* lower case, no brackets; "": none, connect directly */
+    uint16_t port;
+    char *address;       /* "host:port", for messages */
+    char *authorization; /* the field line of Proxy-Authorization with its end, or "" */
+};
+
 enum scheduling { SCHEDULING_LIFO, SCHEDULING_FIFO };
 enum family { FAMILY_ANY, FAMILY_4, FAMILY_6 };
 enum unmatched { UNMATCHED_ALLOW, UNMATCHED_DENY };
@@ -86,6 +94,8 @@ struct agent_policy {
     char *localAddress;   /* "" or an IP address */
     struct address local; /* parsed; length 0 when localAddress is "" */
     bool via, insecureHTTPParser, rewriteScheme;
+    char *proxy; /* "" or a URL, which may hold a password */
+    struct parent_proxy parent;
 };
 
 enum tls_version { TLS_VERSION_1_0, TLS_VERSION_1_1, TLS_VERSION_1_2, TLS_VERSION_1_3 };

@@ -18,6 +18,8 @@ libcarpool_a_SOURCES += \
 	lib/config/match.h \
 	lib/config/options.c \
 	lib/config/options.h \
+	lib/config/parent.c \
+	lib/config/parent.h \
 	lib/config/print.c \
 	lib/config/problems.c \
 	lib/config/problems.h \

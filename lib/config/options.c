@@ -132,6 +132,8 @@ const struct option options[] = {
         "true: repair malformed heads of responses where that is safe, each at the price of its socket"),
     POLICY(rewriteScheme, BOOL, "false", 0, 0, NULL,
         "true, with tls: its own https:// URLs in responses become http:// ones, and cookies lose Secure"),
+    POLICY(proxy, PROXY, "", 0, 0, NULL,
+        "http://[user:password@]host:port: reach the origins through that proxy; empty: directly"),
 
     UPSTREAM("match", match, MATCH_LIST, "", NULL,
         "whose URLs: host, host:port, *.suffix, *.suffix:port or *"),
@@ -210,6 +212,7 @@ bool option_is_list(const struct option *o)
     case OPTION_LISTEN_ADMIN:
     case OPTION_HOST:
     case OPTION_LOCAL_ADDRESS:
+    case OPTION_PROXY:
     case OPTION_SERVERNAME:
     case OPTION_CIPHERS:
     case OPTION_TLS: return false;
@@ -289,6 +292,8 @@ const char *option_wants(const struct option *o, char out[OPTION_WANTS_SIZE])
     case OPTION_HOST: return say(out, "host or host:port (an IPv6 address in brackets)");
     case OPTION_ADDRESS_LIST: return say(out, "host:port, [v6]:port or unix:/path");
     case OPTION_LOCAL_ADDRESS: return say(out, "an IP address");
+    case OPTION_PROXY:
+        return say(out, "the URL of a proxy, http://host:port or http://user:password@host:port");
     case OPTION_SERVERNAME: return say(out, "a host name or an IP address");
     case OPTION_CIPHERS: return say(out, "an OpenSSL cipher list, see openssl-ciphers(1)");
     case OPTION_TLS: return say(out, "true, false or a map");

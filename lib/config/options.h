@@ -35,6 +35,7 @@ enum option_type {
     OPTION_HOST, /* char *: host or host:port, checked only; "" */
     OPTION_ADDRESS_LIST,
     OPTION_LOCAL_ADDRESS, /* char *, and struct address in agent_policy.local */
+    OPTION_PROXY, /* char *: a URL, and struct parent_proxy in agent_policy.parent; messages never quote it */
     OPTION_SERVERNAME,
     OPTION_CIPHERS,
     OPTION_TLS, /* true, false, or a section, which means true */

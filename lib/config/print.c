@@ -117,6 +117,7 @@ static json_t *value_of(const struct scope *s, const struct option *o)
     case OPTION_LOG_FILE:
     case OPTION_HOST:
     case OPTION_LOCAL_ADDRESS:
+    case OPTION_PROXY:
     case OPTION_SERVERNAME:
     case OPTION_CIPHERS: return text(*(char *const *)field);
     case OPTION_LISTEN_LIST: return listens(field);
@@ -164,6 +165,18 @@ static bool is_silent(const struct scope *s, const struct option *o, const json_
            (o->type == OPTION_HOST && !json_string_length(value));
 }
 
+static json_t *masked_proxy(const struct agent_policy *p)
+{
+    char *url = NULL;
+    if (!*p->parent.authorization)
+        return text(p->proxy);
+    if (asprintf(&url, "http://***@%s", p->parent.address) < 0)
+        return text("***");
+    json_t *value = text(url);
+    free(url);
+    return value;
+}
+
 static json_t *scope_tree(const struct scope *s, bool mask, json_t *into)
 {
     for (size_t i = 0; i < option_count; i++) {
@@ -175,9 +188,9 @@ static json_t *scope_tree(const struct scope *s, bool mask, json_t *into)
             json_decref(value);
             continue;
         }
-        if (mask && s->from_env[i]) {
+        if (mask && (s->from_env[i] || o->type == OPTION_PROXY)) {
             json_decref(value);
-            value = text("***");
+            value = s->from_env[i] ? text("***") : masked_proxy(s->policy);
         }
         put(into, o->path, value);
     }

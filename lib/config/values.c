@@ -7,6 +7,7 @@
 
 #include "config/hostname.h"
 #include "config/loader.h"
+#include "config/parent.h"
 #include "http/uri.h"
 
 #define QUOTED_MAX 100 /* of a value in a message */
@@ -144,6 +145,21 @@ static bool set_local_address(struct loader *l, struct scope *s, const struct op
     *parsed = address;
     *(char **)option_field(s, o) = arena_text(l->arena, text, strlen(text));
     return true;
+}
+
+/* What is wrong with it is said without quoting it: a password may be in there. */
+static void set_proxy(struct loader *l, struct scope *s, const struct option *o, const struct item *item)
+{
+    struct parent_proxy parent;
+    const char *why = parent_parse(l->arena, item->text, &parent);
+    if (why) {
+        problem_error(&l->problems, item->at,
+                      "bad value for %s: %s; it takes http://[user:password@]host:port",
+                      scope_option_path(l->arena, s, o->path), why);
+        return;
+    }
+    s->policy->parent = parent;
+    *(char **)option_field(s, o) = item->text;
 }
 
 static bool set_text(struct loader *l, struct scope *s, const struct option *o, const struct item *item,
@@ -439,6 +455,7 @@ void value_set(struct loader *l, struct scope *s, const struct option *o, const 
     case OPTION_WORKERS: good = set_workers(o, text, field); break;
     case OPTION_NAME: good = set_text(l, s, o, items, is_name(text)); break;
     case OPTION_HOST: set_host(l, s, o, items, is_host(text)); break;
+    case OPTION_PROXY: set_proxy(l, s, o, items); break;
     case OPTION_SERVERNAME: set_host(l, s, o, items, is_servername(text)); break;
     case OPTION_CIPHERS: good = set_text(l, s, o, items, true); break;
     case OPTION_LOCAL_ADDRESS: good = set_local_address(l, s, o, text); break;

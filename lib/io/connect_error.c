@@ -17,6 +17,7 @@ int connect_error_weight(enum connect_error error)
     case CONNECT_TIMEOUT: return 6;
     case CONNECT_PROHIBITED:
     case CONNECT_LOOP: return 7; /* what the others do makes no difference to whoever configured this */
+    case CONNECT_PARENT_REFUSED:
     case CONNECT_TLS_PROTOCOL:
     case CONNECT_TLS_CERTIFICATE:
     case CONNECT_TLS_ALERT: return 8;

@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "io/address_memory.h"
 #include "io/connect_error.h"
+#include "io/parent.h"
 
 void connector_note(struct connector *c, enum connect_error error, const char *format, ...)
 {
@@ -58,6 +59,8 @@ void connector_end(struct connector *c)
     size_t n = strlen(r->text);
 
     stop_everything(c);
+    parent_talk_free(c->talk);
+    c->talk = NULL;
     if (r->error == CONNECT_OK)
         r->text[0] = '\0';
     else
@@ -81,11 +84,26 @@ void connector_succeed(struct connector *c, struct attempt *a)
     connector_end(c);
 }
 
+const char *connector_peer(const struct connector *c, const struct attempt *a, char out[CONNECTOR_PEER_SIZE])
+{
+    char address[ADDRESS_TEXT_SIZE];
+
+    address_format(&a->address, address);
+    if (!c->plan.parent)
+        snprintf(out, CONNECTOR_PEER_SIZE, "%s", address);
+    else if (c->state == CONNECTOR_HANDSHAKE)
+        snprintf(out, CONNECTOR_PEER_SIZE, "%s:%u, through the parent proxy %s", c->plan.host, c->plan.port,
+                 address);
+    else
+        snprintf(out, CONNECTOR_PEER_SIZE, "the parent proxy %s", address);
+    return out;
+}
+
 static void deadline_passed(void *ctx)
 {
     struct connector *c = ctx;
     unsigned long long ms = c->plan.timeout_ms;
-    char text[ADDRESS_TEXT_SIZE];
+    char text[CONNECTOR_PEER_SIZE];
     struct attempt *slowest = c->winner;
 
     for (uint32_t i = 0; i < c->attempt_count && !c->winner; i++) {
@@ -98,14 +116,12 @@ static void deadline_passed(void *ctx)
     }
     if (c->winner)
         address_remember_failure(c->plan.memory, &c->winner->address);
-    if (c->winner)
-        connector_note(c, CONNECT_TIMEOUT,
-                       "TLS handshake with %s: no answer within %llu ms (timeouts.connect)",
-                       address_format(&slowest->address, text), ms);
-    else if (slowest)
-        connector_note(c, CONNECT_TIMEOUT,
-                       "cannot connect to %s: no answer within %llu ms (timeouts.connect)",
-                       address_format(&slowest->address, text), ms);
+    if (slowest)
+        connector_note(c, CONNECT_TIMEOUT, "%s %s: no answer within %llu ms (timeouts.connect)",
+                       c->state == CONNECTOR_PARENT      ? "asked CONNECT of"
+                       : c->state == CONNECTOR_HANDSHAKE ? "TLS handshake with"
+                                                         : "cannot connect to",
+                       connector_peer(c, slowest, text), ms);
     else if (names_unanswered(c))
         connector_note(c, CONNECT_DNS_TIMEOUT,
                        "cannot resolve %s: no answer within %llu ms (timeouts.connect)", names_unanswered(c),
@@ -119,7 +135,7 @@ static void pace_passed(void *ctx)
 {
     struct connector *c = ctx;
 
-    if (c->state == CONNECTOR_HANDSHAKE)
+    if (c->winner)
         handshake_go_on(c);
     else
         race_try_next(c);
@@ -190,6 +206,7 @@ void connector_cancel(struct connector *c)
     if (!c)
         return;
     stop_everything(c);
+    parent_talk_free(c->talk);
     conn_close(&c->result.conn, false);
     destroy(c);
 }

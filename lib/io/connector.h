@@ -16,6 +16,7 @@
 struct connector;
 struct resolver;
 struct address_list; /* config/config.h */
+struct parent_proxy; /* the same */
 
 /* Why a connection could not be made; lib/proxy says what the client is answered. */
 enum connect_error {
@@ -31,6 +32,7 @@ enum connect_error {
     CONNECT_TLS_CERTIFICATE,
     CONNECT_TLS_ALERT,
     CONNECT_TERMINATED,
+    CONNECT_PARENT_REFUSED,
     CONNECT_NO_RESOURCES,
 };
 
@@ -39,6 +41,8 @@ struct connect_plan {
     const char *host; /* a name or an IP address without brackets; used when `entries` is empty */
     uint16_t port;
     const struct address_list *entries; /* the upstream's `address`, or NULL */
+    const struct parent_proxy *parent;  /* connect there instead; not together with `entries`. NULL: none */
+    bool tunnel;                        /* through the parent, by CONNECT to host and port */
     int family;                         /* AF_UNSPEC, AF_INET, AF_INET6 */
     const struct address *local;        /* bind here; NULL or length 0: do not */
     uint64_t timeout_ms;                /* for the whole; 0: none */
@@ -48,8 +52,9 @@ struct connect_plan {
     struct tls_sessions *sessions;
     struct connect_memory *memory; /* the origin's: rotation and recent failures; not NULL */
     /* Asked about the very address of each attempt: CONNECT_OK, CONNECT_PROHIBITED or CONNECT_LOOP. `named`
-     * is true for an address, a path or a name's address of `entries`, which is the operator's word (then
-     * only loops matter). NULL: all are allowed. */
+     * is true for an address, a path or a name's address of `entries`, and for the parent's, which is the operator's
+     * word (then only loops matter). What a parent is to reach is asked about where it is an address. NULL: all are
+     * allowed. */
     enum connect_error (*permit)(void *ctx, const struct address *a, bool named);
     void *permit_ctx;
     /* Asked when descriptors run short. NULL: nothing can be done. */

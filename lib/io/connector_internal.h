@@ -49,15 +49,21 @@ struct lookup {
 #define RANKS_A_NAME (2 * RESOLVER_MAX_ADDRESSES + 2)
 
 /*
- *                  addresses               first to connect
- *   RESOLVING ----------------> RACING ------------------------> HANDSHAKE --> ENDED --> done()
- *       |                       |    ^                             |   |          ^
- *       |                       |    +-- peer closed: the next one-+   +- refused-+
- *       +-- no name resolves ---+-- no address is left, deadline -----------------+
+ *                  addresses       first to connect           agrees
+ *   RESOLVING ----------------> RACING -----------> PARENT -----------> HANDSHAKE --> ENDED --> done()
+ *       |                       |    ^                |                   |   |          ^
+ *       |                       |    +-- peer closed: the next one -------+   +- refused-+
+ *       +-- no name resolves ---+-- no address is left, deadline ------------------------+
  *
- * Without TLS, the first to connect ends it. ENDED lasts until the loop comes round: done() is never called
- * from below a caller. */
-enum connector_state { CONNECTOR_RESOLVING, CONNECTOR_RACING, CONNECTOR_HANDSHAKE, CONNECTOR_ENDED };
+ * PARENT where the plan says so, HANDSHAKE where it has TLS: without either, the first to connect ends it. ENDED lasts until
+ * the loop comes round: done() is never called from below a caller. */
+enum connector_state {
+    CONNECTOR_RESOLVING,
+    CONNECTOR_RACING,
+    CONNECTOR_PARENT,
+    CONNECTOR_HANDSHAKE,
+    CONNECTOR_ENDED
+};
 
 struct connector {
     enum connector_state state;
@@ -69,7 +75,8 @@ struct connector {
     uint64_t began_ms;
     struct timer deadline, pace; /* pace: when the next address may start, or the handshake goes on */
     struct event ended;
-    struct attempt *winner;       /* HANDSHAKE */
+    struct attempt *winner;       /* PARENT, HANDSHAKE */
+    struct parent_talk *talk;     /* PARENT */
     struct connect_result result; /* the error is the most telling one so far */
     uint32_t trying, failed;
     struct lookup *lookups;
@@ -87,6 +94,10 @@ void connector_note(struct connector *c, enum connect_error error, const char *f
 /* All is stopped, and c->result is told when the loop comes round. */
 void connector_end(struct connector *c);
 
+/* Whom an attempt connects to, for messages: the address, and what a parent proxy has to do with it. Returns out. */
+#define CONNECTOR_PEER_SIZE 448
+const char *connector_peer(const struct connector *c, const struct attempt *a, char out[CONNECTOR_PEER_SIZE]);
+
 /* The connection of `a` is what was wanted. */
 void connector_succeed(struct connector *c, struct attempt *a);
 
@@ -102,6 +113,9 @@ void names_cancel(struct connector *c);
 
 /* ---- connector_race.c */
 
+/* Whether the policy lets us go there; notes why not. */
+bool race_is_permitted(struct connector *c, const struct address *a, bool named);
+
 /* One more address to try. */
 void race_add(struct connector *c, const struct address *address, bool named, uint32_t rank);
 /* Tries the next address; ends when none is left and none is to come. */
@@ -111,7 +125,7 @@ void race_close(struct attempt *a);
 
 /* ---- connector_handshake.c */
 
-/* `a` is connected: lays TLS over it where the plan says so. */
+/* `a` is connected: asks the parent for a tunnel and lays TLS over it, where the plan says so. */
 void handshake_begin(struct connector *c, struct attempt *a);
 /* The winner's stream is ready, or its turn has come. */
 void handshake_go_on(struct connector *c);

@@ -11,21 +11,22 @@ static const int families[] = {AF_INET6, AF_INET};
 /* Every question about the name is answered, and none with an address. */
 static void note_failure(struct connector *c, const struct lookup *l)
 {
+    const char *whose = c->plan.parent ? "the parent proxy " : "";
+    enum connect_error error = CONNECT_DNS_ERROR;
     int version = c->plan.family == AF_INET ? 4 : 6;
 
-    if (l->status == RESOLVER_NO_ADDRESS && c->plan.family == AF_UNSPEC)
-        connector_note(c, CONNECT_DNS_ERROR, "cannot resolve %s: the name has no address", l->name);
-    else if (l->status == RESOLVER_NO_ADDRESS)
-        connector_note(c, CONNECT_DNS_ERROR,
-                       "cannot resolve %s: the name has no IPv%d address, and `family: %d` asks "
-                       "for one",
-                       l->name, version, version);
-    else if (l->status == RESOLVER_TIMEOUT)
-        connector_note(c, CONNECT_DNS_TIMEOUT, "cannot resolve %s: %s", l->name, l->text);
+    if (l->status == RESOLVER_TIMEOUT)
+        error = CONNECT_DNS_TIMEOUT;
     else if (l->status == RESOLVER_NO_RESOURCES)
-        connector_note(c, CONNECT_NO_RESOURCES, "cannot resolve %s: %s", l->name, l->text);
+        error = CONNECT_NO_RESOURCES;
+    if (l->status != RESOLVER_NO_ADDRESS)
+        connector_note(c, error, "cannot resolve %s%s: %s", whose, l->name, l->text);
+    else if (c->plan.family == AF_UNSPEC)
+        connector_note(c, error, "cannot resolve %s%s: the name has no address", whose, l->name);
     else
-        connector_note(c, CONNECT_DNS_ERROR, "cannot resolve %s: %s", l->name, l->text);
+        connector_note(c, error,
+                       "cannot resolve %s%s: the name has no IPv%d address, and `family: %d` asks for one",
+                       whose, l->name, version, version);
 }
 
 /* The families take turns, IPv6 first unless its addresses yield (RFC 8305 4). */
@@ -87,21 +88,39 @@ static void add_entry(struct connector *c, const struct address_entry *e, uint32
         race_add(c, &e->address, true, rank);
 }
 
+static void add_host(struct connector *c, const char *host, uint16_t port, bool named, uint32_t rotation)
+{
+    struct address literal;
+
+    if (address_from_ip(&literal, slice_of(host), port))
+        race_add(c, &literal, named, 0);
+    else
+        add_lookup(c, host, port, named, 0, rotation);
+}
+
+/* As far as it can be told here: names are the parent's to resolve. */
+static bool parent_may_go_there(struct connector *c)
+{
+    struct address literal;
+
+    return !address_from_ip(&literal, slice_of(c->plan.host), c->plan.port) ||
+           race_is_permitted(c, &literal, false);
+}
+
 void names_gather(struct connector *c)
 {
     const struct address_list *entries = c->plan.entries;
     uint32_t count = entries ? entries->count : 0;
     uint32_t turn = c->plan.memory->rotation++;
-    struct address literal;
 
     for (uint32_t i = 0; i < count; i++)
         add_entry(c, &entries->items[(turn % count + i) % count], i * RANKS_A_NAME, turn / count);
     if (count > 0)
         return;
-    if (address_from_ip(&literal, slice_of(c->plan.host), c->plan.port))
-        race_add(c, &literal, false, 0);
-    else
-        add_lookup(c, c->plan.host, c->plan.port, false, 0, turn);
+    if (!c->plan.parent)
+        add_host(c, c->plan.host, c->plan.port, false, turn);
+    else if (parent_may_go_there(c))
+        add_host(c, c->plan.parent->host, c->plan.parent->port, true, turn);
 }
 
 void names_ask(struct connector *c)

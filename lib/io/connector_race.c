@@ -39,9 +39,9 @@ static void attempt_failed(struct attempt *a, int number, const char *what)
 {
     struct connector *c = a->connector;
     enum connect_error error = connect_error_of(number);
-    char text[ADDRESS_TEXT_SIZE], why[128];
+    char text[CONNECTOR_PEER_SIZE], why[128];
 
-    connector_note(c, error, "%s %s: %s%s", what, address_format(&a->address, text),
+    connector_note(c, error, "%s %s: %s%s", what, connector_peer(c, a, text),
                    connect_error_text(number, why, sizeof why), connect_error_advice(number));
     race_close(a);
     a->state = ATTEMPT_FAILED;
@@ -91,23 +91,33 @@ static void attempt_ready(evutil_socket_t fd, short what, void *arg)
     race_try_next(c);
 }
 
-/* Whether the policy lets us go there at all; notes why not. */
-static bool is_allowed(struct connector *c, const struct attempt *a)
+bool race_is_permitted(struct connector *c, const struct address *a, bool named)
 {
-    const struct address *local = c->plan.local;
-    int family = a->address.sa.any.sa_family;
     enum connect_error error = CONNECT_OK;
     char text[ADDRESS_TEXT_SIZE];
 
-    address_format(&a->address, text);
+    address_format(a, text);
     if (c->plan.permit)
-        error = c->plan.permit(c->plan.permit_ctx, &a->address, a->named);
+        error = c->plan.permit(c->plan.permit_ctx, a, named);
     if (error == CONNECT_LOOP)
         connector_note(c, error, "%s is a listener of this Carpool itself", text);
     else if (error != CONNECT_OK)
         connector_note(c, error, "%s is an address that access.denyAddresses forbids", text);
-    if (error != CONNECT_OK || family == AF_UNIX)
-        return error == CONNECT_OK;
+    return error == CONNECT_OK;
+}
+
+/* Whether the plan lets us go there at all; notes why not. */
+static bool is_allowed(struct connector *c, const struct attempt *a)
+{
+    const struct address *local = c->plan.local;
+    int family = a->address.sa.any.sa_family;
+    char text[ADDRESS_TEXT_SIZE];
+
+    if (!race_is_permitted(c, &a->address, a->named))
+        return false;
+    if (family == AF_UNIX)
+        return true;
+    address_format(&a->address, text);
     if (c->plan.family != AF_UNSPEC && family != c->plan.family) {
         connector_note(c, CONNECT_UNROUTABLE, "%s is no IPv%c address, and `family: %c` asks for one", text,
                        c->plan.family == AF_INET ? '4' : '6', c->plan.family == AF_INET ? '4' : '6');
@@ -203,7 +213,7 @@ void race_try_next(struct connector *c)
 {
     struct attempt *a;
 
-    if (c->state == CONNECTOR_ENDED || c->state == CONNECTOR_HANDSHAKE)
+    if (c->state == CONNECTOR_ENDED || c->winner)
         return;
     c->state = CONNECTOR_RACING;
     timer_clear(&c->pace);

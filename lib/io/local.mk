@@ -26,6 +26,8 @@ libcarpool_a_SOURCES += \
 	lib/io/dns_hosts.h \
 	lib/io/listener.c \
 	lib/io/listener.h \
+	lib/io/parent.c \
+	lib/io/parent.h \
 	lib/io/pipe.c \
 	lib/io/pipe.h \
 	lib/io/relief.h \

@@ -99,6 +99,8 @@ static void update_plan(struct origin *o)
     const struct agent *a = o->agent;
     const struct agent_policy *policy = a->policy;
     bool secure = kind_of(o) == ORIGIN_HTTPS;
+    o->plan.parent = *policy->parent.host ? &policy->parent : NULL;
+    o->plan.tunnel = o->plan.parent && kind_of(o) != ORIGIN_HTTP;
     o->plan.entries = a->upstream && a->upstream->address.count ? &a->upstream->address : NULL;
     o->plan.family = plan_family(policy->family);
     o->plan.local = policy->local.length ? &policy->local : NULL;
@@ -307,7 +309,8 @@ static bool same_addresses(const struct address_list *a, const struct address_li
 /* Whether all that sockets depend on beside their origin's key is as it was. */
 static bool keeps_sockets(const struct agent *a, const struct agent_policy *policy, const struct upstream *u)
 {
-    if (a->policy->family != policy->family || strcmp(a->policy->localAddress, policy->localAddress) != 0)
+    if (a->policy->family != policy->family || strcmp(a->policy->localAddress, policy->localAddress) != 0 ||
+        strcmp(a->policy->proxy, policy->proxy) != 0)
         return false;
     if (!a->upstream || !u)
         return a->upstream == u;

@@ -164,12 +164,13 @@ static void hand_on(struct socket *s)
     origin_give(mine, s);
 }
 
-/* What the connector used of the configuration, which a reload may have replaced meanwhile. */
+/* What the connector used of the configuration, which a reload may have replaced meanwhile, but for what is used still. */
 static void let_go_of_plan(struct socket *s)
 {
-    if (!s->config)
-        return;
     tls_context_unref(s->plan.tls);
+    s->plan.tls = NULL;
+    if (s->parent)
+        return;
     config_unref(s->config);
     s->config = NULL;
 }
@@ -261,6 +262,7 @@ struct socket *socket_connect(struct origin *o, struct waiter *owner)
         free(s);
         return NULL;
     }
+    s->parent = s->plan.tunnel ? NULL : s->plan.parent;
     s->config = config_ref(a->config);
     tls_context_ref(s->plan.tls);
     TAILQ_INSERT_HEAD(&o->connecting, s, link);
@@ -392,6 +394,7 @@ void socket_retire(struct socket *s, enum retire_reason reason)
     if (s->connector)
         connector_cancel(s->connector);
     s->connector = NULL;
+    s->parent = NULL;
     let_go_of_plan(s);
     timer_release(&s->idle);
     if (established)

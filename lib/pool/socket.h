@@ -40,7 +40,9 @@ struct socket {
     struct connector *connector; /* CONNECTING */
     /* CONNECTING: what the connector reads; it holds `config` and the TLS context */
     struct connect_plan plan;
-    struct config *config;
+    struct config *config; /* what `plan` and `parent` point into, while they do */
+    /* At its other end, which must be told each request's origin; NULL: the origin is there, or its tunnel. */
+    const struct parent_proxy *parent;
     struct waiter *owner; /* CONNECTING: the last repeat of this request, which no other may take */
     struct timer idle; /* FREE: until the look behind the response, then until it is too old to be trusted */
     uint32_t generation; /* the origin's when it was opened */

@@ -27,6 +27,7 @@ static enum fault fault_of_connect(enum connect_error error)
     case CONNECT_TLS_CERTIFICATE: return FAULT_TLS_CERTIFICATE;
     case CONNECT_TLS_ALERT: return FAULT_TLS_ALERT;
     case CONNECT_TERMINATED: return FAULT_TERMINATED;
+    case CONNECT_PARENT_REFUSED: return FAULT_PARENT;
     case CONNECT_NO_RESOURCES: return FAULT_NO_RESOURCES;
     case CONNECT_OK: break;
     }

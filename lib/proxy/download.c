@@ -230,11 +230,25 @@ static unsigned advertised_seconds(const struct exchange *e)
     return (unsigned)(e->proxy->config->server.keepAliveTimeout / 1000);
 }
 
+/* It is Carpool whom the parent proxy asks, not the client. */
+static bool parent_wants_credentials(struct exchange *e, const struct head *h)
+{
+    const struct parent_proxy *parent = e->socket->parent;
+    if (!parent || h->status != 407)
+        return false;
+    exchange_fail(e, FAULT_PARENT, RETIRE_ERROR,
+                  "the parent proxy %s refused the request: 407; set user and password in `proxy`",
+                  parent->address);
+    return true;
+}
+
 /* The final head. False: the exchange has failed or waits. */
 static bool begin_body(struct exchange *e)
 {
     struct head *h = &e->proxy->response_head;
     struct framing f;
+    if (parent_wants_credentials(e, h))
+        return false;
     enum framing_verdict v = framing_of_response(h, e->asked_head ? REQUEST_HEAD : REQUEST_PLAIN, &f);
     if (v != FRAMING_OK) {
         bad_framing(e, v);

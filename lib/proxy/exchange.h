@@ -57,6 +57,7 @@ struct exchange {
     struct relay up;
     enum upload_state upload;
     uint32_t repeats_left, retries;
+    uint8_t head_pieces; /* of up.out, in the latest attempt */
 
     /* The response. */
     struct buffer *in; /* read from the socket, not used yet */

@@ -242,6 +242,8 @@ static bool take_batch(struct relay *r, const struct relay_ends *ends)
     pass.total = 0;
     pass.bad = false;
     unsigned room = sendq_room(&r->out);
+    if (room > SENDQ_BATCH)
+        room = SENDQ_BATCH; /* a repeat may have a longer head before it */
     assert(room > ROOM_FOR_FRAMING);
     decode(r, ends, room - ROOM_FOR_FRAMING, &pass);
     if (r->format == RELAY_DISCARD) {

@@ -12,7 +12,10 @@
 #include "base/slice.h"
 #include "io/conn.h"
 
-#define SENDQ_MAX 20
+/* Pieces of a head, of a batch of content behind it, and of both. */
+#define SENDQ_HEAD  6
+#define SENDQ_BATCH 18
+#define SENDQ_MAX   (SENDQ_HEAD + SENDQ_BATCH)
 
 struct sendq {
     struct iovec v[SENDQ_MAX];

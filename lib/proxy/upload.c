@@ -1,17 +1,37 @@
 /* The request's half: its head, then its content, from the client's buffer to the socket. */
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "proxy/exchange.h"
 #include "proxy/rewrite.h"
 
+/* A parent proxy is told whose the request is, and who we are (RFC 9112 3.2.2). */
+static void push_head_for_parent(struct exchange *e, const struct parent_proxy *parent)
+{
+    struct slice head = buffer_unread(e->head);
+    size_t target = (size_t)((const char *)memchr(head.p, ' ', head.n) + 1 - head.p);
+    struct slice rest = slice_from(head, target);
+    if (rest.p[0] == '*') /* OPTIONS for the whole server: no path at all */
+        rest = slice_from(rest, 1);
+    sendq_push(&e->up.out, (struct slice){head.p, target});
+    sendq_push(&e->up.out, SLICE("http://"));
+    sendq_push(&e->up.out, e->origin->authority);
+    sendq_push(&e->up.out, rest);
+    sendq_push(&e->up.out, slice_of(parent->authorization));
+}
+
 static void push_request(struct exchange *e)
 {
     bool last = socket_is_on_its_last_exchange(e->socket);
     e->end.told_close = last;
-    sendq_push(&e->up.out, buffer_unread(e->head));
+    if (e->socket->parent)
+        push_head_for_parent(e, e->socket->parent);
+    else
+        sendq_push(&e->up.out, buffer_unread(e->head));
     sendq_push(&e->up.out, connection_lines(last, e->asked_upgrade, e->te_trailers));
+    e->head_pieces = e->up.out.count;
 }
 
 /* For a repeat: what was sent is sent again, and what was queued and not sent stays queued behind a head
@@ -21,13 +41,14 @@ static void requeue(struct exchange *e)
     struct sendq rest = e->up.out;
     bool kept = e->up.keep_limit > 0;
     bool unsent_batch = e->up.batch && !kept;
+    unsigned head_pieces = e->head_pieces;
     sendq_clear(&e->up.out);
     push_request(e);
     if (kept && e->up.kept)
         relay_push_kept(&e->up);
     if (!unsent_batch)
         return;
-    for (unsigned i = 2; i < rest.count; i++)
+    for (unsigned i = head_pieces; i < rest.count; i++)
         sendq_push(&e->up.out,
                    (struct slice){rest.v[rest.first + i].iov_base, rest.v[rest.first + i].iov_len});
 }

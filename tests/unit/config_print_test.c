@@ -23,7 +23,7 @@ static const char *const rich[] = {
     "defaults: {scheduling: fifo, maxSockets: Infinity, maxFreeSockets: 0, timeouts: {request: off},\n"
     "  family: 4, localAddress: 127.0.0.1, replayLimit: 0}\n"
     "upstreams:\n"
-    "  \"we ird.name\": {match: [\"*\", \"a.example.com:8443\"], tls: true}\n"
+    "  \"we ird.name\": {match: [\"*\", \"a.example.com:8443\"], tls: true, proxy: \"http://a:b@[::1]:3128\"}\n"
     "  \"null\": {match: \"*.internal\", tls: {servername: \"x\", minVersion: TLSv1.3, ciphers: TLS_AES_128_GCM_SHA256},\n"
     "    address: [10.0.0.7:8443, \"unix:/run/x\", name.test:1]}\n"
     "  \"\xc3\xa9 \\L: #'\\\"\": {host: h.test, listen: 127.0.0.1:1, maxSockets: 1}\n"
@@ -83,6 +83,52 @@ START_TEST(the_environment_is_masked)
 }
 END_TEST
 
+START_TEST(the_password_of_a_proxy_is_masked)
+{
+    struct config *c = good_config("defaults: {proxy: 'http://user:hunter%402@Px.Test:3128/'}\n"
+                                   "upstreams:\n"
+                                   "  a: {match: a.test}\n"
+                                   "  b: {match: b.test, proxy: ''}\n"
+                                   "  c: {match: c.test, proxy: 'http://[FD00::1]'}\n");
+    const struct parent_proxy *p = &c->upstreams[0].policy.parent;
+    char *clear = config_json(c, false), *masked = config_json(c, true);
+
+    ck_assert_str_eq(p->host, "px.test");
+    ck_assert_uint_eq(p->port, 3128);
+    ck_assert_str_eq(p->address, "px.test:3128");
+    ck_assert_str_eq(p->authorization, "Proxy-Authorization: Basic dXNlcjpodW50ZXJAMg==\r\n");
+    ck_assert_str_eq(c->upstreams[1].policy.parent.host, "");
+    p = &c->upstreams[2].policy.parent;
+    ck_assert_str_eq(p->host, "fd00::1");
+    ck_assert_str_eq(p->address, "[fd00::1]:80");
+    ck_assert_str_eq(p->authorization, "");
+    ck_assert_ptr_nonnull(strstr(clear, "\"proxy\": \"http://user:hunter%402@Px.Test:3128/\""));
+    ck_assert_ptr_null(strstr(masked, "hunter"));
+    ck_assert_ptr_null(strstr(masked, "user"));
+    ck_assert_ptr_nonnull(strstr(masked, "\"proxy\": \"http://***@px.test:3128\""));
+    ck_assert_ptr_nonnull(strstr(masked, "\"proxy\": \"http://[FD00::1]\""));
+    free(clear);
+    free(masked);
+    config_unref(c);
+}
+END_TEST
+
+/* A mistake is told without what may be a password. */
+START_TEST(the_password_of_a_proxy_is_not_quoted)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    ck_assert_ptr_null(
+        config_parse(SLICE("defaults: {proxy: 'https://user:hunter2@px.test'}\n"), "c.yaml", NULL, out));
+    fclose(out);
+    ck_assert_ptr_nonnull(strstr(text, "c.yaml:1:19: error: bad value for defaults.proxy"));
+    ck_assert_ptr_null(strstr(text, "hunter2"));
+    free(text);
+}
+END_TEST
+
 START_TEST(references_are_counted)
 {
     struct config *c = config_ref(good_config(""));
@@ -98,5 +144,6 @@ void add_print_tests(Suite *suite)
     TCase *rich_files = tcase_create("print");
     tcase_add_loop_test(rich_files, what_is_printed_reads_back, 0, (int)(sizeof rich / sizeof rich[0]));
     suite_add_tcase(suite, rich_files);
-    unit_group(suite, "show", dollars_survive, the_environment_is_masked, references_are_counted);
+    unit_group(suite, "show", dollars_survive, the_environment_is_masked, the_password_of_a_proxy_is_masked,
+               the_password_of_a_proxy_is_not_quoted, references_are_counted);
 }

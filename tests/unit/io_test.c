@@ -448,6 +448,7 @@ int main(void)
     io_listener_tests(suite);
     io_resolver_tests(suite);
     io_connector_tests(suite);
+    io_parent_tests(suite);
     io_race_tests(suite);
     io_tls_tests(suite);
     io_tls_data_tests(suite);

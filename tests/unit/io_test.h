@@ -36,6 +36,7 @@ const char *io_path(const char *name);
 unsigned long long io_now(void);
 
 void io_connector_tests(Suite *suite);
+void io_parent_tests(Suite *suite);
 void io_race_tests(Suite *suite);
 void io_binding_tests(Suite *suite);
 void io_listener_tests(Suite *suite);

@@ -55,6 +55,7 @@ tests_unit_io_test_SOURCES = \
 	tests/unit/io_dns.h \
 	tests/unit/io_binding_test.c \
 	tests/unit/io_listener_test.c \
+	tests/unit/io_parent_test.c \
 	tests/unit/io_race_test.c \
 	tests/unit/io_resolver_test.c \
 	tests/unit/io_test.c \

@@ -126,6 +126,7 @@ static const struct row rows[] = {
     {501, "http_request_error"},
     {505, "http_request_error"},
     {500, "proxy_internal_error"},
+    {502, "proxy_internal_error"},
 };
 
 #define ROWS (sizeof rows / sizeof rows[0])
