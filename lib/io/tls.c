@@ -51,6 +51,15 @@ static void offer_session(struct tls *t)
     SSL_SESSION_free(session);
 }
 
+/* A HelloRequest was answered by no_renegotiation (RFC 5246 7.2.2). */
+static void on_info(const SSL *ssl, int where, int ret)
+{
+    struct tls *t = SSL_get_app_data(ssl);
+
+    if (where == SSL_CB_WRITE_ALERT && (ret & 0xff) == SSL_AD_NO_RENEGOTIATION)
+        t->wants_renegotiation = true;
+}
+
 bool tls_start(struct conn *s, struct tls_context *c, const char *servername, struct tls_sessions *sessions)
 {
     struct tls *t = calloc(1, sizeof *t);
@@ -67,6 +76,7 @@ bool tls_start(struct conn *s, struct tls_context *c, const char *servername, st
         tls_free(t);
         return false;
     }
+    SSL_set_info_callback(t->ssl, on_info);
     SSL_set_connect_state(t->ssl);
     offer_session(t);
     s->tls = t;

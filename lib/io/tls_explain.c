@@ -28,20 +28,19 @@ int tls_remember_distrust(int ok, X509_STORE_CTX *x)
     return ok;
 }
 
-/* The common name, or the whole subject; what is not printable is escaped. */
-static void print_subject(X509 *x, char *text, size_t size)
+/* Of a subject or an issuer; what is not printable is escaped. */
+static void print_name(const X509_NAME *name, char *text, size_t size)
 {
     BIO *out = BIO_new(BIO_s_mem());
     char *all;
     long n;
 
     snprintf(text, size, "without a name");
-    if (!x || !out) {
+    if (!name || !out) {
         BIO_free(out);
         return;
     }
-    X509_NAME_print_ex(out, X509_get_subject_name(x), 0,
-                       XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB & ~XN_FLAG_SPC_EQ);
+    X509_NAME_print_ex(out, name, 0, XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB & ~XN_FLAG_SPC_EQ);
     n = BIO_get_mem_data(out, &all);
     if (n > 0)
         snprintf(text, size, "%.*s", (int)(n < 80 ? n : 80), all);
@@ -99,7 +98,7 @@ static void explain_distrust(const struct tls *t, char *text, size_t size)
     const char *check = X509_verify_cert_error_string(error);
     char subject[96], names[96];
 
-    print_subject(x, subject, sizeof subject);
+    print_name(x ? X509_get_subject_name(x) : NULL, subject, sizeof subject);
     switch (error) {
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
@@ -115,6 +114,13 @@ static void explain_distrust(const struct tls *t, char *text, size_t size)
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+        print_name(x ? X509_get_issuer_name(x) : NULL, names, sizeof names);
+        snprintf(
+            text, size,
+            "certificate %.50s: its issuer %.50s was neither sent nor is it trusted: let the server send its "
+            "whole chain, with the intermediate, or name the file of that issuer in tls.ca",
+            subject, names);
+        return;
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
         snprintf(text, size, "certificate %s: %s; name the file of its CA in tls.ca", subject, check);
@@ -202,6 +208,13 @@ enum tls_failure tls_failure(const struct conn *s, char *text, size_t size)
 {
     const struct tls *t = s->tls;
 
+    if (t && t->wants_renegotiation) {
+        snprintf(
+            text, size,
+            "the server wants to renegotiate TLS, mostly to ask for a client certificate, and Carpool does not: let it ask "
+            "for it in the first handshake, or let it speak TLS 1.3");
+        return TLS_FAILURE_PROTOCOL;
+    }
     if (!t || t->failure == TLS_FAILURE_NONE) {
         snprintf(text, size, "%s", "");
         return TLS_FAILURE_NONE;

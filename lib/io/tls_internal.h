@@ -28,11 +28,12 @@ struct tls {
     struct tls_distrust *distrust; /* NULL until a check fails */
     char *why;                     /* of `failure`; NULL: no memory for it */
     enum tls_failure failure;
-    bool offered;    /* a session */
-    bool renewed;    /* the server gave one, in TLS 1.2 within the handshake */
-    bool over;       /* nothing more can be read */
-    bool write_over; /* nor written; what the peer sent before is still read then */
-    bool drained;    /* the last read found nothing more */
+    bool wants_renegotiation; /* the server; it was told no */
+    bool offered;             /* a session */
+    bool renewed;             /* the server gave one, in TLS 1.2 within the handshake */
+    bool over;                /* nothing more can be read */
+    bool write_over;          /* nor written; what the peer sent before is still read then */
+    bool drained;             /* the last read found nothing more */
     bool read_crossed, write_crossed;
 };
 

@@ -243,14 +243,15 @@ static void tell_failure(struct exchange *e, int error)
 {
     char text[256] = "";
     const struct conn *s = &e->socket->conn;
-    bool by_tls = s->tls && error == EPROTO;
-    enum fault fault = by_tls ? fault_of_tls(tls_failure(s, text, sizeof text)) : FAULT_TERMINATED;
+    bool asks_tls = !s->tls && !e->response_begun && e->origin->plan.port % 1000 == 443;
+    enum fault fault = s->tls ? fault_of_tls(tls_failure(s, text, sizeof text)) : FAULT_TERMINATED;
     if (fault != FAULT_TERMINATED)
         exchange_fail(e, fault, RETIRE_ERROR, "%s", text);
     else
-        exchange_fail(e, fault, RETIRE_ERROR, "the origin ended the connection before %s (%s)",
+        exchange_fail(e, fault, RETIRE_ERROR, "the origin ended the connection before %s (%s)%s",
                       e->response_begun ? "its response was complete" : "it answered",
-                      error ? strerror(error) : "end of file");
+                      error ? strerror(error) : "end of file",
+                      asks_tls ? "; if it speaks TLS on this port: set tls: true for this upstream" : "");
 }
 
 void attempt_failed(struct exchange *e, int error)

@@ -310,6 +310,13 @@ static void bad_head(struct exchange *e, enum head_verdict v, const struct head_
         malformed(e, why);
 }
 
+/* An alert or a handshake (RFC 8446 5.1) where HTTP was to come. */
+static bool speaks_tls(const struct exchange *e)
+{
+    struct slice in = e->in ? buffer_unread(e->in) : SLICE("");
+    return in.n >= 2 && (in.p[0] == 0x15 || in.p[0] == 0x16) && in.p[1] == 3;
+}
+
 /* Until the final head was passed on. False: nothing more to do now. */
 static bool read_head(struct exchange *e)
 {
@@ -318,6 +325,12 @@ static bool read_head(struct exchange *e)
                                        .max_count = server->maxHeadersCount};
     while (!e->in_body) {
         size_t length;
+        if (speaks_tls(e)) {
+            exchange_fail(e, FAULT_PROTOCOL, RETIRE_PROTOCOL_ERROR,
+                          "the origin speaks TLS on this port: "
+                          "set tls: true for this upstream, or ask for https://");
+            return false;
+        }
         enum head_verdict v = response_head_read(e, &limits, &length);
         if (v == HEAD_INCOMPLETE) {
             /* Until it says AGAIN, even behind a short read: a reset that came with those bytes was announced

@@ -1,11 +1,14 @@
 """The `stage` fixture: everything a test starts, and the checks at its end that hold for every test."""
 
 import os
+import socket
+import subprocess
 
 import pytest
 
-from .harness import yaml
-from .harness.daemon import Daemon, NotStarted, binary, run
+from .harness import wait_until, yaml
+from .harness.daemon import Daemon, NotStarted, binary
+from .harness.daemon import run as run_to_its_end
 from .harness.names import Dnsmasq, NameServer, can_replace_files, with_files
 from .harness.origin import Origin
 from .harness.ports import Ports
@@ -88,7 +91,7 @@ class Stage:
     def check(self, config, *args, env=None):
         """`carpoold -t` on this configuration (text or values): the finished process."""
         file = self.write("checked.yaml", config if isinstance(config, str) else yaml.dump(config))
-        return run("-t", "-c", file, *args, env=env)
+        return run_to_its_end("-t", "-c", file, *args, env=env)
 
     def finish(self):
         for daemon in self.daemons:
@@ -115,3 +118,26 @@ def stage(ports, tmp_path):
     stage = Stage(ports, tmp_path)
     yield stage
     stage.finish()
+
+
+def wait_listening(process, port):
+    def listens():
+        assert process.poll() is None, "the server has ended"
+        with socket.socket() as sock:
+            return sock.connect_ex(("127.0.0.1", port)) == 0
+    wait_until(listens, "the server listens")
+
+
+@pytest.fixture
+def run(stage):
+    """Starts a real server: run(the port that it will listen at, program, *arguments) is its process."""
+    running = []
+
+    def start(port, *args):
+        running.append(subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        wait_listening(running[-1], port)
+        return running[-1]
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 
 import pytest
@@ -108,27 +107,6 @@ def test_a_unix_address(stage):
 
 
 # Real servers
-
-
-def wait_listening(process, port):
-    def listens():
-        assert process.poll() is None, "the server has ended"
-        with socket.socket() as sock:
-            return sock.connect_ex(("127.0.0.1", port)) == 0
-    wait_until(listens, "the server listens")
-
-
-@pytest.fixture
-def run(stage):
-    running = []
-
-    def start(port, *args):
-        running.append(subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        wait_listening(running[-1], port)
-    yield start
-    for process in running:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize("options, words", [

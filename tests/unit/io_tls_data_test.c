@@ -56,6 +56,42 @@ START_TEST(tls_tells_an_end_from_a_cut)
 }
 END_TEST
 
+/* A server that would like to know who it is, as one of TLS 1.2 may ask in the middle (RFC 5246 7.4.1.1). */
+static void renegotiate(struct tls_server *server, SSL *ssl)
+{
+    char byte;
+
+    (void)server;
+    SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
+    SSL_renegotiate(ssl);
+    SSL_do_handshake(ssl);
+    SSL_read(ssl, &byte, 1); /* its answer, which is no */
+}
+
+START_TEST(tls_says_that_renegotiation_was_wanted)
+{
+    struct tls_server server;
+    struct tls_context *c;
+    struct conn s;
+    char got[8], text[256];
+
+    io_make_certificates();
+    c = io_tls_context(io_tls_options());
+    tls_server_init(&server, &io_leaf);
+    SSL_CTX_set_max_proto_version(server.ssl, TLS1_2_VERSION);
+    server.serve = renegotiate;
+    tls_server_start(&server);
+    ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL), 1);
+    ck_assert_int_lt(io_read_all(&s, got, 3), 1);
+    ck_assert_int_eq(tls_failure(&s, text, sizeof text), TLS_FAILURE_PROTOCOL);
+    ck_assert_ptr_nonnull(strstr(text, "renegotiate"));
+    conn_close(&s, false);
+    tls_server_stop(&server);
+    tls_context_unref(c);
+    io_free_certificates();
+}
+END_TEST
+
 static pthread_barrier_t barrier;
 
 /* Tickets and a key update, then data, then an end: each when the client has looked. */
@@ -475,8 +511,8 @@ END_TEST
 
 void io_tls_data_tests(Suite *suite)
 {
-    unit_group(suite, "tls data", tls_tells_an_end_from_a_cut, tls_is_quiet_under_tickets,
-               tls_waits_for_the_rest_of_a_record, tls_moves_much, tls_reads_after_a_failed_write,
-               tls_idle_sockets_are_small);
+    unit_group(suite, "tls data", tls_tells_an_end_from_a_cut, tls_says_that_renegotiation_was_wanted,
+               tls_is_quiet_under_tickets, tls_waits_for_the_rest_of_a_record, tls_moves_much,
+               tls_reads_after_a_failed_write, tls_idle_sockets_are_small);
     unit_group(suite, "tls connects", tls_through_the_connector, tls_connects_in_a_burst);
 }

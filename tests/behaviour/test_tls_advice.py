@@ -1,0 +1,68 @@
+"""What is said where TLS is the trouble, though nothing is wrong with a certificate: plain HTTP to a TLS port, renegotiation."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from .harness import wait_until
+from .harness.certificates import certificates
+from .harness.parents import scripted
+from .harness.tls import secure
+
+SPEAKS_TLS = "the origin speaks TLS on this port: set tls: true"
+
+
+@pytest.mark.parametrize("data", [b"\x15\x03\x01\x00\x02\x02\x46", b"\x15\x03\x03"], ids=["alert", "cut"])
+@pytest.mark.parametrize("ends", [True, False])
+def test_http_to_a_tls_port(stage, data, ends):
+    """6: malformed response; the text says what to look at"""
+    def respond(asked):
+        asked.connection.send(data)
+        if ends:
+            asked.connection.close()
+    response = stage.carpool().get(stage.origin(respond).url("/"))
+    assert (response.status, response.error) == (502, "http_protocol_error") and SPEAKS_TLS in response.text
+
+
+def test_http_to_gnutls(stage, run):
+    program = shutil.which("gnutls-serv")
+    if not program:
+        pytest.skip("gnutls-serv is not installed")
+    pair, port = certificates().local, stage.ports.take()
+    run(port, program, "--port", str(port), "--x509certfile", pair.cert, "--x509keyfile", pair.key, "--http", "--quiet")
+    response = stage.carpool().get(f"http://127.0.0.1:{port}/")
+    assert (response.status, response.error) == (502, "http_protocol_error") and SPEAKS_TLS in response.text
+    assert stage.carpool(secure()).get(f"http://127.0.0.1:{port}/").status == 200
+
+
+def test_http_to_a_tls_port_that_only_hangs_up(stage):
+    """502 connection_terminated; the text says what to look at"""
+    origin = stage.origin(lambda asked: asked.connection.close())
+    carpool = stage.carpool({"upstreams": {"api": {"match": "127.0.0.1:%d" % origin.port}}})
+    assert "TLS" not in carpool.get(origin.url("/")).text
+    parent = scripted(stage, respond=lambda asked: asked.connection.close())
+    carpool = stage.pooled(proxy=parent.url(""))
+    response = carpool.get("http://a.test:443/")
+    assert response.error == "connection_terminated" and "if it speaks TLS on this port: set tls: true" in response.text
+
+
+def test_a_server_that_wants_renegotiation(stage):
+    """tls_protocol_error: no renegotiation is offered; the text says what to look at"""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    pair, port = certificates().local, stage.ports.take()
+    server = subprocess.Popen(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-tls1_2", "-cert", pair.cert, "-key",
+                               pair.key], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        wait_until(lambda: b"ACCEPT" in server.stdout.readline(), "s_server listens")
+        client = stage.carpool(secure()).ask(f"http://127.0.0.1:{port}/")
+        wait_until(lambda: b"GET / HTTP/1.1" in server.stdout.readline(), "it has the request")
+        server.stdin.write(b"R\n")     # asks for a client certificate
+        server.stdin.flush()
+        response = client.response()
+    finally:
+        server.kill()
+        server.wait()
+    assert (response.status, response.error) == (502, "tls_protocol_error")
+    assert "the server wants to renegotiate TLS" in response.text and "client certificate" in response.text
