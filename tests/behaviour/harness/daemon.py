@@ -22,11 +22,12 @@ def binary(name):
 
 
 def environment(extra=None):
-    """Ours, without what would change how the daemon behaves."""
+    """Ours, without what would change how the daemon behaves; nothing goes past a proxy. None in `extra` takes one away."""
     env = {key: value for key, value in os.environ.items()
            if not key.lower().endswith("_proxy") and key not in ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID")}
+    env["no_proxy"] = ""
     env.update(extra or {})
-    return env
+    return {key: value for key, value in env.items() if value is not None}
 
 
 def run(*args, env=None, cwd=None, program="CARPOOLD", patience=PATIENCE):
