@@ -125,7 +125,7 @@ static int take_options(int argc, char **argv, struct ctl_options *o, const stru
 
     while ((option = getopt_long(argc, argv, "+s:jwVh", longs, NULL)) != -1) {
         switch (option) {
-        case 's': o->address = ctl_plain_address(optarg); break; /* until the end */
+        case 's': o->address = ctl_plain_address(optarg); break;
         case 'j': o->json = true; break;
         case 'w': o->wide = true; break;
         case 'V': puts("carpoolctl " PACKAGE_VERSION); return CTL_FINE;

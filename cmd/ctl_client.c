@@ -32,12 +32,13 @@ void *ctl_need(void *p)
 
 #define URL_PREFIX "http://"
 
-char *ctl_plain_address(const char *given)
+const char *ctl_plain_address(char *given)
 {
     if (strncasecmp(given, URL_PREFIX, strlen(URL_PREFIX)) != 0)
-        return ctl_need(strdup(given));
+        return given;
     given += strlen(URL_PREFIX);
-    return ctl_need(strndup(given, strcspn(given, "/?#")));
+    given[strcspn(given, "/?#")] = '\0';
+    return given;
 }
 
 char *ctl_split_address(const char *address, const char **port)

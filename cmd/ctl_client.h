@@ -19,8 +19,9 @@ struct ctl_reply {
 int ctl_ask(const char *address, const char *method, const char *path, struct ctl_reply *out,
             char error[CTL_ERROR_SIZE]);
 
-/* An address as the user gave it, perhaps as a URL ("http://host:port/"), as ctl_ask() takes it. Malloc'd. */
-char *ctl_plain_address(const char *given);
+/* An address as the user gave it, perhaps as a URL ("http://host:port/"), as ctl_ask() takes it: the part of `given`,
+ * which is cut behind it. */
+const char *ctl_plain_address(char *given);
 
 /* "/agents/NAME/verb" (verb NULL: "/agents/NAME") with the name percent-encoded, malloc'd; exits when memory is short. */
 char *ctl_agent_path(const char *name, const char *verb);

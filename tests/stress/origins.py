@@ -53,6 +53,9 @@ def response(name, *, chunks=False, close=False, filler=0):
         b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
 
+MORE = response("/nobody-asked-for-this")
+
+
 class Origin:
     """Answers with the target it was asked for; counts the targets that must come once at most."""
 
@@ -107,6 +110,15 @@ class Origin:
             return
         await self.answer_whole_request(writer, target, how)
 
+    async def answer_and_more(self, writer, target):
+        """A head, and then content with an answer behind it that no request had asked for, in one piece."""
+        head, _, content = response(target, filler=self.dice.choice([0, 40_000])).partition(b"\r\n\r\n")
+        writer.write(head + b"\r\n\r\n")
+        await writer.drain()
+        writer.write(content + MORE)
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
     async def answer_whole_request(self, writer, target, how):
         if how < 0.12:
             raise Leave             # a FIN instead of an answer
@@ -116,6 +128,9 @@ class Origin:
             raise Leave
         if how < 0.18:
             writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        if how < 0.21:
+            await self.answer_and_more(writer, target)
+            raise Leave
         close = how < 0.25
         writer.write(response(target, chunks=self.dice.random() < 0.4, close=close,
                               filler=self.dice.choice([0, 0, 50, 5000, 200_000])))
