@@ -49,10 +49,10 @@ static void say_restart(struct text *t, bool *first, struct text *sentence, cons
 {
     if (options->count == 0)
         return;
-    text_format(sentence, "the file has other values than run for ");
+    text_format(sentence, "restart carpoold to apply ");
     for (uint32_t i = 0; i < options->count; i++)
         text_format(sentence, "%s%s", i ? ", " : "", options->items[i]);
-    text_format(sentence, ": restart carpoold to apply them");
+    text_format(sentence, " as the file has it now");
     say(t, first, sentence);
 }
 
@@ -65,8 +65,7 @@ static void put_diagnosis(struct text *t, const struct admin_daemon *d, const st
 
     text_lit(t, "[");
     if (!d->last_reload->ok) {
-        text_format(&sentence,
-                    "the last reload failed, and the configuration from before stays in force: %.*s",
+        text_format(&sentence, "the last reload failed, the configuration from before stays in force: %.*s",
                     (int)strcspn(d->last_reload->error, "\n"), d->last_reload->error);
         say(t, &first, &sentence);
     }

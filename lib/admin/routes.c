@@ -89,14 +89,19 @@ static void reload(struct call *c)
     c->answer->waits_for = c->daemon->reload(c->daemon->ctx);
 }
 
-void answer_reloaded(struct admin_answer *out, const char *error)
+void answer_reloaded(const struct admin_daemon *d, struct admin_answer *out, const char *error)
 {
+    const char *path = d->config(d->ctx)->path;
+
     out->status = 200;
     out->type = JSON_TYPE;
-    if (error)
+    if (error) {
         admin_answer_error(out, 400, error);
-    else
-        text_lit(&out->body, "{\"ok\":true}\n");
+        return;
+    }
+    text_lit(&out->body, "{\"ok\":true,\"file\":");
+    text_json(&out->body, slice_of(*path ? path : "the built-in defaults"));
+    text_lit(&out->body, "}\n");
 }
 
 /* What there was when it was done: what a drain closed and lets finish, what a resume lets go on. */

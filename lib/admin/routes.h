@@ -13,6 +13,6 @@ void admin_answer(const struct admin_daemon *d, struct diagnosis *diagnosis, enu
                   struct slice path, struct admin_answer *out);
 
 /* What a reload that was waited for came to; `error`: NULL when it went well. `out` is zeroed. */
-void answer_reloaded(struct admin_answer *out, const char *error);
+void answer_reloaded(const struct admin_daemon *d, struct admin_answer *out, const char *error);
 
 #endif

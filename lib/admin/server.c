@@ -82,14 +82,23 @@ void admin_listener_closed(struct admin *a, const void *listener)
     connections_end(a->connections, listener);
 }
 
-static void answer_waiting(void *error, struct admin_answer *out)
+struct reloaded {
+    const struct admin_daemon *daemon;
+    const char *error;
+};
+
+static void answer_waiting(void *ctx, struct admin_answer *out)
 {
-    answer_reloaded(out, error);
+    const struct reloaded *r = ctx;
+
+    answer_reloaded(r->daemon, out, r->error);
 }
 
 void admin_reloaded(struct admin *a, uint64_t number, const char *error)
 {
-    connections_answer_waiting(a->connections, number, answer_waiting, (void *)error);
+    struct reloaded r = {&a->daemon, error};
+
+    connections_answer_waiting(a->connections, number, answer_waiting, &r);
 }
 
 void admin_free(struct admin *a)

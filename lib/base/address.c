@@ -296,27 +296,46 @@ static bool host_bits_are_zero(const struct cidr *c)
     return true;
 }
 
-bool cidr_parse(struct cidr *c, struct slice text)
+/* Host bits may be set. */
+static bool parse_network(struct cidr *c, struct slice text)
 {
     const char *slash = text.n > 0 ? memchr(text.p, '/', text.n) : NULL;
     struct slice ip = {text.p, slash ? (size_t)(slash - text.p) : text.n};
     struct address a;
-    struct cidr parsed;
     unsigned long long bits;
     unsigned most;
 
     if (!address_from_ip(&a, ip, 0))
         return false;
-    parsed.v4 = a.sa.any.sa_family == AF_INET;
-    most = parsed.v4 ? 32 : 128;
+    c->v4 = a.sa.any.sa_family == AF_INET;
+    most = c->v4 ? 32 : 128;
     bits = most;
     if (slash && (!slice_to_u64(slice_from(text, ip.n + 1), &bits) || bits > most))
         return false;
-    to_bytes(&a, parsed.bytes);
-    parsed.bits = (uint8_t)(bits + (parsed.v4 ? MAPPED_BITS : 0));
-    if (!host_bits_are_zero(&parsed))
+    to_bytes(&a, c->bytes);
+    c->bits = (uint8_t)(bits + (c->v4 ? MAPPED_BITS : 0));
+    return true;
+}
+
+bool cidr_parse(struct cidr *c, struct slice text)
+{
+    struct cidr parsed;
+
+    if (!parse_network(&parsed, text) || !host_bits_are_zero(&parsed))
         return false;
     *c = parsed;
+    return true;
+}
+
+bool cidr_suggest(struct slice text, char out[ADDRESS_TEXT_SIZE])
+{
+    struct cidr c;
+
+    if (!parse_network(&c, text) || host_bits_are_zero(&c))
+        return false;
+    for (unsigned bit = c.bits; bit < 128; bit++)
+        c.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+    cidr_format(&c, out);
     return true;
 }
 

@@ -77,6 +77,10 @@ struct cidr {
  * host bits set. */
 bool cidr_parse(struct cidr *c, struct slice text);
 
+/* Of what is a network but for host bits that are set ("10.1.0.0/8"), what was probably meant: "10.0.0.0/8". False: it is
+ * no such thing. */
+bool cidr_suggest(struct slice text, char out[ADDRESS_TEXT_SIZE]);
+
 /* An IPv4 network holds the IPv4-mapped IPv6 addresses too; an IPv6 network holds no IPv4 address unless it
  * was written in the mapped form, so that "::/0" means IPv6. Never true for a unix address. */
 bool cidr_contains(const struct cidr *c, const struct address *a);

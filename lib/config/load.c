@@ -207,7 +207,7 @@ static bool is_map(struct loader *l, const char *what, const yaml_node_t *n)
     if (n->type == YAML_MAPPING_NODE)
         return true;
     if (!yaml_is_null(n))
-        problem_error(&l->problems, yaml_mark(n), "bad value for %s: want a map of options, not %s", what,
+        problem_error(&l->problems, yaml_mark(n), "bad value for %s: must be a map of options, not %s", what,
                       yaml_kind(n));
     return false;
 }
@@ -223,7 +223,7 @@ static bool to_item(struct loader *l, const struct scope *s, const struct option
     if (!may_visit(l, n))
         return false;
     if (n->type != YAML_SCALAR_NODE || yaml_is_null(n)) {
-        problem_error(&l->problems, item->at, "bad value for %s: want %s, not %s", path,
+        problem_error(&l->problems, item->at, "bad value for %s: must be %s, not %s", path,
                       option_wants(o, wants), yaml_kind(n));
         return false;
     }

@@ -15,7 +15,7 @@
 static void reject(struct loader *l, const struct scope *s, const struct option *o, const struct item *item)
 {
     char wants[OPTION_WANTS_SIZE];
-    problem_error(&l->problems, item->at, "bad value '%.*s' for %s: want %s", QUOTED_MAX, item->raw,
+    problem_error(&l->problems, item->at, "bad value '%.*s' for %s: must be %s", QUOTED_MAX, item->raw,
                   scope_option_path(l->arena, s, o->path), option_wants(o, wants));
 }
 
@@ -310,8 +310,12 @@ static void set_networks(struct loader *l, struct scope *s, const struct option 
     struct cidr_list *list = option_field(s, o);
     *list = (struct cidr_list){.items = arena_array(l->arena, count, sizeof *list->items)};
     for (uint32_t i = 0; i < count; i++) {
+        char meant[ADDRESS_TEXT_SIZE];
         if (cidr_parse(&list->items[list->count], slice_of(items[i].text)))
             list->count++;
+        else if (cidr_suggest(slice_of(items[i].text), meant))
+            reject_because(l, s, o, &items[i],
+                           arena_format(l->arena, "host bits must be zero: write %s", meant));
         else
             reject(l, s, o, &items[i]);
     }

@@ -67,7 +67,7 @@ static void on_deadline(void *ctx)
 
 static void begin_stop(struct daemon *d)
 {
-    log_line(LOG_INFO, "stopping: running exchanges finish, new ones are not taken");
+    log_line(LOG_INFO, "stopping: running requests finish, new ones are refused");
     d->phase = STOPPING;
     reloader_cancel(d);
     service_notify_stopping((d->config->shutdownTimeout + STOP_EXTENSION_MS) * 1000);

@@ -66,7 +66,7 @@ void passed_warn(const struct endpoint_list *list, const struct config *c)
     TAILQ_FOREACH (e, list, link) {
         const char *why = e->role == ROLE_GATEWAY && e->binding->passed ? idle_because(c, e->upstream) : NULL;
         if (why)
-            log_event(LOG_WARN, "requests that come by a socket of systemd's get an error",
+            log_event(LOG_WARN, "requests at a socket that systemd passed get an error",
                       LOG_S("address", address_format(&e->binding->address, text)),
                       LOG_S("upstream", e->upstream), LOG_S("reason", why));
     }

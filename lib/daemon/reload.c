@@ -150,7 +150,7 @@ static void tell(const struct daemon *d)
     log_event(LOG_INFO, "configuration reloaded",
               LOG_S("file", *d->config->path ? d->config->path : "built-in defaults"));
     for (uint32_t i = 0; i < needed->count; i++)
-        log_event(LOG_WARN, "the file says something else than what runs: this option takes a restart",
+        log_event(LOG_WARN, "an option was changed that needs a restart: it stays as it is",
                   LOG_S("option", needed->items[i]));
 }
 

@@ -68,7 +68,7 @@ static bool is_usable(int fd, const char *name)
 {
     if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 && make_nonblocking(fd))
         return true;
-    log_event(LOG_ERROR, "a passed descriptor is no listening stream socket: look at the .socket unit",
+    log_event(LOG_ERROR, "a descriptor that systemd passed is not a listening socket: see its .socket unit",
               LOG_N("fd", fd), LOG_S("name", name));
     return false;
 }

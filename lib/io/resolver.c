@@ -166,7 +166,7 @@ static void use_on(const struct dns_question *q, const char *why)
     struct dns_record *r = q->record;
 
     if (r->state != RECORD_STALE)
-        log_event(LOG_WARN, "the name servers fail: an expired answer is used on (dns.staleIfError)",
+        log_event(LOG_WARN, "the name servers fail: an expired answer stays in use (dns.staleIfError)",
                   LOG_S("name", q->name), LOG_S("error", why));
     dns_record_keep_stale(r, FAILURE_KEPT_MS);
 }

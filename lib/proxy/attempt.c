@@ -160,9 +160,10 @@ void attempt_acquire(struct exchange *e, enum acquire_how how)
     case ACQUIRED: start(e, e->waiter.socket); return;
     case ACQUIRE_WAITS: wait_for_socket(e); return;
     case ACQUIRE_QUEUE_FULL:
-        exchange_fail(e, FAULT_LIMIT, RETIRE_NONE,
-                      "maxPendingRequests, %u, wait already and all sockets are taken; see maxSockets",
-                      e->origin->agent->policy->maxPendingRequests);
+        exchange_fail(
+            e, FAULT_LIMIT, RETIRE_NONE,
+            "queue full: %u requests waiting (maxPendingRequests), all connections busy (maxSockets)",
+            e->origin->agent->policy->maxPendingRequests);
         return;
     case ACQUIRE_NO_MEMORY:
         exchange_fail(e, FAULT_INTERNAL, RETIRE_NONE, "out of memory for another connection");

@@ -210,7 +210,7 @@ static void say_too_many(struct proxy *p, int fd)
     struct buffer *b = buffer_borrow(&p->heads);
     const struct reply r = {.fault = FAULT_TOO_MANY_CLIENTS,
                             .instance = p->instance,
-                            .text = SLICE("too many clients: server.maxConnections is reached"),
+                            .text = SLICE("too many clients are connected (server.maxConnections)"),
                             .close = true};
     if (b && reply_write(&b, &r) && send(fd, b->data, b->end, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
         p->stats.requests_by_status[503]++;

@@ -532,7 +532,7 @@ static void consume_head(struct client *c, size_t length)
 static enum fault refusal(const struct client *c, enum fault fault, char *text, size_t size)
 {
     if (fault == FAULT_NONE && c->proxy->stopping && c->requests > 1 && !c->admitted) {
-        snprintf(text, size, "Carpool is stopping; connect again");
+        snprintf(text, size, "Carpool is stopping: connect again");
         return FAULT_TOO_MANY_CLIENTS;
     }
     /* Whoever may not use Carpool is not told what it would have refused besides. */
@@ -643,11 +643,11 @@ static void on_silence(struct exchange *e)
     const struct agent_timeouts *t = &e->origin->agent->policy->timeouts;
     if (e->upload == UPLOAD_BLOCKED)
         exchange_fail(e, FAULT_WRITE_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
-                      "the origin took no byte of the request for %llu ms; see timeouts.socket",
+                      "the origin took no byte of the request for %llu ms (timeouts.socket)",
                       (unsigned long long)t->socket);
     else
         exchange_fail(e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
-                      "no byte came or went for %llu ms; see timeouts.socket", (unsigned long long)t->socket);
+                      "no byte came or went for %llu ms (timeouts.socket)", (unsigned long long)t->socket);
 }
 
 static void on_timer(void *ctx)
@@ -657,15 +657,15 @@ static void on_timer(void *ctx)
         return;
     if (is_past(request_due(e)))
         exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT,
-                      "the exchange took longer than timeouts.request, %llu ms",
+                      "no whole response within %llu ms (timeouts.request)",
                       (unsigned long long)e->origin->agent->policy->timeouts.request);
     else if (has_left_the_queue(e))
         exchange_client_fin(e);
     else if (is_past(pending_due(e)))
-        exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "no socket came free within timeouts.pending, %llu ms%s",
+        exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "waited %llu ms for a connection (timeouts.pending): %s",
                       (unsigned long long)e->origin->agent->policy->timeouts.pending,
-                      e->origin->agent->paused ? "; the agent is paused"
-                                               : "; raise maxSockets, or the upstream is slow");
+                      e->origin->agent->paused ? "the agent is paused"
+                                               : "all are busy (maxSockets, maxTotalSockets)");
     else if (e->state == EXCHANGE_DRAIN && is_past(e->drained_since_ms + DRAIN_MS))
         exchange_cut(e, CLIENT_CLOSED);
     else if (is_past(silence_due(e)))

@@ -77,7 +77,7 @@ static enum fault check_loop(struct query *q)
     if (via_names(q->h, q->p->instance))
         return refuse(
             q, FAULT_LOOP,
-            "the request came through this proxy before: its Via names %.*s; look for a proxy whose own upstream is this one",
+            "the request came through this proxy before: its Via names %.*s; a proxy on its way leads back here",
             (int)q->p->instance.n, q->p->instance.p);
     return FAULT_NONE;
 }

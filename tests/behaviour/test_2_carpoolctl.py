@@ -190,7 +190,7 @@ def test_reload(stage):
     carpool.write({**carpool.config, "upstreams": {"added": {"match": "added.test"}}})
     done = ctl(carpool, "reload")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("reloaded ")
+    assert done.stdout == f"reloaded {carpool.file}\n"
     wait_until(lambda: "added" in carpool.agents(), "the new agent is there")
     carpool.write("nonsense: 1\n")
     done = ctl(carpool, "reload")

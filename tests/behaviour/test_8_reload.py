@@ -466,7 +466,7 @@ def test_a_reload_that_moves_the_admin_listener_is_answered(stage):
     assert not connects(("127.0.0.1", carpool.admin_port))
 
 
-# What takes a restart
+# What needs a restart
 
 
 def test_workers_and_name_take_a_restart(stage):
@@ -477,9 +477,9 @@ def test_workers_and_name_take_a_restart(stage):
         config = json.loads(carpool.admin("/config").body)
         return config["workers"], config["name"], json.loads(carpool.admin("/agents").body)["daemon"]["restartNeeded"]
     said = hangs_up(carpool, {**carpool.config, "workers": 2, "name": "second"}, "option=name")
-    assert "takes a restart" in said and "option=workers" in said
+    assert "needs a restart" in said and "option=workers" in said
     assert shown() == (1, "first", ["workers", "name"])
-    assert "takes a restart" not in hangs_up(carpool, carpool.config, "configuration reloaded")
+    assert "needs a restart" not in hangs_up(carpool, carpool.config, "configuration reloaded")
     assert shown() == (1, "first", [])
 
 

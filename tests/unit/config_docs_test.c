@@ -1,6 +1,7 @@
 /* Compares conf/carpool.yaml and doc/carpool.yaml.5 with the option table. When they differ, print the part
  * that belongs there (config_docs_test yaml | upstream | man) and put it in place of the old one. */
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,12 +18,12 @@ struct section {
 };
 
 static const struct section sections[] = {
-    {"admin", "the listener that shows and steers; see carpoolctl(1)"},
-    {"log", "to stderr, which systemd sends to the journal"},
-    {"accessLog", "one line an exchange"},
-    {"dns", "names; /etc/hosts goes first"},
+    {"admin", "the listener of the page, of metrics and of carpoolctl(1)"},
+    {"log", "goes to stderr, which systemd sends to the journal"},
+    {"accessLog", "one line per request"},
+    {"dns", "/etc/hosts is asked first"},
     {"server", "towards the clients; the names are those of Node's http.Server"},
-    {"access", "who may come, and where to"},
+    {"access", "who may use Carpool, and for what"},
     {"timeouts", "off switches one off"},
     {"tls", "a map means true"},
 };
@@ -140,28 +141,52 @@ static void print_roff(FILE *out, const char *text)
     }
 }
 
-/* Shorter than in messages where the page explains the kind once. */
-static const char *man_wants(const struct option *o, char out[OPTION_WANTS_SIZE])
+/* The kind of value, where the page explains it once; otherwise all that may stand there. */
+static const char *man_kind(const struct option *o, char out[OPTION_WANTS_SIZE])
 {
-    if (o->type == OPTION_TIME)
-        return "a time";
-    if (o->type == OPTION_LIMIT)
-        return "a count; 0 or Infinity: no limit";
+    switch (o->type) {
+    case OPTION_TIME: return "time";
+    case OPTION_LIMIT: return "count";
+    case OPTION_SIZE: return "size";
+    case OPTION_FILE: return "file";
+    case OPTION_NETWORK_LIST: return "list of networks";
+    case OPTION_HOST_LIST: return "list of host names";
+    case OPTION_PORT_LIST: return "list of ports";
+    case OPTION_MATCH_LIST: return "list of patterns";
+    case OPTION_LISTEN_LIST:
+    case OPTION_ADDRESS_LIST: return "list of addresses";
+    case OPTION_LISTEN_ADMIN: return "address, or off";
+    case OPTION_LOG_FILE: return "file, - or off";
+    case OPTION_NAME: return "word";
+    case OPTION_HOST: return "host or host:port";
+    case OPTION_LOCAL_ADDRESS: return "IP address";
+    case OPTION_SERVERNAME: return "host name or IP address";
+    case OPTION_PROXY: return "URL";
+    case OPTION_CIPHERS: return "list of openssl-ciphers(1)";
+    case OPTION_BOOL:
+    case OPTION_COUNT:
+    case OPTION_WORD:
+    case OPTION_WORKERS:
+    case OPTION_TLS: break;
+    }
     return option_wants(o, out);
 }
 
+/* The help as a sentence; nothing is said of the version in which all began. */
 static void print_man_option(FILE *out, const struct option *o)
 {
-    char wants[OPTION_WANTS_SIZE];
-    fprintf(out, ".TP\n.B %s\n", o->path);
-    print_roff(out, o->help);
-    fprintf(out, ".\nTakes ");
-    print_roff(out, man_wants(o, wants));
+    char wants[OPTION_WANTS_SIZE], help[512];
+    fprintf(out, ".TP\n.BR %s \" (", o->path);
+    print_roff(out, man_kind(o, wants));
     if (*o->initial) {
-        fprintf(out, "; default: ");
+        fprintf(out, "; default ");
         print_roff(out, o->initial);
     }
-    fprintf(out, " (since %s).\n", o->since);
+    fprintf(out, ")\"\n");
+    snprintf(help, sizeof help, "%s", o->help);
+    help[0] = (char)toupper((unsigned char)help[0]);
+    print_roff(out, strncmp(o->help, "true", 4) == 0 || strncmp(o->help, "false", 5) == 0 ? o->help : help);
+    fprintf(out, strcmp(o->since, "0.1") == 0 ? ".\n" : ". Since %s.\n", o->since);
 }
 
 static void print_man(FILE *out)

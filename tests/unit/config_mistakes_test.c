@@ -46,28 +46,28 @@ static const struct {
     {"log: {}\nserver: {}\nlog: {}\n", IN "3:1: error: duplicate key 'log'"},
     {"upstreams:\n  a: {match: a.test}\n  a: {match: b.test}\n",
      IN "3:3: error: duplicate key 'a' in upstreams"},
-    {"server: 5\n", IN "1:9: error: bad value for server: want a map of options, not a value"},
-    {"- a\n", IN "1:1: error: bad value for the file: want a map of options, not a list"},
+    {"server: 5\n", IN "1:9: error: bad value for server: must be a map of options, not a value"},
+    {"- a\n", IN "1:1: error: bad value for the file: must be a map of options, not a list"},
     {"defaults: {maxSockets: [1]}\n",
-     IN "1:24: error: bad value for defaults.maxSockets: want a whole number; 0 or Infinity: "
+     IN "1:24: error: bad value for defaults.maxSockets: must be a whole number; 0 or Infinity: "
         "no limit, not a list"},
     {"defaults: {maxSockets: }\n",
-     IN "1:24: error: bad value for defaults.maxSockets: want a whole number; 0 or Infinity: "
+     IN "1:24: error: bad value for defaults.maxSockets: must be a whole number; 0 or Infinity: "
         "no limit, not nothing"},
-    {"defaults: {maxSockets: -1}\n",
-     IN "1:24: error: bad value '-1' for defaults.maxSockets: want a whole number; 0 or Infinity: no limit"},
+    {"defaults: {maxSockets: -1}\n", IN
+     "1:24: error: bad value '-1' for defaults.maxSockets: must be a whole number; 0 or Infinity: no limit"},
     {"server: {maxHeaderSize: 512}\n",
-     IN "1:25: error: bad value '512' for server.maxHeaderSize: want a size in bytes, KiB or "
+     IN "1:25: error: bad value '512' for server.maxHeaderSize: must be a size in bytes, KiB or "
         "MiB (such as 65536, 16KiB "
         "or 1MiB) from 1KiB to 1MiB"},
-    {"defaults: {family: 5}\n", IN "1:20: error: bad value '5' for defaults.family: want any, 4 or 6"},
+    {"defaults: {family: 5}\n", IN "1:20: error: bad value '5' for defaults.family: must be any, 4 or 6"},
     {"upstreams: {default: {match: x}}\n",
      IN "1:13: error: bad upstream name 'default': this name stands for what no upstream "
         "matches; choose another"},
     {"upstreams: {a: {match: x.test}, b: {match: X.Test.}}\n",
      IN "1:44: error: the pattern 'X.Test.' of upstreams.b is already in upstreams.a (line 1)"},
     {"log: {level: loud}\nworkers: 0\n",
-     IN "2:10: error: bad value '0' for workers: want a whole number from 1 to 256, or auto"},
+     IN "2:10: error: bad value '0' for workers: must be a whole number from 1 to 256, or auto"},
     {"a: 1\n---\nb: 1\n",
      IN "3:1: error: a second YAML document begins here; the file must hold one (is a '---' too many?)"},
     {"server:\n\tmaxConnections: 5\n",
@@ -81,9 +81,9 @@ static const struct {
      IN "1:10: error: listen: '0.0.0.0:1' can be reached from other hosts while "
         "access.clients has its default: set it "
         "to those who may use it, such as [127.0.0.0/8, 10.0.0.0/8], or listen on 127.0.0.1"},
-    {"name: \"a\\nb\"\n", IN "1:7: error: bad value 'a\\x0ab' for name: want one word that may stand in Via: "
-                             "letters, digits and -._~, at "
-                             "most 64"},
+    {"name: \"a\\nb\"\n",
+     IN "1:7: error: bad value 'a\\x0ab' for name: must be one word of letters, digits and "
+        "-._~, at most 64 characters long"},
     {"name: ${CARPOOL_TEST_UNSET}\n",
      IN "1:7: error: bad value '${CARPOOL_TEST_UNSET}' for name: the environment variable "
         "CARPOOL_TEST_UNSET is not set; "
@@ -116,7 +116,8 @@ static const struct {
     {"listen: 0.0.0.0:9\naccess: {clients: [127.0.0.0/8, \"::1\"]}\n", "access.clients"},
     {"admin: {listen: [127.0.0.1:1]}\n", "not a list"},
     {"access: {clients: [127.0.0.0/33]}\n", "access.clients"},
-    {"access: {clients: [10.1.0.0/8]}\n", "no bits behind the prefix"},
+    {"access: {clients: [10.1.0.0/8]}\n", "host bits must be zero: write 10.0.0.0/8"},
+    {"access: {denyAddresses: [\"2001:db8:1::/32\"]}\n", "host bits must be zero: write 2001:db8::/32"},
     {"access: {clients: }\n", "not nothing"},
     {"access: {connectPorts: [0]}\n", "access.connectPorts"},
     {"access: {denyAddresses: [x]}\n", "access.denyAddresses"},
@@ -127,7 +128,7 @@ static const struct {
     {"server: {maxHeadersCount: 0}\n", "maxHeadersCount"},
     {"server: {maxHeadersCount: Infinity}\n", "maxHeadersCount"},
     {"defaults: {retries: 11}\n", "retries"},
-    {"defaults: {keepAlive: yes}\n", "want true or false"},
+    {"defaults: {keepAlive: yes}\n", "must be true or false"},
     {"defaults: {maxSockets: 4294967295}\n", "maxSockets"},
     {"defaults: {localAddress: 10.0.0.1, family: 6}\n", "no address of family 6"},
     {"defaults: {localAddress: localhost}\n", "an IP address"},
