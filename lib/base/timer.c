@@ -6,6 +6,8 @@
 
 /* A longer wait is cut into steps: libevent adds times without looking for overflow. */
 #define LONGEST_STEP_MS (24 * 3600 * 1000)
+/* A loop that runs is not that late. */
+#define LATE_MS 20
 
 static void arm(struct timer *t)
 {
@@ -21,17 +23,32 @@ static void arm(struct timer *t)
     t->armed = event_add(&t->event, &tv) == 0 ? now + wait : 0;
 }
 
+/* Whether others come first. */
+static bool must_wait(struct timer *t, uint64_t looked_for)
+{
+    if (clock_ms() < t->due)
+        t->turns_ahead = 0;
+    else if (t->turns_ahead > 0)
+        t->turns_ahead--;
+    else if (clock_ms() >= looked_for + LATE_MS)
+        t->turns_ahead = TIMER_LATE_TURNS;
+    return clock_ms() < t->due || t->turns_ahead > 0;
+}
+
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
     struct timer *t = arg;
+    uint64_t looked_for = t->armed;
 
     (void)fd;
     (void)what;
     t->armed = 0;
-    if (t->due == 0)
+    if (t->due == 0) {
+        t->turns_ahead = 0;
         return;
+    }
     clock_update();
-    if (clock_ms() < t->due) {
+    if (must_wait(t, looked_for)) {
         arm(t);
         return;
     }
@@ -47,6 +64,7 @@ void timer_init(struct timer *t, struct event_base *base, void (*fire)(void *), 
     (void)rc;
     t->due = 0;
     t->armed = 0;
+    t->turns_ahead = 0;
     t->fire = fire;
     t->ctx = ctx;
 }
@@ -77,4 +95,5 @@ void timer_release(struct timer *t)
         event_del(&t->event);
     t->due = 0;
     t->armed = 0;
+    t->turns_ahead = 0;
 }

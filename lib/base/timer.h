@@ -3,17 +3,24 @@
 
 /* A deadline that is moved on every request and almost never met. Moving it later costs one store: the loop's
  * own timer is left where it stands, and when that fires too early it is set again for what is left. All of
- * it counts from the cached clock_ms(), so a loop turn begins with clock_update(). */
+ * it counts from the cached clock_ms(), so a loop turn begins with clock_update().
+ *
+ * A timer that fires late says that the process did not run (it was stopped, its machine paused): what came meanwhile
+ * has its turn first, and then the timer, if it is still set for then. */
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+/* So many turns of the loop: it takes 32 events in the first and at most twice as many in the next one. */
+#define TIMER_LATE_TURNS 8
+
 struct timer {
     struct event event;
-    uint64_t due;   /* clock_ms(); 0: not set */
-    uint64_t armed; /* when the loop will look; 0: never */
+    uint64_t due;        /* clock_ms(); 0: not set */
+    uint64_t armed;      /* when the loop will look; 0: never */
+    uint8_t turns_ahead; /* that others have before this one, which is late */
     void (*fire)(void *ctx);
     void *ctx;
 };

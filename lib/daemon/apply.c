@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "admin/accesslog.h"
@@ -59,6 +60,20 @@ bool change_bind(struct daemon *d, const struct config *c, char *error, size_t e
     return listeners_prepare(d->listeners, c, error, error_size);
 }
 
+/* A client whose request runs is two descriptors. */
+static void warn_of_descriptors(const struct config *c)
+{
+    uint64_t clients = c->server.maxConnections, needed = 2 * clients;
+    struct rlimit limit;
+
+    if (clients == UINT32_MAX || getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed)
+        return;
+    log_event(
+        LOG_WARN,
+        "too few descriptors for server.maxConnections: raise the limit (LimitNOFILE= of the unit, ulimit -Hn) or lower it",
+        LOG_N("limit", limit.rlim_cur), LOG_N("needed", needed), LOG_N("maxConnections", clients));
+}
+
 void change_commit(struct change *change, struct daemon *d, struct config *c)
 {
     struct config *before = d->config;
@@ -72,6 +87,7 @@ void change_commit(struct change *change, struct daemon *d, struct config *c)
     listeners_commit(d->listeners, c);
     workers_go_on(&d->workers);
     config_unref(before);
+    warn_of_descriptors(c);
     *change = (struct change){.log = NULL};
 }
 

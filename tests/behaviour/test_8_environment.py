@@ -1,16 +1,24 @@
 """Section 8: what the environment may do to a daemon: terminals, pipes, limits, descriptors."""
 
+import datetime
 import fcntl
 import json
 import os
 import pty
+import signal
+import stat
 import struct
+import subprocess
 import termios
 import threading
+import time
 
 import pytest
 
 from .harness import wait_until
+from .harness.client import request
+from .harness.daemon import binary
+from .test_4_4_connect import echo_bytes
 
 JOURNAL = "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2)"
 
@@ -106,7 +114,7 @@ def test_level_prefixes_for_the_journal_alone(stage, word, prefixed):
     carpool = stage.carpool(prefix=shell(f"export {word}"))
     assert carpool.stderr
     for line in carpool.stderr.splitlines():
-        assert line.startswith("<6>time=" if prefixed else "time="), line
+        assert line[:8] in ("<6>time=", "<4>time=") if prefixed else line.startswith("time="), line
 
 
 @pytest.mark.parametrize("words, closed", [("exec <&- >&- 2>&-", [0, 1, 2]), ("exec 2>&-", [2]), ("exec <&-", [0])])
@@ -128,6 +136,81 @@ def test_a_log_that_may_not_grow(stage):
     wait_until(lambda: "cannot write the access log" in carpool.stderr, "it says so")
     assert os.path.getsize(path) <= 16 * 1024
     ask_often(carpool, origin, 10)
+
+
+@pytest.mark.parametrize("limit, most, warns", [(1000, 500, False), (1000, 501, True), (1000, 0, False), (64, 10000, True)])
+def test_too_few_descriptors_for_the_clients(stage, limit, most, warns):
+    """low RLIMIT_NOFILE against maxConnections is a warning"""
+    carpool = stage.carpool({"server": {"maxConnections": most}}, prefix=shell(f"ulimit -n {limit}"))
+    lines = [line for line in carpool.stderr.splitlines() if "too few descriptors" in line]
+    assert len(lines) == warns
+    if warns:
+        assert "level=warn" in lines[0] and f"limit={limit} needed={2 * most}" in lines[0]
+
+
+@pytest.mark.parametrize("words", ["export TZ=Pacific/Kiritimati", "export LC_ALL=de_DE.UTF-8 LANG=tr_TR.UTF-8", "umask 777",
+                                   'mkdir gone && cd gone && rmdir "$PWD"', "exec env -i sh -c 'exec \"$0\" \"$@\"' \"$@\""],
+                         ids=["time zone", "locale", "umask", "folder is gone", "no environment"])
+def test_odd_surroundings(stage, words):
+    origin = stage.origin()
+    carpool = stage.carpool({"accessLog": {"path": "-", "format": "json"}, "admin": {"listen": f"unix:{stage.path('admin')}"}},
+                            prefix=shell(words))
+    before = time.time()
+    ask_often(carpool, origin, 3)
+    wait_until(lambda: len(carpool.stdout.splitlines()) == 3, "the lines come")
+    line = json.loads(carpool.stdout.splitlines()[0])
+    moment = datetime.datetime.fromisoformat(line["time"].replace("Z", "+00:00")).timestamp()
+    assert before - 1 < moment < time.time() + 1
+    assert stat.S_IMODE(os.stat(stage.path("admin")).st_mode) == 0o600
+    assert carpool.process.poll() is None
+
+
+def test_no_proc(stage):
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs root and unshare -m")
+    with open(binary("CARPOOLD"), "rb") as file:
+        if b"__asan_init" in file.read():
+            pytest.skip("AddressSanitizer reads /proc itself")
+    origin = stage.origin()
+    carpool = stage.carpool(prefix=["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"])
+    ask_often(carpool, origin, 3)
+    assert "process_cpu_seconds_total" in carpool.admin("/metrics").text
+    assert carpool.admin("/reload", "POST").status == 200
+
+
+def test_what_came_while_it_was_stopped(stage):
+    """What came while Carpool did not run (stopped, a paused VM) is read before a time limit is judged."""
+    limit, origin = "3s", stage.origin(manual=True)
+    echo = stage.origin(serve=echo_bytes)
+    carpool = stage.carpool({"server": {"headersTimeout": limit, "keepAliveTimeout": limit, "keepAliveTimeoutBuffer": "0s"},
+                             "access": {"connectPorts": [echo.port]},
+                             "defaults": {"timeouts": {"socket": limit, "request": limit, "tunnel": limit}}})
+    idle = carpool.client()
+    waiting = carpool.ask(origin.url("/waiting"))
+    origin.wait_requests(1)
+    idle.send(request("GET", origin.url("/first")))
+    origin.wait_requests(2)
+    origin.connections[1].reply(b"first")
+    assert idle.response().text == "first"
+    tunnel = carpool.client()
+    tunnel.send(request("CONNECT", echo.authority))
+    assert tunnel.read_response_head().status == 200
+    head = request("GET", f"http://127.0.0.1:{carpool.port}/loop")
+    slow = carpool.client()
+    slow.send(head[:20])
+    carpool.signal(signal.SIGSTOP)
+    try:
+        slow.send(head[20:])
+        idle.send(request("GET", f"http://127.0.0.1:{carpool.port}/loop"))
+        tunnel.send(b"still here")
+        origin.connections[0].reply(b"late")
+        time.sleep(4)
+    finally:
+        carpool.signal(signal.SIGCONT)
+    assert waiting.response().text == "late"
+    assert slow.read_response().error == "proxy_loop_detected"      # no 408
+    assert idle.response().error == "proxy_loop_detected"
+    assert tunnel.exactly(10) == b"still here"
 
 
 def unread(fd):

@@ -42,9 +42,12 @@ static int wake_timer(const struct event_base *base, const struct event *e, void
     return 0;
 }
 
+static bool timers_are_late;
+
 void world_pass(uint64_t ms)
 {
     now_us += ms * 1000;
+    timers_are_late = true;
     event_base_foreach_event(world_rig.base, wake_timer, NULL);
 }
 
@@ -522,18 +525,21 @@ void world_turn(void)
     check_private_sockets();
 }
 
-/* To connect takes three turns in which no byte moves: the attempt, its end, the request that is told of it. */
+/* To connect takes three turns in which no byte moves: the attempt, its end, the request that is told of it. A timer that
+ * is late waits for more. */
 static bool settle_for(unsigned most)
 {
+    const unsigned enough = timers_are_late ? 4 + TIMER_LATE_TURNS : 4;
     uint64_t before;
     unsigned quiet = 0;
 
-    for (unsigned turns = 0; quiet < 4 && turns < most; turns++) {
+    timers_are_late = false;
+    for (unsigned turns = 0; quiet < enough && turns < most; turns++) {
         before = calls_made;
         world_turn();
         quiet = calls_made == before && owed_count == 0 ? quiet + 1 : 0;
     }
-    return quiet == 4;
+    return quiet == enough;
 }
 
 /* Nobody is asleep while something still moves. */

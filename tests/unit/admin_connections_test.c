@@ -10,6 +10,7 @@
 #include "admin/connections.h"
 #include "admin_test.h"
 #include "base/clock.h"
+#include "base/timer.h"
 #include "pool/pool.h"
 #include "unit.h"
 
@@ -87,7 +88,7 @@ static void rig_close(struct rig *r)
 /* All that is to be done now. */
 static void turn(struct rig *r)
 {
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 8 + TIMER_LATE_TURNS; i++)
         event_base_loop(r->base, EVLOOP_NONBLOCK);
 }
 

@@ -2,7 +2,9 @@
 
 #include "unit.h"
 
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/timer.h"
@@ -128,7 +130,7 @@ static void turn(uint64_t ms)
         clock_update();
     }
     /* The process may have stood still for all of it. */
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4 + TIMER_LATE_TURNS; i++)
         event_base_loop(base, EVLOOP_NONBLOCK);
 }
 
@@ -262,6 +264,98 @@ START_TEST(timer_is_set_again_from_its_callback)
 }
 END_TEST
 
+#define ARRIVALS 300
+
+static int arrived;
+
+static void on_arrival(evutil_socket_t fd, short what, void *ctx)
+{
+    uint64_t value;
+
+    (void)what;
+    (void)ctx;
+    arrived += read(fd, &value, sizeof value) == sizeof value;
+}
+
+struct late {
+    struct alarm alarm;
+    int arrived; /* before it fired */
+};
+
+static void on_late(void *ctx)
+{
+    struct late *late = ctx;
+
+    late->arrived = arrived;
+    late->alarm.fired++;
+}
+
+/* The process was stopped, and much came meanwhile: the loop takes it in several turns. */
+START_TEST(what_came_has_its_turn_before_a_late_timer)
+{
+    static struct event events[ARRIVALS];
+    struct timespec stop = {0, 60 * 1000 * 1000};
+    struct late late = {0};
+
+    base = event_base_new();
+    timer_init(&late.alarm.timer, base, on_late, &late);
+    arrived = 0;
+    for (int i = 0; i < ARRIVALS; i++) {
+        event_assign(&events[i], base, eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC), EV_READ | EV_PERSIST,
+                     on_arrival, NULL);
+        event_add(&events[i], NULL);
+    }
+    clock_update();
+    timer_set(&late.alarm.timer, 10);
+    nanosleep(&stop, NULL);
+    for (int i = 0; i < 4 + TIMER_LATE_TURNS; i++)
+        event_base_loop(base, EVLOOP_NONBLOCK);
+    ck_assert_int_eq(late.alarm.fired, 1);
+    ck_assert_int_eq(late.arrived, ARRIVALS);
+    for (int i = 0; i < ARRIVALS; i++) {
+        event_del(&events[i]);
+        close(event_get_fd(&events[i]));
+    }
+    base_end();
+}
+END_TEST
+
+static void on_news(evutil_socket_t fd, short what, void *ctx)
+{
+    struct alarm *alarm = ctx;
+    uint64_t value;
+
+    (void)what;
+    clock_update();
+    if (read(fd, &value, sizeof value) == sizeof value)
+        timer_set(&alarm->timer, 60000);
+}
+
+START_TEST(what_came_may_move_a_late_timer)
+{
+    struct timespec stop = {0, 60 * 1000 * 1000};
+    struct alarm alarm;
+    struct event news;
+
+    alarm_init(&alarm);
+    event_assign(&news, base, eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC), EV_READ | EV_PERSIST, on_news, &alarm);
+    clock_update();
+    timer_set(&alarm.timer, 10);
+    nanosleep(&stop, NULL);
+    event_base_loop(base,
+                    EVLOOP_NONBLOCK | EVLOOP_ONCE); /* as if a signal had come first: nothing else is seen */
+    event_add(&news, NULL);
+    turn(5);
+    ck_assert_int_eq(alarm.fired, 0);
+    timer_set(&alarm.timer, 5);
+    turn(40);
+    ck_assert_int_eq(alarm.fired, 1);
+    event_del(&news);
+    close(event_get_fd(&news));
+    base_end();
+}
+END_TEST
+
 START_TEST(timer_releases_its_memory)
 {
     struct alarm *alarm = malloc(sizeof *alarm);
@@ -291,5 +385,6 @@ void base_time_tests(Suite *suite)
                clock_formats_like_libc);
     unit_group(suite, "timer", timer_fires_once_and_never_early, timer_moves_later_without_the_loop,
                timer_moves_earlier, timer_clears, timer_takes_the_past_and_the_far_future,
-               timer_is_set_again_from_its_callback, timer_releases_its_memory);
+               timer_is_set_again_from_its_callback, what_came_has_its_turn_before_a_late_timer,
+               what_came_may_move_a_late_timer, timer_releases_its_memory);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/timer.h"
 #include "io/pipe.h"
 #include "io/resolv_conf.h"
 
@@ -41,7 +42,7 @@ void io_run_for(struct event_base *base, int ms)
     event_base_loopexit(base, &tv);
     event_base_loop(base, EVLOOP_NO_EXIT_ON_EMPTY);
     /* Where the process stood still, the time is over before all was seen that had come. */
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4 + TIMER_LATE_TURNS; i++)
         event_base_loop(base, EVLOOP_NONBLOCK);
     clock_update();
 }

@@ -8,12 +8,14 @@
 #include <stdbool.h>
 
 #include "base/slice.h"
+#include "base/timer.h"
 #include "config/config.h"
 #include "pool/pool.h"
 
 #define RIG_CONNECTIONS 512
 #define RIG_ORIGINS     4
-#define RIG_TURNS       8 /* behind any time: the process may stand still for all of it */
+/* After any time: the process may stand still for all of it, and its timers are late then. */
+#define RIG_TURNS (8 + TIMER_LATE_TURNS)
 
 struct pool_rig {
     struct event_base *base;

@@ -10,12 +10,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/timer.h"
 #include "config/config.h"
 #include "pool/pool.h"
 #include "proxy/proxy.h"
 
 #define RIG_ORIGINS 256
-#define RIG_TURNS   8 /* behind any time: the process may stand still for all of it */
+/* After any time: the process may stand still for all of it, and its timers are late then. */
+#define RIG_TURNS (8 + TIMER_LATE_TURNS)
 
 struct proxy_rig {
     struct event_base *base;
