@@ -94,3 +94,22 @@ enum connect_error access_permit(const struct config *c, const struct address *o
         verdict = judge(c, own, own_count, &inner, named);
     return verdict;
 }
+
+static bool has_port(const struct listen_list *l, uint16_t port)
+{
+    for (uint32_t i = 0; i < l->count; i++)
+        if (l->items[i].address.sa.any.sa_family != AF_UNIX && address_port(&l->items[i].address) == port)
+            return true;
+    return false;
+}
+
+bool access_own_listener(const struct config *c, uint16_t port, char *whose, size_t size)
+{
+    for (uint32_t i = 0; i < c->upstream_count; i++)
+        if (has_port(&c->upstreams[i].listen, port)) {
+            snprintf(whose, size, "listener for %s", c->upstreams[i].name);
+            return true;
+        }
+    snprintf(whose, size, "admin listener");
+    return has_port(&c->admin.listen, port);
+}

@@ -22,4 +22,8 @@ bool access_connect_port_allowed(const struct config *c, uint16_t port);
 enum connect_error access_permit(const struct config *c, const struct address *own, unsigned own_count,
                                  const struct address *a, bool named);
 
+/* What an app may want of Carpool itself at this port, for people: "listener for payments", "admin listener". False:
+ * nothing. */
+bool access_own_listener(const struct config *c, uint16_t port, char *whose, size_t size);
+
 #endif

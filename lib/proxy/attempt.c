@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/fields.h"
+#include "proxy/access.h"
 #include "proxy/exchange.h"
 #include "proxy/response_head.h"
 #include "proxy/retry.h"
@@ -171,6 +172,20 @@ void attempt_acquire(struct exchange *e, enum acquire_how how)
     }
 }
 
+/* A URL that leads to Carpool itself has a reader of its own. */
+static void tell_unconnected(struct exchange *e, const struct waiter *p)
+{
+    const struct origin *o = e->origin;
+    char whose[256];
+    if (p->error == CONNECT_LOOP && !o->plan.entries &&
+        access_own_listener(e->proxy->config, o->plan.port, whose, sizeof whose))
+        exchange_fail(e, FAULT_LOOP, RETIRE_NONE,
+                      "that is Carpool's own %s; set no_proxy=%s, so that the app asks it directly", whose,
+                      o->host);
+    else
+        exchange_fail(e, fault_of_connect(p->error), RETIRE_NONE, "%s", p->error_text);
+}
+
 void attempt_settled(struct waiter *p)
 {
     struct exchange *e = (struct exchange *)((char *)p - offsetof(struct exchange, waiter));
@@ -181,7 +196,7 @@ void attempt_settled(struct waiter *p)
     else if (p->error == CONNECT_OK)
         attempt_acquire(e, ACQUIRE_AGAIN); /* a pause kept it from its client's own socket */
     else
-        exchange_fail(e, fault_of_connect(p->error), RETIRE_NONE, "%s", p->error_text);
+        tell_unconnected(e, p);
 }
 
 static enum socket_failure failure_of(int error)
@@ -240,7 +255,7 @@ static enum fault fault_of_tls(enum tls_failure failure)
 }
 
 /* In TLS 1.3 a server's word on our certificate comes as an alert behind the handshake (RFC 8446 4.4.2.4). */
-static void tell_failure(struct exchange *e, int error)
+static void tell_failure(struct exchange *e, int error, const struct attempt *facts)
 {
     char text[256] = "";
     const struct conn *s = &e->socket->conn;
@@ -252,7 +267,8 @@ static void tell_failure(struct exchange *e, int error)
         exchange_fail(e, fault, RETIRE_ERROR, "the origin ended the connection before %s (%s)%s",
                       e->response_begun ? "its response was complete" : "it answered",
                       error ? strerror(error) : "end of file",
-                      asks_tls ? "; if it speaks TLS on this port: set tls: true for this upstream" : "");
+                      asks_tls ? "; if it speaks TLS on this port: set tls: true for this upstream"
+                               : retry_refusal(facts));
 }
 
 void attempt_failed(struct exchange *e, int error)
@@ -278,7 +294,7 @@ void attempt_failed(struct exchange *e, int error)
     case RETRY_OWN_CONNECTION: repeat(e, ACQUIRE_OWN_CONNECTION); return;
     case RETRY_NO: break;
     }
-    tell_failure(e, error);
+    tell_failure(e, error, &facts);
 }
 
 /* Whether nothing is left in the socket behind the response. */

@@ -641,10 +641,18 @@ static bool is_past(uint64_t due)
 static void on_silence(struct exchange *e)
 {
     const struct agent_timeouts *t = &e->origin->agent->policy->timeouts;
+    const struct socket *s = e->socket;
     if (e->upload == UPLOAD_BLOCKED)
         exchange_fail(e, FAULT_WRITE_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
                       "the origin took no byte of the request for %llu ms (timeouts.socket)",
                       (unsigned long long)t->socket);
+    else if (e->may_be_stale && !e->response_begun)
+        exchange_fail(
+            e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
+            "no byte came or went for %llu ms (timeouts.socket) on a reused connection that had been idle for %llu ms: the "
+            "origin is slow, or a firewall or NAT dropped it meanwhile; then set timeouts.free below what that allows",
+            (unsigned long long)t->socket,
+            (unsigned long long)(s->idle_since_ms ? e->granted_us / 1000 - s->idle_since_ms : 0));
     else
         exchange_fail(e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
                       "no byte came or went for %llu ms (timeouts.socket)", (unsigned long long)t->socket);

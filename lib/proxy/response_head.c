@@ -1,5 +1,7 @@
 #include "proxy/response_head.h"
 
+#include <string.h>
+
 #include "http/repair.h"
 
 static bool may_repair(const struct exchange *e, enum head_verdict v)
@@ -32,9 +34,19 @@ static enum head_verdict parse_repaired(struct exchange *e, struct slice raw,
     return head_parse_response(buffer_unread(large), limits, &e->proxy->response_head);
 }
 
+/* Told at once: who speaks another protocol may never send the end of a head. */
+static bool may_be_http(struct slice data)
+{
+    const struct slice begin = SLICE("HTTP/");
+    size_t n = data.n < begin.n ? data.n : begin.n;
+    return memcmp(data.p, begin.p, n) == 0;
+}
+
 static enum head_verdict scan(struct exchange *e, const struct head_limits *limits, size_t *length)
 {
     struct slice data = buffer_unread(e->in);
+    if (!may_be_http(data))
+        return HEAD_BAD_START_LINE;
     if (e->head_fault == HEAD_OK) {
         enum head_verdict v = head_scan(data, &e->scanned, limits, length);
         if (!may_repair(e, v))

@@ -18,3 +18,16 @@ enum retry retry_decide(const struct attempt *a)
         return RETRY_NO;
     return a->repeats_left == 1 ? RETRY_OWN_CONNECTION : RETRY_QUEUE;
 }
+
+const char *retry_refusal(const struct attempt *a)
+{
+    if (!a->reused || !a->ended_by_peer || a->response_begun)
+        return "";
+    if (a->request_begun && !a->idempotent)
+        return "; the connection was a reused one, and a request of this method is sent once only, unless it has an Idempotency-Key";
+    if (a->repeats_left == 0)
+        return "; the connection was a reused one, and no more `retries` are left";
+    return a->replayable
+               ? ""
+               : "; the connection was a reused one, and content larger than replayLimit cannot be sent again";
+}
