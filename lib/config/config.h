@@ -163,7 +163,7 @@ struct config {
         enum access_log_query query;
     } accessLog;
     uint32_t workers; /* 0: auto */
-    uint64_t shutdownTimeout;
+    uint64_t shutdownTimeout, shutdownDelay;
     struct {
         uint64_t staleIfError;
     } dns;

@@ -60,6 +60,8 @@ const struct option options[] = {
     TOP(workers, WORKERS, "1", 1, WORKERS_MAX, NULL,
         "event loops, one thread each; auto: one per core that this process may use. Limits hold for all of them together"),
     TOP(shutdownTimeout, TIME, "30s", 0, YEAR, NULL, "how long a graceful stop waits for running requests"),
+    TOP(shutdownDelay, TIME, "0s", 0, YEAR, NULL,
+        "how long SIGTERM changes nothing but /readyz, which is 503 then: for sidecars that must outlive their app"),
     TOP(dns.staleIfError, TIME, "1h", 0, YEAR, NULL,
         "how long an answer is used after its TTL while the name servers fail"),
 

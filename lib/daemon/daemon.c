@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/console.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "daemon/apply.h"
 #include "daemon/cpus.h"
 #include "daemon/state.h"
@@ -65,12 +66,18 @@ static void on_deadline(void *ctx)
     stop_now(ctx);
 }
 
-static void begin_stop(struct daemon *d)
+static void tell_stopping(const struct daemon *d, uint64_t delay_ms)
 {
+    service_notify_stopping((delay_ms + d->config->shutdownTimeout + STOP_EXTENSION_MS) * 1000);
+}
+
+static void begin_stop(void *ctx)
+{
+    struct daemon *d = ctx;
     log_line(LOG_INFO, "stopping: running requests finish, new ones are refused");
     d->phase = STOPPING;
     reloader_cancel(d);
-    service_notify_stopping((d->config->shutdownTimeout + STOP_EXTENSION_MS) * 1000);
+    tell_stopping(d, 0);
     halt_settled(d);
     listeners_stop(d->listeners);
     for (unsigned i = 0; i < d->workers.count; i++) {
@@ -82,16 +89,30 @@ static void begin_stop(struct daemon *d)
     on_idle_check(d);
 }
 
+/* Who sends requests here finds out by /readyz, or ends at the same time and has some left. */
+static void begin_leaving(struct daemon *d)
+{
+    char delay[UNITS_TEXT_SIZE];
+    log_event(LOG_INFO, "stopping after shutdownDelay: until then requests are served, and /readyz is 503",
+              LOG_S("delay", units_format_time(d->config->shutdownDelay, delay)));
+    d->phase = LEAVING;
+    reloader_cancel(d);
+    tell_stopping(d, d->config->shutdownDelay);
+    timer_set(&d->delay, d->config->shutdownDelay);
+}
+
 static void on_terminate(evutil_socket_t signal, short what, void *ctx)
 {
     struct daemon *d = ctx;
     (void)signal;
     (void)what;
     clock_update();
-    if (d->phase == SERVING)
-        begin_stop(d);
-    else
+    if (d->phase != SERVING)
         stop_now(d);
+    else if (d->config->shutdownDelay > 0)
+        begin_leaving(d);
+    else
+        begin_stop(d);
 }
 
 static void on_hangup(evutil_socket_t signal, short what, void *ctx)
@@ -318,6 +339,7 @@ static bool start(struct daemon *d, char *error, size_t error_size)
         return false;
     timer_init(&d->watchdog, d->base, on_watchdog, d);
     timer_init(&d->tick, d->base, on_tick, d);
+    timer_init(&d->delay, d->base, begin_stop, d);
     timer_init(&d->deadline, d->base, on_deadline, d);
     timer_init(&d->idle_check, d->base, on_idle_check, d);
     snprintf(error, error_size, "out of memory");
@@ -346,6 +368,7 @@ static void end(struct daemon *d)
             event_free(d->signals[i]);
     timer_release(&d->watchdog);
     timer_release(&d->tick);
+    timer_release(&d->delay);
     timer_release(&d->deadline);
     timer_release(&d->idle_check);
     if (d->listeners)

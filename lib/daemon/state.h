@@ -10,8 +10,10 @@
 #include "daemon/reload.h"
 #include "daemon/workers.h"
 
-/*  STARTING --ready--> SERVING --SIGTERM--> STOPPING --idle, or shutdownTimeout, or a second signal--> STOPPED */
-enum phase { STARTING, SERVING, STOPPING, STOPPED };
+/*  STARTING --ready--> SERVING --SIGTERM--> LEAVING --shutdownDelay--> STOPPING --idle, or shutdownTimeout--> STOPPED
+ *
+ *  A second signal leads from LEAVING and STOPPING to STOPPED. In LEAVING requests are served as ever. */
+enum phase { STARTING, SERVING, LEAVING, STOPPING, STOPPED };
 
 struct daemon {
     const struct daemon_options *options;
@@ -24,7 +26,7 @@ struct daemon {
     struct admin *admin;
     struct event *signals[4];
     struct reloader reloader;
-    struct timer watchdog, tick, deadline, idle_check;
+    struct timer watchdog, tick, delay, deadline, idle_check;
     unsigned ticks;
     uint64_t started_wall_ms;
 };

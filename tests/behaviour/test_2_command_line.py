@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 import socket
 import subprocess
 
@@ -283,6 +284,40 @@ def test_a_second_signal_stops_at_once(stage):
     carpool.signal(signal.SIGTERM)
     idle.expect_end()       # it has seen the first
     carpool.signal(signal.SIGTERM)
+    assert carpool.wait() == 0
+
+
+def test_a_stop_after_a_delay(stage):
+    """shutdownDelay: SIGTERM: go on as before for so long, but /readyz says 503; then stop"""
+    origin = stage.origin()
+    carpool = stage.carpool({"shutdownDelay": "60s"})
+    carpool.ends_itself()
+    kept = carpool.client()
+    assert kept.get(origin.url("/before")).status == 200 and carpool.admin("/readyz").status == 200
+    carpool.signal(signal.SIGTERM)
+    wait_until(lambda: carpool.admin("/readyz").status == 503, "it says that it stops")
+    response = kept.get(origin.url("/kept"))
+    assert response.status == 200 and response.fields.get("Connection") != "close"
+    assert carpool.get(origin.url("/new")).status == 200
+    assert origin.accepted == 1 and carpool.admin("/healthz").status == 200
+    assert carpool.admin("/reload", "POST").status != 200
+    carpool.signal(signal.SIGTERM)      # a second one: at once
+    assert carpool.wait() == 0
+
+
+def test_a_delay_ends(stage):
+    """shutdownDelay: [...] then stop: gracefully"""
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool({"shutdownDelay": "300ms", "shutdownTimeout": "60s"})
+    carpool.ends_itself()
+    running = carpool.ask(origin.url("/"))
+    asked = origin.take()
+    began = time.monotonic()
+    carpool.signal(signal.SIGTERM)
+    wait_until(lambda: "stopping: running exchanges finish" in carpool.stderr, "the delay is over")
+    assert time.monotonic() - began >= 0.3
+    asked.connection.reply()
+    assert running.response().fields.get("Connection") == "close"
     assert carpool.wait() == 0
 
 

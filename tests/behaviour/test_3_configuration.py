@@ -39,7 +39,7 @@ def effective(stage, text, env=None):
 
 DEFAULTS = {
     "admin.listen": "127.0.0.1:3129", "log.level": "info", "log.format": "text", "accessLog.path": "off",
-    "accessLog.format": "text", "workers": "1", "shutdownTimeout": "30s",
+    "accessLog.format": "text", "accessLog.query": "keep", "workers": "1", "shutdownTimeout": "30s", "shutdownDelay": "0s",
     "server.maxConnections": "10000", "server.headersTimeout": "60s", "server.requestTimeout": "300s",
     "server.timeout": "60s", "server.keepAliveTimeout": "5s", "server.keepAliveTimeoutBuffer": "1s",
     "server.maxHeaderSize": "16KiB", "server.maxHeadersCount": "100",
@@ -51,6 +51,7 @@ DEFAULTS = {
     "defaults.timeouts.request": "off", "defaults.timeouts.free": "30s", "defaults.timeouts.tunnel": "1h",
     "defaults.agentKeepAliveTimeoutBuffer": "1s", "defaults.drainLimit": "64KiB", "defaults.replayLimit": "64KiB",
     "defaults.retries": "1", "defaults.family": "any", "defaults.localAddress": "",
+    "defaults.via": "true", "defaults.insecureHTTPParser": "false", "defaults.rewriteScheme": "false",
 }
 UNLIMITED = ["server.maxRequestsPerSocket", "defaults.maxRequestsPerSocket"]
 

@@ -203,6 +203,17 @@ def test_it_asks_for_the_time_a_stop_takes(stage):
     assert carpool.wait() == 0
 
 
+def test_it_asks_for_the_time_of_a_delay_too(stage):
+    """EXTEND_TIMEOUT_USEC while draining: shutdownDelay comes before"""
+    manager = Manager(stage.directory)
+    carpool = stage.carpool({"shutdownTimeout": "20s", "shutdownDelay": "30s"}, env={"NOTIFY_SOCKET": manager.path})
+    carpool.signal(signal.SIGTERM)
+    carpool.ends_itself()
+    assert int(manager.wait("STOPPING")["EXTEND_TIMEOUT_USEC"]) >= 50_000_000
+    carpool.signal(signal.SIGTERM)
+    assert carpool.wait() == 0
+
+
 def test_it_asks_again_where_a_stop_has_no_limit(stage):
     """`shutdownTimeout: off`: the unit's own limit does not cut what still runs"""
     manager = Manager(stage.directory)
