@@ -122,6 +122,11 @@ static void deadline_passed(void *ctx)
                        : c->state == CONNECTOR_HANDSHAKE ? "TLS handshake with"
                                                          : "cannot connect to",
                        connector_peer(c, slowest, text), ms);
+    else if (c->queued)
+        connector_note(
+            c, CONNECT_TIMEOUT,
+            "cannot connect to %s: its queue of connections stayed full for %llu ms (timeouts.connect); the server there does not accept",
+            address_format(&c->queued->address, text), ms);
     else if (names_unanswered(c))
         connector_note(c, CONNECT_DNS_TIMEOUT,
                        "cannot resolve %s: no answer within %llu ms (timeouts.connect)", names_unanswered(c),

@@ -79,6 +79,7 @@ struct connector {
     struct parent_talk *talk;     /* PARENT */
     struct connect_result result; /* the error is the most telling one so far */
     uint32_t trying, failed;
+    const struct attempt *queued; /* a unix listener whose queue was full when it was tried last */
     struct lookup *lookups;
     uint32_t lookup_count, questions_open;
     uint32_t attempt_count, attempt_room;

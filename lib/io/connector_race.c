@@ -176,6 +176,7 @@ static bool attempt_begin(struct connector *c, struct attempt *a)
         close(a->fd);
         a->fd = -1;
         a->rank += ATTEMPTS_MAX * RANKS_A_NAME;
+        c->queued = a;
         attempt_postpone(c, a, QUEUE_FULL_DELAY_MS);
         return true;
     }

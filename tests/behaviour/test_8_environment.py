@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import stat
 import struct
 import subprocess
@@ -248,3 +249,25 @@ def test_each_reader_of_a_fifo_begins_with_a_whole_line(stage, form):
         assert line.startswith('{"time":' if form == "json" else "time="), line
         if form == "json":
             json.loads(line)
+
+
+def test_a_unix_upstream_that_does_not_accept(stage):
+    """connect timeout (a unix upstream whose queue is full: the text says so) | 504 connection_timeout"""
+    path = stage.path("upstream")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(0)
+        waiting = []
+        while True:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.setblocking(False)
+            waiting.append(sock)
+            if sock.connect_ex(path):
+                break
+        carpool = stage.carpool({"upstreams": {"u": {"match": "u.test", "address": [f"unix:{path}"],
+                                                     "timeouts": {"connect": "300ms"}}}})
+        response = carpool.get("http://u.test/")
+        assert (response.status, response.error) == (504, "connection_timeout")
+        assert f"{path}: its queue of connections stayed full for 300 ms" in response.text
+        for sock in waiting:
+            sock.close()
