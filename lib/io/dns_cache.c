@@ -3,23 +3,12 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "base/clock.h"
-#include "base/hash.h"
 
 #define NAMES_MAX 1024
 /* How long the failure of one family is remembered while the other has addresses (RFC 8767 5). */
 #define PARTIAL_FAILURE_MS 30000
-
-enum { RECORD_V4, RECORD_V6, RECORDS };
-
-struct dns_name {
-    UT_hash_handle hh;
-    TAILQ_ENTRY(dns_name) use; /* in the order in which they were looked for last */
-    struct dns_record records[RECORDS];
-    char name[];
-};
 
 struct dns_cache {
     struct dns_name *names; /* by name */
@@ -37,7 +26,7 @@ struct dns_cache *dns_cache_new(void)
 
 bool dns_name_is_asked_for(const struct dns_name *n)
 {
-    return n->records[RECORD_V4].question || n->records[RECORD_V6].question;
+    return n->records[DNS_V4].question || n->records[DNS_V6].question;
 }
 
 static void forget(struct dns_cache *c, struct dns_name *n)
@@ -103,10 +92,10 @@ struct dns_name *dns_cache_add(struct dns_cache *c, const char *name)
 
 struct dns_record *dns_name_record(struct dns_name *n, int family)
 {
-    return &n->records[family == AF_INET ? RECORD_V4 : RECORD_V6];
+    return &n->records[dns_place(family)];
 }
 
-static bool is_good(const struct dns_record *r)
+bool dns_record_is_good(const struct dns_record *r)
 {
     return r->state != RECORD_UNKNOWN && clock_ms() < r->good_until_ms;
 }
@@ -116,10 +105,10 @@ bool dns_name_is_good(struct dns_name *n, int family)
     const struct dns_record *r = dns_name_record(n, family);
     const struct dns_record *other = dns_name_record(n, family == AF_INET ? AF_INET6 : AF_INET);
 
-    if (is_good(r))
+    if (dns_record_is_good(r))
         return true;
     if (r->state == RECORD_UNKNOWN || r->answer.status == RESOLVER_OK ||
-        other->answer.status != RESOLVER_OK || !is_good(other))
+        other->answer.status != RESOLVER_OK || !dns_record_is_good(other))
         return false;
     return r->answer.status < RESOLVER_FAILED || clock_ms() < r->answered_ms + PARTIAL_FAILURE_MS;
 }
@@ -162,7 +151,7 @@ void dns_cache_expire(struct dns_cache *c)
     struct dns_name *n, *next;
 
     HASH_ITER (hh, c->names, n, next)
-        for (int i = 0; i < RECORDS; i++) {
+        for (int i = 0; i < DNS_FAMILIES; i++) {
             n->records[i].good_until_ms = 0;
             if (n->records[i].state == RECORD_FROM_FILE)
                 n->records[i].state = RECORD_UNKNOWN;

@@ -6,11 +6,14 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
+#include "base/hash.h"
 #include "io/resolver.h"
 
 struct dns_cache;
 struct dns_question; /* resolver.c */
+struct dns_inquiry;  /* the same */
 
 /*
  *              answered               the servers fail, and it had addresses
@@ -29,7 +32,16 @@ struct dns_record {
     uint64_t answered_ms, good_until_ms, expires_ms; /* expires: the end of its TTL */
 };
 
-struct dns_name;
+enum { DNS_V4, DNS_V6, DNS_FAMILIES };
+
+struct dns_name {
+    UT_hash_handle hh;         /* by name */
+    TAILQ_ENTRY(dns_name) use; /* in the order in which they were looked for last */
+    struct dns_record records[DNS_FAMILIES];
+    struct dns_inquiry *inquiry; /* of what is asked for; NULL: nothing is */
+    unsigned under;              /* which name of the search list the latest answer was about */
+    char name[];
+};
 
 /* NULL: memory is short. */
 struct dns_cache *dns_cache_new(void);
@@ -42,14 +54,22 @@ struct dns_name *dns_cache_find(struct dns_cache *c, const char *name);
 /* Makes room by forgetting those that nobody looked for for longest. NULL: memory is short. */
 struct dns_name *dns_cache_add(struct dns_cache *c, const char *name);
 
-/* family: AF_INET or AF_INET6. */
+/* Where a family's things stand; AF_INET or AF_INET6, here and below. */
+static inline int dns_place(int family)
+{
+    return family == AF_INET ? DNS_V4 : DNS_V6;
+}
+
 struct dns_record *dns_name_record(struct dns_name *n, int family);
 
 /* A question for either family is out. */
 bool dns_name_is_asked_for(const struct dns_name *n);
 
-/* Good: it may be told without asking. What one family lacks is good for as long as the other's addresses are, and so is
- * what failed, for half a minute of that. */
+/* Good: it may be told without asking. */
+bool dns_record_is_good(const struct dns_record *r);
+
+/* The same, and what one family lacks is good for as long as the other's addresses are, and so is what failed, for half a
+ * minute of that. */
 bool dns_name_is_good(struct dns_name *n, int family);
 
 /* It may be told when the servers fail: it has addresses, which expired less than `stale_ms` ago. */

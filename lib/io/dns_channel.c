@@ -1,7 +1,8 @@
 #include "io/dns_channel.h"
 
-#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/timer.h"
@@ -22,15 +23,17 @@ struct dns_channel {
     LIST_HEAD(, watch) watches;
     struct timer timer;
     uint32_t asking;
+    struct resolv_conf conf;
     bool retired;
     bool busy; /* c-ares is at work below us */
     bool deaf; /* a descriptor could not be watched: what waits for it would wait in vain */
 };
 
-struct question {
+struct dns_query {
     struct dns_channel *channel;
-    ares_addrinfo_callback answered;
+    ares_addrinfo_callback answered; /* NULL: nobody wants to know any more */
     void *ctx;
+    enum { QUERY_BEGINS, QUERY_WAITS, QUERY_ENDED } state;
 };
 
 void dns_channel_free(struct dns_channel *ch)
@@ -130,15 +133,14 @@ static void on_socket(void *ctx, ares_socket_t fd, int readable, int writable)
 /* The hosts file is read elsewhere, and answers are kept elsewhere. */
 static int init(struct dns_channel *ch, const struct dns_servers *from)
 {
-    struct resolv_conf conf;
     struct ares_options options = {
         .sock_state_cb = on_socket, .sock_state_cb_data = ch, .lookups = (char[]){"b"}};
     int mask =
         ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_FLAGS;
 
-    resolv_conf_read(RESOLV_CONF_PATH, &conf);
-    options.timeout = from->servers ? from->timeout_ms : conf.timeout_ms;
-    options.tries = from->servers ? from->tries : conf.attempts;
+    resolv_conf_read(RESOLV_CONF_PATH, &ch->conf);
+    options.timeout = from->servers ? from->timeout_ms : ch->conf.timeout_ms;
+    options.tries = from->servers ? from->tries : ch->conf.attempts;
     options.flags = ARES_FLAG_NOALIASES;
 #ifdef HAVE_STRUCT_ARES_OPTIONS_QCACHE_MAX_TTL
     options.qcache_max_ttl = 0;
@@ -171,30 +173,51 @@ bool dns_channel_is_usable(const struct dns_channel *ch)
     return !ch->deaf;
 }
 
-static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
+const struct resolv_conf *dns_channel_conf(const struct dns_channel *ch)
 {
-    struct question *q = arg;
-
-    q->channel->asking--;
-    q->answered(q->ctx, status, timeouts, info);
-    free(q);
+    return &ch->conf;
 }
 
-void dns_channel_ask(struct dns_channel *ch, const char *name, int family, ares_addrinfo_callback answered,
-                     void *ctx)
+static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
+{
+    struct dns_query *q = arg;
+    bool begins = q->state == QUERY_BEGINS;
+
+    q->channel->asking--;
+    q->state = QUERY_ENDED;
+    if (q->answered)
+        q->answered(q->ctx, status, timeouts, info);
+    else if (info)
+        ares_freeaddrinfo(info);
+    if (!begins)
+        free(q);
+}
+
+struct dns_query *dns_channel_ask(struct dns_channel *ch, const char *name, int family,
+                                  ares_addrinfo_callback answered, void *ctx)
 {
     struct ares_addrinfo_hints hints = {.ai_family = family, .ai_socktype = SOCK_STREAM};
-    struct question *q = malloc(sizeof *q);
+    struct dns_query *q = malloc(sizeof *q);
 
-    assert(!ch->retired);
     if (!q) {
         answered(ctx, ARES_ENOMEM, 0, NULL);
-        return;
+        return NULL;
     }
-    *q = (struct question){ch, answered, ctx};
+    *q = (struct dns_query){.channel = ch, .answered = answered, .ctx = ctx, .state = QUERY_BEGINS};
     ch->asking++;
     ares_getaddrinfo(ch->ares, name, NULL, &hints, on_answer, q);
     set_timer(ch);
+    if (q->state == QUERY_ENDED) {
+        free(q);
+        return NULL;
+    }
+    q->state = QUERY_WAITS;
+    return q;
+}
+
+void dns_channel_drop(struct dns_query *q)
+{
+    q->answered = NULL;
 }
 
 void dns_channel_retire(struct dns_channel *ch)

@@ -24,6 +24,8 @@ libcarpool_a_SOURCES += \
 	lib/io/dns_channel.h \
 	lib/io/dns_hosts.c \
 	lib/io/dns_hosts.h \
+	lib/io/dns_search.c \
+	lib/io/dns_search.h \
 	lib/io/listener.c \
 	lib/io/listener.h \
 	lib/io/parent.c \

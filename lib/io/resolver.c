@@ -17,6 +17,7 @@
 #include "io/dns_cache.h"
 #include "io/dns_channel.h"
 #include "io/dns_hosts.h"
+#include "io/dns_search.h"
 #include "io/resolv_conf.h"
 
 #define NAME_SIZE       256
@@ -35,16 +36,22 @@ struct resolver_query {
 
 TAILQ_HEAD(query_list, resolver_query);
 
-/* One that is out to the name servers, from its record's start of asking to its answer. */
+/* One that is out to the name servers, for one family. */
 struct dns_question {
-    struct resolver *resolver;
-    struct dns_channel *channel; /* who asks */
-    struct dns_record *record;   /* points back; NULL: other servers were asked meanwhile */
-    int family;
+    struct dns_inquiry *inquiry;
+    struct dns_record *record; /* of the inquiry's name; points back */
     uint64_t asked_ms;
     struct timer patience; /* while those wait who could have an expired answer */
     struct query_list waiting;
-    char name[NAME_SIZE];
+};
+
+/* What is out about one name. */
+struct dns_inquiry {
+    struct resolver *resolver;
+    struct dns_channel *channel; /* who asks */
+    struct dns_search *search;
+    struct dns_name *name; /* points back; NULL: other servers were asked meanwhile */
+    struct dns_question *questions[DNS_FAMILIES];
 };
 
 struct resolver {
@@ -167,53 +174,57 @@ static void use_on(const struct dns_question *q, const char *why)
 
     if (r->state != RECORD_STALE)
         log_event(LOG_WARN, "the name servers fail: an expired answer stays in use (dns.staleIfError)",
-                  LOG_S("name", q->name), LOG_S("error", why));
+                  LOG_S("name", q->inquiry->name->name), LOG_S("error", why));
     dns_record_keep_stale(r, FAILURE_KEPT_MS);
 }
 
 /* resolv.conf has changed since: what these servers say is for those who wait for it, and nobody else. */
-static bool is_outdated(const struct dns_question *q)
+static bool is_outdated(const struct dns_inquiry *i)
 {
-    return q->channel != q->resolver->channel;
+    return i->channel != i->resolver->channel;
 }
 
-static void take_answer(struct dns_question *q, const struct resolver_answer *answer, uint64_t ttl_s,
-                        bool own_trouble)
+static void take_answer(struct dns_question *q, const struct dns_search_answer *a)
 {
+    const struct resolver_answer *answer = a->answer;
+    const struct dns_inquiry *i = q->inquiry;
     struct dns_record *r = q->record;
     bool failed = answer->status >= RESOLVER_FAILED;
 
-    log_event(LOG_DEBUG, "name resolved", LOG_S("name", q->name),
-              LOG_N("family", q->family == AF_INET ? 4 : 6), LOG_N("addresses", answer->count),
-              LOG_S("error", answer->text), LOG_N("ttlS", (long long)ttl_s));
+    log_event(LOG_DEBUG, "name resolved", LOG_S("name", i->name->name),
+              LOG_N("family", a->family == AF_INET ? 4 : 6), LOG_N("addresses", answer->count),
+              LOG_S("error", answer->text), LOG_N("ttlS", (long long)a->ttl_s));
     if (r->state == RECORD_FROM_FILE) /* the name was written there meanwhile */
         return;
     if (r->state == RECORD_STALE && !failed)
-        log_event(LOG_INFO, "the name servers answer again", LOG_S("name", q->name));
-    if (failed && dns_record_is_usable(r, q->resolver->stale_if_error_ms))
+        log_event(LOG_INFO, "the name servers answer again", LOG_S("name", i->name->name));
+    if (failed && dns_record_is_usable(r, i->resolver->stale_if_error_ms))
         use_on(q, answer->text);
     else if (answer->status == RESOLVER_OK)
-        dns_record_set(r, answer, is_outdated(q) ? 0 : ttl_s * 1000);
+        dns_record_set(r, answer, is_outdated(i) ? 0 : a->ttl_s * 1000);
     else
-        dns_record_set(r, answer, own_trouble ? 0 : FAILURE_KEPT_MS);
+        dns_record_set(r, answer, a->own_trouble ? 0 : FAILURE_KEPT_MS);
 }
 
-static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
+static void on_answer(void *ctx, const struct dns_search_answer *a)
 {
-    struct dns_question *q = arg;
+    struct dns_inquiry *i = ctx;
+    struct dns_question **at = &i->questions[dns_place(a->family)], *q = *at;
     struct dns_record *r = q->record;
-    struct resolver_answer answer;
-    uint64_t ttl_s = dns_answer_set(&answer, q->family, status, info);
 
-    (void)timeouts;
-    if (info)
-        ares_freeaddrinfo(info);
-    if (r) {
-        take_answer(q, &answer, ttl_s, dns_is_own_trouble(status));
+    *at = NULL;
+    if (i->name) {
+        take_answer(q, a);
+        i->name->under = a->under;
         r->question = NULL;
         timer_release(&q->patience);
     }
-    tell_all(&q->waiting, r ? &r->answer : &answer);
+    if (a->last && i->name)
+        i->name->inquiry = NULL;
+    bool known = i->name != NULL;
+    if (a->last)
+        free(i);
+    tell_all(&q->waiting, known ? &r->answer : a->answer);
     free(q);
 }
 
@@ -221,7 +232,7 @@ static void on_patience_over(void *ctx)
 {
     struct dns_question *q = ctx;
 
-    if (!dns_record_is_usable(q->record, q->resolver->stale_if_error_ms))
+    if (!dns_record_is_usable(q->record, q->inquiry->resolver->stale_if_error_ms))
         return;
     use_on(q, "no answer within 2 s");
     tell_all(&q->waiting, &q->record->answer);
@@ -229,23 +240,47 @@ static void on_patience_over(void *ctx)
 
 /* ---- asking */
 
-/* Sends a question out, or has its answer at once. False: memory is short. */
-static bool send_question(struct resolver *r, struct dns_record *record, const char *name, int family)
+/* The one that is under way, or a new one. NULL: memory is short. Where the other family's addresses are known, those of the
+ * same host are wanted. */
+static struct dns_inquiry *find_inquiry(struct resolver *r, struct dns_name *n, int family)
 {
-    struct dns_question *q = r->channel ? calloc(1, sizeof *q) : NULL;
+    const struct dns_record *other = dns_name_record(n, family == AF_INET ? AF_INET6 : AF_INET);
+    bool fixed = other->answer.status == RESOLVER_OK && dns_record_is_good(other);
+    struct dns_inquiry *i;
 
-    if (!q)
+    if (n->inquiry)
+        return n->inquiry;
+    i = r->channel ? calloc(1, sizeof *i) : NULL;
+    if (!i)
+        return NULL;
+    *i = (struct dns_inquiry){.resolver = r, .channel = r->channel, .name = n};
+    i->search = dns_search_new(r->channel, n->name, fixed ? n->under : 0, fixed, on_answer, i);
+    if (!i->search) {
+        free(i);
+        return NULL;
+    }
+    n->inquiry = i;
+    return i;
+}
+
+/* Sends a question out, or has its answer at once. False: memory is short. */
+static bool send_question(struct resolver *r, struct dns_name *n, int family)
+{
+    struct dns_question *q = calloc(1, sizeof *q);
+    struct dns_inquiry *i = q ? find_inquiry(r, n, family) : NULL;
+
+    if (!i) {
+        free(q);
         return false;
-    q->resolver = r;
-    q->channel = r->channel;
-    q->record = record;
-    q->family = family;
+    }
+    q->inquiry = i;
+    q->record = dns_name_record(n, family);
     q->asked_ms = clock_ms();
     TAILQ_INIT(&q->waiting);
     timer_init(&q->patience, r->base, on_patience_over, q);
-    memcpy(q->name, name, strlen(name) + 1);
-    record->question = q;
-    dns_channel_ask(r->channel, name, family, on_answer, q);
+    q->record->question = q;
+    i->questions[dns_place(family)] = q;
+    dns_search_ask(i->search, family);
     return true;
 }
 
@@ -253,7 +288,7 @@ static struct resolver_query *wait_for(struct dns_question *question,
                                        void (*answered)(void *, const struct resolver_answer *), void *ctx)
 {
     struct resolver_query *q = malloc(sizeof *q);
-    bool usable = dns_record_is_usable(question->record, question->resolver->stale_if_error_ms);
+    bool usable = dns_record_is_usable(question->record, question->inquiry->resolver->stale_if_error_ms);
 
     if (!q)
         return NULL;
@@ -281,26 +316,29 @@ static bool ask_file(struct resolver *r, struct dns_name *n, const char *name)
 }
 
 /* Whoever asks now is not to wait for servers of before. */
-static void let_go_of_outdated(struct dns_record *record)
+static void let_go_of_outdated(struct dns_name *n)
 {
-    struct dns_question *q = record->question;
+    struct dns_inquiry *i = n->inquiry;
 
-    if (!q || !is_outdated(q))
+    if (!i || !is_outdated(i))
         return;
-    timer_release(&q->patience);
-    q->record = NULL;
-    record->question = NULL;
+    for (int place = 0; place < DNS_FAMILIES; place++) {
+        if (i->questions[place])
+            timer_release(&i->questions[place]->patience);
+        n->records[place].question = NULL;
+    }
+    i->name = NULL;
+    n->inquiry = NULL;
 }
 
 /* In the hosts file, unless that was done a moment ago, or by a question. False: memory is short. */
 static bool find_answer(struct resolver *r, struct dns_name *n, struct dns_record *record, const char *name,
                         int family)
 {
-    let_go_of_outdated(dns_name_record(n, AF_INET));
-    let_go_of_outdated(dns_name_record(n, AF_INET6));
+    let_go_of_outdated(n);
     if (record->question || (!dns_name_is_asked_for(n) && ask_file(r, n, name)))
         return true;
-    return send_question(r, record, name, family);
+    return send_question(r, n, family);
 }
 
 /* The name is new, or what is known of it is no longer good. */

@@ -280,6 +280,17 @@ def test_a_family_asks_for_itself_alone(stage, family, a, aaaa):
     assert not server.asked("a.test", A if family == 6 else AAAA)
 
 
+def test_both_families_are_about_one_host(stage):
+    """Names are resolved [...]: a name that the search list makes several of has the addresses of one of them"""
+    origin = stage.origin(host="127.0.0.2")
+    server = stage.names({"db.one.test": ["127.0.0.2"], "db.two.test": ["127.0.0.3", "::1"]})
+    server.search = "one.test two.test"
+    carpool = stage.carpool({"defaults": {"keepAlive": False}}, prefix=stage.asking(server))
+    for _ in range(5):
+        assert carpool.get(f"http://db:{origin.port}/").status == 200
+    assert server.asked("db.one.test") and not server.asked("db.two.test")
+
+
 def test_what_a_family_lacks_is_remembered(stage):
     """answers are kept for their TTL: that there is no AAAA, as long as the A that came with it"""
     origin = stage.origin(host="127.0.0.2")

@@ -143,8 +143,10 @@ struct resolver *dns_resolver(struct dns *d, struct event_base *base)
 
 struct resolver *dns_resolver_patient(struct dns *d, struct event_base *base, int timeout_ms)
 {
-    struct resolver *r = resolver_new(base);
+    struct resolver *r;
 
+    setenv("LOCALDOMAIN", "", 0); /* whatever this host's search list is */
+    r = resolver_new(base);
     ck_assert_ptr_nonnull(r);
     ck_assert(resolver_set_servers(r, d->servers, timeout_ms, 2));
     return r;

@@ -434,6 +434,61 @@ START_TEST(resolv_conf_options_are_read)
 }
 END_TEST
 
+/* "a. b.": all names under which one is looked for. */
+static const char *candidates(const struct resolv_conf *c, const char *name)
+{
+    static char all[1000];
+    char one[RESOLV_NAME_SIZE];
+
+    all[0] = '\0';
+    for (unsigned i = 0; resolv_conf_candidate(c, name, i, one); i++)
+        ck_assert_int_lt(snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? " " : "", one),
+                         500);
+    return all;
+}
+
+START_TEST(resolv_conf_search_list_is_walked)
+{
+    struct resolv_conf c = {.ndots = 1};
+
+    ck_assert_str_eq(candidates(&c, "a"), "a.");
+    resolv_conf_read_line(SLICE("domain one.test two.test"), &c);
+    ck_assert_str_eq(candidates(&c, "a"), "a.one.test. a.");
+    resolv_conf_read_line(SLICE("search one.test. two.test\t.\n"), &c);
+    ck_assert_str_eq(candidates(&c, "a"), "a.one.test. a.two.test. a.");
+    ck_assert_str_eq(candidates(&c, "a.b"), "a.b. a.b.one.test. a.b.two.test.");
+    ck_assert_str_eq(candidates(&c, "a."), "a.");
+    resolv_conf_read_line(SLICE("options ndots:5"), &c);
+    ck_assert_str_eq(candidates(&c, "a.b"), "a.b.one.test. a.b.two.test. a.b.");
+    resolv_conf_read_line(SLICE("options ndots:0"), &c);
+    ck_assert_str_eq(candidates(&c, "a"), "a. a.one.test. a.two.test.");
+    resolv_conf_read_line(SLICE("search"), &c);
+    ck_assert_str_eq(candidates(&c, "a"), "a.");
+    setenv("LOCALDOMAIN", "env.test", 1);
+    setenv("RES_OPTIONS", "ndots:2 attempts:4", 1);
+    resolv_conf_read("/nonexistent", &c);
+    ck_assert_str_eq(candidates(&c, "a.b"), "a.b.env.test. a.b.");
+    ck_assert_int_eq(c.attempts, 4);
+}
+END_TEST
+
+/* None is cut to another name. */
+START_TEST(resolv_conf_search_list_is_long)
+{
+    struct resolv_conf c = {.ndots = 1};
+    char line[4000] = "search", name[256];
+
+    for (int i = 0; i < 50; i++)
+        strcat(line, " a.long.domain.of.which.there.are.very.many.in.the.list.test");
+    resolv_conf_read_line(slice_of(line), &c);
+    memset(name, 'n', 255);
+    name[255] = '\0';
+    for (unsigned i = 0; resolv_conf_candidate(&c, name, i, line); i++)
+        ck_assert_int_eq(line[strlen(line) - 1], '.');
+    ck_assert_uint_gt(strlen(c.search), 900);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("io");
@@ -444,10 +499,12 @@ int main(void)
                conn_survives_a_write_to_nobody, conn_reports_each_edge_once, conn_sees_a_reset,
                conn_looks_without_taking, conn_is_not_drained_by_a_read_of_what_came_behind_a_short_one,
                conn_priority_changes_the_order);
-    unit_group(suite, "resolv.conf", resolv_conf_options_are_read);
+    unit_group(suite, "resolv.conf", resolv_conf_options_are_read, resolv_conf_search_list_is_walked,
+               resolv_conf_search_list_is_long);
     io_binding_tests(suite);
     io_listener_tests(suite);
     io_resolver_tests(suite);
+    io_families_tests(suite);
     io_connector_tests(suite);
     io_parent_tests(suite);
     io_race_tests(suite);

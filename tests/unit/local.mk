@@ -48,12 +48,15 @@ tests_unit_http_test_SOURCES = \
 
 check_PROGRAMS += tests/unit/io_test
 tests_unit_io_test_SOURCES = \
+	tests/unit/io_asked.c \
+	tests/unit/io_asked.h \
 	tests/unit/io_connector_rig.c \
 	tests/unit/io_connector_rig.h \
 	tests/unit/io_connector_test.c \
 	tests/unit/io_dns.c \
 	tests/unit/io_dns.h \
 	tests/unit/io_binding_test.c \
+	tests/unit/io_families_test.c \
 	tests/unit/io_listener_test.c \
 	tests/unit/io_parent_test.c \
 	tests/unit/io_race_test.c \

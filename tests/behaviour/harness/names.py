@@ -103,6 +103,7 @@ class NameServer:
         self.names = names or {}
         self.ttl = ttl
         self.queries = []           # (name, type)
+        self.search = ""            # of resolv.conf
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         for last in range(1, 255):
             self.address = f"127.53.{block % 255}.{last}"
@@ -116,7 +117,7 @@ class NameServer:
 
     @property
     def resolv_conf(self):
-        return f"nameserver {self.address}\noptions timeout:5 attempts:2\n"
+        return f"nameserver {self.address}\noptions timeout:5 attempts:2\n" + (f"search {self.search}\n" if self.search else "")
 
     def asked(self, name, kind=None):
         return sum(1 for asked, of in self.queries if asked == name and kind in (None, of))
