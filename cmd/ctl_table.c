@@ -99,10 +99,7 @@ void table_print(const struct table *t, FILE *out, bool colours)
         widths[c] = width_of(t, c);
     for (size_t c = 0; c < t->column_count; c++)
         print_cell(t, out, c, t->columns[c].title, CELL_HEAD, widths[c], colours);
-    for (size_t i = 0; i < t->cell_count; i++) {
-        size_t c = i % t->column_count;
-
+    for (size_t i = 0, c = 0; i < t->cell_count; i++, c = c + 1 < t->column_count ? c + 1 : 0)
         print_cell(t, out, c, t->cells[i].text, t->cells[i].style, widths[c], colours);
-    }
     free(widths);
 }

@@ -36,12 +36,12 @@ static bool read_line(const char *folder, const char *name, char *line, int size
 /* "200000 100000" or "max 100000" */
 static unsigned quota_v2(const char *folder)
 {
-    char line[64];
-    long long quota, period;
+    char line[64], *end;
 
-    if (!read_line(folder, "cpu.max", line, sizeof line) || sscanf(line, "%lld %lld", &quota, &period) != 2)
+    if (!read_line(folder, "cpu.max", line, sizeof line))
         return 0;
-    return whole_cpus(quota, period);
+    long long quota = strtoll(line, &end, 10);
+    return end == line ? 0 : whole_cpus(quota, strtoll(end, NULL, 10));
 }
 
 /* -1: none */
@@ -52,7 +52,7 @@ static unsigned quota_v1(const char *folder)
     if (!read_line(folder, "cpu.cfs_quota_us", quota, sizeof quota) ||
         !read_line(folder, "cpu.cfs_period_us", period, sizeof period))
         return 0;
-    return whole_cpus(atoll(quota), atoll(period));
+    return whole_cpus(strtoll(quota, NULL, 10), strtoll(period, NULL, 10));
 }
 
 static unsigned lower(unsigned a, unsigned b)

@@ -118,8 +118,11 @@ static bool emit_value(struct writer *w, struct slice value, bool frames)
 
     if (!clean)
         note(w, REPAIR_CONTROL);
-    for (size_t i = 0; i < value.n; i++)
-        *w->at++ = byte_is(value.p[i], BYTE_VALUE) ? value.p[i] : ' ';
+    for (size_t i = 0; i < value.n; i++, w->at++) {
+        *w->at = value.p[i];
+        if (!byte_is(value.p[i], BYTE_VALUE))
+            *w->at = ' ';
+    }
     return clean || !frames;
 }
 

@@ -89,8 +89,11 @@ static void print_reason(struct slice reason, char out[REASON_MAX + 1])
 {
     size_t n = reason.n < REASON_MAX ? reason.n : REASON_MAX;
 
-    for (size_t i = 0; i < n; i++)
-        out[i] = reason.p[i] >= ' ' && reason.p[i] <= '~' ? reason.p[i] : '?';
+    for (size_t i = 0; i < n; i++) {
+        out[i] = reason.p[i];
+        if (out[i] < ' ' || out[i] > '~')
+            out[i] = '?';
+    }
     out[n] = '\0';
 }
 
