@@ -314,7 +314,7 @@ def test_a_delay_ends(stage):
     asked = origin.take()
     began = time.monotonic()
     carpool.signal(signal.SIGTERM)
-    wait_until(lambda: "stopping: running exchanges finish" in carpool.stderr, "the delay is over")
+    wait_until(lambda: "stopping: running requests finish" in carpool.stderr, "the delay is over")
     assert time.monotonic() - began >= 0.3
     asked.connection.reply()
     assert running.response().fields.get("Connection") == "close"

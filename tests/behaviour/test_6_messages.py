@@ -106,7 +106,8 @@ ROWS = [
     bad("response-bare-lf", OK + b"X-Lf: a\n" + TWO + b"\r\nok", "the field X-Lf ends with LF alone"),
     bad("response-status", b"HTTP/1.1 2OO Fine\r\n\r\n", '"HTTP/1.1 2OO Fine"'),
     bad("response-lengths", OK + TWO + b"Content-Length: 3\r\n\r\nok", "Content-Length is not one number: 2 and 3"),
-    bad("response-of-tls", b"\x15\x03\x01\x00\x02\x02\x46", "the origin speaks TLS: set tls: true"),
+    Row("response-of-tls", get("http://{origin}/bad"), 502, "the origin speaks TLS on this port: set tls: true",
+        response=b"\x15\x03\x01\x00\x02\x02\x46"),
     bad("response-of-ssh", b"SSH-2.0-x\r\n", "it does not begin with HTTP/1: SSH-2.0-x"),
     Row("response-head-size", get("http://{origin}/bad"), 502, "response's head is too large", "bytes came without its end",
         "server.maxHeaderSize is 1024", response=OK + b"X: " + b"x" * 1100),
@@ -120,7 +121,7 @@ ROWS = [
         response="close"),
     Row("get-timed-out", get("http://{origin}/x"), 504, "no byte came or went for 300 ms (timeouts.socket)",
         "a reused connection that had been idle for", "timeouts.free", warm=True),
-    Row("get-timed-out-on-a-new-connection", get("http://{origin}/x"), 504, "no byte came or went for 300 ms; see timeouts.socket\n"),
+    Row("get-timed-out-on-a-new-connection", get("http://{origin}/x"), 504, "no byte came or went for 300 ms (timeouts.socket)\n"),
 ]
 
 

@@ -14,8 +14,8 @@ class Liar(NameServer):
     lie = staticmethod(lambda reply: reply)
 
     def _answer(self, query):
-        reply = super()._answer(query)
-        return reply and self.lie(reply)
+        reply, late = super()._answer(query)
+        return reply and self.lie(reply), late
 
 
 def other_question(reply):

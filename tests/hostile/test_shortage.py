@@ -9,6 +9,7 @@ from .ordinary import QuickOrigin
 from .swarm import Swarm
 
 HOSTS = 10000
+REMEMBERED = 1100   # empty ones: 1,000, and those of the last moment
 
 
 def limited(descriptors):
@@ -45,7 +46,8 @@ def test_ten_thousand_hosts(stage, ordinary):
         for start in starts:
             ask(start)
         wait_until(lambda: carpool.descriptors() <= before + 60, lambda: f"descriptors: {carpool.descriptors()}, {before} before")
-        assert len(carpool.agents()["many"]["origins"]) == HOSTS
+        remembered = len(carpool.agents()["many"]["origins"])
+        assert remembered <= REMEMBERED, f"{remembered} origins"
         most = carpool.resident() - memory
         assert carpool.sanitized or most < HOSTS * 4096, f"{most} bytes"
         assert carpool.admin("/metrics").text.count("\n") < 2000, "a metric for each host"
