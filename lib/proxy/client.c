@@ -2,11 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/tcp.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -18,8 +14,6 @@
  * answer (RFC 9112 9.6). */
 #define LINGER_MS    1000
 #define LINGER_BYTES (64 * 1024)
-/* Clients beyond server.maxConnections that are told so properly; those beyond these get one write. */
-#define TURNED_AWAY_MAX 64
 /* Empty lines before a request. */
 #define SKIPPED_BYTES 16
 /* Requests answered in one go before others have their turn. */
@@ -92,8 +86,9 @@ static void on_linger_ready(struct client *c)
     }
 }
 
-static void linger(struct client *c)
+void client_linger(struct client *c, enum client_close reason)
 {
+    c->ending = reason;
     client_set_state(c, CLIENT_LINGERING);
     drop_buffer(c);
     conn_shutdown_write(&c->conn);
@@ -182,60 +177,7 @@ void client_init_timer(struct client *c, struct proxy *p)
     timer_init(&c->timer, p->base, on_timer, c);
 }
 
-static struct client *take_client(struct proxy *p)
-{
-    struct client *c = TAILQ_FIRST(&p->spare_clients);
-    if (c) {
-        TAILQ_REMOVE(&p->spare_clients, c, link);
-        p->spare_client_count--;
-        return c;
-    }
-    c = calloc(1, sizeof *c);
-    if (c)
-        client_init_timer(c, p);
-    return c;
-}
-
-/* The line stays the same, so that a storm of them is counted instead of written. */
-static void note_refused(struct proxy *p)
-{
-    p->stats.clients_refused++;
-    log_event(LOG_WARN, "client refused: server.maxConnections clients are connected",
-              LOG_N("maxConnections", p->config->server.maxConnections));
-}
-
-static void say_too_many(struct proxy *p, int fd)
-{
-    note_refused(p);
-    struct buffer *b = buffer_borrow(&p->heads);
-    const struct reply r = {.fault = FAULT_TOO_MANY_CLIENTS,
-                            .instance = p->instance,
-                            .text = SLICE("too many clients are connected (server.maxConnections)"),
-                            .close = true};
-    if (b && reply_write(&b, &r) && send(fd, b->data, b->end, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
-        p->stats.requests_by_status[503]++;
-    buffer_give(b);
-}
-
-static void turn_away_client(struct client *c)
-{
-    say_too_many(c->proxy, c->conn.fd);
-    c->ending = CLIENT_MAX_CONNECTIONS;
-    linger(c);
-}
-
-/* Without a state of its own: whoever is far too many costs nothing but a write. */
-static void turn_away(struct proxy *p, int fd)
-{
-    p->stats.clients_total++;
-    p->stats.clients_closed[CLIENT_MAX_CONNECTIONS]++;
-    say_too_many(p, fd);
-    close(fd);
-}
-
-/* Only for a head that has not come whole: most have, and no timer is touched for them. The limit is never stored as a
- * time that is due: a reload may change it. */
-static void arm_for_head(struct client *c)
+void client_arm_for_head(struct client *c)
 {
     const struct server_options *server = &c->proxy->config->server;
     uint64_t limit = server->headersTimeout;
@@ -249,65 +191,13 @@ void client_limits_changed(struct client *c)
     enum client_close reason;
     switch (c->state) {
     case CLIENT_IDLE:
-    case CLIENT_READING: arm_for_head(c); break;
+    case CLIENT_READING: client_arm_for_head(c); break;
     case CLIENT_EXCHANGE: timer_set_at(&c->timer, exchange_client_due(c->exchange, &reason)); break;
     case CLIENT_TUNNEL:
     case CLIENT_MOVING:
     case CLIENT_LINGERING:
     case CLIENT_DEAD: break;
     }
-}
-
-void client_set_keepalive(struct client *c)
-{
-    uint64_t delay_ms = c->proxy->config->server.keepAliveInitialDelay;
-    int on = delay_ms > 0, seconds = delay_ms < 1000 ? 1 : (int)(delay_ms / 1000);
-    if (c->peer.sa.any.sa_family == AF_UNIX)
-        return;
-    setsockopt(c->conn.fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    setsockopt(c->conn.fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
-}
-
-void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct address *peer)
-{
-    const struct server_options *server = &p->config->server;
-    uint32_t open = __atomic_fetch_add(&p->shared->clients, 1, __ATOMIC_RELAXED);
-    bool too_many = open >= server->maxConnections;
-    bool far_too_many = too_many && open - server->maxConnections >= TURNED_AWAY_MAX;
-    struct client *c = far_too_many ? NULL : take_client(p);
-    if (!c) {
-        __atomic_sub_fetch(&p->shared->clients, 1, __ATOMIC_RELAXED);
-        turn_away(p, fd);
-        return;
-    }
-    conn_open(&c->conn, fd);
-    c->proxy = p;
-    c->frontend = frontend_ref(e);
-    c->state = CLIENT_READING; /* so that client_set_state() counts it */
-    c->on_unwatched = c->gone = c->processing = c->admitted = false;
-    c->at_boundary = true;
-    peer_address_set(&c->peer, peer);
-    c->in = NULL;
-    c->scanned = 0;
-    c->skipped = 0;
-    c->requests = c->lingered = 0;
-    c->exchange = NULL;
-    c->tunnel = NULL;
-    c->private_socket = NULL;
-    c->since_ms = clock_ms();
-    TAILQ_INSERT_TAIL(&p->clients, c, link);
-    p->stats.clients_total++;
-    p->stats.clients_open++;
-    client_set_state(c, CLIENT_IDLE);
-    if (server->keepAliveInitialDelay)
-        client_set_keepalive(c);
-    if (too_many) {
-        turn_away_client(c);
-        return;
-    }
-    client_process(c);
-    if (c->state == CLIENT_IDLE)
-        arm_for_head(c);
 }
 
 /* Makes room in the buffer: a head may be as large as server.maxHeaderSize. */
@@ -439,7 +329,7 @@ void client_process(struct client *c)
                 begun++;
                 continue;
             }
-            arm_for_head(c);
+            client_arm_for_head(c);
         }
         if (!read_some(c))
             break;
@@ -481,7 +371,7 @@ static void await_next_request(struct client *c)
 {
     client_set_state(c, CLIENT_IDLE);
     c->since_ms = clock_ms();
-    arm_for_head(c);
+    client_arm_for_head(c);
     /* Nobody is that quick: registering tells at once what is there already, and saves a read. */
     if (!c->in)
         client_watch(c);
@@ -512,8 +402,7 @@ void client_exchange_done(struct client *c, enum client_close fate)
     if (fate == CLIENT_KEPT) {
         await_next_request(c);
     } else if (may_still_send(c, fate)) {
-        c->ending = fate;
-        linger(c);
+        client_linger(c, fate);
     } else {
         client_close(c, fate, false);
     }

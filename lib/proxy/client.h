@@ -82,6 +82,13 @@ void client_process(struct client *c);
  * the end whatever `fate` says. */
 void client_exchange_done(struct client *c, enum client_close fate);
 
+/* Says FIN, and throws away what still comes for a moment, so that no reset destroys the last response. */
+void client_linger(struct client *c, enum client_close reason);
+
+/* Only for a head that has not come whole: most have, and no timer is touched for them. The limit is never stored as a
+ * time that is due: a reload may change it. */
+void client_arm_for_head(struct client *c);
+
 /* Closes at once; by a reset where the peer must not take what it has for a whole message. */
 void client_close(struct client *c, enum client_close reason, bool reset);
 

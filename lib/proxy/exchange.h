@@ -123,6 +123,15 @@ void exchange_cut(struct exchange *e, enum client_close reason);
 
 /* exchange.c */
 
+/* A fresh one of this client's; NULL: memory is short. */
+struct exchange *exchange_new(struct client *c);
+
+/* A limit or a pause holds it. */
+bool exchange_is_pending(const struct exchange *e);
+
+/* ... and its client has half-closed: half a connection does not wait for a limit (server.halfClose). */
+bool exchange_has_left_the_queue(const struct exchange *e);
+
 /* What becomes of the client's connection, as it looks now: a response of known end or not, after this fault. */
 enum client_close exchange_fate(const struct exchange *e, enum fault fault, bool delimited);
 void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reason, const char *format, ...)
@@ -140,6 +149,12 @@ static inline struct slice exchange_via(const struct exchange *e)
 {
     return e->origin->agent->policy->via ? e->proxy->instance : (struct slice){"", 0};
 }
+
+/* How long what is left of a response is waited for when its client has gone. */
+#define DRAIN_MS 1000
+
+/* deadlines.c */
+void exchange_on_timer(void *ctx);
 
 /* record.c */
 void exchange_record(const struct exchange *e);

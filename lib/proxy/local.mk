@@ -1,5 +1,6 @@
 # Every .c and .h of this folder, one a line.
 libcarpool_a_SOURCES += \
+	lib/proxy/accept.c \
 	lib/proxy/access.c \
 	lib/proxy/access.h \
 	lib/proxy/attempt.c \
@@ -7,6 +8,7 @@ libcarpool_a_SOURCES += \
 	lib/proxy/client.h \
 	lib/proxy/close.c \
 	lib/proxy/close.h \
+	lib/proxy/deadlines.c \
 	lib/proxy/download.c \
 	lib/proxy/exchange.c \
 	lib/proxy/exchange.h \
@@ -33,6 +35,7 @@ libcarpool_a_SOURCES += \
 	lib/proxy/reply.h \
 	lib/proxy/response_head.c \
 	lib/proxy/response_head.h \
+	lib/proxy/request.c \
 	lib/proxy/retry.c \
 	lib/proxy/retry.h \
 	lib/proxy/rewrite.c \

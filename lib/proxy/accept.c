@@ -1,0 +1,116 @@
+/* A new connection of a client, and those that are too many. */
+
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "proxy/client.h"
+#include "proxy/reply.h"
+
+/* Clients beyond server.maxConnections that are told so properly; those beyond these get one write. */
+#define TURNED_AWAY_MAX 64
+
+static struct client *take_client(struct proxy *p)
+{
+    struct client *c = TAILQ_FIRST(&p->spare_clients);
+    if (c) {
+        TAILQ_REMOVE(&p->spare_clients, c, link);
+        p->spare_client_count--;
+        return c;
+    }
+    c = calloc(1, sizeof *c);
+    if (c)
+        client_init_timer(c, p);
+    return c;
+}
+
+/* The line stays the same, so that a storm of them is counted instead of written. */
+static void note_refused(struct proxy *p)
+{
+    p->stats.clients_refused++;
+    log_event(LOG_WARN, "client refused: server.maxConnections clients are connected",
+              LOG_N("maxConnections", p->config->server.maxConnections));
+}
+
+static void say_too_many(struct proxy *p, int fd)
+{
+    note_refused(p);
+    struct buffer *b = buffer_borrow(&p->heads);
+    const struct reply r = {.fault = FAULT_TOO_MANY_CLIENTS,
+                            .instance = p->instance,
+                            .text = SLICE("too many clients are connected (server.maxConnections)"),
+                            .close = true};
+    if (b && reply_write(&b, &r) && send(fd, b->data, b->end, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+        p->stats.requests_by_status[503]++;
+    buffer_give(b);
+}
+
+static void turn_away_client(struct client *c)
+{
+    say_too_many(c->proxy, c->conn.fd);
+    client_linger(c, CLIENT_MAX_CONNECTIONS);
+}
+
+/* Without a state of its own: whoever is far too many costs nothing but a write. */
+static void turn_away(struct proxy *p, int fd)
+{
+    p->stats.clients_total++;
+    p->stats.clients_closed[CLIENT_MAX_CONNECTIONS]++;
+    say_too_many(p, fd);
+    close(fd);
+}
+
+void client_set_keepalive(struct client *c)
+{
+    uint64_t delay_ms = c->proxy->config->server.keepAliveInitialDelay;
+    int on = delay_ms > 0, seconds = delay_ms < 1000 ? 1 : (int)(delay_ms / 1000);
+    if (c->peer.sa.any.sa_family == AF_UNIX)
+        return;
+    setsockopt(c->conn.fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(c->conn.fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
+}
+
+void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct address *peer)
+{
+    const struct server_options *server = &p->config->server;
+    uint32_t open = __atomic_fetch_add(&p->shared->clients, 1, __ATOMIC_RELAXED);
+    bool too_many = open >= server->maxConnections;
+    bool far_too_many = too_many && open - server->maxConnections >= TURNED_AWAY_MAX;
+    struct client *c = far_too_many ? NULL : take_client(p);
+    if (!c) {
+        __atomic_sub_fetch(&p->shared->clients, 1, __ATOMIC_RELAXED);
+        turn_away(p, fd);
+        return;
+    }
+    conn_open(&c->conn, fd);
+    c->proxy = p;
+    c->frontend = frontend_ref(e);
+    c->state = CLIENT_READING; /* so that client_set_state() counts it */
+    c->on_unwatched = c->gone = c->processing = c->admitted = false;
+    c->at_boundary = true;
+    peer_address_set(&c->peer, peer);
+    c->in = NULL;
+    c->scanned = 0;
+    c->skipped = 0;
+    c->requests = c->lingered = 0;
+    c->exchange = NULL;
+    c->tunnel = NULL;
+    c->private_socket = NULL;
+    c->since_ms = clock_ms();
+    TAILQ_INSERT_TAIL(&p->clients, c, link);
+    p->stats.clients_total++;
+    p->stats.clients_open++;
+    client_set_state(c, CLIENT_IDLE);
+    if (server->keepAliveInitialDelay)
+        client_set_keepalive(c);
+    if (too_many) {
+        turn_away_client(c);
+        return;
+    }
+    client_process(c);
+    if (c->state == CLIENT_IDLE)
+        client_arm_for_head(c);
+}

@@ -1,0 +1,96 @@
+/* What an exchange has time for: one timer for all its limits, each counted from when it began. */
+
+#include "base/clock.h"
+#include "proxy/exchange.h"
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return !a ? b : !b ? a : a < b ? a : b;
+}
+
+/* Limits are never stored as a time that is due: a reload may change them at any moment. */
+static uint64_t due_after(uint64_t since_ms, uint64_t limit)
+{
+    return limit ? since_ms + limit : 0;
+}
+
+static uint64_t request_due(const struct exchange *e)
+{
+    return e->is_connect ? 0 : due_after(e->began_us / 1000, e->origin->agent->policy->timeouts.request);
+}
+
+static uint64_t pending_due(const struct exchange *e)
+{
+    return exchange_is_pending(e) ? due_after(e->waiting_since_ms, e->origin->agent->policy->timeouts.pending)
+                                  : 0;
+}
+
+/* timeouts.socket runs from the last byte; not while the client is the one who is waited for. */
+static uint64_t silence_due(const struct exchange *e)
+{
+    bool waits = e->download_blocked || e->state == EXCHANGE_WAITING || e->state == EXCHANGE_REPLY;
+    return waits ? 0 : due_after(e->moved_ms, e->origin->agent->policy->timeouts.socket);
+}
+
+void exchange_arm(struct exchange *e)
+{
+    uint64_t due = earlier(request_due(e), exchange_has_left_the_queue(e) ? clock_ms() : pending_due(e));
+    if (e->state == EXCHANGE_DRAIN)
+        due = earlier(due, e->drained_since_ms + DRAIN_MS);
+    timer_set_at(&e->timer, earlier(due, silence_due(e)));
+}
+
+void exchange_limits_changed(struct exchange *e)
+{
+    if (e->state != EXCHANGE_REPLY) /* which waits for its client alone */
+        exchange_arm(e);
+}
+
+static bool is_past(uint64_t due)
+{
+    return due && clock_ms() >= due;
+}
+
+static void on_silence(struct exchange *e)
+{
+    const struct agent_timeouts *t = &e->origin->agent->policy->timeouts;
+    const struct socket *s = e->socket;
+    if (e->upload == UPLOAD_BLOCKED)
+        exchange_fail(e, FAULT_WRITE_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
+                      "the origin took no byte of the request for %llu ms (timeouts.socket)",
+                      (unsigned long long)t->socket);
+    else if (e->may_be_stale && !e->response_begun)
+        exchange_fail(
+            e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
+            "no byte came or went for %llu ms (timeouts.socket) on a reused connection that had been idle for %llu ms: the "
+            "origin is slow, or a firewall or NAT dropped it meanwhile; then set timeouts.free below what that allows",
+            (unsigned long long)t->socket,
+            (unsigned long long)(s->idle_since_ms ? e->granted_us / 1000 - s->idle_since_ms : 0));
+    else
+        exchange_fail(e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
+                      "no byte came or went for %llu ms (timeouts.socket)", (unsigned long long)t->socket);
+}
+
+void exchange_on_timer(void *ctx)
+{
+    struct exchange *e = ctx;
+    if (e->state == EXCHANGE_DEAD || e->state == EXCHANGE_REPLY)
+        return;
+    if (is_past(request_due(e)))
+        exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT,
+                      "no whole response within %llu ms (timeouts.request)",
+                      (unsigned long long)e->origin->agent->policy->timeouts.request);
+    else if (exchange_has_left_the_queue(e))
+        exchange_client_fin(e);
+    else if (is_past(pending_due(e)))
+        exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "waited %llu ms for a connection (timeouts.pending): %s",
+                      (unsigned long long)e->origin->agent->policy->timeouts.pending,
+                      e->origin->agent->paused ? "the agent is paused"
+                                               : "all are busy (maxSockets, maxTotalSockets)");
+    else if (e->state == EXCHANGE_DRAIN && is_past(e->drained_since_ms + DRAIN_MS))
+        exchange_cut(e, CLIENT_CLOSED);
+    else if (is_past(silence_due(e)))
+        on_silence(e);
+    else
+        exchange_arm(e);
+}

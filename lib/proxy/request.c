@@ -1,0 +1,216 @@
+/* How an exchange begins: what is remembered of a request whose head was read. */
+
+#include "proxy/exchange.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "http/coding.h"
+#include "http/fields.h"
+#include "proxy/access.h"
+#include "proxy/handover.h"
+#include "proxy/rewrite.h"
+#include "proxy/route.h"
+
+static bool is_idempotent(const struct head *h)
+{
+    static const struct slice methods[] = {SLICE("GET"),   SLICE("HEAD"), SLICE("OPTIONS"),
+                                           SLICE("TRACE"), SLICE("PUT"),  SLICE("DELETE")};
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+        if (slice_eq(h->method, methods[i]))
+            return true;
+    return (slice_eq(h->method, SLICE("POST")) || slice_eq(h->method, SLICE("PATCH"))) &&
+           has_idempotency_key(h);
+}
+
+/* A body of a request in which HTTP/1.0 defined none may be the next request to somebody else (RFC 9112 3.3). */
+static bool has_odd_body(const struct head *h, const struct framing *f)
+{
+    return h->minor == 0 && f->kind != BODY_NONE &&
+           (slice_eq(h->method, SLICE("GET")) || slice_eq(h->method, SLICE("HEAD")) ||
+            slice_eq(h->method, SLICE("DELETE")));
+}
+
+static void learn(struct exchange *e, const struct head *h, const struct framing *f)
+{
+    e->request_framing = *f;
+    relay_begin(&e->up, *f, f->kind == BODY_CHUNKED ? RELAY_CHUNKED : RELAY_RAW);
+    e->upload = e->up.ended ? UPLOAD_DONE : UPLOAD_STOPPED;
+    e->idempotent = is_idempotent(h);
+    e->asked_head = slice_eq(h->method, SLICE("HEAD"));
+    e->is_connect = slice_eq(h->method, SLICE("CONNECT"));
+    e->from_http_1_0 = h->minor == 0;
+    e->client_persists = head_is_persistent(h) && !has_odd_body(h, f);
+    e->te_trailers = head_has(h, FIELD_TE) && te_has_trailers(h);
+    e->accepts_gzip = head_has(h, FIELD_ACCEPT_ENCODING) && coding_accepts_gzip(h);
+    e->private_socket = head_has(h, FIELD_AUTHORIZATION) && credentials_are_connection_bound(h);
+}
+
+/* Max-Forwards: 0 makes Carpool the final recipient (RFC 9110 7.6.2): OPTIONS is answered empty, TRACE
+ * with its request's head. */
+static void answer_here(struct exchange *e, bool is_trace)
+{
+    e->fate = exchange_fate(e, FAULT_NONE, true);
+    const struct reply r = {
+        .status = 200,
+        .instance = e->proxy->instance,
+        .text = is_trace ? buffer_unread(e->head) : SLICE(""),
+        .type = is_trace ? SLICE("message/http") : SLICE(""),
+        .to_http_1_0 = e->from_http_1_0,
+        .close = e->fate != CLIENT_KEPT,
+        .keep_alive = true,
+    };
+    exchange_reply(e, &r);
+}
+
+static bool write_head(struct exchange *e, const struct head *h, const struct route *route)
+{
+    const struct outgoing_request o = {
+        .path = route->uri.path_query,
+        .authority = e->origin->authority,
+        .via_name = exchange_via(e),
+        .framing = route->framing,
+        .upgrade = route->upgrade,
+    };
+    e->head = buffer_borrow(&e->proxy->heads);
+    return e->head && rewrite_request(&e->head, h, &o);
+}
+
+static void set_limits(struct exchange *e)
+{
+    const struct agent_policy *policy = e->origin->agent->policy;
+    e->repeats_left = policy->retries;
+    if (e->upload == UPLOAD_STOPPED)
+        e->upload = UPLOAD_STARVED;
+    if (e->idempotent && policy->retries > 0)
+        e->up.keep_limit = policy->replayLimit;
+    if (e->request_framing.kind == BODY_LENGTH && e->request_framing.length > policy->replayLimit)
+        e->up.keep_limit = 0;
+}
+
+/* What whoever asks for a TRACE is not told (RFC 9110 9.3.8). */
+static bool is_secret(const struct field *f)
+{
+    return f->id == FIELD_AUTHORIZATION || f->id == FIELD_PROXY_AUTHORIZATION ||
+           slice_eq_nocase(f->name, SLICE("cookie"));
+}
+
+/* What a TRACE is answered with and what the access log names. */
+static bool keep_request(struct exchange *e, const struct head *h, size_t length)
+{
+    e->head = buffer_borrow(&e->proxy->heads);
+    struct buffer *b = e->head ? buffer_grow(e->head, length + h->count + 1) : NULL;
+    if (!b)
+        return false;
+    e->head = b;
+    bool fits = buffer_append(b, h->method) && buffer_append(b, SLICE(" ")) && buffer_append(b, h->target) &&
+                buffer_append(b, h->minor ? SLICE(" HTTP/1.1\r\n") : SLICE(" HTTP/1.0\r\n"));
+    for (uint32_t i = 0; i < h->count && fits; i++)
+        if (!is_secret(&h->fields[i]))
+            fits = buffer_append(b, h->fields[i].name) && buffer_append(b, SLICE(": ")) &&
+                   buffer_append(b, h->fields[i].value) && buffer_append(b, SLICE("\r\n"));
+    return fits && buffer_append(b, SLICE("\r\n"));
+}
+
+/* What the app is told of the origin's URLs. */
+static enum own_urls own_urls_for(const struct exchange *e, const struct uri *uri)
+{
+    bool is_https = strncmp(e->origin->key, "https:", 6) == 0;
+    if (!e->origin->agent->policy->rewriteScheme || uri->scheme == SCHEME_HTTPS || !is_https)
+        return OWN_URLS_KEPT;
+    if (e->client->frontend->upstream)
+        return OWN_URLS_PATHS;
+    return uri->port == 443 ? OWN_URLS_HTTP_443 : OWN_URLS_HTTP;
+}
+
+static bool choose_origin(struct exchange *e, const struct route *route)
+{
+    const struct slice host = {route->uri.host, route->uri.host_length};
+    e->origin = agent_origin(route->agent, route->kind, host, route->uri.ipv6, route->uri.port);
+    if (!e->origin)
+        return false;
+    origin_hold(e->origin);
+    e->own_urls = own_urls_for(e, &route->uri);
+    return true;
+}
+
+/* Everything that reads the head, whose buffer is given back after this. */
+static bool take_request(struct exchange *e, const struct head *h, const struct route *route, size_t length)
+{
+    if (route->answer_here)
+        return keep_request(e, h, length);
+    e->asked_upgrade = route->upgrade;
+    if (route->upgrade)
+        snprintf(e->protocols, sizeof e->protocols, "%.*s", (int)route->protocols.n, route->protocols.p);
+    return choose_origin(e, route) && write_head(e, h, route);
+}
+
+static void consume_head(struct client *c, size_t length)
+{
+    buffer_consume(c->in, length);
+    if (buffer_unread(c->in).n > 0)
+        return;
+    buffer_give(c->in);
+    c->in = NULL;
+}
+
+/* Why this client is refused though its request is well, as it stands now. */
+static enum fault refusal(const struct client *c, enum fault fault, char *text, size_t size)
+{
+    if (fault == FAULT_NONE && c->proxy->stopping && c->requests > 1 && !c->admitted) {
+        snprintf(text, size, "Carpool is stopping: connect again");
+        return FAULT_TOO_MANY_CLIENTS;
+    }
+    /* Whoever may not use Carpool is not told what it would have refused besides. */
+    if ((fault == FAULT_NONE || fault == FAULT_DENIED) &&
+        !access_client_allowed(c->proxy->config, &c->peer)) {
+        snprintf(text, size, "this client's address is not in access.clients");
+        return FAULT_DENIED;
+    }
+    return fault;
+}
+
+void exchange_begin(struct client *c, size_t length)
+{
+    struct proxy *p = c->proxy;
+    const struct head *h = &p->request_head;
+    struct route route;
+    char text[512];
+    enum fault fault = route_find(p, c->frontend, h, &route, text, sizeof text);
+    fault = refusal(c, fault, text, sizeof text);
+    if (fault == FAULT_NONE && !route.answer_here && handover_begin(c, &route))
+        return;
+    c->admitted = false;
+    struct exchange *e = exchange_new(c);
+    if (!e) {
+        client_close(c, CLIENT_CUT, false);
+        return;
+    }
+    learn(e, h, &route.framing);
+    if (fault == FAULT_NONE && !take_request(e, h, &route, length)) {
+        fault = FAULT_INTERNAL;
+        snprintf(text, sizeof text, "out of memory");
+    }
+    if (!e->head)
+        exchange_keep_line(e, h);
+    bool is_trace = slice_eq(h->method, SLICE("TRACE"));
+    consume_head(c, length);
+    if (fault != FAULT_NONE) {
+        exchange_fail(e, fault, RETIRE_NONE, "%s", text);
+    } else if (route.answer_here) {
+        answer_here(e, is_trace);
+    } else {
+        set_limits(e);
+        attempt_acquire(e, ACQUIRE_NEW);
+    }
+}
+
+void exchange_refuse(struct client *c, enum fault fault, const char *text)
+{
+    struct exchange *e = exchange_new(c);
+    if (!e) {
+        client_close(c, CLIENT_CUT, false);
+        return;
+    }
+    exchange_fail(e, fault, RETIRE_NONE, "%s", text);
+}
