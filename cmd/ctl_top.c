@@ -137,24 +137,31 @@ static void run(struct top *t)
     }
 }
 
-int ctl_top(const char *address)
+/* The exit status. */
+static int show(struct top *t)
 {
-    struct top t = {.screen = {.address = address, .sort = SCREEN_COLUMNS}};
-
-    t.screen.error = t.error;
-    if (!look(&t)) {
-        fprintf(stderr, "carpoolctl: %s\n", t.error);
+    if (!look(t)) {
+        fprintf(stderr, "carpoolctl: %s\n", t->error);
         return 1;
     }
     if (!terminal_begin()) {
         fputs("carpoolctl: top needs a terminal; for scripts there is carpoolctl --json status\n", stderr);
         return 1;
     }
-    t.screen.utf8 = terminal_is_utf8();
-    run(&t);
+    t->screen.utf8 = terminal_is_utf8();
+    run(t);
     terminal_end();
+    return 0;
+}
+
+int ctl_top(const char *address)
+{
+    struct top t = {.screen = {.address = address, .sort = SCREEN_COLUMNS}};
+
+    t.screen.error = t.error;
+    int status = show(&t);
     pool_table_free(&t.table);
     history_free(&t.histories);
     free(t.rows);
-    return 0;
+    return status;
 }
