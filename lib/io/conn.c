@@ -83,7 +83,7 @@ void conn_set_priority(struct conn *s, int priority)
     event_priority_set(&s->event, priority);
 }
 
-/* errno into what stream calls return. */
+/* errno into what conn calls return. */
 static ssize_t failed(struct conn *s)
 {
     if (errno == EAGAIN || errno == EWOULDBLOCK)
@@ -159,7 +159,8 @@ ssize_t conn_splice_in(struct conn *s, struct pipe *p, size_t n)
 {
     ssize_t got;
 
-    assert(s->fd >= 0 && n > 0 && p->held == 0); /* in a full pipe, AGAIN would say nothing of the stream */
+    assert(s->fd >= 0 && n > 0 &&
+           p->held == 0); /* in a full pipe, AGAIN would say nothing of the connection */
     do
         got = splice(s->fd, NULL, p->in, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     while (got < 0 && errno == EINTR);

@@ -2,7 +2,7 @@
 #define CARPOOL_IO_CONN_H
 
 /* Bytes in and out of one descriptor, plain or TLS below the same five calls. Nothing here blocks.
- * A stream says when it may be tried again: it is registered once, edge-triggered, for both directions, and
+ * A connection says when it may be tried again: it is registered once, edge-triggered, for both directions, and
  * its owner keeps reading until CONN_AGAIN. */
 
 #include <event2/event.h>
@@ -19,8 +19,8 @@ struct tls;  /* io/tls.h */
 /* What a call returns instead of a count. */
 enum {
     CONN_EOF = 0,
-    CONN_AGAIN = -1, /* try when the stream is ready */
-    CONN_ERROR = -2, /* see conn_errno() */
+    CONN_AGAIN = -1, /* try when the connection is ready */
+    CONN_ERROR = -2, /* see `error` */
 };
 
 /* What became possible; bits. */
@@ -52,7 +52,7 @@ struct conn {
 void conn_open(struct conn *s, int fd);
 
 /* Registers it with the loop: edge-triggered, both directions and the peer's FIN in one registration, for the
- * stream's life. What is there already is reported in the next turn. False when the loop refuses (no memory, no descriptor). */
+ * connection's life. What is there already is reported in the next turn. False when the loop refuses (no memory, no descriptor). */
 bool conn_watch(struct conn *s, struct event_base *base, int priority, void (*on_ready)(void *, unsigned),
                 void *ctx);
 
@@ -60,7 +60,7 @@ bool conn_watch(struct conn *s, struct event_base *base, int priority, void (*on
  * the next registration. */
 void conn_unwatch(struct conn *s);
 
-/* Who is notified from now on, NULL: nobody, and may_read remembers; no system call. Not from another event's callback of the same stream while it is
+/* Who is notified from now on, NULL: nobody, and may_read remembers; no system call. Not from another event's callback of the same connection while it is
  * queued. */
 static inline void conn_set_owner(struct conn *s, void (*on_ready)(void *, unsigned), void *ctx)
 {
@@ -114,7 +114,7 @@ static inline bool conn_is_drained(const struct conn *s)
 /* An error, such as a reset, stands behind what can still be read: the peer is gone. */
 bool conn_has_failed(const struct conn *s);
 
-/* Bytes that TLS has decrypted and nobody has read: no event will come for them. 0 for plain streams. */
+/* Bytes that TLS has decrypted and nobody has read: no event will come for them. 0 for plain ones. */
 size_t conn_buffered(const struct conn *s);
 
 /* Bytes that were written and that the peer has not acknowledged yet, its FIN included; no event tells of it. 0
@@ -122,7 +122,7 @@ size_t conn_buffered(const struct conn *s);
 size_t conn_unsent(const struct conn *s);
 
 /* Has on_ready() called once more for both directions, after what else is ready: for an owner that stopped
- * early. The stream is watched. The loop's turn ends here, since it would go on for as long as it finds an
+ * early. The connection is watched. The loop's turn ends here, since it would go on for as long as it finds an
  * event that is active; what is left of it comes first in the next one. */
 static inline void conn_call_again(struct conn *s)
 {

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_IO_CONNECTOR_H
 #define CARPOOL_IO_CONNECTOR_H
 
-/* From a name to an established stream: resolve, race the addresses 250 ms apart (RFC 8305), shake hands. At
- * most one stream comes out; the losers are closed at once. */
+/* From a name to an established connection: resolve, race the addresses 250 ms apart (RFC 8305), shake hands. At
+ * most one comes out; the losers are closed at once. */
 
 #include <event2/event.h>
 #include <stdbool.h>

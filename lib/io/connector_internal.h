@@ -128,7 +128,7 @@ void race_close(struct attempt *a);
 
 /* `a` is connected: asks the parent for a tunnel and lays TLS over it, where the plan says so. */
 void handshake_begin(struct connector *c, struct attempt *a);
-/* The winner's stream is ready, or its turn has come. */
+/* The winner's connection is ready, or its turn has come. */
 void handshake_go_on(struct connector *c);
 
 #endif

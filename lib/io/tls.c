@@ -101,8 +101,8 @@ void tls_free(struct tls *t)
 
 /* ---- errors */
 
-/* After a call that returned no success: what a stream call returns. `crosses` is what the call would not
- * wait for if the stream were plain: SSL_ERROR_WANT_READ of a write. */
+/* After a call that returned no success: what a connection call returns. `crosses` is what the call would not
+ * wait for if the connection were plain: SSL_ERROR_WANT_READ of a write. */
 static ssize_t failed(struct conn *s, bool *crossed, int crosses)
 {
     struct tls *t = s->tls;

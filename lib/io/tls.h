@@ -39,12 +39,12 @@ enum tls_failure {
     TLS_FAILURE_IO
 };
 
-/* Lays TLS over a connected stream. `servername` is sent as SNI and checked in the certificate; an IP address
- * is checked as an IP SAN and not sent. `sessions` may be NULL and must outlive the stream otherwise. False
+/* Lays TLS over a connected conn. `servername` is sent as SNI and checked in the certificate; an IP address
+ * is checked as an IP SAN and not sent. `sessions` may be NULL and must outlive the connection otherwise. False
  * when memory is short. */
 bool tls_start(struct conn *s, struct tls_context *c, const char *servername, struct tls_sessions *sessions);
 
-/* Goes on with the handshake: 1 done, 0 wait for the stream to be ready, -1 failed. */
+/* Goes on with the handshake: 1 done, 0 wait for the connection to be ready, -1 failed. */
 int tls_handshake(struct conn *s);
 
 /* After -1, or CONN_ERROR with EPROTO (in TLS 1.3 a server judges our certificate after the handshake):
@@ -54,7 +54,7 @@ enum tls_failure tls_failure(const struct conn *s, char *text, size_t size);
 /* After 1: whether the session was resumed. */
 bool tls_was_resumed(const struct conn *s);
 
-/* Called by stream.c only. */
+/* Called by conn.c only. */
 ssize_t tls_read(struct conn *s, void *to, size_t n);
 ssize_t tls_write(struct conn *s, const struct iovec *v, int count);
 void tls_shutdown(struct conn *s);

@@ -260,7 +260,7 @@ void exchange_cut(struct exchange *e, enum client_close reason)
 /* --- The client's side --------------------------------------------------------------------------------- */
 
 /* What is left of the response is little enough to be read for the sake of the socket (drainLimit), and is there
- * already or about to be: a stream of events may trickle for hours. */
+ * already or about to be: a connection of events may trickle for hours. */
 static bool worth_draining(const struct exchange *e)
 {
     if (e->state != EXCHANGE_RELAY || !e->in_body || e->upload != UPLOAD_DONE || e->private_socket ||

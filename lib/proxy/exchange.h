@@ -97,7 +97,7 @@ void exchange_begin(struct client *c, size_t length);
 /* A head that could not be read: answers and closes. */
 void exchange_refuse(struct client *c, enum fault fault, const char *text);
 
-/* The client's stream is ready, c->exchange being this one. */
+/* The client's connection is ready, c->exchange being this one. */
 void exchange_client_ready(struct exchange *e, unsigned ready);
 
 /* The client sent FIN behind its request. */

@@ -1,7 +1,7 @@
 #ifndef CARPOOL_PROXY_RELAY_H
 #define CARPOOL_PROXY_RELAY_H
 
-/* Content in one direction: read from one stream, its framing undone, framed anew, written to the other.
+/* Content in one direction: read from one connection, its framing undone, framed anew, written to the other.
  * Memory is one buffer: while the writer is blocked nothing is read, so that a slow reader slows the
  * writer. */
 

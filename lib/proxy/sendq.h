@@ -39,7 +39,7 @@ static inline unsigned sendq_room(const struct sendq *q)
 /* Empty slices are dropped. There must be room. */
 void sendq_push(struct sendq *q, struct slice s);
 
-/* Writes until the queue is empty or the stream takes no more. */
+/* Writes until the queue is empty or the connection takes no more. */
 enum sendq_result sendq_flush(struct sendq *q, struct conn *to);
 
 #endif
