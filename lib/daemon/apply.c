@@ -10,6 +10,7 @@
 #include "base/console.h"
 #include "base/log.h"
 #include "daemon/state.h"
+#include "pool/configure.h"
 
 /* ---- logs */
 

@@ -56,22 +56,11 @@ struct agent {
     for ((share) = (a); (share); (share) = (share)->next_share) \
         for ((o) = (share)->origins; (o); (o) = (o)->hh.next)
 
-/* What of a URL makes the key, beside host and port. */
-enum origin_kind { ORIGIN_HTTP, ORIGIN_HTTPS, ORIGIN_TUNNEL };
-
-/* The origin of this agent for the host (lower case, no brackets) and port of a URL, made when it is new.
- * Where the upstream says `tls: true`, http becomes https and port 80 becomes 443. NULL: memory is short. */
-struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6,
-                            uint16_t port);
-
-/* The index of the pool in which that origin lives; any share may be asked. */
-unsigned agent_owner(const struct agent *a, enum origin_kind kind, struct slice host, uint16_t port);
-
 /* Marks it for agent_serve() at the end of the turn. */
 void agent_mark_dirty(struct agent *a);
 
-/* Gives free places to blocked requests, oldest first, until none is left or nobody waits. Tells nobody
- * yet. */
+/* Gives free places to blocked requests, oldest first, until none is left or nobody waits; then opens spares. Nobody is
+ * notified yet. */
 void agent_serve(struct agent *a);
 
 /* At or above maxTotalSockets. */
@@ -81,8 +70,8 @@ bool agent_is_full(const struct agent *a);
  * another origin could be closed. */
 bool agent_make_room(struct agent *a, const struct origin *o);
 
-/* The oldest blocked request of an origin other than `but` that is below its own maxSockets; NULL: none. */
-struct waiter *agent_oldest_blocked(const struct agent *a, const struct origin *but);
+/* Whether agent_make_room() would say yes. */
+bool agent_could_make_room(const struct agent *a, const struct origin *o);
 
 /* What the admin API calls so (carpoold(8)); this share only. */
 void agent_drain(struct agent *a);
@@ -92,12 +81,8 @@ void agent_resume(struct agent *a);
 /* Remembers an error for /agents. */
 void agent_record_error(struct agent *a, const char *origin, const char *error, const char *text);
 
-/* Used by pool.c and configure.c. `tls` is taken over; the configuration is what the agent counts, too. */
+/* Used within the pool; a new one has no configuration yet (agent_configure() in reload.h). */
 struct agent *agent_new(struct pool *p, const char *name);
 void agent_free(struct agent *a);
-void agent_configure(struct agent *a, struct config *config, const struct upstream *upstream,
-                     struct tls_context *tls);
-void agent_remove(struct agent *a); /* no upstream names it any more: it keeps nothing but what is running */
-void agent_forget_origin(struct origin *o);
 
 #endif

@@ -1,4 +1,4 @@
-/* How a pool gets its agents: prepared beside those that run, then swapped in one step. */
+#include "pool/configure.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 #include "io/resolver.h"
 #include "io/tls.h"
 #include "pool/pool.h"
+#include "pool/reload.h"
 
 struct pools_plan {
     struct pool *const *pools;

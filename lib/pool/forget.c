@@ -46,7 +46,7 @@ static void forget_older(struct agent *a, enum origin_keeping keeping, uint64_t 
 {
     struct origin *o;
     while ((o = TAILQ_FIRST(&a->empty[keeping])) && clock_ms() - o->empty_since_ms >= empty_ms)
-        agent_forget_origin(o);
+        origin_forget(o);
 }
 
 void forget_old(struct agent *a, uint64_t empty_ms)
@@ -59,5 +59,5 @@ void forget_excess(struct agent *a)
 {
     for (enum origin_keeping k = ORIGIN_EMPTY; k < ORIGIN_KEEPINGS; k++)
         while (a->empty_count[k] > most_of(a, k))
-            agent_forget_origin(TAILQ_FIRST(&a->empty[k]));
+            origin_forget(TAILQ_FIRST(&a->empty[k]));
 }

@@ -5,17 +5,24 @@ libcarpool_a_SOURCES += \
 	lib/pool/check.c \
 	lib/pool/check.h \
 	lib/pool/configure.c \
+	lib/pool/configure.h \
 	lib/pool/forget.c \
 	lib/pool/forget.h \
 	lib/pool/origin.c \
 	lib/pool/origin.h \
 	lib/pool/pool.c \
 	lib/pool/pool.h \
+	lib/pool/queue.c \
+	lib/pool/queue.h \
+	lib/pool/reload.c \
+	lib/pool/reload.h \
 	lib/pool/retire.c \
 	lib/pool/retire.h \
 	lib/pool/reuse.c \
 	lib/pool/reuse.h \
 	lib/pool/socket.c \
 	lib/pool/socket.h \
+	lib/pool/spares.c \
+	lib/pool/spares.h \
 	lib/pool/stats.c \
 	lib/pool/stats.h

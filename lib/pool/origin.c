@@ -1,120 +1,222 @@
 #include "pool/origin.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
+#include "config/match.h"
+#include "http/uri.h"
 #include "pool/pool.h"
 
-/* Spares are tried again after 1 s, then 2 s, ... 30 s. */
-#define SPARE_BACKOFF_FIRST_MS 1000
-#define SPARE_BACKOFF_MAX_MS   30000
-/* What clients asked for is kept warm this long after the last request. */
-#define SPARE_INTEREST_MS (10 * 60 * 1000)
-
-static void enter_blocked(struct waiter *p, bool at_head)
+static int plan_family(enum family f)
 {
-    struct origin *o = p->origin;
-    if (at_head)
-        TAILQ_INSERT_HEAD(&o->blocked, p, link);
-    else
-        TAILQ_INSERT_TAIL(&o->blocked, p, link);
-    p->state = WAITER_BLOCKED;
-    p->blocked_since_us = clock_us();
-    if (o->blocked_count++ == 0)
-        TAILQ_INSERT_TAIL(&o->agent->blocked, o, blocked_link);
-    forget_update(o);
-}
-
-static void enter_waiting(struct waiter *p, bool at_head)
-{
-    struct origin *o = p->origin;
-    if (at_head)
-        TAILQ_INSERT_HEAD(&o->waiting, p, link);
-    else
-        TAILQ_INSERT_TAIL(&o->waiting, p, link);
-    p->state = WAITER_WAITING;
-    o->waiting_count++;
-    forget_update(o);
-}
-
-/* Takes a waiter off the list it stands on. */
-static void leave(struct waiter *p)
-{
-    struct origin *o = p->origin;
-    switch (p->state) {
-    case WAITER_BLOCKED:
-        TAILQ_REMOVE(&o->blocked, p, link);
-        p->pending_us += clock_us() - p->blocked_since_us;
-        if (--o->blocked_count == 0)
-            TAILQ_REMOVE(&o->agent->blocked, o, blocked_link);
-        break;
-    case WAITER_WAITING:
-        TAILQ_REMOVE(&o->waiting, p, link);
-        o->waiting_count--;
-        break;
-    case WAITER_SETTLED: TAILQ_REMOVE(&o->agent->pool->settled, p, link); break;
-    case WAITER_OWNER:
-    case WAITER_IDLE: break;
+    switch (f) {
+    case FAMILY_ANY: return AF_UNSPEC;
+    case FAMILY_4: return AF_INET;
+    case FAMILY_6: return AF_INET6;
     }
-    p->state = WAITER_IDLE;
+    return AF_UNSPEC;
+}
+
+/* A request of this origin is worth more than a free socket of another one; a spare is not. */
+static enum relief relieve(void *origin)
+{
+    const struct origin *o = origin;
+    return o->free_count == 0 ? pool_relieve(o->agent->pool) : RELIEF_NONE;
+}
+
+static enum origin_kind kind_of(const struct origin *o)
+{
+    return o->key[0] == 't' ? ORIGIN_TUNNEL : o->key[4] == 's' ? ORIGIN_HTTPS : ORIGIN_HTTP;
+}
+
+/* The present policy's word on how to connect; what is running keeps what it began with. */
+void origin_update_plan(struct origin *o)
+{
+    const struct agent *a = o->agent;
+    const struct agent_policy *policy = a->policy;
+    bool secure = kind_of(o) == ORIGIN_HTTPS;
+    o->plan.parent = *policy->parent.host ? &policy->parent : NULL;
+    o->plan.tunnel = o->plan.parent && kind_of(o) != ORIGIN_HTTP;
+    o->plan.entries = a->upstream && a->upstream->address.count ? &a->upstream->address : NULL;
+    o->plan.family = plan_family(policy->family);
+    o->plan.local = policy->local.length ? &policy->local : NULL;
+    o->plan.timeout_ms = policy->timeouts.connect;
+    o->plan.keepalive_ms = policy->keepAliveMsecs;
+    tls_context_unref(o->plan.tls);
+    o->plan.tls = secure ? tls_context_ref(a->tls) : NULL;
+    o->plan.servername = a->upstream && a->upstream->tls.servername && *a->upstream->tls.servername
+                             ? a->upstream->tls.servername
+                             : o->host;
+    o->plan.sessions = secure && (!a->upstream || a->upstream->tls.sessionReuse) ? o->sessions : NULL;
+    o->plan.permit = a->pool->permit;
+    o->plan.permit_ctx = a->pool->permit_ctx;
+    o->plan.relieve = relieve;
+    o->plan.relieve_ctx = o;
+    o->plan.memory = &o->memory;
+}
+
+/* What Host says: the key without its scheme, and without the port where that is the scheme's default. */
+static struct slice authority_of(const struct origin *o, enum origin_kind kind, size_t key_length)
+{
+    struct slice all = {o->key, key_length};
+    struct slice authority = slice_from(all, (size_t)(strstr(o->key, "://") + 3 - o->key));
+    bool is_default =
+        (kind == ORIGIN_HTTP && o->plan.port == 80) || (kind == ORIGIN_HTTPS && o->plan.port == 443);
+    if (is_default)
+        authority.n -= kind == ORIGIN_HTTP ? strlen(":80") : strlen(":443");
+    return authority;
+}
+
+static void apply_tls(const struct agent *a, enum origin_kind *kind, uint16_t *port)
+{
+    if (*kind != ORIGIN_HTTP || !a->upstream || !a->upstream->tls.enabled)
+        return;
+    *kind = ORIGIN_HTTPS;
+    *port = *port == 80 ? 443 : *port;
+}
+
+/* Where the upstream names one host in full, minFreeSockets are kept from the start. False: it does not. */
+static bool one_host(const struct agent *a, enum origin_kind *kind, struct slice *host, uint16_t *port)
+{
+    const struct upstream *u = a->upstream;
+    const struct match_pattern *exact = u ? match_only_exact(u) : NULL;
+    if (!exact && !(u && *u->host))
+        return false;
+    *host = slice_of(exact ? exact->host : u->host);
+    *port = exact ? exact->port : u->host_port;
+    *port = *port ? *port : 80;
+    *kind = ORIGIN_HTTP;
+    apply_tls(a, kind, port);
+    return true;
+}
+
+static bool is_named(const struct origin *o, enum origin_kind kind)
+{
+    const struct agent *a = o->agent;
+    bool is_default_port =
+        (o->plan.port == 80 && kind != ORIGIN_HTTPS) || (o->plan.port == 443 && kind != ORIGIN_HTTP);
+    return a->upstream && !o->moved && !a->removed &&
+           match_names_exactly(a->upstream, slice_of(o->host), o->plan.port, is_default_port);
+}
+
+/* What the present configuration says of this very origin. */
+void origin_update_names(struct origin *o)
+{
+    enum origin_kind kind = kind_of(o);
+    enum origin_kind one_kind;
+    struct slice host;
+    uint16_t port;
+    o->exact = is_named(o, kind);
+    o->warm = o->exact && one_host(o->agent, &one_kind, &host, &port) && one_kind == kind &&
+              port == o->plan.port && slice_eq(host, slice_of(o->host));
     forget_update(o);
 }
 
-/* Once a request, whatever came of its waiting. */
-static void note_wait(const struct waiter *p)
+static void release_memory(struct origin *o)
 {
-    if (p->how == ACQUIRE_NEW)
-        histogram_add(&p->origin->stats.pending, p->pending_us);
+    tls_sessions_free(o->sessions);
+    tls_context_unref(o->plan.tls);
+    free(o->connect_failure);
+    free(o);
 }
 
-static void settle(struct waiter *p)
+static struct origin *origin_new(struct agent *a, enum origin_kind kind, const char *key, size_t key_length,
+                                 struct slice host, uint16_t port)
 {
-    leave(p);
-    note_wait(p);
-    p->state = WAITER_SETTLED;
-    TAILQ_INSERT_TAIL(&p->origin->agent->pool->settled, p, link);
-}
-
-struct waiter *origin_oldest(const struct origin *o)
-{
-    if (!TAILQ_EMPTY(&o->waiting))
-        return TAILQ_FIRST(&o->waiting);
-    return o->agent->paused ? NULL : TAILQ_FIRST(&o->blocked);
-}
-
-void origin_give(struct waiter *p, struct socket *s)
-{
-    struct origin *o = p->origin;
-    assert(s->state == SOCKET_ACTIVE);
-    settle(p);
-    p->socket = s;
-    conn_set_owner(&s->conn, NULL, NULL); /* until it is told, at the end of the turn */
-    origin_balance(o);
-}
-
-void origin_fail(struct waiter *p, enum connect_error error, const char *text)
-{
-    settle(p);
-    p->socket = NULL;
-    p->error = error;
-    snprintf(p->error_text, sizeof p->error_text, "%s", text);
-}
-
-void origin_connect_failed(struct origin *o, const struct connect_result *r)
-{
-    struct waiter *p = TAILQ_FIRST(&o->waiting);
-    if (p)
-        origin_fail(p, r->error, r->text);
-    /* More connections than waiters: this one was a spare. */
-    if (!p || o->connecting_count - o->owned_count > o->waiting_count) {
-        uint64_t wait = (uint64_t)SPARE_BACKOFF_FIRST_MS << (o->spare_failures < 5 ? o->spare_failures : 5);
-        o->spare_failures++;
-        o->spare_not_before_ms = clock_ms() + (wait < SPARE_BACKOFF_MAX_MS ? wait : SPARE_BACKOFF_MAX_MS);
+    /* The names stand behind the struct: there may be very many origins. */
+    struct origin *o = calloc(1, sizeof *o + key_length + 1 + host.n + 1);
+    if (!o)
+        return NULL;
+    o->key = memcpy(o + 1, key, key_length);
+    o->host = memcpy(o->key + key_length + 1, host.p, host.n);
+    o->sessions = kind == ORIGIN_HTTPS ? tls_sessions_new() : NULL;
+    if (kind == ORIGIN_HTTPS && !o->sessions) {
+        free(o);
+        return NULL;
     }
-    origin_balance(o);
+    o->agent = a;
+    TAILQ_INIT(&o->connecting);
+    TAILQ_INIT(&o->active);
+    TAILQ_INIT(&o->free);
+    TAILQ_INIT(&o->waiting);
+    TAILQ_INIT(&o->blocked);
+    o->plan.host = o->host;
+    o->plan.port = port;
+    o->authority = authority_of(o, kind, key_length);
+    origin_update_plan(o);
+    HASH_ADD_KEYPTR(hh, a->origins, o->key, key_length, o);
+    if (!o->hh.tbl) {
+        release_memory(o);
+        return NULL;
+    }
+    origin_update_names(o);
+    return o;
+}
+
+/* Keys are written by hand: this runs for every request. */
+static size_t write_key(char *out, enum origin_kind kind, struct slice host, bool ipv6, uint16_t port)
+{
+    static const struct slice schemes[] = {[ORIGIN_HTTP] = SLICE("http://"),
+                                           [ORIGIN_HTTPS] = SLICE("https://"),
+                                           [ORIGIN_TUNNEL] = SLICE("tunnel://")};
+    char *at = mempcpy(out, schemes[kind].p, schemes[kind].n);
+    if (ipv6)
+        *at++ = '[';
+    at = mempcpy(at, host.p, host.n);
+    if (ipv6)
+        *at++ = ']';
+    *at++ = ':';
+    char digits[5];
+    int n = 0;
+    do
+        digits[n++] = (char)('0' + port % 10);
+    while (port /= 10);
+    while (n)
+        *at++ = digits[--n];
+    return (size_t)(at - out);
+}
+
+unsigned agent_owner(const struct agent *a, enum origin_kind kind, struct slice host, uint16_t port)
+{
+    if (!a->spread)
+        return a->home;
+    apply_tls(a, &kind, &port);
+    uint32_t hash = 2166136261u ^ port; /* FNV-1a */
+    for (size_t i = 0; i < host.n; i++)
+        hash = (hash ^ (unsigned char)host.p[i]) * 16777619u;
+    return (a->home + (hash ^ hash >> 16)) % a->pool->workers;
+}
+
+struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6,
+                            uint16_t port)
+{
+    char key[300];
+    assert(host.n <= URI_MAX_HOST);
+    apply_tls(a, &kind, &port);
+    size_t n = write_key(key, kind, host, ipv6, port);
+    struct origin *o;
+    HASH_FIND(hh, a->origins, key, n, o);
+    return o ? o : origin_new(a, kind, key, n, host, port);
+}
+
+void origin_warm_up(struct agent *a)
+{
+    enum origin_kind kind;
+    struct slice host;
+    uint16_t port;
+    if (a->policy->minFreeSockets > 0 && one_host(a, &kind, &host, &port) &&
+        agent_owner(a, kind, host, port) == a->pool->index)
+        agent_origin(a, kind, host, memchr(host.p, ':', host.n) != NULL, port);
+}
+
+void origin_forget(struct origin *o)
+{
+    assert(origin_is_empty(o));
+    forget_leave(o);
+    HASH_DEL(o->agent->origins, o);
+    origin_stats_add(&o->agent->forgotten, &o->stats);
+    release_memory(o);
 }
 
 /* For the diagnosis; without memory there is none. */
@@ -122,24 +224,6 @@ void origin_remember_failure(struct origin *o, const char *text)
 {
     free(o->connect_failure);
     o->connect_failure = strdup(text);
-}
-
-void origin_balance(struct origin *o)
-{
-    uint32_t shared = o->connecting_count - o->owned_count;
-    while (o->waiting_count > shared) {
-        struct waiter *p = TAILQ_LAST(&o->waiting, waiter_list);
-        leave(p);
-        enter_blocked(p, true);
-        if (p->blocked)
-            p->blocked(p);
-        agent_mark_dirty(o->agent);
-    }
-    while (!o->agent->paused && o->waiting_count < shared && !TAILQ_EMPTY(&o->blocked)) {
-        struct waiter *p = TAILQ_FIRST(&o->blocked);
-        leave(p);
-        enter_waiting(p, false);
-    }
 }
 
 void origin_hold(struct origin *o)
@@ -164,194 +248,10 @@ bool origin_is_empty(const struct origin *o)
     return origin_sockets(o) == 0 && o->waiting_count == 0 && o->blocked_count == 0 && o->users == 0;
 }
 
-static struct socket *take_free(struct origin *o)
-{
-    struct socket *s = o->agent->policy->scheduling == SCHEDULING_LIFO ? TAILQ_FIRST(&o->free)
-                                                                       : TAILQ_LAST(&o->free, socket_list);
-    if (!s)
-        return NULL;
-    timer_clear(&s->idle);
-    socket_move(s, SOCKET_ACTIVE);
-    conn_set_priority(&s->conn, PRIORITY_ORDINARY);
-    if (o->agent->policy->minFreeSockets)
-        agent_mark_dirty(o->agent);
-    return s;
-}
-
-bool origin_serve_oldest(struct origin *o)
-{
-    struct waiter *p = TAILQ_FIRST(&o->blocked);
-    assert(p && !o->agent->paused);
-    struct socket *s = take_free(o);
-    if (s) {
-        origin_give(p, s);
-        return true;
-    }
-    if (!origin_below_max(o) || !agent_make_room(o->agent, o))
-        return false;
-    if (!socket_connect(o, NULL)) {
-        origin_fail(p, CONNECT_NO_RESOURCES, "out of memory for another connection");
-        return true;
-    }
-    origin_balance(o);
-    return true;
-}
-
-/* Whether a further request is refused; counts that. */
-static bool queue_is_full(struct origin *o)
-{
-    bool full = o->blocked_count >= o->agent->policy->maxPendingRequests;
-    o->stats.queue_full += full;
-    return full;
-}
-
-/* A new connection for this request, or the queue. */
-static enum acquire_result join_queue(struct origin *o, struct waiter *p, bool at_head)
-{
-    bool paused = o->agent->paused;
-    /* A spare that is being opened serves a request as well as a connection that it would open itself. */
-    bool served_by_spare = !paused && o->connecting_count - o->owned_count > o->waiting_count;
-    bool may_connect = !paused && !served_by_spare && (at_head || o->blocked_count == 0) &&
-                       origin_below_max(o) && agent_make_room(o->agent, o);
-    if (may_connect && !socket_connect(o, NULL))
-        return ACQUIRE_NO_MEMORY;
-    if (may_connect || served_by_spare) {
-        enter_waiting(p, at_head);
-        if (o->agent->policy->minFreeSockets)
-            agent_mark_dirty(o->agent); /* another spare is due */
-        return ACQUIRE_WAITS;
-    }
-    if (at_head && o->waiting_count > 0) {
-        enter_waiting(p, true);
-        origin_balance(o); /* the last of those who waited for a connection waits for a place now */
-        return ACQUIRE_WAITS;
-    }
-    if (!at_head && queue_is_full(o))
-        return ACQUIRE_QUEUE_FULL;
-    enter_blocked(p, at_head);
-    return ACQUIRE_WAITS;
-}
-
-static enum acquire_result own_connection(struct origin *o, struct waiter *p)
-{
-    p->socket = socket_connect(o, p);
-    if (!p->socket)
-        return ACQUIRE_NO_MEMORY;
-    p->state = WAITER_OWNER;
-    return ACQUIRE_WAITS;
-}
-
-static void begin_acquire(struct origin *o, struct waiter *p, enum acquire_how how)
-{
-    assert(p->state == WAITER_IDLE);
-    p->origin = o;
-    p->socket = NULL;
-    p->bound = false;
-    p->how = how;
-    p->since_us = clock_us();
-    o->last_request_ms = clock_ms();
-    if (how == ACQUIRE_NEW) {
-        o->stats.requests++;
-        p->pending_us = 0;
-    }
-}
-
-enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how)
-{
-    struct agent *a = o->agent;
-    begin_acquire(o, p, how);
-    if (how == ACQUIRE_OWN_CONNECTION)
-        return own_connection(o, p);
-    if (a->dirty)
-        agent_serve(a); /* places that came free in this turn belong to those who waited */
-    if (!a->paused && o->waiting_count == 0 && (p->socket = take_free(o))) {
-        note_wait(p);
-        return ACQUIRED;
-    }
-    return join_queue(o, p, how == ACQUIRE_AGAIN);
-}
-
-enum acquire_result origin_acquire_own(struct origin *o, struct waiter *p, enum acquire_how how,
-                                       struct socket *own)
-{
-    assert(own->state == SOCKET_ACTIVE && own->origin == o);
-    begin_acquire(o, p, how);
-    if (!o->agent->paused) {
-        note_wait(p);
-        p->socket = own;
-        return ACQUIRED;
-    }
-    if (how == ACQUIRE_NEW && queue_is_full(o))
-        return ACQUIRE_QUEUE_FULL;
-    p->bound = true;
-    enter_blocked(p, how == ACQUIRE_AGAIN);
-    return ACQUIRE_WAITS;
-}
-
-void origin_resume(struct origin *o)
-{
-    struct waiter *p, *next;
-    TAILQ_FOREACH_SAFE (p, &o->blocked, link, next) {
-        if (!p->bound)
-            continue;
-        p->error = CONNECT_OK;
-        settle(p);
-    }
-    origin_balance(o);
-}
-
-uint64_t origin_oldest_pending_us(const struct origin *o)
-{
-    const struct waiter *p = TAILQ_FIRST(&o->blocked);
-    return p ? p->pending_us + clock_us() - p->blocked_since_us : 0;
-}
-
-void waiter_cancel(struct waiter *p)
-{
-    struct origin *o = p->origin;
-    enum waiter_state was = p->state;
-    struct socket *s = p->socket;
-    if (was == WAITER_IDLE)
-        return;
-    leave(p);
-    p->socket = NULL;
-    if (was != WAITER_SETTLED)
-        note_wait(p);
-    if (was == WAITER_OWNER) {
-        s->owner = NULL;
-        o->owned_count--;
-    } else if (was == WAITER_SETTLED && s) {
-        socket_return_unused(s);
-    }
-    origin_balance(o);
-}
-
 void origin_drain(struct origin *o, enum retire_reason reason)
 {
     o->generation++;
     struct socket *s, *next;
     TAILQ_FOREACH_SAFE (s, &o->free, link, next)
         socket_retire(s, reason);
-}
-
-static bool wants_spares(const struct origin *o)
-{
-    const struct agent *a = o->agent;
-    if (a->removed || o->moved || a->pool->stopping || a->policy->minFreeSockets == 0 ||
-        clock_ms() < o->spare_not_before_ms)
-        return false;
-    return o->warm || (o->last_request_ms && clock_ms() - o->last_request_ms < SPARE_INTEREST_MS);
-}
-
-void origin_keep_warm(struct origin *o)
-{
-    const struct agent *a = o->agent;
-    if (!wants_spares(o))
-        return;
-    while (o->free_count + (o->connecting_count - o->owned_count - o->waiting_count) <
-               a->policy->minFreeSockets &&
-           o->free_count < a->policy->maxFreeSockets && origin_below_max(o) && !agent_is_full(a)) {
-        if (!socket_connect(o, NULL))
-            return;
-    }
 }

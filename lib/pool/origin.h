@@ -17,45 +17,15 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "pool/forget.h"
+#include "pool/queue.h"
 #include "pool/socket.h"
 
 struct agent;
 
 TAILQ_HEAD(socket_list, socket);
-TAILQ_HEAD(waiter_list, waiter);
 
-enum waiter_state {
-    WAITER_IDLE, /* on no list */
-    WAITER_BLOCKED,
-    WAITER_WAITING, /* a connection that is being opened will serve it, or a socket that is released before */
-    WAITER_OWNER,   /* waits for a connection of its own */
-    WAITER_SETTLED, /* has its socket or its error and will be told at the end of the turn */
-};
-
-enum acquire_how {
-    ACQUIRE_NEW,            /* a request's first attempt: joins the end of the queue */
-    ACQUIRE_AGAIN,          /* a repeat: joins at its head */
-    ACQUIRE_OWN_CONNECTION, /* the last repeat: takes the place that its failed socket left, with a new connection */
-};
-
-/* A place in the queue. Embedded in whoever waits; zeroed at first. */
-struct waiter {
-    enum waiter_state state;
-    TAILQ_ENTRY(waiter) link;
-    struct origin *origin;
-    enum acquire_how how;
-    uint64_t since_us;         /* joined the queue */
-    uint64_t blocked_since_us; /* BLOCKED */
-    uint64_t pending_us;       /* of this request in BLOCKED, repeats included; 0 before the first acquire */
-    struct socket *socket;     /* SETTLED: the one it was given, or NULL; OWNER: the one being opened */
-    bool bound; /* BLOCKED: its client has a socket of its own, and it waits for a resume only */
-    enum connect_error error; /* SETTLED without a socket; CONNECT_OK: it was bound and may ask again */
-    char error_text[256];
-    void (*settled)(struct waiter *p); /* p is IDLE again when this is called */
-    /* The connection that it waited for is gone: a limit or a pause holds it now. Called from within other calls, so it
-     * may not call the pool. NULL: it does not matter. */
-    void (*blocked)(struct waiter *p);
-};
+/* What of a URL makes the key, beside host and port. */
+enum origin_kind { ORIGIN_HTTP, ORIGIN_HTTPS, ORIGIN_TUNNEL };
 
 struct origin {
     UT_hash_handle hh; /* in agent->origins by key */
@@ -92,27 +62,13 @@ struct origin {
     struct origin_stats stats;
 };
 
-enum acquire_result {
-    ACQUIRED,           /* p->socket is the caller's, active */
-    ACQUIRE_WAITS,      /* p->settled() comes later, never from within this call */
-    ACQUIRE_QUEUE_FULL, /* maxPendingRequests */
-    ACQUIRE_NO_MEMORY,
-};
+/* The origin of this agent for the host (lower case, no brackets) and port of a URL, made when it is new.
+ * Where the upstream says `tls: true`, http becomes https and port 80 becomes 443. NULL: memory is short. */
+struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6,
+                            uint16_t port);
 
-/* Asks for a socket. Counts the request when `how` is ACQUIRE_NEW. */
-enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how);
-
-/* The same for a request whose client has a socket of its own: it takes no place, and nothing but a pause holds it. When
- * that is over it is settled without a socket and without an error: `own` may have been retired meanwhile, so it asks
- * again. */
-enum acquire_result origin_acquire_own(struct origin *o, struct waiter *p, enum acquire_how how,
-                                       struct socket *own);
-
-/* How long the request that has waited longest for a limit has done so; 0: none waits. */
-uint64_t origin_oldest_pending_us(const struct origin *o);
-
-/* Leaves the queue, or gives back what was settled and not yet told. Allowed in any state. */
-void waiter_cancel(struct waiter *p);
+/* The index of the pool in which that origin lives; any share may be asked. */
+unsigned agent_owner(const struct agent *a, enum origin_kind kind, struct slice host, uint16_t port);
 
 /* All sockets of the origin. */
 static inline uint32_t origin_sockets(const struct origin *o)
@@ -120,7 +76,7 @@ static inline uint32_t origin_sockets(const struct origin *o)
     return o->connecting_count + o->active_count + o->free_count;
 }
 
-/* For whoever keeps a pointer: an origin may be forgotten behind its last socket and its last user. */
+/* For whoever keeps a pointer: an origin may be forgotten after its last socket and its last user. */
 void origin_hold(struct origin *o);
 void origin_let_go(struct origin *o);
 
@@ -134,15 +90,18 @@ void origin_drain(struct origin *o, enum retire_reason reason);
 bool origin_below_max(const struct origin *o);
 
 /* Used within the pool. */
-void origin_resume(struct origin *o);                 /* behind a pause: settles the bound ones */
-struct waiter *origin_oldest(const struct origin *o); /* whom the next ready socket serves, or NULL */
-void origin_give(struct waiter *p, struct socket *s); /* s is active; p leaves its list and is told later */
-void origin_fail(struct waiter *p, enum connect_error error, const char *text);
-void origin_connect_failed(struct origin *o,
-                           const struct connect_result *r); /* the oldest waiting one gets the error */
+
+/* Where the upstream names one host in full and minFreeSockets are wanted, its origin is made at once. */
+void origin_warm_up(struct agent *a);
+
+/* What the present configuration says of how to connect, and of names. What is running keeps what it began with. */
+void origin_update_plan(struct origin *o);
+void origin_update_names(struct origin *o);
+
+/* What a connect failed with, for the diagnosis; without memory there is none. */
 void origin_remember_failure(struct origin *o, const char *text);
-void origin_balance(struct origin *o);      /* restores waiting_count = sockets connecting for anybody */
-bool origin_serve_oldest(struct origin *o); /* a free socket or a new connection for the oldest blocked one */
-void origin_keep_warm(struct origin *o);    /* minFreeSockets */
+
+/* Frees one that is empty; what it has counted is added to its agent's row "*". */
+void origin_forget(struct origin *o);
 
 #endif

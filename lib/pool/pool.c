@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "io/resolver.h"
+#include "pool/configure.h"
 
 #define SWEEP_MS           1000
 #define SPARE_SOCKETS_KEPT 256

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_POOL_POOL_H
 #define CARPOOL_POOL_POOL_H
 
-/* All agents, and what happens at the end of a loop turn: places are given out, waiters are told, the
- * dead are buried.
+/* All agents, and what happens at the end of a loop turn: places are given out, waiters are notified, dead sockets
+ * are reaped.
  *
  * With several loops each has a pool of its own, and together they are one: every pool has every agent (its
  * share of it), and each origin lives in one of them, so that its limits, its queue and its free sockets need
@@ -23,8 +23,6 @@ TAILQ_HEAD(agent_list, agent);
 #define PRIORITY_FREE_SOCKETS 0
 #define PRIORITY_ORDINARY     1
 #define PRIORITY_COUNT        2
-
-struct pools_plan;
 
 struct pool {
     unsigned index, workers; /* this one of so many; 0 of 1: the only one */
@@ -57,20 +55,6 @@ struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct
                       enum connect_error (*permit)(void *, const struct address *, bool), void *permit_ctx,
                       char *error, size_t error_size);
 
-/* Swaps the policy: agents keep sockets, queue and counters unless what decides about their sockets
- * changed. All or nothing: on false nothing has changed and `error` says why. */
-bool pool_configure(struct pool *p, struct config *config, char *error, size_t error_size);
-
-/* The same for several loops, always the same pools in the same order, while none of them turns. */
-bool pools_configure(struct pool *const *pools, unsigned count, struct config *config, char *error,
-                     size_t error_size);
-
-/* The same in two steps, so that a caller can prepare other things beside. To prepare changes nothing, and the other loops may
- * turn meanwhile; NULL when memory is short. To commit cannot fail, and they stand still. */
-struct pools_plan *pools_prepare(struct pool *const *pools, unsigned count, struct config *config);
-void pools_commit(struct pools_plan *plan);
-void pools_discard(struct pools_plan *plan);
-
 /* The agent of an upstream of the present configuration; NULL: "default". */
 struct agent *pool_agent(struct pool *p, const struct upstream *u);
 
@@ -81,7 +65,7 @@ struct agent *pool_find_agent(struct pool *p, struct slice name);
  * stack holds on to what a settled() may change. */
 void pool_notify(struct pool *p);
 
-/* Serves, tells, buries. Called by the loop after the events of a turn. */
+/* Serves, notifies, reaps. Called by the loop after the events of a turn. */
 void pool_end_turn(struct pool *p);
 
 /* Descriptors run short: closes the free socket that was idle longest, whosever it is. False: none is free. */

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "io/dial.h"
 #include "pool/pool.h"
+#include "pool/queue.h"
 
 #define LOOK_AFTER_MS  250
 #define MAX_AGE_SPREAD 0.1
@@ -151,17 +152,17 @@ static void hand_on(struct socket *s)
 {
     struct origin *o = s->origin;
     struct agent *a = o->agent;
-    struct waiter *mine = origin_oldest(o);
+    struct waiter *mine = queue_oldest(o);
     if (!mine) {
         become_free(s);
         return;
     }
-    struct waiter *other = agent_is_full(a) ? agent_oldest_blocked(a, o) : NULL;
+    struct waiter *other = agent_is_full(a) ? queue_oldest_elsewhere(a, o) : NULL;
     if (other && other->since_us + 100 * 1000 <= mine->since_us) {
         socket_retire(s, RETIRE_EVICTED);
         return;
     }
-    origin_give(mine, s);
+    queue_give(mine, s);
 }
 
 /* What the connector used of the configuration, which a reload may have replaced meanwhile, but for what is used still. */
@@ -192,14 +193,14 @@ static void on_connect_failed(struct socket *s, const struct connect_result *r)
     s->owner = NULL;
     if (owner) {
         o->owned_count--;
-        origin_fail(owner, r->error, r->text);
+        queue_fail(owner, r->error, r->text);
     }
     origin_remember_failure(o, r->text);
     socket_retire(s, r->error == CONNECT_TIMEOUT ? RETIRE_CONNECT_TIMEOUT : RETIRE_CONNECT_FAILED);
     if (!owner)
-        origin_connect_failed(o, r);
+        queue_connect_failed(o, r);
     else
-        origin_balance(o);
+        queue_balance(o);
 }
 
 static void on_connected(void *ctx, struct connect_result *r)
@@ -231,16 +232,16 @@ static void on_connected(void *ctx, struct connect_result *r)
         /* Somebody is told, or it would be tried again and again. */
         struct waiter *told = owner ? owner : TAILQ_FIRST(&o->waiting);
         if (told)
-            origin_fail(told, CONNECT_NO_RESOURCES, "the event loop took no further descriptor");
+            queue_fail(told, CONNECT_NO_RESOURCES, "the event loop took no further descriptor");
         socket_retire(s, RETIRE_ERROR);
     } else if (owner) {
-        origin_give(owner, s);
+        queue_give(owner, s);
     } else if (s->generation != o->generation) {
         socket_retire(s, RETIRE_DRAINED);
     } else {
         hand_on(s);
     }
-    origin_balance(o);
+    queue_balance(o);
 }
 
 struct socket *socket_connect(struct origin *o, struct waiter *owner)

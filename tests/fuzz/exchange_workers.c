@@ -17,6 +17,7 @@
 #include "http/head.h"
 #include "io/resolver.h"
 #include "pool/check.h"
+#include "pool/configure.h"
 #include "proxy/client.h"
 #include "proxy/exchange.h"
 #include "proxy/handover.h"
@@ -347,7 +348,7 @@ static void forget_all(struct agent *a)
     fuzz_assert(a->total == 0);
     while (a->origins) {
         fuzz_assert(a->origins->exact);
-        agent_forget_origin(a->origins);
+        origin_forget(a->origins);
     }
 }
 

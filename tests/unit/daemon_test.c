@@ -7,6 +7,7 @@
 #include "daemon/workers.h"
 #include "daemon_test.h"
 #include "http/head.h"
+#include "pool/configure.h"
 #include "unit.h"
 
 #define WORKERS 4

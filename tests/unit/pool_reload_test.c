@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "pool/check.h"
+#include "pool/configure.h"
 
 static struct pool_rig rig;
 

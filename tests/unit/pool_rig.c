@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "io/resolver.h"
 #include "pool/check.h"
+#include "pool/configure.h"
 #include "unit.h"
 
 static struct config *parse(const struct pool_rig *r, const char *options)

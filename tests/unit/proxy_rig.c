@@ -14,6 +14,7 @@
 #include "http/head.h"
 #include "io/resolver.h"
 #include "pool/check.h"
+#include "pool/configure.h"
 #include "proxy/exchange.h"
 #include "proxy/tunnel.h"
 

@@ -1,0 +1,97 @@
+#ifndef CARPOOL_POOL_QUEUE_H
+#define CARPOOL_POOL_QUEUE_H
+
+/* Who waits for a socket of an origin, and who is served next: first come, first served. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "io/connector.h"
+
+struct agent;
+struct origin;
+struct socket;
+
+TAILQ_HEAD(waiter_list, waiter);
+
+enum waiter_state {
+    WAITER_IDLE, /* on no list */
+    WAITER_BLOCKED,
+    WAITER_WAITING, /* a connection that is being opened will serve it, or a socket that is released before */
+    WAITER_OWNER,   /* waits for a connection of its own */
+    WAITER_SETTLED, /* has its socket or its error and will be told at the end of the turn */
+};
+
+enum acquire_how {
+    ACQUIRE_NEW,            /* a request's first attempt: joins the end of the queue */
+    ACQUIRE_AGAIN,          /* a repeat: joins at its head */
+    ACQUIRE_OWN_CONNECTION, /* the last repeat: takes the place that its failed socket left, with a new connection */
+};
+
+/* A place in the queue. Embedded in whoever waits; zeroed at first. */
+struct waiter {
+    enum waiter_state state;
+    TAILQ_ENTRY(waiter) link;
+    struct origin *origin;
+    enum acquire_how how;
+    uint64_t since_us;         /* joined the queue */
+    uint64_t blocked_since_us; /* BLOCKED */
+    uint64_t pending_us;       /* of this request in BLOCKED, repeats included; 0 before the first acquire */
+    struct socket *socket;     /* SETTLED: the one it was given, or NULL; OWNER: the one being opened */
+    bool bound; /* BLOCKED: its client has a socket of its own, and it waits for a resume only */
+    enum connect_error error; /* SETTLED without a socket; CONNECT_OK: it was bound and may ask again */
+    char error_text[256];
+    void (*settled)(struct waiter *p); /* p is IDLE again when this is called */
+    /* The connection that it waited for is gone: a limit or a pause holds it now. Called from within other calls, so it
+     * may not call the pool. NULL: it does not matter. */
+    void (*blocked)(struct waiter *p);
+};
+
+enum acquire_result {
+    ACQUIRED,           /* p->socket is the caller's, active */
+    ACQUIRE_WAITS,      /* p->settled() comes later, never from within this call */
+    ACQUIRE_QUEUE_FULL, /* maxPendingRequests */
+    ACQUIRE_NO_MEMORY,
+};
+
+/* Asks for a socket. Counts the request when `how` is ACQUIRE_NEW. */
+enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how);
+
+/* The same for a request whose client has a socket of its own: it takes no place, and nothing but a pause holds it. When
+ * that is over it is settled without a socket and without an error: `own` may have been retired meanwhile, so it asks
+ * again. */
+enum acquire_result origin_acquire_own(struct origin *o, struct waiter *p, enum acquire_how how,
+                                       struct socket *own);
+
+/* How long the request that has waited longest for a limit has done so; 0: none waits. */
+uint64_t origin_oldest_pending_us(const struct origin *o);
+
+/* Leaves the queue, or gives back what was settled and not yet told. Allowed in any state. */
+void waiter_cancel(struct waiter *p);
+
+/* Used within the pool. */
+
+/* Whom the next ready socket of the origin serves; NULL: nobody. */
+struct waiter *queue_oldest(const struct origin *o);
+
+/* The oldest blocked request of an origin other than `but` that is below its own maxSockets; NULL: none. */
+struct waiter *queue_oldest_elsewhere(const struct agent *a, const struct origin *but);
+
+/* The waiter leaves its list and is notified later, with an active socket or with an error. */
+void queue_give(struct waiter *p, struct socket *s);
+void queue_fail(struct waiter *p, enum connect_error error, const char *text);
+
+/* A connection that was anybody's failed: the oldest that waits for one gets the error. */
+void queue_connect_failed(struct origin *o, const struct connect_result *r);
+
+/* Restores waiting_count = sockets connecting for anybody, as far as there are requests. */
+void queue_balance(struct origin *o);
+
+/* Gives free sockets and new connections to the blocked requests of all origins, oldest first, as far as limits allow. */
+void queue_serve(struct agent *a);
+
+/* A pause is over: settles the bound ones. */
+void queue_resume(struct origin *o);
+
+#endif
