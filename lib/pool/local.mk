@@ -16,8 +16,6 @@ libcarpool_a_SOURCES += \
 	lib/pool/queue.h \
 	lib/pool/reload.c \
 	lib/pool/reload.h \
-	lib/pool/retire.c \
-	lib/pool/retire.h \
 	lib/pool/reuse.c \
 	lib/pool/reuse.h \
 	lib/pool/socket.c \

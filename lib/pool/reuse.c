@@ -1,6 +1,6 @@
 #include "pool/reuse.h"
 
-enum retire_reason reuse_refusal(const struct exchange_end *end, const struct reuse_limits *l)
+enum retire_reason reuse_refusal(const struct call_end *end, const struct reuse_limits *l)
 {
     if (!end->response_complete)
         return RETIRE_ERROR;

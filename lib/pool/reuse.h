@@ -7,21 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "pool/retire.h"
-
-/* What the exchange that ends knows about the wire. A zeroed struct refuses. */
-struct exchange_end {
-    bool request_complete;  /* every byte of the request was handed to the kernel */
-    bool response_complete; /* the response ended where its own framing said */
-    bool self_delimiting;   /* not by the end of the connection */
-    bool origin_persistent; /* HTTP/1.1 without close, or HTTP/1.0 with an explicit keep-alive */
-    bool told_close;        /* our request said Connection: close */
-    bool repaired;          /* a head had to be repaired: what else is wrong with this sender? */
-    bool drained;           /* the last read emptied the socket: nothing is left over */
-    bool peer_ended;        /* not drained, since the origin's end of file or reset is what is left */
-    bool has_hint_timeout, has_hint_max;
-    uint64_t hint_timeout_ms, hint_max;
-};
+#include "wire/call_end.h"
+#include "wire/retire.h"
 
 /* What the pool knows. */
 struct reuse_limits {
@@ -38,6 +25,6 @@ struct reuse_limits {
 };
 
 /* RETIRE_NONE: it may be used again. */
-enum retire_reason reuse_refusal(const struct exchange_end *end, const struct reuse_limits *l);
+enum retire_reason reuse_refusal(const struct call_end *end, const struct reuse_limits *l);
 
 #endif

@@ -313,7 +313,7 @@ bool socket_is_on_its_last_exchange(const struct socket *s)
            s->origin->agent->pool->stopping;
 }
 
-static void take_hint(struct socket *s, const struct exchange_end *end)
+static void take_hint(struct socket *s, const struct call_end *end)
 {
     if (end->has_hint_timeout) {
         s->has_hint_timeout = true;
@@ -325,7 +325,7 @@ static void take_hint(struct socket *s, const struct exchange_end *end)
     }
 }
 
-enum retire_reason socket_refusal(struct socket *s, const struct exchange_end *end)
+enum retire_reason socket_refusal(struct socket *s, const struct call_end *end)
 {
     const struct agent *a = s->origin->agent;
     uint64_t max_age_ms = a->policy->maxSocketAge;
@@ -348,7 +348,7 @@ enum retire_reason socket_refusal(struct socket *s, const struct exchange_end *e
     return reuse_refusal(end, &limits);
 }
 
-void socket_release(struct socket *s, const struct exchange_end *end)
+void socket_release(struct socket *s, const struct call_end *end)
 {
     assert(s->state == SOCKET_ACTIVE);
     enum retire_reason refusal = socket_refusal(s, end);
@@ -361,7 +361,7 @@ void socket_release(struct socket *s, const struct exchange_end *end)
 void socket_return_unused(struct socket *s)
 {
     /* What was reported meanwhile is reported to nobody again, and a limit may have changed. */
-    static const struct exchange_end nothing_was_said = {.request_complete = true,
+    static const struct call_end nothing_was_said = {.request_complete = true,
                                                          .response_complete = true,
                                                          .self_delimiting = true,
                                                          .origin_persistent = true,

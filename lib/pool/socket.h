@@ -22,7 +22,7 @@
 #include "base/timer.h"
 #include "io/conn.h"
 #include "io/connector.h"
-#include "pool/retire.h"
+#include "wire/retire.h"
 #include "pool/reuse.h"
 #include "pool/stats.h"
 
@@ -71,11 +71,11 @@ bool socket_is_outdated(const struct socket *s);
 bool socket_is_on_its_last_exchange(const struct socket *s);
 
 /* What an active socket would be refused for if its exchange ended so. */
-enum retire_reason socket_refusal(struct socket *s, const struct exchange_end *end);
+enum retire_reason socket_refusal(struct socket *s, const struct call_end *end);
 
 /* An active socket comes back at the end of its exchange. The checklist decides: it goes to the oldest
  * waiting request of its origin, becomes free, or is retired. The caller may not touch it afterwards. */
-void socket_release(struct socket *s, const struct exchange_end *end);
+void socket_release(struct socket *s, const struct call_end *end);
 
 /* The same for one that was given and never used: it goes on as if nothing had happened, unless something has. */
 void socket_return_unused(struct socket *s);

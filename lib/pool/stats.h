@@ -9,7 +9,7 @@
 
 #include "http/proxy_error.h"
 #include "http/repair.h"
-#include "pool/retire.h"
+#include "wire/retire.h"
 
 /* Upper bounds in microseconds of the buckets of every histogram; the last bucket is +Inf. */
 #define HISTOGRAM_BOUNDS                                                                                \

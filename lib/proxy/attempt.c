@@ -80,7 +80,7 @@ static void forget_response(struct exchange *e)
     response_head_done(e);
     e->interim_close = false;
     e->response_begun = false;
-    e->end = (struct exchange_end){0};
+    e->end = (struct call_end){0};
 }
 
 static void start(struct exchange *e, struct socket *s)

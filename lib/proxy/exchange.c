@@ -58,7 +58,7 @@ struct exchange *exchange_new(struct client *c)
     e->fate = CLIENT_KEPT;
     e->interim = 0;
     e->interim_close = false;
-    e->end = (struct exchange_end){0};
+    e->end = (struct call_end){0};
     e->status = 0;
     e->fault = FAULT_NONE;
     e->began_us = clock_us();

@@ -73,7 +73,7 @@ struct exchange {
     bool interim_close;      /* one of them said Connection: close */
     struct buffer *out;      /* heads and replies on their way to the client */
     struct relay down;
-    struct exchange_end end;
+    struct call_end end;
     unsigned status; /* of the final response; 0: none yet */
     enum fault fault;
 

@@ -45,7 +45,7 @@ END_TEST
 START_TEST(hints_shorten_the_stay)
 {
     struct origin *o = open_rig("timeouts: {free: off}, agentKeepAliveTimeoutBuffer: 970ms");
-    struct exchange_end end = pool_rig_good_end();
+    struct call_end end = pool_rig_good_end();
     struct asker a = {0};
 
     asker_get(&a, &rig, o);
@@ -67,7 +67,7 @@ END_TEST
 START_TEST(hinted_counts_are_counted_down)
 {
     struct origin *o = open_rig("");
-    struct exchange_end end = pool_rig_good_end();
+    struct call_end end = pool_rig_good_end();
     struct asker a = {0};
 
     asker_get(&a, &rig, o);

@@ -140,14 +140,14 @@ static enum retire_reason some_reason(void)
 static void give_up_socket(struct walker *w)
 {
     struct socket *s = w->asker.socket;
-    struct exchange_end end = pool_rig_good_end();
+    struct call_end end = pool_rig_good_end();
 
     w->asker.socket = NULL;
     w->standing = OUT;
     switch (chance(8)) {
     case 0: socket_retire(s, some_reason()); break;
     case 1:
-        end = (struct exchange_end){.request_complete = chance(2),
+        end = (struct call_end){.request_complete = chance(2),
                                     .response_complete = chance(2),
                                     .self_delimiting = chance(2),
                                     .origin_persistent = chance(2),

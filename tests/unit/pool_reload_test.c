@@ -80,7 +80,7 @@ END_TEST
 START_TEST(hints_go_by_the_present_buffer)
 {
     struct origin *o = open_rig("timeouts: {free: off}, agentKeepAliveTimeoutBuffer: 0");
-    struct exchange_end end = pool_rig_good_end();
+    struct call_end end = pool_rig_good_end();
     struct asker a = {0};
 
     asker_get(&a, &rig, o);

@@ -150,9 +150,9 @@ void pool_rig_let_go(struct pool_rig *r)
         origin_let_go(r->held[--r->held_count]);
 }
 
-struct exchange_end pool_rig_good_end(void)
+struct call_end pool_rig_good_end(void)
 {
-    return (struct exchange_end){.request_complete = true,
+    return (struct call_end){.request_complete = true,
                                  .response_complete = true,
                                  .self_delimiting = true,
                                  .origin_persistent = true,

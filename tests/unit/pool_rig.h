@@ -55,7 +55,7 @@ struct origin *pool_rig_origin(struct pool_rig *r, const char *host);
 void pool_rig_let_go(struct pool_rig *r);
 
 /* The end of an exchange after which the socket may be used again. */
-struct exchange_end pool_rig_good_end(void);
+struct call_end pool_rig_good_end(void);
 
 /* Closes or writes to the connection that was accepted as the nth. */
 void pool_rig_hang_up(struct pool_rig *r, unsigned nth);

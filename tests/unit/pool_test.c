@@ -4,13 +4,13 @@
 
 #include <stdio.h>
 
-#include "pool/retire.h"
+#include "wire/retire.h"
 #include "pool/reuse.h"
 #include "pool/stats.h"
 
 /* reuse */
 
-static const struct exchange_end good_end = {.request_complete = true,
+static const struct call_end good_end = {.request_complete = true,
                                              .response_complete = true,
                                              .self_delimiting = true,
                                              .origin_persistent = true,
@@ -19,7 +19,7 @@ static const struct reuse_limits good_limits = {
     .keep_alive = true, .wanted = true, .exchanges = 1, .max_requests = UINT32_MAX};
 
 /* Breaks one condition; the order is that in which they are looked at, the most telling first. */
-static enum retire_reason spoil(unsigned nth, struct exchange_end *e, struct reuse_limits *l)
+static enum retire_reason spoil(unsigned nth, struct call_end *e, struct reuse_limits *l)
 {
     switch (nth) {
     case 0: e->response_complete = false; return RETIRE_ERROR;
@@ -70,7 +70,7 @@ START_TEST(reuse_refuses_in_order)
 {
     for (unsigned first = 0; first < CONDITIONS; first++) {
         for (unsigned others = 0; others < 1u << (CONDITIONS - 1 - first); others++) {
-            struct exchange_end e = good_end;
+            struct call_end e = good_end;
             struct reuse_limits l = good_limits;
             enum retire_reason expected = spoil(first, &e, &l);
 
@@ -85,7 +85,7 @@ END_TEST
 
 START_TEST(reuse_refuses_zeroed_structs)
 {
-    const struct exchange_end no_end = {0};
+    const struct call_end no_end = {0};
     const struct reuse_limits no_limits = {0};
 
     ck_assert_int_ne(reuse_refusal(&no_end, &no_limits), RETIRE_NONE);
@@ -285,7 +285,7 @@ struct socket *asker_get(struct asker *a, struct pool_rig *r, struct origin *o)
 
 void asker_release(struct asker *a)
 {
-    struct exchange_end end = pool_rig_good_end();
+    struct call_end end = pool_rig_good_end();
     struct socket *s = a->socket;
 
     a->socket = NULL;

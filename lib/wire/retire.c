@@ -1,4 +1,4 @@
-#include "pool/retire.h"
+#include "wire/retire.h"
 
 const char *retire_word(enum retire_reason r)
 {

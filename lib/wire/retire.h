@@ -1,5 +1,5 @@
-#ifndef CARPOOL_POOL_RETIRE_H
-#define CARPOOL_POOL_RETIRE_H
+#ifndef CARPOOL_WIRE_RETIRE_H
+#define CARPOOL_WIRE_RETIRE_H
 
 /* Every close of an upstream socket has one of these names: the same word in log, metrics, admin API and
  * documentation. */

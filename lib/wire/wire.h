@@ -1,0 +1,101 @@
+#ifndef CARPOOL_WIRE_WIRE_H
+#define CARPOOL_WIRE_WIRE_H
+
+/* A connection that speaks HTTP: HTTP/1.1 (h1.h) carries one call at a time, HTTP/2 (h2.h) many. It knows neither pool
+ * nor exchange: a call notifies its exchange, the wire its owner. */
+
+#include "base/buffer.h"
+#include "http/head.h"
+#include "io/conn.h"
+#include "wire/call.h"
+#include "wire/retire.h"
+
+struct parent_proxy; /* io/parent.h */
+
+/* What the owner is told; only by the loop, never from within a function that it called. */
+struct wire_owner {
+    /* A call that was left (call_leave) has ended. RETIRE_NONE: see `end`; else the wire is of no further use. */
+    void (*left)(struct wire *w, enum retire_reason reason, const struct call_end *end);
+    /* h2: wire_room() has changed. */
+    void (*room)(struct wire *w);
+    /* It takes no more calls; those that run go on (h2: GOAWAY, ping, flood). */
+    void (*draining)(struct wire *w, enum retire_reason reason);
+    /* No call is open and it is of no further use. */
+    void (*closed)(struct wire *w, enum retire_reason reason);
+};
+
+/* What the wires of one loop share. */
+struct wire_loop {
+    struct event_base *base;
+    struct buffer_pool *heads, *bodies;
+    struct head_limits limits;   /* of response heads; a reload may change them */
+    struct call_failure failure; /* of the last call that failed: good until the next function of call.h */
+    struct h1 *spare;            /* h1.c's */
+    unsigned spare_count;
+};
+
+struct wire_ops {
+    const char *name; /* "http/1.1", "h2" */
+    bool (*open)(struct wire *w, struct call *c, const struct call_request *r);
+    enum call_write (*send)(struct call *c, const struct call_content *content);
+    enum call_part (*next)(struct call *c, struct head *head, struct slice *run);
+    void (*consumed)(struct call *c, size_t n);
+    uint64_t (*spliceable)(const struct call *c);
+    ssize_t (*splice_in)(struct call *c, struct pipe *p, size_t n);
+    bool (*takes_pipe)(const struct call *c);
+    ssize_t (*splice_out)(struct call *c, struct pipe *p);
+    void (*yield)(struct call *c);
+    void (*finish)(struct call *c, struct call_end *end);
+    bool (*leave)(struct call *c, uint64_t limit);
+    void (*reset)(struct call *c);
+    struct buffer *(*detach)(struct call *c);
+    uint32_t (*room)(const struct wire *w);
+    enum retire_reason (*probe)(struct wire *w);
+    void (*stop)(struct wire *w);
+    void (*close)(struct wire *w, bool reset);
+};
+
+/* Embedded in the pool's socket. */
+struct wire {
+    const struct wire_ops *ops;
+    const struct wire_owner *owner;
+    struct wire_loop *loop;
+    struct conn conn; /* open, and watched */
+    void *session;    /* the protocol's own */
+    const struct parent_proxy
+        *parent; /* at its other end, which must be told each request's origin; NULL: none */
+};
+
+/* Opens a call: the head is queued, nothing is sent yet. The slices of `r` stay as they are until the call is closed.
+ * wire_room() > 0. False: memory is short, and nothing was opened. */
+static inline bool wire_open(struct wire *w, struct call *c, const struct call_request *r)
+{
+    return w->ops->open(w, c, r);
+}
+
+/* How many further calls it could carry now. */
+static inline uint32_t wire_room(const struct wire *w)
+{
+    return w->ops->room(w);
+}
+
+/* A non-blocking look before a request that could not be repeated: RETIRE_NONE, or why it must not be used. h2: takes
+ * in what has come (a GOAWAY). */
+static inline enum retire_reason wire_probe(struct wire *w)
+{
+    return w->ops->probe(w);
+}
+
+/* No new calls; those that run finish (h2: GOAWAY). */
+static inline void wire_stop(struct wire *w)
+{
+    w->ops->stop(w);
+}
+
+/* Ends the connection, with `reset` by RST. No call is open. Idempotent. */
+static inline void wire_close(struct wire *w, bool reset)
+{
+    w->ops->close(w, reset);
+}
+
+#endif
