@@ -46,6 +46,16 @@ static void put_retired(struct text *t, const struct origin_stats *s)
     text_lit(t, "}");
 }
 
+static void put_opened_for(struct text *t, const struct origin_stats *s)
+{
+    bool first = true;
+
+    text_lit(t, "{");
+    for (unsigned i = 0; i < OPENED_FOR_COUNT; i++)
+        put_count(t, opened_for_word((enum opened_for)i), s->opened_for[i], &first);
+    text_lit(t, "}");
+}
+
 static void put_reused_errors(struct text *t, const struct origin_stats *s)
 {
     bool first = true;
@@ -97,6 +107,8 @@ static void put_stats(struct text *t, const struct origin_stats *s)
     text_number(t, s->requests);
     KEY(t, "socketsOpened");
     text_number(t, s->opened);
+    KEY(t, "openedFor");
+    put_opened_for(t, s);
     KEY(t, "reusedTotal");
     text_number(t, s->reused);
     KEY(t, "retiredTotal");

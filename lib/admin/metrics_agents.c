@@ -221,6 +221,16 @@ static const char *retired_word_of(unsigned i)
     return retire_word((enum retire_reason)i);
 }
 
+static const uint64_t *opened_for_of(const struct origin_stats *s)
+{
+    return s->opened_for;
+}
+
+static const char *opened_for_word_of(unsigned i)
+{
+    return opened_for_word((enum opened_for)i);
+}
+
 static const uint64_t *reused_errors_of(const struct origin_stats *s)
 {
     return s->reused_errors;
@@ -243,6 +253,10 @@ static const char *error_word_of(unsigned i)
 
 static void put_worded_counters(struct text *t, const struct series_list *l)
 {
+    metrics_family(t, "agent_sockets_opened_for_total", "counter",
+                   "Sockets established, by why it was needed.");
+    put_words(t, l, SLICE("agent_sockets_opened_for_total"), SLICE(",reason=\""), opened_for_of,
+              OPENED_FOR_COUNT, opened_for_word_of);
     metrics_family(t, "agent_sockets_retired_total", "counter",
                    "Sockets that were closed, and connects that failed, by reason.");
     put_words(t, l, SLICE("agent_sockets_retired_total"), SLICE(",reason=\""), retired_of, RETIRE_COUNT,

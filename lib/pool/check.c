@@ -67,6 +67,18 @@ static void check_books(const struct origin *o)
     assert(o->stats.retired[RETIRE_NONE] == 0);
 }
 
+/* Each that was opened has one reason, and none replaces one that was not retired. */
+static void check_ledger(const struct origin *o)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < OPENED_FOR_COUNT; i++)
+        sum += o->stats.opened_for[i];
+    assert(sum == o->stats.opened);
+    for (unsigned i = 0; i < RETIRE_COUNT; i++)
+        assert(o->stats.opened_for[OPENED_FOR_REPLACED + i] <= o->stats.retired[i]);
+    assert(o->ledger.lacking_count <= o->stats.opened - o->active_count - o->free_count);
+}
+
 static void check_origin(const struct origin *o)
 {
     assert(o->connecting_count == count_sockets(&o->connecting, o, SOCKET_CONNECTING));
@@ -74,6 +86,7 @@ static void check_origin(const struct origin *o)
     assert(o->free_count == count_sockets(&o->free, o, SOCKET_FREE));
     check_queue(o);
     check_books(o);
+    check_ledger(o);
     assert((o->keeping != ORIGIN_KEPT) == (origin_is_empty(o) && !o->exact));
 }
 

@@ -8,6 +8,8 @@ libcarpool_a_SOURCES += \
 	lib/pool/configure.h \
 	lib/pool/forget.c \
 	lib/pool/forget.h \
+	lib/pool/ledger.c \
+	lib/pool/ledger.h \
 	lib/pool/origin.c \
 	lib/pool/origin.h \
 	lib/pool/pool.c \

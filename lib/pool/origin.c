@@ -118,6 +118,7 @@ static void release_memory(struct origin *o)
     tls_sessions_free(o->sessions);
     tls_context_unref(o->plan.tls);
     free(o->connect_failure);
+    ledger_free(&o->ledger);
     free(o);
 }
 

@@ -17,6 +17,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "pool/forget.h"
+#include "pool/ledger.h"
 #include "pool/queue.h"
 #include "pool/socket.h"
 
@@ -59,6 +60,7 @@ struct origin {
     uint64_t spare_not_before_ms; /* back-off of minFreeSockets after a failed connect */
     uint32_t spare_failures;
     char *connect_failure; /* what the last failed connect said; NULL: none failed yet */
+    struct ledger ledger;
     struct origin_stats stats;
 };
 

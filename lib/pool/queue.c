@@ -164,7 +164,7 @@ static bool serve_oldest(struct origin *o)
     }
     if (!origin_below_max(o) || !agent_make_room(o->agent, o))
         return false;
-    if (!socket_connect(o, NULL)) {
+    if (!socket_connect(o, NULL, OPENED_FOR_CONCURRENCY)) {
         queue_fail(p, CONNECT_NO_RESOURCES, "out of memory for another connection");
         return true;
     }
@@ -212,7 +212,7 @@ static enum acquire_result join_queue(struct origin *o, struct waiter *p, bool a
     bool served_by_spare = !paused && o->connecting_count - o->owned_count > o->waiting_count;
     bool may_connect = !paused && !served_by_spare && (at_head || o->blocked_count == 0) &&
                        origin_below_max(o) && agent_make_room(o->agent, o);
-    if (may_connect && !socket_connect(o, NULL))
+    if (may_connect && !socket_connect(o, NULL, OPENED_FOR_CONCURRENCY))
         return ACQUIRE_NO_MEMORY;
     if (may_connect || served_by_spare) {
         enter_waiting(p, at_head);
@@ -233,7 +233,7 @@ static enum acquire_result join_queue(struct origin *o, struct waiter *p, bool a
 
 static enum acquire_result own_connection(struct origin *o, struct waiter *p)
 {
-    p->socket = socket_connect(o, p);
+    p->socket = socket_connect(o, p, OPENED_FOR_RETRY);
     if (!p->socket)
         return ACQUIRE_NO_MEMORY;
     p->state = WAITER_OWNER;

@@ -213,7 +213,8 @@ static void on_connected(void *ctx, struct connect_result *r)
         on_connect_failed(s, r);
         return;
     }
-    o->stats.opened++;
+    s->opened_for = ledger_opened(&o->ledger, ++o->stats.opened, s->opened_for);
+    o->stats.opened_for[s->opened_for]++;
     histogram_add(&o->stats.connect, r->took_ms * 1000);
     if (o->plan.tls)
         ++*(r->tls_resumed ? &o->stats.handshakes_resumed : &o->stats.handshakes_full);
@@ -244,7 +245,7 @@ static void on_connected(void *ctx, struct connect_result *r)
     queue_balance(o);
 }
 
-struct socket *socket_connect(struct origin *o, struct waiter *owner)
+struct socket *socket_connect(struct origin *o, struct waiter *owner, enum opened_for why)
 {
     struct agent *a = o->agent;
     struct socket *s = pool_take_socket(a->pool);
@@ -253,6 +254,7 @@ struct socket *socket_connect(struct origin *o, struct waiter *owner)
     s->origin = o;
     s->state = SOCKET_CONNECTING;
     s->conn.fd = -1;
+    s->opened_for = why;
     s->generation = o->generation;
     /* Ages differ, so that sockets which were opened together do not expire together. */
     s->age_spread = MAX_AGE_SPREAD * erand48(a->pool->dice);
@@ -389,6 +391,8 @@ void socket_retire(struct socket *s, enum retire_reason reason)
     /* A connection that was given up before it stood was never opened: it has no line in the books. */
     if (established || reason == RETIRE_CONNECT_FAILED || reason == RETIRE_CONNECT_TIMEOUT)
         o->stats.retired[reason]++;
+    if (established)
+        ledger_retired(&o->ledger, reason);
     if (reason == RETIRE_PEER_CLOSED && s->state == SOCKET_FREE)
         o->stats.peer_closed_idle_ms += clock_ms() - s->idle_since_ms;
     log_retired(s, reason);

@@ -22,9 +22,10 @@
 #include "base/timer.h"
 #include "io/conn.h"
 #include "io/connector.h"
-#include "wire/retire.h"
+#include "pool/ledger.h"
 #include "pool/reuse.h"
 #include "pool/stats.h"
+#include "wire/retire.h"
 
 struct origin;
 struct waiter;
@@ -45,8 +46,9 @@ struct socket {
     const struct parent_proxy *parent;
     struct waiter *owner; /* CONNECTING: the last repeat of this request, which no other may take */
     struct timer idle; /* FREE: until the look behind the response, then until it is too old to be trusted */
-    uint32_t generation; /* the origin's when it was opened */
-    uint32_t exchanges;  /* begun */
+    enum opened_for opened_for; /* CONNECTING: WARM, RETRY or CONCURRENCY, so far */
+    uint32_t generation;        /* the origin's when it was opened */
+    uint32_t exchanges;         /* begun */
     uint64_t opened_ms, idle_since_ms;
     double age_spread;   /* the part of maxSocketAge that is taken off for this one */
     uint64_t connect_us; /* what the connect took */
@@ -89,7 +91,7 @@ enum retire_reason socket_probe(struct socket *s);
 
 /* Used within the pool: opens a connection of the origin's, for `owner` alone when that is not NULL; NULL
  * when memory is short. */
-struct socket *socket_connect(struct origin *o, struct waiter *owner);
+struct socket *socket_connect(struct origin *o, struct waiter *owner, enum opened_for why);
 
 /* Used within the pool: a reload changed the time limits, which are counted from when what they limit began. */
 void socket_limits_changed(struct socket *s);

@@ -32,7 +32,7 @@ void spares_open(struct origin *o)
     while (o->free_count + (o->connecting_count - o->owned_count - o->waiting_count) <
                a->policy->minFreeSockets &&
            o->free_count < a->policy->maxFreeSockets && origin_below_max(o) && !agent_is_full(a)) {
-        if (!socket_connect(o, NULL))
+        if (!socket_connect(o, NULL, OPENED_FOR_WARM))
             return;
     }
 }

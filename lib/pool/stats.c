@@ -79,6 +79,8 @@ void origin_stats_add(struct origin_stats *to, const struct origin_stats *from)
     to->first_uses += from->first_uses;
     to->reused += from->reused;
     to->opened += from->opened;
+    for (unsigned i = 0; i < OPENED_FOR_COUNT; i++)
+        to->opened_for[i] += from->opened_for[i];
     to->retries += from->retries;
     to->handshakes_full += from->handshakes_full;
     to->handshakes_resumed += from->handshakes_resumed;

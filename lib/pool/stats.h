@@ -9,6 +9,7 @@
 
 #include "http/proxy_error.h"
 #include "http/repair.h"
+#include "pool/ledger.h"
 #include "wire/retire.h"
 
 /* Upper bounds in microseconds of the buckets of every histogram; the last bucket is +Inf. */
@@ -52,10 +53,11 @@ enum socket_failure {
 const char *socket_failure_code(enum socket_failure f);
 
 struct origin_stats {
-    uint64_t requests;   /* requests, not attempts */
-    uint64_t first_uses; /* sockets given that had carried nothing */
-    uint64_t reused;     /* sockets given that had carried an exchange */
-    uint64_t opened;     /* established sockets */
+    uint64_t requests;                     /* requests, not attempts */
+    uint64_t first_uses;                   /* sockets given that had carried nothing */
+    uint64_t reused;                       /* sockets given that had carried an exchange */
+    uint64_t opened;                       /* established sockets, */
+    uint64_t opened_for[OPENED_FOR_COUNT]; /* and why: their sum */
     uint64_t retries;
     uint64_t handshakes_full, handshakes_resumed; /* TLS */
     uint64_t retired[RETIRE_COUNT];

@@ -88,6 +88,7 @@ tests_unit_config_docs_test_SOURCES = tests/unit/config_docs_test.c
 check_PROGRAMS += tests/unit/pool_test
 tests_unit_pool_test_SOURCES = \
 	tests/unit/pool_forget_test.c \
+	tests/unit/pool_ledger_test.c \
 	tests/unit/pool_life_test.c \
 	tests/unit/pool_reload_test.c \
 	tests/unit/pool_queue_test.c \

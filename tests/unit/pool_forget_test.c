@@ -20,7 +20,7 @@ static struct origin *ask_for(const char *host, uint16_t port)
 /* As if it had one socket, which has ended. */
 static void pretend_reached(struct origin *o)
 {
-    o->stats.opened = o->stats.retired[RETIRE_DRAINED] = 1;
+    o->stats.opened = o->stats.opened_for[OPENED_FOR_FIRST] = o->stats.retired[RETIRE_DRAINED] = 1;
     forget_update(o);
 }
 

@@ -303,6 +303,7 @@ int main(void)
     pool_queue_tests(suite);
     pool_life_tests(suite);
     pool_forget_tests(suite);
+    pool_ledger_tests(suite);
     pool_reload_tests(suite);
     pool_random_tests(suite);
     return unit_run(suite);

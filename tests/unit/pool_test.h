@@ -28,6 +28,7 @@ void asker_release(struct asker *a);
 void pool_queue_tests(Suite *suite);
 void pool_life_tests(Suite *suite);
 void pool_forget_tests(Suite *suite);
+void pool_ledger_tests(Suite *suite);
 void pool_reload_tests(Suite *suite);
 void pool_random_tests(Suite *suite);
 
