@@ -21,6 +21,7 @@ struct agent *agent_new(struct pool *p, const char *name)
     }
     a->pool = p;
     TAILQ_INIT(&a->free_lru);
+    TAILQ_INIT(&a->private_lru);
     TAILQ_INIT(&a->blocked);
     for (enum origin_keeping k = 0; k < ORIGIN_KEEPINGS; k++)
         TAILQ_INIT(&a->empty[k]);
@@ -65,13 +66,21 @@ bool agent_is_full(const struct agent *a)
     return a->total >= a->policy->maxTotalSockets;
 }
 
+/* Whom its user must authenticate again is taken only where no other is left. */
 static struct socket *least_recently_used(const struct agent *a, const struct origin *but)
 {
     struct socket *s;
     TAILQ_FOREACH (s, &a->free_lru, lru)
         if (s->origin != but)
             return s;
-    return NULL;
+    s = TAILQ_FIRST(&a->private_lru);
+    return s && socket_may_be_evicted(s) ? s : NULL;
+}
+
+struct socket *agent_oldest_idle(const struct agent *a)
+{
+    struct socket *s = TAILQ_FIRST(&a->free_lru);
+    return s ? s : TAILQ_FIRST(&a->private_lru);
 }
 
 /* Whether agent_make_room() would say yes. Above a limit that was lowered, closing one socket makes no room. */

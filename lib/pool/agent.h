@@ -39,6 +39,7 @@ struct agent {
 
     struct origin *origins;                    /* hash by key */
     struct socket_list free_lru;               /* of all origins, least recently used first */
+    struct socket_list private_lru;            /* the same of private ones between two requests */
     uint32_t total;                            /* sockets of all origins */
     struct origin_list blocked;                /* origins with blocked requests */
     struct origin_list empty[ORIGIN_KEEPINGS]; /* those that may be forgotten (forget.h), oldest first */
@@ -63,11 +64,14 @@ void agent_mark_dirty(struct agent *a);
  * notified yet. */
 void agent_serve(struct agent *a);
 
+/* The free socket that was used least recently, else such a private one; NULL: none is idle. */
+struct socket *agent_oldest_idle(const struct agent *a);
+
 /* At or above maxTotalSockets. */
 bool agent_is_full(const struct agent *a);
 
 /* Makes room for one more socket of `o` under maxTotalSockets: true when there was, or a free socket of
- * another origin could be closed. */
+ * another origin could be closed, or an idle private one of any. */
 bool agent_make_room(struct agent *a, const struct origin *o);
 
 /* Whether agent_make_room() would say yes. */

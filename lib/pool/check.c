@@ -10,7 +10,10 @@ static uint32_t count_sockets(const struct socket_list *list, const struct origi
     const struct socket *s;
     uint32_t n = 0;
     TAILQ_FOREACH (s, list, link) {
-        assert(s->state == state && s->origin == o);
+        assert(s->origin == o);
+        assert(s->state == state || (s->state == SOCKET_PRIVATE && state == SOCKET_ACTIVE));
+        assert(!s->keeper || *s->keeper == s);
+        assert(s->state != SOCKET_PRIVATE || s->keeper);
         assert((s->connector != NULL) == (state == SOCKET_CONNECTING));
         assert(state == SOCKET_CONNECTING || conn_is_open(&s->conn));
         assert(!s->owner || state == SOCKET_CONNECTING);
@@ -120,6 +123,12 @@ static void check_lru(const struct agent *a, uint32_t free_count)
         n++;
     }
     assert(n == free_count);
+    before = 0;
+    TAILQ_FOREACH (s, &a->private_lru, lru) {
+        assert(s->state == SOCKET_PRIVATE && s->origin->agent == a);
+        assert(s->idle_since_ms >= before);
+        before = s->idle_since_ms;
+    }
 }
 
 static void check_agent(const struct agent *a)

@@ -255,4 +255,7 @@ void origin_drain(struct origin *o, enum retire_reason reason)
     struct socket *s, *next;
     TAILQ_FOREACH_SAFE (s, &o->free, link, next)
         socket_retire(s, reason);
+    TAILQ_FOREACH_SAFE (s, &o->active, link, next)
+        if (s->state == SOCKET_PRIVATE)
+            socket_retire(s, reason);
 }

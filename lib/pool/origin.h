@@ -85,7 +85,7 @@ void origin_let_go(struct origin *o);
 /* No socket, nobody waiting, no user. */
 bool origin_is_empty(const struct origin *o);
 
-/* Retires free sockets now, active and connecting ones when they finish; what waits gets new ones. */
+/* Retires free and idle private sockets now, active and connecting ones when they finish; what waits gets new ones. */
 void origin_drain(struct origin *o, enum retire_reason reason);
 
 /* Below its own maxSockets. */

@@ -158,13 +158,18 @@ void pool_end_turn(struct pool *p)
     forget_crowd(p);
 }
 
+static bool is_given_up_sooner(const struct socket *s, const struct socket *than)
+{
+    return s->state == than->state ? s->idle_since_ms < than->idle_since_ms : s->state == SOCKET_FREE;
+}
+
 bool pool_give_up_free(struct pool *p)
 {
     struct socket *oldest = NULL;
     struct agent *a;
     TAILQ_FOREACH (a, &p->agents, link) {
-        struct socket *s = TAILQ_FIRST(&a->free_lru);
-        if (s && (!oldest || s->idle_since_ms < oldest->idle_since_ms))
+        struct socket *s = agent_oldest_idle(a);
+        if (s && (!oldest || is_given_up_sooner(s, oldest)))
             oldest = s;
     }
     if (oldest)

@@ -145,9 +145,7 @@ static struct socket *take_free(struct origin *o)
                                                                        : TAILQ_LAST(&o->free, socket_list);
     if (!s)
         return NULL;
-    timer_clear(&s->idle);
-    socket_move(s, SOCKET_ACTIVE);
-    conn_set_priority(&s->conn, PRIORITY_ORDINARY);
+    socket_end_idle(s);
     if (o->agent->policy->minFreeSockets)
         agent_mark_dirty(o->agent);
     return s;
@@ -273,10 +271,11 @@ enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acqu
 enum acquire_result origin_acquire_own(struct origin *o, struct waiter *p, enum acquire_how how,
                                        struct socket *own)
 {
-    assert(own->state == SOCKET_ACTIVE && own->origin == o);
+    assert(own->state == SOCKET_PRIVATE && own->origin == o);
     begin_acquire(o, p, how);
     if (!o->agent->paused) {
         note_wait(p);
+        socket_take_private(own);
         p->socket = own;
         return ACQUIRED;
     }

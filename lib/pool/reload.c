@@ -76,8 +76,9 @@ void agent_configure(struct agent *a, struct config *config, const struct upstre
     a->tls = tls;
     for (struct origin *o = a->origins; o; o = o->hh.next)
         configure_origin(o, changed);
-    while (a->total > policy->maxTotalSockets && !TAILQ_EMPTY(&a->free_lru))
-        socket_retire(TAILQ_FIRST(&a->free_lru), RETIRE_DRAINED);
+    struct socket *s;
+    while (a->total > policy->maxTotalSockets && (s = agent_oldest_idle(a)))
+        socket_retire(s, RETIRE_DRAINED);
     origin_warm_up(a);
     a->pool->crowded = true; /* another number of origins may be its share now */
     agent_mark_dirty(a);

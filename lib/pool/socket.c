@@ -17,7 +17,8 @@ static struct socket_list *list_of(struct origin *o, enum socket_state state, ui
 {
     switch (state) {
     case SOCKET_CONNECTING: *count = &o->connecting_count; return &o->connecting;
-    case SOCKET_ACTIVE: *count = &o->active_count; return &o->active;
+    case SOCKET_ACTIVE:
+    case SOCKET_PRIVATE: *count = &o->active_count; return &o->active;
     case SOCKET_FREE: *count = &o->free_count; return &o->free;
     case SOCKET_DEAD: break;
     }
@@ -31,6 +32,29 @@ static void count_free(struct pool *p, uint32_t more)
     __atomic_store_n(&p->free_count, p->free_count + more, __ATOMIC_RELAXED);
 }
 
+static struct socket_list *lru_of(struct agent *a, enum socket_state state)
+{
+    switch (state) {
+    case SOCKET_FREE: return &a->free_lru;
+    case SOCKET_PRIVATE: return &a->private_lru;
+    case SOCKET_CONNECTING:
+    case SOCKET_ACTIVE:
+    case SOCKET_DEAD: break;
+    }
+    return NULL;
+}
+
+static void move_lru(struct socket *s, enum socket_state to)
+{
+    struct agent *a = s->origin->agent;
+    struct socket_list *from_list = lru_of(a, s->state), *to_list = lru_of(a, to);
+    if (from_list)
+        TAILQ_REMOVE(from_list, s, lru);
+    if (to_list)
+        TAILQ_INSERT_TAIL(to_list, s, lru);
+    count_free(a->pool, (uint32_t)(to == SOCKET_FREE) - (uint32_t)(s->state == SOCKET_FREE));
+}
+
 void socket_move(struct socket *s, enum socket_state to)
 {
     struct origin *o = s->origin;
@@ -40,10 +64,7 @@ void socket_move(struct socket *s, enum socket_state to)
     assert(list && s->state != to);
     TAILQ_REMOVE(list, s, link);
     --*count;
-    if (s->state == SOCKET_FREE) {
-        TAILQ_REMOVE(&a->free_lru, s, lru);
-        count_free(a->pool, UINT32_MAX);
-    }
+    move_lru(s, to);
     s->state = to;
     list = list_of(o, to, &count);
     if (!list) {
@@ -55,10 +76,6 @@ void socket_move(struct socket *s, enum socket_state to)
     /* Free sockets stand in the order in which they became free, the newest first. */
     TAILQ_INSERT_HEAD(list, s, link);
     ++*count;
-    if (to == SOCKET_FREE) {
-        TAILQ_INSERT_TAIL(&a->free_lru, s, lru);
-        count_free(a->pool, 1);
-    }
 }
 
 /* When a free socket is too old to be trusted, and why; 0: never. Never stored: a reload may change the limits. */
@@ -85,15 +102,26 @@ static void on_free_ready(void *ctx, unsigned ready)
         socket_retire(s, reason);
 }
 
+/* Somebody of another origin may wait for this place. */
+static void may_serve_others(struct socket *s)
+{
+    struct agent *a = s->origin->agent;
+    if (!TAILQ_EMPTY(&a->blocked))
+        agent_mark_dirty(a);
+}
+
 /* A reset that came before the response was read was announced with it, and is announced no more. Whoever is used
  * again soon finds it; to look for it each time would cost a call a response. */
 static void look_behind_response(struct socket *s)
 {
     enum retire_reason reason = socket_probe(s);
-    if (reason != RETIRE_NONE)
+    if (reason != RETIRE_NONE) {
         socket_retire(s, reason);
-    else
-        timer_set_at(&s->idle, idle_due(s, &reason));
+        return;
+    }
+    timer_set_at(&s->idle, idle_due(s, &reason));
+    if (s->state == SOCKET_PRIVATE)
+        may_serve_others(s); /* it may be evicted from now on */
 }
 
 static void on_idle_timeout(void *ctx)
@@ -126,6 +154,49 @@ enum retire_reason socket_probe(struct socket *s)
     return n == CONN_AGAIN ? RETIRE_NONE : RETIRE_PEER_CLOSED;
 }
 
+/* The loop and the timer tell of one that carries no exchange. */
+static void begin_idle(struct socket *s, enum socket_state state)
+{
+    s->idle_since_ms = clock_ms();
+    socket_move(s, state);
+    conn_set_owner(&s->conn, on_free_ready, s);
+    conn_set_priority(&s->conn, PRIORITY_FREE_SOCKETS);
+    arm_idle(s);
+}
+
+void socket_end_idle(struct socket *s)
+{
+    timer_clear(&s->idle);
+    socket_move(s, SOCKET_ACTIVE);
+    conn_set_priority(&s->conn, PRIORITY_ORDINARY);
+}
+
+void socket_keep_private(struct socket *s, struct socket **keeper)
+{
+    s->keeper = keeper;
+    *keeper = s;
+    begin_idle(s, SOCKET_PRIVATE);
+}
+
+void socket_take_private(struct socket *s)
+{
+    assert(s->state == SOCKET_PRIVATE);
+    socket_end_idle(s);
+    conn_set_owner(&s->conn, NULL, NULL);
+}
+
+void socket_disown(struct socket *s)
+{
+    if (s->keeper)
+        *s->keeper = NULL;
+    s->keeper = NULL;
+}
+
+bool socket_may_be_evicted(const struct socket *s)
+{
+    return s->state == SOCKET_FREE || clock_ms() - s->idle_since_ms >= LOOK_AFTER_MS;
+}
+
 static void become_free(struct socket *s)
 {
     struct origin *o = s->origin;
@@ -137,14 +208,8 @@ static void become_free(struct socket *s)
         socket_retire(s, RETIRE_FREE_FULL);
         return;
     }
-    s->idle_since_ms = clock_ms();
-    socket_move(s, SOCKET_FREE);
-    conn_set_owner(&s->conn, on_free_ready, s);
-    conn_set_priority(&s->conn, PRIORITY_FREE_SOCKETS);
-    arm_idle(s);
-    /* Somebody of another origin may wait for this place. */
-    if (!TAILQ_EMPTY(&o->agent->blocked))
-        agent_mark_dirty(o->agent);
+    begin_idle(s, SOCKET_FREE);
+    may_serve_others(s);
 }
 
 /* Where a socket goes that may carry another exchange. */
@@ -285,7 +350,8 @@ void socket_limits_changed(struct socket *s)
     case SOCKET_CONNECTING:
         connector_set_timeout(s->connector, s->origin->agent->policy->timeouts.connect);
         break;
-    case SOCKET_FREE: arm_idle(s); break;
+    case SOCKET_FREE:
+    case SOCKET_PRIVATE: arm_idle(s); break;
     case SOCKET_ACTIVE:
     case SOCKET_DEAD: break;
     }
@@ -364,10 +430,10 @@ void socket_return_unused(struct socket *s)
 {
     /* What was reported meanwhile is reported to nobody again, and a limit may have changed. */
     static const struct call_end nothing_was_said = {.request_complete = true,
-                                                         .response_complete = true,
-                                                         .self_delimiting = true,
-                                                         .origin_persistent = true,
-                                                         .drained = true};
+                                                     .response_complete = true,
+                                                     .self_delimiting = true,
+                                                     .origin_persistent = true,
+                                                     .drained = true};
     assert(s->state == SOCKET_ACTIVE);
     enum retire_reason seen = s->conn.may_read ? socket_probe(s) : RETIRE_NONE;
     if (seen != RETIRE_NONE)
@@ -393,7 +459,7 @@ void socket_retire(struct socket *s, enum retire_reason reason)
         o->stats.retired[reason]++;
     if (established)
         ledger_retired(&o->ledger, reason);
-    if (reason == RETIRE_PEER_CLOSED && s->state == SOCKET_FREE)
+    if (reason == RETIRE_PEER_CLOSED && (s->state == SOCKET_FREE || s->state == SOCKET_PRIVATE))
         o->stats.peer_closed_idle_ms += clock_ms() - s->idle_since_ms;
     log_retired(s, reason);
     if (s->connector)
@@ -401,6 +467,7 @@ void socket_retire(struct socket *s, enum retire_reason reason)
     s->connector = NULL;
     s->parent = NULL;
     let_go_of_plan(s);
+    socket_disown(s);
     timer_release(&s->idle);
     if (established)
         conn_close(&s->conn, reason == RETIRE_CLIENT_ABORTED || reason == RETIRE_EARLY_RESPONSE);

@@ -13,6 +13,8 @@
  *       v                       v                     v
  *     DEAD <---- socket_retire (every way out has a reason)
  *
+ *   ACTIVE <-- socket_take_private, socket_keep_private --> PRIVATE: bound to one user (NTLM), between two of its requests
+ *
  * The state is the list it stands on; socket_move() alone changes both. */
 
 #include <stdbool.h>
@@ -30,13 +32,14 @@
 struct origin;
 struct waiter;
 
-enum socket_state { SOCKET_CONNECTING, SOCKET_ACTIVE, SOCKET_FREE, SOCKET_DEAD };
+/* PRIVATE ones stand on the origin's active list, and count as active. */
+enum socket_state { SOCKET_CONNECTING, SOCKET_ACTIVE, SOCKET_PRIVATE, SOCKET_FREE, SOCKET_DEAD };
 
 struct socket {
     struct conn conn; /* open from ACTIVE on */
     enum socket_state state;
     TAILQ_ENTRY(socket) link; /* on the origin's list of its state, or on the pool's graveyard */
-    TAILQ_ENTRY(socket) lru;  /* FREE: on the agent's list, least recently used first */
+    TAILQ_ENTRY(socket) lru;  /* FREE, PRIVATE: on the agent's list of these, least recently used first */
     struct origin *origin;
     struct connector *connector; /* CONNECTING */
     /* CONNECTING: what the connector reads; it holds `config` and the TLS context */
@@ -45,7 +48,10 @@ struct socket {
     /* At its other end, which must be told each request's origin; NULL: the origin is there, or its tunnel. */
     const struct parent_proxy *parent;
     struct waiter *owner; /* CONNECTING: the last repeat of this request, which no other may take */
-    struct timer idle; /* FREE: until the look behind the response, then until it is too old to be trusted */
+    /* Where its only user keeps it, since socket_keep_private(); NULL: any may use it */
+    struct socket **keeper;
+    /* FREE, PRIVATE: until the look behind the response, then until it is too old to be trusted */
+    struct timer idle;
     enum opened_for opened_for; /* CONNECTING: WARM, RETRY or CONCURRENCY, so far */
     uint32_t generation;        /* the origin's when it was opened */
     uint32_t exchanges;         /* begun */
@@ -82,6 +88,19 @@ void socket_release(struct socket *s, const struct call_end *end);
 /* The same for one that was given and never used: it goes on as if nothing had happened, unless something has. */
 void socket_return_unused(struct socket *s);
 
+/* An active one waits for the next request of its only user, who keeps it at `keeper`: watched and timed out as if it were
+ * free. However it ends, *keeper becomes NULL. */
+void socket_keep_private(struct socket *s, struct socket **keeper);
+
+/* That request has come. */
+void socket_take_private(struct socket *s);
+
+/* It is nobody's any more: *keeper becomes NULL. Nothing where nobody keeps it. */
+void socket_disown(struct socket *s);
+
+/* For maxTotalSockets and descriptors: it has waited long enough that its user is hardly in the middle of logging in. */
+bool socket_may_be_evicted(const struct socket *s);
+
 /* Ends it, in whatever state, under a name: closed now, freed at the end of the loop turn. */
 void socket_retire(struct socket *s, enum retire_reason reason);
 
@@ -95,6 +114,9 @@ struct socket *socket_connect(struct origin *o, struct waiter *owner, enum opene
 
 /* Used within the pool: a reload changed the time limits, which are counted from when what they limit began. */
 void socket_limits_changed(struct socket *s);
+
+/* Used within the pool: one that waited for a request has got one. */
+void socket_end_idle(struct socket *s);
 
 /* Used within the pool: the only way to another state. */
 void socket_move(struct socket *s, enum socket_state to);

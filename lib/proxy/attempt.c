@@ -89,8 +89,6 @@ static void start(struct exchange *e, struct socket *s)
     if (s->conn.may_read || (socket_may_be_stale(s) && !is_repeatable(e))) {
         enum retire_reason reason = socket_probe(s);
         if (reason != RETIRE_NONE) {
-            if (e->client->private_socket == s)
-                e->client->private_socket = NULL;
             socket_retire(s, reason);
             attempt_acquire(e, ACQUIRE_AGAIN);
             return;
@@ -134,18 +132,11 @@ void attempt_blocked(struct waiter *p)
     exchange_arm(e);
 }
 
-/* The socket that is this client's own, if it fits and no drain came since. */
+/* The socket that is this client's own, if it fits. */
 static struct socket *own_socket(const struct exchange *e)
 {
-    struct client *c = e->client;
-    struct socket *own = c->private_socket;
-    if (!own || own->origin != e->origin || e->is_connect)
-        return NULL;
-    if (!socket_is_outdated(own))
-        return own;
-    c->private_socket = NULL;
-    socket_retire(own, RETIRE_DRAINED);
-    return NULL;
+    struct socket *own = e->client->private_socket;
+    return own && own->origin == e->origin && !e->is_connect ? own : NULL;
 }
 
 static enum acquire_result acquire(struct exchange *e, enum acquire_how how)
@@ -233,8 +224,6 @@ static void repeat(struct exchange *e, enum acquire_how how)
     e->retries++;
     e->origin->stats.retries++;
     e->socket = NULL;
-    if (e->client->private_socket == s)
-        e->client->private_socket = NULL;
     socket_retire(s, RETIRE_ERROR);
     forget_response(e);
     if (e->upload == UPLOAD_STOPPED)
@@ -319,8 +308,6 @@ void attempt_finished(struct exchange *e)
     if (private_socket && refusal == RETIRE_NONE && c && fate == CLIENT_KEPT) {
         client_keep_private(c, s);
     } else if (private_socket) {
-        if (c && c->private_socket == s)
-            c->private_socket = NULL;
         socket_retire(s, refusal == RETIRE_NONE ? RETIRE_PRIVATE : refusal);
     } else {
         socket_release(s, &e->end);

@@ -56,9 +56,7 @@ void client_close(struct client *c, enum client_close reason, bool reset)
     assert(!c->exchange && !c->tunnel);
     leave_unwatched(c);
     drop_buffer(c);
-    if (c->private_socket)
-        socket_retire(c->private_socket, RETIRE_PRIVATE);
-    c->private_socket = NULL;
+    client_drop_private(c);
     timer_clear(&c->timer);
     conn_close(&c->conn, reset);
     client_set_state(c, CLIENT_DEAD);
@@ -418,22 +416,15 @@ void client_arm(struct client *c)
         timer_set_at(&c->timer, due);
 }
 
-/* Nobody has asked it anything: whatever comes ends it. */
-static void on_private_ready(void *ctx, unsigned ready)
+void client_drop_private(struct client *c)
 {
-    struct client *c = ctx;
-    (void)ready;
-    enum retire_reason reason = socket_probe(c->private_socket);
-    if (reason == RETIRE_NONE)
-        return;
-    socket_retire(c->private_socket, reason);
-    c->private_socket = NULL;
+    if (c->private_socket)
+        socket_retire(c->private_socket, RETIRE_PRIVATE);
 }
 
 void client_keep_private(struct client *c, struct socket *s)
 {
-    if (c->private_socket && c->private_socket != s)
-        socket_retire(c->private_socket, RETIRE_PRIVATE);
-    c->private_socket = s;
-    conn_set_owner(&s->conn, on_private_ready, c);
+    if (c->private_socket != s)
+        client_drop_private(c);
+    socket_keep_private(s, &c->private_socket);
 }

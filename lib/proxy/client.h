@@ -52,10 +52,11 @@ struct client {
     uint32_t requests;
     uint64_t since_ms; /* of the first byte of the request being read, or of the accept; IDLE: of that */
     uint32_t lingered; /* LINGERING: bytes thrown away */
-    enum client_close ending;      /* LINGERING: why it is closed */
-    struct exchange *exchange;     /* EXCHANGE */
-    struct tunnel *tunnel;         /* TUNNEL */
-    struct socket *private_socket; /* bound to this client by NTLM or Negotiate, between its requests */
+    enum client_close ending;  /* LINGERING: why it is closed */
+    struct exchange *exchange; /* EXCHANGE */
+    struct tunnel *tunnel;     /* TUNNEL */
+    struct socket
+        *private_socket; /* bound to this client by NTLM or Negotiate; NULL once the socket has ended */
     struct timer timer;
 };
 
@@ -107,6 +108,9 @@ void client_set_keepalive(struct client *c);
 
 /* A reload changed the time limits: that of its state is counted from when that began. */
 void client_limits_changed(struct client *c);
+
+/* Ends the socket that is kept for this client alone, if one is. */
+void client_drop_private(struct client *c);
 
 /* Keeps a socket for this client alone. */
 void client_keep_private(struct client *c, struct socket *s);

@@ -101,11 +101,8 @@ static void retire_socket(struct exchange *e, enum retire_reason reason)
 {
     struct socket *s = e->socket;
     e->socket = NULL;
-    if (!s)
-        return;
-    if (e->client && e->client->private_socket == s)
-        e->client->private_socket = NULL;
-    socket_retire(s, reason);
+    if (s)
+        socket_retire(s, reason);
 }
 
 enum client_close exchange_fate(const struct exchange *e, enum fault fault, bool delimited)
@@ -291,8 +288,6 @@ void exchange_client_gone(struct exchange *e, enum client_close reason)
     exchange_record(e);
     c->exchange = NULL;
     e->client = NULL;
-    if (c->private_socket == e->socket)
-        c->private_socket = NULL;
     client_close(c, reason, false);
     e->state = EXCHANGE_DRAIN;
     relay_discard(&e->down);

@@ -22,9 +22,7 @@ bool handover_begin(struct client *c, const struct route *route)
     unsigned to = agent_owner(route->agent, route->kind, host, route->uri.port);
     if (to == p->pool->index)
         return false;
-    if (c->private_socket)
-        socket_retire(c->private_socket, RETIRE_PRIVATE);
-    c->private_socket = NULL;
+    client_drop_private(c);
     conn_unwatch(&c->conn);
     timer_release(&c->timer);
     buffer_leave(c->in);

@@ -277,8 +277,8 @@ static void take_over(struct tunnel *t, struct exchange *e)
     origin_hold(t->origin);
     flow_init(&t->up, &c->conn, &t->socket->conn, NULL, c->in);
     flow_init(&t->down, &t->socket->conn, &c->conn, e->out, e->in);
-    if (c->private_socket == t->socket)
-        c->private_socket = NULL;
+    socket_disown(t->socket);
+    client_drop_private(c); /* this client asks nothing more */
     c->in = e->in = e->out = NULL;
     e->client = NULL;
     e->socket = NULL;

@@ -148,15 +148,15 @@ static void give_up_socket(struct walker *w)
     case 0: socket_retire(s, some_reason()); break;
     case 1:
         end = (struct call_end){.request_complete = chance(2),
-                                    .response_complete = chance(2),
-                                    .self_delimiting = chance(2),
-                                    .origin_persistent = chance(2),
-                                    .told_close = chance(2),
-                                    .drained = chance(2),
-                                    .has_hint_timeout = chance(2),
-                                    .hint_timeout_ms = (uint64_t)chance(2000),
-                                    .has_hint_max = chance(2),
-                                    .hint_max = (uint64_t)chance(3)};
+                                .response_complete = chance(2),
+                                .self_delimiting = chance(2),
+                                .origin_persistent = chance(2),
+                                .told_close = chance(2),
+                                .drained = chance(2),
+                                .has_hint_timeout = chance(2),
+                                .hint_timeout_ms = (uint64_t)chance(2000),
+                                .has_hint_max = chance(2),
+                                .hint_max = (uint64_t)chance(3)};
         /* fall through */
     default: socket_release(s, &end);
     }

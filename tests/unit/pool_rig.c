@@ -153,10 +153,10 @@ void pool_rig_let_go(struct pool_rig *r)
 struct call_end pool_rig_good_end(void)
 {
     return (struct call_end){.request_complete = true,
-                                 .response_complete = true,
-                                 .self_delimiting = true,
-                                 .origin_persistent = true,
-                                 .drained = true};
+                             .response_complete = true,
+                             .self_delimiting = true,
+                             .origin_persistent = true,
+                             .drained = true};
 }
 
 void pool_rig_hang_up(struct pool_rig *r, unsigned nth)

@@ -4,17 +4,17 @@
 
 #include <stdio.h>
 
-#include "wire/retire.h"
 #include "pool/reuse.h"
 #include "pool/stats.h"
+#include "wire/retire.h"
 
 /* reuse */
 
 static const struct call_end good_end = {.request_complete = true,
-                                             .response_complete = true,
-                                             .self_delimiting = true,
-                                             .origin_persistent = true,
-                                             .drained = true};
+                                         .response_complete = true,
+                                         .self_delimiting = true,
+                                         .origin_persistent = true,
+                                         .drained = true};
 static const struct reuse_limits good_limits = {
     .keep_alive = true, .wanted = true, .exchanges = 1, .max_requests = UINT32_MAX};
 
