@@ -45,6 +45,9 @@ size_t pool_table_sentence_count(const struct pool_table *t);
 /* "no problems: 12.4 requests/s, 2 active, 1 waiting, 0.0 errors/s; up 3 h, last reload 5 min ago". Returns `out`. */
 const char *pool_table_summary(const struct pool_table *t, char *out, size_t size);
 
+/* "saved since start: 9,080 connections, 12 min 31 s of handshakes". Returns `out`. */
+const char *pool_table_savings(const struct pool_table *t, char *out, size_t size);
+
 #define POOL_NAME_SIZE 300
 
 /* The agent, and whether it is no longer configured; the origin without its scheme's default port; each returns `out`. */

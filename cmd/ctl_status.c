@@ -102,6 +102,7 @@ static void print_status(struct pool_table *t, const struct ctl_options *o)
     pool_table_print_sentences(t, stdout, how.colours);
     putchar('\n');
     pool_table_print(t, stdout, &how);
+    printf("\n%s\n", pool_table_savings(t, line, sizeof line));
 }
 
 int ctl_status(const struct ctl_options *o, const char *name)

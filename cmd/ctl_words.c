@@ -32,6 +32,39 @@ const char *ctl_long_time(double ms, char out[CTL_WORD_SIZE])
     return out;
 }
 
+const char *ctl_span(double ms, char out[CTL_WORD_SIZE])
+{
+    uint64_t s = ms > 0 ? (uint64_t)(ms / 1e3) : 0;
+
+    if (s < 1)
+        snprintf(out, CTL_WORD_SIZE, "%.0f ms", ms > 0 ? ms : 0);
+    else if (s < 60)
+        snprintf(out, CTL_WORD_SIZE, "%u s", (unsigned)s);
+    else if (s < 3600)
+        snprintf(out, CTL_WORD_SIZE, "%u min %u s", (unsigned)(s / 60), (unsigned)(s % 60));
+    else if (s < 86400)
+        snprintf(out, CTL_WORD_SIZE, "%u h %u min", (unsigned)(s / 3600), (unsigned)(s / 60 % 60));
+    else
+        snprintf(out, CTL_WORD_SIZE, "%llu d %u h", (unsigned long long)(s / 86400),
+                 (unsigned)(s / 3600 % 24));
+    return out;
+}
+
+const char *ctl_count(uint64_t n, char out[CTL_WORD_SIZE])
+{
+    char plain[CTL_WORD_SIZE];
+    size_t digits = (size_t)snprintf(plain, sizeof plain, "%llu", (unsigned long long)n);
+    char *at = out;
+
+    for (size_t i = 0; i < digits; i++) {
+        if (i > 0 && (digits - i) % 3 == 0)
+            *at++ = ',';
+        *at++ = plain[i];
+    }
+    *at = '\0';
+    return out;
+}
+
 static bool is_continuation(char c)
 {
     return (c & 0xc0) == 0x80;

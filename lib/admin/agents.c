@@ -139,6 +139,16 @@ static void put_stats(struct text *t, const struct origin_stats *s)
     text_lit(t, "}");
 }
 
+static void put_saved(struct text *t, const struct savings *saved)
+{
+    KEY(t, "saved");
+    text_lit(t, "{\"connections\":");
+    text_number(t, saved->connections);
+    KEY(t, "connectMs");
+    put_ms(t, saved->connect_us);
+    text_lit(t, "}");
+}
+
 static void put_groups(struct text *t, const struct groups *g, const struct origin_stats *s)
 {
     uint64_t served = s->pending.max_us;
@@ -161,27 +171,33 @@ static void put_origin(struct text *t, const struct origin *o)
     text_json(t, slice_of(o->key));
     const struct groups now = {o->active_count, o->connecting_count, o->free_count, o->blocked_count,
                                origin_oldest_pending_us(o)};
+    struct savings saved = {0};
+    savings_add(&saved, &o->stats, &o->connect_times);
     put_groups(t, &now, &o->stats);
     KEY(t, "maxSockets");
     put_limit(t, o->agent->policy->maxSockets);
     put_stats(t, &o->stats);
+    put_saved(t, &saved);
     text_lit(t, "}");
 }
 
 /* The row of the forgotten ones: they have no socket and nobody waits. */
-static void put_forgotten(struct text *t, const struct agent *a, const struct origin_stats *forgotten)
+static void put_forgotten(struct text *t, const struct agent *a, const struct origin_stats *forgotten,
+                          const struct savings *saved)
 {
     text_lit(t, "{\"origin\":\"*\"");
     put_groups(t, &(const struct groups){0}, forgotten);
     KEY(t, "maxSockets");
     put_limit(t, a->policy->maxSockets);
     put_stats(t, forgotten);
+    put_saved(t, saved);
     text_lit(t, "}");
 }
 
 static void put_origins(struct text *t, const struct agent *a)
 {
     struct origin_stats forgotten = {0};
+    struct savings saved = {0};
     const struct agent *share;
     const struct origin *o;
     const char *separator = "";
@@ -194,11 +210,13 @@ static void put_origins(struct text *t, const struct agent *a)
         put_origin(t, o);
         separator = ",";
     }
-    for (share = a; share; share = share->next_share)
+    for (share = a; share; share = share->next_share) {
         origin_stats_add(&forgotten, &share->forgotten);
+        savings_sum(&saved, &share->forgotten_savings);
+    }
     if (!origin_stats_is_empty(&forgotten)) {
         text_string(t, separator);
-        put_forgotten(t, a, &forgotten);
+        put_forgotten(t, a, &forgotten, &saved);
     }
     text_lit(t, "]");
 }
@@ -280,8 +298,10 @@ void agent_totals(const struct agent *a, struct agent_totals *out)
     const struct origin *o;
 
     *out = (struct agent_totals){0};
-    for (share = a; share; share = share->next_share)
+    for (share = a; share; share = share->next_share) {
         origin_stats_add(&out->stats, &share->forgotten);
+        savings_sum(&out->saved, &share->forgotten_savings);
+    }
     AGENT_FOREACH_ORIGIN(a, share, o)
     {
         uint64_t oldest = origin_oldest_pending_us(o);
@@ -293,6 +313,7 @@ void agent_totals(const struct agent *a, struct agent_totals *out)
         if (oldest > out->now.oldest_pending_us)
             out->now.oldest_pending_us = oldest;
         origin_stats_add(&out->stats, &o->stats);
+        savings_add(&out->saved, &o->stats, &o->connect_times);
     }
 }
 
@@ -310,6 +331,7 @@ void agents_write_one(struct text *t, const struct agent *a, struct diagnosis *d
     put_limits(t, a->policy);
     put_groups(t, &totals.now, &totals.stats);
     put_stats(t, &totals.stats);
+    put_saved(t, &totals.saved);
     KEY(t, "diagnosis");
     diagnosis_write(d, a, t);
     put_recent_errors(t, a);

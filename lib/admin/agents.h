@@ -24,6 +24,7 @@ struct groups {
 struct agent_totals {
     struct groups now;
     struct origin_stats stats;
+    struct savings saved;
 };
 
 void agent_totals(const struct agent *a, struct agent_totals *out);

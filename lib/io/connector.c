@@ -68,7 +68,7 @@ void connector_end(struct connector *c)
     if (r->error != CONNECT_OK && c->failed > 1)
         snprintf(r->text + n, sizeof r->text - n, " (and %u more address%s failed)", c->failed - 1,
                  c->failed > 2 ? "es" : "");
-    r->took_ms = clock_ms() - c->began_ms;
+    r->took_us = clock_us() - c->began_us;
     c->state = CONNECTOR_ENDED;
     event_active(&c->ended, EV_TIMEOUT, 0);
 }
@@ -187,7 +187,7 @@ struct connector *connector_start(struct event_base *base, struct resolver *reso
     c->done = done;
     c->ctx = ctx;
     clock_update();
-    c->began_ms = clock_ms();
+    c->began_us = clock_us();
     c->result.conn.fd = -1;
     timer_init(&c->deadline, base, deadline_passed, c);
     timer_init(&c->pace, base, pace_passed, c);
@@ -203,7 +203,7 @@ void connector_set_timeout(struct connector *c, uint64_t timeout_ms)
     if (c->state == CONNECTOR_ENDED)
         return;
     c->plan.timeout_ms = timeout_ms;
-    timer_set_at(&c->deadline, timeout_ms ? c->began_ms + timeout_ms : 0);
+    timer_set_at(&c->deadline, timeout_ms ? c->began_us / 1000 + timeout_ms : 0);
 }
 
 void connector_cancel(struct connector *c)

@@ -78,7 +78,7 @@ struct connect_result {
     char text[256];   /* a sentence for body and log; empty when OK */
     struct conn conn; /* OK: open, unwatched, owned by the callback */
     struct address peer;
-    uint64_t took_ms;
+    uint64_t took_us;
     bool tls_resumed;
 };
 

@@ -72,7 +72,7 @@ struct connector {
     struct connect_plan plan;
     void (*done)(void *ctx, struct connect_result *r);
     void *ctx;
-    uint64_t began_ms;
+    uint64_t began_us;
     struct timer deadline, pace; /* pace: when the next address may start, or the handshake goes on */
     struct event ended;
     struct attempt *winner;       /* PARENT, HANDSHAKE */

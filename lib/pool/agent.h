@@ -48,6 +48,7 @@ struct agent {
     TAILQ_ENTRY(agent) dirty_link;
 
     struct origin_stats forgotten; /* of origins that were forgotten: the row "*" */
+    struct savings forgotten_savings;
     struct agent_error errors[AGENT_RECENT_ERRORS];
     uint32_t error_count; /* ever; the newest is errors[(error_count - 1) % AGENT_RECENT_ERRORS] */
 };

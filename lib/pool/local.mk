@@ -20,6 +20,8 @@ libcarpool_a_SOURCES += \
 	lib/pool/reload.h \
 	lib/pool/reuse.c \
 	lib/pool/reuse.h \
+	lib/pool/savings.c \
+	lib/pool/savings.h \
 	lib/pool/socket.c \
 	lib/pool/socket.h \
 	lib/pool/spares.c \

@@ -217,6 +217,7 @@ void origin_forget(struct origin *o)
     forget_leave(o);
     HASH_DEL(o->agent->origins, o);
     origin_stats_add(&o->agent->forgotten, &o->stats);
+    savings_add(&o->agent->forgotten_savings, &o->stats, &o->connect_times);
     release_memory(o);
 }
 

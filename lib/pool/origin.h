@@ -19,6 +19,7 @@
 #include "pool/forget.h"
 #include "pool/ledger.h"
 #include "pool/queue.h"
+#include "pool/savings.h"
 #include "pool/socket.h"
 
 struct agent;
@@ -61,6 +62,7 @@ struct origin {
     uint32_t spare_failures;
     char *connect_failure; /* what the last failed connect said; NULL: none failed yet */
     struct ledger ledger;
+    struct connect_times connect_times;
     struct origin_stats stats;
 };
 

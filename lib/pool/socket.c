@@ -280,7 +280,8 @@ static void on_connected(void *ctx, struct connect_result *r)
     }
     s->opened_for = ledger_opened(&o->ledger, ++o->stats.opened, s->opened_for);
     o->stats.opened_for[s->opened_for]++;
-    histogram_add(&o->stats.connect, r->took_ms * 1000);
+    histogram_add(&o->stats.connect, r->took_us);
+    connect_times_add(&o->connect_times, r->took_us);
     if (o->plan.tls)
         ++*(r->tls_resumed ? &o->stats.handshakes_resumed : &o->stats.handshakes_full);
     o->spare_failures = 0;
@@ -288,7 +289,7 @@ static void on_connected(void *ctx, struct connect_result *r)
     s->peer = r->peer;
     apply_probes(s);
     s->opened_ms = clock_ms();
-    s->connect_us = r->took_ms * 1000;
+    s->connect_us = r->took_us;
     struct waiter *owner = s->owner;
     s->owner = NULL;
     if (owner)

@@ -95,6 +95,7 @@ tests_unit_pool_test_SOURCES = \
 	tests/unit/pool_random_test.c \
 	tests/unit/pool_rig.c \
 	tests/unit/pool_rig.h \
+	tests/unit/pool_savings_test.c \
 	tests/unit/pool_test.c \
 	tests/unit/pool_test.h \
 	tests/unit/unit.h

@@ -305,6 +305,7 @@ int main(void)
     pool_forget_tests(suite);
     pool_ledger_tests(suite);
     pool_reload_tests(suite);
+    pool_savings_tests(suite);
     pool_random_tests(suite);
     return unit_run(suite);
 }

@@ -30,6 +30,7 @@ void pool_life_tests(Suite *suite);
 void pool_forget_tests(Suite *suite);
 void pool_ledger_tests(Suite *suite);
 void pool_reload_tests(Suite *suite);
+void pool_savings_tests(Suite *suite);
 void pool_random_tests(Suite *suite);
 
 #endif

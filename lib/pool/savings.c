@@ -1,0 +1,29 @@
+#include "pool/savings.h"
+
+#include "pool/stats.h"
+
+void connect_times_add(struct connect_times *t, uint64_t us)
+{
+    t->us[t->count++ % CONNECT_TIMES] = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+}
+
+uint64_t connect_times_median(const struct connect_times *t)
+{
+    uint32_t sorted[CONNECT_TIMES], count = t->count < CONNECT_TIMES ? t->count : CONNECT_TIMES;
+    if (count == 0)
+        return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = i;
+        for (; at > 0 && sorted[at - 1] > t->us[i]; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = t->us[i];
+    }
+    return ((uint64_t)sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
+}
+
+void savings_add(struct savings *to, const struct origin_stats *stats, const struct connect_times *times)
+{
+    uint64_t connections = stats->requests > stats->opened ? stats->requests - stats->opened : 0;
+    to->connections += connections;
+    to->connect_us += connections * connect_times_median(times);
+}

@@ -1,0 +1,38 @@
+#ifndef CARPOOL_POOL_SAVINGS_H
+#define CARPOOL_POOL_SAVINGS_H
+
+/* What reuse saved an origin: the connections that were not opened, and the time that opening them would have taken. */
+
+#include <stdint.h>
+
+struct origin_stats;
+
+/* So many connects decide what one takes. */
+#define CONNECT_TIMES 15
+
+/* What the latest connects took, TLS included. All zero at first. */
+struct connect_times {
+    uint32_t us[CONNECT_TIMES]; /* a ring */
+    uint32_t count;             /* ever */
+};
+
+void connect_times_add(struct connect_times *t, uint64_t us);
+
+/* In microseconds; 0: there was none. */
+uint64_t connect_times_median(const struct connect_times *t);
+
+struct savings {
+    uint64_t connections, connect_us;
+};
+
+/* Adds those of an origin: its requests less its connections (0 at least), and that times its median. */
+void savings_add(struct savings *to, const struct origin_stats *stats, const struct connect_times *times);
+
+/* Adds those of several origins. */
+static inline void savings_sum(struct savings *to, const struct savings *from)
+{
+    to->connections += from->connections;
+    to->connect_us += from->connect_us;
+}
+
+#endif

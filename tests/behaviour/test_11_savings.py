@@ -1,0 +1,49 @@
+"""Section 11.5: what reuse saved, in /agents, carpoolctl status and top."""
+
+import re
+
+from .test_2_carpoolctl import shown
+from .test_2_top import Terminal
+
+PAY = "http://pay.test:80"
+
+
+def upstream(origin, **options):
+    return {"upstreams": {"pay": {"match": "pay.test", "address": [origin.authority], **options}}}
+
+
+def test_requests_less_connections(stage):
+    """per origin `saved: {connections, connectMs}`: requests less connections opened (0 at least)"""
+    origin = stage.origin()
+    carpool = stage.carpool(upstream(origin))
+    for _ in range(5):
+        assert carpool.get("http://pay.test/").status == 200
+    saved = carpool.row(PAY, "pay")["saved"]
+    connect = carpool.row(PAY, "pay")["latency"]["connect"]
+    assert saved == {"connections": 4, "connectMs": saved["connectMs"]}
+    assert abs(saved["connectMs"] - 4 * connect["sumMs"]) < 0.1     # one connect: it is the median
+    assert carpool.agents()["pay"]["saved"] == saved
+
+
+def test_nothing_is_saved_by_spares(stage):
+    """0 at least"""
+    origin = stage.origin()
+    carpool = stage.carpool(upstream(origin, minFreeSockets=3))
+    carpool.wait_row(PAY, "pay", freeSockets=3)
+    assert carpool.row(PAY, "pay")["saved"] == {"connections": 0, "connectMs": 0}
+
+
+def test_status_ends_with_it(stage):
+    """`carpoolctl status` ends with "saved since start: 9,080 connections, 12 min 31 s of handshakes"; top shows it, too"""
+    origin = stage.origin()
+    carpool = stage.carpool(upstream(origin))
+    assert shown(carpool, "status").endswith("\nsaved since start: 0 connections, 0 ms of handshakes\n")
+    client = carpool.client()
+    for _ in range(1002):
+        client.ask("http://pay.test/")
+        assert client.response().status == 200
+    assert re.search(r"\n\nsaved since start: 1,001 connections, \d+ (ms|s) of handshakes\n$", shown(carpool, "status"))
+    terminal = Terminal(carpool)
+    terminal.see(lambda lines: any(line.startswith("saved since start: 1,001 connections, ") for line in lines))
+    terminal.press(b"q")
+    terminal.end()

@@ -1,0 +1,77 @@
+/* What reuse saved: connections that were not opened, times what one takes. */
+
+#include "pool/savings.h"
+#include "pool_test.h"
+
+START_TEST(a_connect_takes_the_median)
+{
+    struct connect_times t = {0};
+
+    ck_assert_uint_eq(connect_times_median(&t), 0);
+    connect_times_add(&t, 40);
+    ck_assert_uint_eq(connect_times_median(&t), 40);
+    connect_times_add(&t, 10);
+    ck_assert_uint_eq(connect_times_median(&t), 25);
+    connect_times_add(&t, 9000);
+    ck_assert_uint_eq(connect_times_median(&t), 40);
+    connect_times_add(&t, UINT64_MAX);
+    ck_assert_uint_eq(connect_times_median(&t), (40 + 9000) / 2);
+}
+END_TEST
+
+START_TEST(old_connects_are_forgotten)
+{
+    struct connect_times t = {0};
+
+    for (unsigned i = 0; i < CONNECT_TIMES; i++)
+        connect_times_add(&t, 1000);
+    for (unsigned i = 0; i < CONNECT_TIMES; i++)
+        connect_times_add(&t, 7);
+    ck_assert_uint_eq(connect_times_median(&t), 7);
+}
+END_TEST
+
+START_TEST(never_less_than_nothing)
+{
+    const struct origin_stats reused = {.requests = 10, .opened = 3}, spare = {.requests = 1, .opened = 2};
+    struct connect_times t = {0};
+    struct savings saved = {0};
+
+    connect_times_add(&t, 20);
+    savings_add(&saved, &reused, &t);
+    ck_assert_uint_eq(saved.connections, 7);
+    ck_assert_uint_eq(saved.connect_us, 140);
+    savings_add(&saved, &spare, &t);
+    ck_assert_uint_eq(saved.connections, 7);
+    savings_sum(&saved, &(const struct savings){1, 2});
+    ck_assert_uint_eq(saved.connections, 8);
+    ck_assert_uint_eq(saved.connect_us, 142);
+}
+END_TEST
+
+START_TEST(outlive_their_origin)
+{
+    struct pool_rig r;
+    struct asker a = {0};
+    struct origin *o;
+
+    pool_rig_open(&r, "");
+    o = pool_rig_origin(&r, "a.test");
+    for (unsigned i = 0; i < 4; i++) {
+        asker_get(&a, &r, o);
+        asker_release(&a);
+    }
+    ck_assert_uint_eq(o->connect_times.count, 1);
+    pool_rig_let_go(&r);
+    agent_drain(pool_rig_agent(&r));
+    origin_forget(o);
+    ck_assert_uint_eq(pool_rig_agent(&r)->forgotten_savings.connections, 3);
+    pool_rig_close(&r);
+}
+END_TEST
+
+void pool_savings_tests(Suite *suite)
+{
+    unit_group(suite, "savings", a_connect_takes_the_median, old_connects_are_forgotten,
+               never_less_than_nothing, outlive_their_origin);
+}
