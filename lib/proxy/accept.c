@@ -89,7 +89,7 @@ void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct addr
     c->proxy = p;
     c->frontend = frontend_ref(e);
     c->state = CLIENT_READING; /* so that client_set_state() counts it */
-    c->on_unwatched = c->gone = c->processing = c->admitted = false;
+    c->on_lasting = c->gone = c->processing = c->admitted = false;
     c->at_boundary = true;
     peer_address_set(&c->peer, peer);
     c->in = NULL;

@@ -121,7 +121,10 @@ static void wait_for_socket(struct exchange *e)
     e->state = EXCHANGE_WAITING;
     e->waiting_since_ms = clock_ms();
     exchange_arm(e);
-    client_watch(e->client);
+    if (e->client->conn.watched)
+        client_watch_later(e->client); /* a reset may have come with the request */
+    else
+        client_watch(e->client);
     if (e->state == EXCHANGE_WAITING && e->client->conn.peer_fin)
         exchange_client_fin(e);
 }

@@ -26,11 +26,11 @@ void client_set_state(struct client *c, enum client_state state)
     c->state = state;
 }
 
-static void leave_unwatched(struct client *c)
+static void leave_lasting(struct client *c)
 {
-    if (c->on_unwatched)
-        TAILQ_REMOVE(&c->proxy->unwatched, c, unwatched_link);
-    c->on_unwatched = false;
+    if (c->on_lasting)
+        TAILQ_REMOVE(&c->proxy->lasting, c, lasting_link);
+    c->on_lasting = false;
 }
 
 static void drop_buffer(struct client *c)
@@ -54,7 +54,7 @@ void client_close(struct client *c, enum client_close reason, bool reset)
     if (c->state == CLIENT_DEAD)
         return;
     assert(!c->exchange && !c->tunnel);
-    leave_unwatched(c);
+    leave_lasting(c);
     drop_buffer(c);
     client_drop_private(c);
     timer_clear(&c->timer);
@@ -118,16 +118,26 @@ static void on_ready(void *ctx, unsigned ready)
 
 void client_watch_later(struct client *c)
 {
-    if (c->conn.watched || c->on_unwatched)
+    if (c->on_lasting)
         return;
-    c->unwatched_since_ms = clock_ms();
-    TAILQ_INSERT_TAIL(&c->proxy->unwatched, c, unwatched_link);
-    c->on_unwatched = true;
+    c->lasting_since_ms = clock_ms();
+    TAILQ_INSERT_TAIL(&c->proxy->lasting, c, lasting_link);
+    c->on_lasting = true;
+}
+
+void client_lasts(struct client *c)
+{
+    bool was_watched = c->conn.watched;
+    leave_lasting(c);
+    if (!was_watched)
+        client_watch(c);
+    else if (c->state == CLIENT_EXCHANGE)
+        exchange_client_ready(c->exchange, CONN_READABLE);
 }
 
 void client_watch(struct client *c)
 {
-    leave_unwatched(c);
+    leave_lasting(c);
     if (c->conn.watched || c->state == CLIENT_DEAD)
         return;
     if (conn_watch(&c->conn, c->proxy->base, PRIORITY_ORDINARY, on_ready, c))
@@ -261,7 +271,7 @@ static bool try_head(struct client *c)
     c->scanned = 0;
     c->skipped = 0;
     c->requests++;
-    leave_unwatched(c);
+    leave_lasting(c);
     client_set_state(c, CLIENT_EXCHANGE);
     timer_clear(&c->timer);
     if (v == HEAD_OK)

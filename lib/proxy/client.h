@@ -35,11 +35,11 @@ struct client {
     struct frontend *frontend;
     TAILQ_ENTRY(client) link;
     union {
-        TAILQ_ENTRY(client) unwatched_link;
+        TAILQ_ENTRY(client) lasting_link;
         struct loop_message message; /* MOVING */
     };
-    uint64_t unwatched_since_ms;
-    bool on_unwatched;
+    uint64_t lasting_since_ms;
+    bool on_lasting;  /* client_watch_later() */
     bool at_boundary; /* the next request begins where c->in does: the last one was taken to its end */
     bool gone;        /* reset, or a write failed */
     bool processing;  /* client_process() is on the stack */
@@ -63,8 +63,12 @@ struct client {
 /* Registers it with the loop, if it is not yet. */
 void client_watch(struct client *c);
 
-/* The same, if its exchange lasts: see proxy.c. */
+/* The same, if its exchange lasts: see proxy.c. One that is registered already is looked at then: a reset may have come
+ * with the last bytes of its request, in one event, and no other will tell of it. */
 void client_watch_later(struct client *c);
+
+/* It has lasted. */
+void client_lasts(struct client *c);
 
 /* Set for a loop, once, before anything else. */
 void client_init_timer(struct client *c, struct proxy *p);

@@ -11,8 +11,8 @@
 #include "proxy/handover.h"
 #include "proxy/tunnel.h"
 
-/* A client that has not answered within this time of its exchange's start is worth a registration with
- * the loop: most have their response and are gone before. */
+/* A client that has no answer within this time of its exchange's start is worth a registration with the loop, or a look:
+ * most have their response and are gone before. */
 #define WATCH_AFTER_MS 5
 #define SPARES_KEPT    512
 
@@ -52,8 +52,8 @@ static void on_watch(void *ctx)
 {
     struct proxy *p = ctx;
     struct client *c;
-    while ((c = TAILQ_FIRST(&p->unwatched)) && clock_ms() >= c->unwatched_since_ms + WATCH_AFTER_MS)
-        client_watch(c);
+    while ((c = TAILQ_FIRST(&p->lasting)) && clock_ms() >= c->lasting_since_ms + WATCH_AFTER_MS)
+        client_lasts(c);
 }
 
 struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct config *config,
@@ -71,7 +71,7 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
     p->heads.size = BUFFER_HEAD_SIZE;
     p->bodies.size = BUFFER_SIZE;
     TAILQ_INIT(&p->clients);
-    TAILQ_INIT(&p->unwatched);
+    TAILQ_INIT(&p->lasting);
     TAILQ_INIT(&p->dead_clients);
     TAILQ_INIT(&p->spare_clients);
     TAILQ_INIT(&p->exchanges);
@@ -156,9 +156,9 @@ void proxy_end_turn(struct proxy *p)
     bury_exchanges(p);
     tunnels_bury(p);
     crowd_count(&p->crowd, __atomic_load_n(&p->shared->clients, __ATOMIC_RELAXED));
-    const struct client *oldest = TAILQ_FIRST(&p->unwatched);
+    const struct client *oldest = TAILQ_FIRST(&p->lasting);
     if (oldest && !timer_is_set(&p->watch))
-        timer_set_at(&p->watch, oldest->unwatched_since_ms + WATCH_AFTER_MS);
+        timer_set_at(&p->watch, oldest->lasting_since_ms + WATCH_AFTER_MS);
 }
 
 /* A client that was accepted a moment ago has its first request on the way: closing now would lose it. */

@@ -65,13 +65,14 @@ struct proxy {
     struct proxy_stats stats;
     struct crowd crowd; /* of all loops' clients */
     struct client_list clients;
-    struct client_list unwatched; /* running an exchange and not registered with the loop yet, oldest first */
+    struct client_list
+        lasting; /* running an exchange, and to be watched or looked at if it lasts; oldest first */
     struct client_list dead_clients, spare_clients;
     struct exchange_list exchanges; /* all that are running */
     struct exchange_list dead_exchanges, spare_exchanges;
     struct tunnel_list tunnels, dead_tunnels;
     uint32_t spare_client_count, spare_exchange_count;
-    struct timer watch; /* registers those of `unwatched` that last */
+    struct timer watch; /* for the oldest of `lasting` */
     bool stopping;
     void (*record)(void *ctx, const struct exchange_record *r); /* NULL: nobody asks */
     void *record_ctx;

@@ -108,7 +108,10 @@ void upload_pump(struct exchange *e)
         set_upload(e, UPLOAD_STARVED);
         exchange_await_client(e);
         return;
-    case RELAY_BLOCKED: set_upload(e, UPLOAD_BLOCKED); return;
+    case RELAY_BLOCKED:
+        set_upload(e, UPLOAD_BLOCKED);
+        client_watch_later(c);
+        return;
     case RELAY_YIELD:
         set_upload(e, UPLOAD_STARVED);
         client_watch(c);

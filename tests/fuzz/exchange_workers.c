@@ -122,7 +122,7 @@ static void check_clients(void)
             fuzz_assert((c->state == CLIENT_EXCHANGE) == (c->exchange != NULL));
             fuzz_assert(!c->exchange || (c->exchange->proxy == p && c->exchange->client == c));
             fuzz_assert(!c->private_socket || c->private_socket->origin->agent->pool == p->pool);
-            fuzz_assert(c->conn.watched || c->on_unwatched);
+            fuzz_assert(c->conn.watched || c->on_lasting);
             listed++;
             listed_idle += c->state == CLIENT_IDLE;
         }

@@ -315,7 +315,7 @@ static uint32_t check_clients(void)
         fuzz_assert((c->state == CLIENT_TUNNEL) == (c->tunnel != NULL));
         fuzz_assert(!c->exchange || c->exchange->client == c);
         /* It will be heard of. */
-        fuzz_assert(c->conn.watched || c->on_unwatched);
+        fuzz_assert(c->conn.watched || c->on_lasting);
         idle += c->state == CLIENT_IDLE;
         kept += c->private_socket && !(c->exchange && c->exchange->socket == c->private_socket);
         open++;
@@ -435,6 +435,14 @@ static bool is_quiet(const struct conn *s)
     return s->tls || is_owed(s->fd) || poll(&look, 1, 0) == 0;
 }
 
+/* An error stands behind what can be read of it. */
+static bool was_reset(const struct conn *s)
+{
+    struct pollfd look = {.fd = s->fd};
+
+    return !is_owed(s->fd) && poll(&look, 1, 0) == 1 && (look.revents & POLLERR);
+}
+
 /* Nothing is left of one exchange that the next could take for its own. (A reset may be: it came with the last bytes, in one
  * event, and the next user meets it.) */
 static void check_free_sockets(void)
@@ -469,6 +477,9 @@ static void check_nobody_sleeps(void)
     TAILQ_FOREACH (e, &world_rig.proxy->exchanges, link) {
         if (e->state == EXCHANGE_RELAY && e->upload == UPLOAD_STARVED)
             fuzz_assert(is_quiet(&e->client->conn));
+        /* Nobody works for who has been reset, nor waits in the queue. */
+        if (e->client && !e->client->on_lasting)
+            fuzz_assert(!was_reset(&e->client->conn));
         if (((e->state == EXCHANGE_RELAY && !e->download_blocked) || e->state == EXCHANGE_DRAIN) &&
             !is_quiet(&e->socket->conn)) {
             fprintf(stderr, "state %d, upload %d, begun %d, in_body %d, may_read %d, watched %d\n", e->state,
@@ -557,11 +568,11 @@ void world_settle(void)
     struct client *c;
 
     settle();
-    if (TAILQ_EMPTY(&world_rig.proxy->unwatched))
+    if (TAILQ_EMPTY(&world_rig.proxy->lasting))
         return;
-    /* The timer that registers clients which last would take 5 ms. */
-    while ((c = TAILQ_FIRST(&world_rig.proxy->unwatched)))
-        client_watch(c);
+    /* The timer for clients whose exchange lasts would take 5 ms. */
+    while ((c = TAILQ_FIRST(&world_rig.proxy->lasting)))
+        client_lasts(c);
     settle();
 }
 
