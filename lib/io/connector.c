@@ -10,7 +10,6 @@
 #include "config/config.h"
 #include "io/address_memory.h"
 #include "io/connect_error.h"
-#include "io/parent.h"
 
 void connector_note(struct connector *c, enum connect_error error, const char *format, ...)
 {
@@ -31,6 +30,7 @@ static void stop_everything(struct connector *c)
         race_close(&c->attempts[i]);
     timer_release(&c->deadline);
     timer_release(&c->pace);
+    timer_release(&c->turn);
     event_del(&c->ended);
 }
 
@@ -59,12 +59,8 @@ void connector_end(struct connector *c)
     size_t n = strlen(r->text);
 
     stop_everything(c);
-    parent_talk_free(c->talk);
-    c->talk = NULL;
     if (r->error == CONNECT_OK)
         r->text[0] = '\0';
-    else
-        conn_close(&r->conn, false);
     if (r->error != CONNECT_OK && c->failed > 1)
         snprintf(r->text + n, sizeof r->text - n, " (and %u more address%s failed)", c->failed - 1,
                  c->failed > 2 ? "es" : "");
@@ -76,9 +72,9 @@ void connector_end(struct connector *c)
 void connector_succeed(struct connector *c, struct attempt *a)
 {
     address_forget_failure(c->plan.memory, &a->address);
-    event_del(&a->event);
-    a->state = ATTEMPT_UNTRIED;
-    c->trying--;
+    c->result.conn = a->conn;
+    a->conn.fd = -1;
+    race_close(a);
     c->result.error = CONNECT_OK;
     c->result.peer = a->address;
     connector_end(c);
@@ -91,7 +87,7 @@ const char *connector_peer(const struct connector *c, const struct attempt *a, c
     address_format(&a->address, address);
     if (!c->plan.parent)
         snprintf(out, CONNECTOR_PEER_SIZE, "%s", address);
-    else if (c->state == CONNECTOR_HANDSHAKE)
+    else if (a->state == ATTEMPT_HANDSHAKE)
         snprintf(out, CONNECTOR_PEER_SIZE, "%s:%u, through the parent proxy %s", c->plan.host, c->plan.port,
                  address);
     else
@@ -99,28 +95,31 @@ const char *connector_peer(const struct connector *c, const struct attempt *a, c
     return out;
 }
 
+static const struct attempt *oldest_under_way(const struct connector *c)
+{
+    const struct attempt *oldest = NULL;
+
+    for (uint32_t i = 0; i < c->attempt_count; i++) {
+        const struct attempt *a = &c->attempts[i];
+        if (attempt_is_under_way(a) && (!oldest || a->began_ms < oldest->began_ms))
+            oldest = a;
+    }
+    return oldest;
+}
+
 static void deadline_passed(void *ctx)
 {
     struct connector *c = ctx;
     unsigned long long ms = c->plan.timeout_ms;
     char text[CONNECTOR_PEER_SIZE];
-    struct attempt *slowest = c->winner;
+    const struct attempt *slowest = oldest_under_way(c);
 
-    for (uint32_t i = 0; i < c->attempt_count && !c->winner; i++) {
-        struct attempt *a = &c->attempts[i];
-        if (a->state != ATTEMPT_CONNECTING)
-            continue;
-        address_remember_failure(c->plan.memory, &a->address);
-        if (!slowest || a->began_ms < slowest->began_ms)
-            slowest = a;
-    }
-    if (c->winner)
-        address_remember_failure(c->plan.memory, &c->winner->address);
+    race_remember_slow(c, clock_ms(), 0);
     if (slowest)
         connector_note(c, CONNECT_TIMEOUT, "%s %s: no answer within %llu ms (timeouts.connect)",
-                       c->state == CONNECTOR_PARENT      ? "asked CONNECT of"
-                       : c->state == CONNECTOR_HANDSHAKE ? "TLS handshake with"
-                                                         : "cannot connect to",
+                       slowest->state == ATTEMPT_PARENT      ? "asked CONNECT of"
+                       : slowest->state == ATTEMPT_HANDSHAKE ? "TLS handshake with"
+                                                             : "cannot connect to",
                        connector_peer(c, slowest, text), ms);
     else if (c->queued)
         connector_note(
@@ -138,12 +137,16 @@ static void deadline_passed(void *ctx)
 
 static void pace_passed(void *ctx)
 {
+    race_try_next(ctx);
+}
+
+static void turn_came(void *ctx)
+{
     struct connector *c = ctx;
 
-    if (c->winner)
-        handshake_go_on(c);
-    else
-        race_try_next(c);
+    for (uint32_t i = 0; i < c->attempt_count && c->state != CONNECTOR_ENDED; i++)
+        if (c->attempts[i].state == ATTEMPT_HANDSHAKE)
+            handshake_go_on(&c->attempts[i]);
 }
 
 static struct connector *connector_new(const struct connect_plan *plan)
@@ -191,6 +194,7 @@ struct connector *connector_start(struct event_base *base, struct resolver *reso
     c->result.conn.fd = -1;
     timer_init(&c->deadline, base, deadline_passed, c);
     timer_init(&c->pace, base, pace_passed, c);
+    timer_init(&c->turn, base, turn_came, c);
     event_assign(&c->ended, base, -1, 0, call_done, c);
     timer_set(&c->deadline, plan->timeout_ms);
     names_gather(c);
@@ -211,7 +215,6 @@ void connector_cancel(struct connector *c)
     if (!c)
         return;
     stop_everything(c);
-    parent_talk_free(c->talk);
     conn_close(&c->result.conn, false);
     destroy(c);
 }

@@ -11,25 +11,20 @@
 #define HANDSHAKE_STEPS_A_TURN 8
 
 /* A peer that hangs up may be one that is restarting: the next address gets its chance. One that answers
- * wrongly is as wrong there. */
-static void give_up_winner(struct connector *c, enum connect_error error)
+ * wrongly is as wrong there; but those that are under way may still agree. */
+static void give_up(struct attempt *a, enum connect_error error)
 {
-    struct attempt *a = c->winner;
+    struct connector *c = a->connector;
 
-    c->winner = NULL;
     race_close(a);
-    conn_close(&c->result.conn, false);
-    parent_talk_free(c->talk);
-    c->talk = NULL;
     a->state = ATTEMPT_FAILED;
     c->failed++;
-    if (error != CONNECT_TERMINATED) {
+    if (error == CONNECT_TERMINATED) {
+        address_remember_failure(c->plan.memory, &a->address);
+        race_try_next(c);
+    } else if (c->under_way == 0) {
         connector_end(c);
-        return;
     }
-    address_remember_failure(c->plan.memory, &a->address);
-    c->state = CONNECTOR_RACING;
-    race_try_next(c);
 }
 
 /* ---- TLS */
@@ -52,37 +47,40 @@ static bool turn_is_used_up(struct event_base *base)
     return ++turn.steps > HANDSHAKE_STEPS_A_TURN;
 }
 
-static void tls_go_on(struct connector *c)
+static void tls_go_on(struct attempt *a)
 {
+    struct connector *c = a->connector;
     char text[CONNECTOR_PEER_SIZE], cause[sizeof c->result.text];
     enum connect_error error;
 
     if (turn_is_used_up(c->base)) {
-        timer_set_at(&c->pace, clock_ms());
+        timer_set_at(&c->turn, clock_ms());
         return;
     }
-    switch (tls_handshake(&c->result.conn)) {
+    switch (tls_handshake(&a->conn)) {
     case 0: return;
     case 1:
-        c->result.tls_resumed = tls_was_resumed(&c->result.conn);
-        connector_succeed(c, c->winner);
+        c->result.tls_resumed = tls_was_resumed(&a->conn);
+        connector_succeed(c, a);
         return;
     }
-    error = connect_error_of_tls(tls_failure(&c->result.conn, cause, sizeof cause));
-    connector_note(c, error, "TLS handshake with %s: %s", connector_peer(c, c->winner, text), cause);
-    give_up_winner(c, error);
+    error = connect_error_of_tls(tls_failure(&a->conn, cause, sizeof cause));
+    connector_note(c, error, "TLS handshake with %s: %s", connector_peer(c, a, text), cause);
+    give_up(a, error);
 }
 
 /* The way to the origin is open. */
-static void tls_begin(struct connector *c)
+static void tls_begin(struct attempt *a)
 {
+    struct connector *c = a->connector;
+
     if (!c->plan.tls) {
-        connector_succeed(c, c->winner);
+        connector_succeed(c, a);
         return;
     }
-    c->state = CONNECTOR_HANDSHAKE;
-    if (tls_start(&c->result.conn, c->plan.tls, c->plan.servername, c->plan.sessions)) {
-        tls_go_on(c);
+    a->state = ATTEMPT_HANDSHAKE;
+    if (tls_start(&a->conn, c->plan.tls, c->plan.servername, c->plan.sessions)) {
+        tls_go_on(a);
         return;
     }
     connector_note(c, CONNECT_NO_RESOURCES, "TLS: out of memory");
@@ -91,30 +89,32 @@ static void tls_begin(struct connector *c)
 
 /* ---- the parent proxy */
 
-static void parent_go_on(struct connector *c)
+static void parent_go_on(struct attempt *a)
 {
+    struct connector *c = a->connector;
     char text[sizeof c->result.text];
 
-    switch (parent_talk_go_on(c->talk, &c->result.conn, text, sizeof text)) {
+    switch (parent_talk_go_on(a->talk, &a->conn, text, sizeof text)) {
     case PARENT_WAITS: return;
-    case PARENT_AGREES: tls_begin(c); return;
+    case PARENT_AGREES: tls_begin(a); return;
     case PARENT_REFUSES:
         connector_note(c, CONNECT_PARENT_REFUSED, "%s", text);
-        give_up_winner(c, CONNECT_PARENT_REFUSED);
+        give_up(a, CONNECT_PARENT_REFUSED);
         return;
     case PARENT_HANGS_UP:
         connector_note(c, CONNECT_TERMINATED, "%s", text);
-        give_up_winner(c, CONNECT_TERMINATED);
+        give_up(a, CONNECT_TERMINATED);
         return;
     }
 }
 
-static void parent_begin(struct connector *c)
+static void parent_begin(struct attempt *a)
 {
-    c->state = CONNECTOR_PARENT;
-    c->talk = parent_talk_new(&c->plan);
-    if (c->talk) {
-        parent_go_on(c);
+    struct connector *c = a->connector;
+
+    a->talk = parent_talk_new(&c->plan);
+    if (a->talk) {
+        parent_go_on(a);
         return;
     }
     connector_note(c, CONNECT_NO_RESOURCES, "the parent proxy: out of memory");
@@ -123,19 +123,18 @@ static void parent_begin(struct connector *c)
 
 /* ---- both */
 
-void handshake_go_on(struct connector *c)
+void handshake_go_on(struct attempt *a)
 {
-    if (c->state == CONNECTOR_PARENT)
-        parent_go_on(c);
+    if (a->state == ATTEMPT_PARENT)
+        parent_go_on(a);
     else
-        tls_go_on(c);
+        tls_go_on(a);
 }
 
-void handshake_begin(struct connector *c, struct attempt *a)
+void handshake_begin(struct attempt *a)
 {
-    c->winner = a;
-    if (c->plan.tunnel)
-        parent_begin(c);
+    if (a->state == ATTEMPT_PARENT)
+        parent_begin(a);
     else
-        tls_begin(c);
+        tls_begin(a);
 }

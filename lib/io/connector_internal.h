@@ -2,7 +2,7 @@
 #define CARPOOL_IO_CONNECTOR_INTERNAL_H
 
 /* What the connector*.c files share: connector.c begins and ends, connector_names.c finds the addresses,
- * connector_race.c connects to them, connector_handshake.c does what follows on the one that won. */
+ * connector_race.c connects to them, connector_handshake.c does what follows on those that are connected. */
 
 #include <event2/event_struct.h>
 
@@ -12,17 +12,32 @@
 
 #define ATTEMPTS_MAX 64
 
+/*
+ *            its turn                first to connect           agrees
+ *   UNTRIED ----------> CONNECTING -----------------> PARENT -----------> HANDSHAKE --> the connection that is wanted
+ *      ^                   |    |                        |                    |
+ *      +--- beaten --------+    +------------------------+-- refused, closed -+--> FAILED
+ *
+ * PARENT where the plan says so, HANDSHAKE where it has TLS: without either, the first to connect is the one. */
+enum attempt_state { ATTEMPT_UNTRIED, ATTEMPT_CONNECTING, ATTEMPT_PARENT, ATTEMPT_HANDSHAKE, ATTEMPT_FAILED };
+
 /* An address and the connection that is tried there. */
 struct attempt {
     struct connector *connector;
-    enum { ATTEMPT_UNTRIED, ATTEMPT_CONNECTING, ATTEMPT_FAILED } state;
+    enum attempt_state state;
     struct address address;
     bool named;    /* it comes from the upstream's `address` */
     uint32_t rank; /* lower is sooner */
     uint64_t began_ms;
-    int fd; /* CONNECTING */
-    struct event event;
+    struct conn conn;         /* open while it is under way */
+    struct event event;       /* the same */
+    struct parent_talk *talk; /* PARENT */
 };
+
+static inline bool attempt_is_under_way(const struct attempt *a)
+{
+    return a->state != ATTEMPT_UNTRIED && a->state != ATTEMPT_FAILED;
+}
 
 /* What is asked about a name: its addresses of one family. */
 struct question {
@@ -48,22 +63,9 @@ struct lookup {
 /* The addresses of a name take as many ranks, those of both families in turn. */
 #define RANKS_A_NAME (2 * RESOLVER_MAX_ADDRESSES + 2)
 
-/*
- *                  addresses       first to connect           agrees
- *   RESOLVING ----------------> RACING -----------> PARENT -----------> HANDSHAKE --> ENDED --> done()
- *       |                       |    ^                |                   |   |          ^
- *       |                       |    +-- peer closed: the next one -------+   +- refused-+
- *       +-- no name resolves ---+-- no address is left, deadline ------------------------+
- *
- * PARENT where the plan says so, HANDSHAKE where it has TLS: without either, the first to connect ends it. ENDED lasts until
- * the loop comes round: done() is never called from below a caller. */
-enum connector_state {
-    CONNECTOR_RESOLVING,
-    CONNECTOR_RACING,
-    CONNECTOR_PARENT,
-    CONNECTOR_HANDSHAKE,
-    CONNECTOR_ENDED
-};
+/* RESOLVING until the first address is tried, RACING while some may still be. ENDED lasts until the loop comes round: done()
+ * is never called from below a caller. */
+enum connector_state { CONNECTOR_RESOLVING, CONNECTOR_RACING, CONNECTOR_ENDED };
 
 struct connector {
     enum connector_state state;
@@ -73,12 +75,12 @@ struct connector {
     void (*done)(void *ctx, struct connect_result *r);
     void *ctx;
     uint64_t began_us;
-    struct timer deadline, pace; /* pace: when the next address may start, or the handshake goes on */
+    struct timer deadline;
+    struct timer pace; /* when the next address may start */
+    struct timer turn; /* when handshakes go on that the loop had no time for */
     struct event ended;
-    struct attempt *winner;       /* PARENT, HANDSHAKE */
-    struct parent_talk *talk;     /* PARENT */
     struct connect_result result; /* the error is the most telling one so far */
-    uint32_t trying, failed;
+    uint32_t under_way, failed;   /* attempts */
     const struct attempt *queued; /* a unix listener whose queue was full when it was tried last */
     struct lookup *lookups;
     uint32_t lookup_count, questions_open;
@@ -121,14 +123,16 @@ bool race_is_permitted(struct connector *c, const struct address *a, bool named)
 void race_add(struct connector *c, const struct address *address, bool named, uint32_t rank);
 /* Tries the next address; ends when none is left and none is to come. */
 void race_try_next(struct connector *c);
-/* Gives up an attempt under way; its address may be tried again. */
+/* Closes an attempt under way; its address may be tried again. */
 void race_close(struct attempt *a);
+/* Remembers the addresses of all attempts under way that began so long before `now` as failed. */
+void race_remember_slow(struct connector *c, uint64_t now, uint64_t ms);
 
 /* ---- connector_handshake.c */
 
-/* `a` is connected: asks the parent for a tunnel and lays TLS over it, where the plan says so. */
-void handshake_begin(struct connector *c, struct attempt *a);
-/* The winner's connection is ready, or its turn has come. */
-void handshake_go_on(struct connector *c);
+/* `a` is connected, and its state says what comes first: asking the parent for a tunnel, or TLS over it. */
+void handshake_begin(struct attempt *a);
+/* Its connection is ready, or its turn has come. */
+void handshake_go_on(struct attempt *a);
 
 #endif

@@ -58,7 +58,7 @@ static void answered(void *ctx, const struct resolver_answer *answer)
     }
     if (--l->open == 0 && l->found == 0)
         note_failure(c, l);
-    if (c->trying > 0 && timer_is_set(&c->pace))
+    if (c->under_way > 0 && timer_is_set(&c->pace))
         return;
     if (c->questions_open == 0 || (c->state == CONNECTOR_RACING && answer->count > 0))
         race_try_next(c);

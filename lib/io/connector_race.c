@@ -1,4 +1,5 @@
-/* Connects to several addresses, 250 ms apart; the first that answers wins (RFC 8305 5). */
+/* Connects to several addresses, 250 ms apart; the first that answers wins (RFC 8305 5). What follows (the parent proxy's
+ * answer, TLS) is part of the race: while it stalls, further addresses are tried. */
 
 #include <errno.h>
 #include <string.h>
@@ -9,9 +10,13 @@
 #include "io/connect_error.h"
 #include "io/connector_internal.h"
 #include "io/dial.h"
+#include "io/parent.h"
 
 /* RFC 8305 5: the Connection Attempt Delay. */
 #define ATTEMPT_DELAY_MS 250
+/* How long a handshake may take before the next address is tried as well: it needs several round trips, and a busy peer's
+ * time. A fourth of the limit for the whole where that is short. */
+#define HANDSHAKE_DELAY_MS 1000
 /* A unix listener whose queue is full says so at once and gives no event when there is room. */
 #define QUEUE_FULL_DELAY_MS 20
 
@@ -20,19 +25,26 @@ void race_add(struct connector *c, const struct address *address, bool named, ui
     if (c->attempt_count == c->attempt_room)
         return;
     c->attempts[c->attempt_count++] =
-        (struct attempt){.connector = c, .address = *address, .named = named, .rank = rank, .fd = -1};
+        (struct attempt){.connector = c, .address = *address, .named = named, .rank = rank, .conn.fd = -1};
 }
 
 void race_close(struct attempt *a)
 {
-    if (a->state != ATTEMPT_CONNECTING)
+    if (!attempt_is_under_way(a))
         return;
     event_del(&a->event);
-    if (a->fd >= 0)
-        close(a->fd);
-    a->fd = -1;
-    a->connector->trying--;
+    conn_close(&a->conn, false);
+    parent_talk_free(a->talk);
+    a->talk = NULL;
+    a->connector->under_way--;
     a->state = ATTEMPT_UNTRIED;
+}
+
+void race_remember_slow(struct connector *c, uint64_t now, uint64_t ms)
+{
+    for (uint32_t i = 0; i < c->attempt_count; i++)
+        if (attempt_is_under_way(&c->attempts[i]) && c->attempts[i].began_ms + ms <= now)
+            address_remember_failure(c->plan.memory, &c->attempts[i].address);
 }
 
 static void attempt_failed(struct attempt *a, int number, const char *what)
@@ -50,24 +62,37 @@ static void attempt_failed(struct attempt *a, int number, const char *what)
         address_remember_failure(c->plan.memory, &a->address);
 }
 
-static void attempt_won(struct attempt *a)
+/* They are tried again when all others have been. */
+static void close_unconnected(struct connector *c)
+{
+    for (uint32_t i = 0; i < c->attempt_count; i++) {
+        struct attempt *a = &c->attempts[i];
+        if (a->state != ATTEMPT_CONNECTING)
+            continue;
+        race_close(a);
+        a->rank += ATTEMPTS_MAX * RANKS_A_NAME;
+    }
+}
+
+static uint64_t handshake_delay_ms(const struct connector *c)
+{
+    uint64_t ms = c->plan.timeout_ms / 4;
+
+    if (ms == 0 || ms > HANDSHAKE_DELAY_MS)
+        return HANDSHAKE_DELAY_MS;
+    return ms < ATTEMPT_DELAY_MS ? ATTEMPT_DELAY_MS : ms;
+}
+
+static void attempt_connected(struct attempt *a)
 {
     struct connector *c = a->connector;
 
-    for (uint32_t i = 0; i < c->attempt_count; i++) {
-        struct attempt *other = &c->attempts[i];
-        if (other == a || other->state != ATTEMPT_CONNECTING)
-            continue;
-        /* Whoever was beaten in spite of its head start is not asked first next time. */
-        if (a->began_ms - other->began_ms >= ATTEMPT_DELAY_MS)
-            address_remember_failure(c->plan.memory, &other->address);
-        race_close(other);
-        other->rank += ATTEMPTS_MAX * RANKS_A_NAME;
-    }
-    timer_clear(&c->pace);
-    conn_open(&c->result.conn, a->fd);
-    a->fd = -1;
-    handshake_begin(c, a);
+    a->state = c->plan.tunnel ? ATTEMPT_PARENT : ATTEMPT_HANDSHAKE;
+    /* Whoever was beaten in spite of a head start is not asked first next time. */
+    race_remember_slow(c, a->began_ms, ATTEMPT_DELAY_MS);
+    close_unconnected(c);
+    timer_set(&c->pace, handshake_delay_ms(c));
+    handshake_begin(a);
 }
 
 static void attempt_ready(evutil_socket_t fd, short what, void *arg)
@@ -78,13 +103,13 @@ static void attempt_ready(evutil_socket_t fd, short what, void *arg)
 
     (void)what;
     clock_update();
-    if (a == c->winner) {
-        handshake_go_on(c);
+    if (a->state != ATTEMPT_CONNECTING) {
+        handshake_go_on(a);
         return;
     }
     number = dial_result(fd, &a->address);
     if (number == 0) {
-        attempt_won(a);
+        attempt_connected(a);
         return;
     }
     attempt_failed(a, number, "cannot connect to");
@@ -142,7 +167,11 @@ static enum relief find_descriptor(const struct connector *c)
 
 static int attempt_dial(const struct connector *c, struct attempt *a, const char **what)
 {
-    return dial(&a->address, c->plan.local, c->plan.keepalive_ms, &a->fd, what);
+    int fd, number = dial(&a->address, c->plan.local, c->plan.keepalive_ms, &fd, what);
+
+    if (fd >= 0)
+        conn_open(&a->conn, fd);
+    return number;
 }
 
 /* Not now, but when it is its turn again. */
@@ -173,16 +202,15 @@ static bool attempt_begin(struct connector *c, struct attempt *a)
     if (number == EAGAIN && a->address.sa.any.sa_family == AF_UNIX) {
         connector_note(c, CONNECT_REFUSED, "cannot connect to %s: its queue of connections is full",
                        a->address.sa.unix_.sun_path);
-        close(a->fd);
-        a->fd = -1;
+        conn_close(&a->conn, false);
         a->rank += ATTEMPTS_MAX * RANKS_A_NAME;
         c->queued = a;
         attempt_postpone(c, a, QUEUE_FULL_DELAY_MS);
         return true;
     }
-    event_assign(&a->event, c->base, a->fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST, attempt_ready, a);
+    event_assign(&a->event, c->base, a->conn.fd, EV_READ | EV_WRITE | EV_ET | EV_PERSIST, attempt_ready, a);
     a->state = ATTEMPT_CONNECTING;
-    c->trying++;
+    c->under_way++;
     if (number == 0 && event_add(&a->event, NULL) != 0)
         number = ENOMEM;
     if (number == 0)
@@ -214,13 +242,13 @@ void race_try_next(struct connector *c)
 {
     struct attempt *a;
 
-    if (c->state == CONNECTOR_ENDED || c->winner)
+    if (c->state == CONNECTOR_ENDED)
         return;
     c->state = CONNECTOR_RACING;
     timer_clear(&c->pace);
     while ((a = choose(c)))
         if (attempt_begin(c, a))
             return;
-    if (c->trying == 0 && c->questions_open == 0)
+    if (c->under_way == 0 && c->questions_open == 0)
         connector_end(c);
 }

@@ -6,8 +6,10 @@
 
 #include "base/clock.h"
 #include "config/config.h"
+#include "http/head.h"
 #include "io/address_memory.h"
 #include "io/address_policy.h"
+#include "io_tls_test.h"
 
 /* ---- order */
 
@@ -273,9 +275,144 @@ START_TEST(race_rotates)
 }
 END_TEST
 
+/* ---- handshakes */
+
+/* Runs the loop until somebody has connected there; the connection. */
+static int accept_while_it_runs(struct fixture *f, int listening)
+{
+    unsigned long long end = io_now() + 15000;
+    int fd;
+
+    evutil_make_socket_nonblocking(listening);
+    while ((fd = accept(listening, NULL, NULL)) < 0) {
+        ck_assert_msg(io_now() < end, "nobody connects");
+        io_run_for(f->base, 10);
+    }
+    return fd;
+}
+
+static struct address_entry entry_of(int listening)
+{
+    struct address_entry e = {.address.length = sizeof e.address.sa};
+
+    getsockname(listening, &e.address.sa.any, &e.address.length);
+    return e;
+}
+
+/* One that accepts and says nothing costs a second, not the connect. */
+START_TEST(race_goes_on_while_tls_stalls)
+{
+    struct fixture *f = set_up();
+    int silent = listen_at("127.0.0.3", 0, 8);
+    struct tls_server server;
+    struct tls_context *tls;
+
+    io_make_certificates();
+    tls_server_init(&server, &io_leaf);
+    tls_server_start(&server);
+    tls = io_tls_context(io_tls_options());
+    f->plan.tls = tls;
+    f->plan.servername = "good.test";
+    f->plan.timeout_ms = 60000;
+    f->plan.entries =
+        &(struct address_list){(struct address_entry[]){entry_of(silent), {.address = server.address}}, 2};
+    f->done = false;
+    connector_start(f->base, f->resolver, &f->plan, on_done, f);
+    io_run_until(f->base, &f->done, 20000);
+    ck_assert_int_eq(f->result.error, CONNECT_OK);
+    ck_assert(address_equal(&f->result.peer, &server.address));
+    conn_close(&f->result.conn, false);
+    close(accept_while_it_runs(f, silent)); /* the one that was begun there is closed, and no other follows */
+    f->memory.rotation = 0;
+    ck_assert_int_eq(run(f)->error, CONNECT_OK);
+    ck_assert_int_eq(accept(silent, NULL, NULL), -1);
+    tls_server_stop(&server);
+    tls_context_unref(tls);
+    io_free_certificates();
+    close(silent);
+    tear_down(f);
+}
+END_TEST
+
+/* Whoever agrees first is taken, though another one refused meanwhile. */
+START_TEST(race_waits_for_those_under_way)
+{
+    static const char refusal[] = "HTTP/1.1 403 Forbidden\r\n\r\n", yes[] = "HTTP/1.1 200 OK\r\n\r\n";
+    struct fixture *f = set_up();
+    int slow = listen_at("127.0.0.3", 0, 8), other, fds[2];
+    struct address_entry e = entry_of(slow);
+    struct parent_proxy parent = {.host = (char[]){"two.test"}, .port = address_port(&e.address)};
+
+    http_init();
+    other = listen_at("127.0.0.2", parent.port, 8);
+    parent.address = (char[]){"two.test:3128"};
+    f->plan = (struct connect_plan){.family = AF_INET,
+                                    .timeout_ms = 60000,
+                                    .memory = &f->memory,
+                                    .parent = &parent,
+                                    .tunnel = true,
+                                    .host = "a.test",
+                                    .port = 443};
+    f->done = false;
+    connector_start(f->base, f->resolver, &f->plan, on_done, f);
+    fds[0] = accept_while_it_runs(f, slow);
+    fds[1] = accept_while_it_runs(f, other);
+    ck_assert_int_eq(write(fds[1], refusal, strlen(refusal)), (ssize_t)strlen(refusal));
+    io_run_for(f->base, 50);
+    ck_assert(!f->done);
+    ck_assert_int_eq(write(fds[0], yes, strlen(yes)), (ssize_t)strlen(yes));
+    io_run_until(f->base, &f->done, 20000);
+    ck_assert_int_eq(f->result.error, CONNECT_OK);
+    ck_assert_str_eq(peer(&f->result), "127.0.0.3");
+    conn_close(&f->result.conn, false);
+    for (int i = 0; i < 2; i++)
+        close(fds[i]);
+    close(slow);
+    close(other);
+    tear_down(f);
+}
+END_TEST
+
+/* With several under way when the time is up, the first of them is told of. */
+START_TEST(race_ends_while_handshakes_stall)
+{
+    struct fixture *f = set_up();
+    int silent[2] = {listen_at("127.0.0.3", 0, 8)}, fds[2];
+    struct address_entry e = entry_of(silent[0]);
+    struct parent_proxy parent = {.host = (char[]){"two.test"}, .port = address_port(&e.address)};
+
+    http_init();
+    silent[1] = listen_at("127.0.0.2", parent.port, 8);
+    parent.address = (char[]){"two.test:3128"};
+    f->plan = (struct connect_plan){.family = AF_INET,
+                                    .timeout_ms = 2000,
+                                    .memory = &f->memory,
+                                    .parent = &parent,
+                                    .tunnel = true,
+                                    .host = "a.test",
+                                    .port = 443};
+    f->done = false;
+    connector_start(f->base, f->resolver, &f->plan, on_done, f);
+    for (int i = 0; i < 2; i++)
+        fds[i] = accept_while_it_runs(f, silent[i]);
+    io_run_until(f->base, &f->done, 20000);
+    ck_assert_int_eq(f->result.error, CONNECT_TIMEOUT);
+    ck_assert_ptr_nonnull(strstr(f->result.text, "asked CONNECT of the parent proxy 127.0.0.3:"));
+    for (int i = 0; i < 2; i++) {
+        e = entry_of(silent[i]);
+        ck_assert(address_failed_lately(&f->memory, &e.address));
+        close(fds[i]);
+        close(silent[i]);
+    }
+    tear_down(f);
+}
+END_TEST
+
 void io_race_tests(Suite *suite)
 {
     unit_group(suite, "address order", order_prefers_a_family, order_remembers_failures);
     unit_group(suite, "race", race_is_won, race_waits_for_no_family, race_takes_late_answers,
                race_ends_in_time, race_rotates);
+    unit_group(suite, "race of handshakes", race_goes_on_while_tls_stalls, race_waits_for_those_under_way,
+               race_ends_while_handshakes_stall);
 }
