@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/console.h"
 #include "cmd/ctl_command.h"
 #include "cmd/ctl_output.h"
 #include "cmd/ctl_run.h"
@@ -188,6 +189,7 @@ static int obey(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    console_reserve();
     ctl_output_begin();
     return ctl_output_end(obey(argc, argv));
 }

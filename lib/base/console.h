@@ -9,8 +9,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Opens the descriptors 0 to 2 that are closed on /dev/null, so that nothing else that is opened becomes one of them.
- * First of all in a program. */
+/* Opens /dev/null, for reading alone, as each of the descriptors 0 to 2 that is closed, so that nothing else that is opened
+ * becomes one of them: what is written there still fails. Programs that this one executes find them closed. First of all in
+ * a program. */
 void console_reserve(void);
 
 /* Starts the threads, where they are needed: before it (and where the system gives none) what poll() says is

@@ -56,9 +56,10 @@ class Answers:
         self.thread.join()
 
 
-def ctl(address, *words, **how):
+def ctl(address, *words, closing=None, **how):
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
-    return subprocess.run([binary("CARPOOLCTL"), "-s", address, *words], stdin=subprocess.DEVNULL, timeout=PATIENCE, check=False,
+    shell = ["sh", "-c", f'exec "$@" {closing}', "sh"] if closing else []
+    return subprocess.run([*shell, binary("CARPOOLCTL"), "-s", address, *words], stdin=subprocess.DEVNULL, timeout=PATIENCE, check=False,
                           env=environment(), **how)
 
 
@@ -123,6 +124,27 @@ def test_a_full_stdout_is_a_failure_of_carpoold(words):
         done = subprocess.run([binary("CARPOOLD"), "-c", "/dev/null", words], stdout=full, stderr=subprocess.PIPE, check=False,
                               timeout=PATIENCE)
     assert done.returncode == 1 and b"cannot write to stdout: No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize("words", ["status", "--json config", "version", "reload", "--help"])
+def test_a_closed_stdout_is_a_failure(stage, words):
+    """nor does anything that is opened in its place, such as the connection to the server, get what was meant for it"""
+    carpool = stage.carpool()
+    done = ctl(f"127.0.0.1:{carpool.admin_port}", *words.split(), closing=">&-")
+    assert done.returncode == 1 and b"cannot write to stdout: Bad file descriptor" in done.stderr
+
+
+def test_a_closed_stdout_is_a_failure_of_carpoold():
+    done = subprocess.run(["sh", "-c", 'exec "$0" --print-config -c /dev/null >&-', binary("CARPOOLD")], stderr=subprocess.PIPE,
+                          check=False, timeout=PATIENCE)
+    assert done.returncode == 1 and b"cannot write to stdout: Bad file descriptor" in done.stderr
+
+
+def test_what_run_starts_finds_closed_what_was_closed(stage):
+    carpool = stage.carpool()
+    for number, closing in enumerate(["<&-", ">&-", "2>&-"]):
+        done = ctl(f"127.0.0.1:{carpool.admin_port}", "run", "--", "sh", "-c", f"! test -e /proc/$$/fd/{number}", closing=closing)
+        assert done.returncode == 0, closing
 
 
 def on_terminal(address, *words, until, keys=b""):
