@@ -101,6 +101,22 @@ def test_a_reload_reaches_the_daemon_wherever_the_admin_listener_is(edit):
     sh("carpoolctl status")
 
 
+def test_the_proxy_does_not_lead_to_the_admin_api(edit):
+    """by none of this host's addresses, one that it gets later included: the unit lets the daemon read them"""
+    everywhere = "clients: [127.0.0.0/8, 192.0.2.0/24]"
+    try:
+        sh("ip address add 192.0.2.77/32 dev lo", user="root")
+        edit(f"listen: [0.0.0.0:3128]\naccess: {{{everywhere}}}\nadmin: {{listen: 0.0.0.0:3129, {everywhere}}}\n")
+        assert "200" in sh("curl -si http://192.0.2.77:3129/healthz").stdout.splitlines()[0]
+        sh("ip address add 192.0.2.78/32 dev lo", user="root")
+        for host in ("127.0.0.1", "127.0.0.2", "localhost", "carpool-test", "192.0.2.77", "192.0.2.78"):
+            said = sh(f"curl -si -x http://127.0.0.1:3128 http://{host}:3129/agents").stdout
+            assert "502" in said.splitlines()[0] and "proxy_loop_detected" in said, host
+    finally:
+        sh("ip address del 192.0.2.77/32 dev lo; ip address del 192.0.2.78/32 dev lo", user="root", check=False)
+        edit(BASIC)
+
+
 def test_priorities_in_the_journal(service):
     """log levels are the journal's, and stand in no text"""
     entries = service.journal()
