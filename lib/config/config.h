@@ -175,6 +175,7 @@ struct config {
         uint32_t maxHeadersCount;
         uint64_t keepAliveInitialDelay;
         bool halfClose;
+        bool serverTiming;
     } server;
     struct {
         struct cidr_list clients;

@@ -85,6 +85,8 @@ const struct option options[] = {
         "idle time before TCP keep-alive probes on client connections"),
     TOP(server.halfClose, BOOL, "false", 0, 0, NULL,
         "true: a client that has shut down writing keeps its place while its request waits for a limit"),
+    TOP(server.serverTiming, BOOL, "false", 0, 0, NULL,
+        "true: responses say in Server-Timing what the request waited for: a limit, a new connection and why, the origin"),
 
     TOP(access.clients, NETWORK_LIST, "127.0.0.0/8, ::1", 0, 0, NULL,
         "addresses that may use the TCP listeners, others get 403; to listen beyond loopback, change it"),

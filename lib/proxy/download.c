@@ -11,6 +11,7 @@
 #include "proxy/exchange.h"
 #include "proxy/response_head.h"
 #include "proxy/rewrite.h"
+#include "proxy/server_timing.h"
 #include "proxy/tunnel.h"
 
 #define MAX_INTERIM 16
@@ -260,6 +261,7 @@ static bool begin_body(struct exchange *e)
     e->status = h->status;
     e->fate = exchange_fate(e, FAULT_NONE, is_delimited(e, &f));
     bool bodiless = f.kind == BODY_NONE;
+    char timing[SERVER_TIMING_SIZE];
     const struct outgoing_response o = {
         .via_name = exchange_via(e),
         .framing = f,
@@ -268,6 +270,7 @@ static bool begin_body(struct exchange *e)
         .close = e->fate != CLIENT_KEPT,
         .keep_alive_seconds = advertised_seconds(e),
         .own = {e->own_urls, slice_of(e->origin->host), e->origin->plan.port},
+        .server_timing = server_timing(e, timing),
     };
     relay_begin(&e->down, f, format_for(e, &f));
     e->down.closes = e->fate != CLIENT_KEPT;

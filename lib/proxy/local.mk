@@ -44,6 +44,8 @@ libcarpool_a_SOURCES += \
 	lib/proxy/route.h \
 	lib/proxy/sendq.c \
 	lib/proxy/sendq.h \
+	lib/proxy/server_timing.c \
+	lib/proxy/server_timing.h \
 	lib/proxy/stats.c \
 	lib/proxy/stats.h \
 	lib/proxy/tunnel.c \

@@ -209,7 +209,7 @@ static char *put_response_connection(char *at, const struct head *h, const struc
 bool rewrite_response(struct buffer **out, const struct head *h, const struct outgoing_response *o)
 {
     size_t longer = o->own.urls == OWN_URLS_KEPT ? 0 : h->count * OWN_URLS_LONGER;
-    if (!make_room(out, most_bytes(h, o->via_name.n + longer)))
+    if (!make_room(out, most_bytes(h, o->via_name.n + o->server_timing.n + longer)))
         return false;
     struct buffer *b = *out;
     char *at = b->data;
@@ -220,6 +220,7 @@ bool rewrite_response(struct buffer **out, const struct head *h, const struct ou
     at = put(at, SLICE("\r\n"));
     at = put_response_fields(at, h, o);
     at = put_via(at, h->minor, o->via_name);
+    at = put(at, o->server_timing);
     if (!o->interim && !o->upgrade)
         at = put_response_framing(at, h, o);
     if (!o->interim)

@@ -36,6 +36,7 @@ struct outgoing_response {
     bool close;                  /* says Connection: close */
     unsigned keep_alive_seconds; /* advertised; 0: not */
     struct own_origin own;
+    struct slice server_timing; /* a line to be added; empty: none */
 };
 
 /* Writes the whole head. */

@@ -1,0 +1,29 @@
+#include "proxy/server_timing.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+
+/* How much of its waiting for a socket the request spent on the connect: a spare was there before it came, and a connect
+ * may have begun before, too. */
+static uint64_t connect_share(const struct exchange *e)
+{
+    uint64_t waited = e->waited_us - e->waiter.pending_us;
+    if (e->reused)
+        return 0;
+    return e->connect_us < waited ? e->connect_us : waited;
+}
+
+struct slice server_timing(const struct exchange *e, char room[SERVER_TIMING_SIZE])
+{
+    if (!e->proxy->config->server.serverTiming)
+        return SLICE("");
+    uint64_t connect = connect_share(e);
+    int n = snprintf(room, SERVER_TIMING_SIZE,
+                     "Server-Timing: carpool-wait;dur=%.1f, carpool-connect;dur=%.*f;desc=\"%s\", "
+                     "carpool-origin;dur=%.1f\r\n",
+                     (double)(e->waited_us - connect) / 1e3, e->reused ? 0 : 1, (double)connect / 1e3,
+                     e->reused ? "reused" : opened_for_word(e->socket->opened_for),
+                     (double)(clock_us() - e->granted_us) / 1e3);
+    return (struct slice){room, (size_t)n};
+}
