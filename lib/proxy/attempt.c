@@ -43,11 +43,12 @@ static bool is_replayable(const struct exchange *e)
     return e->up.out.sent == 0 || empty || e->up.keep_limit > 0;
 }
 
-/* Whether it could be repeated if this socket proved stale: otherwise it is worth a look
- * first. */
+/* Whether it could be repeated if this socket proved stale: otherwise it is worth a look first. Content of unknown length
+ * may turn out to be more than is kept for a repeat. */
 static bool is_repeatable(const struct exchange *e)
 {
-    bool small = e->request_framing.kind == BODY_NONE || e->up.keep_limit > 0;
+    enum body_kind kind = e->request_framing.kind;
+    bool small = kind == BODY_NONE || (kind == BODY_LENGTH && e->up.keep_limit > 0);
     return e->idempotent && small && e->repeats_left > 0;
 }
 
@@ -83,16 +84,22 @@ static void forget_response(struct exchange *e)
     e->end = (struct call_end){0};
 }
 
-static void start(struct exchange *e, struct socket *s)
+/* What has happened to a socket since it was given. */
+static enum retire_reason look_before(const struct exchange *e, struct socket *s)
+{
+    if (s->generation != e->origin->generation && !e->proxy->pool->stopping)
+        return RETIRE_DRAINED;
+    return s->conn.may_read || (socket_may_be_stale(s) && !is_repeatable(e)) ? socket_probe(s) : RETIRE_NONE;
+}
+
+/* False: it is of no use, and was retired. */
+static bool start(struct exchange *e, struct socket *s)
 {
     assert(!e->socket && s->state == SOCKET_ACTIVE);
-    if (s->conn.may_read || (socket_may_be_stale(s) && !is_repeatable(e))) {
-        enum retire_reason reason = socket_probe(s);
-        if (reason != RETIRE_NONE) {
-            socket_retire(s, reason);
-            attempt_acquire(e, ACQUIRE_AGAIN);
-            return;
-        }
+    enum retire_reason reason = look_before(e, s);
+    if (reason != RETIRE_NONE) {
+        socket_retire(s, reason);
+        return false;
     }
     /* NTLM names its user in the connection's first requests only: what follows on it is as private. */
     if (e->client->private_socket == s)
@@ -113,6 +120,7 @@ static void start(struct exchange *e, struct socket *s)
         tunnel_begin(e);
     else
         upload_start(e);
+    return true;
 }
 
 /* While it waits, the client's leaving must be seen at once. */
@@ -151,8 +159,11 @@ static enum acquire_result acquire(struct exchange *e, enum acquire_how how)
 
 void attempt_acquire(struct exchange *e, enum acquire_how how)
 {
-    switch (acquire(e, how)) {
-    case ACQUIRED: start(e, e->waiter.socket); return;
+    enum acquire_result result = acquire(e, how);
+    while (result == ACQUIRED && !start(e, e->waiter.socket))
+        result = acquire(e, ACQUIRE_AGAIN);
+    switch (result) {
+    case ACQUIRED: return;
     case ACQUIRE_WAITS: wait_for_socket(e); return;
     case ACQUIRE_QUEUE_FULL:
         exchange_fail(
@@ -185,12 +196,10 @@ void attempt_settled(struct waiter *p)
     struct exchange *e = (struct exchange *)((char *)p - offsetof(struct exchange, waiter));
     assert(e->state == EXCHANGE_WAITING);
     e->waited_us += clock_us() - p->since_us;
-    if (p->socket)
-        start(e, p->socket);
-    else if (p->error == CONNECT_OK)
-        attempt_acquire(e, ACQUIRE_AGAIN); /* a pause kept it from its client's own socket */
-    else
+    if (!p->socket && p->error != CONNECT_OK)
         tell_unconnected(e, p);
+    else if (!p->socket || !start(e, p->socket))
+        attempt_acquire(e, ACQUIRE_AGAIN); /* without either: a pause kept it from its client's own socket */
 }
 
 static enum socket_failure failure_of(int error)

@@ -293,7 +293,8 @@ void exchange_client_gone(struct exchange *e, enum client_close reason)
     relay_discard(&e->down);
     e->download_blocked = false;
     e->content_out = e->down.content;
-    e->drained_since_ms = clock_ms();
+    e->drained_since_ms = e->moved_ms =
+        clock_ms(); /* while the client took nothing, the origin's time stood still */
     exchange_arm(e);
     download_pump(e);
 }
@@ -318,14 +319,13 @@ void exchange_client_fin(struct exchange *e)
 uint64_t exchange_client_due(const struct exchange *e, enum client_close *reason)
 {
     const struct server_options *server = &e->proxy->config->server;
-    *reason = CLIENT_TIMEOUT;
-    if (e->download_blocked)
-        return server->timeout ? e->took_ms + server->timeout : 0;
-    *reason = CLIENT_REQUEST_TIMEOUT;
-    if (e->state != EXCHANGE_RELAY || e->upload != UPLOAD_STARVED)
-        return 0;
-    uint64_t grace = e->body_grace_ms + e->waited_us / 1000;
-    return server->requestTimeout ? e->client->since_ms + server->requestTimeout + grace : 0;
+    uint64_t take = e->download_blocked && server->timeout ? e->took_ms + server->timeout : 0;
+    uint64_t send = 0;
+    if (e->state == EXCHANGE_RELAY && e->upload == UPLOAD_STARVED && server->requestTimeout)
+        send = e->client->since_ms + server->requestTimeout + e->body_grace_ms + e->waited_us / 1000;
+    bool is_to_send = send && (!take || send < take);
+    *reason = is_to_send ? CLIENT_REQUEST_TIMEOUT : CLIENT_TIMEOUT;
+    return is_to_send ? send : take;
 }
 
 void exchange_client_too_slow(struct exchange *e, enum client_close reason)

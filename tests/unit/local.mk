@@ -111,6 +111,7 @@ tests_unit_proxy_test_SOURCES = \
 	tests/unit/proxy_rig.h \
 	tests/unit/proxy_route_test.c \
 	tests/unit/proxy_splice_test.c \
+	tests/unit/proxy_stale_test.c \
 	tests/unit/proxy_talk.c \
 	tests/unit/proxy_talk.h \
 	tests/unit/proxy_test.c \

@@ -436,6 +436,7 @@ int main(void)
     proxy_exchange_tests(suite);
     proxy_trouble_tests(suite);
     proxy_gone_tests(suite);
+    proxy_stale_tests(suite);
     proxy_private_tests(suite);
     proxy_reload_tests(suite);
     proxy_tunnel_tests(suite);

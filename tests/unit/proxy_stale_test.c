@@ -1,0 +1,164 @@
+/* Sockets that are of no use any more when a request is about to go over them, and limits of time that others hid. */
+
+#include "proxy_talk.h"
+
+#include <event2/event.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/exchange.h"
+
+static struct proxy_rig rig;
+
+static int begin(int client, const char *request, unsigned nth)
+{
+    say(&rig, client, request);
+    return origin_end(&rig, nth);
+}
+
+static struct exchange *only_exchange(void)
+{
+    struct exchange *e = TAILQ_FIRST(&rig.proxy->exchanges);
+
+    ck_assert_ptr_nonnull(e);
+    ck_assert_ptr_null(TAILQ_NEXT(e, link));
+    return e;
+}
+
+static const struct origin_stats *stats(void)
+{
+    return &proxy_rig_origin(&rig, "a.test")->stats;
+}
+
+/* So many free sockets whose origin has gone, of which the loop says nothing: that came with their responses. */
+static void make_stale(unsigned count)
+{
+    int clients[RIG_ORIGINS];
+    struct socket *s;
+
+    for (unsigned i = 0; i < count; i++) {
+        clients[i] = proxy_rig_client(&rig);
+        heard(begin(clients[i], A_GET, i));
+    }
+    for (unsigned i = 0; i < count; i++) {
+        say(&rig, rig.origins[i], AN_OK);
+        close(clients[i]);
+    }
+    proxy_rig_settle(&rig);
+    TAILQ_FOREACH (s, &proxy_rig_origin(&rig, "a.test")->free, link)
+        event_del(&s->conn.event);
+    for (unsigned i = 0; i < count; i++) {
+        close(rig.origins[i]);
+        rig.origins[i] = -1;
+    }
+}
+
+static void looks_before(const char *request, unsigned stale)
+{
+    int client, origin;
+
+    proxy_rig_open(&rig, "replayLimit: 1KiB", "");
+    make_stale(stale);
+    ck_assert_uint_eq(proxy_rig_origin(&rig, "a.test")->free_count, stale);
+    client = proxy_rig_client(&rig);
+    origin = begin(client, request, stale);
+    hears(origin, "Connection: keep-alive");
+    say(&rig, origin, AN_OK);
+    hears(client, "200 OK");
+    ck_assert_uint_eq(stats()->retries, 0);
+    ck_assert_uint_eq(stats()->retired[RETIRE_PEER_CLOSED], stale);
+    close(client);
+    proxy_rig_close(&rig);
+}
+
+/* Its content may become more than is kept for a repeat. */
+START_TEST(content_of_unknown_length_is_preceded_by_a_look)
+{
+    looks_before(
+        "PUT http://a.test/ HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        1);
+}
+END_TEST
+
+START_TEST(any_number_of_stale_sockets_is_passed_by)
+{
+    looks_before("POST http://a.test/ HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi", 50);
+}
+END_TEST
+
+/* A released socket is given to the next; before that is told, an operator drains: nothing new may go over it. */
+START_TEST(sockets_given_before_a_drain_are_not_used_behind_it)
+{
+    int first, second, origin;
+
+    proxy_rig_open(&rig, "maxSockets: 1", "");
+    first = proxy_rig_client(&rig);
+    origin = begin(first, A_GET, 0);
+    heard(origin);
+    second = proxy_rig_client(&rig);
+    say(&rig, second, A_GET);
+    say(&rig, origin, "HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n");
+    for (size_t sent = 0; sent < 400000;) {
+        static char content[400000];
+        ssize_t n = send(origin, content, sizeof content - sent, MSG_NOSIGNAL);
+        sent += n > 0 ? (size_t)n : 0;
+        proxy_rig_turn(&rig);
+    }
+    /* It goes on in an event of the client, who was slow: behind one of the socket's own the next is told at once. */
+    while (TAILQ_EMPTY(&rig.pool->settled)) {
+        heard(first);
+        event_base_loop(rig.base, EVLOOP_NONBLOCK);
+    }
+    agent_drain(proxy_rig_agent(&rig));
+    proxy_rig_settle(&rig);
+    hears_nothing(origin);
+    ck_assert(has_ended(origin));
+    ck_assert_uint_eq(stats()->retired[RETIRE_DRAINED], 1);
+    origin = origin_end(&rig, 1);
+    hears(origin, "GET /");
+    say(&rig, origin, AN_OK);
+    hears(second, "200 OK");
+    close(first);
+    close(second);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
+/* More of a response than a client takes that does not read. */
+static void block_download(int origin)
+{
+    static char block[4096];
+
+    say(&rig, origin, "HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n");
+    while (!only_exchange()->download_blocked) {
+        ssize_t n = send(origin, block, sizeof block, MSG_NOSIGNAL);
+        (void)n;
+        proxy_rig_turn(&rig);
+    }
+}
+
+/* Its answer has come already, and it takes none of it: that is no reason to wait for its request. */
+START_TEST(who_does_not_read_has_no_more_time_to_send)
+{
+    int client, origin;
+
+    proxy_rig_open(&rig, "timeouts: {socket: off}", "server: {requestTimeout: 1s, timeout: off}\n");
+    client = proxy_rig_client(&rig);
+    origin = begin(client, "POST http://a.test/ HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nno", 0);
+    heard(origin);
+    block_download(origin);
+    for (unsigned i = 0; i < 200 && rig.records == 0; i++)
+        proxy_rig_run(&rig, 20);
+    ck_assert_uint_eq(rig.records, 1);
+    ck_assert_uint_eq(rig.proxy->stats.clients_closed[CLIENT_REQUEST_TIMEOUT], 1);
+    close(client);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
+void proxy_stale_tests(Suite *suite)
+{
+    unit_group(suite, "stale", content_of_unknown_length_is_preceded_by_a_look,
+               any_number_of_stale_sockets_is_passed_by, sockets_given_before_a_drain_are_not_used_behind_it,
+               who_does_not_read_has_no_more_time_to_send);
+}
