@@ -6,13 +6,14 @@
 #include <string.h>
 
 #include "base/console.h"
+#include "cmd/ctl_ca.h"
 #include "cmd/ctl_command.h"
 #include "cmd/ctl_output.h"
 #include "cmd/ctl_run.h"
 #include "cmd/ctl_top.h"
 #include "config/suggest.h"
 
-enum words { WORDS_NONE, WORDS_MAY_NAME, WORDS_NAME, WORDS_COMMAND };
+enum words { WORDS_NONE, WORDS_MAY_NAME, WORDS_NAME, WORDS_COMMAND, WORDS_HOSTS, WORDS_FILE };
 
 static int top(const struct ctl_options *o, const char *name)
 {
@@ -21,9 +22,9 @@ static int top(const struct ctl_options *o, const char *name)
 }
 
 static const struct command {
-    const char *name;
+    const char *name; /* of one word, or two */
     enum words words;
-    int (*run)(const struct ctl_options *o, const char *name); /* NULL: it takes a command of its own */
+    int (*run)(const struct ctl_options *o, const char *name); /* NULL: it takes words of its own */
     const char *help;
 } commands[] = {
     {"status", WORDS_NONE, ctl_status, "what is wrong, and the pools as a table, the worst first"},
@@ -36,6 +37,8 @@ static const struct command {
     {"reload", WORDS_NONE, ctl_reload, "read the configuration again"},
     {"config", WORDS_NONE, ctl_config, "the configuration in force, as YAML"},
     {"version", WORDS_NONE, ctl_version, "of carpoolctl and of the daemon"},
+    {"ca create", WORDS_HOSTS, NULL, "make a CA for connectTls"},
+    {"ca show", WORDS_FILE, NULL, "what a CA may sign for, and until when"},
     {"run", WORDS_COMMAND, NULL, "start a command with http_proxy set"},
 };
 
@@ -48,6 +51,8 @@ static const char *words_of(const struct command *c)
     case WORDS_MAY_NAME: return " [NAME]";
     case WORDS_NAME: return " NAME";
     case WORDS_COMMAND: return " -- COMMAND";
+    case WORDS_HOSTS: return " --for HOST";
+    case WORDS_FILE: return " FILE";
     }
     return "";
 }
@@ -59,7 +64,7 @@ static int print_help(FILE *out, int status)
     fputs("Usage: carpoolctl [-s ADDRESS] [--json] [--wide] COMMAND [NAME]\n\nCommands:\n", out);
     for (size_t i = 0; i < COMMANDS; i++) {
         snprintf(left, sizeof left, "%s%s", commands[i].name, words_of(&commands[i]));
-        fprintf(out, "  %-18s %s\n", left, commands[i].help);
+        fprintf(out, "  %-21s %s\n", left, commands[i].help);
     }
     fputs("\n"
           "Options:\n"
@@ -83,11 +88,19 @@ static int print_command_help(const struct command *c)
     return CTL_FINE;
 }
 
-static const struct command *find_command(const char *name)
+/* The command that the next words name; goes to the last of them. */
+static const struct command *find_command(int argc, char **argv)
 {
     for (size_t i = 0; i < COMMANDS; i++) {
-        if (strcmp(commands[i].name, name) == 0)
+        const char *name = commands[i].name, *second = strchr(name, ' ');
+
+        if (!second && strcmp(name, argv[optind]) == 0)
             return &commands[i];
+        if (second && optind + 1 < argc && strcmp(second + 1, argv[optind + 1]) == 0 &&
+            strncmp(name, argv[optind], (size_t)(second - name)) == 0 && !argv[optind][second - name]) {
+            optind++;
+            return &commands[i];
+        }
     }
     return NULL;
 }
@@ -102,7 +115,7 @@ static int unknown_command(const char *word)
     fprintf(stderr, "carpoolctl: unknown command '%s'%s%s%s There are:", word,
             meant ? ", did you mean '" : ".", meant ? meant : "", meant ? "'?" : "");
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(stderr, " %s", commands[i].name);
+        fprintf(stderr, "%s %s", i > 0 ? "," : "", commands[i].name);
     putc('\n', stderr);
     return CTL_USAGE;
 }
@@ -177,9 +190,13 @@ static int obey(int argc, char **argv)
         return print_help(stderr, CTL_USAGE);
     if (strcmp(argv[optind], "help") == 0)
         return print_help(stdout, CTL_FINE);
-    c = find_command(argv[optind]);
+    c = find_command(argc, argv);
     if (!c)
         return unknown_command(argv[optind]);
+    if (c->words == WORDS_HOSTS)
+        return ctl_ca_create(argc - optind, argv + optind);
+    if (c->words == WORDS_FILE)
+        return ctl_ca_show(argc - optind, argv + optind);
     optind++;
     if (c->words == WORDS_COMMAND)
         return take_run(argc, argv, &o, c);

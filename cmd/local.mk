@@ -6,6 +6,8 @@ bin_PROGRAMS += carpoolctl
 carpoolctl_SOURCES = \
 	cmd/carpoolctl.c \
 	cmd/ctl_agents.c \
+	cmd/ctl_ca.c \
+	cmd/ctl_ca.h \
 	cmd/ctl_client.c \
 	cmd/ctl_client.h \
 	cmd/ctl_command.c \
@@ -35,5 +37,5 @@ carpoolctl_SOURCES = \
 	cmd/ctl_words.c \
 	cmd/ctl_words.h
 carpoolctl_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)
-# Of the library only what stands by itself: suggestions, and the printer of YAML.
-carpoolctl_LDADD = libcarpool.a $(JANSSON_LIBS) $(YAML_LIBS)
+# Of the library only what stands by itself: suggestions, the printer of YAML, and CAs.
+carpoolctl_LDADD = libcarpool.a $(JANSSON_LIBS) $(YAML_LIBS) $(OPENSSL_LIBS) $(HTTP_PARSER_LIBS)

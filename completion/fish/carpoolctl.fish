@@ -16,6 +16,7 @@ complete -c carpoolctl -n __fish_use_subcommand -a resume -d 'serve them again, 
 complete -c carpoolctl -n __fish_use_subcommand -a reload -d 'read the configuration again'
 complete -c carpoolctl -n __fish_use_subcommand -a config -d 'the configuration in force, as YAML'
 complete -c carpoolctl -n __fish_use_subcommand -a version -d 'of carpoolctl and of the daemon'
+complete -c carpoolctl -n __fish_use_subcommand -a ca -d 'what a CA may sign for, and until when'
 complete -c carpoolctl -n __fish_use_subcommand -a run -d 'start a command with http_proxy set'
 
 # The agents of the daemon that the options given here name; nothing when it does not answer.
@@ -34,3 +35,4 @@ end
 
 complete -c carpoolctl -n '__fish_seen_subcommand_from agents errors drain pause resume' -a '(__carpoolctl_agents)'
 complete -c carpoolctl -n '__fish_seen_subcommand_from run' -a '(__fish_complete_subcommand --fcs-skip=3)'
+complete -c carpoolctl -n '__fish_seen_subcommand_from ca' -a 'create show'

@@ -253,6 +253,7 @@ void check_config(struct loader *l)
     check_patterns(l);
     check_policy(l, &l->defaults);
     check_default_tls(l);
+    check_connect_tls(l);
     for (uint32_t i = 0; i < l->config->upstream_count && !is_cancelled(l); i++)
         check_upstream(l, &l->upstreams[i]);
     if (!l->listener_count)

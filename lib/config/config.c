@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ca/signer.h"
 #include "config/loader.h"
 #include "config/match.h"
 #include "config/tls_setup.h"
@@ -142,8 +143,10 @@ static struct config *finish(struct loader *l, bool whole, const char *path, FIL
     }
     if (!whole)
         complain(errors, path ? path : built_in, "out of memory", NULL);
-    if (l->config)
+    if (l->config) {
         tls_setups_free(l->config->tls_setups);
+        signer_unref(l->config->connectTls.signer);
+    }
     arena_free(l->arena);
     return NULL;
 }
@@ -157,6 +160,7 @@ static struct config *parse(struct slice text, const struct source *from, FILE *
                        .problems = {.arena = arena},
                        .yaml = &yaml,
                        .on_this_host = from->on_this_host,
+                       .running = from->running,
                        .cancelled = from->cancelled};
     bool whole = false;
     if (arena) {
@@ -278,5 +282,6 @@ void config_unref(struct config *c)
         return;
     match_index_free(c->match_index);
     tls_setups_free(c->tls_setups);
+    signer_unref(c->connectTls.signer);
     arena_free(c->arena);
 }

@@ -65,6 +65,8 @@ struct parent_proxy {
 enum scheduling { SCHEDULING_LIFO, SCHEDULING_FIFO };
 enum family { FAMILY_ANY, FAMILY_4, FAMILY_6 };
 enum unmatched { UNMATCHED_ALLOW, UNMATCHED_DENY };
+/* What becomes of a CONNECT. */
+enum connect_policy { CONNECT_IS_TUNNEL, CONNECT_IS_POOL, CONNECT_IS_DENIED };
 enum access_log_format { ACCESS_LOG_TEXT, ACCESS_LOG_JSON };
 enum access_log_query { QUERY_KEEP, QUERY_STRIP };
 
@@ -96,6 +98,7 @@ struct agent_policy {
     bool via, insecureHTTPParser, rewriteScheme;
     char *proxy; /* "" or a URL, which may hold a password */
     struct parent_proxy parent;
+    enum connect_policy connect;
 };
 
 enum tls_version { TLS_VERSION_1_0, TLS_VERSION_1_1, TLS_VERSION_1_2, TLS_VERSION_1_3 };
@@ -162,6 +165,12 @@ struct config {
         enum access_log_format format;
         enum access_log_query query;
     } accessLog;
+    struct connect_tls {
+        char *cert, *key; /* absolute paths, or "" */
+        bool unconstrained;
+        char *digest;          /* of what stands in the files */
+        struct signer *signer; /* ca/signer.h; NULL: not set. One with the same files is shared by a reload */
+    } connectTls;
     uint32_t workers; /* 0: auto */
     uint64_t shutdownTimeout, shutdownDelay;
     struct {

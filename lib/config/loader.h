@@ -51,9 +51,10 @@ struct loader {
     struct arena *arena;
     struct config *config;
     struct problems problems;
-    const char *directory; /* relative file names start here */
-    const bool *cancelled; /* atomic; NULL: never */
-    bool on_this_host;     /* listeners and the access log must be possible here, too */
+    const char *directory;        /* relative file names start here */
+    const struct config *running; /* NULL: not beside another one */
+    const bool *cancelled;        /* atomic; NULL: never */
+    bool on_this_host;            /* listeners and the access log must be possible here, too */
     struct scope top, defaults;
     struct scope *upstreams; /* config->upstream_count */
     struct listener_note *listeners;
@@ -90,6 +91,9 @@ bool load_text(struct loader *l, struct slice text);
 void check_config(struct loader *l);
 void check_default_tls(struct loader *l);
 void check_tls(struct loader *l, const struct scope *s);
+
+/* connectTls, made as connections take it. connect_tls.c */
+void check_connect_tls(struct loader *l);
 
 /* What only a file that is to be used has. log_file.c */
 void check_log_file(struct loader *l);

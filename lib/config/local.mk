@@ -7,6 +7,7 @@ libcarpool_a_SOURCES += \
 	lib/config/check.c \
 	lib/config/config.c \
 	lib/config/config.h \
+	lib/config/connect_tls.c \
 	lib/config/env.c \
 	lib/config/env.h \
 	lib/config/hostname.c \

@@ -19,6 +19,8 @@ static const char *const query_words[] = {[QUERY_KEEP] = "keep", [QUERY_STRIP] =
 static const char *const unmatched_words[] = {[UNMATCHED_ALLOW] = "allow", [UNMATCHED_DENY] = "deny", NULL};
 static const char *const scheduling_words[] = {[SCHEDULING_LIFO] = "lifo", [SCHEDULING_FIFO] = "fifo", NULL};
 static const char *const family_words[] = {[FAMILY_ANY] = "any", [FAMILY_4] = "4", [FAMILY_6] = "6", NULL};
+static const char *const connect_words[] = {
+    [CONNECT_IS_TUNNEL] = "tunnel", [CONNECT_IS_POOL] = "pool", [CONNECT_IS_DENIED] = "deny", NULL};
 static const char *const tls_version_words[] = {[TLS_VERSION_1_0] = "TLSv1",
                                                 [TLS_VERSION_1_1] = "TLSv1.1",
                                                 [TLS_VERSION_1_2] = "TLSv1.2",
@@ -57,6 +59,11 @@ const struct option options[] = {
     TOP(accessLog.format, WORD, "text", 0, 0, access_format_words, "lines as text (key=value) or as JSON"),
     TOP(accessLog.query, WORD, "keep", 0, 0, query_words,
         "keep or strip the query of URLs, here and where the error log quotes a request line"),
+    TOP(connectTls.cert, FILE, "", 0, 0, NULL,
+        "PEM file of a CA of this host's own, made by carpoolctl ca create: answers TLS inside CONNECT where connect is pool"),
+    TOP(connectTls.key, FILE, "", 0, 0, NULL, "PEM file of its key, which nobody but Carpool should be able to read"),
+    TOP(connectTls.unconstrained, BOOL, "false", 0, 0, NULL,
+        "true: take a CA without name constraints, whose key could impersonate every host"),
     TOP(workers, WORKERS, "1", 1, WORKERS_MAX, NULL,
         "event loops, one thread each; auto: one per core that this process may use. Limits hold for all of them together"),
     TOP(shutdownTimeout, TIME, "30s", 0, YEAR, NULL, "how long a graceful stop waits for running requests"),
@@ -138,6 +145,8 @@ const struct option options[] = {
         "true, with tls: its own https:// URLs in responses become http:// ones, and cookies lose Secure"),
     POLICY(proxy, PROXY, "", 0, 0, NULL,
         "http://[user:password@]host:port: reach the origins through that proxy; empty: directly"),
+    POLICY(connect, WORD, "tunnel", 0, 0, connect_words,
+        "what CONNECT is: tunnel, pool (HTTP inside is served, TLS too where connectTls may sign for the host) or deny (403)"),
 
     UPSTREAM("match", match, MATCH_LIST, "", NULL,
         "the URLs it is for, as host, host:port, \"*.suffix\", \"*.suffix:port\" or \"*\""),

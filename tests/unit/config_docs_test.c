@@ -21,6 +21,7 @@ static const struct section sections[] = {
     {"admin", "the listener of the page, of metrics and of carpoolctl(1)"},
     {"log", "goes to stderr, which systemd sends to the journal"},
     {"accessLog", "one line per request"},
+    {"connectTls", "what connect: pool needs for https, see SECURITY.md first"},
     {"dns", "/etc/hosts is asked first"},
     {"server", "towards the clients; the names are those of Node's http.Server"},
     {"access", "who may use Carpool, and for what"},

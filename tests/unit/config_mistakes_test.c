@@ -33,8 +33,8 @@ static const struct {
      IN "2:11: error: broken YAML: mapping values are not allowed in this context; put a value with ': ' in "
         "it in quotes, or a map on one line in { }"},
     {"maxSockets: 1\n", IN "1:1: error: unknown key 'maxSockets' (did you mean 'defaults.maxSockets'?)"},
-    {"defaults: {connect: 1}\n",
-     IN "1:12: error: unknown key 'connect' in defaults (did you mean 'timeouts.connect'?)"},
+    {"defaults: {pending: 1}\n",
+     IN "1:12: error: unknown key 'pending' in defaults (did you mean 'timeouts.pending'?)"},
     {"defaults: {timeout: 1}\n",
      IN "1:12: error: unknown key 'timeout' in defaults: that is Node's name; here it is 'timeouts.socket'"},
     {"upstreams: {a: {match: a, freeSocketTimeout: 1}}\n",

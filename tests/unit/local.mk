@@ -14,6 +14,11 @@ tests_unit_base_test_SOURCES = \
 	tests/unit/base_time_test.c \
 	tests/unit/unit.h
 
+check_PROGRAMS += tests/unit/ca_test
+tests_unit_ca_test_SOURCES = \
+	tests/unit/ca_test.c \
+	tests/unit/unit.h
+
 check_PROGRAMS += tests/unit/daemon_test
 tests_unit_daemon_test_SOURCES = \
 	tests/unit/daemon_cpus_test.c \

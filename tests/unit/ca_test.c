@@ -1,0 +1,377 @@
+/* lib/ca: what a CA may sign for, what it issues, and what stands for hosts with it. */
+
+#include "ca/ca.h"
+
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <time.h>
+
+#include "ca/issue.h"
+#include "ca/signer.h"
+#include "unit.h"
+
+#define DAY 86400
+
+static const char *const hosts[] = {"pay.test", "10.0.0.7", "fd00::7"};
+
+/* A CA as it is read from files, with its key. */
+static struct ca *ca_for(const char *const *names, size_t count)
+{
+    struct issued made;
+    enum ca_problem problem;
+    BIO *cert = BIO_new(BIO_s_mem()), *key = BIO_new(BIO_s_mem());
+    struct slice texts[2];
+
+    ck_assert(issue_authority("tester", names, count, 30, time(NULL), &made));
+    ck_assert(PEM_write_bio_X509(cert, made.certificate) &&
+              PEM_write_bio_PrivateKey(key, made.key, NULL, NULL, 0, NULL, NULL));
+    texts[0].n = (size_t)BIO_get_mem_data(cert, (char **)&texts[0].p);
+    texts[1].n = (size_t)BIO_get_mem_data(key, (char **)&texts[1].p);
+    struct ca *c = ca_read(texts[0], texts[1], &problem);
+    ck_assert_ptr_nonnull(c);
+    BIO_free(cert);
+    BIO_free(key);
+    issued_free(&made);
+    return c;
+}
+
+/* Whether OpenSSL believes a certificate of this CA for the host. */
+static bool is_believed(const struct ca *c, const char *host, bool is_ip)
+{
+    struct issued leaf;
+    X509_STORE *store = X509_STORE_new();
+    X509_STORE_CTX *x = X509_STORE_CTX_new();
+    int good;
+
+    ck_assert(issue_for_host(c, slice_of(host), time(NULL), &leaf));
+    X509_STORE_add_cert(store, c->certificate);
+    X509_STORE_CTX_init(x, store, leaf.certificate, NULL);
+    X509_STORE_CTX_set_purpose(x, X509_PURPOSE_SSL_SERVER);
+    X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(x), X509_V_FLAG_X509_STRICT);
+    if (is_ip)
+        X509_VERIFY_PARAM_set1_ip_asc(X509_STORE_CTX_get0_param(x), host);
+    else
+        X509_VERIFY_PARAM_set1_host(X509_STORE_CTX_get0_param(x), host, 0);
+    good = X509_verify_cert(x);
+    X509_STORE_CTX_free(x);
+    X509_STORE_free(store);
+    issued_free(&leaf);
+    return good == 1;
+}
+
+START_TEST(ca_permits_what_openssl_does)
+{
+    static const struct {
+        const char *host;
+        bool is_ip, permitted;
+    } rows[] = {
+        {"pay.test", false, true},    {"a.pay.test", false, true}, {"a.b.pay.test", false, true},
+        {"xpay.test", false, false},  {"test", false, false},      {"pay.test.evil", false, false},
+        {"other.test", false, false}, {"10.0.0.7", true, true},    {"10.0.0.8", true, false},
+        {"fd00::7", true, true},      {"fd00::8", true, false},    {"::ffff:10.0.0.7", true, false},
+    };
+    struct ca *c = ca_for(hosts, 3);
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ck_assert_msg(ca_permits(c, slice_of(rows[i].host)) == rows[i].permitted, "%s", rows[i].host);
+        ck_assert_msg(is_believed(c, rows[i].host, rows[i].is_ip) == rows[i].permitted, "%s", rows[i].host);
+    }
+    ck_assert(ca_permits(c, SLICE("pay.test.")));
+    ca_unref(c);
+}
+END_TEST
+
+START_TEST(ca_excludes_the_kind_that_it_does_not_name)
+{
+    static const char *const names[] = {"pay.test"}, *const addresses[] = {"10.0.0.7"};
+    struct ca *c = ca_for(names, 1);
+
+    ck_assert(!ca_permits(c, SLICE("10.0.0.7")) && !is_believed(c, "10.0.0.7", true));
+    ck_assert(!ca_permits(c, SLICE("::1")) && !is_believed(c, "::1", true));
+    ca_unref(c);
+    c = ca_for(addresses, 1);
+    ck_assert(ca_permits(c, SLICE("10.0.0.7")) && is_believed(c, "10.0.0.7", true));
+    ck_assert(!ca_permits(c, SLICE("pay.test")) && !is_believed(c, "pay.test", false));
+    ck_assert(!ca_permits(c, SLICE("::1")) && !is_believed(c, "::1", true));
+    ca_unref(c);
+}
+END_TEST
+
+static void join(void *ctx, const char *text)
+{
+    strcat(ctx, text);
+    strcat(ctx, " ");
+}
+
+START_TEST(ca_lists_its_names)
+{
+    struct ca *c = ca_for(hosts, 3);
+    char all[200] = "";
+
+    constraints_each(c->constraints, join, all);
+    ck_assert_str_eq(all, "pay.test 10.0.0.7 fd00::7 ");
+    ca_unref(c);
+}
+END_TEST
+
+START_TEST(ca_refuses_what_is_none)
+{
+    struct ca *c = ca_for(hosts, 3);
+    struct issued leaf, other;
+    enum ca_problem problem;
+    BIO *out = BIO_new(BIO_s_mem()), *key = BIO_new(BIO_s_mem());
+    struct slice text;
+    char *pem = ca_pem(c);
+
+    ck_assert(issue_for_host(c, SLICE("pay.test"), time(NULL), &leaf));
+    ck_assert(issue_authority("other", hosts, 3, 1, time(NULL), &other));
+    PEM_write_bio_X509(out, leaf.certificate);
+    text.n = (size_t)BIO_get_mem_data(out, (char **)&text.p);
+    ck_assert(!ca_read(text, SLICE(""), &problem) && problem == CA_NO_AUTHORITY);
+    ck_assert(!ca_read(SLICE("no PEM"), SLICE(""), &problem) && problem == CA_NO_CERTIFICATE);
+    ck_assert(!ca_read(slice_of(pem), SLICE("no PEM"), &problem) && problem == CA_NO_KEY);
+    PEM_write_bio_PrivateKey(key, other.key, NULL, NULL, 0, NULL, NULL);
+    text.n = (size_t)BIO_get_mem_data(key, (char **)&text.p);
+    ck_assert(!ca_read(slice_of(pem), text, &problem) && problem == CA_OTHER_KEY);
+    BIO_free(key);
+    key = BIO_new(BIO_s_mem());
+    PEM_write_bio_PrivateKey(key, other.key, EVP_aes_128_cbc(), (const unsigned char *)"pass", 4, NULL, NULL);
+    text.n = (size_t)BIO_get_mem_data(key, (char **)&text.p);
+    ck_assert(!ca_read(slice_of(pem), text, &problem) && problem == CA_KEY_LOCKED);
+    free(pem);
+    BIO_free(out);
+    BIO_free(key);
+    issued_free(&leaf);
+    issued_free(&other);
+    ca_unref(c);
+}
+END_TEST
+
+static int64_t seconds_from(int64_t now, const ASN1_TIME *t)
+{
+    struct tm tm;
+
+    ASN1_TIME_to_tm(t, &tm);
+    return timegm(&tm) - now;
+}
+
+START_TEST(issue_dates)
+{
+    struct ca *c = ca_for(hosts, 3);
+    struct issued leaf;
+    int64_t now = time(NULL);
+
+    ck_assert(issue_for_host(c, SLICE("pay.test"), now, &leaf));
+    ck_assert_int_eq(seconds_from(now, X509_get0_notBefore(leaf.certificate)), -3600);
+    ck_assert_int_eq(seconds_from(now, X509_get0_notAfter(leaf.certificate)), 7 * DAY);
+    issued_free(&leaf);
+    /* Not beyond its CA's end */
+    now = c->not_after - DAY;
+    ck_assert(issue_for_host(c, SLICE("pay.test"), now, &leaf));
+    ck_assert_int_eq(seconds_from(now, X509_get0_notAfter(leaf.certificate)), DAY);
+    issued_free(&leaf);
+    ca_unref(c);
+}
+END_TEST
+
+START_TEST(issue_long_names)
+{
+    char name[254];
+    const char *const long_hosts[] = {name};
+
+    memset(name, 'a', sizeof name);
+    for (size_t i = 60; i < sizeof name - 1; i += 60)
+        name[i] = '.';
+    name[sizeof name - 1] = '\0';
+    struct ca *c = ca_for(long_hosts, 1);
+    ck_assert(is_believed(c, name, false));
+    ca_unref(c);
+}
+END_TEST
+
+/* ---- signer */
+
+static X509 *shown(struct signer *s, const char *host, int64_t now)
+{
+    SSL *ssl = signer_accept(s, slice_of(host), now);
+
+    ck_assert_ptr_nonnull(ssl);
+    X509 *x = SSL_get_certificate(ssl);
+    X509_up_ref(x);
+    SSL_free(ssl);
+    return x;
+}
+
+START_TEST(signer_keeps_and_renews)
+{
+    struct signer *s = signer_new(ca_for(hosts, 3));
+    int64_t now = time(NULL);
+    X509 *first = shown(s, "pay.test", now), *again = shown(s, "pay.test.", now + 3 * DAY);
+    X509 *later = shown(s, "pay.test", now + 4 * DAY), *other = shown(s, "a.pay.test", now);
+
+    ck_assert(X509_cmp(first, again) == 0 && X509_cmp(first, later) != 0 && X509_cmp(first, other) != 0);
+    ck_assert_uint_eq(signer_kept(s), 2);
+    /* A clock that was set back: what is not valid yet is made anew */
+    X509 *earlier = shown(s, "pay.test", now - DAY);
+    ck_assert(X509_cmp(later, earlier) != 0);
+    X509_free(first);
+    X509_free(again);
+    X509_free(later);
+    X509_free(other);
+    X509_free(earlier);
+    signer_unref(s);
+}
+END_TEST
+
+START_TEST(signer_forgets_the_least_recently_used)
+{
+    struct signer *s = signer_new(ca_for(hosts, 3));
+    int64_t now = time(NULL);
+    X509 *used = shown(s, "used.pay.test", now), *unused = shown(s, "unused.pay.test", now);
+    char name[32];
+
+    for (unsigned i = 0; i < SIGNER_KEPT_MAX - 1; i++) {
+        snprintf(name, sizeof name, "%u.pay.test", i);
+        X509_free(shown(s, name, now));
+        X509_free(shown(s, "used.pay.test", now));
+    }
+    ck_assert_uint_eq(signer_kept(s), SIGNER_KEPT_MAX);
+    X509 *used_again = shown(s, "used.pay.test", now), *unused_again = shown(s, "unused.pay.test", now);
+    ck_assert(X509_cmp(used, used_again) == 0 && X509_cmp(unused, unused_again) != 0);
+    X509_free(used);
+    X509_free(unused);
+    X509_free(used_again);
+    X509_free(unused_again);
+    signer_unref(s);
+}
+END_TEST
+
+/* A handshake in memory; what the client may say first of the session is in `session`. */
+struct handshake {
+    SSL_CTX *client_ctx;
+    SSL *client, *server;
+    int alert; /* that the server sent; 0: none */
+};
+
+static void note_alert(const SSL *ssl, int where, int ret)
+{
+    struct handshake *h = SSL_get_app_data(ssl);
+
+    if (where == SSL_CB_WRITE_ALERT)
+        h->alert = ret & 0xff;
+}
+
+static bool shake(struct handshake *h, struct signer *s, const char *host, const char *sni,
+                  SSL_SESSION *session)
+{
+    BIO *a, *b;
+    char byte;
+    size_t n;
+
+    BIO_new_bio_pair(&a, 0, &b, 0);
+    h->client = SSL_new(h->client_ctx);
+    h->server = signer_accept(s, slice_of(host), time(NULL));
+    SSL_set_app_data(h->server, h);
+    SSL_set_info_callback(h->server, note_alert);
+    SSL_set_bio(h->client, a, a);
+    SSL_set_bio(h->server, b, b);
+    if (sni)
+        SSL_set_tlsext_host_name(h->client, sni);
+    if (session)
+        SSL_set_session(h->client, session);
+    SSL_set_connect_state(h->client);
+    h->alert = 0;
+    for (int i = 0; i < 10; i++) {
+        SSL_do_handshake(h->client);
+        SSL_do_handshake(h->server);
+    }
+    bool good = SSL_is_init_finished(h->client) && SSL_is_init_finished(h->server);
+    if (good)
+        SSL_read_ex(h->client, &byte, 1, &n); /* takes the tickets in */
+    return good;
+}
+
+static void done(struct handshake *h)
+{
+    SSL_set_shutdown(h->client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(h->client);
+    SSL_free(h->server);
+}
+
+START_TEST(signer_checks_the_name)
+{
+    struct signer *s = signer_new(ca_for(hosts, 3));
+    struct handshake h = {.client_ctx = SSL_CTX_new(TLS_client_method())};
+    static const struct {
+        const char *host, *sni;
+        int alert;
+    } rows[] = {
+        {"pay.test", "pay.test", 0},  {"pay.test", "PAY.test", 0},     {"pay.test", NULL, 0},
+        {"pay.test.", "pay.test", 0}, {"pay.test", "a.pay.test", 112}, {"a.pay.test", "pay.test", 112},
+        {"10.0.0.7", NULL, 0},        {"10.0.0.7", "10.0.0.7", 0},     {"10.0.0.7", "pay.test", 112},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ck_assert_msg(shake(&h, s, rows[i].host, rows[i].sni, NULL) == !rows[i].alert, "%s", rows[i].host);
+        ck_assert_int_eq(h.alert, rows[i].alert);
+        done(&h);
+    }
+    SSL_CTX_free(h.client_ctx);
+    signer_unref(s);
+}
+END_TEST
+
+START_TEST(signer_speaks_http_1_1_alone)
+{
+    struct signer *s = signer_new(ca_for(hosts, 3));
+    struct handshake h = {.client_ctx = SSL_CTX_new(TLS_client_method())};
+    const unsigned char *chosen;
+    unsigned n;
+
+    SSL_CTX_set_alpn_protos(h.client_ctx, (const unsigned char *)"\x02h2\x08http/1.1", 12);
+    ck_assert(shake(&h, s, "pay.test", NULL, NULL));
+    SSL_get0_alpn_selected(h.client, &chosen, &n);
+    assert_slice(((struct slice){(const char *)chosen, n}), "http/1.1");
+    done(&h);
+    SSL_CTX_set_alpn_protos(h.client_ctx, (const unsigned char *)"\x02h2", 3);
+    ck_assert(!shake(&h, s, "pay.test", NULL, NULL));
+    ck_assert_int_eq(h.alert, 120);
+    done(&h);
+    SSL_CTX_free(h.client_ctx);
+    signer_unref(s);
+}
+END_TEST
+
+START_TEST(signer_tickets_are_good_for_one_host)
+{
+    struct signer *s = signer_new(ca_for(hosts, 3));
+    struct handshake h = {.client_ctx = SSL_CTX_new(TLS_client_method())};
+
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        SSL_CTX_set_min_proto_version(h.client_ctx, version);
+        SSL_CTX_set_max_proto_version(h.client_ctx, version);
+        ck_assert(shake(&h, s, "pay.test", NULL, NULL));
+        SSL_SESSION *session = SSL_get1_session(h.client);
+        done(&h);
+        ck_assert(shake(&h, s, "pay.test", NULL, session) && SSL_session_reused(h.client));
+        done(&h);
+        ck_assert(shake(&h, s, "a.pay.test", NULL, session) && !SSL_session_reused(h.client));
+        done(&h);
+        SSL_SESSION_free(session);
+    }
+    SSL_CTX_free(h.client_ctx);
+    signer_unref(s);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("ca");
+
+    unit_group(suite, "ca", ca_permits_what_openssl_does, ca_excludes_the_kind_that_it_does_not_name,
+               ca_lists_its_names, ca_refuses_what_is_none);
+    unit_group(suite, "issue", issue_dates, issue_long_names);
+    unit_group(suite, "signer", signer_keeps_and_renews, signer_forgets_the_least_recently_used,
+               signer_checks_the_name, signer_speaks_http_1_1_alone, signer_tickets_are_good_for_one_host);
+    return unit_run(suite);
+}
