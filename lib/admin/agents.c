@@ -317,6 +317,20 @@ void agent_totals(const struct agent *a, struct agent_totals *out)
     }
 }
 
+/* {"ms":how much of it is known,...} */
+static void put_last_hour(struct text *t, const struct agent *a, const struct diagnosis *d)
+{
+    const struct history *history = diagnosis_history(d);
+    struct span hour;
+
+    history_hour(history, a, NULL, &hour);
+    KEY(t, "lastHour");
+    text_lit(t, "{\"ms\":");
+    text_number(t, history_ms(history));
+    span_write(t, &hour);
+    text_lit(t, "}");
+}
+
 void agents_write_one(struct text *t, const struct agent *a, struct diagnosis *d)
 {
     struct agent_totals totals;
@@ -332,6 +346,7 @@ void agents_write_one(struct text *t, const struct agent *a, struct diagnosis *d
     put_groups(t, &totals.now, &totals.stats);
     put_stats(t, &totals.stats);
     put_saved(t, &totals.saved);
+    put_last_hour(t, a, d);
     KEY(t, "diagnosis");
     diagnosis_write(d, a, t);
     put_recent_errors(t, a);

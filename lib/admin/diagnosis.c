@@ -38,6 +38,7 @@ struct track {
 struct diagnosis {
     const struct admin_daemon *daemon;
     struct traffic traffic;
+    struct history *history;
     struct track *tracks;
     uint64_t window_began_ms;
 };
@@ -50,6 +51,11 @@ struct diagnosis *diagnosis_new(const struct admin_daemon *daemon)
         return NULL;
     d->daemon = daemon;
     traffic_begin(&d->traffic);
+    d->history = history_new(daemon);
+    if (!d->history) {
+        free(d);
+        return NULL;
+    }
     d->window_began_ms = clock_ms();
     return d;
 }
@@ -68,6 +74,7 @@ void diagnosis_free(struct diagnosis *d)
         return;
     HASH_ITER (hh, d->tracks, t, next)
         track_free(d, t);
+    history_free(d->history);
     free(d);
 }
 
@@ -190,6 +197,7 @@ void diagnosis_end_window(struct diagnosis *d)
 void diagnosis_sample(struct diagnosis *d)
 {
     traffic_take(&d->traffic, d->daemon);
+    history_sample(d->history);
     if (clock_ms() - d->window_began_ms >= WINDOW_MS)
         diagnosis_end_window(d);
     else
@@ -199,6 +207,11 @@ void diagnosis_sample(struct diagnosis *d)
 const struct traffic *diagnosis_traffic(const struct diagnosis *d)
 {
     return &d->traffic;
+}
+
+struct history *diagnosis_history(const struct diagnosis *d)
+{
+    return d->history;
 }
 
 /* What the rules see */

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "admin/history.h"
 #include "admin/text.h"
 #include "admin/traffic.h"
 #include "pool/pool.h"
@@ -61,6 +62,7 @@ void diagnosis_free(struct diagnosis *d);
 /* Looks at every origin; to be called once a second. */
 void diagnosis_sample(struct diagnosis *d);
 const struct traffic *diagnosis_traffic(const struct diagnosis *d);
+struct history *diagnosis_history(const struct diagnosis *d);
 /* What it does once a minute, too: what lies further back no longer counts. */
 void diagnosis_end_window(struct diagnosis *d);
 

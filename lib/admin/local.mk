@@ -12,6 +12,8 @@ libcarpool_a_SOURCES += \
 	lib/admin/diagnosis.h \
 	lib/admin/guard.c \
 	lib/admin/guard.h \
+	lib/admin/history.c \
+	lib/admin/history.h \
 	lib/admin/metrics.c \
 	lib/admin/metrics.h \
 	lib/admin/metrics_agents.c \
@@ -28,6 +30,8 @@ libcarpool_a_SOURCES += \
 	lib/admin/rules.c \
 	lib/admin/server.c \
 	lib/admin/server.h \
+	lib/admin/span.c \
+	lib/admin/span.h \
 	lib/admin/text.c \
 	lib/admin/text.h \
 	lib/admin/traffic.c \

@@ -52,6 +52,16 @@ static void agent(struct call *c)
     text_lit(&c->answer->body, "\n");
 }
 
+static void history(struct call *c)
+{
+    history_write_all(diagnosis_history(c->diagnosis), &c->answer->body);
+}
+
+static void agent_history(struct call *c)
+{
+    history_write_one(diagnosis_history(c->diagnosis), c->agent, &c->answer->body);
+}
+
 static void config(struct call *c)
 {
     char *json = config_json(c->daemon->config(c->daemon->ctx), true);
@@ -156,6 +166,8 @@ static const struct route {
     {ADMIN_GET, "/metrics", metrics},
     {ADMIN_GET, "/agents", agents},
     {ADMIN_GET, "/agents/*", agent},
+    {ADMIN_GET, "/history", history},
+    {ADMIN_GET, "/agents/*/history", agent_history},
     {ADMIN_GET, "/config", config},
     {ADMIN_GET, "/listeners", listeners},
     {ADMIN_GET, "/version", version},

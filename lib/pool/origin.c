@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "config/match.h"
 #include "http/uri.h"
 #include "pool/pool.h"
@@ -137,6 +138,7 @@ static struct origin *origin_new(struct agent *a, enum origin_kind kind, const c
         return NULL;
     }
     o->agent = a;
+    o->created_ms = clock_ms();
     TAILQ_INIT(&o->connecting);
     TAILQ_INIT(&o->active);
     TAILQ_INIT(&o->free);

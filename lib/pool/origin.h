@@ -57,7 +57,7 @@ struct origin {
     TAILQ_ENTRY(origin) empty_link;
     uint64_t empty_since_ms;
 
-    uint64_t last_request_ms;
+    uint64_t created_ms, last_request_ms;
     uint64_t spare_not_before_ms; /* back-off of minFreeSockets after a failed connect */
     uint32_t spare_failures;
     char *connect_failure; /* what the last failed connect said; NULL: none failed yet */

@@ -194,9 +194,17 @@ void queue_serve(struct agent *a)
             break;
 }
 
-/* Whether a further request is refused; counts that. */
+/* Counts a request that finds no place, by what keeps it from one. */
+static void note_held(struct origin *o)
+{
+    bool by_total = origin_below_max(o) && agent_is_full(o->agent);
+    o->stats.held[o->agent->paused ? HELD_BY_PAUSE : by_total ? HELD_BY_MAX_TOTAL : HELD_BY_MAX_SOCKETS]++;
+}
+
+/* Whether a further request, for which there is no place, is refused; counts both. */
 static bool queue_is_full(struct origin *o)
 {
+    note_held(o);
     bool full = o->blocked_count >= o->agent->policy->maxPendingRequests;
     o->stats.queue_full += full;
     return full;

@@ -60,6 +60,16 @@ const char *socket_failure_code(enum socket_failure f)
     return codes[f];
 }
 
+const char *held_by_word(enum held_by h)
+{
+    static const char *const words[HELD_BY_COUNT] = {
+#define X(id, word) [id] = word,
+        HELD_BY_LIST(X)
+#undef X
+    };
+    return words[h];
+}
+
 static void histogram_merge(struct histogram *to, const struct histogram *from)
 {
     struct histogram recent = *from;
@@ -92,6 +102,8 @@ void origin_stats_add(struct origin_stats *to, const struct origin_stats *from)
     for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
         to->errors[i] += from->errors[i];
     to->client_aborts += from->client_aborts;
+    for (unsigned i = 0; i < HELD_BY_COUNT; i++)
+        to->held[i] += from->held[i];
     to->queue_full += from->queue_full;
     to->repaired += from->repaired;
     for (unsigned i = 0; i < REPAIR_COUNT; i++)

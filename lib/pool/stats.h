@@ -52,6 +52,21 @@ enum socket_failure {
 
 const char *socket_failure_code(enum socket_failure f);
 
+/* What a request waited for: X(id, the word in /agents). */
+#define HELD_BY_LIST(X)                     \
+    X(HELD_BY_MAX_SOCKETS, "maxSockets")    \
+    X(HELD_BY_MAX_TOTAL, "maxTotalSockets") \
+    X(HELD_BY_PAUSE, "pause")
+
+enum held_by {
+#define X(id, word) id,
+    HELD_BY_LIST(X)
+#undef X
+        HELD_BY_COUNT
+};
+
+const char *held_by_word(enum held_by h);
+
 struct origin_stats {
     uint64_t requests;                     /* requests, not attempts */
     uint64_t first_uses;                   /* sockets given that had carried nothing */
@@ -71,6 +86,7 @@ struct origin_stats {
     uint64_t texts, texts_plain;
     uint64_t repaired;              /* heads of responses (insecureHTTPParser), */
     uint64_t repairs[REPAIR_COUNT]; /* and which of them needed what */
+    uint64_t held[HELD_BY_COUNT];   /* requests that found no place, by what kept it from them */
     uint64_t queue_full;      /* of errors[PROXY_ERROR_LIMIT], those refused at once: maxPendingRequests */
     struct histogram pending; /* held by a limit or a pause; all requests but those refused at once */
     struct histogram connect; /* established sockets */

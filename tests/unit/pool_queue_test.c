@@ -111,6 +111,44 @@ START_TEST(full_queues_refuse)
 }
 END_TEST
 
+/* Each request that found no place is counted once, by what kept it from one. */
+START_TEST(what_holds_requests_is_counted)
+{
+    struct asker a = {0}, b = {0}, c = {0}, d = {0};
+    struct origin *o, *p;
+
+    pool_rig_open(&rig, "match: [a.test, b.test], maxSockets: 1, maxTotalSockets: 2, maxPendingRequests: 1");
+    o = pool_rig_origin(&rig, "a.test");
+    p = pool_rig_origin(&rig, "b.test");
+    asker_get(&a, &rig, o);
+    ck_assert_uint_eq(o->stats.held[HELD_BY_MAX_SOCKETS], 0);
+    ck_assert_int_eq(asker_ask(&b, o, ACQUIRE_NEW), ACQUIRE_WAITS);
+    ck_assert_uint_eq(o->stats.held[HELD_BY_MAX_SOCKETS], 1);
+    ck_assert_int_eq(asker_ask(&c, o, ACQUIRE_NEW), ACQUIRE_QUEUE_FULL); /* refused, for the same */
+    ck_assert_uint_eq(o->stats.held[HELD_BY_MAX_SOCKETS], 2);
+    pool_rig_configure(&rig, "match: [a.test, b.test], maxSockets: 1, maxTotalSockets: 1");
+    ck_assert_int_eq(asker_ask(&c, p, ACQUIRE_NEW), ACQUIRE_WAITS);
+    ck_assert_uint_eq(p->stats.held[HELD_BY_MAX_TOTAL], 1);
+    agent_pause(pool_rig_agent(&rig));
+    ck_assert_int_eq(asker_ask(&d, p, ACQUIRE_NEW), ACQUIRE_WAITS);
+    ck_assert_uint_eq(p->stats.held[HELD_BY_PAUSE], 1);
+    agent_resume(pool_rig_agent(&rig));
+    asker_release(&a);
+    for (unsigned i = 0; i < 1000 && b.waits; i++)
+        pool_rig_run(&rig, 1);
+    asker_release(&b);
+    for (unsigned i = 0; i < 1000 && c.waits; i++)
+        pool_rig_run(&rig, 1);
+    asker_release(&c);
+    for (unsigned i = 0; i < 1000 && d.waits; i++)
+        pool_rig_run(&rig, 1);
+    asker_release(&d);
+    ck_assert_uint_eq(o->stats.held[HELD_BY_MAX_SOCKETS], 2);
+    ck_assert_uint_eq(p->stats.held[HELD_BY_MAX_TOTAL], 1);
+    close_rig();
+}
+END_TEST
+
 /* How long a limit held a request enters the histogram once a request, whatever came of it. */
 START_TEST(waiting_is_measured)
 {
@@ -419,8 +457,8 @@ END_TEST
 void pool_queue_tests(Suite *suite)
 {
     unit_group(suite, "queue", free_sockets_are_taken_newest_first, released_sockets_serve_the_oldest,
-               whichever_socket_is_ready_first_serves, full_queues_refuse, waiting_is_measured,
-               connecting_requests_are_not_pending, failed_connects_tell_the_oldest,
+               whichever_socket_is_ready_first_serves, full_queues_refuse, what_holds_requests_is_counted,
+               waiting_is_measured, connecting_requests_are_not_pending, failed_connects_tell_the_oldest,
                owners_get_their_own_connection, orphaned_connections_serve_others,
                cancelling_is_allowed_in_any_state, the_least_recently_used_makes_room,
                no_origin_starves_under_the_total_cap, paused_agents_hold_new_requests,

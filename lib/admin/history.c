@@ -1,0 +1,418 @@
+#include "admin/history.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "admin/agents.h"
+#include "base/clock.h"
+#include "base/hash.h"
+
+#define MINUTE_MS (60 * 1000)
+#define KEY_SIZE  1024
+
+/* Of an agent, or of one of its origins. Found by its name, since the pool may forget either at any time. */
+struct track {
+    UT_hash_handle hh;
+    uint64_t created_ms;      /* of the origin: another one of the same name begins anew */
+    struct origin_stats base; /* as the running minute began */
+    uint64_t requests;        /* as of the last look */
+    struct span running;
+    struct span *minutes;   /* a ring that all tracks fill together; NULL: nothing happened yet */
+    uint32_t quiet_minutes; /* in a row */
+    uint64_t looked_ms;     /* when something was there last */
+    bool is_origin;
+    char key[]; /* agent, line feed, origin */
+};
+
+struct history {
+    const struct admin_daemon *daemon;
+    struct track *tracks;
+    uint32_t origin_count;
+    uint64_t minute_began_ms, looked_ms;
+    uint64_t count; /* of minutes that are over; the newest is at (count - 1) % HISTORY_MINUTES */
+    struct {
+        uint64_t end_wall_ms;
+        uint64_t ms;
+    } slots[HISTORY_MINUTES];
+};
+
+struct history *history_new(const struct admin_daemon *daemon)
+{
+    struct history *h = calloc(1, sizeof *h);
+
+    if (!h)
+        return NULL;
+    h->daemon = daemon;
+    h->minute_began_ms = h->looked_ms = clock_ms();
+    return h;
+}
+
+static void track_free(struct history *h, struct track *t)
+{
+    h->origin_count -= t->is_origin;
+    HASH_DEL(h->tracks, t); /* NOLINT(clang-analyzer-unix.Malloc): the last one empties h->tracks */
+    free(t->minutes);
+    free(t);
+}
+
+void history_free(struct history *h)
+{
+    struct track *t, *next;
+
+    if (!h)
+        return;
+    HASH_ITER (hh, h->tracks, t, next)
+        track_free(h, t);
+    free(h);
+}
+
+/* Tracks */
+
+/* NULL when the names are too long to be worth it. */
+static const char *key_of(const struct agent *a, const struct origin *o, char out[KEY_SIZE])
+{
+    int n = snprintf(out, KEY_SIZE, "%s\n%s", a->name, o ? o->key : "");
+
+    return n > 0 && n < KEY_SIZE ? out : NULL;
+}
+
+static struct track *track_find(const struct history *h, const struct agent *a, const struct origin *o)
+{
+    struct track *t = NULL;
+    char buffer[KEY_SIZE];
+    const char *key = key_of(a, o, buffer);
+
+    if (key)
+        HASH_FIND_STR(h->tracks, key, t);
+    return t;
+}
+
+/* Makes room for one more origin. */
+static void forget_quietest(struct history *h)
+{
+    struct track *t, *next, *quietest = NULL;
+
+    HASH_ITER (hh, h->tracks, t, next)
+        if (t->is_origin && (!quietest || t->looked_ms < quietest->looked_ms))
+            quietest = t;
+    if (quietest)
+        track_free(h, quietest);
+}
+
+static struct track *track_make(struct history *h, const struct agent *a, const struct origin *o)
+{
+    char buffer[KEY_SIZE];
+    const char *key = key_of(a, o, buffer);
+    struct track *t;
+
+    if (o && h->origin_count >= HISTORY_ORIGINS)
+        forget_quietest(h);
+    t = key ? calloc(1, sizeof *t + strlen(key) + 1) : NULL;
+    if (!t)
+        return NULL;
+    memcpy(t->key, key, strlen(key) + 1);
+    HASH_ADD_STR(h->tracks, key, t);
+    if (!t->hh.tbl) {
+        free(t);
+        return NULL;
+    }
+    t->is_origin = o != NULL;
+    h->origin_count += t->is_origin;
+    return t;
+}
+
+/* Looking */
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What is there now, and whether a request came since the last look. */
+static void note_now(struct history *h, struct track *t, const struct groups *now, uint64_t requests)
+{
+    struct span *s = &t->running;
+
+    s->busy_seconds += requests != t->requests;
+    t->requests = requests;
+    t->looked_ms = h->looked_ms;
+    s->active = larger(s->active, now->active);
+    s->connecting = larger(s->connecting, now->connecting);
+    s->free = larger(s->free, now->free);
+    s->waiting = larger(s->waiting, now->pending);
+}
+
+static void take_running(const struct track *t, const struct agent *a, const struct origin_stats *stats,
+                         struct span *out)
+{
+    static const struct origin_stats none;
+    bool anew = stats->requests < t->base.requests || stats->opened < t->base.opened;
+
+    *out = t->running;
+    span_between(anew ? &none : &t->base, stats, a->policy->timeouts.pending, out);
+}
+
+static bool is_busy(const struct history *h, const struct origin *o)
+{
+    return origin_sockets(o) > 0 || o->blocked_count > 0 || o->last_request_ms >= h->looked_ms;
+}
+
+/* Where it was there before, what it did then is no part of this minute. */
+static struct track *track_of_origin(struct history *h, const struct agent *a, const struct origin *o)
+{
+    struct track *t = track_find(h, a, o);
+    bool known = t && t->created_ms == o->created_ms;
+
+    if (known)
+        return t;
+    t = t ? t : track_make(h, a, o);
+    if (!t)
+        return NULL;
+    t->created_ms = o->created_ms;
+    t->base = o->created_ms < h->looked_ms ? o->stats : (struct origin_stats){0};
+    t->requests = t->base.requests;
+    return t;
+}
+
+static void look_at_origin(struct history *h, const struct agent *a, const struct origin *o,
+                           const struct groups *now)
+{
+    struct track *t = is_busy(h, o) ? track_of_origin(h, a, o) : NULL;
+
+    if (!t)
+        return;
+    note_now(h, t, now, o->stats.requests);
+    take_running(t, a, &o->stats, &t->running);
+}
+
+static void look_at_agent(struct history *h, const struct agent *a)
+{
+    struct track *t = track_find(h, a, NULL);
+    const struct agent *share;
+    const struct origin *o;
+    struct groups all = {0};
+    uint64_t requests = 0;
+
+    for (share = a; share; share = share->next_share)
+        requests += share->forgotten.requests;
+    AGENT_FOREACH_ORIGIN(a, share, o)
+    {
+        const struct groups now = {o->active_count, o->connecting_count, o->free_count, o->blocked_count, 0};
+
+        look_at_origin(h, a, o, &now);
+        requests += o->stats.requests;
+        all.active += now.active;
+        all.connecting += now.connecting;
+        all.free += now.free;
+        all.pending += now.pending;
+    }
+    if (!t)
+        t = track_make(h, a, NULL);
+    if (t)
+        note_now(h, t, &all, requests);
+}
+
+static void look_at_all(struct history *h)
+{
+    const struct agent *a;
+
+    TAILQ_FOREACH (a, &h->daemon->pools[0]->agents, link)
+        look_at_agent(h, a);
+    h->looked_ms = clock_ms();
+}
+
+/* The end of a minute */
+
+/* Begins the next minute of a track with what the counters are now. */
+static void rebase(struct track *t, const struct agent *a, const struct origin_stats *stats)
+{
+    take_running(t, a, stats, &t->running);
+    t->base = *stats;
+}
+
+static void rebase_agent(struct history *h, const struct agent *a)
+{
+    struct track *t = track_find(h, a, NULL);
+    const struct agent *share;
+    const struct origin *o;
+    struct agent_totals totals;
+
+    if (t) {
+        agent_totals(a, &totals);
+        rebase(t, a, &totals.stats);
+    }
+    AGENT_FOREACH_ORIGIN(a, share, o)
+    {
+        t = o->stats.requests + o->stats.opened > 0 ? track_find(h, a, o) : NULL;
+        if (t && t->created_ms == o->created_ms)
+            rebase(t, a, &o->stats);
+    }
+}
+
+/* Its running minute goes into the slot of all. What the counters were is kept behind a quiet hour, too. */
+static void push(struct history *h, struct track *t)
+{
+    bool quiet = span_is_empty(&t->running);
+
+    t->quiet_minutes = quiet ? t->quiet_minutes + 1 : 0;
+    if (t->quiet_minutes >= HISTORY_MINUTES) {
+        free(t->minutes);
+        t->minutes = NULL;
+    } else if (!t->minutes && !quiet) {
+        t->minutes = calloc(HISTORY_MINUTES, sizeof *t->minutes);
+    }
+    if (t->minutes)
+        t->minutes[h->count % HISTORY_MINUTES] = t->running;
+    t->running = (struct span){0};
+}
+
+void history_end_minute(struct history *h)
+{
+    struct track *t, *next;
+    const struct agent *a;
+
+    look_at_all(h);
+    TAILQ_FOREACH (a, &h->daemon->pools[0]->agents, link)
+        rebase_agent(h, a);
+    h->slots[h->count % HISTORY_MINUTES].end_wall_ms = clock_wall_ms();
+    h->slots[h->count % HISTORY_MINUTES].ms = clock_ms() - h->minute_began_ms;
+    HASH_ITER (hh, h->tracks, t, next) {
+        push(h, t);
+        if (!t->is_origin && t->looked_ms + MINUTE_MS < h->minute_began_ms) /* no longer configured */
+            track_free(h, t);
+    }
+    h->count++;
+    h->minute_began_ms = clock_ms();
+}
+
+void history_sample(struct history *h)
+{
+    if (clock_ms() - h->minute_began_ms >= MINUTE_MS)
+        history_end_minute(h);
+    else
+        look_at_all(h);
+}
+
+/* Asking */
+
+/* How many minutes are remembered, the running one not among them. */
+static uint32_t remembered(const struct history *h)
+{
+    return h->count < HISTORY_MINUTES ? (uint32_t)h->count : HISTORY_MINUTES;
+}
+
+/* Its slot, `back` before the running one, which is 0. */
+static uint32_t slot(const struct history *h, uint32_t back)
+{
+    return (uint32_t)((h->count - back) % HISTORY_MINUTES);
+}
+
+uint64_t history_ms(const struct history *h)
+{
+    uint64_t ms = clock_ms() - h->minute_began_ms;
+
+    for (uint32_t back = 1; back <= remembered(h); back++)
+        ms += h->slots[slot(h, back)].ms;
+    return ms;
+}
+
+/* The running minute up to now. */
+static struct span running_now(const struct track *t, const struct agent *a, const struct origin *o)
+{
+    struct agent_totals totals;
+    struct span s = t->running;
+
+    if (o && t->created_ms != o->created_ms)
+        return s;
+    if (!o)
+        agent_totals(a, &totals);
+    take_running(t, a, o ? &o->stats : &totals.stats, &s);
+    return s;
+}
+
+void history_hour(const struct history *h, const struct agent *a, const struct origin *o, struct span *out)
+{
+    const struct track *t = track_find(h, a, o);
+    struct span now;
+
+    *out = (struct span){0};
+    if (!t)
+        return;
+    now = running_now(t, a, o);
+    span_add(out, &now);
+    for (uint32_t back = 1; t->minutes && back <= remembered(h); back++)
+        span_add(out, &t->minutes[slot(h, back)]);
+}
+
+/* JSON */
+
+static void put_minute(struct text *t, uint64_t end_wall_ms, uint64_t ms, const struct span *s)
+{
+    text_format(t, "{\"end\":%llu,\"ms\":%llu", (unsigned long long)end_wall_ms, (unsigned long long)ms);
+    if (s)
+        span_write(t, s);
+    text_lit(t, "}");
+}
+
+static void put_minutes(struct text *t, const struct history *h, const struct agent *a,
+                        const struct origin *o)
+{
+    const struct track *track = track_find(h, a, o);
+    struct span now = {0};
+
+    text_lit(t, "\"minutes\":[");
+    for (uint32_t back = remembered(h); back > 0; back--) {
+        uint32_t i = slot(h, back);
+
+        put_minute(t, h->slots[i].end_wall_ms, h->slots[i].ms,
+                   track && track->minutes ? &track->minutes[i] : NULL);
+        text_lit(t, ",");
+    }
+    if (track)
+        now = running_now(track, a, o);
+    put_minute(t, clock_wall_ms(), clock_ms() - h->minute_began_ms, &now);
+    text_lit(t, "]");
+}
+
+void history_write_all(const struct history *h, struct text *t)
+{
+    const char *separator = "";
+    const struct agent *a;
+
+    text_format(t, "{\"minuteMs\":%u,\"timeMs\":%llu,\"agents\":[", MINUTE_MS,
+                (unsigned long long)clock_wall_ms());
+    TAILQ_FOREACH (a, &h->daemon->pools[0]->agents, link) {
+        text_format(t, "%s{\"name\":", separator);
+        text_json(t, slice_of(a->name));
+        text_lit(t, ",");
+        put_minutes(t, h, a, NULL);
+        text_lit(t, "}");
+        separator = ",";
+    }
+    text_lit(t, "]}\n");
+}
+
+void history_write_one(const struct history *h, const struct agent *a, struct text *t)
+{
+    const char *separator = "";
+    const struct agent *share;
+    const struct origin *o;
+
+    text_lit(t, "{\"name\":");
+    text_json(t, slice_of(a->name));
+    text_lit(t, ",");
+    put_minutes(t, h, a, NULL);
+    text_lit(t, ",\"origins\":[");
+    AGENT_FOREACH_ORIGIN(a, share, o)
+    {
+        if (!track_find(h, a, o))
+            continue;
+        text_format(t, "%s{\"origin\":", separator);
+        text_json(t, slice_of(o->key));
+        text_lit(t, ",");
+        put_minutes(t, h, a, o);
+        text_lit(t, "}");
+        separator = ",";
+    }
+    text_lit(t, "]}\n");
+}

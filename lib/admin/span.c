@@ -1,0 +1,215 @@
+#include "admin/span.h"
+
+static uint32_t less(uint64_t now, uint64_t before)
+{
+    uint64_t n = now > before ? now - before : 0;
+
+    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* From the buckets that filled; what lies beyond the last bound counts as that. */
+static uint32_t quantile(const struct histogram *now, const struct histogram *before, double q)
+{
+    static const uint32_t bounds[] = HISTOGRAM_BOUNDS;
+    double rest = q * (double)less(histogram_count(now), histogram_count(before));
+    uint32_t low = 0;
+
+    if (rest == 0)
+        return 0;
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
+        double n = less(now->bucket[i], before->bucket[i]);
+
+        if (rest <= n)
+            return low + (uint32_t)((bounds[i] - low) * rest / n);
+        rest -= n;
+        low = bounds[i];
+    }
+    return low;
+}
+
+/* A request that a limit held for less than the first bound was not held at all. */
+static uint32_t waited_of(const struct origin_stats *from, const struct origin_stats *to)
+{
+    uint32_t n = 0;
+
+    for (unsigned i = 1; i < HISTOGRAM_BUCKETS; i++)
+        n += less(to->pending.bucket[i], from->pending.bucket[i]);
+    return n;
+}
+
+/* Little's law: requests a second, times the seconds that one has a connection. Seconds without any request are left out, or
+ * a burst would look like nothing. */
+static float load_of(const struct span *s)
+{
+    if (s->busy_seconds == 0 || s->served == 0)
+        return 0;
+    return (float)s->requests / (float)s->busy_seconds * (float)s->service_ms / (float)s->served / 1e3F;
+}
+
+static void take_words(const struct origin_stats *from, const struct origin_stats *to, struct span *out)
+{
+    for (unsigned i = 0; i < OPENED_FOR_COUNT; i++)
+        out->opened_for[i] = less(to->opened_for[i], from->opened_for[i]);
+    for (unsigned i = 0; i < HELD_BY_COUNT; i++)
+        out->held[i] = less(to->held[i], from->held[i]);
+}
+
+static void take_times(const struct origin_stats *from, const struct origin_stats *to,
+                       uint64_t pending_limit_ms, struct span *out)
+{
+    uint64_t waited_us = to->pending.sum_us - from->pending.sum_us;
+    /* Those that were refused behind their wait were not served: it is no part of what follows. */
+    uint64_t given_up_us = (out->refused - out->queue_full) * pending_limit_ms * 1000;
+    uint64_t of_served_us = waited_us > given_up_us ? waited_us - given_up_us : 0;
+
+    out->waited = waited_of(from, to);
+    out->waited_ms = less(waited_us / 1000, 0);
+    out->served = less(histogram_count(&to->request), histogram_count(&from->request));
+    out->service_ms = less((to->request.sum_us - from->request.sum_us) / 1000, of_served_us / 1000);
+    out->p50_us = quantile(&to->request, &from->request, 0.5);
+    out->p99_us = quantile(&to->request, &from->request, 0.99);
+    out->waited_p99_us = out->waited > 0 ? quantile(&to->pending, &from->pending, 0.99) : 0;
+    out->connect_p99_us = quantile(&to->connect, &from->connect, 0.99);
+}
+
+void span_between(const struct origin_stats *from, const struct origin_stats *to, uint64_t pending_limit_ms,
+                  struct span *out)
+{
+    out->requests = less(to->requests, from->requests);
+    out->reused = less(to->reused, from->reused);
+    out->opened = less(to->opened, from->opened);
+    out->retries = less(to->retries, from->retries);
+    out->client_aborts = less(to->client_aborts, from->client_aborts);
+    out->refused = less(to->errors[PROXY_ERROR_LIMIT], from->errors[PROXY_ERROR_LIMIT]);
+    out->queue_full = less(to->queue_full, from->queue_full);
+    out->errors = less(origin_stats_errors(to), origin_stats_errors(from)) - out->refused;
+    out->connects_failed = less(to->retired[RETIRE_CONNECT_FAILED] + to->retired[RETIRE_CONNECT_TIMEOUT],
+                                from->retired[RETIRE_CONNECT_FAILED] + from->retired[RETIRE_CONNECT_TIMEOUT]);
+    out->peer_closed = less(to->retired[RETIRE_PEER_CLOSED], from->retired[RETIRE_PEER_CLOSED]);
+    out->peer_closed_idle_ms = less(to->peer_closed_idle_ms, from->peer_closed_idle_ms);
+    take_words(from, to, out);
+    take_times(from, to, pending_limit_ms, out);
+    out->load = load_of(out);
+}
+
+static void add_words(struct span *to, const struct span *from)
+{
+    for (unsigned i = 0; i < OPENED_FOR_COUNT; i++)
+        to->opened_for[i] += from->opened_for[i];
+    for (unsigned i = 0; i < HELD_BY_COUNT; i++)
+        to->held[i] += from->held[i];
+}
+
+static void take_peaks(struct span *to, const struct span *from)
+{
+    to->active = larger(to->active, from->active);
+    to->connecting = larger(to->connecting, from->connecting);
+    to->free = larger(to->free, from->free);
+    to->waiting = larger(to->waiting, from->waiting);
+    to->p50_us = larger(to->p50_us, from->p50_us);
+    to->p99_us = larger(to->p99_us, from->p99_us);
+    to->waited_p99_us = larger(to->waited_p99_us, from->waited_p99_us);
+    to->connect_p99_us = larger(to->connect_p99_us, from->connect_p99_us);
+    to->load = to->load > from->load ? to->load : from->load;
+}
+
+void span_add(struct span *to, const struct span *from)
+{
+    to->requests += from->requests;
+    to->reused += from->reused;
+    to->opened += from->opened;
+    to->retries += from->retries;
+    to->client_aborts += from->client_aborts;
+    to->waited += from->waited;
+    to->waited_ms += from->waited_ms;
+    to->refused += from->refused;
+    to->queue_full += from->queue_full;
+    to->errors += from->errors;
+    to->connects_failed += from->connects_failed;
+    to->served += from->served;
+    to->service_ms += from->service_ms;
+    to->peer_closed += from->peer_closed;
+    to->peer_closed_idle_ms += from->peer_closed_idle_ms;
+    to->busy_seconds += from->busy_seconds;
+    add_words(to, from);
+    take_peaks(to, from);
+}
+
+bool span_is_empty(const struct span *s)
+{
+    return (s->requests | s->opened | s->connects_failed | s->active | s->free | s->waiting) == 0;
+}
+
+/* JSON */
+
+static void put(struct text *t, const char *key, uint32_t n)
+{
+    if (n == 0)
+        return;
+    text_lit(t, ",\"");
+    text_string(t, key);
+    text_lit(t, "\":");
+    text_number(t, n);
+}
+
+static void put_ms(struct text *t, const char *key, uint32_t us)
+{
+    if (us == 0)
+        return;
+    text_lit(t, ",\"");
+    text_string(t, key);
+    text_lit(t, "\":");
+    text_seconds(t, (uint64_t)us * 1000);
+}
+
+static const char *opened_for(unsigned i)
+{
+    return opened_for_word((enum opened_for)i);
+}
+
+static const char *held_by(unsigned i)
+{
+    return held_by_word((enum held_by)i);
+}
+
+static void put_words(struct text *t, const char *key, const uint32_t *counts, unsigned words,
+                      const char *(*word)(unsigned))
+{
+    const char *begin = "{";
+
+    for (unsigned i = 0; i < words; i++) {
+        if (counts[i] == 0)
+            continue;
+        if (*begin == '{')
+            text_format(t, ",\"%s\":", key);
+        text_format(t, "%s\"%s\":%u", begin, word(i), counts[i]);
+        begin = ",";
+    }
+    if (*begin == ',')
+        text_lit(t, "}");
+}
+
+void span_write(struct text *t, const struct span *s)
+{
+    put(t, "requests", s->requests);
+    put(t, "socketsOpened", s->opened);
+    put_words(t, "openedFor", s->opened_for, OPENED_FOR_COUNT, opened_for);
+    put(t, "reused", s->reused);
+    put(t, "errors", s->errors);
+    put(t, "refused", s->refused);
+    put(t, "waited", s->waited);
+    put_words(t, "held", s->held, HELD_BY_COUNT, held_by);
+    put(t, "sockets", s->active);
+    put(t, "connecting", s->connecting);
+    put(t, "freeSockets", s->free);
+    put(t, "waiting", s->waiting);
+    put_ms(t, "p50Ms", s->p50_us);
+    put_ms(t, "p99Ms", s->p99_us);
+    put_ms(t, "waitedP99Ms", s->waited_p99_us);
+    put_ms(t, "connectP99Ms", s->connect_p99_us);
+}

@@ -1,0 +1,41 @@
+#ifndef CARPOOL_ADMIN_SPAN_H
+#define CARPOOL_ADMIN_SPAN_H
+
+/* What happened to an agent or an origin within a span of time: a minute, or the sum of many. */
+
+#include <stdint.h>
+
+#include "admin/text.h"
+#include "pool/stats.h"
+
+struct span {
+    uint32_t requests, reused, opened, retries, client_aborts;
+    uint32_t opened_for[OPENED_FOR_COUNT];
+    uint32_t held[HELD_BY_COUNT]; /* requests that found no place */
+    uint32_t waited, waited_ms;   /* of them, those that were not refused at once, and how long together */
+    uint32_t refused, queue_full; /* by a limit; of these, at once */
+    uint32_t errors, connects_failed; /* but for `refused`; connections that could not be made */
+    uint32_t served, service_ms;      /* whole responses; the time on a connection and to get one, together */
+    uint32_t peer_closed,
+        peer_closed_idle_ms; /* free connections that the origin closed; their idle ages, summed */
+    uint32_t active, connecting, free, waiting; /* the most at a time, looked at each second */
+    uint32_t p50_us, p99_us; /* of whole responses; of a sum: of its worst minute, as what follows */
+    uint32_t waited_p99_us, connect_p99_us;
+    uint32_t busy_seconds; /* in which a request came */
+    float load; /* connections needed at a time, by Little's law: of a sum, in its busiest minute */
+};
+
+/* What came between two states of the same counters. The peaks and `busy_seconds` of `out` stay as they are; `load` follows
+ * from these. `pending_limit_ms` is timeouts.pending. */
+void span_between(const struct origin_stats *from, const struct origin_stats *to, uint64_t pending_limit_ms,
+                  struct span *out);
+
+void span_add(struct span *to, const struct span *from);
+
+/* Nothing was asked or opened. */
+bool span_is_empty(const struct span *s);
+
+/* Fields of a JSON object, without its braces, each behind a comma; what is zero is left out. */
+void span_write(struct text *t, const struct span *s);
+
+#endif

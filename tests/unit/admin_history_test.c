@@ -1,0 +1,249 @@
+/* The last hour, a minute a slot. */
+
+#include <stdio.h>
+
+#include "admin/history.h"
+#include "admin_test.h"
+#include "base/clock.h"
+#include "unit.h"
+
+static struct fixture f;
+static struct history *history;
+
+static void begin(void)
+{
+    fixture_make(&f);
+    history = history_new(&f.daemon);
+    f.origin.created_ms = clock_ms();
+    ck_assert_ptr_nonnull(history);
+}
+
+static void end(void)
+{
+    history_free(history);
+    fixture_free(&f);
+}
+
+static struct span hour_of(const struct origin *o)
+{
+    struct span s;
+
+    history_hour(history, &f.agent, o, &s);
+    return s;
+}
+
+static const char *written(void (*write)(const struct history *, struct text *))
+{
+    static char out[8192];
+    struct text t = {0};
+
+    if (write)
+        write(history, &t);
+    else
+        history_write_one(history, &f.agent, &t);
+    snprintf(out, sizeof out, "%.*s", (int)t.n, t.p);
+    text_free(&t);
+    return out;
+}
+
+/* `count` requests of this many milliseconds each, after a wait. */
+static void serve(struct origin_stats *s, unsigned count, unsigned ms, unsigned waited_ms)
+{
+    for (unsigned i = 0; i < count; i++) {
+        s->requests++;
+        histogram_add(&s->pending, waited_ms * 1000);
+        histogram_add(&s->request, (ms + waited_ms) * 1000);
+    }
+}
+
+START_TEST(a_minute_is_what_came_within_it)
+{
+    begin();
+    f.origin.last_request_ms = clock_ms();
+    serve(&f.origin.stats, 10, 40, 0);
+    f.origin.stats.opened = f.origin.stats.opened_for[OPENED_FOR_FIRST] = 1;
+    ck_assert_uint_eq(hour_of(NULL).requests, 0); /* not seen yet */
+    history_sample(history);
+    ck_assert_uint_eq(hour_of(NULL).requests, 10);
+    ck_assert_uint_eq(hour_of(&f.origin).requests, 10);
+    serve(&f.origin.stats, 5, 40, 0);
+    ck_assert_uint_eq(hour_of(NULL).requests, 15); /* up to now */
+    ck_assert_uint_eq(hour_of(&f.origin).requests, 15);
+    history_end_minute(history);
+    serve(&f.origin.stats, 1, 40, 0);
+    history_end_minute(history);
+    struct span s = hour_of(&f.origin);
+    ck_assert_uint_eq(s.requests, 16);
+    ck_assert_uint_eq(s.opened, 1);
+    ck_assert_uint_eq(s.opened_for[OPENED_FOR_FIRST], 1);
+    ck_assert_uint_eq(s.served, 16);
+    ck_assert_uint_eq(s.service_ms, 640);
+    ck_assert_uint_eq(s.waited, 0);
+    end();
+}
+END_TEST
+
+START_TEST(an_hour_is_forgotten)
+{
+    begin();
+    f.origin.last_request_ms = UINT64_MAX;
+    serve(&f.origin.stats, 3, 1, 0);
+    history_sample(history);
+    for (unsigned i = 0; i < HISTORY_MINUTES; i++)
+        history_end_minute(history);
+    ck_assert_uint_eq(hour_of(NULL).requests, 3);
+    history_end_minute(history);
+    ck_assert_uint_eq(hour_of(NULL).requests, 0);
+    ck_assert_uint_eq(hour_of(&f.origin).requests, 0);
+    serve(&f.origin.stats, 2, 1, 0); /* what lies before is not counted again */
+    history_sample(history);
+    ck_assert_uint_eq(hour_of(NULL).requests, 2);
+    ck_assert_uint_eq(hour_of(&f.origin).requests, 2);
+    end();
+}
+END_TEST
+
+START_TEST(what_was_before_it_was_looked_at_is_left_out)
+{
+    begin();
+    f.origin.created_ms = 0;
+    serve(&f.origin.stats, 100, 1, 0);
+    f.origin.last_request_ms = UINT64_MAX;
+    history_sample(history);
+    ck_assert_uint_eq(hour_of(&f.origin).requests, 0);
+    serve(&f.origin.stats, 1, 1, 0);
+    history_sample(history);
+    ck_assert_uint_eq(hour_of(&f.origin).requests, 1);
+    end();
+}
+END_TEST
+
+START_TEST(another_of_the_same_name_begins_anew)
+{
+    begin();
+    f.origin.last_request_ms = UINT64_MAX;
+    serve(&f.origin.stats, 7, 1, 0);
+    history_sample(history);
+    history_end_minute(history);
+    /* It was forgotten, and is asked again. */
+    f.agent.forgotten = f.origin.stats;
+    f.origin.stats = (struct origin_stats){0};
+    f.origin.created_ms = UINT64_MAX;
+    serve(&f.origin.stats, 9, 1, 0);
+    history_sample(history);
+    ck_assert_uint_eq(hour_of(&f.origin).requests, 16);
+    ck_assert_uint_eq(hour_of(NULL).requests, 16);
+    end();
+}
+END_TEST
+
+/* Little's law: 20 requests in one second, 500 ms each, need 10 connections at a time. */
+START_TEST(load_is_requests_a_second_times_seconds_a_request)
+{
+    begin();
+    f.origin.last_request_ms = UINT64_MAX;
+    serve(&f.origin.stats, 20, 500, 1500);
+    f.origin.stats.held[HELD_BY_MAX_SOCKETS] = 20;
+    history_sample(history);
+    struct span s = hour_of(&f.origin);
+    ck_assert_float_eq_tol(s.load, 10, 0.01F);
+    ck_assert_uint_eq(s.waited, 20);
+    ck_assert_uint_eq(s.waited_ms, 30000);
+    history_end_minute(history);
+    serve(&f.origin.stats, 1, 500, 0);
+    history_sample(history);
+    ck_assert_float_eq_tol(hour_of(&f.origin).load, 10, 0.01F); /* the busiest minute */
+    end();
+}
+END_TEST
+
+/* What waited in vain for timeouts.pending was not served: its wait is no part of the time of those that were. */
+START_TEST(given_up_waits_do_not_shorten_requests)
+{
+    begin();
+    f.policy.timeouts.pending = 3000;
+    f.origin.last_request_ms = UINT64_MAX;
+    serve(&f.origin.stats, 2, 1000, 0);
+    f.origin.stats.requests++;
+    f.origin.stats.errors[PROXY_ERROR_LIMIT]++;
+    histogram_add(&f.origin.stats.pending, 3000 * 1000);
+    history_sample(history);
+    ck_assert_uint_eq(hour_of(&f.origin).service_ms, 2000);
+    ck_assert_uint_eq(hour_of(&f.origin).refused, 1);
+    end();
+}
+END_TEST
+
+START_TEST(peaks_are_the_largest_that_were_seen)
+{
+    begin();
+    f.origin.active_count = 3;
+    f.origin.free_count = 1;
+    history_sample(history);
+    f.origin.active_count = 2;
+    f.origin.blocked_count = 4;
+    history_sample(history);
+    ck_assert_uint_eq(hour_of(&f.origin).active, 3);
+    ck_assert_uint_eq(hour_of(NULL).free, 1);
+    ck_assert_uint_eq(hour_of(NULL).waiting, 4);
+    f.origin.active_count = f.origin.free_count = f.origin.blocked_count = 0;
+    end();
+}
+END_TEST
+
+START_TEST(origins_are_remembered_up_to_a_number)
+{
+    static struct origin many[HISTORY_ORIGINS + 1];
+    static char keys[HISTORY_ORIGINS + 1][32];
+
+    begin();
+    for (unsigned i = 0; i <= HISTORY_ORIGINS; i++) {
+        snprintf(keys[i], sizeof keys[i], "http://h%u.test:80", i);
+        many[i] = (struct origin){.key = keys[i], .agent = &f.agent, .created_ms = clock_ms()};
+        TAILQ_INIT(&many[i].blocked);
+        HASH_ADD_KEYPTR(hh, f.agent.origins, many[i].key, strlen(many[i].key), &many[i]);
+        many[i].last_request_ms = UINT64_MAX;
+        many[i].stats.requests = 1;
+    }
+    history_sample(history);
+    unsigned known = 0;
+    for (unsigned i = 0; i <= HISTORY_ORIGINS; i++)
+        known += hour_of(&many[i]).requests;
+    ck_assert_uint_eq(known, HISTORY_ORIGINS);
+    ck_assert_uint_eq(hour_of(NULL).requests, HISTORY_ORIGINS + 1); /* the agent's own are whole */
+    for (unsigned i = 0; i <= HISTORY_ORIGINS; i++)
+        HASH_DEL(f.agent.origins, &many[i]);
+    end();
+}
+END_TEST
+
+START_TEST(is_written_as_json)
+{
+    begin();
+    f.origin.last_request_ms = UINT64_MAX;
+    ck_assert_ptr_nonnull(
+        strstr(written(history_write_all), "\"agents\":[{\"name\":\"payments\",\"minutes\":[{\"end\":"));
+    serve(&f.origin.stats, 2, 40, 0);
+    f.origin.stats.opened = f.origin.stats.opened_for[OPENED_FOR_FIRST] = 1;
+    f.origin.stats.held[HELD_BY_MAX_TOTAL] = 3;
+    f.origin.stats.held[HELD_BY_PAUSE] = 4;
+    history_sample(history);
+    history_end_minute(history);
+    const char *s = written(NULL);
+    ck_assert_ptr_nonnull(strstr(s, ",\"requests\":2,\"socketsOpened\":1,\"openedFor\":{\"first\":1}"));
+    ck_assert_ptr_nonnull(strstr(s, ",\"held\":{\"maxTotalSockets\":3,\"pause\":4}"));
+    ck_assert_ptr_nonnull(strstr(s, "\"p50Ms\":"));
+    ck_assert_ptr_nonnull(strstr(s, "},{\"end\":")); /* the running minute behind it */
+    ck_assert_ptr_nonnull(strstr(s, "\"origins\":[{\"origin\":\"http://p.test:80\",\"minutes\":[{"));
+    end();
+}
+END_TEST
+
+void add_history_tests(Suite *suite)
+{
+    unit_group(suite, "history", a_minute_is_what_came_within_it, an_hour_is_forgotten,
+               what_was_before_it_was_looked_at_is_left_out, another_of_the_same_name_begins_anew,
+               load_is_requests_a_second_times_seconds_a_request, given_up_waits_do_not_shorten_requests,
+               peaks_are_the_largest_that_were_seen, origins_are_remembered_up_to_a_number,
+               is_written_as_json);
+}
