@@ -1,7 +1,5 @@
 /* carpoolctl agents [NAME]: a row an agent, or all about one. */
 
-#include <stdlib.h>
-
 #include "cmd/ctl_command.h"
 #include "cmd/ctl_errors.h"
 #include "cmd/ctl_status.h"
@@ -89,25 +87,5 @@ static void print_one(struct pool_table *t, const struct ctl_options *o)
 
 int ctl_agents(const struct ctl_options *o, const char *name)
 {
-    char error[CTL_ERROR_SIZE];
-    struct pool_table table;
-    struct ctl_reply reply;
-    int status =
-        name ? ctl_request_agent(o, "GET", name, NULL, &reply) : ctl_request(o, "GET", "/agents", &reply);
-
-    if (status != CTL_FINE)
-        return status;
-    if (o->json)
-        return ctl_print_json(&reply);
-    if (pool_table_read(&table, reply.body, reply.length, !name, error, sizeof error)) {
-        if (name)
-            print_one(&table, o);
-        else
-            print_all(&table, o);
-        pool_table_free(&table);
-    } else {
-        status = ctl_fail("%s", error);
-    }
-    free(reply.body);
-    return status;
+    return pool_table_show(o, name, !name, name ? print_one : print_all);
 }

@@ -7,6 +7,7 @@
 
 #include "cmd/ctl_command.h"
 #include "cmd/ctl_pools.h"
+#include "cmd/ctl_status.h"
 #include "cmd/ctl_table.h"
 #include "cmd/ctl_words.h"
 
@@ -75,13 +76,24 @@ static void put_time(const char *time, char out[9])
     snprintf(out, 9, "%.8s", strlen(time) > 19 ? time + 11 : time);
 }
 
+#define TIMES_SIZE 16
+
+/* "x14", or nothing for once. Returns `out`. */
+static const char *put_times(unsigned count, char out[TIMES_SIZE])
+{
+    out[0] = '\0';
+    if (count > 1)
+        snprintf(out, TIMES_SIZE, "x%u", count);
+    return out;
+}
+
 static void print_recent(const json_t *agents, FILE *out, bool colours)
 {
     static const struct table_column columns[] = {
         {"TIME (UTC)", true}, {"TIMES", false}, {"AGENT", true}, {"ORIGIN", true}, {"WHAT", true}};
     struct group_list l = {0};
     struct table paper;
-    char time[9], origin[POOL_NAME_SIZE];
+    char time[9], times[TIMES_SIZE], origin[POOL_NAME_SIZE];
     const json_t *agent;
     size_t i;
 
@@ -98,7 +110,7 @@ static void print_recent(const json_t *agents, FILE *out, bool colours)
 
         put_time(g->last, time);
         table_add(&paper, CELL_PLAIN, "%s", time);
-        table_add(&paper, CELL_PLAIN, g->count > 1 ? "x%u" : "", g->count);
+        table_add(&paper, CELL_PLAIN, "%s", put_times(g->count, times));
         table_add(&paper, CELL_PLAIN, "%s", g->agent);
         table_add(&paper, CELL_PLAIN, "%s",
                   pool_origin_name(&(const struct pool_row){.origin = g->origin}, origin));
@@ -158,24 +170,13 @@ void errors_print(const json_t *agents, FILE *out, bool colours)
     print_recent(agents, out, colours);
 }
 
+static void print_errors(struct pool_table *t, const struct ctl_options *o)
+{
+    (void)o;
+    errors_print(json_object_get(t->json, "agents"), stdout, ctl_wants_colours());
+}
+
 int ctl_errors(const struct ctl_options *o, const char *name)
 {
-    char error[CTL_ERROR_SIZE];
-    struct pool_table table;
-    struct ctl_reply reply;
-    int status =
-        name ? ctl_request_agent(o, "GET", name, NULL, &reply) : ctl_request(o, "GET", "/agents", &reply);
-
-    if (status != CTL_FINE)
-        return status;
-    if (o->json)
-        return ctl_print_json(&reply);
-    if (pool_table_read(&table, reply.body, reply.length, true, error, sizeof error)) {
-        errors_print(json_object_get(table.json, "agents"), stdout, ctl_wants_colours());
-        pool_table_free(&table);
-    } else {
-        status = ctl_fail("%s", error);
-    }
-    free(reply.body);
-    return status;
+    return pool_table_show(o, name, true, print_errors);
 }

@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 
-#include "cmd/ctl_command.h"
 #include "cmd/ctl_table.h"
 #include "cmd/ctl_words.h"
 
@@ -105,24 +104,30 @@ static void print_status(struct pool_table *t, const struct ctl_options *o)
     printf("\n%s\n", pool_table_savings(t, line, sizeof line));
 }
 
-int ctl_status(const struct ctl_options *o, const char *name)
+int pool_table_show(const struct ctl_options *o, const char *name, bool by_agent, pool_show *show)
 {
     char error[CTL_ERROR_SIZE];
     struct pool_table table;
     struct ctl_reply reply;
-    int status = ctl_request(o, "GET", "/agents", &reply);
+    int status =
+        name ? ctl_request_agent(o, "GET", name, NULL, &reply) : ctl_request(o, "GET", "/agents", &reply);
 
-    (void)name;
     if (status != CTL_FINE)
         return status;
     if (o->json)
         return ctl_print_json(&reply);
-    if (pool_table_read(&table, reply.body, reply.length, false, error, sizeof error)) {
-        print_status(&table, o);
+    if (pool_table_read(&table, reply.body, reply.length, by_agent, error, sizeof error)) {
+        show(&table, o);
         pool_table_free(&table);
     } else {
         status = ctl_fail("%s", error);
     }
     free(reply.body);
     return status;
+}
+
+int ctl_status(const struct ctl_options *o, const char *name)
+{
+    (void)name;
+    return pool_table_show(o, NULL, false, print_status);
 }

@@ -59,9 +59,10 @@ static bool walk(const struct config *c, each_wish *each, void *ctx)
 static void write_place(const struct config *c, const struct wish *w, char *out, size_t size)
 {
     const char *option = w->role == ROLE_ADMIN ? "admin.listen" : "listen";
-    char place[64];
+    char place[64] = "";
     bool is_gateway = w->role == ROLE_GATEWAY;
-    snprintf(place, sizeof place, w->at->line ? ":%u:%u" : "", w->at->line, w->at->column);
+    if (w->at->line)
+        snprintf(place, sizeof place, ":%u:%u", w->at->line, w->at->column);
     snprintf(out, size, "%s%s: error: %s%s%s%s: ", config_origin(c, w->at), place,
              is_gateway ? "upstreams." : "", is_gateway ? w->upstream : "", is_gateway ? "." : "", option);
 }

@@ -389,8 +389,8 @@ static const char *const requests[] = {
     "GET http://nobody.test/ HTTP/1.1\r\nHost: nobody.test\r\n\r\n",
     "GET http://y.s.test/ HTTP/1.1\r\nHost: y.s",
     ".test\r\n\r\n",
-    "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\nGET http://b.test/ HTTP/1.1\r\nHost: b.test\r\n\r\n"
-    "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\nGET http://x.s.test/ HTTP/1.1\r\nHost: x.s.test\r\n\r\n",
+    ("GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\nGET http://b.test/ HTTP/1.1\r\nHost: b.test\r\n\r\n"
+     "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\nGET http://x.s.test/ HTTP/1.1\r\nHost: x.s.test\r\n\r\n"),
 };
 
 static const char *const responses[] = {
