@@ -105,9 +105,9 @@ enum tls_version { TLS_VERSION_1_0, TLS_VERSION_1_1, TLS_VERSION_1_2, TLS_VERSIO
 
 struct tls_options {
     bool enabled;
-    char *ca, *cert, *key;      /* absolute paths, or "" */
-    char *servername, *ciphers; /* "" when not given */
-    bool rejectUnauthorized, sessionReuse;
+    char *ca, *cert, *key, *passphraseFile;  /* absolute paths, or "" */
+    char *passphrase, *servername, *ciphers; /* "" when not given */
+    bool rejectUnauthorized, sessionReuse, legacyServerConnect;
     enum tls_version minVersion;
     struct tls_setup *setup; /* of all this, see config/tls_setup.h; that of default_tls when not enabled */
     /* Unix seconds between which cert and every certificate of ca are valid, so that an end can be seen

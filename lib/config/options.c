@@ -161,6 +161,10 @@ const struct option options[] = {
     UPSTREAM("tls.ca", tls.ca, FILE, "", NULL, "PEM file of the CAs to trust; empty: the system's"),
     UPSTREAM("tls.cert", tls.cert, FILE, "", NULL, "PEM file of the client certificate and its chain"),
     UPSTREAM("tls.key", tls.key, FILE, "", NULL, "PEM file of the key of cert"),
+    UPSTREAM("tls.passphrase", tls.passphrase, SECRET, "", NULL,
+        "passphrase that key is encrypted with; write ${NAME} to take it from the environment"),
+    UPSTREAM("tls.passphraseFile", tls.passphraseFile, FILE, "", NULL,
+        "file whose first line is the passphrase; a systemd credential: ${CREDENTIALS_DIRECTORY}/NAME"),
     UPSTREAM("tls.servername", tls.servername, SERVERNAME, "", NULL,
         "name sent as SNI and expected in the certificate; empty: the host"),
     UPSTREAM("tls.rejectUnauthorized", tls.rejectUnauthorized, BOOL, "true", NULL,
@@ -170,6 +174,8 @@ const struct option options[] = {
     UPSTREAM("tls.ciphers", tls.ciphers, CIPHERS, "", NULL,
         "ciphers to use, those of TLS 1.3 too; a TLS version without one is off; empty: OpenSSL's default"),
     UPSTREAM("tls.sessionReuse", tls.sessionReuse, BOOL, "true", NULL, "resume sessions on new connections"),
+    UPSTREAM("tls.legacyServerConnect", tls.legacyServerConnect, BOOL, "false", NULL,
+        "true: connect to servers without secure renegotiation (RFC 5746), as OpenSSL 1.1 did"),
     UPSTREAM("address", address, ADDRESS_LIST, "", NULL,
         "connect there instead of resolving the host: host:port or unix:/path, one or several in turn"),
 };
@@ -228,6 +234,7 @@ bool option_is_list(const struct option *o)
     case OPTION_PROXY:
     case OPTION_SERVERNAME:
     case OPTION_CIPHERS:
+    case OPTION_SECRET:
     case OPTION_TLS: return false;
     }
     return false;
@@ -307,6 +314,7 @@ const char *option_wants(const struct option *o, char out[OPTION_WANTS_SIZE])
         return say(out, "the URL of a proxy, http://host:port or http://user:password@host:port");
     case OPTION_SERVERNAME: return say(out, "a host name or an IP address");
     case OPTION_CIPHERS: return say(out, "an OpenSSL cipher list, see openssl-ciphers(1)");
+    case OPTION_SECRET: return say(out, "a text; write ${NAME} to take it from the environment");
     case OPTION_TLS: return say(out, "true, false or a map");
     }
     return out;

@@ -38,7 +38,8 @@ enum option_type {
     OPTION_PROXY, /* char *: a URL, and struct parent_proxy in agent_policy.parent; messages never quote it */
     OPTION_SERVERNAME,
     OPTION_CIPHERS,
-    OPTION_TLS, /* true, false, or a section, which means true */
+    OPTION_SECRET, /* char *: any text, or ""; neither messages nor /config show it */
+    OPTION_TLS,    /* true, false, or a section, which means true */
 };
 
 struct option {

@@ -119,7 +119,8 @@ static json_t *value_of(const struct scope *s, const struct option *o)
     case OPTION_LOCAL_ADDRESS:
     case OPTION_PROXY:
     case OPTION_SERVERNAME:
-    case OPTION_CIPHERS: return text(*(char *const *)field);
+    case OPTION_CIPHERS:
+    case OPTION_SECRET: return text(*(char *const *)field);
     case OPTION_LISTEN_LIST: return listens(field);
     case OPTION_LISTEN_ADMIN: {
         const struct listen_list *list = field;
@@ -177,6 +178,20 @@ static json_t *masked_proxy(const struct agent_policy *p)
     return value;
 }
 
+/* Without what may be a secret. Takes the value over. */
+static json_t *masked(const struct scope *s, const struct option *o, json_t *value)
+{
+    bool is_set = json_string_length(value) > 0;
+    if (s->from_env[option_index(o)] || (o->type == OPTION_SECRET && is_set)) {
+        json_decref(value);
+        return text("***");
+    }
+    if (o->type != OPTION_PROXY)
+        return value;
+    json_decref(value);
+    return masked_proxy(s->policy);
+}
+
 static json_t *scope_tree(const struct scope *s, bool mask, json_t *into)
 {
     for (size_t i = 0; i < option_count; i++) {
@@ -188,11 +203,7 @@ static json_t *scope_tree(const struct scope *s, bool mask, json_t *into)
             json_decref(value);
             continue;
         }
-        if (mask && (s->from_env[i] || o->type == OPTION_PROXY)) {
-            json_decref(value);
-            value = s->from_env[i] ? text("***") : masked_proxy(s->policy);
-        }
-        put(into, o->path, value);
+        put(into, o->path, mask ? masked(s, o, value) : value);
     }
     return into;
 }

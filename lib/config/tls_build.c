@@ -158,25 +158,44 @@ static bool load_certificate(struct tls_draft *d)
     return false;
 }
 
-/* OpenSSL would ask on the terminal. */
-static int note_passphrase(char *out, int size, int writing, void *asked)
+struct passphrase {
+    struct slice text;
+    bool asked;
+};
+
+/* Without it, OpenSSL would ask on the terminal. */
+static int give_passphrase(char *out, int size, int writing, void *ctx)
 {
-    (void)out, (void)size, (void)writing;
-    *(bool *)asked = true;
-    return -1;
+    struct passphrase *p = ctx;
+    (void)writing;
+    p->asked = true;
+    if (!p->text.p || p->text.n > (size_t)size)
+        return -1;
+    memcpy(out, p->text.p, p->text.n);
+    return (int)p->text.n;
+}
+
+static void note_locked_key(struct tls_draft *d)
+{
+    char why[TLS_SUBJECT_SIZE];
+    if (!d->passphrase.p)
+        tls_find(
+            d->findings, "tls.key", true,
+            "is encrypted: set passphrase or passphraseFile, or store it without (openssl pkey -in FILE -out FILE)");
+    else
+        tls_find(d->findings, "tls.key", true, "cannot be decrypted%s; is %s the right one?",
+                 openssl_reason(why, sizeof why), d->passphrase_option);
 }
 
 static void load_key(struct tls_draft *d, bool has_certificate)
 {
     char why[TLS_SUBJECT_SIZE];
-    bool locked = false;
+    struct passphrase passphrase = {.text = d->passphrase};
     BIO *bio = BIO_new_mem_buf(d->key->text, (int)d->key->length);
-    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, note_passphrase, &locked) : NULL;
+    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, &passphrase) : NULL;
     BIO_free(bio);
-    if (locked)
-        tls_find(
-            d->findings, "tls.key", true,
-            "is locked by a pass phrase, which nobody could type; store it without (openssl pkey -in FILE -out FILE)");
+    if (!key && passphrase.asked)
+        note_locked_key(d);
     else if (!key)
         tls_find(d->findings, "tls.key", true, "holds no private key in PEM form%s",
                  openssl_reason(why, sizeof why));
@@ -184,6 +203,8 @@ static void load_key(struct tls_draft *d, bool has_certificate)
                                  SSL_CTX_check_private_key(d->setup->ssl) != 1))
         tls_find(d->findings, "tls.key", true, "is not the key of the certificate in '%.200s'%s",
                  d->cert->path, openssl_reason(why, sizeof why));
+    if (key && d->passphrase.p && !passphrase.asked)
+        tls_find(d->findings, d->passphrase_option, false, "is not needed: the key is not encrypted");
     EVP_PKEY_free(key);
     ERR_clear_error();
 }
@@ -256,6 +277,8 @@ static void fill(struct tls_draft *d)
     s->verify = d->options->rejectUnauthorized;
     s->resume = d->options->sessionReuse;
     set_modes(s);
+    if (d->options->legacyServerConnect)
+        SSL_CTX_set_options(s->ssl, SSL_OP_LEGACY_SERVER_CONNECT);
     /* Before the certificates: a cipher list may set another security level, which decides what keys will do. */
     set_protocol(d);
     load_identity(d);

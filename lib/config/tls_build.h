@@ -3,6 +3,7 @@
 
 /* One setup from its options and files. Inside lib/config only. */
 
+#include "base/slice.h"
 #include "config/config.h"
 #include "config/tls_file.h"
 #include "config/tls_setup.h"
@@ -11,6 +12,8 @@
 struct tls_draft {
     const struct tls_options *options;
     struct tls_file *ca, *cert, *key; /* NULL: none, or not readable */
+    const char *passphrase_option;    /* which one says it */
+    struct slice passphrase;          /* of the key; p is NULL when there is none */
     struct tls_findings *findings;
     struct tls_setup *setup;
 };

@@ -41,6 +41,7 @@ static const char *read_open(int fd, struct tls_file *f)
     f->text = malloc(f->length + 1);
     if (!f->text)
         return "out of memory";
+    f->text[f->length] = '\0';
     if (!read_all(fd, f->text, f->length))
         return "it ended early; is it being written just now?";
     return tls_digest((const char *const *)&f->text, &f->length, 1, f->digest) ? NULL : "out of memory";

@@ -12,7 +12,7 @@
 struct tls_file {
     UT_hash_handle hh;
     char *path;
-    char *text; /* NULL: it could not be read */
+    char *text; /* ends with a zero byte; NULL: it could not be read */
     size_t length;
     char digest[TLS_DIGEST_SIZE]; /* of the contents, hex */
     char why[128];                /* it could not be read */

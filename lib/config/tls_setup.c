@@ -131,12 +131,17 @@ static bool make_key(const struct tls_draft *d, char key[TLS_DIGEST_SIZE])
 {
     const struct tls_options *o = d->options;
     char numbers[64];
-    snprintf(numbers, sizeof numbers, "%d %d %d", o->minVersion, o->rejectUnauthorized, o->sessionReuse);
-    const char *texts[] = {d->ca ? d->ca->digest : "", d->cert ? d->cert->digest : "",
-                           d->key ? d->key->digest : "", o->ciphers, numbers};
-    size_t lengths[sizeof texts / sizeof texts[0]];
+    snprintf(numbers, sizeof numbers, "%d %d %d %d", o->minVersion, o->rejectUnauthorized, o->sessionReuse,
+             o->legacyServerConnect);
+    const char *texts[] = {d->passphrase.p ? d->passphrase.p : "",
+                           d->ca ? d->ca->digest : "",
+                           d->cert ? d->cert->digest : "",
+                           d->key ? d->key->digest : "",
+                           o->ciphers,
+                           numbers};
+    size_t lengths[sizeof texts / sizeof texts[0]] = {d->passphrase.n};
     int count = sizeof texts / sizeof texts[0];
-    for (int i = 0; i < count; i++)
+    for (int i = 1; i < count; i++)
         lengths[i] = strlen(texts[i]);
     return tls_digest(texts, lengths, count, key);
 }
@@ -151,6 +156,27 @@ static struct tls_file *read_file(struct tls_setups *all, const char *option, co
         return file;
     tls_find(f, option, true, "cannot be read: %s", file ? file->why : "out of memory");
     return NULL;
+}
+
+/* Of the options themselves, or the first line of its file. Where that is wrong, the key is not looked at. */
+static void find_passphrase(struct tls_setups *all, struct tls_draft *d)
+{
+    const struct tls_options *o = d->options;
+    struct tls_file *file = read_file(all, "tls.passphraseFile", o->passphraseFile, d->findings);
+    d->passphrase_option = *o->passphrase ? "tls.passphrase" : "tls.passphraseFile";
+    if (*o->passphrase)
+        d->passphrase = slice_of(o->passphrase);
+    else if (file)
+        d->passphrase = (struct slice){file->text, strcspn(file->text, "\r\n")};
+    if (*o->passphrase && *o->passphraseFile)
+        tls_find(d->findings, "tls.passphraseFile", true, "stands beside passphrase: leave one of them out");
+    else if (file && d->passphrase.n == 0)
+        tls_find(d->findings, "tls.passphraseFile", true, "has nothing in its first line");
+    else if (d->passphrase.p && !*o->key)
+        tls_find(d->findings, d->passphrase_option, true, "is for an encrypted key: set key, too");
+    else if (file || !*o->passphraseFile)
+        return;
+    d->key = NULL;
 }
 
 static struct tls_setup *share_or_make(struct tls_setups *all, struct tls_draft *d, struct tls_trust *trust)
@@ -176,6 +202,7 @@ struct tls_setup *tls_setups_get(struct tls_setups *all, const struct tls_option
     d.ca = read_file(all, "tls.ca", o->ca, f);
     d.cert = read_file(all, "tls.cert", o->cert, f);
     d.key = read_file(all, "tls.key", o->key, f);
+    find_passphrase(all, &d);
     struct tls_trust *trust = *o->ca && !d.ca ? NULL : trust_of(all, d.ca, f);
     struct tls_setup *s = share_or_make(all, &d, trust);
     *dates = (struct tls_dates){0};

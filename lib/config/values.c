@@ -461,7 +461,8 @@ void value_set(struct loader *l, struct scope *s, const struct option *o, const 
     case OPTION_HOST: set_host(l, s, o, items, is_host(text)); break;
     case OPTION_PROXY: set_proxy(l, s, o, items); break;
     case OPTION_SERVERNAME: set_host(l, s, o, items, is_servername(text)); break;
-    case OPTION_CIPHERS: good = set_text(l, s, o, items, true); break;
+    case OPTION_CIPHERS:
+    case OPTION_SECRET: good = set_text(l, s, o, items, true); break;
     case OPTION_LOCAL_ADDRESS: good = set_local_address(l, s, o, text); break;
     case OPTION_FILE:
     case OPTION_LOG_FILE: good = set_file(l, s, o, text); break;

@@ -159,6 +159,8 @@ static const char *advice_for_reason(int reason)
     case SSL_R_WRONG_CIPHER_RETURNED:
     case SSL_R_NO_CIPHERS_AVAILABLE:
     case SSL_R_NO_SHARED_CIPHER: return "; look at tls.ciphers";
+    case SSL_R_UNSAFE_LEGACY_RENEGOTIATION_DISABLED:
+        return "; the server knows no secure renegotiation (RFC 5746): update it, or set tls.legacyServerConnect: true";
     case SSL_R_EE_KEY_TOO_SMALL:
     case SSL_R_DH_KEY_TOO_SMALL:
         return "; renew it at the server (tls.ciphers: DEFAULT@SECLEVEL=1 takes smaller ones)";

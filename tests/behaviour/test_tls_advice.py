@@ -36,6 +36,23 @@ def test_http_to_gnutls(stage, run):
     assert stage.carpool(secure()).get(f"http://127.0.0.1:{port}/").status == 200
 
 
+@pytest.mark.parametrize("set_option", [False, True])
+def test_a_server_without_secure_renegotiation(stage, run, set_option):
+    """OpenSSL 3 refuses one that does not know RFC 5746; the text names the option that lets it pass"""
+    program = shutil.which("gnutls-serv")
+    if not program:
+        pytest.skip("gnutls-serv is not installed")
+    pair, port = certificates().local, stage.ports.take()
+    run(port, program, "--port", str(port), "--x509certfile", pair.cert, "--x509keyfile", pair.key, "--http", "--quiet",
+        "--priority", "NORMAL:-VERS-ALL:+VERS-TLS1.2:%DISABLE_SAFE_RENEGOTIATION")
+    response = stage.carpool(secure({"legacyServerConnect": set_option})).get(f"http://127.0.0.1:{port}/")
+    if set_option:
+        assert response.status == 200
+    else:
+        assert (response.status, response.error) == (502, "tls_protocol_error")
+        assert "update it, or set tls.legacyServerConnect: true" in response.text
+
+
 def test_http_to_a_tls_port_that_only_hangs_up(stage):
     """502 connection_terminated; the text says what to look at"""
     origin = stage.origin(lambda asked: asked.connection.close())

@@ -1,5 +1,6 @@
 """Section 3: the files of `tls` are read and checked at start and at each reload."""
 
+import json
 import os
 import re
 import shutil
@@ -8,7 +9,7 @@ import signal
 import pytest
 
 from .harness import wait_until, yaml
-from .harness.certificates import certificates
+from .harness.certificates import certificates, openssl
 from .harness.tls import https_key, secure, tls_origin
 
 
@@ -54,6 +55,53 @@ def test_a_certificate_without_its_key(stage):
 
 def test_a_key_without_its_certificate(stage):
     refused(stage, {"key": certificates().local.key}, "tls.key", "set cert")
+
+
+SECRET = "open, sesame"
+
+
+def encrypted(stage, pair):
+    """Its key, encrypted with SECRET; a file."""
+    path = stage.path("encrypted.pem")
+    openssl("pkey", "-in", pair.key, "-aes256", "-passout", f"pass:{SECRET}", "-out", path)
+    return path
+
+
+@pytest.mark.parametrize("how", ["environment", "file", "file without a line end"])
+def test_an_encrypted_key(stage, how):
+    pair = certificates().leaf(common_name="client")
+    tls, env = {"cert": pair.cert, "key": encrypted(stage, pair)}, {}
+    if how == "environment":
+        tls["passphrase"], env["KEY_SECRET"] = "${KEY_SECRET}", SECRET
+    else:   # as systemd passes a credential
+        stage.write("key-secret", SECRET + ("\nnotes\n" if how == "file" else ""))
+        tls["passphraseFile"], env["CREDENTIALS_DIRECTORY"] = "${CREDENTIALS_DIRECTORY}/key-secret", stage.path("")
+    origin = tls_origin(stage, client_ca=certificates().ca)
+    carpool = stage.carpool(secure(tls), env=env)
+    assert carpool.get(origin.url("/")).status == 200
+    assert origin.tls.sockets[0].client_certificate
+    assert SECRET not in carpool.admin("/config").text and SECRET not in carpool.stderr
+
+
+def test_a_passphrase_in_the_file_itself_is_masked(stage):
+    pair = certificates().local
+    carpool = stage.carpool(secure({"cert": pair.cert, "key": encrypted(stage, pair), "passphrase": SECRET}))
+    assert json.loads(carpool.admin("/config").body)["upstreams"]["api"]["tls"]["passphrase"] == "***"
+
+
+def test_an_encrypted_key_and_no_right_passphrase(stage):
+    pair = certificates().local
+    tls = {"cert": pair.cert, "key": encrypted(stage, pair)}
+    refused(stage, tls, "encrypted.pem' is encrypted: set passphrase or passphraseFile")
+    refused(stage, {**tls, "passphrase": "wrong"}, "cannot be decrypted", "is tls.passphrase the right one?")
+    wrong, empty = stage.write("wrong", "wrong\n"), stage.write("empty", "\n")
+    refused(stage, {**tls, "passphraseFile": wrong}, "is tls.passphraseFile the right one?")
+    refused(stage, {**tls, "passphraseFile": empty}, "tls.passphraseFile", "has nothing in its first line")
+    refused(stage, {**tls, "passphraseFile": "nowhere"}, "tls.passphraseFile", "No such file")
+    refused(stage, {**tls, "passphrase": SECRET, "passphraseFile": wrong}, "leave one of them out")
+    refused(stage, {"passphrase": SECRET}, "tls.passphrase", "set key")
+    done = stage.check(config({"cert": pair.cert, "key": pair.key, "passphrase": SECRET}))
+    assert done.returncode == 0 and "tls.passphrase: is not needed: the key is not encrypted" in done.stderr
 
 
 @pytest.mark.parametrize("which", ["expired", "not_yet_valid"])

@@ -164,6 +164,7 @@ static const char *man_kind(const struct option *o, char out[OPTION_WANTS_SIZE])
     case OPTION_SERVERNAME: return "host name or IP address";
     case OPTION_PROXY: return "URL";
     case OPTION_CIPHERS: return "list of openssl-ciphers(1)";
+    case OPTION_SECRET: return "text";
     case OPTION_BOOL:
     case OPTION_COUNT:
     case OPTION_WORD:

@@ -157,7 +157,12 @@ static const struct {
     {"cert: cert.pem, key: other.pem",
      "c.yaml:4:27: error: upstreams.a.tls.key: '%s/other.pem' is not the key of the "
      "certificate in '"},
-    {"cert: cert.pem, key: locked.pem", "'%s/locked.pem' is locked by a pass phrase"},
+    {"cert: cert.pem, key: locked.pem", "'%s/locked.pem' is encrypted: set passphrase or passphraseFile"},
+    {"cert: cert.pem, key: locked.pem, passphrase: wrong", "'%s/locked.pem' cannot be decrypted"},
+    {"cert: cert.pem, key: locked.pem, passphrase: pass",
+     "'%s/locked.pem' is not the key of the certificate"},
+    {"cert: cert.pem, key: locked.pem, passphraseFile: empty.pem",
+     "'%s/empty.pem' has nothing in its first line"},
     {"cert: cert.pem, key: cert.pem", "'%s/cert.pem' holds no private key"},
     {"cert: cert.pem, key: none.pem",
      "c.yaml:4:27: error: upstreams.a.tls.key: '%s/none.pem' cannot be read"},

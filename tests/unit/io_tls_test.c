@@ -35,6 +35,8 @@ struct tls_options io_tls_options(void)
                                 .ca = trust,
                                 .cert = none,
                                 .key = none,
+                                .passphrase = none,
+                                .passphraseFile = none,
                                 .servername = none,
                                 .ciphers = none,
                                 .rejectUnauthorized = true,

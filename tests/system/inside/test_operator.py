@@ -102,7 +102,7 @@ def test_a_reload_reaches_the_daemon_wherever_the_admin_listener_is(edit):
 
 
 def test_the_proxy_does_not_lead_to_the_admin_api(edit):
-    """by none of this host's addresses, one that it gets later included: the unit lets the daemon read them"""
+    """by none of this host's addresses, one that it gets later included, though the unit hides their list from the daemon"""
     everywhere = "clients: [127.0.0.0/8, 192.0.2.0/24]"
     try:
         sh("ip address add 192.0.2.77/32 dev lo", user="root")
