@@ -28,6 +28,9 @@
     X(RETIRE_UPGRADED, "upgraded", "it became a tunnel, which has ended")                                 \
     X(RETIRE_PRIVATE, "private", "NTLM or Negotiate bound it to one client, who left")                    \
     X(RETIRE_EARLY_RESPONSE, "early-response", "the response came before the request was sent whole")     \
+    X(RETIRE_GOAWAY, "goaway", "HTTP/2: the origin said GOAWAY")                                          \
+    X(RETIRE_PING_TIMEOUT, "ping-timeout", "HTTP/2: the origin did not answer a PING")                    \
+    X(RETIRE_FLOOD, "flood", "HTTP/2: the origin sent frames of no use, and too many")                    \
     X(RETIRE_SHUTDOWN, "shutdown", "Carpool stops")
 
 enum retire_reason {

@@ -4,13 +4,24 @@
 /* A connection that speaks HTTP: HTTP/1.1 (h1.h) carries one call at a time, HTTP/2 (h2.h) many. It knows neither pool
  * nor exchange: a call notifies its exchange, the wire its owner. */
 
+#include <sys/queue.h>
+
 #include "base/buffer.h"
 #include "http/head.h"
 #include "io/conn.h"
 #include "wire/call.h"
 #include "wire/retire.h"
 
+struct h2;           /* h2_internal.h */
 struct parent_proxy; /* io/parent.h */
+
+/* What is worth counting, and its value. */
+enum wire_note {
+    WIRE_RESET_BY_ORIGIN,  /* RST_STREAM: its error code (RFC 9113 7) */
+    WIRE_RESET_BY_CARPOOL, /* the same */
+    WIRE_GOAWAY,           /* the same */
+    WIRE_PING,             /* answered: microseconds */
+};
 
 /* What the owner is told; only by the loop, never from within a function that it called. */
 struct wire_owner {
@@ -22,6 +33,8 @@ struct wire_owner {
     void (*draining)(struct wire *w, enum retire_reason reason);
     /* No call is open and it is of no further use. */
     void (*closed)(struct wire *w, enum retire_reason reason);
+    /* h2: to be counted and nothing else: it may come at any time. */
+    void (*noted)(struct wire *w, enum wire_note what, uint64_t value);
 };
 
 /* What the wires of one loop share. */
@@ -32,6 +45,9 @@ struct wire_loop {
     struct call_failure failure; /* of the last call that failed: good until the next function of call.h */
     struct h1 *spare;            /* h1.c's */
     unsigned spare_count;
+    LIST_HEAD(, h2) h2_due; /* h2.c's: those with something to do at the end of the turn */
+    uint64_t h2_turn;
+    uint64_t h2_grown; /* bytes by which windows of streams are larger than at first */
 };
 
 struct wire_ops {

@@ -130,3 +130,16 @@ tests_unit_proxy_test_SOURCES = \
 	tests/unit/unit.h
 # Its kernel may refuse
 tests_unit_proxy_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=splice
+
+check_PROGRAMS += tests/unit/wire_test
+tests_unit_wire_test_SOURCES = \
+	tests/unit/unit.h \
+	tests/unit/wire_h2_ends_test.c \
+	tests/unit/wire_h2_flow_test.c \
+	tests/unit/wire_h2_rig.c \
+	tests/unit/wire_h2_rig.h \
+	tests/unit/wire_h2_strictness_test.c \
+	tests/unit/wire_h2_translation_test.c \
+	tests/unit/wire_h2_trouble_test.c \
+	tests/unit/wire_test.c \
+	tests/unit/wire_test.h

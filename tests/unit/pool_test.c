@@ -103,7 +103,8 @@ START_TEST(retire_words_are_those_of_the_contract)
         "keepalive-hint", "max-requests",     "max-age",         "peer-closed",     "unexpected-data",
         "socket-timeout", "request-timeout",  "connect-failed",  "connect-timeout", "error",
         "client-aborted", "protocol-error",   "evicted",         "drained",         "upgraded",
-        "private",        "early-response",   "shutdown",
+        "private",        "early-response",   "goaway",          "ping-timeout",    "flood",
+        "shutdown",
     };
 
     ck_assert_str_eq(retire_word(RETIRE_NONE), "");

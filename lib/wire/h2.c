@@ -1,0 +1,399 @@
+#include <assert.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "wire/h2_internal.h"
+
+/* So that the HEADERS of one do not wait in the kernel behind a megabyte of another's upload. */
+#define NOTSENT_LOWAT (128 * 1024)
+
+/* A wire whose owners always have more to send is written so often at the end of one turn. */
+#define PASSES_A_TURN 8
+
+#define LAST_STREAM_ID INT32_MAX
+
+/* --- What became of it ------------------------------------------------------------------------------- */
+
+void h2_due(struct h2 *h)
+{
+    if (h->due || h->closed)
+        return;
+    h->due = true;
+    LIST_INSERT_HEAD(&h->wire->loop->h2_due, h, due_link);
+}
+
+static void undue(struct h2 *h)
+{
+    if (!h->due)
+        return;
+    h->due = false;
+    LIST_REMOVE(h, due_link);
+}
+
+void h2_drain(struct h2 *h, enum retire_reason reason)
+{
+    if (h->state >= H2_DRAINING)
+        return;
+    h->state = H2_DRAINING;
+    h->reason = reason;
+    h2_due(h);
+}
+
+void h2_over(struct h2 *h, enum retire_reason reason, struct h2_failure failure)
+{
+    struct h2_stream *s;
+    if (h->state == H2_OVER)
+        return;
+    /* A connection that was to end has a reason already. */
+    if (h->state != H2_DRAINING || (reason != RETIRE_PEER_CLOSED && reason != RETIRE_ERROR))
+        h->reason = reason;
+    if (h->state == H2_GREETING && failure.error == CALL_ERROR_MALFORMED && !failure.text)
+        failure.text = "the origin does not speak HTTP/2: set useH2c: false";
+    h->state = H2_OVER;
+    h->failure = failure;
+    TAILQ_FOREACH (s, &h->streams, link)
+        h2_stream_fail(s, failure);
+    h2_due(h);
+}
+
+static void destroy(struct h2 *h)
+{
+    struct h2_stream *s;
+    nghttp2_session_del(h->session);
+    while ((s = TAILQ_FIRST(&h->streams)))
+        h2_stream_free(s);
+    buffer_give(h->out);
+    free(h);
+}
+
+/* --- Who is told ------------------------------------------------------------------------------------- */
+
+static void tell_calls(struct h2 *h)
+{
+    struct h2_stream *s;
+    uint32_t n = 0;
+    TAILQ_FOREACH (s, &h->ready, ready_link)
+        n++;
+    /* No more than were ready: those that yield have their next turn later. */
+    while (n-- > 0 && (s = TAILQ_FIRST(&h->ready))) {
+        unsigned ready = s->ready;
+        TAILQ_REMOVE(&h->ready, s, ready_link);
+        s->ready = 0;
+        s->call->ready(s->call, ready);
+        if (h->closed)
+            return;
+    }
+}
+
+static void tell_room(struct h2 *h)
+{
+    if (!h->room_changed || h->state == H2_GREETING)
+        return;
+    h->room_changed = false;
+    h->wire->owner->room(h->wire);
+}
+
+static void tell_draining(struct h2 *h)
+{
+    if (h->state < H2_DRAINING || h->told_draining)
+        return;
+    h->told_draining = true;
+    h->wire->owner->draining(h->wire, h->reason);
+}
+
+static void tell_closed(struct h2 *h)
+{
+    if (h->state < H2_DRAINING || h->calls > 0 || h->told_closed)
+        return;
+    h->told_closed = true;
+    h->wire->loop->failure = (struct call_failure){.error = h->failure.error, .code = (int)h->failure.code};
+    if (h->failure.text)
+        snprintf(h->wire->loop->failure.text, sizeof h->wire->loop->failure.text, "%s", h->failure.text);
+    h->wire->owner->closed(h->wire, h->reason);
+}
+
+/* Whoever is told may close it: it is freed when the last of them has returned. */
+static void tell(struct h2 *h, bool owner_too)
+{
+    static void (*const steps[])(struct h2 *) = {tell_calls, tell_room, tell_draining, tell_closed};
+    const unsigned count = owner_too ? 4 : 1;
+    assert(!h->telling);
+    h->telling = true;
+    for (unsigned i = 0; i < count && !h->closed; i++)
+        steps[i](h);
+    h->telling = false;
+    if (h->closed)
+        destroy(h);
+}
+
+static void on_ready(void *ctx, unsigned ready)
+{
+    struct h2 *h = ctx;
+    if (ready & CONN_WRITABLE)
+        h->out_blocked = false;
+    if (h2_take_in(h))
+        conn_call_again(&h->wire->conn);
+    h2_due(h);
+    tell(h, false);
+}
+
+static void on_timer(void *ctx)
+{
+    struct h2 *h = ctx;
+    h2_resets_go_on(h);
+    h2_ping_look(h);
+    h2_due(h);
+}
+
+/* False: it had its share of this turn, and goes on in the next one. */
+static bool may_pass(struct h2 *h, uint64_t turn)
+{
+    if (h->turn != turn)
+        h->passes = 0;
+    h->turn = turn;
+    if (h->passes++ < PASSES_A_TURN)
+        return true;
+    conn_call_again(&h->wire->conn);
+    return false;
+}
+
+void h2_end_turn(struct wire_loop *loop)
+{
+    struct h2 *h;
+    loop->h2_turn++;
+    while ((h = LIST_FIRST(&loop->h2_due))) {
+        undue(h);
+        if (!may_pass(h, loop->h2_turn))
+            continue;
+        h2_write(h);
+        h2_ping_arm(h);
+        tell(h, true);
+    }
+}
+
+/* --- The wire ---------------------------------------------------------------------------------------- */
+
+bool h2_open(struct wire *w, const struct h2_options *o)
+{
+    struct h2 *h = calloc(1, sizeof *h);
+    if (!h)
+        return false;
+    h->wire = w;
+    h->options = *o;
+    TAILQ_INIT(&h->streams);
+    TAILQ_INIT(&h->ready);
+    h->session = h2_session_new(h);
+    if (!h->session) {
+        free(h);
+        return false;
+    }
+    timer_init(&h->timer, w->loop->base, on_timer, h);
+    h->heard_ms = clock_ms();
+    w->ops = &h2_ops;
+    w->session = h;
+    conn_set_owner(&w->conn, on_ready, h);
+    setsockopt(w->conn.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){NOTSENT_LOWAT}, sizeof(int));
+    h2_due(h);
+    if (w->conn.tls) /* the handshake's last read may have brought SETTINGS */
+        h2_take_in(h);
+    return true;
+}
+
+void h2_options_changed(struct wire *w, const struct h2_options *o)
+{
+    struct h2 *h = w->session;
+    h->options = *o;
+    h->room_changed = true;
+    h2_due(h);
+}
+
+uint32_t h2_max_streams(const struct wire *w)
+{
+    const struct h2 *h = w->session;
+    if (h->state == H2_GREETING)
+        return 0;
+    return h->options.max_streams < h->max_streams ? h->options.max_streams : h->max_streams;
+}
+
+static uint32_t room(const struct wire *w)
+{
+    const struct h2 *h = w->session;
+    if (!h || h->state != H2_OPEN)
+        return 0;
+    uint32_t most = h2_max_streams(w), used = h->open + h->unconfirmed;
+    uint32_t next = nghttp2_session_get_next_stream_id(h->session);
+    uint32_t ids = next > LAST_STREAM_ID ? 0 : (LAST_STREAM_ID - next) / 2 + 1;
+    most = most > used ? most - used : 0;
+    return most < ids ? most : ids;
+}
+
+static bool open_call(struct wire *w, struct call *c, const struct call_request *r)
+{
+    struct h2 *h = w->session;
+    assert(room(w) > 0);
+    if (!h2_stream_new(h, c, r))
+        return false;
+    if (h->calls == 1)
+        h2_ping_heard(h);
+    return true;
+}
+
+static enum retire_reason probe(struct wire *w)
+{
+    struct h2 *h = w->session;
+    h2_take_in(h);
+    h2_due(h);
+    return h->state >= H2_DRAINING ? h->reason : RETIRE_NONE;
+}
+
+static void say_goodbye(struct h2 *h)
+{
+    if (h->state == H2_OVER ||
+        nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0) != 0)
+        return;
+    h2_due(h);
+}
+
+static void stop(struct wire *w)
+{
+    struct h2 *h = w->session;
+    if (h->state >= H2_DRAINING)
+        return;
+    say_goodbye(h);
+    h2_drain(h, RETIRE_DRAINED);
+    h->told_draining = true; /* it was the owner's will */
+}
+
+static void close_wire(struct wire *w, bool reset)
+{
+    struct h2 *h = w->session;
+    if (!h) {
+        conn_close(&w->conn, reset);
+        return;
+    }
+    assert(h->calls == 0);
+    if (!reset) {
+        say_goodbye(h);
+        h2_write(h);
+    }
+    w->session = NULL;
+    conn_close(&w->conn, reset);
+    undue(h);
+    timer_release(&h->timer);
+    h->closed = true;
+    if (!h->telling)
+        destroy(h);
+}
+
+/* --- Calls ------------------------------------------------------------------------------------------- */
+
+static uint64_t spliceable(const struct call *c)
+{
+    (void)c;
+    return 0;
+}
+
+static ssize_t splice_in(struct call *c, struct pipe *p, size_t n)
+{
+    (void)c, (void)p, (void)n;
+    return CONN_ERROR;
+}
+
+static bool takes_pipe(const struct call *c)
+{
+    (void)c;
+    return false;
+}
+
+static ssize_t splice_out(struct call *c, struct pipe *p)
+{
+    (void)c, (void)p;
+    return CONN_ERROR;
+}
+
+static void yield(struct call *c)
+{
+    h2_stream_ready(c->stream, CALL_READABLE | CALL_WRITABLE);
+    conn_call_again(&c->wire->conn);
+}
+
+/* Whatever became of the request, the connection is as good as before. */
+static void finish(struct call *c, struct call_end *end)
+{
+    struct h2_stream *s = c->stream;
+    assert(s->response == H2_RESPONSE_ENDED);
+    *end = (struct call_end){
+        .request_complete = true,
+        .response_complete = true,
+        .self_delimiting = true,
+        .origin_persistent = true,
+        .drained = true,
+    };
+    h2_stream_leave(s, NGHTTP2_CANCEL);
+}
+
+static bool leave(struct call *c, uint64_t limit)
+{
+    (void)c, (void)limit;
+    return false;
+}
+
+static void reset(struct call *c)
+{
+    struct h2_stream *s = c->stream;
+    bool malformed = s->failed && s->failure.error == CALL_ERROR_MALFORMED;
+    h2_stream_leave(s, malformed ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_CANCEL);
+}
+
+static struct buffer *detach(struct call *c)
+{
+    (void)c;
+    assert(!"101 and CONNECT are HTTP/1.1's");
+    return NULL;
+}
+
+const struct wire_ops h2_ops = {
+    .name = "h2",
+    .open = open_call,
+    .send = h2_send,
+    .next = h2_next,
+    .consumed = h2_consumed,
+    .spliceable = spliceable,
+    .splice_in = splice_in,
+    .takes_pipe = takes_pipe,
+    .splice_out = splice_out,
+    .yield = yield,
+    .finish = finish,
+    .leave = leave,
+    .reset = reset,
+    .detach = detach,
+    .room = room,
+    .probe = probe,
+    .stop = stop,
+    .close = close_wire,
+};
+
+const char *h2_error_name(uint32_t code)
+{
+    static const char *const names[H2_ERROR_COUNT] = {
+        "NO_ERROR",
+        "PROTOCOL_ERROR",
+        "INTERNAL_ERROR",
+        "FLOW_CONTROL_ERROR",
+        "SETTINGS_TIMEOUT",
+        "STREAM_CLOSED",
+        "FRAME_SIZE_ERROR",
+        "REFUSED_STREAM",
+        "CANCEL",
+        "COMPRESSION_ERROR",
+        "CONNECT_ERROR",
+        "ENHANCE_YOUR_CALM",
+        "INADEQUATE_SECURITY",
+        "HTTP_1_1_REQUIRED",
+        "unknown",
+    };
+    return names[code < H2_ERROR_COUNT ? code : H2_ERROR_COUNT - 1];
+}

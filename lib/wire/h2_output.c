@@ -1,0 +1,83 @@
+#include <string.h>
+
+#include "wire/h2_internal.h"
+
+/* What the library serialises at a time, at most: a frame of 16 KiB, its head, and some. */
+#define PIECE_MOST (16 * 1024 + 64)
+
+/* Room for one more piece. No more than a buffer waits: beyond that whoever sends must wait. */
+static bool make_room(struct h2 *h)
+{
+    if (!h->out)
+        h->out = buffer_borrow(h->wire->loop->bodies);
+    if (!h->out) {
+        h2_over(h, RETIRE_ERROR, (struct h2_failure){.error = CALL_ERROR_NO_MEMORY});
+        return false;
+    }
+    if (buffer_room(h->out) < PIECE_MOST)
+        buffer_compact(h->out);
+    return buffer_room(h->out) >= PIECE_MOST;
+}
+
+static void give_back_if_empty(struct h2 *h)
+{
+    if (!h->out || buffer_unread(h->out).n > 0)
+        return;
+    buffer_give(h->out);
+    h->out = NULL;
+}
+
+void h2_pump(struct h2 *h)
+{
+    const uint8_t *piece;
+    ssize_t n = 0;
+    while (nghttp2_session_want_write(h->session) && make_room(h) &&
+           (n = nghttp2_session_mem_send(h->session, &piece)) > 0) {
+        buffer_append(h->out, (struct slice){(const char *)piece, (size_t)n});
+        h->serialised += (uint64_t)n;
+    }
+    if (n < 0)
+        h2_over(h, RETIRE_ERROR, (struct h2_failure){.error = CALL_ERROR_NO_MEMORY});
+    give_back_if_empty(h);
+}
+
+/* The peer takes no more: what it said before may still be a response, or a GOAWAY. */
+static void write_failed(struct h2 *h)
+{
+    int error = h->wire->conn.error;
+    buffer_give(h->out);
+    h->out = NULL;
+    h->out_blocked = true;
+    h2_take_in(h);
+    h2_over(h, RETIRE_ERROR, (struct h2_failure){.error = CALL_ERROR_ENDED, .code = (uint32_t)error});
+}
+
+/* False: nothing more can be written now. */
+static bool write_out(struct h2 *h)
+{
+    struct slice all = buffer_unread(h->out);
+    const struct iovec v = {.iov_base = (void *)all.p, .iov_len = all.n};
+    ssize_t n = conn_write(&h->wire->conn, &v, 1);
+    if (n == CONN_AGAIN || (n > 0 && (size_t)n < all.n))
+        h->out_blocked = true;
+    if (n == CONN_AGAIN && h->wire->conn.tls)
+        h->handed = h->serialised; /* a record may have begun with them */
+    if (n > 0) {
+        buffer_consume(h->out, (size_t)n);
+        if (h->handed < h->serialised - buffer_unread(h->out).n)
+            h->handed = h->serialised - buffer_unread(h->out).n;
+    } else if (n != CONN_AGAIN) {
+        write_failed(h);
+    }
+    return !h->out_blocked;
+}
+
+void h2_write(struct h2 *h)
+{
+    if (h->out_blocked)
+        return;
+    h2_pump(h);
+    while (h->out && write_out(h))
+        h2_pump(h);
+    give_back_if_empty(h);
+}

@@ -1,0 +1,69 @@
+/* Is the origin still there? Asked with a reason only: servers punish PINGs without one. */
+
+#include "base/clock.h"
+#include "wire/h2_internal.h"
+
+/* The first silence is asked about after pingInterval; where answers are all that comes, with more patience. */
+static uint64_t patience(const struct h2 *h)
+{
+    static const uint64_t times[] = {1, 4, 20};
+    uint32_t n = h->silent_pings < 2 ? h->silent_pings : 2;
+    return h->options.ping_interval_ms * times[n];
+}
+
+void h2_ping_heard(struct h2 *h)
+{
+    h->heard_ms = clock_ms();
+    h->pinged_ms = 0;
+}
+
+void h2_ping_answered(struct h2 *h)
+{
+    if (!h->pinged_us)
+        return;
+    h->wire->owner->noted(h->wire, WIRE_PING, clock_us() - h->pinged_us);
+    h->pinged_us = 0;
+    h->options.answers_ping = true;
+}
+
+/* When there is something to be done about silence; 0: never. */
+static uint64_t silence_due(const struct h2 *h)
+{
+    if (h->calls == 0 || h->state == H2_OVER || h->state == H2_GREETING)
+        return 0;
+    if (h->pinged_ms)
+        return h->options.ping_timeout_ms ? h->pinged_ms + h->options.ping_timeout_ms : 0;
+    return h->options.ping_interval_ms ? h->heard_ms + patience(h) : 0;
+}
+
+void h2_ping_arm(struct h2 *h)
+{
+    uint64_t silence = silence_due(h), resets = h2_resets_due(h);
+    timer_set_at(&h->timer, !silence || (resets && resets < silence) ? resets : silence);
+}
+
+static void ask(struct h2 *h)
+{
+    if (nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL) != 0)
+        return;
+    h->pinged_ms = clock_ms();
+    h->pinged_us = clock_us();
+    h->silent_pings++;
+}
+
+void h2_ping_look(struct h2 *h)
+{
+    uint64_t due = silence_due(h);
+    if (!due || clock_ms() < due)
+        return;
+    if (!h->pinged_ms) {
+        ask(h);
+        return;
+    }
+    h->pinged_ms = 0;
+    h->heard_ms = clock_ms();
+    h2_drain(h, RETIRE_PING_TIMEOUT);
+    /* Some load balancers answer none, and are well. */
+    if (h->options.answers_ping)
+        h2_over(h, RETIRE_PING_TIMEOUT, (struct h2_failure){.error = CALL_ERROR_PING});
+}

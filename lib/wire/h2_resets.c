@@ -1,0 +1,52 @@
+/* RST_STREAM, sparingly: servers take a client that sends many for an attack (Rapid Reset, CVE-2023-44487). */
+
+#include "base/clock.h"
+#include "wire/h2_internal.h"
+
+#define RESETS_AT_ONCE  100
+#define RESETS_A_SECOND 10
+
+static void send_reset(struct h2_stream *s, uint32_t code)
+{
+    struct h2 *h = s->h2;
+    s->unwanted = false;
+    /* What was on its way to this stream is no flood. */
+    h2_guard_useful(h, s->window, 0);
+    if (nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id, code) != 0)
+        h2_over(h, RETIRE_ERROR, (struct h2_failure){.error = CALL_ERROR_NO_MEMORY});
+    h2_due(h);
+}
+
+void h2_abandon(struct h2_stream *s, uint32_t code)
+{
+    struct h2 *h = s->h2;
+    if (h->state == H2_OVER)
+        return; /* it goes with its session */
+    if (s->head_at == H2_NOT_SERIALISED || h2_tokens_take(&h->resets, 1, RESETS_AT_ONCE, RESETS_A_SECOND))
+        send_reset(s, code);
+    else
+        s->unwanted = true; /* read to its end, if its window reaches as far */
+}
+
+void h2_resets_go_on(struct h2 *h)
+{
+    struct h2_stream *s;
+    if (h->state == H2_OVER)
+        return;
+    TAILQ_FOREACH (s, &h->streams, link) {
+        if (!s->unwanted)
+            continue;
+        if (!h2_tokens_take(&h->resets, 1, RESETS_AT_ONCE, RESETS_A_SECOND))
+            return;
+        send_reset(s, NGHTTP2_CANCEL);
+    }
+}
+
+uint64_t h2_resets_due(const struct h2 *h)
+{
+    const struct h2_stream *s;
+    TAILQ_FOREACH (s, &h->streams, link)
+        if (s->unwanted)
+            return clock_ms() + 1000 / RESETS_A_SECOND;
+    return 0;
+}

@@ -1,0 +1,242 @@
+/* What RST_STREAM, GOAWAY and the end of the connection mean for calls. */
+
+#include "wire_test.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define END NGHTTP2_FLAG_END_STREAM
+
+static struct asked a, b, c;
+
+START_TEST(a_reset_says_what_is_certain)
+{
+    static const struct {
+        uint32_t code;
+        enum call_error error;
+        enum call_progress progress;
+    } rows[] = {
+        {NGHTTP2_REFUSED_STREAM, CALL_ERROR_REFUSED, CALL_NOT_PROCESSED},
+        {NGHTTP2_HTTP_1_1_REQUIRED, CALL_ERROR_HTTP_1_1, CALL_NOT_PROCESSED},
+        {NGHTTP2_ENHANCE_YOUR_CALM, CALL_ERROR_CALM, CALL_MAYBE_PROCESSED},
+        {NGHTTP2_PROTOCOL_ERROR, CALL_ERROR_RESET, CALL_MAYBE_PROCESSED},
+        {NGHTTP2_INTERNAL_ERROR, CALL_ERROR_RESET, CALL_MAYBE_PROCESSED},
+        {NGHTTP2_CANCEL, CALL_ERROR_RESET, CALL_MAYBE_PROCESSED},
+        {NGHTTP2_NO_ERROR, CALL_ERROR_RESET, CALL_MAYBE_PROCESSED},
+    };
+    rig_begin(NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ask(&a, "POST", "/");
+        rig_turn();
+        say_number(NGHTTP2_RST_STREAM, wait_for(NGHTTP2_HEADERS)->stream, rows[i].code);
+        rig_turn();
+        ck_assert(a.failed);
+        ck_assert_int_eq(a.failure.error, rows[i].error);
+        ck_assert_int_eq(a.failure.progress, rows[i].progress);
+        ck_assert_int_eq(a.failure.code, rows[i].code);
+        ck_assert(!a.failure.response_begun);
+        ck_assert_uint_eq(rig.noted[WIRE_RESET_BY_ORIGIN], i + 1);
+        ck_assert_uint_eq(rig.noted_value[WIRE_RESET_BY_ORIGIN], rows[i].code);
+    }
+    ck_assert_uint_eq(rig.drainings, 0);
+    rig_end();
+}
+END_TEST
+
+START_TEST(refused_behind_a_head_is_no_refusal)
+{
+    rig_begin(NULL);
+    ask(&a, "GET", "/");
+    rig_turn();
+    say_head(1, 0, ":status: 200\n");
+    say_number(NGHTTP2_RST_STREAM, 1, NGHTTP2_REFUSED_STREAM);
+    rig_turn();
+    ck_assert(a.failed);
+    ck_assert_uint_eq(a.status, 200);
+    ck_assert_int_eq(a.failure.error, CALL_ERROR_RESET);
+    ck_assert_int_eq(a.failure.progress, CALL_MAYBE_PROCESSED);
+    ck_assert(a.failure.response_begun);
+    rig_end();
+}
+END_TEST
+
+START_TEST(no_error_behind_a_whole_response_is_none)
+{
+    rig_begin(NULL);
+    ask_with(&a, "POST", "/", "", (struct framing){.kind = BODY_CHUNKED});
+    put_content(&a, "some", 4, false, NULL);
+    rig_turn();
+    say_head(1, 0, ":status: 413\n");
+    say_data(1, END, "too large");
+    say_number(NGHTTP2_RST_STREAM, 1, NGHTTP2_NO_ERROR);
+    rig_turn();
+    ck_assert(a.ended);
+    ck_assert_uint_eq(a.status, 413);
+    ck_assert_uint_eq(a.got, 9);
+    rig_turn();
+    ck_assert_ptr_null(hear(NGHTTP2_RST_STREAM));
+    rig_end();
+}
+END_TEST
+
+START_TEST(an_early_response_stops_the_upload)
+{
+    rig_begin(NULL);
+    ask_with(&a, "POST", "/", "", (struct framing){.kind = BODY_CHUNKED});
+    put_content(&a, "some", 4, false, NULL);
+    rig_turn();
+    say_head(1, END, ":status: 401\n");
+    rig_turn();
+    ck_assert(a.ended);
+    rig_turn();
+    ck_assert_uint_eq(wait_for(NGHTTP2_RST_STREAM)->payload[3], NGHTTP2_CANCEL);
+    rig_end();
+}
+END_TEST
+
+START_TEST(goaway_tells_who_was_not_processed)
+{
+    rig_begin(NULL);
+    ask(&a, "POST", "/a");
+    ask(&b, "POST", "/b");
+    ask(&c, "POST", "/c");
+    rig_turn();
+    say_goaway(1, NGHTTP2_NO_ERROR);
+    rig_turn();
+    ck_assert(!a.failed && b.failed && c.failed);
+    ck_assert_int_eq(b.failure.error, CALL_ERROR_REFUSED);
+    ck_assert_int_eq(c.failure.progress, CALL_NOT_PROCESSED);
+    ck_assert_uint_eq(wire_room(&rig.wire), 0);
+    ck_assert_uint_eq(rig.drainings, 1);
+    ck_assert_int_eq(rig.reason, RETIRE_GOAWAY);
+    ck_assert_uint_eq(rig.closeds, 0);
+    say_head(1, END, ":status: 200\n");
+    rig_turn();
+    ck_assert(a.ended);
+    ck_assert_uint_eq(rig.closeds, 1);
+    ck_assert_int_eq(rig.reason, RETIRE_GOAWAY);
+    rig_end();
+}
+END_TEST
+
+START_TEST(goaway_in_two_steps)
+{
+    rig_begin(NULL);
+    ask(&a, "POST", "/a");
+    ask(&b, "POST", "/b");
+    rig_turn();
+    say_goaway(INT32_MAX, NGHTTP2_NO_ERROR);
+    rig_turn();
+    ck_assert(!a.failed && !b.failed);
+    ck_assert_uint_eq(wire_room(&rig.wire), 0);
+    say_goaway(1, NGHTTP2_NO_ERROR);
+    rig_turn();
+    ck_assert(!a.failed && b.failed);
+    close(rig.fd);
+    rig.fd = -1;
+    rig_turn();
+    ck_assert(a.failed);
+    ck_assert_int_eq(a.failure.error, CALL_ERROR_ENDED);
+    ck_assert_int_eq(a.failure.progress, CALL_MAYBE_PROCESSED);
+    ck_assert_int_eq(rig.reason, RETIRE_GOAWAY);
+    rig_end();
+}
+END_TEST
+
+START_TEST(goaway_may_ask_for_http_1_1)
+{
+    rig_begin(NULL);
+    ask(&a, "POST", "/a");
+    rig_turn();
+    say_goaway(0, NGHTTP2_HTTP_1_1_REQUIRED);
+    rig_turn();
+    ck_assert(a.failed);
+    ck_assert_int_eq(a.failure.error, CALL_ERROR_HTTP_1_1);
+    ck_assert_int_eq(a.failure.progress, CALL_NOT_PROCESSED);
+    rig_end();
+}
+END_TEST
+
+START_TEST(an_end_is_known_by_what_was_sent)
+{
+    rig_begin(NULL);
+    ask(&a, "GET", "/a");
+    rig_turn();
+    ask(&b, "GET", "/b"); /* of which nothing left */
+    close(rig.fd);
+    rig.fd = -1;
+    event_base_loop(rig.base, EVLOOP_NONBLOCK);
+    h2_end_turn(&rig.loop);
+    ck_assert(a.failed && b.failed);
+    ck_assert_int_eq(a.failure.error, CALL_ERROR_ENDED);
+    ck_assert_int_eq(a.failure.progress, CALL_MAYBE_PROCESSED);
+    ck_assert_int_eq(b.failure.progress, CALL_NOT_SENT);
+    ck_assert_uint_eq(rig.closeds, 1);
+    ck_assert_int_eq(rig.reason, RETIRE_ERROR);
+    rig_end();
+}
+END_TEST
+
+START_TEST(an_idle_wire_notices_its_end)
+{
+    rig_begin(NULL);
+    shutdown(rig.fd, SHUT_WR);
+    rig_turn();
+    ck_assert_uint_eq(rig.closeds, 1);
+    ck_assert_int_eq(rig.reason, RETIRE_PEER_CLOSED);
+    rig_end();
+}
+END_TEST
+
+START_TEST(a_probe_sees_a_goaway)
+{
+    rig_begin(NULL);
+    ck_assert_int_eq(wire_probe(&rig.wire), RETIRE_NONE);
+    say_goaway(0, NGHTTP2_NO_ERROR);
+    ck_assert_int_eq(wire_probe(&rig.wire), RETIRE_GOAWAY);
+    ck_assert_uint_eq(rig.drainings + rig.closeds, 0); /* not from within */
+    rig_turn();
+    ck_assert_uint_eq(rig.closeds, 1);
+    rig_end();
+}
+END_TEST
+
+START_TEST(a_stop_lets_streams_end)
+{
+    rig_begin(NULL);
+    ask(&a, "GET", "/a");
+    rig_turn();
+    wire_stop(&rig.wire);
+    rig_turn();
+    struct frame *f = wait_for(NGHTTP2_GOAWAY);
+    ck_assert_uint_eq(f->payload[3] + f->payload[7], 0);
+    ck_assert_uint_eq(wire_room(&rig.wire), 0);
+    say_head(1, END, ":status: 200\n");
+    rig_turn();
+    ck_assert(a.ended);
+    ck_assert_uint_eq(rig.closeds, 1);
+    ck_assert_uint_eq(rig.drainings, 0);
+    rig_end();
+}
+END_TEST
+
+START_TEST(text_is_no_http_2)
+{
+    rig_greet(NULL);
+    say("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", 47);
+    rig_turn();
+    ck_assert_uint_eq(rig.closeds, 1);
+    ck_assert_int_eq(rig.reason, RETIRE_PROTOCOL_ERROR);
+    ck_assert_ptr_nonnull(strstr(rig.loop.failure.text, "does not speak HTTP/2"));
+    rig_end();
+}
+END_TEST
+
+void add_h2_ends(Suite *suite)
+{
+    unit_group(suite, "ends", a_reset_says_what_is_certain, refused_behind_a_head_is_no_refusal,
+               no_error_behind_a_whole_response_is_none, an_early_response_stops_the_upload,
+               goaway_tells_who_was_not_processed, goaway_in_two_steps, goaway_may_ask_for_http_1_1,
+               an_end_is_known_by_what_was_sent, an_idle_wire_notices_its_end, a_probe_sees_a_goaway,
+               a_stop_lets_streams_end, text_is_no_http_2);
+}

@@ -1,0 +1,188 @@
+/* Floods, and silence. */
+
+#include "wire_test.h"
+
+#define MOST_BYTES (4 * 1024 * 1024)
+
+static struct asked a;
+
+/* --- Floods --------------------------------------------------------------------------------------------- */
+
+/* One piece of each kind, as the origin repeats it. */
+enum flood {
+    FLOOD_PING,
+    FLOOD_SETTINGS,
+    FLOOD_WINDOW_UPDATE,
+    FLOOD_PRIORITY,
+    FLOOD_RST_OF_CLOSED,
+    FLOOD_EMPTY_DATA,
+    FLOOD_PADDING,
+    FLOOD_UNKNOWN,
+    FLOOD_HEADERS_OF_CLOSED,
+    FLOOD_GOAWAY,
+    FLOOD_COUNT
+};
+
+static size_t one_of(enum flood kind)
+{
+    static const uint8_t padding[256] = {255};
+    switch (kind) {
+    case FLOOD_PING: say_frame(NGHTTP2_PING, 0, 0, "12345678", 8); return 17;
+    case FLOOD_SETTINGS: say_frame(NGHTTP2_SETTINGS, 0, 0, NULL, 0); return 9;
+    case FLOOD_WINDOW_UPDATE: say_number(NGHTTP2_WINDOW_UPDATE, 0, 1); return 13;
+    case FLOOD_PRIORITY: say_frame(NGHTTP2_PRIORITY, 0, 3, "\0\0\0\0\1", 5); return 14;
+    case FLOOD_RST_OF_CLOSED: say_number(NGHTTP2_RST_STREAM, 1, 0); return 13;
+    case FLOOD_EMPTY_DATA: say_frame(NGHTTP2_DATA, 0, 3, NULL, 0); return 9;
+    case FLOOD_PADDING: say_frame(NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 3, padding, 256); return 265;
+    case FLOOD_UNKNOWN: say_frame(0x77, 0, 0, padding, 200); return 209;
+    case FLOOD_HEADERS_OF_CLOSED: say_head(1, 0, ":status: 200\n"); return 10;
+    case FLOOD_GOAWAY: say_goaway(INT32_MAX, 0); return 17;
+    case FLOOD_COUNT: break;
+    }
+    return 0;
+}
+
+START_TEST(a_flood_ends_the_connection)
+{
+    size_t sent = 0;
+    rig_begin(NULL);
+    ask(&a, "GET", "/closed");
+    rig_turn();
+    say_head(1, NGHTTP2_FLAG_END_STREAM, ":status: 200\n");
+    rig_turn();
+    ask(&a, "GET", "/open");
+    rig_turn();
+    say_head(3, 0, ":status: 200\n");
+    rig_turn();
+    while (rig.closeds == 0 && sent < MOST_BYTES) {
+        for (int i = 0; i < 100; i++)
+            sent += one_of((enum flood)_i);
+        rig_turn();
+    }
+    ck_assert_msg(rig.closeds == 1, "flood %d went on", _i);
+    ck_assert_int_eq(rig.reason, _i == FLOOD_GOAWAY ? RETIRE_FLOOD : RETIRE_FLOOD);
+    ck_assert(a.failed);
+    ck_assert_int_eq(a.failure.error, CALL_ERROR_MALFORMED);
+    ck_assert_uint_eq(wait_for(NGHTTP2_GOAWAY)->payload[7], NGHTTP2_ENHANCE_YOUR_CALM);
+    rig_end();
+}
+END_TEST
+
+START_TEST(continuations_without_end_are_a_flood)
+{
+    static const uint8_t fields[1024];
+    rig_begin(NULL);
+    ask(&a, "GET", "/");
+    rig_turn();
+    say_frame(NGHTTP2_HEADERS, 0, 1, "\x88", 1);
+    for (int i = 0; i < 100 && rig.closeds == 0; i++) {
+        say_frame(NGHTTP2_CONTINUATION, 0, 1, fields, 0);
+        rig_turn();
+    }
+    ck_assert_uint_eq(rig.closeds, 1);
+    ck_assert_int_eq(rig.reason, RETIRE_FLOOD);
+    rig_end();
+}
+END_TEST
+
+START_TEST(a_push_is_an_error)
+{
+    rig_begin(NULL);
+    ask(&a, "GET", "/");
+    rig_turn();
+    say_frame(NGHTTP2_PUSH_PROMISE, NGHTTP2_FLAG_END_HEADERS, 1, "\0\0\0\2\x82", 5);
+    rig_turn();
+    ck_assert(a.failed);
+    ck_assert_int_eq(a.failure.error, CALL_ERROR_MALFORMED);
+    ck_assert_uint_eq(rig.closeds, 1);
+    ck_assert_int_eq(rig.reason, RETIRE_PROTOCOL_ERROR);
+    ck_assert_uint_eq(wait_for(NGHTTP2_GOAWAY)->payload[7], NGHTTP2_PROTOCOL_ERROR);
+    rig_end();
+}
+END_TEST
+
+START_TEST(an_honest_server_is_no_flood)
+{
+    static char content[16384];
+    rig_begin(NULL);
+    /* Acknowledges each frame of an upload, measures beside it, and answers in small pieces. */
+    for (int round = 0; round < 300; round++) {
+        ask_with(&a, "POST", "/", "", (struct framing){.kind = BODY_LENGTH, .length = sizeof content});
+        put_content(&a, content, sizeof content, true, NULL);
+        rig_turn();
+        int32_t id = wait_for(NGHTTP2_DATA)->stream;
+        say_number(NGHTTP2_WINDOW_UPDATE, id, sizeof content);
+        say_number(NGHTTP2_WINDOW_UPDATE, 0, sizeof content);
+        say_frame(NGHTTP2_PING, 0, 0, "12345678", 8);
+        say_head(id, 0, ":status: 200\n");
+        for (int i = 0; i < 10; i++)
+            say_data(id, 0, "x");
+        say_frame(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, id, NULL, 0);
+        rig_turn();
+        ck_assert(a.ended);
+    }
+    ck_assert_uint_eq(rig.drainings, 0);
+    rig_end();
+}
+END_TEST
+
+/* --- Silence -------------------------------------------------------------------------------------------- */
+
+static const struct h2_options impatient = {
+    .max_streams = 10, .max_stream_window = 65536, .ping_interval_ms = 20, .ping_timeout_ms = 20};
+
+START_TEST(silence_is_asked_about)
+{
+    rig_begin(&impatient);
+    ask(&a, "GET", "/");
+    rig_turn();
+    struct frame *f = wait_for(NGHTTP2_PING);
+    ck_assert_int_eq(f->flags, 0);
+    say_frame(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, f->payload, 8);
+    rig_until(rig.noted[WIRE_PING] == 1);
+    /* Of one that has answered, silence is the end. */
+    rig_until(rig.closeds == 1);
+    ck_assert_int_eq(rig.reason, RETIRE_PING_TIMEOUT);
+    ck_assert(a.failed);
+    ck_assert_int_eq(a.failure.error, CALL_ERROR_PING);
+    ck_assert_int_eq(a.failure.progress, CALL_MAYBE_PROCESSED);
+    rig_end();
+}
+END_TEST
+
+START_TEST(who_never_answered_is_only_avoided)
+{
+    rig_begin(&impatient);
+    ask(&a, "GET", "/");
+    rig_turn();
+    rig_until(rig.drainings == 1);
+    ck_assert_int_eq(rig.reason, RETIRE_PING_TIMEOUT);
+    ck_assert(!a.failed);
+    ck_assert_uint_eq(wire_room(&rig.wire), 0);
+    say_head(1, NGHTTP2_FLAG_END_STREAM, ":status: 200\n");
+    rig_until(a.ended);
+    rig_until(rig.closeds == 1);
+    rig_end();
+}
+END_TEST
+
+START_TEST(an_idle_wire_is_never_asked)
+{
+    rig_begin(&impatient);
+    for (int i = 0; i < 100; i++)
+        rig_wait();
+    ck_assert_ptr_null(hear(NGHTTP2_PING));
+    rig_end();
+}
+END_TEST
+
+void add_h2_trouble(Suite *suite)
+{
+    TCase *floods = tcase_create("floods");
+    tcase_add_loop_test(floods, a_flood_ends_the_connection, 0, FLOOD_COUNT);
+    tcase_set_timeout(floods, 120);
+    suite_add_tcase(suite, floods);
+    unit_group(suite, "trouble", continuations_without_end_are_a_flood, a_push_is_an_error,
+               an_honest_server_is_no_flood, silence_is_asked_about, who_never_answered_is_only_avoided,
+               an_idle_wire_is_never_asked);
+}

@@ -1,0 +1,16 @@
+#include "wire_test.h"
+
+#include "http/head.h"
+
+int main(void)
+{
+    Suite *suite = suite_create("wire");
+
+    http_init();
+    add_h2_translation(suite);
+    add_h2_strictness(suite);
+    add_h2_ends(suite);
+    add_h2_flow(suite);
+    add_h2_trouble(suite);
+    return unit_run(suite);
+}
