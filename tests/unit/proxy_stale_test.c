@@ -3,6 +3,7 @@
 #include "proxy_talk.h"
 
 #include <event2/event.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -124,6 +125,59 @@ START_TEST(sockets_given_before_a_drain_are_not_used_behind_it)
 }
 END_TEST
 
+/* A response of many small chunks, read in one go, is passed on over several turns. What its origin sends meanwhile belongs to
+ * no request: the next one, which waits for this socket, must not take it for its answer. */
+static void comes_while_chunks_are_passed_on(const char *more, enum retire_reason reason)
+{
+    static char chunks[60000 + sizeof "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"];
+    int first, second, origin;
+    size_t n = 0;
+
+    proxy_rig_open(&rig, "maxSockets: 1", "");
+    first = proxy_rig_client(&rig);
+    origin = begin(first, A_GET, 0);
+    heard(origin);
+    second = proxy_rig_client(&rig);
+    say(&rig, second, A_GET);
+    n += (size_t)sprintf(chunks, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (unsigned i = 0; i < 10000; i++)
+        n += (size_t)sprintf(chunks + n, "1\r\nx\r\n");
+    n += (size_t)sprintf(chunks + n, "0\r\n\r\n");
+    ck_assert_int_eq(send(origin, chunks, n, MSG_NOSIGNAL), (ssize_t)n);
+    proxy_rig_turn(&rig);
+    ck_assert_uint_eq(rig.records, 0);
+    ck_assert(*more ? send(origin, more, strlen(more), 0) > 0 : shutdown(origin, SHUT_WR) == 0);
+    for (unsigned i = 0; i < 10000 && rig.records == 0; i++) {
+        heard(first);
+        proxy_rig_turn(&rig);
+    }
+    ck_assert_uint_eq(rig.records, 1);
+    ck_assert_uint_eq(rig.last_status, 200);
+    proxy_rig_settle(&rig);
+    hears_nothing(origin);
+    ck_assert_uint_eq(stats()->retired[reason], 1);
+    origin = origin_end(&rig, 1);
+    hears(origin, "GET /");
+    say(&rig, origin, AN_OK);
+    hears(second, "200 OK");
+    close(first);
+    close(second);
+    proxy_rig_close(&rig);
+}
+
+START_TEST(bytes_that_come_while_chunks_are_passed_on_are_nobodys_answer)
+{
+    comes_while_chunks_are_passed_on("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+                                     RETIRE_UNEXPECTED_DATA);
+}
+END_TEST
+
+START_TEST(an_end_that_comes_while_chunks_are_passed_on_is_seen)
+{
+    comes_while_chunks_are_passed_on("", RETIRE_PEER_CLOSED);
+}
+END_TEST
+
 /* More of a response than a client takes that does not read. */
 static void block_download(int origin)
 {
@@ -160,5 +214,7 @@ void proxy_stale_tests(Suite *suite)
 {
     unit_group(suite, "stale", content_of_unknown_length_is_preceded_by_a_look,
                any_number_of_stale_sockets_is_passed_by, sockets_given_before_a_drain_are_not_used_behind_it,
+               bytes_that_come_while_chunks_are_passed_on_are_nobodys_answer,
+               an_end_that_comes_while_chunks_are_passed_on_is_seen,
                who_does_not_read_has_no_more_time_to_send);
 }
