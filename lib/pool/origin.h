@@ -58,9 +58,9 @@ struct origin {
     uint64_t empty_since_ms;
 
     uint64_t created_ms, last_request_ms;
-    uint64_t spare_not_before_ms; /* back-off of minFreeSockets after a failed connect */
-    uint32_t spare_failures;
-    char *connect_failure; /* what the last failed connect said; NULL: none failed yet */
+    uint64_t spare_not_before_ms;        /* back-off of minFreeSockets after a failed connect */
+    uint32_t spare_failures, spare_ends; /* since one stood */
+    char *connect_failure;               /* what the last failed connect said; NULL: none failed yet */
     struct ledger ledger;
     struct connect_times connect_times;
     struct origin_stats stats;

@@ -9,6 +9,7 @@
 #include "io/dial.h"
 #include "pool/pool.h"
 #include "pool/queue.h"
+#include "pool/spares.h"
 
 #define LOOK_AFTER_MS  250
 #define MAX_AGE_SPREAD 0.1
@@ -120,6 +121,7 @@ static void look_behind_response(struct socket *s)
         return;
     }
     timer_set_at(&s->idle, idle_due(s, &reason));
+    spares_stand(s->origin);
     if (s->state == SOCKET_PRIVATE)
         may_serve_others(s); /* it may be evicted from now on */
 }
@@ -284,7 +286,6 @@ static void on_connected(void *ctx, struct connect_result *r)
     connect_times_add(&o->connect_times, r->took_us);
     if (o->plan.tls)
         ++*(r->tls_resumed ? &o->stats.handshakes_resumed : &o->stats.handshakes_full);
-    o->spare_failures = 0;
     s->conn = r->conn;
     s->peer = r->peer;
     apply_probes(s);
@@ -462,6 +463,7 @@ void socket_retire(struct socket *s, enum retire_reason reason)
         ledger_retired(&o->ledger, reason);
     if (reason == RETIRE_PEER_CLOSED && (s->state == SOCKET_FREE || s->state == SOCKET_PRIVATE))
         o->stats.peer_closed_idle_ms += clock_ms() - s->idle_since_ms;
+    spares_retired(s, reason);
     log_retired(s, reason);
     if (s->connector)
         connector_cancel(s->connector);

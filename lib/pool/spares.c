@@ -8,11 +8,30 @@
 /* What clients asked for is kept warm this long after the last request. */
 #define INTEREST_MS (10 * 60 * 1000)
 
+/* Several that fail together are one failure. */
 void spares_back_off(struct origin *o)
 {
+    if (clock_ms() < o->spare_not_before_ms)
+        return;
     uint64_t wait = (uint64_t)BACKOFF_FIRST_MS << (o->spare_failures < 5 ? o->spare_failures : 5);
     o->spare_failures++;
     o->spare_not_before_ms = clock_ms() + (wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS);
+}
+
+/* All of them may end once, as at a restart of their origin. */
+void spares_retired(const struct socket *s, enum retire_reason reason)
+{
+    struct origin *o = s->origin;
+    bool by_peer = reason == RETIRE_PEER_CLOSED || reason == RETIRE_UNEXPECTED_DATA;
+    bool is_young = s->exchanges == 0 && clock_ms() - s->opened_ms < BACKOFF_FIRST_MS;
+    if (s->state == SOCKET_FREE && by_peer && is_young && o->spare_ends++ >= o->agent->policy->minFreeSockets)
+        spares_back_off(o);
+}
+
+void spares_stand(struct origin *o)
+{
+    o->spare_failures = 0;
+    o->spare_ends = 0;
 }
 
 static bool wants_spares(const struct origin *o)

@@ -3,12 +3,21 @@
 
 /* minFreeSockets: connections that are opened before a request asks for one. */
 
+#include "wire/retire.h"
+
 struct origin;
+struct socket;
 
 /* Opens as many as are missing and allowed. */
 void spares_open(struct origin *o);
 
 /* One failed to connect: the next is tried after 1 s, then 2 s, ... 30 s. */
 void spares_back_off(struct origin *o);
+
+/* One of its sockets was retired. Where the origin ends what nobody has used at once, that is a failure, too. */
+void spares_retired(const struct socket *s, enum retire_reason reason);
+
+/* One of its free sockets has stood for a while: nothing of that counts any more. */
+void spares_stand(struct origin *o);
 
 #endif

@@ -295,6 +295,41 @@ START_TEST(failed_spares_are_not_tried_at_once)
 }
 END_TEST
 
+/* Nor where they are established and end at once, by a server at its limit or one that speaks first. */
+static void are_not_hammered(void (*end)(unsigned nth), enum retire_reason reason)
+{
+    struct origin *o = open_rig("minFreeSockets: 2");
+    struct asker a = {0};
+
+    asker_get(&a, &rig, o);
+    asker_release(&a);
+    for (unsigned i = 0, ended = 0; i < 200; i++) {
+        pool_rig_run(&rig, 1);
+        while (ended < rig.count)
+            end(ended++);
+    }
+    ck_assert_uint_ge(o->stats.retired[reason], 3);
+    ck_assert_uint_le(rig.count, 8);
+    pool_rig_close(&rig);
+}
+
+static void hang_up(unsigned nth)
+{
+    pool_rig_hang_up(&rig, nth);
+}
+
+static void speak(unsigned nth)
+{
+    ck_assert_int_eq(send(rig.connections[nth], "220 ready\r\n", 11, MSG_NOSIGNAL), 11);
+}
+
+START_TEST(spares_that_end_at_once_are_not_hammered)
+{
+    are_not_hammered(hang_up, RETIRE_PEER_CLOSED);
+    are_not_hammered(speak, RETIRE_UNEXPECTED_DATA);
+}
+END_TEST
+
 START_TEST(stopping_keeps_nothing)
 {
     struct origin *o = open_rig("");
@@ -335,5 +370,6 @@ void pool_life_tests(Suite *suite)
                sockets_given_and_not_yet_told_are_safe, sockets_that_come_back_unused_are_looked_at,
                sockets_that_come_back_unused_pass_the_checklist, new_sockets_not_yet_told_are_safe,
                drained_sockets_end_when_they_are_free, warm_sockets_are_kept,
-               failed_spares_are_not_tried_at_once, stopping_keeps_nothing, recent_errors_are_twenty);
+               failed_spares_are_not_tried_at_once, spares_that_end_at_once_are_not_hammered,
+               stopping_keeps_nothing, recent_errors_are_twenty);
 }
