@@ -15,26 +15,6 @@ static enum request_progress bad(struct request *r, unsigned status, const char 
     return REQUEST_BAD;
 }
 
-static unsigned status_of_verdict(enum head_verdict v)
-{
-    switch (v) {
-    case HEAD_LINE_TOO_LONG: return 414;
-    case HEAD_TOO_LARGE:
-    case HEAD_TOO_MANY_FIELDS: return 431;
-    case HEAD_BAD_VERSION: return 505;
-    case HEAD_OK:
-    case HEAD_INCOMPLETE:
-    case HEAD_BARE_LF:
-    case HEAD_BARE_CR:
-    case HEAD_BAD_START_LINE:
-    case HEAD_BAD_FIELD_NAME:
-    case HEAD_BAD_FIELD_VALUE:
-    case HEAD_OBS_FOLD:
-    case HEAD_PARSERS_DISAGREE: break;
-    }
-    return 400;
-}
-
 static enum admin_method method_of(struct slice name)
 {
     if (slice_eq(name, SLICE("GET")) || slice_eq(name, SLICE("HEAD")))
@@ -124,7 +104,7 @@ static enum request_progress read_head(struct request *r, struct head *scratch, 
     if (v == HEAD_OK)
         v = head_parse_request((struct slice){bytes, length}, &limits, scratch);
     if (v != HEAD_OK)
-        return bad(r, status_of_verdict(v), head_verdict_text(v));
+        return bad(r, head_verdict_status(v), head_verdict_text(v));
     r->head_length = length;
     return take_head(r, scratch);
 }

@@ -4,25 +4,29 @@
 
 #include "http/bytes.h"
 
-static const char *const texts[] = {
-    [HEAD_OK] = "the head is well-formed",
-    [HEAD_INCOMPLETE] = "the head is incomplete (RFC 9112 2.1)",
-    [HEAD_LINE_TOO_LONG] = "the first line is longer than maxHeaderSize (RFC 9112 3)",
-    [HEAD_TOO_LARGE] = "the head has more bytes than maxHeaderSize (RFC 9110 5.4)",
-    [HEAD_TOO_MANY_FIELDS] = "the head has more fields than maxHeadersCount (RFC 9110 5.4)",
-    [HEAD_BAD_VERSION] = "the version is not HTTP/1.x (RFC 9110 2.5)",
-    [HEAD_BARE_LF] = "a line ends with LF alone (RFC 9112 2.2)",
-    [HEAD_BARE_CR] = "a CR stands without LF (RFC 9112 2.2)",
-    [HEAD_BAD_START_LINE] = "the first line is malformed (RFC 9112 3 and 4)",
-    [HEAD_BAD_FIELD_NAME] = "a field name is not a token followed by a colon (RFC 9112 5.1)",
-    [HEAD_BAD_FIELD_VALUE] = "a field value has a control character (RFC 9110 5.5)",
-    [HEAD_OBS_FOLD] = "a field line begins with white space (RFC 9112 5.2)",
-    [HEAD_PARSERS_DISAGREE] = "two parsers read the head differently",
+static const struct {
+    unsigned status;
+    bool repairable;
+    const char *text;
+} verdicts[] = {
+#define X(id, status, repairable, text) [id] = {status, repairable, text},
+    HEAD_VERDICT_LIST(X)
+#undef X
 };
+
+unsigned head_verdict_status(enum head_verdict v)
+{
+    return verdicts[v].status;
+}
+
+bool head_verdict_is_repairable(enum head_verdict v)
+{
+    return verdicts[v].repairable;
+}
 
 const char *head_verdict_text(enum head_verdict v)
 {
-    return texts[v];
+    return verdicts[v].text;
 }
 
 /* What is to be said when no head ends within the limit. */

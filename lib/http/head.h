@@ -30,29 +30,36 @@ struct head_limits {
     uint32_t max_count; /* fields, at most HEAD_MAX_FIELDS */
 };
 
-/* What reading a head found. A request is answered with 400 where nothing else is said; a response is a 502.
- */
+/* What reading a head found: the status that answers such a request (a response is 502), whether repair.h can mend it in a
+ * response, and a sentence. HEAD_INCOMPLETE: more bytes are needed. Connection options count as fields, too. */
+#define HEAD_VERDICT_LIST(X)                                                                            \
+    X(HEAD_OK, 200, false, "the head is well-formed")                                                   \
+    X(HEAD_INCOMPLETE, 400, false, "the head is incomplete (RFC 9112 2.1)")                             \
+    X(HEAD_LINE_TOO_LONG, 414, false, "the first line is longer than maxHeaderSize (RFC 9112 3)")       \
+    X(HEAD_TOO_LARGE, 431, false, "the head has more bytes than maxHeaderSize (RFC 9110 5.4)")          \
+    X(HEAD_TOO_MANY_FIELDS, 431, false, "the head has more fields than maxHeadersCount (RFC 9110 5.4)") \
+    X(HEAD_BAD_VERSION, 505, false, "the version is not HTTP/1.x (RFC 9110 2.5)")                       \
+    X(HEAD_BARE_LF, 400, true, "a line ends with LF alone (RFC 9112 2.2)")                              \
+    X(HEAD_BARE_CR, 400, true, "a CR stands without LF (RFC 9112 2.2)")                                 \
+    X(HEAD_BAD_START_LINE, 400, false, "the first line is malformed (RFC 9112 3 and 4)")                \
+    X(HEAD_BAD_FIELD_NAME, 400, true, "a field name is not a token followed by a colon (RFC 9112 5.1)") \
+    X(HEAD_BAD_FIELD_VALUE, 400, true, "a field value has a control character (RFC 9110 5.5)")          \
+    X(HEAD_OBS_FOLD, 400, true, "a field line begins with white space (RFC 9112 5.2)")                  \
+    X(HEAD_PARSERS_DISAGREE, 400, false, "two parsers read the head differently")
+
 enum head_verdict {
-    HEAD_OK,
-    HEAD_INCOMPLETE,      /* more bytes are needed */
-    HEAD_LINE_TOO_LONG,   /* 414 */
-    HEAD_TOO_LARGE,       /* 431 or 502 http_response_header_section_size */
-    HEAD_TOO_MANY_FIELDS, /* the same; Connection options count, too */
-    HEAD_BAD_VERSION,     /* 505 in a request: HTTP major version not 1 */
-    HEAD_BARE_LF,
-    HEAD_BARE_CR,
-    HEAD_BAD_START_LINE,
-    HEAD_BAD_FIELD_NAME,  /* empty, not a token, space before the colon, no colon */
-    HEAD_BAD_FIELD_VALUE, /* a control byte */
-    HEAD_OBS_FOLD,
-    HEAD_PARSERS_DISAGREE, /* http-parser read it otherwise than we do */
+#define X(id, status, repairable, text) id,
+    HEAD_VERDICT_LIST(X)
+#undef X
 };
 
 /* Once a process, before the first head is read: http-parser's limit of a head's size is the process's, not
  * the parser's, and must not come before max_size. */
 void http_init(void);
 
-/* One sentence for the error body and the log, e.g. "a field name is not a token (RFC 9110 5.1)". */
+/* The columns of the list. */
+unsigned head_verdict_status(enum head_verdict v);
+bool head_verdict_is_repairable(enum head_verdict v);
 const char *head_verdict_text(enum head_verdict v);
 
 /* Looks for the end of a head that starts at data.p. `*scanned` is where the last call stopped (0 at first):

@@ -14,26 +14,6 @@ const char *repair_words(enum repair r)
     return words[r];
 }
 
-bool repair_is_possible(enum head_verdict v)
-{
-    switch (v) {
-    case HEAD_BARE_LF:
-    case HEAD_BARE_CR:
-    case HEAD_BAD_FIELD_NAME:
-    case HEAD_BAD_FIELD_VALUE:
-    case HEAD_OBS_FOLD: return true;
-    case HEAD_OK:
-    case HEAD_INCOMPLETE:
-    case HEAD_LINE_TOO_LONG:
-    case HEAD_TOO_LARGE:
-    case HEAD_TOO_MANY_FIELDS:
-    case HEAD_BAD_VERSION:
-    case HEAD_BAD_START_LINE:
-    case HEAD_PARSERS_DISAGREE: break;
-    }
-    return false;
-}
-
 enum head_verdict repair_scan(struct slice data, size_t *scanned, const struct head_limits *limits,
                               size_t *length)
 {

@@ -28,9 +28,6 @@ enum repair {
 
 const char *repair_words(enum repair r);
 
-/* Whether what the strict parser found may be repaired at all. */
-bool repair_is_possible(enum head_verdict v);
-
 /* As head_scan(), where a line ends with LF alone, too: the same end in a head that head_scan() takes. HEAD_OK,
  * HEAD_INCOMPLETE, HEAD_TOO_LARGE or HEAD_LINE_TOO_LONG. */
 enum head_verdict repair_scan(struct slice data, size_t *scanned, const struct head_limits *limits,

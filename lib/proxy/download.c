@@ -306,7 +306,7 @@ static void bad_head(struct exchange *e, enum head_verdict v, const struct head_
     if (v == HEAD_TOO_LARGE || v == HEAD_LINE_TOO_LONG || v == HEAD_TOO_MANY_FIELDS)
         exchange_fail(e, FAULT_RESPONSE_HEAD_SIZE, RETIRE_PROTOCOL_ERROR,
                       "the response's head is too large: %s", why);
-    else if (repair_is_possible(v) && !e->origin->agent->policy->insecureHTTPParser)
+    else if (head_verdict_is_repairable(v) && !e->origin->agent->policy->insecureHTTPParser)
         exchange_fail(e, FAULT_PROTOCOL, RETIRE_PROTOCOL_ERROR,
                       "malformed response: %s; mend the service, or set insecureHTTPParser: true", why);
     else

@@ -7,20 +7,10 @@
 
 static enum fault fault_of(enum head_verdict v)
 {
-    switch (v) {
-    case HEAD_LINE_TOO_LONG: return FAULT_LINE_TOO_LONG;
-    case HEAD_TOO_LARGE:
-    case HEAD_TOO_MANY_FIELDS: return FAULT_HEAD_TOO_LARGE;
-    case HEAD_BAD_VERSION: return FAULT_VERSION;
-    case HEAD_OK:
-    case HEAD_INCOMPLETE:
-    case HEAD_BARE_LF:
-    case HEAD_BARE_CR:
-    case HEAD_BAD_START_LINE:
-    case HEAD_BAD_FIELD_NAME:
-    case HEAD_BAD_FIELD_VALUE:
-    case HEAD_OBS_FOLD:
-    case HEAD_PARSERS_DISAGREE: break;
+    switch (head_verdict_status(v)) {
+    case 414: return FAULT_LINE_TOO_LONG;
+    case 431: return FAULT_HEAD_TOO_LARGE;
+    case 505: return FAULT_VERSION;
     }
     return FAULT_BAD_REQUEST;
 }

@@ -6,7 +6,7 @@
 
 static bool may_repair(const struct exchange *e, enum head_verdict v)
 {
-    return e->origin->agent->policy->insecureHTTPParser && repair_is_possible(v);
+    return e->origin->agent->policy->insecureHTTPParser && head_verdict_is_repairable(v);
 }
 
 static void note(struct exchange *e, uint32_t kinds)
