@@ -18,6 +18,7 @@ struct ctl_options {
 int ctl_status(const struct ctl_options *o, const char *name);
 int ctl_agents(const struct ctl_options *o, const char *name);
 int ctl_errors(const struct ctl_options *o, const char *name);
+int ctl_callers(const struct ctl_options *o, const char *name);
 int ctl_drain(const struct ctl_options *o, const char *name);
 int ctl_pause(const struct ctl_options *o, const char *name);
 int ctl_resume(const struct ctl_options *o, const char *name);

@@ -8,6 +8,7 @@ carpoolctl_SOURCES = \
 	cmd/ctl_agents.c \
 	cmd/ctl_ca.c \
 	cmd/ctl_ca.h \
+	cmd/ctl_callers.c \
 	cmd/ctl_client.c \
 	cmd/ctl_client.h \
 	cmd/ctl_command.c \

@@ -10,6 +10,7 @@ complete -c carpoolctl -n __fish_use_subcommand -a status -d 'what is wrong, and
 complete -c carpoolctl -n __fish_use_subcommand -a top -d 'the same, live, with rates'
 complete -c carpoolctl -n __fish_use_subcommand -a agents -d 'a row an agent; all about one with its name'
 complete -c carpoolctl -n __fish_use_subcommand -a errors -d 'what went wrong, how often, and lately'
+complete -c carpoolctl -n __fish_use_subcommand -a callers -d 'who uses Carpool, the busiest first (the option callers)'
 complete -c carpoolctl -n __fish_use_subcommand -a drain -d 'close free connections now, busy ones when they finish'
 complete -c carpoolctl -n __fish_use_subcommand -a pause -d 'let new requests wait'
 complete -c carpoolctl -n __fish_use_subcommand -a resume -d 'serve them again, the oldest first'

@@ -20,8 +20,9 @@
 #define TARGET_ROOM (16 * 1024)
 #define AGENT_ROOM  512
 #define ERROR_ROOM  64
+#define CALLER_ROOM 1536
 /* Keys, times, numbers and the client's address take less than the last part. */
-#define LINE_ROOM (METHOD_ROOM + TARGET_ROOM + AGENT_ROOM + ERROR_ROOM + 1024)
+#define LINE_ROOM (METHOD_ROOM + TARGET_ROOM + AGENT_ROOM + ERROR_ROOM + CALLER_ROOM + 1024)
 
 /* A write costs as much as some ten lines: under load they go out together. */
 #define GATHER_MS 10
@@ -101,6 +102,10 @@ static size_t put_line(char *out, enum access_log_format format, const struct ex
         put(&l, SLICE("\""));
     PUT_KEY(&l, "client");
     put_client(&l, r->client);
+    if (r->caller) {
+        PUT_KEY(&l, "caller");
+        put_text(&l, slice_of(r->caller), CALLER_ROOM);
+    }
     PUT_KEY(&l, "method");
     put_text(&l, r->method, METHOD_ROOM);
     PUT_KEY(&l, "target");

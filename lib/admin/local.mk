@@ -6,6 +6,8 @@ libcarpool_a_SOURCES += \
 	lib/admin/agents.h \
 	lib/admin/answer.c \
 	lib/admin/answer.h \
+	lib/admin/callers.c \
+	lib/admin/callers.h \
 	lib/admin/connections.c \
 	lib/admin/connections.h \
 	lib/admin/diagnosis.c \

@@ -1,5 +1,6 @@
 #include "admin/metrics.h"
 
+#include "admin/callers.h"
 #include "admin/process.h"
 
 void metrics_label_value(struct text *t, struct slice value)
@@ -157,6 +158,7 @@ void metrics_write(struct text *t, const struct admin_daemon *d)
     put_workers(t, d);
     put_clients(t, &clients);
     put_client_requests(t, &clients);
+    callers_write_metrics(t, d);
     metrics_agents_write(t, d->pools[0]);
     put_process(t, d);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "admin/agents.h"
+#include "admin/callers.h"
 #include "admin/metrics.h"
 
 #define JSON_TYPE "application/json"
@@ -60,6 +61,11 @@ static void history(struct call *c)
 static void agent_history(struct call *c)
 {
     history_write_one(diagnosis_history(c->diagnosis), c->agent, &c->answer->body);
+}
+
+static void callers(struct call *c)
+{
+    callers_write(&c->answer->body, c->daemon);
 }
 
 static void config(struct call *c)
@@ -168,6 +174,7 @@ static const struct route {
     {ADMIN_GET, "/agents/*", agent},
     {ADMIN_GET, "/history", history},
     {ADMIN_GET, "/agents/*/history", agent_history},
+    {ADMIN_GET, "/callers", callers},
     {ADMIN_GET, "/config", config},
     {ADMIN_GET, "/listeners", listeners},
     {ADMIN_GET, "/version", version},

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/allow.h"
 #include "config/bindable.h"
 #include "config/hostname.h"
 #include "config/loader.h"
@@ -129,7 +130,7 @@ static void check_patterns(struct loader *l)
 
 /* ---- upstreams */
 
-static bool given(const struct scope *s, const char *path)
+bool scope_given(const struct scope *s, const char *path)
 {
     return s->marks[option_index(option_find(s->which, path))].line != 0;
 }
@@ -190,7 +191,7 @@ static void check_proxy(struct loader *l, const struct scope *s)
     if (!s->upstream->address.count || !*s->policy->parent.host)
         return;
     problem_error(
-        &l->problems, scope_mark(s, given(s, "proxy") ? "proxy" : "address"),
+        &l->problems, scope_mark(s, scope_given(s, "proxy") ? "proxy" : "address"),
         "%s: address says where to connect, and proxy that a parent proxy is to do it; write proxy: \"\" to "
         "connect there directly",
         s->path);
@@ -200,14 +201,14 @@ static void check_policy(struct loader *l, const struct scope *s)
 {
     const struct agent_policy *p = s->policy;
     int family = p->local.length ? p->local.sa.any.sa_family : AF_UNSPEC;
-    bool own = given(s, "localAddress") || given(s, "family");
+    bool own = scope_given(s, "localAddress") || scope_given(s, "family");
     if (own &&
         ((family == AF_INET && p->family == FAMILY_6) || (family == AF_INET6 && p->family == FAMILY_4)))
-        problem_error(&l->problems, scope_mark(s, given(s, "localAddress") ? "localAddress" : "family"),
+        problem_error(&l->problems, scope_mark(s, scope_given(s, "localAddress") ? "localAddress" : "family"),
                       "%s: localAddress '%s' is no address of family %d", s->path, p->localAddress,
                       p->family == FAMILY_4 ? 4 : 6);
-    own = given(s, "minFreeSockets") || given(s, "maxSockets") || given(s, "maxFreeSockets") ||
-          given(s, "maxTotalSockets");
+    own = scope_given(s, "minFreeSockets") || scope_given(s, "maxSockets") || scope_given(s, "maxFreeSockets") ||
+          scope_given(s, "maxTotalSockets");
     uint32_t most = p->maxSockets < p->maxFreeSockets ? p->maxSockets : p->maxFreeSockets;
     if (own && p->minFreeSockets > (most < p->maxTotalSockets ? most : p->maxTotalSockets))
         problem_warning(&l->problems, scope_mark(s, "minFreeSockets"),
@@ -221,7 +222,7 @@ static void check_policy(struct loader *l, const struct scope *s)
 
 static void check_scheme(struct loader *l, const struct scope *s)
 {
-    if (given(s, "rewriteScheme") && s->policy->rewriteScheme && !s->upstream->tls.enabled)
+    if (scope_given(s, "rewriteScheme") && s->policy->rewriteScheme && !s->upstream->tls.enabled)
         problem_warning(
             &l->problems, scope_mark(s, "rewriteScheme"),
             "%s: rewriteScheme does nothing without tls: the app and the service say http:// alike", s->path);
@@ -233,6 +234,7 @@ static void check_upstream(struct loader *l, const struct scope *s)
     check_hosts(l, s);
     settle_host(l, s);
     check_policy(l, s);
+    callers_check(l, s);
     check_scheme(l, s);
     check_proxy(l, s);
     check_tls(l, s);
@@ -252,6 +254,7 @@ void check_config(struct loader *l)
     check_listeners(l);
     check_patterns(l);
     check_policy(l, &l->defaults);
+    callers_check(l, &l->defaults);
     check_default_tls(l);
     check_connect_tls(l);
     for (uint32_t i = 0; i < l->config->upstream_count && !is_cancelled(l); i++)

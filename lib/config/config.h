@@ -35,6 +35,16 @@ struct text_list {
     uint32_t count;
 };
 
+/* Who may use an upstream: names of callers (proxy/caller.h). */
+struct allow_list {
+    struct allowed {
+        char *name;
+        bool is_user; /* callers: user, and it names one */
+        uint32_t uid;
+    } *items;
+    uint32_t count;
+};
+
 struct port_list {
     uint16_t *items;
     uint32_t count;
@@ -62,6 +72,8 @@ struct parent_proxy {
     char *authorization; /* the field line of Proxy-Authorization with its end, or "" */
 };
 
+enum callers_by { CALLERS_OFF, CALLERS_USER, CALLERS_UNIT };
+enum queue_order { QUEUE_FIFO, QUEUE_FAIR };
 enum scheduling { SCHEDULING_LIFO, SCHEDULING_FIFO };
 enum family { FAMILY_ANY, FAMILY_4, FAMILY_6 };
 enum unmatched { UNMATCHED_ALLOW, UNMATCHED_DENY };
@@ -99,6 +111,8 @@ struct agent_policy {
     char *proxy; /* "" or a URL, which may hold a password */
     struct parent_proxy parent;
     enum connect_policy connect;
+    enum queue_order queue;
+    struct allow_list allow;
 };
 
 enum tls_version { TLS_VERSION_1_0, TLS_VERSION_1_1, TLS_VERSION_1_2, TLS_VERSION_1_3 };
@@ -171,6 +185,7 @@ struct config {
         char *digest;          /* of what stands in the files */
         struct signer *signer; /* ca/signer.h; NULL: not set. One with the same files is shared by a reload */
     } connectTls;
+    enum callers_by callers;
     uint32_t workers; /* 0: auto */
     uint64_t shutdownTimeout, shutdownDelay;
     struct {

@@ -87,6 +87,9 @@ struct mark scope_mark(const struct scope *s, const char *path);
 void load_defaults(struct loader *l);
 bool load_text(struct loader *l, struct slice text);
 
+/* Whether the file names the option there. check.c */
+bool scope_given(const struct scope *s, const char *path);
+
 /* What only the whole can show. check.c, tls_check.c */
 void check_config(struct loader *l);
 void check_default_tls(struct loader *l);

@@ -1,5 +1,7 @@
 # Every .c and .h of this folder, one a line.
 libcarpool_a_SOURCES += \
+	lib/config/allow.c \
+	lib/config/allow.h \
 	lib/config/arena.c \
 	lib/config/arena.h \
 	lib/config/bindable.c \

@@ -17,6 +17,9 @@ static const char *const access_format_words[] = {
     [ACCESS_LOG_TEXT] = "text", [ACCESS_LOG_JSON] = "json", NULL};
 static const char *const query_words[] = {[QUERY_KEEP] = "keep", [QUERY_STRIP] = "strip", NULL};
 static const char *const unmatched_words[] = {[UNMATCHED_ALLOW] = "allow", [UNMATCHED_DENY] = "deny", NULL};
+static const char *const callers_words[] = {
+    [CALLERS_OFF] = "off", [CALLERS_USER] = "user", [CALLERS_UNIT] = "unit", NULL};
+static const char *const queue_words[] = {[QUEUE_FIFO] = "fifo", [QUEUE_FAIR] = "fair", NULL};
 static const char *const scheduling_words[] = {[SCHEDULING_LIFO] = "lifo", [SCHEDULING_FIFO] = "fifo", NULL};
 static const char *const family_words[] = {[FAMILY_ANY] = "any", [FAMILY_4] = "4", [FAMILY_6] = "6", NULL};
 static const char *const connect_words[] = {
@@ -64,6 +67,8 @@ const struct option options[] = {
     TOP(connectTls.key, FILE, "", 0, 0, NULL, "PEM file of its key, which nobody but Carpool should be able to read"),
     TOP(connectTls.unconstrained, BOOL, "false", 0, 0, NULL,
         "true: take a CA without name constraints, whose key could impersonate every host"),
+    TOP(callers, WORD, "off", 0, 0, callers_words,
+        "tell clients apart by their user, or by their systemd unit or container (unit); see queue and allow"),
     TOP(workers, WORKERS, "1", 1, WORKERS_MAX, NULL,
         "event loops, one thread each; auto: one per core that this process may use. Limits hold for all of them together"),
     TOP(shutdownTimeout, TIME, "30s", 0, YEAR, NULL, "how long a graceful stop waits for running requests"),
@@ -147,6 +152,10 @@ const struct option options[] = {
         "http://[user:password@]host:port: reach the origins through that proxy; empty: directly"),
     POLICY(connect, WORD, "tunnel", 0, 0, connect_words,
         "what CONNECT is: tunnel, pool (HTTP inside is served, TLS too where connectTls may sign for the host) or deny (403)"),
+    POLICY(queue, WORD, "fifo", 0, 0, queue_words,
+        "who is next when a connection comes free: fifo (the oldest request) or fair (caller by caller in turn; needs callers)"),
+    POLICY(allow, CALLER_LIST, "", 0, 0, NULL,
+        "callers that may use it, as the access log names them, others get 403; none given: all; needs callers"),
 
     UPSTREAM("match", match, MATCH_LIST, "", NULL,
         "the URLs it is for, as host, host:port, \"*.suffix\", \"*.suffix:port\" or \"*\""),
@@ -216,6 +225,7 @@ bool option_is_list(const struct option *o)
     case OPTION_NETWORK_LIST:
     case OPTION_HOST_LIST:
     case OPTION_PORT_LIST:
+    case OPTION_CALLER_LIST:
     case OPTION_MATCH_LIST:
     case OPTION_ADDRESS_LIST: return true;
     case OPTION_BOOL:
@@ -305,6 +315,10 @@ const char *option_wants(const struct option *o, char out[OPTION_WANTS_SIZE])
     case OPTION_NETWORK_LIST: return say(out, "networks such as 10.0.0.0/8 or fd00::/8, or IP addresses");
     case OPTION_HOST_LIST: return say(out, "host names");
     case OPTION_PORT_LIST: return say(out, "ports from 1 to 65535");
+    case OPTION_CALLER_LIST:
+        return say(
+            out,
+            "users (www-data, \"uid:1000\") or units (php8.2-fpm.service), or - for clients that are neither");
     case OPTION_MATCH_LIST:
         return say(out, "host, host:port, *.suffix, *.suffix:port or * (an IPv6 address in brackets)");
     case OPTION_HOST: return say(out, "host or host:port (an IPv6 address in brackets)");

@@ -31,6 +31,7 @@ enum option_type {
     OPTION_NETWORK_LIST,
     OPTION_HOST_LIST,
     OPTION_PORT_LIST,
+    OPTION_CALLER_LIST,
     OPTION_MATCH_LIST,
     OPTION_HOST, /* char *: host or host:port, checked only; "" */
     OPTION_ADDRESS_LIST,

@@ -65,6 +65,14 @@ static json_t *ports(const struct port_list *list)
     return array;
 }
 
+static json_t *allowed(const struct allow_list *list)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < list->count; i++)
+        json_array_append_new(array, text(list->items[i].name));
+    return array;
+}
+
 static json_t *patterns(const struct upstream *u)
 {
     assert(u);
@@ -129,6 +137,7 @@ static json_t *value_of(const struct scope *s, const struct option *o)
     case OPTION_NETWORK_LIST: return networks(field);
     case OPTION_HOST_LIST: return hosts(field);
     case OPTION_PORT_LIST: return ports(field);
+    case OPTION_CALLER_LIST: return allowed(field);
     case OPTION_MATCH_LIST: return patterns(s->upstream);
     case OPTION_ADDRESS_LIST: return addresses(field);
     case OPTION_TLS: return *(const bool *)field ? json_object() : json_false();

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/allow.h"
 #include "config/hostname.h"
 #include "config/loader.h"
 #include "config/parent.h"
@@ -471,6 +472,7 @@ void value_set(struct loader *l, struct scope *s, const struct option *o, const 
     case OPTION_NETWORK_LIST: set_networks(l, s, o, items, count); break;
     case OPTION_HOST_LIST: set_hosts(l, s, o, items, count); break;
     case OPTION_PORT_LIST: set_ports(l, s, o, items, count); break;
+    case OPTION_CALLER_LIST: allow_set(l, option_field(s, o), items, count); break;
     case OPTION_MATCH_LIST: set_match(l, s, o, items, count); break;
     case OPTION_ADDRESS_LIST: set_addresses(l, s, o, items, count); break;
     }

@@ -6,6 +6,8 @@ libcarpool_a_SOURCES += \
 	lib/io/address_policy.h \
 	lib/io/binding.c \
 	lib/io/binding.h \
+	lib/io/cgroup.c \
+	lib/io/cgroup.h \
 	lib/io/connect_error.c \
 	lib/io/connect_error.h \
 	lib/io/connector.c \
@@ -30,6 +32,8 @@ libcarpool_a_SOURCES += \
 	lib/io/listener.h \
 	lib/io/parent.c \
 	lib/io/parent.h \
+	lib/io/peer_diag.c \
+	lib/io/peer_diag.h \
 	lib/io/pipe.c \
 	lib/io/pipe.h \
 	lib/io/relief.h \
@@ -44,4 +48,8 @@ libcarpool_a_SOURCES += \
 	lib/io/tls_context.c \
 	lib/io/tls_explain.c \
 	lib/io/tls_internal.h \
-	lib/io/tls_sessions.c
+	lib/io/tls_sessions.c \
+	lib/io/this_host.c \
+	lib/io/this_host.h \
+	lib/io/user_name.c \
+	lib/io/user_name.h

@@ -100,6 +100,8 @@ void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct addr
     c->tunnel = NULL;
     c->private_socket = NULL;
     c->since_ms = clock_ms();
+    c->identified = CALLERS_OFF;
+    c->caller = NULL;
     TAILQ_INSERT_TAIL(&p->clients, c, link);
     p->stats.clients_total++;
     p->stats.clients_open++;
@@ -110,6 +112,7 @@ void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct addr
         turn_away_client(c);
         return;
     }
+    caller_identify(c);
     client_process(c);
     if (c->state == CLIENT_IDLE)
         client_arm_for_head(c);

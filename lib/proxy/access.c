@@ -1,8 +1,9 @@
 #include "proxy/access.h"
 
-#include <errno.h>
+#include <stdio.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#include "io/this_host.h"
 
 static bool contains(const struct cidr_list *list, const struct address *a)
 {
@@ -26,42 +27,6 @@ bool access_connect_port_allowed(const struct config *c, uint16_t port)
     return false;
 }
 
-/* Errors of a connect that say that nothing can be reached there, this host included. */
-static bool is_unreachable(int number)
-{
-    return number == ENETUNREACH || number == EHOSTUNREACH || number == EADDRNOTAVAIL ||
-           number == EAFNOSUPPORT || number == EINVAL;
-}
-
-/* The address that the kernel would send from to this target; no packet is sent. False where it does not say. */
-static bool find_source(const struct address *target, struct address *source)
-{
-    int fd = socket(target->sa.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return false;
-    source->length = sizeof source->sa;
-    bool found = connect(fd, &target->sa.any, target->length) == 0 &&
-                 getsockname(fd, &source->sa.any, &source->length) == 0;
-    int number = errno;
-    close(fd);
-    errno = number;
-    return found;
-}
-
-/* Whether an address is one of this host's: the kernel sends to its own addresses from those themselves. Asked
- * each time, so it holds for addresses that came a moment ago, and where a sandbox hides the list of them. What
- * cannot be known is taken for local. */
-static bool is_local(const struct address *a)
-{
-    struct address source;
-    if (address_is_loopback(a) || address_is_any(a))
-        return true;
-    if (!find_source(a, &source))
-        return !is_unreachable(errno);
-    address_set_port(&source, address_port(a));
-    return address_equal(&source, a);
-}
-
 /* A connect to 0.0.0.0 or :: reaches the loopback address. */
 static bool reaches(const struct address *listener, const struct address *target)
 {
@@ -73,7 +38,7 @@ static bool reaches(const struct address *listener, const struct address *target
         return false;
     if (address_is_any(target))
         return address_is_loopback(listener) || address_is_any(listener);
-    return address_is_any(listener) && is_local(target);
+    return address_is_any(listener) && this_host_has(target);
 }
 
 static enum connect_error judge(const struct config *c, const struct address *own, unsigned own_count,

@@ -65,6 +65,8 @@ void client_close(struct client *c, enum client_close reason, bool reset)
     p->stats.clients_closed[reason]++;
     log_closed(c, reason);
     frontend_unref(c->frontend);
+    caller_release(c->caller);
+    c->caller = NULL;
     TAILQ_REMOVE(&p->clients, c, link);
     TAILQ_INSERT_TAIL(&p->dead_clients, c, link);
 }

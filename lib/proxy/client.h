@@ -57,6 +57,8 @@ struct client {
     struct tunnel *tunnel;     /* TUNNEL */
     struct socket
         *private_socket; /* bound to this client by NTLM or Negotiate; NULL once the socket has ended */
+    enum callers_by identified; /* how `caller` was found; CALLERS_OFF: it is NULL */
+    struct caller *caller;
     struct timer timer;
 };
 

@@ -6,6 +6,7 @@ static void arrive(struct loop_message *l)
     struct client *c = LOOP_MESSAGE_OF(l, struct client, message);
     struct proxy *p = c->proxy;
     client_init_timer(c, p);
+    caller_move(c);
     if (c->in)
         buffer_join(c->in, &p->heads);
     TAILQ_INSERT_TAIL(&p->clients, c, link);

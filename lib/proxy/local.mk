@@ -4,6 +4,8 @@ libcarpool_a_SOURCES += \
 	lib/proxy/access.c \
 	lib/proxy/access.h \
 	lib/proxy/attempt.c \
+	lib/proxy/caller.c \
+	lib/proxy/caller.h \
 	lib/proxy/client.c \
 	lib/proxy/client.h \
 	lib/proxy/close.c \

@@ -79,6 +79,7 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
     TAILQ_INIT(&p->spare_exchanges);
     TAILQ_INIT(&p->tunnels);
     TAILQ_INIT(&p->dead_tunnels);
+    callers_init(&p->callers);
     timer_init(&p->watch, base, on_watch, p);
     return p;
 }
@@ -217,6 +218,7 @@ void proxy_free(struct proxy *p)
         timer_release(&e->timer);
         free(e);
     }
+    callers_free(&p->callers);
     timer_release(&p->watch);
     free(p->outgoing);
     buffer_pool_destroy(&p->heads);

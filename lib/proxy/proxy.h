@@ -16,6 +16,7 @@
 #include "http/head.h"
 #include "io/pipe.h"
 #include "pool/pool.h"
+#include "proxy/caller.h"
 #include "proxy/record.h"
 #include "proxy/stats.h"
 
@@ -63,6 +64,7 @@ struct proxy {
     struct address *own;                     /* addresses of all listeners, for loops; the daemon's */
     unsigned own_count;
     struct proxy_stats stats;
+    struct callers callers;
     struct crowd crowd; /* of all loops' clients */
     struct client_list clients;
     struct client_list

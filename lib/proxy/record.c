@@ -116,6 +116,7 @@ static void count(const struct exchange *e)
 void exchange_describe(const struct exchange *e, struct exchange_record *r, char *target, size_t size)
 {
     *r = (struct exchange_record){
+        .caller = e->client->caller ? e->client->caller->name : NULL,
         .method = e->head ? word_of(buffer_unread(e->head), 0) : SLICE("-"),
         .target = target_of(e, target, size),
         .status = e->status,
@@ -139,6 +140,8 @@ void exchange_record(const struct exchange *e)
     p->stats.requests_by_status[e->status]++;
     if (e->origin)
         count(e);
+    if (e->client->caller)
+        e->client->caller->errors += e->fault != FAULT_NONE;
     if (!p->record)
         return;
     const struct address peer = peer_address_get(&e->client->peer);

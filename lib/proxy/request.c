@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "http/coding.h"
 #include "http/fields.h"
 #include "proxy/access.h"
@@ -154,8 +155,22 @@ static void consume_head(struct client *c, size_t length)
     c->in = NULL;
 }
 
+/* The agent's `allow`. */
+static bool allows_caller(const struct agent *a, const struct client *c, char *text, size_t size)
+{
+    char peer[ADDRESS_TEXT_SIZE];
+    if (!a || caller_is_allowed(&a->policy->allow, c->caller))
+        return true;
+    const char *name = c->caller ? c->caller->name : "-";
+    snprintf(text, size, "the caller %s may not use %s (allow)", name, a->name);
+    log_event(LOG_INFO, "caller refused: it is not in the agent's allow", LOG_S("caller", name),
+              LOG_S("agent", a->name), LOG_S("client", peer_address_format(&c->peer, peer)));
+    return false;
+}
+
 /* Why this client is refused though its request is well, as it stands now. */
-static enum fault refusal(const struct client *c, enum fault fault, char *text, size_t size)
+static enum fault refusal(const struct client *c, const struct route *route, enum fault fault, char *text,
+                          size_t size)
 {
     if (fault == FAULT_NONE && c->proxy->stopping && c->requests > 1 && !c->admitted) {
         snprintf(text, size, "Carpool is stopping: connect again");
@@ -167,7 +182,7 @@ static enum fault refusal(const struct client *c, enum fault fault, char *text, 
         snprintf(text, size, "this client's address is not in access.clients");
         return FAULT_DENIED;
     }
-    return fault;
+    return fault == FAULT_NONE && !allows_caller(route->agent, c, text, size) ? FAULT_DENIED : fault;
 }
 
 void exchange_begin(struct client *c, size_t length)
@@ -176,8 +191,9 @@ void exchange_begin(struct client *c, size_t length)
     const struct head *h = &p->request_head;
     struct route route;
     char text[512];
+    caller_identify(c);
     enum fault fault = route_find(p, c->frontend, h, &route, text, sizeof text);
-    fault = refusal(c, fault, text, sizeof text);
+    fault = refusal(c, &route, fault, text, sizeof text);
     if (fault == FAULT_NONE && !route.answer_here && handover_begin(c, &route))
         return;
     c->admitted = false;
@@ -191,6 +207,7 @@ void exchange_begin(struct client *c, size_t length)
         fault = FAULT_INTERNAL;
         snprintf(text, sizeof text, "out of memory");
     }
+    caller_count_request(c->caller, e->origin ? e->origin->agent->name : NULL);
     if (!e->head)
         exchange_keep_line(e, h);
     bool is_trace = slice_eq(h->method, SLICE("TRACE"));
@@ -212,5 +229,6 @@ void exchange_refuse(struct client *c, enum fault fault, const char *text)
         client_close(c, CLIENT_CUT, false);
         return;
     }
+    caller_count_request(c->caller, NULL);
     exchange_fail(e, fault, RETIRE_NONE, "%s", text);
 }

@@ -91,6 +91,7 @@ void tunnels_bury(struct proxy *p)
     while ((t = TAILQ_FIRST(&p->dead_tunnels))) {
         TAILQ_REMOVE(&p->dead_tunnels, t, link);
         timer_release(&t->timer);
+        caller_release(t->caller);
         free(t);
     }
 }
@@ -259,6 +260,7 @@ static struct tunnel *new_tunnel(const struct exchange *e)
         return NULL;
     t->record = r;
     t->peer = e->client->peer;
+    t->caller = caller_hold(e->client->caller);
     t->record.method = keep_text(t->text, r.method);
     t->record.target = keep_text(t->text + r.method.n, r.target);
     t->began_us = e->began_us;

@@ -28,6 +28,7 @@ struct tunnel {
     uint64_t began_us;
     uint64_t response_us; /* until its exchange's response was whole: what it carried since is no response */
     struct peer_address peer;
+    struct caller *caller; /* held: the record has its name */
     char text[]; /* the record's method and target */
 };
 

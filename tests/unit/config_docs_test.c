@@ -152,6 +152,7 @@ static const char *man_kind(const struct option *o, char out[OPTION_WANTS_SIZE])
     case OPTION_FILE: return "file";
     case OPTION_NETWORK_LIST: return "list of networks";
     case OPTION_HOST_LIST: return "list of host names";
+    case OPTION_CALLER_LIST: return "list of callers";
     case OPTION_PORT_LIST: return "list of ports";
     case OPTION_MATCH_LIST: return "list of patterns";
     case OPTION_LISTEN_LIST:

@@ -188,6 +188,17 @@ static const struct {
     {"listen: &a [*a]\n", "not a list"},
     {"name: \"a$b\"\n", "a dollar by itself"},
     {"log: {level: ${X}}\n", "stands in quotes"},
+    {"callers: group\n", "off, user or unit"},
+    {"defaults: {queue: lifo}\n", "fifo or fair"},
+    {"defaults: {queue: fair}\n", "c.yaml:1:12: error: defaults.queue: fair takes turns among callers"},
+    {"defaults: {allow: root}\n", "c.yaml:1:12: error: defaults.allow names callers"},
+    {"callers: off\nupstreams: {a: {match: a, allow: [root]}}\n",
+     "c.yaml:2:27: error: upstreams.a.allow names callers, which callers: off does not tell apart"},
+    {"callers: user\nupstreams: {a: {match: a, allow: [root, no-such-user]}}\n",
+     "c.yaml:2:27: error: upstreams.a.allow: there is no user 'no-such-user'; name one of this host"},
+    {"callers: user\ndefaults: {allow: 'uid:'}\n", "no user 'uid:'"},
+    {"callers: user\ndefaults: {allow: 'uid:4294967295'}\n", "no user 'uid:4294967295'"},
+    {"callers: user\ndefaults: {allow: cron.service}\n", "for units, set callers: unit"},
 };
 
 START_TEST(what_makes_no_sense_is_refused)

@@ -507,6 +507,7 @@ int main(void)
     io_families_tests(suite);
     io_connector_tests(suite);
     io_parent_tests(suite);
+    io_owner_tests(suite);
     io_race_tests(suite);
     io_tls_tests(suite);
     io_tls_data_tests(suite);

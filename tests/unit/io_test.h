@@ -37,6 +37,7 @@ unsigned long long io_now(void);
 
 void io_connector_tests(Suite *suite);
 void io_parent_tests(Suite *suite);
+void io_owner_tests(Suite *suite);
 void io_race_tests(Suite *suite);
 void io_binding_tests(Suite *suite);
 void io_listener_tests(Suite *suite);

@@ -64,6 +64,7 @@ tests_unit_io_test_SOURCES = \
 	tests/unit/io_binding_test.c \
 	tests/unit/io_families_test.c \
 	tests/unit/io_listener_test.c \
+	tests/unit/io_owner_test.c \
 	tests/unit/io_parent_test.c \
 	tests/unit/io_race_test.c \
 	tests/unit/io_resolver_test.c \
@@ -109,6 +110,7 @@ tests_unit_pool_test_SOURCES = \
 check_PROGRAMS += tests/unit/proxy_test
 tests_unit_proxy_test_SOURCES = \
 	tests/unit/proxy_access_test.c \
+	tests/unit/proxy_caller_test.c \
 	tests/unit/proxy_exchange_test.c \
 	tests/unit/proxy_fate_test.c \
 	tests/unit/proxy_own_urls_test.c \

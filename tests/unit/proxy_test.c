@@ -429,6 +429,7 @@ int main(void)
                large_heads_get_larger_buffers);
     proxy_fate_tests(suite);
     proxy_access_tests(suite);
+    proxy_caller_tests(suite);
     proxy_own_urls_tests(suite);
     proxy_relay_tests(suite);
     proxy_splice_tests(suite);

@@ -10,6 +10,7 @@ void read_response(struct head *h, const char *text);
 
 void proxy_fate_tests(Suite *suite);
 void proxy_access_tests(Suite *suite);
+void proxy_caller_tests(Suite *suite);
 void proxy_own_urls_tests(Suite *suite);
 void proxy_relay_tests(Suite *suite);
 void proxy_splice_tests(Suite *suite);

@@ -1,0 +1,92 @@
+/* carpoolctl callers: who uses Carpool, most requests first. */
+
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "cmd/ctl_command.h"
+#include "cmd/ctl_table.h"
+
+#define AGENTS_SIZE 1024
+
+static long long figure(const json_t *row, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(row, key));
+}
+
+/* "payments 120, mail 3" */
+static void put_agents(const json_t *row, char out[AGENTS_SIZE])
+{
+    const char *agent;
+    json_t *requests;
+    size_t n = 0;
+
+    *out = '\0';
+    json_object_foreach(json_object_get(row, "agents"), agent, requests)
+    {
+        int k = snprintf(out + n, AGENTS_SIZE - n, "%s%s %lld", n ? ", " : "", agent,
+                         (long long)json_integer_value(requests));
+
+        if (k < 0 || (size_t)k >= AGENTS_SIZE - n)
+            return;
+        n += (size_t)k;
+    }
+}
+
+static void add_row(struct table *t, const json_t *row)
+{
+    const char *caller = json_string_value(json_object_get(row, "caller"));
+    char agents[AGENTS_SIZE];
+
+    put_agents(row, agents);
+    table_add(t, CELL_PLAIN, "%s", caller ? caller : "-");
+    table_add(t, CELL_PLAIN, "%lld", figure(row, "connections"));
+    table_add(t, CELL_PLAIN, "%lld", figure(row, "active"));
+    table_add(t, figure(row, "waiting") ? CELL_WARN : CELL_PLAIN, "%lld", figure(row, "waiting"));
+    table_add(t, CELL_PLAIN, "%lld", figure(row, "requests"));
+    table_add(t, figure(row, "errors") ? CELL_BAD : CELL_PLAIN, "%lld", figure(row, "errors"));
+    table_add(t, CELL_PLAIN, "%s", agents);
+}
+
+static void print(const json_t *rows)
+{
+    static const struct table_column columns[] = {
+        {"CALLER", true},    {"CONNECTIONS", false}, {"ACTIVE", false}, {"WAITING", false},
+        {"REQUESTS", false}, {"ERRORS", false},      {"AGENTS", true}};
+    struct table paper;
+    const json_t *row;
+    size_t i;
+
+    if (json_array_size(rows) == 0) {
+        puts("no callers: nobody has asked since callers: user or unit is set");
+        return;
+    }
+    table_begin(&paper, columns, sizeof columns / sizeof columns[0]);
+    json_array_foreach(rows, i, row)
+    {
+        add_row(&paper, row);
+    }
+    table_print(&paper, stdout, ctl_wants_colours());
+    table_free(&paper);
+}
+
+int ctl_callers(const struct ctl_options *o, const char *name)
+{
+    struct ctl_reply reply;
+    int status = ctl_request(o, "GET", "/callers", &reply);
+    json_t *json;
+
+    (void)name;
+    if (status != CTL_FINE)
+        return status;
+    if (o->json)
+        return ctl_print_json(&reply);
+    json = json_loadb(reply.body, reply.length, 0, NULL);
+    free(reply.body);
+    if (!json_is_array(json_object_get(json, "callers"))) {
+        json_decref(json);
+        return ctl_fail("the answer to /callers is not what carpoold says");
+    }
+    print(json_object_get(json, "callers"));
+    json_decref(json);
+    return CTL_FINE;
+}

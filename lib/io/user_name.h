@@ -1,0 +1,25 @@
+#ifndef CARPOOL_IO_USER_NAME_H
+#define CARPOOL_IO_USER_NAME_H
+
+/* Names of users, by the system's user database. That may be a directory somewhere on the network, so it is asked by a thread,
+ * and nobody waits long for it. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define USER_NAME_SIZE 256
+
+/* A question under way. */
+struct user_question;
+
+/* Each is a thread until it is answered. NULL: no memory, or no thread. */
+struct user_question *user_question_ask(uint32_t uid);
+
+/* Waits for the answer for at most `ms`. False: it is not there yet. Otherwise the question is gone, and `name` is empty where the
+ * user has none. */
+bool user_question_answer(struct user_question *q, unsigned ms, char name[USER_NAME_SIZE]);
+
+/* Nobody wants the answer any more. */
+void user_question_drop(struct user_question *q);
+
+#endif
