@@ -169,7 +169,7 @@ static void put_origin(struct text *t, const struct origin *o)
 {
     text_lit(t, "{\"origin\":");
     text_json(t, slice_of(o->key));
-    const struct groups now = {o->active_count, o->connecting_count, o->free_count, o->blocked_count,
+    const struct groups now = {origin_used(o), o->connecting_count, o->free_count, o->blocked_count,
                                origin_oldest_pending_us(o)};
     struct savings saved = {0};
     savings_add(&saved, &o->stats, &o->connect_times);
@@ -306,7 +306,7 @@ void agent_totals(const struct agent *a, struct agent_totals *out)
     {
         uint64_t oldest = origin_oldest_pending_us(o);
 
-        out->now.active += o->active_count;
+        out->now.active += origin_used(o);
         out->now.connecting += o->connecting_count;
         out->now.free += o->free_count;
         out->now.pending += o->blocked_count;

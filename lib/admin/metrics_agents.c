@@ -36,7 +36,7 @@ static struct series *add_series(struct series_list *l, const struct agent *a, c
 
 static void add_figures(struct series *s, const struct origin *o)
 {
-    s->active += o->active_count;
+    s->active += origin_used(o);
     s->connecting += o->connecting_count;
     s->free += o->free_count;
     s->pending += o->blocked_count;

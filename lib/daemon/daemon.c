@@ -189,7 +189,7 @@ void daemon_say_status(struct daemon *d)
         clients += d->workers.workers[i].proxy->stats.clients_open;
         TAILQ_FOREACH (a, &d->workers.pools[i]->agents, link)
             for (struct origin *o = a->origins; o; o = o->hh.next) {
-                active += o->active_count;
+                active += origin_used(o) + o->draining_count + o->sent_away_count;
                 idle += o->free_count;
                 pending += o->blocked_count;
             }

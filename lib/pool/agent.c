@@ -41,6 +41,9 @@ void agent_free(struct agent *a)
     HASH_ITER (hh, a->origins, o, next) {
         retire_all(&o->free);
         retire_all(&o->active);
+        retire_all(&o->roomy);
+        retire_all(&o->draining);
+        retire_all(&o->sent_away);
         retire_all(&o->connecting);
         origin_forget(o);
     }
@@ -98,6 +101,27 @@ bool agent_make_room(struct agent *a, const struct origin *o)
         return false;
     socket_retire(s, RETIRE_EVICTED);
     return true;
+}
+
+static struct socket *emptier(struct socket_list *list, struct socket *than)
+{
+    struct socket *s;
+    TAILQ_FOREACH (s, list, link)
+        if (s->protocol == PROTOCOL_HTTP2 && (!than || s->in_use < than->in_use))
+            than = s;
+    return than;
+}
+
+struct socket *agent_emptiest(const struct agent *a, const struct origin *but)
+{
+    struct socket *emptiest = NULL;
+    for (struct origin *o = a->origins; o; o = o->hh.next) {
+        if (o->draining_count > 0)
+            return NULL;
+        if (o != but)
+            emptiest = emptier(&o->roomy, emptier(&o->active, emptiest));
+    }
+    return emptiest;
 }
 
 void agent_serve(struct agent *a)

@@ -4,8 +4,27 @@
 
 #include "pool/pool.h"
 
-/* Sockets that `list` holds, all of them in `state`. */
-static uint32_t count_sockets(const struct socket_list *list, const struct origin *o, enum socket_state state)
+/* Places and state agree: who carries nothing is free, who has room for more is roomy, and HTTP/1.1 has one place. */
+static void check_places(const struct socket *s)
+{
+    bool carries = s->in_use > 0, is_http1 = s->protocol == PROTOCOL_HTTP1;
+    assert(s->unbegun <= s->in_use);
+    assert(!is_http1 || (s->capacity == 1 && s->in_use <= 1));
+    switch (s->state) {
+    case SOCKET_CONNECTING: assert(s->in_use == (s->owner != NULL) && s->capacity > 0); break;
+    case SOCKET_ACTIVE: assert(carries && socket_room(s) == 0); break;
+    case SOCKET_ROOMY: assert(carries && s->in_use < s->capacity && !is_http1); break;
+    case SOCKET_PRIVATE: assert(s->in_use == 1 && s->unbegun == 0 && is_http1); break;
+    case SOCKET_FREE: assert(!carries && (s->capacity == 0 || socket_room(s) > 0)); break;
+    case SOCKET_DRAINING:
+    case SOCKET_SENT_AWAY: assert(carries && s->unbegun == 0 && s->ending && socket_room(s) == 0); break;
+    case SOCKET_DEAD: assert(false); break;
+    }
+}
+
+/* Sockets that `list` holds, all of them in `state`; their places are added up. */
+static uint32_t count_sockets(const struct socket_list *list, const struct origin *o, enum socket_state state,
+                              uint32_t *in_flight)
 {
     const struct socket *s;
     uint32_t n = 0;
@@ -15,10 +34,22 @@ static uint32_t count_sockets(const struct socket_list *list, const struct origi
         assert(!s->keeper || *s->keeper == s);
         assert(s->state != SOCKET_PRIVATE || s->keeper);
         assert((s->connector != NULL) == (state == SOCKET_CONNECTING));
+        assert((s->protocol == PROTOCOL_UNKNOWN) == (state == SOCKET_CONNECTING));
         assert(state == SOCKET_CONNECTING || conn_is_open(&s->conn));
         assert(!s->owner || state == SOCKET_CONNECTING);
+        check_places(s);
+        *in_flight += s->in_use;
         n++;
     }
+    return n;
+}
+
+static uint32_t count_connecting_places(const struct origin *o)
+{
+    const struct socket *s;
+    uint32_t n = 0;
+    TAILQ_FOREACH (s, &o->connecting, link)
+        n += s->owner ? 0 : s->capacity;
     return n;
 }
 
@@ -35,28 +66,39 @@ static uint32_t count_owned(const struct origin *o)
     return n;
 }
 
-static uint32_t count_pending(const struct waiter_list *list, const struct origin *o, enum waiter_state state)
+static uint32_t count_waiters(const struct waiter_list *list, const struct origin *o, enum waiter_state state,
+                              const struct waiter **before)
 {
     const struct waiter *p;
     uint32_t n = 0;
     TAILQ_FOREACH (p, list, link) {
         assert(p->state == state && p->origin == o && !p->socket);
         assert(!p->bound || o->agent->paused);
+        assert(!*before || waiter_is_before(*before, p));
+        *before = p;
         n++;
     }
     return n;
 }
 
-/* All requests of an origin that wait for a connection are older than those that wait for a place, and
- * there is one connection for each of the former. A pause leaves new requests out. */
+/* waiting_count <= connecting_places: what the connecting sockets are expected to carry, as far as maxSockets lets it begin.
+ * All who wait for those come before all who are blocked, and nobody is blocked while such a place is nobody's. A pause
+ * leaves new requests out. */
 static void check_queue(const struct origin *o)
 {
-    uint32_t shared = o->connecting_count - o->owned_count;
+    const struct waiter *before = NULL;
     assert(o->owned_count == count_owned(o));
-    assert(o->waiting_count == count_pending(&o->waiting, o, WAITER_WAITING));
-    assert(o->blocked_count == count_pending(&o->blocked, o, WAITER_BLOCKED));
-    assert(o->waiting_count <= shared);
-    assert(o->agent->paused || o->waiting_count == shared || o->blocked_count == 0);
+    assert(o->connecting_places == count_connecting_places(o));
+    assert(o->waiting_count == count_waiters(&o->waiting, o, WAITER_WAITING, &before));
+    assert(o->blocked_count == count_waiters(&o->blocked, o, WAITER_BLOCKED, &before));
+    assert(o->waiting_count <= queue_places_to_come(o));
+    assert(o->agent->paused || o->waiting_count == queue_places_to_come(o) || o->blocked_count == 0);
+}
+
+/* Those that were established and are open. */
+static uint32_t open_sockets(const struct origin *o)
+{
+    return origin_used(o) + o->free_count + o->draining_count + o->sent_away_count;
 }
 
 /* As carpoold(8) promises: socketsOpened = open ones + retiredTotal less the connects that failed. */
@@ -66,7 +108,7 @@ static void check_books(const struct origin *o)
     for (unsigned i = 0; i < RETIRE_COUNT; i++)
         if (i != RETIRE_CONNECT_FAILED && i != RETIRE_CONNECT_TIMEOUT)
             closed += o->stats.retired[i];
-    assert(o->stats.opened == o->active_count + o->free_count + closed);
+    assert(o->stats.opened == open_sockets(o) + closed);
     assert(o->stats.retired[RETIRE_NONE] == 0);
 }
 
@@ -79,14 +121,19 @@ static void check_ledger(const struct origin *o)
     assert(sum == o->stats.opened);
     for (unsigned i = 0; i < RETIRE_COUNT; i++)
         assert(o->stats.opened_for[OPENED_FOR_REPLACED + i] <= o->stats.retired[i]);
-    assert(o->ledger.lacking_count <= o->stats.opened - o->active_count - o->free_count);
+    assert(o->ledger.lacking_count <= o->stats.opened - open_sockets(o));
 }
 
 static void check_origin(const struct origin *o)
 {
-    assert(o->connecting_count == count_sockets(&o->connecting, o, SOCKET_CONNECTING));
-    assert(o->active_count == count_sockets(&o->active, o, SOCKET_ACTIVE));
-    assert(o->free_count == count_sockets(&o->free, o, SOCKET_FREE));
+    uint32_t in_flight = 0, sent_away = 0;
+    assert(o->connecting_count == count_sockets(&o->connecting, o, SOCKET_CONNECTING, &in_flight));
+    assert(o->active_count == count_sockets(&o->active, o, SOCKET_ACTIVE, &in_flight));
+    assert(o->roomy_count == count_sockets(&o->roomy, o, SOCKET_ROOMY, &in_flight));
+    assert(o->free_count == count_sockets(&o->free, o, SOCKET_FREE, &in_flight));
+    assert(o->draining_count == count_sockets(&o->draining, o, SOCKET_DRAINING, &in_flight));
+    assert(o->sent_away_count == count_sockets(&o->sent_away, o, SOCKET_SENT_AWAY, &sent_away));
+    assert(o->in_flight == in_flight);
     check_queue(o);
     check_books(o);
     check_ledger(o);
@@ -181,10 +228,23 @@ void pool_check(const struct pool *p)
     assert(dirty == 0);
     TAILQ_FOREACH (w, &p->settled, link) {
         assert(w->state == WAITER_SETTLED);
-        assert(!w->socket || (w->socket->state == SOCKET_ACTIVE && w->socket->origin == w->origin));
+        assert(!w->socket || (w->socket->unbegun > 0 && w->socket->origin == w->origin));
     }
     TAILQ_FOREACH (s, &p->graveyard, link)
         assert(s->state == SOCKET_DEAD && !conn_is_open(&s->conn) && !s->connector);
+}
+
+/* There is a place, on a socket that is in use or free. */
+static bool has_room(const struct origin *o)
+{
+    const struct socket *s;
+    TAILQ_FOREACH (s, &o->roomy, link)
+        if (socket_room(s) > 0)
+            return true;
+    TAILQ_FOREACH (s, &o->free, link)
+        if (socket_room(s) > 0)
+            return true;
+    return false;
 }
 
 /* A request is blocked for a reason only: a pause, or limits that even closing another origin's free
@@ -195,7 +255,9 @@ static void check_nobody_waits_in_vain(const struct agent *a)
     if (a->paused)
         return;
     TAILQ_FOREACH (o, &a->blocked, blocked_link) {
-        assert(o->free_count == 0);
+        if (!origin_may_begin(o))
+            continue;
+        assert(!has_room(o));
         assert(!origin_below_max(o) || agent_is_full(a));
         assert(!origin_below_max(o) || a->total > a->policy->maxTotalSockets || TAILQ_EMPTY(&a->free_lru));
     }

@@ -12,8 +12,12 @@ libcarpool_a_SOURCES += \
 	lib/pool/ledger.h \
 	lib/pool/origin.c \
 	lib/pool/origin.h \
+	lib/pool/place.c \
+	lib/pool/place.h \
 	lib/pool/pool.c \
 	lib/pool/pool.h \
+	lib/pool/protocol.c \
+	lib/pool/protocol.h \
 	lib/pool/queue.c \
 	lib/pool/queue.h \
 	lib/pool/reload.c \

@@ -55,6 +55,7 @@ void origin_update_plan(struct origin *o)
     o->plan.relieve = relieve;
     o->plan.relieve_ctx = o;
     o->plan.memory = &o->memory;
+    protocol_offer(o, OFFER_HTTP1);
 }
 
 /* What Host says: the key without its scheme, and without the port where that is the scheme's default. */
@@ -116,6 +117,7 @@ void origin_update_names(struct origin *o)
 
 static void release_memory(struct origin *o)
 {
+    protocol_release(o);
     tls_sessions_free(o->sessions);
     tls_context_unref(o->plan.tls);
     free(o->connect_failure);
@@ -139,9 +141,13 @@ static struct origin *origin_new(struct agent *a, enum origin_kind kind, const c
     }
     o->agent = a;
     o->created_ms = clock_ms();
+    protocol_init(o);
     TAILQ_INIT(&o->connecting);
     TAILQ_INIT(&o->active);
+    TAILQ_INIT(&o->roomy);
     TAILQ_INIT(&o->free);
+    TAILQ_INIT(&o->draining);
+    TAILQ_INIT(&o->sent_away);
     TAILQ_INIT(&o->waiting);
     TAILQ_INIT(&o->blocked);
     o->plan.host = o->host;
@@ -247,9 +253,24 @@ bool origin_below_max(const struct origin *o)
     return origin_sockets(o) < o->agent->policy->maxSockets;
 }
 
+bool origin_may_begin(const struct origin *o)
+{
+    return o->in_flight < o->agent->policy->maxSockets;
+}
+
 bool origin_is_empty(const struct origin *o)
 {
-    return origin_sockets(o) == 0 && o->waiting_count == 0 && o->blocked_count == 0 && o->users == 0;
+    return origin_sockets(o) == 0 && o->sent_away_count == 0 && o->waiting_count == 0 &&
+           o->blocked_count == 0 && o->users == 0;
+}
+
+/* Those that others may share take no more. */
+static void drain_shared(struct socket_list *list, enum retire_reason reason)
+{
+    struct socket *s, *next;
+    TAILQ_FOREACH_SAFE (s, list, link, next)
+        if (s->protocol == PROTOCOL_HTTP2)
+            socket_drain(s, reason);
 }
 
 void origin_drain(struct origin *o, enum retire_reason reason)
@@ -261,4 +282,6 @@ void origin_drain(struct origin *o, enum retire_reason reason)
     TAILQ_FOREACH_SAFE (s, &o->active, link, next)
         if (s->state == SOCKET_PRIVATE)
             socket_retire(s, reason);
+    drain_shared(&o->active, reason);
+    drain_shared(&o->roomy, reason);
 }

@@ -4,12 +4,16 @@
 /* One key (scheme, host, port under an agent's policy) with its sockets and the requests that wait for one.
  *
  * Lists, who enters, who leaves:
- *   connecting  socket_connect()                    established, failed, cancelled
- *   active      given to a request                  released, retired
- *   free        released, or established unwanted   acquired, idle too long, closed by the peer, evicted
- *   waiting     the k oldest requests, k = sockets connecting for anybody: they wait for a handshake, not for a limit
+ *   connecting  socket_connect()                     established, failed, cancelled
+ *   active      carries exchanges, has no room       released, retired, drained; has room
+ *   roomy       carries exchanges, has room (HTTP/2) has none; its last exchange ended
+ *   free        carries none                         acquired, idle too long, closed by the peer, evicted
+ *   draining    ends with its last exchange (HTTP/2) that ended
+ *   sent_away   the same, at the origin's word: counts under no limit
+ *   waiting     the oldest requests, as many as the connecting sockets are expected to carry: they wait for a handshake
  *   blocked     the other waiting requests: a limit or a pause holds them; Node's `requests`
- * All requests of `waiting` are older than all of `blocked`; whichever socket is ready first serves the oldest. */
+ * All requests of `waiting` come before all of `blocked`, repeats before new ones, in the order in which they first asked;
+ * whichever place is there first goes to the first of them. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +22,8 @@
 #include "base/list.h"
 #include "pool/forget.h"
 #include "pool/ledger.h"
+#include "pool/place.h"
+#include "pool/protocol.h"
 #include "pool/queue.h"
 #include "pool/savings.h"
 #include "pool/socket.h"
@@ -46,12 +52,20 @@ struct origin {
     /* Who points here without a socket or a place in the queue: it is not forgotten meanwhile */
     uint32_t users;
 
-    struct socket_list connecting, active, free;
-    uint32_t connecting_count, active_count, free_count;
-    uint32_t owned_count; /* of the connecting ones, those with an owner */
+    struct socket_list connecting, active, roomy, free, draining, sent_away;
+    uint32_t connecting_count, active_count, roomy_count, free_count, draining_count, sent_away_count;
+    uint32_t owned_count;       /* of the connecting ones, those with an owner */
+    uint32_t connecting_places; /* what the others are expected to carry */
+    uint32_t in_flight;         /* places taken, on all sockets but those that were sent away */
     struct waiter_list waiting, blocked;
     uint32_t waiting_count, blocked_count;
     TAILQ_ENTRY(origin) blocked_link; /* on agent->blocked while blocked_count > 0 */
+
+    enum protocol_offer offer;
+    enum protocol protocol;     /* of the last connection that was established */
+    uint32_t http2_capacity;    /* of the last one that spoke HTTP/2 */
+    uint32_t expected_capacity; /* of the next one */
+    struct timer second_probe;
 
     enum origin_keeping keeping; /* forget.h */
     TAILQ_ENTRY(origin) empty_link;
@@ -74,10 +88,16 @@ struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice
 /* The index of the pool in which that origin lives; any share may be asked. */
 unsigned agent_owner(const struct agent *a, enum origin_kind kind, struct slice host, uint16_t port);
 
-/* All sockets of the origin. */
+/* Its sockets that carry exchanges and are there for more. */
+static inline uint32_t origin_used(const struct origin *o)
+{
+    return o->active_count + o->roomy_count;
+}
+
+/* All its sockets that count under a limit. */
 static inline uint32_t origin_sockets(const struct origin *o)
 {
-    return o->connecting_count + o->active_count + o->free_count;
+    return o->connecting_count + origin_used(o) + o->free_count + o->draining_count;
 }
 
 /* For whoever keeps a pointer: an origin may be forgotten after its last socket and its last user. */
@@ -90,8 +110,10 @@ bool origin_is_empty(const struct origin *o);
 /* Retires free and idle private sockets now, active and connecting ones when they finish; what waits gets new ones. */
 void origin_drain(struct origin *o, enum retire_reason reason);
 
-/* Below its own maxSockets. */
+/* maxSockets bounds its sockets, and its exchanges in flight whatever they share. Another socket may be opened; another
+ * exchange may begin. */
 bool origin_below_max(const struct origin *o);
+bool origin_may_begin(const struct origin *o);
 
 /* Used within the pool. */
 

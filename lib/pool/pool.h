@@ -30,6 +30,11 @@ struct pool {
     struct resolver *resolver;
     enum connect_error (*permit)(void *ctx, const struct address *a, bool named);
     void *permit_ctx;
+    /* Asked of a connection that was just established, before anybody has a place on it: what it speaks, and in *capacity
+     * how many exchanges it may carry at a time (1 at first). Of HTTP/2 it is read by the one asked from now on.
+     * PROTOCOL_UNKNOWN: it cannot be used. NULL: all speak HTTP/1.1. */
+    enum protocol (*identify)(void *ctx, struct socket *s, uint32_t *capacity);
+    void *identify_ctx;
     struct config *config;     /* counted */
     struct agent_list agents;  /* "default" first, then in the file's order */
     struct agent_list removed; /* no longer configured, until their last socket is gone */
@@ -43,7 +48,8 @@ struct pool {
     enum relief (*ask_others)(void *ctx); /* to close a free socket of theirs; NULL: there are none */
     void *ask_others_ctx;
     struct timer sweep;
-    bool crowded; /* some agent has more empty origins than it may remember */
+    uint64_t asked; /* requests that ever asked for a place: their order */
+    bool crowded;   /* some agent has more empty origins than it may remember */
     struct crowd origins;
     unsigned short dice[3]; /* of erand48() */
     bool stopping;

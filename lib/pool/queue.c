@@ -7,13 +7,29 @@
 #include "pool/pool.h"
 #include "pool/spares.h"
 
-static void enter_blocked(struct waiter *p, bool at_head)
+bool waiter_is_before(const struct waiter *p, const struct waiter *q)
+{
+    bool p_again = p->how == ACQUIRE_AGAIN, q_again = q->how == ACQUIRE_AGAIN;
+    return p_again != q_again ? p_again : p->nth < q->nth;
+}
+
+static void insert_in_order(struct waiter_list *list, struct waiter *p)
+{
+    struct waiter *last = TAILQ_LAST(list, waiter_list), *q;
+    if (!last || waiter_is_before(last, p)) {
+        TAILQ_INSERT_TAIL(list, p, link);
+        return;
+    }
+    TAILQ_FOREACH (q, list, link)
+        if (waiter_is_before(p, q))
+            break;
+    TAILQ_INSERT_BEFORE(q, p, link);
+}
+
+static void enter_blocked(struct waiter *p)
 {
     struct origin *o = p->origin;
-    if (at_head)
-        TAILQ_INSERT_HEAD(&o->blocked, p, link);
-    else
-        TAILQ_INSERT_TAIL(&o->blocked, p, link);
+    insert_in_order(&o->blocked, p);
     p->state = WAITER_BLOCKED;
     p->blocked_since_us = clock_us();
     if (o->blocked_count++ == 0)
@@ -21,13 +37,10 @@ static void enter_blocked(struct waiter *p, bool at_head)
     forget_update(o);
 }
 
-static void enter_waiting(struct waiter *p, bool at_head)
+static void enter_waiting(struct waiter *p)
 {
     struct origin *o = p->origin;
-    if (at_head)
-        TAILQ_INSERT_HEAD(&o->waiting, p, link);
-    else
-        TAILQ_INSERT_TAIL(&o->waiting, p, link);
+    insert_in_order(&o->waiting, p);
     p->state = WAITER_WAITING;
     o->waiting_count++;
     forget_update(o);
@@ -95,10 +108,11 @@ struct waiter *queue_oldest_elsewhere(const struct agent *a, const struct origin
 void queue_give(struct waiter *p, struct socket *s)
 {
     struct origin *o = p->origin;
-    assert(s->state == SOCKET_ACTIVE);
     settle(p);
     p->socket = s;
-    conn_set_owner(&s->conn, NULL, NULL); /* until it is told, at the end of the turn */
+    socket_take(s);
+    if (s->protocol == PROTOCOL_HTTP1)
+        conn_set_owner(&s->conn, NULL, NULL); /* until the waiter is notified, at the end of the turn */
     queue_balance(o);
 }
 
@@ -110,57 +124,105 @@ void queue_fail(struct waiter *p, enum connect_error error, const char *text)
     snprintf(p->error_text, sizeof p->error_text, "%s", text);
 }
 
-void queue_connect_failed(struct origin *o, const struct connect_result *r)
+void queue_take_back(struct socket *s, uint32_t most)
+{
+    struct waiter_list *settled = &s->origin->agent->pool->settled;
+    struct waiter *p = s->unbegun > 0 ? TAILQ_LAST(settled, waiter_list) : NULL, *before;
+    for (; p && most > 0; p = before) {
+        before = TAILQ_PREV(p, waiter_list, link);
+        if (p->socket != s)
+            continue;
+        leave(p);
+        p->socket = NULL;
+        p->how = ACQUIRE_AGAIN; /* its waiting has been counted */
+        socket_untake(s);
+        enter_waiting(p);
+        most--;
+    }
+}
+
+void queue_connect_failed(struct origin *o, const struct connect_result *r, uint32_t stood_for)
 {
     struct waiter *p = TAILQ_FIRST(&o->waiting);
-    if (p)
+    bool was_spare = !p;
+    if (p && stood_for == 1)
         queue_fail(p, r->error, r->text);
-    /* More connections than waiters: this one was a spare. */
-    if (!p || o->connecting_count - o->owned_count > o->waiting_count)
+    while ((p = TAILQ_FIRST(&o->waiting)) && o->waiting_count > o->connecting_places)
+        queue_fail(p, r->error, r->text);
+    /* More places than waiters: this one was a spare. */
+    if (was_spare || o->connecting_places > o->waiting_count)
         spares_back_off(o);
     queue_balance(o);
 }
 
+uint32_t queue_places_to_come(const struct origin *o)
+{
+    uint32_t max = o->agent->policy->maxSockets;
+    uint32_t allowed = max > o->in_flight ? max - o->in_flight : 0;
+    return o->connecting_places < allowed ? o->connecting_places : allowed;
+}
+
 void queue_balance(struct origin *o)
 {
-    uint32_t shared = o->connecting_count - o->owned_count;
-    while (o->waiting_count > shared) {
+    uint32_t places = queue_places_to_come(o);
+    while (o->waiting_count > places) {
         struct waiter *p = TAILQ_LAST(&o->waiting, waiter_list);
         leave(p);
-        enter_blocked(p, true);
+        enter_blocked(p);
         if (p->blocked)
             p->blocked(p);
         agent_mark_dirty(o->agent);
     }
-    while (!o->agent->paused && o->waiting_count < shared && !TAILQ_EMPTY(&o->blocked)) {
+    while (!o->agent->paused && o->waiting_count < places && !TAILQ_EMPTY(&o->blocked)) {
         struct waiter *p = TAILQ_FIRST(&o->blocked);
         leave(p);
-        enter_waiting(p, false);
+        enter_waiting(p);
     }
 }
 
-static struct socket *take_free(struct origin *o)
+/* Another connection for another request: one that neither has a place nor will get one from those that are being opened. */
+static bool may_connect(const struct origin *o)
 {
-    struct socket *s = o->agent->policy->scheduling == SCHEDULING_LIFO ? TAILQ_FIRST(&o->free)
-                                                                       : TAILQ_LAST(&o->free, socket_list);
-    if (!s)
-        return NULL;
-    socket_end_idle(s);
-    if (o->agent->policy->minFreeSockets)
-        agent_mark_dirty(o->agent);
+    return origin_below_max(o) && o->in_flight + o->waiting_count < o->agent->policy->maxSockets;
+}
+
+void queue_connect_more(struct origin *o)
+{
+    while (!o->agent->paused && o->waiting_count > o->connecting_places && origin_below_max(o) &&
+           agent_make_room(o->agent, o))
+        if (!socket_connect(o, NULL, OPENED_FOR_CONCURRENCY))
+            break;
+}
+
+/* The socket on which the next request begins: `lifo` packs the fullest that has room, and takes the free one that was used
+ * last, `fifo` the emptiest, and the one that has been free for longest. NULL: none has room. */
+static struct socket *find_place(const struct origin *o)
+{
+    bool packs = o->agent->policy->scheduling == SCHEDULING_LIFO;
+    struct socket *s, *best = NULL;
+    TAILQ_FOREACH (s, &o->roomy, link) {
+        bool is_better = !best || (packs ? s->in_use > best->in_use : s->in_use < best->in_use);
+        if (is_better && socket_room(s) > 0) /* it may have grown too old meanwhile */
+            best = s;
+    }
+    if (best)
+        return best;
+    s = packs ? TAILQ_FIRST(&o->free) : TAILQ_LAST(&o->free, socket_list);
+    while (s && socket_room(s) == 0)
+        s = packs ? TAILQ_NEXT(s, link) : TAILQ_PREV(s, socket_list, link);
     return s;
 }
 
 static bool serve_oldest(struct origin *o)
 {
-    struct waiter *p = TAILQ_FIRST(&o->blocked);
+    struct waiter *p = queue_oldest(o);
     assert(p && !o->agent->paused);
-    struct socket *s = take_free(o);
+    struct socket *s = find_place(o);
     if (s) {
         queue_give(p, s);
         return true;
     }
-    if (!origin_below_max(o) || !agent_make_room(o->agent, o))
+    if (!may_connect(o) || !agent_make_room(o->agent, o))
         return false;
     if (!socket_connect(o, NULL, OPENED_FOR_CONCURRENCY)) {
         queue_fail(p, CONNECT_NO_RESOURCES, "out of memory for another connection");
@@ -177,7 +239,8 @@ static struct origin *next_to_serve(const struct agent *a)
     uint64_t since = UINT64_MAX;
     TAILQ_FOREACH (o, &a->blocked, blocked_link) {
         const struct waiter *p = TAILQ_FIRST(&o->blocked);
-        bool possible = o->free_count > 0 || (origin_below_max(o) && agent_could_make_room(a, o));
+        bool possible =
+            origin_may_begin(o) && (find_place(o) || (may_connect(o) && agent_could_make_room(a, o)));
         if (possible && p->since_us < since) {
             since = p->since_us;
             best = o;
@@ -210,30 +273,34 @@ static bool queue_is_full(struct origin *o)
     return full;
 }
 
-/* A new connection for this request, or the queue. */
-static enum acquire_result join_queue(struct origin *o, struct waiter *p, bool at_head)
+/* Whether the connections that are being opened have a place for it, behind those that are older. */
+static bool has_place_to_come(const struct origin *o, const struct waiter *p)
 {
-    bool paused = o->agent->paused;
-    /* A spare that is being opened serves a request as well as a connection that it would open itself. */
-    bool served_by_spare = !paused && o->connecting_count - o->owned_count > o->waiting_count;
-    bool may_connect = !paused && !served_by_spare && (at_head || o->blocked_count == 0) &&
-                       origin_below_max(o) && agent_make_room(o->agent, o);
-    if (may_connect && !socket_connect(o, NULL, OPENED_FOR_CONCURRENCY))
+    const struct waiter *blocked = TAILQ_FIRST(&o->blocked), *last = TAILQ_LAST(&o->waiting, waiter_list);
+    if (last && waiter_is_before(p, last))
+        return true; /* at the expense of the last one, where it must be */
+    return !o->agent->paused && o->waiting_count < queue_places_to_come(o) &&
+           (!blocked || waiter_is_before(p, blocked));
+}
+
+/* A new connection for this request, or the queue. */
+static enum acquire_result join_queue(struct origin *o, struct waiter *p)
+{
+    bool again = p->how == ACQUIRE_AGAIN;
+    bool connects = !o->agent->paused && o->waiting_count >= queue_places_to_come(o) &&
+                    (again || o->blocked_count == 0) && may_connect(o) && agent_make_room(o->agent, o);
+    if (connects && !socket_connect(o, NULL, OPENED_FOR_CONCURRENCY))
         return ACQUIRE_NO_MEMORY;
-    if (may_connect || served_by_spare) {
-        enter_waiting(p, at_head);
+    if (has_place_to_come(o, p)) {
+        enter_waiting(p);
         if (o->agent->policy->minFreeSockets)
             agent_mark_dirty(o->agent); /* another spare is due */
-        return ACQUIRE_WAITS;
-    }
-    if (at_head && o->waiting_count > 0) {
-        enter_waiting(p, true);
-        queue_balance(o); /* the last of those who waited for a connection waits for a place now */
-        return ACQUIRE_WAITS;
-    }
-    if (!at_head && queue_is_full(o))
+    } else if (!again && queue_is_full(o)) {
         return ACQUIRE_QUEUE_FULL;
-    enter_blocked(p, at_head);
+    } else {
+        enter_blocked(p);
+    }
+    queue_balance(o);
     return ACQUIRE_WAITS;
 }
 
@@ -243,6 +310,7 @@ static enum acquire_result own_connection(struct origin *o, struct waiter *p)
     if (!p->socket)
         return ACQUIRE_NO_MEMORY;
     p->state = WAITER_OWNER;
+    queue_balance(o);
     return ACQUIRE_WAITS;
 }
 
@@ -252,11 +320,13 @@ static void begin_acquire(struct origin *o, struct waiter *p, enum acquire_how h
     p->origin = o;
     p->socket = NULL;
     p->bound = false;
-    p->how = how;
+    /* The failed socket of others, too, left one place only: those who share it share the next one. */
+    p->how = how == ACQUIRE_OWN_CONNECTION && o->protocol == PROTOCOL_HTTP2 ? ACQUIRE_AGAIN : how;
     p->since_us = clock_us();
     o->last_request_ms = clock_ms();
     if (how == ACQUIRE_NEW) {
         o->stats.requests++;
+        p->nth = ++o->agent->pool->asked;
         p->pending_us = 0;
     }
 }
@@ -265,32 +335,34 @@ enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acqu
 {
     struct agent *a = o->agent;
     begin_acquire(o, p, how);
-    if (how == ACQUIRE_OWN_CONNECTION)
+    if (p->how == ACQUIRE_OWN_CONNECTION)
         return own_connection(o, p);
     if (a->dirty)
         agent_serve(a); /* places that came free in this turn belong to those who waited */
-    if (!a->paused && o->waiting_count == 0 && (p->socket = take_free(o))) {
+    if (!a->paused && o->waiting_count == 0 && origin_may_begin(o) && (p->socket = find_place(o))) {
+        socket_take(p->socket);
         note_wait(p);
         return ACQUIRED;
     }
-    return join_queue(o, p, how == ACQUIRE_AGAIN);
+    return join_queue(o, p);
 }
 
 enum acquire_result origin_acquire_own(struct origin *o, struct waiter *p, enum acquire_how how,
                                        struct socket *own)
 {
-    assert(own->state == SOCKET_PRIVATE && own->origin == o);
+    assert(own->state == SOCKET_PRIVATE && own->in_use == 1 && own->unbegun == 0 && own->origin == o);
     begin_acquire(o, p, how);
     if (!o->agent->paused) {
         note_wait(p);
         socket_take_private(own);
         p->socket = own;
+        own->unbegun++;
         return ACQUIRED;
     }
     if (how == ACQUIRE_NEW && queue_is_full(o))
         return ACQUIRE_QUEUE_FULL;
     p->bound = true;
-    enter_blocked(p, how == ACQUIRE_AGAIN);
+    enter_blocked(p);
     return ACQUIRE_WAITS;
 }
 
@@ -323,11 +395,9 @@ void waiter_cancel(struct waiter *p)
     p->socket = NULL;
     if (was != WAITER_SETTLED)
         note_wait(p);
-    if (was == WAITER_OWNER) {
-        s->owner = NULL;
-        o->owned_count--;
-    } else if (was == WAITER_SETTLED && s) {
+    if (was == WAITER_OWNER)
+        socket_lose_owner(s);
+    else if (was == WAITER_SETTLED && s)
         socket_return_unused(s);
-    }
     queue_balance(o);
 }

@@ -25,21 +25,23 @@ enum waiter_state {
 
 enum acquire_how {
     ACQUIRE_NEW,            /* a request's first attempt: joins the end of the queue */
-    ACQUIRE_AGAIN,          /* a repeat: joins at its head */
+    ACQUIRE_AGAIN,          /* a repeat: joins at its head, where those that asked first are first again */
     ACQUIRE_OWN_CONNECTION, /* the last repeat: takes the place that its failed socket left, with a new connection */
 };
 
-/* A place in the queue. Embedded in whoever waits; zeroed at first. */
+/* Embedded in whoever waits; zeroed at first. */
 struct waiter {
     enum waiter_state state;
     TAILQ_ENTRY(waiter) link;
     struct origin *origin;
     enum acquire_how how;
+    uint64_t nth;              /* of all requests of the pool, the how-manieth to ask first */
     uint64_t since_us;         /* joined the queue */
     uint64_t blocked_since_us; /* BLOCKED */
     uint64_t pending_us;       /* of this request in BLOCKED, repeats included; 0 before the first acquire */
-    struct socket *socket;     /* SETTLED: the one it was given, or NULL; OWNER: the one being opened */
-    bool bound; /* BLOCKED: its client has a socket of its own, and it waits for a resume only */
+    struct socket
+        *socket; /* SETTLED: the one on which it has a place, or NULL; OWNER: the one being opened */
+    bool bound;  /* BLOCKED: its client has a socket of its own, and it waits for a resume only */
     enum connect_error error; /* SETTLED without a socket; CONNECT_OK: it was bound and may ask again */
     char error_text[256];
     void (*settled)(struct waiter *p); /* p is IDLE again when this is called */
@@ -49,13 +51,13 @@ struct waiter {
 };
 
 enum acquire_result {
-    ACQUIRED,           /* p->socket is the caller's, active */
+    ACQUIRED,           /* a place on p->socket is the caller's (place.h) */
     ACQUIRE_WAITS,      /* p->settled() comes later, never from within this call */
     ACQUIRE_QUEUE_FULL, /* maxPendingRequests */
     ACQUIRE_NO_MEMORY,
 };
 
-/* Asks for a socket. Counts the request when `how` is ACQUIRE_NEW. */
+/* Asks for a place. Counts the request when `how` is ACQUIRE_NEW. */
 enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how);
 
 /* The same for a request whose client has a socket of its own: it takes no place, and nothing but a pause holds it. When
@@ -72,23 +74,37 @@ void waiter_cancel(struct waiter *p);
 
 /* Used within the pool. */
 
+/* The order of the queue: repeats, then new requests, each as they first asked. */
+bool waiter_is_before(const struct waiter *p, const struct waiter *q);
+
 /* Whom the next ready socket of the origin serves; NULL: nobody. */
 struct waiter *queue_oldest(const struct origin *o);
 
 /* The oldest blocked request of an origin other than `but` that is below its own maxSockets; NULL: none. */
 struct waiter *queue_oldest_elsewhere(const struct agent *a, const struct origin *but);
 
-/* The waiter leaves its list and is notified later, with an active socket or with an error. */
+/* The waiter leaves its list and is notified later, with a place on a socket that has room or with an error. */
 void queue_give(struct waiter *p, struct socket *s);
 void queue_fail(struct waiter *p, enum connect_error error, const char *text);
 
-/* A connection that was anybody's failed: the oldest that waits for one gets the error. */
-void queue_connect_failed(struct origin *o, const struct connect_result *r);
+/* Those who were given a place on the socket and are not notified yet wait again, as repeats do: at most so many, those who
+ * were given one last. queue_balance() is due. */
+void queue_take_back(struct socket *s, uint32_t most);
 
-/* Restores waiting_count = sockets connecting for anybody, as far as there are requests. */
+/* A connection that was anybody's failed. Where it was to carry one exchange, the oldest that waits gets the error; where
+ * more, all whom no other connection will carry. */
+void queue_connect_failed(struct origin *o, const struct connect_result *r, uint32_t stood_for);
+
+/* How many of those who wait will have a place when what is being opened is there, as far as maxSockets allows. */
+uint32_t queue_places_to_come(const struct origin *o);
+
+/* Restores waiting_count = queue_places_to_come(), as far as there are requests. */
 void queue_balance(struct origin *o);
 
-/* Gives free sockets and new connections to the blocked requests of all origins, oldest first, as far as limits allow. */
+/* Opens the connections that are missing when those that are being opened carry less than was expected. */
+void queue_connect_more(struct origin *o);
+
+/* Gives free places and new connections to the blocked requests of all origins, oldest first, as far as limits allow. */
 void queue_serve(struct agent *a);
 
 /* A pause is over: settles the bound ones. */

@@ -9,17 +9,20 @@
 static void apply_limits(struct origin *o)
 {
     const struct agent_policy *policy = o->agent->policy;
-    struct socket *s;
+    struct socket *s, *next;
     while (o->free_count > policy->maxFreeSockets)
         socket_retire(TAILQ_LAST(&o->free, socket_list), RETIRE_FREE_FULL);
     while (o->free_count && origin_sockets(o) > policy->maxSockets)
         socket_retire(TAILQ_LAST(&o->free, socket_list), RETIRE_DRAINED);
     TAILQ_FOREACH (s, &o->free, link)
         socket_limits_changed(s);
-    TAILQ_FOREACH (s, &o->active, link)
+    TAILQ_FOREACH_SAFE (s, &o->active, link, next)
+        socket_limits_changed(s);
+    TAILQ_FOREACH_SAFE (s, &o->roomy, link, next)
         socket_limits_changed(s);
     TAILQ_FOREACH (s, &o->connecting, link)
         socket_limits_changed(s);
+    queue_balance(o); /* maxSockets decides how many wait for a handshake */
 }
 
 static void configure_origin(struct origin *o, bool identity_changed)

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "io/dial.h"
 #include "pool/pool.h"
+#include "pool/protocol.h"
 #include "pool/queue.h"
 #include "pool/spares.h"
 
@@ -20,7 +21,10 @@ static struct socket_list *list_of(struct origin *o, enum socket_state state, ui
     case SOCKET_CONNECTING: *count = &o->connecting_count; return &o->connecting;
     case SOCKET_ACTIVE:
     case SOCKET_PRIVATE: *count = &o->active_count; return &o->active;
+    case SOCKET_ROOMY: *count = &o->roomy_count; return &o->roomy;
     case SOCKET_FREE: *count = &o->free_count; return &o->free;
+    case SOCKET_DRAINING: *count = &o->draining_count; return &o->draining;
+    case SOCKET_SENT_AWAY: *count = &o->sent_away_count; return &o->sent_away;
     case SOCKET_DEAD: break;
     }
     *count = NULL;
@@ -40,6 +44,9 @@ static struct socket_list *lru_of(struct agent *a, enum socket_state state)
     case SOCKET_PRIVATE: return &a->private_lru;
     case SOCKET_CONNECTING:
     case SOCKET_ACTIVE:
+    case SOCKET_ROOMY:
+    case SOCKET_DRAINING:
+    case SOCKET_SENT_AWAY:
     case SOCKET_DEAD: break;
     }
     return NULL;
@@ -56,6 +63,11 @@ static void move_lru(struct socket *s, enum socket_state to)
     count_free(a->pool, (uint32_t)(to == SOCKET_FREE) - (uint32_t)(s->state == SOCKET_FREE));
 }
 
+static bool counts_under_limits(enum socket_state state)
+{
+    return state != SOCKET_SENT_AWAY && state != SOCKET_DEAD;
+}
+
 void socket_move(struct socket *s, enum socket_state to)
 {
     struct origin *o = s->origin;
@@ -66,10 +78,13 @@ void socket_move(struct socket *s, enum socket_state to)
     TAILQ_REMOVE(list, s, link);
     --*count;
     move_lru(s, to);
+    if (counts_under_limits(s->state) && !counts_under_limits(to)) {
+        a->total--;
+        o->in_flight -= s->in_use;
+    }
     s->state = to;
     list = list_of(o, to, &count);
     if (!list) {
-        a->total--;
         pool_reap(a->pool, s);
         forget_update(o);
         return;
@@ -133,16 +148,19 @@ static void on_idle_timeout(void *ctx)
     uint64_t due = idle_due(s, &reason);
     if (due && clock_ms() >= due)
         socket_retire(s, reason);
-    else
+    else if (s->protocol == PROTOCOL_HTTP1)
         look_behind_response(s);
+    else
+        timer_set_at(&s->idle, due);
 }
 
-/* For the sooner of the look and its end. */
+/* For the sooner of the look and its end; HTTP/2 looks all the time. */
 static void arm_idle(struct socket *s)
 {
     enum retire_reason reason;
     uint64_t due = idle_due(s, &reason), look = s->idle_since_ms + LOOK_AFTER_MS;
-    timer_set_at(&s->idle, due && due < look ? due : look);
+    bool looks = s->protocol == PROTOCOL_HTTP1 && (!due || look < due);
+    timer_set_at(&s->idle, looks ? look : due);
 }
 
 enum retire_reason socket_probe(struct socket *s)
@@ -161,7 +179,8 @@ static void begin_idle(struct socket *s, enum socket_state state)
 {
     s->idle_since_ms = clock_ms();
     socket_move(s, state);
-    conn_set_owner(&s->conn, on_free_ready, s);
+    if (s->protocol == PROTOCOL_HTTP1)
+        conn_set_owner(&s->conn, on_free_ready, s);
     conn_set_priority(&s->conn, PRIORITY_FREE_SOCKETS);
     arm_idle(s);
 }
@@ -199,10 +218,11 @@ bool socket_may_be_evicted(const struct socket *s)
     return s->state == SOCKET_FREE || clock_ms() - s->idle_since_ms >= LOOK_AFTER_MS;
 }
 
-static void become_free(struct socket *s)
+void socket_become_free(struct socket *s)
 {
     struct origin *o = s->origin;
-    if (o->moved) { /* who asks for this origin is served elsewhere */
+    /* Who asks for an origin that has moved is served elsewhere. */
+    if (o->moved || origin_sockets(o) > o->agent->policy->maxSockets) {
         socket_retire(s, RETIRE_DRAINED);
         return;
     }
@@ -212,24 +232,6 @@ static void become_free(struct socket *s)
     }
     begin_idle(s, SOCKET_FREE);
     may_serve_others(s);
-}
-
-/* Where a socket goes that may carry another exchange. */
-static void hand_on(struct socket *s)
-{
-    struct origin *o = s->origin;
-    struct agent *a = o->agent;
-    struct waiter *mine = queue_oldest(o);
-    if (!mine) {
-        become_free(s);
-        return;
-    }
-    struct waiter *other = agent_is_full(a) ? queue_oldest_elsewhere(a, o) : NULL;
-    if (other && other->since_us + 100 * 1000 <= mine->since_us) {
-        socket_retire(s, RETIRE_EVICTED);
-        return;
-    }
-    queue_give(mine, s);
 }
 
 /* What the connector used of the configuration, which a reload may have replaced meanwhile, but for what is used still. */
@@ -253,21 +255,85 @@ static void apply_probes(struct socket *s)
     s->plan.keepalive_ms = wanted;
 }
 
-static void on_connect_failed(struct socket *s, const struct connect_result *r)
+/* It is expected no more. Its owner, or NULL. */
+static struct waiter *end_connecting(struct socket *s)
 {
     struct origin *o = s->origin;
     struct waiter *owner = s->owner;
+    if (owner)
+        socket_lose_owner(s);
+    o->connecting_places -= s->capacity;
+    s->capacity = 0;
+    return owner;
+}
+
+void socket_lose_owner(struct socket *s)
+{
+    struct origin *o = s->origin;
     s->owner = NULL;
-    if (owner) {
-        o->owned_count--;
+    o->owned_count--;
+    o->connecting_places += s->capacity;
+    socket_untake(s);
+}
+
+static void on_connect_failed(struct socket *s, const struct connect_result *r)
+{
+    struct origin *o = s->origin;
+    uint32_t stood_for = s->capacity;
+    struct waiter *owner = end_connecting(s);
+    if (owner)
         queue_fail(owner, r->error, r->text);
-    }
+    else
+        queue_connect_failed(o, r, stood_for);
     origin_remember_failure(o, r->text);
     socket_retire(s, r->error == CONNECT_TIMEOUT ? RETIRE_CONNECT_TIMEOUT : RETIRE_CONNECT_FAILED);
-    if (!owner)
-        queue_connect_failed(o, r);
-    else
-        queue_balance(o);
+}
+
+static void count_connected(struct socket *s, const struct connect_result *r)
+{
+    struct origin *o = s->origin;
+    s->opened_for = ledger_opened(&o->ledger, ++o->stats.opened, s->opened_for);
+    o->stats.opened_for[s->opened_for]++;
+    histogram_add(&o->stats.connect, r->took_us);
+    connect_times_add(&o->connect_times, r->took_us);
+    if (o->plan.tls)
+        ++*(r->tls_resumed ? &o->stats.handshakes_resumed : &o->stats.handshakes_full);
+}
+
+/* What it speaks, and so how many exchanges it may carry. False: it cannot be used. */
+static bool identify(struct socket *s)
+{
+    struct origin *o = s->origin;
+    struct pool *p = o->agent->pool;
+    if (!conn_watch(&s->conn, p->base, PRIORITY_ORDINARY, on_free_ready, s))
+        return false;
+    s->capacity = 1;
+    s->protocol = p->identify ? p->identify(p->identify_ctx, s, &s->capacity) : PROTOCOL_HTTP1;
+    if (s->protocol == PROTOCOL_UNKNOWN)
+        return false;
+    protocol_learn(o, s->protocol, s->capacity);
+    return true;
+}
+
+/* Established, and nobody has a place on it yet. */
+static void begin_service(struct socket *s, struct waiter *owner)
+{
+    struct origin *o = s->origin;
+    if (!identify(s)) {
+        /* Somebody is told, or it would be tried again and again. */
+        struct waiter *told = owner ? owner : TAILQ_FIRST(&o->waiting);
+        if (told)
+            queue_fail(told, CONNECT_NO_RESOURCES, "the event loop took no further descriptor");
+        socket_retire(s, RETIRE_ERROR);
+        return;
+    }
+    if (owner)
+        queue_give(owner, s);
+    else if (s->generation != o->generation) {
+        socket_retire(s, RETIRE_DRAINED);
+        return;
+    }
+    socket_hand_on(s);
 }
 
 static void on_connected(void *ctx, struct connect_result *r)
@@ -280,36 +346,34 @@ static void on_connected(void *ctx, struct connect_result *r)
         on_connect_failed(s, r);
         return;
     }
-    s->opened_for = ledger_opened(&o->ledger, ++o->stats.opened, s->opened_for);
-    o->stats.opened_for[s->opened_for]++;
-    histogram_add(&o->stats.connect, r->took_us);
-    connect_times_add(&o->connect_times, r->took_us);
-    if (o->plan.tls)
-        ++*(r->tls_resumed ? &o->stats.handshakes_resumed : &o->stats.handshakes_full);
+    count_connected(s, r);
     s->conn = r->conn;
     s->peer = r->peer;
     apply_probes(s);
     s->opened_ms = clock_ms();
     s->connect_us = r->took_us;
-    struct waiter *owner = s->owner;
-    s->owner = NULL;
-    if (owner)
-        o->owned_count--;
+    struct waiter *owner = end_connecting(s);
     socket_move(s, SOCKET_ACTIVE);
-    if (!conn_watch(&s->conn, o->agent->pool->base, PRIORITY_ORDINARY, on_free_ready, s)) {
-        /* Somebody is told, or it would be tried again and again. */
-        struct waiter *told = owner ? owner : TAILQ_FIRST(&o->waiting);
-        if (told)
-            queue_fail(told, CONNECT_NO_RESOURCES, "the event loop took no further descriptor");
-        socket_retire(s, RETIRE_ERROR);
-    } else if (owner) {
-        queue_give(owner, s);
-    } else if (s->generation != o->generation) {
-        socket_retire(s, RETIRE_DRAINED);
-    } else {
-        hand_on(s);
-    }
+    begin_service(s, owner);
+    queue_connect_more(o);
     queue_balance(o);
+}
+
+static void init_connecting(struct socket *s, struct origin *o, struct waiter *owner, enum opened_for why)
+{
+    struct agent *a = o->agent;
+    s->origin = o;
+    s->state = SOCKET_CONNECTING;
+    s->conn.fd = -1;
+    s->opened_for = why;
+    s->generation = o->generation;
+    s->owner = owner;
+    s->capacity = o->expected_capacity;
+    s->in_use = s->unbegun = owner != NULL;
+    /* Ages differ, so that sockets which were opened together do not expire together. */
+    s->age_spread = MAX_AGE_SPREAD * erand48(a->pool->dice);
+    timer_init(&s->idle, a->pool->base, on_idle_timeout, s);
+    s->plan = o->plan;
 }
 
 struct socket *socket_connect(struct origin *o, struct waiter *owner, enum opened_for why)
@@ -318,15 +382,7 @@ struct socket *socket_connect(struct origin *o, struct waiter *owner, enum opene
     struct socket *s = pool_take_socket(a->pool);
     if (!s)
         return NULL;
-    s->origin = o;
-    s->state = SOCKET_CONNECTING;
-    s->conn.fd = -1;
-    s->opened_for = why;
-    s->generation = o->generation;
-    /* Ages differ, so that sockets which were opened together do not expire together. */
-    s->age_spread = MAX_AGE_SPREAD * erand48(a->pool->dice);
-    timer_init(&s->idle, a->pool->base, on_idle_timeout, s);
-    s->plan = o->plan;
+    init_connecting(s, o, owner, why);
     s->connector = connector_start(a->pool->base, a->pool->resolver, &s->plan, on_connected, s);
     if (!s->connector) {
         free(s);
@@ -338,10 +394,14 @@ struct socket *socket_connect(struct origin *o, struct waiter *owner, enum opene
     TAILQ_INSERT_HEAD(&o->connecting, s, link);
     o->connecting_count++;
     a->total++;
-    forget_update(o);
-    s->owner = owner;
-    if (owner)
+    if (owner) {
         o->owned_count++;
+        o->in_flight++;
+    } else {
+        o->connecting_places += s->capacity;
+    }
+    forget_update(o);
+    protocol_note_connecting(o);
     return s;
 }
 
@@ -355,93 +415,16 @@ void socket_limits_changed(struct socket *s)
     case SOCKET_FREE:
     case SOCKET_PRIVATE: arm_idle(s); break;
     case SOCKET_ACTIVE:
+    case SOCKET_ROOMY: socket_update_room(s); break;
+    case SOCKET_DRAINING:
+    case SOCKET_SENT_AWAY:
     case SOCKET_DEAD: break;
     }
-}
-
-void socket_begin_exchange(struct socket *s)
-{
-    assert(s->state == SOCKET_ACTIVE);
-    struct origin_stats *stats = &s->origin->stats;
-    if (s->exchanges++ > 0)
-        stats->reused++;
-    else
-        stats->first_uses++;
-    if (s->has_hint_max && s->hint_left > 0)
-        s->hint_left--;
 }
 
 bool socket_is_outdated(const struct socket *s)
 {
     return s->generation != s->origin->generation || s->origin->agent->removed;
-}
-
-bool socket_is_on_its_last_exchange(const struct socket *s)
-{
-    const struct agent_policy *policy = s->origin->agent->policy;
-    return !policy->keepAlive || s->exchanges >= policy->maxRequestsPerSocket ||
-           s->origin->agent->pool->stopping;
-}
-
-static void take_hint(struct socket *s, const struct call_end *end)
-{
-    if (end->has_hint_timeout) {
-        s->has_hint_timeout = true;
-        s->hint_timeout_ms = end->hint_timeout_ms;
-    }
-    if (end->has_hint_max) {
-        s->has_hint_max = true;
-        s->hint_left = end->hint_max;
-    }
-}
-
-enum retire_reason socket_refusal(struct socket *s, const struct call_end *end)
-{
-    const struct agent *a = s->origin->agent;
-    uint64_t max_age_ms = a->policy->maxSocketAge;
-    take_hint(s, end);
-    const struct reuse_limits limits = {
-        .keep_alive = a->policy->keepAlive || s->exchanges == 0,
-        .wanted = !socket_is_outdated(s) && origin_sockets(s->origin) <= a->policy->maxSockets &&
-                  a->total <= a->policy->maxTotalSockets,
-        .stopping = a->pool->stopping,
-        .exchanges = s->exchanges,
-        .max_requests = a->policy->maxRequestsPerSocket,
-        .age_ms = clock_ms() - s->opened_ms,
-        .max_age_ms = max_age_ms - (uint64_t)((double)max_age_ms * s->age_spread),
-        .has_hint_max = s->has_hint_max,
-        .hint_left = s->hint_left,
-        .has_hint_timeout = s->has_hint_timeout,
-        .hint_timeout_ms = s->hint_timeout_ms,
-        .hint_buffer_ms = a->policy->agentKeepAliveTimeoutBuffer,
-    };
-    return reuse_refusal(end, &limits);
-}
-
-void socket_release(struct socket *s, const struct call_end *end)
-{
-    assert(s->state == SOCKET_ACTIVE);
-    enum retire_reason refusal = socket_refusal(s, end);
-    if (refusal != RETIRE_NONE)
-        socket_retire(s, refusal);
-    else
-        hand_on(s);
-}
-
-void socket_return_unused(struct socket *s)
-{
-    /* What was reported meanwhile is reported to nobody again, and a limit may have changed. */
-    static const struct call_end nothing_was_said = {.request_complete = true,
-                                                     .response_complete = true,
-                                                     .self_delimiting = true,
-                                                     .origin_persistent = true,
-                                                     .drained = true};
-    assert(s->state == SOCKET_ACTIVE);
-    enum retire_reason seen = s->conn.may_read ? socket_probe(s) : RETIRE_NONE;
-    if (seen != RETIRE_NONE)
-        socket_retire(s, seen);
-    else
-        socket_release(s, &nothing_was_said);
 }
 
 static void log_retired(const struct socket *s, enum retire_reason reason)
@@ -456,6 +439,9 @@ void socket_retire(struct socket *s, enum retire_reason reason)
     assert(s->state != SOCKET_DEAD);
     struct origin *o = s->origin;
     bool established = s->state != SOCKET_CONNECTING;
+    if (!established)
+        end_connecting(s);
+    queue_take_back(s, UINT32_MAX);
     /* A connection that was given up before it stood was never opened: it has no line in the books. */
     if (established || reason == RETIRE_CONNECT_FAILED || reason == RETIRE_CONNECT_TIMEOUT)
         o->stats.retired[reason]++;
@@ -475,5 +461,7 @@ void socket_retire(struct socket *s, enum retire_reason reason)
     if (established)
         conn_close(&s->conn, reason == RETIRE_CLIENT_ABORTED || reason == RETIRE_EARLY_RESPONSE);
     socket_move(s, SOCKET_DEAD);
+    s->in_use = s->unbegun = 0;
+    queue_balance(o);
     agent_mark_dirty(o->agent);
 }

@@ -1,16 +1,18 @@
 #ifndef CARPOOL_POOL_SOCKET_H
 #define CARPOOL_POOL_SOCKET_H
 
-/* One connection from an agent to an origin.
+/* One connection from an agent to an origin, and its life. What it carries is in place.h.
  *
  *                 established, a request waits
- *   CONNECTING ------------------------------------> ACTIVE --+
- *       |   |                                         |   ^   | socket_release: handed to the
- *       |   | established, its waiter has left        |   |   | oldest waiting request
- *       |   +----------------> FREE -- acquired ------|---+<--+
- *       |                       | ^                   |
- *       |                       | +-- socket_release -+
- *       v                       v                     v
+ *   CONNECTING ------------------------------------> ACTIVE <--> ROOMY --+
+ *       |   |                                         |   ^              | its last exchange ends:
+ *       |   | established, nobody waits               |   |              | handed to the oldest
+ *       |   +----------------> FREE -- acquired ------|---+<-------------+ waiting request, or
+ *       |                       | ^                   |                  |
+ *       |                       | +-------------------|------------------+ free
+ *       |                       |                     v
+ *       |                       |   DRAINING, SENT_AWAY: no more exchanges
+ *       v                       v                     |
  *     DEAD <---- socket_retire (every way out has a reason)
  *
  *   ACTIVE <-- socket_take_private, socket_keep_private --> PRIVATE: bound to one user (NTLM), between two of its requests
@@ -32,8 +34,18 @@
 struct origin;
 struct waiter;
 
-/* PRIVATE ones stand on the origin's active list, and count as active. */
-enum socket_state { SOCKET_CONNECTING, SOCKET_ACTIVE, SOCKET_PRIVATE, SOCKET_FREE, SOCKET_DEAD };
+enum protocol { PROTOCOL_UNKNOWN, PROTOCOL_HTTP1, PROTOCOL_HTTP2 };
+
+enum socket_state {
+    SOCKET_CONNECTING,
+    SOCKET_ACTIVE,    /* carries exchanges, and has no room for more */
+    SOCKET_ROOMY,     /* carries exchanges, and has room for more: HTTP/2 only */
+    SOCKET_PRIVATE,   /* carries none, and its place is kept for one user; on the active list */
+    SOCKET_FREE,      /* carries none */
+    SOCKET_DRAINING,  /* ends with the last exchange that it carries, and takes no more: HTTP/2 only */
+    SOCKET_SENT_AWAY, /* the same at the origin's word, and it counts under no limit any more */
+    SOCKET_DEAD,
+};
 
 struct socket {
     struct conn conn; /* open from ACTIVE on */
@@ -52,6 +64,11 @@ struct socket {
     struct socket **keeper;
     /* FREE, PRIVATE: until the look behind the response, then until it is too old to be trusted */
     struct timer idle;
+    enum protocol protocol;    /* HTTP/2 reads its connection at all times; with HTTP/1.1 its user does */
+    uint32_t capacity;         /* exchanges that it may carry at a time; CONNECTING: that it is expected to */
+    uint32_t in_use;           /* places on it that are taken: a place is taken when it is given */
+    uint32_t unbegun;          /* of those, the ones whose exchange has not begun yet */
+    enum retire_reason ending; /* DRAINING, SENT_AWAY: why */
     enum opened_for opened_for; /* CONNECTING: WARM, RETRY or CONCURRENCY, so far */
     uint32_t generation;        /* the origin's when it was opened */
     uint32_t exchanges;         /* begun */
@@ -63,30 +80,8 @@ struct socket {
     uint64_t hint_timeout_ms, hint_left;
 };
 
-/* The exchange that holds an active socket begins to use it: counts it as a first use or a reuse. */
-void socket_begin_exchange(struct socket *s);
-
-/* Asked before an exchange begins: it has idled, or carried another one, so its peer may have left meanwhile. */
-static inline bool socket_may_be_stale(const struct socket *s)
-{
-    return s->exchanges > 0 || s->idle_since_ms > 0;
-}
-
 /* A drain, a reload or a move came since it was opened: no new request may use it. */
 bool socket_is_outdated(const struct socket *s);
-
-/* No exchange may follow the one that begins now: our request should say Connection: close. */
-bool socket_is_on_its_last_exchange(const struct socket *s);
-
-/* What an active socket would be refused for if its exchange ended so. */
-enum retire_reason socket_refusal(struct socket *s, const struct call_end *end);
-
-/* An active socket comes back at the end of its exchange. The checklist decides: it goes to the oldest
- * waiting request of its origin, becomes free, or is retired. The caller may not touch it afterwards. */
-void socket_release(struct socket *s, const struct call_end *end);
-
-/* The same for one that was given and never used: it goes on as if nothing had happened, unless something has. */
-void socket_return_unused(struct socket *s);
 
 /* An active one waits for the next request of its only user, who keeps it at `keeper`: watched and timed out as if it were
  * free. However it ends, *keeper becomes NULL. */
@@ -101,24 +96,33 @@ void socket_disown(struct socket *s);
 /* For maxTotalSockets and descriptors: it has waited long enough that its user is hardly in the middle of logging in. */
 bool socket_may_be_evicted(const struct socket *s);
 
-/* Ends it, in whatever state, under a name: closed now, freed at the end of the loop turn. */
+/* Ends it, in whatever state, under a name: closed now, freed at the end of the loop turn. Its places go with it: who has
+ * one may not give it back; who was given one and is not notified yet waits again, at the head of the queue. */
 void socket_retire(struct socket *s, enum retire_reason reason);
 
-/* A non-blocking look at a socket that is about to carry a request which could not be repeated:
+/* A non-blocking look at an HTTP/1.1 socket that is about to carry a request which could not be repeated:
  * RETIRE_NONE, or why it must not be used (an unread byte, an end of file, an error). */
 enum retire_reason socket_probe(struct socket *s);
 
-/* Used within the pool: opens a connection of the origin's, for `owner` alone when that is not NULL; NULL
- * when memory is short. */
+/* Used within the pool. */
+
+/* Opens a connection of the origin's, for `owner` alone when that is not NULL: its place is taken at once. NULL when memory
+ * is short. */
 struct socket *socket_connect(struct origin *o, struct waiter *owner, enum opened_for why);
 
-/* Used within the pool: a reload changed the time limits, which are counted from when what they limit began. */
+/* CONNECTING: its owner has left, and it is anybody's. */
+void socket_lose_owner(struct socket *s);
+
+/* Carries nothing and nobody waits for it. It is free then, or ends. */
+void socket_become_free(struct socket *s);
+
+/* A reload changed the time limits, which are counted from when what they limit began. */
 void socket_limits_changed(struct socket *s);
 
-/* Used within the pool: one that waited for a request has got one. */
+/* One that waited for a request has got one. */
 void socket_end_idle(struct socket *s);
 
-/* Used within the pool: the only way to another state. */
+/* The only way to another state. */
 void socket_move(struct socket *s, enum socket_state to);
 
 #endif

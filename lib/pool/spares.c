@@ -43,14 +43,33 @@ static bool wants_spares(const struct origin *o)
     return o->warm || (o->last_request_ms && clock_ms() - o->last_request_ms < INTEREST_MS);
 }
 
+/* Adds up room until there is enough. */
+static uint32_t add_room(const struct socket_list *list, uint32_t room, uint32_t enough)
+{
+    const struct socket *s;
+    TAILQ_FOREACH (s, list, link) {
+        if (room >= enough)
+            break;
+        room += socket_room(s);
+    }
+    return room;
+}
+
+/* Requests that could begin at once: a place each, on whatever socket, or on one that is being opened for nobody. */
+static bool has_enough(const struct origin *o)
+{
+    uint32_t enough = o->agent->policy->minFreeSockets;
+    uint32_t room = o->connecting_places > o->waiting_count ? o->connecting_places - o->waiting_count : 0;
+    return add_room(&o->roomy, add_room(&o->free, room, enough), enough) >= enough;
+}
+
 void spares_open(struct origin *o)
 {
     const struct agent *a = o->agent;
     if (!wants_spares(o))
         return;
-    while (o->free_count + (o->connecting_count - o->owned_count - o->waiting_count) <
-               a->policy->minFreeSockets &&
-           o->free_count < a->policy->maxFreeSockets && origin_below_max(o) && !agent_is_full(a)) {
+    while (!has_enough(o) && o->free_count < a->policy->maxFreeSockets && origin_below_max(o) &&
+           !agent_is_full(a)) {
         if (!socket_connect(o, NULL, OPENED_FOR_WARM))
             return;
     }

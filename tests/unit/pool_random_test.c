@@ -33,6 +33,8 @@ struct walker {
     enum standing standing; /* GIVEN: settled, not told yet */
     bool owner;
     struct origin *origin;
+    bool again;
+    unsigned long nth; /* of all requests, the how-manieth to ask first */
     TAILQ_ENTRY(walker) link;
 };
 
@@ -43,6 +45,7 @@ static struct walker walkers[ASKERS];
 static struct walker_list queue[HOSTS]; /* as the queue of each origin should be: who waits, oldest first */
 static struct origin *origins[HOSTS];
 static uint32_t before[HOSTS], before_total;
+static unsigned long asked;
 static unsigned long long steps_with_sockets;
 
 static unsigned host_of(const struct origin *o)
@@ -94,6 +97,22 @@ static void on_settled(struct waiter *p)
         asker_use(p->socket);
 }
 
+/* Repeats first, each in the order in which they first asked. */
+static void join_queue(struct walker *w, bool again)
+{
+    struct walker_list *q = &queue[host_of(w->origin)];
+    struct walker *younger;
+
+    TAILQ_FOREACH (younger, q, link)
+        if (again != younger->again ? again : w->nth < younger->nth)
+            break;
+    w->again = again;
+    if (younger)
+        TAILQ_INSERT_BEFORE(younger, w, link);
+    else
+        TAILQ_INSERT_TAIL(q, w, link);
+}
+
 static void ask(struct walker *w, enum acquire_how how)
 {
     unsigned host = host_of(w->origin);
@@ -101,6 +120,8 @@ static void ask(struct walker *w, enum acquire_how how)
 
     w->asker.waiter.settled = on_settled;
     w->owner = how == ACQUIRE_OWN_CONNECTION;
+    if (how == ACQUIRE_NEW)
+        w->nth = ++asked;
     result = origin_acquire(w->origin, &w->asker.waiter, how);
     note_all_given();
     switch (result) {
@@ -114,10 +135,8 @@ static void ask(struct walker *w, enum acquire_how how)
         break;
     case ACQUIRE_WAITS:
         w->standing = QUEUED;
-        if (how == ACQUIRE_NEW)
-            TAILQ_INSERT_TAIL(&queue[host], w, link);
-        else if (how == ACQUIRE_AGAIN)
-            TAILQ_INSERT_HEAD(&queue[host], w, link);
+        if (!w->owner)
+            join_queue(w, how == ACQUIRE_AGAIN);
         break;
     case ACQUIRE_QUEUE_FULL:
         ck_assert_int_eq(how, ACQUIRE_NEW);

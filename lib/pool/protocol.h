@@ -1,0 +1,36 @@
+#ifndef CARPOOL_POOL_PROTOCOL_H
+#define CARPOOL_POOL_PROTOCOL_H
+
+/* What an origin speaks, as far as its connections have shown, and so how many exchanges the next one is expected to carry.
+ *
+ * While that is not known and it may be HTTP/2, one connection is opened however many requests wait, and a second one
+ * after 300 ms. When it turns out to be HTTP/1.1, the others are opened at that instant (queue_connect_more()). */
+
+#include <stdint.h>
+
+#include "pool/socket.h"
+
+struct origin;
+
+/* What new connections are offered. */
+enum protocol_offer {
+    OFFER_HTTP1,
+    OFFER_BOTH,  /* by ALPN */
+    OFFER_HTTP2, /* by prior knowledge */
+};
+
+/* The configuration says so now; what was learned by another offer is forgotten. */
+void protocol_offer(struct origin *o, enum protocol_offer offer);
+
+/* Used within the pool. */
+
+void protocol_init(struct origin *o);
+void protocol_release(struct origin *o);
+
+/* A connection speaks this, and lets so many exchanges run at a time. */
+void protocol_learn(struct origin *o, enum protocol protocol, uint32_t capacity);
+
+/* A connection is being opened. */
+void protocol_note_connecting(struct origin *o);
+
+#endif
