@@ -9,6 +9,7 @@
 
 #include "config/config.h"
 #include "config/options.h"
+#include "source.h"
 
 #define COMMENT_COLUMN 36
 #define LINE_MAX_WIDTH 120
@@ -217,21 +218,6 @@ static char *capture(void (*print)(FILE *))
     size_t size;
     FILE *f = open_memstream(&text, &size);
     print(f);
-    fclose(f);
-    return text;
-}
-
-static char *read_source(const char *name)
-{
-    const char *root = getenv("srcdir");
-    char path[4096], *text = NULL;
-    size_t size = 0;
-    snprintf(path, sizeof path, "%s/%s", root ? root : ".", name);
-    FILE *f = fopen(path, "r");
-    if (!f || getdelim(&text, &size, EOF, f) < 0) {
-        fprintf(stderr, "cannot read %s\n", path);
-        exit(EXIT_FAILURE);
-    }
     fclose(f);
     return text;
 }

@@ -90,7 +90,11 @@ tests_unit_config_test_SOURCES = \
 
 # Holds conf/carpool.yaml and doc/carpool.yaml.5 against the option table.
 check_PROGRAMS += tests/unit/config_docs_test
-tests_unit_config_docs_test_SOURCES = tests/unit/config_docs_test.c
+tests_unit_config_docs_test_SOURCES = tests/unit/config_docs_test.c tests/unit/source.c tests/unit/source.h
+
+# Holds doc/contract.md against the tables of the code.
+check_PROGRAMS += tests/unit/contract_test
+tests_unit_contract_test_SOURCES = tests/unit/contract_test.c tests/unit/source.c tests/unit/source.h
 
 check_PROGRAMS += tests/unit/pool_test
 tests_unit_pool_test_SOURCES = \
