@@ -132,6 +132,11 @@ extern const struct wire_ops h2_ops;
 void h2_due(struct h2 *h);
 /* No further streams. */
 void h2_drain(struct h2 *h, enum retire_reason reason);
+/* Memory ran out in the library, of which nothing but its end may be asked any more. */
+static inline bool h2_is_broken(const struct h2 *h)
+{
+    return h->state == H2_OVER && h->failure.error == CALL_ERROR_NO_MEMORY;
+}
 /* Of no further use: all its streams fail. */
 void h2_over(struct h2 *h, enum retire_reason reason, struct h2_failure failure);
 

@@ -31,7 +31,7 @@ void h2_pump(struct h2 *h)
 {
     const uint8_t *piece;
     ssize_t n = 0;
-    while (nghttp2_session_want_write(h->session) && make_room(h) &&
+    while (!h2_is_broken(h) && nghttp2_session_want_write(h->session) && make_room(h) &&
            (n = nghttp2_session_mem_send(h->session, &piece)) > 0) {
         buffer_append(h->out, (struct slice){(const char *)piece, (size_t)n});
         h->serialised += (uint64_t)n;

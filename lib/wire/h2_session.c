@@ -208,14 +208,14 @@ static nghttp2_option *option_new(void)
     return o;
 }
 
-/* Preface, SETTINGS, and a window of the connection's that never limits. */
+/* Preface, SETTINGS, and a window of the connection's that never limits. NO_RFC7540_PRIORITIES is not among them: with it,
+ * libnghttp2 1.52 frees a request twice when memory runs out. */
 static bool greet(struct h2 *h, nghttp2_session *session)
 {
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_FIRST_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, h->wire->loop->limits.max_size},
-        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
     return nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings,
                                    sizeof settings / sizeof *settings) == 0 &&
@@ -281,6 +281,8 @@ static void feed(struct h2 *h, const char *bytes, size_t n)
         refused_by_library(h, (int)rc);
     else if (h2_guard_flooded(h))
         flooded(h);
+    if (h2_is_broken(h))
+        return;
     if (h->state == H2_OVER)
         nghttp2_session_terminate_session(h->session, h->failure.code);
     h2_pump(h); /* what the library resets is known when it says so */

@@ -26,7 +26,7 @@ int __real_event_add(struct event *e, const struct timeval *timeout);
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t count, size_t n);
 
-static bool fails(enum call call)
+static bool fails(enum sys_call call)
 {
     return calls.fails && calls.fails(call);
 }
@@ -67,30 +67,30 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
 
 int __wrap_socket(int family, int type, int protocol)
 {
-    return fails(CALL_SOCKET) ? -1 : __real_socket(family, type, protocol);
+    return fails(SYS_SOCKET) ? -1 : __real_socket(family, type, protocol);
 }
 
 int __wrap_connect(int fd, const struct sockaddr *to, socklen_t length)
 {
-    return fails(CALL_CONNECT) ? -1 : __real_connect(fd, to, length);
+    return fails(SYS_CONNECT) ? -1 : __real_connect(fd, to, length);
 }
 
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 {
-    return fails(CALL_GETSOCKOPT) ? -1 : __real_getsockopt(fd, level, name, value, length);
+    return fails(SYS_GETSOCKOPT) ? -1 : __real_getsockopt(fd, level, name, value, length);
 }
 
 int __wrap_event_add(struct event *e, const struct timeval *timeout)
 {
-    return fails(CALL_EVENT_ADD) ? -1 : __real_event_add(e, timeout);
+    return fails(SYS_EVENT_ADD) ? -1 : __real_event_add(e, timeout);
 }
 
 void *__wrap_malloc(size_t n)
 {
-    return fails(CALL_MEMORY) ? NULL : __real_malloc(n);
+    return fails(SYS_MEMORY) ? NULL : __real_malloc(n);
 }
 
 void *__wrap_calloc(size_t count, size_t n)
 {
-    return fails(CALL_MEMORY) ? NULL : __real_calloc(count, n);
+    return fails(SYS_MEMORY) ? NULL : __real_calloc(count, n);
 }

@@ -9,7 +9,7 @@
 #include <sys/types.h>
 #include <time.h>
 
-enum call { CALL_RECV, CALL_SEND, CALL_SOCKET, CALL_CONNECT, CALL_GETSOCKOPT, CALL_EVENT_ADD, CALL_MEMORY };
+enum sys_call { SYS_RECV, SYS_SEND, SYS_SOCKET, SYS_CONNECT, SYS_GETSOCKOPT, SYS_EVENT_ADD, SYS_MEMORY };
 
 /* NULL: the real call. Every target that sets one is the only one that runs in its process, or unsets it. */
 struct calls {
@@ -18,7 +18,7 @@ struct calls {
     ssize_t (*sendmsg)(int fd, const struct msghdr *m, int flags);
     int (*open)(const char *path, int flags);
     int (*clock_gettime)(clockid_t id, struct timespec *ts);
-    bool (*fails)(enum call call); /* asked before CALL_SOCKET and those behind it; sets errno */
+    bool (*fails)(enum sys_call call); /* asked before SYS_SOCKET and those behind it; sets errno */
 };
 
 extern struct calls calls;

@@ -116,14 +116,14 @@ static void spring_ambush(void)
     errno = error;
 }
 
-static bool fails(enum call call)
+static bool fails(enum sys_call call)
 {
-    calls_made += call != CALL_MEMORY;
+    calls_made += call != SYS_MEMORY;
     spring_ambush();
-    if (!in_turn || world_trouble.after == 0 || (call == CALL_MEMORY) != (world_trouble.error == ENOMEM) ||
+    if (!in_turn || world_trouble.after == 0 || (call == SYS_MEMORY) != (world_trouble.error == ENOMEM) ||
         --world_trouble.after > 0)
         return false;
-    memory_failed |= call == CALL_MEMORY;
+    memory_failed |= call == SYS_MEMORY;
     call_failed = true;
     errno = world_trouble.error;
     return true;
@@ -145,7 +145,7 @@ static ssize_t on_recv(int fd, void *to, size_t n, int flags)
 {
     size_t most = world_trouble.most && world_trouble.most < n ? world_trouble.most : n;
 
-    if (fails(CALL_RECV) || says_again(fd))
+    if (fails(SYS_RECV) || says_again(fd))
         return -1;
     ssize_t got = __real_recv(fd, to, most, flags);
     if (got == (ssize_t)most && most < n)
@@ -157,7 +157,7 @@ static ssize_t on_recv(int fd, void *to, size_t n, int flags)
 
 static ssize_t on_send(int fd, const void *from, size_t n, int flags)
 {
-    if (fails(CALL_SEND) || is_blocked(fd) || says_again(fd))
+    if (fails(SYS_SEND) || is_blocked(fd) || says_again(fd))
         return -1;
     return __real_send(fd, from, world_trouble.most && world_trouble.most < n ? world_trouble.most : n,
                        flags);
@@ -169,7 +169,7 @@ static ssize_t on_sendmsg(int fd, const struct msghdr *m, int flags)
 
     if (world_trouble.most)
         return on_send(fd, v->iov_base, v->iov_len, flags);
-    if (fails(CALL_SEND) || is_blocked(fd) || says_again(fd))
+    if (fails(SYS_SEND) || is_blocked(fd) || says_again(fd))
         return -1;
     return __real_sendmsg(fd, m, flags);
 }

@@ -22,6 +22,7 @@ struct fuzz_target {
     X(admin_request)    \
     X(config)           \
     X(match)            \
+    X(h2)               \
     X(http_chunked)     \
     X(http_fields)      \
     X(http_repair)      \

@@ -13,7 +13,7 @@ FUZZ_JOBS = 1
 FUZZ_FLAGS = -max_len=4096 -timeout=2 -rss_limit_mb=2048
 FUZZ = $(fuzz_targets)
 
-fuzz_targets = admin_request config match http_chunked http_fields http_repair http_request http_response http_uri rewrite relay \
+fuzz_targets = admin_request config h2 match http_chunked http_fields http_repair http_request http_response http_uri rewrite relay \
 	exchange exchange_workers
 fuzz_helpers = calls config_fuzz exchange_boundaries exchange_deadlines exchange_world http_fuzz
 # Of Carpool's own calls, those that a target can answer itself (calls.h) or counts (exchange_world.c)
@@ -28,9 +28,9 @@ fuzz_sanitizers = address,undefined
 fuzz_compile = $(FUZZ_CC) $(FUZZ_CFLAGS) -std=gnu17 -fsanitize=fuzzer-no-link,$(fuzz_sanitizers) \
 	-fno-sanitize-recover=undefined -MMD -I$(srcdir)/lib -I$(builddir)/lib -include build.h -D_GNU_SOURCE \
 	-DSYSCONFDIR='"$(sysconfdir)"' $(LIBEVENT_CFLAGS) $(YAML_CFLAGS) $(OPENSSL_CFLAGS) $(CARES_CFLAGS) \
-	$(JANSSON_CFLAGS)
+	$(JANSSON_CFLAGS) $(NGHTTP2_CFLAGS)
 fuzz_link = $(addprefix -Wl$(comma)--wrap=,$(fuzz_wrapped))
-fuzz_libs = $(LIBEVENT_LIBS) $(YAML_LIBS) $(OPENSSL_LIBS) $(CARES_LIBS) $(JANSSON_LIBS) $(HTTP_PARSER_LIBS)
+fuzz_libs = $(LIBEVENT_LIBS) $(YAML_LIBS) $(OPENSSL_LIBS) $(CARES_LIBS) $(JANSSON_LIBS) $(NGHTTP2_LIBS) $(HTTP_PARSER_LIBS)
 comma = ,
 
 # make check: inputs that once were trouble, on every build
@@ -49,6 +49,7 @@ tests_fuzz_replay_SOURCES = \
 	tests/fuzz/exchange_world.c \
 	tests/fuzz/exchange_world.h \
 	tests/fuzz/fuzz.h \
+	tests/fuzz/h2.c \
 	tests/fuzz/http_chunked.c \
 	tests/fuzz/http_fields.c \
 	tests/fuzz/http_fuzz.c \

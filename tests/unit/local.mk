@@ -142,6 +142,7 @@ tests_unit_wire_test_SOURCES = \
 	tests/unit/unit.h \
 	tests/unit/wire_h2_ends_test.c \
 	tests/unit/wire_h2_flow_test.c \
+	tests/unit/wire_h2_memory_test.c \
 	tests/unit/wire_h2_rig.c \
 	tests/unit/wire_h2_rig.h \
 	tests/unit/wire_h2_strictness_test.c \

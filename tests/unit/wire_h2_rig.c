@@ -97,11 +97,19 @@ void rig_end(void)
     nghttp2_hd_inflate_del(rig.inflater);
 }
 
+static void around(bool tested)
+{
+    if (rig.around)
+        rig.around(tested);
+}
+
 void rig_turn(void)
 {
     clock_update();
+    around(true);
     event_base_loop(rig.base, EVLOOP_NONBLOCK);
     h2_end_turn(&rig.loop);
+    around(false);
 }
 
 void rig_wait(void)
@@ -181,7 +189,7 @@ static void on_ready(struct call *c, unsigned ready)
         take(a);
 }
 
-void ask_with(struct asked *a, const char *method, const char *path, const char *fields,
+bool ask_with(struct asked *a, const char *method, const char *path, const char *fields,
               struct framing framing)
 {
     static char heads[64][2048];
@@ -203,13 +211,16 @@ void ask_with(struct asked *a, const char *method, const char *path, const char 
     };
     a->call.ready = on_ready;
     ck_assert_uint_gt(wire_room(&rig.wire), 0);
-    ck_assert(wire_open(&rig.wire, &a->call, &r));
+    around(true);
+    bool opened = wire_open(&rig.wire, &a->call, &r);
+    around(false);
+    return opened;
 }
 
 void ask(struct asked *a, const char *method, const char *path)
 {
     static const struct call_content nothing = {.last = true};
-    ask_with(a, method, path, "", (struct framing){.kind = BODY_NONE});
+    ck_assert(ask_with(a, method, path, "", (struct framing){.kind = BODY_NONE}));
     ck_assert_int_eq(call_send(&a->call, &nothing), CALL_SENT);
 }
 
@@ -218,7 +229,10 @@ enum call_write put_content(struct asked *a, const char *bytes, size_t n, bool l
     const struct iovec run = {(void *)bytes, n};
     const struct call_content c = {
         .runs = &run, .count = n > 0, .last = last, .trailers = slice_of(trailers ? trailers : "")};
-    return call_send(&a->call, &c);
+    around(true);
+    enum call_write result = call_send(&a->call, &c);
+    around(false);
+    return result;
 }
 
 /* --- The origin ---------------------------------------------------------------------------------------- */

@@ -54,6 +54,7 @@ struct rig {
     unsigned rooms, drainings, closeds;
     enum retire_reason reason;
     uint64_t noted[4], noted_value[4];
+    void (*around)(bool tested); /* NULL, or told where the code under test begins and ends */
 };
 
 extern struct rig rig;
@@ -75,9 +76,9 @@ void rig_turn(void);
     } while (0)
 void rig_wait(void);
 
-/* A request without content; text: its lines, "\n" between them, without Host. */
+/* A request without content; false: memory is short. Text: its lines, "\n" between them, without Host. */
 void ask(struct asked *a, const char *method, const char *path);
-void ask_with(struct asked *a, const char *method, const char *path, const char *fields,
+bool ask_with(struct asked *a, const char *method, const char *path, const char *fields,
               struct framing framing);
 /* Content that stays where it is. */
 enum call_write put_content(struct asked *a, const char *bytes, size_t n, bool last, const char *trailers);

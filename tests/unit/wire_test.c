@@ -12,5 +12,6 @@ int main(void)
     add_h2_ends(suite);
     add_h2_flow(suite);
     add_h2_trouble(suite);
+    add_h2_memory(suite);
     return unit_run(suite);
 }

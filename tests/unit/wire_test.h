@@ -8,5 +8,6 @@ void add_h2_strictness(Suite *suite);
 void add_h2_ends(Suite *suite);
 void add_h2_flow(Suite *suite);
 void add_h2_trouble(Suite *suite);
+void add_h2_memory(Suite *suite);
 
 #endif
