@@ -32,6 +32,7 @@ static const struct command {
     {"agents", WORDS_MAY_NAME, ctl_agents, "a row an agent; all about one with its name"},
     {"errors", WORDS_MAY_NAME, ctl_errors, "what went wrong, how often, and lately"},
     {"callers", WORDS_NONE, ctl_callers, "who uses Carpool, the busiest first (the option callers)"},
+    {"explain", WORDS_MAY_NAME, ctl_explain, "why connections are opened, what waits, and what to change"},
     {"drain", WORDS_NAME, ctl_drain, "close free connections now, busy ones when they finish"},
     {"pause", WORDS_NAME, ctl_pause, "let new requests wait"},
     {"resume", WORDS_NAME, ctl_resume, "serve them again, the oldest first"},

@@ -19,6 +19,7 @@ int ctl_status(const struct ctl_options *o, const char *name);
 int ctl_agents(const struct ctl_options *o, const char *name);
 int ctl_errors(const struct ctl_options *o, const char *name);
 int ctl_callers(const struct ctl_options *o, const char *name);
+int ctl_explain(const struct ctl_options *o, const char *name);
 int ctl_drain(const struct ctl_options *o, const char *name);
 int ctl_pause(const struct ctl_options *o, const char *name);
 int ctl_resume(const struct ctl_options *o, const char *name);

@@ -16,6 +16,7 @@ carpoolctl_SOURCES = \
 	cmd/ctl_config.c \
 	cmd/ctl_errors.c \
 	cmd/ctl_errors.h \
+	cmd/ctl_explain.c \
 	cmd/ctl_history.c \
 	cmd/ctl_history.h \
 	cmd/ctl_output.c \

@@ -11,6 +11,7 @@ complete -c carpoolctl -n __fish_use_subcommand -a top -d 'the same, live, with 
 complete -c carpoolctl -n __fish_use_subcommand -a agents -d 'a row an agent; all about one with its name'
 complete -c carpoolctl -n __fish_use_subcommand -a errors -d 'what went wrong, how often, and lately'
 complete -c carpoolctl -n __fish_use_subcommand -a callers -d 'who uses Carpool, the busiest first (the option callers)'
+complete -c carpoolctl -n __fish_use_subcommand -a explain -d 'why connections are opened, what waits, and what to change'
 complete -c carpoolctl -n __fish_use_subcommand -a drain -d 'close free connections now, busy ones when they finish'
 complete -c carpoolctl -n __fish_use_subcommand -a pause -d 'let new requests wait'
 complete -c carpoolctl -n __fish_use_subcommand -a resume -d 'serve them again, the oldest first'
@@ -34,6 +35,6 @@ function __carpoolctl_agents
     carpoolctl $server agents 2>/dev/null | awk 'NR == 1 { next } !NF { exit } { print $1 }'
 end
 
-complete -c carpoolctl -n '__fish_seen_subcommand_from agents errors drain pause resume' -a '(__carpoolctl_agents)'
+complete -c carpoolctl -n '__fish_seen_subcommand_from agents errors explain drain pause resume' -a '(__carpoolctl_agents)'
 complete -c carpoolctl -n '__fish_seen_subcommand_from run' -a '(__fish_complete_subcommand --fcs-skip=3)'
 complete -c carpoolctl -n '__fish_seen_subcommand_from ca' -a 'create show'

@@ -316,31 +316,33 @@ uint64_t history_ms(const struct history *h)
     return ms;
 }
 
-/* The running minute up to now. */
-static struct span running_now(const struct track *t, const struct agent *a, const struct origin *o)
+/* The running minute up to now. What came since the last look, or is new since then, counts as looked at. */
+static struct span running_now(const struct history *h, const struct agent *a, const struct origin *o)
 {
+    static const struct track nothing;
+    const struct track *t = track_find(h, a, o);
     struct agent_totals totals;
-    struct span s = t->running;
+    const struct origin_stats *stats = &totals.stats;
+    struct track seen;
 
-    if (o && t->created_ms != o->created_ms)
-        return s;
-    if (!o)
+    if (o && (t ? t->created_ms != o->created_ms : o->created_ms < h->looked_ms))
+        return t ? t->running : nothing.running;
+    if (o)
+        stats = &o->stats;
+    else
         agent_totals(a, &totals);
-    take_running(t, a, o ? &o->stats : &totals.stats, &s);
-    return s;
+    seen = t ? *t : nothing;
+    seen.running.busy_seconds += stats->requests != seen.requests;
+    take_running(&seen, a, stats, &seen.running);
+    return seen.running;
 }
 
 void history_hour(const struct history *h, const struct agent *a, const struct origin *o, struct span *out)
 {
     const struct track *t = track_find(h, a, o);
-    struct span now;
 
-    *out = (struct span){0};
-    if (!t)
-        return;
-    now = running_now(t, a, o);
-    span_add(out, &now);
-    for (uint32_t back = 1; t->minutes && back <= remembered(h); back++)
+    *out = running_now(h, a, o);
+    for (uint32_t back = 1; t && t->minutes && back <= remembered(h); back++)
         span_add(out, &t->minutes[slot(h, back)]);
 }
 
@@ -358,7 +360,7 @@ static void put_minutes(struct text *t, const struct history *h, const struct ag
                         const struct origin *o)
 {
     const struct track *track = track_find(h, a, o);
-    struct span now = {0};
+    const struct span now = running_now(h, a, o);
 
     text_lit(t, "\"minutes\":[");
     for (uint32_t back = remembered(h); back > 0; back--) {
@@ -368,8 +370,6 @@ static void put_minutes(struct text *t, const struct history *h, const struct ag
                    track && track->minutes ? &track->minutes[i] : NULL);
         text_lit(t, ",");
     }
-    if (track)
-        now = running_now(track, a, o);
     put_minute(t, clock_wall_ms(), clock_ms() - h->minute_began_ms, &now);
     text_lit(t, "]");
 }

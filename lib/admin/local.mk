@@ -2,6 +2,8 @@
 libcarpool_a_SOURCES += \
 	lib/admin/accesslog.c \
 	lib/admin/accesslog.h \
+	lib/admin/account.c \
+	lib/admin/account.h \
 	lib/admin/agents.c \
 	lib/admin/agents.h \
 	lib/admin/answer.c \
@@ -12,6 +14,9 @@ libcarpool_a_SOURCES += \
 	lib/admin/connections.h \
 	lib/admin/diagnosis.c \
 	lib/admin/diagnosis.h \
+	lib/admin/explanation.c \
+	lib/admin/explanation.h \
+	lib/admin/explanation_reasons.c \
 	lib/admin/guard.c \
 	lib/admin/guard.h \
 	lib/admin/history.c \
@@ -37,7 +42,9 @@ libcarpool_a_SOURCES += \
 	lib/admin/text.c \
 	lib/admin/text.h \
 	lib/admin/traffic.c \
-	lib/admin/traffic.h
+	lib/admin/traffic.h \
+	lib/admin/words.c \
+	lib/admin/words.h
 
 page_parts = lib/admin/page.html lib/admin/page.css lib/admin/page_history.js lib/admin/page_plot.js lib/admin/page.js
 nodist_libcarpool_a_SOURCES = lib/admin/page_html.c

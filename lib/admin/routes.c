@@ -7,6 +7,7 @@
 
 #include "admin/agents.h"
 #include "admin/callers.h"
+#include "admin/explanation.h"
 #include "admin/metrics.h"
 
 #define JSON_TYPE "application/json"
@@ -66,6 +67,13 @@ static void agent_history(struct call *c)
 static void callers(struct call *c)
 {
     callers_write(&c->answer->body, c->daemon);
+}
+
+static void explain(struct call *c)
+{
+    uint64_t uptime_ms = traffic_uptime_ms(diagnosis_traffic(c->diagnosis));
+
+    explanation_write(diagnosis_history(c->diagnosis), c->daemon, c->agent, uptime_ms, &c->answer->body);
 }
 
 static void config(struct call *c)
@@ -175,6 +183,8 @@ static const struct route {
     {ADMIN_GET, "/history", history},
     {ADMIN_GET, "/agents/*/history", agent_history},
     {ADMIN_GET, "/callers", callers},
+    {ADMIN_GET, "/explain", explain},
+    {ADMIN_GET, "/agents/*/explain", explain},
     {ADMIN_GET, "/config", config},
     {ADMIN_GET, "/listeners", listeners},
     {ADMIN_GET, "/version", version},

@@ -207,8 +207,8 @@ static void check_policy(struct loader *l, const struct scope *s)
         problem_error(&l->problems, scope_mark(s, scope_given(s, "localAddress") ? "localAddress" : "family"),
                       "%s: localAddress '%s' is no address of family %d", s->path, p->localAddress,
                       p->family == FAMILY_4 ? 4 : 6);
-    own = scope_given(s, "minFreeSockets") || scope_given(s, "maxSockets") || scope_given(s, "maxFreeSockets") ||
-          scope_given(s, "maxTotalSockets");
+    own = scope_given(s, "minFreeSockets") || scope_given(s, "maxSockets") ||
+          scope_given(s, "maxFreeSockets") || scope_given(s, "maxTotalSockets");
     uint32_t most = p->maxSockets < p->maxFreeSockets ? p->maxSockets : p->maxFreeSockets;
     if (own && p->minFreeSockets > (most < p->maxTotalSockets ? most : p->maxTotalSockets))
         problem_warning(&l->problems, scope_mark(s, "minFreeSockets"),

@@ -41,7 +41,7 @@ struct allow_list {
         char *name;
         bool is_user; /* callers: user, and it names one */
         uint32_t uid;
-    } *items;
+    } * items;
     uint32_t count;
 };
 

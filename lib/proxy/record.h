@@ -13,7 +13,7 @@
 
 struct exchange_record {
     const struct address *client;
-    const char *caller; /* NULL: callers is off */
+    const char *caller;           /* NULL: callers is off */
     struct slice method;          /* "-" when it could not be read */
     struct slice target;          /* absolute URI as forwarded, "tunnel://host:port", or "-" */
     unsigned status;              /* of the response that the client got or began to get; 0: none */

@@ -29,7 +29,7 @@ struct tunnel {
     uint64_t response_us; /* until its exchange's response was whole: what it carried since is no response */
     struct peer_address peer;
     struct caller *caller; /* held: the record has its name */
-    char text[]; /* the record's method and target */
+    char text[];           /* the record's method and target */
 };
 
 /* The exchange hands over its client, its socket and what was read and not sent, and ends; it will be recorded when

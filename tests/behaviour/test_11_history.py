@@ -34,6 +34,7 @@ def test_the_running_minute(stage, workers):
     wait_until(lambda: running(pay()["minutes"]).get("requests") == 4, "all requests are in it")
     minute = running(pay()["minutes"])
     assert minute["socketsOpened"] == 2 and minute["openedFor"] == {"first": 2} and minute["reused"] == 2
+    wait_until(lambda: len(history(carpool, "pay")["origins"]) == 2, "its origins were looked at")
     one = history(carpool, "pay")
     assert one["name"] == "pay"
     assert {row["origin"]: running(row["minutes"])["requests"] for row in one["origins"]} == {PAY: 3, "http://bill.test:80": 1}

@@ -45,6 +45,7 @@ void fixture_make(struct fixture *f)
     f->origin.key = (char *)"http://p.test:80";
     f->origin.agent = &f->agent;
     TAILQ_INIT(&f->origin.blocked);
+    TAILQ_INIT(&f->origin.free);
     HASH_ADD_KEYPTR(hh, f->agent.origins, f->origin.key, strlen(f->origin.key), &f->origin);
     f->last_reload.ok = true;
     f->pools[0] = &f->pool;

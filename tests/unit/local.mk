@@ -30,6 +30,7 @@ check_PROGRAMS += tests/unit/admin_test
 tests_unit_admin_test_SOURCES = \
 	tests/unit/admin_connections_test.c \
 	tests/unit/admin_diagnosis_test.c \
+	tests/unit/admin_explanation_test.c \
 	tests/unit/admin_history_test.c \
 	tests/unit/admin_request_test.c \
 	tests/unit/admin_test.c \

@@ -1,0 +1,113 @@
+/* carpoolctl explain [NAME]: what the daemon says of its pools, in lines of 80 columns. */
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/ctl_command.h"
+#include "cmd/ctl_table.h"
+#include "cmd/ctl_words.h"
+
+#define COLUMNS 80
+#define INDENT  2
+
+/* The words of a line, broken between them; the lines behind the first one are indented by `hanging` more. */
+static void print_wrapped(const char *words, size_t indent, size_t hanging, enum cell_style style)
+{
+    char *text = ctl_need(strdup(words)), *at = text;
+
+    ctl_disarm(text);
+    do {
+        size_t n = ctl_line_length(at, COLUMNS - indent);
+        char *line = ctl_need(strndup(at, n));
+
+        printf("%*s", (int)indent, "");
+        table_print_styled(stdout, line, style, ctl_wants_colours());
+        putchar('\n');
+        free(line);
+        indent += at == text ? hanging : 0;
+        at += n;
+        at += strspn(at, " ");
+    } while (*at);
+    free(text);
+}
+
+static bool is_item(const char *line)
+{
+    return strncmp(line, "- ", 2) == 0;
+}
+
+static void print_paragraphs(const json_t *paragraphs)
+{
+    const json_t *line;
+    size_t i;
+
+    json_array_foreach(paragraphs, i, line)
+    {
+        const char *words = json_string_value(line);
+
+        if (words)
+            print_wrapped(words, INDENT, is_item(words) ? 2 : 0, CELL_PLAIN);
+    }
+}
+
+static void print_title(const char *agent, const char *origin, bool *first)
+{
+    char title[512];
+
+    if (!*first)
+        putchar('\n');
+    *first = false;
+    snprintf(title, sizeof title, "%s%s%s", agent ? agent : "?", origin ? " " : "", origin ? origin : "");
+    print_wrapped(title, 0, 0, CELL_HEAD);
+}
+
+static void print_agent(const json_t *agent, bool *first)
+{
+    const char *name = json_string_value(json_object_get(agent, "name"));
+    const json_t *own = json_object_get(agent, "paragraphs"), *origin;
+    json_int_t more = json_integer_value(json_object_get(agent, "more"));
+    char line[128];
+    size_t i;
+
+    if (json_array_size(own) > 0) {
+        print_title(name, NULL, first);
+        print_paragraphs(own);
+    }
+    json_array_foreach(json_object_get(agent, "origins"), i, origin)
+    {
+        print_title(name, json_string_value(json_object_get(origin, "origin")), first);
+        print_paragraphs(json_object_get(origin, "paragraphs"));
+    }
+    if (more > 0) {
+        snprintf(line, sizeof line, "... and %lld more origins: carpoolctl status lists all.",
+                 (long long)more);
+        putchar('\n');
+        print_wrapped(line, 0, 0, CELL_PLAIN);
+    }
+}
+
+int ctl_explain(const struct ctl_options *o, const char *name)
+{
+    struct ctl_reply reply;
+    int status = name ? ctl_request_agent(o, "GET", name, "explain", &reply)
+                      : ctl_request(o, "GET", "/explain", &reply);
+    const json_t *agents, *agent;
+    bool first = true;
+    json_t *json;
+    size_t i;
+
+    if (status != CTL_FINE)
+        return status;
+    if (o->json)
+        return ctl_print_json(&reply);
+    json = json_loadb(reply.body, reply.length, 0, NULL);
+    free(reply.body);
+    agents = json_object_get(json, "agents");
+    if (!json_is_array(agents))
+        status = ctl_fail("the answer to /explain is not what carpoold says");
+    json_array_foreach(agents, i, agent) print_agent(agent, &first);
+    json_decref(json);
+    return status;
+}

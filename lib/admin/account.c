@@ -1,0 +1,153 @@
+#include "admin/account.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+
+/* Fewer prove nothing. */
+#define ENOUGH 3
+
+static bool is_tunnel(const struct origin *o)
+{
+    return strncmp(o->key, "tunnel://", strlen("tunnel://")) == 0;
+}
+
+/* All but its scheme's default port. */
+static const char *shown(const struct origin *o, char *out, size_t size)
+{
+    const char *rest = strstr(o->key, "://");
+
+    snprintf(out, size, "%.*s%.*s", rest ? (int)(rest + 3 - o->key) : 0, o->key, (int)o->authority.n,
+             o->authority.n > 0 ? o->authority.p : "");
+    if (o->authority.n == 0)
+        snprintf(out, size, "%s", o->key);
+    return out;
+}
+
+static void look_at_idle(const struct origin *o, struct account *out)
+{
+    const struct socket *s;
+
+    TAILQ_FOREACH (s, &o->free, link) {
+        uint64_t idle = clock_ms() - s->idle_since_ms;
+
+        if (idle > out->longest_idle_ms)
+            out->longest_idle_ms = idle;
+        if (s->has_hint_timeout)
+            out->hint_ms = s->hint_timeout_ms;
+    }
+}
+
+/* Those that are open, and those that were closed and not replaced since. */
+static uint32_t most_sockets(const struct origin *o)
+{
+    return origin_sockets(o) - o->connecting_count + o->ledger.lacking_count;
+}
+
+void account_of_origin(const struct history *h, const struct origin *o, uint64_t uptime_ms,
+                       struct account *out)
+{
+    const struct agent *a = o->agent;
+
+    *out = (struct account){
+        .agent = a->name,
+        .is_tunnel = is_tunnel(o),
+        .policy = a->policy,
+        .uptime_ms = uptime_ms,
+        .hour_ms = history_ms(h),
+        .stats = o->stats,
+        .connect_us = connect_times_median(&o->connect_times),
+        .now = {o->active_count, o->connecting_count, o->free_count, o->blocked_count,
+                origin_oldest_pending_us(o)},
+        .paused = a->paused,
+        .origins = 1,
+        .most_sockets = most_sockets(o),
+    };
+    out->origin = shown(o, out->origin_text, sizeof out->origin_text);
+    history_hour(h, a, o, &out->hour);
+    savings_add(&out->saved, &o->stats, &o->connect_times);
+    look_at_idle(o, out);
+}
+
+void account_of_agent(const struct history *h, const struct agent *a, uint64_t uptime_ms, struct account *out)
+{
+    struct agent_totals totals;
+    const struct agent *share;
+    const struct origin *o;
+
+    agent_totals(a, &totals);
+    *out = (struct account){
+        .agent = a->name,
+        .origin = "*",
+        .policy = a->policy,
+        .uptime_ms = uptime_ms,
+        .hour_ms = history_ms(h),
+        .stats = totals.stats,
+        .saved = totals.saved,
+        .now = totals.now,
+        .paused = a->paused,
+    };
+    history_hour(h, a, NULL, &out->hour);
+    AGENT_FOREACH_ORIGIN(a, share, o)
+    {
+        out->origins++;
+        out->most_sockets += most_sockets(o);
+        look_at_idle(o, out);
+    }
+}
+
+bool account_is_whole(const struct account *a)
+{
+    bool is_young = a->uptime_ms < HISTORY_MINUTES * 60 * 1000;
+
+    return is_young || (a->hour.requests == a->stats.requests && a->hour.opened == a->stats.opened);
+}
+
+bool account_is_recent(const struct account *a)
+{
+    return a->hour.opened > 0 && !account_is_whole(a);
+}
+
+uint64_t account_requests(const struct account *a)
+{
+    return account_is_recent(a) ? a->hour.requests : a->stats.requests;
+}
+
+uint64_t account_opened(const struct account *a)
+{
+    return account_is_recent(a) ? a->hour.opened : a->stats.opened;
+}
+
+uint64_t account_opened_for(const struct account *a, enum opened_for why)
+{
+    return account_is_recent(a) ? a->hour.opened_for[why] : a->stats.opened_for[why];
+}
+
+bool account_costs(const struct account *a, enum opened_for why)
+{
+    uint64_t n = account_opened_for(a, why);
+
+    return n >= ENOUGH && n * 5 >= account_opened(a);
+}
+
+bool account_closes_each_time(const struct account *a)
+{
+    return account_opened(a) * 10 >= account_requests(a) * 9;
+}
+
+uint64_t account_closed_idle_ms(const struct account *a)
+{
+    if (a->hour.peer_closed > 0)
+        return a->hour.peer_closed_idle_ms / a->hour.peer_closed;
+    if (a->stats.retired[RETIRE_PEER_CLOSED] > 0)
+        return a->stats.peer_closed_idle_ms / a->stats.retired[RETIRE_PEER_CLOSED];
+    return 0;
+}
+
+uint32_t account_needed(const struct account *a)
+{
+    float needed = a->hour.load * 1.25F;
+    uint32_t whole = (uint32_t)needed;
+
+    return whole + (needed > (float)whole);
+}

@@ -1,0 +1,61 @@
+#ifndef CARPOOL_ADMIN_ACCOUNT_H
+#define CARPOOL_ADMIN_ACCOUNT_H
+
+/* What is known of an agent or of one of its origins: what the rules of advice and explanation see. */
+
+#include "admin/agents.h"
+#include "admin/history.h"
+
+struct account {
+    const char *agent;
+    const char *origin; /* without its scheme's default port; "*": the agent as a whole */
+    bool is_tunnel;     /* CONNECT */
+    const struct agent_policy *policy;
+    uint64_t uptime_ms;
+    uint64_t hour_ms; /* how much of the last hour is known */
+    struct span hour;
+    struct origin_stats stats; /* since the start */
+    struct savings saved;
+    uint64_t connect_us; /* what a connect takes; 0: not known; not of an agent */
+    struct groups now;
+    bool paused;
+    uint32_t origins;         /* of an agent: how many it has */
+    uint32_t most_sockets;    /* that it had at a time; of an agent: of all its origins, summed */
+    uint64_t longest_idle_ms; /* of its free connections */
+    uint64_t hint_ms;         /* Keep-Alive: timeout= of the origin's last response; 0: none */
+    char origin_text[300];
+};
+
+/* `uptime_ms` is the daemon's. */
+void account_of_origin(const struct history *h, const struct origin *o, uint64_t uptime_ms,
+                       struct account *out);
+void account_of_agent(const struct history *h, const struct agent *a, uint64_t uptime_ms,
+                      struct account *out);
+
+/* The last hour is all that there was. */
+bool account_is_whole(const struct account *a);
+
+/* Of the last hour where any connection was opened within it, else since the start. */
+bool account_is_recent(const struct account *a);
+uint64_t account_requests(const struct account *a);
+uint64_t account_opened(const struct account *a);
+uint64_t account_opened_for(const struct account *a, enum opened_for why);
+
+/* One of five or more of the connections were opened for this, and enough of them to prove anything. */
+bool account_costs(const struct account *a, enum opened_for why);
+
+/* Each request had a connection of its own, as good as. */
+bool account_closes_each_time(const struct account *a);
+
+/* How long free connections had been idle as the origin closed them, on average; 0: it closed none. */
+uint64_t account_closed_idle_ms(const struct account *a);
+
+/* How many connections the busiest minute needed at a time, and a quarter more. */
+uint32_t account_needed(const struct account *a);
+
+static inline enum opened_for replaced(enum retire_reason reason)
+{
+    return (enum opened_for)(OPENED_FOR_REPLACED + reason);
+}
+
+#endif

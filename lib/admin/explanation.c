@@ -1,0 +1,402 @@
+#include "admin/explanation.h"
+
+#include <assert.h>
+
+#include "admin/words.h"
+#include "base/units.h"
+
+/* Of an agent with more of them, the busiest are told of. */
+#define ORIGINS_TOLD 10
+
+/* The rules */
+
+static void put_traffic(struct text *out, uint64_t requests, uint64_t opened)
+{
+    words_counted(out, requests, "request");
+    text_lit(out, " opened ");
+    words_counted(out, opened, "connection");
+    if (opened > 0 && requests > opened)
+        text_format(out, ", %.*f requests each", requests < 10 * opened ? 1 : 0,
+                    (double)requests / (double)opened);
+}
+
+/* Nobody asked, and no spare was opened. */
+static bool is_new(const struct account *a)
+{
+    return origin_stats_is_empty(&a->stats);
+}
+
+static bool says_traffic(const struct account *a, struct text *out)
+{
+    if (is_new(a)) {
+        text_lit(out, "No request since the start, ");
+        words_time(out, (double)a->uptime_ms);
+        text_lit(out, " ago.");
+        return true;
+    }
+    if (!account_is_whole(a)) {
+        text_lit(out, "In the last ");
+        if (a->hour_ms >= 3590 * 1000)
+            text_lit(out, "hour");
+        else
+            words_time(out, (double)a->hour_ms);
+        text_lit(out, " ");
+        put_traffic(out, a->hour.requests, a->hour.opened);
+        text_lit(out, ". ");
+    }
+    text_lit(out, "Since the start, ");
+    words_time(out, (double)a->uptime_ms);
+    text_lit(out, " ago, ");
+    put_traffic(out, a->stats.requests, a->stats.opened);
+    text_lit(out, ". Direct clients would have opened ");
+    words_count(out, a->stats.requests);
+    text_lit(out, ".");
+    return true;
+}
+
+/* The most frequent one of those that are left; OPENED_FOR_COUNT: none is. */
+static enum opened_for most_frequent(const struct account *a, const bool told[OPENED_FOR_COUNT])
+{
+    enum opened_for best = OPENED_FOR_COUNT;
+    uint64_t most = 0;
+
+    for (unsigned i = 0; i < OPENED_FOR_COUNT; i++) {
+        uint64_t n = account_opened_for(a, (enum opened_for)i);
+
+        if (!told[i] && n > most) {
+            most = n;
+            best = (enum opened_for)i;
+        }
+    }
+    return best;
+}
+
+static bool says_reasons(const struct account *a, struct text *out)
+{
+    bool told[OPENED_FOR_COUNT] = {false};
+    uint64_t opened = account_opened(a);
+    enum opened_for why;
+
+    if (opened == 0)
+        return false;
+    text_lit(out, "Why ");
+    text_string(out, opened == 1 ? "it was opened" : "they were opened");
+    text_string(out, account_is_whole(a)    ? ":"
+                     : account_is_recent(a) ? " in that time:"
+                                            : " since the start:");
+    while ((why = most_frequent(a, told)) != OPENED_FOR_COUNT) {
+        uint64_t n = account_opened_for(a, why);
+
+        told[why] = true;
+        text_lit(out, "\n- ");
+        words_count(out, n);
+        if (opened >= 10) {
+            text_lit(out, " (");
+            words_percent(out, n, opened);
+            text_lit(out, ")");
+        }
+        text_lit(out, " ");
+        explanation_put_reason(out, a, why);
+    }
+    return true;
+}
+
+static void put_idle_limit(struct text *out, const struct account *a)
+{
+    uint64_t buffer = a->policy->agentKeepAliveTimeoutBuffer;
+    uint64_t hinted = a->hint_ms > buffer ? a->hint_ms - buffer : 0;
+    uint64_t limit = a->policy->timeouts.free;
+
+    if (hinted > 0 && (limit == 0 || hinted < limit)) {
+        text_lit(out, " It is closed after ");
+        words_time(out, (double)hinted);
+        text_lit(out, ", before the service does (it says Keep-Alive: timeout=");
+        text_format(out, "%llu).", (unsigned long long)(a->hint_ms / 1000));
+    } else if (limit > 0) {
+        text_lit(out, " One that is idle for ");
+        words_time(out, (double)limit);
+        text_lit(out, " is closed (timeouts.free).");
+    }
+}
+
+static bool says_now(const struct account *a, struct text *out)
+{
+    const struct groups *g = &a->now;
+
+    if (is_new(a))
+        return false;
+    if (g->active + g->free + g->connecting == 0) {
+        text_lit(out, "No connection is open now.");
+        return true;
+    }
+    text_lit(out, "Now ");
+    words_counted(out, g->active, "connection");
+    text_string(out, g->active == 1 ? " is in use" : " are in use");
+    if (g->connecting > 0)
+        text_format(out, ", %u %s being opened", g->connecting, g->connecting == 1 ? "is" : "are");
+    text_format(out, ", %u %s idle", g->free, g->free == 1 ? "is" : "are");
+    if (g->free > 0) {
+        text_string(out, g->free == 1 ? " for " : ", the longest for ");
+        words_time(out, (double)a->longest_idle_ms);
+    }
+    text_lit(out, ".");
+    if (g->free > 0)
+        put_idle_limit(out, a);
+    return true;
+}
+
+static void put_limit(struct text *out, const char *name, uint32_t limit)
+{
+    char text[UNITS_TEXT_SIZE];
+
+    text_format(out, "%s is %s", name, units_format_count(limit, text));
+}
+
+/* What one minute needed, beside the limit that held it. */
+static void put_needed(struct text *out, const struct account *a, const char *name, uint32_t limit)
+{
+    uint32_t needed = account_needed(a);
+
+    if (needed > limit)
+        text_format(out, " The busiest minute needed %.1f connections at a time: raise %s to %u.",
+                    (double)a->hour.load, name, needed);
+    else
+        text_format(
+            out,
+            " They came in bursts, since the busiest minute needed but %.1f connections at a time: raise %s if "
+            "they must not wait.",
+            (double)a->hour.load, name);
+}
+
+static void put_held(struct text *out, const struct account *a, const char *name, uint32_t limit, uint32_t n)
+{
+    words_count(out, n);
+    text_lit(out, " of ");
+    words_counted(out, a->hour.requests, "request");
+    text_lit(out, " found all connections busy (");
+    put_limit(out, name, limit);
+    text_lit(out, ")");
+    if (a->hour.waited > 0) {
+        text_lit(out, "; the wait was ");
+        words_time(out, (double)a->hour.waited_ms / a->hour.waited);
+        text_lit(out, " on average");
+    }
+    if (a->hour.waiting > 1)
+        text_format(out, ", with up to %u waiting at a time", a->hour.waiting);
+    if (a->hour.refused > 0) {
+        text_lit(out, "; ");
+        words_counted(out, a->hour.refused, "request");
+        text_string(out, a->hour.refused == 1 ? " was refused" : " were refused");
+    }
+    text_lit(out, ".");
+}
+
+static bool is_of_agent(const struct account *a)
+{
+    return strcmp(a->origin, "*") == 0;
+}
+
+static bool says_waiting(const struct account *a, struct text *out)
+{
+    const uint32_t *held = a->hour.held;
+    bool by_total = held[HELD_BY_MAX_TOTAL] > held[HELD_BY_MAX_SOCKETS];
+
+    if (a->paused) {
+        text_format(out, "The agent is paused, and %u request%s: carpoolctl resume %s.", a->now.pending,
+                    a->now.pending == 1 ? " waits" : "s wait", a->agent);
+        return true;
+    }
+    if (held[HELD_BY_MAX_TOTAL] + held[HELD_BY_MAX_SOCKETS] == 0)
+        return false;
+    if (by_total)
+        put_held(out, a, "maxTotalSockets", a->policy->maxTotalSockets, held[HELD_BY_MAX_TOTAL]);
+    else
+        put_held(out, a, "maxSockets", a->policy->maxSockets, held[HELD_BY_MAX_SOCKETS]);
+    /* One limit is the agent's, the other one each origin's. */
+    if (by_total && is_of_agent(a))
+        put_needed(out, a, "maxTotalSockets", a->policy->maxTotalSockets);
+    else if (!by_total && !is_of_agent(a))
+        put_needed(out, a, "maxSockets", a->policy->maxSockets);
+    return true;
+}
+
+static void put_error_words(struct text *out, const struct account *a)
+{
+    const char *between = "";
+
+    for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++) {
+        if (a->stats.errors[i] == 0)
+            continue;
+        text_string(out, between);
+        words_count(out, a->stats.errors[i]);
+        text_format(out, " %s", proxy_error_word((enum proxy_error)i));
+        between = ", ";
+    }
+}
+
+static bool says_failed(const struct account *a, struct text *out)
+{
+    uint64_t failed = origin_stats_errors(&a->stats);
+
+    if (failed == 0)
+        return false;
+    words_counted(out, failed, "request");
+    text_lit(out, " failed since the start: ");
+    put_error_words(out, a);
+    text_format(out, ". The latest: carpoolctl errors %s.", a->agent);
+    return true;
+}
+
+static bool says_well(const struct account *a, struct text *out)
+{
+    bool waited = a->hour.held[HELD_BY_MAX_TOTAL] + a->hour.held[HELD_BY_MAX_SOCKETS] > 0;
+
+    if (is_new(a) || waited || a->paused || origin_stats_errors(&a->stats) > 0)
+        return false;
+    text_lit(out, "No request waited for a limit, and none failed.");
+    return true;
+}
+
+static bool says_saved(const struct account *a, struct text *out)
+{
+    if (a->saved.connections == 0)
+        return false;
+    text_lit(out, "Saved since the start: ");
+    words_counted(out, a->saved.connections, "connection");
+    text_lit(out, ", ");
+    words_time(out, (double)a->saved.connect_us / 1e3);
+    text_lit(out, " of handshakes");
+    if (a->connect_us > 0) {
+        text_lit(out, " (one takes ");
+        words_time(out, (double)a->connect_us / 1e3);
+        text_lit(out, ")");
+    }
+    text_lit(out, ".");
+    return true;
+}
+
+const struct explanation_rule explanation_rules[] = {
+    {"traffic", says_traffic}, {"reasons", says_reasons}, {"waiting", says_waiting}, {"failed", says_failed},
+    {"well", says_well},       {"now", says_now},         {"saved", says_saved},
+};
+const unsigned explanation_rule_count = sizeof explanation_rules / sizeof explanation_rules[0];
+
+const struct explanation_rule *explanation_rule(const char *name)
+{
+    for (unsigned i = 0; i < explanation_rule_count; i++)
+        if (strcmp(explanation_rules[i].name, name) == 0)
+            return &explanation_rules[i];
+    assert(!"no such rule");
+    return NULL;
+}
+
+/* JSON */
+
+/* Each line of a paragraph is an element. */
+static void put_lines(struct text *out, struct slice paragraph, const char **separator)
+{
+    while (paragraph.n > 0) {
+        const char *end = memchr(paragraph.p, '\n', paragraph.n);
+        size_t n = end ? (size_t)(end - paragraph.p) : paragraph.n;
+
+        text_string(out, *separator);
+        text_json(out, (struct slice){paragraph.p, n});
+        *separator = ",";
+        paragraph = slice_from(paragraph, end ? n + 1 : n);
+    }
+}
+
+static void put_paragraphs(struct text *out, const struct account *a)
+{
+    const char *separator = "";
+    struct text paragraph = {0};
+
+    text_lit(out, "\"paragraphs\":[");
+    for (unsigned i = 0; i < explanation_rule_count; i++) {
+        paragraph.n = 0;
+        if (explanation_rules[i].says(a, &paragraph) && !paragraph.failed)
+            put_lines(out, (struct slice){paragraph.p, paragraph.n}, &separator);
+    }
+    text_lit(out, "]");
+    text_free(&paragraph);
+}
+
+/* The busiest ones, the busiest first; returns how many there are in all. */
+static uint32_t choose_origins(const struct agent *a, const struct origin *out[ORIGINS_TOLD])
+{
+    const struct agent *share;
+    const struct origin *o;
+    uint32_t all = 0;
+
+    AGENT_FOREACH_ORIGIN(a, share, o)
+    {
+        uint32_t at = all < ORIGINS_TOLD ? all : ORIGINS_TOLD;
+
+        while (at > 0 && out[at - 1]->stats.requests < o->stats.requests) {
+            if (at < ORIGINS_TOLD)
+                out[at] = out[at - 1];
+            at--;
+        }
+        if (at < ORIGINS_TOLD)
+            out[at] = o;
+        all++;
+    }
+    return all;
+}
+
+struct teller {
+    const struct history *history;
+    uint64_t uptime_ms;
+    struct text *out;
+};
+
+static void put_origins(const struct teller *t, const struct origin *const *origins, uint32_t count)
+{
+    struct account a;
+
+    for (uint32_t i = 0; i < count; i++) {
+        account_of_origin(t->history, origins[i], t->uptime_ms, &a);
+        text_string(t->out, i > 0 ? ",{\"origin\":" : "{\"origin\":");
+        text_json(t->out, slice_of(a.origin));
+        text_lit(t->out, ",");
+        put_paragraphs(t->out, &a);
+        text_lit(t->out, "}");
+    }
+}
+
+static void put_agent(const struct teller *t, const struct agent *agent)
+{
+    const struct origin *told[ORIGINS_TOLD];
+    uint32_t all = choose_origins(agent, told), count = all < ORIGINS_TOLD ? all : ORIGINS_TOLD;
+    struct account a;
+
+    account_of_agent(t->history, agent, t->uptime_ms, &a);
+    text_lit(t->out, "{\"name\":");
+    text_json(t->out, slice_of(agent->name));
+    text_lit(t->out, ",");
+    if (all == 1 && a.stats.requests == told[0]->stats.requests)
+        text_lit(t->out, "\"paragraphs\":[]");
+    else
+        put_paragraphs(t->out, &a);
+    text_lit(t->out, ",\"origins\":[");
+    put_origins(t, told, count);
+    text_format(t->out, "],\"more\":%u}", all - count);
+}
+
+void explanation_write(const struct history *h, const struct admin_daemon *daemon, const struct agent *only,
+                       uint64_t uptime_ms, struct text *out)
+{
+    const struct teller t = {h, uptime_ms, out};
+    const char *separator = "";
+    const struct agent *a;
+
+    text_lit(out, "{\"agents\":[");
+    TAILQ_FOREACH (a, &daemon->pools[0]->agents, link) {
+        if (only && a != only)
+            continue;
+        text_string(out, separator);
+        put_agent(&t, a);
+        separator = ",";
+    }
+    text_lit(out, "]}\n");
+}

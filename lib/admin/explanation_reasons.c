@@ -1,0 +1,231 @@
+/* Why connections are opened, in words: a row a reason. */
+
+#include "admin/explanation.h"
+#include "admin/words.h"
+#include "base/units.h"
+
+/* An origin that closes idle connections sooner than this closes them behind each response. */
+#define AT_ONCE_MS 100
+
+static void put_setting(struct text *out, const char *name, uint64_t ms)
+{
+    char limit[UNITS_TEXT_SIZE];
+
+    text_format(out, "%s (%s)", name, units_format_time(ms, limit));
+}
+
+/* Causes that name a figure */
+
+static void because_warm(struct text *out, const struct account *a)
+{
+    text_format(out, "%u are kept spare (minFreeSockets)", a->policy->minFreeSockets);
+}
+
+static void because_concurrency(struct text *out, const struct account *a)
+{
+    text_lit(out, "more requests ran at once than ever before");
+    if (a->most_sockets > 1)
+        text_format(out, ", %u by now", a->most_sockets);
+}
+
+static void because_close(struct text *out, const struct account *a)
+{
+    uint64_t opened = account_opened(a);
+
+    text_lit(out, "the service said Connection: close ");
+    if (account_closes_each_time(a))
+        text_lit(out, "each time");
+    else
+        text_format(out, "after %.0f requests on average", (double)account_requests(a) / (double)opened);
+}
+
+static void because_free_full(struct text *out, const struct account *a)
+{
+    if (a->policy->maxFreeSockets == 0)
+        text_lit(out, "no idle connection is kept (maxFreeSockets is 0)");
+    else
+        text_format(out, "earlier ones were closed, as %u other%s idle already (maxFreeSockets)",
+                    a->policy->maxFreeSockets, a->policy->maxFreeSockets == 1 ? " was" : "s were");
+}
+
+static void because_free_timeout(struct text *out, const struct account *a)
+{
+    text_lit(out, "earlier ones were closed, as they had been idle for ");
+    put_setting(out, "timeouts.free", a->policy->timeouts.free);
+}
+
+static void because_hint(struct text *out, const struct account *a)
+{
+    text_lit(out, "the service keeps an idle connection only for ");
+    if (a->hint_ms > 0) {
+        words_time(out, (double)a->hint_ms);
+        text_lit(out, ", as it says in Keep-Alive");
+    } else {
+        text_lit(out, "as long as it says in Keep-Alive");
+    }
+}
+
+static void because_max_requests(struct text *out, const struct account *a)
+{
+    if (a->policy->maxRequestsPerSocket == COUNT_INFINITE)
+        text_lit(out, "earlier ones had carried maxRequestsPerSocket requests");
+    else
+        text_format(out, "earlier ones had carried %u request%s (maxRequestsPerSocket)",
+                    a->policy->maxRequestsPerSocket, a->policy->maxRequestsPerSocket == 1 ? "" : "s");
+}
+
+static void because_max_age(struct text *out, const struct account *a)
+{
+    text_lit(out, "earlier ones had reached ");
+    put_setting(out, "maxSocketAge", a->policy->maxSocketAge);
+}
+
+static void because_peer_closed(struct text *out, const struct account *a)
+{
+    uint64_t idle = account_closed_idle_ms(a);
+
+    if (idle < AT_ONCE_MS) {
+        text_lit(out, "the service closes connections right behind a response, without saying so");
+        return;
+    }
+    text_lit(out, "the service had closed earlier ones, which had been idle for ");
+    words_time(out, (double)idle);
+    text_lit(out, " on average");
+}
+
+static void because_evicted(struct text *out, const struct account *a)
+{
+    if (a->policy->maxTotalSockets == COUNT_INFINITE)
+        text_lit(out, "idle ones were closed, since descriptors had run short");
+    else
+        text_format(out, "idle ones were closed to make room for other origins, as maxTotalSockets is %u",
+                    a->policy->maxTotalSockets);
+}
+
+/* What to change */
+
+static void advise_close(struct text *out, const struct account *a)
+{
+    if (account_closes_each_time(a))
+        text_lit(out, "Switch keep-alive on there (nginx: keepalive_timeout; Apache: KeepAlive On)");
+    else
+        text_lit(
+            out,
+            "Raise what limits the requests of a connection there (nginx: keepalive_requests; Apache: MaxKeepAliveRequests)");
+}
+
+static void advise_free_full(struct text *out, const struct account *a)
+{
+    text_lit(out, "Raise maxFreeSockets");
+    if (a->most_sockets > a->policy->maxFreeSockets)
+        text_format(out, " to %u, the most that were open at a time", a->most_sockets);
+}
+
+static void advise_peer_closed(struct text *out, const struct account *a)
+{
+    if (account_closed_idle_ms(a) < AT_ONCE_MS)
+        text_lit(out, "Switch keep-alive on there (nginx: keepalive_timeout; Apache: KeepAlive On)");
+    else
+        text_lit(
+            out,
+            "Raise the time for which it keeps idle connections, above the pauses between requests (nginx: keepalive_timeout; Apache: KeepAliveTimeout)");
+}
+
+static void advise_evicted(struct text *out, const struct account *a)
+{
+    if (a->policy->maxTotalSockets == COUNT_INFINITE)
+        text_lit(out, "Raise the limit of open files (LimitNOFILE)");
+    else
+        text_lit(out, "Raise maxTotalSockets");
+    if (a->policy->maxTotalSockets < a->most_sockets)
+        text_format(out, " to %u", a->most_sockets);
+}
+
+static const struct reason {
+    const char *word;
+    void (*because)(struct text *out, const struct account *a); /* or */
+    const char *cause;
+    void (*advise)(struct text *out, const struct account *a); /* or */
+    const char *advice;                                        /* NULL: nothing needs to be changed */
+} reasons[] = {
+    {"warm", .because = because_warm},
+    {"first", .cause = "there was none yet"},
+    {"concurrency", .because = because_concurrency},
+    {"retry", .cause = "a request was sent again, since the idle connection that it had got was dead",
+     .advice = "Set timeouts.free below the time for which the service keeps idle ones"},
+    {"keepAlive-off", .cause = "each connection carries one request, as keepAlive is false",
+     .advice = "Set keepAlive: true if the service can keep connections"},
+    {"connection-close", .because = because_close, .advise = advise_close},
+    {"close-delimited", .cause = "the service ends a response by closing the connection",
+     .advice = "Let it send Content-Length or chunks"},
+    {"free-full", .because = because_free_full, .advise = advise_free_full},
+    {"free-timeout", .because = because_free_timeout,
+     .advice = "Raise timeouts.free, if the service keeps idle ones as long"},
+    {"keepalive-hint", .because = because_hint,
+     .advice = "Raise that there (nginx: keepalive_timeout; Apache: KeepAliveTimeout)"},
+    {"max-requests", .because = because_max_requests, .advice = "Raise maxRequestsPerSocket"},
+    {"max-age", .because = because_max_age},
+    {"peer-closed", .because = because_peer_closed, .advise = advise_peer_closed},
+    {"unexpected-data", .cause = "the service sent bytes that nobody had asked for",
+     .advice = "Find out what it sends behind its responses"},
+    {"socket-timeout", .cause = "requests on earlier ones ran into timeouts.socket",
+     .advice = "Find out why the service is silent for so long"},
+    {"request-timeout", .cause = "requests on earlier ones ran into timeouts.request",
+     .advice = "Find out why the service is slow"},
+    {"connect-failed", .cause = "earlier ones could not be made"},
+    {"connect-timeout", .cause = "earlier ones were not made in time"},
+    {"error", .cause = "earlier ones broke in the middle of a message, or as they were used again",
+     .advice = "The latest: carpoolctl errors"},
+    {"client-aborted", .cause = "apps left in the middle of a response",
+     .advice = "Look at their time limits"},
+    {"protocol-error", .cause = "the service sent malformed responses",
+     .advice = "The latest: carpoolctl errors"},
+    {"evicted", .because = because_evicted, .advise = advise_evicted},
+    {"drained", .cause = "earlier ones were drained, by carpoolctl drain or a reload"},
+    {"upgraded", .cause = "each tunnel or upgraded request takes one with it"},
+    {"private", .cause = "NTLM or Negotiate binds each to one client"},
+    {"early-response", .cause = "the service answered before it had taken the whole request"},
+    {"shutdown", .cause = "Carpool stops"},
+    {"learned-timeout", .cause = "Carpool had closed earlier ones just before the service does so",
+     .advice = "Raise the time for which it keeps idle connections (nginx: keepalive_timeout; Apache: "
+               "KeepAliveTimeout)"},
+    {"dead", .cause = "earlier ones were idle, and the other end did not answer any more",
+     .advice =
+         "Look at what stands between (a NAT, a load balancer) and forgets connections, and set timeouts.free "
+         "below the time after which it does"},
+    {"goaway", .cause = "the service had sent GOAWAY",
+     .advice = "Raise what limits the requests of a connection there (nginx: keepalive_requests)"},
+    {"ping-timeout", .cause = "the service did not answer a PING"},
+    {"flood", .cause = "the service sent too many frames of no use"},
+};
+
+static const struct reason *find_reason(const char *word)
+{
+    static const struct reason none = {.cause = "earlier ones were closed for that"};
+
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        if (strcmp(reasons[i].word, word) == 0)
+            return &reasons[i];
+    return &none;
+}
+
+void explanation_put_reason(struct text *out, const struct account *a, enum opened_for why)
+{
+    const char *word = opened_for_word(why);
+    const struct reason *r = find_reason(word);
+
+    text_format(out, "%s: ", word);
+    if (r->because)
+        r->because(out, a);
+    else
+        text_string(out, r->cause);
+    text_lit(out, ".");
+    if (!account_costs(a, why) || !(r->advise || r->advice))
+        return;
+    text_lit(out, " ");
+    if (r->advise)
+        r->advise(out, a);
+    else
+        text_string(out, r->advice);
+    text_lit(out, ".");
+}

@@ -1,0 +1,56 @@
+#include "admin/words.h"
+
+void words_count(struct text *t, uint64_t n)
+{
+    char digits[DIGITS_SIZE];
+    size_t count = digits_put(digits, n);
+
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0 && (count - i) % 3 == 0)
+            text_lit(t, ",");
+        text_put(t, (struct slice){digits + i, 1});
+    }
+}
+
+void words_counted(struct text *t, uint64_t n, const char *one)
+{
+    words_count(t, n);
+    text_format(t, " %s%s", one, n == 1 ? "" : "s");
+}
+
+/* The smaller unit is left out where it is 0. */
+static void put_units(struct text *t, uint64_t n, uint64_t per_large, const char *large, const char *small)
+{
+    text_format(t, "%llu %s", (unsigned long long)(n / per_large), large);
+    if (n % per_large > 0)
+        text_format(t, " %llu %s", (unsigned long long)(n % per_large), small);
+}
+
+void words_time(struct text *t, double ms)
+{
+    uint64_t s = (uint64_t)(ms / 1e3);
+
+    if (ms < 0.995)
+        text_format(t, "%.2f ms", ms);
+    else if (ms < 9.95)
+        text_format(t, "%.1f ms", ms);
+    else if (ms < 999.5)
+        text_format(t, "%.0f ms", ms);
+    else if (ms < 9950)
+        text_format(t, "%.1f s", ms / 1e3);
+    else if (s < 60)
+        text_format(t, "%llu s", (unsigned long long)s);
+    else if (s < 3600)
+        put_units(t, s, 60, "min", "s");
+    else if (s < 2 * 86400)
+        put_units(t, s / 60, 60, "h", "min");
+    else
+        text_format(t, "%llu days", (unsigned long long)(s / 86400));
+}
+
+void words_percent(struct text *t, uint64_t part, uint64_t whole)
+{
+    double percent = whole > 0 ? 100.0 * (double)part / (double)whole : 0;
+
+    text_format(t, percent > 0 && percent < 0.95 ? "%.1f %%" : "%.0f %%", percent);
+}

@@ -1,0 +1,379 @@
+/* carpoolctl explain: every paragraph and every reason, when it speaks, what it says, and when it is silent. */
+
+#include <stdio.h>
+
+#include "admin/explanation.h"
+#include "admin/words.h"
+#include "admin_test.h"
+#include "base/clock.h"
+#include "base/units.h"
+#include "unit.h"
+
+static struct agent_policy policy;
+static struct account account;
+
+/* An origin of the agent payments, with nothing but the defaults. */
+static void begin(void)
+{
+    policy = (struct agent_policy){.maxSockets = 20,
+                                   .maxTotalSockets = 100,
+                                   .maxFreeSockets = 5,
+                                   .maxRequestsPerSocket = COUNT_INFINITE,
+                                   .maxSocketAge = 600000,
+                                   .timeouts = {.free = 30000},
+                                   .agentKeepAliveTimeoutBuffer = 1000};
+    account = (struct account){.agent = "payments",
+                               .origin = "http://p.test",
+                               .policy = &policy,
+                               .uptime_ms = 3 * 3600 * 1000,
+                               .hour_ms = 3600 * 1000,
+                               .origins = 1};
+}
+
+static const char *text_of(struct text *t)
+{
+    static char out[2048];
+
+    snprintf(out, sizeof out, "%.*s", (int)t->n, t->p ? t->p : "");
+    text_free(t);
+    return out;
+}
+
+/* What the rule says; "" when it is silent. */
+static const char *said(const char *rule)
+{
+    struct text t = {0};
+    bool says = explanation_rule(rule)->says(&account, &t);
+
+    ck_assert(says == (t.n > 0));
+    return text_of(&t);
+}
+
+/* So many connections of the last hour, for this. */
+static void opened(enum opened_for why, uint32_t n)
+{
+    account.hour.opened += n;
+    account.hour.opened_for[why] += n;
+    account.stats.opened += n;
+    account.stats.opened_for[why] += n;
+}
+
+static void requested(uint32_t n)
+{
+    account.hour.requests = n;
+    account.stats.requests = n;
+}
+
+static const char *reason(enum opened_for why)
+{
+    struct text t = {0};
+
+    explanation_put_reason(&t, &account, why);
+    return text_of(&t);
+}
+
+START_TEST(words_are_short)
+{
+    static const struct {
+        double ms;
+        const char *words;
+    } cases[] = {{0, "0.00 ms"},   {0.04, "0.04 ms"},        {4.94, "4.9 ms"},     {35.2, "35 ms"},
+                 {2100, "2.1 s"},  {31999, "31 s"},          {60000, "1 min"},     {751000, "12 min 31 s"},
+                 {3600000, "1 h"}, {11520000, "3 h 12 min"}, {432000000, "5 days"}};
+    struct text t = {0};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        words_time(&t, cases[i].ms);
+        ck_assert_str_eq(text_of(&t), cases[i].words);
+    }
+    words_counted(&t, 1, "request");
+    ck_assert_str_eq(text_of(&t), "1 request");
+    words_counted(&t, 1234567, "request");
+    ck_assert_str_eq(text_of(&t), "1,234,567 requests");
+    words_percent(&t, 2, 3);
+    ck_assert_str_eq(text_of(&t), "67 %");
+    words_percent(&t, 4, 1000);
+    ck_assert_str_eq(text_of(&t), "0.4 %");
+    words_percent(&t, 0, 0);
+    ck_assert_str_eq(text_of(&t), "0 %");
+}
+END_TEST
+
+START_TEST(traffic)
+{
+    begin();
+    ck_assert_str_eq(said("traffic"), "No request since the start, 3 h ago.");
+    requested(37);
+    opened(OPENED_FOR_FIRST, 1);
+    ck_assert_str_eq(said("traffic"),
+                     "Since the start, 3 h ago, 37 requests opened 1 connection, 37 requests each. "
+                     "Direct clients would have opened 37.");
+    account.stats.requests = 30412;
+    account.stats.opened = 122;
+    ck_assert_str_eq(
+        said("traffic"),
+        "In the last hour 37 requests opened 1 connection, 37 requests each. Since the start, 3 h ago, "
+        "30,412 requests opened 122 connections, 249 requests each. Direct clients would have opened "
+        "30,412.");
+    account.hour_ms = 125000;
+    ck_assert_ptr_nonnull(strstr(said("traffic"), "In the last 2 min 5 s 37 requests"));
+}
+END_TEST
+
+START_TEST(reasons_in_order_of_weight)
+{
+    begin();
+    ck_assert_str_eq(said("reasons"), "");
+    requested(100);
+    opened(OPENED_FOR_FIRST, 1);
+    ck_assert_str_eq(said("reasons"), "Why it was opened:\n- 1 first: there was none yet.");
+    account.most_sockets = 4;
+    opened(OPENED_FOR_CONCURRENCY, 3);
+    opened(replaced(RETIRE_DRAINED), 6);
+    ck_assert_str_eq(said("reasons"),
+                     "Why they were opened:\n"
+                     "- 6 (60 %) drained: earlier ones were drained, by carpoolctl drain or a reload.\n"
+                     "- 3 (30 %) concurrency: more requests ran at once than ever before, 4 by now.\n"
+                     "- 1 (10 %) first: there was none yet.");
+    account.stats.opened++;
+    ck_assert_ptr_nonnull(strstr(said("reasons"), "Why they were opened in that time:\n- 6"));
+    account.hour = (struct span){0};
+    ck_assert_ptr_nonnull(strstr(said("reasons"), "Why they were opened since the start:\n- 6"));
+}
+END_TEST
+
+/* A reason of which there are too few, or too small a share, is told without advice. */
+START_TEST(advice_where_it_costs)
+{
+    begin();
+    requested(1000);
+    opened(replaced(RETIRE_FREE_FULL), 2);
+    ck_assert_str_eq(reason(replaced(RETIRE_FREE_FULL)),
+                     "free-full: earlier ones were closed, as 5 others were idle already (maxFreeSockets).");
+    opened(replaced(RETIRE_FREE_FULL), 1);
+    account.most_sockets = 9;
+    ck_assert_str_eq(
+        reason(replaced(RETIRE_FREE_FULL)),
+        "free-full: earlier ones were closed, as 5 others were idle already (maxFreeSockets). Raise "
+        "maxFreeSockets to 9, the most that were open at a time.");
+    opened(OPENED_FOR_CONCURRENCY, 100);
+    ck_assert_ptr_null(strstr(reason(replaced(RETIRE_FREE_FULL)), "Raise"));
+}
+END_TEST
+
+START_TEST(services_that_close)
+{
+    begin();
+    requested(60);
+    opened(replaced(RETIRE_CONNECTION_CLOSE), 12);
+    ck_assert_str_eq(
+        reason(replaced(RETIRE_CONNECTION_CLOSE)),
+        "connection-close: the service said Connection: close after 5 requests on average. Raise what "
+        "limits the requests of a connection there (nginx: keepalive_requests; Apache: "
+        "MaxKeepAliveRequests).");
+    requested(12);
+    ck_assert_str_eq(
+        reason(replaced(RETIRE_CONNECTION_CLOSE)),
+        "connection-close: the service said Connection: close each time. Switch keep-alive on there "
+        "(nginx: keepalive_timeout; Apache: KeepAlive On).");
+    begin();
+    requested(60);
+    opened(replaced(RETIRE_PEER_CLOSED), 5);
+    account.hour.peer_closed = 5;
+    account.hour.peer_closed_idle_ms = 10100;
+    ck_assert_str_eq(
+        reason(replaced(RETIRE_PEER_CLOSED)),
+        "peer-closed: the service had closed earlier ones, which had been idle for 2.0 s on average. Raise "
+        "the time for which it keeps idle connections, above the pauses between requests (nginx: "
+        "keepalive_timeout; Apache: KeepAliveTimeout).");
+    account.hour.peer_closed_idle_ms = 10;
+    ck_assert_str_eq(
+        reason(replaced(RETIRE_PEER_CLOSED)),
+        "peer-closed: the service closes connections right behind a response, without saying so. Switch "
+        "keep-alive on there (nginx: keepalive_timeout; Apache: KeepAlive On).");
+}
+END_TEST
+
+START_TEST(own_limits)
+{
+    begin();
+    policy.minFreeSockets = 3;
+    policy.maxFreeSockets = 1;
+    policy.maxRequestsPerSocket = 5;
+    policy.maxTotalSockets = 5;
+    account.most_sockets = 12;
+    requested(10);
+    ck_assert_str_eq(reason(OPENED_FOR_WARM), "warm: 3 are kept spare (minFreeSockets).");
+    ck_assert_str_eq(
+        reason(replaced(RETIRE_FREE_TIMEOUT)),
+        "free-timeout: earlier ones were closed, as they had been idle for timeouts.free (30s).");
+    ck_assert_str_eq(reason(replaced(RETIRE_MAX_AGE)),
+                     "max-age: earlier ones had reached maxSocketAge (10m).");
+    ck_assert_str_eq(reason(replaced(RETIRE_MAX_REQUESTS)),
+                     "max-requests: earlier ones had carried 5 requests (maxRequestsPerSocket).");
+    ck_assert_str_eq(reason(replaced(RETIRE_FREE_FULL)),
+                     "free-full: earlier ones were closed, as 1 other was idle already (maxFreeSockets).");
+    ck_assert_str_eq(
+        reason(replaced(RETIRE_KEEPALIVE_HINT)),
+        "keepalive-hint: the service keeps an idle connection only for as long as it says in Keep-Alive.");
+    account.hint_ms = 5000;
+    ck_assert_str_eq(
+        reason(replaced(RETIRE_KEEPALIVE_HINT)),
+        "keepalive-hint: the service keeps an idle connection only for 5.0 s, as it says in Keep-Alive.");
+    opened(replaced(RETIRE_EVICTED), 4);
+    ck_assert_str_eq(
+        reason(replaced(RETIRE_EVICTED)),
+        "evicted: idle ones were closed to make room for other origins, as maxTotalSockets is 5. Raise "
+        "maxTotalSockets to 12.");
+    policy.maxTotalSockets = COUNT_INFINITE;
+    ck_assert_str_eq(
+        reason(replaced(RETIRE_EVICTED)),
+        "evicted: idle ones were closed, since descriptors had run short. Raise the limit of open files "
+        "(LimitNOFILE).");
+}
+END_TEST
+
+/* No reason of the ledger is without words. */
+START_TEST(every_reason_has_a_cause)
+{
+    for (unsigned i = 0; i < OPENED_FOR_COUNT; i++) {
+        const char *word = opened_for_word((enum opened_for)i), *words;
+
+        begin();
+        if (!*word)
+            continue;
+        requested(10);
+        opened((enum opened_for)i, 5);
+        words = reason((enum opened_for)i);
+        ck_assert_msg(strncmp(words, word, strlen(word)) == 0 && words[strlen(words) - 1] == '.', "%s",
+                      words);
+        ck_assert_msg(!strstr(words, "closed for that"), "%s has no row", word);
+    }
+}
+END_TEST
+
+START_TEST(waiting)
+{
+    begin();
+    requested(36);
+    ck_assert_str_eq(said("waiting"), "");
+    account.hour.held[HELD_BY_MAX_SOCKETS] = 27;
+    account.hour.waited = 25;
+    account.hour.waited_ms = 25 * 432;
+    account.hour.waiting = 9;
+    account.hour.refused = 2;
+    account.hour.load = 22.4F;
+    ck_assert_str_eq(
+        said("waiting"),
+        "27 of 36 requests found all connections busy (maxSockets is 20); the wait was 432 ms on average, "
+        "with up to 9 waiting at a time; 2 requests were refused. The busiest minute needed 22.4 "
+        "connections at a time: raise maxSockets to 28.");
+    account.hour.refused = 0;
+    account.hour.load = 0.4F;
+    ck_assert_str_eq(
+        said("waiting"),
+        "27 of 36 requests found all connections busy (maxSockets is 20); the wait was 432 ms on average, "
+        "with up to 9 waiting at a time. They came in bursts, since the busiest minute needed but 0.4 "
+        "connections at a time: raise maxSockets if they must not wait.");
+    account.origin = "*"; /* each origin has its own maxSockets */
+    ck_assert_ptr_null(strstr(said("waiting"), "raise"));
+    account.hour.held[HELD_BY_MAX_TOTAL] = 28;
+    account.hour.load = 110;
+    ck_assert_ptr_nonnull(strstr(said("waiting"), "(maxTotalSockets is 100)"));
+    ck_assert_ptr_nonnull(strstr(said("waiting"), "raise maxTotalSockets to 138."));
+    account.paused = true;
+    account.now.pending = 2;
+    ck_assert_str_eq(said("waiting"),
+                     "The agent is paused, and 2 requests wait: carpoolctl resume payments.");
+}
+END_TEST
+
+START_TEST(failed_or_well)
+{
+    begin();
+    ck_assert_str_eq(said("failed"), "");
+    ck_assert_str_eq(said("well"), ""); /* nobody asked */
+    requested(10);
+    ck_assert_str_eq(said("well"), "No request waited for a limit, and none failed.");
+    account.stats.errors[PROXY_ERROR_DNS] = 1;
+    account.stats.errors[PROXY_ERROR_LIMIT] = 2000;
+    ck_assert_str_eq(said("well"), "");
+    const char *words = said("failed");
+    ck_assert_ptr_nonnull(strstr(words, "2,001 requests failed since the start: "));
+    ck_assert_ptr_nonnull(strstr(words, "2,000 connection_limit_reached"));
+    ck_assert_ptr_nonnull(strstr(words, "1 dns_error"));
+    ck_assert_ptr_nonnull(strstr(words, "The latest: carpoolctl errors payments."));
+}
+END_TEST
+
+START_TEST(now)
+{
+    begin();
+    requested(10);
+    ck_assert_str_eq(said("now"), "No connection is open now.");
+    account.now = (struct groups){.active = 1, .free = 3};
+    account.longest_idle_ms = 12400;
+    ck_assert_str_eq(said("now"),
+                     "Now 1 connection is in use, 3 are idle, the longest for 12 s. One that is idle for 30 "
+                     "s is closed (timeouts.free).");
+    account.now = (struct groups){.connecting = 2, .free = 1};
+    account.hint_ms = 5000;
+    ck_assert_str_eq(
+        said("now"),
+        "Now 0 connections are in use, 2 are being opened, 1 is idle for 12 s. It is closed after 4.0 s, "
+        "before the service does (it says Keep-Alive: timeout=5).");
+    policy.timeouts.free = 0;
+    account.hint_ms = 0;
+    ck_assert_str_eq(said("now"), "Now 0 connections are in use, 2 are being opened, 1 is idle for 12 s.");
+}
+END_TEST
+
+START_TEST(saved)
+{
+    begin();
+    ck_assert_str_eq(said("saved"), "");
+    account.saved = (struct savings){.connections = 9080, .connect_us = 751000000};
+    ck_assert_str_eq(said("saved"), "Saved since the start: 9,080 connections, 12 min 31 s of handshakes.");
+    account.connect_us = 82700;
+    ck_assert_ptr_nonnull(strstr(said("saved"), "12 min 31 s of handshakes (one takes 83 ms)."));
+}
+END_TEST
+
+/* The whole way */
+
+START_TEST(origins_are_told_the_busiest_first)
+{
+    static struct origin other;
+    struct fixture f;
+    struct text t = {0};
+    const char *words;
+
+    fixture_make(&f);
+    f.origin.stats = (struct origin_stats){.requests = 3, .opened = 3};
+    explanation_write(diagnosis_history(f.diagnosis), &f.daemon, NULL, 1000, &t);
+    words = text_of(&t);
+    ck_assert_ptr_nonnull(
+        strstr(words, "{\"name\":\"payments\",\"paragraphs\":[],\"origins\":[{\"origin\":"));
+    other = (struct origin){.key = (char *)"http://q.test:80", .agent = &f.agent};
+    TAILQ_INIT(&other.blocked);
+    TAILQ_INIT(&other.free);
+    other.stats = (struct origin_stats){.requests = 5, .opened = 3};
+    HASH_ADD_KEYPTR(hh, f.agent.origins, other.key, strlen(other.key), &other);
+    explanation_write(diagnosis_history(f.diagnosis), &f.daemon, &f.agent, 1000, &t);
+    words = text_of(&t);
+    ck_assert_ptr_nonnull(strstr(words, "\"paragraphs\":[\"Since the start, 1.0 s ago, 8 requests opened 6"));
+    ck_assert_ptr_nonnull(strstr(words, "q.test"));
+    ck_assert(strstr(words, "q.test") < strstr(words, "p.test"));
+    ck_assert_ptr_nonnull(strstr(words, "\"more\":0}]}\n"));
+    HASH_DEL(f.agent.origins, &other);
+    fixture_free(&f);
+}
+END_TEST
+
+void add_explanation_tests(Suite *suite)
+{
+    unit_group(suite, "words", words_are_short);
+    unit_group(suite, "explanation", traffic, reasons_in_order_of_weight, advice_where_it_costs,
+               services_that_close, own_limits, every_reason_has_a_cause, waiting, failed_or_well, now, saved,
+               origins_are_told_the_busiest_first);
+}
