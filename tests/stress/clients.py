@@ -1,4 +1,5 @@
-"""Clients that pipeline, leave in the middle, read slowly, and check that each answer is their own."""
+"""Clients that pipeline, leave in the middle, read slowly, log in (NTLM), open tunnels, and check that each answer is their
+own."""
 
 import asyncio
 import random
@@ -19,6 +20,7 @@ class Client:
         self.dice = random.Random(f"{world.seed} client {number}")
         self.asked = 0
         self.answered = 0
+        self.user = ""          # of the present connection
 
     async def live(self):
         """One connection after the other until the world ends."""
@@ -32,6 +34,9 @@ class Client:
         """A request, and within its content one that must never be taken for a request."""
         method = self.dice.choice(["GET", "GET", "PUT", "DELETE", "POST"])
         head = f"{method} http://127.0.0.1:{origin}{target} HTTP/1.1\r\nHost: 127.0.0.1:{origin}\r\n"
+        head += f"X-User: {self.user}\r\n"
+        if self.dice.random() < 0.1:
+            head += "Authorization: NTLM TlRMTVNTUAAB\r\n"
         if last and self.dice.random() < 0.5:
             head += "Connection: close\r\n"
         trap = f"GET http://127.0.0.1:{self.world.trap_port}/ HTTP/1.1\r\nHost: 127.0.0.1:{self.world.trap_port}\r\n\r\n"
@@ -42,15 +47,19 @@ class Client:
             return head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
         return head.encode() + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
 
+    def next_target(self):
+        self.asked += 1
+        return f"/{self.number}-{self.asked}"
+
     async def connect_and_ask(self):
         reader, writer = await asyncio.open_connection("127.0.0.1", self.world.port, limit=1 << 20)
+        self.user = f"{self.number}-{self.asked}"
         try:
             for _ in range(self.dice.randrange(1, 5)):
                 targets = []
                 count = self.dice.randrange(1, 5)
                 for i in range(count):
-                    self.asked += 1
-                    targets.append(f"/{self.number}-{self.asked}")
+                    targets.append(self.next_target())
                     writer.write(self.build(self.dice.choice(self.world.ports), targets[-1], i == count - 1))
                 if self.dice.random() < 0.1:
                     await asyncio.sleep(self.dice.uniform(0, 0.05))
@@ -59,8 +68,25 @@ class Client:
                 for target in targets:
                     if not await self.take_answer(reader, target):
                         return
+                if self.dice.random() < 0.1:
+                    await asyncio.sleep(self.dice.uniform(0, 0.4))
+            if self.dice.random() < 0.2:
+                await self.tunnel(reader, writer)
         finally:
             writer.close()
+
+    async def tunnel(self, reader, writer):
+        """What is asked through it may come to nothing, but the answer is no other's."""
+        authority = f"127.0.0.1:{self.dice.choice(self.world.ports)}"
+        writer.write(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        if int(head.split(" ", 2)[1]) != 200:
+            if "proxy-status" not in head:
+                raise Wrong(f"CONNECT {authority}: {head}")
+            return
+        target = self.next_target()
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+        await self.take_answer(reader, target)
 
     async def take_answer(self, reader, target):
         """False: it was the last one here."""

@@ -41,10 +41,11 @@ async def read_body(reader, fields):
     return body
 
 
-def response(name, *, chunks=False, close=False, filler=0):
+def response(name, *, chunks=False, close=False, challenge=False, filler=0):
     """An answer whose content names the request that it is for."""
     content = name.encode() + b"." * filler
     head = b"HTTP/1.1 200 OK\r\n" + (b"Connection: close\r\n" if close else b"")
+    head += b"WWW-Authenticate: Negotiate\r\n" if challenge else b""
     if not chunks:
         return head + b"Content-Length: %d\r\n\r\n" % len(content) + content
     step = max(1, len(content) // 50)
@@ -56,6 +57,22 @@ def response(name, *, chunks=False, close=False, filler=0):
 MORE = response("/nobody-asked-for-this")
 
 
+class Login:
+    """Whom NTLM or Negotiate has named on a connection: it is that client's alone from then on."""
+
+    def __init__(self):
+        self.user = None
+
+    def note(self, fields):
+        """Who asks though it is another's; None: all is well."""
+        user = fields.get("x-user")
+        if user and self.user not in (None, user):
+            return f"{user} uses the connection of {self.user}"
+        if fields.get("authorization", "").startswith("ntlm"):
+            self.user = user
+        return None
+
+
 class Origin:
     """Answers with the target it was asked for; counts the targets that must come once at most."""
 
@@ -64,6 +81,7 @@ class Origin:
         self.dice = random.Random(seed)
         self.seen_once = seen_once
         self.doubles = []
+        self.strangers = []
         self.server = None
 
     async def listen(self):
@@ -78,9 +96,10 @@ class Origin:
             await asyncio.sleep(self.dice.uniform(0, 0.1))
 
     async def serve(self, reader, writer):
+        login = Login()
         try:
             while True:
-                await self.answer(reader, writer)
+                await self.answer(reader, writer, login)
         except (Leave, asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError):
             pass
         finally:
@@ -93,9 +112,12 @@ class Origin:
             self.doubles.append(target)
         self.seen_once.add(target)
 
-    async def answer(self, reader, writer):
+    async def answer(self, reader, writer, login):
         method, target, fields = await read_head(reader)
         self.note(method, target)
+        stranger = login.note(fields)
+        if stranger:
+            self.strangers.append(f"{target}: {stranger}")
         how = self.dice.random()
         if how < 0.04:
             abort(writer)           # before a byte, the body unread
@@ -108,7 +130,10 @@ class Origin:
         await read_body(reader, fields)
         if how < 0.08:
             return
-        await self.answer_whole_request(writer, target, how)
+        challenge = how > 0.95
+        if challenge:
+            login.user = fields.get("x-user")
+        await self.answer_whole_request(writer, target, how, challenge)
 
     async def answer_and_more(self, writer, target):
         """A head, and then content with an answer behind it that no request had asked for, in one piece."""
@@ -119,7 +144,7 @@ class Origin:
         await writer.drain()
         await asyncio.sleep(0.02)
 
-    async def answer_whole_request(self, writer, target, how):
+    async def answer_whole_request(self, writer, target, how, challenge):
         if how < 0.12:
             raise Leave             # a FIN instead of an answer
         if how < 0.15:
@@ -132,7 +157,7 @@ class Origin:
             await self.answer_and_more(writer, target)
             raise Leave
         close = how < 0.25
-        writer.write(response(target, chunks=self.dice.random() < 0.4, close=close,
+        writer.write(response(target, chunks=self.dice.random() < 0.4, close=close, challenge=challenge,
                               filler=self.dice.choice([0, 0, 50, 5000, 200_000])))
         await writer.drain()
         if close:

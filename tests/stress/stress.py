@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Randomly misbehaving origins and clients, and reloads all the while: each answer must be for the request it follows, what
-may not be repeated is seen once, nobody is ever sent what only a request's content names, and in the end nothing is left.
+"""Randomly misbehaving origins and clients, reloads, drains and pauses all the while: each answer must be for the request it
+follows, what may not be repeated is seen once, nobody is ever sent what only a request's content names, nobody uses a
+connection on which another has logged in, and in the end nothing is left.
 
     CARPOOLD=build/carpoold tests/stress/stress.py --seconds 60 --seed 1
 
@@ -9,6 +10,7 @@ The seed says what each side does; when, is the machine's. A failure ends with 1
 import argparse
 import asyncio
 import os
+import random
 import signal
 import sys
 import tempfile
@@ -44,8 +46,8 @@ class World:
         self.clients = [Client(self, number) for number in range(arguments.clients)]
 
     def config(self, shape):
-        return {"workers": self.workers, "defaults": {"timeouts": {"connect": "5s", **shape.get("timeouts", {})},
-                                                      **{k: v for k, v in shape.items() if k != "timeouts"}}}
+        policy = {**shape, "timeouts": {"connect": "5s", **shape.get("timeouts", {})}}
+        return {"workers": self.workers, "access": {"connectPorts": self.ports}, "defaults": policy}
 
     async def trap(self, reader, writer):
         self.trapped.append(await reader.read(1000))
@@ -57,6 +59,14 @@ class World:
             self.daemon.write({**self.daemon.config, **self.config(SHAPES[number % len(SHAPES)])})
             self.daemon.signal(signal.SIGHUP)
 
+    async def operate(self):
+        dice = random.Random(f"{self.seed} operator")
+        while True:
+            await asyncio.sleep(dice.uniform(0.1, 0.6))
+            for verb in dice.choice([["drain"], ["pause", "resume"], ["pause", "drain", "resume"]]):
+                await asyncio.to_thread(self.daemon.admin, f"/agents/default/{verb}", "POST")
+                await asyncio.sleep(dice.uniform(0, 0.05))
+
     async def guarded(self, client):
         try:
             await client.live()
@@ -67,7 +77,8 @@ class World:
 
     async def run(self):
         trap = await asyncio.start_server(self.trap, "127.0.0.1", self.trap_port)
-        self.noise = [asyncio.create_task(work) for work in [*(o.flap() for o in self.origins), self.reload()]]
+        work = [*(o.flap() for o in self.origins), self.reload(), self.operate()]
+        self.noise = [asyncio.create_task(one) for one in work]
         lives = [asyncio.create_task(self.guarded(client)) for client in self.clients]
         await asyncio.sleep(self.seconds)
         self.over = True
@@ -86,6 +97,7 @@ class World:
 
     def findings(self):
         found = self.wrong + [f"a POST came twice: {target}" for o in self.origins for target in o.doubles]
+        found += [stranger for o in self.origins for stranger in o.strangers]
         if self.trapped:
             found.append(f"{len(self.trapped)} requests out of contents, such as {self.trapped[0][:80]!r}")
         if self.daemon.process.poll() is not None:
