@@ -84,7 +84,7 @@ enum access_log_query { QUERY_KEEP, QUERY_STRIP };
 
 /* Times in milliseconds, 0 = off. */
 struct agent_timeouts {
-    uint64_t connect, pending, socket, request, free, tunnel;
+    uint64_t connect, pending, socket, request, free, tunnel, ack;
 };
 
 #define WORKERS_MAX 256

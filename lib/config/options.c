@@ -132,6 +132,8 @@ const struct option options[] = {
     POLICY(timeouts.free, TIME, "30s", 0, YEAR, NULL, "how long a free connection is kept"),
     POLICY(timeouts.tunnel, TIME, "1h", 0, YEAR, NULL,
         "how long a tunnel (CONNECT, or an upgraded connection) may move no byte either way"),
+    POLICY(timeouts.ack, TIME, "10s", 500, YEAR, NULL,
+        "how long an origin's host may acknowledge nothing of what was sent; then 504 or a repeat, or a cut response"),
     POLICY(agentKeepAliveTimeoutBuffer, TIME, "1s", 0, YEAR, NULL,
         "how much earlier than an origin's hint Keep-Alive: timeout=N a free connection is closed"),
     POLICY(drainLimit, SIZE, "64KiB", 0, GIB, NULL,
@@ -262,10 +264,12 @@ static const char *wants_words(const struct option *o, char *out)
 
 static const char *wants_time(const struct option *o, char *out)
 {
-    char high[UNITS_TEXT_SIZE];
+    char low[UNITS_TEXT_SIZE], high[UNITS_TEXT_SIZE];
+    units_format_time(o->min, low);
     units_format_time(o->max, high);
     snprintf(out, OPTION_WANTS_SIZE,
-             "a time such as 250ms, 5s, 2m or 1h (a bare number: milliseconds), at most %s, or off", high);
+             "a time such as 250ms, 5s, 2m or 1h (a bare number: milliseconds), %s%s%sat most %s, or off",
+             o->min ? "at least " : "", o->min ? low : "", o->min ? " and " : "", high);
     return out;
 }
 

@@ -75,7 +75,10 @@ static bool set_quantity(const struct option *o, const char *text, uint64_t *fie
     uint64_t value;
     bool parsed = o->type == OPTION_TIME ? units_parse_time(slice_of(text), &value)
                                          : units_parse_size(slice_of(text), &value);
-    if (!parsed || value < o->min || value > o->max)
+    if (!parsed)
+        return false;
+    bool off = o->type == OPTION_TIME && value == 0;
+    if ((value < o->min && !off) || value > o->max)
         return false;
     *field = value;
     return true;

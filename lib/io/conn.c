@@ -92,6 +92,12 @@ static ssize_t failed(struct conn *s)
     return CONN_ERROR;
 }
 
+static ssize_t given_up(struct conn *s)
+{
+    s->error = s->given_up;
+    return CONN_ERROR;
+}
+
 /* What a read says of what is left. */
 static ssize_t note_read(struct conn *s, ssize_t got, bool emptied)
 {
@@ -99,6 +105,7 @@ static ssize_t note_read(struct conn *s, ssize_t got, bool emptied)
         s->peer_fin = true;
     /* Also where it was false: what is read may have come a moment ago, and be reported later. */
     s->may_read = got > 0 && (!emptied || s->peer_fin);
+    s->heard |= got > 0;
     return got;
 }
 
@@ -107,6 +114,8 @@ ssize_t conn_read(struct conn *s, void *to, size_t n)
     ssize_t got;
 
     assert(s->fd >= 0 && n > 0);
+    if (s->given_up)
+        return given_up(s);
     if (s->tls)
         return note_read(s, tls_read(s, to, n), false);
     do
@@ -138,6 +147,8 @@ ssize_t conn_write(struct conn *s, const struct iovec *v, int count)
     ssize_t put;
 
     assert(s->fd >= 0 && count > 0);
+    if (s->given_up)
+        return given_up(s);
     if (s->tls)
         return tls_write(s, v, count);
     if (count > 1 && (one.iov_len = join(joined, sizeof joined, v, count)) > 0) {
@@ -161,6 +172,8 @@ ssize_t conn_splice_in(struct conn *s, struct pipe *p, size_t n)
 
     assert(s->fd >= 0 && n > 0 &&
            p->held == 0); /* in a full pipe, AGAIN would say nothing of the connection */
+    if (s->given_up)
+        return given_up(s);
     do
         got = splice(s->fd, NULL, p->in, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     while (got < 0 && errno == EINTR);
@@ -175,6 +188,8 @@ ssize_t conn_splice_out(struct conn *s, struct pipe *p)
     ssize_t put;
 
     assert(s->fd >= 0 && p->held > 0);
+    if (s->given_up)
+        return given_up(s);
     do
         put = splice(p->out, NULL, s->fd, NULL, p->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     while (put < 0 && errno == EINTR);
@@ -198,12 +213,14 @@ bool conn_is_quiet(struct conn *s)
     ssize_t got;
 
     assert(s->fd >= 0);
+    if (s->given_up)
+        return false;
     if (s->tls)
         return tls_is_quiet(s);
     do
         got = recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
-    return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    return got < 0 && failed(s) == CONN_AGAIN;
 }
 
 bool conn_has_failed(const struct conn *s)
@@ -212,7 +229,7 @@ bool conn_has_failed(const struct conn *s)
     socklen_t n = sizeof error;
 
     assert(s->fd >= 0);
-    return getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0 || error != 0;
+    return s->given_up || getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0 || error != 0;
 }
 
 size_t conn_buffered(const struct conn *s)
@@ -228,10 +245,17 @@ size_t conn_unsent(const struct conn *s)
     return ioctl(s->fd, SIOCOUTQ, &n) == 0 && n > 0 ? (size_t)n : 0;
 }
 
+void conn_give_up(struct conn *s, int error)
+{
+    s->given_up = error;
+    conn_report(s, CONN_READABLE | CONN_WRITABLE);
+}
+
 void conn_close(struct conn *s, bool reset)
 {
     if (s->fd < 0)
         return;
+    reset |= s->given_up != 0; /* or the kernel would go on sending for minutes */
     conn_unwatch(s);
     if (s->tls && !reset)
         tls_shutdown(s);

@@ -28,6 +28,8 @@ enum conn_ready {
     CONN_READABLE = 1,
     CONN_WRITABLE = 2,
     CONN_PEER_FIN = 4, /* an end of file stands behind what can be read */
+    /* Not what became possible: nothing that was written lately has been acknowledged (pool/path.h) */
+    CONN_UNACKED = 8,
 };
 
 struct conn {
@@ -40,6 +42,8 @@ struct conn {
     bool watched;
     bool may_read; /* a read is worth its call: the loop reported something, and no read emptied it since */
     bool peer_fin; /* an end of file stands behind what can be read, or was read */
+    bool heard;    /* bytes were read since somebody cleared this */
+    int given_up;  /* conn_give_up(): what every call says; 0: it goes on */
     /* The owner's: nothing but the end follows what is written now, and at once: so that one packet carries
      * both */
     bool last;
@@ -101,8 +105,8 @@ ssize_t conn_splice_out(struct conn *s, struct pipe *p);
 void conn_shutdown_write(struct conn *s);
 
 /* A non-blocking look before a request that could not be repeated: true when nothing is there to be read,
- * neither bytes of the application nor an end of file nor an error. TLS tickets and key updates are taken
- * in. */
+ * neither bytes of the application nor an end of file nor an error, which is in `error` then (a read says end of file
+ * after that). TLS tickets and key updates are taken in. */
 bool conn_is_quiet(struct conn *s);
 
 /* Nothing is left to be read, and the loop will report what comes. Asks nobody: conn_is_quiet() looks. */
@@ -129,6 +133,9 @@ static inline void conn_call_again(struct conn *s)
     event_active(&s->event, EV_READ | EV_WRITE, 0);
     event_base_loopbreak(event_get_base(&s->event));
 }
+
+/* Its peer is gone without a word: from now on every call fails with this errno. The owner is notified. */
+void conn_give_up(struct conn *s, int error);
 
 /* Closes; with `reset` by RST, so that the peer cannot take what it has for a whole message. Idempotent. */
 void conn_close(struct conn *s, bool reset);

@@ -1,5 +1,7 @@
 # Every .c and .h of this folder, one a line.
 libcarpool_a_SOURCES += \
+	lib/io/ack.c \
+	lib/io/ack.h \
 	lib/io/address_memory.c \
 	lib/io/address_memory.h \
 	lib/io/address_policy.c \

@@ -74,7 +74,7 @@ static struct socket *least_recently_used(const struct agent *a, const struct or
 {
     struct socket *s;
     TAILQ_FOREACH (s, &a->free_lru, lru)
-        if (s->origin != but)
+        if (s->origin != but || s->aside != ASIDE_NOT)
             return s;
     s = TAILQ_FIRST(&a->private_lru);
     return s && socket_may_be_evicted(s) ? s : NULL;

@@ -15,7 +15,7 @@ static void check_places(const struct socket *s)
     case SOCKET_ACTIVE: assert(carries && socket_room(s) == 0); break;
     case SOCKET_ROOMY: assert(carries && s->in_use < s->capacity && !is_http1); break;
     case SOCKET_PRIVATE: assert(s->in_use == 1 && s->unbegun == 0 && is_http1); break;
-    case SOCKET_FREE: assert(!carries && (s->capacity == 0 || socket_room(s) > 0)); break;
+    case SOCKET_FREE: assert(!carries && (s->capacity == 0 || s->aside || socket_room(s) > 0)); break;
     case SOCKET_DRAINING:
     case SOCKET_SENT_AWAY: assert(carries && s->unbegun == 0 && s->ending && socket_room(s) == 0); break;
     case SOCKET_DEAD: assert(false); break;
@@ -30,6 +30,7 @@ static uint32_t count_sockets(const struct socket_list *list, const struct origi
     uint32_t n = 0;
     TAILQ_FOREACH (s, list, link) {
         assert(s->origin == o);
+        assert(s->aside == ASIDE_NOT || s->state == SOCKET_FREE);
         assert(s->state == state || (s->state == SOCKET_PRIVATE && state == SOCKET_ACTIVE));
         assert(!s->keeper || *s->keeper == s);
         assert(s->state != SOCKET_PRIVATE || s->keeper);
@@ -124,6 +125,15 @@ static void check_ledger(const struct origin *o)
     assert(o->ledger.lacking_count <= o->stats.opened - open_sockets(o));
 }
 
+static uint32_t count_aside(const struct origin *o)
+{
+    const struct socket *s;
+    uint32_t n = 0;
+    TAILQ_FOREACH (s, &o->free, link)
+        n += s->aside != ASIDE_NOT;
+    return n;
+}
+
 static void check_origin(const struct origin *o)
 {
     uint32_t in_flight = 0, sent_away = 0;
@@ -134,6 +144,7 @@ static void check_origin(const struct origin *o)
     assert(o->draining_count == count_sockets(&o->draining, o, SOCKET_DRAINING, &in_flight));
     assert(o->sent_away_count == count_sockets(&o->sent_away, o, SOCKET_SENT_AWAY, &sent_away));
     assert(o->in_flight == in_flight);
+    assert(o->aside_count == count_aside(o));
     check_queue(o);
     check_books(o);
     check_ledger(o);

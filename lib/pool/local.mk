@@ -12,6 +12,8 @@ libcarpool_a_SOURCES += \
 	lib/pool/ledger.h \
 	lib/pool/origin.c \
 	lib/pool/origin.h \
+	lib/pool/path.c \
+	lib/pool/path.h \
 	lib/pool/place.c \
 	lib/pool/place.h \
 	lib/pool/pool.c \

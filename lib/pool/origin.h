@@ -54,6 +54,7 @@ struct origin {
 
     struct socket_list connecting, active, roomy, free, draining, sent_away;
     uint32_t connecting_count, active_count, roomy_count, free_count, draining_count, sent_away_count;
+    uint32_t aside_count;       /* of the free ones, those that are set aside */
     uint32_t owned_count;       /* of the connecting ones, those with an owner */
     uint32_t connecting_places; /* what the others are expected to carry */
     uint32_t in_flight;         /* places taken, on all sockets but those that were sent away */
@@ -114,6 +115,12 @@ void origin_drain(struct origin *o, enum retire_reason reason);
  * exchange may begin. */
 bool origin_below_max(const struct origin *o);
 bool origin_may_begin(const struct origin *o);
+
+/* Another socket may be opened, or could be where a free one that is set aside gave up its place. */
+static inline bool origin_may_grow(const struct origin *o)
+{
+    return o->aside_count > 0 || origin_below_max(o);
+}
 
 /* Used within the pool. */
 

@@ -50,7 +50,10 @@ uint32_t socket_room(const struct socket *s)
     case SOCKET_SENT_AWAY:
     case SOCKET_PRIVATE:
     case SOCKET_DEAD: return 0;
-    case SOCKET_FREE: break;
+    case SOCKET_FREE:
+        if (s->aside != ASIDE_NOT)
+            return 0;
+        break;
     case SOCKET_ACTIVE:
     case SOCKET_ROOMY:
         if (s->in_use >= s->capacity)
@@ -104,6 +107,7 @@ void socket_begin_exchange(struct socket *s)
     assert(s->unbegun > 0);
     struct origin_stats *stats = &s->origin->stats;
     s->unbegun--;
+    path_begin_exchange(s);
     if (s->exchanges++ > 0)
         stats->reused++;
     else

@@ -73,6 +73,7 @@ struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct
     for (size_t i = 0; i < sizeof p->dice / sizeof p->dice[0]; i++)
         p->dice[i] = (unsigned short)lrand48();
     timer_init(&p->sweep, base, on_sweep, p);
+    timer_init(&p->paths, base, path_sweep, p);
     if (config && !pool_configure(p, config, error, error_size)) {
         pool_free(p);
         return NULL;
@@ -216,6 +217,7 @@ void pool_free(struct pool *p)
         free(s);
     }
     timer_release(&p->sweep);
+    timer_release(&p->paths);
     resolver_set_relief(p->resolver, NULL, NULL);
     free(p->by_place);
     if (p->config)

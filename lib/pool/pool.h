@@ -47,9 +47,9 @@ struct pool {
     uint32_t free_count;                  /* sockets; atomic: others look */
     enum relief (*ask_others)(void *ctx); /* to close a free socket of theirs; NULL: there are none */
     void *ask_others_ctx;
-    struct timer sweep;
-    uint64_t asked; /* requests that ever asked for a place: their order */
-    bool crowded;   /* some agent has more empty origins than it may remember */
+    struct timer sweep, paths; /* paths: path.h */
+    uint64_t asked;            /* requests that ever asked for a place: their order */
+    bool crowded;              /* some agent has more empty origins than it may remember */
     struct crowd origins;
     unsigned short dice[3]; /* of erand48() */
     bool stopping;

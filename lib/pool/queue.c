@@ -183,7 +183,19 @@ void queue_balance(struct origin *o)
 /* Another connection for another request: one that neither has a place nor will get one from those that are being opened. */
 static bool may_connect(const struct origin *o)
 {
-    return origin_below_max(o) && o->in_flight + o->waiting_count < o->agent->policy->maxSockets;
+    return origin_may_grow(o) && o->in_flight + o->waiting_count < o->agent->policy->maxSockets;
+}
+
+/* For it, under maxSockets and maxTotalSockets. */
+static bool make_room(struct origin *o)
+{
+    if (!origin_below_max(o)) {
+        struct socket *s = TAILQ_LAST(&o->free, socket_list);
+        while (s->aside == ASIDE_NOT)
+            s = TAILQ_PREV(s, socket_list, link);
+        socket_retire(s, RETIRE_EVICTED);
+    }
+    return origin_below_max(o) && agent_make_room(o->agent, o);
 }
 
 void queue_connect_more(struct origin *o)
@@ -222,7 +234,7 @@ static bool serve_oldest(struct origin *o)
         queue_give(p, s);
         return true;
     }
-    if (!may_connect(o) || !agent_make_room(o->agent, o))
+    if (!may_connect(o) || !make_room(o))
         return false;
     if (!socket_connect(o, NULL, OPENED_FOR_CONCURRENCY)) {
         queue_fail(p, CONNECT_NO_RESOURCES, "out of memory for another connection");
@@ -288,7 +300,7 @@ static enum acquire_result join_queue(struct origin *o, struct waiter *p)
 {
     bool again = p->how == ACQUIRE_AGAIN;
     bool connects = !o->agent->paused && o->waiting_count >= queue_places_to_come(o) &&
-                    (again || o->blocked_count == 0) && may_connect(o) && agent_make_room(o->agent, o);
+                    (again || o->blocked_count == 0) && may_connect(o) && make_room(o);
     if (connects && !socket_connect(o, NULL, OPENED_FOR_CONCURRENCY))
         return ACQUIRE_NO_MEMORY;
     if (has_place_to_come(o, p)) {

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "io/ack.h"
 #include "io/dial.h"
 #include "pool/pool.h"
 #include "pool/protocol.h"
@@ -68,6 +69,12 @@ static bool counts_under_limits(enum socket_state state)
     return state != SOCKET_SENT_AWAY && state != SOCKET_DEAD;
 }
 
+void socket_set_aside(struct socket *s, enum aside why)
+{
+    s->origin->aside_count += (uint32_t)(why != ASIDE_NOT) - (uint32_t)(s->aside != ASIDE_NOT);
+    s->aside = why;
+}
+
 void socket_move(struct socket *s, enum socket_state to)
 {
     struct origin *o = s->origin;
@@ -78,6 +85,7 @@ void socket_move(struct socket *s, enum socket_state to)
     TAILQ_REMOVE(list, s, link);
     --*count;
     move_lru(s, to);
+    socket_set_aside(s, ASIDE_NOT);
     if (counts_under_limits(s->state) && !counts_under_limits(to)) {
         a->total--;
         o->in_flight -= s->in_use;
@@ -136,6 +144,7 @@ static void look_behind_response(struct socket *s)
         return;
     }
     timer_set_at(&s->idle, idle_due(s, &reason));
+    path_watch_idle(s);
     spares_stand(s->origin);
     if (s->state == SOCKET_PRIVATE)
         may_serve_others(s); /* it may be evicted from now on */
@@ -171,7 +180,9 @@ enum retire_reason socket_probe(struct socket *s)
     ssize_t n = conn_read(&s->conn, &byte, 1);
     if (n > 0)
         return RETIRE_UNEXPECTED_DATA;
-    return n == CONN_AGAIN ? RETIRE_NONE : RETIRE_PEER_CLOSED;
+    if (n == CONN_AGAIN)
+        return RETIRE_NONE;
+    return ack_is_dead_path(s->conn.error) ? RETIRE_DEAD : RETIRE_PEER_CLOSED;
 }
 
 /* The loop and the timer tell of one that carries no exchange. */
@@ -451,6 +462,8 @@ void socket_retire(struct socket *s, enum retire_reason reason)
         o->stats.peer_closed_idle_ms += clock_ms() - s->idle_since_ms;
     spares_retired(s, reason);
     log_retired(s, reason);
+    if (reason == RETIRE_DEAD)
+        path_died(s, path_dead_since(s));
     if (s->connector)
         connector_cancel(s->connector);
     s->connector = NULL;

@@ -27,6 +27,7 @@
 #include "io/conn.h"
 #include "io/connector.h"
 #include "pool/ledger.h"
+#include "pool/path.h"
 #include "pool/reuse.h"
 #include "pool/stats.h"
 #include "wire/retire.h"
@@ -46,6 +47,9 @@ enum socket_state {
     SOCKET_SENT_AWAY, /* the same at the origin's word, and it counts under no limit any more */
     SOCKET_DEAD,
 };
+
+/* Why a free socket has no room for now. It gives up its place before a request waits for one. */
+enum aside { ASIDE_NOT, ASIDE_DOUBTED };
 
 struct socket {
     struct conn conn; /* open from ACTIVE on */
@@ -76,6 +80,8 @@ struct socket {
     double age_spread;   /* the part of maxSocketAge that is taken off for this one */
     uint64_t connect_us; /* what the connect took */
     struct address peer;
+    struct socket_path path;
+    enum aside aside; /* FREE */
     bool has_hint_timeout, has_hint_max;
     uint64_t hint_timeout_ms, hint_left;
 };
@@ -121,6 +127,9 @@ void socket_limits_changed(struct socket *s);
 
 /* One that waited for a request has got one. */
 void socket_end_idle(struct socket *s);
+
+/* Whether a free one may carry requests. */
+void socket_set_aside(struct socket *s, enum aside why);
 
 /* The only way to another state. */
 void socket_move(struct socket *s, enum socket_state to);

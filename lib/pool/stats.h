@@ -41,6 +41,7 @@ uint64_t histogram_recent_max(const struct histogram *h);
     X(SOCKET_FAILED_EOF, "EOF")          \
     X(SOCKET_FAILED_RESET, "ECONNRESET") \
     X(SOCKET_FAILED_PIPE, "EPIPE")       \
+    X(SOCKET_FAILED_DEAD, "ETIMEDOUT")   \
     X(SOCKET_FAILED_OTHER, "EIO")
 
 enum socket_failure {

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/fields.h"
+#include "io/ack.h"
 #include "proxy/access.h"
 #include "proxy/exchange.h"
 #include "proxy/response_head.h"
@@ -52,6 +53,14 @@ static bool is_repeatable(const struct exchange *e)
     return e->idempotent && small && e->repeats_left > 0;
 }
 
+/* Nothing of the request was acknowledged: whether it is sent again before timeouts.ack decides. */
+static bool is_worth_repeating(const struct exchange *e)
+{
+    return e->state == EXCHANGE_RELAY && e->idempotent && !e->response_begun && e->may_be_stale &&
+           e->client && e->repeats_left > 0 && is_replayable(e) &&
+           conn_unsent(&e->socket->conn) >= e->up.out.sent;
+}
+
 static void take_event(struct exchange *e, unsigned ready)
 {
     struct socket *s = e->socket;
@@ -59,6 +68,10 @@ static void take_event(struct exchange *e, unsigned ready)
         upload_pump(e);
     if (e->state == EXCHANGE_DEAD || e->socket != s)
         return;
+    if ((ready & CONN_UNACKED) && is_worth_repeating(e)) {
+        attempt_failed(e, ETIMEDOUT);
+        return;
+    }
     if ((ready & CONN_READABLE) && (e->state == EXCHANGE_RELAY || e->state == EXCHANGE_DRAIN) &&
         !e->download_blocked)
         download_pump(e);
@@ -208,7 +221,7 @@ static enum socket_failure failure_of(int error)
     case 0: return SOCKET_FAILED_EOF;
     case ECONNRESET: return SOCKET_FAILED_RESET;
     case EPIPE: return SOCKET_FAILED_PIPE;
-    default: return SOCKET_FAILED_OTHER;
+    default: return ack_is_dead_path(error) ? SOCKET_FAILED_DEAD : SOCKET_FAILED_OTHER;
     }
 }
 
@@ -255,6 +268,15 @@ static enum fault fault_of_tls(enum tls_failure failure)
     return FAULT_TERMINATED;
 }
 
+static void tell_dead_path(struct exchange *e, int error, const struct attempt *facts)
+{
+    exchange_fail(
+        e, FAULT_DEAD_PATH, RETIRE_ERROR,
+        "the origin's host acknowledged nothing of what was sent (%s): it is gone, or a firewall, NAT or load "
+        "balancer dropped the connection%s",
+        strerror(error), retry_refusal(facts));
+}
+
 /* In TLS 1.3 a server's word on our certificate comes as an alert behind the handshake (RFC 8446 4.4.2.4). */
 static void tell_failure(struct exchange *e, int error, const struct attempt *facts)
 {
@@ -262,7 +284,9 @@ static void tell_failure(struct exchange *e, int error, const struct attempt *fa
     const struct conn *s = &e->socket->conn;
     bool asks_tls = !s->tls && !e->response_begun && e->origin->plan.port % 1000 == 443;
     enum fault fault = s->tls ? fault_of_tls(tls_failure(s, text, sizeof text)) : FAULT_TERMINATED;
-    if (fault != FAULT_TERMINATED)
+    if (ack_is_dead_path(error))
+        tell_dead_path(e, error, facts);
+    else if (fault != FAULT_TERMINATED)
         exchange_fail(e, fault, RETIRE_ERROR, "%s", text);
     else
         exchange_fail(e, fault, RETIRE_ERROR, "the origin ended the connection before %s (%s)%s",
@@ -274,7 +298,8 @@ static void tell_failure(struct exchange *e, int error, const struct attempt *fa
 
 void attempt_failed(struct exchange *e, int error)
 {
-    bool by_peer = error == 0 || error == ECONNRESET || error == EPIPE;
+    bool dead = ack_is_dead_path(error);
+    bool by_peer = error == 0 || error == ECONNRESET || error == EPIPE || dead;
     const struct attempt facts = {
         .reused = e->may_be_stale,
         .ended_by_peer = by_peer,
@@ -285,6 +310,8 @@ void attempt_failed(struct exchange *e, int error)
         .repeats_left = e->client ? e->repeats_left : 0,
     };
     enum retry retry = retry_decide(&facts);
+    if (dead)
+        path_died(e->socket, e->granted_us / 1000);
     if (e->may_be_stale) {
         enum socket_failure failure = failure_of(error);
         e->origin->stats.reused_errors[failure]++;

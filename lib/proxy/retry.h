@@ -8,8 +8,9 @@
 #include <stdint.h>
 
 struct attempt {
-    bool reused;        /* its socket had carried an exchange before */
-    bool ended_by_peer; /* an end of file, a reset or a broken pipe; never a timeout, never malformed bytes */
+    bool reused; /* its socket had carried an exchange before */
+    bool
+        ended_by_peer; /* an end of file, a reset, a broken pipe, or it acknowledges nothing; never a slow answer, never malformed bytes */
     bool response_begun; /* a byte of the response came */
     bool request_begun;  /* a byte of the request was handed to the kernel */
     bool idempotent;

@@ -102,6 +102,7 @@ tests_unit_pool_test_SOURCES = \
 	tests/unit/pool_forget_test.c \
 	tests/unit/pool_ledger_test.c \
 	tests/unit/pool_life_test.c \
+	tests/unit/pool_path_test.c \
 	tests/unit/pool_reload_test.c \
 	tests/unit/pool_queue_test.c \
 	tests/unit/pool_random_test.c \
@@ -111,6 +112,8 @@ tests_unit_pool_test_SOURCES = \
 	tests/unit/pool_test.c \
 	tests/unit/pool_test.h \
 	tests/unit/unit.h
+# Time that a test moves, and a kernel that says what it is to say
+tests_unit_pool_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime -Wl,--wrap=ack_look
 
 check_PROGRAMS += tests/unit/proxy_test
 tests_unit_proxy_test_SOURCES = \

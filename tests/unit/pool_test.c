@@ -104,7 +104,7 @@ START_TEST(retire_words_are_those_of_the_contract)
         "socket-timeout", "request-timeout",  "connect-failed",  "connect-timeout", "error",
         "client-aborted", "protocol-error",   "evicted",         "drained",         "upgraded",
         "private",        "early-response",   "goaway",          "ping-timeout",    "flood",
-        "shutdown",
+        "dead",           "shutdown",
     };
 
     ck_assert_str_eq(retire_word(RETIRE_NONE), "");
@@ -220,6 +220,7 @@ START_TEST(failure_codes_are_errno_names)
     ck_assert_str_eq(socket_failure_code(SOCKET_FAILED_EOF), "EOF");
     ck_assert_str_eq(socket_failure_code(SOCKET_FAILED_RESET), "ECONNRESET");
     ck_assert_str_eq(socket_failure_code(SOCKET_FAILED_PIPE), "EPIPE");
+    ck_assert_str_eq(socket_failure_code(SOCKET_FAILED_DEAD), "ETIMEDOUT");
     ck_assert_str_eq(socket_failure_code(SOCKET_FAILED_OTHER), "EIO");
 }
 END_TEST
@@ -305,6 +306,7 @@ int main(void)
     pool_life_tests(suite);
     pool_forget_tests(suite);
     pool_ledger_tests(suite);
+    pool_path_tests(suite);
     pool_reload_tests(suite);
     pool_savings_tests(suite);
     pool_random_tests(suite);

@@ -29,6 +29,7 @@ void pool_queue_tests(Suite *suite);
 void pool_life_tests(Suite *suite);
 void pool_forget_tests(Suite *suite);
 void pool_ledger_tests(Suite *suite);
+void pool_path_tests(Suite *suite);
 void pool_reload_tests(Suite *suite);
 void pool_savings_tests(Suite *suite);
 void pool_random_tests(Suite *suite);

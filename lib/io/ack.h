@@ -1,0 +1,27 @@
+#ifndef CARPOOL_IO_ACK_H
+#define CARPOOL_IO_ACK_H
+
+/* What the kernel knows of the peer's kernel: whether what was sent is acknowledged (TCP_INFO). A peer that is slow,
+ * or takes nothing since its window is closed, does acknowledge; one that is gone does not. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ack_state {
+    uint32_t unacked;     /* segments that were sent and are not acknowledged */
+    uint32_t repeated;    /* how often the first of them was sent again */
+    uint32_t probes;      /* of keep-alive or a closed window, sent one after another without an answer */
+    uint64_t last_ack_ms; /* since the peer acknowledged anything at all */
+};
+
+/* False: it is no TCP socket, and nothing is known. */
+bool ack_look(int fd, struct ack_state *out);
+
+/* So many keep-alive probes in a row without an answer end the connection (ETIMEDOUT); they are sent as
+ * dial_set_keepalive() says. */
+void ack_set_probes(int fd, int count);
+
+/* Whether an errno says that the peer is not reached any more, as opposed to an end that it made. */
+bool ack_is_dead_path(int error);
+
+#endif
