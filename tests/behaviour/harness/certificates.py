@@ -22,6 +22,7 @@ unique_subject = no
 [any]
 commonName = supplied
 """
+CA_EXTENSIONS = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"]
 
 
 def openssl(*args, cwd=None):
@@ -56,12 +57,12 @@ class Authority:
         with open(self.path("serial"), "w", encoding="ascii") as file:
             file.write("1000")
         if parent:
-            pair = parent.sign(name, ["basicConstraints=critical,CA:TRUE"])
+            pair = parent.sign(name, CA_EXTENSIONS)
             shutil.copy(pair.key, self.path("ca.key"))
             shutil.copy(pair.cert, self.path("ca.pem"))
         else:
             openssl("req", "-x509", *CURVE, "-subj", f"/CN={name}", "-keyout", "ca.key", "-out", "ca.pem", "-days",
-                    "365", "-addext", "basicConstraints=critical,CA:TRUE", cwd=self.directory)
+                    "365", *(word for extension in CA_EXTENSIONS for word in ("-addext", extension)), cwd=self.directory)
 
     def path(self, name):
         return os.path.join(self.directory, name)

@@ -6,11 +6,14 @@ Each connection runs the script in a thread of its own. Three ways to say what h
 - manual=True: each request waits until the test takes it by take() and answers by reply().
 """
 
+import fcntl
 import os
 import queue
 import select
 import socket
 import struct
+import sys
+import termios
 import threading
 import time
 import traceback
@@ -73,8 +76,18 @@ class Connection(Wire):
         except OSError:
             return False
 
+    def release(self):
+        """Nobody will wake its thread any more, which has ended."""
+        if self._wake >= 0:
+            os.close(self._wake)
+        self._wake = -1
+
     def __del__(self):
-        os.close(self._wake)
+        self.release()
+
+    def unsent(self):
+        """Bytes that the peer's kernel has not acknowledged."""
+        return int.from_bytes(fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
     @property
     def truncated(self):
@@ -149,7 +162,7 @@ class Connection(Wire):
             if not request.answered:
                 request.answered = True
                 break
-        os.eventfd_write(self._wake, 1)
+        self._nudge()
 
     def wait_ended(self, how=None, patience=PATIENCE):
         """Waits until the peer has closed; how it did."""
@@ -190,11 +203,15 @@ class Connection(Wire):
         if self._order:
             raise _Over
 
+    def _nudge(self):
+        if self._wake >= 0:
+            os.eventfd_write(self._wake, 1)
+
     def _leave(self, how):
         self._order = self._order or how
         if threading.current_thread() is self.thread:
             raise _Over
-        os.eventfd_write(self._wake, 1)
+        self._nudge()
         if not self.gone.wait(PATIENCE):
             raise AssertionError(f"the script of connection {self.number} does not let go of it")
 
@@ -333,6 +350,9 @@ class Origin:
                     connection.close()
                 except AssertionError:
                     connection.sock.shutdown(socket.SHUT_RDWR)
+            connection.thread.join(PATIENCE)
+            if not connection.thread.is_alive():
+                connection.release()
 
     def close_connections(self, how="close"):
         for connection in list(self.connections):
