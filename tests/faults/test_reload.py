@@ -20,7 +20,7 @@ RARE = {"eventfd"}
 
 
 class State:
-    """One of two configurations that have nothing in common but the upstream that is asked."""
+    """One of two configurations that have nothing in common but the upstream that is asked; each needs an SSL_CTX of its own."""
 
     def __init__(self, daemon, secure, plain, name):
         self.daemon = daemon
@@ -35,7 +35,7 @@ class State:
                      f"accessLog: {{path: {self.folder}/{name}.log}}\n"
                      f"defaults: {{maxSockets: {4 if name == 'a' else 5}, timeouts: {{connect: 1s, socket: 1s, free: 1s}}}}\nupstreams:\n"
                      f"  {name}: {{match: {name}.test, address: ['{plain}'], listen: 127.0.0.1:{self.gateway},"
-                     f" tls: {{ca: {certificates().ca.pem}, sessionReuse: {str(name == 'a').lower()}}}}}\n"
+                     f" tls: {{ca: {certificates().ca.pem}, {'minVersion: TLSv1.3' if name == 'a' else 'sessionReuse: false'}}}}}\n"
                      f"  secure: {{match: '{secure}', tls: {{ca: {certificates().ca.pem}}}}}\n")
 
     def write(self):
