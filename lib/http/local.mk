@@ -21,6 +21,8 @@ libcarpool_a_SOURCES += \
 	lib/http/hints.c \
 	lib/http/bytes.c \
 	lib/http/bytes.h \
+	lib/http/opening.c \
+	lib/http/opening.h \
 	lib/http/parser.c \
 	lib/http/proxy_error.c \
 	lib/http/proxy_error.h \

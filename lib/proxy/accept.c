@@ -98,6 +98,7 @@ void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct addr
     c->requests = c->lingered = 0;
     c->exchange = NULL;
     c->tunnel = NULL;
+    c->inside = NULL;
     c->private_socket = NULL;
     c->since_ms = clock_ms();
     c->identified = CALLERS_OFF;

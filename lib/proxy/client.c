@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "proxy/exchange.h"
+#include "proxy/inside.h"
 #include "proxy/refusal.h"
 #include "proxy/tunnel.h"
 
@@ -56,6 +57,7 @@ void client_close(struct client *c, enum client_close reason, bool reset)
     assert(!c->exchange && !c->tunnel);
     leave_lasting(c);
     drop_buffer(c);
+    inside_end(c);
     client_drop_private(c);
     timer_clear(&c->timer);
     conn_close(&c->conn, reset);
@@ -107,6 +109,7 @@ static void on_ready(void *ctx, unsigned ready)
         if (ready & CONN_READABLE)
             client_process(c);
         break;
+    case CLIENT_OPENING: inside_ready(c); break;
     case CLIENT_EXCHANGE: exchange_client_ready(c->exchange, ready); break;
     case CLIENT_TUNNEL: tunnel_client_ready(c->tunnel); break;
     case CLIENT_LINGERING:
@@ -172,6 +175,7 @@ static void on_timer(void *ctx)
         exchange_refuse(c, FAULT_CLIENT_TOO_SLOW,
                         "the request's head did not come within server.headersTimeout");
         break;
+    case CLIENT_OPENING: inside_on_timer(c); break;
     case CLIENT_EXCHANGE:
         client_arm(c); /* which acts on what is over */
         break;
@@ -202,6 +206,7 @@ void client_limits_changed(struct client *c)
     switch (c->state) {
     case CLIENT_IDLE:
     case CLIENT_READING: client_arm_for_head(c); break;
+    case CLIENT_OPENING: inside_arm(c); break;
     case CLIENT_EXCHANGE: timer_set_at(&c->timer, exchange_client_due(c->exchange, &reason)); break;
     case CLIENT_TUNNEL:
     case CLIENT_MOVING:
@@ -283,7 +288,7 @@ static bool try_head(struct client *c)
     return true;
 }
 
-static bool read_some(struct client *c)
+bool client_read_some(struct client *c)
 {
     /* Behind a piece of a head a reset may stand that came with it, of which the loop will not tell again. */
     bool empty = !c->in || buffer_unread(c->in).n == 0;
@@ -341,7 +346,7 @@ void client_process(struct client *c)
             }
             client_arm_for_head(c);
         }
-        if (!read_some(c))
+        if (!client_read_some(c))
             break;
     }
     c->processing = false;

@@ -11,7 +11,9 @@
  *    +--------------------------+-----------------+  |        v
  *                                      TUNNEL <------+     LINGERING
  *                                         | cuts, end v        |
- *                                         +-------> DEAD <-----+                                            */
+ *                                         +-------> DEAD <-----+
+ *
+ * OPENING stands between a CONNECT whose first bytes decide and what comes of it (inside.h).                */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +25,7 @@ enum client_state {
     CLIENT_READING,
     CLIENT_MOVING,
     CLIENT_EXCHANGE,
+    CLIENT_OPENING,
     CLIENT_TUNNEL,
     CLIENT_LINGERING,
     CLIENT_DEAD
@@ -55,6 +58,7 @@ struct client {
     enum client_close ending;  /* LINGERING: why it is closed */
     struct exchange *exchange; /* EXCHANGE */
     struct tunnel *tunnel;     /* TUNNEL */
+    struct inside *inside;     /* NULL: it is in no CONNECT; owned */
     struct socket
         *private_socket; /* bound to this client by NTLM or Negotiate; NULL once the socket has ended */
     enum callers_by identified; /* how `caller` was found; CALLERS_OFF: it is NULL */
@@ -80,6 +84,9 @@ void client_set_state(struct client *c, enum client_state state);
 
 /* Begins to read a head, or goes on with it. */
 void client_begin_reading(struct client *c);
+
+/* Reads what is there into c->in. False: nothing, and the loop will tell, or the client is closed. */
+bool client_read_some(struct client *c);
 
 /* Reads and begins exchanges, one after the other, until one is running or nothing is there. */
 void client_process(struct client *c);

@@ -42,6 +42,7 @@ struct exchange *exchange_new(struct client *c)
     e->waiter.settled = attempt_settled;
     e->waiter.blocked = attempt_blocked;
     e->state = EXCHANGE_REPLY;
+    e->established = false;
     e->idempotent = e->asked_head = e->is_connect = e->asked_upgrade = e->te_trailers = e->accepts_gzip =
         false;
     e->from_http_1_0 = e->client_persists = e->private_socket = false;
@@ -219,6 +220,10 @@ void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reas
         return;
     }
     e->fate = exchange_fate(e, fault, true);
+    if (e->established) {
+        reply_done(e); /* its answer was the 200: the end of the connection says that nothing came of it */
+        return;
+    }
     const struct reply r = {
         .fault = fault,
         .instance = e->proxy->instance,

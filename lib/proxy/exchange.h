@@ -37,6 +37,9 @@ enum upload_state {
     UPLOAD_STOPPED, /* no more will be sent: the origin does not listen, or the request was refused */
 };
 
+struct route; /* route.h */
+struct uri;
+
 struct exchange {
     TAILQ_ENTRY(exchange) link;
     struct proxy *proxy;
@@ -47,6 +50,7 @@ struct exchange {
     enum exchange_state state;
 
     /* The request. */
+    bool established; /* is_connect: its 200 was sent before it had a socket */
     bool idempotent, asked_head, is_connect, asked_upgrade, te_trailers, from_http_1_0, client_persists,
         accepts_gzip;
     char protocols[64];     /* of Upgrade, when asked_upgrade */
@@ -93,6 +97,10 @@ struct exchange {
 
 /* A whole head was read into proxy->request_head; `length` bytes of c->in are it. Takes over from there. */
 void exchange_begin(struct client *c, size_t length);
+
+/* One for a CONNECT whose client was told 200 (inside.h): to be failed, or to open its tunnel. NULL: the client is closed. */
+struct exchange *exchange_in_connect(struct client *c);
+void exchange_open_tunnel(struct exchange *e, const struct route *route);
 
 /* A head that could not be read: answers and closes. */
 void exchange_refuse(struct client *c, enum fault fault, const char *text);
@@ -160,6 +168,8 @@ void exchange_on_timer(void *ctx);
 void exchange_record(const struct exchange *e);
 /* For a request that is refused: keeps what its record shows of it. */
 void exchange_keep_line(struct exchange *e, const struct head *h);
+/* The same for a CONNECT to there whose head is gone. */
+void exchange_keep_connect(struct exchange *e, const struct uri *to);
 /* What is known of it so far, less the client's address; slices point into the exchange and to `target`. */
 void exchange_describe(const struct exchange *e, struct exchange_record *r, char *target, size_t size);
 

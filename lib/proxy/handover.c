@@ -1,5 +1,7 @@
 #include "proxy/handover.h"
 
+#include "proxy/inside.h"
+
 /* In the new loop, which reads the head once more: that costs less than to carry what was found in it. */
 static void arrive(struct loop_message *l)
 {
@@ -10,6 +12,10 @@ static void arrive(struct loop_message *l)
     if (c->in)
         buffer_join(c->in, &p->heads);
     TAILQ_INSERT_TAIL(&p->clients, c, link);
+    if (c->inside && c->inside->state == INSIDE_TUNNEL) {
+        inside_arrive(c);
+        return;
+    }
     client_begin_reading(c);
     client_process(c);
 }
@@ -26,7 +32,8 @@ bool handover_begin(struct client *c, const struct route *route)
     client_drop_private(c);
     conn_unwatch(&c->conn);
     timer_release(&c->timer);
-    buffer_leave(c->in);
+    if (c->in)
+        buffer_leave(c->in);
     c->requests--; /* it is counted where it is served */
     c->admitted = true;
     client_set_state(c, CLIENT_MOVING);

@@ -22,6 +22,8 @@ libcarpool_a_SOURCES += \
 	lib/proxy/flow.h \
 	lib/proxy/handover.c \
 	lib/proxy/handover.h \
+	lib/proxy/inside.c \
+	lib/proxy/inside.h \
 	lib/proxy/own_urls.c \
 	lib/proxy/own_urls.h \
 	lib/proxy/proxy.c \

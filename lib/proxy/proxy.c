@@ -179,7 +179,7 @@ void proxy_stop(struct proxy *p)
     TAILQ_FOREACH_SAFE (c, &p->clients, link, next) {
         if (c->state == CLIENT_IDLE && c->requests > 0)
             client_close(c, CLIENT_SHUTDOWN, false);
-        else if (c->state == CLIENT_IDLE)
+        else if (c->state == CLIENT_IDLE || c->state == CLIENT_OPENING)
             timer_set(&c->timer, FIRST_REQUEST_GRACE_MS);
     }
     tunnels_stop(p);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "http/uri.h"
 #include "proxy/exchange.h"
+#include "proxy/inside.h"
 
 /* The request line stands in the outgoing head, or is all that was kept of a request that was refused: method SP target. */
 static struct slice word_of(struct slice line, unsigned nth)
@@ -39,13 +40,17 @@ struct slice record_shown(const struct config *c, struct slice target)
 }
 
 /* What the request asked for, in absolute form (RFC 9110 7.1). False where that cannot be known. */
-static bool read_target(const struct head *h, bool is_connect, struct uri *u)
+static bool read_target(const struct head *h, bool is_connect, const struct uri *inside, struct uri *u)
 {
     const struct field *host = head_find(h, FIELD_HOST);
     if (is_connect)
         return uri_parse_authority(h->target, u) == URI_OK;
     if (uri_parse_absolute(h->target, u) == URI_OK)
         return true;
+    if (inside) {
+        *u = *inside;
+        return uri_parse_origin_form(h->target, u) == URI_OK;
+    }
     if (!host || !uri_parse_host_field(host->value, u) || uri_parse_origin_form(h->target, u) != URI_OK)
         return false;
     u->scheme = SCHEME_HTTP;
@@ -76,10 +81,21 @@ void exchange_keep_line(struct exchange *e, const struct head *h)
     struct slice line = {b->data, 0};
     append(&line, room, b->data, h->method);
     append(&line, room, b->data, SLICE(" "));
-    if (read_target(h, e->is_connect, &u))
+    if (read_target(h, e->is_connect, inside_authority(e->client), &u))
         append_target(&line, room, b->data, &u, e->is_connect);
     else
         append(&line, room, b->data, h->target);
+    b->end = (uint32_t)line.n;
+}
+
+void exchange_keep_connect(struct exchange *e, const struct uri *to)
+{
+    struct buffer *b = e->head = buffer_borrow(&e->proxy->heads);
+    if (!b)
+        return;
+    struct slice line = {b->data, 0};
+    append(&line, buffer_room(b), b->data, SLICE("CONNECT "));
+    append_target(&line, buffer_room(b), b->data, to, true);
     b->end = (uint32_t)line.n;
 }
 

@@ -10,6 +10,7 @@
 #include "http/fields.h"
 #include "proxy/access.h"
 #include "proxy/handover.h"
+#include "proxy/inside.h"
 #include "proxy/rewrite.h"
 #include "proxy/route.h"
 
@@ -192,8 +193,13 @@ void exchange_begin(struct client *c, size_t length)
     struct route route;
     char text[512];
     caller_identify(c);
-    enum fault fault = route_find(p, c->frontend, h, &route, text, sizeof text);
+    enum fault fault = route_find(p, c->frontend, inside_authority(c), h, &route, text, sizeof text);
     fault = refusal(c, &route, fault, text, sizeof text);
+    if (fault == FAULT_NONE && route.first_bytes_decide) {
+        consume_head(c, length);
+        inside_begin(c, &route);
+        return;
+    }
     if (fault == FAULT_NONE && !route.answer_here && handover_begin(c, &route))
         return;
     c->admitted = false;
@@ -220,6 +226,34 @@ void exchange_begin(struct client *c, size_t length)
         set_limits(e);
         attempt_acquire(e, ACQUIRE_NEW);
     }
+}
+
+struct exchange *exchange_in_connect(struct client *c)
+{
+    struct exchange *e = exchange_new(c);
+    if (!e) {
+        client_close(c, CLIENT_CUT, false);
+        return NULL;
+    }
+    e->is_connect = e->established = true;
+    e->status = 200;
+    e->began_us = c->inside->began_us;
+    e->request_framing = (struct framing){.kind = BODY_NONE};
+    relay_begin(&e->up, e->request_framing, RELAY_RAW);
+    e->upload = UPLOAD_DONE;
+    exchange_keep_connect(e, &c->inside->authority);
+    return e;
+}
+
+void exchange_open_tunnel(struct exchange *e, const struct route *route)
+{
+    if (!choose_origin(e, route)) {
+        exchange_fail(e, FAULT_INTERNAL, RETIRE_NONE, "out of memory");
+        return;
+    }
+    caller_count_request(e->client->caller, e->origin->agent->name);
+    set_limits(e);
+    attempt_acquire(e, ACQUIRE_NEW);
 }
 
 void exchange_refuse(struct client *c, enum fault fault, const char *text)

@@ -14,6 +14,7 @@
 struct query {
     struct proxy *p;
     const struct frontend *frontend;
+    const struct uri *inside;
     const struct head *h;
     struct route *out;
     char *text;
@@ -178,6 +179,11 @@ static enum fault route_gateway(struct query *q)
     return FAULT_NONE;
 }
 
+struct agent *route_agent(struct proxy *p, const struct uri *uri)
+{
+    return pool_agent(p->pool, match_find(p->config, (struct slice){uri->host, uri->host_length}, uri->port));
+}
+
 static enum fault choose_agent(struct query *q)
 {
     const struct uri *uri = &q->out->uri;
@@ -191,23 +197,95 @@ static enum fault choose_agent(struct query *q)
     return FAULT_NONE;
 }
 
+/* What is known to be refused before anybody resolves a name: an address that is denied, and an own listener. */
+static enum fault check_destination(struct query *q)
+{
+    const struct uri *uri = &q->out->uri;
+    const struct upstream *u = q->out->agent->upstream;
+    struct slice host = {uri->host, uri->host_length};
+    struct address a;
+    if ((u && u->address.count) || *q->out->agent->policy->parent.host)
+        return FAULT_NONE;
+    if (!address_from_ip(&a, slice_eq(host, SLICE("localhost")) ? SLICE("127.0.0.1") : host, uri->port))
+        return FAULT_NONE;
+    switch (proxy_permit(q->p, &a, false)) {
+    case CONNECT_LOOP:
+        return refuse(q, FAULT_LOOP, "%s:%u is a listener of this proxy itself", uri->host, uri->port);
+    case CONNECT_PROHIBITED:
+        return refuse(q, FAULT_PROHIBITED, "the address %s is denied by access.denyAddresses", uri->host);
+    default: return FAULT_NONE;
+    }
+}
+
 static enum fault route_connect(struct query *q)
 {
     enum uri_verdict v = uri_parse_authority(q->h->target, &q->out->uri);
     if (v != URI_OK)
         return bad_target(q, v);
-    uint16_t port = q->out->uri.port;
     q->out->kind = ORIGIN_TUNNEL;
-    if (access_connect_port_allowed(q->p->config, port))
-        return choose_agent(q);
-    if (port == 80)
-        return refuse(
-            q, FAULT_DENIED,
-            "CONNECT to port 80 is not allowed by access.connectPorts, and http:// needs no tunnel: let the app send "
-            "GET http://%s/ to its proxy, as most do by themselves, or add 80 to access.connectPorts",
-            q->out->uri.host);
-    return refuse(q, FAULT_DENIED,
-                  "CONNECT to port %u is not allowed: add it to access.connectPorts if it should be", port);
+    q->out->may_tunnel = access_connect_port_allowed(q->p->config, q->out->uri.port);
+    enum fault fault = choose_agent(q);
+    if (fault != FAULT_NONE)
+        return fault;
+    switch (q->out->agent->policy->connect) {
+    case CONNECT_IS_TUNNEL: q->out->first_bytes_decide = q->out->uri.port == 80; break;
+    case CONNECT_IS_POOL: q->out->first_bytes_decide = true; break;
+    case CONNECT_IS_DENIED:
+        return refuse(q, FAULT_DENIED, "CONNECT to %s is not allowed: connect is deny for agent %s",
+                      q->out->uri.host, q->out->agent->name);
+    }
+    if (q->out->first_bytes_decide)
+        return check_destination(q);
+    return q->out->may_tunnel
+               ? FAULT_NONE
+               : refuse(
+                     q, FAULT_DENIED,
+                     "CONNECT to port %u is not allowed: add it to access.connectPorts, or set connect: pool for this "
+                     "upstream, where what is inside is HTTP",
+                     q->out->uri.port);
+}
+
+/* ---- inside a CONNECT */
+
+static bool is_authority(const struct uri *u, const struct uri *wanted, uint16_t port)
+{
+    return port == wanted->port && u->ipv6 == wanted->ipv6 &&
+           slice_eq((struct slice){u->host, u->host_length},
+                    (struct slice){wanted->host, wanted->host_length});
+}
+
+/* Whether target and Host name what CONNECT did. */
+static bool names_the_same(const struct query *q, bool absolute)
+{
+    const struct uri *uri = &q->out->uri;
+    const struct field *host = head_find(q->h, FIELD_HOST);
+    struct uri written;
+    if (absolute && (uri->scheme != q->inside->scheme || !is_authority(uri, q->inside, uri->port)))
+        return false;
+    if (!host)
+        return true;
+    return uri_parse_host_field(host->value, &written) &&
+           is_authority(&written, q->inside,
+                        written.has_port ? written.port : scheme_default_port(q->inside->scheme));
+}
+
+static enum fault route_inside(struct query *q)
+{
+    bool absolute = q->h->target.p[0] != '/' && !slice_eq(q->h->target, SLICE("*"));
+    if (method_is(q->h, SLICE("CONNECT")))
+        return refuse(q, FAULT_BAD_TARGET,
+                      "a CONNECT inside of a CONNECT: let the app ask its proxy directly");
+    q->out->uri = *q->inside;
+    enum uri_verdict v = absolute ? uri_parse_absolute(q->h->target, &q->out->uri) : URI_OK;
+    enum fault fault = v != URI_OK ? bad_target(q, v) : absolute ? FAULT_NONE : read_path(q);
+    if (fault != FAULT_NONE)
+        return fault;
+    if (!names_the_same(q, absolute))
+        return refuse(q, FAULT_BAD_TARGET,
+                      "this CONNECT is for %s:%u alone, and the request names another host or port",
+                      q->inside->host, q->inside->port);
+    q->out->kind = q->inside->scheme == SCHEME_HTTPS ? ORIGIN_HTTPS : ORIGIN_HTTP;
+    return choose_agent(q);
 }
 
 /* Whether this listener takes origin-form and goes by Host. */
@@ -284,14 +362,15 @@ static bool is_last_hop(const struct head *h)
            slice_to_u64(f->value, &left) && left == 0;
 }
 
-enum fault route_find(struct proxy *p, const struct frontend *frontend, const struct head *h,
-                      struct route *out, char *text, size_t text_size)
+enum fault route_find(struct proxy *p, const struct frontend *frontend, const struct uri *inside,
+                      const struct head *h, struct route *out, char *text, size_t text_size)
 {
-    struct query q = {p, frontend, h, out, text, text_size};
+    struct query q = {p, frontend, inside, h, out, text, text_size};
     out->agent = NULL;
     out->framing = (struct framing){.kind = BODY_CLOSE}; /* unknown: it has no end */
     out->upgrade = false;
     out->answer_here = false;
+    out->first_bytes_decide = out->may_tunnel = false;
     enum fault fault = check_framing(&q);
     if (fault == FAULT_NONE)
         fault = check_host(&q);
@@ -301,7 +380,9 @@ enum fault route_find(struct proxy *p, const struct frontend *frontend, const st
         fault = check_loop(&q);
     if (fault != FAULT_NONE)
         return fault;
-    if (frontend->upstream)
+    if (inside)
+        fault = route_inside(&q);
+    else if (frontend->upstream)
         fault = route_gateway(&q);
     else if (method_is(h, SLICE("CONNECT")))
         fault = route_connect(&q);

@@ -17,11 +17,17 @@ struct route {
     struct framing framing; /* of the request */
     bool upgrade;           /* a switch of protocols is asked for that is passed on */
     struct slice protocols; /* of its Upgrade field */
-    bool answer_here;       /* Max-Forwards: 0 in TRACE or OPTIONS (RFC 9110 7.6.2) */
+    /* CONNECT: it is told 200, and what the client says then decides (inside.h); whether it may open a tunnel */
+    bool first_bytes_decide, may_tunnel;
+    bool answer_here; /* Max-Forwards: 0 in TRACE or OPTIONS (RFC 9110 7.6.2) */
 };
 
-/* FAULT_NONE, or what to answer, with a sentence in `text`. */
-enum fault route_find(struct proxy *p, const struct frontend *frontend, const struct head *h,
-                      struct route *out, char *text, size_t text_size);
+/* FAULT_NONE, or what to answer, with a sentence in `text`. `inside`: the scheme, host and port for which alone requests inside a
+ * CONNECT are; NULL: it is in none. */
+enum fault route_find(struct proxy *p, const struct frontend *frontend, const struct uri *inside,
+                      const struct head *h, struct route *out, char *text, size_t text_size);
+
+/* Whose a URL's host and port are now. */
+struct agent *route_agent(struct proxy *p, const struct uri *uri);
 
 #endif

@@ -239,7 +239,8 @@ static void log_tunnel(const struct tunnel *t)
     if (log_enabled(LOG_INFO))
         log_event(
             LOG_INFO,
-            "CONNECT opens a tunnel, which cannot be pooled; to share TLS connections use an http:// URL and tls: true for this upstream",
+            "CONNECT opens a tunnel, which cannot be pooled; to share TLS connections set connect: pool, or use an http:// URL and "
+            "tls: true for this upstream",
             LOG_S("client", peer_address_format(&t->peer, peer)), LOG_S("agent", t->origin->agent->name),
             LOG_S("origin", t->origin->key));
 }
@@ -296,6 +297,8 @@ static void take_over(struct tunnel *t, struct exchange *e)
 static bool write_established(struct exchange *e)
 {
     static const struct slice established = SLICE("HTTP/1.1 200 Connection established\r\n\r\n");
+    if (e->established)
+        return true;
     e->status = 200;
     e->out = buffer_borrow(&e->proxy->heads);
     return e->out && buffer_append(e->out, established);

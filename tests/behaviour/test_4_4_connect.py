@@ -61,7 +61,7 @@ def test_the_answer_has_no_framing(stage):
     assert client.exactly(5) == b"hello"
 
 
-@pytest.mark.parametrize("target", ["127.0.0.1:22", "127.0.0.1:80", "[::1]:25"])
+@pytest.mark.parametrize("target", ["127.0.0.1:22", "127.0.0.1:81", "[::1]:25"])
 def test_ports(stage, target):
     """ports CONNECT may reach; others 403"""
     response = refusal(stage.carpool(), target, 403, "http_request_denied")

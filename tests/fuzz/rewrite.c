@@ -230,7 +230,7 @@ static void run_request(unsigned flags)
     struct route route;
     char text[512];
 
-    if (route_find(rig.proxy, flags & FROM_GATEWAY ? gateway : rig.frontend, &head, &route, text,
+    if (route_find(rig.proxy, flags & FROM_GATEWAY ? gateway : rig.frontend, NULL, &head, &route, text,
                    sizeof text) != FAULT_NONE) {
         fuzz_assert(*text);
         return;

@@ -528,6 +528,7 @@ int main(void)
     http_explain_tests(suite);
     http_fields_tests(suite);
     http_body_tests(suite);
+    http_opening_tests(suite);
     http_repair_tests(suite);
     http_uri_tests(suite);
     http_corpus_tests(suite);

@@ -11,6 +11,7 @@ void http_body_tests(Suite *suite);
 void http_corpus_tests(Suite *suite);
 void http_explain_tests(Suite *suite);
 void http_fields_tests(Suite *suite);
+void http_opening_tests(Suite *suite);
 void http_repair_tests(Suite *suite);
 void http_uri_tests(Suite *suite);
 

@@ -47,6 +47,7 @@ tests_unit_http_test_SOURCES = \
 	tests/unit/http_fields_test.c \
 	tests/unit/http_message.c \
 	tests/unit/http_message.h \
+	tests/unit/http_opening_test.c \
 	tests/unit/http_repair_test.c \
 	tests/unit/http_test.c \
 	tests/unit/http_test.h \

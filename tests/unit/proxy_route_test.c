@@ -30,7 +30,7 @@ static struct frontend *gateway(const char *upstream)
 static enum fault ask(const struct frontend *e, const char *request)
 {
     read_request(&head, request);
-    return route_find(rig.proxy, e, &head, &route, text, sizeof text);
+    return route_find(rig.proxy, e, NULL, &head, &route, text, sizeof text);
 }
 
 static enum fault ask_proxy(const char *line)

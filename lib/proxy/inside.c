@@ -1,0 +1,197 @@
+#include "proxy/inside.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "http/opening.h"
+#include "proxy/exchange.h"
+#include "proxy/handover.h"
+
+/* How long a client may be silent before its tunnel is opened: in some protocols the server speaks first. */
+#define SILENCE_MS 300
+
+static const struct slice established = SLICE("HTTP/1.1 200 Connection established\r\n\r\n");
+
+void inside_end(struct client *c)
+{
+    free(c->inside);
+    c->inside = NULL;
+}
+
+/* ---- time */
+
+static bool is_silent(const struct client *c)
+{
+    return c->inside->state == INSIDE_LISTENING && buffer_unread(c->in).n == 0;
+}
+
+/* Whether its silence means that it waits for the server. */
+static bool silence_is_consent(const struct client *c)
+{
+    return is_silent(c) && c->inside->may_tunnel;
+}
+
+static uint64_t due(const struct client *c)
+{
+    uint64_t limit = c->proxy->config->server.headersTimeout;
+    if (silence_is_consent(c) && (!limit || limit > SILENCE_MS))
+        limit = SILENCE_MS;
+    return limit ? c->since_ms + limit : 0;
+}
+
+void inside_arm(struct client *c)
+{
+    timer_set_at(&c->timer, due(c));
+}
+
+/* ---- a tunnel */
+
+static void refuse_anything_else(struct client *c)
+{
+    struct exchange *e = exchange_in_connect(c);
+    if (e)
+        exchange_fail(
+            e, FAULT_DENIED, RETIRE_NONE,
+            "what came inside CONNECT to %s:%u is no HTTP, and a tunnel to that port is not allowed: add it to "
+            "access.connectPorts if it should be",
+            c->inside->authority.host, c->inside->authority.port);
+}
+
+static void open_here(struct client *c, const struct route *route)
+{
+    struct exchange *e = exchange_in_connect(c);
+    if (e)
+        exchange_open_tunnel(e, route);
+}
+
+/* The upstream of now: a reload may have come in between. */
+static void open_tunnel(struct client *c)
+{
+    const struct uri *to = &c->inside->authority;
+    struct route route = {.agent = route_agent(c->proxy, to), .kind = ORIGIN_TUNNEL, .uri = *to};
+    c->inside->state = INSIDE_TUNNEL;
+    timer_clear(&c->timer);
+    c->requests++;
+    client_set_state(c, CLIENT_EXCHANGE);
+    if (!handover_begin(c, &route))
+        open_here(c, &route);
+}
+
+void inside_arrive(struct client *c)
+{
+    client_set_state(c, CLIENT_READING);
+    open_tunnel(c);
+}
+
+static void take_for_other(struct client *c)
+{
+    if (c->inside->may_tunnel) {
+        open_tunnel(c);
+        return;
+    }
+    timer_clear(&c->timer);
+    client_set_state(c, CLIENT_EXCHANGE);
+    refuse_anything_else(c);
+}
+
+/* ---- requests */
+
+static void serve(struct client *c, enum scheme scheme)
+{
+    c->inside->state = INSIDE_SERVING;
+    c->inside->authority.scheme = scheme;
+    client_set_state(c, CLIENT_IDLE);
+    client_process(c);
+}
+
+/* ---- the first bytes */
+
+/* True: more must come, and nothing is there. */
+static bool listen_once(struct client *c)
+{
+    switch (opening_of(buffer_unread(c->in))) {
+    case OPENING_HTTP: serve(c, SCHEME_HTTP); return false;
+    case OPENING_TLS:
+    case OPENING_OTHER: take_for_other(c); return false;
+    case OPENING_MORE: break;
+    }
+    return !client_read_some(c) && c->state == CLIENT_OPENING;
+}
+
+static void listen_first(struct client *c)
+{
+    while (c->state == CLIENT_OPENING && c->inside->state == INSIDE_LISTENING)
+        if (listen_once(c)) {
+            client_watch(c);
+            if (c->state == CLIENT_OPENING)
+                inside_arm(c);
+            return;
+        }
+}
+
+/* False: the rest of it is not out yet. */
+static bool answer(struct client *c)
+{
+    struct inside *i = c->inside;
+    struct slice rest = slice_from(established, i->answered);
+    ssize_t n = conn_write(&c->conn, &(struct iovec){.iov_base = (void *)rest.p, .iov_len = rest.n}, 1);
+    if (n < 0 && n != CONN_AGAIN) {
+        client_close(c, CLIENT_CLOSED, false);
+        return false;
+    }
+    i->answered += n > 0 ? (size_t)n : 0;
+    if (i->answered == established.n) {
+        i->state = INSIDE_LISTENING;
+        return true;
+    }
+    client_watch(c);
+    if (c->state == CLIENT_OPENING)
+        inside_arm(c);
+    return false;
+}
+
+void inside_ready(struct client *c)
+{
+    if (c->inside->state == INSIDE_ANSWERING && !answer(c))
+        return;
+    listen_first(c);
+}
+
+void inside_begin(struct client *c, const struct route *route)
+{
+    struct inside *i = calloc(1, sizeof *i);
+    if (!i) {
+        client_close(c, CLIENT_CUT, false);
+        return;
+    }
+    i->authority = route->uri;
+    i->may_tunnel = route->may_tunnel;
+    i->began_us = clock_us();
+    c->inside = i;
+    c->requests--; /* what is inside counts */
+    c->since_ms = clock_ms();
+    client_set_state(c, CLIENT_OPENING);
+    inside_ready(c);
+}
+
+/* What came while nobody ran is looked at before anybody is called late. */
+void inside_on_timer(struct client *c)
+{
+    inside_ready(c);
+    if (c->state != CLIENT_OPENING)
+        return;
+    if (c->proxy->stopping) {
+        client_close(c, CLIENT_SHUTDOWN, false);
+    } else if (!due(c) || clock_ms() < due(c)) {
+        inside_arm(c);
+    } else if (silence_is_consent(c)) {
+        open_tunnel(c);
+    } else if (is_silent(c) || c->inside->state != INSIDE_LISTENING) {
+        client_close(c, CLIENT_HEADERS_TIMEOUT, false);
+    } else {
+        c->requests++;
+        client_set_state(c, CLIENT_EXCHANGE);
+        exchange_refuse(c, FAULT_CLIENT_TOO_SLOW,
+                        "the request's head did not come within server.headersTimeout");
+    }
+}
