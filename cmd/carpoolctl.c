@@ -33,6 +33,7 @@ static const struct command {
     {"errors", WORDS_MAY_NAME, ctl_errors, "what went wrong, how often, and lately"},
     {"callers", WORDS_NONE, ctl_callers, "who uses Carpool, the busiest first (the option callers)"},
     {"explain", WORDS_MAY_NAME, ctl_explain, "why connections are opened, what waits, and what to change"},
+    {"advise", WORDS_NONE, ctl_advise, "what to change, as YAML to paste or (--write) as a patch"},
     {"drain", WORDS_NAME, ctl_drain, "close free connections now, busy ones when they finish"},
     {"pause", WORDS_NAME, ctl_pause, "let new requests wait"},
     {"resume", WORDS_NAME, ctl_resume, "serve them again, the oldest first"},
@@ -74,6 +75,7 @@ static int print_help(FILE *out, int status)
           "                        (" CTL_DEFAULT_ADDRESS ")\n"
           "  -j, --json            print what the admin API said\n"
           "  -w, --wide            also why connections were closed\n"
+          "  -W, --write FILE      advise: print a patch for this configuration file\n"
           "  -V, --version         print the version\n"
           "  -h, --help            print this, or behind a command what it does\n"
           "\n"
@@ -86,7 +88,10 @@ static int print_help(FILE *out, int status)
 static int print_command_help(const struct command *c)
 {
     printf("Usage: carpoolctl [-s ADDRESS] [--json]%s %s%s\n%s\n",
-           c->run == ctl_status || c->run == ctl_agents ? " [--wide]" : "", c->name, words_of(c), c->help);
+           c->run == ctl_status || c->run == ctl_agents ? " [--wide]"
+           : c->run == ctl_advise                       ? " [--write FILE]"
+                                                        : "",
+           c->name, words_of(c), c->help);
     return CTL_FINE;
 }
 
@@ -133,17 +138,22 @@ static int wrong_usage(const struct command *c, const char *what)
 static int take_options(int argc, char **argv, struct ctl_options *o, const struct command *c)
 {
     static const struct option longs[] = {
-        {"server", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-        {"wide", no_argument, NULL, 'w'},         {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+        {"server", required_argument, NULL, 's'},
+        {"json", no_argument, NULL, 'j'},
+        {"wide", no_argument, NULL, 'w'},
+        {"write", required_argument, NULL, 'W'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int option;
 
-    while ((option = getopt_long(argc, argv, "+s:jwVh", longs, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "+s:jwW:Vh", longs, NULL)) != -1) {
         switch (option) {
         case 's': o->address = ctl_plain_address(optarg); break;
         case 'j': o->json = true; break;
         case 'w': o->wide = true; break;
+        case 'W': o->write = optarg; break;
         case 'V': puts("carpoolctl " PACKAGE_VERSION); return CTL_FINE;
         case 'h': return c ? print_command_help(c) : print_help(stdout, CTL_FINE);
         default: fputs("carpoolctl -h lists commands and options\n", stderr); return CTL_USAGE;
@@ -164,6 +174,8 @@ static int take_name(int argc, char **argv, struct ctl_options *o, const struct 
         *name = argv[optind++];
         status = take_options(argc, argv, o, c);
     }
+    if (status < 0 && o->write && c->run != ctl_advise)
+        return wrong_usage(c, "writes no patch (advise does)");
     if (status < 0 && c->words == WORDS_NAME && !*name)
         return wrong_usage(c, "needs the name of an agent (carpoolctl agents lists them)");
     return status;

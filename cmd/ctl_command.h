@@ -13,12 +13,14 @@ enum { CTL_FINE = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
 struct ctl_options {
     const char *address;
     bool json, wide;
+    const char *write; /* advise: print a patch of this file; NULL: YAML */
 };
 
 int ctl_status(const struct ctl_options *o, const char *name);
 int ctl_agents(const struct ctl_options *o, const char *name);
 int ctl_errors(const struct ctl_options *o, const char *name);
 int ctl_callers(const struct ctl_options *o, const char *name);
+int ctl_advise(const struct ctl_options *o, const char *name);
 int ctl_explain(const struct ctl_options *o, const char *name);
 int ctl_drain(const struct ctl_options *o, const char *name);
 int ctl_pause(const struct ctl_options *o, const char *name);

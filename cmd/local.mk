@@ -5,6 +5,7 @@ carpoold_LDADD = $(carpool_libs)
 bin_PROGRAMS += carpoolctl
 carpoolctl_SOURCES = \
 	cmd/carpoolctl.c \
+	cmd/ctl_advise.c \
 	cmd/ctl_agents.c \
 	cmd/ctl_ca.c \
 	cmd/ctl_ca.h \
@@ -14,6 +15,8 @@ carpoolctl_SOURCES = \
 	cmd/ctl_command.c \
 	cmd/ctl_command.h \
 	cmd/ctl_config.c \
+	cmd/ctl_diff.c \
+	cmd/ctl_diff.h \
 	cmd/ctl_errors.c \
 	cmd/ctl_errors.h \
 	cmd/ctl_explain.c \
@@ -21,6 +24,8 @@ carpoolctl_SOURCES = \
 	cmd/ctl_history.h \
 	cmd/ctl_output.c \
 	cmd/ctl_output.h \
+	cmd/ctl_patch.c \
+	cmd/ctl_patch.h \
 	cmd/ctl_pools.c \
 	cmd/ctl_pools.h \
 	cmd/ctl_run.c \

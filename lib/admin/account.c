@@ -51,6 +51,7 @@ void account_of_origin(const struct history *h, const struct origin *o, uint64_t
 
     *out = (struct account){
         .agent = a->name,
+        .key = o->key,
         .is_tunnel = is_tunnel(o),
         .policy = a->policy,
         .uptime_ms = uptime_ms,
@@ -78,6 +79,7 @@ void account_of_agent(const struct history *h, const struct agent *a, uint64_t u
     agent_totals(a, &totals);
     *out = (struct account){
         .agent = a->name,
+        .key = "*",
         .origin = "*",
         .policy = a->policy,
         .uptime_ms = uptime_ms,
@@ -144,10 +146,43 @@ uint64_t account_closed_idle_ms(const struct account *a)
     return 0;
 }
 
-uint32_t account_needed(const struct account *a)
+/* A quarter more, and whole. */
+static uint32_t with_reserve(float load)
 {
-    float needed = a->hour.load * 1.25F;
+    float needed = load * 1.25F;
     uint32_t whole = (uint32_t)needed;
 
     return whole + (needed > (float)whole);
+}
+
+/* Near the limit, the load is held down by the limit itself. */
+uint32_t account_needed(const struct account *a, uint32_t limit)
+{
+    uint32_t needed = with_reserve(a->hour.load);
+
+    if (needed > limit)
+        return needed;
+    return a->hour.load * 2 >= (float)limit ? with_reserve((float)limit) : 0;
+}
+
+uint32_t account_busiest(const struct agent *a, const struct origin **out, uint32_t room)
+{
+    const struct agent *share;
+    const struct origin *o;
+    uint32_t all = 0;
+
+    AGENT_FOREACH_ORIGIN(a, share, o)
+    {
+        uint32_t at = all < room ? all : room;
+
+        while (at > 0 && out[at - 1]->stats.requests < o->stats.requests) {
+            if (at < room)
+                out[at] = out[at - 1];
+            at--;
+        }
+        if (at < room)
+            out[at] = o;
+        all++;
+    }
+    return all;
 }

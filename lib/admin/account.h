@@ -8,7 +8,8 @@
 
 struct account {
     const char *agent;
-    const char *origin; /* without its scheme's default port; "*": the agent as a whole */
+    const char *key;    /* as in /agents; "*": the agent as a whole */
+    const char *origin; /* the same without its scheme's default port */
     bool is_tunnel;     /* CONNECT */
     const struct agent_policy *policy;
     uint64_t uptime_ms;
@@ -50,8 +51,13 @@ bool account_closes_each_time(const struct account *a);
 /* How long free connections had been idle as the origin closed them, on average; 0: it closed none. */
 uint64_t account_closed_idle_ms(const struct account *a);
 
-/* How many connections the busiest minute needed at a time, and a quarter more. */
-uint32_t account_needed(const struct account *a);
+/* How many connections would be enough where requests waited for so many: what the busiest minute needed at a time, and a
+ * quarter more. 0: it needed far fewer on average, and the requests came in bursts. */
+uint32_t account_needed(const struct account *a, uint32_t limit);
+
+/* The origins of an agent that were asked most, the busiest first, as many as there is room for; returns how many there are
+ * in all. */
+uint32_t account_busiest(const struct agent *a, const struct origin **out, uint32_t room);
 
 static inline enum opened_for replaced(enum retire_reason reason)
 {

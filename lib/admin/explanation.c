@@ -155,10 +155,10 @@ static void put_limit(struct text *out, const char *name, uint32_t limit)
 /* What one minute needed, beside the limit that held it. */
 static void put_needed(struct text *out, const struct account *a, const char *name, uint32_t limit)
 {
-    uint32_t needed = account_needed(a);
+    uint32_t needed = account_needed(a, limit);
 
     if (needed > limit)
-        text_format(out, " The busiest minute needed %.1f connections at a time: raise %s to %u.",
+        text_format(out, " The busiest minute needed %.1f connections at a time on average: raise %s to %u.",
                     (double)a->hour.load, name, needed);
     else
         text_format(
@@ -193,7 +193,7 @@ static void put_held(struct text *out, const struct account *a, const char *name
 
 static bool is_of_agent(const struct account *a)
 {
-    return strcmp(a->origin, "*") == 0;
+    return strcmp(a->key, "*") == 0;
 }
 
 static bool says_waiting(const struct account *a, struct text *out)
@@ -321,29 +321,6 @@ static void put_paragraphs(struct text *out, const struct account *a)
     text_free(&paragraph);
 }
 
-/* The busiest ones, the busiest first; returns how many there are in all. */
-static uint32_t choose_origins(const struct agent *a, const struct origin *out[ORIGINS_TOLD])
-{
-    const struct agent *share;
-    const struct origin *o;
-    uint32_t all = 0;
-
-    AGENT_FOREACH_ORIGIN(a, share, o)
-    {
-        uint32_t at = all < ORIGINS_TOLD ? all : ORIGINS_TOLD;
-
-        while (at > 0 && out[at - 1]->stats.requests < o->stats.requests) {
-            if (at < ORIGINS_TOLD)
-                out[at] = out[at - 1];
-            at--;
-        }
-        if (at < ORIGINS_TOLD)
-            out[at] = o;
-        all++;
-    }
-    return all;
-}
-
 struct teller {
     const struct history *history;
     uint64_t uptime_ms;
@@ -367,7 +344,8 @@ static void put_origins(const struct teller *t, const struct origin *const *orig
 static void put_agent(const struct teller *t, const struct agent *agent)
 {
     const struct origin *told[ORIGINS_TOLD];
-    uint32_t all = choose_origins(agent, told), count = all < ORIGINS_TOLD ? all : ORIGINS_TOLD;
+    uint32_t all = account_busiest(agent, told, ORIGINS_TOLD),
+             count = all < ORIGINS_TOLD ? all : ORIGINS_TOLD;
     struct account a;
 
     account_of_agent(t->history, agent, t->uptime_ms, &a);

@@ -4,6 +4,8 @@ libcarpool_a_SOURCES += \
 	lib/admin/accesslog.h \
 	lib/admin/account.c \
 	lib/admin/account.h \
+	lib/admin/advice.c \
+	lib/admin/advice.h \
 	lib/admin/agents.c \
 	lib/admin/agents.h \
 	lib/admin/answer.c \

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/advice.h"
 #include "admin/agents.h"
 #include "admin/callers.h"
 #include "admin/explanation.h"
@@ -67,6 +68,13 @@ static void agent_history(struct call *c)
 static void callers(struct call *c)
 {
     callers_write(&c->answer->body, c->daemon);
+}
+
+static void advise(struct call *c)
+{
+    uint64_t uptime_ms = traffic_uptime_ms(diagnosis_traffic(c->diagnosis));
+
+    advice_write(diagnosis_history(c->diagnosis), c->daemon, uptime_ms, &c->answer->body);
 }
 
 static void explain(struct call *c)
@@ -183,6 +191,7 @@ static const struct route {
     {ADMIN_GET, "/history", history},
     {ADMIN_GET, "/agents/*/history", agent_history},
     {ADMIN_GET, "/callers", callers},
+    {ADMIN_GET, "/advice", advise},
     {ADMIN_GET, "/explain", explain},
     {ADMIN_GET, "/agents/*/explain", explain},
     {ADMIN_GET, "/config", config},

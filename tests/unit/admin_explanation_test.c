@@ -23,6 +23,7 @@ static void begin(void)
                                    .timeouts = {.free = 30000},
                                    .agentKeepAliveTimeoutBuffer = 1000};
     account = (struct account){.agent = "payments",
+                               .key = "http://p.test:80",
                                .origin = "http://p.test",
                                .policy = &policy,
                                .uptime_ms = 3 * 3600 * 1000,
@@ -267,7 +268,7 @@ START_TEST(waiting)
         said("waiting"),
         "27 of 36 requests found all connections busy (maxSockets is 20); the wait was 432 ms on average, "
         "with up to 9 waiting at a time; 2 requests were refused. The busiest minute needed 22.4 "
-        "connections at a time: raise maxSockets to 28.");
+        "connections at a time on average: raise maxSockets to 28.");
     account.hour.refused = 0;
     account.hour.load = 0.4F;
     ck_assert_str_eq(
@@ -275,7 +276,7 @@ START_TEST(waiting)
         "27 of 36 requests found all connections busy (maxSockets is 20); the wait was 432 ms on average, "
         "with up to 9 waiting at a time. They came in bursts, since the busiest minute needed but 0.4 "
         "connections at a time: raise maxSockets if they must not wait.");
-    account.origin = "*"; /* each origin has its own maxSockets */
+    account.key = "*"; /* each origin has its own maxSockets */
     ck_assert_ptr_null(strstr(said("waiting"), "raise"));
     account.hour.held[HELD_BY_MAX_TOTAL] = 28;
     account.hour.load = 110;

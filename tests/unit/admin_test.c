@@ -515,6 +515,7 @@ int main(void)
     unit_group(suite, "page", page_allows_its_own_script_alone);
     add_connections_tests(suite);
     add_diagnosis_tests(suite);
+    add_advice_tests(suite);
     add_explanation_tests(suite);
     add_history_tests(suite);
     add_request_tests(suite);

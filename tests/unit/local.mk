@@ -28,6 +28,7 @@ tests_unit_daemon_test_SOURCES = \
 
 check_PROGRAMS += tests/unit/admin_test
 tests_unit_admin_test_SOURCES = \
+	tests/unit/admin_advice_test.c \
 	tests/unit/admin_connections_test.c \
 	tests/unit/admin_diagnosis_test.c \
 	tests/unit/admin_explanation_test.c \

@@ -1,0 +1,294 @@
+#include "admin/advice.h"
+
+#include <assert.h>
+
+#include "admin/words.h"
+#include "base/units.h"
+
+/* Of an agent with thousands of origins, the busiest are looked at. */
+#define ORIGINS_LOOKED_AT 50
+
+/* Tunnels an hour that are worth a change. */
+#define ENOUGH_TUNNELS 10
+
+/* An idle time below this is none: the origin closes behind each response. */
+#define IDLE_LEAST_MS 500
+
+static void put_count(struct text *t, uint32_t count)
+{
+    if (count == COUNT_INFINITE)
+        text_lit(t, "\"Infinity\"");
+    else
+        text_number(t, count);
+}
+
+static void put_time(struct text *t, uint64_t ms)
+{
+    char text[UNITS_TEXT_SIZE];
+
+    text_format(t, "\"%s\"", units_format_time(ms, text));
+}
+
+static void put_counts(struct advice *out, uint32_t now, uint32_t suggested)
+{
+    put_count(&out->now, now);
+    put_count(&out->suggested, suggested);
+}
+
+/* "24 of 41 connections were opened (peer-closed) since " */
+static void put_cost(struct text *t, const struct account *a, enum opened_for why)
+{
+    words_count(t, account_opened_for(a, why));
+    text_lit(t, " of ");
+    words_counted(t, account_opened(a), "connection");
+    text_format(t, " were opened (%s) since ", opened_for_word(why));
+}
+
+/* Rules */
+
+static void put_held(struct text *t, const struct account *a, uint32_t n)
+{
+    words_count(t, n);
+    text_lit(t, " of ");
+    words_counted(t, a->hour.requests, "request");
+    text_lit(t, " found all connections busy");
+    if (a->hour.waited > 0) {
+        text_lit(t, " and waited ");
+        words_time(t, (double)a->hour.waited_ms / a->hour.waited);
+        text_lit(t, " on average");
+    }
+    text_format(t, "; the busiest minute needed %.1f at a time", (double)a->hour.load);
+}
+
+static bool advises_max_sockets(const struct account *a, struct advice *out)
+{
+    uint32_t held = a->hour.held[HELD_BY_MAX_SOCKETS];
+    uint32_t needed = account_needed(a, a->policy->maxSockets);
+
+    if (held == 0 || needed <= a->policy->maxSockets)
+        return false;
+    put_counts(out, a->policy->maxSockets, needed);
+    put_held(&out->why, a, held);
+    return true;
+}
+
+static bool advises_max_total(const struct account *a, struct advice *out)
+{
+    uint32_t now = a->policy->maxTotalSockets, held = a->hour.held[HELD_BY_MAX_TOTAL];
+    uint32_t needed = held > 0 ? account_needed(a, now) : 0;
+    uint32_t suggested = a->most_sockets > needed ? a->most_sockets : needed;
+    bool evicted = account_costs(a, replaced(RETIRE_EVICTED));
+
+    if (now == COUNT_INFINITE || suggested <= now || !(held > 0 || evicted))
+        return false;
+    put_counts(out, now, suggested);
+    if (held > 0)
+        put_held(&out->why, a, held);
+    if (held > 0 && evicted)
+        text_lit(&out->why, "; ");
+    if (evicted) {
+        put_cost(&out->why, a, replaced(RETIRE_EVICTED));
+        text_lit(&out->why, "idle ones had been closed to make room for other origins");
+        text_format(&out->why, "; all origins together need %u", a->most_sockets);
+    }
+    return true;
+}
+
+static bool advises_max_free(const struct account *a, struct advice *out)
+{
+    if (!account_costs(a, replaced(RETIRE_FREE_FULL)) || a->most_sockets <= a->policy->maxFreeSockets)
+        return false;
+    put_counts(out, a->policy->maxFreeSockets, a->most_sockets);
+    put_cost(&out->why, a, replaced(RETIRE_FREE_FULL));
+    text_lit(&out->why, "so many were idle that earlier ones had been closed");
+    text_format(&out->why, "; %u were open at a time", a->most_sockets);
+    return true;
+}
+
+static bool advises_max_requests(const struct account *a, struct advice *out)
+{
+    uint32_t now = a->policy->maxRequestsPerSocket;
+
+    if (!account_costs(a, replaced(RETIRE_MAX_REQUESTS)) || now >= COUNT_INFINITE / 10)
+        return false;
+    put_counts(out, now, now * 10);
+    put_cost(&out->why, a, replaced(RETIRE_MAX_REQUESTS));
+    text_lit(&out->why, "earlier ones had carried as many requests as they may");
+    return true;
+}
+
+/* Half as long again as the pauses that ended connections, seen over the whole time. */
+static uint64_t longer_free(const struct account *a)
+{
+    uint64_t n = account_opened_for(a, replaced(RETIRE_FREE_TIMEOUT));
+    uint64_t span = account_is_recent(a) ? a->hour_ms : a->uptime_ms;
+    uint64_t pause = span / n * 3 / 2, twice = a->policy->timeouts.free * 2;
+    uint64_t longest = a->policy->maxSocketAge ? a->policy->maxSocketAge : UINT64_MAX;
+    uint64_t wanted = pause > twice ? pause : twice;
+
+    wanted = wanted < longest ? wanted : longest;
+    return wanted < 1000 ? wanted : wanted / 1000 * 1000;
+}
+
+static bool advises_longer_free(const struct account *a, struct advice *out)
+{
+    uint64_t now = a->policy->timeouts.free, suggested;
+
+    if (now == 0 || !account_costs(a, replaced(RETIRE_FREE_TIMEOUT)))
+        return false;
+    suggested = longer_free(a);
+    if (suggested <= now)
+        return false;
+    put_time(&out->now, now);
+    put_time(&out->suggested, suggested);
+    put_cost(&out->why, a, replaced(RETIRE_FREE_TIMEOUT));
+    text_lit(&out->why, "earlier ones had been idle for that long");
+    text_lit(&out->why, "; worth it if the service keeps idle connections as long");
+    return true;
+}
+
+static bool advises_shorter_free(const struct account *a, struct advice *out)
+{
+    uint64_t now = a->policy->timeouts.free, buffer = a->policy->agentKeepAliveTimeoutBuffer;
+    uint64_t idle = account_closed_idle_ms(a), suggested;
+
+    if (!account_costs(a, replaced(RETIRE_PEER_CLOSED)) || idle < IDLE_LEAST_MS)
+        return false;
+    suggested = idle > 2 * buffer ? idle - buffer : idle / 2;
+    suggested = suggested < 1000 ? suggested / 100 * 100 : suggested / 1000 * 1000;
+    if (now != 0 && suggested >= now)
+        return false;
+    put_time(&out->now, now);
+    put_time(&out->suggested, suggested);
+    put_cost(&out->why, a, replaced(RETIRE_PEER_CLOSED));
+    text_lit(&out->why, "the service had closed idle ones, after ");
+    words_time(&out->why, (double)idle);
+    text_lit(&out->why, "; before that they are safe to use. Better, let it keep them longer than "
+                        "the pauses between requests (nginx: keepalive_timeout)");
+    return true;
+}
+
+static bool advises_connect_pool(const struct account *a, struct advice *out)
+{
+    uint32_t n = a->hour.requests;
+
+    if (!a->is_tunnel || n < ENOUGH_TUNNELS || a->policy->connect != CONNECT_IS_TUNNEL)
+        return false;
+    text_lit(&out->now, "\"tunnel\"");
+    text_lit(&out->suggested, "\"pool\"");
+    words_counted(&out->why, n, "tunnel");
+    text_lit(&out->why,
+             ", each with a connection of its own that nobody can share; for https this needs connectTls, "
+             "a CA that apps trust (carpoolctl ca create)");
+    return true;
+}
+
+static bool advises_keep_alive(const struct account *a, struct advice *out)
+{
+    uint64_t closed = account_opened_for(a, replaced(RETIRE_CONNECTION_CLOSE)) +
+                      account_opened_for(a, replaced(RETIRE_CLOSE_DELIMITED));
+
+    if (account_closed_idle_ms(a) < IDLE_LEAST_MS)
+        closed += account_opened_for(a, replaced(RETIRE_PEER_CLOSED));
+    if (closed < 3 || closed * 10 < account_opened(a) * 8 || !account_closes_each_time(a))
+        return false;
+    text_lit(&out->now, "\"close\"");
+    text_lit(&out->suggested, "\"keep-alive\"");
+    text_lit(&out->why, "it closes the connection each time, so that ");
+    words_counted(&out->why, account_requests(a), "request");
+    text_lit(&out->why, " opened ");
+    words_counted(&out->why, account_opened(a), "connection");
+    text_lit(&out->why, " (nginx: keepalive_timeout; Apache: KeepAlive On)");
+    return true;
+}
+
+const struct advice_rule advice_rules[] = {
+    {"maxTotalSockets", ADVICE_AGENT, "maxTotalSockets", advises_max_total},
+    {"maxSockets", ADVICE_ORIGIN, "maxSockets", advises_max_sockets},
+    {"maxFreeSockets", ADVICE_ORIGIN, "maxFreeSockets", advises_max_free},
+    {"maxRequestsPerSocket", ADVICE_ORIGIN, "maxRequestsPerSocket", advises_max_requests},
+    {"longer-free", ADVICE_ORIGIN, "timeouts.free", advises_longer_free},
+    {"shorter-free", ADVICE_ORIGIN, "timeouts.free", advises_shorter_free},
+    {"connect-pool", ADVICE_ORIGIN, "connect", advises_connect_pool},
+    {"keep-alive", ADVICE_ORIGIN, ADVICE_AT_SERVICE, advises_keep_alive},
+};
+const unsigned advice_rule_count = sizeof advice_rules / sizeof advice_rules[0];
+
+const struct advice_rule *advice_rule(const char *name)
+{
+    for (unsigned i = 0; i < advice_rule_count; i++)
+        if (strcmp(advice_rules[i].name, name) == 0)
+            return &advice_rules[i];
+    assert(!"no such rule");
+    return NULL;
+}
+
+void advice_free(struct advice *a)
+{
+    text_free(&a->now);
+    text_free(&a->suggested);
+    text_free(&a->why);
+}
+
+/* JSON */
+
+static struct slice slice_of_text(const struct text *t)
+{
+    return (struct slice){t->p, t->n};
+}
+
+static void put_advice(struct text *out, const struct account *a, const char *option,
+                       const struct advice *advice, const char **separator)
+{
+    text_format(out, "%s{\"agent\":", *separator);
+    text_json(out, slice_of(a->agent));
+    text_lit(out, ",\"origin\":");
+    text_json(out, slice_of(a->key));
+    text_format(out, ",\"option\":\"%s\",\"now\":", option);
+    text_put(out, slice_of_text(&advice->now));
+    text_lit(out, ",\"suggested\":");
+    text_put(out, slice_of_text(&advice->suggested));
+    text_lit(out, ",\"why\":");
+    text_json(out, slice_of_text(&advice->why));
+    text_lit(out, "}");
+    *separator = ",";
+}
+
+/* Of two rows for one option the first that speaks is heard. */
+static void apply_rules(struct text *out, const struct account *a, enum advice_scope scope,
+                        const char **separator)
+{
+    const char *said = NULL;
+
+    for (const struct advice_rule *r = advice_rules; r < advice_rules + advice_rule_count; r++) {
+        struct advice advice = {0};
+
+        if (r->scope == scope && !(said && strcmp(said, r->option) == 0) && r->advises(a, &advice)) {
+            put_advice(out, a, r->option, &advice, separator);
+            said = r->option;
+        }
+        advice_free(&advice);
+    }
+}
+
+void advice_write(const struct history *h, const struct admin_daemon *daemon, uint64_t uptime_ms,
+                  struct text *out)
+{
+    const struct origin *busiest[ORIGINS_LOOKED_AT];
+    const char *separator = "";
+    const struct agent *agent;
+    struct account a;
+
+    text_lit(out, "[");
+    TAILQ_FOREACH (agent, &daemon->pools[0]->agents, link) {
+        uint32_t all = account_busiest(agent, busiest, ORIGINS_LOOKED_AT);
+
+        account_of_agent(h, agent, uptime_ms, &a);
+        apply_rules(out, &a, ADVICE_AGENT, &separator);
+        for (uint32_t i = 0; i < all && i < ORIGINS_LOOKED_AT; i++) {
+            account_of_origin(h, busiest[i], uptime_ms, &a);
+            apply_rules(out, &a, ADVICE_ORIGIN, &separator);
+        }
+    }
+    text_lit(out, "]\n");
+}

@@ -1,0 +1,245 @@
+/* carpoolctl advise: every row, when it speaks, what it suggests, and when it is silent. */
+
+#include <stdio.h>
+
+#include "admin/advice.h"
+#include "admin_test.h"
+#include "base/units.h"
+#include "unit.h"
+
+static struct agent_policy policy;
+static struct account account;
+
+static void begin(void)
+{
+    policy = (struct agent_policy){.maxSockets = 20,
+                                   .maxTotalSockets = 100,
+                                   .maxFreeSockets = 5,
+                                   .maxRequestsPerSocket = COUNT_INFINITE,
+                                   .maxSocketAge = 600000,
+                                   .timeouts = {.free = 30000},
+                                   .agentKeepAliveTimeoutBuffer = 1000};
+    account = (struct account){.agent = "payments",
+                               .key = "http://p.test:80",
+                               .origin = "http://p.test",
+                               .policy = &policy,
+                               .uptime_ms = 3 * 3600 * 1000,
+                               .hour_ms = 3600 * 1000,
+                               .origins = 1};
+}
+
+/* "now -> suggested: why"; "" when the row is silent. */
+static const char *advised(const char *rule)
+{
+    static char out[1024];
+    struct advice a = {0};
+
+    out[0] = '\0';
+    if (advice_rule(rule)->advises(&account, &a))
+        snprintf(out, sizeof out, "%.*s -> %.*s: %.*s", (int)a.now.n, a.now.p, (int)a.suggested.n,
+                 a.suggested.p, (int)a.why.n, a.why.p);
+    advice_free(&a);
+    return out;
+}
+
+static void opened(enum opened_for why, uint32_t n)
+{
+    account.hour.opened += n;
+    account.hour.opened_for[why] += n;
+    account.stats.opened += n;
+    account.stats.opened_for[why] += n;
+}
+
+static void requested(uint32_t n)
+{
+    account.hour.requests = n;
+    account.stats.requests = n + 1; /* there was more before that hour */
+}
+
+START_TEST(max_sockets)
+{
+    begin();
+    requested(1000);
+    account.hour.load = 30;
+    ck_assert_str_eq(advised("maxSockets"), ""); /* nothing waited */
+    account.hour.held[HELD_BY_MAX_SOCKETS] = 120;
+    account.hour.waited = 100;
+    account.hour.waited_ms = 3500;
+    ck_assert_str_eq(
+        advised("maxSockets"),
+        "20 -> 38: 120 of 1,000 requests found all connections busy and waited 35 ms on average; the "
+        "busiest minute needed 30.0 at a time");
+    account.hour.load = 15; /* a load near the limit is held down by it */
+    ck_assert_ptr_nonnull(strstr(advised("maxSockets"), "20 -> 25: "));
+    account.hour.load = 2; /* bursts */
+    ck_assert_str_eq(advised("maxSockets"), "");
+}
+END_TEST
+
+START_TEST(max_total_sockets)
+{
+    begin();
+    policy.maxTotalSockets = 5;
+    account.most_sockets = 12;
+    requested(36);
+    ck_assert_str_eq(advised("maxTotalSockets"), "");
+    opened(OPENED_FOR_FIRST, 12);
+    opened(replaced(RETIRE_EVICTED), 24);
+    ck_assert_str_eq(
+        advised("maxTotalSockets"),
+        "5 -> 12: 24 of 36 connections were opened (evicted) since idle ones had been closed to make room "
+        "for other origins; all origins together need 12");
+    account.hour.held[HELD_BY_MAX_TOTAL] = 4;
+    account.hour.load = 20;
+    ck_assert_ptr_nonnull(
+        strstr(advised("maxTotalSockets"), "5 -> 25: 4 of 36 requests found all connections busy"));
+    policy.maxTotalSockets = COUNT_INFINITE; /* descriptors ran short */
+    ck_assert_str_eq(advised("maxTotalSockets"), "");
+}
+END_TEST
+
+START_TEST(max_free_sockets)
+{
+    begin();
+    requested(100);
+    opened(OPENED_FOR_CONCURRENCY, 9);
+    opened(replaced(RETIRE_FREE_FULL), 2);
+    account.most_sockets = 9;
+    ck_assert_str_eq(advised("maxFreeSockets"), "");
+    opened(replaced(RETIRE_FREE_FULL), 1);
+    ck_assert_str_eq(advised("maxFreeSockets"),
+                     "5 -> 9: 3 of 12 connections were opened (free-full) since so many were "
+                     "idle that earlier ones had been closed; 9 were open at a time");
+    opened(OPENED_FOR_CONCURRENCY, 4); /* less than a fifth */
+    ck_assert_str_eq(advised("maxFreeSockets"), "");
+}
+END_TEST
+
+START_TEST(max_requests)
+{
+    begin();
+    policy.maxRequestsPerSocket = 5;
+    requested(20);
+    opened(OPENED_FOR_FIRST, 1);
+    opened(replaced(RETIRE_MAX_REQUESTS), 3);
+    ck_assert_str_eq(advised("maxRequestsPerSocket"),
+                     "5 -> 50: 3 of 4 connections were opened (max-requests) since "
+                     "earlier ones had carried as many requests as they may");
+    policy.maxRequestsPerSocket = COUNT_INFINITE;
+    ck_assert_str_eq(advised("maxRequestsPerSocket"), "");
+}
+END_TEST
+
+START_TEST(longer_free)
+{
+    begin();
+    requested(100);
+    ck_assert_str_eq(advised("longer-free"), "");
+    opened(replaced(RETIRE_FREE_TIMEOUT), 60); /* one a minute */
+    ck_assert_str_eq(
+        advised("longer-free"),
+        "\"30s\" -> \"90s\": 60 of 60 connections were opened (free-timeout) since earlier ones had been idle "
+        "for that long; worth it if the service keeps idle connections as long");
+    opened(replaced(RETIRE_FREE_TIMEOUT), 3600); /* twice at least */
+    ck_assert_ptr_nonnull(strstr(advised("longer-free"), "\"30s\" -> \"1m\""));
+    begin();
+    requested(3);
+    opened(replaced(RETIRE_FREE_TIMEOUT), 3); /* not longer than connections live */
+    ck_assert_ptr_nonnull(strstr(advised("longer-free"), "\"30s\" -> \"10m\""));
+    policy.timeouts.free = 600000;
+    ck_assert_str_eq(advised("longer-free"), "");
+    policy.timeouts.free = 0;
+    ck_assert_str_eq(advised("longer-free"), "");
+}
+END_TEST
+
+START_TEST(shorter_free)
+{
+    begin();
+    requested(24);
+    opened(OPENED_FOR_FIRST, 1);
+    opened(replaced(RETIRE_PEER_CLOSED), 5);
+    ck_assert_str_eq(advised("shorter-free"), ""); /* it closes behind each response */
+    account.hour.peer_closed = 5;
+    account.hour.peer_closed_idle_ms = 5 * 5010;
+    ck_assert_str_eq(
+        advised("shorter-free"),
+        "\"30s\" -> \"4s\": 5 of 6 connections were opened (peer-closed) since the service had closed idle "
+        "ones, after 5.0 s; before that they are safe to use. Better, let it keep them longer than the "
+        "pauses between requests (nginx: keepalive_timeout)");
+    account.hour.peer_closed_idle_ms = 5 * 1210; /* not below half of it */
+    ck_assert_ptr_nonnull(strstr(advised("shorter-free"), "\"30s\" -> \"600ms\""));
+    policy.timeouts.free = 500;
+    ck_assert_str_eq(advised("shorter-free"), "");
+}
+END_TEST
+
+START_TEST(connect_pool)
+{
+    begin();
+    requested(12);
+    ck_assert_str_eq(advised("connect-pool"), "");
+    account.is_tunnel = true;
+    ck_assert_ptr_nonnull(strstr(advised("connect-pool"), "\"tunnel\" -> \"pool\": 12 tunnels, each with"));
+    policy.connect = CONNECT_IS_POOL; /* what its CA may not sign for */
+    ck_assert_str_eq(advised("connect-pool"), "");
+    policy.connect = CONNECT_IS_TUNNEL;
+    requested(9);
+    ck_assert_str_eq(advised("connect-pool"), "");
+}
+END_TEST
+
+START_TEST(keep_alive_at_the_service)
+{
+    begin();
+    requested(10);
+    opened(OPENED_FOR_FIRST, 1);
+    opened(replaced(RETIRE_CONNECTION_CLOSE), 9);
+    ck_assert_str_eq(
+        advised("keep-alive"),
+        "\"close\" -> \"keep-alive\": it closes the connection each time, so that 10 requests opened 10 "
+        "connections (nginx: keepalive_timeout; Apache: KeepAlive On)");
+    requested(50); /* after five requests each */
+    ck_assert_str_eq(advised("keep-alive"), "");
+    begin();
+    requested(10);
+    opened(replaced(RETIRE_PEER_CLOSED), 10); /* without saying so */
+    ck_assert_ptr_nonnull(strstr(advised("keep-alive"), "keep-alive"));
+    account.hour.peer_closed = 10;
+    account.hour.peer_closed_idle_ms = 10 * 2000; /* while it was idle: that is another thing */
+    ck_assert_str_eq(advised("keep-alive"), "");
+    begin();
+    requested(10);
+    opened(replaced(RETIRE_KEEPALIVE_OFF), 10); /* our own doing */
+    ck_assert_str_eq(advised("keep-alive"), "");
+}
+END_TEST
+
+START_TEST(is_written_as_json)
+{
+    struct fixture f;
+    struct text t = {0};
+
+    fixture_make(&f);
+    advice_write(diagnosis_history(f.diagnosis), &f.daemon, 1000, &t);
+    ck_assert_uint_eq(t.n, 3);
+    ck_assert_int_eq(memcmp(t.p, "[]\n", 3), 0);
+    f.origin.stats = (struct origin_stats){.requests = 10, .opened = 10};
+    f.origin.stats.opened_for[OPENED_FOR_FIRST] = 1;
+    f.origin.stats.opened_for[replaced(RETIRE_CONNECTION_CLOSE)] = 9;
+    t.n = 0;
+    advice_write(diagnosis_history(f.diagnosis), &f.daemon, 1000, &t);
+    text_put(&t, (struct slice){"", 1});
+    ck_assert_ptr_nonnull(
+        strstr(t.p, "[{\"agent\":\"payments\",\"origin\":\"http://p.test:80\",\"option\":\"keepAlive at the "
+                    "service\",\"now\":\"close\",\"suggested\":\"keep-alive\",\"why\":\"it closes"));
+    text_free(&t);
+    fixture_free(&f);
+}
+END_TEST
+
+void add_advice_tests(Suite *suite)
+{
+    unit_group(suite, "advice", max_sockets, max_total_sockets, max_free_sockets, max_requests, longer_free,
+               shorter_free, connect_pool, keep_alive_at_the_service, is_written_as_json);
+}
