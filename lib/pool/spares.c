@@ -18,13 +18,20 @@ void spares_back_off(struct origin *o)
     o->spare_not_before_ms = clock_ms() + (wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS);
 }
 
+/* What can end a connection that carries nothing by what its peer did. */
+static bool is_by_peer(enum retire_reason reason)
+{
+    return reason == RETIRE_PEER_CLOSED || reason == RETIRE_UNEXPECTED_DATA || reason == RETIRE_ERROR ||
+           reason == RETIRE_PROTOCOL_ERROR || reason == RETIRE_GOAWAY || reason == RETIRE_FLOOD;
+}
+
 /* All of them may end once, as at a restart of their origin. */
 void spares_retired(const struct socket *s, enum retire_reason reason)
 {
     struct origin *o = s->origin;
-    bool by_peer = reason == RETIRE_PEER_CLOSED || reason == RETIRE_UNEXPECTED_DATA;
     bool is_young = s->exchanges == 0 && clock_ms() - s->opened_ms < BACKOFF_FIRST_MS;
-    if (s->state == SOCKET_FREE && by_peer && is_young && o->spare_ends++ >= o->agent->policy->minFreeSockets)
+    if (s->state == SOCKET_FREE && is_young && is_by_peer(reason) &&
+        o->spare_ends++ >= o->agent->policy->minFreeSockets)
         spares_back_off(o);
 }
 
