@@ -204,6 +204,25 @@ void diagnosis_sample(struct diagnosis *d)
         look(d, false);
 }
 
+void diagnosis_begin_anew(struct diagnosis *d, const struct agent *a)
+{
+    const struct agent *share;
+    const struct origin *o;
+
+    AGENT_FOREACH_ORIGIN(a, share, o)
+    {
+        struct track *t = track_find(d, o);
+
+        if (!t)
+            t = track_make(d, o);
+        if (!t)
+            continue;
+        t->seen = true;
+        take_figures(&o->stats, &t->base);
+        t->next = t->base;
+    }
+}
+
 const struct traffic *diagnosis_traffic(const struct diagnosis *d)
 {
     return &d->traffic;

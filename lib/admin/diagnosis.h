@@ -66,6 +66,9 @@ struct history *diagnosis_history(const struct diagnosis *d);
 /* What it does once a minute, too: what lies further back no longer counts. */
 void diagnosis_end_window(struct diagnosis *d);
 
+/* Nothing that happened to this agent before counts: it was paused, which says nothing of its limits. */
+void diagnosis_begin_anew(struct diagnosis *d, const struct agent *a);
+
 /* Writes a JSON array of the sentences of one agent. */
 void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *out);
 

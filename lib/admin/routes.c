@@ -173,6 +173,8 @@ static void pause_agent(struct call *c)
 
 static void resume(struct call *c)
 {
+    if (c->agent->paused)
+        diagnosis_begin_anew(c->diagnosis, c->agent);
     command(c, agent_resume);
 }
 

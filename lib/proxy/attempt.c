@@ -10,6 +10,7 @@
 #include "io/ack.h"
 #include "proxy/access.h"
 #include "proxy/exchange.h"
+#include "proxy/limits.h"
 #include "proxy/response_head.h"
 #include "proxy/retry.h"
 #include "proxy/rewrite.h"
@@ -173,16 +174,14 @@ static enum acquire_result acquire(struct exchange *e, enum acquire_how how)
 void attempt_acquire(struct exchange *e, enum acquire_how how)
 {
     enum acquire_result result = acquire(e, how);
+    char limit[LIMITS_TEXT_SIZE];
     while (result == ACQUIRED && !start(e, e->waiter.socket))
         result = acquire(e, ACQUIRE_AGAIN);
     switch (result) {
     case ACQUIRED: return;
     case ACQUIRE_WAITS: wait_for_socket(e); return;
     case ACQUIRE_QUEUE_FULL:
-        exchange_fail(
-            e, FAULT_LIMIT, RETIRE_NONE,
-            "queue full: %u requests waiting (maxPendingRequests), all connections busy (maxSockets)",
-            e->origin->agent->policy->maxPendingRequests);
+        exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "%s", limits_queue_text(e->origin, limit));
         return;
     case ACQUIRE_NO_MEMORY:
         exchange_fail(e, FAULT_INTERNAL, RETIRE_NONE, "out of memory for another connection");

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "proxy/exchange.h"
+#include "proxy/limits.h"
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -74,6 +75,7 @@ static void on_silence(struct exchange *e)
 void exchange_on_timer(void *ctx)
 {
     struct exchange *e = ctx;
+    char limit[LIMITS_TEXT_SIZE];
     if (e->state == EXCHANGE_DEAD || e->state == EXCHANGE_REPLY)
         return;
     if (is_past(request_due(e)))
@@ -85,8 +87,7 @@ void exchange_on_timer(void *ctx)
     else if (is_past(pending_due(e)))
         exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "waited %llu ms for a connection (timeouts.pending): %s",
                       (unsigned long long)e->origin->agent->policy->timeouts.pending,
-                      e->origin->agent->paused ? "the agent is paused"
-                                               : "all are busy (maxSockets, maxTotalSockets)");
+                      limits_text(e->origin, limit));
     else if (e->state == EXCHANGE_DRAIN && is_past(e->drained_since_ms + DRAIN_MS))
         exchange_cut(e, CLIENT_CLOSED);
     else if (is_past(silence_due(e)))

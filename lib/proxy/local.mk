@@ -24,6 +24,8 @@ libcarpool_a_SOURCES += \
 	lib/proxy/handover.h \
 	lib/proxy/inside.c \
 	lib/proxy/inside.h \
+	lib/proxy/limits.c \
+	lib/proxy/limits.h \
 	lib/proxy/own_urls.c \
 	lib/proxy/own_urls.h \
 	lib/proxy/proxy.c \

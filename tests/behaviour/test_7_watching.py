@@ -234,6 +234,30 @@ def test_diagnosis_of_failed_connects(stage):
     refused.close()
 
 
+def test_refusals_of_a_paused_agent(stage):
+    """the answer, and the diagnosis, name the pause and no limit; afterwards nothing is said of it"""
+    address = {"address": [stage.origin().authority]}
+    carpool = stage.carpool({"upstreams": {"full": {"match": "full.test", "maxPendingRequests": 1, **address},
+                                           "late": {"match": "late.test", "timeouts": {"pending": "200ms"}, **address}}})
+    for name in ("full", "late"):
+        assert carpool.get(f"http://{name}.test/").status == 200
+        carpool.admin(f"/agents/{name}/pause", "POST")
+    waiting = carpool.ask("http://full.test/")
+    carpool.wait_row("http://full.test:80", "full", requests=1)
+    refused, late = carpool.get("http://full.test/"), carpool.get("http://late.test/")
+    assert refused.error == late.error == "connection_limit_reached"
+    assert ("queue full: 1 request waiting (maxPendingRequests), the agent is paused; to go on: carpoolctl resume full"
+            in refused.text)
+    assert "waited 200 ms for a connection (timeouts.pending): the agent is paused; to go on: carpoolctl resume late" in late.text
+    agents = carpool.agents()
+    assert agents["full"]["diagnosis"] == ["full: paused: 1 waiting, 1 refused; to go on: carpoolctl resume full"]
+    assert agents["late"]["diagnosis"] == ["late: paused: 0 waiting, 1 refused; to go on: carpoolctl resume late"]
+    for name in ("full", "late"):
+        carpool.admin(f"/agents/{name}/resume", "POST")
+        assert carpool.agents()[name]["diagnosis"] == []
+    assert waiting.response().status == 200
+
+
 def test_diagnosis_of_no_reuse(stage):
     """billing: no reuse: the origin answers Connection: close"""
     origin = stage.origin(lambda request: answer(fields=[("Connection", "close")]))
