@@ -165,6 +165,18 @@ static void put_groups(struct text *t, const struct groups *g, const struct orig
     put_ms(t, served > g->oldest_pending_us ? served : g->oldest_pending_us);
 }
 
+static void put_learned(struct text *t, const struct origin *o)
+{
+    const struct agent_policy *policy = o->agent->policy;
+    uint64_t ms = learned_limit(&o->learned, policy->agentKeepAliveTimeoutBuffer);
+
+    KEY(t, "learnedFreeTimeoutMs");
+    if (ms > 0 && policy->learnFreeTimeout)
+        text_number(t, ms);
+    else
+        text_lit(t, "null");
+}
+
 static void put_origin(struct text *t, const struct origin *o)
 {
     text_lit(t, "{\"origin\":");
@@ -176,6 +188,7 @@ static void put_origin(struct text *t, const struct origin *o)
     put_groups(t, &now, &o->stats);
     KEY(t, "maxSockets");
     put_limit(t, o->agent->policy->maxSockets);
+    put_learned(t, o);
     put_stats(t, &o->stats);
     put_saved(t, &saved);
     text_lit(t, "}");

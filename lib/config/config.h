@@ -102,6 +102,7 @@ struct agent_policy {
     uint32_t maxRequestsPerSocket; /* COUNT_INFINITE: no limit */
     struct agent_timeouts timeouts;
     uint64_t agentKeepAliveTimeoutBuffer;
+    bool learnFreeTimeout;
     uint64_t drainLimit, replayLimit;
     uint32_t retries;
     enum family family;

@@ -136,6 +136,8 @@ const struct option options[] = {
         "how long an origin's host may acknowledge nothing of what was sent; then 504 or a repeat, or a cut response"),
     POLICY(agentKeepAliveTimeoutBuffer, TIME, "1s", 0, YEAR, NULL,
         "how much earlier than an origin's hint Keep-Alive: timeout=N a free connection is closed"),
+    POLICY(learnFreeTimeout, BOOL, "true", 0, 0, NULL,
+        "free connections end before the age at which the origin was seen to close them, where it announces none"),
     POLICY(drainLimit, SIZE, "64KiB", 0, GIB, NULL,
         "when a client leaves in mid-response, up to this much is read to keep the connection"),
     POLICY(replayLimit, SIZE, "64KiB", 0, GIB, NULL,

@@ -64,6 +64,12 @@ void agent_mark_dirty(struct agent *a)
     TAILQ_INSERT_TAIL(&a->pool->dirty, a, dirty_link);
 }
 
+void agent_may_serve(struct agent *a)
+{
+    if (!TAILQ_EMPTY(&a->blocked))
+        agent_mark_dirty(a);
+}
+
 bool agent_is_full(const struct agent *a)
 {
     return a->total >= a->policy->maxTotalSockets;

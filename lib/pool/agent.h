@@ -58,6 +58,9 @@ struct agent {
     for ((share) = (a); (share); (share) = (share)->next_share) \
         for ((o) = (share)->origins; (o); (o) = (o)->hh.next)
 
+/* A place of it might be given up for another origin's request, if one waits: agent_serve() finds out. */
+void agent_may_serve(struct agent *a);
+
 /* Marks it for agent_serve() at the end of the turn. */
 void agent_mark_dirty(struct agent *a);
 

@@ -8,6 +8,10 @@ libcarpool_a_SOURCES += \
 	lib/pool/configure.h \
 	lib/pool/forget.c \
 	lib/pool/forget.h \
+	lib/pool/idle.c \
+	lib/pool/idle.h \
+	lib/pool/learned.c \
+	lib/pool/learned.h \
 	lib/pool/ledger.c \
 	lib/pool/ledger.h \
 	lib/pool/origin.c \

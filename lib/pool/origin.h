@@ -21,6 +21,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "pool/forget.h"
+#include "pool/learned.h"
 #include "pool/ledger.h"
 #include "pool/place.h"
 #include "pool/protocol.h"
@@ -77,6 +78,7 @@ struct origin {
     uint32_t spare_failures, spare_ends; /* since one stood */
     char *connect_failure;               /* what the last failed connect said; NULL: none failed yet */
     struct ledger ledger;
+    struct learned learned;
     struct connect_times connect_times;
     struct origin_stats stats;
 };

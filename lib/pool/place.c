@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/clock.h"
+#include "pool/idle.h"
 #include "pool/pool.h"
 #include "pool/protocol.h"
 #include "pool/queue.h"
@@ -84,8 +85,9 @@ void socket_take(struct socket *s)
 {
     struct origin *o = s->origin;
     assert(socket_room(s) > 0);
+    s->idled_ms = 0;
     if (s->state == SOCKET_FREE)
-        socket_end_idle(s);
+        idle_end(s);
     s->in_use++;
     s->unbegun++;
     o->in_flight++;

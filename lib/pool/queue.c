@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "pool/idle.h"
 #include "pool/pool.h"
 #include "pool/spares.h"
 
@@ -225,11 +226,21 @@ static struct socket *find_place(const struct origin *o)
     return s;
 }
 
+/* The same, and none that was kept for too long. */
+static struct socket *find_fresh_place(struct origin *o)
+{
+    struct socket *s;
+    do
+        s = find_place(o);
+    while (s && s->state == SOCKET_FREE && idle_retire_overdue(s));
+    return s;
+}
+
 static bool serve_oldest(struct origin *o)
 {
     struct waiter *p = queue_oldest(o);
     assert(p && !o->agent->paused);
-    struct socket *s = find_place(o);
+    struct socket *s = find_fresh_place(o);
     if (s) {
         queue_give(p, s);
         return true;
@@ -351,7 +362,7 @@ enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acqu
         return own_connection(o, p);
     if (a->dirty)
         agent_serve(a); /* places that came free in this turn belong to those who waited */
-    if (!a->paused && o->waiting_count == 0 && origin_may_begin(o) && (p->socket = find_place(o))) {
+    if (!a->paused && o->waiting_count == 0 && origin_may_begin(o) && (p->socket = find_fresh_place(o))) {
         socket_take(p->socket);
         note_wait(p);
         return ACQUIRED;

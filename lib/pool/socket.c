@@ -8,12 +8,12 @@
 #include "base/log.h"
 #include "io/ack.h"
 #include "io/dial.h"
+#include "pool/idle.h"
 #include "pool/pool.h"
 #include "pool/protocol.h"
 #include "pool/queue.h"
 #include "pool/spares.h"
 
-#define LOOK_AFTER_MS  250
 #define MAX_AGE_SPREAD 0.1
 
 static struct socket_list *list_of(struct origin *o, enum socket_state state, uint32_t **count)
@@ -102,76 +102,6 @@ void socket_move(struct socket *s, enum socket_state to)
     ++*count;
 }
 
-/* When a free socket is too old to be trusted, and why; 0: never. Never stored: a reload may change the limits. */
-static uint64_t idle_due(const struct socket *s, enum retire_reason *reason)
-{
-    const struct agent_policy *policy = s->origin->agent->policy;
-    uint64_t limit = policy->timeouts.free, buffer = policy->agentKeepAliveTimeoutBuffer;
-    *reason = RETIRE_FREE_TIMEOUT;
-    if (!s->has_hint_timeout)
-        return limit ? s->idle_since_ms + limit : 0;
-    uint64_t hinted = s->hint_timeout_ms > buffer ? s->hint_timeout_ms - buffer : 0;
-    if (limit && limit <= hinted)
-        return s->idle_since_ms + limit;
-    *reason = RETIRE_KEEPALIVE_HINT;
-    return s->idle_since_ms + hinted;
-}
-
-static void on_free_ready(void *ctx, unsigned ready)
-{
-    struct socket *s = ctx;
-    (void)ready;
-    enum retire_reason reason = socket_probe(s);
-    if (reason != RETIRE_NONE)
-        socket_retire(s, reason);
-}
-
-/* Somebody of another origin may wait for this place. */
-static void may_serve_others(struct socket *s)
-{
-    struct agent *a = s->origin->agent;
-    if (!TAILQ_EMPTY(&a->blocked))
-        agent_mark_dirty(a);
-}
-
-/* A reset that came before the response was read was announced with it, and is announced no more. Whoever is used
- * again soon finds it; to look for it each time would cost a call a response. */
-static void look_behind_response(struct socket *s)
-{
-    enum retire_reason reason = socket_probe(s);
-    if (reason != RETIRE_NONE) {
-        socket_retire(s, reason);
-        return;
-    }
-    timer_set_at(&s->idle, idle_due(s, &reason));
-    path_watch_idle(s);
-    spares_stand(s->origin);
-    if (s->state == SOCKET_PRIVATE)
-        may_serve_others(s); /* it may be evicted from now on */
-}
-
-static void on_idle_timeout(void *ctx)
-{
-    struct socket *s = ctx;
-    enum retire_reason reason;
-    uint64_t due = idle_due(s, &reason);
-    if (due && clock_ms() >= due)
-        socket_retire(s, reason);
-    else if (s->protocol == PROTOCOL_HTTP1)
-        look_behind_response(s);
-    else
-        timer_set_at(&s->idle, due);
-}
-
-/* For the sooner of the look and its end; HTTP/2 looks all the time. */
-static void arm_idle(struct socket *s)
-{
-    enum retire_reason reason;
-    uint64_t due = idle_due(s, &reason), look = s->idle_since_ms + LOOK_AFTER_MS;
-    bool looks = s->protocol == PROTOCOL_HTTP1 && (!due || look < due);
-    timer_set_at(&s->idle, looks ? look : due);
-}
-
 enum retire_reason socket_probe(struct socket *s)
 {
     char byte;
@@ -185,35 +115,17 @@ enum retire_reason socket_probe(struct socket *s)
     return ack_is_dead_path(s->conn.error) ? RETIRE_DEAD : RETIRE_PEER_CLOSED;
 }
 
-/* The loop and the timer tell of one that carries no exchange. */
-static void begin_idle(struct socket *s, enum socket_state state)
-{
-    s->idle_since_ms = clock_ms();
-    socket_move(s, state);
-    if (s->protocol == PROTOCOL_HTTP1)
-        conn_set_owner(&s->conn, on_free_ready, s);
-    conn_set_priority(&s->conn, PRIORITY_FREE_SOCKETS);
-    arm_idle(s);
-}
-
-void socket_end_idle(struct socket *s)
-{
-    timer_clear(&s->idle);
-    socket_move(s, SOCKET_ACTIVE);
-    conn_set_priority(&s->conn, PRIORITY_ORDINARY);
-}
-
 void socket_keep_private(struct socket *s, struct socket **keeper)
 {
     s->keeper = keeper;
     *keeper = s;
-    begin_idle(s, SOCKET_PRIVATE);
+    idle_begin(s, SOCKET_PRIVATE);
 }
 
 void socket_take_private(struct socket *s)
 {
     assert(s->state == SOCKET_PRIVATE);
-    socket_end_idle(s);
+    idle_end(s);
     conn_set_owner(&s->conn, NULL, NULL);
 }
 
@@ -226,7 +138,7 @@ void socket_disown(struct socket *s)
 
 bool socket_may_be_evicted(const struct socket *s)
 {
-    return s->state == SOCKET_FREE || clock_ms() - s->idle_since_ms >= LOOK_AFTER_MS;
+    return s->state == SOCKET_FREE || idle_is_settled(s);
 }
 
 void socket_become_free(struct socket *s)
@@ -241,8 +153,8 @@ void socket_become_free(struct socket *s)
         socket_retire(s, RETIRE_FREE_FULL);
         return;
     }
-    begin_idle(s, SOCKET_FREE);
-    may_serve_others(s);
+    idle_begin(s, SOCKET_FREE);
+    agent_may_serve(o->agent);
 }
 
 /* What the connector used of the configuration, which a reload may have replaced meanwhile, but for what is used still. */
@@ -316,7 +228,7 @@ static bool identify(struct socket *s)
 {
     struct origin *o = s->origin;
     struct pool *p = o->agent->pool;
-    if (!conn_watch(&s->conn, p->base, PRIORITY_ORDINARY, on_free_ready, s))
+    if (!conn_watch(&s->conn, p->base, PRIORITY_ORDINARY, idle_on_ready, s))
         return false;
     s->capacity = 1;
     s->protocol = p->identify ? p->identify(p->identify_ctx, s, &s->capacity) : PROTOCOL_HTTP1;
@@ -383,7 +295,7 @@ static void init_connecting(struct socket *s, struct origin *o, struct waiter *o
     s->in_use = s->unbegun = owner != NULL;
     /* Ages differ, so that sockets which were opened together do not expire together. */
     s->age_spread = MAX_AGE_SPREAD * erand48(a->pool->dice);
-    timer_init(&s->idle, a->pool->base, on_idle_timeout, s);
+    timer_init(&s->idle, a->pool->base, idle_on_timer, s);
     s->plan = o->plan;
 }
 
@@ -424,7 +336,7 @@ void socket_limits_changed(struct socket *s)
         connector_set_timeout(s->connector, s->origin->agent->policy->timeouts.connect);
         break;
     case SOCKET_FREE:
-    case SOCKET_PRIVATE: arm_idle(s); break;
+    case SOCKET_PRIVATE: idle_limits_changed(s); break;
     case SOCKET_ACTIVE:
     case SOCKET_ROOMY: socket_update_room(s); break;
     case SOCKET_DRAINING:
@@ -459,7 +371,7 @@ void socket_retire(struct socket *s, enum retire_reason reason)
     if (established)
         ledger_retired(&o->ledger, reason);
     if (reason == RETIRE_PEER_CLOSED && (s->state == SOCKET_FREE || s->state == SOCKET_PRIVATE))
-        o->stats.peer_closed_idle_ms += clock_ms() - s->idle_since_ms;
+        idle_closed_by_peer(s);
     spares_retired(s, reason);
     log_retired(s, reason);
     if (reason == RETIRE_DEAD)

@@ -49,7 +49,11 @@ enum socket_state {
 };
 
 /* Why a free socket has no room for now. It gives up its place before a request waits for one. */
-enum aside { ASIDE_NOT, ASIDE_DOUBTED };
+enum aside {
+    ASIDE_NOT,
+    ASIDE_DOUBTED, /* path.h */
+    ASIDE_TRIAL,   /* learned.h */
+};
 
 struct socket {
     struct conn conn; /* open from ACTIVE on */
@@ -77,6 +81,7 @@ struct socket {
     uint32_t generation;        /* the origin's when it was opened */
     uint32_t exchanges;         /* begun */
     uint64_t opened_ms, idle_since_ms;
+    uint64_t idled_ms;   /* for how long it had been free when its present user got it; 0: it was handed on */
     double age_spread;   /* the part of maxSocketAge that is taken off for this one */
     uint64_t connect_us; /* what the connect took */
     struct address peer;
@@ -106,6 +111,9 @@ bool socket_may_be_evicted(const struct socket *s);
  * one may not give it back; who was given one and is not notified yet waits again, at the head of the queue. */
 void socket_retire(struct socket *s, enum retire_reason reason);
 
+/* An exchange has found that the origin closed it, as origins do with what is idle for too long. */
+void socket_found_closed(struct socket *s);
+
 /* A non-blocking look at an HTTP/1.1 socket that is about to carry a request which could not be repeated:
  * RETIRE_NONE, or why it must not be used (an unread byte, an end of file, an error). */
 enum retire_reason socket_probe(struct socket *s);
@@ -124,9 +132,6 @@ void socket_become_free(struct socket *s);
 
 /* A reload changed the time limits, which are counted from when what they limit began. */
 void socket_limits_changed(struct socket *s);
-
-/* One that waited for a request has got one. */
-void socket_end_idle(struct socket *s);
 
 /* Whether a free one may carry requests. */
 void socket_set_aside(struct socket *s, enum aside why);

@@ -311,6 +311,8 @@ void attempt_failed(struct exchange *e, int error)
     enum retry retry = retry_decide(&facts);
     if (dead)
         path_died(e->socket, e->granted_us / 1000);
+    else if (by_peer && e->may_be_stale && !e->response_begun)
+        socket_found_closed(e->socket);
     if (e->may_be_stale) {
         enum socket_failure failure = failure_of(error);
         e->origin->stats.reused_errors[failure]++;

@@ -31,6 +31,7 @@
     X(RETIRE_GOAWAY, "goaway", "HTTP/2: the origin said GOAWAY")                                          \
     X(RETIRE_PING_TIMEOUT, "ping-timeout", "HTTP/2: the origin did not answer a PING")                    \
     X(RETIRE_FLOOD, "flood", "HTTP/2: the origin sent frames of no use, and too many")                    \
+    X(RETIRE_LEARNED, "learned-timeout", "idle for nearly as long as the origin was seen to allow")       \
     X(RETIRE_DEAD, "dead", "free, and its peer answered none of three keep-alive probes")                 \
     X(RETIRE_SHUTDOWN, "shutdown", "Carpool stops")
 

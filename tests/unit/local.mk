@@ -102,6 +102,7 @@ tests_unit_contract_test_SOURCES = tests/unit/contract_test.c tests/unit/source.
 check_PROGRAMS += tests/unit/pool_test
 tests_unit_pool_test_SOURCES = \
 	tests/unit/pool_forget_test.c \
+	tests/unit/pool_learned_test.c \
 	tests/unit/pool_ledger_test.c \
 	tests/unit/pool_life_test.c \
 	tests/unit/pool_path_test.c \

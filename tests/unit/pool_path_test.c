@@ -47,7 +47,7 @@ static void on_ready(void *ctx, unsigned ready)
     seen |= ready;
 }
 
-static void forward(uint64_t ms)
+void clock_forward(uint64_t ms)
 {
     ahead_ms += ms;
     clock_update();
@@ -57,7 +57,7 @@ static void forward(uint64_t ms)
 static void pass(uint64_t ms)
 {
     for (uint64_t t = 0; t < ms; t += 250) {
-        forward(250);
+        clock_forward(250);
         path_sweep(rig.pool);
     }
 }
@@ -226,7 +226,7 @@ static struct origin *one_dead_of_three(const char *options, struct asker *dead)
     asker_get(&c, &rig, o);
     asker_release(&b);
     asker_release(&c);
-    forward(10);
+    clock_forward(10);
     /* The newest is taken; then there are two again. */
     begin(dead, o);
     asker_get(&b, &rig, o);
@@ -243,11 +243,11 @@ START_TEST(siblings_are_doubted_until_their_peer_answers)
     const struct socket *older = TAILQ_LAST(&o->free, socket_list), *newer = TAILQ_FIRST(&o->free);
 
     path_begin_exchange(dead.socket); /* what became free before is older than this */
-    forward(10);
+    clock_forward(10);
     asker_get(&other, &rig, o);
     ck_assert_ptr_eq(other.socket, newer);
     asker_release(&other); /* it has served since: that is proof enough */
-    forward(10);
+    clock_forward(10);
     kernel = (struct ack_state){.unacked = 1, .repeated = 2, .last_ack_ms = 5000};
     pass(1500);
     ck_assert(seen & CONN_UNACKED);
@@ -273,7 +273,7 @@ START_TEST(the_doubted_make_room)
     struct asker dead = {0}, other = {0}, third = {0};
     struct origin *o = one_dead_of_three("maxSockets: 3, timeouts: {ack: off, free: off}", &dead);
 
-    forward(10);
+    clock_forward(10);
     path_begin_exchange(dead.socket);
     kernel = (struct ack_state){.unacked = 1, .repeated = 2, .last_ack_ms = 5000};
     pass(1500);
@@ -294,7 +294,7 @@ START_TEST(the_trusted_serve_who_waits)
     struct asker dead = {0}, other = {0};
     struct origin *o = one_dead_of_three("maxSockets: 3, timeouts: {ack: off, free: off}", &dead);
 
-    forward(10);
+    clock_forward(10);
     path_begin_exchange(dead.socket);
     kernel = (struct ack_state){.unacked = 1, .repeated = 2, .last_ack_ms = 5000};
     pass(1500);

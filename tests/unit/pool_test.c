@@ -99,12 +99,16 @@ END_TEST
 START_TEST(retire_words_are_those_of_the_contract)
 {
     static const char *const words[] = {
-        "keepAlive-off",  "connection-close", "close-delimited", "free-full",       "free-timeout",
-        "keepalive-hint", "max-requests",     "max-age",         "peer-closed",     "unexpected-data",
-        "socket-timeout", "request-timeout",  "connect-failed",  "connect-timeout", "error",
-        "client-aborted", "protocol-error",   "evicted",         "drained",         "upgraded",
-        "private",        "early-response",   "goaway",          "ping-timeout",    "flood",
-        "dead",           "shutdown",
+        "keepAlive-off",   "connection-close", "close-delimited",
+        "free-full",       "free-timeout",     "keepalive-hint",
+        "max-requests",    "max-age",          "peer-closed",
+        "unexpected-data", "socket-timeout",   "request-timeout",
+        "connect-failed",  "connect-timeout",  "error",
+        "client-aborted",  "protocol-error",   "evicted",
+        "drained",         "upgraded",         "private",
+        "early-response",  "goaway",           "ping-timeout",
+        "flood",           "learned-timeout",  "dead",
+        "shutdown",
     };
 
     ck_assert_str_eq(retire_word(RETIRE_NONE), "");
@@ -305,6 +309,7 @@ int main(void)
     pool_queue_tests(suite);
     pool_life_tests(suite);
     pool_forget_tests(suite);
+    pool_learned_tests(suite);
     pool_ledger_tests(suite);
     pool_path_tests(suite);
     pool_reload_tests(suite);

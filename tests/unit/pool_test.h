@@ -25,9 +25,13 @@ struct socket *asker_get(struct asker *a, struct pool_rig *r, struct origin *o);
 /* Ends the exchange well. */
 void asker_release(struct asker *a);
 
+/* The time is another one from now on; the loop's timers keep to real time. */
+void clock_forward(uint64_t ms);
+
 void pool_queue_tests(Suite *suite);
 void pool_life_tests(Suite *suite);
 void pool_forget_tests(Suite *suite);
+void pool_learned_tests(Suite *suite);
 void pool_ledger_tests(Suite *suite);
 void pool_path_tests(Suite *suite);
 void pool_reload_tests(Suite *suite);

@@ -1,0 +1,184 @@
+#include "pool/idle.h"
+
+#include "base/clock.h"
+#include "pool/pool.h"
+#include "pool/spares.h"
+
+#define LOOK_AFTER_MS 250
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* 0: none */
+static uint64_t learned_limit_of(const struct socket *s)
+{
+    const struct agent_policy *policy = s->origin->agent->policy;
+    if (!policy->learnFreeTimeout || s->has_hint_timeout)
+        return 0;
+    return s->aside == ASIDE_TRIAL ? learned_trial(&s->origin->learned)
+                                   : learned_limit(&s->origin->learned, policy->agentKeepAliveTimeoutBuffer);
+}
+
+/* How long it may be idle, and why not for longer; 0: for ever. Never stored: a reload may change the limits. */
+static uint64_t limit_of(const struct socket *s, enum retire_reason *reason)
+{
+    const struct agent_policy *policy = s->origin->agent->policy;
+    uint64_t limit = policy->timeouts.free, buffer = policy->agentKeepAliveTimeoutBuffer;
+    uint64_t learned = learned_limit_of(s);
+    if (s->has_hint_timeout) {
+        uint64_t hinted = s->hint_timeout_ms > buffer ? s->hint_timeout_ms - buffer : 0;
+        *reason = limit && limit <= hinted ? RETIRE_FREE_TIMEOUT : RETIRE_KEEPALIVE_HINT;
+        return limit ? smaller(limit, hinted) : hinted;
+    }
+    *reason = learned && (!limit || learned < limit) ? RETIRE_LEARNED : RETIRE_FREE_TIMEOUT;
+    return *reason == RETIRE_LEARNED ? learned : limit;
+}
+
+/* When it is too old to be trusted; 0: never. */
+static uint64_t due_of(const struct socket *s, enum retire_reason *reason)
+{
+    uint64_t limit = limit_of(s, reason);
+    bool forever = limit == 0 && *reason == RETIRE_FREE_TIMEOUT;
+    return forever ? 0 : s->idle_since_ms + limit;
+}
+
+void idle_on_ready(void *ctx, unsigned ready)
+{
+    struct socket *s = ctx;
+    (void)ready;
+    enum retire_reason reason = socket_probe(s);
+    if (reason != RETIRE_NONE)
+        socket_retire(s, reason);
+}
+
+/* For the sooner of the look and its end; HTTP/2 looks all the time. */
+static void arm(struct socket *s)
+{
+    enum retire_reason reason;
+    uint64_t due = due_of(s, &reason), look = s->idle_since_ms + LOOK_AFTER_MS;
+    bool looks = s->protocol == PROTOCOL_HTTP1 && (!due || look < due);
+    timer_set_at(&s->idle, looks ? look : due);
+}
+
+/* A reset that came before the response was read was announced with it, and is announced no more. Whoever is used
+ * again soon finds it; to look for it each time would cost a call a response. */
+static void look_behind_response(struct socket *s)
+{
+    enum retire_reason reason = socket_probe(s);
+    if (reason != RETIRE_NONE) {
+        socket_retire(s, reason);
+        return;
+    }
+    timer_set_at(&s->idle, due_of(s, &reason));
+    path_watch_idle(s);
+    spares_stand(s->origin);
+    if (s->state == SOCKET_PRIVATE)
+        agent_may_serve(s->origin->agent); /* it may be evicted from now on */
+}
+
+/* What is known of the origin has changed. */
+static void review_all(struct origin *o, bool forgotten)
+{
+    struct socket *s;
+    TAILQ_FOREACH (s, &o->free, link) {
+        if (forgotten && s->aside == ASIDE_TRIAL)
+            socket_set_aside(s, ASIDE_NOT);
+        arm(s);
+    }
+    if (forgotten)
+        agent_mark_dirty(o->agent);
+}
+
+/* True: it is left alone, to find out whether the origin allows more than was learned. */
+static bool begins_trial(struct socket *s)
+{
+    if (s->state != SOCKET_FREE || s->aside != ASIDE_NOT || !learned_is_trial(&s->origin->learned))
+        return false;
+    socket_set_aside(s, ASIDE_TRIAL);
+    arm(s);
+    return true;
+}
+
+static void end(struct socket *s, enum retire_reason reason)
+{
+    struct origin *o = s->origin;
+    bool trial = s->aside == ASIDE_TRIAL;
+    if (reason == RETIRE_LEARNED && begins_trial(s))
+        return;
+    socket_retire(s, reason);
+    if (trial && reason == RETIRE_LEARNED && learned_outlived(&o->learned))
+        review_all(o, true);
+}
+
+bool idle_retire_overdue(struct socket *s)
+{
+    enum retire_reason reason;
+    uint64_t due = due_of(s, &reason);
+    if (!due || clock_ms() < due)
+        return false;
+    end(s, reason);
+    return true;
+}
+
+void idle_on_timer(void *ctx)
+{
+    struct socket *s = ctx;
+    enum retire_reason reason;
+    if (idle_retire_overdue(s))
+        return;
+    if (s->protocol == PROTOCOL_HTTP1)
+        look_behind_response(s);
+    else
+        timer_set_at(&s->idle, due_of(s, &reason));
+}
+
+void idle_limits_changed(struct socket *s)
+{
+    arm(s);
+}
+
+/* The loop and the timer tell of it. */
+void idle_begin(struct socket *s, enum socket_state state)
+{
+    s->idle_since_ms = clock_ms();
+    socket_move(s, state);
+    if (s->protocol == PROTOCOL_HTTP1)
+        conn_set_owner(&s->conn, idle_on_ready, s);
+    conn_set_priority(&s->conn, PRIORITY_FREE_SOCKETS);
+    arm(s);
+}
+
+void idle_end(struct socket *s)
+{
+    timer_clear(&s->idle);
+    s->idled_ms = clock_ms() - s->idle_since_ms;
+    socket_move(s, SOCKET_ACTIVE);
+    conn_set_priority(&s->conn, PRIORITY_ORDINARY);
+}
+
+static void learn(struct socket *s, uint64_t idle_ms)
+{
+    struct origin *o = s->origin;
+    if (!s->has_hint_timeout && o->agent->policy->learnFreeTimeout &&
+        learned_closing(&o->learned, idle_ms, clock_ms()))
+        review_all(o, false);
+}
+
+void idle_closed_by_peer(struct socket *s)
+{
+    uint64_t idle_ms = clock_ms() - s->idle_since_ms;
+    s->origin->stats.peer_closed_idle_ms += idle_ms;
+    learn(s, idle_ms);
+}
+
+void socket_found_closed(struct socket *s)
+{
+    learn(s, s->idled_ms);
+}
+
+bool idle_is_settled(const struct socket *s)
+{
+    return clock_ms() - s->idle_since_ms >= LOOK_AFTER_MS;
+}

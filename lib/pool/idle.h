@@ -1,0 +1,30 @@
+#ifndef CARPOOL_POOL_IDLE_H
+#define CARPOOL_POOL_IDLE_H
+
+/* Sockets that carry nothing, FREE and PRIVATE ones: how long they are kept, by timeouts.free, the origin's hint, or what
+ * was learned of it, and what is noticed of them meanwhile. Used within the pool. */
+
+#include "pool/socket.h"
+
+/* It carries nothing from now on; carries something again. */
+void idle_begin(struct socket *s, enum socket_state state);
+void idle_end(struct socket *s);
+
+/* The socket's `idle` timer, and its connection's owner. */
+void idle_on_timer(void *socket);
+void idle_on_ready(void *socket, unsigned ready);
+
+/* The origin has closed one. */
+void idle_closed_by_peer(struct socket *s);
+
+/* A reload may have changed how long it is kept. */
+void idle_limits_changed(struct socket *s);
+
+/* Retires a free one that was kept for too long: its timer has not said so yet, since the system was suspended meanwhile, or
+ * the limit is new. */
+bool idle_retire_overdue(struct socket *s);
+
+/* It has waited long enough that its user, if it has one, is hardly in the middle of logging in. */
+bool idle_is_settled(const struct socket *s);
+
+#endif
