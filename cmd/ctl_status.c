@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "cmd/ctl_hour.h"
 #include "cmd/ctl_table.h"
 #include "cmd/ctl_words.h"
 
@@ -101,7 +102,10 @@ static void print_status(struct pool_table *t, const struct ctl_options *o)
     pool_table_print_sentences(t, stdout, how.colours);
     putchar('\n');
     pool_table_print(t, stdout, &how);
-    printf("\n%s\n", pool_table_savings(t, line, sizeof line));
+    putchar('\n');
+    if (hour_summary(t, line, sizeof line))
+        puts(line);
+    puts(pool_table_savings(t, line, sizeof line));
 }
 
 int pool_table_show(const struct ctl_options *o, const char *name, bool by_agent, pool_show *show)

@@ -22,6 +22,8 @@ carpoolctl_SOURCES = \
 	cmd/ctl_explain.c \
 	cmd/ctl_history.c \
 	cmd/ctl_history.h \
+	cmd/ctl_hour.c \
+	cmd/ctl_hour.h \
 	cmd/ctl_output.c \
 	cmd/ctl_output.h \
 	cmd/ctl_patch.c \

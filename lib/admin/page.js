@@ -1,18 +1,19 @@
 /* Draws what GET agents says, once a second. */
-const ORIGINS_SHOWN = 25, ORIGINS_REMEMBERED = 50;
+const MINUTES_LEAST = 3, ORIGINS_SHOWN = 25, ORIGINS_REMEMBERED = 50;
 const byId = id => document.getElementById(id);
-let latest = null, frozen = false, filter = "";
+let latest = null, frozen = false, filter = "", hour = null, hourOfOrigins = null;
 
-/* What is chosen stands in the address, so that a link leads there: #agent=NAME&origin=URL */
+/* What is chosen stands in the address, so that a link leads there: #agent=NAME&origin=URL&view=hour */
 function choice() {
     const words = new URLSearchParams(location.hash.slice(1));
-    return {agent: words.get("agent"), origin: words.get("origin")};
+    return {agent: words.get("agent"), origin: words.get("origin"), view: words.get("view")};
 }
 
-function choose(agent, origin) {
+function choose(agent, origin, view = choice().view) {
     const words = new URLSearchParams();
     if (agent) words.set("agent", agent);
     if (origin) words.set("origin", origin);
+    if (view) words.set("view", view);
     history.replaceState(null, "", "#" + words);
     draw();
 }
@@ -53,7 +54,7 @@ function rowOf(f, picked, pick) {
     tr.append(name);
     for (const [text, className] of cells) tr.append(make("td", className || "", text));
     const last = make("td", "slim");
-    last.append(spark(f.list));
+    last.append(spark(f.spark || f.list));
     tr.append(last);
     tr.tabIndex = 0;
     tr.dataset.title = f.title;
@@ -127,17 +128,32 @@ function drawErrors(agent, row) {
     byId("errors").replaceChildren(table);
 }
 
-function drawRetired(row) {
-    const open = Object.entries(row.retiredTotal).filter(([reason]) => reason !== "connect-failed" && reason !== "connect-timeout");
-    const reasons = open.sort((a, b) => b[1] - a[1]);
-    const all = reasons.reduce((n, r) => n + r[1], 0), table = make("table"), body = make("tbody");
+/* Counts by reason, the most frequent first. */
+function reasonTable(title, counts) {
+    const reasons = Object.entries(counts).sort((a, b) => b[1] - a[1]), all = sum(counts);
+    const table = make("table"), body = make("tbody");
     for (const [reason, count] of reasons) {
         const tr = make("tr");
         tr.append(make("td", "", reason), make("td", "", short(count)), make("td", "faint", percent(count / all)));
         body.append(tr);
     }
-    table.append(make("caption", "", `connections: ${short(row.socketsOpened)} opened, ${short(all)} closed`), body);
-    byId("retired").replaceChildren(table);
+    table.append(make("caption", "", title), body);
+    return table;
+}
+
+/* A span with its two largest units. */
+const spanOf = ms => ms < 1000 ? Math.round(ms) + " ms" : ms < 6e4 ? Math.floor(ms / 1e3) + " s"
+    : ms < 3.6e6 ? Math.floor(ms / 6e4) + " min " + Math.floor(ms / 1e3) % 60 + " s" : longTime(ms);
+
+function drawReasons(row) {
+    const closed = Object.fromEntries(Object.entries(row.retiredTotal)
+        .filter(([reason]) => reason !== "connect-failed" && reason !== "connect-timeout"));
+    const count = row.saved.connections;
+    byId("retired").replaceChildren(
+        make("p", "saved", `saved since the start: ${short(count)} connection${count === 1 ? "" : "s"}, ` +
+            `${spanOf(row.saved.connectMs)} of handshakes`),
+        reasonTable(`connections opened: ${short(row.socketsOpened)}`, row.openedFor),
+        reasonTable(`closed: ${short(sum(closed))}`, closed));
 }
 
 /* What is chosen; the worst agent where nothing is. */
@@ -153,6 +169,22 @@ function limitsOf(agent, origin) {
     return limits;
 }
 
+/* Of a daemon that has just begun, the seconds say more. */
+const isLive = () => choice().view ? choice().view === "live" : !hour || hour.agents[0].minutes.length < MINUTES_LEAST;
+
+/* The daemon's hour of an agent, or of one of its origins; null where it is not known. */
+function minutesOf(agent, origin) {
+    const one = origin ? hourOfOrigins && hourOfOrigins.name === agent.name &&
+                         hourOfOrigins.origins.find(o => o.origin === origin.origin)
+        : hour && hour.agents.find(a => a.name === agent.name);
+    return one ? one.minutes : null;
+}
+
+function viewOf(agent, origin, list) {
+    const minutes = isLive() ? null : minutesOf(agent, origin);
+    return minutes ? hourView(minutes) : liveView(list);
+}
+
 function drawChosen(agent) {
     const origin = agent.origins.find(o => o.origin === choice().origin);
     const list = histories.get(keyOf(agent.name, origin && origin.origin)) || histories.get(keyOf(agent.name));
@@ -163,10 +195,12 @@ function drawChosen(agent) {
     byId("scope").textContent = origin ? withoutPort(origin.origin)
         : agent.origins.length > 1 ? `all ${agent.origins.length} origins, each up to maxSockets ${agent.maxSockets ?? "Infinity"}`
         : agent.origins.length ? withoutPort(agent.origins[0].origin) : "no requests yet";
-    byId("plots").replaceChildren(...plotsOf(list, limitsOf(agent, origin)));
+    byId("hour").className = isLive() ? "" : "picked";
+    byId("live").className = isLive() ? "picked" : "";
+    byId("plots").replaceChildren(...plotsOf(viewOf(agent, origin, list), limitsOf(agent, origin)));
     drawOrigins(agent, origin);
     drawErrors(agent, origin || agent);
-    drawRetired(origin || agent);
+    drawReasons(origin || agent);
 }
 
 /* The state */
@@ -211,7 +245,8 @@ function draw() {
     if (!answer) return;
     drawHeader(answer);
     drawState(answer);
-    const figures = answer.agents.map(a => ({...figuresOf(keyOf(a.name), a, limitOf(a)), title: a.name})).sort(compareFigures);
+    const figures = answer.agents.map(a => ({...figuresOf(keyOf(a.name), a, limitOf(a)), title: a.name,
+                                             spark: isLive() || !minutesOf(a) ? null : hourView(minutesOf(a)).list})).sort(compareFigures);
     const chosen = answer.agents.find(a => a.name === choice().agent) || figures[0].row;
     drawAgents(figures, chosen);
     drawChosen(chosen);
@@ -247,6 +282,19 @@ function take(answer) {
     draw();
 }
 
+/* The running minute is asked for every ten seconds; that of origins only where one is looked at. */
+let hourAsked = 0, hourOf = null;
+
+async function askHour() {
+    const {agent, origin} = choice(), key = origin ? agent : null;
+    if (frozen || (key === hourOf && performance.now() - hourAsked < 10000 && hour)) return;
+    hourAsked = performance.now();
+    hourOf = key;
+    const get = async path => { const reply = await fetch(path, {cache: "no-store"}); return reply.ok ? reply.json() : null; };
+    hour = await get("history");
+    if (key) hourOfOrigins = await get("agents/" + encodeURIComponent(agent) + "/history");
+}
+
 /* What stood there is no longer vouched for. */
 function silence(text) {
     byId("state").className = "card wrong";
@@ -265,6 +313,7 @@ async function look() {
     let answer = null;
     try {
         answer = await ask();
+        await askHour();
     } catch (e) {
         silence(`carpoold does not answer${latest ? " since " + clock(latest.timeMs) : ""}`);
     }
@@ -278,6 +327,8 @@ byId("freeze").addEventListener("click", () => {
     frozen = !frozen;
     byId("freeze").textContent = frozen ? "frozen: go on" : "freeze";
 });
+for (const id of ["hour", "live"])
+    byId(id).addEventListener("click", () => { cursor = null; choose(choice().agent, choice().origin, id); });
 addEventListener("hashchange", draw);
 fetch("version").then(r => r.json()).then(v => { byId("version").textContent = v.version + ", " + v.instance; }).catch(() => {});
 look();

@@ -15,7 +15,7 @@ function remember(key, row, now) {
     list.push({
         at: now, active: row.sockets, connecting: row.connecting, free: row.freeSockets, waiting: row.requests,
         requests: row.requestsTotal, reused: row.reusedTotal, opened: row.socketsOpened, refused,
-        errors: sum(row.errors) - refused, latency: row.latency
+        errors: sum(row.errors) - refused, latency: row.latency, openedFor: row.openedFor
     });
     if (list.length > SAMPLES) list.shift();
     list.seen = now;
@@ -50,6 +50,44 @@ function quantileAt(list, i, which, q) {
     while (rest > counts[k] && k < counts.length - 1) rest -= counts[k++];
     const low = k > 0 ? bounds[k - 1] : 0, high = k < bounds.length ? bounds[k] : Math.max(low, now.recentMaxMs);
     return Math.min(low + (high - low) * rest / counts[k], now.recentMaxMs);
+}
+
+/* What plots show of: points in time, the oldest first, `step` milliseconds from one to the next. */
+function liveView(list) {
+    const last = list.length - 1, opened = list[last].openedFor;
+    const before = (i, reason) => (list[Math.max(0, i - RATE_BACK)].openedFor[reason] || 0);
+    return {
+        list, step: 1000, per: "a second",
+        rate: (i, field) => rateAt(list, i, field), reuse: i => reuseAt(list, i),
+        quantile: (i, which, q) => quantileAt(list, i, which, q),
+        reasons: Object.keys(opened).filter(reason => opened[reason] > (list[0].openedFor[reason] || 0)),
+        opened: (i, reason) => {
+            const ms = list[i].at - list[Math.max(0, i - RATE_BACK)].at;
+            return ms > 0 ? Math.max(0, (list[i].openedFor[reason] || 0) - before(i, reason)) * 1000 / ms : 0;
+        }
+    };
+}
+
+const QUANTILES = {request: {0.5: "p50Ms", 0.99: "p99Ms"}, pending: {0.99: "waitedP99Ms"}, connect: {0.99: "connectP99Ms"}};
+
+/* The daemon's own minutes (GET history); the running one is the last. */
+function hourView(minutes) {
+    const list = minutes.map(m => ({at: m.end, active: m.sockets || 0, connecting: m.connecting || 0, free: m.freeSockets || 0,
+                                    waiting: m.waiting || 0}));
+    const totals = {};
+    for (const m of minutes)
+        for (const [reason, n] of Object.entries(m.openedFor || {})) totals[reason] = (totals[reason] || 0) + n;
+    return {
+        list, step: 60000, per: "a minute",
+        rate: (i, field) => (minutes[i][field] || 0) * 1000 / Math.max(1000, minutes[i].ms),
+        reuse: i => {
+            const reused = minutes[i].reused || 0, given = reused + (minutes[i].socketsOpened || 0);
+            return given > 0 ? reused / given : null;
+        },
+        quantile: (i, which, q) => minutes[i][QUANTILES[which][q]] ?? null,
+        reasons: Object.keys(totals).sort((a, b) => totals[b] - totals[a]),
+        opened: (i, reason) => (minutes[i].openedFor || {})[reason] || 0
+    };
 }
 
 /* The figures of a row: now, and over the last seconds. */

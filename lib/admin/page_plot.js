@@ -1,4 +1,4 @@
-/* Plots of five minutes, drawn anew each second. */
+/* Plots of an hour or of five minutes, drawn anew each second. */
 const WIDTH = 300, HEIGHT = 100, SPAN_LEAST = 60;
 const hidden = new Set(["waiting p99", "connect p99"]); // series that are shown only when asked for
 let cursor = null; // how many samples back the pointer is
@@ -23,20 +23,26 @@ const millis = ms => ms === null ? "-" : ms >= 1000 ? (ms / 1000).toFixed(ms >= 
     : ms >= 10 ? ms.toFixed(0) + " ms" : ms >= 1 ? ms.toFixed(1) + " ms" : ms.toFixed(2) + " ms";
 const percent = x => x === null ? "-" : trim(100 * x) + "%";
 const clock = at => new Date(at).toTimeString().slice(0, 8);
+const clockAt = (view, at) => clock(at).slice(0, view.step < 60000 ? 8 : 5);
 
 /* A minute at first, then all that is remembered; the newest at the right. */
 const span = count => Math.max(SPAN_LEAST, count);
 
-function path(values, y, below) {
-    const x = i => ((span(values.length) - values.length + i) * WIDTH / (span(values.length) - 1)).toFixed(1);
+/* Points in time are joined by a line; what stands for a whole minute is a step. */
+function path(values, y, below, stepped) {
+    const count = span(values.length), width = stepped ? WIDTH / count : WIDTH / (count - 1);
+    const x = i => (count - values.length + i) * width;
+    const across = (i, v, forth) => stepped
+        ? [forth ? x(i) : x(i + 1), forth ? x(i + 1) : x(i)].map(at => at.toFixed(1) + " " + y(v).toFixed(1)).join("L")
+        : x(i).toFixed(1) + " " + y(v).toFixed(1);
     let d = "", pen = "M";
     values.forEach((v, i) => {
         if (v === null) { pen = "M"; return; }
-        d += pen + x(i) + " " + y(v).toFixed(1);
+        d += pen + across(i, v, true);
         pen = "L";
     });
     if (below && d) {
-        for (let i = values.length - 1; i >= 0; i--) d += "L" + x(i) + " " + y(below[i]).toFixed(1);
+        for (let i = values.length - 1; i >= 0; i--) d += "L" + across(i, below[i], false);
         d += "Z";
     }
     return d;
@@ -73,14 +79,14 @@ function drawCurves(series, options, scale) {
     for (const s of series) {
         if (!s.area) continue;
         const above = s.values.map((v, i) => v + below[i]);
-        svg.append(shape("path", {class: "area " + s.className, d: path(above, scale.y, below)}));
+        svg.append(shape("path", {class: "area " + s.className, d: path(above, scale.y, below, options.stepped)}));
         below = above;
     }
     for (const limit of options.limits || [])
         if (limit.value <= scale.top)
             svg.append(shape("line", {class: "limit", x1: 0, x2: WIDTH, y1: scale.y(limit.value), y2: scale.y(limit.value)}));
     for (const s of series)
-        if (!s.area) svg.append(shape("path", {class: "line " + s.className, d: path(s.values, scale.y)}));
+        if (!s.area) svg.append(shape("path", {class: "line " + s.className, d: path(s.values, scale.y, null, options.stepped)}));
     return svg;
 }
 
@@ -88,7 +94,7 @@ function drawLegend(series, options, index) {
     const legend = make("div", "legend");
     for (const s of series) {
         const entry = s.mayHide ? make("button", hidden.has(s.name) ? "off" : "") : make("span");
-        const value = s.all[index];
+        const value = options.total && cursor === null ? s.all.reduce((a, b) => a + b, 0) : s.all[index];
         entry.append(make("i", s.className), hidden.has(s.name) ? s.name : s.name + " " + options.show(value === undefined ? null : value));
         if (s.mayHide) entry.addEventListener("click", () => { hidden[hidden.has(s.name) ? "delete" : "add"](s.name); draw(); });
         legend.append(entry);
@@ -111,21 +117,23 @@ function pointAt(svg, count) {
     }
 }
 
-/* `list` are the samples whose values the series have. */
-function plot(list, series, options) {
+/* The series have a value for each point of the view. */
+function plot(view, series, options) {
+    const list = view.list;
     const box = make("div", "plot"), head = make("div", "head"), area = make("div", "area"), values = make("div", "values");
     const times = make("div", "times"), last = list.length - 1, index = cursor !== null && cursor <= last ? last - cursor : last;
-    const newest = list[last].at, oldest = newest - (span(list.length) - 1) * 1000;
+    const newest = list[last].at, oldest = newest - (span(list.length) - 1) * view.step;
     for (const s of series) {
         s.all = s.values;
         if (hidden.has(s.name)) s.values = s.values.map(() => null);
         if (s.quiet) s.values = s.values.map(v => v || null);
     }
+    options.stepped = view.step > 1000;
     const scale = scaleOf(series, options), svg = drawCurves(series, options, scale);
     pointAt(svg, list.length);
-    head.append(make("h3", "", options.title), make("span", "faint", index === last ? "" : clock(list[index].at)));
+    head.append(make("h3", "", options.title), make("span", "faint", index === last ? "" : clockAt(view, list[index].at)));
     for (const label of scale.labels) values.append(make("span", "", options.show(label)));
-    for (const at of [oldest, (oldest + newest) / 2, newest]) times.append(make("span", "", clock(at)));
+    for (const at of [oldest, (oldest + newest) / 2, newest]) times.append(make("span", "", clockAt(view, at)));
     area.append(values, svg, times);
     box.append(head, area, drawLegend(series, options, index));
     return box;
@@ -140,30 +148,44 @@ function spark(list) {
     return svg;
 }
 
+const REASONS_SHOWN = 6;
+
+/* Why connections were opened: the most frequent reasons, and the others together. */
+function openedSeries(view) {
+    const shown = view.reasons.slice(0, REASONS_SHOWN), others = view.reasons.slice(REASONS_SHOWN);
+    const series = shown.map((reason, k) => ({name: reason, className: "reason" + k, area: true,
+                                              values: view.list.map((_, i) => view.opened(i, reason))}));
+    if (others.length)
+        series.push({name: "others", className: "reason" + REASONS_SHOWN, area: true,
+                     values: view.list.map((_, i) => others.reduce((n, reason) => n + view.opened(i, reason), 0))});
+    return series.length ? series : [{name: "none", className: "reason0", area: true, values: view.list.map(() => 0)}];
+}
+
 /* Of an agent as a whole, or of one of its origins. */
-function plotsOf(list, limits) {
-    const at = f => list.map((_, i) => f(i));
+function plotsOf(view, limits) {
+    const list = view.list, at = f => list.map((_, i) => f(i));
     const field = name => list.map(s => s[name]);
     return [
-        plot(list, [
+        plot(view, [
             {name: "active", className: "active", values: field("active"), area: true},
             {name: "connecting", className: "connecting", values: field("connecting"), area: true},
             {name: "free", className: "free", values: field("free"), area: true},
             {name: "waiting", className: "waiting", values: field("waiting"), quiet: true}
-        ], {title: "connections, waiting requests", show: short, limits}),
-        plot(list, [
-            {name: "requests", className: "active", values: at(i => rateAt(list, i, "requests")), area: true},
-            {name: "errors", className: "errors", values: at(i => rateAt(list, i, "errors")), quiet: true},
-            {name: "refused", className: "refused", values: at(i => rateAt(list, i, "refused")), quiet: true}
+        ], {title: view.step > 1000 ? "connections, waiting requests (peaks)" : "connections, waiting requests", show: short, limits}),
+        plot(view, openedSeries(view), {title: "connections opened " + view.per + ", why", show: short, total: view.step > 1000}),
+        plot(view, [
+            {name: "requests", className: "active", values: at(i => view.rate(i, "requests")), area: true},
+            {name: "errors", className: "errors", values: at(i => view.rate(i, "errors")), quiet: true},
+            {name: "refused", className: "refused", values: at(i => view.rate(i, "refused")), quiet: true}
         ], {title: "requests and errors a second", show: short}),
-        plot(list, [
-            {name: "p50", className: "low", values: at(i => quantileAt(list, i, "request", 0.5))},
-            {name: "p99", className: "high", values: at(i => quantileAt(list, i, "request", 0.99))},
-            {name: "waiting p99", className: "waiting", values: at(i => quantileAt(list, i, "pending", 0.99)), mayHide: true},
-            {name: "connect p99", className: "connecting", values: at(i => quantileAt(list, i, "connect", 0.99)), mayHide: true}
+        plot(view, [
+            {name: "p50", className: "low", values: at(i => view.quantile(i, "request", 0.5))},
+            {name: "p99", className: "high", values: at(i => view.quantile(i, "request", 0.99))},
+            {name: "waiting p99", className: "waiting", values: at(i => view.quantile(i, "pending", 0.99)), mayHide: true},
+            {name: "connect p99", className: "connecting", values: at(i => view.quantile(i, "connect", 0.99)), mayHide: true}
         ], {title: "time to a whole response (log)", show: millis, log: true}),
-        plot(list, [
-            {name: "reuse", className: "high", values: at(i => reuseAt(list, i))}
+        plot(view, [
+            {name: "reuse", className: "high", values: at(i => view.reuse(i))}
         ], {title: "reuse of connections", show: percent, top: 1})
     ];
 }

@@ -240,7 +240,7 @@ def test_a_command_that_is_not_there():
     """unknown agents and commands are answered with those that there are, or the likely one"""
     done = run("stauts", program="CARPOOLCTL")
     assert done.returncode == 2 and "unknown command 'stauts', did you mean 'status'?" in done.stderr
-    assert " errors " in done.stderr
+    assert " errors, " in done.stderr
 
 
 @pytest.mark.parametrize("words", [["drain", "-h"], ["-h"], ["help"], ["run", "--help"]], ids=" ".join)

@@ -1,6 +1,7 @@
 """Section 7: the live page in a real browser, where there is one."""
 
 import html.parser
+import json
 import shutil
 import subprocess
 
@@ -102,9 +103,9 @@ def test_names_are_text_and_waiting_is_amber(stage, browse):
     assert (row["agent"], row["active"], row["waiting"]) == ("<b id=x>api", "1/1", "2")
     assert page.classes["2"] == "waits" and "x" not in page.texts
     assert page.texts["name"] == "<b id=x>api" and page.texts["scope"] == "http://api.test"
-    # Four plots, each with values and times at its axes, and the limit as a line.
-    assert page.source.count('<div class="plot">') == 4 and page.source.count('class="limit"') == 1
-    assert page.source.count('<div class="times">') == 4 and "maxSockets 1" in page.texts["plots"]
+    # Five plots, each with values and times at its axes, and the limit as a line.
+    assert page.source.count('<div class="plot">') == 5 and page.source.count('class="limit"') == 1
+    assert page.source.count('<div class="times">') == 5 and "maxSockets 1" in page.texts["plots"]
     assert "p50" in page.texts["plots"] and "p99" in page.texts["plots"]
 
 
@@ -147,3 +148,49 @@ def test_many_origins(stage, browse):
     assert page.texts["scope"] == "http://h7.test" and "maxSockets 100" in page.texts["plots"]
     page = browse(carpool, "agent=quiet")
     assert page.texts["name"] == "quiet" and len(page.tables) >= 1
+
+
+@pytest.mark.parametrize("view", ["hour", "live"])
+def test_why_connections_were_opened(stage, browse, view):
+    """the page shows an hour, what opened connections, stacked by reason, and what was saved"""
+    origin = stage.origin()
+    carpool = stage.carpool({"upstreams": {"api": {"match": "api.test", "address": [origin.authority]}}})
+    for number in range(9):
+        assert carpool.get("http://api.test/").status == 200
+        if number % 3 == 2:
+            carpool.wait_row("http://api.test:80", "api", freeSockets=1)
+            carpool.admin("/agents/api/drain", "POST")
+            carpool.wait_row("http://api.test:80", "api", freeSockets=0)
+    page = browse(carpool, f"agent=api&view={view}")
+    table = next(table for table in page.tables if any(row[:2] == ["drained", "2"] for row in table))
+    assert [row[:2] for row in table] == [["drained", "2"], ["first", "1"]]
+    assert "saved since the start: 6 connections, " in page.texts["retired"]
+    assert "connections opened: 3" in page.texts["retired"] and "closed: 3" in page.texts["retired"]
+    plots = page.texts["plots"]
+    if view == "live":
+        assert "connections opened a second, why" in plots
+        return
+    assert "connections opened a minute, why" in plots and "drained 2" in plots and "first 1" in plots
+    # One minute only, and it is seen: a step, not a point.
+    assert 'class="area reason0"' in page.source and 'class="area reason1"' in page.source
+
+
+def test_the_hour_of_an_origin(stage, browse):
+    """what is chosen stands in the address"""
+    origin = stage.origin()
+    carpool = stage.carpool({"upstreams": {"api": {"match": "*.test", "address": [origin.authority]}}})
+    for name in ("a", "b", "b", "b"):
+        assert carpool.get(f"http://{name}.test/").status == 200
+    wait_until(lambda: len(json.loads(carpool.admin("/agents/api/history").body)["origins"]) == 2, "its origins are known")
+    page = browse(carpool, "agent=api&origin=http%3A%2F%2Fb.test%3A80&view=hour")
+    assert page.texts["scope"] == "http://b.test" and "first 1" in page.texts["plots"]
+    assert "reuse " in page.texts["plots"]
+
+
+def test_a_new_daemon_is_shown_live(stage, browse):
+    """the page opens with an hour, but for a daemon that has none yet"""
+    carpool = stage.carpool()
+    page = browse(carpool)
+    assert '<button id="live" type="button" class="picked">' in page.source
+    page = browse(carpool, "view=hour")
+    assert '<button id="hour" type="button" class="picked">' in page.source
