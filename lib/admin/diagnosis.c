@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "ca/signer.h"
 
 /* Figures are compared with those of one to two of these ago. */
 #define WINDOW_MS (60 * 1000)
@@ -282,6 +283,18 @@ static void describe_origin(const struct diagnosis *d, const struct origin *o, s
             (now.peer_closed_idle_ms - base->peer_closed_idle_ms) / in->retired[RETIRE_PEER_CLOSED];
 }
 
+static void describe_ca(const struct agent *a, struct diagnosis_input *in)
+{
+    const struct connect_tls *t = &a->config->connectTls;
+
+    if (a->policy->connect == CONNECT_IS_POOL && t->signer) {
+        in->ca_file = t->cert;
+        in->ca_ends_s = signer_ca(t->signer)->not_after;
+    }
+    for (const struct agent *share = a; share; share = share->next_share)
+        in->distrusts += recent_count(&share->distrusts, clock_ms());
+}
+
 static void describe_agent(const struct diagnosis *d, const struct agent *a, struct diagnosis_input *in)
 {
     const struct tls_options *tls = a->upstream ? &a->upstream->tls : NULL;
@@ -301,6 +314,7 @@ static void describe_agent(const struct diagnosis *d, const struct agent *a, str
         in->certificate_file = tls->not_after_file;
         in->certificate_ends_s = tls->not_after;
     }
+    describe_ca(a, in);
 }
 
 /* Sentences */

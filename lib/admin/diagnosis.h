@@ -21,6 +21,9 @@ struct diagnosis_input {
     const char *certificate_file; /* the one that ends first; NULL: none */
     int64_t certificate_ends_s;   /* when, since 1970 */
     int64_t now_s;
+    const char *ca_file; /* of connectTls, where the agent uses it; NULL: it does not */
+    int64_t ca_ends_s;
+    uint32_t distrusts;              /* clients that did not trust it, lately */
     uint32_t pending;                /* now */
     uint32_t sockets, agent_sockets; /* now: connecting, active and free; of all its origins */
     uint32_t max_sockets, max_total; /* COUNT_INFINITE: none */

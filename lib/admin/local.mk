@@ -41,6 +41,8 @@ libcarpool_a_SOURCES += \
 	lib/admin/server.h \
 	lib/admin/span.c \
 	lib/admin/span.h \
+	lib/admin/system_store.c \
+	lib/admin/system_store.h \
 	lib/admin/text.c \
 	lib/admin/text.h \
 	lib/admin/traffic.c \

@@ -2,6 +2,7 @@
 
 #include "admin/callers.h"
 #include "admin/process.h"
+#include "ca/signer.h"
 
 void metrics_label_value(struct text *t, struct slice value)
 {
@@ -82,6 +83,26 @@ static void put_client_requests(struct text *t, const struct proxy_stats *s)
     put_simple(t, "tunnels", NULL, NULL, s->tunnels_open);
 }
 
+/* connectTls */
+
+static void put_connect_tls(struct text *t, const struct admin_daemon *d, const struct proxy_stats *s)
+{
+    static const char *const results[HANDSHAKE_COUNT] = {
+        [HANDSHAKE_OK] = "ok", [HANDSHAKE_UNTRUSTED] = "untrusted", [HANDSHAKE_FAILED] = "failed"};
+    const struct signer *signer = d->config(d->ctx)->connectTls.signer;
+
+    metrics_family(
+        t, "connect_tls_handshakes_total", "counter",
+        "TLS handshakes with clients inside CONNECT; untrusted: the client does not trust Carpool's CA.");
+    for (unsigned i = 0; i < HANDSHAKE_COUNT; i++)
+        put_simple(t, "connect_tls_handshakes_total", "result", results[i], s->handshakes[i]);
+    if (!signer)
+        return;
+    metrics_family(t, "connect_tls_ca_not_after_seconds", "gauge",
+                   "When the CA of connectTls ends, since 1970.");
+    put_simple(t, "connect_tls_ca_not_after_seconds", NULL, NULL, (uint64_t)signer_ca(signer)->not_after);
+}
+
 /* The process */
 
 static void put_build(struct text *t, const struct admin_daemon *d)
@@ -158,6 +179,7 @@ void metrics_write(struct text *t, const struct admin_daemon *d)
     put_workers(t, d);
     put_clients(t, &clients);
     put_client_requests(t, &clients);
+    put_connect_tls(t, d, &clients);
     callers_write_metrics(t, d);
     metrics_agents_write(t, d->pools[0]);
     put_process(t, d);

@@ -10,6 +10,8 @@
 #include "admin/callers.h"
 #include "admin/explanation.h"
 #include "admin/metrics.h"
+#include "admin/system_store.h"
+#include "ca/signer.h"
 
 #define JSON_TYPE "application/json"
 
@@ -95,6 +97,37 @@ static void config(struct call *c)
     text_string(&c->answer->body, json);
     text_lit(&c->answer->body, "\n");
     free(json);
+}
+
+/* The CA of connectTls, for clients that are to trust it. False: there is none, which is answered. */
+static bool put_ca(struct call *c)
+{
+    const struct signer *signer = c->daemon->config(c->daemon->ctx)->connectTls.signer;
+    char *pem;
+
+    if (!signer) {
+        admin_answer_error(c->answer, 404, "there is no CA: connectTls is not set");
+        return false;
+    }
+    c->answer->type = "application/x-pem-file";
+    pem = ca_pem(signer_ca(signer));
+    if (pem)
+        text_string(&c->answer->body, pem);
+    else
+        c->answer->body.failed = true;
+    free(pem);
+    return true;
+}
+
+static void ca(struct call *c)
+{
+    put_ca(c);
+}
+
+static void ca_bundle(struct call *c)
+{
+    if (put_ca(c))
+        system_store_put(&c->answer->body);
 }
 
 static void listeners(struct call *c)
@@ -197,6 +230,8 @@ static const struct route {
     {ADMIN_GET, "/explain", explain},
     {ADMIN_GET, "/agents/*/explain", explain},
     {ADMIN_GET, "/config", config},
+    {ADMIN_GET, "/ca.pem", ca},
+    {ADMIN_GET, "/ca-bundle.pem", ca_bundle},
     {ADMIN_GET, "/listeners", listeners},
     {ADMIN_GET, "/version", version},
     {ADMIN_POST, "/reload", reload},

@@ -85,6 +85,34 @@ static bool says_certificate(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
+static bool says_ca_ends(const struct diagnosis_input *in, struct text *out)
+{
+    const int64_t day = 24 * 60 * 60;
+    int64_t left = in->ca_ends_s - in->now_s;
+    char date[CLOCK_RFC3339_SIZE];
+
+    if (!in->ca_file || left > 30 * day)
+        return false;
+    clock_format((uint64_t)in->ca_ends_s * 1000, date);
+    text_format(out, "%s: the CA %s %s %.10s", in->who, in->ca_file, left > 0 ? "ends" : "ended", date);
+    if (left > 0)
+        text_format(out, " (%lld days)", (long long)(left / day));
+    text_lit(out, ": make a new one with carpoolctl ca create, let the clients trust it, then reload");
+    return true;
+}
+
+static bool says_distrusted(const struct diagnosis_input *in, struct text *out)
+{
+    if (in->distrusts == 0)
+        return false;
+    text_format(
+        out,
+        "%s: %u client%s not trust Carpool's CA: let %s trust /ca.pem of the admin listener (carpoolctl run does), or "
+        "set connect: tunnel where apps pin certificates",
+        in->who, in->distrusts, in->distrusts == 1 ? " does" : "s do", in->distrusts == 1 ? "it" : "them");
+    return true;
+}
+
 /* "all 20 connections busy (maxSockets)", or the limit over all origins where that is what holds. */
 static void put_busy(const struct diagnosis_input *in, struct text *out)
 {
@@ -280,6 +308,8 @@ static bool says_repaired(const struct diagnosis_input *in, struct text *out)
 const struct diagnosis_rule diagnosis_rules[] = {
     {"paused", DIAGNOSIS_AGENT, says_paused},
     {"certificate", DIAGNOSIS_AGENT, says_certificate},
+    {"ca-ends", DIAGNOSIS_AGENT, says_ca_ends},
+    {"distrusted", DIAGNOSIS_AGENT, says_distrusted},
     {"refused", DIAGNOSIS_ORIGIN, says_refused},
     {"waiting", DIAGNOSIS_ORIGIN, says_waiting},
     {"connect-fails", DIAGNOSIS_ORIGIN, says_connect_fails},

@@ -16,6 +16,7 @@ libcarpool_a_SOURCES += \
 	lib/base/log.h \
 	lib/base/mailbox.c \
 	lib/base/mailbox.h \
+	lib/base/recent.h \
 	lib/base/slice.c \
 	lib/base/slice.h \
 	lib/base/timer.c \

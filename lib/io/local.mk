@@ -47,6 +47,7 @@ libcarpool_a_SOURCES += \
 	lib/io/conn.h \
 	lib/io/tls.c \
 	lib/io/tls.h \
+	lib/io/tls_accept.c \
 	lib/io/tls_context.c \
 	lib/io/tls_explain.c \
 	lib/io/tls_internal.h \

@@ -147,7 +147,7 @@ int tls_handshake(struct conn *s)
         return 1;
     }
     if (failed(s, &t->read_crossed, SSL_ERROR_NONE) == CONN_AGAIN)
-        return 0;
+        return tls_reads_on(t) ? tls_handshake(s) : 0;
     if (t->failure == TLS_FAILURE_NONE) {
         ERR_clear_error();
         tls_explain_failure(t, SSL_ERROR_SYSCALL, 0);

@@ -1,7 +1,7 @@
 #ifndef CARPOOL_IO_TLS_H
 #define CARPOOL_IO_TLS_H
 
-/* TLS towards upstreams with OpenSSL 3. One context an upstream's TLS identity; sessions are kept an origin.
+/* TLS with OpenSSL 3: towards upstreams, and towards clients from tls_accept() on. One context an upstream's TLS identity; sessions are kept an origin.
  * OpenSSL writes with write(2): the process must ignore SIGPIPE. */
 
 #include <stdbool.h>
@@ -16,6 +16,7 @@ struct tls;
 struct tls_context;
 struct tls_setup; /* config/tls_setup.h */
 struct conn;
+struct ssl_st; /* OpenSSL's SSL */
 
 /* Of what the configuration made of an upstream's `tls`; to be called by one thread at a time. Counted; NULL when
  * memory is short. */
@@ -44,12 +45,22 @@ enum tls_failure {
  * when memory is short. */
 bool tls_start(struct conn *s, struct tls_context *c, const char *servername, struct tls_sessions *sessions);
 
+/* The server's side on a conn from which `early` was read already. Takes the SSL over (ca/signer.h makes it), also when it fails:
+ * memory is short. */
+bool tls_accept(struct conn *s, struct ssl_st *ssl, struct slice early);
+
 /* Goes on with the handshake: 1 done, 0 wait for the connection to be ready, -1 failed. */
 int tls_handshake(struct conn *s);
 
 /* After -1, or CONN_ERROR with EPROTO (in TLS 1.3 a server judges our certificate after the handshake):
  * what failed and a sentence: which certificate, which check, what option would mend it. */
 enum tls_failure tls_failure(const struct conn *s, char *text, size_t size);
+
+/* After -1 of a server's side: whether the client does not trust our certificate. */
+bool tls_is_distrusted(const struct conn *s);
+
+/* After -1: the conn is plain again, to throw away what still comes. */
+void tls_let_go(struct conn *s);
 
 /* After 1: whether the session was resumed. */
 bool tls_was_resumed(const struct conn *s);

@@ -168,6 +168,11 @@ static const char *advice_for_reason(int reason)
     return "";
 }
 
+static const char *peer_of(const struct tls *t)
+{
+    return SSL_is_server(t->ssl) ? "client" : "server";
+}
+
 /* Of everything in the queue, the last SSL error is the one that ended the call. */
 static void explain_queue(struct tls *t, char *text, size_t size)
 {
@@ -177,15 +182,16 @@ static void explain_queue(struct tls *t, char *text, size_t size)
 
     if (ERR_GET_LIB(code) == ERR_LIB_SSL && reason > ALERT_REASON) {
         t->failure = TLS_FAILURE_ALERT;
-        snprintf(text, size, "the server sent the alert '%s'%s",
-                 SSL_alert_desc_string_long(reason - ALERT_REASON), advice_for_alert(reason - ALERT_REASON));
+        t->alert = reason - ALERT_REASON;
+        snprintf(text, size, "the %s sent the alert '%s'%s", peer_of(t), SSL_alert_desc_string_long(t->alert),
+                 SSL_is_server(t->ssl) ? "" : advice_for_alert(t->alert));
     } else if (ERR_GET_LIB(code) == ERR_LIB_SSL && reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
         t->failure = TLS_FAILURE_CERTIFICATE;
         explain_distrust(t, text, size);
     } else {
         t->failure = TLS_FAILURE_PROTOCOL;
         snprintf(text, size, "%s%s", cause ? cause : "unknown error",
-                 ERR_GET_LIB(code) == ERR_LIB_SSL ? advice_for_reason(reason) : "");
+                 ERR_GET_LIB(code) == ERR_LIB_SSL && !SSL_is_server(t->ssl) ? advice_for_reason(reason) : "");
     }
 }
 
@@ -199,8 +205,10 @@ void tls_explain_failure(struct tls *t, int name, int number)
         explain_queue(t, text, sizeof text);
     } else {
         t->failure = TLS_FAILURE_IO;
-        snprintf(text, sizeof text, "%s",
-                 number != 0 && !ended ? strerror(number) : "the server closed the connection");
+        if (number != 0 && !ended)
+            snprintf(text, sizeof text, "%s", strerror(number));
+        else
+            snprintf(text, sizeof text, "the %s closed the connection", peer_of(t));
     }
     free(t->why);
     t->why = strdup(text);

@@ -28,6 +28,7 @@ struct tls {
     struct tls_distrust *distrust; /* NULL until a check fails */
     char *why;                     /* of `failure`; NULL: no memory for it */
     enum tls_failure failure;
+    int alert;                /* that ended it, from the peer; 0: none */
     bool wants_renegotiation; /* the server; it was told no */
     bool offered;             /* a session */
     bool renewed;             /* the server gave one, in TLS 1.2 within the handshake */
@@ -39,6 +40,9 @@ struct tls {
 
 /* SSL_CTX_set_verify() callback: remembers the first check that failed. */
 int tls_remember_distrust(int ok, X509_STORE_CTX *x);
+
+/* A server's side has read all that came before OpenSSL did: from now on it reads the socket. False: it does already. */
+bool tls_reads_on(struct tls *t);
 
 /* After a failed call: sets t->failure and t->why from OpenSSL's error queue. `name` is what SSL_get_error()
  * said, `number` errno. */

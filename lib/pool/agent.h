@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "base/recent.h"
 #include "config/config.h"
 #include "pool/origin.h"
 
@@ -49,6 +50,9 @@ struct agent {
 
     struct origin_stats forgotten; /* of origins that were forgotten: the row "*" */
     struct savings forgotten_savings;
+    /* Clients of this loop that do not trust the CA of connectTls, and when that was logged last: of the first loop's share, atomic */
+    struct recent distrusts;
+    uint64_t distrust_logged_ms;
     struct agent_error errors[AGENT_RECENT_ERRORS];
     uint32_t error_count; /* ever; the newest is errors[(error_count - 1) % AGENT_RECENT_ERRORS] */
 };

@@ -5,7 +5,7 @@
  * by request, TLS is answered here where connectTls may sign for the host, and anything else becomes a tunnel where one is allowed.
  *
  *   ANSWERING --200 is out--> LISTENING --HTTP-----------------------> SERVING (the client's own states from here on)
- *                                 |  \----ClientHello--> HANDSHAKE ---^
+ *                                 |  \--HELLO--> HANDSHAKE -----------^
  *                                 |
  *                                 +--anything else, or silence--> TUNNEL (an exchange, maybe in another loop)
  *
@@ -18,7 +18,9 @@
 enum inside_state {
     INSIDE_ANSWERING,
     INSIDE_LISTENING,
+    INSIDE_HELLO, /* the rest of it is still to come */
     INSIDE_HANDSHAKE,
+    INSIDE_OVER, /* no handshake came about */
     INSIDE_SERVING,
     INSIDE_TUNNEL,
 };
@@ -27,6 +29,7 @@ struct inside {
     enum inside_state state;
     struct uri authority; /* that CONNECT named; the scheme is that of what came */
     bool may_tunnel;      /* by access.connectPorts */
+    bool may_sign;        /* TLS is answered here */
     size_t answered;      /* ANSWERING: bytes of the 200 that are out */
     uint64_t began_us;
 };

@@ -179,9 +179,14 @@ static enum fault route_gateway(struct query *q)
     return FAULT_NONE;
 }
 
+struct agent *route_agent_in(struct pool *pool, const struct config *config, const struct uri *uri)
+{
+    return pool_agent(pool, match_find(config, (struct slice){uri->host, uri->host_length}, uri->port));
+}
+
 struct agent *route_agent(struct proxy *p, const struct uri *uri)
 {
-    return pool_agent(p->pool, match_find(p->config, (struct slice){uri->host, uri->host_length}, uri->port));
+    return route_agent_in(p->pool, p->config, uri);
 }
 
 static enum fault choose_agent(struct query *q)
@@ -281,7 +286,7 @@ static enum fault route_inside(struct query *q)
     if (fault != FAULT_NONE)
         return fault;
     if (!names_the_same(q, absolute))
-        return refuse(q, FAULT_BAD_TARGET,
+        return refuse(q, q->inside->scheme == SCHEME_HTTPS ? FAULT_MISDIRECTED : FAULT_BAD_TARGET,
                       "this CONNECT is for %s:%u alone, and the request names another host or port",
                       q->inside->host, q->inside->port);
     q->out->kind = q->inside->scheme == SCHEME_HTTPS ? ORIGIN_HTTPS : ORIGIN_HTTP;

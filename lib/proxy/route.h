@@ -27,7 +27,8 @@ struct route {
 enum fault route_find(struct proxy *p, const struct frontend *frontend, const struct uri *inside,
                       const struct head *h, struct route *out, char *text, size_t text_size);
 
-/* Whose a URL's host and port are now. */
+/* Whose a URL's host and port are now; in the pool of a loop. */
 struct agent *route_agent(struct proxy *p, const struct uri *uri);
+struct agent *route_agent_in(struct pool *pool, const struct config *config, const struct uri *uri);
 
 #endif

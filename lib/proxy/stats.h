@@ -8,6 +8,9 @@
 
 #include "proxy/close.h"
 
+/* How a TLS handshake with a client ended. */
+enum client_handshake { HANDSHAKE_OK, HANDSHAKE_UNTRUSTED, HANDSHAKE_FAILED, HANDSHAKE_COUNT };
+
 struct proxy_stats {
     uint64_t clients_total;   /* connections accepted */
     uint64_t clients_refused; /* of these, answered 503: server.maxConnections */
@@ -15,6 +18,7 @@ struct proxy_stats {
     uint64_t requests_by_status[1000];   /* [0]: no response */
     uint32_t clients_open, clients_idle; /* active = open - idle */
     uint32_t tunnels_open;
+    uint64_t handshakes[HANDSHAKE_COUNT];
     uint64_t handed_over; /* clients given to another loop, with a request */
 };
 
