@@ -40,9 +40,9 @@ static const struct command {
     {"reload", WORDS_NONE, ctl_reload, "read the configuration again"},
     {"config", WORDS_NONE, ctl_config, "the configuration in force, as YAML"},
     {"version", WORDS_NONE, ctl_version, "of carpoolctl and of the daemon"},
-    {"ca create", WORDS_HOSTS, NULL, "make a CA for connectTls"},
+    {"ca create", WORDS_HOSTS, NULL, "make a CA for connectTls; behind it: --for HOST"},
     {"ca show", WORDS_FILE, NULL, "what a CA may sign for, and until when"},
-    {"run", WORDS_COMMAND, NULL, "start a command with http_proxy set"},
+    {"run", WORDS_COMMAND, NULL, "start a command that uses Carpool and trusts its CA"},
 };
 
 #define COMMANDS (sizeof commands / sizeof commands[0])
@@ -54,7 +54,7 @@ static const char *words_of(const struct command *c)
     case WORDS_MAY_NAME: return " [NAME]";
     case WORDS_NAME: return " NAME";
     case WORDS_COMMAND: return " -- COMMAND";
-    case WORDS_HOSTS: return " --for HOST";
+    case WORDS_HOSTS: break;
     case WORDS_FILE: return " FILE";
     }
     return "";
@@ -67,7 +67,7 @@ static int print_help(FILE *out, int status)
     fputs("Usage: carpoolctl [-s ADDRESS] [--json] [--wide] COMMAND [NAME]\n\nCommands:\n", out);
     for (size_t i = 0; i < COMMANDS; i++) {
         snprintf(left, sizeof left, "%s%s", commands[i].name, words_of(&commands[i]));
-        fprintf(out, "  %-21s %s\n", left, commands[i].help);
+        fprintf(out, "  %-18s %s\n", left, commands[i].help);
     }
     fputs("\n"
           "Options:\n"
@@ -122,7 +122,7 @@ static int unknown_command(const char *word)
     fprintf(stderr, "carpoolctl: unknown command '%s'%s%s%s There are:", word,
             meant ? ", did you mean '" : ".", meant ? meant : "", meant ? "'?" : "");
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(stderr, "%s %s", i > 0 ? "," : "", commands[i].name);
+        fprintf(stderr, " %s", commands[i].name);
     putc('\n', stderr);
     return CTL_USAGE;
 }

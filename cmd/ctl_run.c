@@ -3,13 +3,16 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cmd/ctl_client.h"
+#include "cmd/ctl_trust.h"
 
 /* AF_UNSPEC: a name. */
 static int family_of(const char *host)
@@ -121,19 +124,86 @@ static void set_no_proxy(void)
     free(value);
 }
 
+/* Becomes the command. */
+static int start(char *const argv[])
+{
+    execvp(argv[0], argv);
+    fprintf(stderr, "carpoolctl: cannot start %s: %s\n", argv[0], strerror(errno));
+    return errno == ENOENT ? 127 : 126;
+}
+
+/* Those that somebody may send to the command by sending them to us. */
+static void fill_signals(sigset_t *set)
+{
+    static const int passed_on[] = {SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGUSR1,
+                                    SIGUSR2, SIGALRM, SIGCONT, SIGWINCH};
+
+    sigemptyset(set);
+    for (size_t i = 0; i < sizeof passed_on / sizeof passed_on[0]; i++)
+        sigaddset(set, passed_on[i]);
+    sigaddset(set, SIGCHLD);
+}
+
+/* What a terminal sends, it sends to the command as well. */
+static void pass_on(pid_t child, const siginfo_t *signal)
+{
+    if (signal->si_code != SI_KERNEL)
+        kill(child, signal->si_signo);
+}
+
+/* Until the command has ended: its exit status, as a shell has it. */
+static int wait_for(pid_t child, const sigset_t *signals)
+{
+    siginfo_t signal;
+    int status;
+
+    for (;;) {
+        if (waitpid(child, &status, WNOHANG) == child)
+            return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        if (sigwaitinfo(signals, &signal) > 0 && signal.si_signo != SIGCHLD)
+            pass_on(child, &signal);
+    }
+}
+
+/* Beside us, since there are files to be removed behind it. */
+static int run_beside(char *const argv[])
+{
+    sigset_t signals, before;
+    pid_t child;
+
+    fill_signals(&signals);
+    sigprocmask(SIG_BLOCK, &signals, &before);
+    child = fork();
+    if (child == 0) {
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        _exit(start(argv));
+    }
+    if (child < 0) {
+        fprintf(stderr, "carpoolctl: cannot start %s: %s\n", argv[0], strerror(errno));
+        return 1;
+    }
+    return wait_for(child, &signals);
+}
+
 int ctl_run(const char *address, char *const argv[])
 {
     char error[CTL_ERROR_SIZE];
     char *url = find_proxy(address, error);
+    struct ctl_trust trust;
+    int status;
 
-    if (!url) {
+    if (!url || !ctl_trust_begin(address, &trust, error)) {
         fprintf(stderr, "carpoolctl: %s\n", error);
+        free(url);
         return 1;
     }
     set("http_proxy", "HTTP_PROXY", url);
+    set("https_proxy", "HTTPS_PROXY", url);
     set_no_proxy();
     free(url);
-    execvp(argv[0], argv);
-    fprintf(stderr, "carpoolctl: cannot start %s: %s\n", argv[0], strerror(errno));
-    return errno == ENOENT ? 127 : 126;
+    if (!trust.folder)
+        return start(argv);
+    status = run_beside(argv);
+    ctl_trust_end(&trust);
+    return status;
 }

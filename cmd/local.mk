@@ -43,6 +43,8 @@ carpoolctl_SOURCES = \
 	cmd/ctl_top.c \
 	cmd/ctl_top.h \
 	cmd/ctl_verbs.c \
+	cmd/ctl_trust.c \
+	cmd/ctl_trust.h \
 	cmd/ctl_words.c \
 	cmd/ctl_words.h
 carpoolctl_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)

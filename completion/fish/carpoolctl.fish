@@ -21,7 +21,7 @@ complete -c carpoolctl -n __fish_use_subcommand -a reload -d 'read the configura
 complete -c carpoolctl -n __fish_use_subcommand -a config -d 'the configuration in force, as YAML'
 complete -c carpoolctl -n __fish_use_subcommand -a version -d 'of carpoolctl and of the daemon'
 complete -c carpoolctl -n __fish_use_subcommand -a ca -d 'what a CA may sign for, and until when'
-complete -c carpoolctl -n __fish_use_subcommand -a run -d 'start a command with http_proxy set'
+complete -c carpoolctl -n __fish_use_subcommand -a run -d 'start a command that uses Carpool and trusts its CA'
 
 # The agents of the daemon that the options given here name; nothing when it does not answer.
 function __carpoolctl_agents
