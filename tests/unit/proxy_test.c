@@ -103,6 +103,7 @@ static const struct row rows[] = {
     {400, "http_request_error"},
     {408, "http_request_error"},
     {414, "http_request_error"},
+    {421, "http_request_error"},
     {431, "http_request_error"},
     {502, "proxy_loop_detected"},
     {403, "http_request_denied"},
