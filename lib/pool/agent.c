@@ -113,7 +113,7 @@ static struct socket *emptier(struct socket_list *list, struct socket *than)
 {
     struct socket *s;
     TAILQ_FOREACH (s, list, link)
-        if (s->protocol == PROTOCOL_HTTP2 && (!than || s->in_use < than->in_use))
+        if (s->protocol == PROTOCOL_HTTP2 && s->unbegun == 0 && (!than || s->in_use < than->in_use))
             than = s;
     return than;
 }

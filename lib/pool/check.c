@@ -266,9 +266,9 @@ static void check_nobody_waits_in_vain(const struct agent *a)
     if (a->paused)
         return;
     TAILQ_FOREACH (o, &a->blocked, blocked_link) {
-        if (!origin_may_begin(o))
+        assert(!origin_may_begin(o) || !has_room(o));
+        if (o->in_flight + o->waiting_count >= a->policy->maxSockets || o->free_count > o->aside_count)
             continue;
-        assert(!has_room(o));
         assert(!origin_below_max(o) || agent_is_full(a));
         assert(!origin_below_max(o) || a->total > a->policy->maxTotalSockets || TAILQ_EMPTY(&a->free_lru));
     }

@@ -160,15 +160,12 @@ enum retire_reason socket_refusal(struct socket *s, const struct call_end *end)
 }
 
 /* The origin whose oldest request has waited so much longer than `mine` that it needs this socket's place under
- * maxTotalSockets more; NULL: none. Where nobody of its own waits (NULL), a free socket is closed for the other one
- * elsewhere, if there is any. */
+ * maxTotalSockets more; NULL: none. */
 static const struct origin *in_greater_need(const struct socket *s, const struct waiter *mine)
 {
     const struct agent *a = s->origin->agent;
-    if (!agent_is_full(a) || (!mine && (s->in_use == 0 || !TAILQ_EMPTY(&a->free_lru))))
-        return NULL;
-    const struct waiter *other = queue_oldest_elsewhere(a, s->origin);
-    return other && (!mine || other->since_us + FAIRNESS_US <= mine->since_us) ? other->origin : NULL;
+    const struct waiter *other = agent_is_full(a) ? queue_oldest_elsewhere(a, s->origin) : NULL;
+    return other && other->since_us + FAIRNESS_US <= mine->since_us ? other->origin : NULL;
 }
 
 /* True: it is of no use to its own origin any more. One that carries exchanges is not cut: the one of the agent's that
@@ -188,19 +185,30 @@ static bool yield(struct socket *s, const struct origin *other)
 void socket_hand_on(struct socket *s)
 {
     struct origin *o = s->origin;
-    while (socket_room(s) > 0 && origin_may_begin(o)) {
-        struct waiter *mine = queue_oldest(o);
+    struct waiter *mine;
+    while (socket_room(s) > 0 && origin_may_begin(o) && (mine = queue_oldest(o))) {
         const struct origin *other = in_greater_need(s, mine);
         if (other && yield(s, other))
             return;
-        if (!mine)
-            break;
         queue_give(mine, s);
     }
     if (s->in_use > 0)
         update_state(s);
     else if (s->state != SOCKET_FREE)
         socket_become_free(s);
+}
+
+/* An HTTP/1.1 socket for which nobody of its own waits is free, and closed for a request of another origin that needs its
+ * place. One that is shared may never be free. */
+static void make_way(struct socket *s)
+{
+    const struct agent *a = s->origin->agent;
+    if (s->state != SOCKET_ROOMY || queue_oldest(s->origin) || !agent_is_full(a) ||
+        !TAILQ_EMPTY(&a->free_lru))
+        return;
+    const struct waiter *other = queue_oldest_elsewhere(a, s->origin);
+    if (other)
+        yield(s, other->origin);
 }
 
 /* After a place came back, or the room of an HTTP/2 socket changed: others may begin, on this socket or elsewhere. */
@@ -211,11 +219,16 @@ static void let_others_begin(struct origin *o)
         agent_mark_dirty(o->agent);
 }
 
+static bool is_ending(const struct socket *s)
+{
+    return s->state == SOCKET_DRAINING || s->state == SOCKET_SENT_AWAY;
+}
+
 void socket_release(struct socket *s, const struct call_end *end)
 {
     enum retire_reason refusal = socket_refusal(s, end);
     give_back(s);
-    if (s->state == SOCKET_DRAINING || s->state == SOCKET_SENT_AWAY)
+    if (is_ending(s))
         refusal = s->ending;
     if (refusal == RETIRE_NONE)
         socket_hand_on(s);
@@ -223,8 +236,12 @@ void socket_release(struct socket *s, const struct call_end *end)
         socket_retire(s, refusal);
     else
         socket_drain(s, refusal);
-    if (s->protocol == PROTOCOL_HTTP2)
+    if (s->protocol == PROTOCOL_HTTP2) {
+        make_way(s);
         let_others_begin(s->origin);
+    } else {
+        queue_balance(s->origin);
+    }
 }
 
 void socket_release_unharmed(struct socket *s)
@@ -258,12 +275,13 @@ void socket_set_capacity(struct socket *s, uint32_t capacity)
     assert(s->protocol == PROTOCOL_HTTP2);
     s->capacity = capacity;
     protocol_learn(o, PROTOCOL_HTTP2, capacity);
-    if (s->state == SOCKET_DRAINING || s->state == SOCKET_SENT_AWAY)
-        return;
-    if (s->in_use > capacity)
-        queue_take_back(s, s->in_use - capacity);
-    socket_hand_on(s);
-    queue_connect_more(o);
+    if (!is_ending(s)) {
+        if (s->in_use > capacity)
+            queue_take_back(s, s->in_use - capacity);
+        if (capacity > 0)
+            queue_connect_more(o, socket_room(s));
+        socket_hand_on(s);
+    }
     let_others_begin(o);
 }
 
@@ -283,7 +301,7 @@ static void end_with_last(struct socket *s, enum retire_reason reason, enum sock
 
 void socket_drain(struct socket *s, enum retire_reason reason)
 {
-    if (s->state != SOCKET_DRAINING && s->state != SOCKET_SENT_AWAY)
+    if (!is_ending(s))
         end_with_last(s, reason, SOCKET_DRAINING);
 }
 

@@ -125,6 +125,19 @@ void queue_fail(struct waiter *p, enum connect_error error, const char *text)
     snprintf(p->error_text, sizeof p->error_text, "%s", text);
 }
 
+void queue_again(struct waiter *p)
+{
+    const struct origin *o = p->origin;
+    const struct waiter *last = TAILQ_LAST(&o->waiting, waiter_list), *blocked = TAILQ_FIRST(&o->blocked);
+    leave(p);
+    p->socket = NULL;
+    p->how = ACQUIRE_AGAIN; /* its waiting has been counted */
+    if ((last && waiter_is_before(p, last)) || !blocked || waiter_is_before(p, blocked))
+        enter_waiting(p);
+    else
+        enter_blocked(p);
+}
+
 void queue_take_back(struct socket *s, uint32_t most)
 {
     struct waiter_list *settled = &s->origin->agent->pool->settled;
@@ -133,11 +146,8 @@ void queue_take_back(struct socket *s, uint32_t most)
         before = TAILQ_PREV(p, waiter_list, link);
         if (p->socket != s)
             continue;
-        leave(p);
-        p->socket = NULL;
-        p->how = ACQUIRE_AGAIN; /* its waiting has been counted */
         socket_untake(s);
-        enter_waiting(p);
+        queue_again(p);
         most--;
     }
 }
@@ -181,10 +191,12 @@ void queue_balance(struct origin *o)
     }
 }
 
-/* Another connection for another request: one that neither has a place nor will get one from those that are being opened. */
+/* Another connection for another request: one that neither has a place nor will get one from those that are being opened. A
+ * free socket on which there is none is one whose peer lets none begin for now (HTTP/2): the next would say the same. */
 static bool may_connect(const struct origin *o)
 {
-    return origin_may_grow(o) && o->in_flight + o->waiting_count < o->agent->policy->maxSockets;
+    return origin_may_grow(o) && o->free_count == o->aside_count &&
+           o->in_flight + o->waiting_count < o->agent->policy->maxSockets;
 }
 
 /* For it, under maxSockets and maxTotalSockets. */
@@ -199,9 +211,9 @@ static bool make_room(struct origin *o)
     return origin_below_max(o) && agent_make_room(o->agent, o);
 }
 
-void queue_connect_more(struct origin *o)
+void queue_connect_more(struct origin *o, uint32_t room)
 {
-    while (!o->agent->paused && o->waiting_count > o->connecting_places && origin_below_max(o) &&
+    while (!o->agent->paused && o->waiting_count > o->connecting_places + room && origin_below_max(o) &&
            agent_make_room(o->agent, o))
         if (!socket_connect(o, NULL, OPENED_FOR_CONCURRENCY))
             break;

@@ -87,6 +87,9 @@ struct waiter *queue_oldest_elsewhere(const struct agent *a, const struct origin
 void queue_give(struct waiter *p, struct socket *s);
 void queue_fail(struct waiter *p, enum connect_error error, const char *text);
 
+/* The waiter has none of what it was given and waits again, as repeats do. queue_balance() is due. */
+void queue_again(struct waiter *p);
+
 /* Those who were given a place on the socket and are not notified yet wait again, as repeats do: at most so many, those who
  * were given one last. queue_balance() is due. */
 void queue_take_back(struct socket *s, uint32_t most);
@@ -101,8 +104,9 @@ uint32_t queue_places_to_come(const struct origin *o);
 /* Restores waiting_count = queue_places_to_come(), as far as there are requests. */
 void queue_balance(struct origin *o);
 
-/* Opens the connections that are missing when those that are being opened carry less than was expected. */
-void queue_connect_more(struct origin *o);
+/* Opens the connections that are missing when those that are being opened carry less than was expected, and another one,
+ * which is about to be handed on, has so much room. */
+void queue_connect_more(struct origin *o, uint32_t room);
 
 /* Gives free places and new connections to the blocked requests of all origins, oldest first, as far as limits allow. */
 void queue_serve(struct agent *a);

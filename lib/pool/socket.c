@@ -250,12 +250,17 @@ static void begin_service(struct socket *s, struct waiter *owner)
         socket_retire(s, RETIRE_ERROR);
         return;
     }
-    if (owner)
-        queue_give(owner, s);
-    else if (s->generation != o->generation) {
+    if (!owner && s->generation != o->generation) {
         socket_retire(s, RETIRE_DRAINED);
         return;
     }
+    uint32_t room = socket_room(s);
+    if (room > 0)
+        queue_connect_more(o, room - (owner != NULL));
+    if (owner && room > 0)
+        queue_give(owner, s);
+    else if (owner)
+        queue_again(owner); /* its peer lets none begin for now */
     socket_hand_on(s);
 }
 
@@ -278,7 +283,6 @@ static void on_connected(void *ctx, struct connect_result *r)
     struct waiter *owner = end_connecting(s);
     socket_move(s, SOCKET_ACTIVE);
     begin_service(s, owner);
-    queue_connect_more(o);
     queue_balance(o);
 }
 

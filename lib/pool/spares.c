@@ -57,7 +57,8 @@ static uint32_t add_room(const struct socket_list *list, uint32_t room, uint32_t
     TAILQ_FOREACH (s, list, link) {
         if (room >= enough)
             break;
-        room += socket_room(s);
+        /* One on which its peer lets nothing begin for now will have room: more of its kind are no help. */
+        room += s->capacity == 0 ? 1 : socket_room(s);
     }
     return room;
 }

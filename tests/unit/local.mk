@@ -104,6 +104,7 @@ tests_unit_pool_test_SOURCES = \
 	tests/unit/pool_forget_test.c \
 	tests/unit/pool_learned_test.c \
 	tests/unit/pool_ledger_test.c \
+	tests/unit/pool_places_test.c \
 	tests/unit/pool_life_test.c \
 	tests/unit/pool_path_test.c \
 	tests/unit/pool_reload_test.c \

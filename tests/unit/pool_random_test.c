@@ -10,8 +10,9 @@
 #include "base/clock.h"
 #include "pool/check.h"
 
-#define ASKERS 24
-#define HOSTS  3
+#define ASKERS      24
+#define HOSTS       3
+#define MOST_PLACES 5
 
 static const char *const hosts[HOSTS] = {"a.test", "b.test", "c.test"};
 
@@ -44,7 +45,8 @@ static struct pool_rig rig;
 static struct walker walkers[ASKERS];
 static struct walker_list queue[HOSTS]; /* as the queue of each origin should be: who waits, oldest first */
 static struct origin *origins[HOSTS];
-static uint32_t before[HOSTS], before_total;
+static uint32_t before[HOSTS], flying[HOSTS], before_total;
+static bool shared; /* sockets of HTTP/2, too */
 static unsigned long asked;
 static unsigned long long steps_with_sockets;
 
@@ -59,42 +61,6 @@ static unsigned host_of(const struct origin *o)
 static long chance(long n)
 {
     return lrand48() % n;
-}
-
-/* Somebody was given a socket or an error: only the oldest may be, but for owners. */
-static void note_given(struct walker *w)
-{
-    struct walker_list *q = &queue[host_of(w->origin)];
-
-    if (w->standing == GIVEN)
-        return;
-    ck_assert_int_eq(w->standing, QUEUED);
-    w->standing = GIVEN;
-    if (w->owner)
-        return;
-    ck_assert_msg(TAILQ_FIRST(q) == w, "somebody jumped the queue");
-    TAILQ_REMOVE(q, w, link);
-}
-
-static void note_all_given(void)
-{
-    struct waiter *p;
-
-    TAILQ_FOREACH (p, &rig.pool->settled, link)
-        note_given((struct walker *)((char *)p - offsetof(struct walker, asker.waiter)));
-}
-
-static void on_settled(struct waiter *p)
-{
-    struct walker *w = (struct walker *)((char *)p - offsetof(struct walker, asker.waiter));
-
-    note_given(w);
-    note_all_given();
-    ck_assert_int_eq(p->state, WAITER_IDLE);
-    w->standing = p->socket ? HOLDS : OUT;
-    w->asker.socket = p->socket;
-    if (p->socket)
-        asker_use(p->socket);
 }
 
 /* Repeats first, each in the order in which they first asked. */
@@ -113,16 +79,77 @@ static void join_queue(struct walker *w, bool again)
         TAILQ_INSERT_TAIL(q, w, link);
 }
 
+/* Somebody was given a place or an error: only the oldest may be, but for owners. (Where somebody was taken back in the same
+ * step, others may have been given theirs before that.) */
+static void note_given(struct walker *w, bool in_order)
+{
+    struct walker_list *q = &queue[host_of(w->origin)];
+
+    if (w->standing == GIVEN)
+        return;
+    ck_assert_int_eq(w->standing, QUEUED);
+    w->standing = GIVEN;
+    if (w->owner)
+        return;
+    ck_assert_msg(!in_order || TAILQ_FIRST(q) == w, "somebody jumped the queue");
+    TAILQ_REMOVE(q, w, link);
+}
+
+/* Whoever was given a place on a socket that ended before he was notified waits again; so does the owner of one that lets
+ * none begin. */
+static bool note_all_taken_back(void)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < ASKERS; i++) {
+        struct walker *w = &walkers[i];
+        enum waiter_state state = w->asker.waiter.state;
+
+        if (w->standing != GIVEN && !(w->standing == QUEUED && w->owner))
+            continue;
+        if (state != WAITER_WAITING && state != WAITER_BLOCKED)
+            continue;
+        w->standing = QUEUED;
+        w->owner = false;
+        join_queue(w, true);
+        any = true;
+    }
+    return any;
+}
+
+static void note_all_given(void)
+{
+    bool in_order = !note_all_taken_back();
+    struct waiter *p;
+
+    TAILQ_FOREACH (p, &rig.pool->settled, link)
+        note_given((struct walker *)((char *)p - offsetof(struct walker, asker.waiter)), in_order);
+}
+
+static void on_settled(struct waiter *p)
+{
+    struct walker *w = (struct walker *)((char *)p - offsetof(struct walker, asker.waiter));
+
+    note_given(w, !note_all_taken_back());
+    note_all_given();
+    ck_assert_int_eq(p->state, WAITER_IDLE);
+    w->standing = p->socket ? HOLDS : OUT;
+    w->asker.socket = p->socket;
+    if (p->socket)
+        asker_use(p->socket);
+}
+
 static void ask(struct walker *w, enum acquire_how how)
 {
     unsigned host = host_of(w->origin);
     enum acquire_result result;
 
     w->asker.waiter.settled = on_settled;
-    w->owner = how == ACQUIRE_OWN_CONNECTION;
     if (how == ACQUIRE_NEW)
         w->nth = ++asked;
+    w->owner = false;
     result = origin_acquire(w->origin, &w->asker.waiter, how);
+    w->owner = w->asker.waiter.how == ACQUIRE_OWN_CONNECTION;
     note_all_given();
     switch (result) {
     case ACQUIRED:
@@ -130,13 +157,13 @@ static void ask(struct walker *w, enum acquire_how how)
         ck_assert(TAILQ_EMPTY(&queue[host]));
         w->standing = HOLDS;
         w->asker.socket = w->asker.waiter.socket;
-        ck_assert(w->asker.socket->state == SOCKET_ACTIVE && w->asker.socket->origin == w->origin);
+        ck_assert(w->asker.socket->in_use > 0 && w->asker.socket->origin == w->origin);
         asker_use(w->asker.socket);
         break;
     case ACQUIRE_WAITS:
         w->standing = QUEUED;
         if (!w->owner)
-            join_queue(w, how == ACQUIRE_AGAIN);
+            join_queue(w, w->asker.waiter.how == ACQUIRE_AGAIN);
         break;
     case ACQUIRE_QUEUE_FULL:
         ck_assert_int_eq(how, ACQUIRE_NEW);
@@ -156,28 +183,54 @@ static enum retire_reason some_reason(void)
     return r;
 }
 
+/* The connection ends: whoever has a place on it asks again, or gives up. */
+static void kill_socket(struct socket *s, enum retire_reason reason)
+{
+    struct walker *lost[ASKERS];
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < ASKERS; i++)
+        if (walkers[i].standing == HOLDS && walkers[i].asker.socket == s)
+            lost[count++] = &walkers[i];
+    note_all_given();
+    socket_retire(s, reason);
+    for (unsigned i = 0; i < count; i++) {
+        lost[i]->asker.socket = NULL;
+        lost[i]->standing = OUT;
+    }
+    for (unsigned i = 0; i < count; i++)
+        if (chance(2))
+            ask(lost[i], ACQUIRE_AGAIN);
+}
+
+static struct call_end some_end(void)
+{
+    return (struct call_end){.request_complete = chance(2),
+                             .response_complete = chance(2),
+                             .self_delimiting = chance(2),
+                             .origin_persistent = chance(2),
+                             .told_close = chance(2),
+                             .drained = chance(2),
+                             .has_hint_timeout = chance(2),
+                             .hint_timeout_ms = (uint64_t)chance(2000),
+                             .has_hint_max = chance(2),
+                             .hint_max = (uint64_t)chance(3)};
+}
+
 static void give_up_socket(struct walker *w)
 {
     struct socket *s = w->asker.socket;
     struct call_end end = pool_rig_good_end();
 
-    w->asker.socket = NULL;
-    w->standing = OUT;
-    switch (chance(8)) {
-    case 0: socket_retire(s, some_reason()); break;
+    switch (chance(shared ? 30 : 8)) {
+    case 0: kill_socket(s, some_reason()); return;
     case 1:
-        end = (struct call_end){.request_complete = chance(2),
-                                .response_complete = chance(2),
-                                .self_delimiting = chance(2),
-                                .origin_persistent = chance(2),
-                                .told_close = chance(2),
-                                .drained = chance(2),
-                                .has_hint_timeout = chance(2),
-                                .hint_timeout_ms = (uint64_t)chance(2000),
-                                .has_hint_max = chance(2),
-                                .hint_max = (uint64_t)chance(3)};
+        end = some_end();
         /* fall through */
-    default: socket_release(s, &end);
+    default:
+        w->asker.socket = NULL;
+        w->standing = OUT;
+        socket_release(s, &end);
     }
 }
 
@@ -186,6 +239,12 @@ static void repeat(struct walker *w)
 {
     struct socket *s = w->asker.socket;
 
+    if (s->protocol == PROTOCOL_HTTP2) {
+        give_up_socket(w);
+        if (w->standing == OUT)
+            ask(w, ACQUIRE_AGAIN);
+        return;
+    }
     w->asker.socket = NULL;
     w->standing = OUT;
     socket_retire(s, RETIRE_ERROR);
@@ -224,6 +283,65 @@ static void step_walker(void)
     }
 }
 
+/* A HTTP/2 socket that a peer may say something about; NULL: there is none. */
+static struct socket *some_shared_socket(void)
+{
+    struct origin *o = origins[chance(HOSTS)];
+    struct socket_list *lists[] = {&o->active, &o->roomy, &o->free, &o->draining, &o->sent_away};
+    struct socket *s = TAILQ_FIRST(lists[chance(5)]);
+
+    for (long further = chance(3); s && further > 0 && TAILQ_NEXT(s, link); further--)
+        s = TAILQ_NEXT(s, link);
+    return s && s->protocol == PROTOCOL_HTTP2 ? s : NULL;
+}
+
+/* What origins say of their HTTP/2 sockets: room grows, shrinks and closes. */
+static void step_shared(void)
+{
+    struct socket *s = some_shared_socket();
+
+    if (!s)
+        return;
+    switch (chance(8)) {
+    case 0: socket_drain(s, some_reason()); break;
+    case 1: socket_send_away(s, some_reason()); break;
+    case 2: socket_set_capacity(s, 0); break;
+    default: socket_set_capacity(s, 1 + (uint32_t)chance(MOST_PLACES)); break;
+    }
+}
+
+/* As the one who reads an HTTP/2 connection. */
+static void on_shared_ready(void *ctx, unsigned ready)
+{
+    struct socket *s = ctx;
+
+    (void)ready;
+    if (!conn_is_quiet(&s->conn))
+        kill_socket(s, RETIRE_ERROR);
+}
+
+static enum protocol identify(void *ctx, struct socket *s, uint32_t *capacity)
+{
+    (void)ctx;
+    if (!shared || s->origin->offer == OFFER_HTTP1 ||
+        (s->origin->protocol != PROTOCOL_HTTP2 && chance(3) == 0))
+        return PROTOCOL_HTTP1;
+    if (chance(20) == 0)
+        return PROTOCOL_UNKNOWN;
+    *capacity = (uint32_t)chance(MOST_PLACES + 1);
+    conn_set_owner(&s->conn, on_shared_ready, s);
+    return PROTOCOL_HTTP2;
+}
+
+static void configure(const char *policy)
+{
+    pool_rig_configure(&rig, policy);
+    for (unsigned i = 0; shared && i < HOSTS; i++)
+        protocol_offer(origins[i], chance(4) ? OFFER_BOTH : chance(2) ? OFFER_HTTP2 : OFFER_HTTP1);
+    for (unsigned i = 0; i < HOSTS; i++)
+        queue_balance(origins[i]);
+}
+
 /* What operators and origins do, more seldom. */
 static void step_world(void)
 {
@@ -236,7 +354,7 @@ static void step_world(void)
     case 2:
     case 3: agent_resume(a); break;
     case 4: agent_drain(a); break;
-    case 5: pool_rig_configure(&rig, policies[chance(sizeof policies / sizeof policies[0])]); break;
+    case 5: configure(policies[chance(sizeof policies / sizeof policies[0])]); break;
     case 6:
         if (rig.count)
             pool_rig_hang_up(&rig, nth);
@@ -260,6 +378,9 @@ static void check_limits(void)
 
         ck_assert_uint_le(n, before[i] > a->policy->maxSockets ? before[i] : a->policy->maxSockets);
         before[i] = n;
+        n = origins[i]->in_flight;
+        ck_assert_uint_le(n, flying[i] > a->policy->maxSockets ? flying[i] : a->policy->maxSockets);
+        flying[i] = n;
     }
     ck_assert_uint_le(a->total,
                       before_total > a->policy->maxTotalSockets ? before_total : a->policy->maxTotalSockets);
@@ -305,6 +426,8 @@ static void take_step(void)
         step_walker();
     else if (what == 10)
         step_world();
+    else if (what == 11 && shared)
+        step_shared();
     else if (what < 15)
         pool_rig_events(&rig);
     else if (what < 19)
@@ -318,6 +441,19 @@ static void take_step(void)
     close_old_connections();
 }
 
+/* Nobody waits for ever because an origin lets none begin. */
+static void open_all_rooms(void)
+{
+    for (unsigned i = 0; i < HOSTS; i++) {
+        struct socket *s, *next;
+
+        TAILQ_FOREACH_SAFE (s, &origins[i]->free, link, next)
+            if (s->capacity == 0)
+                socket_set_capacity(s, 1);
+        note_all_given();
+    }
+}
+
 /* Everybody who waits is served in the end. */
 static void wind_up(void)
 {
@@ -329,11 +465,12 @@ static void wind_up(void)
     for (unsigned i = 0; i < 3000 && busy; i++) {
         busy = 0;
         pool_rig_run(&rig, 1);
-        for (unsigned k = 0; k < ASKERS; k++) {
+        open_all_rooms();
+        for (unsigned k = 0; k < ASKERS; k++)
             if (walkers[k].standing == HOLDS)
                 give_up_socket(&walkers[k]);
+        for (unsigned k = 0; k < ASKERS; k++)
             busy += walkers[k].standing != OUT;
-        }
         check_limits();
     }
     ck_assert_uint_eq(busy, 0);
@@ -348,19 +485,22 @@ static void check_books(void)
         for (unsigned r = 0; r < RETIRE_COUNT; r++)
             closed += s->retired[r];
         closed -= s->retired[RETIRE_CONNECT_FAILED] + s->retired[RETIRE_CONNECT_TIMEOUT];
-        ck_assert_uint_eq(s->opened, origin_sockets(origins[i]) - origins[i]->connecting_count + closed);
+        ck_assert_uint_eq(s->opened, origin_sockets(origins[i]) - origins[i]->connecting_count +
+                                         origins[i]->sent_away_count + closed);
     }
 }
 
 static void walk(long seed, unsigned steps)
 {
     pool_rig_open(&rig, policies[0]);
+    rig.pool->identify = identify;
     srand48(seed);
     for (unsigned i = 0; i < HOSTS; i++) {
         origins[i] = pool_rig_origin(&rig, hosts[i]);
         origin_hold(origins[i]);
         TAILQ_INIT(&queue[i]);
     }
+    configure(policies[0]);
     for (unsigned i = 0; i < steps; i++)
         take_step();
     wind_up();
@@ -371,7 +511,7 @@ static void walk(long seed, unsigned steps)
 }
 
 /* POOL_SEED=n walks one way only, POOL_STEPS=n goes on for longer. */
-START_TEST(random_walks_keep_every_invariant)
+static void walk_some(int nth)
 {
     const char *seed = getenv("POOL_SEED"), *steps = getenv("POOL_STEPS");
     unsigned count = steps ? (unsigned)atoi(steps) : 1000;
@@ -381,12 +521,25 @@ START_TEST(random_walks_keep_every_invariant)
         return;
     }
     for (long s = 0; s < 2; s++) {
-        long chosen = _i * 2 + s; /* the same each time: what fails here fails again */
+        long chosen = nth * 2 + s; /* the same each time: what fails here fails again */
 
         fprintf(stderr, "POOL_SEED=%ld\n", chosen);
         walk(chosen, count);
     }
     ck_assert_uint_gt(steps_with_sockets, 0);
+}
+
+START_TEST(random_walks_keep_every_invariant)
+{
+    shared = false;
+    walk_some(_i);
+}
+END_TEST
+
+START_TEST(random_walks_with_shared_sockets_keep_them_too)
+{
+    shared = true;
+    walk_some(_i);
 }
 END_TEST
 
@@ -395,6 +548,7 @@ void pool_random_tests(Suite *suite)
     TCase *group = tcase_create("random");
 
     tcase_add_loop_test(group, random_walks_keep_every_invariant, 0, 5);
+    tcase_add_loop_test(group, random_walks_with_shared_sockets_keep_them_too, 0, 8);
     tcase_set_timeout(group, 120);
     suite_add_tcase(suite, group);
 }

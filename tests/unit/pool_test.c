@@ -241,8 +241,9 @@ static void on_ready(void *ctx, unsigned ready)
 
 void asker_use(struct socket *s)
 {
-    ck_assert_int_eq(s->state, SOCKET_ACTIVE);
-    conn_set_owner(&s->conn, on_ready, NULL);
+    ck_assert_uint_gt(s->unbegun, 0);
+    if (s->protocol == PROTOCOL_HTTP1)
+        conn_set_owner(&s->conn, on_ready, NULL);
     socket_begin_exchange(s);
 }
 
@@ -312,6 +313,7 @@ int main(void)
     pool_learned_tests(suite);
     pool_ledger_tests(suite);
     pool_path_tests(suite);
+    pool_places_tests(suite);
     pool_reload_tests(suite);
     pool_savings_tests(suite);
     pool_random_tests(suite);

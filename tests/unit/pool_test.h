@@ -34,6 +34,7 @@ void pool_forget_tests(Suite *suite);
 void pool_learned_tests(Suite *suite);
 void pool_ledger_tests(Suite *suite);
 void pool_path_tests(Suite *suite);
+void pool_places_tests(Suite *suite);
 void pool_reload_tests(Suite *suite);
 void pool_savings_tests(Suite *suite);
 void pool_random_tests(Suite *suite);
