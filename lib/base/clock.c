@@ -5,8 +5,15 @@
 /* The wall clock can be stepped; how far it stands from the other one is looked up this often. */
 #define WALL_CHECK_US 1000000
 
+/* A gap of this length between two looks may be one in which the system was suspended. */
+#define GAP_US 100000
+/* What two clocks that are read one after the other may differ by. */
+#define APART_US 1000
+
 struct clock_cache {
     uint64_t us;           /* 0: not read yet */
+    uint64_t boot_us;      /* the same of a clock that goes on while the system is suspended */
+    uint64_t suspended_us; /* by how much it is ahead */
     uint64_t wall_us;      /* wall time ... */
     uint64_t wall_read_us; /* ... when the other clock showed this */
 };
@@ -21,10 +28,24 @@ static uint64_t read_us(clockid_t id)
     return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+/* Asks how far the two clocks are apart; returns the one that goes on. */
+static uint64_t compare_clocks(void)
+{
+    uint64_t monotonic = read_us(CLOCK_MONOTONIC), boot = read_us(CLOCK_BOOTTIME);
+
+    if (cache.us == 0 || boot - monotonic > cache.suspended_us + APART_US)
+        cache.suspended_us = boot - monotonic;
+    return boot;
+}
+
 void clock_update(void)
 {
-    uint64_t now = read_us(CLOCK_MONOTONIC);
+    uint64_t boot = read_us(CLOCK_BOOTTIME), now;
 
+    if (boot - cache.boot_us >= GAP_US)
+        boot = compare_clocks();
+    cache.boot_us = boot;
+    now = boot - cache.suspended_us;
     if (cache.us == 0 || now - cache.wall_read_us >= WALL_CHECK_US) {
         cache.wall_us = read_us(CLOCK_REALTIME);
         cache.wall_read_us = now;
@@ -42,6 +63,12 @@ uint64_t clock_us(void)
 uint64_t clock_ms(void)
 {
     return clock_us() / 1000;
+}
+
+uint64_t clock_suspended_ms(void)
+{
+    (void)clock_us();
+    return cache.suspended_us / 1000;
 }
 
 uint64_t clock_wall_ms(void)

@@ -6,11 +6,15 @@
 
 #include <stdint.h>
 
-/* Microseconds of a clock that never steps back, as of the last clock_update(). */
+/* Microseconds of a clock that never steps back, and stands still while the system is suspended, as of the last
+ * clock_update(). */
 uint64_t clock_us(void);
 
 /* The same in milliseconds. */
 uint64_t clock_ms(void);
+
+/* For how long the system has been suspended, less what nobody knows of: only the difference of two calls means anything. */
+uint64_t clock_suspended_ms(void);
 
 /* Reads the clock anew. */
 void clock_update(void);

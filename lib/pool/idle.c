@@ -11,6 +11,11 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static uint64_t suspended_while_idle(const struct socket *s)
+{
+    return clock_suspended_ms() - s->idle_suspended_ms;
+}
+
 /* 0: none */
 static uint64_t learned_limit_of(const struct socket *s)
 {
@@ -40,8 +45,10 @@ static uint64_t limit_of(const struct socket *s, enum retire_reason *reason)
 static uint64_t due_of(const struct socket *s, enum retire_reason *reason)
 {
     uint64_t limit = limit_of(s, reason);
-    bool forever = limit == 0 && *reason == RETIRE_FREE_TIMEOUT;
-    return forever ? 0 : s->idle_since_ms + limit;
+    uint64_t suspended = suspended_while_idle(s);
+    if (limit == 0 && *reason == RETIRE_FREE_TIMEOUT)
+        return 0;
+    return s->idle_since_ms + (limit > suspended ? limit - suspended : 0);
 }
 
 void idle_on_ready(void *ctx, unsigned ready)
@@ -143,6 +150,7 @@ void idle_limits_changed(struct socket *s)
 void idle_begin(struct socket *s, enum socket_state state)
 {
     s->idle_since_ms = clock_ms();
+    s->idle_suspended_ms = clock_suspended_ms();
     socket_move(s, state);
     if (s->protocol == PROTOCOL_HTTP1)
         conn_set_owner(&s->conn, idle_on_ready, s);
@@ -153,7 +161,7 @@ void idle_begin(struct socket *s, enum socket_state state)
 void idle_end(struct socket *s)
 {
     timer_clear(&s->idle);
-    s->idled_ms = clock_ms() - s->idle_since_ms;
+    s->idled_ms = suspended_while_idle(s) == 0 ? clock_ms() - s->idle_since_ms : 0;
     socket_move(s, SOCKET_ACTIVE);
     conn_set_priority(&s->conn, PRIORITY_ORDINARY);
 }
@@ -170,7 +178,8 @@ void idle_closed_by_peer(struct socket *s)
 {
     uint64_t idle_ms = clock_ms() - s->idle_since_ms;
     s->origin->stats.peer_closed_idle_ms += idle_ms;
-    learn(s, idle_ms);
+    if (suspended_while_idle(s) == 0) /* or nobody knows when that was */
+        learn(s, idle_ms);
 }
 
 void socket_found_closed(struct socket *s)

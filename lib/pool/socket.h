@@ -81,6 +81,7 @@ struct socket {
     uint32_t generation;        /* the origin's when it was opened */
     uint32_t exchanges;         /* begun */
     uint64_t opened_ms, idle_since_ms;
+    uint64_t idle_suspended_ms; /* clock_suspended_ms() then: the peer was awake */
     uint64_t idled_ms;   /* for how long it had been free when its present user got it; 0: it was handed on */
     double age_spread;   /* the part of maxSocketAge that is taken off for this one */
     uint64_t connect_us; /* what the connect took */

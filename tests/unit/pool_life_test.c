@@ -41,6 +41,28 @@ START_TEST(free_sockets_age)
 }
 END_TEST
 
+/* The origin's clock went on: it has closed what was idle for long. */
+START_TEST(free_sockets_age_while_the_system_is_suspended)
+{
+    struct origin *o = open_rig("timeouts: {free: 30s}");
+    struct asker a = {0};
+    uint64_t before = clock_ms();
+
+    free_one(o);
+    clock_suspend(10000);
+    asker_get(&a, &rig, o);
+    ck_assert_uint_eq(a.socket->exchanges, 2);
+    asker_release(&a);
+    clock_suspend(30000);
+    asker_get(&a, &rig, o);
+    ck_assert_uint_eq(a.socket->exchanges, 1);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_FREE_TIMEOUT], 1);
+    asker_release(&a);
+    ck_assert_uint_lt(clock_ms() - before, 10000); /* nothing else has aged */
+    pool_rig_close(&rig);
+}
+END_TEST
+
 /* The hint counts from the response on, less the buffer, and whatever timeouts.free says. */
 START_TEST(hints_shorten_the_stay)
 {
@@ -365,8 +387,9 @@ END_TEST
 
 void pool_life_tests(Suite *suite)
 {
-    unit_group(suite, "life", free_sockets_age, hints_shorten_the_stay, hinted_counts_are_counted_down,
-               counts_are_kept, too_many_free_are_not_kept, free_sockets_are_watched, probing_sees_what_came,
+    unit_group(suite, "life", free_sockets_age, free_sockets_age_while_the_system_is_suspended,
+               hints_shorten_the_stay, hinted_counts_are_counted_down, counts_are_kept,
+               too_many_free_are_not_kept, free_sockets_are_watched, probing_sees_what_came,
                sockets_given_and_not_yet_told_are_safe, sockets_that_come_back_unused_are_looked_at,
                sockets_that_come_back_unused_pass_the_checklist, new_sockets_not_yet_told_are_safe,
                drained_sockets_end_when_they_are_free, warm_sockets_are_kept,

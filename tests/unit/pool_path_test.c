@@ -13,7 +13,7 @@
 static struct pool_rig rig;
 static struct ack_state kernel;
 static unsigned looks;
-static uint64_t ahead_ms;
+static uint64_t ahead_ms, suspended_ms;
 static unsigned seen; /* what the owner of the socket was told */
 
 int __real_clock_gettime(clockid_t id, struct timespec *ts);
@@ -23,9 +23,10 @@ bool __wrap_ack_look(int fd, struct ack_state *out);
 int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
 {
     int rc = __real_clock_gettime(id, ts);
+    uint64_t ahead = ahead_ms + (id == CLOCK_BOOTTIME ? suspended_ms : 0);
 
-    ts->tv_sec += (time_t)(ahead_ms / 1000);
-    ts->tv_nsec += (long)(ahead_ms % 1000) * 1000000;
+    ts->tv_sec += (time_t)(ahead / 1000);
+    ts->tv_nsec += (long)(ahead % 1000) * 1000000;
     if (ts->tv_nsec >= 1000000000) {
         ts->tv_sec++;
         ts->tv_nsec -= 1000000000;
@@ -45,6 +46,12 @@ static void on_ready(void *ctx, unsigned ready)
 {
     (void)ctx;
     seen |= ready;
+}
+
+void clock_suspend(uint64_t ms)
+{
+    suspended_ms += ms;
+    clock_update();
 }
 
 void clock_forward(uint64_t ms)

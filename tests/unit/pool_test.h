@@ -28,6 +28,9 @@ void asker_release(struct asker *a);
 /* The time is another one from now on; the loop's timers keep to real time. */
 void clock_forward(uint64_t ms);
 
+/* The system is suspended for so long. */
+void clock_suspend(uint64_t ms);
+
 void pool_queue_tests(Suite *suite);
 void pool_life_tests(Suite *suite);
 void pool_forget_tests(Suite *suite);
