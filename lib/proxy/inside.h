@@ -47,6 +47,9 @@ void inside_arm(struct client *c);
 /* A client with INSIDE_TUNNEL has come to the loop in which its tunnel is to be opened. */
 void inside_arrive(struct client *c);
 
+/* From here on it is a client like any other: its requests are for the authority, with this scheme. */
+void inside_serve(struct client *c, enum scheme scheme);
+
 /* Its client is closed. */
 void inside_end(struct client *c);
 

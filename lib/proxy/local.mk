@@ -24,6 +24,8 @@ libcarpool_a_SOURCES += \
 	lib/proxy/handover.h \
 	lib/proxy/inside.c \
 	lib/proxy/inside.h \
+	lib/proxy/inside_tls.c \
+	lib/proxy/inside_tls.h \
 	lib/proxy/limits.c \
 	lib/proxy/limits.h \
 	lib/proxy/own_urls.c \
