@@ -77,7 +77,7 @@ static int print_help(FILE *out, int status)
           "  -w, --wide            also why connections were closed\n"
           "  -W, --write FILE      advise: print a patch for this configuration file\n"
           "  -V, --version         print the version\n"
-          "  -h, --help            print this, or behind a command what it does\n"
+          "  -h, --help            print this, or after a command what that does\n"
           "\n"
           "NAME is an agent, as carpoolctl agents lists them.\n"
           "Exit status: 0 fine, 1 it did not work, 2 wrong usage.\n",

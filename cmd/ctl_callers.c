@@ -57,7 +57,7 @@ static void print(const json_t *rows)
     size_t i;
 
     if (json_array_size(rows) == 0) {
-        puts("no callers: nobody has asked since callers: user or unit is set");
+        puts("no callers: no request came since callers: user or unit is set");
         return;
     }
     table_begin(&paper, columns, sizeof columns / sizeof columns[0]);

@@ -31,7 +31,7 @@ struct access_log {
     pthread_mutex_t lock; /* several loops write */
     char *path;           /* "-": stdout */
     enum access_log_format format;
-    int fd;        /* stdout, or opened with O_NONBLOCK; -1: a FIFO that nobody reads */
+    int fd;        /* stdout, or opened with O_NONBLOCK; -1: a FIFO without a reader */
     bool mid_line; /* the last byte that went out was not a line's end */
     bool failing;  /* said once that writing fails */
     uint64_t dropped;
@@ -200,7 +200,7 @@ static void say_dropped(struct access_log *l)
 {
     if (l->dropped == 0)
         return;
-    log_event(LOG_WARN, "access log lines were dropped: whoever reads them is too slow, or the disk is full",
+    log_event(LOG_WARN, "access log lines were dropped: their reader is too slow, or the disk is full",
               LOG_S("path", l->path), LOG_N("lines", l->dropped));
     l->dropped = 0;
 }
@@ -222,7 +222,7 @@ static void drop_front(struct access_log *l, size_t n)
     l->length -= n;
 }
 
-/* Whoever reads next must not begin with the end of a line. */
+/* The next reader must not begin with the end of a line. */
 static void skip_torn_line(struct access_log *l)
 {
     char *end = l->mid_line ? memchr(l->data, '\n', l->length) : NULL;

@@ -178,7 +178,7 @@ static bool advises_connect_pool(const struct account *a, struct advice *out)
     text_lit(&out->suggested, "\"pool\"");
     words_counted(&out->why, n, "tunnel");
     text_lit(&out->why,
-             ", each with a connection of its own that nobody can share; for https this needs connectTls, "
+             ", each with a connection of its own that cannot be shared; for https this needs connectTls, "
              "a CA that apps trust (carpoolctl ca create)");
     return true;
 }

@@ -85,7 +85,7 @@ static void because_peer_closed(struct text *out, const struct account *a)
     uint64_t idle = account_closed_idle_ms(a);
 
     if (idle < AT_ONCE_MS) {
-        text_lit(out, "the service closes connections right behind a response, without saying so");
+        text_lit(out, "the service closes connections right after a response, without saying so");
         return;
     }
     text_lit(out, "the service had closed earlier ones, which had been idle for ");
@@ -166,8 +166,8 @@ static const struct reason {
     {"max-requests", .because = because_max_requests, .advice = "Raise maxRequestsPerSocket"},
     {"max-age", .because = because_max_age},
     {"peer-closed", .because = because_peer_closed, .advise = advise_peer_closed},
-    {"unexpected-data", .cause = "the service sent bytes that nobody had asked for",
-     .advice = "Find out what it sends behind its responses"},
+    {"unexpected-data", .cause = "the service sent bytes that no request had asked for",
+     .advice = "Find out what it sends after its responses"},
     {"socket-timeout", .cause = "requests on earlier ones ran into timeouts.socket",
      .advice = "Find out why the service is silent for so long"},
     {"request-timeout", .cause = "requests on earlier ones ran into timeouts.request",

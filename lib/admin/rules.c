@@ -206,7 +206,7 @@ static bool says_peer_closed(const struct diagnosis_input *in, struct text *out)
     if (part == 0)
         return false;
     if (idle == 0) {
-        text_format(out, "%s: the origin closes the connection behind a response without saying so", in->who);
+        text_format(out, "%s: the origin closes the connection after a response without saying so", in->who);
     } else {
         text_format(out, "%s: the origin closes idle connections after ", in->who);
         put_duration(out, idle);
@@ -281,7 +281,7 @@ static bool says_uncompressed(const struct diagnosis_input *in, struct text *out
     text_format(
         out,
         "%s: none of %llu text responses was compressed though clients accept gzip: stock nginx and IIS do not "
-        "compress behind Via; set gzip_proxied any there, or via: false here",
+        "compress where there is a Via; set gzip_proxied any there, or via: false here",
         in->who, (unsigned long long)in->texts);
     return true;
 }
@@ -301,7 +301,7 @@ static bool says_repaired(const struct diagnosis_input *in, struct text *out)
         text_format(out, "%s%s", between, repair_words(i));
         between = ", ";
     }
-    text_lit(out, "): have the service mended");
+    text_lit(out, "): have the service fixed");
     return true;
 }
 

@@ -328,7 +328,7 @@ static void say_dropped(void)
     const struct log_pair count = LOG_N("lines", shared.dropped);
     struct line line;
 
-    line_begin(&line, LOG_WARN, SLICE("log lines were dropped: whoever reads stderr is too slow"));
+    line_begin(&line, LOG_WARN, SLICE("log lines were dropped: the reader of stderr is too slow"));
     line_put_pair(&line, &count);
     line_end(&line);
     if (line_write(&line))

@@ -71,7 +71,7 @@ static void check_unit(struct loader *l, const struct scope *s, const struct all
     if (!is_unit(a->name))
         problem_warning(
             &l->problems, scope_mark(s, "allow"),
-            "%s.allow: '%s' is nobody's name with callers: unit: units end in .service, .scope or .slice",
+            "%s.allow: '%s' is no caller's name with callers: unit: units end in .service, .scope or .slice",
             s->path, a->name);
 }
 
@@ -94,14 +94,15 @@ void callers_check(struct loader *l, const struct scope *s)
     const struct agent_policy *p = s->policy;
     bool off = l->config->callers == CALLERS_OFF;
     if (off && scope_given(s, "queue") && p->queue == QUEUE_FAIR)
-        problem_error(&l->problems, scope_mark(s, "queue"),
-                      "%s.queue: fair takes turns among callers, which callers: off does not tell apart: set "
-                      "callers: user or unit",
-                      s->path);
+        problem_error(
+            &l->problems, scope_mark(s, "queue"),
+            "%s.queue: fair takes turns among callers, which callers: off does not distinguish: set "
+            "callers: user or unit",
+            s->path);
     if (off && scope_given(s, "allow") && p->allow.count)
         problem_error(
             &l->problems, scope_mark(s, "allow"),
-            "%s.allow names callers, which callers: off does not tell apart: set callers: user or unit",
+            "%s.allow names callers, which callers: off does not distinguish: set callers: user or unit",
             s->path);
     else if (!off && scope_given(s, "allow"))
         check_allow(l, s);

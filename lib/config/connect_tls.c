@@ -26,7 +26,7 @@ static const char *explain(enum ca_problem p)
         return "holds no CA: its certificate may sign no others; make one with carpoolctl ca create";
     case CA_NO_KEY: return "holds no private key in PEM form";
     case CA_KEY_LOCKED:
-        return "is locked by a pass phrase, which nobody could type; store it without (openssl pkey -in FILE -out FILE)";
+        return "is encrypted, and no passphrase can be given for it; store it without (openssl pkey -in FILE -out FILE)";
     case CA_OTHER_KEY: return "is not the key of the certificate in " CERT;
     }
     return "";
@@ -61,12 +61,12 @@ static bool check_authority(struct loader *l, const struct ca *c)
     if (!t->unconstrained)
         refuse(
             l, CERT, t->cert,
-            "has no name constraints: whoever gets its key could impersonate every host to those who trust it; make "
+            "has no name constraints: a stolen key could impersonate every host to those who trust it; make "
             "one that is limited with carpoolctl ca create --for HOST, or set connectTls.unconstrained: true");
     else
         problem_warning(
             &l->problems, scope_mark(&l->top, "connectTls.unconstrained"),
-            "connectTls.unconstrained: '%.200s' has no name constraints: whoever gets its key can impersonate every "
+            "connectTls.unconstrained: '%.200s' has no name constraints: a stolen key can impersonate every "
             "host to those who trust it",
             t->cert);
     return t->unconstrained;

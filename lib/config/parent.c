@@ -93,6 +93,6 @@ const char *parent_parse(struct arena *a, const char *text, struct parent_proxy 
     text += sizeof scheme - 1;
     n = strcspn(text, "/?#");
     if (text[n] && strcmp(text + n, "/") != 0)
-        return "there is something behind its port";
+        return "there is something after its port";
     return read_authority(a, (struct slice){text, n}, out);
 }

@@ -214,7 +214,7 @@ static const char *cut_query(char *path, struct listen_address *out, bool is_pro
         if (by_host && !is_proxy)
             return "form=host is for the top-level listen";
         if (!by_host && !parse_mode(part, &out->mode))
-            return "behind '?' only mode=0600 and the like (octal, at most 0777) and form=host may stand, with & between";
+            return "after '?' only mode=0600 and the like (octal, at most 0777) and form=host may stand, with & between";
         out->by_host |= by_host;
     }
     return NULL;

@@ -80,9 +80,9 @@ static void explain_version(struct slice rest, size_t at, char out[EXPLAIN_SIZE]
         snprintf(out, EXPLAIN_SIZE, "a space in the target (byte %zu of the request line): write it as %%20",
                  at);
     else if (rest.n == 0)
-        snprintf(out, EXPLAIN_SIZE, "no HTTP version behind the target");
+        snprintf(out, EXPLAIN_SIZE, "no HTTP version after the target");
     else
-        snprintf(out, EXPLAIN_SIZE, "%s where HTTP/1.1 is due, behind the target",
+        snprintf(out, EXPLAIN_SIZE, "%s where HTTP/1.1 is due, after the target",
                  explain_quote(rest, quoted));
 }
 
@@ -96,9 +96,9 @@ static void explain_target_in(struct slice line, size_t at, char out[EXPLAIN_SIZ
     if (at == line.n)
         snprintf(out, EXPLAIN_SIZE, "the request line has no target");
     else if (stop == at && *p == ' ')
-        snprintf(out, EXPLAIN_SIZE, "two spaces behind the method");
+        snprintf(out, EXPLAIN_SIZE, "two spaces after the method");
     else if (p == end)
-        snprintf(out, EXPLAIN_SIZE, "no HTTP version behind the target");
+        snprintf(out, EXPLAIN_SIZE, "no HTTP version after the target");
     else if (*p != ' ')
         snprintf(out, EXPLAIN_SIZE, "%s in the target (byte %zu of the request line)", explain_byte(*p, byte),
                  stop + 1);

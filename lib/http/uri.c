@@ -13,7 +13,7 @@ const char *uri_verdict_text(enum uri_verdict v)
     case URI_USERINFO: return "the target has a user name or password (RFC 9110 4.2.4)";
     case URI_BAD_HOST: return "the target's host is malformed (RFC 3986 3.2.2)";
     case URI_BAD_PORT: return "the target's port is not a number from 1 to 65535 (RFC 3986 3.2.3)";
-    case URI_FRAGMENT: return "the target has a fragment right behind its host (RFC 9110 7.1)";
+    case URI_FRAGMENT: return "the target has a fragment right after its host (RFC 9110 7.1)";
     case URI_BAD_PATH: return "the target's path has a byte that no path has (RFC 9112 3.2)";
     }
     return "";

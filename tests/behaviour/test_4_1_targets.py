@@ -91,7 +91,7 @@ WRONG = [
     (b"GET http://a.test/b\tc HTTP/1.1", "a tab in the target"),
     (b"GET http://a.test/\x01 HTTP/1.1", "byte 0x01 in the target"),
     (b"GET http://m\xfcller.test/ HTTP/1.1", "byte 0xfc, not ASCII, in the host"),
-    (b"GET http://a.test#b HTTP/1.1", "a fragment (#) right behind the host"),
+    (b"GET http://a.test#b HTTP/1.1", "a fragment (#) right after the host"),
     (b"GET http://a.test/", "no HTTP version"),
     (b"GET http://u:p@a.test/ HTTP/1.1", "a user name or password before the host"),
     (b"\x16\x03\x01\x02\x00", "TLS, where plain HTTP is due")]

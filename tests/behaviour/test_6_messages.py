@@ -71,7 +71,7 @@ ROWS = [
     Row("byte-in-host", raw(b"GET http://m\xfcller.test/ HTTP/1.1\r\nHost: x\r\n\r\n"), 400, "byte 0xfc, not ASCII, in the host",
         r"m\xfcller.test"),
     Row("control-in-target", raw(b"GET http://{origin}/\x01 HTTP/1.1\r\n\r\n"), 400, "byte 0x01 in the target", r"\x01"),
-    Row("no-version", raw(b"GET http://{origin}/\r\n\r\n"), 400, "no HTTP version behind the target"),
+    Row("no-version", raw(b"GET http://{origin}/\r\n\r\n"), 400, "no HTTP version after the target"),
     Row("tls-to-the-proxy", raw(b"\x16\x03\x01\x02\x00\x01"), 400, "TLS, where plain HTTP is due", "http://"),
     Row("bad-host-field", raw(b"GET http://{origin}/ HTTP/1.1\r\nHost: a b\r\n\r\n"), 400, "a space in the Host field"),
     Row("space-before-colon", raw(b"GET http://{origin}/ HTTP/1.1\r\nHost: x\r\nX-Early : v\r\n\r\n"), 400, "a space",

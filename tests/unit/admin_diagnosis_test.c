@@ -175,7 +175,7 @@ START_TEST(peer_closed)
         "below 5s");
     ck_assert_str_eq(SAID("peer-closed", .requests = 500, .retired = {[RETIRE_PEER_CLOSED] = 41},
                           .peer_closed_idle_ms = 0),
-                     "payments: the origin closes the connection behind a response without saying so (100 % "
+                     "payments: the origin closes the connection after a response without saying so (100 % "
                      "of those closed)");
     ck_assert_str_eq(SAID("peer-closed", .requests = 500,
                           .retired = {[RETIRE_PEER_CLOSED] = 19, [RETIRE_FREE_TIMEOUT] = 81}),
@@ -199,11 +199,11 @@ START_TEST(shares)
     ck_assert_str_eq(
         SAID("uncompressed", .requests = 30, .texts = 20, .texts_plain = 20),
         "payments: none of 20 text responses was compressed though clients accept gzip: stock nginx and IIS "
-        "do not compress behind Via; set gzip_proxied any there, or via: false here");
+        "do not compress where there is a Via; set gzip_proxied any there, or via: false here");
     ck_assert_str_eq(
         SAID("repaired", .requests = 3, .repaired = 2, .repairs = {[REPAIR_BARE_LF] = 2, [REPAIR_FOLD] = 1}),
         "payments: insecureHTTPParser repaired 2 malformed responses, each at the price of a connection (lines that end "
-        "with LF alone, fields that go on in the next line): have the service mended");
+        "with LF alone, fields that go on in the next line): have the service fixed");
     ck_assert_str_eq(SAID("repaired", .requests = 3), "");
     ck_assert_str_eq(SAID("uncompressed", .requests = 30, .texts = 19, .texts_plain = 19), "");
     ck_assert_str_eq(SAID("uncompressed", .requests = 30, .texts = 30, .texts_plain = 29), "");

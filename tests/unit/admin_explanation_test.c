@@ -190,7 +190,7 @@ START_TEST(services_that_close)
     account.hour.peer_closed_idle_ms = 10;
     ck_assert_str_eq(
         reason(replaced(RETIRE_PEER_CLOSED)),
-        "peer-closed: the service closes connections right behind a response, without saying so. Switch "
+        "peer-closed: the service closes connections right after a response, without saying so. Switch "
         "keep-alive on there (nginx: keepalive_timeout; Apache: KeepAlive On).");
 }
 END_TEST

@@ -382,9 +382,10 @@ START_TEST(odd_policies_are_warned_about)
            "maxTotalSockets is lower");
     assert_warned("defaults: {minFreeSockets: 5, keepAlive: false}\n",
                   IN "1:12: warning: defaults: minFreeSockets does nothing while keepAlive is false");
-    assert_warned("callers: unit\ndefaults: {allow: [cron.service, -, 10.0.0.1, root]}\n", IN
-                  "2:12: warning: defaults.allow: 'root' is nobody's name with callers: unit: units end in "
-                  ".service, .scope or .slice");
+    assert_warned(
+        "callers: unit\ndefaults: {allow: [cron.service, -, 10.0.0.1, root]}\n",
+        IN "2:12: warning: defaults.allow: 'root' is no caller's name with callers: unit: units end in "
+           ".service, .scope or .slice");
     assert_warned("listen: []\nadmin: {listen: off}\n",
                   IN "1:1: warning: nothing listens: only sockets that systemd passes can bring requests");
 }
