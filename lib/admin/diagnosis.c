@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "ca/signer.h"
+#include "proxy/caller.h"
 
 /* Figures are compared with those of one to two of these ago. */
 #define WINDOW_MS (60 * 1000)
@@ -246,6 +247,26 @@ static uint64_t saturated_ms(const struct track *t, const struct origin *o)
     return watched > oldest ? watched : oldest;
 }
 
+/* Whoever has more than half of the blocked requests is left when one of theirs is taken off for each of others'. */
+static void find_heaviest(const struct origin *o, struct diagnosis_input *in)
+{
+    const struct caller *most = NULL;
+    const struct waiter *p;
+    uint32_t lead = 0, n = 0;
+
+    TAILQ_FOREACH (p, &o->blocked, link) {
+        if (lead == 0)
+            most = p->caller;
+        lead = p->caller == most ? lead + 1 : lead - 1;
+    }
+    TAILQ_FOREACH (p, &o->blocked, link)
+        n += p->caller == most;
+    if (!most || 2 * n <= o->blocked_count)
+        return;
+    in->heaviest = most->name;
+    in->heaviest_pending = n;
+}
+
 static void describe_origin(const struct diagnosis *d, const struct origin *o, struct diagnosis_input *in)
 {
     static const struct figures none;
@@ -257,6 +278,8 @@ static void describe_origin(const struct diagnosis *d, const struct origin *o, s
     take_figures(&o->stats, &now);
     in->paused = a->paused;
     in->pending = o->blocked_count;
+    in->takes_turns = a->policy->queue == QUEUE_FAIR;
+    find_heaviest(o, in);
     in->sockets = origin_sockets(o);
     in->agent_sockets = a->total;
     in->max_sockets = a->policy->maxSockets;

@@ -25,6 +25,9 @@ struct diagnosis_input {
     int64_t ca_ends_s;
     uint32_t distrusts;              /* clients that did not trust it, lately */
     uint32_t pending;                /* now */
+    const char *heaviest;            /* the caller that has more than half of these; NULL: none has */
+    uint32_t heaviest_pending;       /* how many of them */
+    bool takes_turns;                /* queue: fair */
     uint32_t sockets, agent_sockets; /* now: connecting, active and free; of all its origins */
     uint32_t max_sockets, max_total; /* COUNT_INFINITE: none */
     uint32_t max_pending;

@@ -169,6 +169,18 @@ static bool says_waiting(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
+/* Of one caller: the others wait behind it. */
+static bool says_heavy_caller(const struct diagnosis_input *in, struct text *out)
+{
+    if (in->takes_turns || in->paused || !in->heaviest || in->heaviest_pending == in->pending ||
+        in->heaviest_pending < ENOUGH || percent(in->heaviest_pending, in->pending) < 75 ||
+        in->saturated_ms < 1000)
+        return false;
+    text_format(out, "%s: %u of %u pending are of %s: queue: fair keeps the others going", in->who,
+                in->heaviest_pending, in->pending, in->heaviest);
+    return true;
+}
+
 static bool says_no_reuse(const struct diagnosis_input *in, struct text *out)
 {
     static const struct {
@@ -312,6 +324,7 @@ const struct diagnosis_rule diagnosis_rules[] = {
     {"distrusted", DIAGNOSIS_AGENT, says_distrusted},
     {"refused", DIAGNOSIS_ORIGIN, says_refused},
     {"waiting", DIAGNOSIS_ORIGIN, says_waiting},
+    {"heavy-caller", DIAGNOSIS_ORIGIN, says_heavy_caller},
     {"connect-fails", DIAGNOSIS_ORIGIN, says_connect_fails},
     {"timeouts", DIAGNOSIS_ORIGIN, says_timeouts},
     {"no-reuse", DIAGNOSIS_ORIGIN, says_no_reuse},

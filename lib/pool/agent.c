@@ -23,6 +23,7 @@ struct agent *agent_new(struct pool *p, const char *name)
     TAILQ_INIT(&a->free_lru);
     TAILQ_INIT(&a->private_lru);
     TAILQ_INIT(&a->blocked);
+    TAILQ_INIT(&a->ring);
     for (enum origin_keeping k = 0; k < ORIGIN_KEEPINGS; k++)
         TAILQ_INIT(&a->empty[k]);
     return a;

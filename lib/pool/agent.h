@@ -43,6 +43,9 @@ struct agent {
     struct socket_list private_lru;            /* the same of private ones between two requests */
     uint32_t total;                            /* sockets of all origins */
     struct origin_list blocked;                /* origins with blocked requests */
+    struct turn *turns;                        /* queue: fair: hash by origin and caller */
+    struct turn_list ring;                     /* callers that have blocked requests, the next one first */
+    uint32_t turnless;                         /* blocked requests without a turn: memory was short for it */
     struct origin_list empty[ORIGIN_KEEPINGS]; /* those that may be forgotten (forget.h), oldest first */
     uint32_t empty_count[ORIGIN_KEEPINGS];
     bool dirty; /* a place came free, or a request came: agent_serve() is due */

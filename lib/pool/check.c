@@ -82,6 +82,61 @@ static uint32_t count_waiters(const struct waiter_list *list, const struct origi
     return n;
 }
 
+/* The blocked requests of an origin that stand in turns; with fifo none does. */
+static uint32_t count_in_turns(const struct origin *o)
+{
+    const struct turn *t;
+    uint32_t sum = 0;
+    TAILQ_FOREACH (t, &o->ring, link) {
+        const struct waiter *p, *before = NULL;
+        uint32_t n = 0;
+        TAILQ_FOREACH (p, &t->waiters, turn_link) {
+            assert(p->state == WAITER_BLOCKED && p->origin == o && p->caller == t->key.caller &&
+                   p->turn == t);
+            assert(!before || waiter_is_before(before, p));
+            before = p;
+            n++;
+        }
+        assert(t->key.origin == o && t->count == n && n > 0);
+        assert(t->whole && t->whole->key.caller == t->key.caller);
+        sum += n;
+    }
+    return sum;
+}
+
+static void check_turns(const struct origin *o)
+{
+    const struct waiter *p;
+    uint32_t in_turns = count_in_turns(o), without = 0;
+    TAILQ_FOREACH (p, &o->blocked, link)
+        without += p->turn == NULL;
+    assert(in_turns + without == o->blocked_count);
+    assert(o->agent->policy->queue == QUEUE_FAIR ? without <= o->agent->turnless : in_turns == 0);
+}
+
+/* The turns of the whole agent are those of its origins together. */
+static void check_ring(const struct agent *a)
+{
+    const struct turn *whole, *part;
+    const struct origin *o;
+    uint32_t blocked = 0, count = 0, turns = 0;
+    TAILQ_FOREACH (whole, &a->ring, link) {
+        uint32_t n = 0;
+        TAILQ_FOREACH (part, &whole->parts, part_link) {
+            assert(part->whole == whole && part->key.caller == whole->key.caller);
+            n += part->count;
+            turns++;
+        }
+        assert(!whole->key.origin && whole->count == n && n > 0);
+        count += n;
+        turns++;
+    }
+    assert(turns == HASH_COUNT(a->turns));
+    for (o = a->origins; o; o = o->hh.next)
+        blocked += o->blocked_count;
+    assert(a->policy->queue == QUEUE_FAIR ? count + a->turnless == blocked : count == 0);
+}
+
 /* waiting_count <= connecting_places: what the connecting sockets are expected to carry, as far as maxSockets lets it begin.
  * All who wait for those come before all who are blocked, and nobody is blocked while such a place is nobody's. A pause
  * leaves new requests out. */
@@ -91,7 +146,10 @@ static void check_queue(const struct origin *o)
     assert(o->owned_count == count_owned(o));
     assert(o->connecting_places == count_connecting_places(o));
     assert(o->waiting_count == count_waiters(&o->waiting, o, WAITER_WAITING, &before));
+    if (o->agent->policy->queue == QUEUE_FAIR)
+        before = NULL; /* who waits for a connection has had its turn, whenever it asked */
     assert(o->blocked_count == count_waiters(&o->blocked, o, WAITER_BLOCKED, &before));
+    check_turns(o);
     assert(o->waiting_count <= queue_places_to_come(o));
     assert(o->agent->paused || o->waiting_count == queue_places_to_come(o) || o->blocked_count == 0);
 }
@@ -203,6 +261,7 @@ static void check_agent(const struct agent *a)
     }
     assert(a->total == total);
     assert(a->empty_count[ORIGIN_EMPTY] + a->empty_count[ORIGIN_UNREACHED] == empty);
+    check_ring(a);
     check_empty(a);
     check_lru(a, free_count);
     TAILQ_FOREACH (o, &a->blocked, blocked_link) {

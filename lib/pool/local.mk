@@ -36,5 +36,7 @@ libcarpool_a_SOURCES += \
 	lib/pool/socket.h \
 	lib/pool/spares.c \
 	lib/pool/spares.h \
+	lib/pool/turns.c \
+	lib/pool/turns.h \
 	lib/pool/stats.c \
 	lib/pool/stats.h

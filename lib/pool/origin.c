@@ -150,6 +150,7 @@ static struct origin *origin_new(struct agent *a, enum origin_kind kind, const c
     TAILQ_INIT(&o->sent_away);
     TAILQ_INIT(&o->waiting);
     TAILQ_INIT(&o->blocked);
+    TAILQ_INIT(&o->ring);
     o->plan.host = o->host;
     o->plan.port = port;
     o->authority = authority_of(o, kind, key_length);

@@ -7,6 +7,7 @@
 #include "pool/pool.h"
 #include "pool/protocol.h"
 #include "pool/queue.h"
+#include "pool/turns.h"
 
 /* How much longer a request of another origin must have waited to be served before those of the socket's own. */
 #define FAIRNESS_US (100 * 1000)
@@ -159,13 +160,31 @@ enum retire_reason socket_refusal(struct socket *s, const struct call_end *end)
     return reuse_refusal(end, &limits);
 }
 
+/* queue: fair. Where the caller whose turn it is waits at this origin, its request becomes `mine`. Those who wait for a
+ * connection have had their turn. */
+static const struct origin *next_in_turn(const struct socket *s, struct waiter **mine)
+{
+    if ((*mine)->state == WAITER_WAITING)
+        return NULL;
+    struct waiter *next = queue_next_in_turn(s->origin, FAIRNESS_US);
+    if (next && next->origin != s->origin)
+        return next->origin;
+    if (next)
+        *mine = next;
+    return NULL;
+}
+
 /* The origin whose oldest request has waited so much longer than `mine` that it needs this socket's place under
  * maxTotalSockets more; NULL: none. */
-static const struct origin *in_greater_need(const struct socket *s, const struct waiter *mine)
+static const struct origin *in_greater_need(const struct socket *s, struct waiter **mine)
 {
     const struct agent *a = s->origin->agent;
-    const struct waiter *other = agent_is_full(a) ? queue_oldest_elsewhere(a, s->origin) : NULL;
-    return other && other->since_us + FAIRNESS_US <= mine->since_us ? other->origin : NULL;
+    if (!agent_is_full(a))
+        return NULL;
+    if (turns_are_taken(a))
+        return next_in_turn(s, mine);
+    const struct waiter *other = queue_oldest_elsewhere(a, s->origin);
+    return other && other->since_us + FAIRNESS_US <= (*mine)->since_us ? other->origin : NULL;
 }
 
 /* True: it is of no use to its own origin any more. One that carries exchanges is not cut: the one of the agent's that
@@ -187,7 +206,7 @@ void socket_hand_on(struct socket *s)
     struct origin *o = s->origin;
     struct waiter *mine;
     while (socket_room(s) > 0 && origin_may_begin(o) && (mine = queue_oldest(o))) {
-        const struct origin *other = in_greater_need(s, mine);
+        const struct origin *other = in_greater_need(s, &mine);
         if (other && yield(s, other))
             return;
         queue_give(mine, s);

@@ -7,6 +7,7 @@
 #include "pool/idle.h"
 #include "pool/pool.h"
 #include "pool/spares.h"
+#include "pool/turns.h"
 
 bool waiter_is_before(const struct waiter *p, const struct waiter *q)
 {
@@ -27,7 +28,8 @@ static void insert_in_order(struct waiter_list *list, struct waiter *p)
     TAILQ_INSERT_BEFORE(q, p, link);
 }
 
-static void enter_blocked(struct waiter *p)
+/* `first`: it was to be served already. */
+static void enter_blocked(struct waiter *p, bool first)
 {
     struct origin *o = p->origin;
     insert_in_order(&o->blocked, p);
@@ -35,6 +37,7 @@ static void enter_blocked(struct waiter *p)
     p->blocked_since_us = clock_us();
     if (o->blocked_count++ == 0)
         TAILQ_INSERT_TAIL(&o->agent->blocked, o, blocked_link);
+    turns_enter(p, first);
     forget_update(o);
 }
 
@@ -53,6 +56,7 @@ static void leave(struct waiter *p)
     struct origin *o = p->origin;
     switch (p->state) {
     case WAITER_BLOCKED:
+        turns_leave(p);
         TAILQ_REMOVE(&o->blocked, p, link);
         p->pending_us += clock_us() - p->blocked_since_us;
         if (--o->blocked_count == 0)
@@ -89,7 +93,15 @@ struct waiter *queue_oldest(const struct origin *o)
 {
     if (!TAILQ_EMPTY(&o->waiting))
         return TAILQ_FIRST(&o->waiting);
-    return o->agent->paused ? NULL : TAILQ_FIRST(&o->blocked);
+    return o->agent->paused ? NULL : turns_next(o);
+}
+
+struct waiter *queue_next_in_turn(const struct origin *o, uint64_t fairness_us)
+{
+    const struct agent *a = o->agent;
+    if (a->paused || !turns_are_taken(a))
+        return NULL;
+    return turns_next_of_agent(a, origin_below_max, o->blocked_count > 0 ? o : NULL, fairness_us);
 }
 
 struct waiter *queue_oldest_elsewhere(const struct agent *a, const struct origin *but)
@@ -109,6 +121,7 @@ struct waiter *queue_oldest_elsewhere(const struct agent *a, const struct origin
 void queue_give(struct waiter *p, struct socket *s)
 {
     struct origin *o = p->origin;
+    turns_pass(p);
     settle(p);
     p->socket = s;
     socket_take(s);
@@ -135,7 +148,7 @@ void queue_again(struct waiter *p)
     if ((last && waiter_is_before(p, last)) || !blocked || waiter_is_before(p, blocked))
         enter_waiting(p);
     else
-        enter_blocked(p);
+        enter_blocked(p, true);
 }
 
 void queue_take_back(struct socket *s, uint32_t most)
@@ -173,22 +186,27 @@ uint32_t queue_places_to_come(const struct origin *o)
     return o->connecting_places < allowed ? o->connecting_places : allowed;
 }
 
+/* A connection that is being opened will serve it. */
+static void promote(struct waiter *p)
+{
+    turns_pass(p);
+    leave(p);
+    enter_waiting(p);
+}
+
 void queue_balance(struct origin *o)
 {
     uint32_t places = queue_places_to_come(o);
     while (o->waiting_count > places) {
         struct waiter *p = TAILQ_LAST(&o->waiting, waiter_list);
         leave(p);
-        enter_blocked(p);
+        enter_blocked(p, true);
         if (p->blocked)
             p->blocked(p);
         agent_mark_dirty(o->agent);
     }
-    while (!o->agent->paused && o->waiting_count < places && !TAILQ_EMPTY(&o->blocked)) {
-        struct waiter *p = TAILQ_FIRST(&o->blocked);
-        leave(p);
-        enter_waiting(p);
-    }
+    while (!o->agent->paused && o->waiting_count < places && !TAILQ_EMPTY(&o->blocked))
+        promote(turns_next(o));
 }
 
 /* Another connection for another request: one that neither has a place nor will get one from those that are being opened. A
@@ -248,35 +266,42 @@ static struct socket *find_fresh_place(struct origin *o)
     return s;
 }
 
-static bool serve_oldest(struct origin *o)
+/* Blocked, and it is next. A place that is there goes to whoever waits for a connection, if anybody does, and that one's to
+ * this one. */
+static bool serve(struct waiter *p)
 {
-    struct waiter *p = queue_oldest(o);
-    assert(p && !o->agent->paused);
+    struct origin *o = p->origin;
     struct socket *s = find_fresh_place(o);
     if (s) {
-        queue_give(p, s);
+        if (!TAILQ_EMPTY(&o->waiting))
+            promote(p);
+        queue_give(TAILQ_EMPTY(&o->waiting) ? p : TAILQ_FIRST(&o->waiting), s);
         return true;
     }
     if (!may_connect(o) || !make_room(o))
         return false;
     if (!socket_connect(o, NULL, OPENED_FOR_CONCURRENCY)) {
-        queue_fail(p, CONNECT_NO_RESOURCES, "out of memory for another connection");
+        queue_fail(queue_oldest(o), CONNECT_NO_RESOURCES, "out of memory for another connection");
         return true;
     }
+    promote(p);
     queue_balance(o);
     return true;
 }
 
+static bool can_serve(const struct origin *o)
+{
+    return origin_may_begin(o) && (find_place(o) || (may_connect(o) && agent_could_make_room(o->agent, o)));
+}
+
 /* The origin whose oldest blocked request is the oldest of those that can be served at all. */
-static struct origin *next_to_serve(const struct agent *a)
+static struct origin *oldest_to_serve(const struct agent *a)
 {
     struct origin *best = NULL, *o;
     uint64_t since = UINT64_MAX;
     TAILQ_FOREACH (o, &a->blocked, blocked_link) {
         const struct waiter *p = TAILQ_FIRST(&o->blocked);
-        bool possible =
-            origin_may_begin(o) && (find_place(o) || (may_connect(o) && agent_could_make_room(a, o)));
-        if (possible && p->since_us < since) {
+        if (can_serve(o) && p->since_us < since) {
             since = p->since_us;
             best = o;
         }
@@ -284,11 +309,36 @@ static struct origin *next_to_serve(const struct agent *a)
     return best;
 }
 
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Whether maxTotalSockets keeps blocked requests from the connections that maxSockets of their origins would let them have. */
+static bool total_holds(const struct agent *a)
+{
+    const struct origin *o;
+    uint64_t wanted = a->total;
+    TAILQ_FOREACH (o, &a->blocked, blocked_link)
+        if (origin_below_max(o))
+            wanted += smaller(o->blocked_count, a->policy->maxSockets - origin_sockets(o));
+    return wanted > a->policy->maxTotalSockets;
+}
+
+/* NULL: none of the blocked ones can be served. */
+static struct waiter *next_to_serve(const struct agent *a)
+{
+    if (turns_are_taken(a) && total_holds(a))
+        return turns_next_of_agent(a, can_serve, NULL, 0);
+    struct origin *o = oldest_to_serve(a);
+    return o ? turns_next(o) : NULL;
+}
+
 void queue_serve(struct agent *a)
 {
-    struct origin *o;
-    while (!a->paused && (o = next_to_serve(a)))
-        if (!serve_oldest(o))
+    struct waiter *p;
+    while (!a->paused && (p = next_to_serve(a)))
+        if (!serve(p))
             break;
 }
 
@@ -299,13 +349,33 @@ static void note_held(struct origin *o)
     o->stats.held[o->agent->paused ? HELD_BY_PAUSE : by_total ? HELD_BY_MAX_TOTAL : HELD_BY_MAX_SOCKETS]++;
 }
 
-/* Whether a further request, for which there is no place, is refused; counts both. */
-static bool queue_is_full(struct origin *o)
+/* The newest of the caller that has most in the queue goes, if this one's caller has fewer. */
+static bool displace(const struct waiter *p)
 {
+    const struct origin *o = p->origin;
+    struct waiter *other = turns_displaced_by(o, p->caller);
+    char text[sizeof other->error_text];
+    if (!other)
+        return false;
+    snprintf(
+        text, sizeof text,
+        "queue full: %u requests waiting (maxPendingRequests), most of them this caller's: one of another "
+        "caller took the place of this one (queue: fair)",
+        o->blocked_count);
+    queue_fail(other, CONNECT_OK, text);
+    other->displaced = true;
+    return true;
+}
+
+/* Whether a further request, for which there is no place, may wait; counts both. */
+static bool may_wait(const struct waiter *p)
+{
+    struct origin *o = p->origin;
     note_held(o);
-    bool full = o->blocked_count >= o->agent->policy->maxPendingRequests;
-    o->stats.queue_full += full;
-    return full;
+    if (o->blocked_count < o->agent->policy->maxPendingRequests)
+        return true;
+    o->stats.queue_full++;
+    return displace(p);
 }
 
 /* Whether the connections that are being opened have a place for it, behind those that are older. */
@@ -330,10 +400,10 @@ static enum acquire_result join_queue(struct origin *o, struct waiter *p)
         enter_waiting(p);
         if (o->agent->policy->minFreeSockets)
             agent_mark_dirty(o->agent); /* another spare is due */
-    } else if (!again && queue_is_full(o)) {
+    } else if (!again && !may_wait(p)) {
         return ACQUIRE_QUEUE_FULL;
     } else {
-        enter_blocked(p);
+        enter_blocked(p, again);
     }
     queue_balance(o);
     return ACQUIRE_WAITS;
@@ -354,7 +424,7 @@ static void begin_acquire(struct origin *o, struct waiter *p, enum acquire_how h
     assert(p->state == WAITER_IDLE);
     p->origin = o;
     p->socket = NULL;
-    p->bound = false;
+    p->bound = p->displaced = false;
     /* The failed socket of others, too, left one place only: those who share it share the next one. */
     p->how = how == ACQUIRE_OWN_CONNECTION && o->protocol == PROTOCOL_HTTP2 ? ACQUIRE_AGAIN : how;
     p->since_us = clock_us();
@@ -394,11 +464,23 @@ enum acquire_result origin_acquire_own(struct origin *o, struct waiter *p, enum 
         own->unbegun++;
         return ACQUIRED;
     }
-    if (how == ACQUIRE_NEW && queue_is_full(o))
+    if (how == ACQUIRE_NEW && !may_wait(p))
         return ACQUIRE_QUEUE_FULL;
     p->bound = true;
-    enter_blocked(p);
+    enter_blocked(p, how == ACQUIRE_AGAIN);
     return ACQUIRE_WAITS;
+}
+
+void queue_reorder(struct agent *a)
+{
+    struct waiter *p;
+    turns_rebuild(a);
+    /* Those who wait for a connection are the oldest again. */
+    for (struct origin *o = a->origins; o && a->policy->queue == QUEUE_FIFO; o = o->hh.next)
+        while (o->blocked_count > 0 && (p = TAILQ_LAST(&o->waiting, waiter_list))) {
+            leave(p);
+            enter_blocked(p, false);
+        }
 }
 
 void queue_resume(struct origin *o)

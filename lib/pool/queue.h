@@ -1,7 +1,8 @@
 #ifndef CARPOOL_POOL_QUEUE_H
 #define CARPOOL_POOL_QUEUE_H
 
-/* Who waits for a socket of an origin, and who is served next: first come, first served. */
+/* Who waits for a socket of an origin, and who is served next: first come, first served, or caller by caller in turn
+ * (turns.h). */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 struct agent;
 struct origin;
 struct socket;
+struct turn;
 
 TAILQ_HEAD(waiter_list, waiter);
 
@@ -34,6 +36,9 @@ struct waiter {
     enum waiter_state state;
     TAILQ_ENTRY(waiter) link;
     struct origin *origin;
+    const void *caller; /* whose request it is, for queue: fair; only compared. NULL: one that is not known */
+    struct turn *turn;  /* BLOCKED: turns.h */
+    TAILQ_ENTRY(waiter) turn_link;
     enum acquire_how how;
     uint64_t nth;              /* of all requests of the pool, the how-manieth to ask first */
     uint64_t since_us;         /* joined the queue */
@@ -42,6 +47,8 @@ struct waiter {
     struct socket
         *socket; /* SETTLED: the one on which it has a place, or NULL; OWNER: the one being opened */
     bool bound;  /* BLOCKED: its client has a socket of its own, and it waits for a resume only */
+    bool
+        displaced; /* SETTLED without a socket: another caller took its place in a full queue; error_text says so */
     enum connect_error error; /* SETTLED without a socket; CONNECT_OK: it was bound and may ask again */
     char error_text[256];
     void (*settled)(struct waiter *p); /* p is IDLE again when this is called */
@@ -80,6 +87,10 @@ bool waiter_is_before(const struct waiter *p, const struct waiter *q);
 /* Whom the next ready socket of the origin serves; NULL: nobody. */
 struct waiter *queue_oldest(const struct origin *o);
 
+/* queue: fair, where maxTotalSockets holds: whom a place on a socket of `o` that came free serves, or for whom that socket must be
+ * closed, since it waits at another origin. NULL: nobody waits, or turns are not taken. */
+struct waiter *queue_next_in_turn(const struct origin *o, uint64_t fairness_us);
+
 /* The oldest blocked request of an origin other than `but` that is below its own maxSockets; NULL: none. */
 struct waiter *queue_oldest_elsewhere(const struct agent *a, const struct origin *but);
 
@@ -110,6 +121,9 @@ void queue_connect_more(struct origin *o, uint32_t room);
 
 /* Gives free places and new connections to the blocked requests of all origins, oldest first, as far as limits allow. */
 void queue_serve(struct agent *a);
+
+/* The policy's `queue` has changed; queue_balance() is due for all origins. */
+void queue_reorder(struct agent *a);
 
 /* A pause is over: settles the bound ones. */
 void queue_resume(struct origin *o);

@@ -68,9 +68,12 @@ void agent_configure(struct agent *a, struct config *config, const struct upstre
 {
     const struct agent_policy *policy = upstream ? &upstream->policy : &config->defaults;
     bool changed = a->config && !keeps_sockets(a, policy, upstream);
+    bool order_changed = a->config && a->policy->queue != policy->queue;
     struct config *before = a->config;
     a->config = config_ref(config);
     a->policy = policy;
+    if (order_changed)
+        queue_reorder(a);
     a->upstream = upstream;
     a->removed = false;
     /* A limit over all origins is counted in one place. One host would be spread to a place of chance. */

@@ -208,7 +208,9 @@ void attempt_settled(struct waiter *p)
     struct exchange *e = (struct exchange *)((char *)p - offsetof(struct exchange, waiter));
     assert(e->state == EXCHANGE_WAITING);
     e->waited_us += clock_us() - p->since_us;
-    if (!p->socket && p->error != CONNECT_OK)
+    if (p->displaced)
+        exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "%s", p->error_text);
+    else if (!p->socket && p->error != CONNECT_OK)
         tell_unconnected(e, p);
     else if (!p->socket || !start(e, p->socket))
         attempt_acquire(e, ACQUIRE_AGAIN); /* without either: a pause kept it from its client's own socket */

@@ -224,6 +224,7 @@ void exchange_begin(struct client *c, size_t length)
         answer_here(e, is_trace);
     } else {
         set_limits(e);
+        e->waiter.caller = c->caller;
         attempt_acquire(e, ACQUIRE_NEW);
     }
 }

@@ -388,14 +388,21 @@ static void operate(uint8_t what)
         "server: {headersTimeout: off, requestTimeout: off, timeout: off, keepAliveTimeout: off}\n"
         "defaults: {timeouts: {pending: off, socket: off, request: off, free: off, tunnel: off}}\n",
     };
+    static const struct {
+        const char *policy, *file;
+    } more[] = {{"", ""}, {", queue: fair", "callers: unit\n"}};
     struct agent *a = proxy_rig_agent(&world_rig);
+    bool takes_turns = what >> 4 == 15;
+    char policy[256], file[1024];
 
     switch (what & 7) {
     case 0: agent_pause(a); break;
     case 1: agent_resume(a); break;
     case 2: agent_drain(a); break;
     default:
-        proxy_rig_configure(&world_rig, policies[(what & 7) - 3], files[(what >> 4) % COUNT(files)]);
+        snprintf(policy, sizeof policy, "%s%s", policies[(what & 7) - 3], more[takes_turns].policy);
+        snprintf(file, sizeof file, "%s%s", more[takes_turns].file, files[(what >> 4) % COUNT(files)]);
+        proxy_rig_configure(&world_rig, policy, file);
         break;
     }
 }

@@ -115,9 +115,10 @@ tests_unit_pool_test_SOURCES = \
 	tests/unit/pool_savings_test.c \
 	tests/unit/pool_test.c \
 	tests/unit/pool_test.h \
+	tests/unit/pool_turns_test.c \
 	tests/unit/unit.h
-# Time that a test moves, and a kernel that says what it is to say
-tests_unit_pool_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime -Wl,--wrap=ack_look
+# Time that a test moves, memory that it takes away, and a kernel that says what it is to say
+tests_unit_pool_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime -Wl,--wrap=ack_look -Wl,--wrap=calloc
 
 check_PROGRAMS += tests/unit/proxy_test
 tests_unit_proxy_test_SOURCES = \

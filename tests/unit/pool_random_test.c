@@ -13,6 +13,7 @@
 #define ASKERS      24
 #define HOSTS       3
 #define MOST_PLACES 5
+#define CALLERS     4 /* the last one is nobody that is known */
 
 static const char *const hosts[HOSTS] = {"a.test", "b.test", "c.test"};
 
@@ -25,6 +26,10 @@ static const char *const policies[] = {
     "maxSockets: 3, maxTotalSockets: 5, maxRequestsPerSocket: 3, maxSocketAge: 20ms",
     "maxSockets: 2, maxTotalSockets: 9, keepAlive: false",
     "maxSockets: 2, maxTotalSockets: 2, family: 4",
+    "queue: fair, maxSockets: 2, maxTotalSockets: Infinity",
+    "queue: fair, maxSockets: 1, maxTotalSockets: Infinity, keepAlive: false",
+    "queue: fair, maxSockets: 1, maxTotalSockets: 2, maxPendingRequests: 3",
+    "queue: fair, maxSockets: 4, maxTotalSockets: 5, maxPendingRequests: 6",
 };
 
 enum standing { OUT, QUEUED, GIVEN, HOLDS };
@@ -35,7 +40,9 @@ struct walker {
     bool owner;
     struct origin *origin;
     bool again;
-    unsigned long nth; /* of all requests, the how-manieth to ask first */
+    unsigned caller;
+    enum waiter_state seen; /* of its waiter, at the end of the last step; IDLE: it asked since */
+    unsigned long nth;      /* of all requests, the how-manieth to ask first */
     TAILQ_ENTRY(walker) link;
 };
 
@@ -48,6 +55,12 @@ static struct origin *origins[HOSTS];
 static uint32_t before[HOSTS], flying[HOSTS], before_total;
 static bool shared; /* sockets of HTTP/2, too */
 static unsigned long asked;
+static const char callers[CALLERS - 1];
+/* Of each origin: how often the second caller has been served since the first one was, while that one had blocked requests. */
+static int overtaken[HOSTS][CALLERS][CALLERS];
+/* Had blocked requests at the end of the last step, and was not served in this one. */
+static bool waited[HOSTS][CALLERS];
+static unsigned long turns_seen;
 static unsigned long long steps_with_sockets;
 
 static unsigned host_of(const struct origin *o)
@@ -61,6 +74,44 @@ static unsigned host_of(const struct origin *o)
 static long chance(long n)
 {
     return lrand48() % n;
+}
+
+static bool is_fair(void)
+{
+    return pool_rig_agent(&rig)->policy->queue == QUEUE_FAIR;
+}
+
+/* With turns, of the caller's own. */
+static const struct walker *oldest_like(const struct walker *w)
+{
+    const struct walker *first = TAILQ_FIRST(&queue[host_of(w->origin)]);
+
+    while (first && is_fair() && first->caller != w->caller)
+        first = TAILQ_NEXT(first, link);
+    return first;
+}
+
+/* The requests of a caller that wait at an origin, without those that wait for a connection. */
+static unsigned count_blocked(unsigned host, unsigned caller)
+{
+    const struct walker *w;
+    unsigned n = 0;
+
+    TAILQ_FOREACH (w, &queue[host], link)
+        n += w->caller == caller && w->asker.waiter.state != WAITER_WAITING;
+    return n;
+}
+
+/* It is the newest of the caller that had most blocked. */
+static void check_displaced(const struct walker *w)
+{
+    unsigned host = host_of(w->origin), n = count_blocked(host, w->caller);
+
+    ck_assert(is_fair() && !w->asker.waiter.socket);
+    for (unsigned i = 0; i < CALLERS; i++)
+        ck_assert_uint_le(count_blocked(host, i), n);
+    for (const struct walker *other = TAILQ_NEXT(w, link); other; other = TAILQ_NEXT(other, link))
+        ck_assert(other->caller != w->caller || other->asker.waiter.state == WAITER_WAITING);
 }
 
 /* Repeats first, each in the order in which they first asked. */
@@ -79,20 +130,21 @@ static void join_queue(struct walker *w, bool again)
         TAILQ_INSERT_TAIL(q, w, link);
 }
 
-/* Somebody was given a place or an error: only the oldest may be, but for owners. (Where somebody was taken back in the same
+/* Somebody was given a place or an error: only the oldest may be, but for owners and those who lost their place. (Where somebody was taken back in the same
  * step, others may have been given theirs before that.) */
 static void note_given(struct walker *w, bool in_order)
 {
-    struct walker_list *q = &queue[host_of(w->origin)];
-
     if (w->standing == GIVEN)
         return;
     ck_assert_int_eq(w->standing, QUEUED);
     w->standing = GIVEN;
     if (w->owner)
         return;
-    ck_assert_msg(!in_order || TAILQ_FIRST(q) == w, "somebody jumped the queue");
-    TAILQ_REMOVE(q, w, link);
+    if (w->asker.waiter.displaced)
+        check_displaced(w);
+    else
+        ck_assert_msg(!in_order || oldest_like(w) == w, "somebody jumped the queue");
+    TAILQ_REMOVE(&queue[host_of(w->origin)], w, link);
 }
 
 /* Whoever was given a place on a socket that ended before he was notified waits again; so does the owner of one that lets
@@ -145,8 +197,12 @@ static void ask(struct walker *w, enum acquire_how how)
     enum acquire_result result;
 
     w->asker.waiter.settled = on_settled;
-    if (how == ACQUIRE_NEW)
+    if (how == ACQUIRE_NEW) {
         w->nth = ++asked;
+        w->caller = (unsigned)(chance(2) ? chance(CALLERS) : 0);
+        w->asker.waiter.caller = w->caller < CALLERS - 1 ? &callers[w->caller] : NULL;
+    }
+    w->seen = WAITER_IDLE;
     w->owner = false;
     result = origin_acquire(w->origin, &w->asker.waiter, how);
     w->owner = w->asker.waiter.how == ACQUIRE_OWN_CONNECTION;
@@ -388,23 +444,65 @@ static void check_limits(void)
     steps_with_sockets += a->total > 0;
 }
 
-/* The model and the pool agree on who waits, in which order. */
+/* The model and the pool agree on who waits, in which order. With turns, those who have had theirs wait for a connection. */
 static void check_model(void)
 {
     for (unsigned i = 0; i < HOSTS; i++) {
-        const struct walker *w = TAILQ_FIRST(&queue[i]);
-        const struct waiter *p;
+        const struct waiter *waiting = TAILQ_FIRST(&origins[i]->waiting),
+                            *blocked = TAILQ_FIRST(&origins[i]->blocked);
+        const struct walker *w;
 
-        TAILQ_FOREACH (p, &origins[i]->waiting, link) {
-            ck_assert_ptr_eq(p, &w->asker.waiter);
-            w = TAILQ_NEXT(w, link);
+        TAILQ_FOREACH (w, &queue[i], link) {
+            bool connects = &w->asker.waiter == waiting;
+
+            ck_assert(connects || (&w->asker.waiter == blocked && (is_fair() || !waiting)));
+            waiting = connects ? TAILQ_NEXT(waiting, link) : waiting;
+            blocked = connects ? blocked : TAILQ_NEXT(blocked, link);
         }
-        TAILQ_FOREACH (p, &origins[i]->blocked, link) {
-            ck_assert_ptr_eq(p, &w->asker.waiter);
-            w = TAILQ_NEXT(w, link);
-        }
-        ck_assert_ptr_null(w);
+        ck_assert(!waiting && !blocked);
     }
+}
+
+/* A request of this caller was served out of the blocked ones, or (by -1) it was let in before all others. */
+static void note_turn(unsigned host, unsigned who, int by)
+{
+    for (unsigned i = 0; i < CALLERS; i++)
+        if (i != who)
+            overtaken[host][i][who] += by;
+    /* In which order several were served within a step cannot be seen. */
+    waited[host][who] &= by < 0;
+    turns_seen += by > 0;
+}
+
+/* Where an origin's own limit alone holds, nobody is served twice while another caller's requests are blocked; but for what
+ * has had its turn and comes again. */
+static void check_turns(void)
+{
+    for (unsigned k = 0; k < ASKERS; k++) {
+        struct walker *w = &walkers[k];
+        enum waiter_state now = w->asker.waiter.state;
+        bool served = w->seen == WAITER_BLOCKED && !w->asker.waiter.displaced &&
+                      (now == WAITER_WAITING || w->standing == GIVEN || w->standing == HOLDS);
+
+        if (served)
+            note_turn(host_of(w->origin), w->caller, 1);
+        else if (now == WAITER_BLOCKED && w->seen != WAITER_BLOCKED &&
+                 (w->again || w->seen == WAITER_WAITING))
+            note_turn(host_of(w->origin), w->caller, -1);
+        w->seen = now;
+    }
+    for (unsigned i = 0; i < HOSTS * CALLERS * CALLERS; i++) {
+        unsigned host = i / (CALLERS * CALLERS), who = i / CALLERS % CALLERS, other = i % CALLERS;
+        bool counts = is_fair() && !shared &&
+                      pool_rig_agent(&rig)->policy->maxTotalSockets == COUNT_INFINITE &&
+                      !pool_rig_agent(&rig)->paused && waited[host][who];
+
+        if (!counts)
+            overtaken[host][who][other] = 0;
+        ck_assert_int_le(overtaken[host][who][other], 1);
+    }
+    for (unsigned i = 0; i < HOSTS * CALLERS; i++)
+        waited[i / CALLERS][i % CALLERS] = count_blocked(i / CALLERS, i % CALLERS) > 0;
 }
 
 static void close_old_connections(void)
@@ -438,6 +536,7 @@ static void take_step(void)
     pool_check(rig.pool);
     check_limits();
     check_model();
+    check_turns();
     close_old_connections();
 }
 
@@ -527,6 +626,7 @@ static void walk_some(int nth)
         walk(chosen, count);
     }
     ck_assert_uint_gt(steps_with_sockets, 0);
+    ck_assert_uint_gt(turns_seen, 0);
 }
 
 START_TEST(random_walks_keep_every_invariant)

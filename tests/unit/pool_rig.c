@@ -17,7 +17,7 @@ static struct config *parse(const struct pool_rig *r, const char *options)
     char text[1024], address[ADDRESS_TEXT_SIZE];
     struct config *c;
     bool own = strncmp(options, "host:", 5) == 0 || strncmp(options, "match:", 6) == 0;
-    int n = snprintf(text, sizeof text, "upstreams:\n  u: {%saddress: \"%s\"%s%s}\n",
+    int n = snprintf(text, sizeof text, "callers: user\nupstreams:\n  u: {%saddress: \"%s\"%s%s}\n",
                      own ? "" : "match: \"*.test\", ", address_format(&r->origin, address),
                      *options ? ", " : "", options);
 

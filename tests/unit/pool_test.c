@@ -316,6 +316,7 @@ int main(void)
     pool_places_tests(suite);
     pool_reload_tests(suite);
     pool_savings_tests(suite);
+    pool_turns_tests(suite);
     pool_random_tests(suite);
     return unit_run(suite);
 }

@@ -40,6 +40,7 @@ void pool_path_tests(Suite *suite);
 void pool_places_tests(Suite *suite);
 void pool_reload_tests(Suite *suite);
 void pool_savings_tests(Suite *suite);
+void pool_turns_tests(Suite *suite);
 void pool_random_tests(Suite *suite);
 
 #endif
