@@ -3,17 +3,16 @@
 
 /* One connection from an agent to an origin, and its life. What it carries is in place.h.
  *
- *                 established, a request waits
- *   CONNECTING ------------------------------------> ACTIVE <--> ROOMY --+
- *       |   |                                         |   ^              | its last exchange ends:
- *       |   | established, nobody waits               |   |              | handed to the oldest
- *       |   +----------------> FREE -- acquired ------|---+<-------------+ waiting request, or
- *       |                       | ^                   |                  |
- *       |                       | +-------------------|------------------+ free
- *       |                       |                     v
- *       |                       |   DRAINING, SENT_AWAY: no more exchanges
- *       v                       v                     |
- *     DEAD <---- socket_retire (every way out has a reason)
+ *   CONNECTING --established--> ACTIVE <--> ROOMY     carries exchanges; ROOMY (HTTP/2): has room for more
+ *       |            |           ^ |          |
+ *       |      nobody waits      | |  its last exchange ends, and nobody waits
+ *       |            v           | v          |
+ *       |           FREE <-------+-+----------+       carries none
+ *       |            |             |
+ *       |            |             v
+ *       |            |    DRAINING, SENT_AWAY         carries exchanges, and takes no more (HTTP/2)
+ *       v            v             v
+ *      DEAD <---- socket_retire(): every way out has a reason
  *
  *   ACTIVE <-- socket_take_private, socket_keep_private --> PRIVATE: bound to one user (NTLM), between two of its requests
  *
