@@ -68,6 +68,9 @@ void account_of_origin(const struct history *h, const struct origin *o, uint64_t
     history_hour(h, a, o, &out->hour);
     savings_add(&out->saved, &o->stats, &o->connect_times);
     look_at_idle(o, out);
+    out->learned_ms =
+        a->policy->learnFreeTimeout ? learned_limit(&o->learned, a->policy->agentKeepAliveTimeoutBuffer) : 0;
+    out->closes_after_ms = out->learned_ms > 0 ? o->learned.least_ms : 0;
 }
 
 void account_of_agent(const struct history *h, const struct agent *a, uint64_t uptime_ms, struct account *out)

@@ -6,6 +6,9 @@
 #include "admin/agents.h"
 #include "admin/history.h"
 
+/* An origin that closes idle connections sooner than this closes them behind each response. */
+#define ACCOUNT_AT_ONCE_MS 100
+
 struct account {
     const char *agent;
     const char *key;    /* as in /agents; "*": the agent as a whole */
@@ -24,6 +27,8 @@ struct account {
     uint32_t most_sockets;    /* that it had at a time; of an agent: of all its origins, summed */
     uint64_t longest_idle_ms; /* of its free connections */
     uint64_t hint_ms;         /* Keep-Alive: timeout= of the origin's last response; 0: none */
+    uint64_t closes_after_ms; /* learned: the idle age at which the origin closes; 0: nothing was learned */
+    uint64_t learned_ms;      /* the age at which free connections are closed for that */
     char origin_text[300];
 };
 

@@ -11,9 +11,6 @@
 /* Tunnels an hour that are worth a change. */
 #define ENOUGH_TUNNELS 10
 
-/* An idle time below this is none: the origin closes behind each response. */
-#define IDLE_LEAST_MS 500
-
 static void put_count(struct text *t, uint32_t count)
 {
     if (count == COUNT_INFINITE)
@@ -152,10 +149,10 @@ static bool advises_shorter_free(const struct account *a, struct advice *out)
     uint64_t now = a->policy->timeouts.free, buffer = a->policy->agentKeepAliveTimeoutBuffer;
     uint64_t idle = account_closed_idle_ms(a), suggested;
 
-    if (!account_costs(a, replaced(RETIRE_PEER_CLOSED)) || idle < IDLE_LEAST_MS)
+    if (!account_costs(a, replaced(RETIRE_PEER_CLOSED)) || idle < ACCOUNT_AT_ONCE_MS)
         return false;
     suggested = idle > 2 * buffer ? idle - buffer : idle / 2;
-    suggested = suggested < 1000 ? suggested / 100 * 100 : suggested / 1000 * 1000;
+    suggested = suggested < 1000 ? suggested / 10 * 10 : suggested / 1000 * 1000;
     if (now != 0 && suggested >= now)
         return false;
     put_time(&out->now, now);
@@ -165,6 +162,8 @@ static bool advises_shorter_free(const struct account *a, struct advice *out)
     words_time(&out->why, (double)idle);
     text_lit(&out->why, "; before that they are safe to use. Better, let it keep them longer than "
                         "the pauses between requests (nginx: keepalive_timeout)");
+    if (a->learned_ms > 0)
+        text_lit(&out->why, ". Carpool learned this meanwhile; the option outlives a restart");
     return true;
 }
 
@@ -188,7 +187,7 @@ static bool advises_keep_alive(const struct account *a, struct advice *out)
     uint64_t closed = account_opened_for(a, replaced(RETIRE_CONNECTION_CLOSE)) +
                       account_opened_for(a, replaced(RETIRE_CLOSE_DELIMITED));
 
-    if (account_closed_idle_ms(a) < IDLE_LEAST_MS)
+    if (account_closed_idle_ms(a) < ACCOUNT_AT_ONCE_MS)
         closed += account_opened_for(a, replaced(RETIRE_PEER_CLOSED));
     if (closed < 3 || closed * 10 < account_opened(a) * 8 || !account_closes_each_time(a))
         return false;

@@ -101,6 +101,14 @@ static bool says_reasons(const struct account *a, struct text *out)
     return true;
 }
 
+/* ... and not timeouts.free. */
+static bool learned_holds(const struct account *a)
+{
+    uint64_t limit = a->policy->timeouts.free;
+
+    return a->learned_ms > 0 && (limit == 0 || a->learned_ms < limit);
+}
+
 static void put_idle_limit(struct text *out, const struct account *a)
 {
     uint64_t buffer = a->policy->agentKeepAliveTimeoutBuffer;
@@ -112,7 +120,7 @@ static void put_idle_limit(struct text *out, const struct account *a)
         words_time(out, (double)hinted);
         text_lit(out, ", before the service does (it says Keep-Alive: timeout=");
         text_format(out, "%llu).", (unsigned long long)(a->hint_ms / 1000));
-    } else if (limit > 0) {
+    } else if (limit > 0 && !learned_holds(a)) {
         text_lit(out, " One that is idle for ");
         words_time(out, (double)limit);
         text_lit(out, " is closed (timeouts.free).");
@@ -257,6 +265,18 @@ static bool says_well(const struct account *a, struct text *out)
     return true;
 }
 
+static bool says_learned(const struct account *a, struct text *out)
+{
+    if (!learned_holds(a))
+        return false;
+    text_lit(out, "Learned: the service closes what was idle for ");
+    words_time(out, (double)a->closes_after_ms);
+    text_lit(out, ", so Carpool closes an idle connection after ");
+    words_time(out, (double)a->learned_ms);
+    text_lit(out, ".");
+    return true;
+}
+
 static bool says_saved(const struct account *a, struct text *out)
 {
     if (a->saved.connections == 0)
@@ -277,7 +297,7 @@ static bool says_saved(const struct account *a, struct text *out)
 
 const struct explanation_rule explanation_rules[] = {
     {"traffic", says_traffic}, {"reasons", says_reasons}, {"waiting", says_waiting}, {"failed", says_failed},
-    {"well", says_well},       {"now", says_now},         {"saved", says_saved},
+    {"well", says_well},       {"now", says_now},         {"learned", says_learned}, {"saved", says_saved},
 };
 const unsigned explanation_rule_count = sizeof explanation_rules / sizeof explanation_rules[0];
 

@@ -4,9 +4,6 @@
 #include "admin/words.h"
 #include "base/units.h"
 
-/* An origin that closes idle connections sooner than this closes them behind each response. */
-#define AT_ONCE_MS 100
-
 static void put_setting(struct text *out, const char *name, uint64_t ms)
 {
     char limit[UNITS_TEXT_SIZE];
@@ -84,13 +81,26 @@ static void because_peer_closed(struct text *out, const struct account *a)
 {
     uint64_t idle = account_closed_idle_ms(a);
 
-    if (idle < AT_ONCE_MS) {
+    if (idle < ACCOUNT_AT_ONCE_MS) {
         text_lit(out, "the service closes connections right after a response, without saying so");
         return;
     }
     text_lit(out, "the service had closed earlier ones, which had been idle for ");
     words_time(out, (double)idle);
     text_lit(out, " on average");
+}
+
+static void because_learned(struct text *out, const struct account *a)
+{
+    text_lit(out, "Carpool had closed earlier ones ");
+    if (a->learned_ms == 0) {
+        text_lit(out, "just before the service does so");
+        return;
+    }
+    text_lit(out, "idle for ");
+    words_time(out, (double)a->learned_ms);
+    text_lit(out, ", since the service does so after ");
+    words_time(out, (double)a->closes_after_ms);
 }
 
 static void because_evicted(struct text *out, const struct account *a)
@@ -123,7 +133,7 @@ static void advise_free_full(struct text *out, const struct account *a)
 
 static void advise_peer_closed(struct text *out, const struct account *a)
 {
-    if (account_closed_idle_ms(a) < AT_ONCE_MS)
+    if (account_closed_idle_ms(a) < ACCOUNT_AT_ONCE_MS)
         text_lit(out, "Switch keep-alive on there (nginx: keepalive_timeout; Apache: KeepAlive On)");
     else
         text_lit(
@@ -186,7 +196,7 @@ static const struct reason {
     {"private", .cause = "NTLM or Negotiate binds each to one client"},
     {"early-response", .cause = "the service answered before it had taken the whole request"},
     {"shutdown", .cause = "Carpool stops"},
-    {"learned-timeout", .cause = "Carpool had closed earlier ones just before the service does so",
+    {"learned-timeout", .because = because_learned,
      .advice = "Raise the time for which it keeps idle connections (nginx: keepalive_timeout; Apache: "
                "KeepAliveTimeout)"},
     {"dead", .cause = "earlier ones were idle, and the other end did not answer any more",

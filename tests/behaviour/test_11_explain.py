@@ -1,6 +1,8 @@
 """Section 11.4: carpoolctl explain tells why a pool opens connections, and what to change."""
 
 import json
+import re
+import time
 
 import pytest
 
@@ -64,6 +66,22 @@ def test_what_waited(stage):
     assert "1 of 2 requests found all connections busy (maxSockets is 1); the wait was " in explained(carpool, "pay")
     carpool.admin("/agents/pay/pause", "POST")
     assert "The agent is paused, and 0 requests wait: carpoolctl resume pay." in explained(carpool, "pay")
+
+
+def test_what_was_learned(stage):
+    """what Carpool learned"""
+    origin = stage.origin()
+    carpool = stage.carpool(upstream(origin))
+    for _ in range(20):     # three in a row at like ages, on a machine that may stand still meanwhile
+        assert carpool.get("http://pay.test/").status == 200
+        if carpool.row(PAY, "pay").get("learnedFreeTimeoutMs"):
+            break
+        carpool.wait_row(PAY, "pay", freeSockets=1)
+        time.sleep(0.6)
+        origin.connections[-1].close()
+        carpool.wait_row(PAY, "pay", freeSockets=0)
+    assert re.search(r"Learned: the service closes what was idle for \S+ (ms|s), so Carpool closes an idle connection after ",
+                     explained(carpool, "pay"))
 
 
 def test_what_failed(stage):

@@ -171,6 +171,10 @@ START_TEST(shorter_free)
     ck_assert_ptr_nonnull(strstr(advised("shorter-free"), "\"30s\" -> \"600ms\""));
     policy.timeouts.free = 500;
     ck_assert_str_eq(advised("shorter-free"), "");
+    account.learned_ms = 70;
+    account.hour.peer_closed_idle_ms = 5 * 150; /* never 0, which would be no limit */
+    ck_assert_ptr_nonnull(strstr(advised("shorter-free"), "\"500ms\" -> \"70ms\""));
+    ck_assert_ptr_nonnull(strstr(advised("shorter-free"), "Carpool learned this meanwhile"));
 }
 END_TEST
 

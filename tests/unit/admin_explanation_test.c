@@ -329,6 +329,30 @@ START_TEST(now)
 }
 END_TEST
 
+START_TEST(learned)
+{
+    begin();
+    policy.learnFreeTimeout = true;
+    requested(10);
+    ck_assert_str_eq(said("learned"), "");
+    ck_assert_str_eq(reason(replaced(RETIRE_LEARNED)),
+                     "learned-timeout: Carpool had closed earlier ones just before the service does so.");
+    account.learned_ms = 1010;
+    account.closes_after_ms = 2010;
+    ck_assert_str_eq(said("learned"),
+                     "Learned: the service closes what was idle for 2.0 s, so Carpool closes an idle "
+                     "connection after 1.0 s.");
+    ck_assert_str_eq(reason(replaced(RETIRE_LEARNED)),
+                     "learned-timeout: Carpool had closed earlier ones idle for 1.0 s, "
+                     "since the service does so after 2.0 s.");
+    account.now.free = 1;
+    ck_assert_str_eq(said("now"), "Now 0 connections are in use, 1 is idle for 0.00 ms.");
+    policy.timeouts.free = 500; /* comes before it */
+    ck_assert_str_eq(said("learned"), "");
+    ck_assert_ptr_nonnull(strstr(said("now"), "(timeouts.free)"));
+}
+END_TEST
+
 START_TEST(saved)
 {
     begin();
@@ -375,6 +399,6 @@ void add_explanation_tests(Suite *suite)
 {
     unit_group(suite, "words", words_are_short);
     unit_group(suite, "explanation", traffic, reasons_in_order_of_weight, advice_where_it_costs,
-               services_that_close, own_limits, every_reason_has_a_cause, waiting, failed_or_well, now, saved,
-               origins_are_told_the_busiest_first);
+               services_that_close, own_limits, every_reason_has_a_cause, waiting, failed_or_well, now,
+               learned, saved, origins_are_told_the_busiest_first);
 }
