@@ -15,9 +15,12 @@ static const struct slice established = SLICE("HTTP/1.1 200 Connection establish
 
 void inside_end(struct client *c)
 {
-    if (c->inside && (c->inside->state == INSIDE_HELLO || c->inside->state == INSIDE_HANDSHAKE))
+    struct inside *i = c->inside;
+    if (i && i->state == INSIDE_QUEUED)
+        TAILQ_REMOVE(&c->proxy->hellos, i, queued);
+    if (i && (i->state == INSIDE_HELLO || i->state == INSIDE_QUEUED || i->state == INSIDE_HANDSHAKE))
         inside_end_handshake(c, HANDSHAKE_FAILED);
-    free(c->inside);
+    free(i);
     c->inside = NULL;
 }
 
@@ -174,8 +177,10 @@ void inside_ready(struct client *c)
         return;
     if (c->inside->state == INSIDE_HANDSHAKE)
         inside_shake_hands(c);
-    else
+    else if (c->inside->state != INSIDE_QUEUED)
         listen_first(c);
+    else if (c->conn.peer_fin || conn_has_failed(&c->conn))
+        client_close(c, CLIENT_CLOSED, false); /* it did not wait for its turn */
 }
 
 void inside_begin(struct client *c, const struct route *route)
@@ -185,6 +190,7 @@ void inside_begin(struct client *c, const struct route *route)
         client_close(c, CLIENT_CUT, false);
         return;
     }
+    i->client = c;
     i->authority = route->uri;
     i->may_tunnel = route->may_tunnel;
     i->may_sign =

@@ -18,7 +18,8 @@
 enum inside_state {
     INSIDE_ANSWERING,
     INSIDE_LISTENING,
-    INSIDE_HELLO, /* the rest of it is still to come */
+    INSIDE_HELLO,  /* the rest of it is still to come */
+    INSIDE_QUEUED, /* it is there; other handshakes come first */
     INSIDE_HANDSHAKE,
     INSIDE_OVER, /* no handshake came about */
     INSIDE_SERVING,
@@ -27,6 +28,8 @@ enum inside_state {
 
 struct inside {
     enum inside_state state;
+    TAILQ_ENTRY(inside) queued; /* QUEUED */
+    struct client *client;
     struct uri authority; /* that CONNECT named; the scheme is that of what came */
     bool may_tunnel;      /* by access.connectPorts */
     bool may_sign;        /* TLS is answered here */

@@ -9,6 +9,8 @@
 #include "io/tls.h"
 
 #define LOG_DISTRUST_EVERY_MS 60000
+/* Each costs a signature; who else waits has a turn between so many. */
+#define HANDSHAKES_PER_TURN 4
 
 void inside_end_handshake(struct client *c, enum client_handshake result)
 {
@@ -93,6 +95,31 @@ static void begin_tls(struct client *c)
     inside_shake_hands(c);
 }
 
+void inside_begin_handshakes(void *proxy)
+{
+    struct proxy *p = proxy;
+    struct inside *i;
+    while (p->handshakes_begun < HANDSHAKES_PER_TURN && (i = TAILQ_FIRST(&p->hellos))) {
+        TAILQ_REMOVE(&p->hellos, i, queued);
+        i->state = INSIDE_HELLO;
+        p->handshakes_begun++;
+        begin_tls(i->client);
+    }
+    if (!TAILQ_EMPTY(&p->hellos))
+        timer_set(&p->hello_timer, 1);
+}
+
+static void queue(struct client *c)
+{
+    struct proxy *p = c->proxy;
+    c->inside->state = INSIDE_QUEUED;
+    TAILQ_INSERT_TAIL(&p->hellos, c->inside, queued);
+    if (TAILQ_FIRST(&p->hellos) == c->inside && p->handshakes_begun < HANDSHAKES_PER_TURN)
+        inside_begin_handshakes(p);
+    else if (!timer_is_set(&p->hello_timer))
+        timer_set(&p->hello_timer, 1);
+}
+
 static void refuse_hello(struct client *c)
 {
     static const char decode_error[] = {21, 3, 3, 0, 2, 2, 50}; /* RFC 8446 6 */
@@ -104,7 +131,7 @@ static void refuse_hello(struct client *c)
 bool inside_take_hello(struct client *c)
 {
     switch (hello_of(buffer_unread(c->in))) {
-    case HELLO_WHOLE: begin_tls(c); return false;
+    case HELLO_WHOLE: queue(c); return c->state == CLIENT_OPENING && c->inside->state == INSIDE_QUEUED;
     case HELLO_TOO_LARGE: refuse_hello(c); return false;
     case HELLO_MORE: break;
     }

@@ -9,6 +9,7 @@
 #include "proxy/access.h"
 #include "proxy/exchange.h"
 #include "proxy/handover.h"
+#include "proxy/inside_tls.h"
 #include "proxy/tunnel.h"
 
 /* A client that has no answer within this time of its exchange's start is worth a registration with the loop, or a look:
@@ -80,6 +81,8 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
     TAILQ_INIT(&p->tunnels);
     TAILQ_INIT(&p->dead_tunnels);
     callers_init(&p->callers);
+    TAILQ_INIT(&p->hellos);
+    timer_init(&p->hello_timer, base, inside_begin_handshakes, p);
     timer_init(&p->watch, base, on_watch, p);
     return p;
 }
@@ -152,6 +155,7 @@ static void bury_exchanges(struct proxy *p)
 
 void proxy_end_turn(struct proxy *p)
 {
+    p->handshakes_begun = 0;
     handover_send(p);
     bury_clients(p);
     bury_exchanges(p);
@@ -220,6 +224,7 @@ void proxy_free(struct proxy *p)
     }
     callers_free(&p->callers);
     timer_release(&p->watch);
+    timer_release(&p->hello_timer);
     free(p->outgoing);
     buffer_pool_destroy(&p->heads);
     buffer_pool_destroy(&p->bodies);

@@ -23,10 +23,12 @@
 struct client;
 struct exchange;
 struct tunnel;
+struct inside;
 
 TAILQ_HEAD(client_list, client);
 TAILQ_HEAD(exchange_list, exchange);
 TAILQ_HEAD(tunnel_list, tunnel);
+TAILQ_HEAD(inside_list, inside);
 
 /* A way in: one listening socket. Counted, since clients outlive the listener that took them. */
 struct frontend {
@@ -74,7 +76,10 @@ struct proxy {
     struct exchange_list dead_exchanges, spare_exchanges;
     struct tunnel_list tunnels, dead_tunnels;
     uint32_t spare_client_count, spare_exchange_count;
-    struct timer watch; /* for the oldest of `lasting` */
+    struct timer watch;        /* for the oldest of `lasting` */
+    struct inside_list hellos; /* clients whose handshake may begin in another turn, oldest first */
+    struct timer hello_timer;
+    unsigned handshakes_begun; /* in this turn */
     bool stopping;
     void (*record)(void *ctx, const struct exchange_record *r); /* NULL: nobody asks */
     void *record_ctx;
