@@ -87,11 +87,18 @@ class Page:
         return fired
 
 
+def make_ca(folder, host):
+    """The path of its certificate."""
+    subprocess.run([os.environ["CARPOOLCTL"], "ca", "create", "--for", host, "--out", folder], check=True, capture_output=True)
+    return os.path.join(folder, "ca.pem")
+
+
 class Daemon:
-    """Speaks TLS to the upstream `secure`, when there is one. `armed`: what fails from the start on."""
+    """Speaks TLS to the upstream `secure`, when there is one. `armed`: what fails from the start on. `stands_for`: a TLS origin, to
+    whose hosts below inside.test it answers TLS inside CONNECT."""
 
     def __init__(self, folder, secure=None, level="error", armed=None, workers=1,
-                 name_server=None, tunnels_to="127.0.0.1:443"):
+                 name_server=None, tunnels_to="127.0.0.1:443", stands_for=None):
         self.ports = Ports()
         self.port, self.admin = self.ports.take(), self.ports.take()
         self.page = Page(os.path.join(folder, "page"))
@@ -103,6 +110,11 @@ class Daemon:
                     "server: {keepAliveTimeout: 1s, keepAliveTimeoutBuffer: 0}\ndefaults: {maxSockets: 3, timeouts: {connect: 1s, socket: 1s, free: 1s}}\n")
             if secure:
                 f.write(f"upstreams:\n  secure: {{match: '{secure}', tls: {{ca: {certificates().ca.pem}}}}}\n")
+            if stands_for:
+                self.ca = make_ca(folder, "inside.test")
+                f.write(f"connectTls: {{cert: {self.ca}, key: {self.ca[:-4]}-key.pem}}\nupstreams:\n  inside: {{match: '*.inside.test', "
+                        f"connect: pool, address: ['{stands_for}'], tls: {{ca: {certificates().ca.pem}, servername: localhost}}}}\n"
+                        "  plain: {match: '127.0.0.1', connect: pool}\n")
         self.log = open(os.path.join(folder, "stderr"), "w+b")
         if armed:
             self.page.arm(*armed)
@@ -154,6 +166,24 @@ def talk(daemon, data, port=None):
             while piece := s.recv(65536):
                 got += piece
             return got
+    except OSError:
+        return None
+
+
+def talk_inside(daemon, target, data, ca):
+    """The same in TLS inside a CONNECT."""
+    try:
+        with daemon.connect() as s:
+            s.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+            if s.recv(39, socket.MSG_WAITALL)[:12] != b"HTTP/1.1 200":
+                return None
+            context = ssl.create_default_context(cafile=ca)
+            with context.wrap_socket(s, server_hostname=target.partition(":")[0]) as inside:
+                inside.sendall(data)
+                got = b""
+                while piece := inside.recv(65536):
+                    got += piece
+                return got
     except OSError:
         return None
 

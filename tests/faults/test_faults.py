@@ -1,6 +1,7 @@
 """Every call that can fail is made to fail, one after the other, in a daemon that goes on running: what is under way may be
 answered with an error or cut, and everything behind it works."""
 import errno
+import itertools
 import os
 import signal
 import socket
@@ -8,7 +9,7 @@ import socket
 import pytest
 from behaviour.harness.names import NameServer, can_replace_files
 from behaviour.harness.waiting import wait_until
-from faulty import Daemon, calls, goes_on, is_sane, need_shim, origin, request, talk
+from faulty import Daemon, calls, goes_on, is_sane, need_shim, origin, request, talk, talk_inside
 
 # function, errno, how many calls in a row fail
 PLAIN = [
@@ -26,6 +27,12 @@ TLS = [
     ("malloc", errno.ENOMEM, 1), ("malloc", errno.ENOMEM, 3), ("SSL_new", 0, 1), ("SSL_set_fd", 0, 1), ("SSL_set_session", 0, 1),
     ("SSL_do_handshake", 0, 1), ("SSL_read_ex", 0, 1), ("SSL_write_ex", 0, 1), ("SSL_peek_ex", 0, 1),
     ("read", errno.ECONNRESET, 1), ("write", errno.EPIPE, 1), ("epoll_ctl", errno.ENOMEM, 1), ("epoll_wait", errno.EINTR, 2),
+]
+# Inside CONNECT: plain HTTP and TLS, for a host that has no certificate yet.
+INSIDE = [
+    ("malloc", errno.ENOMEM, 1), ("malloc", errno.ENOMEM, 3), ("recv", errno.ECONNRESET, 1), ("recv", errno.EINTR, 2),
+    ("send", errno.EPIPE, 1), ("SSL_new", 0, 1), ("SSL_set_fd", 0, 1), ("SSL_do_handshake", 0, 1), ("SSL_read_ex", 0, 1),
+    ("SSL_write_ex", 0, 1), ("read", errno.ECONNRESET, 1), ("write", errno.EPIPE, 1), ("epoll_ctl", errno.ENOMEM, 1),
 ]
 # A request may come by one loop and be another's.
 TWO_LOOPS = [("malloc", errno.ENOMEM, 1), ("socket", errno.EMFILE, 1), ("recv", errno.ECONNRESET, 1), ("send", errno.EPIPE, 1),
@@ -181,6 +188,38 @@ def test_goes_on_behind_a_failed_call_with_two_loops(two_loops, plain, function,
 def test_goes_on_behind_a_failed_call_of_a_lookup(asker, plain, function, error, times):
     sweep(asker, talk_names, plain, function, error, times)
     goes_on(asker, f"api.test:{plain.rpartition(':')[2]}", "all of them, for names, too")
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory, secure):
+    need_shim()
+    d = Daemon(str(tmp_path_factory.mktemp("host")), stands_for=secure).started()
+    yield d
+    d.stop()
+
+
+fresh = itertools.count()
+
+
+def talk_connect(daemon, target):
+    """Requests in a row in a CONNECT, one in TLS for a new host and one for it again, half a handshake, and what is neither."""
+    asked = f"GET /a HTTP/1.1\r\nHost: {target}\r\n\r\nGET /b HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n"
+    name = f"h{next(fresh)}.inside.test:443"
+    inside = f"POST /c HTTP/1.1\r\nHost: {name}\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+    connect = "CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n".format
+    return [
+        talk(daemon, (connect(target) + asked).encode()),
+        talk_inside(daemon, name, inside.encode(), daemon.ca),
+        talk_inside(daemon, name, inside.encode(), daemon.ca),
+        talk(daemon, connect(name).encode() + b"\x16\x03\x01\x00\x05\x01\x00\x00\x01x"),
+        talk(daemon, connect(name).encode() + b"neither"),
+    ]
+
+
+@pytest.mark.parametrize("function, error, times", INSIDE, ids=names(INSIDE))
+def test_goes_on_behind_a_failed_call_inside_connect(host, plain, function, error, times):
+    sweep(host, talk_connect, plain, function, error, times)
+    assert b" 200 OK" in talk_connect(host, plain)[1]
 
 
 def send_without_reading(s, data):
