@@ -23,6 +23,7 @@ struct fuzz_target {
     X(config)           \
     X(match)            \
     X(h2)               \
+    X(hello)            \
     X(http_chunked)     \
     X(http_fields)      \
     X(http_repair)      \

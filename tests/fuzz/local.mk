@@ -13,7 +13,7 @@ FUZZ_JOBS = 1
 FUZZ_FLAGS = -max_len=4096 -timeout=2 -rss_limit_mb=2048
 FUZZ = $(fuzz_targets)
 
-fuzz_targets = admin_request config h2 match http_chunked http_fields http_repair http_request http_response http_uri rewrite relay \
+fuzz_targets = admin_request config h2 hello match http_chunked http_fields http_repair http_request http_response http_uri rewrite relay \
 	exchange exchange_workers
 fuzz_helpers = calls config_fuzz exchange_boundaries exchange_deadlines exchange_world http_fuzz
 # Of Carpool's own calls, those that a target can answer itself (calls.h) or counts (exchange_world.c)
@@ -50,6 +50,7 @@ tests_fuzz_replay_SOURCES = \
 	tests/fuzz/exchange_world.h \
 	tests/fuzz/fuzz.h \
 	tests/fuzz/h2.c \
+	tests/fuzz/hello.c \
 	tests/fuzz/http_chunked.c \
 	tests/fuzz/http_fields.c \
 	tests/fuzz/http_fuzz.c \
