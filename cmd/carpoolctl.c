@@ -122,7 +122,7 @@ static int unknown_command(const char *word)
     fprintf(stderr, "carpoolctl: unknown command '%s'%s%s%s There are:", word,
             meant ? ", did you mean '" : ".", meant ? meant : "", meant ? "'?" : "");
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(stderr, " %s", commands[i].name);
+        fprintf(stderr, "%s %s", i > 0 ? "," : "", commands[i].name);
     putc('\n', stderr);
     return CTL_USAGE;
 }

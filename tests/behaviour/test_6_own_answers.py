@@ -65,7 +65,7 @@ def test_denied_by_access(stage):
     """denied by `access` | 403 | http_request_denied"""
     carpool = stage.carpool({"access": {"unmatched": "deny"}})
     expect(carpool.get("http://a.test/"), 403, "http_request_denied", "a.test", "access.unmatched")
-    expect(carpool.raw(request("CONNECT", "a.test:25"), "CONNECT"), 403, "http_request_denied", "access.connectPorts")
+    expect(stage.carpool().raw(request("CONNECT", "a.test:25"), "CONNECT"), 403, "http_request_denied", "access.connectPorts")
     carpool = stage.carpool({"access": {"clients": ["127.0.0.1"]}})
     expect(carpool.client(source="127.0.0.2").get("http://a.test/"), 403, "http_request_denied", "access.clients")
 
