@@ -21,6 +21,7 @@ class Client:
         self.asked = 0
         self.answered = 0
         self.user = ""          # of the present connection
+        self.slow = False       # the same
 
     async def live(self):
         """One connection after the other until the world ends."""
@@ -51,8 +52,16 @@ class Client:
         self.asked += 1
         return f"/{self.number}-{self.asked}"
 
+    async def connect(self):
+        """A slow one takes little and late, over a listener with little room, so that Carpool is blocked wherever a response
+        happens to be."""
+        self.slow = self.dice.random() < 0.2
+        if self.slow:
+            return await asyncio.open_unix_connection(self.world.path, limit=4096)
+        return await asyncio.open_connection("127.0.0.1", self.world.port, limit=1 << 20)
+
     async def connect_and_ask(self):
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.world.port, limit=1 << 20)
+        reader, writer = await self.connect()
         self.user = f"{self.number}-{self.asked}"
         try:
             for _ in range(self.dice.randrange(1, 5)):
@@ -66,6 +75,8 @@ class Client:
                     abort(writer)
                     return
                 for target in targets:
+                    if self.slow:
+                        await asyncio.sleep(self.dice.uniform(0, 0.03))
                     if not await self.take_answer(reader, target):
                         return
                 if self.dice.random() < 0.1:
@@ -92,6 +103,8 @@ class Client:
         """False: it was the last one here."""
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+            if not head.startswith("http/1.1 "):
+                raise Wrong(f"{target} was answered with {head[:80]!r}")
             status = int(head.split(" ", 2)[1])
             if status >= 200:
                 break

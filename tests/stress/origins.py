@@ -158,7 +158,7 @@ class Origin:
             raise Leave
         close = how < 0.25
         writer.write(response(target, chunks=self.dice.random() < 0.4, close=close, challenge=challenge,
-                              filler=self.dice.choice([0, 0, 50, 5000, 200_000])))
+                              filler=self.dice.choice([0, 0, 50, 5000, self.dice.randrange(100_000, 400_000)])))
         await writer.drain()
         if close:
             raise Leave

@@ -39,15 +39,17 @@ class World:
         self.trap_port = ports.take()
         self.trapped = []
         self.wrong = []
+        self.port = ports.take()
+        self.path = os.path.join(directory, "clients")
         self.daemon = Daemon(self.config(SHAPES[0]), ports, directory)
-        self.port = self.daemon.port
         seen = set()
         self.origins = [Origin(port, f"{self.seed} origin {port - self.ports[0]}", seen) for port in self.ports]
         self.clients = [Client(self, number) for number in range(arguments.clients)]
 
     def config(self, shape):
         policy = {**shape, "timeouts": {"connect": "5s", **shape.get("timeouts", {})}}
-        return {"workers": self.workers, "access": {"connectPorts": self.ports}, "defaults": policy}
+        return {"listen": [f"127.0.0.1:{self.port}", f"unix:{self.path}"], "workers": self.workers,
+                "access": {"connectPorts": self.ports}, "defaults": policy}
 
     async def trap(self, reader, writer):
         self.trapped.append(await reader.read(1000))
@@ -64,7 +66,10 @@ class World:
         while True:
             await asyncio.sleep(dice.uniform(0.1, 0.6))
             for verb in dice.choice([["drain"], ["pause", "resume"], ["pause", "drain", "resume"]]):
-                await asyncio.to_thread(self.daemon.admin, f"/agents/default/{verb}", "POST")
+                try:
+                    await asyncio.to_thread(self.daemon.admin, f"/agents/default/{verb}", "POST")
+                except OSError:     # it stops
+                    return
                 await asyncio.sleep(dice.uniform(0, 0.05))
 
     async def guarded(self, client):
