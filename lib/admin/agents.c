@@ -167,11 +167,10 @@ static void put_groups(struct text *t, const struct groups *g, const struct orig
 
 static void put_learned(struct text *t, const struct origin *o)
 {
-    const struct agent_policy *policy = o->agent->policy;
-    uint64_t ms = learned_limit(&o->learned, policy->agentKeepAliveTimeoutBuffer);
+    uint64_t ms = origin_learned_ms(o);
 
     KEY(t, "learnedFreeTimeoutMs");
-    if (ms > 0 && policy->learnFreeTimeout)
+    if (ms > 0)
         text_number(t, ms);
     else
         text_lit(t, "null");

@@ -22,7 +22,7 @@
 struct figures {
     uint64_t requests, reused, opened;
     uint64_t retired[RETIRE_COUNT];
-    uint64_t reused_errors;
+    uint64_t reused_errors, dead_errors;
     uint64_t texts, texts_plain, repaired, repairs[REPAIR_COUNT];
     uint64_t peer_closed_idle_ms;
     uint64_t refused, queue_full;
@@ -87,6 +87,7 @@ static void take_figures(const struct origin_stats *s, struct figures *out)
         .reused = s->reused,
         .opened = s->opened,
         .peer_closed_idle_ms = s->peer_closed_idle_ms,
+        .dead_errors = s->reused_errors[SOCKET_FAILED_DEAD],
         .texts = s->texts,
         .texts_plain = s->texts_plain,
         .repaired = s->repaired,
@@ -285,6 +286,11 @@ static void describe_origin(const struct diagnosis *d, const struct origin *o, s
     in->max_sockets = a->policy->maxSockets;
     in->max_total = a->policy->maxTotalSockets;
     in->max_pending = a->policy->maxPendingRequests;
+    in->max_free = a->policy->maxFreeSockets;
+    in->max_requests_per_socket = a->policy->maxRequestsPerSocket;
+    in->keep_alive = a->policy->keepAlive;
+    in->learned_ms = origin_learned_ms(o);
+    in->origin_idle_ms = o->learned.least_ms;
     in->pending_limit_ms = a->policy->timeouts.pending;
     in->connect_failure = o->connect_failure;
     in->saturated_ms = saturated_ms(t, o);
@@ -294,6 +300,7 @@ static void describe_origin(const struct diagnosis *d, const struct origin *o, s
     in->refused = now.refused - base->refused;
     in->queue_full = now.queue_full - base->queue_full;
     in->reused_errors = now.reused_errors - base->reused_errors;
+    in->dead_errors = now.dead_errors - base->dead_errors;
     in->texts = now.texts - base->texts;
     in->texts_plain = now.texts_plain - base->texts_plain;
     in->repaired = now.repaired - base->repaired;

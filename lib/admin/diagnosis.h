@@ -30,15 +30,18 @@ struct diagnosis_input {
     bool takes_turns;                /* queue: fair */
     uint32_t sockets, agent_sockets; /* now: connecting, active and free; of all its origins */
     uint32_t max_sockets, max_total; /* COUNT_INFINITE: none */
-    uint32_t max_pending;
+    uint32_t max_pending, max_free, max_requests_per_socket;
+    bool keep_alive;
     uint64_t pending_limit_ms; /* timeouts.pending; 0: none */
     uint64_t saturated_ms;     /* since when a request waits and no place is left; 0: not so */
     uint64_t requests, reused, opened;
     uint64_t refused;    /* by a limit */
     uint64_t queue_full; /* of these, at once */
     uint64_t retired[RETIRE_COUNT];
-    const char *connect_failure; /* what the last failed connect said; NULL: none failed */
-    uint64_t reused_errors;
+    const char *connect_failure;         /* what the last failed connect said; NULL: none failed */
+    uint64_t reused_errors, dead_errors; /* of reused sockets; of these, those whose path was dead */
+    uint64_t learned_ms,
+        origin_idle_ms; /* how long free ones are kept, since the origin closes them so late; 0: not learned */
     uint64_t repaired, repairs[REPAIR_COUNT]; /* heads of responses; which of them needed what */
     uint64_t texts, texts_plain;              /* that might be compressed, behind Via; those that were not */
     uint64_t peer_closed_idle_ms;             /* on average, of those retired as peer-closed */

@@ -181,63 +181,85 @@ static bool says_heavy_caller(const struct diagnosis_input *in, struct text *out
     return true;
 }
 
+/* Only what is so: few free places and many requests at once look alike. */
+static const char *why_no_reuse(const struct diagnosis_input *in, enum retire_reason reason)
+{
+    switch ((int)reason) {
+    case RETIRE_CONNECTION_CLOSE:
+        return "the origin answers Connection: close, or HTTP/1.0 without keep-alive";
+    case RETIRE_CLOSE_DELIMITED:
+        return "the origin ends each response by closing the connection (no Content-Length, not chunked)";
+    case RETIRE_KEEPALIVE_OFF: return in->keep_alive ? NULL : "keepAlive is false here";
+    case RETIRE_MAX_REQUESTS:
+        return in->max_requests_per_socket == 1 ? "maxRequestsPerSocket is 1 here" : NULL;
+    case RETIRE_FREE_FULL: return in->max_free == 0 ? "maxFreeSockets is 0 here" : NULL;
+    case RETIRE_PRIVATE: return "NTLM or Negotiate binds each connection to one client";
+    default: return NULL;
+    }
+}
+
 static bool says_no_reuse(const struct diagnosis_input *in, struct text *out)
 {
-    static const struct {
-        enum retire_reason reason;
-        const char *why;
-    } causes[] = {
-        {RETIRE_CONNECTION_CLOSE, "the origin answers Connection: close"},
-        {RETIRE_CLOSE_DELIMITED,
-         "the origin ends each response by closing the connection (no Content-Length, not chunked)"},
-        {RETIRE_KEEPALIVE_OFF, "keepAlive is false here"},
-        {RETIRE_MAX_REQUESTS, "maxRequestsPerSocket is 1 here"},
-        {RETIRE_FREE_FULL, "maxFreeSockets is 0 here"},
-        {RETIRE_PRIVATE, "NTLM or Negotiate binds each connection to one client"},
-    };
-
     if (in->reused > 0)
         return false;
-    for (size_t i = 0; i < sizeof causes / sizeof causes[0]; i++) {
-        uint64_t n = in->retired[causes[i].reason];
+    for (unsigned r = 1; r < RETIRE_COUNT; r++) {
+        const char *why = why_no_reuse(in, (enum retire_reason)r);
+        uint64_t n = in->retired[r];
 
-        if (n >= ENOUGH && percent(n, in->requests) >= 80) {
-            text_format(out, "%s: no reuse: %s", in->who, causes[i].why);
+        if (why && n >= ENOUGH && percent(n, in->requests) >= 80) {
+            text_format(out, "%s: no reuse: %s", in->who, why);
             return true;
         }
     }
     return false;
 }
 
+/* What is closed so soon was not idle. */
+#define AT_ONCE_MS 100
+
 static bool says_peer_closed(const struct diagnosis_input *in, struct text *out)
 {
     uint64_t part = share(in, RETIRE_PEER_CLOSED, 20);
-    uint64_t idle = in->peer_closed_idle_ms;
-    char limit[UNITS_TEXT_SIZE];
 
-    if (part == 0)
+    if (part == 0 || in->learned_ms > 0)
         return false;
-    if (idle == 0) {
-        text_format(out, "%s: the origin closes the connection after a response without saying so", in->who);
-    } else {
-        text_format(out, "%s: the origin closes idle connections after ", in->who);
-        put_duration(out, idle);
-    }
-    text_format(out, " (%llu %% of those closed)", (unsigned long long)part);
-    if (idle > 0)
-        text_format(out, ": set timeouts.free below %s",
-                    units_format_time(idle < 1000 ? idle : idle / 1000 * 1000, limit));
+    text_format(out, "%s: %llu %% of closed connections were closed by the origin while they were free, ",
+                in->who, (unsigned long long)part);
+    put_duration(out, in->peer_closed_idle_ms);
+    text_lit(out, " after their last response on average: ");
+    if (in->peer_closed_idle_ms < AT_ONCE_MS)
+        text_lit(out, "switch keep-alive on there, or have it say Connection: close");
+    else
+        text_lit(out, "raise its keep-alive time, or have it announce that (Keep-Alive: timeout=N)");
+    return true;
+}
+
+static bool says_learned(const struct diagnosis_input *in, struct text *out)
+{
+    uint64_t part = share(in, RETIRE_LEARNED, 20);
+
+    if (part == 0 || in->learned_ms == 0)
+        return false;
+    text_format(out, "%s: %llu %% of closed connections were closed after ", in->who,
+                (unsigned long long)part);
+    put_duration(out, in->learned_ms);
+    text_lit(out, ", since the origin was seen to close them after ");
+    put_duration(out, in->origin_idle_ms);
+    text_lit(out, ": to use them for longer, raise its keep-alive time");
     return true;
 }
 
 static bool says_free_full(const struct diagnosis_input *in, struct text *out)
 {
-    return in->reused > 0 && says_share(in, out, RETIRE_FREE_FULL, 20, "raise maxFreeSockets");
+    return in->max_free > 0 && says_share(in, out, RETIRE_FREE_FULL, 20, "raise maxFreeSockets");
 }
 
 static bool says_evicted(const struct diagnosis_input *in, struct text *out)
 {
-    return says_share(in, out, RETIRE_EVICTED, 20, "they make room for other origins: raise maxTotalSockets");
+    return says_share(
+        in, out, RETIRE_EVICTED, 20,
+        "others needed their places: raise maxTotalSockets, or the limit of open files where the "
+        "log says that descriptors ran out");
 }
 
 static bool says_max_requests(const struct diagnosis_input *in, struct text *out)
@@ -261,12 +283,29 @@ static bool says_connect_fails(const struct diagnosis_input *in, struct text *ou
 
 static bool says_stale(const struct diagnosis_input *in, struct text *out)
 {
-    if (in->reused_errors < ENOUGH || in->reused_errors * 100 < in->reused)
+    uint64_t closed = in->reused_errors - in->dead_errors;
+
+    if (closed < ENOUGH || closed * 100 < in->reused)
         return false;
-    text_format(out,
-                "%s: %llu idle connections were dead when they were used again: set timeouts.free below the "
-                "time after which the origin closes them",
-                in->who, (unsigned long long)in->reused_errors);
+    text_format(
+        out,
+        "%s: %llu connections had been closed by the origin when requests used them again; retries are for those "
+        "that are safe to repeat: where it closes what is idle, a shorter timeouts.free avoids that",
+        in->who, (unsigned long long)closed);
+    return true;
+}
+
+static bool says_dead_path(const struct diagnosis_input *in, struct text *out)
+{
+    uint64_t dead = in->dead_errors + in->retired[RETIRE_DEAD];
+
+    if (dead < ENOUGH)
+        return false;
+    text_format(
+        out,
+        "%s: the origin's host acknowledged nothing any more on %llu connections: it is gone, or a firewall, NAT or "
+        "load balancer forgets connections that are idle; then set timeouts.free below its limit",
+        in->who, (unsigned long long)dead);
     return true;
 }
 
@@ -329,7 +368,9 @@ const struct diagnosis_rule diagnosis_rules[] = {
     {"timeouts", DIAGNOSIS_ORIGIN, says_timeouts},
     {"no-reuse", DIAGNOSIS_ORIGIN, says_no_reuse},
     {"peer-closed", DIAGNOSIS_ORIGIN, says_peer_closed},
+    {"learned", DIAGNOSIS_ORIGIN, says_learned},
     {"stale", DIAGNOSIS_ORIGIN, says_stale},
+    {"dead-path", DIAGNOSIS_ORIGIN, says_dead_path},
     {"free-full", DIAGNOSIS_ORIGIN, says_free_full},
     {"evicted", DIAGNOSIS_ORIGIN, says_evicted},
     {"max-requests", DIAGNOSIS_ORIGIN, says_max_requests},

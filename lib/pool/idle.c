@@ -19,11 +19,8 @@ static uint64_t suspended_while_idle(const struct socket *s)
 /* 0: none */
 static uint64_t learned_limit_of(const struct socket *s)
 {
-    const struct agent_policy *policy = s->origin->agent->policy;
-    if (!policy->learnFreeTimeout || s->has_hint_timeout)
-        return 0;
-    return s->aside == ASIDE_TRIAL ? learned_trial(&s->origin->learned)
-                                   : learned_limit(&s->origin->learned, policy->agentKeepAliveTimeoutBuffer);
+    uint64_t limit = s->has_hint_timeout ? 0 : origin_learned_ms(s->origin);
+    return limit && s->aside == ASIDE_TRIAL ? learned_trial(&s->origin->learned) : limit;
 }
 
 /* How long it may be idle, and why not for longer; 0: for ever. Never stored: a reload may change the limits. */

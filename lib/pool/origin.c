@@ -249,6 +249,12 @@ void origin_let_go(struct origin *o)
     forget_update(o);
 }
 
+uint64_t origin_learned_ms(const struct origin *o)
+{
+    const struct agent_policy *policy = o->agent->policy;
+    return policy->learnFreeTimeout ? learned_limit(&o->learned, policy->agentKeepAliveTimeoutBuffer) : 0;
+}
+
 bool origin_below_max(const struct origin *o)
 {
     return origin_sockets(o) < o->agent->policy->maxSockets;

@@ -105,6 +105,9 @@ static inline uint32_t origin_sockets(const struct origin *o)
     return o->connecting_count + origin_used(o) + o->free_count + o->draining_count;
 }
 
+/* How long its free sockets are kept, by what was learned of it; 0: that does not matter. */
+uint64_t origin_learned_ms(const struct origin *o);
+
 /* For whoever keeps a pointer: an origin may be forgotten after its last socket and its last user. */
 void origin_hold(struct origin *o);
 void origin_let_go(struct origin *o);
