@@ -107,7 +107,10 @@ int ctl_explain(const struct ctl_options *o, const char *name)
     agents = json_object_get(json, "agents");
     if (!json_is_array(agents))
         status = ctl_fail("the answer to /explain is not what carpoold says");
-    json_array_foreach(agents, i, agent) print_agent(agent, &first);
+    json_array_foreach(agents, i, agent)
+    {
+        print_agent(agent, &first);
+    }
     json_decref(json);
     return status;
 }

@@ -123,11 +123,10 @@ static yaml_node_t *find_value(yaml_document_t *d, const yaml_node_t *map, const
 
 static void replace(struct patch *p, size_t from, size_t to, const char *with)
 {
-    char *text = ctl_need(malloc(strlen(p->text) - (to - from) + strlen(with) + 1));
+    char *text;
 
-    memcpy(text, p->text, from);
-    strcpy(text + from, with);
-    strcat(text, p->text + to);
+    if (asprintf(&text, "%.*s%s%s", (int)from, p->text, with, p->text + to) < 0)
+        ctl_need(NULL);
     free(p->text);
     p->text = text;
 }

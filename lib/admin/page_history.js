@@ -57,7 +57,7 @@ function liveView(list) {
     const last = list.length - 1, opened = list[last].openedFor;
     const before = (i, reason) => (list[Math.max(0, i - RATE_BACK)].openedFor[reason] || 0);
     return {
-        list, step: 1000, per: "a second",
+        list, step: 1000, per: "per second",
         rate: (i, field) => rateAt(list, i, field), reuse: i => reuseAt(list, i),
         quantile: (i, which, q) => quantileAt(list, i, which, q),
         reasons: Object.keys(opened).filter(reason => opened[reason] > (list[0].openedFor[reason] || 0)),
@@ -78,7 +78,7 @@ function hourView(minutes) {
     for (const m of minutes)
         for (const [reason, n] of Object.entries(m.openedFor || {})) totals[reason] = (totals[reason] || 0) + n;
     return {
-        list, step: 60000, per: "a minute",
+        list, step: 60000, per: "per minute",
         rate: (i, field) => (minutes[i][field] || 0) * 1000 / Math.max(1000, minutes[i].ms),
         reuse: i => {
             const reused = minutes[i].reused || 0, given = reused + (minutes[i].socketsOpened || 0);

@@ -177,7 +177,7 @@ function plotsOf(view, limits) {
             {name: "requests", className: "active", values: at(i => view.rate(i, "requests")), area: true},
             {name: "errors", className: "errors", values: at(i => view.rate(i, "errors")), quiet: true},
             {name: "refused", className: "refused", values: at(i => view.rate(i, "refused")), quiet: true}
-        ], {title: "requests and errors a second", show: short}),
+        ], {title: "requests and errors per second", show: short}),
         plot(view, [
             {name: "p50", className: "low", values: at(i => view.quantile(i, "request", 0.5))},
             {name: "p99", className: "high", values: at(i => view.quantile(i, "request", 0.99))},

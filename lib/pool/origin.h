@@ -63,7 +63,7 @@ struct origin {
     struct waiter_list waiting, blocked;
     uint32_t waiting_count, blocked_count;
     TAILQ_ENTRY(origin) blocked_link; /* on agent->blocked while blocked_count > 0 */
-    struct turn_list ring;            /* queue: fair: callers that have blocked requests, the next one first */
+    struct turn_list ring; /* queue: fair: callers that have blocked requests, the next one first */
 
     enum protocol_offer offer;
     enum protocol protocol;     /* of the last connection that was established */

@@ -168,9 +168,9 @@ def test_why_connections_were_opened(stage, browse, view):
     assert "connections opened: 3" in page.texts["retired"] and "closed: 3" in page.texts["retired"]
     plots = page.texts["plots"]
     if view == "live":
-        assert "connections opened a second, why" in plots
+        assert "connections opened per second, why" in plots
         return
-    assert "connections opened a minute, why" in plots and "drained 2" in plots and "first 1" in plots
+    assert "connections opened per minute, why" in plots and "drained 2" in plots and "first 1" in plots
     # One minute only, and it is seen: a step, not a point.
     assert 'class="area reason0"' in page.source and 'class="area reason1"' in page.source
 
