@@ -130,7 +130,7 @@ class Bench:
         """What the peer of this name needs to know in this scenario. The port of its origin comes with `more`."""
         listen = f"unix:{self.folder}/{scenario.name}/{name}/proxy.sock" if scenario.unix else str(free_ports())
         tls = scenario.origin == "tls"
-        return Setup(listen, unix=scenario.unix, origins=scenario.origins, short=scenario.short, tls=tls, log=scenario.log,
+        return Setup(listen, unix=scenario.unix, origins=scenario.origins, short=scenario.short, tls=tls, log=scenario.log, callers=scenario.callers,
                      slots=scenario.slots, idle=scenario.kind == "idle", ca=self.origin.ca if tls else "", **more)
 
     def sizes(self, scenario, origin_port):

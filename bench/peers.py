@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 PEERS = {}
-OWN = ("floor", "carpool", "other", "no-log")  # never "the best peer"
+OWN = ("floor", "carpool", "other", "no-log", "no-callers")  # never "the best peer"
 
 
 def peer(cls):
@@ -31,6 +31,7 @@ class Setup:
     tls: bool = False
     ca: str = ""
     log: bool = False
+    callers: bool = False  # it tells them apart
     slots: int = 0
     workers: int = 1
     idle: bool = False  # many clients that stay
@@ -201,6 +202,9 @@ class Carpool(Peer):
     def access_log(self):
         return os.path.join(self.folder, "access.log") if self.setup.log else "off"
 
+    def callers(self):
+        return "user" if self.setup.callers else "off"
+
     def command(self, program):
         s = self.setup
         path = self.write("carpool.yaml", f"""\
@@ -209,6 +213,7 @@ class Carpool(Peer):
             log: {{level: error}}
             accessLog: {{path: {self.access_log()}}}
             workers: {s.workers}
+            callers: {self.callers()}
             server: {{maxConnections: 20000, keepAliveTimeout: {600 if s.idle else 60}s}}
             defaults: {{maxSockets: {s.slots or 2000}, maxFreeSockets: 4000, maxTotalSockets: 0, maxPendingRequests: 20000}}
             """)
@@ -238,4 +243,15 @@ class NoLog(Carpool):
     only = ("log", "log-keep")
 
     def access_log(self):
+        return "off"
+
+
+@peer
+class NoCallers(Carpool):
+    """What telling callers apart is measured against."""
+
+    name = "no-callers"
+    only = ("callers", "callers-keep")
+
+    def callers(self):
         return "off"

@@ -23,7 +23,7 @@ def markdown(head, rows, words=1):
 
 
 def shown(name):
-    return {"carpool": "**carpool**", "no-log": "carpool, log off", "other": "carpool, the other build"}.get(name, name)
+    return {"carpool": "**carpool**", "no-log": "carpool, log off", "no-callers": "carpool, callers off", "other": "carpool, the other build"}.get(name, name)
 
 
 def is_good(row):
@@ -86,6 +86,9 @@ def load_goals(s, rows):
         has = good and is_good(rows.get("no-log", {"cannot": ""}))
         yield Goal(s, "throughput of a core that the log costs", s.log_goal,
                    100 * (1 - 1 / ratio(rows, "carpool", "no-log")) if has else None, " %")
+    if s.callers_goal:
+        has = good and is_good(rows.get("no-callers", {"cannot": ""}))
+        yield Goal(s, "CPU time, of that with callers: off", s.callers_goal, ratio(rows, "carpool", "no-callers") if has else None)
 
 
 UNITS = {"idle": (" bytes", "user memory, each"), "latency": (" µs", "added at the median"), "once": ("", "upstream connections")}
@@ -191,7 +194,7 @@ def goals_table(results):
     rows = [g.cells() for name, result in results.items() for g in goals(SCENARIOS[name], result)]
     met = sum(row[-1] == "met" for row in rows)
     missing = [name for name, s in SCENARIOS.items() if name not in results and
-               (s.goal or s.floor_goal or s.peer_goal or s.p99_goal or s.log_goal) and name != "64k-load"]
+               (s.goal or s.floor_goal or s.peer_goal or s.p99_goal or s.log_goal or s.callers_goal) and name != "64k-load"]
     yield "## Goals"
     yield ""
     yield f"{met} of {len(rows)} met." + (f" Not measured: {', '.join(missing)}." if missing else "")

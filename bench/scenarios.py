@@ -16,6 +16,7 @@ class Scenario:
     short: bool = False  # a connection a request
     unix: bool = False
     log: bool = False
+    callers: bool = False
     slots: int = 0  # upstream connections at most
     origins: int = 1
     clients: int = 32
@@ -27,6 +28,7 @@ class Scenario:
     peer_goal: float = 0  # at most this multiple of the best peer's
     rate_goal: float = 0  # requests/s, at least this multiple of the best peer's
     p99_goal: float = 0  # at most this multiple of the ideal, which is work / slots
+    callers_goal: float = 0  # CPU time, at most this multiple of that without
     log_goal: float = 0  # per cent of throughput that the access log may cost
     goal: float = 0  # of a special scenario, in its own unit
     figure: str = "CPU microseconds a request"  # what its plot shows
@@ -61,6 +63,10 @@ SCENARIOS = {s.name: s for s in (
              peers=("carpool", "no-log", "nginx", "apache2", "squid"), log_goal=8),
     Scenario("log-keep", "keep-alive clients, 1 KB, access log on", KEEP, log=True, rounds=2,
              peers=("carpool", "no-log", "nginx", "apache2", "squid"), log_goal=8),
+    Scenario("callers", "short-lived clients, 1 KB, callers: user", SHORT, short=True, callers=True, rounds=2,
+             peers=("carpool", "no-callers"), callers_goal=1.15),
+    Scenario("callers-keep", "keep-alive clients, 1 KB, callers: user", KEEP, callers=True, rounds=2,
+             peers=("carpool", "no-callers"), callers_goal=1.02),
     Scenario("idle", "10,000 idle keep-alive clients", kind="idle", origin="plain", file="1k", clients=10000, goal=600,
              figure="bytes of user memory an idle client"),
     Scenario("latency", "one short-lived client at a time, 1 KB", SHORT, kind="latency", origin="plain", file="1k", short=True,

@@ -98,7 +98,7 @@ class Daemon:
     whose hosts below inside.test it answers TLS inside CONNECT."""
 
     def __init__(self, folder, secure=None, level="error", armed=None, workers=1,
-                 name_server=None, tunnels_to="127.0.0.1:443", stands_for=None):
+                 name_server=None, tunnels_to="127.0.0.1:443", stands_for=None, more=""):
         self.ports = Ports()
         self.port, self.admin = self.ports.take(), self.ports.take()
         self.page = Page(os.path.join(folder, "page"))
@@ -108,6 +108,7 @@ class Daemon:
             f.write(f"listen: [127.0.0.1:{self.port}, 'unix:{self.path}']\nadmin: {{listen: '127.0.0.1:{self.admin}'}}\nlog: {{level: {level}}}\nworkers: {workers}\n"
                     f"access: {{connectPorts: [{tunnels_to.rpartition(':')[2]}]}}\n"
                     "server: {keepAliveTimeout: 1s, keepAliveTimeoutBuffer: 0}\ndefaults: {maxSockets: 3, timeouts: {connect: 1s, socket: 1s, free: 1s}}\n")
+            f.write(more)
             if secure:
                 f.write(f"upstreams:\n  secure: {{match: '{secure}', tls: {{ca: {certificates().ca.pem}}}}}\n")
             if stands_for:

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <link.h>
+#include <linux/netlink.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -138,9 +139,30 @@ int accept4(int fd, struct sockaddr *a, socklen_t *n, int flags)
     return fails("accept4") ? -1 : REAL(accept4)(fd, a, n, flags);
 }
 
+static bool is_netlink(int fd)
+{
+    int domain = 0;
+    socklen_t n = sizeof domain;
+    return REAL(getsockopt)(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) == 0 && domain == AF_NETLINK;
+}
+
+/* What a kernel says that does not know the socket, or not how to look for it. */
+static void fake_netlink_answer(int fd, void *to)
+{
+    struct nlmsghdr *h = to;
+    if (!page || strcmp(page->function, "netlink answer") != 0 || !is_netlink(fd) || !fails("netlink answer"))
+        return;
+    h->nlmsg_type = NLMSG_ERROR;
+    h->nlmsg_len = NLMSG_LENGTH(sizeof(struct nlmsgerr));
+    ((struct nlmsgerr *)NLMSG_DATA(h))->error = -page->error;
+}
+
 ssize_t recv(int fd, void *to, size_t n, int flags)
 {
-    return fails("recv") ? -1 : REAL(recv)(fd, to, n, flags);
+    ssize_t got = fails("recv") ? -1 : REAL(recv)(fd, to, n, flags);
+    if (got >= (ssize_t)NLMSG_LENGTH(sizeof(struct nlmsgerr)))
+        fake_netlink_answer(fd, to);
+    return got;
 }
 
 ssize_t __recv_chk(int fd, void *to, size_t n, size_t room, int flags)

@@ -2,7 +2,9 @@
 answered with an error or cut, and everything behind it works."""
 import errno
 import itertools
+import json
 import os
+import pwd
 import signal
 import socket
 
@@ -43,6 +45,10 @@ NAMES = [("malloc", errno.ENOMEM, 1), ("socket", errno.EMFILE, 1), ("socket", er
 ADMIN = [("malloc", errno.ENOMEM, 1), ("malloc", errno.ENOMEM, 3), ("accept4", errno.EMFILE, 1), ("accept4", errno.ECONNABORTED, 1),
          ("recv", errno.ECONNRESET, 1), ("recv", errno.EINTR, 2), ("send", errno.EPIPE, 1), ("send", errno.ENOBUFS, 1),
          ("epoll_ctl", errno.ENOMEM, 1), ("epoll_wait", errno.EINTR, 2)]
+# Who is at the other end is asked by a netlink socket, and the name of a user by a thread.
+CALLERS = [("malloc", errno.ENOMEM, 1), ("malloc", errno.ENOMEM, 3), ("socket", errno.EAFNOSUPPORT, 1), ("send", errno.ENOBUFS, 1),
+           ("recv", errno.ENOBUFS, 1), ("recv", errno.EINTR, 2), ("getsockopt", errno.ENOBUFS, 1), ("netlink answer", errno.ENOENT, 1),
+           ("netlink answer", errno.EINVAL, 3)]
 # How content is handed on is not the scenario's choice.
 RARE = {"splice"}
 
@@ -71,6 +77,15 @@ def daemon(tmp_path_factory, plain, secure):
 def two_loops(tmp_path_factory):
     need_shim()
     d = Daemon(str(tmp_path_factory.mktemp("two-loops")), workers=2).started()
+    yield d
+    d.stop()
+
+
+@pytest.fixture(scope="module")
+def porter(tmp_path_factory):
+    """Tells callers apart."""
+    need_shim()
+    d = Daemon(str(tmp_path_factory.mktemp("porter")), more="callers: user\n").started()
     yield d
     d.stop()
 
@@ -220,6 +235,36 @@ def talk_connect(daemon, target):
 def test_goes_on_behind_a_failed_call_inside_connect(host, plain, function, error, times):
     sweep(host, talk_connect, plain, function, error, times)
     assert b" 200 OK" in talk_connect(host, plain)[1]
+
+
+def callers(daemon):
+    """Requests by caller."""
+    body = talk(daemon, b"GET /callers HTTP/1.0\r\n\r\n", daemon.admin).partition(b"\r\n\r\n")[2]
+    return {row["caller"]: row["requests"] for row in json.loads(body)["callers"]}
+
+
+def talk_short(daemon, target):
+    return [talk(daemon, request("GET", f"http://{target}/{word}")) for word in ("a", "b", "close")]
+
+
+@pytest.mark.parametrize("function, error, times", CALLERS, ids=names(CALLERS))
+def test_goes_on_behind_a_failed_call_about_a_caller(porter, plain, function, error, times):
+    sweep(porter, talk_short, plain, function, error, times)
+    name = pwd.getpwuid(os.geteuid()).pw_name
+    before = callers(porter).get(name, 0)
+    assert all(b" 200 OK" in answer for answer in talk_short(porter, plain))
+    assert callers(porter)[name] == before + 3
+
+
+def test_a_kernel_that_does_not_tell_who_called(porter, plain):
+    """The caller is `-` then, and nothing else changes."""
+    before = callers(porter).get("-", 0)
+    porter.page.arm("netlink answer", errno.ENOENT, 1000, 1)
+    try:
+        assert all(b" 200 OK" in answer for answer in talk_short(porter, plain))
+    finally:
+        assert porter.page.disarm() == 3
+    assert callers(porter)["-"] == before + 3
 
 
 def send_without_reading(s, data):
