@@ -20,7 +20,7 @@ int ctl_ask(const char *address, const char *method, const char *path, struct ct
             char error[CTL_ERROR_SIZE]);
 
 /* An address as the user gave it, perhaps as a URL ("http://host:port/"), as ctl_ask() takes it: the part of `given`,
- * which is cut behind it. */
+ * which is cut after it. */
 const char *ctl_plain_address(char *given);
 
 /* "/agents/NAME/verb" (verb NULL: "/agents/NAME") with the name percent-encoded, malloc'd; exits when memory is short. */

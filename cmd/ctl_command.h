@@ -32,11 +32,11 @@ int ctl_version(const struct ctl_options *o, const char *name);
 /* "carpoolctl: " and the sentence on stderr; returns CTL_FAILED. */
 int ctl_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Asks; an answer that is no success is told. The caller frees the body when this is CTL_FINE. */
+/* Asks; an answer that is no success is reported. The caller frees the body when this is CTL_FINE. */
 int ctl_request(const struct ctl_options *o, const char *method, const char *path, struct ctl_reply *reply);
 
-/* The same for /agents/NAME, or a verb of it when that is not NULL; who asks for an agent that is not there is told
- * which there are. */
+/* The same for /agents/NAME, or a verb of it when that is not NULL; who asks for an agent that is not there gets
+ * the names of those that are. */
 int ctl_request_agent(const struct ctl_options *o, const char *method, const char *name, const char *verb,
                       struct ctl_reply *reply);
 

@@ -12,7 +12,7 @@
 #define COLUMNS 80
 #define INDENT  2
 
-/* The words of a line, broken between them; the lines behind the first one are indented by `hanging` more. */
+/* The words of a line, broken between them; the lines after the first one are indented by `hanging` more. */
 static void print_wrapped(const char *words, size_t indent, size_t hanging, enum cell_style style)
 {
     char *text = ctl_need(strdup(words)), *at = text;

@@ -7,7 +7,7 @@
 #include "cmd/ctl_client.h"
 #include "cmd/ctl_words.h"
 
-/* Further reasons are told together. */
+/* Further reasons are reported together. */
 #define REASONS_SHOWN 3
 
 struct sums {

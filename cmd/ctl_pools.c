@@ -198,7 +198,7 @@ size_t pool_table_sentence_count(const struct pool_table *t)
 
 /* One line over all */
 
-/* Milliseconds since then, by the daemon's clock; negative: it cannot be told. */
+/* Milliseconds since then, by the daemon's clock; negative: it is not known. */
 static double age_ms(const struct pool_table *t, const char *time)
 {
     struct tm tm = {0};

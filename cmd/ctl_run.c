@@ -132,7 +132,7 @@ static int start(char *const argv[])
     return errno == ENOENT ? 127 : 126;
 }
 
-/* Those that somebody may send to the command by sending them to us. */
+/* Those that are sent to us and meant for the command. */
 static void fill_signals(sigset_t *set)
 {
     static const int passed_on[] = {SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGUSR1,
@@ -165,7 +165,7 @@ static int wait_for(pid_t child, const sigset_t *signals)
     }
 }
 
-/* Beside us, since there are files to be removed behind it. */
+/* Beside us, since there are files to be removed after it. */
 static int run_beside(char *const argv[])
 {
     sigset_t signals, before;

@@ -8,7 +8,7 @@
 
 #define SPARK_WIDTH     20
 #define SPARK_TITLE     "REQ/S, LAST 20 S"
-#define SCALE_WIDTH     8 /* "max 1200" behind the bars */
+#define SCALE_WIDTH     8 /* "max 1200" after the bars */
 #define AGENT_WIDTH_MIN 12
 #define AGENT_WIDTH_MAX 24
 #define ORIGIN_WIDTH    20 /* at least */

@@ -76,7 +76,7 @@ static size_t width_of(const struct table *t, size_t column)
     return width;
 }
 
-/* Nothing stands behind the last text of a line. */
+/* Nothing follows the last text of a line. */
 static void print_cell(const struct table *t, FILE *out, size_t column, const char *text,
                        enum cell_style style, size_t width, bool colours)
 {

@@ -47,7 +47,7 @@ static void sort_rows(struct top *t)
         qsort_r(t->rows, t->screen.count, sizeof *t->rows, compare_rows, t);
 }
 
-/* Rows that nobody vouches for any more are not shown. */
+/* Rows that are out of date are not shown. */
 static void show_nothing(struct top *t)
 {
     pool_table_free(&t->table);

@@ -28,7 +28,7 @@ void ctl_disarm(char *text);
 size_t ctl_width(const char *text);
 
 /* How many bytes of `text` fit in a line of so many columns, cut between words where there are some; at least one
- * character. The next line begins behind them and the spaces there. */
+ * character. The next line begins after them and the spaces there. */
 size_t ctl_line_length(const char *text, size_t columns);
 
 #endif

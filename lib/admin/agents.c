@@ -193,7 +193,7 @@ static void put_origin(struct text *t, const struct origin *o)
     text_lit(t, "}");
 }
 
-/* The row of the forgotten ones: they have no socket and nobody waits. */
+/* The row of the forgotten ones: they have no socket and no waiting request. */
 static void put_forgotten(struct text *t, const struct agent *a, const struct origin_stats *forgotten,
                           const struct savings *saved)
 {

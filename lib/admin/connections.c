@@ -13,7 +13,7 @@
 #include "pool/pool.h"
 
 #define REQUEST_MS      10000 /* from accept, or from the end of the last answer, to the end of a request */
-#define PATIENCE_MS     1000  /* of these, what each one has whoever else comes */
+#define PATIENCE_MS     1000  /* of these, what each one has, however many others come */
 #define WAITING_MS      (10 * 60 * 1000) /* for a reload */
 #define SILENCE_MS      10000            /* in which some of an answer must be taken */
 #define ANSWER_MS       30000            /* for a whole answer, and more by its size: */
@@ -314,7 +314,7 @@ static bool is_overdue(const struct connection *c)
 
 /* The set */
 
-/* False: nobody gives way. */
+/* False: none gives way. */
 static bool make_room(struct connections *s)
 {
     struct connection *c;

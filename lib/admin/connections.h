@@ -4,7 +4,7 @@
 /* The connections to the admin API: one request after the other, and answers of megabytes that leave as their clients
  * take them. Strangers and short memory cannot make them many, long-lived or large:
  *
- *   READING --request complete--> QUEUED --its turn--> SENDING --all taken--> READING, or LINGERING behind the last answer
+ *   READING --request complete--> QUEUED --its turn--> SENDING --all taken--> READING, or LINGERING after the last answer
  *                                           |              ^
  *                                           +--> WAITING --+
  *
@@ -42,7 +42,7 @@ void connections_take(struct connections *s, const void *listener, int fd, const
 void connections_answer_waiting(struct connections *s, uint64_t number,
                                 void (*answer)(void *ctx, struct admin_answer *out), void *ctx);
 
-/* Ends those that came by this listener: at once, or behind the answer that is being given. */
+/* Ends those that came by this listener: at once, or after the answer that is being given. */
 void connections_end(struct connections *s, const void *listener);
 
 /* Closes all of them. NULL is allowed. */

@@ -23,7 +23,7 @@ enum admin_method { ADMIN_GET, ADMIN_POST, ADMIN_OTHER }; /* HEAD is GET whose b
 enum request_progress {
     REQUEST_INCOMPLETE,
     REQUEST_COMPLETE,
-    REQUEST_BAD, /* `status` and `problem` say why; nothing behind it can be read */
+    REQUEST_BAD, /* `status` and `problem` say why; nothing after it can be read */
 };
 
 /* Zeroed at first. */

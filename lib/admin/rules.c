@@ -169,7 +169,7 @@ static bool says_waiting(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
-/* Of one caller: the others wait behind it. */
+/* Of one caller: the others wait after it. */
 static bool says_heavy_caller(const struct diagnosis_input *in, struct text *out)
 {
     if (in->takes_turns || in->paused || !in->heaviest || in->heaviest_pending == in->pending ||

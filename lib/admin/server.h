@@ -45,7 +45,7 @@ struct admin *admin_new(const struct admin_daemon *daemon);
 /* Serves a connection that one of the daemon's admin listeners accepted, and takes it over.
  * `listener` is only compared. */
 void admin_accept(struct admin *a, const void *listener, int fd, const struct address *peer);
-/* Nobody may command by this listener any more: its connections end, one that is being answered behind its
+/* No command is taken by this listener any more: its connections end, one that is being answered after its
  * answer. */
 void admin_listener_closed(struct admin *a, const void *listener);
 /* The reload of this number is over, and so are those before it; `error` as in its report. */

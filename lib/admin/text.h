@@ -21,7 +21,7 @@ struct text {
 /* Makes room for n more bytes; false, and `failed`, when memory is short. */
 bool text_reserve(struct text *t, size_t n);
 void text_free(struct text *t);
-/* Gives back the room behind its end. */
+/* Gives back the room after its end. */
 void text_fit(struct text *t);
 
 static inline void text_put(struct text *t, struct slice s)

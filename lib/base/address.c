@@ -32,7 +32,7 @@ bool address_from_ip(struct address *a, struct slice ip, uint16_t port)
     char text[INET6_ADDRSTRLEN];
     uint8_t bytes[16];
 
-    /* inet_pton() would not see what stands behind a NUL. */
+    /* inet_pton() would not see what follows a NUL. */
     if (ip.n == 0 || ip.n >= sizeof text || memchr(ip.p, '\0', ip.n))
         return false;
     memcpy(text, ip.p, ip.n);

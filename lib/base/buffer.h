@@ -19,7 +19,7 @@ struct buffer {
     struct buffer_pool *pool; /* where it goes back to */
     struct buffer *next;      /* on the freelist */
     uint32_t start;           /* first byte that was not consumed */
-    uint32_t end;             /* behind the last byte that was read */
+    uint32_t end;             /* after the last byte that was read */
     uint32_t size;            /* its pool's, or more where buffer_grow() made it */
     char data[];
 };
@@ -73,7 +73,7 @@ static inline void buffer_consume(struct buffer *b, size_t n)
 /* Moves the unread bytes to the front. */
 void buffer_compact(struct buffer *b);
 
-/* Copies s behind the last byte; false (and nothing copied) when it does not fit. */
+/* Copies s after the last byte; false (and nothing copied) when it does not fit. */
 bool buffer_append(struct buffer *b, struct slice s);
 
 #endif

@@ -30,7 +30,7 @@ enum way {
 struct console {
     enum way way;
     int relay;        /* WAY_THREAD: where its thread reads */
-    atomic_int error; /* what its last write met, until it was told */
+    atomic_int error; /* what its last write met, until it was reported */
     bool has_thread;
     pthread_t thread;
 };
@@ -93,7 +93,7 @@ static int write_all(int fd, const char *p, size_t n)
         if (put > 0) {
             p += put;
             n -= (size_t)put;
-        } else if (errno == EAGAIN) { /* somebody else made it non-blocking */
+        } else if (errno == EAGAIN) { /* another process made it non-blocking */
             poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
         } else if (errno != EINTR) {
             return errno;

@@ -1,7 +1,7 @@
 #ifndef CARPOOL_BASE_CONSOLE_H
 #define CARPOOL_BASE_CONSOLE_H
 
-/* The process's stdout and stderr, written to without ever waiting for whoever reads them. A terminal or a pipe can
+/* The process's stdout and stderr, written to without ever waiting for their readers. A terminal or a pipe can
  * block whatever poll() says, and O_NONBLOCK would be set for everybody who shares it, such as the shell: so a
  * thread waits there in our place, with as much in hand as a pipe holds. Files and sockets need none. */
 
@@ -19,12 +19,12 @@ void console_reserve(void);
 void console_start(void);
 
 /* Writes to STDOUT_FILENO or STDERR_FILENO: whole lines as far as they fit, or a piece of one that is longer than
- * PIPE_BUF. A count as of write(), or -1 with errno; EAGAIN: whoever reads is too slow. SIGPIPE must be ignored. Any
+ * PIPE_BUF. A count as of write(), or -1 with errno; EAGAIN: the reader is too slow. SIGPIPE must be ignored. Any
  * thread may call it. */
 ssize_t console_write(int fd, const char *p, size_t n);
 
 /* Whether the journal reads it: JOURNAL_STREAM names this very descriptor (systemd.exec(5)); an inherited one may name
- * somebody else's. */
+ * another process's. */
 bool console_is_journal(int fd);
 
 /* Lets the threads write what they have, for so long at the most. */

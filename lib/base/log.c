@@ -69,7 +69,7 @@ bool log_enabled(enum log_level level)
 
 static const char hex_digits[] = "0123456789abcdef";
 
-/* The letter that stands for a byte behind a backslash in both formats; 0 when there is none. */
+/* The letter that stands for a byte after a backslash in both formats; 0 when there is none. */
 static char short_escape(unsigned char c)
 {
     switch (c) {

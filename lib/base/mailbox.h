@@ -3,7 +3,7 @@
 
 /* What one loop gives another: messages, opened in the order in which they came by the loop that the mailbox
  * belongs to. A mutex, a queue, and a descriptor that wakes the loop. Whatever the sender wrote before it
- * posted is seen by whoever opens. */
+ * posted is seen by the loop that opens. */
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -30,7 +30,7 @@ struct mailbox {
     struct loop_message_list messages; /* under the lock */
     uint64_t wakes;                    /* the same: how often the loop was woken */
     struct loop_message_list taken;    /* the loop's: not opened yet */
-    int wake;                          /* an eventfd, edge-triggered: a write is an event, and nobody reads */
+    int wake; /* an eventfd, edge-triggered: a write is an event, and it is never read */
     struct event event;
 };
 

@@ -1,7 +1,7 @@
 #ifndef CARPOOL_BASE_SLICE_H
 #define CARPOOL_BASE_SLICE_H
 
-/* A run of bytes that belongs to somebody else. */
+/* A run of bytes that belongs to another owner. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -7,7 +7,7 @@
 
 #include "ca/ca.h"
 
-/* How long a host's certificate is valid, and how much it is backdated for clients whose clocks are behind. */
+/* How long a host's certificate is valid, and how much it is backdated for clients whose clocks are late. */
 #define ISSUE_VALID_S     (7 * 24 * 3600)
 #define ISSUE_BACKDATED_S 3600
 

@@ -58,7 +58,7 @@ static void check_bindable(struct loader *l, const struct listener_note *n)
                       problem);
 }
 
-/* Only what is further down in the file is told, once. */
+/* Only what is further down in the file is reported, once. */
 static void check_collisions(struct loader *l, const struct listener_note *n)
 {
     for (const struct listener_note *other = n->next; other; other = other->next) {
@@ -185,7 +185,7 @@ static void settle_host(struct loader *l, const struct scope *s)
     }
 }
 
-/* The parent resolves names itself, and where `address` leads it cannot be told. */
+/* The parent resolves names itself, and where `address` leads it is not known. */
 static void check_proxy(struct loader *l, const struct scope *s)
 {
     if (!s->upstream->address.count || !*s->policy->parent.host)
@@ -240,7 +240,7 @@ static void check_upstream(struct loader *l, const struct scope *s)
     check_tls(l, s);
 }
 
-/* Told once. */
+/* Reported once. */
 static bool is_cancelled(struct loader *l)
 {
     if (!l->cancelled || !__atomic_load_n(l->cancelled, __ATOMIC_RELAXED))

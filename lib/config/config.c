@@ -196,7 +196,7 @@ static ssize_t read_whole(int fd, char *to)
     return (ssize_t)length;
 }
 
-/* A start may read a pipe, as a shell makes one; a reload would wait for whoever writes into it. */
+/* A start may read a pipe, as a shell makes one; a reload would wait for the program that writes into it. */
 static const char *refuse_kind(int fd, bool is_reload)
 {
     struct stat st;

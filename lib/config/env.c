@@ -53,7 +53,7 @@ static const char *put_default(struct output *o, const char *p, const char *end)
     return NULL;
 }
 
-/* p stands behind "${"; leaves it behind "}" */
+/* p follows "${"; leaves it after "}" */
 static const char *put_variable(struct output *o, const char **p)
 {
     size_t n = name_length(*p);

@@ -10,7 +10,7 @@ static bool parse_ipv6(struct slice text, char out[HOSTNAME_SIZE])
 {
     char copy[INET6_ADDRSTRLEN];
     struct in6_addr address;
-    /* inet_pton() would not see what stands behind a NUL. */
+    /* inet_pton() would not see what follows a NUL. */
     if (text.n >= sizeof copy || memchr(text.p, 0, text.n))
         return false;
     memcpy(copy, text.p, text.n);

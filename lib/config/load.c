@@ -168,7 +168,7 @@ static int by_text(const void *left, const void *right)
     return order ? order : a->pair - b->pair;
 }
 
-/* Told: keys that are no text, merge keys, doubles. Returns a flag a pair that may be read. */
+/* Reported: keys that are no text, merge keys, doubles. Returns a flag a pair that may be read. */
 static bool *check_keys(struct loader *l, const struct scope *s, const char *prefix, const yaml_node_t *map)
 {
     int count = (int)(map->data.mapping.pairs.top - map->data.mapping.pairs.start), n = 0;

@@ -25,7 +25,7 @@ struct scope {
     struct upstream *upstream;
     struct mark *marks; /* an option each: where its key stands; line 0: not in the file */
     bool *from_env;     /* an option each */
-    bool *failed;       /* an option each: what stands there was wrong, and told */
+    bool *failed;       /* an option each: what stands there was wrong, and reported */
 };
 
 /* A listener, and who wants it: for what can only be checked with all of them. */
@@ -62,11 +62,11 @@ struct loader {
     uint32_t listener_count, pattern_count;
     size_t visits;   /* of nodes: aliases could make a small file very large */
     size_t expanded; /* bytes that variables were replaced by: likewise */
-    bool gave_up;    /* for one of these, which was told */
+    bool gave_up;    /* for one of these, which was reported */
     struct yaml_text *yaml;
 };
 
-/* Sets the option from items that came from the file or its default; tells what is wrong with them. values.c
+/* Sets the option from items that came from the file or its default; reports what is wrong with them. values.c
  * */
 void value_set(struct loader *l, struct scope *s, const struct option *o, const struct item *items,
                uint32_t count);

@@ -19,7 +19,7 @@ static int hex_digit(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* Percent-decodes user or password (RFC 3986 3.2.1) behind `at`; the new end, or NULL. Control characters may not stand in
+/* Percent-decodes user or password (RFC 3986 3.2.1) after `at`; the new end, or NULL. Control characters may not stand in
  * credentials (RFC 7617 2). */
 static char *decode(struct slice text, char *at)
 {

@@ -1,7 +1,7 @@
 #ifndef CARPOOL_CONFIG_PROBLEMS_H
 #define CARPOOL_CONFIG_PROBLEMS_H
 
-/* What is wrong with a file, collected so that all of it is told at once, in the order of its lines. */
+/* What is wrong with a file, collected so that all of it is reported at once, in the order of its lines. */
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 #ifndef CARPOOL_CONFIG_SUGGEST_H
 #define CARPOOL_CONFIG_SUGGEST_H
 
-/* The name that somebody who mistyped another probably meant. */
+/* The name that a user who mistyped it probably meant. */
 
 #include <stddef.h>
 

@@ -256,7 +256,7 @@ static void set_modes(struct tls_setup *s)
 {
     static const unsigned char http_1_1[] = "\x08http/1.1";
     SSL_CTX_set_options(s->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-    /* A bare end of file is told from close_notify: it may be a truncation. */
+    /* A bare end of file is distinguished from close_notify: it may be a truncation. */
     SSL_CTX_clear_options(s->ssl, SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(s->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                  SSL_MODE_RELEASE_BUFFERS);

@@ -16,7 +16,7 @@ struct tls_file {
     size_t length;
     char digest[TLS_DIGEST_SIZE]; /* of the contents, hex */
     char why[128];                /* it could not be read */
-    char broken[256];             /* what is wrong with its certificates, once somebody looked; "": nothing */
+    char broken[256]; /* what is wrong with its certificates, once they were looked at; "": nothing */
 };
 
 /* Reads the file, or returns what was read before. A FIFO, a device or a folder is refused, never waited for. NULL when

@@ -38,7 +38,7 @@ static struct tls_trust *find_trust(const struct tls_setups *all, const char *ke
     return NULL;
 }
 
-/* Takes the reference over. NULL, and told, when memory is short. */
+/* Takes the reference over. NULL, and reported, when memory is short. */
 static struct tls_trust *keep_trust(struct tls_setups *all, struct tls_trust *t, struct tls_findings *f)
 {
     struct tls_trust **longer = realloc(all->trusts, (all->trust_count + 1) * sizeof(struct tls_trust *));
@@ -114,7 +114,7 @@ static struct tls_setup *find_setup(const struct tls_setups *all, const char *ke
     return NULL;
 }
 
-/* Takes the reference over. NULL, and told, when memory is short. */
+/* Takes the reference over. NULL, and reported, when memory is short. */
 static struct tls_setup *keep_setup(struct tls_setups *all, struct tls_setup *s, struct tls_findings *f)
 {
     struct tls_setup **longer = realloc(all->setups, (all->setup_count + 1) * sizeof(struct tls_setup *));

@@ -33,7 +33,7 @@ struct tls_setup {
 struct tls_finding {
     const char *option; /* such as "tls.ca" */
     bool is_error;
-    char text[512]; /* what goes on behind the option's value: "cannot be read: ..." */
+    char text[512]; /* what goes on after the option's value: "cannot be read: ..." */
 };
 
 struct tls_findings {

@@ -268,7 +268,7 @@ static void note_listener(struct loader *l, struct scope *s, const struct option
     l->listener_count++;
 }
 
-/* False when it was bad, and told. */
+/* False when it was bad, and reported. */
 static bool parse_listen(struct loader *l, struct scope *s, const struct option *o, const struct item *item,
                          struct listen_address *out)
 {
@@ -390,7 +390,7 @@ static void set_match(struct loader *l, struct scope *s, const struct option *o,
     }
 }
 
-/* False when it was bad, and told. */
+/* False when it was bad, and reported. */
 static bool parse_entry(struct loader *l, struct scope *s, const struct option *o, const struct item *item,
                         struct address_entry *out)
 {
@@ -426,7 +426,7 @@ static void set_addresses(struct loader *l, struct scope *s, const struct option
     }
 }
 
-/* Whoever writes 2 mostly means seconds. */
+/* A user who writes 2 mostly means seconds. */
 #define SMALL_TIME_MS 50
 
 static void warn_of_small_time(struct loader *l, const struct scope *s, const struct option *o,

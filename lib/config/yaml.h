@@ -15,7 +15,7 @@ struct yaml_text {
     bool has_parser, has_document;
 };
 
-/* Reads the one document of the text; false after telling what is wrong. `y` is zeroed by the caller and
+/* Reads the one document of the text; false after reporting what is wrong. `y` is zeroed by the caller and
  * freed by yaml_text_free() in any case; the text must stay until then. */
 bool yaml_text_read(struct yaml_text *y, struct slice text, struct problems *p);
 void yaml_text_free(struct yaml_text *y);

@@ -26,7 +26,7 @@
 #define IDLE_CHECK_MS      20
 /* What systemd allows a stop beyond shutdownTimeout; without one it is asked for again at each tick. */
 #define STOP_EXTENSION_MS 10000
-/* How long the end waits for whoever reads stdout and stderr. */
+/* How long the end waits for the readers of stdout and stderr. */
 #define LAST_LINES_MS 300
 
 /* --- Signals and stop ---------------------------------------------------------------------------------- */
@@ -47,7 +47,7 @@ static void stop_now(struct daemon *d)
     d->phase = STOPPED;
 }
 
-/* Other loops tell nobody when they are done, so they are asked. */
+/* Other loops notify no one when they are done, so they are asked. */
 static void on_idle_check(void *ctx)
 {
     struct daemon *d = ctx;
@@ -148,7 +148,7 @@ static void mask_signals(int how)
 
 void daemon_hold_signals(void)
 {
-    /* The write fails and says so: nobody reads any more, or a file is as large as the system lets it become. */
+    /* The write fails and says so: there is no reader any more, or a file is as large as the system lets it become. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     mask_signals(SIG_BLOCK);
@@ -216,7 +216,7 @@ static void on_tick(void *ctx)
 
 /* --- Start --------------------------------------------------------------------------------------------- */
 
-/* The part behind the dash keeps two Carpools in a row from taking each other for a loop. */
+/* The part after the dash keeps two Carpools in a row from taking each other for a loop. */
 static bool choose_instance(struct daemon *d, char *error, size_t error_size)
 {
     uint32_t random;

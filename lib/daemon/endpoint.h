@@ -41,7 +41,7 @@ struct endpoint {
 
 TAILQ_HEAD(endpoint_list, endpoint);
 
-/* `refusal` is what a connection is told for which there is no descriptor; it outlives the endpoint. The binding is counted. NULL
+/* `refusal` is what a connection is answered for which there is no descriptor; it outlives the endpoint. The binding is counted. NULL
  * when memory is short. */
 struct endpoint *endpoint_new(struct workers *workers, struct admin *admin, enum role role,
                               const char *upstream, struct binding *binding, struct slice refusal);

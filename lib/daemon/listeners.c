@@ -19,7 +19,7 @@ struct listeners {
     struct address *fresh_own;  /* of all that will be */
     unsigned fresh_count;
     struct listen_address control; /* the admin API's, whatever the configuration says */
-    char refusal[512];             /* what a connection is told for which there is no descriptor */
+    char refusal[512];             /* what a connection is answered for which there is no descriptor */
     size_t refusal_length;
 };
 
@@ -51,7 +51,7 @@ static bool walk(const struct config *c, each_wish *each, void *ctx)
     for (uint32_t i = 0; i < c->upstream_count; i++)
         if (!walk_list(ROLE_GATEWAY, c->upstreams[i].name, &c->upstreams[i].listen, each, ctx))
             return false;
-    /* Last, so that whoever finds it open finds the others open, too. */
+    /* Last, so that a client that finds it open finds the others open, too. */
     return walk_list(ROLE_PROXY, NULL, &c->listen, each, ctx);
 }
 

@@ -7,7 +7,7 @@
  *   OPEN --listeners_prepare()--> OPEN + prepared --listeners_commit()--> OPEN
  *                                                 --listeners_discard()--> OPEN, as before
  *
- * An address that moves from one use to another keeps its sockets, so that nobody is refused meanwhile. */
+ * An address that moves from one use to another keeps its sockets, so that no client is refused meanwhile. */
 
 #include <stdbool.h>
 

@@ -15,7 +15,7 @@ bool passed_role(const struct service_fd *passed, enum role *role, const char **
 bool passed_are_allowed(const struct endpoint_list *list, const struct config *c, char *error,
                         size_t error_size);
 
-/* Logs which of them serve nobody by this configuration. */
+/* Logs which of them serve nothing by this configuration. */
 void passed_warn(const struct endpoint_list *list, const struct config *c);
 
 #endif

@@ -11,7 +11,7 @@
 #include "daemon/state.h"
 #include "daemon/systemd.h"
 
-/* One reload, and later what it left behind: the configuration that was in force before, or the one that was refused. */
+/* One reload, and later what it left to be freed: the configuration that was in force before, or the one that was refused. */
 struct reading {
     STAILQ_ENTRY(reading) link;
     struct daemon *daemon;
@@ -233,7 +233,7 @@ static void start_reading(struct daemon *d)
         r->reading->daemon = d;
         r->reading->running = config_ref(d->config);
     }
-    /* What has failed ends later, too: nobody waits for it yet. */
+    /* What has failed ends later, too: no one waits for it yet. */
     if (!r->reading || !read_file(d, r->reading))
         post_done(d);
 }
@@ -247,7 +247,7 @@ uint64_t reload_begin(struct daemon *d)
     return r->asked;
 }
 
-/* What was refused, nobody has. */
+/* What was refused is used by no one. */
 static bool is_used(const struct reading *r)
 {
     return r->running && config_is_shared(r->running);

@@ -2,12 +2,12 @@
 #define CARPOOL_DAEMON_RELOAD_H
 
 /* A reload reads the file and all that it names in a thread, while the loops go on, and takes what it read in one step of the
- * main thread's. What it leaves behind is freed by a thread, too: a thousand certificates take their time.
+ * main thread's. What it no longer needs is freed by a thread, too: a thousand certificates take their time.
  *
  *   RESTING --reload_begin()--> READING --> RESTING
  *      +----reloader_tick()---> FREEING --> RESTING
  *
- * Whoever asks while a thread is at work is served by another reload, since the file may have changed again. */
+ * One who asks while a thread is at work is served by another reload, since the file may have changed again. */
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -29,7 +29,7 @@ struct reloader {
     bool has_thread;
     struct loop_message done; /* the thread's last word */
     struct reading *reading;  /* READING: what */
-    struct reading_list past; /* what they left behind, for as long as others use it */
+    struct reading_list past; /* what they left to be freed, for as long as others use it */
     struct reading_list free; /* FREEING: what */
     struct reload_report report;
     char *reason; /* of the report */
@@ -41,7 +41,7 @@ void reloader_init(struct daemon *d);
 /* Begins one, or notes that another one is wanted; returns its number, with which admin_reloaded() is called later. */
 uint64_t reload_begin(struct daemon *d);
 
-/* Frees what nobody uses any more; to be called now and then. */
+/* Frees what is not used any more; to be called now and then. */
 void reloader_tick(struct daemon *d);
 
 /* At a stop: what is being read is not wanted any more. */

@@ -1,7 +1,7 @@
 #ifndef CARPOOL_DAEMON_SYSTEMD_H
 #define CARPOOL_DAEMON_SYSTEMD_H
 
-/* What the service manager and the daemon tell each other: sd_notify(3), sd_watchdog_enabled(3),
+/* What the service manager and the daemon say to each other: sd_notify(3), sd_watchdog_enabled(3),
  * sd_listen_fds(3). Everything here does nothing when systemd did not start the process, or when Carpool
  * was built without libsystemd. */
 
@@ -22,7 +22,7 @@ void service_notify_stopping(uint64_t extend_usec);
 /* One line for `systemctl status`; a line end in it is shown as a space. */
 void service_notify_status(const char *text);
 
-/* Milliseconds within which service_notify_watchdog() must be called, again and again; 0: nobody watches. */
+/* Milliseconds within which service_notify_watchdog() must be called, again and again; 0: there is no watchdog. */
 uint64_t service_watchdog_ms(void);
 void service_notify_watchdog(void);
 

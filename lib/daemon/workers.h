@@ -3,7 +3,7 @@
 
 /* The loops of the process. The first one is the main thread's; signals, systemd and the admin API are on it. Each
  * loop has its own resolver, pool and proxy, and what belongs to another one goes there by mailbox: no lock is held
- * while a request is served. Whoever has to see or change them all (reload, stop, admin API) halts the workers:
+ * while a request is served. Code that has to see or change them all (reload, stop, admin API) halts the workers:
  *
  *   RUNNING --workers_halt(): a message to each--> all but the caller wait between two events --workers_go_on()--> RUNNING
  *
@@ -65,7 +65,7 @@ int workers_start(struct workers *c);
 void workers_halt(struct workers *c);
 void workers_go_on(struct workers *c);
 
-/* While halted: nobody is on the way from one loop to another any more. */
+/* While halted: no client is on the way from one loop to another any more. */
 void workers_settle(struct workers *c);
 
 /* While halted and settled: no client is left anywhere. */

@@ -28,11 +28,11 @@ enum state {
     DATA_CR,
     DATA_LF,
     TRAILERS,      /* at the first byte of the trailer section */
-    EMPTY_LF,      /* behind the CR of an empty section */
+    EMPTY_LF,      /* after the CR of an empty section */
     TRAILER,       /* in a line */
-    TRAILER_LF,    /* behind its CR */
+    TRAILER_LF,    /* after its CR */
     TRAILER_START, /* at the first byte of another line */
-    LAST_LF,       /* behind the CR of the empty line */
+    LAST_LF,       /* after the CR of the empty line */
     DONE,
     BROKEN,
     OVERFULL,
@@ -66,7 +66,7 @@ static enum state after_size_byte(struct chunked *c, char byte)
     }
 }
 
-/* The state behind a byte that is not data. White space may stand before a ';', not before the line's end;
+/* The state after a byte that is not data. White space may stand before a ';', not before the line's end;
  * a quoted string ends in its line (RFC 9112 7.1.1). */
 static enum state after(struct chunked *c, char byte)
 {

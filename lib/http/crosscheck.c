@@ -6,7 +6,7 @@
 
 /* http-parser reads each head with a parser of its own, so that nothing of the last message is left in it,
  * and is told that there is no body. What it says of framing, persistence and upgrades is not asked for:
- * Debian's build is not strict there. It also refuses legal messages over Content-Length (a tab behind the
+ * Debian's build is not strict there. It also refuses legal messages over Content-Length (a tab after the
  * number, the same number twice, Transfer-Encoding-X beside it), so that name gets a letter in front. */
 
 struct reading {
@@ -45,7 +45,7 @@ static int on_value(http_parser *parser, const char *at, size_t length)
 
     if (r->names != r->values + 1)
         return 1;
-    /* It keeps the white space behind a value, and an empty value has no place for it. */
+    /* It keeps the white space after a value, and an empty value has no place for it. */
     if (f->value.n > 0 ? at != f->value.p : length > 0)
         return 1;
     if (length != f->value.n && slice_trim((struct slice){at, length}).n != f->value.n)

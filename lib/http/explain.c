@@ -59,7 +59,7 @@ static bool is_tls(struct slice data)
     return data.n > 0 && (data.p[0] == 0x15 || data.p[0] == 0x16) && (data.n < 2 || data.p[1] == 0x03);
 }
 
-/* "HTTP/1.1" and nothing behind it, with any digits. */
+/* "HTTP/1.1" and nothing after it, with any digits. */
 static bool is_version(struct slice s)
 {
     return s.n == 8 && begins(s, SLICE("HTTP/")) && byte_is(s.p[5], BYTE_DIGIT) && s.p[6] == '.' &&
@@ -71,7 +71,7 @@ static bool ends_with_version(struct slice s)
     return s.n > 9 && s.p[s.n - 9] == ' ' && is_version(slice_from(s, s.n - 8));
 }
 
-/* Behind "method SP target SP", or what should have been that. */
+/* After "method SP target SP", or what should have been that. */
 static void explain_version(struct slice rest, size_t at, char out[EXPLAIN_SIZE])
 {
     char quoted[EXPLAIN_QUOTED];
@@ -86,7 +86,7 @@ static void explain_version(struct slice rest, size_t at, char out[EXPLAIN_SIZE]
                  explain_quote(rest, quoted));
 }
 
-/* Behind "method SP". */
+/* After "method SP". */
 static void explain_target_in(struct slice line, size_t at, char out[EXPLAIN_SIZE])
 {
     const char *end = line.p + line.n, *p = bytes_skip_target(line.p + at, end);
@@ -283,7 +283,7 @@ static void explain_size(struct slice data, enum head_verdict v, const struct he
     for (const char *p = data.p; p && v == HEAD_TOO_MANY_FIELDS; lines++) {
         p = memchr(p, '\n', data.n - (size_t)(p - data.p));
         if (p && (++p == data.p + data.n || *p == '\r'))
-            break; /* the empty line behind the fields */
+            break; /* the empty line after the fields */
     }
     if (v == HEAD_TOO_MANY_FIELDS && lines > limits->max_count)
         snprintf(out, EXPLAIN_SIZE, "it has %u fields, and server.maxHeadersCount is %u", lines,
@@ -333,7 +333,7 @@ void explain_response_head(struct slice data, enum head_verdict v, const struct 
 
 /* --- Framing --------------------------------------------------------------------------------------------- */
 
-/* The values of all fields of this name, one behind the other. */
+/* The values of all fields of this name, one after the other. */
 static const char *values(const struct head *h, enum field_id id, char out[EXPLAIN_QUOTED])
 {
     char quoted[EXPLAIN_QUOTED];

@@ -1,7 +1,7 @@
 #ifndef CARPOOL_HTTP_EXPLAIN_H
 #define CARPOOL_HTTP_EXPLAIN_H
 
-/* What is wrong with a message, in the words of whoever sent it: which byte, where, what to write instead. One
+/* What is wrong with a message, in the words of its sender: which byte, where, what to write instead. One
  * sentence of printable ASCII without its full stop; of field values it tells nothing but lengths and codings, since
  * they may be secret. Nothing here decides: the verdicts are head.h's, framing.h's and uri.h's. */
 

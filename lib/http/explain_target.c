@@ -68,7 +68,7 @@ static void explain_authority(struct slice authority, const char *where, char ou
                  "%s is a number that readers take for different addresses: write it as 127.0.0.1", where);
 }
 
-/* Behind "http:" two slashes are due. */
+/* After "http:" two slashes are due. */
 static bool has_no_slashes(struct slice target)
 {
     const char *colon = memchr(target.p, ':', target.n);

@@ -2,7 +2,7 @@
 
 #include "http/bytes.h"
 
-/* As much as a file offset holds; nobody sends more, and sums of two such lengths do not wrap. */
+/* As much as a file offset holds; no message is longer, and sums of two such lengths do not wrap. */
 #define MAX_LENGTH ((uint64_t)INT64_MAX)
 
 static const char *const texts[] = {

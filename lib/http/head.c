@@ -35,7 +35,7 @@ static enum head_verdict verdict_at_limit(struct slice data)
     return memchr(data.p, '\n', data.n) ? HEAD_TOO_LARGE : HEAD_LINE_TOO_LONG;
 }
 
-/* Finds the line end at or after *at. On HEAD_OK *at is behind its LF; on HEAD_INCOMPLETE, where to go on. */
+/* Finds the line end at or after *at. On HEAD_OK *at is after its LF; on HEAD_INCOMPLETE, where to go on. */
 static enum head_verdict scan_line(struct slice data, size_t *at)
 {
     const char *p = data.p + *at, *end = data.p + data.n;

@@ -63,7 +63,7 @@ bool head_verdict_is_repairable(enum head_verdict v);
 const char *head_verdict_text(enum head_verdict v);
 
 /* Looks for the end of a head that starts at data.p. `*scanned` is where the last call stopped (0 at first):
- * nothing before it is looked at again, so the bytes may arrive one by one. Nothing behind limits->max_size
+ * nothing before it is looked at again, so the bytes may arrive one by one. Nothing after limits->max_size
  * is looked at at all; the limits may change between two calls. Leading empty lines of a request are the caller's to skip. On HEAD_OK, `*length` is
  * the head's, its empty line included. Any verdict but OK and INCOMPLETE is final; the same bytes give the
  * same verdict however they were split. */

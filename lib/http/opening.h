@@ -1,7 +1,7 @@
 #ifndef CARPOOL_HTTP_OPENING_H
 #define CARPOOL_HTTP_OPENING_H
 
-/* What a client says first behind a CONNECT: HTTP, TLS, or something else. Looks at each byte once it is there and never waits
+/* What a client says first after a CONNECT: HTTP, TLS, or something else. Looks at each byte once it is there and never waits
  * for more than it needs. */
 
 #include <stdbool.h>
@@ -9,7 +9,7 @@
 #include "base/slice.h"
 
 enum opening {
-    OPENING_MORE, /* cannot be told yet */
+    OPENING_MORE, /* not known yet */
     OPENING_HTTP, /* a request line: a method of capitals but PRI, a space, and a path, a URL, OPTIONS's asterisk or CONNECT's
                       authority */
     OPENING_TLS,   /* a record with a ClientHello */

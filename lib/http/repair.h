@@ -2,7 +2,7 @@
 #define CARPOOL_HTTP_REPAIR_H
 
 /* insecureHTTPParser: the head of a response that breaks RFC 9112, made into one that the strict parser takes, or
- * refused. What was repaired means one thing only to whoever reads the result; what the sender meant by it is not
+ * refused. What was repaired means one thing only to the reader of the result; what the sender meant by it is not
  * certain, so the connection that needed it must carry nothing else. */
 
 #include <stdbool.h>

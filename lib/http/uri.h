@@ -35,7 +35,7 @@ enum uri_verdict {
                    * only some readers take for an IPv4 address: 127.1, 0x7f.1, 2130706433, 0177.0.0.1,
                    * 127.0.0.1. */
     URI_BAD_PORT,
-    URI_FRAGMENT, /* right behind the authority, where it may have been meant as something else */
+    URI_FRAGMENT, /* right after the authority, where it may have been meant as something else */
     URI_BAD_PATH, /* a byte that no path or query has */
 };
 

@@ -68,7 +68,7 @@ static bool make_way(const struct address *a, char *error, size_t error_size)
         return unlink(path) == 0 || errno == ENOENT || explain(error, error_size, a, "unlink", errno);
     if (rc != 0 && number == ENOENT)
         return true;
-    /* Anything else (its queue is full, another type of socket, no permission) means that somebody has it. */
+    /* Anything else (its queue is full, another type of socket, no permission) means that it is in use. */
     snprintf(error, error_size,
              "cannot listen on unix:%s: it is in use by a running process; stop that, or choose another path",
              path);
@@ -101,7 +101,7 @@ static bool set_options(int fd, const struct address *a, bool shared)
 
     if (is_unix(a))
         return true;
-    /* What accepted sockets inherit from this one need not be set on each. That this one fails hurts nobody. */
+    /* What accepted sockets inherit from this one need not be set on each. That this one fails does no harm. */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
            (!shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0) &&
@@ -154,7 +154,7 @@ static bool bind_unix(struct binding *b, unsigned mode, char *error, size_t erro
         return false;
     b->count = 1;
     remember_file(b);
-    /* Before listen() nobody can connect, whatever the mode is. Two programs cannot have one path, so nothing is gained by
+    /* Before listen() no client can connect, whatever the mode is. Two programs cannot have one path, so nothing is gained by
      * opening it later, and meanwhile it would look dead. */
     if (!binding_set_mode(b, mode, error, error_size))
         return false;
@@ -172,7 +172,7 @@ static bool bind_tcp(struct binding *b, unsigned count, bool shared, char *error
     return true;
 }
 
-/* Sockets that share a port let in whoever asks to share it, another Carpool of this user, too: so it is asked for
+/* Sockets that share a port let in any program that asks to share it, another Carpool of this user, too: so it is asked for
  * alone first, which also chooses the port where any will do. */
 static bool bind_several(struct binding *b, unsigned count, char *error, size_t error_size)
 {

@@ -23,7 +23,7 @@ struct binding {
 };
 
 /* Binds `count` sockets, over which the kernel spreads TCP connections (SO_REUSEPORT); of a unix path there is one, whatever the
- * count. An address where somebody listens is an error; a dead socket file is replaced. `shared`: it overlaps with one of our
+ * count. An address that is listened on is an error; a dead socket file is replaced. `shared`: it overlaps with one of our
  * own, as 0.0.0.0:80 does with 127.0.0.1:80, for which binding_share() was called. NULL with a sentence in `error`. */
 struct binding *binding_new(const struct address *a, unsigned mode, unsigned count, bool shared, char *error,
                             size_t error_size);

@@ -27,7 +27,7 @@ enum {
 enum conn_ready {
     CONN_READABLE = 1,
     CONN_WRITABLE = 2,
-    CONN_PEER_FIN = 4, /* an end of file stands behind what can be read */
+    CONN_PEER_FIN = 4, /* an end of file follows what can be read */
     /* Not what became possible: nothing that was written lately has been acknowledged (pool/path.h) */
     CONN_UNACKED = 8,
 };
@@ -41,7 +41,7 @@ struct conn {
     int priority;
     bool watched;
     bool may_read; /* a read is worth its call: the loop reported something, and no read emptied it since */
-    bool peer_fin; /* an end of file stands behind what can be read, or was read */
+    bool peer_fin; /* an end of file follows what can be read, or was read */
     bool heard;    /* bytes were read since somebody cleared this */
     int given_up;  /* conn_give_up(): what every call says; 0: it goes on */
     /* The owner's: nothing but the end follows what is written now, and at once: so that one packet carries
@@ -64,7 +64,7 @@ bool conn_watch(struct conn *s, struct event_base *base, int priority, void (*on
  * the next registration. */
 void conn_unwatch(struct conn *s);
 
-/* Who is notified from now on, NULL: nobody, and may_read remembers; no system call. Not from another event's callback of the same connection while it is
+/* Who is notified from now on, NULL: no one, and may_read remembers; no system call. Not from another event's callback of the same connection while it is
  * queued. */
 static inline void conn_set_owner(struct conn *s, void (*on_ready)(void *, unsigned), void *ctx)
 {
@@ -79,8 +79,8 @@ void conn_report(struct conn *s, unsigned ready);
 void conn_set_priority(struct conn *s, int priority);
 
 /* Up to n bytes; > 0, CONN_EOF, CONN_AGAIN or CONN_ERROR. Clears may_read when it has emptied the descriptor: by
- * CONN_AGAIN, or by a short count, which says nothing for TLS, nor where an end of file stands behind. (A reset that
- * came with the bytes may stand behind them all the same: libevent reports it with them, and not again.) */
+ * CONN_AGAIN, or by a short count, which says nothing for TLS, nor where an end of file follows. (A reset that
+ * came with the bytes may follow them all the same: libevent reports it with them, and not again.) */
 ssize_t conn_read(struct conn *s, void *to, size_t n);
 
 /* Writes from the front of the list; a short count (0 < n) means that the next call would say CONN_AGAIN.
@@ -109,19 +109,19 @@ void conn_shutdown_write(struct conn *s);
  * after that). TLS tickets and key updates are taken in. */
 bool conn_is_quiet(struct conn *s);
 
-/* Nothing is left to be read, and the loop will report what comes. Asks nobody: conn_is_quiet() looks. */
+/* Nothing is left to be read, and the loop will report what comes. Makes no system call: conn_is_quiet() looks. */
 static inline bool conn_is_drained(const struct conn *s)
 {
     return s->watched && !s->tls && !s->may_read && !s->peer_fin;
 }
 
-/* An error, such as a reset, stands behind what can still be read: the peer is gone. */
+/* An error, such as a reset, follows what can still be read: the peer is gone. */
 bool conn_has_failed(const struct conn *s);
 
-/* Bytes that TLS has decrypted and nobody has read: no event will come for them. 0 for plain ones. */
+/* Bytes that TLS has decrypted and that were not read yet: no event will come for them. 0 for plain ones. */
 size_t conn_buffered(const struct conn *s);
 
-/* Bytes that were written and that the peer has not acknowledged yet, its FIN included; no event tells of it. 0
+/* Bytes that were written and that the peer has not acknowledged yet, its FIN included; no event reports it. 0
  * when the kernel does not say. */
 size_t conn_unsent(const struct conn *s);
 

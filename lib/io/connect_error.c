@@ -16,7 +16,7 @@ int connect_error_weight(enum connect_error error)
     case CONNECT_TERMINATED: return 5;
     case CONNECT_TIMEOUT: return 6;
     case CONNECT_PROHIBITED:
-    case CONNECT_LOOP: return 7; /* what the others do makes no difference to whoever configured this */
+    case CONNECT_LOOP: return 7; /* what the others do makes no difference to the operator */
     case CONNECT_PARENT_REFUSED:
     case CONNECT_TLS_PROTOCOL:
     case CONNECT_TLS_CERTIFICATE:
@@ -30,7 +30,7 @@ enum connect_error connect_error_of(int number)
 {
     switch (number) {
     case ECONNREFUSED:
-    case ENOENT: /* of a unix path: nobody listens there */
+    case ENOENT: /* of a unix path: there is no listener */
     case EAGAIN: return CONNECT_REFUSED;
     case ETIMEDOUT: return CONNECT_TIMEOUT;
     case EMFILE:

@@ -7,7 +7,7 @@
 
 #include "io/connector.h"
 
-/* Of several failures, the one that says most about the origin (the heaviest) is told. A shortage of our own
+/* Of several failures, the one that says most about the origin (the heaviest) is reported. A shortage of our own
  * comes before all. */
 int connect_error_weight(enum connect_error error);
 
@@ -17,7 +17,7 @@ enum connect_error connect_error_of_tls(enum tls_failure failure);
 /* What strerror() says, as the end of a sentence: "connection refused". Returns `out`. */
 const char *connect_error_text(int number, char *out, size_t size);
 
-/* What to look at, to be put behind that; "" when it says all. */
+/* What to look at, to be put after that; "" when it says all. */
 const char *connect_error_advice(int number);
 
 #endif

@@ -94,7 +94,7 @@ struct connector {
 void connector_note(struct connector *c, enum connect_error error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* All is stopped, and c->result is told when the loop comes round. */
+/* All is stopped, and c->result is handed over when the loop comes round. */
 void connector_end(struct connector *c);
 
 /* Whom an attempt connects to, for messages: the address, and what a parent proxy has to do with it. Returns out. */

@@ -88,7 +88,7 @@ static void attempt_connected(struct attempt *a)
     struct connector *c = a->connector;
 
     a->state = c->plan.tunnel ? ATTEMPT_PARENT : ATTEMPT_HANDSHAKE;
-    /* Whoever was beaten in spite of a head start is not asked first next time. */
+    /* One that was beaten in spite of a head start is not tried first next time. */
     race_remember_slow(c, a->began_ms, ATTEMPT_DELAY_MS);
     close_unconnected(c);
     timer_set(&c->pace, handshake_delay_ms(c));

@@ -40,7 +40,7 @@ int dial(const struct address *to, const struct address *local, uint64_t keepali
     return connect(*fd, &to->sa.any, to->length) == 0 || errno == EINPROGRESS ? 0 : errno;
 }
 
-/* Linux may connect a socket to itself when nobody listens on a port that it hands out for outgoing
+/* Linux may connect a socket to itself when there is no listener on a port that it hands out for outgoing
  * connections. */
 static int is_connected_to_itself(int fd, const struct address *to)
 {

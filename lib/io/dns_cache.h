@@ -28,7 +28,7 @@ enum dns_record_state { RECORD_UNKNOWN, RECORD_ANSWERED, RECORD_STALE, RECORD_FR
 struct dns_record {
     enum dns_record_state state;
     struct dns_question *question; /* out to the name servers, in any state; NULL: none is */
-    struct resolver_answer answer; /* the last one that is worth telling */
+    struct resolver_answer answer; /* the last one that is worth reporting */
     uint64_t answered_ms, good_until_ms, expires_ms; /* expires: the end of its TTL */
 };
 
@@ -45,13 +45,13 @@ struct dns_name {
 
 /* NULL: memory is short. */
 struct dns_cache *dns_cache_new(void);
-/* Nobody may be asked any more. */
+/* Nothing may be asked any more. */
 void dns_cache_free(struct dns_cache *c);
 
 /* Names are compared in lower case. NULL: nothing is known of it. */
 struct dns_name *dns_cache_find(struct dns_cache *c, const char *name);
 
-/* Makes room by forgetting those that nobody looked for for longest. NULL: memory is short. */
+/* Makes room by forgetting those that were not looked for for longest. NULL: memory is short. */
 struct dns_name *dns_cache_add(struct dns_cache *c, const char *name);
 
 /* Where a family's things stand; AF_INET or AF_INET6, here and below. */
@@ -65,21 +65,21 @@ struct dns_record *dns_name_record(struct dns_name *n, int family);
 /* A question for either family is out. */
 bool dns_name_is_asked_for(const struct dns_name *n);
 
-/* Good: it may be told without asking. */
+/* Good: it may be used without asking. */
 bool dns_record_is_good(const struct dns_record *r);
 
 /* The same, and what one family lacks is good for as long as the other's addresses are, and so is what failed, for half a
  * minute of that. */
 bool dns_name_is_good(struct dns_name *n, int family);
 
-/* It may be told when the servers fail: it has addresses, which expired less than `stale_ms` ago. */
+/* It may be used when the servers fail: it has addresses, which expired less than `stale_ms` ago. */
 bool dns_record_is_usable(const struct dns_record *r, uint64_t stale_ms);
 
 /* Keeps an answer: forever, or for its TTL. */
 void dns_record_set_from_file(struct dns_record *r, const struct resolver_answer *a);
 void dns_record_set(struct dns_record *r, const struct resolver_answer *a, uint64_t kept_ms);
 
-/* The question failed, or got no word: the answer that is there is told for `kept_ms` more. */
+/* The question failed, or got no word: the answer that is there is used for `kept_ms` more. */
 void dns_record_keep_stale(struct dns_record *r, uint64_t kept_ms);
 
 /* Everything is asked for again: what came from the file is forgotten, the rest has expired. */

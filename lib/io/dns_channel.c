@@ -31,7 +31,7 @@ struct dns_channel {
 
 struct dns_query {
     struct dns_channel *channel;
-    ares_addrinfo_callback answered; /* NULL: nobody wants to know any more */
+    ares_addrinfo_callback answered; /* NULL: the answer is not wanted any more */
     void *ctx;
     enum { QUERY_BEGINS, QUERY_WAITS, QUERY_ENDED } state;
 };

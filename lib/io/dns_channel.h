@@ -1,7 +1,7 @@
 #ifndef CARPOOL_IO_DNS_CHANNEL_H
 #define CARPOOL_IO_DNS_CHANNEL_H
 
-/* c-ares on the loop, with one reading of resolv.conf: questions to the name servers and nobody else. When that file
+/* c-ares on the loop, with one reading of resolv.conf: questions to the name servers only. When that file
  * changes, a new channel takes over, and the old one ends with its last question. The search list is walked elsewhere
  * (dns_search.h): c-ares would do it for each family by itself, and end at the addresses of two hosts. */
 

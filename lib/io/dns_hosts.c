@@ -5,7 +5,7 @@
 #include "io/dns_answer.h"
 
 struct dns_hosts {
-    ares_channel files; /* one that asks nobody */
+    ares_channel files; /* one that asks no server */
 };
 
 struct found {
@@ -52,7 +52,7 @@ bool dns_hosts_find(struct dns_hosts *h, const char *name, struct resolver_answe
     struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct found f = {.v4 = v4, .v6 = v6};
 
-    /* Nobody is asked, so the callback comes from within the call. */
+    /* No server is asked, so the callback comes from within the call. */
     ares_getaddrinfo(h->files, name, NULL, &hints, on_found, &f);
     return f.found;
 }

@@ -30,9 +30,9 @@ struct dns_search {
     void (*answered)(void *ctx, const struct dns_search_answer *a);
     void *ctx;
     unsigned under;
-    bool fixed;    /* there are addresses under this name, or it cannot be told: no other is looked under */
+    bool fixed;    /* there are addresses under this name, or it is not known: no other is looked under */
     unsigned busy; /* calls below which it may not be freed */
-    bool over;     /* nobody knows it any more */
+    bool over;     /* it is referred to no more */
     struct part parts[PARTS];
     char name[];
 };
@@ -164,7 +164,7 @@ static void take(struct part *p, int status, const struct ares_addrinfo *info)
     }
     s->fixed = true;
     deliver(p, &answer, ttl_s, dns_is_own_trouble(status));
-    /* It waited for what this one would say: there is a host, or it cannot be told. */
+    /* It waited for what this one would say: there is a host, or it is not known. */
     if (other_part(p)->state == PART_HELD)
         deliver_none(other_part(p));
 }

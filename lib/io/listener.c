@@ -16,7 +16,7 @@
 #define BATCH             64
 #define FULL_BATCHES      8 /* in a row, before a larger one is tried */
 #define SHORTAGE_PAUSE_MS 100
-/* Of what somebody sends who is turned away, read so that no reset overtakes the answer. */
+/* Of what a client sends that is turned away, read so that no reset overtakes the answer. */
 #define DISCARD_BYTES (64 * 1024)
 
 struct listener {
@@ -64,7 +64,7 @@ static void open_reserve(struct listener *l)
         l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* Closing over unread bytes would send a reset, and that could overtake the answer; whoever sends without an end must
+/* Closing over unread bytes would send a reset, and that could overtake the answer; a client that sends without an end must
  * not hold the loop. */
 static void discard(int fd)
 {

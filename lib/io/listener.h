@@ -20,7 +20,7 @@ typedef void listener_accept(void *ctx, int fd, const struct address *peer);
  * after closing what its reserve descriptor let it take. NULL when memory is short. */
 struct listener *listener_new(struct event_base *base, int fd, listener_accept *accepted, void *ctx);
 
-/* What a connection is told that is taken only to be turned away, because descriptors run short. Empty at
+/* What a connection is answered that is taken only to be turned away, because descriptors run short. Empty at
  * first. The bytes must stay as long as the listener. */
 void listener_set_refusal(struct listener *l, struct slice text);
 

@@ -26,7 +26,7 @@ struct peer_owner {
 
 enum peer_found {
     PEER_FOUND,
-    PEER_GONE,    /* its socket has no owner any more, or its end cannot be told from a later one */
+    PEER_GONE,    /* its socket has no owner any more, or its end cannot be distinguished from a later one */
     PEER_UNSEEN,  /* the kernel does not list it: no such support, or another network namespace */
     PEER_NO_DIAG, /* no netlink socket for it; errno says why */
 };

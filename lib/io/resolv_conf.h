@@ -16,9 +16,8 @@
 struct resolv_conf {
     int timeout_ms; /* of the first try; c-ares doubles it for each round of the servers */
     int attempts;
-    int ndots; /* a name with fewer dots is looked for in the search list first */
-    char
-        search[RESOLV_SEARCH_SIZE]; /* domains, each behind a space; cut at a word where there are too many */
+    int ndots;                       /* a name with fewer dots is looked for in the search list first */
+    char search[RESOLV_SEARCH_SIZE]; /* domains, each after a space; cut at a word where there are too many */
 };
 
 /* The file and the environment (LOCALDOMAIN, RES_OPTIONS). glibc's defaults where they say nothing, or the file is not

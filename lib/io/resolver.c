@@ -138,7 +138,7 @@ static void check_files(struct resolver *r)
 static void tell(const struct resolver_answer *answer,
                  void (*answered)(void *, const struct resolver_answer *), void *ctx)
 {
-    /* Whoever is told may ask again, and the record may change meanwhile. */
+    /* The one that is notified may ask again, and the record may change meanwhile. */
     struct resolver_answer copy = *answer;
 
     answered(ctx, &copy);
@@ -150,7 +150,7 @@ static void tell_failure(enum resolver_status status, const char *text,
     answered(ctx, &(struct resolver_answer){.status = status, .text = text});
 }
 
-/* Empties the list first: whoever is told may ask again or cancel another's query. */
+/* Empties the list first: the one that is notified may ask again or cancel another's query. */
 static void tell_all(struct query_list *waiting, const struct resolver_answer *answer)
 {
     struct query_list now = TAILQ_HEAD_INITIALIZER(now);
@@ -178,7 +178,7 @@ static void use_on(const struct dns_question *q, const char *why)
     dns_record_keep_stale(r, FAILURE_KEPT_MS);
 }
 
-/* resolv.conf has changed since: what these servers say is for those who wait for it, and nobody else. */
+/* resolv.conf has changed since: what these servers say is for those who wait for it only. */
 static bool is_outdated(const struct dns_inquiry *i)
 {
     return i->channel != i->resolver->channel;
@@ -299,7 +299,7 @@ static struct resolver_query *wait_for(struct dns_question *question,
     return q;
 }
 
-/* Whether the hosts file has it: then nobody else is asked, for either family. */
+/* Whether the hosts file has it: then no server is asked, for either family. */
 static bool ask_file(struct resolver *r, struct dns_name *n, const char *name)
 {
     struct resolver_answer v4, v6;
@@ -315,7 +315,7 @@ static bool ask_file(struct resolver *r, struct dns_name *n, const char *name)
     return true;
 }
 
-/* Whoever asks now is not to wait for servers of before. */
+/* A question asked now does not wait for the servers of before. */
 static void let_go_of_outdated(struct dns_name *n)
 {
     struct dns_inquiry *i = n->inquiry;

@@ -29,7 +29,7 @@ struct tls {
     char *why;                     /* of `failure`; NULL: no memory for it */
     enum tls_failure failure;
     int alert;                /* that ended it, from the peer; 0: none */
-    bool wants_renegotiation; /* the server; it was told no */
+    bool wants_renegotiation; /* the server; it was refused */
     bool offered;             /* a session */
     bool renewed;             /* the server gave one, in TLS 1.2 within the handshake */
     bool over;                /* nothing more can be read */

@@ -2,7 +2,7 @@
 #define CARPOOL_IO_USER_NAME_H
 
 /* Names of users, by the system's user database. That may be a directory somewhere on the network, so it is asked by a thread,
- * and nobody waits long for it. */
+ * and no one waits long for it. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,7 +19,7 @@ struct user_question *user_question_ask(uint32_t uid);
  * user has none. */
 bool user_question_answer(struct user_question *q, unsigned ms, char name[USER_NAME_SIZE]);
 
-/* Nobody wants the answer any more. */
+/* The answer is not wanted any more. */
 void user_question_drop(struct user_question *q);
 
 #endif

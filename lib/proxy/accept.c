@@ -54,7 +54,7 @@ static void turn_away_client(struct client *c)
     client_linger(c, CLIENT_MAX_CONNECTIONS);
 }
 
-/* Without a state of its own: whoever is far too many costs nothing but a write. */
+/* Without a state of its own: clients far beyond the limit cost nothing but a write. */
 static void turn_away(struct proxy *p, int fd)
 {
     p->stats.clients_total++;

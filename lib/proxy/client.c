@@ -11,7 +11,7 @@
 #include "proxy/refusal.h"
 #include "proxy/tunnel.h"
 
-/* Behind a last response: what may still come of a request is thrown away, so that no reset destroys the
+/* After a last response: what may still come of a request is thrown away, so that no reset destroys the
  * answer (RFC 9112 9.6). */
 #define LINGER_MS    1000
 #define LINGER_BYTES (64 * 1024)
@@ -97,7 +97,7 @@ void client_linger(struct client *c, enum client_close reason)
     timer_set(&c->timer, LINGER_MS);
     client_watch(c);
     if (c->state == CLIENT_LINGERING)
-        on_linger_ready(c); /* what came while nobody read is announced no more */
+        on_linger_ready(c); /* what came while it was not read is announced no more */
 }
 
 static void on_ready(void *ctx, unsigned ready)
@@ -290,11 +290,11 @@ static bool try_head(struct client *c)
 
 bool client_read_some(struct client *c)
 {
-    /* Behind a piece of a head a reset may stand that came with it, of which the loop will not tell again. */
+    /* A reset may have come with a piece of a head, and the loop will not report it again. */
     bool empty = !c->in || buffer_unread(c->in).n == 0;
     if (conn_is_drained(&c->conn) && empty) {
         drop_buffer(c);
-        return false; /* it would be in vain: the loop will tell */
+        return false; /* it would be in vain: the loop will report it */
     }
     if (!make_room(c)) {
         client_close(c, CLIENT_CUT, false);
@@ -387,7 +387,7 @@ static void await_next_request(struct client *c)
     client_set_state(c, CLIENT_IDLE);
     c->since_ms = clock_ms();
     client_arm_for_head(c);
-    /* Nobody is that quick: registering tells at once what is there already, and saves a read. */
+    /* No client is that quick: registering reports at once what is there already, and saves a read. */
     if (!c->in)
         client_watch(c);
     if (c->state == CLIENT_IDLE)

@@ -70,7 +70,7 @@ struct client {
 void client_watch(struct client *c);
 
 /* The same, if its exchange lasts: see proxy.c. One that is registered already is looked at then: a reset may have come
- * with the last bytes of its request, in one event, and no other will tell of it. */
+ * with the last bytes of its request, in one event, and no other will report it. */
 void client_watch_later(struct client *c);
 
 /* It has lasted. */
@@ -85,14 +85,14 @@ void client_set_state(struct client *c, enum client_state state);
 /* Begins to read a head, or goes on with it. */
 void client_begin_reading(struct client *c);
 
-/* Reads what is there into c->in. False: nothing, and the loop will tell, or the client is closed. */
+/* Reads what is there into c->in. False: nothing, and the loop will report it, or the client is closed. */
 bool client_read_some(struct client *c);
 
 /* Reads and begins exchanges, one after the other, until one is running or nothing is there. */
 void client_process(struct client *c);
 
 /* The exchange has ended and the response was handed to the kernel whole: on to the next request, or the
- * end. `c->exchange` is gone. Where the next request would begin somewhere else than behind the last one, it is
+ * end. `c->exchange` is gone. Where the next request would begin somewhere else than after the last one, it is
  * the end whatever `fate` says. */
 void client_exchange_done(struct client *c, enum client_close fate);
 
@@ -110,7 +110,7 @@ void client_close(struct client *c, enum client_close reason, bool reset);
  * closing over a request that has come would lose it. That request has begun when this returns. */
 bool client_is_idle(struct client *c);
 
-/* Looks for bytes, an end or a reset behind a request that was read whole. */
+/* Looks for bytes, an end or a reset after a request that was read whole. */
 void client_look(struct client *c);
 
 /* Sets the timer anew for what the exchange waits for from the client. */

@@ -8,7 +8,7 @@
  *   ... with its body                           requestTimeout
  *   a fault after which nothing is certain      bad-request
  *   refused                                     bad-request
- *   the request was not read to its end         bad-request: what follows cannot be told from its rest
+ *   the request was not read to its end         bad-request: what follows may be its rest
  *   the client asked for close                  connection-close
  *   the response ends with the connection       connection-close
  *   otherwise                                   the connection goes on                                     */

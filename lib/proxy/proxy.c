@@ -179,7 +179,7 @@ void proxy_stop(struct proxy *p)
     struct exchange *e, *next_exchange;
     TAILQ_FOREACH_SAFE (e, &p->exchanges, link, next_exchange)
         if (!e->client)
-            exchange_cut(e, CLIENT_SHUTDOWN); /* nobody waits for the rest of its response */
+            exchange_cut(e, CLIENT_SHUTDOWN); /* no client waits for the rest of its response */
     TAILQ_FOREACH_SAFE (c, &p->clients, link, next) {
         if (c->state == CLIENT_IDLE && c->requests > 0)
             client_close(c, CLIENT_SHUTDOWN, false);

@@ -81,7 +81,7 @@ struct proxy {
     struct timer hello_timer;
     unsigned handshakes_begun; /* in this turn */
     bool stopping;
-    void (*record)(void *ctx, const struct exchange_record *r); /* NULL: nobody asks */
+    void (*record)(void *ctx, const struct exchange_record *r); /* NULL: not wanted */
     void *record_ctx;
 };
 

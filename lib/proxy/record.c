@@ -1,4 +1,4 @@
-/* What is told of an exchange when it has ended: counters, the histogram, the access log's line. */
+/* What is recorded of an exchange when it has ended: counters, the histogram, the access log's line. */
 
 #include "proxy/record.h"
 

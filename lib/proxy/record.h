@@ -1,7 +1,7 @@
 #ifndef CARPOOL_PROXY_RECORD_H
 #define CARPOOL_PROXY_RECORD_H
 
-/* What one exchange was, told once when it has ended: the access log's line. All slices are good during
+/* What one exchange was, recorded once when it has ended: the access log's line. All slices are good during
  * the call only. */
 
 #include <stdbool.h>

@@ -9,7 +9,7 @@
 #include "base/slice.h"
 #include "http/proxy_error.h"
 
-/* X(id, status, Proxy-Status error (RFC 9209), the client's connection is closed behind it) */
+/* X(id, status, Proxy-Status error (RFC 9209), the client's connection is closed after it) */
 #define FAULT_LIST(X)                                                   \
     X(FAULT_BAD_REQUEST, 400, PROXY_ERROR_REQUEST, 1)                   \
     X(FAULT_BAD_TARGET, 400, PROXY_ERROR_REQUEST, 1)                    \

@@ -25,7 +25,7 @@ static bool is_idempotent(const struct head *h)
            has_idempotency_key(h);
 }
 
-/* A body of a request in which HTTP/1.0 defined none may be the next request to somebody else (RFC 9112 3.3). */
+/* A body of a request in which HTTP/1.0 defined none may be the next request to another implementation (RFC 9112 3.3). */
 static bool has_odd_body(const struct head *h, const struct framing *f)
 {
     return h->minor == 0 && f->kind != BODY_NONE &&
@@ -90,7 +90,7 @@ static void set_limits(struct exchange *e)
         e->up.keep_limit = 0;
 }
 
-/* What whoever asks for a TRACE is not told (RFC 9110 9.3.8). */
+/* What the answer to a TRACE leaves out (RFC 9110 9.3.8). */
 static bool is_secret(const struct field *f)
 {
     return f->id == FIELD_AUTHORIZATION || f->id == FIELD_PROXY_AUTHORIZATION ||
@@ -177,7 +177,7 @@ static enum fault refusal(const struct client *c, const struct route *route, enu
         snprintf(text, size, "Carpool is stopping: connect again");
         return FAULT_TOO_MANY_CLIENTS;
     }
-    /* Whoever may not use Carpool is not told what it would have refused besides. */
+    /* A client that may not use Carpool does not learn what it would have refused besides. */
     if ((fault == FAULT_NONE || fault == FAULT_DENIED) &&
         !access_client_allowed(c->proxy->config, &c->peer)) {
         snprintf(text, size, "this client's address is not in access.clients");

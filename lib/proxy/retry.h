@@ -26,7 +26,7 @@ enum retry {
 
 enum retry retry_decide(const struct attempt *a);
 
-/* Why what failed on a reused socket is not repeated, to be put behind what happened; "" where that needs no word. */
+/* Why what failed on a reused socket is not repeated, to be put after what happened; "" where that needs no word. */
 const char *retry_refusal(const struct attempt *a);
 
 #endif

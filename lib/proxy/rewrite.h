@@ -1,7 +1,7 @@
 #ifndef CARPOOL_PROXY_REWRITE_H
 #define CARPOOL_PROXY_REWRITE_H
 
-/* Heads as they leave: hop-by-hop fields stay behind, framing is written anew, Via is appended (RFC 9110
+/* Heads as they leave: hop-by-hop fields are left out, framing is written anew, Via is appended (RFC 9110
  * 7.6). */
 
 #include <stdbool.h>

@@ -12,7 +12,7 @@
 #include "base/slice.h"
 #include "io/conn.h"
 
-/* Pieces of a head, of a batch of content behind it, and of both. */
+/* Pieces of a head, of a batch of content after it, and of both. */
 #define SENDQ_HEAD  6
 #define SENDQ_BATCH 18
 #define SENDQ_MAX   (SENDQ_HEAD + SENDQ_BATCH)
