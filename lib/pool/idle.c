@@ -11,15 +11,10 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-static uint64_t suspended_while_idle(const struct socket *s)
-{
-    return clock_suspended_ms() - s->idle_suspended_ms;
-}
-
 /* 0: none */
 static uint64_t learned_limit_of(const struct socket *s)
 {
-    uint64_t limit = s->has_hint_timeout ? 0 : origin_learned_ms(s->origin);
+    uint64_t limit = s->has_hint_timeout || !s->origin->learned.least_ms ? 0 : origin_learned_ms(s->origin);
     return limit && s->aside == ASIDE_TRIAL ? learned_trial(&s->origin->learned) : limit;
 }
 
@@ -42,10 +37,8 @@ static uint64_t limit_of(const struct socket *s, enum retire_reason *reason)
 static uint64_t due_of(const struct socket *s, enum retire_reason *reason)
 {
     uint64_t limit = limit_of(s, reason);
-    uint64_t suspended = suspended_while_idle(s);
-    if (limit == 0 && *reason == RETIRE_FREE_TIMEOUT)
-        return 0;
-    return s->idle_since_ms + (limit > suspended ? limit - suspended : 0);
+    bool forever = limit == 0 && *reason == RETIRE_FREE_TIMEOUT;
+    return forever ? 0 : s->idle_since_ms + limit;
 }
 
 void idle_on_ready(void *ctx, unsigned ready)
@@ -116,9 +109,17 @@ static void end(struct socket *s, enum retire_reason reason)
         review_all(o, true);
 }
 
+/* Asked for each request: the timer is set for when it is too old, or for a look before that. */
+static bool is_surely_fresh(const struct socket *s)
+{
+    return clock_ms() < s->idle.due;
+}
+
 bool idle_retire_overdue(struct socket *s)
 {
     enum retire_reason reason;
+    if (is_surely_fresh(s))
+        return false;
     uint64_t due = due_of(s, &reason);
     if (!due || clock_ms() < due)
         return false;
@@ -147,7 +148,6 @@ void idle_limits_changed(struct socket *s)
 void idle_begin(struct socket *s, enum socket_state state)
 {
     s->idle_since_ms = clock_ms();
-    s->idle_suspended_ms = clock_suspended_ms();
     socket_move(s, state);
     if (s->protocol == PROTOCOL_HTTP1)
         conn_set_owner(&s->conn, idle_on_ready, s);
@@ -158,7 +158,7 @@ void idle_begin(struct socket *s, enum socket_state state)
 void idle_end(struct socket *s)
 {
     timer_clear(&s->idle);
-    s->idled_ms = suspended_while_idle(s) == 0 ? clock_ms() - s->idle_since_ms : 0;
+    s->was_free = true;
     socket_move(s, SOCKET_ACTIVE);
     conn_set_priority(&s->conn, PRIORITY_ORDINARY);
 }
@@ -175,13 +175,33 @@ void idle_closed_by_peer(struct socket *s)
 {
     uint64_t idle_ms = clock_ms() - s->idle_since_ms;
     s->origin->stats.peer_closed_idle_ms += idle_ms;
-    if (suspended_while_idle(s) == 0) /* or nobody knows when that was */
-        learn(s, idle_ms);
+    learn(s, idle_ms);
 }
 
-void socket_found_closed(struct socket *s)
+void socket_found_closed(struct socket *s, uint64_t taken_ms)
 {
-    learn(s, s->idled_ms);
+    if (s->was_free)
+        learn(s, taken_ms - s->idle_since_ms);
+}
+
+static void grow_older(struct socket_list *list, uint64_t ms)
+{
+    struct socket *s;
+    TAILQ_FOREACH (s, list, lru) {
+        s->idle_since_ms = s->idle_since_ms > ms ? s->idle_since_ms - ms : 1;
+        arm(s);
+    }
+}
+
+void idle_note_suspend(struct pool *p)
+{
+    uint64_t ms = clock_suspended_ms() - p->suspended_ms;
+    struct agent *a;
+    p->suspended_ms += ms;
+    TAILQ_FOREACH (a, &p->agents, link) {
+        grow_older(&a->free_lru, ms);
+        grow_older(&a->private_lru, ms);
+    }
 }
 
 bool idle_is_settled(const struct socket *s)

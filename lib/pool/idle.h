@@ -6,6 +6,8 @@
 
 #include "pool/socket.h"
 
+struct pool;
+
 /* It carries nothing from now on; carries something again. */
 void idle_begin(struct socket *s, enum socket_state state);
 void idle_end(struct socket *s);
@@ -19,6 +21,9 @@ void idle_closed_by_peer(struct socket *s);
 
 /* A reload may have changed how long it is kept. */
 void idle_limits_changed(struct socket *s);
+
+/* The system was suspended: the peers were not, for whom what is idle has been so for longer. */
+void idle_note_suspend(struct pool *p);
 
 /* Retires a free one that was kept for too long: its timer has not said so yet, since the system was suspended meanwhile, or
  * the limit is new. */

@@ -32,7 +32,7 @@ void path_begin_exchange(struct socket *s)
     struct timer *sweep = &s->origin->agent->pool->paths;
     if (s->in_use > 1) /* HTTP/2: it is looked after */
         return;
-    s->path.quiet_since_ms = clock_ms();
+    s->path.quiet_since_us = clock_us();
     s->path.look_ms = 0;
     s->conn.heard = false;
     if (!timer_is_set(sweep))
@@ -127,15 +127,20 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static uint64_t quiet_since_ms(const struct socket *s)
+{
+    return s->path.quiet_since_us / 1000;
+}
+
 static bool is_quiet(struct socket *s, uint64_t now, uint64_t ack)
 {
     if (s->conn.heard) {
         s->conn.heard = false;
-        s->path.quiet_since_ms = now;
+        s->path.quiet_since_us = now * 1000;
         s->path.unacked_since_ms = 0;
     }
     /* What it has sent before may be read yet. */
-    return !s->conn.may_read && now - s->path.quiet_since_ms >= (ack ? smaller(ack, QUIET_MS) : QUIET_MS);
+    return !s->conn.may_read && now - quiet_since_ms(s) >= (ack ? smaller(ack, QUIET_MS) : QUIET_MS);
 }
 
 static bool is_dead(const struct socket *s, const struct ack_state *a, uint64_t ack)
@@ -183,7 +188,7 @@ static struct socket *find_unwell(const struct socket_list *list, uint64_t now, 
 /* Anything may have been retired when this returns. */
 static void act(struct socket *s, enum verdict verdict)
 {
-    path_died(s, s->path.quiet_since_ms);
+    path_died(s, quiet_since_ms(s));
     if (verdict == PATH_DEAD)
         conn_give_up(&s->conn, ETIMEDOUT);
     else

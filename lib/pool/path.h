@@ -18,7 +18,7 @@ struct socket;
 
 /* What is known of a socket's path. */
 struct socket_path {
-    uint64_t quiet_since_ms;   /* nothing was read since, or since its exchange began */
+    uint64_t quiet_since_us;   /* nothing was read since, or since its exchange began */
     uint64_t look_ms;          /* not before */
     uint64_t unacked_since_ms; /* as far as it was looked at; 0: all is acknowledged */
     uint64_t doubted_ms;       /* ASIDE_DOUBTED: since */

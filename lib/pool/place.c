@@ -86,7 +86,7 @@ void socket_take(struct socket *s)
 {
     struct origin *o = s->origin;
     assert(socket_room(s) > 0);
-    s->idled_ms = 0;
+    s->was_free = false;
     if (s->state == SOCKET_FREE)
         idle_end(s);
     s->in_use++;

@@ -442,6 +442,8 @@ enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acqu
     begin_acquire(o, p, how);
     if (p->how == ACQUIRE_OWN_CONNECTION)
         return own_connection(o, p);
+    if (a->pool->suspended_ms != clock_suspended_ms())
+        idle_note_suspend(a->pool);
     if (a->dirty)
         agent_serve(a); /* places that came free in this turn belong to those who waited */
     if (!a->paused && o->waiting_count == 0 && origin_may_begin(o) && (p->socket = find_fresh_place(o))) {

@@ -80,8 +80,7 @@ struct socket {
     uint32_t generation;        /* the origin's when it was opened */
     uint32_t exchanges;         /* begun */
     uint64_t opened_ms, idle_since_ms;
-    uint64_t idle_suspended_ms; /* clock_suspended_ms() then: the peer was awake */
-    uint64_t idled_ms;   /* for how long it had been free when its present user got it; 0: it was handed on */
+    bool was_free;       /* right before its present user got it, not handed on by another */
     double age_spread;   /* the part of maxSocketAge that is taken off for this one */
     uint64_t connect_us; /* what the connect took */
     struct address peer;
@@ -111,8 +110,9 @@ bool socket_may_be_evicted(const struct socket *s);
  * one may not give it back; who was given one and is not notified yet waits again, at the head of the queue. */
 void socket_retire(struct socket *s, enum retire_reason reason);
 
-/* An exchange has found that the origin closed it, as origins do with what is idle for too long. */
-void socket_found_closed(struct socket *s);
+/* An exchange, which got it at `taken_ms`, has found that the origin closed it, as origins do with what is idle for too
+ * long. */
+void socket_found_closed(struct socket *s, uint64_t taken_ms);
 
 /* A non-blocking look at an HTTP/1.1 socket that is about to carry a request which could not be repeated:
  * RETIRE_NONE, or why it must not be used (an unread byte, an end of file, an error). */

@@ -314,7 +314,7 @@ void attempt_failed(struct exchange *e, int error)
     if (dead)
         path_died(e->socket, e->granted_us / 1000);
     else if (by_peer && e->may_be_stale && !e->response_begun)
-        socket_found_closed(e->socket);
+        socket_found_closed(e->socket, e->granted_us / 1000);
     if (e->may_be_stale) {
         enum socket_failure failure = failure_of(error);
         e->origin->stats.reused_errors[failure]++;
