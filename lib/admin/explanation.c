@@ -171,7 +171,7 @@ static void put_needed(struct text *out, const struct account *a, const char *na
     else
         text_format(
             out,
-            " They came in bursts, since the busiest minute needed but %.1f connections at a time: raise %s if "
+            " They came in bursts, since the busiest minute needed only %.1f connections at a time: raise %s if "
             "they must not wait.",
             (double)a->hour.load, name);
 }

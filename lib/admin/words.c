@@ -52,5 +52,10 @@ void words_percent(struct text *t, uint64_t part, uint64_t whole)
 {
     double percent = whole > 0 ? 100.0 * (double)part / (double)whole : 0;
 
-    text_format(t, percent > 0 && percent < 0.95 ? "%.1f %%" : "%.0f %%", percent);
+    bool is_near_end = (percent > 0 && percent < 0.95) || (percent > 99.05 && percent < 100);
+
+    if (percent > 0 && percent < 0.05)
+        text_lit(t, "under 0.1 %");
+    else
+        text_format(t, is_near_end ? "%.1f %%" : "%.0f %%", percent);
 }

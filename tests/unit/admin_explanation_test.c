@@ -95,6 +95,12 @@ START_TEST(words_are_short)
     ck_assert_str_eq(text_of(&t), "67 %");
     words_percent(&t, 4, 1000);
     ck_assert_str_eq(text_of(&t), "0.4 %");
+    words_percent(&t, 1, 10000);
+    ck_assert_str_eq(text_of(&t), "under 0.1 %");
+    words_percent(&t, 2544, 2547);
+    ck_assert_str_eq(text_of(&t), "99.9 %");
+    words_percent(&t, 5, 5);
+    ck_assert_str_eq(text_of(&t), "100 %");
     words_percent(&t, 0, 0);
     ck_assert_str_eq(text_of(&t), "0 %");
 }
@@ -274,7 +280,7 @@ START_TEST(waiting)
     ck_assert_str_eq(
         said("waiting"),
         "27 of 36 requests found all connections busy (maxSockets is 20); the wait was 432 ms on average, "
-        "with up to 9 waiting at a time. They came in bursts, since the busiest minute needed but 0.4 "
+        "with up to 9 waiting at a time. They came in bursts, since the busiest minute needed only 0.4 "
         "connections at a time: raise maxSockets if they must not wait.");
     account.key = "*"; /* each origin has its own maxSockets */
     ck_assert_ptr_null(strstr(said("waiting"), "raise"));
