@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import socket
 import ssl
 import struct
+import subprocess
 
 import pytest
 
@@ -118,6 +120,20 @@ def test_one_shot_clients_share(stage):
     assert (setting.origin.accepted, setting.origin.tls.full) == (1, 1)
     assert setting.handshakes("ok") == 6
     setting.wait_logged("https://a.pool.test:8443/5")
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_two_hundred_one_shot_curls(stage):
+    """200 one-shot `https://` requests of curl through CONNECT: 1 connection and 1 handshake at the origin, GET and POST"""
+    setting = Setting(stage)
+    curl = ["curl", "-sS", "-o", os.devnull, "-w", "%{http_code}", "--noproxy", "", "-x", f"http://127.0.0.1:{setting.carpool.port}",
+            "--cacert", setting.ca]
+    for number in range(200):
+        more = ["-d", f"n={number}"] if number % 2 else []
+        done = subprocess.run([*curl, *more, f"https://{TARGET}/{number}"], capture_output=True, text=True, check=False)
+        assert done.stdout == "200", done.stderr
+        setting.carpool.wait_row("https://a.pool.test:8443", "p", sockets=0)
+    assert (setting.origin.accepted, setting.origin.tls.full, setting.handshakes("ok")) == (1, 1, 200)
 
 
 def test_the_certificate_is_kept(stage):
