@@ -10,6 +10,7 @@ from behaviour.harness.daemon import binary, environment
 from behaviour.test_10_tls import TARGET, Setting
 
 from .conftest import PATIENCE, need
+from .test_recipes import need_npm, npm_folder
 
 URL = f"https://{TARGET}/"
 JAVA = """import java.net.*;
@@ -51,6 +52,9 @@ http.request({ host: proxy.hostname, port: proxy.port, method: 'CONNECT', path: 
 PHP_CURL = f"$c = curl_init('{URL}'); curl_setopt($c, CURLOPT_RETURNTRANSFER, 1); curl_exec($c); echo curl_getinfo($c, CURLINFO_HTTP_CODE);"
 PHP_STREAM = ("$x = stream_context_create(['http' => ['proxy' => str_replace('http:', 'tcp:', getenv('https_proxy'))]]);"
               f"file_get_contents('{URL}', false, $x); echo $http_response_header[0];")
+UNDICI = ("const { ProxyAgent, fetch } = require('undici'); const dispatcher = new ProxyAgent(process.env.https_proxy);"
+          f"fetch('{URL}', {{ dispatcher }}).then(async (response) => {{ console.log(response.status, await response.text());"
+          " await dispatcher.close(); });")
 PERL = f"print LWP::UserAgent->new(env_proxy => 1)->get('{URL}')->status_line"
 
 # Under `carpoolctl run`: the words of a command; {CA} and {FOLDER} are filled in.
@@ -71,6 +75,8 @@ CLIENTS = {
              'exec java -Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort="${https_proxy##*:}" -Djavax.net.ssl.trustStore=trust.p12'
              ' -Djavax.net.ssl.trustStorePassword=changeit Get.java "$3"', "sh", "{FOLDER}", "{CA}", URL],
     "node https": ["node", "{FOLDER}/get.js", URL],
+    "node24 fetch": ["{NPM}/node24/bin/node", "-e", f"fetch('{URL}').then((response) => console.log(response.status))"],
+    "undici agent": ["node", "-e", UNDICI],
 }
 NEEDS = {"python requests": ["python3", "-c", "import requests"], "php curl": ["php", "-r", "exit(function_exists('curl_init') ? 0 : 1);"],
          "perl": ["perl", "-MLWP::Protocol::https", "-e", "1"]}
@@ -88,9 +94,9 @@ def setting(tmp_path, ports):
 
 def run(setting, words):
     folder = setting.stage.directory
-    words = [word.replace("{CA}", setting.ca).replace("{FOLDER}", folder) for word in words]
+    words = [word.replace("{CA}", setting.ca).replace("{FOLDER}", folder).replace("{NPM}", str(npm_folder())) for word in words]
     env = environment({"HOME": folder, "LC_ALL": "C", "no_proxy": None, "SSL_CERT_FILE": None, "GO111MODULE": "off",
-                       "GOCACHE": os.path.join(folder, "go-cache")})
+                       "GOCACHE": os.path.join(folder, "go-cache"), "NODE_PATH": str(npm_folder())})
     return subprocess.run([binary("CARPOOLCTL"), "-s", f"127.0.0.1:{setting.carpool.admin_port}", "run", "--", *words], env=env,
                           cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL)
 
@@ -98,7 +104,9 @@ def run(setting, words):
 @pytest.mark.parametrize("client", CLIENTS)
 def test_client(setting, client):
     words = CLIENTS[client]
-    need({"env": words[2], "sh": client.split()[0]}.get(words[0], words[0]))
+    if client.split()[0] in ("node24", "undici"):
+        need_npm(client.split()[0])
+    need({"{NPM}/node24/bin/node": "node", "env": words[2], "sh": client.split()[0]}.get(words[0], words[0]))
     if client in NEEDS and subprocess.run(NEEDS[client], capture_output=True, check=False).returncode != 0:
         pytest.skip(f"{client} has no module for it; ./quickstart check brings it")
     for count in (1, 2):
