@@ -111,7 +111,11 @@ static char *text_of(BIO *out, bool written)
 {
     char *data;
     long n = written ? BIO_get_mem_data(out, &data) : 0;
-    char *text = n > 0 ? strndup(data, (size_t)n) : NULL;
+    char *text = n > 0 ? malloc((size_t)n + 1) : NULL;
+    if (text) {
+        memcpy(text, data, (size_t)n);
+        text[n] = '\0';
+    }
     BIO_free(out);
     return text;
 }
