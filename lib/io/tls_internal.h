@@ -29,6 +29,8 @@ struct tls {
     char *why;                     /* of `failure`; NULL: no memory for it */
     enum tls_failure failure;
     int alert;                /* that ended it, from the peer; 0: none */
+    bool shaken;              /* a server's side: the handshake is done */
+    unsigned late_messages;   /* the same: those of a handshake that came behind it */
     bool wants_renegotiation; /* the server; it was refused */
     bool offered;             /* a session */
     bool renewed;             /* the server gave one, in TLS 1.2 within the handshake */

@@ -10,6 +10,8 @@
 
 /* How long a client may be silent before its tunnel is opened: in some protocols the server speaks first. */
 #define SILENCE_MS 300
+/* How long a stop waits for one that was told 200. */
+#define STOP_MS 500
 
 static const struct slice established = SLICE("HTTP/1.1 200 Connection established\r\n\r\n");
 
@@ -42,6 +44,8 @@ static uint64_t due(const struct client *c)
     uint64_t limit = c->proxy->config->server.headersTimeout;
     if (silence_is_consent(c) && (!limit || limit > SILENCE_MS))
         limit = SILENCE_MS;
+    if (c->proxy->stopping && (!limit || limit > STOP_MS))
+        limit = STOP_MS;
     return limit ? c->since_ms + limit : 0;
 }
 

@@ -183,8 +183,10 @@ void proxy_stop(struct proxy *p)
     TAILQ_FOREACH_SAFE (c, &p->clients, link, next) {
         if (c->state == CLIENT_IDLE && c->requests > 0)
             client_close(c, CLIENT_SHUTDOWN, false);
-        else if (c->state == CLIENT_IDLE || c->state == CLIENT_OPENING)
+        else if (c->state == CLIENT_IDLE)
             timer_set(&c->timer, FIRST_REQUEST_GRACE_MS);
+        else if (c->state == CLIENT_OPENING)
+            inside_arm(c);
     }
     tunnels_stop(p);
 }

@@ -74,7 +74,7 @@ static size_t put_hello(char *to, size_t length, size_t piece)
         memcpy(to + at, head, 5);
         memset(to + at + 5, 'x', n);
         for (size_t i = 0; i < n && done + i < 4; i++)
-            to[at + 5 + i] = done + i == 0 ? 1 : (char)(length >> (8 * (3 - done - i)));
+            to[at + 5 + i] = (char)(done + i == 0 ? 1 : length >> (8 * (3 - done - i)));
         at += 5 + n;
         done += n;
     }

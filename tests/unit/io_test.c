@@ -511,5 +511,6 @@ int main(void)
     io_race_tests(suite);
     io_tls_tests(suite);
     io_tls_data_tests(suite);
+    io_tls_accept_tests(suite);
     return unit_run(suite);
 }

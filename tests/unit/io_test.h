@@ -43,6 +43,7 @@ void io_binding_tests(Suite *suite);
 void io_listener_tests(Suite *suite);
 void io_resolver_tests(Suite *suite);
 void io_families_tests(Suite *suite);
+void io_tls_accept_tests(Suite *suite);
 void io_tls_data_tests(Suite *suite);
 void io_tls_tests(Suite *suite);
 

@@ -73,6 +73,7 @@ tests_unit_io_test_SOURCES = \
 	tests/unit/io_resolver_test.c \
 	tests/unit/io_test.c \
 	tests/unit/io_test.h \
+	tests/unit/io_tls_accept_test.c \
 	tests/unit/io_tls_peer.c \
 	tests/unit/io_tls_peer.h \
 	tests/unit/io_tls_data_test.c \

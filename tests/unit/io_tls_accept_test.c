@@ -1,0 +1,174 @@
+/* The server's side of TLS on a conn, with a client in the same thread. */
+
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+
+#include "io_tls_test.h"
+
+struct pair {
+    struct conn server;
+    int fd;
+    SSL *client;
+    SSL_CTX *server_ctx, *client_ctx;
+};
+
+static void begin(struct pair *p)
+{
+    io_make_certificates();
+    p->fd = io_pair(&p->server);
+    fcntl(p->fd, F_SETFL, O_NONBLOCK);
+    p->server_ctx = SSL_CTX_new(TLS_server_method());
+    p->client_ctx = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_use_certificate(p->server_ctx, io_leaf.x509);
+    SSL_CTX_use_PrivateKey(p->server_ctx, io_leaf.key);
+    SSL_CTX_set_read_ahead(p->server_ctx, 1);
+    p->client = SSL_new(p->client_ctx);
+    SSL_set_fd(p->client, p->fd);
+    SSL_set_connect_state(p->client);
+}
+
+static void end(struct pair *p)
+{
+    conn_close(&p->server, false);
+    SSL_set_shutdown(p->client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(p->client);
+    close(p->fd);
+    SSL_CTX_free(p->server_ctx);
+    SSL_CTX_free(p->client_ctx);
+    io_free_certificates();
+}
+
+static SSL *server_ssl(struct pair *p)
+{
+    SSL *ssl = SSL_new(p->server_ctx);
+
+    SSL_set_accept_state(ssl);
+    return ssl;
+}
+
+/* What tls_handshake() said in the end. */
+static int shake(struct pair *p)
+{
+    int done = 0;
+
+    for (int i = 0; i < 1000 && done == 0; i++) {
+        SSL_do_handshake(p->client);
+        done = tls_handshake(&p->server);
+        if (done == 0)
+            usleep(1000);
+    }
+    return done;
+}
+
+static ssize_t read_some(struct pair *p, char *to, size_t n)
+{
+    ssize_t got = CONN_AGAIN;
+
+    for (int i = 0; i < 1000 && got == CONN_AGAIN; i++) {
+        got = conn_read(&p->server, to, n);
+        if (got == CONN_AGAIN)
+            usleep(1000);
+    }
+    return got;
+}
+
+/* So many bytes were read before TLS came. */
+START_TEST(what_was_read_before_comes_first)
+{
+    static const size_t lengths[] = {0, 1, 5, 100, 4096};
+    struct pair p;
+    char early[4096], got[16];
+
+    begin(&p);
+    SSL_do_handshake(p.client);
+    ssize_t n = lengths[_i] ? recv(p.server.fd, early, lengths[_i], 0) : 0;
+    ck_assert_int_ge(n, 0);
+    ck_assert(tls_accept(&p.server, server_ssl(&p), (struct slice){early, (size_t)n}));
+    ck_assert_int_eq(shake(&p), 1);
+    ck_assert_int_eq(SSL_write(p.client, "hello", 5), 5);
+    ck_assert_int_eq(read_some(&p, got, sizeof got), 5);
+    ck_assert_int_eq(conn_write(&p.server, &(struct iovec){got, 5}, 1), 5);
+    int back = 0;
+    for (int i = 0; i < 1000 && back <= 0; i++, usleep(1000)) /* tickets come first */
+        back = SSL_read(p.client, got, sizeof got);
+    ck_assert(back == 5 && memcmp(got, "hello", 5) == 0);
+    end(&p);
+}
+END_TEST
+
+START_TEST(a_client_that_does_not_trust_is_told_from_others)
+{
+    struct pair p;
+    char text[200];
+
+    begin(&p);
+    SSL_set_verify(p.client, SSL_VERIFY_PEER, NULL);
+    ck_assert(tls_accept(&p.server, server_ssl(&p), SLICE("")));
+    ck_assert_int_eq(shake(&p), -1);
+    ck_assert(tls_is_distrusted(&p.server));
+    ck_assert_int_eq(tls_failure(&p.server, text, sizeof text), TLS_FAILURE_ALERT);
+    ck_assert_str_eq(text, "the client sent the alert 'unknown CA'");
+    tls_let_go(&p.server);
+    ck_assert(!p.server.tls && !tls_is_distrusted(&p.server));
+    end(&p);
+}
+END_TEST
+
+START_TEST(a_client_that_leaves_is_no_distrust)
+{
+    struct pair p;
+    char text[200];
+
+    begin(&p);
+    SSL_do_handshake(p.client);
+    ck_assert(tls_accept(&p.server, server_ssl(&p), SLICE("")));
+    ck_assert_int_eq(tls_handshake(&p.server), 0);
+    shutdown(p.fd, SHUT_RDWR);
+    int done = 0;
+    for (int i = 0; i < 1000 && done == 0; i++, usleep(1000))
+        done = tls_handshake(&p.server);
+    ck_assert_int_eq(done, -1);
+    ck_assert(!tls_is_distrusted(&p.server));
+    tls_failure(&p.server, text, sizeof text);
+    ck_assert_str_eq(text, "the client closed the connection");
+    end(&p);
+}
+END_TEST
+
+static void update_keys(struct pair *p, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        ck_assert_int_eq(SSL_key_update(p->client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        ck_assert_int_eq(SSL_do_handshake(p->client), 1);
+    }
+    ck_assert_int_eq(SSL_write(p->client, "hello", 5), 5);
+}
+
+START_TEST(a_flood_of_key_updates_ends_the_connection)
+{
+    struct pair p;
+    char got[16];
+
+    begin(&p);
+    ck_assert(tls_accept(&p.server, server_ssl(&p), SLICE("")));
+    ck_assert_int_eq(shake(&p), 1);
+    update_keys(&p, 50);
+    ck_assert_int_eq(read_some(&p, got, sizeof got), 5);
+    update_keys(&p, 5000);
+    ck_assert_int_le(read_some(&p, got, sizeof got), 0);
+    end(&p);
+}
+END_TEST
+
+void io_tls_accept_tests(Suite *suite)
+{
+    TCase *group = tcase_create("accept");
+
+    tcase_add_loop_test(group, what_was_read_before_comes_first, 0, 5);
+    tcase_add_test(group, a_client_that_does_not_trust_is_told_from_others);
+    tcase_add_test(group, a_client_that_leaves_is_no_distrust);
+    tcase_add_test(group, a_flood_of_key_updates_ends_the_connection);
+    suite_add_tcase(suite, group);
+}
