@@ -114,6 +114,27 @@ START_TEST(certificate)
 }
 END_TEST
 
+START_TEST(connect_tls)
+{
+    const int64_t now = 1796083200; /* 2026-12-01 */
+
+    ck_assert_str_eq(SAID("ca-ends", .now_s = now), "");
+    ck_assert_str_eq(SAID("ca-ends", .ca_file = "ca.pem", .now_s = now, .ca_ends_s = now + 31 * 86400), "");
+    ck_assert_str_eq(SAID("ca-ends", .ca_file = "ca.pem", .now_s = now, .ca_ends_s = now + 3 * 86400 + 5),
+                     "payments: the CA ca.pem ends 2026-12-04 (3 days): make a new one with carpoolctl ca "
+                     "create, let the clients trust it, then reload");
+    ck_assert_str_eq(
+        SAID("ca-ends", .ca_file = "ca.pem", .now_s = now, .ca_ends_s = now - 5),
+        "payments: the CA ca.pem ended 2026-11-30: make a new one with carpoolctl ca create, let "
+        "the clients trust it, then reload");
+    ck_assert_str_eq(SAID("distrusted", .now_s = now), "");
+    ck_assert_str_eq(SAID("distrusted", .distrusts = 12),
+                     "payments: 12 clients do not trust Carpool's CA: let them trust /ca.pem of the admin "
+                     "listener (carpoolctl run does), or set connect: tunnel where apps pin certificates");
+    ck_assert_ptr_nonnull(strstr(SAID("distrusted", .distrusts = 1), "1 client does not trust"));
+}
+END_TEST
+
 START_TEST(refused)
 {
     ck_assert_str_eq(SAID("refused", .requests = 20, .refused = 12, .queue_full = 12, .max_pending = 3,
@@ -449,8 +470,9 @@ END_TEST
 void add_diagnosis_tests(Suite *suite)
 {
     unit_group(suite, "overview", overview_knows_what_is_wrong, traffic_is_that_of_the_last_ten_seconds);
-    unit_group(suite, "rules", paused, certificate, refused, waiting, no_reuse, no_reuse_does_not_guess,
-               peer_closed, learned, dead_paths, shares, failures, all_rows_have_a_name);
+    unit_group(suite, "rules", paused, certificate, connect_tls, refused, waiting, no_reuse,
+               no_reuse_does_not_guess, peer_closed, learned, dead_paths, shares, failures,
+               all_rows_have_a_name);
     unit_group(suite, "diagnosis", silent_when_all_is_well, sees_a_small_pool, counts_refusals_of_a_pause,
                forgets_what_is_over);
 }

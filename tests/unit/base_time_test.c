@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/recent.h"
 #include "base/timer.h"
 #include "base_test.h"
 
@@ -379,8 +380,26 @@ START_TEST(timer_releases_its_memory)
 }
 END_TEST
 
+START_TEST(recent_counts_a_minute_or_two)
+{
+    struct recent r = {0};
+
+    ck_assert_uint_eq(recent_count(&r, 500000), 0);
+    recent_add(&r, 500000);
+    recent_add(&r, 530000);
+    ck_assert_uint_eq(recent_count(&r, 559999), 2);
+    recent_add(&r, 561000);
+    ck_assert_uint_eq(recent_count(&r, 561000), 3);
+    ck_assert_uint_eq(recent_count(&r, 621000), 1); /* what lies back two minutes is forgotten */
+    ck_assert_uint_eq(recent_count(&r, 681000), 0);
+    recent_add(&r, 900000);
+    ck_assert_uint_eq(recent_count(&r, 900000), 1);
+}
+END_TEST
+
 void base_time_tests(Suite *suite)
 {
+    unit_group(suite, "recent", recent_counts_a_minute_or_two);
     unit_group(suite, "clock", clock_is_cached, clock_knows_wall_time, clock_formats_dates,
                clock_formats_like_libc);
     unit_group(suite, "timer", timer_fires_once_and_never_early, timer_moves_later_without_the_loop,
