@@ -8,12 +8,12 @@
 /* A gap of this length between two looks may be one in which the system was suspended. */
 #define GAP_US 100000
 /* What two clocks that are read one after the other may differ by. */
-#define APART_US 1000
+#define APART_US      1000
+#define COMPARE_TRIES 10
 
 struct clock_cache {
     uint64_t us;           /* 0: not read yet */
-    uint64_t boot_us;      /* the same of a clock that goes on while the system is suspended */
-    uint64_t suspended_us; /* by how much it is ahead */
+    uint64_t suspended_us; /* by how much the clock is ahead that goes on while the system is suspended */
     uint64_t wall_us;      /* wall time ... */
     uint64_t wall_read_us; /* ... when the other clock showed this */
 };
@@ -29,10 +29,15 @@ static uint64_t read_us(clockid_t id)
 }
 
 /* Asks how far the two clocks are apart; returns the one that goes on. */
-static uint64_t compare_clocks(void)
+__attribute__((noinline, cold)) static uint64_t compare_clocks(void)
 {
-    uint64_t monotonic = read_us(CLOCK_MONOTONIC), boot = read_us(CLOCK_BOOTTIME);
+    uint64_t monotonic, boot;
+    unsigned tries = 0;
 
+    do { /* until nothing came between */
+        monotonic = read_us(CLOCK_MONOTONIC);
+        boot = read_us(CLOCK_BOOTTIME);
+    } while (read_us(CLOCK_MONOTONIC) - monotonic > APART_US && ++tries < COMPARE_TRIES);
     if (cache.us == 0 || boot - monotonic > cache.suspended_us + APART_US)
         cache.suspended_us = boot - monotonic;
     return boot;
@@ -40,12 +45,10 @@ static uint64_t compare_clocks(void)
 
 void clock_update(void)
 {
-    uint64_t boot = read_us(CLOCK_BOOTTIME), now;
+    uint64_t now = read_us(CLOCK_BOOTTIME) - cache.suspended_us;
 
-    if (boot - cache.boot_us >= GAP_US)
-        boot = compare_clocks();
-    cache.boot_us = boot;
-    now = boot - cache.suspended_us;
+    if (__builtin_expect(now - cache.us >= GAP_US, 0))
+        now = compare_clocks() - cache.suspended_us;
     if (cache.us == 0 || now - cache.wall_read_us >= WALL_CHECK_US) {
         cache.wall_us = read_us(CLOCK_REALTIME);
         cache.wall_read_us = now;
@@ -65,10 +68,9 @@ uint64_t clock_ms(void)
     return clock_us() / 1000;
 }
 
-uint64_t clock_suspended_ms(void)
+uint64_t clock_suspended_us(void)
 {
-    (void)clock_us();
-    return cache.suspended_us / 1000;
+    return cache.suspended_us;
 }
 
 uint64_t clock_wall_ms(void)

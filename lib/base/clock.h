@@ -13,8 +13,9 @@ uint64_t clock_us(void);
 /* The same in milliseconds. */
 uint64_t clock_ms(void);
 
-/* For how long the system has been suspended, less what nobody knows of: only the difference of two calls means anything. */
-uint64_t clock_suspended_ms(void);
+/* For how long the system has been suspended, and a time that nobody knows: only the difference of two calls means
+ * anything. Known since the first clock_update(). */
+uint64_t clock_suspended_us(void);
 
 /* Reads the clock anew. */
 void clock_update(void);

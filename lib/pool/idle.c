@@ -14,7 +14,7 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 /* 0: none */
 static uint64_t learned_limit_of(const struct socket *s)
 {
-    uint64_t limit = s->has_hint_timeout || !s->origin->learned.least_ms ? 0 : origin_learned_ms(s->origin);
+    uint64_t limit = s->has_hint_timeout ? 0 : origin_learned_ms(s->origin);
     return limit && s->aside == ASIDE_TRIAL ? learned_trial(&s->origin->learned) : limit;
 }
 
@@ -50,9 +50,20 @@ void idle_on_ready(void *ctx, unsigned ready)
         socket_retire(s, reason);
 }
 
+/* As most are, for each request. */
+static bool is_kept_until_the_look(const struct socket *s)
+{
+    uint64_t limit = s->origin->agent->policy->timeouts.free;
+    return !s->has_hint_timeout && s->origin->learned.least_ms == 0 && (limit == 0 || limit > LOOK_AFTER_MS);
+}
+
 /* For the sooner of the look and its end; HTTP/2 looks all the time. */
 static void arm(struct socket *s)
 {
+    if (s->protocol == PROTOCOL_HTTP1 && is_kept_until_the_look(s)) {
+        timer_set_at(&s->idle, s->idle_since_ms + LOOK_AFTER_MS);
+        return;
+    }
     enum retire_reason reason;
     uint64_t due = due_of(s, &reason), look = s->idle_since_ms + LOOK_AFTER_MS;
     bool looks = s->protocol == PROTOCOL_HTTP1 && (!due || look < due);
@@ -195,9 +206,9 @@ static void grow_older(struct socket_list *list, uint64_t ms)
 
 void idle_note_suspend(struct pool *p)
 {
-    uint64_t ms = clock_suspended_ms() - p->suspended_ms;
+    uint64_t now = clock_suspended_us(), ms = now > p->suspended_us ? (now - p->suspended_us) / 1000 : 0;
     struct agent *a;
-    p->suspended_ms += ms;
+    p->suspended_us = now;
     TAILQ_FOREACH (a, &p->agents, link) {
         grow_older(&a->free_lru, ms);
         grow_older(&a->private_lru, ms);

@@ -70,7 +70,8 @@ struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct
     TAILQ_INIT(&p->graveyard);
     TAILQ_INIT(&p->spare);
     p->workers = 1;
-    p->suspended_ms = clock_suspended_ms();
+    clock_update();
+    p->suspended_us = clock_suspended_us();
     for (size_t i = 0; i < sizeof p->dice / sizeof p->dice[0]; i++)
         p->dice[i] = (unsigned short)lrand48();
     timer_init(&p->sweep, base, on_sweep, p);

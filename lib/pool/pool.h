@@ -48,7 +48,7 @@ struct pool {
     enum relief (*ask_others)(void *ctx); /* to close a free socket of theirs; NULL: there are none */
     void *ask_others_ctx;
     struct timer sweep, paths; /* paths: path.h */
-    uint64_t suspended_ms;     /* clock_suspended_ms(), as far as the ages of idle sockets follow it */
+    uint64_t suspended_us;     /* clock_suspended_us(), as far as the ages of idle sockets follow it */
     uint64_t asked;            /* requests that ever asked for a place: their order */
     bool crowded;              /* some agent has more empty origins than it may remember */
     struct crowd origins;

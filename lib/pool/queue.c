@@ -442,7 +442,7 @@ enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acqu
     begin_acquire(o, p, how);
     if (p->how == ACQUIRE_OWN_CONNECTION)
         return own_connection(o, p);
-    if (a->pool->suspended_ms != clock_suspended_ms())
+    if (a->pool->suspended_us != clock_suspended_us())
         idle_note_suspend(a->pool);
     if (a->dirty)
         agent_serve(a); /* places that came free in this turn belong to those who waited */
