@@ -18,19 +18,19 @@
 /* Percent-encoding taken off, of the agent's name. */
 #define NAME_SIZE 1024
 
-struct call {
+struct admin_call {
     const struct admin_daemon *daemon;
     struct diagnosis *diagnosis;
     struct agent *agent; /* of /agents/NAME */
     struct admin_answer *answer;
 };
 
-static void healthz(struct call *c)
+static void healthz(struct admin_call *c)
 {
     text_lit(&c->answer->body, "{\"status\":\"ok\"}\n");
 }
 
-static void readyz(struct call *c)
+static void readyz(struct admin_call *c)
 {
     if (!c->daemon->stopping(c->daemon->ctx)) {
         text_lit(&c->answer->body, "{\"status\":\"ready\"}\n");
@@ -40,53 +40,53 @@ static void readyz(struct call *c)
     text_lit(&c->answer->body, "{\"status\":\"stopping\"}\n");
 }
 
-static void metrics(struct call *c)
+static void metrics(struct admin_call *c)
 {
     c->answer->type = METRICS_TYPE;
     metrics_write(&c->answer->body, c->daemon);
 }
 
-static void agents(struct call *c)
+static void agents(struct admin_call *c)
 {
     agents_write_all(&c->answer->body, c->daemon, c->diagnosis);
 }
 
-static void agent(struct call *c)
+static void agent(struct admin_call *c)
 {
     agents_write_one(&c->answer->body, c->agent, c->diagnosis);
     text_lit(&c->answer->body, "\n");
 }
 
-static void history(struct call *c)
+static void history(struct admin_call *c)
 {
     history_write_all(diagnosis_history(c->diagnosis), &c->answer->body);
 }
 
-static void agent_history(struct call *c)
+static void agent_history(struct admin_call *c)
 {
     history_write_one(diagnosis_history(c->diagnosis), c->agent, &c->answer->body);
 }
 
-static void callers(struct call *c)
+static void callers(struct admin_call *c)
 {
     callers_write(&c->answer->body, c->daemon);
 }
 
-static void advise(struct call *c)
+static void advise(struct admin_call *c)
 {
     uint64_t uptime_ms = traffic_uptime_ms(diagnosis_traffic(c->diagnosis));
 
     advice_write(diagnosis_history(c->diagnosis), c->daemon, uptime_ms, &c->answer->body);
 }
 
-static void explain(struct call *c)
+static void explain(struct admin_call *c)
 {
     uint64_t uptime_ms = traffic_uptime_ms(diagnosis_traffic(c->diagnosis));
 
     explanation_write(diagnosis_history(c->diagnosis), c->daemon, c->agent, uptime_ms, &c->answer->body);
 }
 
-static void config(struct call *c)
+static void config(struct admin_call *c)
 {
     char *json = config_json(c->daemon->config(c->daemon->ctx), true);
 
@@ -100,7 +100,7 @@ static void config(struct call *c)
 }
 
 /* The CA of connectTls, for clients that are to trust it. False: there is none, which is answered. */
-static bool put_ca(struct call *c)
+static bool put_ca(struct admin_call *c)
 {
     const struct signer *signer = c->daemon->config(c->daemon->ctx)->connectTls.signer;
     char *pem;
@@ -119,37 +119,37 @@ static bool put_ca(struct call *c)
     return true;
 }
 
-static void ca(struct call *c)
+static void ca(struct admin_call *c)
 {
     put_ca(c);
 }
 
-static void ca_bundle(struct call *c)
+static void ca_bundle(struct admin_call *c)
 {
     if (put_ca(c))
         system_store_put(&c->answer->body);
 }
 
-static void listeners(struct call *c)
+static void listeners(struct admin_call *c)
 {
     c->daemon->listeners(c->daemon->ctx, &c->answer->body);
 }
 
-static void version(struct call *c)
+static void version(struct admin_call *c)
 {
     text_lit(&c->answer->body, "{\"name\":\"carpool\",\"version\":\"" PACKAGE_VERSION "\",\"instance\":");
     text_json(&c->answer->body, slice_of(c->daemon->instance));
     text_lit(&c->answer->body, "}\n");
 }
 
-static void page(struct call *c)
+static void page(struct admin_call *c)
 {
     c->answer->type = "text/html; charset=utf-8";
     page_policy(page_html, c->answer->policy);
     text_string(&c->answer->body, page_html);
 }
 
-static void reload(struct call *c)
+static void reload(struct admin_call *c)
 {
     c->answer->waits_for = c->daemon->reload(c->daemon->ctx);
 }
@@ -170,7 +170,7 @@ void answer_reloaded(const struct admin_daemon *d, struct admin_answer *out, con
 }
 
 /* What there was when it was done: what a drain closed and lets finish, what a resume lets go on. */
-static void say_done(struct call *c, bool was_paused, const struct groups *before)
+static void say_done(struct admin_call *c, bool was_paused, const struct groups *before)
 {
     assert(c->agent);
     text_lit(&c->answer->body, "{\"ok\":true,\"agent\":");
@@ -183,7 +183,7 @@ static void say_done(struct call *c, bool was_paused, const struct groups *befor
 }
 
 /* Calls a verb for each loop's share of the agent. */
-static void command(struct call *c, void (*verb)(struct agent *a))
+static void command(struct admin_call *c, void (*verb)(struct agent *a))
 {
     struct agent_totals before;
     bool was_paused = c->agent->paused;
@@ -194,17 +194,17 @@ static void command(struct call *c, void (*verb)(struct agent *a))
     say_done(c, was_paused, &before.now);
 }
 
-static void drain(struct call *c)
+static void drain(struct admin_call *c)
 {
     command(c, agent_drain);
 }
 
-static void pause_agent(struct call *c)
+static void pause_agent(struct admin_call *c)
 {
     command(c, agent_pause);
 }
 
-static void resume(struct call *c)
+static void resume(struct admin_call *c)
 {
     if (c->agent->paused)
         diagnosis_begin_anew(c->diagnosis, c->agent);
@@ -215,7 +215,7 @@ static void resume(struct call *c)
 static const struct route {
     enum admin_method method;
     const char *path;
-    void (*serve)(struct call *c);
+    void (*serve)(struct admin_call *c);
 } routes[] = {
     {ADMIN_GET, "/", page},
     {ADMIN_GET, "/healthz", healthz},
@@ -290,7 +290,7 @@ static bool percent_decode(struct slice in, char out[NAME_SIZE], size_t *n)
     return true;
 }
 
-static bool find_agent(struct call *c, struct slice encoded)
+static bool find_agent(struct admin_call *c, struct slice encoded)
 {
     char name[NAME_SIZE];
     size_t n;
@@ -304,7 +304,7 @@ static bool find_agent(struct call *c, struct slice encoded)
 void admin_answer(const struct admin_daemon *d, struct diagnosis *diagnosis, enum admin_method method,
                   struct slice path, struct admin_answer *out)
 {
-    struct call call = {d, diagnosis, NULL, out};
+    struct admin_call call = {d, diagnosis, NULL, out};
     const struct route *other = NULL;
 
     *out = (struct admin_answer){.status = 200, .type = JSON_TYPE};

@@ -83,7 +83,7 @@ static void write_refusal(struct listeners *l, struct proxy *p)
             "Carpool has no file descriptor left; raise LimitNOFILE (ulimit -n) or lower server.maxConnections"),
         .close = true,
     };
-    struct buffer *b = buffer_borrow(&p->heads);
+    struct buffer *b = buffer_borrow(p->heads);
     if (b && reply_write(&b, &r) && buffer_unread(b).n <= sizeof l->refusal) {
         memcpy(l->refusal, b->data, b->end);
         l->refusal_length = b->end;

@@ -20,6 +20,8 @@ libcarpool_a_SOURCES += \
 	lib/http/head.h \
 	lib/http/hints.c \
 	lib/http/bytes.c \
+	lib/http/body_reader.c \
+	lib/http/body_reader.h \
 	lib/http/bytes.h \
 	lib/http/opening.c \
 	lib/http/opening.h \

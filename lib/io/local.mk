@@ -45,6 +45,8 @@ libcarpool_a_SOURCES += \
 	lib/io/resolver.h \
 	lib/io/conn.c \
 	lib/io/conn.h \
+	lib/io/sendq.c \
+	lib/io/sendq.h \
 	lib/io/tls.c \
 	lib/io/tls.h \
 	lib/io/tls_accept.c \

@@ -36,7 +36,7 @@ static uint32_t count_sockets(const struct socket_list *list, const struct origi
         assert(s->state != SOCKET_PRIVATE || s->keeper);
         assert((s->connector != NULL) == (state == SOCKET_CONNECTING));
         assert((s->protocol == PROTOCOL_UNKNOWN) == (state == SOCKET_CONNECTING));
-        assert(state == SOCKET_CONNECTING || conn_is_open(&s->conn));
+        assert(state == SOCKET_CONNECTING || conn_is_open(&s->wire.conn));
         assert(!s->owner || state == SOCKET_CONNECTING);
         check_places(s);
         *in_flight += s->in_use;
@@ -301,7 +301,7 @@ void pool_check(const struct pool *p)
         assert(!w->socket || (w->socket->unbegun > 0 && w->socket->origin == w->origin));
     }
     TAILQ_FOREACH (s, &p->graveyard, link)
-        assert(s->state == SOCKET_DEAD && !conn_is_open(&s->conn) && !s->connector);
+        assert(s->state == SOCKET_DEAD && !conn_is_open(&s->wire.conn) && !s->connector);
 }
 
 /* There is a place, on a socket that is in use or free. */

@@ -41,11 +41,9 @@ static uint64_t due_of(const struct socket *s, enum retire_reason *reason)
     return forever ? 0 : s->idle_since_ms + limit;
 }
 
-void idle_on_ready(void *ctx, unsigned ready)
+void idle_on_ready(struct socket *s)
 {
-    struct socket *s = ctx;
-    (void)ready;
-    enum retire_reason reason = socket_probe(s);
+    enum retire_reason reason = wire_probe(&s->wire);
     if (reason != RETIRE_NONE)
         socket_retire(s, reason);
 }
@@ -74,7 +72,7 @@ static void arm(struct socket *s)
  * again soon finds it; to look for it each time would cost a call a response. */
 static void look_behind_response(struct socket *s)
 {
-    enum retire_reason reason = socket_probe(s);
+    enum retire_reason reason = wire_probe(&s->wire);
     if (reason != RETIRE_NONE) {
         socket_retire(s, reason);
         return;
@@ -160,9 +158,7 @@ void idle_begin(struct socket *s, enum socket_state state)
 {
     s->idle_since_ms = clock_ms();
     socket_move(s, state);
-    if (s->protocol == PROTOCOL_HTTP1)
-        conn_set_owner(&s->conn, idle_on_ready, s);
-    conn_set_priority(&s->conn, PRIORITY_FREE_SOCKETS);
+    conn_set_priority(&s->wire.conn, PRIORITY_FREE_SOCKETS);
     arm(s);
 }
 
@@ -171,7 +167,7 @@ void idle_end(struct socket *s)
     timer_clear(&s->idle);
     s->was_free = true;
     socket_move(s, SOCKET_ACTIVE);
-    conn_set_priority(&s->conn, PRIORITY_ORDINARY);
+    conn_set_priority(&s->wire.conn, PRIORITY_ORDINARY);
 }
 
 static void learn(struct socket *s, uint64_t idle_ms)

@@ -12,9 +12,9 @@ struct pool;
 void idle_begin(struct socket *s, enum socket_state state);
 void idle_end(struct socket *s);
 
-/* The socket's `idle` timer, and its connection's owner. */
+/* The socket's `idle` timer; something came while it carried no exchange. */
 void idle_on_timer(void *socket);
-void idle_on_ready(void *socket, unsigned ready);
+void idle_on_ready(struct socket *s);
 
 /* The origin has closed one. */
 void idle_closed_by_peer(struct socket *s);

@@ -34,7 +34,7 @@ void path_begin_exchange(struct socket *s)
         return;
     s->path.quiet_since_us = clock_us();
     s->path.look_ms = 0;
-    s->conn.heard = false;
+    s->wire.conn.heard = false;
     if (!timer_is_set(sweep))
         timer_set(sweep, SWEEP_MS);
 }
@@ -49,7 +49,7 @@ static void set_probes(struct socket *s, int count)
     if (s->path.probes == count || !is_tcp(s))
         return;
     s->path.probes = (uint8_t)count;
-    ack_set_probes(s->conn.fd, count);
+    ack_set_probes(s->wire.conn.fd, count);
 }
 
 void path_watch_idle(struct socket *s)
@@ -64,7 +64,7 @@ static void probe_soon(struct socket *s)
     path_watch_idle(s);
     if (s->plan.keepalive_ms != 0 && s->plan.keepalive_ms <= DOUBT_PROBE_MS)
         return;
-    dial_set_keepalive(s->conn.fd, DOUBT_PROBE_MS);
+    dial_set_keepalive(s->wire.conn.fd, DOUBT_PROBE_MS);
     s->plan.keepalive_ms = DOUBT_PROBE_MS;
 }
 
@@ -111,7 +111,7 @@ static void review(struct origin *o)
     struct socket *s;
     TAILQ_FOREACH (s, &o->free, link) {
         struct ack_state a;
-        if (s->aside != ASIDE_DOUBTED || !ack_look(s->conn.fd, &a) ||
+        if (s->aside != ASIDE_DOUBTED || !ack_look(s->wire.conn.fd, &a) ||
             a.last_ack_ms >= clock_ms() - s->path.doubted_ms)
             continue;
         socket_set_aside(s, ASIDE_NOT);
@@ -134,13 +134,13 @@ static uint64_t quiet_since_ms(const struct socket *s)
 
 static bool is_quiet(struct socket *s, uint64_t now, uint64_t ack)
 {
-    if (s->conn.heard) {
-        s->conn.heard = false;
+    if (s->wire.conn.heard) {
+        s->wire.conn.heard = false;
         s->path.quiet_since_us = now * 1000;
         s->path.unacked_since_ms = 0;
     }
     /* What it has sent before may be read yet. */
-    return !s->conn.may_read && now - quiet_since_ms(s) >= (ack ? smaller(ack, QUIET_MS) : QUIET_MS);
+    return !s->wire.conn.may_read && now - quiet_since_ms(s) >= (ack ? smaller(ack, QUIET_MS) : QUIET_MS);
 }
 
 static bool is_dead(const struct socket *s, const struct ack_state *a, uint64_t ack)
@@ -152,7 +152,7 @@ static bool is_dead(const struct socket *s, const struct ack_state *a, uint64_t 
 static enum verdict judge(struct socket *s, uint64_t now, uint64_t ack)
 {
     struct ack_state a;
-    if (!ack_look(s->conn.fd, &a)) {
+    if (!ack_look(s->wire.conn.fd, &a)) {
         s->path.look_ms = UINT64_MAX;
         return PATH_WELL;
     }
@@ -190,9 +190,9 @@ static void act(struct socket *s, enum verdict verdict)
 {
     path_died(s, quiet_since_ms(s));
     if (verdict == PATH_DEAD)
-        conn_give_up(&s->conn, ETIMEDOUT);
+        conn_give_up(&s->wire.conn, ETIMEDOUT);
     else
-        conn_report(&s->conn, CONN_UNACKED);
+        conn_report(&s->wire.conn, CONN_UNACKED);
 }
 
 static void sweep_list(const struct socket_list *list, uint64_t now)

@@ -274,7 +274,7 @@ void socket_return_unused(struct socket *s)
     s->unbegun--;
     /* What was reported meanwhile is reported to nobody again, and a limit may have changed. */
     enum retire_reason seen =
-        s->protocol == PROTOCOL_HTTP1 && s->conn.may_read ? socket_probe(s) : RETIRE_NONE;
+        s->protocol == PROTOCOL_HTTP1 && s->wire.conn.may_read ? wire_probe(&s->wire) : RETIRE_NONE;
     if (seen != RETIRE_NONE)
         socket_retire(s, seen);
     else

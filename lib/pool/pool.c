@@ -72,6 +72,9 @@ struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct
     p->workers = 1;
     clock_update();
     p->suspended_us = clock_suspended_us();
+    p->wires.base = base;
+    p->wires.heads.size = BUFFER_HEAD_SIZE;
+    p->wires.bodies.size = BUFFER_SIZE;
     for (size_t i = 0; i < sizeof p->dice / sizeof p->dice[0]; i++)
         p->dice[i] = (unsigned short)lrand48();
     timer_init(&p->sweep, base, on_sweep, p);
@@ -220,6 +223,7 @@ void pool_free(struct pool *p)
     }
     timer_release(&p->sweep);
     timer_release(&p->paths);
+    wire_loop_destroy(&p->wires);
     resolver_set_relief(p->resolver, NULL, NULL);
     free(p->by_place);
     if (p->config)

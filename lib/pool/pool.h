@@ -42,6 +42,7 @@ struct pool {
     uint32_t homes_given;      /* to agents, in turn */
     struct agent_list dirty;
     struct waiter_list settled;
+    struct wire_loop wires;
     struct socket_list graveyard, spare; /* spare: freelist */
     uint32_t spare_count;
     uint32_t free_count;                  /* sockets; atomic: others look */

@@ -125,8 +125,6 @@ void queue_give(struct waiter *p, struct socket *s)
     settle(p);
     p->socket = s;
     socket_take(s);
-    if (s->protocol == PROTOCOL_HTTP1)
-        conn_set_owner(&s->conn, NULL, NULL); /* until the waiter is notified, at the end of the turn */
     queue_balance(o);
 }
 

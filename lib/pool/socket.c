@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -13,6 +14,7 @@
 #include "pool/protocol.h"
 #include "pool/queue.h"
 #include "pool/spares.h"
+#include "wire/h1.h"
 
 #define MAX_AGE_SPREAD 0.1
 
@@ -102,17 +104,11 @@ void socket_move(struct socket *s, enum socket_state to)
     ++*count;
 }
 
-enum retire_reason socket_probe(struct socket *s)
+enum retire_reason socket_look(struct socket *s, bool repeatable)
 {
-    char byte;
-    if (conn_is_quiet(&s->conn))
+    if (!s->wire.conn.may_read && (repeatable || !socket_may_be_stale(s)))
         return RETIRE_NONE;
-    ssize_t n = conn_read(&s->conn, &byte, 1);
-    if (n > 0)
-        return RETIRE_UNEXPECTED_DATA;
-    if (n == CONN_AGAIN)
-        return RETIRE_NONE;
-    return ack_is_dead_path(s->conn.error) ? RETIRE_DEAD : RETIRE_PEER_CLOSED;
+    return wire_probe(&s->wire);
 }
 
 void socket_keep_private(struct socket *s, struct socket **keeper)
@@ -126,7 +122,6 @@ void socket_take_private(struct socket *s)
 {
     assert(s->state == SOCKET_PRIVATE);
     idle_end(s);
-    conn_set_owner(&s->conn, NULL, NULL);
 }
 
 void socket_disown(struct socket *s)
@@ -162,7 +157,7 @@ static void let_go_of_plan(struct socket *s)
 {
     tls_context_unref(s->plan.tls);
     s->plan.tls = NULL;
-    if (s->parent)
+    if (s->wire.parent)
         return;
     config_unref(s->config);
     s->config = NULL;
@@ -172,11 +167,39 @@ static void let_go_of_plan(struct socket *s)
 static void apply_probes(struct socket *s)
 {
     uint64_t wanted = s->origin->agent->policy->keepAliveMsecs;
-    if (!conn_is_open(&s->conn) || s->plan.keepalive_ms == wanted || s->peer.sa.any.sa_family == AF_UNIX)
+    if (!conn_is_open(&s->wire.conn) || s->plan.keepalive_ms == wanted || s->peer.sa.any.sa_family == AF_UNIX)
         return;
-    dial_set_keepalive(s->conn.fd, wanted);
+    dial_set_keepalive(s->wire.conn.fd, wanted);
     s->plan.keepalive_ms = wanted;
 }
+
+/* --- What its wire tells ------------------------------------------------------------------------------- */
+
+static struct socket *socket_of(struct wire *w)
+{
+    return (struct socket *)((char *)w - offsetof(struct socket, wire));
+}
+
+/* One that was given to a request, which is not notified yet, is looked at when its exchange begins. */
+static void on_readable(struct wire *w)
+{
+    struct socket *s = socket_of(w);
+    if (s->state == SOCKET_FREE || s->state == SOCKET_PRIVATE)
+        idle_on_ready(s);
+}
+
+static void on_left(struct wire *w, enum retire_reason reason, const struct call_end *end)
+{
+    struct socket *s = socket_of(w);
+    struct pool *pool = s->origin->agent->pool;
+    if (reason != RETIRE_NONE)
+        socket_retire(s, reason);
+    else
+        socket_release(s, end);
+    pool_notify(pool);
+}
+
+static const struct wire_owner owner_of_wires = {.readable = on_readable, .left = on_left};
 
 /* It is expected no more. Its owner, or NULL. */
 static struct waiter *end_connecting(struct socket *s)
@@ -228,7 +251,8 @@ static bool identify(struct socket *s)
 {
     struct origin *o = s->origin;
     struct pool *p = o->agent->pool;
-    if (!conn_watch(&s->conn, p->base, PRIORITY_ORDINARY, idle_on_ready, s))
+    h1_begin(&s->wire, &p->wires, &owner_of_wires);
+    if (!conn_watch(&s->wire.conn, p->base, PRIORITY_ORDINARY, s->wire.conn.on_ready, s->wire.conn.ctx))
         return false;
     s->capacity = 1;
     s->protocol = p->identify ? p->identify(p->identify_ctx, s, &s->capacity) : PROTOCOL_HTTP1;
@@ -275,7 +299,7 @@ static void on_connected(void *ctx, struct connect_result *r)
         return;
     }
     count_connected(s, r);
-    s->conn = r->conn;
+    s->wire.conn = r->conn;
     s->peer = r->peer;
     apply_probes(s);
     s->opened_ms = clock_ms();
@@ -291,7 +315,7 @@ static void init_connecting(struct socket *s, struct origin *o, struct waiter *o
     struct agent *a = o->agent;
     s->origin = o;
     s->state = SOCKET_CONNECTING;
-    s->conn.fd = -1;
+    s->wire.conn.fd = -1;
     s->opened_for = why;
     s->generation = o->generation;
     s->owner = owner;
@@ -315,7 +339,7 @@ struct socket *socket_connect(struct origin *o, struct waiter *owner, enum opene
         free(s);
         return NULL;
     }
-    s->parent = s->plan.tunnel ? NULL : s->plan.parent;
+    s->wire.parent = s->plan.tunnel ? NULL : s->plan.parent;
     s->config = config_ref(a->config);
     tls_context_ref(s->plan.tls);
     TAILQ_INSERT_HEAD(&o->connecting, s, link);
@@ -383,12 +407,12 @@ void socket_retire(struct socket *s, enum retire_reason reason)
     if (s->connector)
         connector_cancel(s->connector);
     s->connector = NULL;
-    s->parent = NULL;
+    s->wire.parent = NULL;
     let_go_of_plan(s);
     socket_disown(s);
     timer_release(&s->idle);
     if (established)
-        conn_close(&s->conn, reason == RETIRE_CLIENT_ABORTED || reason == RETIRE_EARLY_RESPONSE);
+        wire_close(&s->wire, reason == RETIRE_CLIENT_ABORTED || reason == RETIRE_EARLY_RESPONSE);
     socket_move(s, SOCKET_DEAD);
     s->in_use = s->unbegun = 0;
     queue_balance(o);

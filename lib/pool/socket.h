@@ -23,13 +23,13 @@
 
 #include "base/list.h"
 #include "base/timer.h"
-#include "io/conn.h"
 #include "io/connector.h"
 #include "pool/ledger.h"
 #include "pool/path.h"
 #include "pool/reuse.h"
 #include "pool/stats.h"
 #include "wire/retire.h"
+#include "wire/wire.h"
 
 struct origin;
 struct waiter;
@@ -55,7 +55,7 @@ enum aside {
 };
 
 struct socket {
-    struct conn conn; /* open from ACTIVE on */
+    struct wire wire; /* its conn is open from ACTIVE on */
     enum socket_state state;
     TAILQ_ENTRY(socket) link; /* on the origin's list of its state, or on the pool's graveyard */
     TAILQ_ENTRY(socket) lru;  /* FREE, PRIVATE: on the agent's list of these, least recently used first */
@@ -63,10 +63,8 @@ struct socket {
     struct connector *connector; /* CONNECTING */
     /* CONNECTING: what the connector reads; it holds `config` and the TLS context */
     struct connect_plan plan;
-    struct config *config; /* what `plan` and `parent` point into, while they do */
-    /* At its other end, which must be told each request's origin; NULL: the origin is there, or its tunnel. */
-    const struct parent_proxy *parent;
-    struct waiter *owner; /* CONNECTING: the last repeat of this request, which no other may take */
+    struct config *config; /* what `plan` and `wire.parent` point into, while they do */
+    struct waiter *owner;  /* CONNECTING: the last repeat of this request, which no other may take */
     /* Where its only user keeps it, since socket_keep_private(); NULL: any may use it */
     struct socket **keeper;
     /* FREE, PRIVATE: until the look behind the response, then until it is too old to be trusted */
@@ -114,9 +112,16 @@ void socket_retire(struct socket *s, enum retire_reason reason);
  * long. */
 void socket_found_closed(struct socket *s, uint64_t taken_ms);
 
-/* A non-blocking look at an HTTP/1.1 socket that is about to carry a request which could not be repeated:
- * RETIRE_NONE, or why it must not be used (an unread byte, an end of file, an error). */
-enum retire_reason socket_probe(struct socket *s);
+/* For a tunnel: its bytes are no HTTP any more. */
+static inline struct conn *socket_conn(struct socket *s)
+{
+    return &s->wire.conn;
+}
+
+/* Asked before an exchange begins: RETIRE_NONE, or why the socket must not be used after all (an unread byte, an end of
+ * file, an error). It costs a system call only where something was reported, or where a request that could not be
+ * repeated meets a socket that may be stale. */
+enum retire_reason socket_look(struct socket *s, bool repeatable);
 
 /* Used within the pool. */
 

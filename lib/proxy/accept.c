@@ -38,7 +38,7 @@ static void note_refused(struct proxy *p)
 static void say_too_many(struct proxy *p, int fd)
 {
     note_refused(p);
-    struct buffer *b = buffer_borrow(&p->heads);
+    struct buffer *b = buffer_borrow(p->heads);
     const struct reply r = {.fault = FAULT_TOO_MANY_CLIENTS,
                             .instance = p->instance,
                             .text = SLICE("too many clients are connected (server.maxConnections)"),
@@ -89,7 +89,7 @@ void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct addr
     c->proxy = p;
     c->frontend = frontend_ref(e);
     c->state = CLIENT_READING; /* so that client_set_state() counts it */
-    c->on_lasting = c->gone = c->processing = c->admitted = false;
+    c->on_lasting = c->gone = c->admitted = false;
     c->at_boundary = true;
     peer_address_set(&c->peer, peer);
     c->in = NULL;

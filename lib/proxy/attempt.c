@@ -1,20 +1,20 @@
-/* From the queue to a socket and, when that was stale, to another one. */
+#include "proxy/attempt.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "http/fields.h"
 #include "io/ack.h"
+#include "pool/path.h"
 #include "proxy/access.h"
-#include "proxy/exchange.h"
 #include "proxy/limits.h"
-#include "proxy/response_head.h"
 #include "proxy/retry.h"
-#include "proxy/rewrite.h"
 #include "proxy/tunnel.h"
+
+/* --- To a place ---------------------------------------------------------------------------------------- */
 
 static enum fault fault_of_connect(enum connect_error error)
 {
@@ -37,65 +37,71 @@ static enum fault fault_of_connect(enum connect_error error)
     return FAULT_INTERNAL;
 }
 
-/* Whether the whole request can be said again from memory, as far as it has been said. */
-static bool is_replayable(const struct exchange *e)
-{
-    const struct framing *f = &e->request_framing;
-    bool empty = f->kind == BODY_NONE || (f->kind == BODY_LENGTH && f->length == 0);
-    return e->up.out.sent == 0 || empty || e->up.keep_limit > 0;
-}
-
 /* Whether it could be repeated if this socket proved stale: otherwise it is worth a look first. Content of unknown length
  * may turn out to be more than is kept for a repeat. */
 static bool is_repeatable(const struct exchange *e)
 {
-    enum body_kind kind = e->request_framing.kind;
-    bool small = kind == BODY_NONE || (kind == BODY_LENGTH && e->up.keep_limit > 0);
-    return e->idempotent && small && e->repeats_left > 0;
+    enum body_kind kind = e->asked.framing.kind;
+    bool small = kind == BODY_NONE || (kind == BODY_LENGTH && e->upload.keep_limit > 0);
+    return e->asked.idempotent && small && e->attempts.repeats_left > 0;
 }
 
 /* Nothing of the request was acknowledged: whether it is sent again before timeouts.ack decides. */
 static bool is_worth_repeating(const struct exchange *e)
 {
-    return e->state == EXCHANGE_RELAY && e->idempotent && !e->response_begun && e->may_be_stale &&
-           e->client && e->repeats_left > 0 && is_replayable(e) &&
-           conn_unsent(&e->socket->conn) >= e->up.out.sent;
+    return e->state == EXCHANGE_RELAY && e->asked.idempotent && !e->call.first_byte_us &&
+           e->attempts.may_be_stale && e->attempts.repeats_left > 0 && upload_is_replayable(&e->upload, &e->call);
 }
 
-static void take_event(struct exchange *e, unsigned ready)
+/* Nothing but the loop is on the stack, so that who got this exchange's socket is notified at once: at the end of the
+ * turn it would have been idle for as long as all others' events take. */
+static void on_call_ready(struct call *c, unsigned ready)
 {
-    struct socket *s = e->socket;
-    if ((ready & CONN_WRITABLE) && e->state == EXCHANGE_RELAY && e->upload == UPLOAD_BLOCKED)
-        upload_pump(e);
-    if (e->state == EXCHANGE_DEAD || e->socket != s)
-        return;
-    if ((ready & CONN_UNACKED) && is_worth_repeating(e)) {
-        attempt_failed(e, ETIMEDOUT);
-        return;
+    struct exchange *e = (struct exchange *)((char *)c - offsetof(struct exchange, call));
+    struct pool *pool = e->proxy->pool;
+    unsigned halves = 0;
+    if ((ready & CALL_WRITABLE) && e->upload.state == UPLOAD_BLOCKED)
+        halves |= EXCHANGE_UPLOAD;
+    if ((ready & CALL_UNACKED) && is_worth_repeating(e)) {
+        e->call.wire->loop->failure = (struct call_failure){
+            .error = CALL_ERROR_ENDED, .progress = CALL_MAYBE_PROCESSED, .code = ETIMEDOUT};
+        attempt_failed(e);
+        halves = EXCHANGE_UPLOAD;
     }
-    if ((ready & CONN_READABLE) && (e->state == EXCHANGE_RELAY || e->state == EXCHANGE_DRAIN) &&
-        !e->download_blocked)
-        download_pump(e);
+    if ((ready & CALL_READABLE) && !download_is_blocked(&e->download))
+        halves |= EXCHANGE_DOWNLOAD;
+    struct client *client = e->client;
+    exchange_run(e, halves);
+    client_process(client);
+    pool_notify(pool);
 }
 
-/* Nothing but the loop is on the stack, so whoever got this exchange's socket is told at once: at the end of the turn
- * it would have been idle for as long as all others' events take. */
-static void on_upstream_ready(void *ctx, unsigned ready)
+static bool open_call(struct exchange *e)
 {
-    struct exchange *e = ctx;
-    take_event(e, ready);
-    pool_notify(e->proxy->pool);
+    const struct call_request r = {
+        .head = buffer_unread(e->head),
+        .authority = e->origin->authority,
+        .framing = e->asked.framing,
+        .is_head = e->asked.head_only,
+        .upgrade = e->asked.upgrade,
+        .te_trailers = e->asked.te_trailers,
+        .last = socket_is_on_its_last_exchange(e->socket),
+        .repair = e->origin->agent->policy->insecureHTTPParser,
+    };
+    e->call.ready = on_call_ready;
+    return wire_open(&e->socket->wire, &e->call, &r);
 }
 
 /* An attempt begins with nothing of a response. */
-static void forget_response(struct exchange *e)
+static void relay(struct exchange *e)
 {
-    buffer_give(e->in);
-    e->in = NULL;
-    response_head_done(e);
-    e->interim_close = false;
-    e->response_begun = false;
-    e->end = (struct call_end){0};
+    download_restart(&e->download);
+    if (!open_call(e)) {
+        exchange_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the request");
+        return;
+    }
+    upload_restart(e);
+    e->state = EXCHANGE_RELAY;
 }
 
 /* What has happened to a socket since it was given. */
@@ -103,83 +109,82 @@ static enum retire_reason look_before(const struct exchange *e, struct socket *s
 {
     if (s->generation != e->origin->generation && !e->proxy->pool->stopping)
         return RETIRE_DRAINED;
-    return s->conn.may_read || (socket_may_be_stale(s) && !is_repeatable(e)) ? socket_probe(s) : RETIRE_NONE;
+    return socket_look(s, is_repeatable(e));
 }
 
-/* False: it is of no use, and was retired. */
-static bool start(struct exchange *e, struct socket *s)
+/* Takes the place that it was given, unless the socket has ended meanwhile: then it asks again. */
+static void start(struct exchange *e, struct socket *s)
 {
     assert(!e->socket && s->state == SOCKET_ACTIVE);
     enum retire_reason reason = look_before(e, s);
     if (reason != RETIRE_NONE) {
         socket_retire(s, reason);
-        return false;
+        e->attempts.how = ACQUIRE_AGAIN;
+        e->state = EXCHANGE_ASKING;
+        return;
     }
     /* NTLM names its user in the connection's first requests only: what follows on it is as private. */
     if (e->client->private_socket == s)
-        e->private_socket = true;
+        e->asked.private_socket = true;
     e->socket = s;
-    e->state = EXCHANGE_RELAY;
-    e->granted_us = clock_us();
-    e->moved_ms = clock_ms();
+    e->times.granted_us = clock_us();
+    e->times.moved_ms = clock_ms();
     if (s->exchanges == 0)
-        e->connect_us = s->connect_us;
-    bool may_be_stale = socket_may_be_stale(s);
+        e->times.connect_us = s->connect_us;
+    e->attempts.may_be_stale = socket_may_be_stale(s);
     socket_begin_exchange(s);
-    e->reused = s->exchanges > 1;
-    e->may_be_stale = may_be_stale;
-    forget_response(e);
-    conn_set_owner(&s->conn, on_upstream_ready, e);
-    if (e->is_connect)
+    e->attempts.reused = s->exchanges > 1;
+    if (e->asked.connect)
         tunnel_begin(e);
     else
-        upload_start(e);
-    return true;
+        relay(e);
 }
 
 /* While it waits, the client's leaving must be seen at once. */
-static void wait_for_socket(struct exchange *e)
+static void wait_for_place(struct exchange *e)
 {
+    struct client *c = e->client;
     e->state = EXCHANGE_WAITING;
-    e->waiting_since_ms = clock_ms();
+    e->times.waiting_since_ms = clock_ms();
     exchange_arm(e);
-    if (e->client->conn.watched)
-        client_watch_later(e->client); /* a reset may have come with the request */
-    else
-        client_watch(e->client);
-    if (e->state == EXCHANGE_WAITING && e->client->conn.peer_fin)
-        exchange_client_fin(e);
+    if (c->conn.watched)
+        client_watch_later(c); /* a reset may have come with the request */
+    else if (!client_watch(c))
+        exchange_client_gone(e, CLIENT_CUT);
+    if (e->state == EXCHANGE_WAITING && exchange_has_left_the_queue(e))
+        exchange_client_gone(e, CLIENT_CLOSED);
 }
 
-void attempt_blocked(struct waiter *p)
+static struct exchange *exchange_of(struct waiter *w)
 {
-    struct exchange *e = (struct exchange *)((char *)p - offsetof(struct exchange, waiter));
-    exchange_arm(e);
+    return (struct exchange *)((char *)w - offsetof(struct exchange, waiter));
+}
+
+void attempt_blocked(struct waiter *w)
+{
+    exchange_arm(exchange_of(w));
 }
 
 /* The socket that is this client's own, if it fits. */
 static struct socket *own_socket(const struct exchange *e)
 {
     struct socket *own = e->client->private_socket;
-    return own && own->origin == e->origin && !e->is_connect ? own : NULL;
+    return own && own->origin == e->origin && !e->asked.connect ? own : NULL;
 }
 
-static enum acquire_result acquire(struct exchange *e, enum acquire_how how)
+static enum acquire_result acquire(struct exchange *e)
 {
     struct socket *own = own_socket(e);
-    return own ? origin_acquire_own(e->origin, &e->waiter, how, own)
-               : origin_acquire(e->origin, &e->waiter, how);
+    return own ? origin_acquire_own(e->origin, &e->waiter, e->attempts.how, own)
+               : origin_acquire(e->origin, &e->waiter, e->attempts.how);
 }
 
-void attempt_acquire(struct exchange *e, enum acquire_how how)
+void attempt_ask(struct exchange *e)
 {
-    enum acquire_result result = acquire(e, how);
     char limit[LIMITS_TEXT_SIZE];
-    while (result == ACQUIRED && !start(e, e->waiter.socket))
-        result = acquire(e, ACQUIRE_AGAIN);
-    switch (result) {
-    case ACQUIRED: return;
-    case ACQUIRE_WAITS: wait_for_socket(e); return;
+    switch (acquire(e)) {
+    case ACQUIRED: start(e, e->waiter.socket); return;
+    case ACQUIRE_WAITS: wait_for_place(e); return;
     case ACQUIRE_QUEUE_FULL:
         exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "%s", limits_queue_text(e->origin, limit));
         return;
@@ -190,30 +195,48 @@ void attempt_acquire(struct exchange *e, enum acquire_how how)
 }
 
 /* A URL that leads to Carpool itself has a reader of its own. */
-static void tell_unconnected(struct exchange *e, const struct waiter *p)
+static void fail_unconnected(struct exchange *e, const struct waiter *w)
 {
     const struct origin *o = e->origin;
     char whose[256];
-    if (p->error == CONNECT_LOOP && !o->plan.entries &&
+    if (w->error == CONNECT_LOOP && !o->plan.entries &&
         access_own_listener(e->proxy->config, o->plan.port, whose, sizeof whose))
         exchange_fail(e, FAULT_LOOP, RETIRE_NONE,
                       "that is Carpool's own %s; set no_proxy=%s, so that the app asks it directly", whose,
                       o->host);
     else
-        exchange_fail(e, fault_of_connect(p->error), RETIRE_NONE, "%s", p->error_text);
+        exchange_fail(e, fault_of_connect(w->error), RETIRE_NONE, "%s", w->error_text);
 }
 
-void attempt_settled(struct waiter *p)
+void attempt_settled(struct waiter *w)
 {
-    struct exchange *e = (struct exchange *)((char *)p - offsetof(struct exchange, waiter));
+    struct exchange *e = exchange_of(w);
+    struct client *c = e->client;
     assert(e->state == EXCHANGE_WAITING);
-    e->waited_us += clock_us() - p->since_us;
-    if (p->displaced)
-        exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "%s", p->error_text);
-    else if (!p->socket && p->error != CONNECT_OK)
-        tell_unconnected(e, p);
-    else if (!p->socket || !start(e, p->socket))
-        attempt_acquire(e, ACQUIRE_AGAIN); /* without either: a pause kept it from its client's own socket */
+    e->times.waited_us += clock_us() - w->since_us;
+    e->state = EXCHANGE_ASKING;
+    e->attempts.how = ACQUIRE_AGAIN;
+    if (w->displaced)
+        exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "%s", w->error_text);
+    else if (w->socket)
+        start(e, w->socket);
+    else if (w->error != CONNECT_OK) /* else a pause kept it from its client's own socket */
+        fail_unconnected(e, w);
+    exchange_run(e, EXCHANGE_UPLOAD);
+    client_process(c);
+}
+
+/* --- From it ------------------------------------------------------------------------------------------- */
+
+void attempt_give_up(struct exchange *e, enum retire_reason reason)
+{
+    struct socket *s = e->socket;
+    e->socket = NULL;
+    if (!s)
+        return;
+    if (e->call.wire)
+        call_reset(&e->call);
+    socket_retire(s, reason);
 }
 
 static enum socket_failure failure_of(int error)
@@ -238,38 +261,21 @@ static void log_stale(const struct exchange *e, enum socket_failure failure, boo
               LOG_S("agent", e->origin->agent->name), LOG_S("target", strstr(e->origin->key, "://") + 3),
               LOG_B("reused", true), LOG_S("code", socket_failure_code(failure)),
               LOG_N("socketAgeMs", now - s->opened_ms),
-              LOG_N("idleMs", s->idle_since_ms ? e->granted_us / 1000 - s->idle_since_ms : 0),
+              LOG_N("idleMs", s->idle_since_ms ? e->times.granted_us / 1000 - s->idle_since_ms : 0),
               LOG_SLICE("method", ((struct slice){line.p, space ? (size_t)(space - line.p) : 0})));
 }
 
 static void repeat(struct exchange *e, enum acquire_how how)
 {
-    struct socket *s = e->socket;
-    assert(e->client); /* or retry_decide() would not have said so */
-    e->repeats_left--;
-    e->retries++;
+    e->attempts.repeats_left--;
+    e->attempts.retries++;
     e->origin->stats.retries++;
-    e->socket = NULL;
-    socket_retire(s, RETIRE_ERROR);
-    forget_response(e);
-    if (e->upload == UPLOAD_STOPPED)
-        e->upload = UPLOAD_STARVED; /* the next attempt's pump finds out what is left */
-    attempt_acquire(e, how);
+    attempt_give_up(e, RETIRE_ERROR);
+    e->attempts.how = how;
+    e->state = EXCHANGE_ASKING;
 }
 
-static enum fault fault_of_tls(enum tls_failure failure)
-{
-    switch (failure) {
-    case TLS_FAILURE_ALERT: return FAULT_TLS_ALERT;
-    case TLS_FAILURE_CERTIFICATE: return FAULT_TLS_CERTIFICATE;
-    case TLS_FAILURE_PROTOCOL: return FAULT_TLS_PROTOCOL;
-    case TLS_FAILURE_NONE:
-    case TLS_FAILURE_IO: break;
-    }
-    return FAULT_TERMINATED;
-}
-
-static void tell_dead_path(struct exchange *e, int error, const struct attempt *facts)
+static void fail_dead_path(struct exchange *e, int error, const struct attempt *facts)
 {
     exchange_fail(
         e, FAULT_DEAD_PATH, RETIRE_ERROR,
@@ -278,83 +284,115 @@ static void tell_dead_path(struct exchange *e, int error, const struct attempt *
         strerror(error), retry_refusal(facts));
 }
 
-/* In TLS 1.3 a server's word on our certificate comes as an alert behind the handshake (RFC 8446 4.4.2.4). */
-static void tell_failure(struct exchange *e, int error, const struct attempt *facts)
+static void fail_ended(struct exchange *e, const struct call_failure *f, const struct attempt *facts)
 {
-    char text[256] = "";
-    const struct conn *s = &e->socket->conn;
-    bool asks_tls = !s->tls && !e->response_begun && e->origin->plan.port % 1000 == 443;
-    enum fault fault = s->tls ? fault_of_tls(tls_failure(s, text, sizeof text)) : FAULT_TERMINATED;
-    if (ack_is_dead_path(error))
-        tell_dead_path(e, error, facts);
-    else if (fault != FAULT_TERMINATED)
-        exchange_fail(e, fault, RETIRE_ERROR, "%s", text);
-    else
-        exchange_fail(e, fault, RETIRE_ERROR, "the origin ended the connection before %s (%s)%s",
-                      e->response_begun ? "its response was complete" : "it answered",
-                      error ? strerror(error) : "end of file",
-                      asks_tls ? "; if it speaks TLS on this port: set tls: true for this upstream"
-                               : retry_refusal(facts));
+    if (ack_is_dead_path(f->code)) {
+        fail_dead_path(e, f->code, facts);
+        return;
+    }
+    bool asks_tls = !e->origin->plan.tls && !facts->response_begun && e->origin->plan.port % 1000 == 443;
+    exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "the origin ended the connection before %s (%s)%s",
+                  facts->response_begun ? "its response was complete" : "it answered",
+                  f->code ? strerror(f->code) : "end of file",
+                  asks_tls ? "; if it speaks TLS on this port: set tls: true for this upstream"
+                           : retry_refusal(facts));
 }
 
-void attempt_failed(struct exchange *e, int error)
+/* What a failed call that is not repeated is answered with. */
+static void fail_with(struct exchange *e, const struct call_failure *f, const struct attempt *facts)
 {
-    bool dead = ack_is_dead_path(error);
-    bool by_peer = error == 0 || error == ECONNRESET || error == EPIPE || dead;
+    switch (f->error) {
+    case CALL_ERROR_ENDED: fail_ended(e, f, facts); return;
+    case CALL_ERROR_TLS_PROTOCOL: exchange_fail(e, FAULT_TLS_PROTOCOL, RETIRE_ERROR, "%s", f->text); return;
+    case CALL_ERROR_TLS_CERTIFICATE:
+        exchange_fail(e, FAULT_TLS_CERTIFICATE, RETIRE_ERROR, "%s", f->text);
+        return;
+    case CALL_ERROR_TLS_ALERT: exchange_fail(e, FAULT_TLS_ALERT, RETIRE_ERROR, "%s", f->text); return;
+    case CALL_ERROR_MALFORMED:
+        exchange_fail(e, FAULT_PROTOCOL, RETIRE_PROTOCOL_ERROR, "malformed response: %s", f->text);
+        return;
+    case CALL_ERROR_REPAIRABLE:
+        exchange_fail(e, FAULT_PROTOCOL, RETIRE_PROTOCOL_ERROR,
+                      "malformed response: %s; mend the service, or set insecureHTTPParser: true", f->text);
+        return;
+    case CALL_ERROR_HEAD_TOO_LARGE:
+        exchange_fail(e, FAULT_RESPONSE_HEAD_SIZE, RETIRE_PROTOCOL_ERROR,
+                      "the response's head is too large: %s", f->text);
+        return;
+    case CALL_ERROR_SPEAKS_TLS:
+        exchange_fail(e, FAULT_PROTOCOL, RETIRE_PROTOCOL_ERROR,
+                      "the origin speaks TLS on this port: "
+                      "set tls: true for this upstream, or ask for https://");
+        return;
+    case CALL_ERROR_PARENT:
+        exchange_fail(e, FAULT_PARENT, RETIRE_ERROR,
+                      "the parent proxy %s refused the request: 407; set user and password in `proxy`",
+                      f->text);
+        return;
+    case CALL_ERROR_TRUNCATED:
+        exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR,
+                      "the origin ended TLS without close_notify: the response may be incomplete");
+        return;
+    case CALL_ERROR_NO_MEMORY: exchange_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "%s", f->text); return;
+    case CALL_ERROR_CALM:
+    case CALL_ERROR_REFUSED: exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "%s", f->text); return;
+    case CALL_ERROR_HTTP_1_1:
+    case CALL_ERROR_RESET:
+    case CALL_ERROR_PING: exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "%s", f->text); return;
+    }
+}
+
+void attempt_failed(struct exchange *e)
+{
+    const struct call_failure failure = e->socket->wire.loop->failure;
+    int error = failure.code;
+    bool dead = failure.error == CALL_ERROR_ENDED && ack_is_dead_path(error);
+    bool by_peer = failure.error == CALL_ERROR_ENDED &&
+                   (error == 0 || error == ECONNRESET || error == EPIPE || dead);
     const struct attempt facts = {
-        .reused = e->may_be_stale,
+        .reused = e->attempts.may_be_stale,
         .ended_by_peer = by_peer,
-        .response_begun = e->response_begun,
-        .request_begun = e->up.out.sent > 0,
-        .idempotent = e->idempotent,
-        .replayable = is_replayable(e),
-        .repeats_left = e->client ? e->repeats_left : 0,
+        .response_begun = e->call.first_byte_us > 0,
+        .request_begun = e->call.sent > 0,
+        .idempotent = e->asked.idempotent,
+        .replayable = upload_is_replayable(&e->upload, &e->call),
+        .repeats_left = e->attempts.repeats_left,
     };
     enum retry retry = retry_decide(&facts);
     if (dead)
-        path_died(e->socket, e->granted_us / 1000);
-    else if (by_peer && e->may_be_stale && !e->response_begun)
-        socket_found_closed(e->socket, e->granted_us / 1000);
-    if (e->may_be_stale) {
-        enum socket_failure failure = failure_of(error);
-        e->origin->stats.reused_errors[failure]++;
-        log_stale(e, failure, retry != RETRY_NO);
+        path_died(e->socket, e->times.granted_us / 1000);
+    else if (by_peer && facts.reused && !facts.response_begun)
+        socket_found_closed(e->socket, e->times.granted_us / 1000);
+    if (e->attempts.may_be_stale && failure.error == CALL_ERROR_ENDED && e->download.state == DOWNLOAD_HEAD) {
+        enum socket_failure kind = failure_of(error);
+        e->origin->stats.reused_errors[kind]++;
+        log_stale(e, kind, retry != RETRY_NO);
     }
     switch (retry) {
     case RETRY_QUEUE: repeat(e, ACQUIRE_AGAIN); return;
     case RETRY_OWN_CONNECTION: repeat(e, ACQUIRE_OWN_CONNECTION); return;
     case RETRY_NO: break;
     }
-    tell_failure(e, error, &facts);
+    fail_with(e, &failure, &facts);
 }
 
-/* Whether nothing is left in the socket behind the response. */
-static bool is_drained(struct exchange *e)
-{
-    return !e->in && (conn_is_drained(&e->socket->conn) || conn_is_quiet(&e->socket->conn));
-}
-
-void attempt_finished(struct exchange *e)
+enum client_close attempt_finished(struct exchange *e)
 {
     struct socket *s = e->socket;
     struct client *c = e->client;
-    e->end.request_complete = e->upload == UPLOAD_DONE;
-    e->end.response_complete = true;
-    e->end.drained = is_drained(e);
-    e->end.peer_ended = !e->end.drained && !e->in && socket_probe(s) == RETIRE_PEER_CLOSED;
+    struct call_end end;
+    call_finish(&e->call, &end);
     e->socket = NULL;
-    bool private_socket = e->private_socket || (c && c->private_socket == s);
+    bool is_private = e->asked.private_socket || c->private_socket == s;
     /* What was promised with the head may not hold any more: a stop, a request that is not needed to its end. */
-    enum client_close fate = c && e->fate == CLIENT_KEPT ? exchange_fate(e, FAULT_NONE, true) : e->fate;
-    enum retire_reason refusal = private_socket ? socket_refusal(s, &e->end) : RETIRE_NONE;
-    if (private_socket && refusal == RETIRE_NONE && c && fate == CLIENT_KEPT) {
+    enum client_close fate =
+        e->outcome.fate == CLIENT_KEPT ? exchange_fate(e, FAULT_NONE, true) : e->outcome.fate;
+    enum retire_reason refusal = is_private ? socket_refusal(s, &end) : RETIRE_NONE;
+    if (!is_private)
+        socket_release(s, &end);
+    else if (refusal == RETIRE_NONE && fate == CLIENT_KEPT)
         client_keep_private(c, s);
-    } else if (private_socket) {
+    else
         socket_retire(s, refusal == RETIRE_NONE ? RETIRE_PRIVATE : refusal);
-    } else {
-        socket_release(s, &e->end);
-    }
-    exchange_end_all(e);
-    if (c)
-        client_exchange_done(c, fate);
+    return fate;
 }

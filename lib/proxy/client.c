@@ -95,8 +95,9 @@ void client_linger(struct client *c, enum client_close reason)
     drop_buffer(c);
     conn_shutdown_write(&c->conn);
     timer_set(&c->timer, LINGER_MS);
-    client_watch(c);
-    if (c->state == CLIENT_LINGERING)
+    if (!client_watch(c))
+        client_close(c, reason, false);
+    else
         on_linger_ready(c); /* what came while it was not read is announced no more */
 }
 
@@ -109,8 +110,14 @@ static void on_ready(void *ctx, unsigned ready)
         if (ready & CONN_READABLE)
             client_process(c);
         break;
-    case CLIENT_OPENING: inside_ready(c); break;
-    case CLIENT_EXCHANGE: exchange_client_ready(c->exchange, ready); break;
+    case CLIENT_OPENING:
+        inside_ready(c);
+        client_process(c);
+        break;
+    case CLIENT_EXCHANGE:
+        exchange_client_ready(c->exchange, ready);
+        client_process(c);
+        break;
     case CLIENT_TUNNEL: tunnel_client_ready(c->tunnel); break;
     case CLIENT_LINGERING:
         if (ready & CONN_READABLE)
@@ -130,30 +137,70 @@ void client_watch_later(struct client *c)
     c->on_lasting = true;
 }
 
-void client_lasts(struct client *c)
+/* Nothing will tell what it does. */
+static void lose(struct client *c)
 {
-    bool was_watched = c->conn.watched;
-    leave_lasting(c);
-    if (!was_watched)
-        client_watch(c);
-    else if (c->state == CLIENT_EXCHANGE)
-        exchange_client_ready(c->exchange, CONN_READABLE);
-}
-
-void client_watch(struct client *c)
-{
-    leave_lasting(c);
-    if (c->conn.watched || c->state == CLIENT_DEAD)
-        return;
-    if (conn_watch(&c->conn, c->proxy->base, PRIORITY_ORDINARY, on_ready, c))
-        return;
-    log_line(LOG_ERROR, "the event loop took no further client; the connection is closed");
     if (c->exchange)
         exchange_client_gone(c->exchange, CLIENT_CUT);
     else if (c->tunnel)
         tunnel_cut(c->tunnel, CLIENT_CUT);
     else
         client_close(c, CLIENT_CUT, false);
+}
+
+bool client_watch(struct client *c)
+{
+    leave_lasting(c);
+    if (c->conn.watched)
+        return true;
+    if (conn_watch(&c->conn, c->proxy->base, PRIORITY_ORDINARY, on_ready, c))
+        return true;
+    log_line(LOG_ERROR, "the event loop took no further client; the connection is closed");
+    return false;
+}
+
+bool client_await(struct client *c)
+{
+    if (!client_watch(c))
+        return false;
+    client_arm(c);
+    return true;
+}
+
+bool client_yield(struct client *c)
+{
+    if (!client_watch(c))
+        return false;
+    conn_call_again(&c->conn);
+    return true;
+}
+
+void client_lasts(struct client *c)
+{
+    bool was_watched = c->conn.watched;
+    leave_lasting(c);
+    if (!was_watched && !client_watch(c)) {
+        lose(c);
+    } else if (was_watched && c->state == CLIENT_EXCHANGE) {
+        exchange_client_ready(c->exchange, CONN_READABLE);
+        client_process(c);
+    }
+}
+
+void client_arm(struct client *c)
+{
+    enum client_close reason;
+    timer_set_at(&c->timer, exchange_client_due(c->exchange, &reason));
+}
+
+static void on_exchange_due(struct client *c)
+{
+    enum client_close reason;
+    uint64_t due = exchange_client_due(c->exchange, &reason);
+    if (due && clock_ms() >= due)
+        exchange_client_too_slow(c->exchange, reason);
+    else
+        timer_set_at(&c->timer, due);
 }
 
 static void on_timer(void *ctx)
@@ -175,10 +222,11 @@ static void on_timer(void *ctx)
         exchange_refuse(c, FAULT_CLIENT_TOO_SLOW,
                         "the request's head did not come within server.headersTimeout");
         break;
-    case CLIENT_OPENING: inside_on_timer(c); break;
-    case CLIENT_EXCHANGE:
-        client_arm(c); /* which acts on what is over */
+    case CLIENT_OPENING:
+        inside_on_timer(c);
+        client_process(c);
         break;
+    case CLIENT_EXCHANGE: on_exchange_due(c); break;
     case CLIENT_LINGERING: client_close(c, c->ending, false); break;
     case CLIENT_TUNNEL:
     case CLIENT_MOVING:
@@ -202,12 +250,11 @@ void client_arm_for_head(struct client *c)
 
 void client_limits_changed(struct client *c)
 {
-    enum client_close reason;
     switch (c->state) {
     case CLIENT_IDLE:
     case CLIENT_READING: client_arm_for_head(c); break;
     case CLIENT_OPENING: inside_arm(c); break;
-    case CLIENT_EXCHANGE: timer_set_at(&c->timer, exchange_client_due(c->exchange, &reason)); break;
+    case CLIENT_EXCHANGE: client_arm(c); break;
     case CLIENT_TUNNEL:
     case CLIENT_MOVING:
     case CLIENT_LINGERING:
@@ -220,7 +267,7 @@ static bool make_room(struct client *c)
 {
     struct proxy *p = c->proxy;
     if (!c->in)
-        c->in = buffer_borrow(&p->heads);
+        c->in = buffer_borrow(p->heads);
     if (!c->in)
         return false;
     buffer_compact(c->in);
@@ -305,7 +352,8 @@ bool client_read_some(struct client *c)
     if (n == CONN_AGAIN) {
         if (buffer_unread(c->in).n == 0)
             drop_buffer(c);
-        client_watch(c);
+        if (!client_watch(c))
+            client_close(c, CLIENT_CUT, false);
         return false;
     }
     if (n <= 0) {
@@ -327,15 +375,11 @@ void client_begin_reading(struct client *c)
 
 void client_process(struct client *c)
 {
-    if (c->processing)
-        return;
-    c->processing = true;
     unsigned begun = 0;
     while (c->state == CLIENT_IDLE || c->state == CLIENT_READING) {
         if (begun == REQUESTS_PER_TURN) {
-            client_watch(c);
-            if (c->conn.watched)
-                conn_call_again(&c->conn);
+            if (!client_yield(c))
+                client_close(c, CLIENT_CUT, false);
             break;
         }
         if (c->in) {
@@ -349,7 +393,6 @@ void client_process(struct client *c)
         if (!client_read_some(c))
             break;
     }
-    c->processing = false;
 }
 
 bool client_is_idle(struct client *c)
@@ -368,7 +411,7 @@ void client_look(struct client *c)
             c->gone |= conn_has_failed(&c->conn); /* what fills the buffer can wait, a reset cannot */
             return;
         }
-        if (!c->in && !(c->in = buffer_borrow(&c->proxy->heads)))
+        if (!c->in && !(c->in = buffer_borrow(c->proxy->heads)))
             return;
         ssize_t n = conn_read(&c->conn, c->in->data + c->in->end, buffer_room(c->in));
         if (n > 0)
@@ -388,10 +431,8 @@ static void await_next_request(struct client *c)
     c->since_ms = clock_ms();
     client_arm_for_head(c);
     /* No client is that quick: registering reports at once what is there already, and saves a read. */
-    if (!c->in)
-        client_watch(c);
-    if (c->state == CLIENT_IDLE)
-        client_process(c);
+    if (!c->in && !client_watch(c))
+        client_close(c, CLIENT_CUT, false);
 }
 
 /* A close would answer what comes with a reset, which destroys what the client has not read yet (RFC 9112 9.6). */
@@ -421,16 +462,6 @@ void client_exchange_done(struct client *c, enum client_close fate)
     } else {
         client_close(c, fate, false);
     }
-}
-
-void client_arm(struct client *c)
-{
-    enum client_close reason;
-    uint64_t due = exchange_client_due(c->exchange, &reason);
-    if (due && clock_ms() >= due)
-        exchange_client_too_slow(c->exchange, reason);
-    else
-        timer_set_at(&c->timer, due);
 }
 
 void client_drop_private(struct client *c)

@@ -45,7 +45,6 @@ struct client {
     bool on_lasting;  /* client_watch_later() */
     bool at_boundary; /* the next request begins where c->in does: the last one was taken to its end */
     bool gone;        /* reset, or a write failed */
-    bool processing;  /* client_process() is on the stack */
     /* Its request by the loop from which it comes: not refused for a stop that began meanwhile */
     bool admitted;
     struct peer_address peer;
@@ -66,8 +65,14 @@ struct client {
     struct timer timer;
 };
 
-/* Registers it with the loop, if it is not yet. */
-void client_watch(struct client *c);
+/* Registers it with the loop, if it is not yet. False: the loop does not take it. */
+bool client_watch(struct client *c);
+
+/* The same, and its timer runs: what its exchange does next depends on it. */
+bool client_await(struct client *c);
+
+/* The same, and the loop reports both directions once more, after what else is ready: for who stopped early. */
+bool client_yield(struct client *c);
 
 /* The same, if its exchange lasts: see proxy.c. One that is registered already is looked at then: a reset may have come
  * with the last bytes of its request, in one event, and no other will report it. */

@@ -17,27 +17,29 @@ static uint64_t due_after(uint64_t since_ms, uint64_t limit)
 
 static uint64_t request_due(const struct exchange *e)
 {
-    return e->is_connect ? 0 : due_after(e->began_us / 1000, e->origin->agent->policy->timeouts.request);
+    return e->asked.connect ? 0
+                            : due_after(e->times.began_us / 1000, e->origin->agent->policy->timeouts.request);
 }
 
 static uint64_t pending_due(const struct exchange *e)
 {
-    return exchange_is_pending(e) ? due_after(e->waiting_since_ms, e->origin->agent->policy->timeouts.pending)
-                                  : 0;
+    return exchange_is_pending(e)
+               ? due_after(e->times.waiting_since_ms, e->origin->agent->policy->timeouts.pending)
+               : 0;
 }
 
 /* timeouts.socket runs from the last byte; not while the client is the one who is waited for. */
 static uint64_t silence_due(const struct exchange *e)
 {
-    bool waits = e->download_blocked || e->state == EXCHANGE_WAITING || e->state == EXCHANGE_REPLY;
-    return waits ? 0 : due_after(e->moved_ms, e->origin->agent->policy->timeouts.socket);
+    if (e->state != EXCHANGE_RELAY || download_is_blocked(&e->download))
+        return 0;
+    uint64_t moved_ms = e->call.moved_ms > e->times.moved_ms ? e->call.moved_ms : e->times.moved_ms;
+    return due_after(moved_ms, e->origin->agent->policy->timeouts.socket);
 }
 
 void exchange_arm(struct exchange *e)
 {
     uint64_t due = earlier(request_due(e), exchange_has_left_the_queue(e) ? clock_ms() : pending_due(e));
-    if (e->state == EXCHANGE_DRAIN)
-        due = earlier(due, e->drained_since_ms + DRAIN_MS);
     timer_set_at(&e->timer, earlier(due, silence_due(e)));
 }
 
@@ -56,28 +58,25 @@ static void on_silence(struct exchange *e)
 {
     const struct agent_timeouts *t = &e->origin->agent->policy->timeouts;
     const struct socket *s = e->socket;
-    if (e->upload == UPLOAD_BLOCKED)
+    if (e->upload.state == UPLOAD_BLOCKED)
         exchange_fail(e, FAULT_WRITE_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
                       "the origin took no byte of the request for %llu ms (timeouts.socket)",
                       (unsigned long long)t->socket);
-    else if (e->may_be_stale && !e->response_begun)
+    else if (e->attempts.may_be_stale && !e->call.first_byte_us)
         exchange_fail(
             e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
             "no byte came or went for %llu ms (timeouts.socket) on a reused connection that had been idle for %llu ms: the "
             "origin is slow, or a firewall or NAT dropped it meanwhile; then set timeouts.free below what that allows",
             (unsigned long long)t->socket,
-            (unsigned long long)(s->idle_since_ms ? e->granted_us / 1000 - s->idle_since_ms : 0));
+            (unsigned long long)(s->idle_since_ms ? e->times.granted_us / 1000 - s->idle_since_ms : 0));
     else
         exchange_fail(e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
                       "no byte came or went for %llu ms (timeouts.socket)", (unsigned long long)t->socket);
 }
 
-void exchange_on_timer(void *ctx)
+static void act_on_time(struct exchange *e)
 {
-    struct exchange *e = ctx;
     char limit[LIMITS_TEXT_SIZE];
-    if (e->state == EXCHANGE_DEAD || e->state == EXCHANGE_REPLY)
-        return;
     if (is_past(request_due(e)))
         exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT,
                       "no whole response within %llu ms (timeouts.request)",
@@ -88,10 +87,19 @@ void exchange_on_timer(void *ctx)
         exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "waited %llu ms for a connection (timeouts.pending): %s",
                       (unsigned long long)e->origin->agent->policy->timeouts.pending,
                       limits_text(e->origin, limit));
-    else if (e->state == EXCHANGE_DRAIN && is_past(e->drained_since_ms + DRAIN_MS))
-        exchange_cut(e, CLIENT_CLOSED);
     else if (is_past(silence_due(e)))
         on_silence(e);
     else
         exchange_arm(e);
+}
+
+void exchange_on_timer(void *ctx)
+{
+    struct exchange *e = ctx;
+    struct client *c = e->client;
+    if (e->state == EXCHANGE_DEAD || e->state == EXCHANGE_REPLY)
+        return;
+    act_on_time(e);
+    exchange_run(e, 0);
+    client_process(c);
 }

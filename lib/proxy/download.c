@@ -1,159 +1,86 @@
-/* The response's half: interim responses, the head, then the content, from the socket to the client. */
-
-#include <assert.h>
-#include <errno.h>
+#include "proxy/download.h"
 
 #include "base/clock.h"
+#include "http/body_reader.h"
 #include "http/coding.h"
-#include "http/explain.h"
 #include "http/fields.h"
 #include "http/repair.h"
 #include "proxy/exchange.h"
-#include "proxy/response_head.h"
 #include "proxy/rewrite.h"
 #include "proxy/server_timing.h"
-#include "proxy/tunnel.h"
 
 #define MAX_INTERIM 16
+/* One busy pair must not keep the others waiting, nor one whose chunks are tiny. */
+#define BATCHES_PER_TURN 64
 
-static void malformed(struct exchange *e, const char *what)
+void download_restart(struct download *d)
 {
-    exchange_fail(e, FAULT_PROTOCOL, RETIRE_PROTOCOL_ERROR, "malformed response: %s", what);
+    d->state = DOWNLOAD_HEAD;
+    d->given = 0;
 }
 
-static void bad_framing(struct exchange *e, enum framing_verdict v)
+void download_end(struct download *d)
 {
-    char why[EXPLAIN_SIZE];
-    explain_framing(&e->proxy->response_head, v, why);
-    malformed(e, why);
+    buffer_give(d->out_head);
+    buffer_give(d->trailers);
+    d->out_head = d->trailers = NULL;
+    sendq_clear(&d->out);
+    splice_end(&d->splice);
 }
 
-/* --- Reading the head ---------------------------------------------------------------------------------- */
-
-enum read_step { READ_SOME, READ_NOTHING, READ_ENDED };
-
-static bool make_room(struct exchange *e)
+bool download_end_misleads(const struct exchange *e)
 {
-    if (!e->in)
-        e->in = buffer_borrow(&e->proxy->bodies);
-    if (!e->in)
-        return false;
-    buffer_compact(e->in);
-    if (buffer_room(e->in) > 0)
-        return true;
-    struct buffer *larger = buffer_grow(e->in, e->in->size * 2);
-    e->in = larger ? larger : e->in;
-    return larger != NULL;
+    const struct download *d = &e->download;
+    return d->state != DOWNLOAD_HEAD && !d->writer.chunked && e->call.framing.kind != BODY_LENGTH;
 }
 
-static void give_back_if_empty(struct exchange *e)
+static enum pump malformed(struct exchange *e, const char *what)
 {
-    if (!e->in || buffer_unread(e->in).n > 0)
-        return;
-    buffer_give(e->in);
-    e->in = NULL;
+    return pump_fail(e, FAULT_PROTOCOL, RETIRE_PROTOCOL_ERROR, "malformed response: %s", what);
 }
 
-/* The socket ended before the response's head was whole. */
-static void ended_early(struct exchange *e, int error)
-{
-    give_back_if_empty(e);
-    if (e->state == EXCHANGE_DRAIN)
-        exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "the origin ended the connection");
-    else
-        attempt_failed(e, error);
-}
+/* --- Heads --------------------------------------------------------------------------------------------- */
 
-static enum read_step read_some(struct exchange *e)
+/* PUMP_WAITS: it is queued. */
+static enum pump push_head(struct exchange *e, const struct outgoing_response *o)
 {
-    struct conn *from = &e->socket->conn;
-    if (!make_room(e)) {
-        exchange_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the response's head");
-        return READ_ENDED;
-    }
-    size_t room = buffer_room(e->in);
-    ssize_t n = conn_read(from, e->in->data + e->in->end, room);
-    if (n > 0) {
-        if (!e->first_byte_us)
-            e->first_byte_us = clock_us();
-        e->in->end += (uint32_t)n;
-        e->response_begun = true;
-        e->moved_ms = clock_ms();
-        return READ_SOME;
-    }
-    if (n == CONN_AGAIN) {
-        give_back_if_empty(e);
-        return READ_NOTHING;
-    }
-    ended_early(e, n == CONN_EOF ? 0 : from->error);
-    return READ_ENDED;
-}
-
-/* --- Passing it on ------------------------------------------------------------------------------------- */
-
-static bool push_head(struct exchange *e, const struct outgoing_response *o)
-{
-    struct buffer *b = buffer_borrow(&e->proxy->heads);
+    struct buffer *b = buffer_borrow(e->proxy->heads);
     if (!b || !rewrite_response(&b, &e->proxy->response_head, o)) {
         buffer_give(b);
-        exchange_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the response's head");
-        return false;
+        return pump_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the response's head");
     }
-    buffer_give(e->out);
-    e->out = b;
-    sendq_push(&e->down.out, buffer_unread(b));
-    e->took_ms = clock_ms();
-    return true;
-}
-
-/* Hands what is queued to the client; false: it is blocked or gone. */
-static bool flush(struct exchange *e)
-{
-    switch (sendq_flush(&e->down.out, &e->client->conn)) {
-    case SENDQ_EMPTY: return true;
-    case SENDQ_BLOCKED:
-        e->download_blocked = true;
-        exchange_await_client(e);
-        return false;
-    case SENDQ_FAILED: exchange_client_gone(e, CLIENT_CLOSED); return false;
-    }
-    return false;
+    buffer_give(e->download.out_head);
+    e->download.out_head = b;
+    sendq_push(&e->download.out, buffer_unread(b));
+    e->times.took_ms = clock_ms();
+    return PUMP_WAITS;
 }
 
 /* RFC 9110 15.2: passed on, but not to a client of HTTP/1.0. */
-static bool pass_interim(struct exchange *e)
+static enum pump pass_interim(struct exchange *e)
 {
-    struct framing f;
-    enum framing_verdict v = framing_of_response(&e->proxy->response_head, REQUEST_PLAIN, &f);
-    if (v != FRAMING_OK) {
-        bad_framing(e, v);
-        return false;
-    }
-    if (++e->interim > MAX_INTERIM) {
-        malformed(e, "more than 16 interim responses");
-        return false;
-    }
-    e->interim_close |= connection_has(&e->proxy->response_head, SLICE("close"));
-    if (e->from_http_1_0)
-        return true;
+    if (++e->download.interim > MAX_INTERIM)
+        return malformed(e, "more than 16 interim responses");
+    if (e->asked.from_http_1_0)
+        return PUMP_WAITS;
     const struct outgoing_response o = {.via_name = exchange_via(e), .interim = true};
-    return push_head(e, &o) && flush(e);
+    return push_head(e, &o);
 }
 
 static bool was_asked_for(const struct exchange *e, struct slice protocol)
 {
-    struct slice list = slice_of(e->protocols), element;
+    struct slice list = slice_of(e->asked.protocols), element;
     while (slice_next_element(&list, &element))
         if (slice_eq_nocase(element, protocol))
             return true;
     return false;
 }
 
-/* RFC 9110 7.8: only to a protocol that was asked for, and only behind the whole request. */
+/* RFC 9110 7.8: only to a protocol that was asked for, and only after the whole request. */
 static bool may_switch(const struct exchange *e)
 {
     const struct head *h = &e->proxy->response_head;
-    if (!e->asked_upgrade || e->upload != UPLOAD_DONE || !head_has(h, FIELD_UPGRADE) ||
+    if (!e->asked.upgrade || e->upload.state != UPLOAD_DONE || !head_has(h, FIELD_UPGRADE) ||
         !connection_has(h, SLICE("upgrade")))
         return false;
     struct slice list = head_find(h, FIELD_UPGRADE)->value, element;
@@ -166,266 +93,231 @@ static bool may_switch(const struct exchange *e)
     return any;
 }
 
-static void switch_protocols(struct exchange *e, size_t length)
+static enum pump switch_protocols(struct exchange *e)
 {
-    if (!may_switch(e)) {
-        malformed(e, "101 without a matching Upgrade");
-        return;
-    }
+    if (!may_switch(e))
+        return malformed(e, "101 without a matching Upgrade");
     const struct outgoing_response o = {.via_name = exchange_via(e), .upgrade = true};
-    e->status = 101;
-    if (!push_head(e, &o))
-        return;
-    buffer_consume(e->in, length);
-    give_back_if_empty(e);
-    tunnel_begin(e);
+    e->outcome.status = 101;
+    enum pump pushed = push_head(e, &o);
+    return pushed == PUMP_WAITS ? PUMP_TUNNEL : pushed;
 }
 
-/* How the content goes on to this client. */
-static enum relay_format format_for(const struct exchange *e, const struct framing *f)
+static bool is_of_unknown_length(const struct framing *f)
 {
-    bool unknown_length = f->kind == BODY_CHUNKED || f->kind == BODY_CLOSE;
-    return unknown_length && !e->from_http_1_0 ? RELAY_CHUNKED : RELAY_RAW;
-}
-
-/* HTTP/1.0 knows no chunks: there the end of the connection is the end of content of unknown length. */
-static bool is_delimited(const struct exchange *e, const struct framing *f)
-{
-    return !e->from_http_1_0 || (f->kind != BODY_CHUNKED && f->kind != BODY_CLOSE);
-}
-
-static void note_end(struct exchange *e, const struct framing *f)
-{
-    const struct head *h = &e->proxy->response_head;
-    struct keep_alive_hint hint = {0};
-    if (head_has(h, FIELD_KEEP_ALIVE))
-        hint = keep_alive_hint(h);
-    e->end.self_delimiting = f->kind != BODY_CLOSE && !f->doubtful;
-    e->end.origin_persistent = head_is_persistent(h) && !e->interim_close;
-    e->end.has_hint_timeout = hint.has_timeout;
-    e->end.hint_timeout_ms = hint.timeout_ms;
-    e->end.has_hint_max = hint.has_max;
-    e->end.hint_max = hint.max;
-    if (head_has(h, FIELD_WWW_AUTHENTICATE) && challenge_is_connection_bound(h))
-        e->private_socket = true;
+    return f->kind == BODY_CHUNKED || f->kind == BODY_CLOSE;
 }
 
 /* A smaller text is not worth a server's while. */
 #define TEXT_LEAST 1024
 
-/* Stock servers do not compress behind a Via (nginx: gzip_proxied): the diagnosis tells. */
+/* Stock servers do not compress behind a Via (nginx: gzip_proxied): the diagnosis says so. */
 static void note_coding(const struct exchange *e, const struct framing *f)
 {
     const struct head *h = &e->proxy->response_head;
     struct origin_stats *stats = &e->origin->stats;
-    bool large = f->kind == BODY_CHUNKED || f->kind == BODY_CLOSE ||
-                 (f->kind == BODY_LENGTH && f->length >= TEXT_LEAST);
+    bool large = is_of_unknown_length(f) || (f->kind == BODY_LENGTH && f->length >= TEXT_LEAST);
     if (!large || h->status != 200 || exchange_via(e).n == 0 || !coding_is_text(h))
         return;
     stats->texts++;
     stats->texts_plain += !head_has(h, FIELD_CONTENT_ENCODING);
 }
 
-static unsigned advertised_seconds(const struct exchange *e)
+static void note_repairs(const struct exchange *e)
 {
-    return (unsigned)(e->proxy->config->server.keepAliveTimeout / 1000);
+    struct origin_stats *stats = &e->origin->stats;
+    stats->repaired += e->call.repairs != 0;
+    for (unsigned i = 0; i < REPAIR_COUNT; i++)
+        stats->repairs[i] += e->call.repairs >> i & 1;
 }
 
-/* It is Carpool whom the parent proxy asks, not the client. */
-static bool parent_wants_credentials(struct exchange *e, const struct head *h)
+static void learn(struct exchange *e, const struct framing *f)
 {
-    const struct parent_proxy *parent = e->socket->parent;
-    if (!parent || h->status != 407)
-        return false;
-    exchange_fail(e, FAULT_PARENT, RETIRE_ERROR,
-                  "the parent proxy %s refused the request: 407; set user and password in `proxy`",
-                  parent->address);
-    return true;
+    const struct head *h = &e->proxy->response_head;
+    if (head_has(h, FIELD_WWW_AUTHENTICATE) && challenge_is_connection_bound(h))
+        e->asked.private_socket = true;
+    if (e->asked.accepts_gzip)
+        note_coding(e, f);
 }
 
-/* The final head. False: the exchange has failed or waits. */
-static bool begin_body(struct exchange *e)
+/* The final head. HTTP/1.0 knows no chunks: there the end of the connection ends content of unknown length. */
+static enum pump begin_body(struct exchange *e)
 {
-    struct head *h = &e->proxy->response_head;
-    struct framing f;
-    if (parent_wants_credentials(e, h))
-        return false;
-    enum framing_verdict v = framing_of_response(h, e->asked_head ? REQUEST_HEAD : REQUEST_PLAIN, &f);
-    if (v != FRAMING_OK) {
-        bad_framing(e, v);
-        return false;
-    }
-    note_end(e, &f);
-    if (e->accepts_gzip)
-        note_coding(e, &f);
-    e->status = h->status;
-    e->fate = exchange_fate(e, FAULT_NONE, is_delimited(e, &f));
-    bool bodiless = f.kind == BODY_NONE;
+    const struct framing *f = &e->call.framing;
+    struct download *d = &e->download;
+    learn(e, f);
     char timing[SERVER_TIMING_SIZE];
+    bool is_unknown = is_of_unknown_length(f), is_bodiless = f->kind == BODY_NONE;
+    e->outcome.status = e->proxy->response_head.status;
+    e->outcome.fate = exchange_fate(e, FAULT_NONE, !is_unknown || !e->asked.from_http_1_0);
+    d->writer.chunked = is_unknown && !e->asked.from_http_1_0;
     const struct outgoing_response o = {
         .via_name = exchange_via(e),
-        .framing = f,
-        .chunked = !bodiless && format_for(e, &f) == RELAY_CHUNKED,
-        .bodiless = bodiless,
-        .close = e->fate != CLIENT_KEPT,
-        .keep_alive_seconds = advertised_seconds(e),
-        .own = {e->own_urls, slice_of(e->origin->host), e->origin->plan.port},
+        .framing = *f,
+        .chunked = d->writer.chunked,
+        .bodiless = is_bodiless,
+        .close = e->outcome.fate != CLIENT_KEPT,
+        .keep_alive_seconds = (unsigned)(e->proxy->config->server.keepAliveTimeout / 1000),
         .server_timing = server_timing(e, timing),
+        .own = {e->asked.own_urls, slice_of(e->origin->host), e->origin->plan.port},
     };
-    relay_begin(&e->down, f, format_for(e, &f));
-    e->down.closes = e->fate != CLIENT_KEPT;
-    if (!push_head(e, &o))
-        return false;
-    e->in_body = true;
-    return true;
+    enum pump pushed = push_head(e, &o);
+    if (pushed == PUMP_WAITS)
+        d->state = DOWNLOAD_BODY;
+    return pushed;
 }
 
-/* A head is complete: interim ones are passed on, the final one begins the body. True: go on reading. */
-static bool handle_head(struct exchange *e, size_t length)
+static enum pump pass_head(struct exchange *e, enum call_part part)
 {
-    struct head *h = &e->proxy->response_head;
-    unsigned status = h->status;
-    bool go_on = true;
-    if (status == 101)
-        switch_protocols(e, length);
-    else if (status < 200)
-        go_on = pass_interim(e);
-    else
-        go_on = begin_body(e);
-    if (e->state != EXCHANGE_RELAY)
-        return false;
-    buffer_consume(e->in, length);
-    give_back_if_empty(e);
-    return go_on;
+    note_repairs(e);
+    if (part == CALL_INTERIM)
+        return pass_interim(e);
+    return e->call.framing.kind == BODY_TUNNEL ? switch_protocols(e) : begin_body(e);
 }
 
-static void bad_head(struct exchange *e, enum head_verdict v, const struct head_limits *limits)
+/* --- Content ------------------------------------------------------------------------------------------- */
+
+static enum pump keep_trailers(struct exchange *e)
 {
-    char why[EXPLAIN_SIZE];
-    explain_response_head(buffer_unread(e->in), v, limits, why);
-    if (v == HEAD_TOO_LARGE || v == HEAD_LINE_TOO_LONG || v == HEAD_TOO_MANY_FIELDS)
-        exchange_fail(e, FAULT_RESPONSE_HEAD_SIZE, RETIRE_PROTOCOL_ERROR,
-                      "the response's head is too large: %s", why);
-    else if (head_verdict_is_repairable(v) && !e->origin->agent->policy->insecureHTTPParser)
-        exchange_fail(e, FAULT_PROTOCOL, RETIRE_PROTOCOL_ERROR,
-                      "malformed response: %s; mend the service, or set insecureHTTPParser: true", why);
-    else
-        malformed(e, why);
+    struct download *d = &e->download;
+    d->trailers = buffer_borrow(e->proxy->bodies);
+    if (!d->trailers || !trailers_append(d->trailers, &e->proxy->response_head))
+        return pump_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the response's trailers");
+    return PUMP_WAITS;
 }
 
-/* An alert or a handshake (RFC 8446 5.1) where HTTP was to come. */
-static bool speaks_tls(const struct exchange *e)
+/* Queues what has come, up to a batch. *part: after what it stopped. */
+static enum pump gather(struct exchange *e, enum call_part *part)
 {
-    struct slice in = e->in ? buffer_unread(e->in) : SLICE("");
-    return in.n >= 2 && (in.p[0] == 0x15 || in.p[0] == 0x16) && in.p[1] == 3;
-}
-
-/* Until the final head was passed on. False: nothing more to do now. */
-static bool read_head(struct exchange *e)
-{
-    const struct server_options *server = &e->proxy->config->server;
-    const struct head_limits limits = {.max_size = (uint32_t)server->maxHeaderSize,
-                                       .max_count = server->maxHeadersCount};
-    while (!e->in_body) {
-        size_t length;
-        if (speaks_tls(e)) {
-            exchange_fail(e, FAULT_PROTOCOL, RETIRE_PROTOCOL_ERROR,
-                          "the origin speaks TLS on this port: "
-                          "set tls: true for this upstream, or ask for https://");
-            return false;
+    struct download *d = &e->download;
+    struct iovec runs[CALL_RUNS];
+    unsigned count = 0;
+    enum pump result = PUMP_WAITS;
+    bool more = true;
+    while (more && count < CALL_RUNS && result == PUMP_WAITS) {
+        struct slice run;
+        *part = call_next(&e->call, &e->proxy->response_head, &run);
+        switch (*part) {
+        case CALL_INTERIM: more = false; /* fall through */
+        case CALL_HEAD: result = pass_head(e, *part); break;
+        case CALL_CONTENT:
+            runs[count++] = (struct iovec){(void *)run.p, run.n};
+            d->given += run.n;
+            break;
+        case CALL_TRAILERS: result = keep_trailers(e); break;
+        case CALL_MORE:
+        case CALL_END:
+        case CALL_FAILED: more = false; break;
         }
-        enum head_verdict v = response_head_read(e, &limits, &length);
-        if (v == HEAD_INCOMPLETE) {
-            /* Until it says AGAIN, even behind a short read: a reset that came with those bytes was announced
-             * with them, and by libevent as nothing but readable. */
-            if (read_some(e) != READ_SOME)
-                return false;
-            continue;
-        }
-        if (v != HEAD_OK) {
-            bad_head(e, v, &limits);
-            return false;
-        }
-        bool go_on = handle_head(e, length);
-        response_head_done(e);
-        if (!go_on)
-            return false;
     }
-    return true;
+    if (d->state == DOWNLOAD_BODY)
+        body_writer_push(&d->writer, &d->out, runs, count, *part == CALL_END, buffer_unread(d->trailers));
+    return result;
 }
 
-/* --- The body ------------------------------------------------------------------------------------------ */
-
-/* The end of the connection is the end of the content, if the origin was free to say so (RFC 9112 8). */
-static void source_ended(struct exchange *e)
+/* PUMP_DONE: the queue is empty, and the call has its bytes back. */
+static enum pump flush(struct exchange *e, bool is_last)
 {
-    if (e->down.framing.kind != BODY_CLOSE) {
-        exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR,
-                      "the origin ended the connection before its response was complete");
-        return;
+    struct download *d = &e->download;
+    struct client *c = e->client;
+    uint64_t before = d->out.sent;
+    c->conn.last = is_last && e->outcome.fate != CLIENT_KEPT;
+    enum sendq_result result = sendq_flush(&d->out, &c->conn);
+    if (d->out.sent != before)
+        e->times.took_ms = clock_ms();
+    if (result == SENDQ_FAILED)
+        return PUMP_CLIENT_GONE;
+    if (result == SENDQ_BLOCKED)
+        return client_await(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
+    if (d->given > 0) {
+        d->content += d->given;
+        call_consumed(&e->call, d->given);
     }
-    if (e->socket->conn.eof_without_notify) {
-        exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR,
-                      "the origin ended TLS without close_notify: the response may be incomplete");
-        return;
-    }
-    relay_finish(&e->down);
-    download_pump(e);
+    d->given = 0;
+    return PUMP_DONE;
 }
 
-static void pump_body(struct exchange *e)
+static ssize_t take(void *from, struct pipe *p, size_t n)
 {
-    const struct relay_ends ends = {
-        .from = &e->socket->conn,
-        .in = &e->in,
-        .to = e->client ? &e->client->conn : NULL,
-        .bodies = &e->proxy->bodies,
-        .pipes = &e->proxy->pipes,
-        .scratch = &e->proxy->response_head,
-    };
-    uint64_t sent_before = e->down.out.sent, content_before = e->down.content;
-    enum relay_result result = relay_pump(&e->down, &ends);
-    if (e->down.content != content_before)
-        e->moved_ms = clock_ms();
-    if (e->down.out.sent != sent_before)
-        e->took_ms = clock_ms();
-    if (e->state == EXCHANGE_DRAIN && result != RELAY_DONE && result != RELAY_SOURCE_EOF &&
-        e->down.content - e->content_out > e->origin->agent->policy->drainLimit) {
-        exchange_fail(e, FAULT_TERMINATED, RETIRE_CLIENT_ABORTED,
-                      "the client has gone and more than drainLimit of the response is left");
-        return;
-    }
+    return call_splice_in(from, p, n);
+}
+
+static ssize_t put(void *to, struct pipe *p)
+{
+    return conn_splice_out(to, p);
+}
+
+/* PUMP_DONE: go on by reading. */
+static enum pump pump_pipe(struct exchange *e)
+{
+    struct download *d = &e->download;
+    struct client *c = e->client;
+    const struct splice_ends ends = {
+        .take = take, .put = put, .from = &e->call, .to = &c->conn, .left = call_spliceable(&e->call)};
+    uint64_t in = d->splice.in, out = d->splice.out;
+    enum splice_result result = splice_some(&d->splice, &ends, &e->proxy->pipes);
+    d->content += d->splice.in - in;
+    if (d->splice.out != out)
+        e->times.took_ms = clock_ms();
     switch (result) {
-    case RELAY_DONE: attempt_finished(e); return;
-    case RELAY_STARVED: exchange_arm(e); return;
-    case RELAY_BLOCKED:
-        e->download_blocked = true;
-        exchange_await_client(e);
-        return;
-    case RELAY_YIELD: conn_call_again(&e->socket->conn); return;
-    case RELAY_SOURCE_EOF: source_ended(e); return;
-    case RELAY_SOURCE_FAILED:
-        exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR,
-                      "the connection failed before the response was complete");
-        return;
-    case RELAY_SINK_FAILED: exchange_client_gone(e, CLIENT_CLOSED); return;
-    case RELAY_MALFORMED: malformed(e, "its chunked content is broken (RFC 9112 7.1)"); return;
-    case RELAY_NO_MEMORY:
-        exchange_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the response's content");
-        return;
+    case SPLICE_DONE:
+    case SPLICE_ENDED: return PUMP_DONE;
+    case SPLICE_STARVED: return PUMP_WAITS;
+    case SPLICE_BLOCKED: return client_await(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
+    case SPLICE_FAILED: return PUMP_CLIENT_GONE;
+    case SPLICE_YIELD: break;
     }
+    call_yield(&e->call);
+    return PUMP_WAITS;
 }
 
-void download_pump(struct exchange *e)
+static bool may_splice(const struct exchange *e)
 {
-    assert(e->state == EXCHANGE_RELAY || e->state == EXCHANGE_DRAIN);
-    if (e->download_blocked)
-        return;
-    if (!e->in_body) {
-        if (e->down.out.count > 0 && !flush(e)) /* an interim response that was blocked */
-            return;
-        if (!read_head(e))
-            return;
+    const struct download *d = &e->download;
+    return d->splice.pipe || (d->state == DOWNLOAD_BODY && conn_can_splice(&e->client->conn) &&
+                              splice_pays(&d->splice, call_spliceable(&e->call)));
+}
+
+/* What a part after which nothing more comes now means. PUMP_DONE: go on. */
+static enum pump after(struct exchange *e, enum call_part part)
+{
+    switch (part) {
+    case CALL_END: e->download.state = DOWNLOAD_DONE; return PUMP_DONE;
+    case CALL_FAILED: return PUMP_CALL_FAILED;
+    case CALL_MORE:
+    case CALL_INTERIM:
+    case CALL_HEAD:
+    case CALL_CONTENT:
+    case CALL_TRAILERS: break;
     }
-    pump_body(e);
+    return PUMP_DONE;
+}
+
+enum pump download_pump(struct exchange *e)
+{
+    struct download *d = &e->download;
+    for (unsigned batches = 0; batches < BATCHES_PER_TURN; batches++) {
+        enum call_part part = CALL_CONTENT;
+        enum pump result = PUMP_WAITS;
+        if (may_splice(e) && d->out.count == 0) {
+            result = pump_pipe(e);
+            if (result != PUMP_DONE)
+                return result;
+        }
+        bool was_blocked = d->out.count > 0;
+        if (!was_blocked) {
+            result = gather(e, &part);
+            if (result != PUMP_WAITS)
+                return result;
+            if (part == CALL_MORE && d->out.count == 0)
+                return PUMP_WAITS;
+        }
+        result = flush(e, part == CALL_END);
+        if (result == PUMP_DONE)
+            result = after(e, part);
+        if (result != PUMP_DONE || d->state == DOWNLOAD_DONE)
+            return result;
+    }
+    call_yield(&e->call);
+    return PUMP_WAITS;
 }

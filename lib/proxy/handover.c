@@ -10,7 +10,7 @@ static void arrive(struct loop_message *l)
     client_init_timer(c, p);
     caller_move(c);
     if (c->in)
-        buffer_join(c->in, &p->heads);
+        buffer_join(c->in, p->heads);
     TAILQ_INSERT_TAIL(&p->clients, c, link);
     if (c->inside && c->inside->state == INSIDE_TUNNEL) {
         inside_arrive(c);

@@ -54,17 +54,26 @@ void inside_arm(struct client *c)
     timer_set_at(&c->timer, due(c));
 }
 
+void inside_await(struct client *c)
+{
+    if (client_watch(c))
+        inside_arm(c);
+    else
+        client_close(c, CLIENT_CUT, false);
+}
+
 /* ---- a tunnel */
 
 static void refuse_anything_else(struct client *c)
 {
     struct exchange *e = exchange_in_connect(c);
-    if (e)
-        exchange_fail(
-            e, FAULT_DENIED, RETIRE_NONE,
-            "what came inside CONNECT to %s:%u is no HTTP, and a tunnel to that port is not allowed: add it to "
-            "access.connectPorts if it should be",
-            c->inside->authority.host, c->inside->authority.port);
+    if (!e)
+        return;
+    exchange_fail(e, FAULT_DENIED, RETIRE_NONE,
+                  "what came inside CONNECT to %s:%u is no HTTP, and a tunnel to that port is not allowed: add it to "
+                  "access.connectPorts if it should be",
+                  c->inside->authority.host, c->inside->authority.port);
+    exchange_run(e, 0);
 }
 
 static void open_here(struct client *c, const struct route *route)
@@ -112,9 +121,7 @@ void inside_serve(struct client *c, enum scheme scheme)
     c->inside->authority.scheme = scheme;
     c->since_ms = clock_ms();
     client_set_state(c, CLIENT_IDLE);
-    client_process(c);
-    if (c->state == CLIENT_IDLE)
-        client_arm_for_head(c);
+    client_arm_for_head(c);
 }
 
 /* ---- the first bytes */
@@ -149,9 +156,7 @@ static void listen_first(struct client *c)
             return;
     }
     if (waits)
-        client_watch(c);
-    if (waits && c->state == CLIENT_OPENING)
-        inside_arm(c);
+        inside_await(c);
 }
 
 /* False: the rest of it is not out yet. */
@@ -169,9 +174,7 @@ static bool answer(struct client *c)
         i->state = INSIDE_LISTENING;
         return true;
     }
-    client_watch(c);
-    if (c->state == CLIENT_OPENING)
-        inside_arm(c);
+    inside_await(c);
     return false;
 }
 

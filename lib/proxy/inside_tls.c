@@ -73,9 +73,7 @@ void inside_shake_hands(struct client *c)
         inside_end_handshake(c, HANDSHAKE_OK);
         inside_serve(c, SCHEME_HTTPS);
     } else {
-        client_watch(c);
-        if (c->state == CLIENT_OPENING)
-            inside_arm(c);
+        inside_await(c);
     }
 }
 

@@ -4,6 +4,7 @@ libcarpool_a_SOURCES += \
 	lib/proxy/access.c \
 	lib/proxy/access.h \
 	lib/proxy/attempt.c \
+	lib/proxy/attempt.h \
 	lib/proxy/caller.c \
 	lib/proxy/caller.h \
 	lib/proxy/client.c \
@@ -12,6 +13,7 @@ libcarpool_a_SOURCES += \
 	lib/proxy/close.h \
 	lib/proxy/deadlines.c \
 	lib/proxy/download.c \
+	lib/proxy/download.h \
 	lib/proxy/exchange.c \
 	lib/proxy/exchange.h \
 	lib/proxy/fate.c \
@@ -32,17 +34,14 @@ libcarpool_a_SOURCES += \
 	lib/proxy/own_urls.h \
 	lib/proxy/proxy.c \
 	lib/proxy/proxy.h \
+	lib/proxy/pump.h \
 	lib/proxy/put.h \
 	lib/proxy/record.c \
 	lib/proxy/record.h \
 	lib/proxy/refusal.c \
 	lib/proxy/refusal.h \
-	lib/proxy/relay.c \
-	lib/proxy/relay.h \
 	lib/proxy/reply.c \
 	lib/proxy/reply.h \
-	lib/proxy/response_head.c \
-	lib/proxy/response_head.h \
 	lib/proxy/request.c \
 	lib/proxy/retry.c \
 	lib/proxy/retry.h \
@@ -50,12 +49,13 @@ libcarpool_a_SOURCES += \
 	lib/proxy/rewrite.h \
 	lib/proxy/route.c \
 	lib/proxy/route.h \
-	lib/proxy/sendq.c \
-	lib/proxy/sendq.h \
 	lib/proxy/server_timing.c \
 	lib/proxy/server_timing.h \
+	lib/proxy/splice.c \
+	lib/proxy/splice.h \
 	lib/proxy/stats.c \
 	lib/proxy/stats.h \
 	lib/proxy/tunnel.c \
 	lib/proxy/tunnel.h \
-	lib/proxy/upload.c
+	lib/proxy/upload.c \
+	lib/proxy/upload.h

@@ -69,8 +69,8 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
     p->pool = pool;
     p->config = config_ref(config);
     p->instance = instance;
-    p->heads.size = BUFFER_HEAD_SIZE;
-    p->bodies.size = BUFFER_SIZE;
+    p->heads = &pool->wires.heads;
+    p->bodies = &pool->wires.bodies;
     TAILQ_INIT(&p->clients);
     TAILQ_INIT(&p->lasting);
     TAILQ_INIT(&p->dead_clients);
@@ -176,10 +176,6 @@ void proxy_stop(struct proxy *p)
     TAILQ_FOREACH_SAFE (c, &p->clients, link, next)
         client_is_idle(c);
     p->stopping = true;
-    struct exchange *e, *next_exchange;
-    TAILQ_FOREACH_SAFE (e, &p->exchanges, link, next_exchange)
-        if (!e->client)
-            exchange_cut(e, CLIENT_SHUTDOWN); /* no client waits for the rest of its response */
     TAILQ_FOREACH_SAFE (c, &p->clients, link, next) {
         if (c->state == CLIENT_IDLE && c->requests > 0)
             client_close(c, CLIENT_SHUTDOWN, false);
@@ -228,8 +224,6 @@ void proxy_free(struct proxy *p)
     timer_release(&p->watch);
     timer_release(&p->hello_timer);
     free(p->outgoing);
-    buffer_pool_destroy(&p->heads);
-    buffer_pool_destroy(&p->bodies);
     pipe_pool_destroy(&p->pipes);
     config_unref(p->config);
     free(p);

@@ -18,6 +18,7 @@
 #include "pool/pool.h"
 #include "proxy/caller.h"
 #include "proxy/record.h"
+#include "proxy/reply.h"
 #include "proxy/stats.h"
 
 struct client;
@@ -49,6 +50,13 @@ struct proxy_shared {
     uint32_t clients;       /* atomic: connections open in all of them */
 };
 
+/* Why a pump failed, and what that does to the socket. */
+struct failure {
+    enum fault fault;
+    enum retire_reason reason;
+    char text[512];
+};
+
 struct proxy {
     struct proxy_shared *shared; /* `alone`, or the daemon's */
     struct proxy_shared alone;
@@ -59,7 +67,7 @@ struct proxy {
     struct event_base *base;
     struct config *config; /* counted */
     struct pool *pool;
-    struct buffer_pool heads, bodies;
+    struct buffer_pool *heads, *bodies; /* the pool's: wires borrow from them, too */
     struct pipe_pool pipes;
     struct head request_head, response_head; /* scratch: good until the next one is read */
     struct slice instance;                   /* this Carpool's own name, in Via and Proxy-Status */
@@ -80,6 +88,7 @@ struct proxy {
     struct inside_list hellos; /* clients whose handshake may begin in another turn, oldest first */
     struct timer hello_timer;
     unsigned handshakes_begun; /* in this turn */
+    struct failure failure; /* scratch: of the pump that said PUMP_FAILED last */
     bool stopping;
     void (*record)(void *ctx, const struct exchange_record *r); /* NULL: not wanted */
     void *record_ctx;

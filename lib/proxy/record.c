@@ -74,15 +74,15 @@ static void append_target(struct slice *line, size_t room, char *to, const struc
 void exchange_keep_line(struct exchange *e, const struct head *h)
 {
     struct uri u;
-    struct buffer *b = e->head = buffer_borrow(&e->proxy->heads);
+    struct buffer *b = e->head = buffer_borrow(e->proxy->heads);
     if (!b)
         return;
     size_t room = buffer_room(b);
     struct slice line = {b->data, 0};
     append(&line, room, b->data, h->method);
     append(&line, room, b->data, SLICE(" "));
-    if (read_target(h, e->is_connect, inside_authority(e->client), &u))
-        append_target(&line, room, b->data, &u, e->is_connect);
+    if (read_target(h, e->asked.connect, inside_authority(e->client), &u))
+        append_target(&line, room, b->data, &u, e->asked.connect);
     else
         append(&line, room, b->data, h->target);
     b->end = (uint32_t)line.n;
@@ -90,7 +90,7 @@ void exchange_keep_line(struct exchange *e, const struct head *h)
 
 void exchange_keep_connect(struct exchange *e, const struct uri *to)
 {
-    struct buffer *b = e->head = buffer_borrow(&e->proxy->heads);
+    struct buffer *b = e->head = buffer_borrow(e->proxy->heads);
     if (!b)
         return;
     struct slice line = {b->data, 0};
@@ -106,7 +106,7 @@ static struct slice target_of(const struct exchange *e, char *room, size_t size)
         return SLICE("-");
     if (!e->origin)
         return record_shown(e->proxy->config, word_of(buffer_unread(e->head), 1));
-    if (e->is_connect)
+    if (e->asked.connect)
         return slice_of(e->origin->key);
     struct slice path = word_of(buffer_unread(e->head), 1);
     const char *end = strstr(e->origin->key, "://");
@@ -121,10 +121,10 @@ static struct slice target_of(const struct exchange *e, char *room, size_t size)
 static void count(const struct exchange *e)
 {
     struct origin_stats *stats = &e->origin->stats;
-    if (e->fault != FAULT_NONE)
-        stats->errors[fault_proxy_error(e->fault)]++;
-    else if (e->end.response_complete)
-        histogram_add(&stats->request, clock_us() - e->began_us);
+    if (e->outcome.fault != FAULT_NONE)
+        stats->errors[fault_proxy_error(e->outcome.fault)]++;
+    else if (e->download.state == DOWNLOAD_DONE)
+        histogram_add(&stats->request, clock_us() - e->times.began_us);
     else
         stats->client_aborts++;
 }
@@ -135,16 +135,16 @@ void exchange_describe(const struct exchange *e, struct exchange_record *r, char
         .caller = e->client->caller ? e->client->caller->name : NULL,
         .method = e->head ? word_of(buffer_unread(e->head), 0) : SLICE("-"),
         .target = target_of(e, target, size),
-        .status = e->status,
-        .bytes_in = e->up.content,
-        .bytes_out = e->content_out + (e->in_body ? e->down.content : 0),
+        .status = e->outcome.status,
+        .bytes_in = e->upload.content,
+        .bytes_out = e->outcome.reply_length + e->download.content,
         .agent = e->origin ? slice_of(e->origin->agent->name) : SLICE(""),
-        .reused = e->reused,
+        .reused = e->attempts.reused,
         .pending_us = e->waiter.pending_us,
-        .connect_us = e->connect_us,
-        .ttfb_us = e->first_byte_us ? e->first_byte_us - e->began_us : 0,
-        .retries = e->retries,
-        .error = e->fault == FAULT_NONE ? NULL : fault_error(e->fault),
+        .connect_us = e->times.connect_us,
+        .ttfb_us = e->call.first_byte_us ? e->call.first_byte_us - e->times.began_us : 0,
+        .retries = e->attempts.retries,
+        .error = e->outcome.fault == FAULT_NONE ? NULL : fault_error(e->outcome.fault),
     };
 }
 
@@ -153,16 +153,16 @@ void exchange_record(const struct exchange *e)
     struct proxy *p = e->proxy;
     struct exchange_record r;
     char target[2048];
-    p->stats.requests_by_status[e->status]++;
+    p->stats.requests_by_status[e->outcome.status]++;
     if (e->origin)
         count(e);
     if (e->client->caller)
-        e->client->caller->errors += e->fault != FAULT_NONE;
+        e->client->caller->errors += e->outcome.fault != FAULT_NONE;
     if (!p->record)
         return;
     const struct address peer = peer_address_get(&e->client->peer);
     exchange_describe(e, &r, target, sizeof target);
     r.client = &peer;
-    r.total_us = clock_us() - e->began_us;
+    r.total_us = clock_us() - e->times.began_us;
     p->record(p->record_ctx, &r);
 }

@@ -35,31 +35,30 @@ static bool has_odd_body(const struct head *h, const struct framing *f)
 
 static void learn(struct exchange *e, const struct head *h, const struct framing *f)
 {
-    e->request_framing = *f;
-    relay_begin(&e->up, *f, f->kind == BODY_CHUNKED ? RELAY_CHUNKED : RELAY_RAW);
-    e->upload = e->up.ended ? UPLOAD_DONE : UPLOAD_STOPPED;
-    e->idempotent = is_idempotent(h);
-    e->asked_head = slice_eq(h->method, SLICE("HEAD"));
-    e->is_connect = slice_eq(h->method, SLICE("CONNECT"));
-    e->from_http_1_0 = h->minor == 0;
-    e->client_persists = head_is_persistent(h) && !has_odd_body(h, f);
-    e->te_trailers = head_has(h, FIELD_TE) && te_has_trailers(h);
-    e->accepts_gzip = head_has(h, FIELD_ACCEPT_ENCODING) && coding_accepts_gzip(h);
-    e->private_socket = head_has(h, FIELD_AUTHORIZATION) && credentials_are_connection_bound(h);
+    e->asked.framing = *f;
+    upload_begin(&e->upload, f);
+    e->asked.idempotent = is_idempotent(h);
+    e->asked.head_only = slice_eq(h->method, SLICE("HEAD"));
+    e->asked.connect = slice_eq(h->method, SLICE("CONNECT"));
+    e->asked.from_http_1_0 = h->minor == 0;
+    e->asked.persists = head_is_persistent(h) && !has_odd_body(h, f);
+    e->asked.te_trailers = head_has(h, FIELD_TE) && te_has_trailers(h);
+    e->asked.accepts_gzip = head_has(h, FIELD_ACCEPT_ENCODING) && coding_accepts_gzip(h);
+    e->asked.private_socket = head_has(h, FIELD_AUTHORIZATION) && credentials_are_connection_bound(h);
 }
 
 /* Max-Forwards: 0 makes Carpool the final recipient (RFC 9110 7.6.2): OPTIONS is answered empty, TRACE
  * with its request's head. */
 static void answer_here(struct exchange *e, bool is_trace)
 {
-    e->fate = exchange_fate(e, FAULT_NONE, true);
+    e->outcome.fate = exchange_fate(e, FAULT_NONE, true);
     const struct reply r = {
         .status = 200,
         .instance = e->proxy->instance,
         .text = is_trace ? buffer_unread(e->head) : SLICE(""),
         .type = is_trace ? SLICE("message/http") : SLICE(""),
-        .to_http_1_0 = e->from_http_1_0,
-        .close = e->fate != CLIENT_KEPT,
+        .to_http_1_0 = e->asked.from_http_1_0,
+        .close = e->outcome.fate != CLIENT_KEPT,
         .keep_alive = true,
     };
     exchange_reply(e, &r);
@@ -74,20 +73,20 @@ static bool write_head(struct exchange *e, const struct head *h, const struct ro
         .framing = route->framing,
         .upgrade = route->upgrade,
     };
-    e->head = buffer_borrow(&e->proxy->heads);
+    e->head = buffer_borrow(e->proxy->heads);
     return e->head && rewrite_request(&e->head, h, &o);
 }
 
 static void set_limits(struct exchange *e)
 {
     const struct agent_policy *policy = e->origin->agent->policy;
-    e->repeats_left = policy->retries;
-    if (e->upload == UPLOAD_STOPPED)
-        e->upload = UPLOAD_STARVED;
-    if (e->idempotent && policy->retries > 0)
-        e->up.keep_limit = policy->replayLimit;
-    if (e->request_framing.kind == BODY_LENGTH && e->request_framing.length > policy->replayLimit)
-        e->up.keep_limit = 0;
+    e->waiter.caller = e->client->caller;
+    e->attempts.how = ACQUIRE_NEW;
+    e->attempts.repeats_left = policy->retries;
+    if (e->asked.idempotent && policy->retries > 0)
+        e->upload.keep_limit = policy->replayLimit;
+    if (e->asked.framing.kind == BODY_LENGTH && e->asked.framing.length > policy->replayLimit)
+        e->upload.keep_limit = 0;
 }
 
 /* What the answer to a TRACE leaves out (RFC 9110 9.3.8). */
@@ -100,7 +99,7 @@ static bool is_secret(const struct field *f)
 /* What a TRACE is answered with and what the access log names. */
 static bool keep_request(struct exchange *e, const struct head *h, size_t length)
 {
-    e->head = buffer_borrow(&e->proxy->heads);
+    e->head = buffer_borrow(e->proxy->heads);
     struct buffer *b = e->head ? buffer_grow(e->head, length + h->count + 1) : NULL;
     if (!b)
         return false;
@@ -132,7 +131,7 @@ static bool choose_origin(struct exchange *e, const struct route *route)
     if (!e->origin)
         return false;
     origin_hold(e->origin);
-    e->own_urls = own_urls_for(e, &route->uri);
+    e->asked.own_urls = own_urls_for(e, &route->uri);
     return true;
 }
 
@@ -141,9 +140,10 @@ static bool take_request(struct exchange *e, const struct head *h, const struct 
 {
     if (route->answer_here)
         return keep_request(e, h, length);
-    e->asked_upgrade = route->upgrade;
+    e->asked.upgrade = route->upgrade;
     if (route->upgrade)
-        snprintf(e->protocols, sizeof e->protocols, "%.*s", (int)route->protocols.n, route->protocols.p);
+        snprintf(e->asked.protocols, sizeof e->asked.protocols, "%.*s", (int)route->protocols.n,
+                 route->protocols.p);
     return choose_origin(e, route) && write_head(e, h, route);
 }
 
@@ -218,15 +218,13 @@ void exchange_begin(struct client *c, size_t length)
         exchange_keep_line(e, h);
     bool is_trace = slice_eq(h->method, SLICE("TRACE"));
     consume_head(c, length);
-    if (fault != FAULT_NONE) {
+    if (fault != FAULT_NONE)
         exchange_fail(e, fault, RETIRE_NONE, "%s", text);
-    } else if (route.answer_here) {
+    else if (route.answer_here)
         answer_here(e, is_trace);
-    } else {
+    else
         set_limits(e);
-        e->waiter.caller = c->caller;
-        attempt_acquire(e, ACQUIRE_NEW);
-    }
+    exchange_run(e, EXCHANGE_UPLOAD);
 }
 
 struct exchange *exchange_in_connect(struct client *c)
@@ -236,25 +234,23 @@ struct exchange *exchange_in_connect(struct client *c)
         client_close(c, CLIENT_CUT, false);
         return NULL;
     }
-    e->is_connect = e->established = true;
-    e->status = 200;
-    e->began_us = c->inside->began_us;
-    e->request_framing = (struct framing){.kind = BODY_NONE};
-    relay_begin(&e->up, e->request_framing, RELAY_RAW);
-    e->upload = UPLOAD_DONE;
+    e->asked.connect = e->asked.established = true;
+    e->outcome.status = 200;
+    e->times.began_us = c->inside->began_us;
+    upload_begin(&e->upload, &(struct framing){.kind = BODY_NONE});
     exchange_keep_connect(e, &c->inside->authority);
     return e;
 }
 
 void exchange_open_tunnel(struct exchange *e, const struct route *route)
 {
-    if (!choose_origin(e, route)) {
+    if (choose_origin(e, route)) {
+        caller_count_request(e->client->caller, e->origin->agent->name);
+        set_limits(e);
+    } else {
         exchange_fail(e, FAULT_INTERNAL, RETIRE_NONE, "out of memory");
-        return;
     }
-    caller_count_request(e->client->caller, e->origin->agent->name);
-    set_limits(e);
-    attempt_acquire(e, ACQUIRE_NEW);
+    exchange_run(e, EXCHANGE_UPLOAD);
 }
 
 void exchange_refuse(struct client *c, enum fault fault, const char *text)
@@ -266,4 +262,5 @@ void exchange_refuse(struct client *c, enum fault fault, const char *text)
     }
     caller_count_request(c->caller, NULL);
     exchange_fail(e, fault, RETIRE_NONE, "%s", text);
+    exchange_run(e, 0);
 }

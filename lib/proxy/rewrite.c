@@ -153,16 +153,6 @@ bool rewrite_request(struct buffer **out, const struct head *h, const struct out
     return true;
 }
 
-struct slice connection_lines(bool close, bool upgrade, bool te_trailers)
-{
-    if (upgrade)
-        return SLICE("Connection: Upgrade\r\n\r\n");
-    if (te_trailers)
-        return close ? SLICE("TE: trailers\r\nConnection: close, TE\r\n\r\n")
-                     : SLICE("TE: trailers\r\nConnection: keep-alive, TE\r\n\r\n");
-    return close ? SLICE("Connection: close\r\n\r\n") : SLICE("Connection: keep-alive\r\n\r\n");
-}
-
 static char *put_response_fields(char *at, const struct head *h, const struct outgoing_response *o)
 {
     for (uint32_t i = 0; i < h->count; i++) {

@@ -8,10 +8,10 @@
  * may have begun before, too. */
 static uint64_t connect_share(const struct exchange *e)
 {
-    uint64_t waited = e->waited_us - e->waiter.pending_us;
-    if (e->reused)
+    uint64_t waited = e->times.waited_us - e->waiter.pending_us;
+    if (e->attempts.reused)
         return 0;
-    return e->connect_us < waited ? e->connect_us : waited;
+    return e->times.connect_us < waited ? e->times.connect_us : waited;
 }
 
 struct slice server_timing(const struct exchange *e, char room[SERVER_TIMING_SIZE])
@@ -22,8 +22,9 @@ struct slice server_timing(const struct exchange *e, char room[SERVER_TIMING_SIZ
     int n = snprintf(room, SERVER_TIMING_SIZE,
                      "Server-Timing: carpool-wait;dur=%.1f, carpool-connect;dur=%.*f;desc=\"%s\", "
                      "carpool-origin;dur=%.1f\r\n",
-                     (double)(e->waited_us - connect) / 1e3, e->reused ? 0 : 1, (double)connect / 1e3,
-                     e->reused ? "reused" : opened_for_word(e->socket->opened_for),
-                     (double)(clock_us() - e->granted_us) / 1e3);
+                     (double)(e->times.waited_us - connect) / 1e3, e->attempts.reused ? 0 : 1,
+                     (double)connect / 1e3,
+                     e->attempts.reused ? "reused" : opened_for_word(e->socket->opened_for),
+                     (double)(clock_us() - e->times.granted_us) / 1e3);
     return (struct slice){room, (size_t)n};
 }

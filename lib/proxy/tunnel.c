@@ -52,7 +52,7 @@ static void close_socket(struct tunnel *t, bool reset)
     t->socket = NULL;
     if (!s)
         return;
-    conn_close(&s->conn, reset);
+    conn_close(socket_conn(s), reset);
     socket_retire(s, RETIRE_UPGRADED);
 }
 
@@ -113,7 +113,7 @@ static bool discard(struct conn *c)
 
 static void look(struct tunnel *t)
 {
-    struct conn *c = t->client ? &t->client->conn : &t->socket->conn;
+    struct conn *c = t->client ? &t->client->conn : socket_conn(t->socket);
     uint64_t limit = t->origin->agent->policy->timeouts.tunnel;
     bool alive = discard(c);
     size_t unsent = alive ? conn_unsent(c) : 0;
@@ -164,8 +164,8 @@ static void arm(struct tunnel *t)
 static void pump(struct tunnel *t)
 {
     uint64_t before = t->up.written + t->down.written;
-    flow_pump(&t->up, &t->proxy->bodies);
-    flow_pump(&t->down, &t->proxy->bodies);
+    flow_pump(&t->up, t->proxy->bodies);
+    flow_pump(&t->down, t->proxy->bodies);
     bool client_gone = flow_source_failed(&t->up), socket_gone = flow_source_failed(&t->down);
     if (client_gone)
         flow_lose(&t->down);
@@ -264,8 +264,8 @@ static struct tunnel *new_tunnel(const struct exchange *e)
     t->caller = caller_hold(e->client->caller);
     t->record.method = keep_text(t->text, r.method);
     t->record.target = keep_text(t->text + r.method.n, r.target);
-    t->began_us = e->began_us;
-    t->response_us = (e->is_connect ? e->granted_us : e->first_byte_us) - e->began_us;
+    t->began_us = e->times.began_us;
+    t->response_us = (e->asked.connect ? e->times.granted_us : e->call.first_byte_us) - e->times.began_us;
     return t;
 }
 
@@ -273,41 +273,42 @@ static struct tunnel *new_tunnel(const struct exchange *e)
 static void take_over(struct tunnel *t, struct exchange *e)
 {
     struct client *c = e->client;
+    struct buffer *in = e->call.wire ? call_detach(&e->call) : NULL;
     t->proxy = e->proxy;
     t->client = c;
     t->socket = e->socket;
     t->origin = e->origin;
     origin_hold(t->origin);
-    flow_init(&t->up, &c->conn, &t->socket->conn, NULL, c->in);
-    flow_init(&t->down, &t->socket->conn, &c->conn, e->out, e->in);
+    flow_init(&t->up, &c->conn, socket_conn(t->socket), NULL, c->in);
+    flow_init(&t->down, socket_conn(t->socket), &c->conn, e->download.out_head, in);
     socket_disown(t->socket);
     client_drop_private(c); /* this client asks nothing more */
-    c->in = e->in = e->out = NULL;
+    c->in = e->download.out_head = NULL;
     e->client = NULL;
     e->socket = NULL;
-    exchange_end_all(e);
+    exchange_end(e);
     c->exchange = NULL;
     c->tunnel = t;
     client_set_state(c, CLIENT_TUNNEL);
     timer_clear(&c->timer);
-    conn_set_owner(&t->socket->conn, on_socket_ready, t);
+    conn_set_owner(socket_conn(t->socket), on_socket_ready, t);
 }
 
 /* The head of the answer to a CONNECT; that of a 101 is there already. */
 static bool write_established(struct exchange *e)
 {
     static const struct slice established = SLICE("HTTP/1.1 200 Connection established\r\n\r\n");
-    if (e->established)
+    if (e->asked.established)
         return true;
-    e->status = 200;
-    e->out = buffer_borrow(&e->proxy->heads);
-    return e->out && buffer_append(e->out, established);
+    e->outcome.status = 200;
+    e->download.out_head = buffer_borrow(e->proxy->heads);
+    return e->download.out_head && buffer_append(e->download.out_head, established);
 }
 
 void tunnel_begin(struct exchange *e)
 {
     struct proxy *p = e->proxy;
-    bool is_connect = e->is_connect;
+    bool is_connect = e->asked.connect;
     assert(e->socket && e->client);
     struct tunnel *t = !is_connect || write_established(e) ? new_tunnel(e) : NULL;
     if (!t) {
@@ -321,6 +322,8 @@ void tunnel_begin(struct exchange *e)
     p->stats.tunnels_open++;
     if (is_connect)
         log_tunnel(t);
-    client_watch(t->client);
-    go_on(t);
+    if (client_watch(t->client))
+        go_on(t);
+    else
+        tunnel_cut(t, CLIENT_CUT);
 }

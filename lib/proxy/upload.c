@@ -1,134 +1,322 @@
-/* The request's half: its head, then its content, from the client's buffer to the socket. */
-
-#include <errno.h>
-#include <string.h>
+#include "proxy/upload.h"
 
 #include "base/clock.h"
 #include "proxy/exchange.h"
-#include "proxy/rewrite.h"
 
-/* A parent proxy is told whose the request is, and who we are (RFC 9112 3.2.2). */
-static void push_head_for_parent(struct exchange *e, const struct parent_proxy *parent)
+/* Reads and batches a turn: one busy pair must not keep the others waiting, nor one whose chunks are tiny. */
+#define READS_PER_TURN   16
+#define BATCHES_PER_TURN 64
+
+void upload_begin(struct upload *u, const struct framing *f)
 {
-    struct slice head = buffer_unread(e->head);
-    size_t target = (size_t)((const char *)memchr(head.p, ' ', head.n) + 1 - head.p);
-    struct slice rest = slice_from(head, target);
-    if (rest.p[0] == '*') /* OPTIONS for the whole server: no path at all */
-        rest = slice_from(rest, 1);
-    sendq_push(&e->up.out, (struct slice){head.p, target});
-    sendq_push(&e->up.out, SLICE("http://"));
-    sendq_push(&e->up.out, e->origin->authority);
-    sendq_push(&e->up.out, rest);
-    sendq_push(&e->up.out, slice_of(parent->authorization));
+    body_reader_begin(&u->reader, *f);
+    u->state = UPLOAD_STARVED;
 }
 
-static void push_request(struct exchange *e)
+bool upload_source_is_spent(const struct upload *u)
 {
-    bool last = socket_is_on_its_last_exchange(e->socket);
-    e->end.told_close = last;
-    if (e->socket->parent)
-        push_head_for_parent(e, e->socket->parent);
-    else
-        sendq_push(&e->up.out, buffer_unread(e->head));
-    sendq_push(&e->up.out, connection_lines(last, e->asked_upgrade, e->te_trailers));
-    e->head_pieces = e->up.out.count;
+    return u->reader.ended && u->held == 0;
 }
 
-/* For a repeat: what was sent is sent again, and what was queued and not sent stays queued behind a head
- * that is whole again. */
-static void requeue(struct exchange *e)
+static bool is_empty(const struct upload *u)
 {
-    struct sendq rest = e->up.out;
-    bool kept = e->up.keep_limit > 0;
-    bool unsent_batch = e->up.batch && !kept;
-    unsigned head_pieces = e->head_pieces;
-    sendq_clear(&e->up.out);
-    push_request(e);
-    if (kept && e->up.kept)
-        relay_push_kept(&e->up);
-    if (!unsent_batch)
-        return;
-    for (unsigned i = head_pieces; i < rest.count; i++)
-        sendq_push(&e->up.out,
-                   (struct slice){rest.v[rest.first + i].iov_base, rest.v[rest.first + i].iov_len});
+    const struct framing *f = &u->reader.framing;
+    return f->kind == BODY_NONE || (f->kind == BODY_LENGTH && f->length == 0);
 }
 
-void upload_start(struct exchange *e)
+bool upload_is_replayable(const struct upload *u, const struct call *c)
 {
-    if (e->retries == 0 && e->up.out.count == 0)
-        push_request(e);
-    else
-        requeue(e);
-    exchange_arm(e);
-    upload_pump(e);
+    return c->sent == 0 || is_empty(u) || u->keep_limit > 0;
+}
+
+void upload_end(struct upload *u)
+{
+    body_reader_end(&u->reader);
+    buffer_give(u->kept);
+    buffer_give(u->trailers);
+    u->kept = u->trailers = NULL;
+    splice_end(&u->splice);
 }
 
 /* Carpool itself does not read: the client's clock stands still. */
-static void set_upload(struct exchange *e, enum upload_state state)
+static void set_state(struct exchange *e, enum upload_state state)
 {
-    if (state == UPLOAD_BLOCKED && e->upload != UPLOAD_BLOCKED)
-        e->blocked_since_ms = clock_ms();
-    if (state != UPLOAD_BLOCKED && e->upload == UPLOAD_BLOCKED)
-        e->body_grace_ms += clock_ms() - e->blocked_since_ms;
-    e->upload = state;
+    struct upload *u = &e->upload;
+    if (state == UPLOAD_BLOCKED && u->state != UPLOAD_BLOCKED)
+        e->times.blocked_since_ms = clock_ms();
+    if (state != UPLOAD_BLOCKED && u->state == UPLOAD_BLOCKED)
+        e->times.body_grace_ms += clock_ms() - e->times.blocked_since_ms;
+    u->state = state;
 }
 
-/* The origin takes no more: what it sent before may still be a response (RFC 9112 9.5). */
-static void sink_failed(struct exchange *e)
+void upload_stop(struct exchange *e)
 {
-    const struct socket *s = e->socket;
-    int error = s->conn.error;
-    set_upload(e, UPLOAD_STOPPED);
-    download_pump(e);
-    if (e->state == EXCHANGE_RELAY && e->socket == s && !e->in_body && !e->response_begun)
-        attempt_failed(e, error);
+    if (e->upload.state != UPLOAD_DONE)
+        set_state(e, UPLOAD_STOPPED);
 }
 
-void upload_pump(struct exchange *e)
+/* --- A batch ------------------------------------------------------------------------------------------- */
+
+/* The bytes of the batch are free for what comes next. */
+static void release(struct upload *u, struct client *c)
 {
-    struct client *c = e->client;
-    const struct relay_ends ends = {
-        .from = &c->conn,
-        .in = &c->in,
-        .to = &e->socket->conn,
-        .bodies = &e->proxy->bodies,
-        .pipes = &e->proxy->pipes,
-        .scratch = &e->proxy->request_head,
-    };
-    uint64_t sent_before = e->up.out.sent;
-    enum relay_result result = relay_pump(&e->up, &ends);
-    if (e->up.out.sent != sent_before)
-        e->moved_ms = clock_ms();
-    switch (result) {
-    case RELAY_DONE:
-        set_upload(e, UPLOAD_DONE);
-        client_watch_later(c);
+    if (u->held > 0)
+        buffer_consume(c->in, u->held);
+    u->held = 0;
+    if (!c->in || buffer_unread(c->in).n > 0)
         return;
-    case RELAY_STARVED:
-        set_upload(e, UPLOAD_STARVED);
-        exchange_await_client(e);
-        return;
-    case RELAY_BLOCKED:
-        set_upload(e, UPLOAD_BLOCKED);
-        client_watch_later(c);
-        return;
-    case RELAY_YIELD:
-        set_upload(e, UPLOAD_STARVED);
-        client_watch(c);
-        if (c->exchange == e)
-            conn_call_again(&c->conn);
-        return;
-    case RELAY_SOURCE_EOF:
-    case RELAY_SOURCE_FAILED: exchange_client_gone(e, CLIENT_CLOSED); return;
-    case RELAY_SINK_FAILED: sink_failed(e); return;
-    case RELAY_MALFORMED:
-        set_upload(e, UPLOAD_STOPPED);
-        exchange_fail(e, FAULT_BAD_REQUEST, RETIRE_CLIENT_ABORTED,
-                      "the request's chunked content is malformed (RFC 9112 7.1)");
-        return;
-    case RELAY_NO_MEMORY:
-        set_upload(e, UPLOAD_STOPPED);
-        exchange_fail(e, FAULT_INTERNAL, RETIRE_CLIENT_ABORTED, "out of memory for the request's content");
+    buffer_give(c->in);
+    c->in = NULL;
+}
+
+static bool has_room_to_keep(struct exchange *e, size_t more)
+{
+    struct upload *u = &e->upload;
+    if (u->content > u->keep_limit)
+        return false;
+    if (!u->kept) {
+        const struct framing *f = &u->reader.framing;
+        size_t need = (size_t)(f->kind == BODY_LENGTH ? f->length : u->keep_limit);
+        u->kept = buffer_borrow(e->proxy->bodies);
+        struct buffer *larger = u->kept && need > u->kept->size ? buffer_grow(u->kept, need) : u->kept;
+        u->kept = larger ? larger : u->kept;
+    }
+    return u->kept && buffer_room(u->kept) >= more;
+}
+
+/* Copies the batch to where a repeat finds it, and sends it from there. */
+static void keep(struct exchange *e, size_t total)
+{
+    struct upload *u = &e->upload;
+    if (!has_room_to_keep(e, total)) {
+        u->keep_limit = 0;
         return;
     }
+    char *start = u->kept->data + u->kept->end;
+    for (unsigned i = 0; i < u->batch.count; i++)
+        buffer_append(u->kept, (struct slice){u->runs[i].iov_base, u->runs[i].iov_len});
+    u->runs[0] = (struct iovec){start, total};
+    u->batch.count = 1;
+    release(u, e->client);
+}
+
+static bool take_trailers(struct exchange *e)
+{
+    struct upload *u = &e->upload;
+    struct head *scratch = &e->proxy->request_head;
+    if (!u->reader.trailers)
+        return true;
+    if (!body_reader_trailers(&u->reader, scratch) || !(u->trailers = buffer_borrow(e->proxy->bodies)))
+        return false;
+    if (!trailers_append(u->trailers, scratch))
+        return false;
+    u->batch.trailers = buffer_unread(u->trailers);
+    return true;
+}
+
+static enum pump malformed(struct exchange *e)
+{
+    return pump_fail(e, FAULT_BAD_REQUEST, RETIRE_CLIENT_ABORTED,
+                     "the request's chunked content is malformed (RFC 9112 7.1)");
+}
+
+static enum pump no_memory(struct exchange *e)
+{
+    return pump_fail(e, FAULT_INTERNAL, RETIRE_CLIENT_ABORTED, "out of memory for the request's content");
+}
+
+/* Undoes the framing of what is buffered, into a batch. PUMP_FAILED: it is malformed after what stands in the batch. */
+static enum pump take_batch(struct exchange *e)
+{
+    struct upload *u = &e->upload;
+    size_t total = 0;
+    enum body_event event = BODY_RUN;
+    u->batch = (struct call_content){.runs = u->runs};
+    while (event == BODY_RUN && u->batch.count < CALL_RUNS) {
+        size_t used;
+        struct slice run;
+        event = body_read(&u->reader, e->proxy->bodies, slice_from(buffer_unread(e->client->in), u->held),
+                          &used, &run);
+        u->held += (uint32_t)used;
+        if (event != BODY_RUN)
+            break;
+        u->runs[u->batch.count++] = (struct iovec){(void *)run.p, run.n};
+        total += run.n;
+    }
+    u->content += total;
+    if (event == BODY_NO_MEMORY)
+        return no_memory(e);
+    if (event == BODY_MALFORMED || (event == BODY_END && !take_trailers(e)))
+        return malformed(e);
+    u->batch.last = u->reader.ended;
+    if (u->keep_limit > 0 && total > 0)
+        keep(e, total);
+    return PUMP_WAITS;
+}
+
+static enum pump blocked(struct exchange *e)
+{
+    set_state(e, UPLOAD_BLOCKED);
+    client_watch_later(e->client);
+    return PUMP_WAITS;
+}
+
+static enum pump sink_failed(struct exchange *e)
+{
+    upload_stop(e);
+    return PUMP_SINK_FAILED;
+}
+
+/* Hands the batch over, NULL: goes on with it. PUMP_DONE: it was sent. */
+static enum pump hand_over(struct exchange *e, const struct call_content *batch)
+{
+    struct upload *u = &e->upload;
+    switch (call_send(&e->call, batch)) {
+    case CALL_SENT: break;
+    case CALL_BLOCKED: return blocked(e);
+    case CALL_WRITE_FAILED: return sink_failed(e);
+    }
+    release(u, e->client);
+    set_state(e, u->batch.last ? UPLOAD_DONE : UPLOAD_STARVED);
+    u->batch.count = 0;
+    return PUMP_DONE;
+}
+
+void upload_restart(struct exchange *e)
+{
+    struct upload *u = &e->upload;
+    if (u->keep_limit > 0 && u->kept) {
+        u->runs[0] = (struct iovec){u->kept->data, u->kept->end};
+        u->batch.runs = u->runs;
+        u->batch.count = 1;
+    }
+    u->batch.last = u->reader.ended;
+    u->state = UPLOAD_STARVED;
+}
+
+/* --- From the client ----------------------------------------------------------------------------------- */
+
+/* A head's small buffer gives way: content deserves a large one. */
+static bool make_room(struct client *c, struct buffer_pool *bodies)
+{
+    if (c->in && c->in->size < BUFFER_SIZE && buffer_unread(c->in).n == 0) {
+        buffer_give(c->in);
+        c->in = NULL;
+    }
+    if (!c->in && !(c->in = buffer_borrow(bodies)))
+        return false;
+    buffer_compact(c->in);
+    return true;
+}
+
+/* PUMP_DONE: there is more. */
+static enum pump read_more(struct exchange *e)
+{
+    struct client *c = e->client;
+    if (!make_room(c, e->proxy->bodies))
+        return no_memory(e);
+    ssize_t n = conn_read(&c->conn, c->in->data + c->in->end, buffer_room(c->in));
+    if (n > 0) {
+        c->in->end += (uint32_t)n;
+        return PUMP_DONE;
+    }
+    release(&e->upload, c);
+    if (n != CONN_AGAIN)
+        return PUMP_CLIENT_GONE;
+    return client_await(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
+}
+
+static ssize_t take(void *from, struct pipe *p, size_t n)
+{
+    return conn_splice_in(from, p, n);
+}
+
+static ssize_t put(void *to, struct pipe *p)
+{
+    return call_splice_out(to, p);
+}
+
+/* Content that is not kept, of which much is left and nothing but its length is to be known, need not be read. */
+static bool may_splice(const struct exchange *e)
+{
+    const struct upload *u = &e->upload;
+    return u->reader.framing.kind == BODY_LENGTH && splice_pays(&u->splice, u->reader.left) &&
+           u->keep_limit == 0 && !e->client->in && conn_can_splice(&e->client->conn) &&
+           call_takes_pipe(&e->call);
+}
+
+/* PUMP_DONE: go on by reading. */
+static enum pump pump_pipe(struct exchange *e)
+{
+    struct upload *u = &e->upload;
+    struct client *c = e->client;
+    const struct splice_ends ends = {
+        .take = take, .put = put, .from = &c->conn, .to = &e->call, .left = u->reader.left};
+    uint64_t in = u->splice.in;
+    enum splice_result result = splice_some(&u->splice, &ends, &e->proxy->pipes);
+    body_reader_skip(&u->reader, (size_t)(u->splice.in - in));
+    u->content += u->splice.in - in;
+    switch (result) {
+    case SPLICE_DONE:
+    case SPLICE_ENDED: set_state(e, UPLOAD_STARVED); return PUMP_DONE;
+    case SPLICE_STARVED: set_state(e, UPLOAD_STARVED); return client_await(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
+    case SPLICE_BLOCKED: return blocked(e);
+    case SPLICE_FAILED: return sink_failed(e);
+    case SPLICE_YIELD: break;
+    }
+    return client_yield(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
+}
+
+/* --- Both ---------------------------------------------------------------------------------------------- */
+
+/* What is there already of the content goes out with the head. PUMP_DONE: something moved. */
+static enum pump pump_batch(struct exchange *e)
+{
+    struct upload *u = &e->upload;
+    if (u->state == UPLOAD_BLOCKED)
+        return hand_over(e, NULL);
+    if (u->batch.count == 0 && !u->batch.last) {
+        enum pump taken = take_batch(e);
+        if (taken != PUMP_WAITS) {
+            call_send(&e->call, &u->batch); /* what was well-formed before it goes out, then the cut */
+            return taken;
+        }
+    }
+    return hand_over(e, &u->batch);
+}
+
+enum pump upload_pump(struct exchange *e)
+{
+    struct upload *u = &e->upload;
+    struct client *c = e->client;
+    unsigned reads = 0;
+    for (unsigned batches = 0; batches < BATCHES_PER_TURN; batches++) {
+        enum pump moved = PUMP_DONE;
+        if (u->splice.pipe)
+            moved = pump_pipe(e);
+        else if (u->state == UPLOAD_BLOCKED || c->in || u->reader.ended || e->call.sent == 0)
+            moved = pump_batch(e);
+        if (moved != PUMP_DONE)
+            return moved;
+        if (u->state == UPLOAD_DONE) {
+            client_watch_later(c);
+            return PUMP_WAITS;
+        }
+        if (c->in || u->reader.ended)
+            continue; /* bytes are left for another batch */
+        if (may_splice(e)) {
+            moved = pump_pipe(e);
+            if (moved != PUMP_DONE)
+                return moved;
+            if (u->reader.ended)
+                continue;
+        }
+        if (reads++ == READS_PER_TURN)
+            break;
+        /* Also after a short read: a reset that came with its bytes will not be announced again. */
+        moved = read_more(e);
+        if (moved != PUMP_DONE)
+            return moved;
+    }
+    return client_yield(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
 }

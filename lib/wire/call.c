@@ -1,4 +1,22 @@
+#include "base/clock.h"
 #include "wire/wire.h"
+
+void call_sent(struct call *c, size_t n)
+{
+    if (!c || n == 0)
+        return;
+    c->sent += n;
+    c->moved_ms = clock_ms();
+}
+
+void call_received(struct call *c)
+{
+    if (!c)
+        return;
+    c->moved_ms = clock_ms();
+    if (!c->first_byte_us)
+        c->first_byte_us = clock_us();
+}
 
 enum call_write call_send(struct call *c, const struct call_content *content)
 {

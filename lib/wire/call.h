@@ -24,8 +24,9 @@ struct call;
 struct pipe;
 struct wire;
 
-/* What `ready` reports; bits. */
-enum { CALL_READABLE = 1, CALL_WRITABLE = 2 };
+/* What `ready` reports; bits. CALL_UNACKED: the request was sent and nothing of it has been acknowledged for a while
+ * (pool/path.h). */
+enum { CALL_READABLE = 1, CALL_WRITABLE = 2, CALL_UNACKED = 8 };
 
 enum call_write {
     CALL_SENT, /* every byte given was handed over: its memory is the caller's again */
@@ -72,9 +73,8 @@ enum call_error {
 struct call_failure {
     enum call_error error;
     enum call_progress progress;
-    bool response_begun; /* a byte of the response had come, interim ones included */
-    int code;            /* of CALL_ERROR_ENDED an errno or 0, of an h2 error its code (RFC 9113 7) */
-    char text[512];      /* "" where the error says it all */
+    int code;       /* of CALL_ERROR_ENDED an errno or 0, of an h2 error its code (RFC 9113 7) */
+    char text[512]; /* "" where the error says it all */
 };
 
 struct call_request {
@@ -104,9 +104,12 @@ struct call {
     void (*ready)(struct call *c, unsigned ready); /* the owner's; called by the loop only */
     void *stream;                                  /* the wire's own */
     struct framing
-        framing;      /* of the response, from CALL_HEAD on; BODY_CHUNKED and BODY_CLOSE: of unknown length */
-    uint64_t sent;    /* bytes of the request handed to the kernel */
-    uint32_t repairs; /* which kinds a repaired head needed: bits of http/repair.h */
+        framing;   /* of the response, from CALL_HEAD on; BODY_CHUNKED and BODY_CLOSE: of unknown length */
+    uint64_t sent; /* bytes of the request handed to the kernel */
+    uint64_t
+        moved_ms; /* when a byte of it or of its response last went or came, as clock_ms(); 0: none did */
+    uint64_t first_byte_us; /* when the response's first byte came, as clock_us(); 0: none did */
+    uint32_t repairs;       /* which kinds a repaired head needed: bits of http/repair.h */
 };
 
 /* Hands over a batch of content (NULL: what is blocked, or the head alone of which no content is there yet). The head
@@ -117,8 +120,8 @@ enum call_write call_send(struct call *c, const struct call_content *content);
  * consumed. */
 enum call_part call_next(struct call *c, struct head *head, struct slice *run);
 
-/* The first `n` bytes of the content that was given and not consumed yet went to the client (h1: frees its buffer,
- * h2: opens its window). */
+/* The content that was given so far and not consumed yet, `n` bytes, went to the client (h1: frees its buffer, h2: opens
+ * its window). */
 void call_consumed(struct call *c, size_t n);
 
 /* How many bytes of content may be taken by call_splice_in() now; 0: call_next() only. */

@@ -9,7 +9,7 @@
 static bool make_room(struct h2 *h)
 {
     if (!h->out)
-        h->out = buffer_borrow(h->wire->loop->bodies);
+        h->out = buffer_borrow(&h->wire->loop->bodies);
     if (!h->out) {
         h2_over(h, RETIRE_ERROR, (struct h2_failure){.error = CALL_ERROR_NO_MEMORY});
         return false;

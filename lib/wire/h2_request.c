@@ -109,7 +109,7 @@ static bool translate(struct outgoing *o, struct h2_stream *s)
     if (put_fields(o, lines, false) > 1) {
         o->count = begin;
         put_fields(o, lines, true);
-        if (!join_cookies(o, lines, s->h2->wire->loop->heads))
+        if (!join_cookies(o, lines, &s->h2->wire->loop->heads))
             return false;
     }
     if (s->asked.te_trailers)

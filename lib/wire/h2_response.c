@@ -34,9 +34,10 @@ static bool make_room(struct h2_stream *s, size_t n)
 int h2_head_begins(struct h2_stream *s)
 {
     s->begun = true;
+    call_received(s->call);
     s->status = 0;
     if (!s->text)
-        s->text = buffer_borrow(s->h2->wire->loop->heads);
+        s->text = buffer_borrow(&s->h2->wire->loop->heads);
     if (!s->text)
         return fail(s, CALL_ERROR_NO_MEMORY, NULL);
     s->text->start = s->text->end = 0;
@@ -118,14 +119,15 @@ void h2_head_ends(struct h2_stream *s, const nghttp2_frame *frame)
 
 int h2_content(struct h2_stream *s, struct slice bytes)
 {
-    const struct wire_loop *loop = s->h2->wire->loop;
+    struct wire_loop *loop = s->h2->wire->loop;
     s->h2->silent_pings = 0;
+    call_received(s->call);
     if (s->failed)
         return 0;
     while (bytes.n > 0) {
         struct buffer *b = s->content_end;
         if (!b || buffer_room(b) == 0) {
-            b = buffer_borrow(bytes.n <= loop->heads->size && !b ? loop->heads : loop->bodies);
+            b = buffer_borrow(bytes.n <= loop->heads.size && !b ? &loop->heads : &loop->bodies);
             if (!b) {
                 fail(s, CALL_ERROR_NO_MEMORY, NULL);
                 return 0;
@@ -158,7 +160,6 @@ static enum call_part failed(const struct h2_stream *s)
     *f = (struct call_failure){
         .error = s->failure.error,
         .progress = progress_of(s),
-        .response_begun = s->begun,
         .code = (int)s->failure.code,
     };
     if (s->failure.text)

@@ -159,7 +159,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     if (frame->hd.type == NGHTTP2_DATA)
         h2_guard_useful(ctx, 0, 4); /* WINDOW_UPDATE, PING to measure: answers to what we send */
     if (s && s->call && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA))
-        s->call->sent += frame->hd.length;
+        call_sent(s->call, frame->hd.length);
     return 0;
 }
 
@@ -304,7 +304,7 @@ bool h2_take_in(struct h2 *h)
     unsigned reads = 0;
     if (h->state == H2_OVER)
         return false;
-    struct buffer *b = buffer_borrow(h->wire->loop->bodies);
+    struct buffer *b = buffer_borrow(&h->wire->loop->bodies);
     if (!b) {
         h2_over(h, RETIRE_ERROR, (struct h2_failure){.error = CALL_ERROR_NO_MEMORY});
         return false;

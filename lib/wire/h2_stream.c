@@ -16,10 +16,7 @@ struct h2_stream *h2_stream_new(struct h2 *h, struct call *c, const struct call_
     TAILQ_INSERT_TAIL(&h->streams, s, link);
     h->calls++;
     h->open++;
-    c->wire = h->wire;
-    c->stream = s;
-    c->sent = 0;
-    c->repairs = 0;
+    *c = (struct call){.wire = h->wire, .ready = c->ready, .stream = s};
     return s;
 }
 

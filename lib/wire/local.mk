@@ -1,8 +1,16 @@
 # Every .c and .h of this folder, one a line.
 libcarpool_a_SOURCES += \
+	lib/wire/body_writer.c \
+	lib/wire/body_writer.h \
 	lib/wire/call.c \
 	lib/wire/call.h \
 	lib/wire/call_end.h \
+	lib/wire/h1.c \
+	lib/wire/h1.h \
+	lib/wire/h1_head.c \
+	lib/wire/h1_internal.h \
+	lib/wire/h1_request.c \
+	lib/wire/h1_response.c \
 	lib/wire/h2.c \
 	lib/wire/h2.h \
 	lib/wire/h2_guard.c \
@@ -18,4 +26,5 @@ libcarpool_a_SOURCES += \
 	lib/wire/h2_window.c \
 	lib/wire/retire.c \
 	lib/wire/retire.h \
+	lib/wire/wire.c \
 	lib/wire/wire.h

@@ -31,6 +31,8 @@ struct wire_owner {
     void (*room)(struct wire *w);
     /* It takes no more calls; those that run go on (h2: GOAWAY, ping, flood). */
     void (*draining)(struct wire *w, enum retire_reason reason);
+    /* h1: something came while no call was open: wire_probe() says what. */
+    void (*readable)(struct wire *w);
     /* No call is open and it is of no further use. */
     void (*closed)(struct wire *w, enum retire_reason reason);
     /* h2: to be counted and nothing else: it may come at any time. */
@@ -40,8 +42,8 @@ struct wire_owner {
 /* What the wires of one loop share. */
 struct wire_loop {
     struct event_base *base;
-    struct buffer_pool *heads, *bodies;
-    struct head_limits limits;   /* of response heads; a reload may change them */
+    struct buffer_pool heads, bodies; /* its clients borrow from them, too */
+    struct head_limits limits;        /* of response heads; a reload may change them */
     struct call_failure failure; /* of the last call that failed: good until the next function of call.h */
     struct h1 *spare;            /* h1.c's */
     unsigned spare_count;
@@ -81,6 +83,13 @@ struct wire {
     const struct parent_proxy
         *parent; /* at its other end, which must be told each request's origin; NULL: none */
 };
+
+/* Frees what the loop keeps; no call is open. */
+void wire_loop_destroy(struct wire_loop *loop);
+
+/* For the wires: bytes of a call's request went, or of its response came. NULL: its owner has left. */
+void call_sent(struct call *c, size_t n);
+void call_received(struct call *c);
 
 /* Opens a call: the head is queued, nothing is sent yet. The slices of `r` stay as they are until the call is closed.
  * wire_room() > 0. False: memory is short, and nothing was opened. */

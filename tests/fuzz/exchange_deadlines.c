@@ -19,14 +19,13 @@ static void check(uint64_t since_ms, uint64_t limit)
 static void check_exchange(const struct exchange *e)
 {
     const struct agent_timeouts *t = &e->origin->agent->policy->timeouts;
-    bool moves = e->state == EXCHANGE_RELAY || e->state == EXCHANGE_DRAIN;
 
-    if (!e->is_connect)
-        check(e->began_us / 1000, t->request);
+    if (!e->asked.connect)
+        check(e->times.began_us / 1000, t->request);
     if (e->waiter.state == WAITER_BLOCKED)
-        check(e->waiting_since_ms, t->pending);
-    if (moves && !e->download_blocked)
-        check(e->moved_ms, t->socket);
+        check(e->times.waiting_since_ms, t->pending);
+    if (e->state == EXCHANGE_RELAY && !download_is_blocked(&e->download))
+        check(e->call.moved_ms > e->times.moved_ms ? e->call.moved_ms : e->times.moved_ms, t->socket);
 }
 
 static void check_client(const struct client *c)
@@ -39,12 +38,12 @@ static void check_client(const struct client *c)
               server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0);
     else if (c->state == CLIENT_IDLE || c->state == CLIENT_READING)
         check(c->since_ms, server->headersTimeout);
-    else if (c->exchange && c->exchange->download_blocked)
-        check(c->exchange->took_ms, server->timeout);
-    else if (c->exchange && c->exchange->state == EXCHANGE_RELAY && c->exchange->upload == UPLOAD_STARVED &&
+    else if (c->exchange && download_is_blocked(&c->exchange->download))
+        check(c->exchange->times.took_ms, server->timeout);
+    else if (c->exchange && c->exchange->state == EXCHANGE_RELAY && c->exchange->upload.state == UPLOAD_STARVED &&
              server->requestTimeout)
         check(c->since_ms,
-              server->requestTimeout + c->exchange->body_grace_ms + c->exchange->waited_us / 1000);
+              server->requestTimeout + c->exchange->times.body_grace_ms + c->exchange->times.waited_us / 1000);
 }
 
 static void check_free(const struct socket *s)

@@ -321,7 +321,7 @@ static void empty(void)
     fuzz_assert(house.shared.clients == 0);
     for (unsigned i = 0; i < LOOPS; i++) {
         fuzz_assert(proxy_is_idle(house.proxies[i]) && mailbox_is_empty(&house.loops[i].mailbox));
-        fuzz_assert(house.proxies[i]->heads.lent == 0 && house.proxies[i]->bodies.lent == 0);
+        fuzz_assert(house.proxies[i]->heads->lent == 0 && house.proxies[i]->bodies->lent == 0);
     }
     take_connections();
     for (unsigned i = 0; i < house.origin_count; i++)

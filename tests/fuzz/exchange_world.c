@@ -10,9 +10,11 @@
 #include "calls.h"
 #include "fuzz.h"
 #include "pool/agent.h"
+#include "proxy/attempt.h"
 #include "proxy/client.h"
 #include "proxy/exchange.h"
 #include "proxy/tunnel.h"
+#include "wire/h1_internal.h"
 
 struct proxy_rig world_rig;
 struct world_trouble world_trouble;
@@ -336,10 +338,12 @@ static uint32_t check_exchanges(void)
     uint32_t using = 0;
 
     TAILQ_FOREACH (e, &p->exchanges, link) {
-        bool has_socket = e->state == EXCHANGE_RELAY || e->state == EXCHANGE_DRAIN;
+        bool has_call = e->state == EXCHANGE_RELAY;
 
-        fuzz_assert(e->state != EXCHANGE_DEAD && has_socket == (e->socket != NULL));
-        fuzz_assert((e->state == EXCHANGE_DRAIN) == !e->client && (!e->client || e->client->exchange == e));
+        fuzz_assert(e->state != EXCHANGE_DEAD && e->state != EXCHANGE_ASKING);
+        fuzz_assert(has_call == (e->socket != NULL) && has_call == (e->call.wire != NULL));
+        fuzz_assert(!has_call || e->call.wire == &e->socket->wire);
+        fuzz_assert(e->client && e->client->exchange == e);
         fuzz_assert((e->state == EXCHANGE_WAITING) == (e->waiter.state != WAITER_IDLE));
         fuzz_assert(!e->socket || (e->socket->state == SOCKET_ACTIVE && e->socket->origin == e->origin));
         for (other = TAILQ_NEXT(e, link); other; other = TAILQ_NEXT(other, link))
@@ -367,13 +371,26 @@ static uint32_t check_tunnels(void)
     return using;
 }
 
+/* Responses of which the rest is read for the sake of the socket. */
+static uint32_t left_calls(const struct origin *o)
+{
+    const struct socket *s;
+    uint32_t count = 0;
+
+    TAILQ_FOREACH (s, &o->active, link) {
+        const struct h1 *h = s->wire.session;
+        count += h && !h->call;
+    }
+    return count;
+}
+
 /* Every socket that is in use is used by somebody, and by one alone. */
 static void check_users(void)
 {
     uint32_t users = check_exchanges() + check_tunnels() + check_clients(), active = 0;
 
     for (const struct origin *o = proxy_rig_agent(&world_rig)->origins; o; o = o->hh.next)
-        active += o->active_count;
+        active += o->active_count - left_calls(o);
     fuzz_assert(active == users);
 }
 
@@ -417,7 +434,7 @@ static void check_private_sockets(void)
     private[kept++] = private[i];
     private_count = kept;
     TAILQ_FOREACH (e, &world_rig.proxy->exchanges, link)
-        if (e->socket && e->private_socket && !is_private(e->socket) && private_count < PRIVATE_MAX)
+        if (e->socket && e->asked.private_socket && !is_private(e->socket) && private_count < PRIVATE_MAX)
     private[private_count++] = e->socket;
 }
 
@@ -457,8 +474,8 @@ static void check_free_sockets(void)
 
     TAILQ_FOREACH (s, &proxy_rig_agent(&world_rig)->free_lru, lru) {
         unread = 0;
-        if (!s->conn.tls && !is_owed(s->conn.fd))
-            fuzz_assert(ioctl(s->conn.fd, FIONREAD, &unread) == 0 && unread == 0);
+        if (!s->wire.conn.tls && !is_owed(s->wire.conn.fd))
+            fuzz_assert(ioctl(s->wire.conn.fd, FIONREAD, &unread) == 0 && unread == 0);
     }
 }
 
@@ -480,16 +497,15 @@ static void check_nobody_sleeps(void)
         if (c->state == CLIENT_IDLE || c->state == CLIENT_READING || c->state == CLIENT_LINGERING)
             fuzz_assert(is_quiet(&c->conn));
     TAILQ_FOREACH (e, &world_rig.proxy->exchanges, link) {
-        if (e->state == EXCHANGE_RELAY && e->upload == UPLOAD_STARVED)
+        if (e->state == EXCHANGE_RELAY && e->upload.state == UPLOAD_STARVED)
             fuzz_assert(is_quiet(&e->client->conn));
         /* Nobody works for who has been reset, nor waits in the queue. */
-        if (e->client && !e->client->on_lasting)
+        if (!e->client->on_lasting)
             fuzz_assert(!was_reset(&e->client->conn));
-        if (((e->state == EXCHANGE_RELAY && !e->download_blocked) || e->state == EXCHANGE_DRAIN) &&
-            !is_quiet(&e->socket->conn)) {
-            fprintf(stderr, "state %d, upload %d, begun %d, in_body %d, may_read %d, watched %d\n", e->state,
-                    e->upload, e->response_begun, e->in_body, e->socket->conn.may_read,
-                    e->socket->conn.watched);
+        if (e->state == EXCHANGE_RELAY && !download_is_blocked(&e->download) &&
+            !is_quiet(&e->socket->wire.conn)) {
+            fprintf(stderr, "upload %d, download %d, may_read %d, watched %d\n", e->upload.state,
+                    e->download.state, e->socket->wire.conn.may_read, e->socket->wire.conn.watched);
             fuzz_assert(!"somebody sleeps");
         }
     }
@@ -613,12 +629,14 @@ void world_end(int *clients, unsigned count)
     fuzz_assert(world_rig.proxy->stats.clients_open == 0);
     fuzz_assert(TAILQ_EMPTY(&world_rig.proxy->exchanges));
     agent_drain(a);
-    for (unsigned round = 0; round < 50 && a->total > 0; round++)
-        world_turn();
+    for (unsigned round = 0; round < 50 && a->total > 0; round++) {
+        world_settle(); /* what is left of a response is read for a second */
+        hang_up_origins();
+    }
     fuzz_assert(a->total == 0);
     hang_up_origins();
     world_rig.origin_count = 0;
-    fuzz_assert(world_rig.proxy->heads.lent == 0 && world_rig.proxy->bodies.lent == 0);
+    fuzz_assert(world_rig.proxy->heads->lent == 0 && world_rig.proxy->bodies->lent == 0);
     fuzz_assert(world_rig.proxy->stats.tunnels_open == 0);
     forget_old(a, 0);
     fuzz_assert(!a->origins);

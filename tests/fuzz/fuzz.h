@@ -31,7 +31,7 @@ struct fuzz_target {
     X(http_response)    \
     X(http_uri)         \
     X(rewrite)          \
-    X(relay)            \
+    X(h1)               \
     X(exchange)         \
     X(exchange_workers)
 

@@ -223,10 +223,9 @@ static void turn(struct wire_loop *loop, struct wire *w)
 
 static void run_once(uint32_t seed)
 {
-    struct buffer_pool heads = {.size = BUFFER_HEAD_SIZE}, bodies = {.size = BUFFER_SIZE};
     struct wire_loop loop = {.base = event_base_new(),
-                             .heads = &heads,
-                             .bodies = &bodies,
+                             .heads.size = BUFFER_HEAD_SIZE,
+                             .bodies.size = BUFFER_SIZE,
                              .limits = {.max_size = 4096, .max_count = 50}};
     struct wire w = {.owner = &owner, .loop = &loop};
     world.seed = seed;
@@ -245,7 +244,7 @@ static void run_once(uint32_t seed)
         world.arrived += next_step(world.n - world.arrived);
         for (int i = 0; i < 8 && world.read < world.arrived && !world.closed; i++)
             turn(&loop, &w);
-        fuzz_assert(bodies.lent <= CALLS * 16 && heads.lent <= CALLS * 24);
+        fuzz_assert(loop.bodies.lent <= CALLS * 16 && loop.heads.lent <= CALLS * 24);
     }
     turn(&loop, &w);
     for (unsigned i = 0; i < CALLS; i++)
@@ -253,9 +252,8 @@ static void run_once(uint32_t seed)
             call_reset(&world.told[i].call);
     h2_end_turn(&loop);
     wire_close(&w, false);
-    fuzz_assert(heads.lent == 0 && bodies.lent == 0 && loop.h2_grown == 0 && !LIST_FIRST(&loop.h2_due));
-    buffer_pool_destroy(&heads);
-    buffer_pool_destroy(&bodies);
+    fuzz_assert(loop.heads.lent == 0 && loop.bodies.lent == 0 && loop.h2_grown == 0 && !LIST_FIRST(&loop.h2_due));
+    wire_loop_destroy(&loop);
     event_base_free(loop.base);
 }
 

@@ -13,7 +13,7 @@ FUZZ_JOBS = 1
 FUZZ_FLAGS = -max_len=4096 -timeout=2 -rss_limit_mb=2048
 FUZZ = $(fuzz_targets)
 
-fuzz_targets = admin_request config h2 hello match http_chunked http_fields http_repair http_request http_response http_uri rewrite relay \
+fuzz_targets = admin_request config h2 hello match http_chunked http_fields http_repair http_request http_response http_uri rewrite h1 \
 	exchange exchange_workers
 fuzz_helpers = calls config_fuzz exchange_boundaries exchange_deadlines exchange_world http_fuzz
 # Of Carpool's own calls, those that a target can answer itself (calls.h) or counts (exchange_world.c)
@@ -60,7 +60,7 @@ tests_fuzz_replay_SOURCES = \
 	tests/fuzz/http_response.c \
 	tests/fuzz/http_uri.c \
 	tests/fuzz/match.c \
-	tests/fuzz/relay.c \
+	tests/fuzz/h1.c \
 	tests/fuzz/replay.c \
 	tests/fuzz/rewrite.c \
 	tests/unit/http_message.c \

@@ -9,6 +9,7 @@
 
 #include "http/bytes.h"
 #include "proxy/rewrite.h"
+#include "wire/h1.h"
 #include "proxy/route.h"
 
 enum {
@@ -248,7 +249,7 @@ static void run_request(unsigned flags)
         .framing = route.framing,
         .upgrade = route.upgrade,
     };
-    struct buffer *b = buffer_borrow(&rig.proxy->heads);
+    struct buffer *b = buffer_borrow(rig.proxy->heads);
     fuzz_assert(rewrite_request(&b, &head, &out));
     struct slice whole = read_again(b, connection_lines(close, route.upgrade, te), true);
     check_request(&route, &out, close, te);
@@ -355,7 +356,7 @@ static void run_response(unsigned flags)
 
     if (!decide(flags, asked, &o))
         return;
-    struct buffer *b = buffer_borrow(&rig.proxy->heads);
+    struct buffer *b = buffer_borrow(rig.proxy->heads);
     fuzz_assert(rewrite_response(&b, &head, &o));
     struct slice whole = read_again(b, SLICE(""), false);
     check_response(&o, asked);
@@ -383,7 +384,7 @@ static void run(const uint8_t *data, size_t size)
         }
     }
     free((char *)bytes.p);
-    fuzz_assert(rig.proxy->heads.lent == 0);
+    fuzz_assert(rig.proxy->heads->lent == 0);
 }
 
 const struct fuzz_target fuzz_rewrite = {"rewrite", prepare, run};

@@ -9,21 +9,21 @@
 static struct head scratch;
 
 /* A connection's bytes, in memory of exactly that room, so that a sanitizer sees a step beyond it. */
-struct wire {
+struct typed {
     struct request request;
     char *in;
     size_t n;
 };
 
-static void wire_open(struct wire *w)
+static void typed_open(struct typed *w)
 {
     http_init();
-    *w = (struct wire){.in = malloc(REQUEST_ROOM)};
+    *w = (struct typed){.in = malloc(REQUEST_ROOM)};
 }
 
 /* Reads what is given, `step` bytes at a time; stops at the first verdict. Returns what was left unread of
  * `all`. */
-static enum request_progress feed(struct wire *w, struct slice *all, size_t step)
+static enum request_progress feed(struct typed *w, struct slice *all, size_t step)
 {
     enum request_progress p = request_read(&w->request, &scratch, w->in, &w->n);
 
@@ -54,9 +54,9 @@ START_TEST(request_is_read_however_it_is_cut)
 
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         struct slice all = slice_of(text);
-        struct wire w;
+        struct typed w;
 
-        wire_open(&w);
+        typed_open(&w);
         ck_assert_int_eq(feed(&w, &all, steps[i]), REQUEST_COMPLETE);
         ck_assert(w.request.method == ADMIN_POST && w.request.persistent && !w.request.is_head);
         assert_slice(w.request.path, "/a%20b");
@@ -85,9 +85,9 @@ START_TEST(request_that_expects_100_says_so_once)
 {
     struct slice all =
         SLICE("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi");
-    struct wire w;
+    struct typed w;
 
-    wire_open(&w);
+    typed_open(&w);
     struct slice head = {all.p, all.n - 2}, content = {all.p + all.n - 2, 2};
     ck_assert_int_eq(feed(&w, &head, head.n), REQUEST_INCOMPLETE);
     ck_assert(w.request.expects_continue);
@@ -139,9 +139,9 @@ START_TEST(request_is_refused_however_it_is_cut)
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         for (size_t k = 0; k < sizeof steps / sizeof steps[0]; k++) {
             struct slice all = slice_of(refused[i].text);
-            struct wire w;
+            struct typed w;
 
-            wire_open(&w);
+            typed_open(&w);
             ck_assert_msg(feed(&w, &all, steps[k]) == REQUEST_BAD, "%.60s is taken", refused[i].text);
             ck_assert_msg(w.request.status == refused[i].status, "%.60s: %u", refused[i].text,
                           w.request.status);
@@ -158,7 +158,7 @@ START_TEST(request_of_the_greatest_size_has_room)
     size_t chunks = REQUEST_MAX_CONTENT * strlen("1\r\nx\r\n"), size = REQUEST_MAX_HEAD + chunks + 5;
     char *text = malloc(size), *at = text;
     struct slice all = {text, size};
-    struct wire w;
+    struct typed w;
 
     at += sprintf(at, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nX: ");
     memset(at, 'y', REQUEST_MAX_HEAD);
@@ -167,7 +167,7 @@ START_TEST(request_of_the_greatest_size_has_room)
     for (int i = 0; i < REQUEST_MAX_CONTENT; i++)
         at = mempcpy(at, "1\r\nx\r\n", 6);
     memcpy(at, "0\r\n\r\n", 5);
-    wire_open(&w);
+    typed_open(&w);
     ck_assert_int_eq(feed(&w, &all, REQUEST_ROOM), REQUEST_COMPLETE);
     ck_assert_uint_eq(all.n, 0);
     request_end(&w.request, w.in, &w.n);

@@ -128,7 +128,6 @@ tests_unit_proxy_test_SOURCES = \
 	tests/unit/proxy_exchange_test.c \
 	tests/unit/proxy_fate_test.c \
 	tests/unit/proxy_own_urls_test.c \
-	tests/unit/proxy_relay_test.c \
 	tests/unit/proxy_rig.c \
 	tests/unit/proxy_rig.h \
 	tests/unit/proxy_route_test.c \
@@ -151,6 +150,7 @@ tests_unit_proxy_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=splice
 check_PROGRAMS += tests/unit/wire_test
 tests_unit_wire_test_SOURCES = \
 	tests/unit/unit.h \
+	tests/unit/wire_h1_test.c \
 	tests/unit/wire_h2_ends_test.c \
 	tests/unit/wire_h2_flow_test.c \
 	tests/unit/wire_h2_memory_test.c \

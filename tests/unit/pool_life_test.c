@@ -164,11 +164,11 @@ START_TEST(probing_sees_what_came)
 
     asker_get(&a, &rig, o);
     asker_get(&b, &rig, o);
-    ck_assert_int_eq(socket_probe(a.socket), RETIRE_NONE);
+    ck_assert_int_eq(wire_probe(&a.socket->wire), RETIRE_NONE);
     pool_rig_hang_up(&rig, 0);
     ck_assert_int_eq(write(rig.connections[1], "!", 1), 1);
-    ck_assert_int_eq(socket_probe(a.socket), RETIRE_PEER_CLOSED);
-    ck_assert_int_eq(socket_probe(b.socket), RETIRE_UNEXPECTED_DATA);
+    ck_assert_int_eq(wire_probe(&a.socket->wire), RETIRE_PEER_CLOSED);
+    ck_assert_int_eq(wire_probe(&b.socket->wire), RETIRE_UNEXPECTED_DATA);
     socket_retire(a.socket, RETIRE_PEER_CLOSED);
     socket_retire(b.socket, RETIRE_UNEXPECTED_DATA);
     pool_rig_close(&rig);
@@ -186,12 +186,12 @@ START_TEST(sockets_given_and_not_yet_told_are_safe)
     asker_ask(&b, o, ACQUIRE_NEW);
     asker_release(&a);
     ck_assert_int_eq(b.waiter.state, WAITER_SETTLED);
-    ck_assert(!s->conn.may_read);
+    ck_assert(!s->wire.conn.may_read);
     pool_rig_hang_up(&rig, 0);
-    conn_report(&s->conn, CONN_READABLE | CONN_PEER_FIN);
+    conn_report(&s->wire.conn, CONN_READABLE | CONN_PEER_FIN);
     pool_check(rig.pool);
     ck_assert_int_eq(s->state, SOCKET_ACTIVE);
-    ck_assert(s->conn.may_read);
+    ck_assert(s->wire.conn.may_read);
     pool_rig_turn(&rig);
     ck_assert_ptr_eq(b.socket, s);
     socket_retire(b.socket, RETIRE_PEER_CLOSED);
@@ -210,7 +210,7 @@ START_TEST(sockets_that_come_back_unused_are_looked_at)
     asker_release(&a);
     ck_assert_int_eq(b.waiter.state, WAITER_SETTLED);
     pool_rig_hang_up(&rig, 0);
-    conn_report(&s->conn, CONN_READABLE | CONN_PEER_FIN);
+    conn_report(&s->wire.conn, CONN_READABLE | CONN_PEER_FIN);
     waiter_cancel(&b.waiter);
     ck_assert_uint_eq(o->free_count, 0);
     ck_assert_uint_eq(o->stats.retired[RETIRE_PEER_CLOSED], 1);
@@ -252,7 +252,7 @@ START_TEST(new_sockets_not_yet_told_are_safe)
     for (unsigned i = 0; i < 3; i++)
         pool_rig_events(&rig); /* the FIN comes before the request is told */
     ck_assert_int_eq(s->state, SOCKET_ACTIVE);
-    ck_assert(s->conn.may_read);
+    ck_assert(s->wire.conn.may_read);
     pool_rig_turn(&rig);
     ck_assert_ptr_eq(a.socket, s);
     socket_retire(a.socket, RETIRE_ERROR);

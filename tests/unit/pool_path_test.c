@@ -80,7 +80,7 @@ static struct socket *begin(struct asker *a, struct origin *o)
 {
     struct socket *s = asker_get(a, &rig, o);
 
-    conn_set_owner(&s->conn, on_ready, NULL);
+    conn_set_owner(&s->wire.conn, on_ready, NULL);
     seen = 0;
     looks = 0;
     return s;
@@ -94,15 +94,15 @@ START_TEST(who_acknowledges_nothing_is_given_up)
 
     kernel = (struct ack_state){.unacked = 1, .repeated = 1, .last_ack_ms = 2500};
     pass(3500);
-    ck_assert_int_eq(s->conn.given_up, 0);
+    ck_assert_int_eq(s->wire.conn.given_up, 0);
     kernel = (struct ack_state){.unacked = 1, .repeated = 1, .last_ack_ms = 3000};
     pass(1000);
-    ck_assert_int_eq(s->conn.given_up, ETIMEDOUT);
+    ck_assert_int_eq(s->wire.conn.given_up, ETIMEDOUT);
     ck_assert_uint_eq(seen & (CONN_READABLE | CONN_WRITABLE), CONN_READABLE | CONN_WRITABLE);
-    ck_assert_int_eq(conn_read(&s->conn, &byte, 1), CONN_ERROR);
-    ck_assert_int_eq(s->conn.error, ETIMEDOUT);
-    ck_assert_int_eq(conn_write(&s->conn, &(struct iovec){&byte, 1}, 1), CONN_ERROR);
-    ck_assert(!conn_is_quiet(&s->conn));
+    ck_assert_int_eq(conn_read(&s->wire.conn, &byte, 1), CONN_ERROR);
+    ck_assert_int_eq(s->wire.conn.error, ETIMEDOUT);
+    ck_assert_int_eq(conn_write(&s->wire.conn, &(struct iovec){&byte, 1}, 1), CONN_ERROR);
+    ck_assert(!conn_is_quiet(&s->wire.conn));
     pool_rig_close(&rig);
 }
 END_TEST
@@ -117,7 +117,7 @@ START_TEST(an_old_acknowledgement_is_no_proof)
     pass(60000);
     kernel = (struct ack_state){.unacked = 1, .repeated = 1, .last_ack_ms = 61000};
     pass(1500);
-    ck_assert_int_eq(s->conn.given_up, 0);
+    ck_assert_int_eq(s->wire.conn.given_up, 0);
     pool_rig_close(&rig);
 }
 END_TEST
@@ -129,7 +129,7 @@ START_TEST(unanswered_probes_give_up)
 
     kernel = (struct ack_state){.probes = 2, .last_ack_ms = 4000};
     pass(4500);
-    ck_assert_int_eq(s->conn.given_up, ETIMEDOUT);
+    ck_assert_int_eq(s->wire.conn.given_up, ETIMEDOUT);
     pool_rig_close(&rig);
 }
 END_TEST
@@ -156,7 +156,7 @@ START_TEST(slow_is_not_dead)
 
     kernel = well[_i].kernel;
     pass(60000);
-    ck_assert_msg(s->conn.given_up == 0, "%s is taken for dead", well[_i].what);
+    ck_assert_msg(s->wire.conn.given_up == 0, "%s is taken for dead", well[_i].what);
     ck_assert_msg(!(seen & CONN_UNACKED), "%s is taken for lost", well[_i].what);
     ck_assert_uint_gt(looks, 0);
     pool_rig_close(&rig);
@@ -178,7 +178,7 @@ START_TEST(owners_are_notified_after_a_second_and_two_retransmissions)
     pass(500);
     ck_assert_uint_eq(seen, CONN_UNACKED);
     pass(120000);
-    ck_assert_int_eq(s->conn.given_up, 0);
+    ck_assert_int_eq(s->wire.conn.given_up, 0);
     pool_rig_close(&rig);
 }
 END_TEST
@@ -193,15 +193,15 @@ START_TEST(who_is_heard_is_not_looked_at)
     kernel = (struct ack_state){.unacked = 1, .repeated = 5, .last_ack_ms = 5000};
     for (unsigned i = 0; i < 20; i++) {
         ck_assert_int_eq(send(rig.connections[0], "!", 1, 0), 1);
-        for (unsigned k = 0; k < 1000 && !s->conn.may_read; k++)
+        for (unsigned k = 0; k < 1000 && !s->wire.conn.may_read; k++)
             pool_rig_events(&rig);
         pass(1000); /* its owner does not read */
-        ck_assert_int_eq(conn_read(&s->conn, bytes, sizeof bytes), 1);
+        ck_assert_int_eq(conn_read(&s->wire.conn, bytes, sizeof bytes), 1);
         pass(250);
     }
     ck_assert_uint_eq(looks, 0);
     pass(2000);
-    ck_assert_int_eq(s->conn.given_up, ETIMEDOUT);
+    ck_assert_int_eq(s->wire.conn.given_up, ETIMEDOUT);
     pool_rig_close(&rig);
 }
 END_TEST

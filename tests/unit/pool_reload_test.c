@@ -101,8 +101,8 @@ static int probes_after(const struct socket *s)
     int on = 0, seconds = 0;
     socklen_t size = sizeof on;
 
-    getsockopt(s->conn.fd, SOL_SOCKET, SO_KEEPALIVE, &on, &size);
-    getsockopt(s->conn.fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, &size);
+    getsockopt(s->wire.conn.fd, SOL_SOCKET, SO_KEEPALIVE, &on, &size);
+    getsockopt(s->wire.conn.fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, &size);
     return on ? seconds : 0;
 }
 

@@ -233,17 +233,9 @@ END_TEST
 
 static unsigned turns;
 
-static void on_ready(void *ctx, unsigned ready)
-{
-    (void)ctx;
-    (void)ready;
-}
-
 void asker_use(struct socket *s)
 {
     ck_assert_uint_gt(s->unbegun, 0);
-    if (s->protocol == PROTOCOL_HTTP1)
-        conn_set_owner(&s->conn, on_ready, NULL);
     socket_begin_exchange(s);
 }
 

@@ -98,7 +98,7 @@ START_TEST(behind_a_body_that_the_origin_does_not_take)
 
     proxy_rig_open(&rig, "timeouts: {socket: off, free: off}", "");
     another = kept_client(&origin);
-    setsockopt(TAILQ_FIRST(&proxy_rig_origin(&rig, "a.test")->free)->conn.fd, SOL_SOCKET, SO_SNDBUF, &little,
+    setsockopt(TAILQ_FIRST(&proxy_rig_origin(&rig, "a.test")->free)->wire.conn.fd, SOL_SOCKET, SO_SNDBUF, &little,
                sizeof little);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
     ck_assert(address_from_ip(&peer, SLICE("127.0.0.1"), 40000));
@@ -109,7 +109,7 @@ START_TEST(behind_a_body_that_the_origin_does_not_take)
     memset(block, 'x', sizeof block);
     ck_assert_int_gt(send(ends[1], block, sizeof block, 0), 10000);
     proxy_accept(rig.proxy, rig.frontend, ends[0], &peer);
-    ck_assert_int_eq(TAILQ_FIRST(&rig.proxy->exchanges)->upload, UPLOAD_BLOCKED);
+    ck_assert_int_eq(TAILQ_FIRST(&rig.proxy->exchanges)->upload.state, UPLOAD_BLOCKED);
     close(another);
     close(ends[1]);
     is_noticed(1);

@@ -47,7 +47,7 @@ static void make_stale(unsigned count)
     }
     proxy_rig_settle(&rig);
     TAILQ_FOREACH (s, &proxy_rig_origin(&rig, "a.test")->free, link)
-        event_del(&s->conn.event);
+        event_del(&s->wire.conn.event);
     for (unsigned i = 0; i < count; i++) {
         close(rig.origins[i]);
         rig.origins[i] = -1;
@@ -184,7 +184,7 @@ static void block_download(int origin)
     static char block[4096];
 
     say(&rig, origin, "HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n");
-    while (!only_exchange()->download_blocked) {
+    while (!download_is_blocked(&only_exchange()->download)) {
         ssize_t n = send(origin, block, sizeof block, MSG_NOSIGNAL);
         (void)n;
         proxy_rig_turn(&rig);

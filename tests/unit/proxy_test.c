@@ -321,17 +321,6 @@ START_TEST(max_forwards_counts_down)
 }
 END_TEST
 
-START_TEST(connection_lines_fit_the_occasion)
-{
-    assert_slice(connection_lines(false, false, false), "Connection: keep-alive\r\n\r\n");
-    assert_slice(connection_lines(true, false, false), "Connection: close\r\n\r\n");
-    assert_slice(connection_lines(false, false, true), "TE: trailers\r\nConnection: keep-alive, TE\r\n\r\n");
-    assert_slice(connection_lines(true, false, true), "TE: trailers\r\nConnection: close, TE\r\n\r\n");
-    assert_slice(connection_lines(false, true, false), "Connection: Upgrade\r\n\r\n");
-    assert_slice(connection_lines(true, true, true), "Connection: Upgrade\r\n\r\n");
-}
-END_TEST
-
 static const char *answered(const char *response, const struct outgoing_response *o)
 {
     struct buffer *b = buffer_borrow(&heads);
@@ -425,14 +414,12 @@ int main(void)
                close_words_are_those_of_the_contract);
     unit_group(suite, "rewrite", requests_are_written_anew, hop_by_hop_fields_stay_in_requests,
                request_framing_is_written_anew, targets_get_their_slash, max_forwards_counts_down,
-               connection_lines_fit_the_occasion, responses_are_written_anew,
-               bodiless_responses_keep_their_length, interim_and_switching_responses,
-               large_heads_get_larger_buffers);
+               responses_are_written_anew, bodiless_responses_keep_their_length,
+               interim_and_switching_responses, large_heads_get_larger_buffers);
     proxy_fate_tests(suite);
     proxy_access_tests(suite);
     proxy_caller_tests(suite);
     proxy_own_urls_tests(suite);
-    proxy_relay_tests(suite);
     proxy_splice_tests(suite);
     proxy_route_tests(suite);
     proxy_exchange_tests(suite);

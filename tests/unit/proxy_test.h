@@ -12,7 +12,6 @@ void proxy_fate_tests(Suite *suite);
 void proxy_access_tests(Suite *suite);
 void proxy_caller_tests(Suite *suite);
 void proxy_own_urls_tests(Suite *suite);
-void proxy_relay_tests(Suite *suite);
 void proxy_splice_tests(Suite *suite);
 void proxy_route_tests(Suite *suite);
 void proxy_exchange_tests(Suite *suite);

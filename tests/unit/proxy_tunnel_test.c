@@ -101,8 +101,8 @@ static void no_tunnel_is_left(void)
     ck_assert_uint_eq(rig.proxy->stats.tunnels_open, 0);
     ck_assert_uint_eq(rig.records, 1);
     ck_assert_uint_eq(proxy_rig_origin(&rig, "a.test")->active_count, 0);
-    ck_assert_uint_eq(rig.proxy->bodies.lent, 0);
-    ck_assert_uint_eq(rig.proxy->heads.lent, 0);
+    ck_assert_uint_eq(rig.proxy->bodies->lent, 0);
+    ck_assert_uint_eq(rig.proxy->heads->lent, 0);
 }
 
 /* In one turn: the client still uploads, the origin has said its last words and takes no more. */

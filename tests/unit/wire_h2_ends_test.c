@@ -34,7 +34,7 @@ START_TEST(a_reset_says_what_is_certain)
         ck_assert_int_eq(a.failure.error, rows[i].error);
         ck_assert_int_eq(a.failure.progress, rows[i].progress);
         ck_assert_int_eq(a.failure.code, rows[i].code);
-        ck_assert(!a.failure.response_begun);
+        ck_assert_uint_eq(a.call.first_byte_us, 0);
         ck_assert_uint_eq(rig.noted[WIRE_RESET_BY_ORIGIN], i + 1);
         ck_assert_uint_eq(rig.noted_value[WIRE_RESET_BY_ORIGIN], rows[i].code);
     }
@@ -55,7 +55,7 @@ START_TEST(refused_behind_a_head_is_no_refusal)
     ck_assert_uint_eq(a.status, 200);
     ck_assert_int_eq(a.failure.error, CALL_ERROR_RESET);
     ck_assert_int_eq(a.failure.progress, CALL_MAYBE_PROCESSED);
-    ck_assert(a.failure.response_begun);
+    ck_assert_uint_ne(a.call.first_byte_us, 0);
     rig_end();
 }
 END_TEST

@@ -53,11 +53,9 @@ void rig_greet(const struct h2_options *o)
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
     rig.fd = ends[1];
     rig.base = event_base_new();
-    rig.heads.size = BUFFER_HEAD_SIZE;
-    rig.bodies.size = BUFFER_SIZE;
     rig.loop = (struct wire_loop){.base = rig.base,
-                                  .heads = &rig.heads,
-                                  .bodies = &rig.bodies,
+                                  .heads.size = BUFFER_HEAD_SIZE,
+                                  .bodies.size = BUFFER_SIZE,
                                   .limits = {.max_size = 16384, .max_count = 100}};
     rig.wire = (struct wire){.owner = &owner, .loop = &rig.loop};
     ck_assert_int_eq(nghttp2_hd_deflate_new(&rig.deflater, 4096), 0);
@@ -86,12 +84,11 @@ void rig_end(void)
 {
     wire_close(&rig.wire, false);
     close(rig.fd);
-    ck_assert_uint_eq(rig.heads.lent, 0);
-    ck_assert_uint_eq(rig.bodies.lent, 0);
+    ck_assert_uint_eq(rig.loop.heads.lent, 0);
+    ck_assert_uint_eq(rig.loop.bodies.lent, 0);
     ck_assert_uint_eq(rig.loop.h2_grown, 0);
     ck_assert_ptr_null(LIST_FIRST(&rig.loop.h2_due));
-    buffer_pool_destroy(&rig.heads);
-    buffer_pool_destroy(&rig.bodies);
+    wire_loop_destroy(&rig.loop);
     event_base_free(rig.base);
     nghttp2_hd_deflate_del(rig.deflater);
     nghttp2_hd_inflate_del(rig.inflater);

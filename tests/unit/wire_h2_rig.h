@@ -42,7 +42,6 @@ struct frame {
 
 struct rig {
     struct event_base *base;
-    struct buffer_pool heads, bodies;
     struct wire_loop loop;
     struct wire wire;
     int fd; /* the origin's end */

@@ -7,6 +7,7 @@ int main(void)
     Suite *suite = suite_create("wire");
 
     http_init();
+    add_h1(suite);
     add_h2_translation(suite);
     add_h2_strictness(suite);
     add_h2_ends(suite);

@@ -1,5 +1,5 @@
-#ifndef CARPOOL_PROXY_SENDQ_H
-#define CARPOOL_PROXY_SENDQ_H
+#ifndef CARPOOL_IO_SENDQ_H
+#define CARPOOL_IO_SENDQ_H
 
 /* Bytes on their way out, as pointers into memory that stays put until they are gone: no copy, one
  * writev. */

@@ -1,4 +1,4 @@
-#include "proxy/sendq.h"
+#include "io/sendq.h"
 
 #include <assert.h>
 

@@ -1,0 +1,24 @@
+#ifndef CARPOOL_PROXY_ATTEMPT_H
+#define CARPOOL_PROXY_ATTEMPT_H
+
+/* From the queue to a place on a socket and, when that was stale, to another one. */
+
+#include "proxy/exchange.h"
+
+/* ASKING: asks the pool. It is in RELAY after that (or became a tunnel), WAITING, still ASKING, or failed. */
+void attempt_ask(struct exchange *e);
+
+/* The waiter's; see pool/queue.h. */
+void attempt_settled(struct waiter *w);
+void attempt_blocked(struct waiter *w);
+
+/* The call has failed, see wire_loop.failure: repeats the request where that is safe, else fails the exchange. */
+void attempt_failed(struct exchange *e);
+
+/* The response is complete: gives the place back. Says what becomes of the client's connection. */
+enum client_close attempt_finished(struct exchange *e);
+
+/* Gives the call and its place up. Nothing where there is none. */
+void attempt_give_up(struct exchange *e, enum retire_reason reason);
+
+#endif
