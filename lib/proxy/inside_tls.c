@@ -101,7 +101,9 @@ void inside_begin_handshakes(void *proxy)
         TAILQ_REMOVE(&p->hellos, i, queued);
         i->state = INSIDE_HELLO;
         p->handshakes_begun++;
-        begin_tls(i->client);
+        struct client *c = i->client;
+        begin_tls(c);
+        client_process(c);
     }
     if (!TAILQ_EMPTY(&p->hellos))
         timer_set(&p->hello_timer, 1);
