@@ -256,15 +256,16 @@ static enum pump pump_pipe(struct exchange *e)
     enum splice_result result = splice_some(&u->splice, &ends, &e->proxy->pipes);
     body_reader_skip(&u->reader, (size_t)(u->splice.in - in));
     u->content += u->splice.in - in;
-    switch (result) {
-    case SPLICE_DONE:
-    case SPLICE_ENDED: set_state(e, UPLOAD_STARVED); return PUMP_DONE;
-    case SPLICE_STARVED: set_state(e, UPLOAD_STARVED); return client_await(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
-    case SPLICE_BLOCKED: return blocked(e);
-    case SPLICE_FAILED: return sink_failed(e);
-    case SPLICE_YIELD: break;
-    }
-    return client_yield(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
+    if (result == SPLICE_BLOCKED)
+        return blocked(e);
+    if (result == SPLICE_FAILED)
+        return sink_failed(e);
+    set_state(e, UPLOAD_STARVED);
+    if (result == SPLICE_STARVED)
+        return client_await(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
+    if (result == SPLICE_YIELD)
+        return client_yield(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
+    return PUMP_DONE;
 }
 
 /* --- Both ---------------------------------------------------------------------------------------------- */
