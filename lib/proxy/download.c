@@ -216,12 +216,12 @@ static enum pump gather(struct exchange *e, enum call_part *part)
 }
 
 /* PUMP_DONE: the queue is empty, and the call has its bytes back. */
-static enum pump flush(struct exchange *e, bool is_last)
+static enum pump flush(struct exchange *e)
 {
     struct download *d = &e->download;
     struct client *c = e->client;
     uint64_t before = d->out.sent;
-    c->conn.last = is_last && e->outcome.fate != CLIENT_KEPT;
+    c->conn.last = d->state == DOWNLOAD_LAST && e->outcome.fate != CLIENT_KEPT;
     enum sendq_result result = sendq_flush(&d->out, &c->conn);
     if (d->out.sent != before)
         e->times.took_ms = clock_ms();
@@ -278,19 +278,18 @@ static bool may_splice(const struct exchange *e)
                               splice_pays(&d->splice, call_spliceable(&e->call)));
 }
 
-/* What a part after which nothing more comes now means. PUMP_DONE: go on. */
-static enum pump after(struct exchange *e, enum call_part part)
+/* Queues what comes next, if nothing is queued. PUMP_WAITS: the origin must send some first; PUMP_DONE: flush it. */
+static enum pump fill(struct exchange *e, enum call_part *part)
 {
-    switch (part) {
-    case CALL_END: e->download.state = DOWNLOAD_DONE; return PUMP_DONE;
-    case CALL_FAILED: return PUMP_CALL_FAILED;
-    case CALL_MORE:
-    case CALL_INTERIM:
-    case CALL_HEAD:
-    case CALL_CONTENT:
-    case CALL_TRAILERS: break;
-    }
-    return PUMP_DONE;
+    struct download *d = &e->download;
+    if (d->out.count > 0 || d->state == DOWNLOAD_LAST)
+        return PUMP_DONE;
+    enum pump result = gather(e, part);
+    if (result != PUMP_WAITS)
+        return result;
+    if (*part == CALL_END)
+        d->state = DOWNLOAD_LAST;
+    return *part == CALL_MORE && d->out.count == 0 ? PUMP_WAITS : PUMP_DONE;
 }
 
 enum pump download_pump(struct exchange *e)
@@ -298,25 +297,23 @@ enum pump download_pump(struct exchange *e)
     struct download *d = &e->download;
     for (unsigned batches = 0; batches < BATCHES_PER_TURN; batches++) {
         enum call_part part = CALL_CONTENT;
-        enum pump result = PUMP_WAITS;
-        if (may_splice(e) && d->out.count == 0) {
+        enum pump result = PUMP_DONE;
+        if (may_splice(e) && d->out.count == 0)
             result = pump_pipe(e);
-            if (result != PUMP_DONE)
-                return result;
-        }
-        bool was_blocked = d->out.count > 0;
-        if (!was_blocked) {
-            result = gather(e, &part);
-            if (result != PUMP_WAITS)
-                return result;
-            if (part == CALL_MORE && d->out.count == 0)
-                return PUMP_WAITS;
-        }
-        result = flush(e, part == CALL_END);
         if (result == PUMP_DONE)
-            result = after(e, part);
-        if (result != PUMP_DONE || d->state == DOWNLOAD_DONE)
+            result = fill(e, &part);
+        if (result == PUMP_DONE)
+            result = flush(e);
+        else
             return result;
+        if (part == CALL_FAILED) /* it is not told twice: what a slow client has not taken by now is lost */
+            return result == PUMP_DONE || result == PUMP_WAITS ? PUMP_CALL_FAILED : result;
+        if (result != PUMP_DONE)
+            return result;
+        if (d->state == DOWNLOAD_LAST) {
+            d->state = DOWNLOAD_DONE;
+            return PUMP_DONE;
+        }
     }
     call_yield(&e->call);
     return PUMP_WAITS;

@@ -3,7 +3,7 @@
 
 /* The response's half of an exchange: interim responses, the head, then the content, from the call to the client.
  *
- *   HEAD --the final head is queued--> BODY --its last byte was handed to the kernel--> DONE
+ *   HEAD --the final head is queued--> BODY --so is the end--> LAST --its last byte was handed to the kernel--> DONE
  *
  * It waits for the client while its queue or its pipe is not empty, for the origin otherwise. */
 
@@ -17,7 +17,7 @@
 
 struct exchange;
 
-enum download_state { DOWNLOAD_HEAD, DOWNLOAD_BODY, DOWNLOAD_DONE };
+enum download_state { DOWNLOAD_HEAD, DOWNLOAD_BODY, DOWNLOAD_LAST, DOWNLOAD_DONE };
 
 struct download {
     enum download_state state;
