@@ -25,7 +25,7 @@ static enum protocol identify(void *ctx, struct socket *s, uint32_t *places)
     if (capacity == 0)
         return PROTOCOL_HTTP1;
     *places = capacity;
-    conn_set_owner(&s->conn, on_session_ready, s);
+    conn_set_owner(&s->wire.conn, on_session_ready, s);
     return PROTOCOL_HTTP2;
 }
 

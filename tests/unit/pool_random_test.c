@@ -372,7 +372,7 @@ static void on_shared_ready(void *ctx, unsigned ready)
     struct socket *s = ctx;
 
     (void)ready;
-    if (!conn_is_quiet(&s->conn))
+    if (!conn_is_quiet(&s->wire.conn))
         kill_socket(s, RETIRE_ERROR);
 }
 
@@ -385,7 +385,7 @@ static enum protocol identify(void *ctx, struct socket *s, uint32_t *capacity)
     if (chance(20) == 0)
         return PROTOCOL_UNKNOWN;
     *capacity = (uint32_t)chance(MOST_PLACES + 1);
-    conn_set_owner(&s->conn, on_shared_ready, s);
+    conn_set_owner(&s->wire.conn, on_shared_ready, s);
     return PROTOCOL_HTTP2;
 }
 
