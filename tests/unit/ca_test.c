@@ -353,6 +353,7 @@ START_TEST(signer_tickets_are_good_for_one_host)
         SSL_CTX_set_max_proto_version(h.client_ctx, version);
         ck_assert(shake(&h, s, "pay.test", NULL, NULL));
         SSL_SESSION *session = SSL_get1_session(h.client);
+        ck_assert_uint_eq(SSL_SESSION_get_max_early_data(session), 0);
         done(&h);
         ck_assert(shake(&h, s, "pay.test", NULL, session) && SSL_session_reused(h.client));
         done(&h);
