@@ -373,6 +373,66 @@ START_TEST(max_requests_counts_what_has_begun)
 }
 END_TEST
 
+/* What runs goes on, and a limit of age holds for new ones. */
+START_TEST(old_sockets_take_no_more)
+{
+    struct origin *o = open_rig("maxSockets: 10, maxSocketAge: 1h", 10);
+
+    ask(o, 2);
+    wait_for(2);
+    struct socket *old = askers[0].socket;
+    ck_assert_uint_eq(socket_room(old), 8);
+    old->opened_ms -= 3600 * 1000;
+    ck_assert_uint_eq(socket_room(old), 0);
+    ck_assert_int_eq(asker_ask(&askers[2], o, ACQUIRE_NEW), ACQUIRE_WAITS);
+    wait_for(3);
+    ck_assert_ptr_ne(askers[2].socket, old);
+    asker_release(&askers[0]);
+    ck_assert_int_eq(old->state, SOCKET_DRAINING);
+    asker_release(&askers[1]);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_MAX_AGE], 1);
+    close_rig();
+}
+END_TEST
+
+/* The next connection would say the same. */
+START_TEST(where_none_may_begin_no_more_are_opened)
+{
+    struct origin *o = open_rig("maxSockets: 10", 1);
+
+    ask(o, 1);
+    wait_for(1);
+    struct socket *s = askers[0].socket;
+    asker_release(&askers[0]);
+    socket_set_capacity(s, 0);
+    ck_assert_int_eq(asker_ask(&askers[1], o, ACQUIRE_NEW), ACQUIRE_WAITS);
+    pool_rig_turn(&rig);
+    ck_assert_uint_eq(origin_sockets(o), 1);
+    ck_assert_int_eq(askers[1].waiter.state, WAITER_BLOCKED);
+    socket_drain(s, RETIRE_DRAINED);
+    capacity = 2;
+    wait_for(1);
+    close_rig();
+}
+END_TEST
+
+START_TEST(what_a_peer_allows_is_remembered)
+{
+    struct origin *o = open_rig("maxSockets: 20", 8);
+
+    ask(o, 1);
+    wait_for(1);
+    socket_set_capacity(askers[0].socket, 2);
+    socket_set_capacity(askers[0].socket, 0); /* no limit to go by */
+    asker_release(&askers[0]);
+    agent_drain(pool_rig_agent(&rig));
+    ask(o, 4);
+    ck_assert_uint_eq(o->connecting_count, 2);
+    wait_for(4);
+    close_rig();
+}
+END_TEST
+
 /* Nobody's exchange is cut, but a busy socket would never come free by itself. */
 START_TEST(a_busy_socket_yields_to_another_origin)
 {
@@ -393,6 +453,26 @@ START_TEST(a_busy_socket_yields_to_another_origin)
     ck_assert_uint_eq(o->stats.retired[RETIRE_EVICTED], 1);
     asker_release(&b);
     wait_for(1);
+    close_rig();
+}
+END_TEST
+
+/* Not in favour of whoever asked later. */
+START_TEST(a_place_that_was_given_is_not_taken_for_another_origin)
+{
+    struct origin *o = open_rig("maxSockets: 2, maxTotalSockets: 1", 10);
+    struct asker b = {0};
+
+    ask(o, 3);
+    wait_for(2);
+    asker_ask(&b, pool_rig_origin(&rig, "b.test"), ACQUIRE_NEW);
+    asker_release(&askers[0]);
+    ck_assert_int_eq(askers[2].waiter.state, WAITER_SETTLED);
+    ck_assert_uint_eq(o->draining_count, 0);
+    pool_rig_turn(&rig);
+    asker_release(&askers[1]);
+    ck_assert_uint_eq(o->draining_count, 1);
+    waiter_cancel(&b.waiter);
     close_rig();
 }
 END_TEST
@@ -441,6 +521,8 @@ void pool_places_tests(Suite *suite)
                max_sockets_bounds_what_is_in_flight, lifo_packs_and_fifo_spreads, room_grows_and_shrinks,
                one_that_drains_ends_with_its_last, one_that_is_sent_away_gives_up_its_place,
                who_was_not_told_yet_waits_again_in_order, repeats_stand_in_their_old_order,
-               max_requests_counts_what_has_begun, a_busy_socket_yields_to_another_origin, spares_are_room,
-               a_session_keeps_its_connection);
+               max_requests_counts_what_has_begun, old_sockets_take_no_more,
+               where_none_may_begin_no_more_are_opened, what_a_peer_allows_is_remembered,
+               a_busy_socket_yields_to_another_origin, a_place_that_was_given_is_not_taken_for_another_origin,
+               spares_are_room, a_session_keeps_its_connection);
 }
