@@ -44,34 +44,42 @@ static uint32_t exchanges_left(const struct socket *s)
     return max > taken ? max - taken : 0;
 }
 
-uint32_t socket_room(const struct socket *s)
+/* Whether its state lets anything begin on it. */
+static bool takes_exchanges(const struct socket *s)
 {
     switch (s->state) {
+    case SOCKET_ACTIVE:
+    case SOCKET_ROOMY: return true;
+    case SOCKET_FREE: return s->aside == ASIDE_NOT;
     case SOCKET_CONNECTING:
+    case SOCKET_PRIVATE:
     case SOCKET_DRAINING:
     case SOCKET_SENT_AWAY:
-    case SOCKET_PRIVATE:
-    case SOCKET_DEAD: return 0;
-    case SOCKET_FREE:
-        if (s->aside != ASIDE_NOT)
-            return 0;
-        break;
-    case SOCKET_ACTIVE:
-    case SOCKET_ROOMY:
-        if (s->in_use >= s->capacity)
-            return 0;
-        if (s->in_use > 0 && (socket_is_outdated(s) || is_old(s)))
-            return 0;
-        break;
+    case SOCKET_DEAD: break;
     }
-    uint32_t left = exchanges_left(s);
+    return false;
+}
+
+/* Beside those that it carries. */
+static uint32_t room_beside(const struct socket *s)
+{
+    if (!s->origin->agent->policy->keepAlive || socket_is_outdated(s) || is_old(s))
+        return 0;
+    return smaller(s->capacity - s->in_use, exchanges_left(s));
+}
+
+uint32_t socket_room(const struct socket *s)
+{
+    if (s->in_use >= s->capacity || !takes_exchanges(s))
+        return 0;
+    if (s->in_use > 0)
+        return room_beside(s);
     /* One that carries nothing passed the checklist when it came back: a limit that was lowered since ends it after the
      * next exchange. */
-    if (s->in_use == 0 && left == 0)
-        left = 1;
-    if (!s->origin->agent->policy->keepAlive)
-        left = s->in_use == 0;
-    return smaller(s->capacity - s->in_use, left);
+    if (s->capacity == 1 || !s->origin->agent->policy->keepAlive)
+        return 1;
+    uint32_t left = exchanges_left(s);
+    return smaller(s->capacity, left ? left : 1);
 }
 
 /* Carries something, so it is ACTIVE or ROOMY: as it has room. */
@@ -85,7 +93,7 @@ static void update_state(struct socket *s)
 void socket_take(struct socket *s)
 {
     struct origin *o = s->origin;
-    assert(socket_room(s) > 0);
+    assert(s->in_use < s->capacity);
     s->was_free = false;
     if (s->state == SOCKET_FREE)
         idle_end(s);
@@ -205,7 +213,7 @@ void socket_hand_on(struct socket *s)
 {
     struct origin *o = s->origin;
     struct waiter *mine;
-    while (socket_room(s) > 0 && origin_may_begin(o) && (mine = queue_oldest(o))) {
+    while ((mine = queue_oldest(o)) && socket_room(s) > 0 && origin_may_begin(o)) {
         const struct origin *other = in_greater_need(s, &mine);
         if (other && yield(s, other))
             return;

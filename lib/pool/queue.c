@@ -139,11 +139,11 @@ void queue_fail(struct waiter *p, enum connect_error error, const char *text)
 void queue_again(struct waiter *p)
 {
     const struct origin *o = p->origin;
-    const struct waiter *last = TAILQ_LAST(&o->waiting, waiter_list), *blocked = TAILQ_FIRST(&o->blocked);
+    const struct waiter *blocked = TAILQ_FIRST(&o->blocked);
     leave(p);
     p->socket = NULL;
     p->how = ACQUIRE_AGAIN; /* its waiting has been counted */
-    if ((last && waiter_is_before(p, last)) || !blocked || waiter_is_before(p, blocked))
+    if (!blocked || waiter_is_before(p, blocked))
         enter_waiting(p);
     else
         enter_blocked(p, true);
@@ -380,10 +380,11 @@ static bool may_wait(const struct waiter *p)
 static bool has_place_to_come(const struct origin *o, const struct waiter *p)
 {
     const struct waiter *blocked = TAILQ_FIRST(&o->blocked), *last = TAILQ_LAST(&o->waiting, waiter_list);
+    if (blocked && !waiter_is_before(p, blocked))
+        return false;
     if (last && waiter_is_before(p, last))
         return true; /* at the expense of the last one, where it must be */
-    return !o->agent->paused && o->waiting_count < queue_places_to_come(o) &&
-           (!blocked || waiter_is_before(p, blocked));
+    return !o->agent->paused && o->waiting_count < queue_places_to_come(o);
 }
 
 /* A new connection for this request, or the queue. */
