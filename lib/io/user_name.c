@@ -10,6 +10,23 @@
 
 #define PASSWD_SIZE (16 * 1024)
 
+#define PASSWD_FILE "/etc/passwd"
+
+bool user_name_in_file(uint32_t uid, char name[USER_NAME_SIZE])
+{
+    struct passwd entry, *found = NULL;
+    char room[PASSWD_SIZE];
+    FILE *f = fopen(PASSWD_FILE, "re");
+    if (!f)
+        return false;
+    while (fgetpwent_r(f, &entry, room, sizeof room, &found) == 0 && entry.pw_uid != uid)
+        found = NULL;
+    fclose(f);
+    if (found)
+        snprintf(name, USER_NAME_SIZE, "%s", found->pw_name);
+    return found != NULL;
+}
+
 struct user_question {
     pthread_mutex_t lock;
     pthread_cond_t answered;

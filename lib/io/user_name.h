@@ -1,13 +1,16 @@
 #ifndef CARPOOL_IO_USER_NAME_H
 #define CARPOOL_IO_USER_NAME_H
 
-/* Names of users, by the system's user database. That may be a directory somewhere on the network, so it is asked by a thread,
- * and no one waits long for it. */
+/* Names of users, by the system's user database. What is not in /etc/passwd may be in a directory somewhere on the network, which
+ * is asked by a thread, and no one waits long for it. */
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define USER_NAME_SIZE 256
+
+/* False: /etc/passwd has no such user, or cannot be read. */
+bool user_name_in_file(uint32_t uid, char name[USER_NAME_SIZE]);
 
 /* A question under way. */
 struct user_question;

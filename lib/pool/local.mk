@@ -32,6 +32,7 @@ libcarpool_a_SOURCES += \
 	lib/pool/reuse.h \
 	lib/pool/savings.c \
 	lib/pool/savings.h \
+	lib/pool/serve.c \
 	lib/pool/socket.c \
 	lib/pool/socket.h \
 	lib/pool/spares.c \

@@ -184,8 +184,7 @@ uint32_t queue_places_to_come(const struct origin *o)
     return o->connecting_places < allowed ? o->connecting_places : allowed;
 }
 
-/* A connection that is being opened will serve it. */
-static void promote(struct waiter *p)
+void queue_promote(struct waiter *p)
 {
     turns_pass(p);
     leave(p);
@@ -204,19 +203,16 @@ void queue_balance(struct origin *o)
         agent_mark_dirty(o->agent);
     }
     while (!o->agent->paused && o->waiting_count < places && !TAILQ_EMPTY(&o->blocked))
-        promote(turns_next(o));
+        queue_promote(turns_next(o));
 }
 
-/* Another connection for another request: one that neither has a place nor will get one from those that are being opened. A
- * free socket on which there is none is one whose peer lets none begin for now (HTTP/2): the next would say the same. */
-static bool may_connect(const struct origin *o)
+bool queue_may_connect(const struct origin *o)
 {
     return origin_may_grow(o) && o->free_count == o->aside_count &&
            o->in_flight + o->waiting_count < o->agent->policy->maxSockets;
 }
 
-/* For it, under maxSockets and maxTotalSockets. */
-static bool make_room(struct origin *o)
+bool queue_make_room(struct origin *o)
 {
     if (!origin_below_max(o)) {
         struct socket *s = TAILQ_LAST(&o->free, socket_list);
@@ -232,111 +228,6 @@ void queue_connect_more(struct origin *o, uint32_t room)
     while (!o->agent->paused && o->waiting_count > o->connecting_places + room && origin_below_max(o) &&
            agent_make_room(o->agent, o))
         if (!socket_connect(o, NULL, OPENED_FOR_CONCURRENCY))
-            break;
-}
-
-/* The socket on which the next request begins: `lifo` packs the fullest that has room, and takes the free one that was used
- * last, `fifo` the emptiest, and the one that has been free for longest. NULL: none has room. */
-static struct socket *find_place(const struct origin *o)
-{
-    bool packs = o->agent->policy->scheduling == SCHEDULING_LIFO;
-    struct socket *s, *best = NULL;
-    TAILQ_FOREACH (s, &o->roomy, link) {
-        bool is_better = !best || (packs ? s->in_use > best->in_use : s->in_use < best->in_use);
-        if (is_better && socket_room(s) > 0) /* it may have grown too old meanwhile */
-            best = s;
-    }
-    if (best)
-        return best;
-    s = packs ? TAILQ_FIRST(&o->free) : TAILQ_LAST(&o->free, socket_list);
-    while (s && socket_room(s) == 0)
-        s = packs ? TAILQ_NEXT(s, link) : TAILQ_PREV(s, socket_list, link);
-    return s;
-}
-
-/* The same, and none that was kept for too long. */
-static struct socket *find_fresh_place(struct origin *o)
-{
-    struct socket *s;
-    do
-        s = find_place(o);
-    while (s && s->state == SOCKET_FREE && idle_retire_overdue(s));
-    return s;
-}
-
-/* Blocked, and it is next. A place that is there goes to whoever waits for a connection, if anybody does, and that one's to
- * this one. */
-static bool serve(struct waiter *p)
-{
-    struct origin *o = p->origin;
-    struct socket *s = find_fresh_place(o);
-    if (s) {
-        if (!TAILQ_EMPTY(&o->waiting))
-            promote(p);
-        queue_give(TAILQ_EMPTY(&o->waiting) ? p : TAILQ_FIRST(&o->waiting), s);
-        return true;
-    }
-    if (!may_connect(o) || !make_room(o))
-        return false;
-    if (!socket_connect(o, NULL, OPENED_FOR_CONCURRENCY)) {
-        queue_fail(queue_oldest(o), CONNECT_NO_RESOURCES, "out of memory for another connection");
-        return true;
-    }
-    promote(p);
-    queue_balance(o);
-    return true;
-}
-
-static bool can_serve(const struct origin *o)
-{
-    return origin_may_begin(o) && (find_place(o) || (may_connect(o) && agent_could_make_room(o->agent, o)));
-}
-
-/* The origin whose oldest blocked request is the oldest of those that can be served at all. */
-static struct origin *oldest_to_serve(const struct agent *a)
-{
-    struct origin *best = NULL, *o;
-    uint64_t since = UINT64_MAX;
-    TAILQ_FOREACH (o, &a->blocked, blocked_link) {
-        const struct waiter *p = TAILQ_FIRST(&o->blocked);
-        if (can_serve(o) && p->since_us < since) {
-            since = p->since_us;
-            best = o;
-        }
-    }
-    return best;
-}
-
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Whether maxTotalSockets keeps blocked requests from the connections that maxSockets of their origins would let them have. */
-static bool total_holds(const struct agent *a)
-{
-    const struct origin *o;
-    uint64_t wanted = a->total;
-    TAILQ_FOREACH (o, &a->blocked, blocked_link)
-        if (origin_below_max(o))
-            wanted += smaller(o->blocked_count, a->policy->maxSockets - origin_sockets(o));
-    return wanted > a->policy->maxTotalSockets;
-}
-
-/* NULL: none of the blocked ones can be served. */
-static struct waiter *next_to_serve(const struct agent *a)
-{
-    if (turns_are_taken(a) && total_holds(a))
-        return turns_next_of_agent(a, can_serve, NULL, 0);
-    struct origin *o = oldest_to_serve(a);
-    return o ? turns_next(o) : NULL;
-}
-
-void queue_serve(struct agent *a)
-{
-    struct waiter *p;
-    while (!a->paused && (p = next_to_serve(a)))
-        if (!serve(p))
             break;
 }
 
@@ -392,7 +283,7 @@ static enum acquire_result join_queue(struct origin *o, struct waiter *p)
 {
     bool again = p->how == ACQUIRE_AGAIN;
     bool connects = !o->agent->paused && o->waiting_count >= queue_places_to_come(o) &&
-                    (again || o->blocked_count == 0) && may_connect(o) && make_room(o);
+                    (again || o->blocked_count == 0) && queue_may_connect(o) && queue_make_room(o);
     if (connects && !socket_connect(o, NULL, OPENED_FOR_CONCURRENCY))
         return ACQUIRE_NO_MEMORY;
     if (has_place_to_come(o, p)) {
@@ -445,7 +336,7 @@ enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acqu
         idle_note_suspend(a->pool);
     if (a->dirty)
         agent_serve(a); /* places that came free in this turn belong to those who waited */
-    if (!a->paused && o->waiting_count == 0 && origin_may_begin(o) && (p->socket = find_fresh_place(o))) {
+    if (!a->paused && o->waiting_count == 0 && origin_may_begin(o) && (p->socket = queue_find_place(o))) {
         socket_take(p->socket);
         note_wait(p);
         return ACQUIRED;

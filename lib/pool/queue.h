@@ -119,6 +119,22 @@ void queue_balance(struct origin *o);
  * which is about to be handed on, has so much room. */
 void queue_connect_more(struct origin *o, uint32_t room);
 
+/* Another connection for another request: one that neither has a place nor will get one from those that are being opened. A
+ * free socket on which there is none is one whose peer lets none begin for now (HTTP/2): the next would say the same. */
+bool queue_may_connect(const struct origin *o);
+
+/* For it, under maxSockets and maxTotalSockets. */
+bool queue_make_room(struct origin *o);
+
+/* A blocked one, for which a connection is being opened. queue_balance() is due. */
+void queue_promote(struct waiter *p);
+
+/* serve.c */
+
+/* The socket on which the next request begins, none that was kept for too long: `lifo` packs the fullest that has room, and takes
+ * the free one that was used last, `fifo` the emptiest, and the one that has been free for longest. NULL: none has room. */
+struct socket *queue_find_place(struct origin *o);
+
 /* Gives free places and new connections to the blocked requests of all origins, oldest first, as far as limits allow. */
 void queue_serve(struct agent *a);
 

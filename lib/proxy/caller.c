@@ -95,8 +95,14 @@ static void refresh_name(struct callers *t, struct caller *caller)
     bool is_first = caller->named_ms == 0;
     if (!caller->question && (is_first || clock_ms() >= caller->named_ms + NAME_KEPT_MS)) {
         caller->named_ms = clock_ms();
+        if (user_name_in_file(caller->uid, name)) {
+            set_user_name(caller, name);
+            return;
+        }
         caller->question = t->questions < QUESTIONS_MAX ? user_question_ask(caller->uid) : NULL;
         t->questions += caller->question != NULL;
+        if (!caller->question && is_first)
+            caller->named_ms = 0; /* the next client is a reason to try again */
     }
     if (!caller->question || !user_question_answer(caller->question, is_first ? NAME_WAIT_MS : 0, name))
         return;

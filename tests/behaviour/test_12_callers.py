@@ -1,11 +1,14 @@
 """Section 12: who called. Clients of other users and in other cgroups are told apart, seen and let through or not."""
 
+import contextlib
 import ctypes
 import json
 import os
 import re
+import resource
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 
@@ -52,6 +55,20 @@ def _public():
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o711)
         yield folder
+
+
+@contextlib.contextmanager
+def effective(uid):
+    """This thread is that user meanwhile: glibc's function would make all threads so."""
+    libc, keep = ctypes.CDLL(None, use_errno=True), ctypes.c_uint(0xffffffff)
+    setresuid = {"x86_64": 117, "aarch64": 147}.get(os.uname().machine)
+    if not setresuid:
+        pytest.skip("which number has setresuid() here?")
+    assert libc.syscall(setresuid, keep, ctypes.c_uint(uid), keep) == 0
+    try:
+        yield
+    finally:
+        libc.syscall(setresuid, keep, ctypes.c_uint(0), keep)
 
 
 def telling(stage, config=None, callers="user", **how):
@@ -323,19 +340,11 @@ def test_a_tunnel_has_a_caller(stage, people):
 def test_many_callers_are_few_labels(stage, people):
     """the 50 busiest, others together under `*`"""
     people(0)
-    libc, keep = ctypes.CDLL(None, use_errno=True), ctypes.c_uint(0xffffffff)
-    set_effective = {"x86_64": 117, "aarch64": 147}.get(os.uname().machine)
-    if not set_effective:
-        pytest.skip("which number has setresuid() here?")
     origin = stage.origin()
     carpool = telling(stage)
     for uid in range(NAMELESS, NAMELESS + 60):
-        # Of this thread alone: glibc's function would change all of them.
-        assert libc.syscall(set_effective, keep, ctypes.c_uint(uid), keep) == 0
-        try:
+        with effective(uid):
             client = carpool.client()
-        finally:
-            libc.syscall(set_effective, keep, ctypes.c_uint(0), keep)
         assert client.get(origin.url("/")).status == 200
     text = carpool.admin("/metrics").text
     assert len(re.findall(r'^carpool_caller_requests_total\{caller="uid:\d+"\} 1$', text, re.M)) == 50
@@ -461,3 +470,57 @@ def test_carpoolctl_callers(stage, people):
     assert lines[1].split()[-2:] == ["default", "2"]
     assert json.loads(run(*server, "--json", "callers", program="CARPOOLCTL").stdout) == json.loads(
         carpool.admin("/callers").body)
+
+
+def test_very_many_connections(stage, people):
+    """otherwise at most one netlink exchange a connection: each of very many is known, and none is left behind"""
+    people(0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = min(10_000, hard // 3)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2 * count), hard))
+    carpool = telling(stage, {"workers": 2})
+    clients = []
+    try:
+        for uid in (FLOOD, 0):
+            with effective(uid):
+                for _ in range(count // 2):
+                    clients.append(socket.create_connection(carpool.address))
+
+        def connected():
+            now = rows(carpool)
+            return [now.get(name_of(uid), {"connections": 0})["connections"] for uid in (FLOOD, 0)]
+        wait_until(lambda: connected() == [count // 2] * 2, lambda: f"all are known: {connected()}")
+    finally:
+        for client in clients:
+            client.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    wait_until(lambda: connected() == [0, 0], "nobody is there")
+
+
+def test_another_host(stage):
+    """a client from another host is its address"""
+    ip = shutil.which("ip")
+    name, near, far = f"cp{os.getpid() % 10**8}", "198.51.100.1", "198.51.100.2"
+    if os.geteuid() != 0 or not ip or subprocess.run([ip, "netns", "add", name], capture_output=True, check=False).returncode:
+        pytest.skip("needs root, ip and network namespaces")
+    inside = [ip, "netns", "exec", name]
+    try:
+        for command in ([ip, "link", "add", f"{name}a", "type", "veth", "peer", "name", f"{name}b", "netns", name],
+                        [ip, "addr", "add", f"{near}/30", "dev", f"{name}a"], [ip, "link", "set", f"{name}a", "up"],
+                        inside + [ip, "addr", "add", f"{far}/30", "dev", f"{name}b"],
+                        inside + [ip, "link", "set", f"{name}b", "up"]):
+            if subprocess.run(command, capture_output=True, check=False).returncode:
+                pytest.skip(f"cannot do here: {' '.join(command)}")
+        origin = stage.origin()
+        port = stage.ports.take()
+        carpool = telling(stage, {"listen": [f"{near}:{port}"], "access": {"clients": ["198.51.100.0/30"]},
+                                  "defaults": {"allow": [far]}})
+        code = (f"import socket; s = socket.create_connection(('{near}', {port}), 30); "
+                f"s.sendall(b'GET {origin.url('/')} HTTP/1.0\\r\\n\\r\\n'); print(s.recv(99).decode())")
+        done = subprocess.run(inside + ["python3", "-c", code], capture_output=True, text=True, check=False)
+        assert " 200 " in done.stdout, done.stderr
+        assert logged(stage, 1)[0]["caller"] == far
+        assert carpool.get(origin.url("/")).status == 403       # this host's own address is no other host
+    finally:
+        subprocess.run([ip, "netns", "del", name], check=False)
+        subprocess.run([ip, "link", "del", f"{name}a"], capture_output=True, check=False)

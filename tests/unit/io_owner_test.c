@@ -307,6 +307,9 @@ START_TEST(names_of_users)
     ck_assert_ptr_nonnull(q);
     ck_assert(user_question_answer(q, 20000, name));
     ck_assert_str_eq(name, root ? root->pw_name : "");
+    if (user_name_in_file(0, name))
+        ck_assert_str_eq(name, root ? root->pw_name : "");
+    ck_assert(!user_name_in_file(3999999999, name));
     q = user_question_ask(3999999999);
     ck_assert(user_question_answer(q, 20000, name));
     ck_assert_str_eq(name, "");
