@@ -43,7 +43,7 @@ static void put_cost(struct text *t, const struct account *a, enum opened_for wh
 
 /* Rules */
 
-static void put_held(struct text *t, const struct account *a, uint32_t n)
+static void put_held(struct text *t, const struct account *a, uint32_t n, uint32_t limit)
 {
     words_count(t, n);
     text_lit(t, " of ");
@@ -54,7 +54,10 @@ static void put_held(struct text *t, const struct account *a, uint32_t n)
         words_time(t, (double)a->hour.waited_ms / a->hour.waited);
         text_lit(t, " on average");
     }
-    text_format(t, "; the busiest minute needed %.1f at a time", (double)a->hour.load);
+    if (a->hour.load > (float)limit)
+        text_format(t, "; the busiest minute needed %.1f at a time", (double)a->hour.load);
+    else
+        text_format(t, "; the busiest minute kept %.1f of %u busy on average", (double)a->hour.load, limit);
 }
 
 static bool advises_max_sockets(const struct account *a, struct advice *out)
@@ -65,7 +68,7 @@ static bool advises_max_sockets(const struct account *a, struct advice *out)
     if (held == 0 || needed <= a->policy->maxSockets)
         return false;
     put_counts(out, a->policy->maxSockets, needed);
-    put_held(&out->why, a, held);
+    put_held(&out->why, a, held, a->policy->maxSockets);
     return true;
 }
 
@@ -80,7 +83,7 @@ static bool advises_max_total(const struct account *a, struct advice *out)
         return false;
     put_counts(out, now, suggested);
     if (held > 0)
-        put_held(&out->why, a, held);
+        put_held(&out->why, a, held, now);
     if (held > 0 && evicted)
         text_lit(&out->why, "; ");
     if (evicted) {

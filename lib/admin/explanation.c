@@ -165,9 +165,12 @@ static void put_needed(struct text *out, const struct account *a, const char *na
 {
     uint32_t needed = account_needed(a, limit);
 
-    if (needed > limit)
+    if (a->hour.load > (float)limit)
         text_format(out, " The busiest minute needed %.1f connections at a time on average: raise %s to %u.",
                     (double)a->hour.load, name, needed);
+    else if (needed > limit)
+        text_format(out, " The busiest minute kept %.1f of %u busy on average: raise %s to %u.",
+                    (double)a->hour.load, limit, name, needed);
     else
         text_format(
             out,

@@ -71,6 +71,8 @@ START_TEST(max_sockets)
         "busiest minute needed 30.0 at a time");
     account.hour.load = 15; /* a load near the limit is held down by it */
     ck_assert_ptr_nonnull(strstr(advised("maxSockets"), "20 -> 25: "));
+    ck_assert_ptr_nonnull(
+        strstr(advised("maxSockets"), "; the busiest minute kept 15.0 of 20 busy on average"));
     account.hour.load = 2; /* bursts */
     ck_assert_str_eq(advised("maxSockets"), "");
 }

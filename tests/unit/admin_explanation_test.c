@@ -276,6 +276,9 @@ START_TEST(waiting)
         "with up to 9 waiting at a time; 2 requests were refused. The busiest minute needed 22.4 "
         "connections at a time on average: raise maxSockets to 28.");
     account.hour.refused = 0;
+    account.hour.load = 15;
+    ck_assert_ptr_nonnull(strstr(
+        said("waiting"), " The busiest minute kept 15.0 of 20 busy on average: raise maxSockets to 25."));
     account.hour.load = 0.4F;
     ck_assert_str_eq(
         said("waiting"),
