@@ -7,7 +7,7 @@
 
 /* What one is asked to hold, and what it must hold to be worth its calls. The system limits the sum a user
  * (/proc/sys/fs/pipe-user-pages-soft) and gives smaller ones beyond. */
-#define PIPE_SIZE       (256 * 1024)
+#define PIPE_SIZE       (128 * 1024)
 #define PIPE_SIZE_LEAST (64 * 1024)
 /* Two descriptors each: beyond this many at a time, most of which wait for slow clients, bytes are copied. */
 #define PIPES_LENT_MAX 64

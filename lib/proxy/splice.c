@@ -2,8 +2,9 @@
 
 #include "io/conn.h"
 
-/* Pipes full a turn: one busy pair must not keep the others waiting. */
-#define SPLICES_PER_TURN 4
+/* Pipes full a turn: one busy pair must not keep the others waiting, and what waits meanwhile grows cold
+ * (doc/decisions/large-bodies.md). */
+#define SPLICES_PER_TURN 1
 
 void splice_end(struct splice *s)
 {
