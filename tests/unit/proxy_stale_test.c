@@ -98,13 +98,14 @@ START_TEST(sockets_given_before_a_drain_are_not_used_behind_it)
     heard(origin);
     second = proxy_rig_client(&rig);
     say(&rig, second, A_GET);
-    say(&rig, origin, "HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n");
+    say(&rig, origin, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n61a80\r\n");
     for (size_t sent = 0; sent < 400000;) {
         static char content[400000];
         ssize_t n = send(origin, content, sizeof content - sent, MSG_NOSIGNAL);
         sent += n > 0 ? (size_t)n : 0;
         proxy_rig_turn(&rig);
     }
+    say(&rig, origin, "\r\n0\r\n\r\n");
     /* It goes on in an event of the client, who was slow: behind one of the socket's own the next is told at once. */
     while (TAILQ_EMPTY(&rig.pool->settled)) {
         heard(first);

@@ -130,13 +130,14 @@ START_TEST(ends_between_two_exchanges_are_not_missed)
     second = proxy_rig_client(&rig);
     say(&rig, second, A_GET);
     ck_assert_uint_eq(proxy_rig_origin(&rig, "a.test")->blocked_count, 1);
-    say(&rig, origin, "HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n");
+    say(&rig, origin, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n61a80\r\n");
     for (size_t sent = 0; sent < size;) {
         static char content[400000];
         ssize_t n = send(origin, content, size - sent, MSG_NOSIGNAL);
         sent += n > 0 ? (size_t)n : 0;
         proxy_rig_turn(&rig);
     }
+    say(&rig, origin, "\r\n0\r\n\r\n");
     ck_assert(download_is_blocked(&TAILQ_FIRST(&rig.proxy->exchanges)->download));
     /* The client takes all of it, and the socket is handed on ... */
     while (TAILQ_EMPTY(&rig.pool->settled)) {
