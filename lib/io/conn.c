@@ -207,20 +207,26 @@ void conn_shutdown_write(struct conn *s)
     shutdown(s->fd, SHUT_WR);
 }
 
-bool conn_is_quiet(struct conn *s)
+static bool is_empty(struct conn *s)
 {
     char byte;
     ssize_t got;
 
-    assert(s->fd >= 0);
-    if (s->given_up)
-        return false;
     if (s->tls)
         return tls_is_quiet(s);
     do
         got = recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
     return got < 0 && failed(s) == CONN_AGAIN;
+}
+
+bool conn_is_quiet(struct conn *s)
+{
+    assert(s->fd >= 0);
+    if (s->given_up || !is_empty(s))
+        return false;
+    s->may_read = false;
+    return true;
 }
 
 bool conn_has_failed(const struct conn *s)

@@ -106,7 +106,7 @@ void conn_shutdown_write(struct conn *s);
 
 /* A non-blocking look before a request that could not be repeated: true when nothing is there to be read,
  * neither bytes of the application nor an end of file nor an error, which is in `error` then (a read says end of file
- * after that). TLS tickets and key updates are taken in. */
+ * after that). TLS tickets and key updates are taken in. Clears may_read when it says true. */
 bool conn_is_quiet(struct conn *s);
 
 /* Nothing is left to be read, and the loop will report what comes. Makes no system call: conn_is_quiet() looks. */

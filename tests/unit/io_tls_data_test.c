@@ -139,6 +139,7 @@ START_TEST(tls_is_quiet_under_tickets)
     ck_assert_uint_eq(conn_buffered(&s), 4);
     ck_assert_int_eq(io_read_all(&s, got, 4), 4);
     ck_assert(conn_is_quiet(&s));
+    ck_assert(!s.may_read);
     /* Our answer to the key update goes with this. */
     io_say(&s, "x");
     pthread_barrier_wait(&barrier);

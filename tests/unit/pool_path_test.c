@@ -206,6 +206,21 @@ START_TEST(who_is_heard_is_not_looked_at)
 }
 END_TEST
 
+/* The last read of a response over TLS, or by splice(2), says nothing of what is left; the look behind it does. */
+START_TEST(who_was_seen_to_have_said_nothing_more_is_looked_at)
+{
+    struct asker a = {0};
+    struct socket *s = begin(&a, open_rig("timeouts: {ack: 500ms}"));
+
+    s->wire.conn.may_read = true;
+    ck_assert_int_eq(wire_probe(&s->wire), RETIRE_NONE);
+    kernel = (struct ack_state){.unacked = 1, .repeated = 5, .last_ack_ms = 5000};
+    pass(2000);
+    ck_assert_int_eq(s->wire.conn.given_up, ETIMEDOUT);
+    pool_rig_close(&rig);
+}
+END_TEST
+
 START_TEST(idle_loops_are_not_woken)
 {
     struct origin *o = open_rig("");
@@ -323,8 +338,8 @@ void pool_path_tests(Suite *suite)
 
     unit_group(suite, "dead paths", who_acknowledges_nothing_is_given_up, an_old_acknowledgement_is_no_proof,
                unanswered_probes_give_up, owners_are_notified_after_a_second_and_two_retransmissions,
-               who_is_heard_is_not_looked_at, idle_loops_are_not_woken,
-               siblings_are_doubted_until_their_peer_answers, the_doubted_make_room,
+               who_is_heard_is_not_looked_at, who_was_seen_to_have_said_nothing_more_is_looked_at,
+               idle_loops_are_not_woken, siblings_are_doubted_until_their_peer_answers, the_doubted_make_room,
                the_trusted_serve_who_waits);
     tcase_add_loop_test(group, slow_is_not_dead, 0, (int)(sizeof well / sizeof well[0]));
     tcase_set_timeout(group, 120);
