@@ -184,8 +184,10 @@ static struct buffer *detach(struct call *c)
 static bool is_worth_reading(const struct h1 *h, uint64_t limit)
 {
     bool is_young = clock_ms() - h->first_byte_ms < LEFT_MS;
-    if (h->response != H1_BODY || h->request != H1_REQUEST_SENT)
+    if (h->response == H1_HEAD || h->request != H1_REQUEST_SENT)
         return false;
+    if (h->response == H1_ENDED)
+        return true;
     switch (h->body.framing.kind) {
     case BODY_LENGTH: return h->body.left <= limit;
     case BODY_CHUNKED: return limit > 0 && (h->given > 0 || is_young);

@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proxy/exchange.h"
+
 static struct proxy_rig rig;
 
 /* Said by the client, heard by the nth connection of the origin. */
@@ -351,6 +353,30 @@ START_TEST(little_is_read_on_for_the_socket)
 }
 END_TEST
 
+/* Nothing is left to be read: the client alone was waited for. */
+START_TEST(a_response_that_came_whole_does_not_cost_the_socket)
+{
+    static char response[30000];
+    int client, origin, little = 4096;
+    size_t head = (size_t)sprintf(response, "HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n");
+
+    memset(response + head, 'x', 20000);
+    proxy_rig_open(&rig, "drainLimit: 0", "");
+    client = proxy_rig_client(&rig);
+    origin = begin(client, A_GET, 0);
+    heard(origin);
+    setsockopt(TAILQ_FIRST(&rig.proxy->clients)->conn.fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
+    say(&rig, origin, response);
+    ck_assert_int_eq(TAILQ_FIRST(&rig.proxy->exchanges)->download.state, DOWNLOAD_LAST);
+    close(client);
+    proxy_rig_settle(&rig);
+    ck_assert(TAILQ_EMPTY(&rig.proxy->exchanges));
+    ck_assert_uint_eq(proxy_rig_origin(&rig, "a.test")->stats.retired[RETIRE_CLIENT_ABORTED], 0);
+    ck_assert_uint_eq(proxy_rig_origin(&rig, "a.test")->free_count, 1);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
 START_TEST(half_closed_clients_get_their_response)
 {
     int client, origin;
@@ -466,6 +492,7 @@ void proxy_exchange_tests(Suite *suite)
                early_responses_stop_the_upload, stale_sockets_are_not_the_apps_affair,
                bodies_are_sent_again_from_memory, posts_are_sent_once, tunnels_carry_anything,
                upgrades_become_tunnels, little_is_read_on_for_the_socket,
-               half_closed_clients_get_their_response, broken_requests_are_answered_and_closed,
-               broken_responses_are_502, authenticated_sockets_are_one_clients_own);
+               a_response_that_came_whole_does_not_cost_the_socket, half_closed_clients_get_their_response,
+               broken_requests_are_answered_and_closed, broken_responses_are_502,
+               authenticated_sockets_are_one_clients_own);
 }
