@@ -103,7 +103,7 @@ struct outcome {
     bool sink_failed;
     uint64_t content;
     size_t left; /* bytes that follow the response */
-    bool trailers;
+    bool trailers; /* bytes of a trailer section came */
     char *out;
     size_t out_n;
 };
@@ -164,7 +164,6 @@ static bool pass_batch(struct call *c, struct conn *to, struct body_writer *writ
         } else if (out->end == CALL_TRAILERS) {
             trailers = buffer_borrow(&lines);
             fuzz_assert(trailers_append(trailers, &scratch));
-            out->trailers = true;
         }
     } while (count < CALL_RUNS &&
              (out->end == CALL_CONTENT || out->end == CALL_TRAILERS || out->end == CALL_HEAD));
@@ -180,12 +179,20 @@ static bool pass_batch(struct call *c, struct conn *to, struct body_writer *writ
     return passed;
 }
 
+/* It is asked again whatever was reported. */
+static void on_ready(struct call *c, unsigned ready)
+{
+    (void)c;
+    (void)ready;
+}
+
 static void open_call(struct wire *w, struct call *c)
 {
     static const struct wire_owner owner;
     const struct call_request r = {.head = SLICE("GET / HTTP/1.1\r\n")};
 
     conn_open(&w->conn, SOURCE);
+    c->ready = on_ready;
     h1_begin(w, &loop, &owner);
     fuzz_assert(wire_open(w, c, &r));
 }
@@ -224,6 +231,7 @@ static void respond_once(const struct job *j, uint32_t seed, struct outcome *out
             break;
     }
     const struct h1 *h = w.session;
+    out->trailers = h->body.trailers != NULL;
     out->error = out->end == CALL_FAILED ? loop.failure.error : 0;
     out->left = world.bytes.n - world.read + (h->in ? buffer_unread(h->in).n - h->used : 0);
     out->out_n = world.out_n;
