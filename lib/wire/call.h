@@ -73,6 +73,8 @@ enum call_error {
 struct call_failure {
     enum call_error error;
     enum call_progress progress;
+    bool proven;    /* h2: the connection has answered another call */
+    bool orderly;   /* h2: it ends by GOAWAY NO_ERROR */
     int code;       /* of CALL_ERROR_ENDED an errno or 0, of an h2 error its code (RFC 9113 7) */
     char text[512]; /* "" where the error says it all */
 };

@@ -13,8 +13,6 @@
 /* A wire whose owners always have more to send is written so often at the end of one turn. */
 #define PASSES_A_TURN 8
 
-#define LAST_STREAM_ID INT32_MAX
-
 /* --- What became of it ------------------------------------------------------------------------------- */
 
 void h2_due(struct h2 *h)
@@ -106,7 +104,8 @@ static void tell_draining(struct h2 *h)
 
 static void tell_closed(struct h2 *h)
 {
-    if (h->state < H2_DRAINING || h->calls > 0 || h->told_closed)
+    /* What it is ended for is written first. */
+    if (h->state < H2_DRAINING || h->calls > 0 || h->told_closed || h->due)
         return;
     h->told_closed = true;
     h->wire->loop->failure = (struct call_failure){.error = h->failure.error, .code = (int)h->failure.code};
@@ -115,14 +114,14 @@ static void tell_closed(struct h2 *h)
     h->wire->owner->closed(h->wire, h->reason);
 }
 
-/* Whoever is told may close it: it is freed when the last of them has returned. */
-static void tell(struct h2 *h, bool owner_too)
+/* The owner first, so that it gives nobody a place on what takes no more calls. Whoever is told may close it: it is freed
+ * when the last of them has returned. */
+static void tell(struct h2 *h)
 {
-    static void (*const steps[])(struct h2 *) = {tell_calls, tell_room, tell_draining, tell_closed};
-    const unsigned count = owner_too ? 4 : 1;
+    static void (*const steps[])(struct h2 *) = {tell_draining, tell_room, tell_calls, tell_closed};
     assert(!h->telling);
     h->telling = true;
-    for (unsigned i = 0; i < count && !h->closed; i++)
+    for (unsigned i = 0; i < sizeof steps / sizeof *steps && !h->closed; i++)
         steps[i](h);
     h->telling = false;
     if (h->closed)
@@ -137,7 +136,7 @@ static void on_ready(void *ctx, unsigned ready)
     if (h2_take_in(h))
         conn_call_again(&h->wire->conn);
     h2_due(h);
-    tell(h, false);
+    tell(h);
 }
 
 static void on_timer(void *ctx)
@@ -170,7 +169,7 @@ void h2_end_turn(struct wire_loop *loop)
             continue;
         h2_write(h);
         h2_ping_arm(h);
-        tell(h, true);
+        tell(h);
     }
 }
 
@@ -202,6 +201,11 @@ bool h2_open(struct wire *w, const struct h2_options *o)
     return true;
 }
 
+bool h2_is(const struct wire *w)
+{
+    return w->ops == &h2_ops && w->session;
+}
+
 void h2_options_changed(struct wire *w, const struct h2_options *o)
 {
     struct h2 *h = w->session;
@@ -218,16 +222,20 @@ uint32_t h2_max_streams(const struct wire *w)
     return h->options.max_streams < h->max_streams ? h->options.max_streams : h->max_streams;
 }
 
-static uint32_t room(const struct wire *w)
+uint32_t h2_capacity(const struct wire *w)
 {
     const struct h2 *h = w->session;
     if (!h || h->state != H2_OPEN)
         return 0;
-    uint32_t most = h2_max_streams(w), used = h->open + h->unconfirmed;
-    uint32_t next = nghttp2_session_get_next_stream_id(h->session);
-    uint32_t ids = next > LAST_STREAM_ID ? 0 : (LAST_STREAM_ID - next) / 2 + 1;
-    most = most > used ? most - used : 0;
-    return most < ids ? most : ids;
+    uint32_t most = h2_max_streams(w), lost = h->nobodys + h->unconfirmed;
+    return most > lost ? most - lost : 0;
+}
+
+static uint32_t room(const struct wire *w)
+{
+    const struct h2 *h = w->session;
+    uint32_t most = h2_capacity(w);
+    return most > 0 && most > h->calls ? most - h->calls : 0;
 }
 
 static bool open_call(struct wire *w, struct call *c, const struct call_request *r)

@@ -29,15 +29,24 @@ struct h2_options {
  * short; the connection is as it was. */
 bool h2_open(struct wire *w, const struct h2_options *o);
 
+/* It speaks HTTP/2. */
+bool h2_is(const struct wire *w);
+
 /* A reload's, or answers_ping. */
 void h2_options_changed(struct wire *w, const struct h2_options *o);
 
 /* The lower of maxConcurrentStreams and the origin's SETTINGS; 0 before those came. */
 uint32_t h2_max_streams(const struct wire *w);
 
+/* How many calls may be open on it at a time now: fewer than that where streams that were reset have not ended yet. */
+uint32_t h2_capacity(const struct wire *w);
+
 /* Writes what was queued in this turn, and tells owners what became of their wires: at the end of each turn of the
  * loop, behind all that may queue more. */
 void h2_end_turn(struct wire_loop *loop);
+
+/* Those of RFC 9113 7 that blame the sender of what they answer. */
+enum { H2_PROTOCOL_ERROR = 1, H2_FLOW_CONTROL_ERROR = 3, H2_FRAME_SIZE_ERROR = 6, H2_COMPRESSION_ERROR = 9 };
 
 /* The name of an error code (RFC 9113 7), "unknown" for one that has none. */
 const char *h2_error_name(uint32_t code);

@@ -102,14 +102,15 @@ struct h2 {
 
     struct h2_stream_list streams; /* all that the library knows, and those held */
     struct h2_stream_list ready;
-    uint32_t calls; /* open ones */
-    uint32_t open;  /* streams that take room: with a call, or not ended yet */
+    uint32_t calls;   /* open ones */
+    uint32_t nobodys; /* streams whose call has left them, and that have not ended yet */
 
     struct buffer *out; /* serialised, not written */
     bool out_blocked;
     uint64_t serialised, handed; /* bytes, ever; handed: to the kernel, or to TLS which may have */
 
     uint32_t goaway_code;
+    uint32_t answered;    /* streams whose response has ended */
     uint32_t max_streams; /* of the origin's SETTINGS */
     struct h2_tokens resets;
     uint32_t unconfirmed; /* RST_STREAM sent since anything came */
@@ -184,6 +185,7 @@ ssize_t h2_read_content(nghttp2_session *session, int32_t id, uint8_t *to, size_
 int h2_head_begins(struct h2_stream *s);
 int h2_head_field(struct h2_stream *s, struct slice name, struct slice value);
 void h2_head_ends(struct h2_stream *s, const nghttp2_frame *frame);
+void h2_response_ended(struct h2_stream *s);
 int h2_content(struct h2_stream *s, struct slice bytes);
 enum call_part h2_next(struct call *c, struct head *head, struct slice *run);
 
@@ -198,6 +200,8 @@ void h2_window_forget(struct h2_stream *s);
 void h2_abandon(struct h2_stream *s, uint32_t code);
 /* Those that waited. */
 void h2_resets_go_on(struct h2 *h);
+/* One that was reset takes room until the origin says anything: where that is all the room, it is asked to. */
+void h2_resets_confirm(struct h2 *h);
 /* When that is worth another look; 0: none waits. */
 uint64_t h2_resets_due(const struct h2 *h);
 
@@ -206,6 +210,7 @@ uint64_t h2_resets_due(const struct h2 *h);
 /* Anything came, or a first call waits. */
 void h2_ping_heard(struct h2 *h);
 void h2_ping_answered(struct h2 *h);
+void h2_ping_ask(struct h2 *h);
 /* Sets the timer for what is next. */
 void h2_ping_arm(struct h2 *h);
 void h2_ping_look(struct h2 *h);

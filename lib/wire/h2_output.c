@@ -77,6 +77,8 @@ void h2_write(struct h2 *h)
     if (h->out_blocked)
         return;
     h2_pump(h);
+    h2_resets_confirm(h);
+    h2_pump(h);
     while (h->out && write_out(h))
         h2_pump(h);
     give_back_if_empty(h);

@@ -42,7 +42,7 @@ void h2_ping_arm(struct h2 *h)
     timer_set_at(&h->timer, !silence || (resets && resets < silence) ? resets : silence);
 }
 
-static void ask(struct h2 *h)
+void h2_ping_ask(struct h2 *h)
 {
     if (nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL) != 0)
         return;
@@ -57,7 +57,7 @@ void h2_ping_look(struct h2 *h)
     if (!due || clock_ms() < due)
         return;
     if (!h->pinged_ms) {
-        ask(h);
+        h2_ping_ask(h);
         return;
     }
     h->pinged_ms = 0;

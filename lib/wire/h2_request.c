@@ -8,6 +8,9 @@
 /* Four that begin with a colon, and te. */
 #define ADDED_FIELDS 5
 
+/* A connection whose numbers of streams run out is replaced before (RFC 9113 5.1.1). */
+#define LAST_STREAM_ID (INT32_MAX - 4096)
+
 struct outgoing {
     nghttp2_nv fields[HEAD_MAX_FIELDS + 16 + ADDED_FIELDS];
     size_t count;
@@ -144,6 +147,8 @@ bool h2_submit(struct h2_stream *s)
     if (id < 0)
         return false;
     s->id = id;
+    if (id >= LAST_STREAM_ID)
+        h2_drain(s->h2, RETIRE_MAX_REQUESTS);
     s->request = bodiless ? H2_REQUEST_SENT : H2_REQUEST_SENDING;
     if (bodiless) {
         s->run = s->run_count = 0;

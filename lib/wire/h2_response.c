@@ -113,8 +113,14 @@ void h2_head_ends(struct h2_stream *s, const nghttp2_frame *frame)
         s->text = NULL;
     }
     if (ends)
-        s->response = H2_RESPONSE_ENDED;
+        h2_response_ended(s);
     h2_stream_ready(s, CALL_READABLE);
+}
+
+void h2_response_ended(struct h2_stream *s)
+{
+    s->response = H2_RESPONSE_ENDED;
+    s->h2->answered++;
 }
 
 int h2_content(struct h2_stream *s, struct slice bytes)
@@ -160,6 +166,8 @@ static enum call_part failed(const struct h2_stream *s)
     *f = (struct call_failure){
         .error = s->failure.error,
         .progress = progress_of(s),
+        .proven = s->h2->answered > 0,
+        .orderly = s->h2->state == H2_DRAINING && s->h2->reason == RETIRE_GOAWAY && s->h2->goaway_code == 0,
         .code = (int)s->failure.code,
     };
     if (s->failure.text)
@@ -264,7 +272,7 @@ enum call_part h2_next(struct call *c, struct head *head, struct slice *run)
         return CALL_CONTENT;
     if (s->failed)
         return failed(s);
-    if (s->given > 0 || s->response != H2_RESPONSE_ENDED)
+    if (s->response != H2_RESPONSE_ENDED)
         return CALL_MORE;
     return s->trailers ? next_trailers(s, head) : CALL_END;
 }

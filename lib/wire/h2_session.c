@@ -81,7 +81,7 @@ static void note_data(struct h2 *h, struct h2_stream *s, const nghttp2_frame *fr
 {
     if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
         if (s && s->call) {
-            s->response = H2_RESPONSE_ENDED;
+            h2_response_ended(s);
             h2_stream_ready(s, CALL_READABLE);
         }
     } else if (frame->hd.length <= frame->data.padlen) {
@@ -139,6 +139,7 @@ static int before_frame_send(nghttp2_session *session, const nghttp2_frame *fram
         break;
     case NGHTTP2_RST_STREAM:
         h->unconfirmed++;
+        h->room_changed = true;
         h->wire->owner->noted(h->wire, WIRE_RESET_BY_CARPOOL, frame->rst_stream.error_code);
         if (s && s->call)
             h2_stream_fail(s, (struct h2_failure){CALL_ERROR_MALFORMED, frame->rst_stream.error_code,

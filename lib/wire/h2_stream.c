@@ -15,7 +15,6 @@ struct h2_stream *h2_stream_new(struct h2 *h, struct call *c, const struct call_
     s->window = H2_FIRST_WINDOW;
     TAILQ_INSERT_TAIL(&h->streams, s, link);
     h->calls++;
-    h->open++;
     *c = (struct call){.wire = h->wire, .ready = c->ready, .stream = s};
     return s;
 }
@@ -60,15 +59,15 @@ static struct h2_failure failure_of(const struct h2_stream *s, uint32_t code)
 void h2_stream_closed(struct h2_stream *s, uint32_t code)
 {
     struct h2 *h = s->h2;
-    assert(h->open > 0);
-    h->open--;
+    s->request = H2_REQUEST_FORGOTTEN;
+    if (s->call) {
+        h2_stream_fail(s, failure_of(s, code));
+        return;
+    }
+    h->nobodys--;
     h->room_changed = true;
     h2_due(h);
-    s->request = H2_REQUEST_FORGOTTEN;
-    if (s->call)
-        h2_stream_fail(s, failure_of(s, code));
-    else
-        h2_stream_free(s);
+    h2_stream_free(s);
 }
 
 static void give_list(struct buffer *b)
@@ -112,10 +111,11 @@ void h2_stream_leave(struct h2_stream *s, uint32_t code)
     give_buffers(s);
     h2_window_forget(s);
     h2_due(h);
-    if (s->request == H2_REQUEST_HELD)
-        h->open--;
-    if (s->request == H2_REQUEST_HELD || s->request == H2_REQUEST_FORGOTTEN)
+    if (s->request == H2_REQUEST_HELD || s->request == H2_REQUEST_FORGOTTEN) {
         h2_stream_free(s);
-    else
-        h2_abandon(s, code);
+        return;
+    }
+    h->nobodys++;
+    h->room_changed = true;
+    h2_abandon(s, code);
 }

@@ -40,10 +40,10 @@ static void check_client(const struct client *c)
         check(c->since_ms, server->headersTimeout);
     else if (c->exchange && download_is_blocked(&c->exchange->download))
         check(c->exchange->times.took_ms, server->timeout);
-    else if (c->exchange && c->exchange->state == EXCHANGE_RELAY && c->exchange->upload.state == UPLOAD_STARVED &&
-             server->requestTimeout)
-        check(c->since_ms,
-              server->requestTimeout + c->exchange->times.body_grace_ms + c->exchange->times.waited_us / 1000);
+    else if (c->exchange && c->exchange->state == EXCHANGE_RELAY &&
+             c->exchange->upload.state == UPLOAD_STARVED && server->requestTimeout)
+        check(c->since_ms, server->requestTimeout + c->exchange->times.body_grace_ms +
+                               c->exchange->times.waited_us / 1000);
 }
 
 static void check_free(const struct socket *s)

@@ -252,7 +252,8 @@ static void run_once(uint32_t seed)
             call_reset(&world.told[i].call);
     h2_end_turn(&loop);
     wire_close(&w, false);
-    fuzz_assert(loop.heads.lent == 0 && loop.bodies.lent == 0 && loop.h2_grown == 0 && !LIST_FIRST(&loop.h2_due));
+    fuzz_assert(loop.heads.lent == 0 && loop.bodies.lent == 0 && loop.h2_grown == 0 &&
+                !LIST_FIRST(&loop.h2_due));
     wire_loop_destroy(&loop);
     event_base_free(loop.base);
 }

@@ -9,8 +9,8 @@
 
 #include "http/bytes.h"
 #include "proxy/rewrite.h"
-#include "wire/h1.h"
 #include "proxy/route.h"
+#include "wire/h1.h"
 
 enum {
     RESPONSE = 1,

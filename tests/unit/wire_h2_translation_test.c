@@ -202,11 +202,27 @@ START_TEST(room_is_what_both_sides_allow)
 }
 END_TEST
 
+START_TEST(a_reset_that_takes_all_room_is_confirmed)
+{
+    rig_begin(&(struct h2_options){.max_streams = 1, .max_stream_window = 65536});
+    ask(&a, "GET", "/");
+    rig_turn();
+    call_reset(&a.call);
+    rig_turn();
+    ck_assert_uint_eq(wire_room(&rig.wire), 0);
+    struct frame *f = wait_for(NGHTTP2_PING);
+    say_frame(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, f->payload, 8);
+    rig_turn();
+    ck_assert_uint_eq(wire_room(&rig.wire), 1);
+    rig_end();
+}
+END_TEST
+
 void add_h2_translation(Suite *suite)
 {
     unit_group(suite, "translation", a_request_becomes_fields, several_cookies_become_one,
                content_of_a_known_length_ends_its_stream, content_of_an_unknown_length_may_have_trailers,
                an_upload_that_is_given_up_never_looks_complete, a_response_has_head_content_and_trailers,
                framing_is_the_heads_or_the_streams, streams_go_on_beside_each_other,
-               room_is_what_both_sides_allow);
+               room_is_what_both_sides_allow, a_reset_that_takes_all_room_is_confirmed);
 }
