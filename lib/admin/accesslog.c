@@ -16,13 +16,14 @@
 #define LINES_SIZE (128 * 1024)
 
 /* What a value may take in a line, escapes included; the rest of it is cut off. */
-#define METHOD_ROOM 256
-#define TARGET_ROOM (16 * 1024)
-#define AGENT_ROOM  512
-#define ERROR_ROOM  64
-#define CALLER_ROOM 1536
+#define METHOD_ROOM   256
+#define TARGET_ROOM   (16 * 1024)
+#define AGENT_ROOM    512
+#define ERROR_ROOM    64
+#define PROTOCOL_ROOM 16
+#define CALLER_ROOM   1536
 /* Keys, times, numbers and the client's address take less than the last part. */
-#define LINE_ROOM (METHOD_ROOM + TARGET_ROOM + AGENT_ROOM + ERROR_ROOM + CALLER_ROOM + 1024)
+#define LINE_ROOM (METHOD_ROOM + TARGET_ROOM + AGENT_ROOM + ERROR_ROOM + CALLER_ROOM + PROTOCOL_ROOM + 1024)
 
 /* A write costs as much as some ten lines: under load they go out together. */
 #define GATHER_MS 10
@@ -118,6 +119,10 @@ static size_t put_line(char *out, enum access_log_format format, const struct ex
     put_number(&l, r->bytes_out);
     PUT_KEY(&l, "agent");
     put_text(&l, r->agent, AGENT_ROOM);
+    if (r->protocol) {
+        PUT_KEY(&l, "protocol");
+        put_text(&l, slice_of(r->protocol), PROTOCOL_ROOM);
+    }
     PUT_KEY(&l, "reused");
     put(&l, r->reused ? SLICE("true") : SLICE("false"));
     put_times(&l, r);

@@ -5,6 +5,7 @@
 #include "admin/overview.h"
 #include "base/clock.h"
 #include "base/units.h"
+#include "pool/http2.h"
 
 /* `name` is written as it stands: only our own words. */
 #define KEY(t, name) text_lit(t, ",\"" name "\":")
@@ -176,6 +177,23 @@ static void put_learned(struct text *t, const struct origin *o)
         text_lit(t, "null");
 }
 
+static void put_http2(struct text *t, const struct origin *o)
+{
+    static const char *const words[] = {
+        [PROTOCOL_UNKNOWN] = "null", [PROTOCOL_HTTP1] = "\"http/1.1\"", [PROTOCOL_HTTP2] = "\"h2\""};
+    struct http2_figures f = {0};
+
+    http2_figures_add(&f, o);
+    KEY(t, "protocol");
+    text_string(t, words[o->protocol]);
+    KEY(t, "streams");
+    text_number(t, f.streams);
+    KEY(t, "maxStreams");
+    text_number(t, f.max_streams);
+    KEY(t, "draining");
+    text_number(t, o->draining_count + o->sent_away_count);
+}
+
 static void put_origin(struct text *t, const struct origin *o)
 {
     text_lit(t, "{\"origin\":");
@@ -185,6 +203,7 @@ static void put_origin(struct text *t, const struct origin *o)
     struct savings saved = {0};
     savings_add(&saved, &o->stats, &o->connect_times);
     put_groups(t, &now, &o->stats);
+    put_http2(t, o);
     KEY(t, "maxSockets");
     put_limit(t, o->agent->policy->maxSockets);
     put_learned(t, o);

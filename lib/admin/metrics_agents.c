@@ -1,15 +1,18 @@
 /* The families named agent_: one line (or more) an agent and origin. */
 
-#include "admin/metrics.h"
-
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "admin/metrics.h"
+#include "pool/http2.h"
+#include "wire/h2.h"
 
 /* One agent and origin: what all the families named agent_ have a line (or more) of. */
 struct series {
     size_t labels_at, labels_n; /* agent="..",origin=".." in series_list.labels */
     uint32_t active, connecting, free, pending;
+    struct http2_figures http2;
     const struct origin_stats *stats;
 };
 
@@ -40,6 +43,7 @@ static void add_figures(struct series *s, const struct origin *o)
     s->connecting += o->connecting_count;
     s->free += o->free_count;
     s->pending += o->blocked_count;
+    http2_figures_add(&s->http2, o);
 }
 
 /* Its exact origins a series each, the rest one together, which is there when it says something, or when
@@ -71,6 +75,7 @@ static void add_agent(struct series_list *l, const struct agent *a, struct origi
     rest->connecting = figures.connecting;
     rest->free = figures.free;
     rest->pending = figures.pending;
+    rest->http2 = figures.http2;
 }
 
 static bool collect(const struct pool *p, struct series_list *l)
@@ -131,6 +136,7 @@ static void put_gauges(struct text *t, const struct series_list *l)
     PUT_FIGURE(t, l, "agent_free_sockets", "gauge", "Idle sockets that can be reused.", s->free);
     PUT_FIGURE(t, l, "agent_pending_requests", "gauge", "Requests that a limit or a pause holds back.",
                s->pending);
+    PUT_FIGURE(t, l, "agent_streams", "gauge", "Exchanges in flight over HTTP/2.", s->http2.streams);
 }
 
 static void put_counters(struct text *t, const struct series_list *l)
@@ -150,6 +156,10 @@ static void put_counters(struct text *t, const struct series_list *l)
                "Requests whose client left before their response was whole.", s->stats->client_aborts);
     PUT_FIGURE(t, l, "agent_responses_repaired_total", "counter",
                "Heads of responses that insecureHTTPParser repaired.", s->stats->repaired);
+    PUT_FIGURE(
+        t, l, "agent_unprocessed_total", "counter",
+        "Requests that were sent again since their origin said that it had not processed them (HTTP/2).",
+        s->stats->unprocessed);
     metrics_family(t, "agent_tls_handshakes_total", "counter",
                    "TLS handshakes of new sockets, by whether a session was resumed.");
     FOREACH_SERIES(s, l)
@@ -271,6 +281,36 @@ static void put_worded_counters(struct text *t, const struct series_list *l)
               error_word_of);
 }
 
+/* HTTP/2 */
+
+static const uint64_t *resets_by_origin_of(const struct origin_stats *s)
+{
+    return s->resets_by_origin;
+}
+
+static const uint64_t *resets_by_carpool_of(const struct origin_stats *s)
+{
+    return s->resets_by_carpool;
+}
+
+static const uint64_t *goaways_of(const struct origin_stats *s)
+{
+    return s->goaways;
+}
+
+static void put_http2_counters(struct text *t, const struct series_list *l)
+{
+    metrics_family(t, "agent_streams_reset_total", "counter",
+                   "Streams that were ended by RST_STREAM (HTTP/2), by whom and why.");
+    put_words(t, l, SLICE("agent_streams_reset_total"), SLICE(",by=\"origin\",code=\""), resets_by_origin_of,
+              H2_ERROR_COUNT, h2_error_name);
+    put_words(t, l, SLICE("agent_streams_reset_total"), SLICE(",by=\"carpool\",code=\""),
+              resets_by_carpool_of, H2_ERROR_COUNT, h2_error_name);
+    metrics_family(t, "agent_goaways_total", "counter", "GOAWAYs of the origin (HTTP/2), by why.");
+    put_words(t, l, SLICE("agent_goaways_total"), SLICE(",code=\""), goaways_of, H2_ERROR_COUNT,
+              h2_error_name);
+}
+
 /* Histograms */
 
 /* ,le="0.0001" and so on, made once a scrape; the last is +Inf. */
@@ -338,6 +378,8 @@ static void put_histograms(struct text *t, const struct series_list *l)
     metrics_family(t, "agent_connect_seconds", "histogram",
                    "How long it took to open a socket (DNS, TCP and TLS).");
     put_histogram(t, l, &b, HISTOGRAM_NAMES("agent_connect_seconds"), offsetof(struct origin_stats, connect));
+    metrics_family(t, "agent_ping_seconds", "histogram", "How long origins took to answer a PING (HTTP/2).");
+    put_histogram(t, l, &b, HISTOGRAM_NAMES("agent_ping_seconds"), offsetof(struct origin_stats, ping));
     metrics_family(t, "agent_request_seconds", "histogram",
                    "From a request's head to the last byte of the origin's whole response.");
     put_histogram(t, l, &b, HISTOGRAM_NAMES("agent_request_seconds"), offsetof(struct origin_stats, request));
@@ -352,6 +394,7 @@ void metrics_agents_write(struct text *t, const struct pool *p)
         put_gauges(t, &l);
         put_counters(t, &l);
         put_worded_counters(t, &l);
+        put_http2_counters(t, &l);
         put_certificates(t, p);
         put_histograms(t, &l);
     } else {

@@ -356,6 +356,29 @@ static bool says_repaired(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
+/* A connection that ends after so few requests was hardly worth its handshake. */
+#define FEW_REQUESTS 20
+
+static bool says_goaway(const struct diagnosis_input *in, struct text *out)
+{
+    uint64_t n = in->retired[RETIRE_GOAWAY];
+
+    if (n < ENOUGH || in->requests >= n * FEW_REQUESTS)
+        return false;
+    text_format(
+        out,
+        "%s: the origin ends connections of HTTP/2 after %llu requests each (GOAWAY); none is lost by that, but each "
+        "new connection costs a handshake: raise its limit (nginx: keepalive_requests)",
+        in->who, (unsigned long long)(in->requests / n));
+    return true;
+}
+
+static bool says_ping_timeout(const struct diagnosis_input *in, struct text *out)
+{
+    return says_share(in, out, RETIRE_PING_TIMEOUT, 5,
+                      "the origin, or a firewall, NAT or load balancer on the way, stopped answering");
+}
+
 const struct diagnosis_rule diagnosis_rules[] = {
     {"paused", DIAGNOSIS_AGENT, says_paused},
     {"certificate", DIAGNOSIS_AGENT, says_certificate},
@@ -374,6 +397,8 @@ const struct diagnosis_rule diagnosis_rules[] = {
     {"free-full", DIAGNOSIS_ORIGIN, says_free_full},
     {"evicted", DIAGNOSIS_ORIGIN, says_evicted},
     {"max-requests", DIAGNOSIS_ORIGIN, says_max_requests},
+    {"goaway", DIAGNOSIS_ORIGIN, says_goaway},
+    {"ping-timeout", DIAGNOSIS_ORIGIN, says_ping_timeout},
     {"repaired", DIAGNOSIS_ORIGIN, says_repaired},
     {"uncompressed", DIAGNOSIS_ORIGIN, says_uncompressed},
 };

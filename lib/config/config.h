@@ -92,6 +92,13 @@ struct agent_timeouts {
 /* Bytes of `name`, and of an upstream's. */
 #define CONFIG_NAME_MAX 64
 
+/* HTTP/2 to origins. */
+struct h2_policy {
+    bool useH2c;
+    uint32_t maxConcurrentStreams;
+    uint64_t maxStreamWindow, pingInterval, pingTimeout;
+};
+
 /* What `defaults` and every upstream hold: an agent's policy. Counts: COUNT_INFINITE lifts the limit. */
 struct agent_policy {
     bool keepAlive;
@@ -114,6 +121,8 @@ struct agent_policy {
     enum connect_policy connect;
     enum queue_order queue;
     struct allow_list allow;
+    bool allowH2;
+    struct h2_policy h2Options;
 };
 
 enum tls_version { TLS_VERSION_1_0, TLS_VERSION_1_1, TLS_VERSION_1_2, TLS_VERSION_1_3 };

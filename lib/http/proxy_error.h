@@ -21,6 +21,8 @@
     X(PROXY_ERROR_TLS_CERTIFICATE, "tls_certificate_error")                \
     X(PROXY_ERROR_TLS_ALERT, "tls_alert_received")                         \
     X(PROXY_ERROR_PROTOCOL, "http_protocol_error")                         \
+    X(PROXY_ERROR_INCOMPLETE, "http_response_incomplete")                  \
+    X(PROXY_ERROR_UNAVAILABLE, "destination_unavailable")                  \
     X(PROXY_ERROR_RESPONSE_HEAD_SIZE, "http_response_header_section_size") \
     X(PROXY_ERROR_RESPONSE_TIMEOUT, "http_response_timeout")               \
     X(PROXY_ERROR_INTERNAL_RESPONSE, "proxy_internal_response")            \

@@ -18,6 +18,7 @@ int connect_error_weight(enum connect_error error)
     case CONNECT_PROHIBITED:
     case CONNECT_LOOP: return 7; /* what the others do makes no difference to the operator */
     case CONNECT_PARENT_REFUSED:
+    case CONNECT_NOT_HTTP2:
     case CONNECT_TLS_PROTOCOL:
     case CONNECT_TLS_CERTIFICATE:
     case CONNECT_TLS_ALERT: return 8;

@@ -33,6 +33,7 @@ enum connect_error {
     CONNECT_TLS_ALERT,
     CONNECT_TERMINATED,
     CONNECT_PARENT_REFUSED,
+    CONNECT_NOT_HTTP2,
     CONNECT_NO_RESOURCES,
 };
 
@@ -50,6 +51,8 @@ struct connect_plan {
     struct tls_context *tls;            /* NULL: plain */
     const char *servername;
     struct tls_sessions *sessions;
+    bool offer_h2;                 /* before HTTP/1.1, by TLS */
+    bool speaks_h2;                /* without TLS: it is known to */
     struct connect_memory *memory; /* the origin's: rotation and recent failures; not NULL */
     /* Asked about the very address of each attempt: CONNECT_OK, CONNECT_PROHIBITED or CONNECT_LOOP. `named`
      * is true for an address, a path or a name's address of `entries`, and for the parent's, which is the operator's
@@ -80,6 +83,7 @@ struct connect_result {
     struct address peer;
     uint64_t took_us;
     bool tls_resumed;
+    bool speaks_h2; /* the offer was taken, or it is known to */
 };
 
 /* Begins. The callback comes exactly once, never from within this call, unless cancelled; the connector is

@@ -61,6 +61,7 @@ static void tls_go_on(struct attempt *a)
     case 0: return;
     case 1:
         c->result.tls_resumed = tls_was_resumed(&a->conn);
+        c->result.speaks_h2 = tls_speaks_h2(&a->conn);
         connector_succeed(c, a);
         return;
     }
@@ -75,11 +76,13 @@ static void tls_begin(struct attempt *a)
     struct connector *c = a->connector;
 
     if (!c->plan.tls) {
+        c->result.speaks_h2 = c->plan.speaks_h2;
         connector_succeed(c, a);
         return;
     }
     a->state = ATTEMPT_HANDSHAKE;
-    if (tls_start(&a->conn, c->plan.tls, c->plan.servername, c->plan.sessions)) {
+    if (tls_start(&a->conn, c->plan.tls, c->plan.servername, c->plan.sessions) &&
+        (!c->plan.offer_h2 || tls_offer_h2(&a->conn))) {
         tls_go_on(a);
         return;
     }

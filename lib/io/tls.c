@@ -83,6 +83,22 @@ bool tls_start(struct conn *s, struct tls_context *c, const char *servername, st
     return true;
 }
 
+bool tls_offer_h2(struct conn *s)
+{
+    static const unsigned char protocols[] = "\x02h2\x08http/1.1";
+
+    return SSL_set_alpn_protos(s->tls->ssl, protocols, sizeof protocols - 1) == 0;
+}
+
+bool tls_speaks_h2(const struct conn *s)
+{
+    const unsigned char *chosen;
+    unsigned n;
+
+    SSL_get0_alpn_selected(s->tls->ssl, &chosen, &n);
+    return n == 2 && memcmp(chosen, "h2", 2) == 0;
+}
+
 void tls_free(struct tls *t)
 {
     if (!t)

@@ -49,6 +49,13 @@ bool tls_start(struct conn *s, struct tls_context *c, const char *servername, st
  * memory is short. */
 bool tls_accept(struct conn *s, struct ssl_st *ssl, struct slice early);
 
+/* Between tls_start() and the handshake: offers h2 before http/1.1, which alone is offered otherwise (ALPN, RFC 7301). False
+ * when memory is short. */
+bool tls_offer_h2(struct conn *s);
+
+/* After the handshake: the peer chose h2. */
+bool tls_speaks_h2(const struct conn *s);
+
 /* Goes on with the handshake: 1 done, 0 wait for the connection to be ready, -1 failed. */
 int tls_handshake(struct conn *s);
 

@@ -34,7 +34,7 @@ static uint32_t count_sockets(const struct socket_list *list, const struct origi
         assert(s->state == state || (s->state == SOCKET_PRIVATE && state == SOCKET_ACTIVE));
         assert(!s->keeper || *s->keeper == s);
         assert(s->state != SOCKET_PRIVATE || s->keeper);
-        assert((s->connector != NULL) == (state == SOCKET_CONNECTING));
+        assert((s->connector != NULL) == (state == SOCKET_CONNECTING && !s->greeted_us));
         assert((s->protocol == PROTOCOL_UNKNOWN) == (state == SOCKET_CONNECTING));
         assert(state == SOCKET_CONNECTING || conn_is_open(&s->wire.conn));
         assert(!s->owner || state == SOCKET_CONNECTING);

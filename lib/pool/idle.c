@@ -1,6 +1,7 @@
 #include "pool/idle.h"
 
 #include "base/clock.h"
+#include "pool/http2.h"
 #include "pool/pool.h"
 #include "pool/spares.h"
 
@@ -140,6 +141,10 @@ void idle_on_timer(void *ctx)
 {
     struct socket *s = ctx;
     enum retire_reason reason;
+    if (s->state == SOCKET_CONNECTING) {
+        http2_on_timeout(s);
+        return;
+    }
     if (idle_retire_overdue(s))
         return;
     if (s->protocol == PROTOCOL_HTTP1)

@@ -12,6 +12,8 @@ libcarpool_a_SOURCES += \
 	lib/pool/idle.h \
 	lib/pool/learned.c \
 	lib/pool/learned.h \
+	lib/pool/http2.c \
+	lib/pool/http2.h \
 	lib/pool/ledger.c \
 	lib/pool/ledger.h \
 	lib/pool/origin.c \

@@ -55,7 +55,7 @@ void origin_update_plan(struct origin *o)
     o->plan.relieve = relieve;
     o->plan.relieve_ctx = o;
     o->plan.memory = &o->memory;
-    protocol_offer(o, OFFER_HTTP1);
+    protocol_update(o);
 }
 
 /* What Host says: the key without its scheme, and without the port where that is the scheme's default. */

@@ -66,6 +66,7 @@ struct origin {
     struct turn_list ring; /* queue: fair: callers that have blocked requests, the next one first */
 
     enum protocol_offer offer;
+    uint64_t http1_until_ms;    /* it said that it requires HTTP/1.1; 0: it did not */
     enum protocol protocol;     /* of the last connection that was established */
     uint32_t http2_capacity;    /* of the last one that spoke HTTP/2 */
     uint32_t expected_capacity; /* of the next one */

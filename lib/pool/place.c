@@ -213,7 +213,8 @@ void socket_hand_on(struct socket *s)
 {
     struct origin *o = s->origin;
     struct waiter *mine;
-    while ((mine = queue_oldest(o)) && socket_room(s) > 0 && origin_may_begin(o)) {
+    while ((mine = queue_oldest(o)) && (s->protocol == PROTOCOL_HTTP1 || waiter_takes_http2(mine)) &&
+           socket_room(s) > 0 && origin_may_begin(o)) {
         const struct origin *other = in_greater_need(s, &mine);
         if (other && yield(s, other))
             return;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "io/resolver.h"
 #include "pool/configure.h"
+#include "wire/h2.h"
 
 #define SWEEP_MS           1000
 #define SPARE_SOCKETS_KEPT 256
@@ -155,11 +156,12 @@ static void forget_crowd(struct pool *p)
 void pool_end_turn(struct pool *p)
 {
     struct agent *a;
-    while (!TAILQ_EMPTY(&p->dirty) || !TAILQ_EMPTY(&p->settled)) {
+    do {
         while ((a = TAILQ_FIRST(&p->dirty)))
             agent_serve(a);
         pool_notify(p);
-    }
+        h2_end_turn(&p->wires); /* what those who were notified have queued */
+    } while (!TAILQ_EMPTY(&p->dirty) || !TAILQ_EMPTY(&p->settled));
     empty_graveyard(p);
     forget_crowd(p);
 }

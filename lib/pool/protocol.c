@@ -1,5 +1,9 @@
 #include "pool/protocol.h"
 
+#include <string.h>
+
+#include "base/clock.h"
+#include "pool/place.h"
 #include "pool/pool.h"
 
 /* A lost SYN must not cost all who wait a second. */
@@ -8,6 +12,9 @@
 #define UNKNOWN_CAPACITY (1u << 20)
 /* RFC 9113 6.5.2 recommends no fewer, and some peers take offence at more before they have said anything. */
 #define FIRST_HTTP2_CAPACITY 100
+
+/* How long an origin's word that it requires HTTP/1.1 is remembered. */
+#define HTTP1_MS (10 * 60 * 1000)
 
 static bool is_probing(const struct origin *o)
 {
@@ -38,9 +45,9 @@ static void update_expected(struct origin *o)
     o->connecting_places = 0;
     struct socket *s;
     TAILQ_FOREACH (s, &o->connecting, link) {
-        s->capacity = expected;
+        s->capacity = s->http1_only ? 1 : expected;
         if (!s->owner)
-            o->connecting_places += expected;
+            o->connecting_places += s->capacity;
     }
 }
 
@@ -50,6 +57,39 @@ void protocol_offer(struct origin *o, enum protocol_offer offer)
         o->protocol = PROTOCOL_UNKNOWN;
     o->offer = offer;
     update_expected(o);
+}
+
+void protocol_update(struct origin *o)
+{
+    const struct agent_policy *policy = o->agent->policy;
+    bool is_http = strncmp(o->key, "http://", 7) == 0;
+    enum protocol_offer offer = OFFER_HTTP1;
+    if (o->http1_until_ms && clock_ms() >= o->http1_until_ms)
+        o->http1_until_ms = 0;
+    if (o->http1_until_ms == 0 && o->plan.tls && policy->allowH2)
+        offer = OFFER_BOTH;
+    if (o->http1_until_ms == 0 && is_http && !o->plan.parent && policy->h2Options.useH2c)
+        offer = OFFER_HTTP2;
+    o->plan.offer_h2 = offer == OFFER_BOTH;
+    o->plan.speaks_h2 = offer == OFFER_HTTP2;
+    protocol_offer(o, offer);
+}
+
+static void drain_http2(struct socket_list *list)
+{
+    struct socket *s, *next;
+    TAILQ_FOREACH_SAFE (s, list, link, next)
+        if (s->protocol == PROTOCOL_HTTP2)
+            socket_drain(s, RETIRE_DRAINED);
+}
+
+void protocol_require_http1(struct origin *o)
+{
+    o->http1_until_ms = clock_ms() + HTTP1_MS;
+    protocol_update(o);
+    drain_http2(&o->free);
+    drain_http2(&o->roomy);
+    drain_http2(&o->active);
 }
 
 void protocol_learn(struct origin *o, enum protocol protocol, uint32_t capacity)

@@ -22,7 +22,14 @@ enum protocol_offer {
 /* The configuration says so now; what was learned by another offer is forgotten. */
 void protocol_offer(struct origin *o, enum protocol_offer offer);
 
+/* The origin said HTTP_1_1_REQUIRED (RFC 9113 7): for ten minutes it is offered nothing else, and its connections of HTTP/2
+ * take no more requests. Not from within a call of the pool's. */
+void protocol_require_http1(struct origin *o);
+
 /* Used within the pool. */
+
+/* What the configuration offers now, or what the origin required. */
+void protocol_update(struct origin *o);
 
 void protocol_init(struct origin *o);
 void protocol_release(struct origin *o);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "pool/idle.h"
 #include "pool/pool.h"
+#include "pool/protocol.h"
 #include "pool/spares.h"
 #include "pool/turns.h"
 
@@ -94,6 +95,11 @@ struct waiter *queue_oldest(const struct origin *o)
     if (!TAILQ_EMPTY(&o->waiting))
         return TAILQ_FIRST(&o->waiting);
     return o->agent->paused ? NULL : turns_next(o);
+}
+
+bool waiter_takes_http2(const struct waiter *p)
+{
+    return !p->http1_only || p->origin->offer == OFFER_HTTP1;
 }
 
 struct waiter *queue_next_in_turn(const struct origin *o, uint64_t fairness_us)
@@ -191,6 +197,17 @@ void queue_promote(struct waiter *p)
     enter_waiting(p);
 }
 
+void queue_own(struct waiter *p, struct socket *s)
+{
+    if (p->state == WAITER_BLOCKED) {
+        turns_pass(p);
+        leave(p);
+    }
+    p->socket = s;
+    p->state = WAITER_OWNER;
+    queue_balance(p->origin);
+}
+
 void queue_balance(struct origin *o)
 {
     uint32_t places = queue_places_to_come(o);
@@ -202,8 +219,10 @@ void queue_balance(struct origin *o)
             p->blocked(p);
         agent_mark_dirty(o->agent);
     }
-    while (!o->agent->paused && o->waiting_count < places && !TAILQ_EMPTY(&o->blocked))
-        queue_promote(turns_next(o));
+    struct waiter *next;
+    while (!o->agent->paused && o->waiting_count < places && !TAILQ_EMPTY(&o->blocked) &&
+           (next = turns_next(o)) && waiter_takes_http2(next))
+        queue_promote(next);
 }
 
 bool queue_may_connect(const struct origin *o)
@@ -278,10 +297,24 @@ static bool has_place_to_come(const struct origin *o, const struct waiter *p)
     return !o->agent->paused && o->waiting_count < queue_places_to_come(o);
 }
 
+/* The same for a request that HTTP/2 is no use to. */
+static enum acquire_result join_for_http1(struct origin *o, struct waiter *p)
+{
+    bool again = p->how == ACQUIRE_AGAIN;
+    if (!o->agent->paused && (again || o->blocked_count == 0) && queue_could_connect_http1(o))
+        return queue_connect_http1(p) ? ACQUIRE_WAITS : ACQUIRE_NO_MEMORY;
+    if (!again && !may_wait(p))
+        return ACQUIRE_QUEUE_FULL;
+    enter_blocked(p, again);
+    return ACQUIRE_WAITS;
+}
+
 /* A new connection for this request, or the queue. */
 static enum acquire_result join_queue(struct origin *o, struct waiter *p)
 {
     bool again = p->how == ACQUIRE_AGAIN;
+    if (!waiter_takes_http2(p))
+        return join_for_http1(o, p);
     bool connects = !o->agent->paused && o->waiting_count >= queue_places_to_come(o) &&
                     (again || o->blocked_count == 0) && queue_may_connect(o) && queue_make_room(o);
     if (connects && !socket_connect(o, NULL, OPENED_FOR_CONCURRENCY))
@@ -301,17 +334,18 @@ static enum acquire_result join_queue(struct origin *o, struct waiter *p)
 
 static enum acquire_result own_connection(struct origin *o, struct waiter *p)
 {
-    p->socket = socket_connect(o, p, OPENED_FOR_RETRY);
-    if (!p->socket)
+    struct socket *s = socket_connect(o, p, OPENED_FOR_RETRY);
+    if (!s)
         return ACQUIRE_NO_MEMORY;
-    p->state = WAITER_OWNER;
-    queue_balance(o);
+    queue_own(p, s);
     return ACQUIRE_WAITS;
 }
 
 static void begin_acquire(struct origin *o, struct waiter *p, enum acquire_how how)
 {
     assert(p->state == WAITER_IDLE);
+    if (o->http1_until_ms)
+        protocol_update(o);
     p->origin = o;
     p->socket = NULL;
     p->bound = p->displaced = false;
@@ -336,7 +370,9 @@ enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acqu
         idle_note_suspend(a->pool);
     if (a->dirty)
         agent_serve(a); /* places that came free in this turn belong to those who waited */
-    if (!a->paused && o->waiting_count == 0 && origin_may_begin(o) && (p->socket = queue_find_place(o))) {
+    /* Nobody overtakes the one who waits for a connection that HTTP/2 gives up. */
+    bool is_next = o->waiting_count == 0 && (o->blocked_count == 0 || waiter_takes_http2(turns_next(o)));
+    if (!a->paused && is_next && origin_may_begin(o) && (p->socket = queue_find_place(o, p))) {
         socket_take(p->socket);
         note_wait(p);
         return ACQUIRED;

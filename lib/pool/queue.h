@@ -45,8 +45,9 @@ struct waiter {
     uint64_t blocked_since_us; /* BLOCKED */
     uint64_t pending_us;       /* of this request in BLOCKED, repeats included; 0 before the first acquire */
     struct socket
-        *socket; /* SETTLED: the one on which it has a place, or NULL; OWNER: the one being opened */
-    bool bound;  /* BLOCKED: its client has a socket of its own, and it waits for a resume only */
+        *socket;     /* SETTLED: the one on which it has a place, or NULL; OWNER: the one being opened */
+    bool http1_only; /* the caller's: a connection of HTTP/2 is no use to it */
+    bool bound;      /* BLOCKED: its client has a socket of its own, and it waits for a resume only */
     bool
         displaced; /* SETTLED without a socket: another caller took its place in a full queue; error_text says so */
     enum connect_error error; /* SETTLED without a socket; CONNECT_OK: it was bound and may ask again */
@@ -86,6 +87,9 @@ bool waiter_is_before(const struct waiter *p, const struct waiter *q);
 
 /* Whom the next ready socket of the origin serves; NULL: nobody. */
 struct waiter *queue_oldest(const struct origin *o);
+
+/* HTTP/2 would serve it, too. */
+bool waiter_takes_http2(const struct waiter *p);
 
 /* queue: fair, where maxTotalSockets holds: whom a place on a socket of `o` that came free serves, or for whom that socket must be
  * closed, since it waits at another origin. NULL: nobody waits, or turns are not taken. */
@@ -129,11 +133,19 @@ bool queue_make_room(struct origin *o);
 /* A blocked one, for which a connection is being opened. queue_balance() is due. */
 void queue_promote(struct waiter *p);
 
+/* It waits for this connection, which no other may take. */
+void queue_own(struct waiter *p, struct socket *s);
+
 /* serve.c */
 
 /* The socket on which the next request begins, none that was kept for too long: `lifo` packs the fullest that has room, and takes
  * the free one that was used last, `fifo` the emptiest, and the one that has been free for longest. NULL: none has room. */
-struct socket *queue_find_place(struct origin *o);
+struct socket *queue_find_place(struct origin *o, const struct waiter *p);
+
+/* For a request that HTTP/2 is no use to: whether a connection of its own could be opened, where one of HTTP/2 that carries
+ * nothing makes way for it; and opens it. False: memory is short. */
+bool queue_could_connect_http1(const struct origin *o);
+bool queue_connect_http1(struct waiter *p);
 
 /* Gives free places and new connections to the blocked requests of all origins, oldest first, as far as limits allow. */
 void queue_serve(struct agent *a);

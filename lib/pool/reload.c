@@ -49,7 +49,8 @@ static bool same_addresses(const struct address_list *a, const struct address_li
 static bool keeps_sockets(const struct agent *a, const struct agent_policy *policy, const struct upstream *u)
 {
     if (a->policy->family != policy->family || strcmp(a->policy->localAddress, policy->localAddress) != 0 ||
-        strcmp(a->policy->proxy, policy->proxy) != 0)
+        strcmp(a->policy->proxy, policy->proxy) != 0 || a->policy->allowH2 != policy->allowH2 ||
+        a->policy->h2Options.useH2c != policy->h2Options.useH2c)
         return false;
     if (!a->upstream || !u)
         return a->upstream == u;

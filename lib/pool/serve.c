@@ -4,11 +4,22 @@
 #include "pool/pool.h"
 #include "pool/turns.h"
 
+static struct socket *free_of(const struct origin *o, enum protocol protocol)
+{
+    struct socket *s;
+    TAILQ_FOREACH (s, &o->free, link)
+        if (s->protocol == protocol && (protocol == PROTOCOL_HTTP2 || socket_room(s) > 0))
+            break;
+    return s;
+}
+
 /* It may have been kept for too long. */
-static struct socket *find_place(const struct origin *o)
+static struct socket *find_place(const struct origin *o, const struct waiter *p)
 {
     bool packs = o->agent->policy->scheduling == SCHEDULING_LIFO;
     struct socket *s, *best = NULL;
+    if (!waiter_takes_http2(p))
+        return free_of(o, PROTOCOL_HTTP1);
     TAILQ_FOREACH (s, &o->roomy, link) {
         bool is_better = !best || (packs ? s->in_use > best->in_use : s->in_use < best->in_use);
         if (is_better && socket_room(s) > 0) /* it may have grown too old meanwhile */
@@ -22,13 +33,44 @@ static struct socket *find_place(const struct origin *o)
     return s;
 }
 
-struct socket *queue_find_place(struct origin *o)
+struct socket *queue_find_place(struct origin *o, const struct waiter *p)
 {
     struct socket *s;
     do
-        s = find_place(o);
+        s = find_place(o, p);
     while (s && s->state == SOCKET_FREE && idle_retire_overdue(s));
     return s;
+}
+
+bool queue_could_connect_http1(const struct origin *o)
+{
+    return o->in_flight + o->waiting_count < o->agent->policy->maxSockets &&
+           (free_of(o, PROTOCOL_HTTP2) || (origin_below_max(o) && agent_could_make_room(o->agent, o)));
+}
+
+bool queue_connect_http1(struct waiter *p)
+{
+    struct origin *o = p->origin;
+    if (!origin_below_max(o) || !agent_make_room(o->agent, o))
+        socket_retire(free_of(o, PROTOCOL_HTTP2), RETIRE_EVICTED);
+    struct socket *s = socket_connect(o, p, OPENED_FOR_CONCURRENCY);
+    if (s)
+        queue_own(p, s);
+    return s != NULL;
+}
+
+static bool serve_http1(struct waiter *p)
+{
+    struct socket *s = queue_find_place(p->origin, p);
+    if (s) {
+        queue_give(p, s);
+        return true;
+    }
+    if (!queue_could_connect_http1(p->origin))
+        return false;
+    if (!queue_connect_http1(p))
+        queue_fail(p, CONNECT_NO_RESOURCES, "out of memory for another connection");
+    return true;
 }
 
 /* Blocked, and it is next. A place that is there goes to whoever waits for a connection, if anybody does, and that one's to
@@ -36,7 +78,9 @@ struct socket *queue_find_place(struct origin *o)
 static bool serve(struct waiter *p)
 {
     struct origin *o = p->origin;
-    struct socket *s = queue_find_place(o);
+    if (!waiter_takes_http2(p))
+        return serve_http1(p);
+    struct socket *s = queue_find_place(o, p);
     if (s) {
         if (!TAILQ_EMPTY(&o->waiting))
             queue_promote(p);
@@ -56,8 +100,12 @@ static bool serve(struct waiter *p)
 
 static bool can_serve(const struct origin *o)
 {
-    return origin_may_begin(o) &&
-           (find_place(o) || (queue_may_connect(o) && agent_could_make_room(o->agent, o)));
+    const struct waiter *p = turns_next(o);
+    if (!origin_may_begin(o))
+        return false;
+    if (!waiter_takes_http2(p))
+        return find_place(o, p) || queue_could_connect_http1(o);
+    return find_place(o, p) || (queue_may_connect(o) && agent_could_make_room(o->agent, o));
 }
 
 /* The origin whose oldest blocked request is the oldest of those that can be served at all. */

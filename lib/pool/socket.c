@@ -2,13 +2,13 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "io/ack.h"
 #include "io/dial.h"
+#include "pool/http2.h"
 #include "pool/idle.h"
 #include "pool/pool.h"
 #include "pool/protocol.h"
@@ -175,11 +175,6 @@ static void apply_probes(struct socket *s)
 
 /* --- What its wire tells ------------------------------------------------------------------------------- */
 
-static struct socket *socket_of(struct wire *w)
-{
-    return (struct socket *)((char *)w - offsetof(struct socket, wire));
-}
-
 /* One that was given to a request, which is not notified yet, is looked at when its exchange begins. */
 static void on_readable(struct wire *w)
 {
@@ -199,7 +194,14 @@ static void on_left(struct wire *w, enum retire_reason reason, const struct call
     pool_notify(pool);
 }
 
-static const struct wire_owner owner_of_wires = {.readable = on_readable, .left = on_left};
+static const struct wire_owner owner_of_wires = {
+    .readable = on_readable,
+    .left = on_left,
+    .room = http2_on_room,
+    .draining = http2_on_draining,
+    .closed = http2_on_closed,
+    .noted = http2_on_note,
+};
 
 /* It is expected no more. Its owner, or NULL. */
 static struct waiter *end_connecting(struct socket *s)
@@ -222,7 +224,7 @@ void socket_lose_owner(struct socket *s)
     socket_untake(s);
 }
 
-static void on_connect_failed(struct socket *s, const struct connect_result *r)
+void socket_connect_failed(struct socket *s, const struct connect_result *r)
 {
     struct origin *o = s->origin;
     uint32_t stood_for = s->capacity;
@@ -235,45 +237,36 @@ static void on_connect_failed(struct socket *s, const struct connect_result *r)
     socket_retire(s, r->error == CONNECT_TIMEOUT ? RETIRE_CONNECT_TIMEOUT : RETIRE_CONNECT_FAILED);
 }
 
-static void count_connected(struct socket *s, const struct connect_result *r)
+static void count_connected(struct socket *s)
 {
     struct origin *o = s->origin;
+    if (s->greeted_us)
+        s->connect_us += clock_us() - s->greeted_us;
+    s->opened_ms = clock_ms();
     s->opened_for = ledger_opened(&o->ledger, ++o->stats.opened, s->opened_for);
     o->stats.opened_for[s->opened_for]++;
-    histogram_add(&o->stats.connect, r->took_us);
-    connect_times_add(&o->connect_times, r->took_us);
+    histogram_add(&o->stats.connect, s->connect_us);
+    connect_times_add(&o->connect_times, s->connect_us);
     if (o->plan.tls)
-        ++*(r->tls_resumed ? &o->stats.handshakes_resumed : &o->stats.handshakes_full);
+        ++*(s->tls_resumed ? &o->stats.handshakes_resumed : &o->stats.handshakes_full);
 }
 
-/* What it speaks, and so how many exchanges it may carry. False: it cannot be used. */
-static bool identify(struct socket *s)
+/* Somebody is told that it cannot be used, or it would be tried again and again. */
+static void refuse_service(struct socket *s, struct waiter *owner)
 {
-    struct origin *o = s->origin;
-    struct pool *p = o->agent->pool;
-    h1_begin(&s->wire, &p->wires, &owner_of_wires);
-    if (!conn_watch(&s->wire.conn, p->base, PRIORITY_ORDINARY, s->wire.conn.on_ready, s->wire.conn.ctx))
-        return false;
-    s->capacity = 1;
-    s->protocol = p->identify ? p->identify(p->identify_ctx, s, &s->capacity) : PROTOCOL_HTTP1;
-    if (s->protocol == PROTOCOL_UNKNOWN)
-        return false;
-    protocol_learn(o, s->protocol, s->capacity);
-    return true;
+    struct waiter *told = owner ? owner : TAILQ_FIRST(&s->origin->waiting);
+    if (told)
+        queue_fail(told, CONNECT_NO_RESOURCES,
+                   "no memory, or no descriptor in the event loop, for another connection");
+    socket_retire(s, RETIRE_ERROR);
 }
 
 /* Established, and nobody has a place on it yet. */
 static void begin_service(struct socket *s, struct waiter *owner)
 {
     struct origin *o = s->origin;
-    if (!identify(s)) {
-        /* Somebody is told, or it would be tried again and again. */
-        struct waiter *told = owner ? owner : TAILQ_FIRST(&o->waiting);
-        if (told)
-            queue_fail(told, CONNECT_NO_RESOURCES, "the event loop took no further descriptor");
-        socket_retire(s, RETIRE_ERROR);
-        return;
-    }
+    if (!s->http1_only)
+        protocol_learn(o, s->protocol, s->capacity);
     if (!owner && s->generation != o->generation) {
         socket_retire(s, RETIRE_DRAINED);
         return;
@@ -288,26 +281,50 @@ static void begin_service(struct socket *s, struct waiter *owner)
     socket_hand_on(s);
 }
 
+void socket_established(struct socket *s, enum protocol protocol, uint32_t capacity)
+{
+    struct origin *o = s->origin;
+    const struct pool *p = o->agent->pool;
+    timer_clear(&s->idle);
+    count_connected(s);
+    struct waiter *owner = end_connecting(s);
+    socket_move(s, SOCKET_ACTIVE);
+    s->capacity = capacity;
+    s->protocol = p->identify ? p->identify(p->identify_ctx, s, &s->capacity) : protocol;
+    if (s->protocol == PROTOCOL_UNKNOWN)
+        refuse_service(s, owner);
+    else
+        begin_service(s, owner);
+    queue_balance(o);
+}
+
+/* Its wire; false: memory is short, or the loop takes no further descriptor. */
+static bool open_wire(struct socket *s, bool speaks_h2)
+{
+    struct pool *p = s->origin->agent->pool;
+    h1_begin(&s->wire, &p->wires, &owner_of_wires);
+    return conn_watch(&s->wire.conn, p->base, PRIORITY_ORDINARY, s->wire.conn.on_ready, s->wire.conn.ctx) &&
+           (!speaks_h2 || http2_greet(s));
+}
+
 static void on_connected(void *ctx, struct connect_result *r)
 {
     struct socket *s = ctx;
-    struct origin *o = s->origin;
     s->connector = NULL;
     let_go_of_plan(s);
     if (r->error != CONNECT_OK) {
-        on_connect_failed(s, r);
+        socket_connect_failed(s, r);
         return;
     }
-    count_connected(s, r);
     s->wire.conn = r->conn;
     s->peer = r->peer;
-    apply_probes(s);
-    s->opened_ms = clock_ms();
     s->connect_us = r->took_us;
-    struct waiter *owner = end_connecting(s);
-    socket_move(s, SOCKET_ACTIVE);
-    begin_service(s, owner);
-    queue_balance(o);
+    s->tls_resumed = r->tls_resumed;
+    apply_probes(s);
+    if (!open_wire(s, r->speaks_h2))
+        socket_established(s, PROTOCOL_UNKNOWN, 1);
+    else if (!r->speaks_h2)
+        socket_established(s, PROTOCOL_HTTP1, 1);
 }
 
 static void init_connecting(struct socket *s, struct origin *o, struct waiter *owner, enum opened_for why)
@@ -318,6 +335,7 @@ static void init_connecting(struct socket *s, struct origin *o, struct waiter *o
     s->wire.conn.fd = -1;
     s->opened_for = why;
     s->generation = o->generation;
+    s->began_ms = clock_ms();
     s->owner = owner;
     s->capacity = o->expected_capacity;
     s->in_use = s->unbegun = owner != NULL;
@@ -325,6 +343,11 @@ static void init_connecting(struct socket *s, struct origin *o, struct waiter *o
     s->age_spread = MAX_AGE_SPREAD * erand48(a->pool->dice);
     timer_init(&s->idle, a->pool->base, idle_on_timer, s);
     s->plan = o->plan;
+    s->http1_only = owner && !waiter_takes_http2(owner);
+    if (s->http1_only) {
+        s->capacity = 1;
+        s->plan.offer_h2 = s->plan.speaks_h2 = false;
+    }
 }
 
 struct socket *socket_connect(struct origin *o, struct waiter *owner, enum opened_for why)
@@ -356,13 +379,22 @@ struct socket *socket_connect(struct origin *o, struct waiter *owner, enum opene
     return s;
 }
 
+static void apply_connect_timeout(struct socket *s)
+{
+    uint64_t limit = s->origin->agent->policy->timeouts.connect;
+    if (s->connector)
+        connector_set_timeout(s->connector, limit);
+    else
+        timer_set_at(&s->idle, limit ? s->began_ms + limit : 0);
+}
+
 void socket_limits_changed(struct socket *s)
 {
     apply_probes(s);
+    if (s->protocol == PROTOCOL_HTTP2)
+        http2_options_changed(s);
     switch (s->state) {
-    case SOCKET_CONNECTING:
-        connector_set_timeout(s->connector, s->origin->agent->policy->timeouts.connect);
-        break;
+    case SOCKET_CONNECTING: apply_connect_timeout(s); break;
     case SOCKET_FREE:
     case SOCKET_PRIVATE: idle_limits_changed(s); break;
     case SOCKET_ACTIVE:
@@ -411,7 +443,7 @@ void socket_retire(struct socket *s, enum retire_reason reason)
     let_go_of_plan(s);
     socket_disown(s);
     timer_release(&s->idle);
-    if (established)
+    if (conn_is_open(&s->wire.conn))
         wire_close(&s->wire, reason == RETIRE_CLIENT_ABORTED || reason == RETIRE_EARLY_RESPONSE);
     socket_move(s, SOCKET_DEAD);
     s->in_use = s->unbegun = 0;

@@ -19,6 +19,7 @@
  * The state is the list it stands on; socket_move() alone changes both. */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/list.h"
@@ -69,6 +70,7 @@ struct socket {
     struct socket **keeper;
     /* FREE, PRIVATE: until the look behind the response, then until it is too old to be trusted */
     struct timer idle;
+    bool http1_only;           /* HTTP/2 was not offered: it says nothing of what the origin speaks */
     enum protocol protocol;    /* HTTP/2 reads its connection at all times; with HTTP/1.1 its user does */
     uint32_t capacity;         /* exchanges that it may carry at a time; CONNECTING: that it is expected to */
     uint32_t in_use;           /* places on it that are taken: a place is taken when it is given */
@@ -77,8 +79,10 @@ struct socket {
     enum opened_for opened_for; /* CONNECTING: WARM, RETRY or CONCURRENCY, so far */
     uint32_t generation;        /* the origin's when it was opened */
     uint32_t exchanges;         /* begun */
-    uint64_t opened_ms, idle_since_ms;
+    uint64_t began_ms, opened_ms, idle_since_ms;
     bool was_free;       /* right before its present user got it, not handed on by another */
+    uint64_t greeted_us; /* HTTP/2: when the preface was queued */
+    bool tls_resumed;
     double age_spread;   /* the part of maxSocketAge that is taken off for this one */
     uint64_t connect_us; /* what the connect took */
     struct address peer;
@@ -128,6 +132,15 @@ enum retire_reason socket_look(struct socket *s, bool repeatable);
 /* Opens a connection of the origin's, for `owner` alone when that is not NULL: its place is taken at once. NULL when memory
  * is short. */
 struct socket *socket_connect(struct origin *o, struct waiter *owner, enum opened_for why);
+
+/* CONNECTING: the connection speaks this, and carries so many exchanges; or it could not be made. */
+void socket_established(struct socket *s, enum protocol protocol, uint32_t capacity);
+void socket_connect_failed(struct socket *s, const struct connect_result *r);
+
+static inline struct socket *socket_of(struct wire *w)
+{
+    return (struct socket *)((char *)w - offsetof(struct socket, wire));
+}
 
 /* CONNECTING: its owner has left, and it is anybody's. */
 void socket_lose_owner(struct socket *s);

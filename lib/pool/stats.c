@@ -110,6 +110,13 @@ void origin_stats_add(struct origin_stats *to, const struct origin_stats *from)
         to->repairs[i] += from->repairs[i];
     to->texts += from->texts;
     to->texts_plain += from->texts_plain;
+    for (unsigned i = 0; i < H2_ERROR_COUNT; i++) {
+        to->resets_by_origin[i] += from->resets_by_origin[i];
+        to->resets_by_carpool[i] += from->resets_by_carpool[i];
+        to->goaways[i] += from->goaways[i];
+    }
+    to->unprocessed += from->unprocessed;
+    histogram_merge(&to->ping, &from->ping);
     histogram_merge(&to->pending, &from->pending);
     histogram_merge(&to->connect, &from->connect);
     histogram_merge(&to->request, &from->request);

@@ -10,6 +10,7 @@
 #include "http/proxy_error.h"
 #include "http/repair.h"
 #include "pool/ledger.h"
+#include "wire/h2.h"
 #include "wire/retire.h"
 
 /* Upper bounds in microseconds of the buckets of every histogram; the last bucket is +Inf. */
@@ -88,7 +89,12 @@ struct origin_stats {
     uint64_t repaired;              /* heads of responses (insecureHTTPParser), */
     uint64_t repairs[REPAIR_COUNT]; /* and which of them needed what */
     uint64_t held[HELD_BY_COUNT];   /* requests that found no place, by what kept it from them */
-    uint64_t queue_full;      /* of errors[PROXY_ERROR_LIMIT], those refused at once: maxPendingRequests */
+    uint64_t queue_full; /* of errors[PROXY_ERROR_LIMIT], those refused at once: maxPendingRequests */
+    /* HTTP/2: RST_STREAM by who sent it and GOAWAY, by error code; requests that were repeated since the origin certainly had
+     * not processed them; and how long PINGs took */
+    uint64_t resets_by_origin[H2_ERROR_COUNT], resets_by_carpool[H2_ERROR_COUNT], goaways[H2_ERROR_COUNT];
+    uint64_t unprocessed;
+    struct histogram ping;
     struct histogram pending; /* held by a limit or a pause; all requests but those refused at once */
     struct histogram connect; /* established sockets */
     struct histogram request; /* from the head to the last byte of a whole response */

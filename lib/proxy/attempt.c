@@ -13,6 +13,10 @@
 #include "proxy/limits.h"
 #include "proxy/retry.h"
 #include "proxy/tunnel.h"
+#include "wire/h2.h"
+
+/* Repeats of a request that an HTTP/2 origin refuses. */
+#define REFUSALS_MOST 3
 
 /* --- To a place ---------------------------------------------------------------------------------------- */
 
@@ -31,6 +35,7 @@ static enum fault fault_of_connect(enum connect_error error)
     case CONNECT_TLS_ALERT: return FAULT_TLS_ALERT;
     case CONNECT_TERMINATED: return FAULT_TERMINATED;
     case CONNECT_PARENT_REFUSED: return FAULT_PARENT;
+    case CONNECT_NOT_HTTP2: return FAULT_PROTOCOL;
     case CONNECT_NO_RESOURCES: return FAULT_NO_RESOURCES;
     case CONNECT_OK: break;
     }
@@ -50,7 +55,8 @@ static bool is_repeatable(const struct exchange *e)
 static bool is_worth_repeating(const struct exchange *e)
 {
     return e->state == EXCHANGE_RELAY && e->asked.idempotent && !e->call.first_byte_us &&
-           e->attempts.may_be_stale && e->attempts.repeats_left > 0 && upload_is_replayable(&e->upload, &e->call);
+           e->attempts.may_be_stale && e->attempts.repeats_left > 0 &&
+           upload_is_replayable(&e->upload, &e->call);
 }
 
 /* Nothing but the loop is on the stack, so that who got this exchange's socket is notified at once: at the end of the
@@ -112,13 +118,24 @@ static enum retire_reason look_before(const struct exchange *e, struct socket *s
     return socket_look(s, is_repeatable(e));
 }
 
+/* It will not be used. Others may have exchanges on it. */
+static void decline(struct socket *s, enum retire_reason reason)
+{
+    if (s->protocol == PROTOCOL_HTTP1) {
+        socket_retire(s, reason);
+        return;
+    }
+    socket_drain(s, reason);
+    socket_return_unused(s);
+}
+
 /* Takes the place that it was given, unless the socket has ended meanwhile: then it asks again. */
 static void start(struct exchange *e, struct socket *s)
 {
-    assert(!e->socket && s->state == SOCKET_ACTIVE);
+    assert(!e->socket && (s->state == SOCKET_ACTIVE || s->state == SOCKET_ROOMY));
     enum retire_reason reason = look_before(e, s);
     if (reason != RETIRE_NONE) {
-        socket_retire(s, reason);
+        decline(s, reason);
         e->attempts.how = ACQUIRE_AGAIN;
         e->state = EXCHANGE_ASKING;
         return;
@@ -134,6 +151,7 @@ static void start(struct exchange *e, struct socket *s)
     e->attempts.may_be_stale = socket_may_be_stale(s);
     socket_begin_exchange(s);
     e->attempts.reused = s->exchanges > 1;
+    e->attempts.protocol = e->asked.connect ? NULL : s->wire.ops->name;
     if (e->asked.connect)
         tunnel_begin(e);
     else
@@ -175,6 +193,7 @@ static struct socket *own_socket(const struct exchange *e)
 static enum acquire_result acquire(struct exchange *e)
 {
     struct socket *own = own_socket(e);
+    e->waiter.http1_only = e->asked.upgrade || e->asked.private_socket;
     return own ? origin_acquire_own(e->origin, &e->waiter, e->attempts.how, own)
                : origin_acquire(e->origin, &e->waiter, e->attempts.how);
 }
@@ -236,7 +255,11 @@ void attempt_give_up(struct exchange *e, enum retire_reason reason)
         return;
     if (e->call.wire)
         call_reset(&e->call);
-    socket_retire(s, reason);
+    /* With HTTP/2 it costs a stream, and others have theirs. */
+    if (s->protocol == PROTOCOL_HTTP2)
+        socket_release_unharmed(s);
+    else
+        socket_retire(s, reason);
 }
 
 static enum socket_failure failure_of(int error)
@@ -284,6 +307,19 @@ static void fail_dead_path(struct exchange *e, int error, const struct attempt *
         strerror(error), retry_refusal(facts));
 }
 
+/* The origin certainly did nothing with it. */
+static void repeat_unprocessed(struct exchange *e, const struct call_failure *f, const struct attempt *facts)
+{
+    struct origin *o = e->origin;
+    e->attempts.refusals += !facts->routine;
+    o->stats.unprocessed++;
+    attempt_give_up(e, RETIRE_NONE);
+    if (f->error == CALL_ERROR_HTTP_1_1)
+        protocol_require_http1(o);
+    e->attempts.how = ACQUIRE_AGAIN;
+    e->state = EXCHANGE_ASKING;
+}
+
 static void fail_ended(struct exchange *e, const struct call_failure *f, const struct attempt *facts)
 {
     if (ack_is_dead_path(f->code)) {
@@ -296,6 +332,32 @@ static void fail_ended(struct exchange *e, const struct call_failure *f, const s
                   f->code ? strerror(f->code) : "end of file",
                   asks_tls ? "; if it speaks TLS on this port: set tls: true for this upstream"
                            : retry_refusal(facts));
+}
+
+/* The origin blames the request's framing, which is Carpool's (RFC 9113 7). */
+static bool is_blame(int code)
+{
+    return code == H2_PROTOCOL_ERROR || code == H2_FLOW_CONTROL_ERROR || code == H2_FRAME_SIZE_ERROR ||
+           code == H2_COMPRESSION_ERROR;
+}
+
+/* HTTP/2: what ended the stream, but not its connection. */
+static void fail_with_stream(struct exchange *e, const struct call_failure *f, const struct attempt *facts)
+{
+    const char *name = h2_error_name((uint32_t)f->code);
+    if (f->error == CALL_ERROR_PING)
+        exchange_fail(e, FAULT_READ_TIMEOUT, RETIRE_NONE,
+                      "the origin answers no PING any more (h2Options.pingTimeout): the way there is dead");
+    else if (f->error == CALL_ERROR_CALM)
+        exchange_fail(e, FAULT_UNAVAILABLE, RETIRE_NONE,
+                      "the origin finds it has too much to do (RST_STREAM %s)", name);
+    else if (facts->unprocessed && !facts->response_begun)
+        exchange_fail(e, facts->replayable ? FAULT_UNAVAILABLE : FAULT_INCOMPLETE, RETIRE_NONE,
+                      "the origin did not take the request (%s)%s", name, retry_refusal(facts));
+    else
+        exchange_fail(e, is_blame(f->code) ? FAULT_PROTOCOL : FAULT_INCOMPLETE, RETIRE_NONE,
+                      "the origin ended the request's stream before %s (RST_STREAM %s)",
+                      facts->response_begun ? "its response was complete" : "it answered", name);
 }
 
 /* What a failed call that is not repeated is answered with. */
@@ -335,10 +397,10 @@ static void fail_with(struct exchange *e, const struct call_failure *f, const st
         return;
     case CALL_ERROR_NO_MEMORY: exchange_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "%s", f->text); return;
     case CALL_ERROR_CALM:
-    case CALL_ERROR_REFUSED: exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "%s", f->text); return;
+    case CALL_ERROR_REFUSED:
     case CALL_ERROR_HTTP_1_1:
     case CALL_ERROR_RESET:
-    case CALL_ERROR_PING: exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "%s", f->text); return;
+    case CALL_ERROR_PING: fail_with_stream(e, f, facts); return;
     }
 }
 
@@ -347,11 +409,16 @@ void attempt_failed(struct exchange *e)
     const struct call_failure failure = e->socket->wire.loop->failure;
     int error = failure.code;
     bool dead = failure.error == CALL_ERROR_ENDED && ack_is_dead_path(error);
-    bool by_peer = failure.error == CALL_ERROR_ENDED &&
-                   (error == 0 || error == ECONNRESET || error == EPIPE || dead);
+    bool by_peer =
+        failure.error == CALL_ERROR_ENDED && (error == 0 || error == ECONNRESET || error == EPIPE || dead);
+    bool is_http2 = exchange_is_http2(e);
+    bool refused = failure.error == CALL_ERROR_REFUSED || failure.error == CALL_ERROR_HTTP_1_1;
     const struct attempt facts = {
-        .reused = e->attempts.may_be_stale,
-        .ended_by_peer = by_peer,
+        .reused = is_http2 ? failure.proven : e->attempts.may_be_stale,
+        .unprocessed = is_http2 && (refused || failure.progress == CALL_NOT_SENT),
+        .routine = failure.proven && (failure.progress == CALL_NOT_SENT || failure.orderly),
+        .refusals_left = REFUSALS_MOST - e->attempts.refusals,
+        .ended_by_peer = by_peer || failure.error == CALL_ERROR_PING,
         .response_begun = e->call.first_byte_us > 0,
         .request_begun = e->call.sent > 0,
         .idempotent = e->asked.idempotent,
@@ -370,6 +437,7 @@ void attempt_failed(struct exchange *e)
     }
     switch (retry) {
     case RETRY_QUEUE: repeat(e, ACQUIRE_AGAIN); return;
+    case RETRY_UNPROCESSED: repeat_unprocessed(e, &failure, &facts); return;
     case RETRY_OWN_CONNECTION: repeat(e, ACQUIRE_OWN_CONNECTION); return;
     case RETRY_NO: break;
     }
@@ -383,7 +451,8 @@ enum client_close attempt_finished(struct exchange *e)
     struct call_end end;
     call_finish(&e->call, &end);
     e->socket = NULL;
-    bool is_private = e->asked.private_socket || c->private_socket == s;
+    /* What others share is nobody's own: over HTTP/2, a challenge is passed on. */
+    bool is_private = s->protocol == PROTOCOL_HTTP1 && (e->asked.private_socket || c->private_socket == s);
     /* What was promised with the head may not hold any more: a stop, a request that is not needed to its end. */
     enum client_close fate =
         e->outcome.fate == CLIENT_KEPT ? exchange_fate(e, FAULT_NONE, true) : e->outcome.fate;

@@ -63,7 +63,8 @@ static enum pump pass_interim(struct exchange *e)
         return malformed(e, "more than 16 interim responses");
     if (e->asked.from_http_1_0)
         return PUMP_WAITS;
-    const struct outgoing_response o = {.via_name = exchange_via(e), .interim = true};
+    const struct outgoing_response o = {
+        .via_name = exchange_via(e), .from_http2 = exchange_is_http2(e), .interim = true};
     return push_head(e, &o);
 }
 
@@ -153,6 +154,7 @@ static enum pump begin_body(struct exchange *e)
     d->writer.chunked = is_unknown && !e->asked.from_http_1_0;
     const struct outgoing_response o = {
         .via_name = exchange_via(e),
+        .from_http2 = exchange_is_http2(e),
         .framing = *f,
         .chunked = d->writer.chunked,
         .bodiless = is_bodiless,

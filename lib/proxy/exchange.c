@@ -155,6 +155,7 @@ static enum pump reply_pump(struct exchange *e)
 static void fail(struct exchange *e, enum fault fault, enum retire_reason reason, const char *text)
 {
     char whole[800];
+    bool is_http2 = exchange_is_http2(e);
     waiter_cancel(&e->waiter);
     attempt_give_up(e, reason);
     describe(e, text, whole, sizeof whole);
@@ -169,12 +170,14 @@ static void fail(struct exchange *e, enum fault fault, enum retire_reason reason
     }
     e->outcome.fate = exchange_fate(e, fault, true);
     if (e->asked.established) {
-        e->state = EXCHANGE_REPLY; /* its answer was the 200: the end of the connection says that nothing came of it */
+        e->state =
+            EXCHANGE_REPLY; /* its answer was the 200: the end of the connection says that nothing came of it */
         return;
     }
     const struct reply r = {
         .fault = fault,
         .instance = e->proxy->instance,
+        .next_is_h2 = is_http2,
         .text = slice_of(whole),
         .to_http_1_0 = e->asked.from_http_1_0,
         .close = e->outcome.fate != CLIENT_KEPT,

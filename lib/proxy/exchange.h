@@ -65,8 +65,10 @@ struct outcome {
 struct attempts {
     enum acquire_how how; /* ASKING */
     uint32_t repeats_left, retries;
-    bool reused;       /* the latest one's socket had carried an exchange */
-    bool may_be_stale; /* ... or had been free at least */
+    const char *protocol; /* of the latest one's socket; NULL: there was none, or it became a tunnel */
+    uint32_t refusals;    /* HTTP/2: repeats of what the origin did not process, but for routine ones */
+    bool reused;          /* the latest one's socket had carried an exchange */
+    bool may_be_stale;    /* ... or had been free at least */
 };
 
 struct route; /* route.h */
@@ -166,6 +168,12 @@ void exchange_end(struct exchange *e);
 static inline struct slice exchange_via(const struct exchange *e)
 {
     return e->origin->agent->policy->via ? e->proxy->instance : (struct slice){"", 0};
+}
+
+/* It has a place on a socket that speaks HTTP/2. */
+static inline bool exchange_is_http2(const struct exchange *e)
+{
+    return e->socket && e->socket->protocol == PROTOCOL_HTTP2;
 }
 
 /* deadlines.c */

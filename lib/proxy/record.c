@@ -139,6 +139,7 @@ void exchange_describe(const struct exchange *e, struct exchange_record *r, char
         .bytes_in = e->upload.content,
         .bytes_out = e->outcome.reply_length + e->download.content,
         .agent = e->origin ? slice_of(e->origin->agent->name) : SLICE(""),
+        .protocol = e->attempts.protocol,
         .reused = e->attempts.reused,
         .pending_us = e->waiter.pending_us,
         .connect_us = e->times.connect_us,

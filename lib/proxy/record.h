@@ -19,6 +19,7 @@ struct exchange_record {
     unsigned status;              /* of the response that the client got or began to get; 0: none */
     uint64_t bytes_in, bytes_out; /* of the contents */
     struct slice agent;           /* "" when none was chosen */
+    const char *protocol;         /* to the origin, of the last attempt: "h2", "http/1.1"; NULL: none */
     bool reused;                  /* the last attempt went over a socket that had carried an exchange */
     uint64_t pending_us, connect_us, ttfb_us, total_us;
     uint32_t retries;

@@ -72,8 +72,8 @@ static bool append_proxy_status(struct buffer *out, const struct reply *r)
 {
     if (r->fault == FAULT_NONE)
         return true;
-    return print(out, "Proxy-Status: %.*s; error=%s; details=", (int)r->instance.n, r->instance.p,
-                 fault_error(r->fault)) &&
+    return print(out, "Proxy-Status: %.*s; error=%s%s; details=", (int)r->instance.n, r->instance.p,
+                 fault_error(r->fault), r->next_is_h2 ? "; next-protocol=h2" : "") &&
            append_sf_string(out, r->text) && buffer_append(out, SLICE("\r\n"));
 }
 

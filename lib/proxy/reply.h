@@ -34,6 +34,8 @@
     X(FAULT_TERMINATED, 502, PROXY_ERROR_TERMINATED, 0)                 \
     X(FAULT_PARENT, 502, PROXY_ERROR_INTERNAL, 0)                       \
     X(FAULT_PROTOCOL, 502, PROXY_ERROR_PROTOCOL, 0)                     \
+    X(FAULT_INCOMPLETE, 502, PROXY_ERROR_INCOMPLETE, 0)                 \
+    X(FAULT_UNAVAILABLE, 503, PROXY_ERROR_UNAVAILABLE, 0)               \
     X(FAULT_RESPONSE_HEAD_SIZE, 502, PROXY_ERROR_RESPONSE_HEAD_SIZE, 0) \
     X(FAULT_READ_TIMEOUT, 504, PROXY_ERROR_READ_TIMEOUT, 0)             \
     X(FAULT_WRITE_TIMEOUT, 504, PROXY_ERROR_WRITE_TIMEOUT, 0)           \
@@ -60,6 +62,7 @@ struct reply {
     enum fault fault;      /* FAULT_NONE: status and no Proxy-Status */
     unsigned status;       /* with FAULT_NONE */
     struct slice instance; /* this Carpool's own name */
+    bool next_is_h2;       /* the connection to the origin that failed speaks HTTP/2 */
     struct slice text;     /* one line, without its end; where `type` is given, the content as it is */
     struct slice type;     /* empty: plain text */
     struct slice fields;   /* further field lines with their ends, or empty */

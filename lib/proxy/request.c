@@ -83,7 +83,8 @@ static void set_limits(struct exchange *e)
     e->waiter.caller = e->client->caller;
     e->attempts.how = ACQUIRE_NEW;
     e->attempts.repeats_left = policy->retries;
-    if (e->asked.idempotent && policy->retries > 0)
+    /* What an HTTP/2 origin did not process is repeated whatever its method. */
+    if ((e->asked.idempotent && policy->retries > 0) || e->origin->offer != OFFER_HTTP1)
         e->upload.keep_limit = policy->replayLimit;
     if (e->asked.framing.kind == BODY_LENGTH && e->asked.framing.length > policy->replayLimit)
         e->upload.keep_limit = 0;

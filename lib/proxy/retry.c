@@ -1,6 +1,15 @@
 #include "proxy/retry.h"
 
-/*  reused  ended by peer  response begun  request begun  idempotent  replayable | repeat
+/* What was certainly not processed is repeated, whatever its method:
+ *
+ *  response begun  replayable  routine  refusals left | repeat
+ *  no              yes         yes      any           | yes
+ *  no              yes         no       yes           | yes
+ *  otherwise                                          | no
+ *
+ * Of the others:
+ *
+ *  reused  ended by peer  response begun  request begun  idempotent  replayable | repeat
  *  no      any            any             any            any         any        | no: a new connection that fails says something
  *  yes     no             any             any            any         any        | no: a timeout is not staleness
  *  yes     yes            yes             any            any         any        | no: the origin has answered
@@ -10,6 +19,9 @@
  *  yes     yes            no              any            any         no         | no: it cannot be said again */
 enum retry retry_decide(const struct attempt *a)
 {
+    if (a->unprocessed)
+        return !a->response_begun && a->replayable && (a->routine || a->refusals_left > 0) ? RETRY_UNPROCESSED
+                                                                                           : RETRY_NO;
     if (!a->reused || !a->ended_by_peer || a->response_begun || !a->replayable)
         return RETRY_NO;
     if (a->request_begun && !a->idempotent)
@@ -21,6 +33,9 @@ enum retry retry_decide(const struct attempt *a)
 
 const char *retry_refusal(const struct attempt *a)
 {
+    if (a->unprocessed)
+        return a->replayable ? "; it was repeated three times"
+                             : "; content larger than replayLimit cannot be sent again";
     if (!a->reused || !a->ended_by_peer || a->response_begun)
         return "";
     if (a->request_begun && !a->idempotent)

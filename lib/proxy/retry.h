@@ -16,11 +16,15 @@ struct attempt {
     bool idempotent;
     bool replayable; /* every byte of the request can be sent again from memory */
     uint32_t repeats_left;
+    bool unprocessed; /* HTTP/2: the origin certainly did nothing with it (RFC 9113 8.7) */
+    bool routine;     /* ... as it is when a connection that has answered others is ended in an orderly way */
+    uint32_t refusals_left; /* that are not routine */
 };
 
 enum retry {
     RETRY_NO,             /* the client gets 502, or is cut */
     RETRY_QUEUE,          /* to the head of the queue: any socket will do */
+    RETRY_UNPROCESSED,    /* to the head of the queue, beside `retries` */
     RETRY_OWN_CONNECTION, /* the last repeat: a new connection in the failed socket's place */
 };
 

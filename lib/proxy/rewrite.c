@@ -29,11 +29,20 @@ static char *put_length(char *at, uint64_t length)
     return put(at, SLICE("\r\n"));
 }
 
-static char *put_via(char *at, uint8_t minor, struct slice name)
+static struct slice version_of(const struct head *h, bool is_http2)
+{
+    if (is_http2)
+        return SLICE("2.0");
+    return h->minor == 0 ? SLICE("1.0") : SLICE("1.1");
+}
+
+static char *put_via(char *at, struct slice version, struct slice name)
 {
     if (name.n == 0)
         return at;
-    at = put(at, minor == 0 ? SLICE("Via: 1.0 ") : SLICE("Via: 1.1 "));
+    at = put(at, SLICE("Via: "));
+    at = put(at, version);
+    at = put(at, SLICE(" "));
     at = put(at, name);
     return put(at, SLICE("\r\n"));
 }
@@ -144,7 +153,7 @@ bool rewrite_request(struct buffer **out, const struct head *h, const struct out
     at = put(at, o->authority);
     at = put(at, SLICE("\r\n"));
     at = put_request_fields(at, h, o);
-    at = put_via(at, h->minor, o->via_name);
+    at = put_via(at, version_of(h, false), o->via_name);
     if (o->framing.kind == BODY_LENGTH)
         at = put_length(at, o->framing.length);
     else if (o->framing.kind == BODY_CHUNKED)
@@ -209,7 +218,7 @@ bool rewrite_response(struct buffer **out, const struct head *h, const struct ou
     at = put(at, h->reason);
     at = put(at, SLICE("\r\n"));
     at = put_response_fields(at, h, o);
-    at = put_via(at, h->minor, o->via_name);
+    at = put_via(at, version_of(h, o->from_http2), o->via_name);
     at = put(at, o->server_timing);
     if (!o->interim && !o->upgrade)
         at = put_response_framing(at, h, o);

@@ -25,6 +25,7 @@ bool rewrite_request(struct buffer **out, const struct head *h, const struct out
 
 struct outgoing_response {
     struct slice via_name;
+    bool from_http2;
     struct framing framing;      /* as received */
     bool chunked;                /* sent on in chunks of our own */
     bool bodiless;               /* the answer to HEAD, 204, 304: a length is passed on, no content follows */

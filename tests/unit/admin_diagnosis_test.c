@@ -262,6 +262,21 @@ START_TEST(dead_paths)
 }
 END_TEST
 
+START_TEST(http2)
+{
+    ck_assert_str_eq(
+        SAID("goaway", .requests = 52, .retired = {[RETIRE_GOAWAY] = 10}),
+        "payments: the origin ends connections of HTTP/2 after 5 requests each (GOAWAY); none is lost by that, "
+        "but each new connection costs a handshake: raise its limit (nginx: keepalive_requests)");
+    ck_assert_str_eq(SAID("goaway", .requests = 1000, .retired = {[RETIRE_GOAWAY] = 10}), "");
+    ck_assert_str_eq(SAID("goaway", .requests = 4, .retired = {[RETIRE_GOAWAY] = 2}), "");
+    ck_assert_str_eq(
+        SAID("ping-timeout", .requests = 52, .retired = {[RETIRE_PING_TIMEOUT] = 3, [RETIRE_MAX_AGE] = 7}),
+        "payments: 30 % of closed connections were closed as ping-timeout: the origin, or a firewall, NAT or load "
+        "balancer on the way, stopped answering");
+}
+END_TEST
+
 START_TEST(shares)
 {
     ck_assert_str_eq(SAID("free-full", .requests = 10, .max_free = 1, .retired = {[RETIRE_FREE_FULL] = 3}),
@@ -471,7 +486,7 @@ void add_diagnosis_tests(Suite *suite)
 {
     unit_group(suite, "overview", overview_knows_what_is_wrong, traffic_is_that_of_the_last_ten_seconds);
     unit_group(suite, "rules", paused, certificate, connect_tls, refused, waiting, no_reuse,
-               no_reuse_does_not_guess, peer_closed, learned, dead_paths, shares, failures,
+               no_reuse_does_not_guess, peer_closed, learned, dead_paths, http2, shares, failures,
                all_rows_have_a_name);
     unit_group(suite, "diagnosis", silent_when_all_is_well, sees_a_small_pool, counts_refusals_of_a_pause,
                forgets_what_is_over);

@@ -27,6 +27,7 @@ static const struct section sections[] = {
     {"server", "towards the clients; the names are those of Node's http.Server"},
     {"access", "who may use Carpool, and for what"},
     {"timeouts", "off switches one off"},
+    {"h2Options", "of connections that speak HTTP/2"},
     {"tls", "a map means true"},
 };
 

@@ -72,18 +72,30 @@ void io_wait_for(struct conn *s, short what)
     ck_assert_int_eq(poll(&p, 1, 20000), 1);
 }
 
-int io_shake(struct conn *s, const struct tls_server *server, struct tls_context *c, const char *name,
-             struct tls_sessions *sessions)
+static void connect_to(struct conn *s, const struct tls_server *server)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), rc;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     ck_assert_int_eq(connect(fd, &server->address.sa.any, server->address.length), 0);
     evutil_make_socket_nonblocking(fd);
     conn_open(s, fd);
-    ck_assert(tls_start(s, c, name, sessions));
+}
+
+static int shake(struct conn *s)
+{
+    int rc;
+
     while ((rc = tls_handshake(s)) == 0)
         io_wait_for(s, POLLIN);
     return rc;
+}
+
+int io_shake(struct conn *s, const struct tls_server *server, struct tls_context *c, const char *name,
+             struct tls_sessions *sessions)
+{
+    connect_to(s, server);
+    ck_assert(tls_start(s, c, name, sessions));
+    return shake(s);
 }
 
 ssize_t io_read_all(struct conn *s, char *to, size_t n)
@@ -108,6 +120,67 @@ void io_say(struct conn *s, const char *text)
 
     ck_assert_int_eq(conn_write(s, &v, 1), (ssize_t)strlen(text));
 }
+
+/* ---- ALPN */
+
+/* What the server was offered, and speaks. */
+static struct {
+    unsigned char offered[64];
+    unsigned n;
+    const char *speaks;
+} alpn;
+
+static int choose(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
+                  unsigned n, void *ctx)
+{
+    (void)ssl, (void)ctx;
+    memcpy(alpn.offered, in, n);
+    alpn.n = n;
+    const unsigned char *at = memmem(in, n, alpn.speaks, strlen(alpn.speaks));
+    if (!at)
+        return SSL_TLSEXT_ERR_NOACK;
+    *out = at;
+    *out_n = (unsigned char)strlen(alpn.speaks);
+    return SSL_TLSEXT_ERR_OK;
+}
+
+START_TEST(tls_agrees_on_a_protocol)
+{
+    static const struct {
+        bool offer;
+        const char *speaks, *sent;
+        bool h2;
+    } rows[] = {
+        {true, "h2", "\x02h2\x08http/1.1", true},
+        {true, "http/1.1", "\x02h2\x08http/1.1", false},
+        {true, "other", "\x02h2\x08http/1.1", false},
+        {false, "h2", "\x08http/1.1", false},
+    };
+    struct tls_server server;
+    struct tls_context *c;
+    struct conn s;
+
+    io_make_certificates();
+    c = io_tls_context(io_tls_options());
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        alpn.n = 0;
+        alpn.speaks = rows[i].speaks;
+        tls_server_init(&server, &io_leaf);
+        SSL_CTX_set_alpn_select_cb(server.ssl, choose, NULL);
+        tls_server_start(&server);
+        connect_to(&s, &server);
+        ck_assert(tls_start(&s, c, "good.test", NULL) && (!rows[i].offer || tls_offer_h2(&s)));
+        ck_assert_int_eq(shake(&s), 1);
+        ck_assert_int_eq(tls_speaks_h2(&s), rows[i].h2);
+        conn_close(&s, false);
+        tls_server_stop(&server);
+        ck_assert_uint_eq(alpn.n, strlen(rows[i].sent));
+        ck_assert_int_eq(memcmp(alpn.offered, rows[i].sent, alpn.n), 0);
+    }
+    tls_context_unref(c);
+    io_free_certificates();
+}
+END_TEST
 
 /* ---- verification */
 
@@ -524,6 +597,7 @@ void io_tls_tests(Suite *suite)
 {
     unit_group(suite, "tls verification", tls_checks_the_name, tls_checks_the_chain,
                tls_sends_sni_for_names_only, tls_tells_failures_apart, tls_shows_its_own_certificate);
+    unit_group(suite, "tls protocol", tls_agrees_on_a_protocol);
     unit_group(suite, "tls sessions", tls_resumes_sessions, tls_sessions_belong_to_a_context,
                tls_falls_back_to_a_full_handshake);
     unit_group(suite, "tls context", tls_setups_are_shared, tls_ciphers_choose_the_version,

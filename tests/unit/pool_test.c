@@ -174,9 +174,9 @@ END_TEST
 /* Of two histograms the largest value is the larger one, not the sum. */
 static bool is_largest(size_t number)
 {
-    static const size_t histograms[] = {offsetof(struct origin_stats, pending),
-                                        offsetof(struct origin_stats, connect),
-                                        offsetof(struct origin_stats, request)};
+    static const size_t histograms[] = {
+        offsetof(struct origin_stats, pending), offsetof(struct origin_stats, connect),
+        offsetof(struct origin_stats, request), offsetof(struct origin_stats, ping)};
     size_t at = number * sizeof(uint64_t);
 
     for (size_t i = 0; i < sizeof histograms / sizeof histograms[0]; i++)

@@ -98,8 +98,8 @@ START_TEST(behind_a_body_that_the_origin_does_not_take)
 
     proxy_rig_open(&rig, "timeouts: {socket: off, free: off}", "");
     another = kept_client(&origin);
-    setsockopt(TAILQ_FIRST(&proxy_rig_origin(&rig, "a.test")->free)->wire.conn.fd, SOL_SOCKET, SO_SNDBUF, &little,
-               sizeof little);
+    setsockopt(TAILQ_FIRST(&proxy_rig_origin(&rig, "a.test")->free)->wire.conn.fd, SOL_SOCKET, SO_SNDBUF,
+               &little, sizeof little);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
     ck_assert(address_from_ip(&peer, SLICE("127.0.0.1"), 40000));
     /* A byte that it leaves unread makes its end a reset. */

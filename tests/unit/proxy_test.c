@@ -77,6 +77,31 @@ START_TEST(retries_nothing_unknown)
 }
 END_TEST
 
+START_TEST(retries_what_was_not_processed)
+{
+    const struct {
+        bool response_begun, replayable, routine;
+        uint32_t left;
+        enum retry retry;
+    } rows[] = {
+        {false, true, true, 0, RETRY_UNPROCESSED}, {false, true, false, 1, RETRY_UNPROCESSED},
+        {false, true, false, 0, RETRY_NO},         {false, false, true, 3, RETRY_NO},
+        {true, true, true, 3, RETRY_NO},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct attempt a = {
+            .unprocessed = true,
+            .response_begun = rows[i].response_begun,
+            .replayable = rows[i].replayable,
+            .routine = rows[i].routine,
+            .refusals_left = rows[i].left,
+            .request_begun = true,
+        };
+        ck_assert_msg(retry_decide(&a) == rows[i].retry, "row %zu", i);
+    }
+}
+END_TEST
+
 /* reply */
 
 static struct buffer_pool heads = {.size = BUFFER_HEAD_SIZE};
@@ -118,6 +143,8 @@ static const struct row rows[] = {
     {502, "tls_alert_received"},
     {502, "connection_terminated"},
     {502, "http_protocol_error"},
+    {502, "http_response_incomplete"},
+    {503, "destination_unavailable"},
     {502, "http_response_header_section_size"},
     {504, "connection_read_timeout"},
     {504, "connection_write_timeout"},
@@ -408,7 +435,7 @@ int main(void)
     Suite *suite = suite_create("proxy");
 
     http_init();
-    unit_group(suite, "retry", retries_by_the_book, retries_nothing_unknown);
+    unit_group(suite, "retry", retries_by_the_book, retries_nothing_unknown, retries_what_was_not_processed);
     unit_group(suite, "reply", faults_are_the_rows_of_the_contract, replies_are_whole_messages,
                replies_escape_what_they_quote, replies_greet_http_1_0, replies_that_do_not_fit_say_so,
                close_words_are_those_of_the_contract);

@@ -1,0 +1,143 @@
+#include "pool/http2.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "pool/pool.h"
+#include "wire/h2.h"
+
+static struct h2_options options_of(const struct origin *o)
+{
+    const struct agent_policy *policy = o->agent->policy;
+    return (struct h2_options){
+        .max_streams = policy->h2Options.maxConcurrentStreams,
+        .max_stream_window = (uint32_t)policy->h2Options.maxStreamWindow,
+        .ping_interval_ms = policy->h2Options.pingInterval,
+        .ping_timeout_ms = policy->h2Options.pingTimeout,
+        .answers_ping = histogram_count(&o->stats.ping) > 0,
+    };
+}
+
+bool http2_greet(struct socket *s)
+{
+    uint64_t limit = s->origin->agent->policy->timeouts.connect;
+    const struct h2_options o = options_of(s->origin);
+    if (!h2_open(&s->wire, &o))
+        return false;
+    s->greeted_us = clock_us();
+    timer_set_at(&s->idle, limit ? s->began_ms + limit : 0);
+    return true;
+}
+
+void http2_options_changed(struct socket *s)
+{
+    const struct h2_options o = options_of(s->origin);
+    if (!h2_is(&s->wire))
+        return; /* pool->identify said so */
+    h2_options_changed(&s->wire, &o);
+}
+
+static void fail(struct socket *s, enum connect_error error, const char *text)
+{
+    struct connect_result r = {.error = error};
+    snprintf(r.text, sizeof r.text, "%s", text);
+    socket_connect_failed(s, &r);
+}
+
+void http2_on_timeout(struct socket *s)
+{
+    char text[128];
+    snprintf(text, sizeof text,
+             "connected, but the SETTINGS of HTTP/2 did not come within %llu ms (timeouts.connect)",
+             (unsigned long long)s->origin->agent->policy->timeouts.connect);
+    struct pool *pool = s->origin->agent->pool;
+    fail(s, CONNECT_TIMEOUT, text);
+    pool_notify(pool);
+}
+
+/* It ended before its SETTINGS came. */
+static void on_greeting_failed(struct socket *s)
+{
+    const struct call_failure *f = &s->wire.loop->failure;
+    switch (f->error) {
+    case CALL_ERROR_MALFORMED: fail(s, CONNECT_NOT_HTTP2, f->text); return;
+    case CALL_ERROR_NO_MEMORY: fail(s, CONNECT_NO_RESOURCES, "out of memory for another connection"); return;
+    default:
+        fail(s, CONNECT_TERMINATED, "the origin ended the connection before its SETTINGS of HTTP/2 came");
+        return;
+    }
+}
+
+void http2_on_room(struct wire *w)
+{
+    struct socket *s = socket_of(w);
+    struct pool *pool = s->origin->agent->pool;
+    if (s->state == SOCKET_CONNECTING)
+        socket_established(s, PROTOCOL_HTTP2, h2_capacity(w));
+    else
+        socket_set_capacity(s, h2_capacity(w));
+    pool_notify(pool);
+}
+
+void http2_on_draining(struct wire *w, enum retire_reason reason)
+{
+    struct socket *s = socket_of(w);
+    struct pool *pool = s->origin->agent->pool;
+    if (s->state == SOCKET_CONNECTING)
+        return; /* it ends at once */
+    if (reason == RETIRE_GOAWAY)
+        socket_send_away(s, reason);
+    else
+        socket_drain(s, reason);
+    pool_notify(pool);
+}
+
+void http2_on_closed(struct wire *w, enum retire_reason reason)
+{
+    struct socket *s = socket_of(w);
+    struct pool *pool = s->origin->agent->pool;
+    if (s->state == SOCKET_CONNECTING)
+        on_greeting_failed(s);
+    else
+        socket_retire(s, reason);
+    pool_notify(pool);
+}
+
+static void add_list(struct http2_figures *f, const struct socket_list *list, bool takes_new)
+{
+    const struct socket *s;
+    TAILQ_FOREACH (s, list, link) {
+        if (s->protocol != PROTOCOL_HTTP2)
+            continue;
+        f->streams += s->in_use - s->unbegun;
+        f->max_streams += takes_new && h2_is(&s->wire) ? h2_max_streams(&s->wire) : 0;
+    }
+}
+
+void http2_figures_add(struct http2_figures *f, const struct origin *o)
+{
+    if (o->offer == OFFER_HTTP1 && o->protocol != PROTOCOL_HTTP2 &&
+        o->draining_count + o->sent_away_count == 0)
+        return;
+    add_list(f, &o->active, true);
+    add_list(f, &o->roomy, true);
+    add_list(f, &o->free, true);
+    add_list(f, &o->draining, false);
+    add_list(f, &o->sent_away, false);
+}
+
+static void count(uint64_t counts[H2_ERROR_COUNT], uint64_t code)
+{
+    counts[code < H2_ERROR_COUNT ? code : H2_ERROR_COUNT - 1]++;
+}
+
+void http2_on_note(struct wire *w, enum wire_note what, uint64_t value)
+{
+    struct origin_stats *stats = &socket_of(w)->origin->stats;
+    switch (what) {
+    case WIRE_RESET_BY_ORIGIN: count(stats->resets_by_origin, value); return;
+    case WIRE_RESET_BY_CARPOOL: count(stats->resets_by_carpool, value); return;
+    case WIRE_GOAWAY: count(stats->goaways, value); return;
+    case WIRE_PING: histogram_add(&stats->ping, value); return;
+    }
+}

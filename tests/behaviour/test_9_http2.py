@@ -1,0 +1,468 @@
+"""Section 9: HTTP/2 to the origin. The origin is harness/h2.py's, frame by frame."""
+
+import threading
+
+import pytest
+
+from .harness import wait_until
+from .harness.client import chunked, request
+from .harness.h2 import (CANCEL, DATA, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, HTTP_1_1_REQUIRED, INTERNAL_ERROR, LAST_STREAM, PING,
+                         PROTOCOL_ERROR, REFUSED_STREAM, RST_STREAM, h2_origin)
+from .harness.tls import https_key, secure
+
+
+def over_tls(**upstream):
+    return secure(allowH2=True, **upstream)
+
+
+def in_the_clear(**upstream):
+    return {"upstreams": {"api": {"match": "127.0.0.1", "h2Options": {"useH2c": True}, **upstream}}}
+
+
+@pytest.fixture(params=["tls", "clear"])
+def transport(request):
+    return request.param
+
+
+def begin(stage, transport, respond=None, words=None, **upstream):
+    """An origin, its daemon, and its name in /agents."""
+    origin = h2_origin(stage, respond, tls=transport == "tls", **(words or {}))
+    carpool = stage.carpool(over_tls(**upstream) if transport == "tls" else in_the_clear(**upstream))
+    return origin, carpool, https_key(origin) if transport == "tls" else origin.key
+
+
+class Held:
+    """Requests for /hold* wait until they are let go."""
+
+    def __init__(self):
+        self.streams = []
+
+    def __call__(self, stream):
+        if not stream.target.startswith("/hold"):
+            return stream.body or b"ok"
+        self.streams.append(stream)
+        return None
+
+    def wait(self, count):
+        wait_until(lambda: len(self.streams) >= count, lambda: f"{count} held requests (now {len(self.streams)})")
+
+    def let_go(self):
+        streams, self.streams = self.streams, []
+        for stream in streams:
+            stream.answer()
+
+
+# 9.1
+
+def test_many_clients_share_a_connection(stage, transport):
+    """9.1, 9.3: what short-lived clients ask for, POST included, goes over one connection."""
+    origin, carpool, key = begin(stage, transport)
+    for number in range(20):
+        response = carpool.get(origin.url(f"/{number}"), method="POST" if number % 2 else "GET", body=b"%d" % number if number % 2 else b"")
+        assert (response.status, response.body) == (200, b"%d" % number if number % 2 else b"ok")
+    assert origin.accepted == 1
+    row = carpool.row(key, "api")
+    assert (row["protocol"], row["socketsOpened"], row["reusedTotal"], row["streams"]) == ("h2", 1, 19, 0)
+
+
+def test_an_origin_may_choose_http_1_1(stage):
+    """9.1: TLS origins are offered h2, http/1.1 by ALPN"""
+    origin = h2_origin(stage, protocols=("http/1.1",))
+    carpool = stage.carpool(over_tls())
+    assert carpool.get(origin.url()).status == 200
+    assert origin.tls.hellos[0].protocols == ["h2", "http/1.1"]
+    assert not origin.peers
+    assert carpool.row(https_key(origin), "api")["protocol"] == "http/1.1"
+
+
+def test_nothing_is_offered_without_allow_h2(stage):
+    """9.1: where allowH2 is true"""
+    origin = h2_origin(stage)
+    carpool = stage.carpool(secure(allowH2=False))
+    assert carpool.get(origin.url()).status == 200
+    assert origin.tls.hellos[0].protocols == ["http/1.1"]
+
+
+@pytest.mark.parametrize("how", ["stream", "goaway"])
+def test_http_1_1_required(stage, how):
+    """9.1: what an origin refused with HTTP_1_1_REQUIRED (remembered 10 min) goes over HTTP/1.1"""
+    def refuse(stream):
+        if how == "stream":
+            stream.rst(HTTP_1_1_REQUIRED)
+        else:
+            stream.peer.goaway(0, HTTP_1_1_REQUIRED)
+    origin = h2_origin(stage, refuse)
+    carpool = stage.carpool(over_tls())
+    for _ in range(3):
+        assert carpool.get(origin.url("/x"), method="POST", body=b"once").body == b"once"
+    assert len(origin.peers) == 1 and origin.tls.hellos[-1].protocols == ["http/1.1"]
+
+
+# 9.2
+
+def test_limits_hold_for_exchanges(stage, transport):
+    """9.2: maxSockets bounds the connections of an origin and its exchanges in flight"""
+    held = Held()
+    origin, carpool, key = begin(stage, transport, held, maxSockets=3)
+    clients = [carpool.ask(origin.url(f"/hold{number}")) for number in range(5)]
+    carpool.wait_row(key, "api", streams=3, requests=2)
+    assert origin.accepted == 1
+    held.wait(3)
+    held.let_go()
+    held.wait(2)
+    held.let_go()
+    assert [client.response().status for client in clients] == [200] * 5
+
+
+def test_an_origins_limit_opens_another_connection(stage, transport):
+    """9.2: one socket carries at most the lower of maxConcurrentStreams and the origin's SETTINGS"""
+    held = Held()
+    origin, carpool, key = begin(stage, transport, held, {"max_concurrent_streams": 2}, maxSockets=6)
+    clients = [carpool.ask(origin.url(f"/hold{number}")) for number in range(6)]
+    held.wait(6)
+    row = carpool.row(key, "api")
+    assert (row["streams"], row["maxStreams"], row["sockets"]) == (6, 6, 3)
+    held.let_go()
+    assert [client.response().status for client in clients] == [200] * 6
+
+
+# 9.3
+
+def test_a_cold_burst_is_one_handshake(stage):
+    """9.3: 100 requests to a cold h2 origin: 1 TCP connection, 1 handshake"""
+    held = Held()
+    origin = h2_origin(stage, held)
+    carpool = stage.carpool(over_tls())
+    clients = [carpool.ask(origin.url(f"/hold{number}")) for number in range(100)]
+    held.wait(100)
+    assert (origin.accepted, len(origin.tls.hellos)) == (1, 1)
+    held.let_go()
+    assert [client.response().status for client in clients] == [200] * 100
+
+
+def test_the_others_connect_when_it_is_http_1_1(stage):
+    """9.3: http/1.1: the others connect at that instant"""
+    origin = h2_origin(stage, protocols=("http/1.1",), respond_h1=lambda request: None)
+    carpool = stage.carpool(over_tls())
+    clients = [carpool.ask(origin.url(f"/{number}")) for number in range(10)]
+    origin.wait_requests(10)
+    assert origin.accepted == 10
+    del clients
+
+
+def test_settings_must_come(stage, transport):
+    """9.3: timeouts.connect includes the origin's first SETTINGS"""
+    origin, carpool, key = begin(stage, transport, words={"opened": lambda peer: None, "acks": False}, timeouts={"connect": "300ms"})
+    response = carpool.get(origin.url())
+    assert response.status == 504 and "connection_timeout" in response.fields.get("Proxy-Status")
+    assert carpool.retired(key, "api") == {"connect-timeout": 1}
+
+
+def test_text_is_no_http_2(stage):
+    """9.1: prior knowledge; what answers in HTTP/1.1 is told apart"""
+    origin = stage.origin(serve=lambda c: (c.exactly(24), c.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")))
+    carpool = stage.carpool(in_the_clear())
+    response = carpool.get(origin.url())
+    assert response.status == 502 and "http_protocol_error" in response.fields.get("Proxy-Status")
+    assert b"useH2c" in response.body
+
+
+# 9.4
+
+def test_a_request_is_translated(stage, transport):
+    """9.4: :authority from the target and no Host; names lower-cased; connection fields dropped, te: trailers kept"""
+    origin, carpool, _ = begin(stage, transport)
+    carpool.get(origin.url("/p?q=1"), fields=[("X-One", "1"), ("Connection", "X-Hop, TE"), ("X-Hop", "1"), ("TE", "trailers"),
+                                              ("Keep-Alive", "5"), ("Cookie", "a=1"), ("Cookie", "b=2")])
+    got = origin.requests[0]
+    assert got.pseudo == {":method": "GET", ":scheme": "https" if transport == "tls" else "http",
+                          ":authority": origin.authority, ":path": "/p?q=1"}
+    assert got.fields.get("x-one") == "1" and got.fields.get("te") == "trailers"
+    assert got.fields.get("cookie") == "a=1; b=2"
+    assert not {"host", "connection", "x-hop", "keep-alive"} & set(got.fields.names())
+    assert all(name == name.lower() for name, _ in got.fields)
+
+
+def test_content_and_trailers_both_ways(stage, transport):
+    """9.4: request and response trailers; without Content-Length: chunked; Via: 2.0 on responses"""
+    def respond(stream):
+        stream.head(200, [("trailer", "x-sum")])
+        stream.data(stream.body)
+        stream.end_with([("x-sum", "2")])
+    origin, carpool, _ = begin(stage, transport, respond)
+    client = carpool.client()
+    client.send(request("POST", origin.url(), fields=[("Transfer-Encoding", "chunked")]) + chunked(b"some", b"thing", trailers=[("X-Up", "1")]))
+    response = client.response("POST")
+    assert (response.body, response.framing, response.trailers.get("x-sum")) == (b"something", "chunked", "2")
+    assert response.fields.get("Via").startswith("2.0 ")
+    assert origin.requests[0].trailers.get("x-up") == "1"
+
+
+def test_large_content(stage, transport):
+    """9.4, 9.8: more than any window, both ways"""
+    body = bytes(range(256)) * 8192     # 2 MiB
+
+    def respond(stream):
+        stream.head(200, [("content-length", len(stream.body))])
+        stream.within_window(stream.body)
+    origin, carpool, _ = begin(stage, transport, respond)
+    assert carpool.get(origin.url(), method="POST", body=body).body == body
+
+
+@pytest.mark.parametrize("name, head", [
+    ("upper case", [("X-Upper", "1")]), ("a line break", [("x", "a\nb")]), ("connection", [("connection", "close")]),
+    ("transfer-encoding", [("transfer-encoding", "chunked")]), ("two lengths", [("content-length", "1"), ("content-length", "2")]),
+    ("a pseudo field", [(":path", "/")]), ("a short length", [("content-length", "1")])])
+def test_what_breaks_the_rules_costs_its_stream(stage, name, head):
+    """9.4: 502 [...] and RST_STREAM, while the other streams go on"""
+    held = Held()
+
+    def respond(stream):
+        if stream.target != "/bad":
+            return held(stream)
+        stream.head(200, head)
+        stream.data(b"body", end=True)
+    origin, carpool, key = begin(stage, "clear", respond)
+    other = carpool.ask(origin.url("/hold"))
+    held.wait(1)
+    response = carpool.get(origin.url("/bad"))
+    assert response.status == 502 and "http_protocol_error; next-protocol=h2" in response.fields.get("Proxy-Status"), name
+    bad = [each for each in origin.requests if each.target == "/bad"][0]
+    bad.wait_for(lambda: bad.reset == PROTOCOL_ERROR)
+    held.let_go()
+    assert other.response().status == 200 and origin.accepted == 1
+    assert carpool.retired(key, "api") == {}
+
+
+def test_an_aborted_upload_is_no_end(stage, transport):
+    """9.4: no END_STREAM but at the request's true end (an aborted upload is RST_STREAM CANCEL)"""
+    origin, carpool, _ = begin(stage, transport)
+    client = carpool.client()
+    client.send(request("POST", origin.url(), fields=[("Content-Length", "100")]) + b"half")
+    wait_until(lambda: origin.connections and origin.connections[0].requests, "the request is there")
+    stream = origin.connections[0].requests[0]
+    stream.wait_for(lambda: stream.body == b"half")
+    client.close()
+    stream.wait_for(lambda: stream.reset == CANCEL)
+    assert not stream.whole
+    assert carpool.get(origin.url("/next")).status == 200 and origin.accepted == 1
+
+
+# 9.5
+
+def test_goaway_loses_nothing(stage, transport):
+    """9.5: a stream above the last id of a GOAWAY is repeated, POST too"""
+    held = Held()
+    origin, carpool, key = begin(stage, transport, held)
+    clients = [carpool.ask(origin.url(f"/hold{number}"), method="POST", body=b"x") for number in range(6)]
+    held.wait(6)
+    first = sorted(held.streams, key=lambda stream: stream.number)
+    held.streams = first[:3]
+    first[0].peer.goaway(first[2].number)
+    held.wait(6)
+    assert [stream.target for stream in held.streams[3:]] == [stream.target for stream in first[3:]]
+    assert carpool.row(key, "api")["draining"] == 1
+    held.let_go()
+    assert [client.response().status for client in clients] == [200] * 6
+    carpool.wait_retired(key, "goaway", agent="api")
+    assert origin.accepted == 2
+
+
+def test_goaway_every_few_requests(stage, transport):
+    """9.5: An origin that sends GOAWAY every N requests costs no error, for any method."""
+    def respond(stream):
+        if stream.number == 5:
+            stream.peer.goaway(5)
+        return stream.body
+    origin, carpool, _ = begin(stage, transport, respond)
+    answers = []
+
+    def ask(first):
+        for number in range(first, first + 25):
+            answers.append(carpool.get(origin.url(f"/{number}"), method="POST", body=b"%d" % number).body == b"%d" % number)
+    threads = [threading.Thread(target=ask, args=(100 * each,)) for each in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [True] * 100
+    assert origin.accepted >= 30
+
+
+def test_refused_streams_are_repeated(stage, transport):
+    """9.5: at most 3 times; then 503 destination_unavailable"""
+    origin, carpool, key = begin(stage, transport, lambda stream: stream.rst(REFUSED_STREAM))
+    response = carpool.get(origin.url(), method="POST", body=b"x")
+    assert response.status == 503 and "destination_unavailable" in response.fields.get("Proxy-Status")
+    assert response.fields.get("Retry-After") == "1"
+    assert len(origin.requests) == 4
+    metrics = carpool.admin("/metrics").text
+    assert 'agent_unprocessed_total{agent="api",origin="*"} 3' in metrics or 'agent_unprocessed_total{agent="api"' in metrics
+    assert carpool.row(key, "api")["retriesTotal"] == 0
+
+
+def test_what_is_too_large_to_keep_is_not_repeated(stage):
+    """9.5: beyond replayLimit 502 http_response_incomplete"""
+    origin, carpool, _ = begin(stage, "clear", lambda stream: stream.rst(REFUSED_STREAM), replayLimit=10)
+    response = carpool.get(origin.url(), method="POST", body=b"x" * 100)
+    assert response.status == 502 and "http_response_incomplete" in response.fields.get("Proxy-Status")
+    assert b"replayLimit" in response.body
+
+
+def test_a_connection_that_dies(stage, transport):
+    """9.5: 5.6 for each (idempotent, no response byte; reused is a socket that has answered a stream)"""
+    def respond(stream):
+        if stream.target == "/die" and len([each for each in origin.requests if each.target == "/die"]) == 1:
+            stream.connection.close()
+        return b"ok"
+    origin, carpool, _ = begin(stage, transport, respond)
+    assert carpool.get(origin.url("/warm")).status == 200
+    assert carpool.get(origin.url("/die")).status == 200
+    origin.requests.clear()
+    response = carpool.get(origin.url("/die"), method="POST", body=b"x")
+    assert response.status == 502 and "connection_terminated" in response.fields.get("Proxy-Status")
+
+
+# 9.6, 9.7
+
+@pytest.mark.parametrize("code, status, error", [
+    (PROTOCOL_ERROR, 502, "http_protocol_error"), (INTERNAL_ERROR, 502, "http_response_incomplete"),
+    (CANCEL, 502, "http_response_incomplete"), (ENHANCE_YOUR_CALM, 503, "destination_unavailable")])
+def test_a_reset_before_the_response(stage, code, status, error):
+    """9.6"""
+    origin, carpool, _ = begin(stage, "clear", lambda stream: stream.rst(code) if stream.target == "/bad" else b"ok")
+    response = carpool.get(origin.url("/bad"))
+    assert response.status == status and error in response.fields.get("Proxy-Status")
+    assert carpool.get(origin.url("/good")).status == 200 and origin.accepted == 1
+
+
+def test_no_error_after_a_whole_response(stage, transport):
+    """9.6: NO_ERROR behind a complete response: a complete response"""
+    def began(stream):
+        stream.head(413, [("content-length", "3")])
+        stream.data(b"too", end=True)
+        stream.rst(0)
+    origin, carpool, _ = begin(stage, transport, words={"began": began})
+    client = carpool.client()
+    client.send(request("POST", origin.url(), fields=[("Content-Length", "100")]) + b"half")
+    response = client.response("POST")
+    assert (response.status, response.body) == (413, b"too")
+
+
+def test_timeouts_cost_a_stream(stage, transport):
+    """9.7: timeouts.socket and timeouts.request cost a stream (RST_STREAM CANCEL), never the socket"""
+    held = Held()
+    origin, carpool, _ = begin(stage, transport, held, timeouts={"socket": "300ms"})
+    response = carpool.get(origin.url("/hold"))
+    assert response.status == 504 and "connection_read_timeout" in response.fields.get("Proxy-Status")
+    stream = held.streams[0]
+    stream.wait_for(lambda: stream.reset == CANCEL)
+    assert carpool.get(origin.url("/next")).status == 200 and origin.accepted == 1
+
+
+# 9.8
+
+def test_a_stuck_client_is_not_felt(stage, transport):
+    """9.8: One slow client never slows another"""
+    body = b"x" * (8 << 20)
+
+    def respond(stream):
+        stream.head(200, [("content-length", len(body))])
+        stream.within_window(body)
+    origin, carpool, _ = begin(stage, transport, respond)
+    stuck = [carpool.client(receive_buffer=4096) for _ in range(5)]
+    for client in stuck:
+        client.send(request("GET", origin.url("/stuck")))
+    origin.wait_requests(5)
+    assert carpool.get(origin.url("/quick")).body == body
+    assert origin.accepted == 1
+    for client in stuck:
+        client.close()
+
+
+# 9.9, 9.10
+
+def test_silence_is_asked_about(stage, transport):
+    """9.9: where the origin ever answered one it is retired (ping-timeout), 504 or 5.6 for what ran on it"""
+    held = Held()
+    origin, carpool, key = begin(stage, transport, held, h2Options={"useH2c": transport == "clear", "pingInterval": "100ms", "pingTimeout": "200ms"})
+    client = carpool.ask(origin.url("/hold"), method="POST", body=b"x")
+    held.wait(1)
+    peer = origin.peers[0]
+    wait_until(lambda: peer.count(PING) >= 1, "a PING")
+    origin.script.pings = False
+    response = client.response()
+    assert response.status == 504 and "connection_read_timeout" in response.fields.get("Proxy-Status")
+    carpool.wait_retired(key, "ping-timeout", agent="api")
+
+
+@pytest.mark.parametrize("frame", [(PING, 0, 0, b"12345678"), (4, 0, 0, b""), (2, 0, 3, b"\0\0\0\0\1"), (99, 0, 0, b"x" * 100),
+                                   (DATA, 0, 1, b"")])
+def test_a_flood_ends_the_connection(stage, frame):
+    """9.10: GOAWAY ENHANCE_YOUR_CALM, reason flood"""
+    def respond(stream):
+        if stream.target != "/flood":
+            return b"ok"
+        stream.head(200)
+        piece = len(frame[3]).to_bytes(3, "big") + bytes(frame[:2]) + (stream.number if frame[2] else 0).to_bytes(4, "big") + frame[3]
+        try:
+            for _ in range(1000):
+                stream.peer.raw(piece * 500)
+        except Exception:       # it has had enough
+            pass
+    origin, carpool, key = begin(stage, "clear", respond)
+    client = carpool.ask(origin.url("/flood"))
+    client.rest()
+    carpool.wait_retired(key, "flood", agent="api")
+    goaway = [each for each in origin.peers[0].frames if each[0] == GOAWAY]
+    assert not goaway or goaway[-1][3][7] == ENHANCE_YOUR_CALM
+    assert carpool.get(origin.url("/next")).status == 200
+
+
+# 9.11
+
+def test_it_is_seen(stage, transport):
+    """9.11: metrics and access log"""
+    def respond(stream):
+        return stream.rst(INTERNAL_ERROR) if stream.target == "/bad" else b"ok"
+    log = stage.path("access.log")
+    origin = h2_origin(stage, respond, tls=transport == "tls")
+    config = over_tls() if transport == "tls" else in_the_clear()
+    carpool = stage.carpool({**config, "accessLog": {"path": log}})
+    assert carpool.get(origin.url()).status == 200
+    assert carpool.get(origin.url("/bad")).status == 502
+    origin.peers[0].goaway(LAST_STREAM)
+    wait_until(lambda: 'carpool_agent_goaways_total{' in carpool.admin("/metrics").text, "the GOAWAY is counted")
+    metrics = carpool.admin("/metrics").text
+    assert 'by="origin",code="INTERNAL_ERROR"} 1' in metrics and 'code="NO_ERROR"} 1' in metrics
+    wait_until(lambda: open(log).read().count("protocol=h2") == 2, "two lines")
+
+
+def test_reload_switches_it(stage):
+    """9.3: A reload that changes allowH2 holds for new requests at once; running streams finish"""
+    held = Held()
+    origin = h2_origin(stage, held)
+    carpool = stage.carpool(over_tls())
+    client = carpool.ask(origin.url("/hold"))
+    held.wait(1)
+    carpool.reload(secure(allowH2=False))
+    assert carpool.get(origin.url("/next")).status == 200
+    assert len(origin.peers) == 1 and origin.tls.hellos[-1].protocols == ["http/1.1"]
+    held.let_go()
+    assert client.response().status == 200
+
+
+def test_a_stop_is_said(stage, transport):
+    """8: running requests finish; an HTTP/2 origin is told by GOAWAY"""
+    held = Held()
+    origin, carpool, _ = begin(stage, transport, held)
+    client = carpool.ask(origin.url("/hold"))
+    held.wait(1)
+    peer = origin.peers[0]
+    carpool.ends_itself()
+    carpool.signal(15)
+    held.let_go()
+    assert client.response().status == 200
+    carpool.wait()
+    wait_until(lambda: peer.connection.ended, "the connection ends")
+    assert peer.count(GOAWAY) == 1 and peer.count(RST_STREAM) == 0 and peer.count(HEADERS) == 1
