@@ -28,10 +28,15 @@ void download_end(struct download *d)
     splice_end(&d->splice);
 }
 
+static bool is_of_unknown_length(const struct framing *f)
+{
+    return f->kind == BODY_CHUNKED || f->kind == BODY_CLOSE;
+}
+
 bool download_end_misleads(const struct exchange *e)
 {
     const struct download *d = &e->download;
-    return d->state != DOWNLOAD_HEAD && !d->writer.chunked && e->call.framing.kind != BODY_LENGTH;
+    return d->state != DOWNLOAD_HEAD && !d->writer.chunked && is_of_unknown_length(&e->call.framing);
 }
 
 static enum pump malformed(struct exchange *e, const char *what)
@@ -102,11 +107,6 @@ static enum pump switch_protocols(struct exchange *e)
     e->outcome.status = 101;
     enum pump pushed = push_head(e, &o);
     return pushed == PUMP_WAITS ? PUMP_TUNNEL : pushed;
-}
-
-static bool is_of_unknown_length(const struct framing *f)
-{
-    return f->kind == BODY_CHUNKED || f->kind == BODY_CLOSE;
 }
 
 /* A smaller text is not worth a server's while. */

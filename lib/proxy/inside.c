@@ -69,10 +69,11 @@ static void refuse_anything_else(struct client *c)
     struct exchange *e = exchange_in_connect(c);
     if (!e)
         return;
-    exchange_fail(e, FAULT_DENIED, RETIRE_NONE,
-                  "what came inside CONNECT to %s:%u is no HTTP, and a tunnel to that port is not allowed: add it to "
-                  "access.connectPorts if it should be",
-                  c->inside->authority.host, c->inside->authority.port);
+    exchange_fail(
+        e, FAULT_DENIED, RETIRE_NONE,
+        "what came inside CONNECT to %s:%u is no HTTP, and a tunnel to that port is not allowed: add it to "
+        "access.connectPorts if it should be",
+        c->inside->authority.host, c->inside->authority.port);
     exchange_run(e, 0);
 }
 

@@ -88,7 +88,7 @@ struct proxy {
     struct inside_list hellos; /* clients whose handshake may begin in another turn, oldest first */
     struct timer hello_timer;
     unsigned handshakes_begun; /* in this turn */
-    struct failure failure; /* scratch: of the pump that said PUMP_FAILED last */
+    struct failure failure;    /* scratch: of the pump that said PUMP_FAILED last */
     bool stopping;
     void (*record)(void *ctx, const struct exchange_record *r); /* NULL: not wanted */
     void *record_ctx;

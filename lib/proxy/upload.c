@@ -191,7 +191,7 @@ void upload_restart(struct exchange *e)
         u->batch.count = 1;
     }
     u->batch.last = u->reader.ended;
-    u->state = UPLOAD_STARVED;
+    set_state(e, UPLOAD_STARVED);
 }
 
 /* --- From the client ----------------------------------------------------------------------------------- */

@@ -76,11 +76,12 @@ enum head_verdict h1_read_head(struct h1 *h, struct head *head, size_t *length)
 
 void h1_forget_head(struct h1 *h)
 {
+    if (h->head_length == 0)
+        return; /* none was given: one that is being read goes on */
+    buffer_consume(h->in, h->head_length);
+    h->head_length = 0;
     h->scanned = 0;
     h->fault = HEAD_OK;
     buffer_give(h->repaired);
     h->repaired = NULL;
-    if (h->head_length > 0)
-        buffer_consume(h->in, h->head_length);
-    h->head_length = 0;
 }

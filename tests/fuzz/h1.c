@@ -102,7 +102,7 @@ struct outcome {
     enum call_error error; /* CALL_FAILED */
     bool sink_failed;
     uint64_t content;
-    size_t left; /* bytes that follow the response */
+    size_t left;   /* bytes that follow the response */
     bool trailers; /* bytes of a trailer section came */
     char *out;
     size_t out_n;
