@@ -4,6 +4,7 @@ h2_origin(stage, respond) is a harness.Origin whose connections speak it, by TLS
 knowledge. `respond(stream)` is called when a request is complete: it answers by the stream's methods, or returns the body of
 a 200. A connection that chose HTTP/1.1 is served as ever, by `respond_h1`."""
 
+import contextlib
 import struct
 import threading
 
@@ -104,14 +105,26 @@ class Peer:
         self.frames = []            # (type, flags, stream, payload) of all that came
         self.first_window = 65535
         self.one = threading.Lock()
+        self.gathered = None
         connection.h2 = self
 
     def send(self, kind, flags=0, stream=0, payload=b""):
         self.raw(struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload)
 
     def raw(self, data):
+        if self.gathered is not None:
+            self.gathered += data
+            return
         with self.one:
             self.connection.send(data)
+
+    @contextlib.contextmanager
+    def together(self):
+        """What is sent meanwhile leaves in one piece, at its end."""
+        self.gathered = b""
+        yield
+        data, self.gathered = self.gathered, None
+        self.raw(data)
 
     def encode(self, pairs):
         with self.one:
