@@ -177,6 +177,7 @@ static bool maps_all_users(void)
     FILE *f = fopen("/proc/self/uid_map", "re");
     if (!f)
         return true;
+    /* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers */
     while (fscanf(f, "%u %u %u", &inside, &outside, &count) == 3)
         sum += count;
     fclose(f);
@@ -189,7 +190,7 @@ static uint32_t read_overflow_uid(void)
     FILE *f = fopen("/proc/sys/kernel/overflowuid", "re");
     if (!f)
         return uid;
-    if (fscanf(f, "%" SCNu32, &uid) != 1)
+    if (fscanf(f, "%" SCNu32, &uid) != 1) /* NOLINT(cert-err34-c) */
         uid = OVERFLOW_UID_DEFAULT;
     fclose(f);
     return uid;

@@ -14,7 +14,7 @@
 
 bool user_name_in_file(uint32_t uid, char name[USER_NAME_SIZE])
 {
-    struct passwd entry, *found = NULL;
+    struct passwd entry = {0}, *found = NULL;
     char room[PASSWD_SIZE];
     FILE *f = fopen(PASSWD_FILE, "re");
     if (!f)
@@ -71,7 +71,7 @@ void user_question_drop(struct user_question *q)
 static void *run(void *question)
 {
     struct user_question *q = question;
-    struct passwd entry, *found = NULL;
+    struct passwd entry = {0}, *found = NULL;
     char room[PASSWD_SIZE], name[USER_NAME_SIZE] = "";
     if (getpwuid_r(q->uid, &entry, room, sizeof room, &found) == 0 && found)
         snprintf(name, sizeof name, "%s", found->pw_name);

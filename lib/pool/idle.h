@@ -13,7 +13,7 @@ void idle_begin(struct socket *s, enum socket_state state);
 void idle_end(struct socket *s);
 
 /* The socket's `idle` timer; something came while it carried no exchange. */
-void idle_on_timer(void *socket);
+void idle_on_timer(void *ctx);
 void idle_on_ready(struct socket *s);
 
 /* The origin has closed one. */

@@ -34,10 +34,10 @@ void path_watch_idle(struct socket *s);
 /* The kernel has ended it since probes were not answered: that path is dead since then at the latest. */
 uint64_t path_dead_since(const struct socket *s);
 
-/* This socket's path is dead since `since_ms` at the latest. */
-void path_died(struct socket *s, uint64_t since_ms);
+/* The path of this socket is dead since `since_ms` at the latest. */
+void path_died(struct socket *dead, uint64_t since_ms);
 
 /* Used by pool.c: the timer's. */
-void path_sweep(void *pool);
+void path_sweep(void *ctx);
 
 #endif

@@ -208,7 +208,7 @@ static void end_left(struct h1 *h, enum retire_reason reason)
     w->owner->left(w, reason, &end);
 }
 
-static void skip(struct h1 *h)
+static void skip_rest(struct h1 *h)
 {
     switch (h1_skip(h)) {
     case CALL_END:
@@ -224,7 +224,7 @@ static void skip(struct h1 *h)
 static void on_left_ready(void *ctx, unsigned ready)
 {
     if (ready & CALL_READABLE)
-        skip(ctx);
+        skip_rest(ctx);
 }
 
 static void on_left_timeout(void *ctx)

@@ -221,8 +221,7 @@ static enum call_part next_head(struct h2_stream *s, struct head *head)
         return malformed(s, framing_verdict_text(verdict));
     f->doubtful = false; /* frames say where it ends */
     if (f->kind == BODY_CLOSE)
-        *f =
-            s->end_with_head ? (struct framing){.kind = BODY_LENGTH} : (struct framing){.kind = BODY_CHUNKED};
+        *f = (struct framing){.kind = s->end_with_head ? BODY_LENGTH : BODY_CHUNKED};
     return CALL_HEAD;
 }
 

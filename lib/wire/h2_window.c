@@ -11,6 +11,7 @@ static void drop_from_front(struct h2_stream *s, size_t n)
 {
     while (n > 0) {
         struct buffer *b = s->content;
+        assert(b);
         size_t here = buffer_unread(b).n;
         if (n < here) {
             buffer_consume(b, n);
