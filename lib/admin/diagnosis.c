@@ -315,9 +315,9 @@ static void describe_origin(const struct diagnosis *d, const struct origin *o, s
 
 static void describe_ca(const struct agent *a, struct diagnosis_input *in)
 {
-    const struct connect_tls *t = &a->config->connectTls;
+    const struct connect_tls *t = a->policy->connect == CONNECT_IS_POOL ? &a->config->connectTls : NULL;
 
-    if (a->policy->connect == CONNECT_IS_POOL && t->signer) {
+    if (t && t->signer) {
         in->ca_file = t->cert;
         in->ca_ends_s = signer_ca(t->signer)->not_after;
     }

@@ -15,6 +15,8 @@ static bool armed;
 static int until_failure; /* the how manieth allocation fails; 0: none does */
 static bool has_failed;
 
+/* Sanitizers have theirs. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 static bool fails(void)
 {
     if (!armed || until_failure == 0 || --until_failure > 0)
@@ -24,8 +26,6 @@ static bool fails(void)
     return true;
 }
 
-/* Sanitizers have theirs. */
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 void *malloc(size_t n);
 void *calloc(size_t count, size_t n);
 void *realloc(void *p, size_t n);
