@@ -98,7 +98,7 @@ def test_a_missing_file(stage):
 def test_a_port_that_is_taken(stage):
     """Exit status: [...] 1 could not start"""
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", stage.ports.take()))
+        taken.bind(("127.0.0.1", 0))
         taken.listen(1)
         port = taken.getsockname()[1]
         done = run("-c", stage.write("taken.yaml", f"listen: 127.0.0.1:{port}\nadmin: {{listen: off}}\n"))
