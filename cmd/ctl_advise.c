@@ -40,7 +40,7 @@ static void print_comment(const char *words, size_t indent)
     free(text);
 }
 
-/* Of the origin, for whoever reads it in the file. */
+/* Of the origin, for a reader of the file. */
 static void print_why(const json_t *advice, size_t indent)
 {
     const char *origin = field(advice, "origin");

@@ -308,6 +308,6 @@ int ctl_ca_show(int argc, char **argv)
                                                    : "%s holds no certificate in PEM form",
                         argv[1]);
     show(c);
-    ca_unref(c);
+    ca_free(c);
     return CTL_FINE;
 }

@@ -20,7 +20,7 @@ static void put_traffic(struct text *out, uint64_t requests, uint64_t opened)
                     (double)requests / (double)opened);
 }
 
-/* Nobody asked, and no spare was opened. */
+/* No request came, and no spare was opened. */
 static bool is_new(const struct account *a)
 {
     return origin_stats_is_empty(&a->stats);

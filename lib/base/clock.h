@@ -13,7 +13,7 @@ uint64_t clock_us(void);
 /* The same in milliseconds. */
 uint64_t clock_ms(void);
 
-/* For how long the system has been suspended, and a time that nobody knows: only the difference of two calls means
+/* For how long the system has been suspended, and an unknown time besides: only the difference of two calls means
  * anything. Known since the first clock_update(). */
 uint64_t clock_suspended_us(void);
 

@@ -73,7 +73,6 @@ struct ca *ca_read(struct slice certificate, struct slice key, enum ca_problem *
     *problem = CA_NO_MEMORY;
     if (!c)
         return NULL;
-    c->refs = 1;
     ERR_clear_error();
     *problem = take_certificate(c, certificate);
     if (*problem == CA_FINE)
@@ -81,19 +80,13 @@ struct ca *ca_read(struct slice certificate, struct slice key, enum ca_problem *
     ERR_clear_error();
     if (*problem == CA_FINE)
         return c;
-    ca_unref(c);
+    ca_free(c);
     return NULL;
 }
 
-struct ca *ca_ref(struct ca *c)
+void ca_free(struct ca *c)
 {
-    __atomic_add_fetch(&c->refs, 1, __ATOMIC_RELAXED);
-    return c;
-}
-
-void ca_unref(struct ca *c)
-{
-    if (!c || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) > 0)
+    if (!c)
         return;
     X509_free(c->certificate);
     EVP_PKEY_free(c->key);

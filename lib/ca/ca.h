@@ -11,7 +11,6 @@
 #include "ca/constraints.h"
 
 struct ca {
-    int refs; /* atomic */
     X509 *certificate;
     EVP_PKEY *key; /* NULL: only looked at */
     struct constraints *constraints;
@@ -28,11 +27,10 @@ enum ca_problem {
     CA_OTHER_KEY,      /* not the certificate's */
 };
 
-/* From the texts of its files; an empty `key`: it is only to be looked at. The caller holds one reference. NULL with
+/* From the texts of its files; an empty `key`: it is only to be looked at. It is the caller's. NULL with
  * `*problem`. */
 struct ca *ca_read(struct slice certificate, struct slice key, enum ca_problem *problem);
-struct ca *ca_ref(struct ca *c);
-void ca_unref(struct ca *c); /* NULL is allowed */
+void ca_free(struct ca *c); /* NULL is allowed */
 
 /* Whether its name constraints let it sign for this host: a name in lower case, or an IP address without brackets. Stricter than
  * RFC 5280 4.2.1.10: a CA that names no addresses may sign for none. One without constraints may sign for all. */

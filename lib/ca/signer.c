@@ -84,7 +84,7 @@ struct signer *signer_new(struct ca *ca)
         s->ssl = new_context();
     if (!s || !s->ssl) {
         free(s);
-        ca_unref(ca);
+        ca_free(ca);
         ERR_clear_error();
         return NULL;
     }
@@ -123,7 +123,7 @@ void signer_unref(struct signer *s)
         forget(s, l);
     pthread_mutex_destroy(&s->lock);
     SSL_CTX_free(s->ssl);
-    ca_unref(s->ca);
+    ca_free(s->ca);
     free(s);
 }
 

@@ -113,12 +113,12 @@ static void set_up(struct loader *l, const struct tls_file *cert, const struct t
         return;
     }
     if (!check_authority(l, c)) {
-        ca_unref(c);
+        ca_free(c);
         return;
     }
     t->signer = share(l);
     if (t->signer)
-        ca_unref(c);
+        ca_free(c);
     else
         t->signer = signer_new(c);
     if (!t->signer)

@@ -76,7 +76,7 @@ static void warn_of_descriptors(const struct config *c)
         LOG_N("limit", limit.rlim_cur), LOG_N("needed", needed), LOG_N("maxConnections", clients));
 }
 
-/* A core, or whoever attaches to the process, would show the key of the CA. */
+/* A core, or a debugger that attaches to the process, would show the key of the CA. */
 static void hide_keys(const struct config *c)
 {
     if (c->connectTls.signer && prctl(PR_SET_DUMPABLE, 0) != 0)

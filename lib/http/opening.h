@@ -23,7 +23,7 @@ enum opening opening_of(struct slice bytes);
 
 enum hello {
     HELLO_MORE,
-    HELLO_WHOLE,     /* or nothing that a ClientHello could be: whoever speaks TLS will say so */
+    HELLO_WHOLE,     /* or nothing that a ClientHello could be: the TLS library will say so */
     HELLO_TOO_LARGE, /* it says so itself, or HELLO_MAX bytes are there */
 };
 

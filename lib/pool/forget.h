@@ -1,7 +1,7 @@
 #ifndef CARPOOL_POOL_FORGET_H
 #define CARPOOL_POOL_FORGET_H
 
-/* Origins that nobody uses. Clients make up hosts and ports, so what is remembered of them is bounded:
+/* Origins that are not in use. Clients make up hosts and ports, so what is remembered of them is bounded:
  *
  *   KEPT        in use (a socket, a waiter, a user), or an upstream names it: never forgotten
  *   EMPTY       neither; forgotten after a minute, and the oldest first beyond FORGET_EMPTY_MAX an agent

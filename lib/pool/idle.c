@@ -69,7 +69,7 @@ static void arm(struct socket *s)
     timer_set_at(&s->idle, looks ? look : due);
 }
 
-/* A reset that came before the response was read was announced with it, and is announced no more. Whoever is used
+/* A reset that came before the response was read was announced with it, and is announced no more. A socket that is used
  * again soon finds it; to look for it each time would cost a call a response. */
 static void look_behind_response(struct socket *s)
 {

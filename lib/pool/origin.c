@@ -128,7 +128,7 @@ static void release_memory(struct origin *o)
 static struct origin *origin_new(struct agent *a, enum origin_kind kind, const char *key, size_t key_length,
                                  struct slice host, uint16_t port)
 {
-    /* The names stand behind the struct: there may be very many origins. */
+    /* The names stand after the struct: there may be very many origins. */
     struct origin *o = calloc(1, sizeof *o + key_length + 1 + host.n + 1);
     if (!o)
         return NULL;

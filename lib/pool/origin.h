@@ -109,11 +109,11 @@ static inline uint32_t origin_sockets(const struct origin *o)
 /* How long its free sockets are kept, by what was learned of it; 0: that does not matter. */
 uint64_t origin_learned_ms(const struct origin *o);
 
-/* For whoever keeps a pointer: an origin may be forgotten after its last socket and its last user. */
+/* For one who keeps a pointer: an origin may be forgotten after its last socket and its last user. */
 void origin_hold(struct origin *o);
 void origin_let_go(struct origin *o);
 
-/* No socket, nobody waiting, no user. */
+/* No socket, no waiter, no user. */
 bool origin_is_empty(const struct origin *o);
 
 /* Retires free and idle private sockets now, active and connecting ones when they finish; what waits gets new ones. */

@@ -105,7 +105,7 @@ uint64_t path_dead_since(const struct socket *s)
     return clock_ms() > took ? clock_ms() - took : 0;
 }
 
-/* Whoever has acknowledged anything since is as good as before. */
+/* A peer that has acknowledged anything since is as good as before. */
 static void review(struct origin *o)
 {
     struct socket *s;

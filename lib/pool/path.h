@@ -5,7 +5,7 @@
  *
  * Active sockets from which nothing came for a second are looked at four times a second at most: whether the peer's
  * kernel acknowledges what was sent, and answers probes (io/ack.h). Who does not for timeouts.ack is given up
- * (conn_give_up(), ETIMEDOUT). Whoever owns a socket of which nothing was acknowledged for a second, through two
+ * (conn_give_up(), ETIMEDOUT). The owner of a socket of which nothing was acknowledged for a second, through two
  * retransmissions, is notified (CONN_UNACKED), so that what can be repeated safely is repeated at once.
  *
  * The other free sockets that lead to the same address are DOUBTED then: they carry no request until their peer has

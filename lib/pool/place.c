@@ -226,7 +226,7 @@ void socket_hand_on(struct socket *s)
         socket_become_free(s);
 }
 
-/* An HTTP/1.1 socket for which nobody of its own waits is free, and closed for a request of another origin that needs its
+/* An HTTP/1.1 socket for which no request of its origin waits is free, and closed for a request of another origin that needs its
  * place. One that is shared may never be free. */
 static void make_way(struct socket *s)
 {
@@ -281,7 +281,7 @@ void socket_return_unused(struct socket *s)
 {
     assert(s->unbegun > 0);
     s->unbegun--;
-    /* What was reported meanwhile is reported to nobody again, and a limit may have changed. */
+    /* What was reported meanwhile is not reported again, and a limit may have changed. */
     enum retire_reason seen =
         s->protocol == PROTOCOL_HTTP1 && s->wire.conn.may_read ? wire_probe(&s->wire) : RETIRE_NONE;
     if (seen != RETIRE_NONE)

@@ -4,7 +4,7 @@
 /* Places: what a request waits for. A socket carries as many exchanges as it has capacity, one with HTTP/1.1 and many
  * with HTTP/2, and each of them has a place on it.
  *
- * A place is taken when it is given (origin_acquire(), settled()), not when its exchange begins. Whoever has it does one
+ * A place is taken when it is given (origin_acquire(), settled()), not when its exchange begins. Its holder does one
  * of two things, once: socket_release() gives it back, socket_retire() ends the socket with all of its places. */
 
 #include "pool/socket.h"

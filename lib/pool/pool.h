@@ -88,7 +88,7 @@ uint32_t pool_free_count(const struct pool *p);
 /* Retires free sockets; active ones are retired when they finish. */
 void pool_stop(struct pool *p);
 
-/* Closes what is left by force. Nobody may wait any more. */
+/* Closes what is left by force. No request may wait any more. */
 void pool_free(struct pool *p);
 
 /* Used within the pool. */

@@ -370,7 +370,7 @@ enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acqu
         idle_note_suspend(a->pool);
     if (a->dirty)
         agent_serve(a); /* places that came free in this turn belong to those who waited */
-    /* Nobody overtakes the one who waits for a connection that HTTP/2 gives up. */
+    /* No request overtakes the one that waits for a connection that HTTP/2 gives up. */
     bool is_next = o->waiting_count == 0 && (o->blocked_count == 0 || waiter_takes_http2(turns_next(o)));
     if (!a->paused && is_next && origin_may_begin(o) && (p->socket = queue_find_place(o, p))) {
         socket_take(p->socket);

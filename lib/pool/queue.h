@@ -31,7 +31,7 @@ enum acquire_how {
     ACQUIRE_OWN_CONNECTION, /* the last repeat: takes the place that its failed socket left, with a new connection */
 };
 
-/* Embedded in whoever waits; zeroed at first. */
+/* Embedded in what waits; zeroed at first. */
 struct waiter {
     enum waiter_state state;
     TAILQ_ENTRY(waiter) link;
@@ -85,14 +85,14 @@ void waiter_cancel(struct waiter *p);
 /* The order of the queue: repeats, then new requests, each as they first asked. */
 bool waiter_is_before(const struct waiter *p, const struct waiter *q);
 
-/* Whom the next ready socket of the origin serves; NULL: nobody. */
+/* Whom the next ready socket of the origin serves; NULL: none waits. */
 struct waiter *queue_oldest(const struct origin *o);
 
 /* HTTP/2 would serve it, too. */
 bool waiter_takes_http2(const struct waiter *p);
 
 /* queue: fair, where maxTotalSockets holds: whom a place on a socket of `o` that came free serves, or for whom that socket must be
- * closed, since it waits at another origin. NULL: nobody waits, or turns are not taken. */
+ * closed, since it waits at another origin. NULL: none waits, or turns are not taken. */
 struct waiter *queue_next_in_turn(const struct origin *o, uint64_t fairness_us);
 
 /* The oldest blocked request of an origin other than `but` that is below its own maxSockets; NULL: none. */

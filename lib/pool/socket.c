@@ -262,7 +262,7 @@ static void refuse_service(struct socket *s, struct waiter *owner)
     socket_retire(s, RETIRE_ERROR);
 }
 
-/* Established, and nobody has a place on it yet. */
+/* Established, and no place on it is taken yet. */
 static void begin_service(struct socket *s, struct waiter *owner)
 {
     struct origin *o = s->origin;

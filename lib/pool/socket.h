@@ -68,7 +68,7 @@ struct socket {
     struct waiter *owner;  /* CONNECTING: the last repeat of this request, which no other may take */
     /* Where its only user keeps it, since socket_keep_private(); NULL: any may use it */
     struct socket **keeper;
-    /* FREE, PRIVATE: until the look behind the response, then until it is too old to be trusted */
+    /* FREE, PRIVATE: until the look after the response, then until it is too old to be trusted */
     struct timer idle;
     bool http1_only;           /* HTTP/2 was not offered: it says nothing of what the origin speaks */
     enum protocol protocol;    /* HTTP/2 reads its connection at all times; with HTTP/1.1 its user does */
@@ -102,7 +102,7 @@ void socket_keep_private(struct socket *s, struct socket **keeper);
 /* That request has come. */
 void socket_take_private(struct socket *s);
 
-/* It is nobody's any more: *keeper becomes NULL. Nothing where nobody keeps it. */
+/* Its keeper gives it up: *keeper becomes NULL. Nothing where it has none. */
 void socket_disown(struct socket *s);
 
 /* For maxTotalSockets and descriptors: it has waited long enough that its user is hardly in the middle of logging in. */
@@ -145,7 +145,7 @@ static inline struct socket *socket_of(struct wire *w)
 /* CONNECTING: its owner has left, and it is anybody's. */
 void socket_lose_owner(struct socket *s);
 
-/* Carries nothing and nobody waits for it. It is free then, or ends. */
+/* Carries nothing and no request waits for it. It is free then, or ends. */
 void socket_become_free(struct socket *s);
 
 /* A reload changed the time limits, which are counted from when what they limit began. */

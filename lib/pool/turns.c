@@ -43,7 +43,7 @@ static struct turn *add(struct agent *a, const struct origin *o, const void *cal
     return t;
 }
 
-/* One that nobody waits in ends. */
+/* One in which no request waits ends. */
 static void end(struct agent *a, struct turn *t)
 {
     assert(t->count == 0);

@@ -59,7 +59,7 @@ struct waiter *turns_next_of_agent(const struct agent *a, bool (*possible)(const
                                    const struct origin *near, uint64_t fairness_us);
 
 /* Whose place a request of this caller may take in the full queue of the origin: the newest of the caller that has most there, if
- * that is more than this one has. NULL: nobody's. */
+ * that is more than this one has. NULL: none does. */
 struct waiter *turns_displaced_by(const struct origin *o, const void *caller);
 
 #endif

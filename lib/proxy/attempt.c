@@ -451,7 +451,7 @@ enum client_close attempt_finished(struct exchange *e)
     struct call_end end;
     call_finish(&e->call, &end);
     e->socket = NULL;
-    /* What others share is nobody's own: over HTTP/2, a challenge is passed on. */
+    /* What others share is not one client's own: over HTTP/2, a challenge is passed on. */
     bool is_private = s->protocol == PROTOCOL_HTTP1 && (e->asked.private_socket || c->private_socket == s);
     /* What was promised with the head may not hold any more: a stop, a request that is not needed to its end. */
     enum client_close fate =

@@ -10,7 +10,7 @@
 #include "io/this_host.h"
 #include "proxy/client.h"
 
-/* Beyond so many those are forgotten that nobody is any more. */
+/* Beyond so many those without a client are forgotten. */
 #define CALLERS_MAX 2000
 
 #define NAME_KEPT_MS (60 * 1000)

@@ -36,7 +36,7 @@ struct caller {
     struct user_question *question; /* USER: under way; NULL: none */
     char name[UNIT_NAME_SIZE];      /* for people */
     const char *vouched;            /* UNIT: the name that `allow` goes by (io/cgroup.h), within key */
-    const char *key;                /* stands behind the struct */
+    const char *key;                /* stands after the struct */
 };
 
 struct caller_totals {
@@ -68,7 +68,7 @@ void caller_move(struct client *c);
 struct caller *caller_hold(struct caller *caller);
 void caller_release(struct caller *caller);
 
-/* Whether an upstream's `allow` lets it through. NULL: nobody. */
+/* Whether an upstream's `allow` lets it through. NULL: none. */
 bool caller_is_allowed(const struct allow_list *allow, const struct caller *caller);
 
 /* A request has begun; `agent` NULL: none was chosen. NULL is allowed for the caller. */

@@ -211,7 +211,7 @@ void inside_begin(struct client *c, const struct route *route)
     inside_ready(c);
 }
 
-/* What came while nobody ran is looked at before anybody is called late. */
+/* What came while Carpool stood still is looked at before a client is called late. */
 void inside_on_timer(struct client *c)
 {
     inside_ready(c);

@@ -202,7 +202,7 @@ static enum fault choose_agent(struct query *q)
     return FAULT_NONE;
 }
 
-/* What is known to be refused before anybody resolves a name: an address that is denied, and an own listener. */
+/* What is known to be refused before a name is resolved: an address that is denied, and an own listener. */
 static enum fault check_destination(struct query *q)
 {
     const struct uri *uri = &q->out->uri;
@@ -343,7 +343,7 @@ static enum fault route_forward(struct query *q)
     return choose_agent(q);
 }
 
-/* More than anybody asks for at once. */
+/* Bytes of Upgrade: a longer list is not passed on. */
 #define MAX_PROTOCOLS 63
 
 /* Whether Upgrade may be passed on (RFC 9110 7.8): not h2c, which would start a protocol that Carpool

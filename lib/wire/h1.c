@@ -83,12 +83,6 @@ static enum retire_reason probe(struct wire *w)
     return ack_is_dead_path(w->conn.error) ? RETIRE_DEAD : RETIRE_PEER_CLOSED;
 }
 
-/* HTTP/1.1 has no word for it but the last request's. */
-static void stop(struct wire *w)
-{
-    (void)w;
-}
-
 /* --- A call ---------------------------------------------------------------------------------------------- */
 
 static void on_ready(void *ctx, unsigned ready)
@@ -274,7 +268,6 @@ static const struct wire_ops h1_ops = {
     .detach = detach,
     .room = room,
     .probe = probe,
-    .stop = stop,
     .close = close_wire,
 };
 

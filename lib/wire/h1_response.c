@@ -302,7 +302,7 @@ void h1_settle(struct h1 *h)
 
 enum call_part h1_skip(struct h1 *h)
 {
-    struct head scratch; /* trailers that nobody reads */
+    struct head scratch; /* for trailers, which are thrown away */
     for (;;) {
         struct slice run;
         enum call_part part = next_content(h, &scratch, &run);

@@ -114,7 +114,7 @@ static void tell_closed(struct h2 *h)
     h->wire->owner->closed(h->wire, h->reason);
 }
 
-/* The owner first, so that it gives nobody a place on what takes no more calls. Whoever is told may close it: it is freed
+/* The owner first, so that it gives no place on what takes no more calls. Those that are told may close it: it is freed
  * when the last of them has returned. */
 static void tell(struct h2 *h)
 {
@@ -265,16 +265,6 @@ static void say_goodbye(struct h2 *h)
     h2_due(h);
 }
 
-static void stop(struct wire *w)
-{
-    struct h2 *h = w->session;
-    if (h->state >= H2_DRAINING)
-        return;
-    say_goodbye(h);
-    h2_drain(h, RETIRE_DRAINED);
-    h->told_draining = true; /* it was the owner's will */
-}
-
 static void close_wire(struct wire *w, bool reset)
 {
     struct h2 *h = w->session;
@@ -380,7 +370,6 @@ const struct wire_ops h2_ops = {
     .detach = detach,
     .room = room,
     .probe = probe,
-    .stop = stop,
     .close = close_wire,
 };
 

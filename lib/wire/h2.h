@@ -3,7 +3,7 @@
 
 /* HTTP/2 (RFC 9113) as a client, on libnghttp2: many calls at once, each a stream.
  *
- *               SETTINGS           GOAWAY, wire_stop(), no PING answered
+ *               SETTINGS           GOAWAY, no PING answered
  *   GREETING ------------> OPEN --------------------------------------> DRAINING
  *       |                   |                                              |
  *       +-------------------+---- end, error, flood ---> OVER <------------+

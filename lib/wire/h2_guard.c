@@ -7,7 +7,7 @@
 #define GLITCHES_AT_ONCE  1000
 #define GLITCHES_A_SECOND 33
 
-/* Frames of kinds that nobody knows and those of streams that have ended call no callback: so bytes count, too. */
+/* Frames of unknown kinds and those of streams that have ended call no callback: so bytes count, too. */
 #define USELESS_MOST  (2 * 1024 * 1024)
 #define USELESS_TIMES 8
 

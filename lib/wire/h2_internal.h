@@ -5,7 +5,7 @@
  * a call, of which h2_request.c and h2_upload.c are the way out, h2_response.c the way back; h2_window.c, h2_ping.c,
  * h2_resets.c and h2_guard.c are what their names say.
  *
- * No callback of libnghttp2 calls an owner or ends a session: it notes, and whoever fed the library acts on that. */
+ * No callback of libnghttp2 calls an owner or ends a session: it notes, and the caller that fed the library acts on that. */
 
 #include <nghttp2/nghttp2.h>
 #include <sys/queue.h>
@@ -44,7 +44,7 @@ struct h2_failure {
 
 struct h2_stream {
     struct h2 *h2;
-    struct call *call; /* NULL: nobody's. What comes for it is thrown away */
+    struct call *call; /* NULL: its owner has left. What comes for it is thrown away */
     int32_t id;        /* 0: HELD */
     bool unwanted;     /* waits until an RST_STREAM may be sent */
     TAILQ_ENTRY(h2_stream) link;
@@ -96,7 +96,7 @@ struct h2 {
     bool due;
     uint64_t turn;   /* of the loop that it was written in last, */
     uint32_t passes; /* and how often then */
-    bool telling;    /* owners are on the stack: whoever closes it leaves its memory to them */
+    bool telling;    /* owners are on the stack: a close leaves its memory to them */
     bool closed;
     bool room_changed, told_draining, told_closed; /* what the owner is still to be told, and was */
 
@@ -164,7 +164,7 @@ void h2_stream_fail(struct h2_stream *s, struct h2_failure failure);
 /* The library knows it no more. */
 void h2_stream_closed(struct h2_stream *s, uint32_t code);
 void h2_stream_free(struct h2_stream *s);
-/* Its call ends; what is left of it is nobody's. */
+/* Its call ends; what is left of it is thrown away. */
 void h2_stream_leave(struct h2_stream *s, uint32_t code);
 
 /* ---- h2_request.c */
@@ -196,7 +196,7 @@ void h2_window_forget(struct h2_stream *s);
 
 /* ---- h2_resets.c */
 
-/* Ends a stream of the library's that nobody wants: at once, or when so many RST_STREAM are allowed again. */
+/* Ends a stream of the library's that is not wanted: at once, or when so many RST_STREAM are allowed again. */
 void h2_abandon(struct h2_stream *s, uint32_t code);
 /* Those that waited. */
 void h2_resets_go_on(struct h2 *h);

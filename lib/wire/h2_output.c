@@ -5,7 +5,7 @@
 /* What the library serialises at a time, at most: a frame of 16 KiB, its head, and some. */
 #define PIECE_MOST (16 * 1024 + 64)
 
-/* Room for one more piece. No more than a buffer waits: beyond that whoever sends must wait. */
+/* Room for one more piece. No more than a buffer waits: beyond that the sender must wait. */
 static bool make_room(struct h2 *h)
 {
     if (!h->out)

@@ -233,7 +233,7 @@ static enum call_part next_trailers(struct h2_stream *s, struct head *head)
     return v == HEAD_OK ? CALL_TRAILERS : bad_head(s, v);
 }
 
-/* What lies behind the bytes that were given already. */
+/* What lies after the bytes that were given already. */
 static bool next_content(struct h2_stream *s, struct slice *run)
 {
     size_t skip = s->given;

@@ -46,7 +46,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     struct h2_stream *s = stream_of(session, id);
     (void)flags;
     h2_guard_useful(ctx, n, 1);
-    /* Whoever is slow to take it holds its own stream's window and nobody else's. */
+    /* A client that is slow to take it holds its own stream's window and no other. */
     if (nghttp2_session_consume_connection(session, n) != 0)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     return s && s->call ? h2_content(s, (struct slice){(const char *)data, n}) : 0;

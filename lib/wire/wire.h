@@ -69,7 +69,6 @@ struct wire_ops {
     struct buffer *(*detach)(struct call *c);
     uint32_t (*room)(const struct wire *w);
     enum retire_reason (*probe)(struct wire *w);
-    void (*stop)(struct wire *w);
     void (*close)(struct wire *w, bool reset);
 };
 
@@ -109,12 +108,6 @@ static inline uint32_t wire_room(const struct wire *w)
 static inline enum retire_reason wire_probe(struct wire *w)
 {
     return w->ops->probe(w);
-}
-
-/* No new calls; those that run finish (h2: GOAWAY). */
-static inline void wire_stop(struct wire *w)
-{
-    w->ops->stop(w);
 }
 
 /* Ends the connection, with `reset` by RST. No call is open. Idempotent. */

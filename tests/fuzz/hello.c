@@ -19,8 +19,7 @@ static void prepare(void)
     struct ca *ca = calloc(1, sizeof *ca);
 
     fuzz_assert(ca && issue_authority("fuzz", hosts, 1, 1000, NOW, &made));
-    *ca = (struct ca){
-        .refs = 1, .certificate = made.certificate, .key = made.key, .not_after = NOW + 1000 * 86400};
+    *ca = (struct ca){.certificate = made.certificate, .key = made.key, .not_after = NOW + 1000 * 86400};
     ca->constraints = constraints_of(ca->certificate);
     signer = signer_new(ca);
     fuzz_assert(ca->constraints && signer);

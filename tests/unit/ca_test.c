@@ -77,7 +77,7 @@ START_TEST(ca_permits_what_openssl_does)
         ck_assert_msg(is_believed(c, rows[i].host, rows[i].is_ip) == rows[i].permitted, "%s", rows[i].host);
     }
     ck_assert(ca_permits(c, SLICE("pay.test.")));
-    ca_unref(c);
+    ca_free(c);
 }
 END_TEST
 
@@ -88,12 +88,12 @@ START_TEST(ca_excludes_the_kind_that_it_does_not_name)
 
     ck_assert(!ca_permits(c, SLICE("10.0.0.7")) && !is_believed(c, "10.0.0.7", true));
     ck_assert(!ca_permits(c, SLICE("::1")) && !is_believed(c, "::1", true));
-    ca_unref(c);
+    ca_free(c);
     c = ca_for(addresses, 1);
     ck_assert(ca_permits(c, SLICE("10.0.0.7")) && is_believed(c, "10.0.0.7", true));
     ck_assert(!ca_permits(c, SLICE("pay.test")) && !is_believed(c, "pay.test", false));
     ck_assert(!ca_permits(c, SLICE("::1")) && !is_believed(c, "::1", true));
-    ca_unref(c);
+    ca_free(c);
 }
 END_TEST
 
@@ -111,7 +111,7 @@ START_TEST(ca_lists_its_names)
     constraints_each(c->constraints, join, all);
     fclose(all);
     ck_assert_str_eq(text, "pay.test 10.0.0.7 fd00::7 ");
-    ca_unref(c);
+    ca_free(c);
 }
 END_TEST
 
@@ -144,7 +144,7 @@ START_TEST(ca_refuses_what_is_none)
     BIO_free(key);
     issued_free(&leaf);
     issued_free(&other);
-    ca_unref(c);
+    ca_free(c);
 }
 END_TEST
 
@@ -171,7 +171,7 @@ START_TEST(issue_dates)
     ck_assert(issue_for_host(c, SLICE("pay.test"), now, &leaf));
     ck_assert_int_eq(seconds_from(now, X509_get0_notAfter(leaf.certificate)), DAY);
     issued_free(&leaf);
-    ca_unref(c);
+    ca_free(c);
 }
 END_TEST
 
@@ -186,7 +186,7 @@ START_TEST(issue_long_names)
     name[sizeof name - 1] = '\0';
     struct ca *c = ca_for(long_hosts, 1);
     ck_assert(is_believed(c, name, false));
-    ca_unref(c);
+    ca_free(c);
 }
 END_TEST
 
