@@ -41,7 +41,34 @@ static void print_head(const struct pool_table *t, const json_t *agent, bool col
     putchar('\n');
 }
 
-/* Why connections were closed, the most frequent reason first. */
+/* A row for each word, the most frequent first, with this before it. Eats `counts`. */
+static void add_counts(struct table *t, json_t *counts, const char *before)
+{
+    while (json_object_size(counts) > 0) {
+        const char *word, *most = NULL;
+        json_t *count;
+
+        json_object_foreach(counts, word, count)
+        {
+            if (!most || json_integer_value(count) > json_integer_value(json_object_get(counts, most)))
+                most = word;
+        }
+        table_add(t, CELL_PLAIN, "%lld", (long long)json_integer_value(json_object_get(counts, most)));
+        table_add(t, CELL_PLAIN, "%s%s", before, most);
+        json_object_del(counts, most);
+    }
+    json_decref(counts);
+}
+
+static void print_counts(struct table *t, bool colours)
+{
+    if (t->cell_count > 0) {
+        putchar('\n');
+        table_print(t, stdout, colours);
+    }
+    table_free(t);
+}
+
 static void print_retired(const json_t *agent, bool colours)
 {
     static const struct table_column columns[] = {{"CLOSED", false}, {"REASON", true}};
@@ -51,25 +78,27 @@ static void print_retired(const json_t *agent, bool colours)
     json_object_del(left, "connect-failed"); /* was never open */
     json_object_del(left, "connect-timeout");
     table_begin(&paper, columns, sizeof columns / sizeof columns[0]);
-    while (json_object_size(left) > 0) {
-        const char *reason, *most = NULL;
-        json_t *count;
+    add_counts(&paper, left, "");
+    print_counts(&paper, colours);
+}
 
-        json_object_foreach(left, reason, count)
-        {
-            if (!most || json_integer_value(count) > json_integer_value(json_object_get(left, most)))
-                most = reason;
-        }
-        table_add(&paper, CELL_PLAIN, "%lld", (long long)json_integer_value(json_object_get(left, most)));
-        table_add(&paper, CELL_PLAIN, "%s", most);
-        json_object_del(left, most);
+/* What went otherwise than it should, though it may have cost nothing. */
+static void print_http2(const json_t *agent, bool colours)
+{
+    static const struct table_column columns[] = {{"COUNT", false}, {"HTTP/2", true}};
+    const json_t *resets = json_object_get(agent, "streamsReset");
+    json_int_t repeated = json_integer_value(json_object_get(agent, "unprocessedTotal"));
+    struct table paper;
+
+    table_begin(&paper, columns, sizeof columns / sizeof columns[0]);
+    add_counts(&paper, json_deep_copy(json_object_get(agent, "goaways")), "GOAWAY from the origin: ");
+    add_counts(&paper, json_deep_copy(json_object_get(resets, "origin")), "stream reset by the origin: ");
+    add_counts(&paper, json_deep_copy(json_object_get(resets, "carpool")), "stream reset by Carpool: ");
+    if (repeated > 0) {
+        table_add(&paper, CELL_PLAIN, "%lld", (long long)repeated);
+        table_add(&paper, CELL_PLAIN, "requests repeated, since the origin had not processed them");
     }
-    if (paper.cell_count > 0) {
-        putchar('\n');
-        table_print(&paper, stdout, colours);
-    }
-    table_free(&paper);
-    json_decref(left);
+    print_counts(&paper, colours);
 }
 
 static void print_one(struct pool_table *t, const struct ctl_options *o)
@@ -81,6 +110,7 @@ static void print_one(struct pool_table *t, const struct ctl_options *o)
     pool_table_sort(t);
     pool_table_print(t, stdout, &how);
     print_retired(agent, how.colours);
+    print_http2(agent, how.colours);
     putchar('\n');
     errors_print(agents, stdout, how.colours);
 }

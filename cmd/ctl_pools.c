@@ -49,6 +49,40 @@ static void read_retired(const json_t *retired, struct pool_row *r)
     }
 }
 
+static bool speaks_http2(const json_t *o)
+{
+    const char *protocol = json_string_value(json_object_get(o, "protocol"));
+
+    return (protocol && strcmp(protocol, "h2") == 0) || number(o, "streams") + number(o, "draining") > 0;
+}
+
+static bool some_speaks_http2(const json_t *origins)
+{
+    const json_t *o;
+    size_t i;
+
+    json_array_foreach(origins, i, o)
+    {
+        if (speaks_http2(o))
+            return true;
+    }
+    return false;
+}
+
+/* An agent has no `protocol`, but origins; an origin the other way round. */
+static void read_http2(const json_t *o, struct pool_row *r)
+{
+    const char *protocol = json_string_value(json_object_get(o, "protocol"));
+
+    r->protocol = protocol ? protocol : "-";
+    r->speaks_http2 = speaks_http2(o) || some_speaks_http2(json_object_get(o, "origins"));
+    r->streams = number(o, "streams");
+    r->max_streams = number(o, "maxStreams");
+    r->max_in_flight = json_object_get(o, "origin") ? r->max : UINT64_MAX;
+    r->draining = number(o, "draining");
+    r->goaways = sum(json_object_get(o, "goaways"));
+}
+
 /* `o` is an agent or one of its origins: both have the same figures. */
 static void read_row(const json_t *agent, const json_t *o, const char *limit, struct pool_row *r)
 {
@@ -72,6 +106,7 @@ static void read_row(const json_t *agent, const json_t *o, const char *limit, st
     r->refused = number(json_object_get(o, "errors"), LIMIT_ERROR);
     r->errors = sum(json_object_get(o, "errors")) - r->refused;
     read_retired(json_object_get(o, "retiredTotal"), r);
+    read_http2(o, r);
 }
 
 static void add_rows(struct pool_table *t, const json_t *agent, bool by_agent)
@@ -134,9 +169,16 @@ static int descending(double a, double b)
     return a < b ? 1 : a > b ? -1 : 0;
 }
 
+static double share(uint64_t part, uint64_t whole)
+{
+    return whole == UINT64_MAX || whole == 0 ? 0 : (double)part / (double)whole;
+}
+
 static double share_in_use(const struct pool_row *r)
 {
-    return r->max == UINT64_MAX || r->max == 0 ? 0 : (double)(r->active + r->connecting) / (double)r->max;
+    double sockets = share(r->active + r->connecting, r->max), streams = share(r->streams, r->max_in_flight);
+
+    return sockets > streams ? sockets : streams;
 }
 
 static int compare(const void *a, const void *b)
@@ -301,6 +343,16 @@ const char *pool_active(const struct pool_row *r, char out[POOL_NAME_SIZE])
     return out;
 }
 
+const char *pool_streams(const struct pool_row *r, char out[POOL_NAME_SIZE])
+{
+    if (r->speaks_http2)
+        snprintf(out, POOL_NAME_SIZE, "%llu/%llu", (unsigned long long)r->streams,
+                 (unsigned long long)r->max_streams);
+    else
+        snprintf(out, POOL_NAME_SIZE, "-");
+    return out;
+}
+
 const char *pool_reuse(const struct pool_row *r, char out[POOL_NAME_SIZE])
 {
     uint64_t given = r->opened + r->reused;
@@ -317,7 +369,21 @@ bool pool_is_full(const struct pool_row *r)
     return r->max != UINT64_MAX && r->max > 0 && r->active >= r->max;
 }
 
+bool pool_streams_are_full(const struct pool_row *r)
+{
+    return r->streams > 0 && (r->streams >= r->max_streams || r->streams >= r->max_in_flight);
+}
+
+bool pool_table_has_http2(const struct pool_table *t)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        if (t->rows[i].speaks_http2 || t->rows[i].goaways > 0)
+            return true;
+    }
+    return false;
+}
+
 bool pool_is_idle(const struct pool_row *r)
 {
-    return r->active + r->connecting + r->free + r->waiting == 0;
+    return r->active + r->connecting + r->free + r->waiting + r->draining == 0;
 }

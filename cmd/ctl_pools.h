@@ -16,6 +16,11 @@ struct pool_row {
     size_t problems; /* sentences about its agent */
     uint64_t active, connecting, free, waiting;
     uint64_t max; /* UINT64_MAX: no limit */
+    /* HTTP/2; of an agent, whether some origin speaks it */
+    bool speaks_http2;
+    const char *protocol; /* of an origin; "-": not known, or of an agent */
+    uint64_t streams, max_streams, draining, goaways;
+    uint64_t max_in_flight; /* UINT64_MAX: no limit */
     double waited_max_ms;
     uint64_t requests, reused, opened;
     uint64_t refused, errors; /* by a limit; all others */
@@ -57,11 +62,18 @@ const char *pool_origin_name(const struct pool_row *r, char out[POOL_NAME_SIZE])
 /* "2/20", or "2" where there is no limit. Returns `out`. */
 const char *pool_active(const struct pool_row *r, char out[POOL_NAME_SIZE]);
 
+/* "12/100", or "-" where HTTP/2 is not spoken. Returns `out`. */
+const char *pool_streams(const struct pool_row *r, char out[POOL_NAME_SIZE]);
+
 /* The reuse of connections in per cent, or "-". Returns `out`. */
 const char *pool_reuse(const struct pool_row *r, char out[POOL_NAME_SIZE]);
 
-/* At its limit. */
+/* At its limit; has as many exchanges in flight over HTTP/2 as its limit or its connections allow. */
 bool pool_is_full(const struct pool_row *r);
+bool pool_streams_are_full(const struct pool_row *r);
+
+/* Some row of the table has something to say of HTTP/2. */
+bool pool_table_has_http2(const struct pool_table *t);
 
 /* Has no connection, and nothing waits. */
 bool pool_is_idle(const struct pool_row *r);

@@ -18,6 +18,11 @@ static double active_of(const struct screen_row *r)
     return (double)r->pool->active;
 }
 
+static double streams_of(const struct screen_row *r)
+{
+    return (double)r->pool->streams;
+}
+
 static double connecting_of(const struct screen_row *r)
 {
     return (double)r->pool->connecting;
@@ -60,16 +65,10 @@ static const struct column {
     int given_up;
     double (*value)(const struct screen_row *r);
 } columns[SCREEN_COLUMNS] = {
-    {"AGENT", 0, 0, NULL},
-    {"ORIGIN", 0, 0, NULL},
-    {"ACTIVE", 7, 0, active_of},
-    {"CONN", 5, 1, connecting_of},
-    {"FREE", 5, 0, free_of},
-    {"WAITING", 7, 0, waiting_of},
-    {"REQ/S", 7, 0, request_rate_of},
-    {"ERR/S", 6, 0, error_rate_of},
-    {"REUSE", 5, 3, reuse_of},
-    {"OPEN/S", 6, 2, opened_rate_of},
+    {"AGENT", 0, 0, NULL},         {"ORIGIN", 0, 0, NULL},           {"ACTIVE", 7, 0, active_of},
+    {"STREAMS", 8, 4, streams_of}, {"CONN", 5, 1, connecting_of},    {"FREE", 5, 0, free_of},
+    {"WAITING", 7, 0, waiting_of}, {"REQ/S", 7, 0, request_rate_of}, {"ERR/S", 6, 0, error_rate_of},
+    {"REUSE", 5, 3, reuse_of},     {"OPEN/S", 6, 2, opened_rate_of},
 };
 
 int screen_compare(unsigned column, const struct screen_row *a, const struct screen_row *b)
@@ -127,8 +126,8 @@ static struct layout lay_out(const struct screen *s, int columns_there)
     int left;
 
     for (size_t i = 0; i < SCREEN_COLUMNS; i++)
-        l.shown[i] = true;
-    for (int turn = 1; turn <= 3 && !fits(&l, columns_there); turn++)
+        l.shown[i] = columns[i].value != streams_of || pool_table_has_http2(s->table);
+    for (int turn = 1; turn <= 4 && !fits(&l, columns_there); turn++)
         for (size_t i = 0; i < SCREEN_COLUMNS; i++)
             l.shown[i] &= columns[i].given_up != turn;
     while (l.agent > AGENT_WIDTH_MIN && !fits(&l, columns_there))
@@ -214,6 +213,8 @@ static const char *figure(const struct screen_row *r, const struct column *c, ch
 
     if (c->value == active_of)
         return pool_active(r->pool, out);
+    if (c->value == streams_of)
+        return pool_streams(r->pool, out);
     if (c->value == reuse_of && value < 0)
         return "-";
     if (c->value == reuse_of)
@@ -233,6 +234,8 @@ static enum cell_style style_of(const struct screen_row *r, size_t column)
     if (columns[column].value == waiting_of && p->waiting > 0)
         return CELL_WARN;
     if ((columns[column].value == active_of && pool_is_full(p)) || (column == 0 && p->paused))
+        return CELL_WARN;
+    if (columns[column].value == streams_of && pool_streams_are_full(p))
         return CELL_WARN;
     return pool_is_idle(p) ? CELL_DIM : CELL_PLAIN;
 }

@@ -8,21 +8,29 @@
 #include "cmd/ctl_table.h"
 #include "cmd/ctl_words.h"
 
-#define COLUMNS_MAX 13
+#define COLUMNS_MAX 17
 
-static size_t choose_columns(const struct pool_print *how, struct table_column out[COLUMNS_MAX])
+static size_t choose_columns(const struct pool_print *how, bool http2, struct table_column out[COLUMNS_MAX])
 {
     static const struct table_column figures[] = {
-        {"ACTIVE", false},   {"CONNECTING", false}, {"FREE", false},   {"WAITING", false}, {"WAITED", false},
-        {"REQUESTS", false}, {"REUSE", false},      {"OPENED", false}, {"REFUSED", false}, {"ERRORS", false}};
+        {"CONNECTING", false}, {"FREE", false},   {"WAITING", false}, {"WAITED", false}, {"REQUESTS", false},
+        {"REUSE", false},      {"OPENED", false}, {"REFUSED", false}, {"ERRORS", false}};
     size_t n = 0;
 
     if (how->with_agent)
         out[n++] = (struct table_column){"AGENT", true};
     if (how->with_origin)
         out[n++] = (struct table_column){"ORIGIN", true};
+    out[n++] = (struct table_column){"ACTIVE", false};
+    if (http2)
+        out[n++] = (struct table_column){"STREAMS", false};
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
         out[n++] = figures[i];
+    if (how->wide && http2) {
+        out[n++] = (struct table_column){"PROTOCOL", true};
+        out[n++] = (struct table_column){"DRAINING", false};
+        out[n++] = (struct table_column){"GOAWAYS", false};
+    }
     if (how->wide)
         out[n++] = (struct table_column){"RETIRED", true};
     return n;
@@ -42,7 +50,7 @@ static void add_retired(struct table *t, enum cell_style style, const struct poo
         add_count(t, style, r->retired);
 }
 
-static void add_row(struct table *t, const struct pool_row *r, const struct pool_print *how)
+static void add_row(struct table *t, const struct pool_row *r, const struct pool_print *how, bool http2)
 {
     enum cell_style plain = pool_is_idle(r) ? CELL_DIM : CELL_PLAIN;
     enum cell_style wrong = r->errors > 0 ? CELL_BAD : plain, refused = r->refused > 0 ? CELL_BAD : plain;
@@ -53,6 +61,8 @@ static void add_row(struct table *t, const struct pool_row *r, const struct pool
     if (how->with_origin)
         table_add(t, plain, "%s", pool_origin_name(r, text));
     table_add(t, pool_is_full(r) ? CELL_WARN : plain, "%s", pool_active(r, text));
+    if (http2)
+        table_add(t, pool_streams_are_full(r) ? CELL_WARN : plain, "%s", pool_streams(r, text));
     add_count(t, plain, r->connecting);
     add_count(t, plain, r->free);
     add_count(t, r->waiting > 0 ? CELL_WARN : plain, r->waiting);
@@ -62,6 +72,11 @@ static void add_row(struct table *t, const struct pool_row *r, const struct pool
     add_count(t, plain, r->opened);
     add_count(t, refused, r->refused);
     add_count(t, wrong, r->errors);
+    if (how->wide && http2) {
+        table_add(t, plain, "%s", r->protocol);
+        add_count(t, plain, r->draining);
+        add_count(t, plain, r->goaways);
+    }
     if (how->wide)
         add_retired(t, plain, r);
 }
@@ -69,11 +84,12 @@ static void add_row(struct table *t, const struct pool_row *r, const struct pool
 void pool_table_print(const struct pool_table *t, FILE *out, const struct pool_print *how)
 {
     struct table_column columns[COLUMNS_MAX];
+    bool http2 = pool_table_has_http2(t);
     struct table paper;
 
-    table_begin(&paper, columns, choose_columns(how, columns));
+    table_begin(&paper, columns, choose_columns(how, http2, columns));
     for (size_t i = 0; i < t->count; i++)
-        add_row(&paper, &t->rows[i], how);
+        add_row(&paper, &t->rows[i], how, http2);
     table_print(&paper, out, how->colours);
     table_free(&paper);
 }

@@ -5,7 +5,6 @@
 #include "admin/overview.h"
 #include "base/clock.h"
 #include "base/units.h"
-#include "pool/http2.h"
 
 /* `name` is written as it stands: only our own words. */
 #define KEY(t, name) text_lit(t, ",\"" name "\":")
@@ -67,6 +66,30 @@ static void put_reused_errors(struct text *t, const struct origin_stats *s)
     text_lit(t, "}");
 }
 
+static void put_http2_errors(struct text *t, const uint64_t counts[H2_ERROR_COUNT])
+{
+    bool first = true;
+
+    text_lit(t, "{");
+    for (unsigned i = 0; i < H2_ERROR_COUNT; i++)
+        put_count(t, h2_error_name(i), counts[i], &first);
+    text_lit(t, "}");
+}
+
+static void put_http2_stats(struct text *t, const struct origin_stats *s)
+{
+    KEY(t, "goaways");
+    put_http2_errors(t, s->goaways);
+    KEY(t, "streamsReset");
+    text_lit(t, "{\"origin\":");
+    put_http2_errors(t, s->resets_by_origin);
+    KEY(t, "carpool");
+    put_http2_errors(t, s->resets_by_carpool);
+    text_lit(t, "}");
+    KEY(t, "unprocessedTotal");
+    text_number(t, s->unprocessed);
+}
+
 static void put_errors(struct text *t, const struct origin_stats *s)
 {
     bool first = true;
@@ -118,6 +141,7 @@ static void put_stats(struct text *t, const struct origin_stats *s)
     put_reused_errors(t, s);
     KEY(t, "retriesTotal");
     text_number(t, s->retries);
+    put_http2_stats(t, s);
     KEY(t, "errors");
     put_errors(t, s);
     KEY(t, "clientAborts");
@@ -164,6 +188,12 @@ static void put_groups(struct text *t, const struct groups *g, const struct orig
     text_number(t, g->pending);
     KEY(t, "waitedMaxMs");
     put_ms(t, served > g->oldest_pending_us ? served : g->oldest_pending_us);
+    KEY(t, "streams");
+    text_number(t, g->http2.streams);
+    KEY(t, "maxStreams");
+    text_number(t, g->http2.max_streams);
+    KEY(t, "draining");
+    text_number(t, g->http2.draining);
 }
 
 static void put_learned(struct text *t, const struct origin *o)
@@ -177,33 +207,29 @@ static void put_learned(struct text *t, const struct origin *o)
         text_lit(t, "null");
 }
 
-static void put_http2(struct text *t, const struct origin *o)
+static void put_protocol(struct text *t, const struct origin *o)
 {
     static const char *const words[] = {
         [PROTOCOL_UNKNOWN] = "null", [PROTOCOL_HTTP1] = "\"http/1.1\"", [PROTOCOL_HTTP2] = "\"h2\""};
-    struct http2_figures f = {0};
 
-    http2_figures_add(&f, o);
     KEY(t, "protocol");
     text_string(t, words[o->protocol]);
-    KEY(t, "streams");
-    text_number(t, f.streams);
-    KEY(t, "maxStreams");
-    text_number(t, f.max_streams);
-    KEY(t, "draining");
-    text_number(t, o->draining_count + o->sent_away_count);
 }
 
 static void put_origin(struct text *t, const struct origin *o)
 {
     text_lit(t, "{\"origin\":");
     text_json(t, slice_of(o->key));
-    const struct groups now = {origin_used(o), o->connecting_count, o->free_count, o->blocked_count,
-                               origin_oldest_pending_us(o)};
+    struct groups now = {.active = origin_used(o),
+                         .connecting = o->connecting_count,
+                         .free = o->free_count,
+                         .pending = o->blocked_count,
+                         .oldest_pending_us = origin_oldest_pending_us(o)};
     struct savings saved = {0};
+    http2_figures_add(&now.http2, o);
     savings_add(&saved, &o->stats, &o->connect_times);
     put_groups(t, &now, &o->stats);
-    put_http2(t, o);
+    put_protocol(t, o);
     KEY(t, "maxSockets");
     put_limit(t, o->agent->policy->maxSockets);
     put_learned(t, o);
@@ -343,6 +369,7 @@ void agent_totals(const struct agent *a, struct agent_totals *out)
         out->now.pending += o->blocked_count;
         if (oldest > out->now.oldest_pending_us)
             out->now.oldest_pending_us = oldest;
+        http2_figures_add(&out->now.http2, o);
         origin_stats_add(&out->stats, &o->stats);
         savings_add(&out->saved, &o->stats, &o->connect_times);
     }

@@ -6,6 +6,7 @@
 #include "admin/diagnosis.h"
 #include "admin/server.h"
 #include "admin/text.h"
+#include "pool/http2.h"
 #include "pool/pool.h"
 
 /* {"daemon": {...}, "agents": [...]}, those that drain after their removal from the configuration last. */
@@ -18,6 +19,7 @@ void agents_write_one(struct text *t, const struct agent *a, struct diagnosis *d
 struct groups {
     uint32_t active, connecting, free, pending;
     uint64_t oldest_pending_us;
+    struct http2_figures http2;
 };
 
 /* What its origins have and had, the forgotten ones included. */

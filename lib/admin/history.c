@@ -197,7 +197,10 @@ static void look_at_agent(struct history *h, const struct agent *a)
         requests += share->forgotten.requests;
     AGENT_FOREACH_ORIGIN(a, share, o)
     {
-        const struct groups now = {o->active_count, o->connecting_count, o->free_count, o->blocked_count, 0};
+        const struct groups now = {.active = origin_used(o),
+                                   .connecting = o->connecting_count,
+                                   .free = o->free_count,
+                                   .pending = o->blocked_count};
 
         look_at_origin(h, a, o, &now);
         requests += o->stats.requests;

@@ -37,16 +37,25 @@ function headOf(names) {
     return node;
 }
 
-const COLUMNS = [["active"], ["free", "slim"], ["waiting"], ["waited, max", "slim"], ["requests/s"], ["p50", "slim"], ["p99", "slim"], ["errors/s"],
+const speaksHttp2 = row => row.protocol === "h2" || row.streams + row.draining + sum(row.goaways) > 0;
+const someSpeaksHttp2 = row => speaksHttp2(row) || (row.origins || []).some(speaksHttp2); // of an agent or an origin
+
+/* [title, class]; streams only where somebody speaks HTTP/2. */
+const columnsOf = http2 => [["active"], ...http2 ? [["streams", "slim"]] : [], ["free", "slim"], ["waiting"], ["waited, max", "slim"], ["requests/s"], ["p50", "slim"], ["p99", "slim"], ["errors/s"],
                  ["refused/s"], ["reuse", "slim"], ["active, waiting", "slim"]];
 
-function rowOf(f, picked, pick) {
+function streamsCell(row) {
+    const full = row.streams && (row.streams >= row.maxStreams || (row.origin && row.streams >= row.maxSockets));
+    return [row.streams || row.maxStreams ? row.streams + "/" + row.maxStreams : "-", "slim" + (full ? " waits" : "")];
+}
+
+function rowOf(f, http2, picked, pick) {
     const r = f.row, tr = make("tr", "pick" + (picked ? " picked" : "") + (f.idle ? " idle" : ""));
     const full = f.limit && r.sockets >= f.limit;
     const name = make("td", f.problems ? "wrong" : r.paused ? "waits" : "", f.title + (r.paused ? " (paused)" : ""));
     name.title = f.title;
     const cells = [
-        [r.sockets + (f.limit ? "/" + f.limit : ""), full ? "waits" : ""], [r.freeSockets, "slim"],
+        [r.sockets + (f.limit ? "/" + f.limit : ""), full ? "waits" : ""], ...http2 ? [streamsCell(r)] : [], [r.freeSockets, "slim"],
         [r.requests, r.requests ? "waits" : ""], [r.waitedMaxMs ? millis(r.waitedMaxMs) : "-", "slim"], [short(f.rate)],
         [millis(f.p50), "slim"], [millis(f.p99), "slim"], [short(f.errors), f.errors ? "wrong" : ""],
         [short(f.refused), f.refused ? "wrong" : ""], [percent(f.reuse), "slim"]
@@ -64,11 +73,11 @@ function rowOf(f, picked, pick) {
 }
 
 /* Replaces a table whose rows can be picked; whoever had the focus keeps it. */
-function fillTable(box, first, rows) {
+function fillTable(box, first, http2, rows) {
     const focused = box.contains(document.activeElement) ? document.activeElement.dataset.title : null;
     const table = make("table"), body = make("tbody");
     body.append(...rows);
-    table.append(headOf([[first], ...COLUMNS]), body);
+    table.append(headOf([[first], ...columnsOf(http2)]), body);
     const old = box.querySelector("table");
     if (old) old.replaceWith(table);
     else box.append(table);
@@ -76,7 +85,8 @@ function fillTable(box, first, rows) {
 }
 
 function drawAgents(figures, chosen) {
-    fillTable(byId("agents"), "agent", figures.map(f => rowOf(f, f.row === chosen, () => choose(f.row.name))));
+    const http2 = figures.some(f => someSpeaksHttp2(f.row));
+    fillTable(byId("agents"), "agent", http2, figures.map(f => rowOf(f, http2, f.row === chosen, () => choose(f.row.name))));
 }
 
 function drawOrigins(agent, origin) {
@@ -86,6 +96,7 @@ function drawOrigins(agent, origin) {
     const figures = all.filter(o => histories.has(keyOf(agent.name, o.origin)))
         .map(o => ({...figuresOf(keyOf(agent.name, o.origin), o, o.maxSockets), title: withoutPort(o.origin)}))
         .sort(compareFigures).slice(0, ORIGINS_SHOWN);
+    const http2 = someSpeaksHttp2(agent);
     let input = box.querySelector("input"), more = box.querySelector("p");
     if (!input) {
         input = make("input");
@@ -93,12 +104,12 @@ function drawOrigins(agent, origin) {
         input.addEventListener("input", () => { filter = input.value; draw(); });
         more = make("p", "faint");
         box.replaceChildren(input);
-        fillTable(box, "origin", []);
+        fillTable(box, "origin", http2, []);
         box.append(more);
     }
     input.hidden = agent.origins.length <= ORIGINS_SHOWN;
-    fillTable(box, "origin", figures.map(f => rowOf(f, f.row === origin,
-                                                    () => choose(agent.name, f.row === origin ? null : f.row.origin))));
+    fillTable(box, "origin", http2, figures.map(f => rowOf(f, http2, f.row === origin,
+                                                           () => choose(agent.name, f.row === origin ? null : f.row.origin))));
     more.textContent = all.length > figures.length ? `${figures.length} of ${all.length} origins; carpoolctl status shows all` : "";
 }
 
@@ -145,6 +156,22 @@ function reasonTable(title, counts) {
 const spanOf = ms => ms < 1000 ? Math.round(ms) + " ms" : ms < 6e4 ? Math.floor(ms / 1e3) + " s"
     : ms < 3.6e6 ? Math.floor(ms / 6e4) + " min " + Math.floor(ms / 1e3) % 60 + " s" : longTime(ms);
 
+/* What went otherwise than it should over HTTP/2, by who did it and why. */
+function http2Counts(row) {
+    const named = (name, counts) => Object.entries(counts).map(([code, count]) => [name + code, count]);
+    return Object.fromEntries([
+        ...named("GOAWAY from the origin: ", row.goaways), ...named("stream reset by the origin: ", row.streamsReset.origin),
+        ...named("stream reset by Carpool: ", row.streamsReset.carpool)
+    ]);
+}
+
+function http2Table(row) {
+    const parts = [`${row.streams} of ${row.maxStreams} streams in use`];
+    if (row.draining) parts.push(`${row.draining} connection${row.draining === 1 ? "" : "s"} draining`);
+    if (row.unprocessedTotal) parts.push(`${short(row.unprocessedTotal)} requests repeated that the origin had not processed`);
+    return reasonTable("HTTP/2: " + parts.join(", "), http2Counts(row));
+}
+
 function drawReasons(row) {
     const closed = Object.fromEntries(Object.entries(row.retiredTotal)
         .filter(([reason]) => reason !== "connect-failed" && reason !== "connect-timeout"));
@@ -153,7 +180,7 @@ function drawReasons(row) {
         make("p", "saved", `saved since the start: ${short(count)} connection${count === 1 ? "" : "s"}, ` +
             `${spanOf(row.saved.connectMs)} of handshakes`),
         reasonTable(`connections opened: ${short(row.socketsOpened)}`, row.openedFor),
-        reasonTable(`closed: ${short(sum(closed))}`, closed));
+        reasonTable(`closed: ${short(sum(closed))}`, closed), ...someSpeaksHttp2(row) ? [http2Table(row)] : []);
 }
 
 /* What is chosen; the worst agent where nothing is. */

@@ -100,7 +100,7 @@ function figuresOf(key, row, limit) {
         rate: rateAt(list, last, "requests"), errors: rateAt(list, last, "errors"), refused: rateAt(list, last, "refused"),
         p50: quantileAt(list, last, "request", 0.5), p99: quantileAt(list, last, "request", 0.99),
         reuse: row.reusedTotal + row.socketsOpened > 0 ? row.reusedTotal / (row.reusedTotal + row.socketsOpened) : null,
-        idle: row.sockets + row.connecting + row.freeSockets + row.requests === 0
+        idle: row.sockets + row.connecting + row.freeSockets + row.requests + row.draining === 0
     };
 }
 

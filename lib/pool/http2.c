@@ -124,6 +124,7 @@ void http2_figures_add(struct http2_figures *f, const struct origin *o)
     add_list(f, &o->free, true);
     add_list(f, &o->draining, false);
     add_list(f, &o->sent_away, false);
+    f->draining += o->draining_count + o->sent_away_count;
 }
 
 static void count(uint64_t counts[H2_ERROR_COUNT], uint64_t code)

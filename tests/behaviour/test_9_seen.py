@@ -1,0 +1,97 @@
+"""Section 9.11: what an operator sees of HTTP/2, in carpoolctl and on the page."""
+
+import pytest
+
+from .harness import wait_until
+from .harness.h2 import INTERNAL_ERROR, LAST_STREAM, h2_origin
+from .harness.tls import https_key, secure
+from .test_2_carpoolctl import ctl, program, rows, shown  # noqa: F401 pylint: disable=unused-import
+from .test_2_top import row_of, watching  # noqa: F401 pylint: disable=unused-import
+from .test_7_page import CHROMIUM, browse  # noqa: F401 pylint: disable=unused-import
+from .test_9_http2 import Held
+
+
+def busy(stage):
+    """A daemon whose upstream `api` has two streams on a connection that drains and one on another, and had one reset."""
+    held = Held()
+    origin = h2_origin(stage, lambda stream: stream.rst(INTERNAL_ERROR) if stream.target == "/bad" else held(stream))
+    carpool = stage.carpool(secure(allowH2=True, maxSockets=7, h2Options={"maxConcurrentStreams": 5}))
+    assert carpool.get(origin.url("/bad")).status == 502
+    clients = [carpool.ask(origin.url("/hold")) for _ in range(2)]
+    held.wait(2)
+    origin.peers[0].goaway(LAST_STREAM)
+    carpool.wait_row(https_key(origin), "api", draining=1)
+    clients.append(carpool.ask(origin.url("/hold")))
+    held.wait(3)
+    return carpool, origin, held, clients
+
+
+def finish(held, clients):
+    held.let_go()
+    assert [client.response().status for client in clients] == [200] * len(clients)
+
+
+def test_the_admin_api(stage):
+    """9.11: streams, maxStreams and draining of origins, and summed of agents; GOAWAYs and resets, by code"""
+    carpool, origin, held, clients = busy(stage)
+    agent = carpool.agents()["api"]
+    for row in (agent, carpool.row(https_key(origin), "api")):
+        assert [row[key] for key in ("sockets", "streams", "maxStreams", "draining")] == [1, 3, 5, 1]
+        assert row["goaways"] == {"NO_ERROR": 1} and row["unprocessedTotal"] == 0
+        assert row["streamsReset"] == {"origin": {"INTERNAL_ERROR": 1}, "carpool": {}}
+    finish(held, clients)
+
+
+def test_status(stage):
+    """a column STREAMS beside ACTIVE; what ends connections under --wide"""
+    carpool, _, held, clients = busy(stage)
+    row = rows(shown(carpool, "status"))[0]
+    assert list(row)[2:4] == ["ACTIVE", "STREAMS"] and (row["AGENT"], row["ACTIVE"], row["STREAMS"]) == ("api", "1/7", "3/5")
+    assert rows(shown(carpool, "status"))[1]["STREAMS"] == "-"
+    wide = rows(shown(carpool, "status", "--wide"))[0]
+    assert (wide["PROTOCOL"], wide["DRAINING"], wide["GOAWAYS"]) == ("h2", "1", "1")
+    finish(held, clients)
+
+
+def test_agents(stage):
+    """one agent: its streams, and what was reset or sent away, by whom and why"""
+    carpool, _, held, clients = busy(stage)
+    assert rows(shown(carpool, "agents"))[0]["STREAMS"] == "3/5"
+    text = shown(carpool, "agents", "api")
+    assert rows(text, "ORIGIN")[0]["STREAMS"] == "3/5"
+    assert {row["HTTP/2"]: row["COUNT"] for row in rows(text, "COUNT")} == {
+        "GOAWAY from the origin: NO_ERROR": "1", "stream reset by the origin: INTERNAL_ERROR": "1"}
+    finish(held, clients)
+
+
+def test_nothing_is_said_where_nobody_speaks_it(stage):
+    """where all speak HTTP/1.1, no column is wasted"""
+    origin = stage.origin()
+    carpool = stage.carpool()
+    assert carpool.get(origin.url()).status == 200
+    for words in (["status", "--wide"], ["agents"], ["agents", "default"]):
+        text = ctl(carpool, *words).stdout
+        assert "STREAMS" not in text and "PROTOCOL" not in text and "HTTP/2" not in text
+
+
+def test_top(stage, watching):  # noqa: F811 pylint: disable=redefined-outer-name
+    """top: a column STREAMS, at 80 columns too"""
+    carpool, _, held, clients = busy(stage)
+    lines = watching(carpool).see(lambda lines: row_of(lines, "api"))
+    head = next(line for line in lines if line.startswith("AGENT"))
+    assert head.split() == ["AGENT", "ORIGIN", "ACTIVE", "STREAMS", "FREE", "WAITING", "REQ/S", "ERR/S"]
+    assert row_of(lines, "api").split()[2:4] == ["1/7", "3/5"] and max(map(len, lines)) <= 80
+    finish(held, clients)
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="chromium is missing")
+def test_the_page(stage, browse):  # noqa: F811 pylint: disable=redefined-outer-name
+    """the page: the same"""
+    carpool, _, held, clients = busy(stage)
+    page = browse(carpool, "agent=api")
+    assert {row["agent"]: row["streams"] for row in page.rows()} == {"api": "3/5", "default": "-"}
+    text = page.texts["retired"]
+    assert "HTTP/2: 3 of 5 streams in use, 1 connection draining" in text
+    assert "GOAWAY from the origin: NO_ERROR" in text and "stream reset by the origin: INTERNAL_ERROR" in text
+    finish(held, clients)
+    wait_until(lambda: carpool.agents()["api"]["streams"] == 0, "they end")
