@@ -108,12 +108,17 @@ class Swarm:
             self.poll(0.05)
         assert not len(self), f"{len(self)} of {len(self.members)} connections are still open after {patience} s"
 
+    def wait_each(self, met, patience=PATIENCE):
+        """Waits until what each was answered is as `met` wants it."""
+        end = time.monotonic() + patience
+        while not all(map(met, self.answers.values())) and time.monotonic() < end:
+            self.poll(0.05)
+        lacking = sum(not met(got) for got in self.answers.values())
+        assert not lacking, f"{lacking} of {len(self.answers)} have not been answered like that after {patience} s"
+
     def wait_answered(self, patience=PATIENCE):
         """Waits until each has something: for short answers on connections that stay open."""
-        end = time.monotonic() + patience
-        while not all(self.answers.values()) and time.monotonic() < end:
-            self.poll(0.05)
-        assert all(self.answers.values()), f"unanswered: {sum(not got for got in self.answers.values())}"
+        self.wait_each(bool, patience)
 
     def statuses(self):
         """How often each status came first; None: no answer."""
