@@ -98,6 +98,23 @@ static ssize_t given_up(struct conn *s)
     return CONN_ERROR;
 }
 
+static ssize_t write_failed(struct conn *s)
+{
+    ssize_t result = failed(s);
+    if (result == CONN_ERROR && s->error != EPIPE)
+        s->write_error = s->error;
+    return result;
+}
+
+/* What the kernel calls the end. */
+static ssize_t end_of(struct conn *s)
+{
+    if (s->write_error == 0)
+        return CONN_EOF;
+    s->error = s->write_error;
+    return CONN_ERROR;
+}
+
 /* What a read says of what is left. */
 static ssize_t note_read(struct conn *s, ssize_t got, bool emptied)
 {
@@ -121,7 +138,7 @@ ssize_t conn_read(struct conn *s, void *to, size_t n)
     do
         got = recv(s->fd, to, n, 0);
     while (got < 0 && errno == EINTR);
-    return note_read(s, got >= 0 ? got : failed(s), (size_t)got < n);
+    return note_read(s, got > 0 ? got : got == 0 ? end_of(s) : failed(s), (size_t)got < n);
 }
 
 /* Puts small pieces together: copying them costs less than a call that takes a list. 0: they are too large. */
@@ -163,7 +180,7 @@ ssize_t conn_write(struct conn *s, const struct iovec *v, int count)
             put = sendmsg(s->fd, &message, flags);
         }
     } while (put < 0 && errno == EINTR);
-    return put >= 0 ? put : failed(s);
+    return put >= 0 ? put : write_failed(s);
 }
 
 ssize_t conn_splice_in(struct conn *s, struct pipe *p, size_t n)
@@ -177,8 +194,8 @@ ssize_t conn_splice_in(struct conn *s, struct pipe *p, size_t n)
     do
         got = splice(s->fd, NULL, p->in, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     while (got < 0 && errno == EINTR);
-    if (got < 0)
-        return note_read(s, failed(s), false);
+    if (got <= 0)
+        return note_read(s, got < 0 ? failed(s) : end_of(s), false);
     p->held += (size_t)got;
     return note_read(s, got, false);
 }
@@ -194,7 +211,7 @@ ssize_t conn_splice_out(struct conn *s, struct pipe *p)
         put = splice(p->out, NULL, s->fd, NULL, p->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     while (put < 0 && errno == EINTR);
     if (put < 0)
-        return failed(s);
+        return write_failed(s);
     p->held -= (size_t)put;
     return put;
 }

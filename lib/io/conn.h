@@ -44,6 +44,9 @@ struct conn {
     bool peer_fin; /* an end of file follows what can be read, or was read */
     bool heard;    /* bytes were read since somebody cleared this */
     int given_up;  /* conn_give_up(): what every call says; 0: it goes on */
+    /* How a write failed. The kernel tells of an error once: what was received can be read still, but the end behind it is
+     * none. 0: no write did, or only since the peer takes no more (EPIPE): then its end came before, and is one */
+    int write_error;
     /* The owner's: nothing but the end follows what is written now, and at once: so that one packet carries
      * both */
     bool last;
@@ -78,7 +81,7 @@ void conn_report(struct conn *s, unsigned ready);
 /* 0 first. Changes which events of a turn come first, without a system call. */
 void conn_set_priority(struct conn *s, int priority);
 
-/* Up to n bytes; > 0, CONN_EOF, CONN_AGAIN or CONN_ERROR. Clears may_read when it has emptied the descriptor: by
+/* Up to n bytes; > 0, CONN_EOF, CONN_AGAIN or CONN_ERROR: also for an error that a write has met before. Clears may_read when it has emptied the descriptor: by
  * CONN_AGAIN, or by a short count, which says nothing for TLS, nor where an end of file follows. (A reset that
  * came with the bytes may follow them all the same: libevent reports it with them, and not again.) */
 ssize_t conn_read(struct conn *s, void *to, size_t n);

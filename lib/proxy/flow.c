@@ -1,7 +1,5 @@
 #include "proxy/flow.h"
 
-#include <errno.h>
-
 /* One busy tunnel must not keep the others waiting. */
 #define READS_PER_TURN 16
 
@@ -66,13 +64,6 @@ static bool write_waiting(struct flow *f)
     return true;
 }
 
-/* After a write has failed by a reset, the kernel tells of that no more: what was received is read, and then an end
- * that is none. */
-static bool was_reset(const struct conn *c)
-{
-    return c->error == ECONNRESET;
-}
-
 /* True: something came. */
 static bool read_some(struct flow *f, struct buffer_pool *pool)
 {
@@ -86,7 +77,7 @@ static bool read_some(struct flow *f, struct buffer_pool *pool)
     buffer_give(b);
     if (n == CONN_AGAIN || f->state == FLOW_LOST)
         return n > 0;
-    f->state = n == CONN_EOF && !was_reset(f->from) ? FLOW_ENDING : FLOW_ABORTING;
+    f->state = n == CONN_EOF ? FLOW_ENDING : FLOW_ABORTING;
     return true;
 }
 

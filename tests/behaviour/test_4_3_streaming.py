@@ -90,6 +90,18 @@ def blocked(send, data):
     return taken
 
 
+def send_until_blocked(client, data):
+    def send_some(piece):
+        client.sock.setblocking(False)
+        try:
+            return client.sock.send(piece)
+        except BlockingIOError:
+            return 0
+        finally:
+            client.sock.settimeout(PATIENCE)
+    return blocked(send_some, data)
+
+
 def test_a_slow_reader_slows_the_origin(stage):
     """a slow reader slows the writer, whatever the size"""
     body = pattern(BIG)
@@ -132,21 +144,32 @@ def test_a_slow_origin_slows_the_client(stage):
     before = carpool.resident()
     client = carpool.client()
     client.send(request("PUT", origin.url("/"), fields=[("Content-Length", BIG)]))
-
-    def send_some(data):
-        client.sock.setblocking(False)
-        try:
-            return client.sock.send(data)
-        except BlockingIOError:
-            return 0
-        finally:
-            client.sock.settimeout(PATIENCE)
-    taken = blocked(send_some, body)
+    taken = send_until_blocked(client, body)
     assert taken < BIG, "the client could send all though nobody read"
     assert carpool.resident() - before < 4 << 20 or carpool.sanitized
     go.set()
     client.send(memoryview(body)[taken:])
     assert client.response().body == hashlib.md5(body).hexdigest().encode()
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_a_response_that_a_reset_cuts_is_not_complete(stage, version):
+    """a response without a length ends with its connection, and a reset is no such end, though the upload met it first"""
+    go = threading.Event()
+
+    def serve(connection):
+        connection.note(connection.read_request_head())
+        connection.send(b"HTTP/1.1 200 OK\r\n\r\npart")
+        go.wait(PATIENCE)
+        connection.reset()
+    origin = stage.origin(serve=serve)
+    client = stage.carpool().client()
+    client.send(request("POST", origin.url("/"), version=version, fields=[("Content-Length", BIG)]))
+    assert client.read_response_head().status == 200
+    send_until_blocked(client, pattern(BIG))
+    go.set()
+    content, end = client.how_it_ends()
+    assert (content, end) == ((b"4\r\npart\r\n", end) if version == "1.1" else (b"part", "reset"))
 
 
 def test_a_slow_reader_delays_nobody_else(stage):

@@ -294,6 +294,51 @@ START_TEST(conn_sees_a_reset)
 }
 END_TEST
 
+/* Sends, then ends: with a FIN first, or by a reset alone. A write has met that when this returns. */
+static void end_under_a_write(struct conn *s, int far, bool fin, int error)
+{
+    struct iovec v = {(char[]){"x"}, 1};
+    struct conn other;
+    ssize_t n = 1;
+
+    ck_assert_int_eq(write(far, "ab", 2), 2);
+    if (fin)
+        shutdown(far, SHUT_WR);
+    conn_open(&other, far);
+    conn_close(&other, true);
+    for (int i = 0; i < PATIENCE_MS && n > 0; i++) {
+        n = conn_write(s, &v, 1);
+        usleep(1000);
+    }
+    ck_assert_int_eq(n, CONN_ERROR);
+    ck_assert_int_eq(s->error, error);
+}
+
+/* The kernel tells of it once. What came before it can be read all the same. */
+START_TEST(conn_knows_of_a_reset_that_a_write_met)
+{
+    struct conn s;
+    struct pipe_pool pool = {0};
+    char got[8];
+
+    end_under_a_write(&s, io_pair(&s), false, ECONNRESET);
+    ck_assert_int_eq(conn_read(&s, got, sizeof got), 2);
+    ck_assert_int_eq(conn_read(&s, got, sizeof got), CONN_ERROR);
+    ck_assert_int_eq(s.error, ECONNRESET);
+    struct pipe *p = pipe_take(&pool);
+    ck_assert_int_eq(conn_splice_in(&s, p, 8), CONN_ERROR);
+    ck_assert_int_eq(s.error, ECONNRESET);
+    pipe_give(p);
+    pipe_pool_destroy(&pool);
+    conn_close(&s, false);
+
+    end_under_a_write(&s, io_pair(&s), true, EPIPE);
+    ck_assert_int_eq(conn_read(&s, got, sizeof got), 2);
+    ck_assert_int_eq(conn_read(&s, got, sizeof got), CONN_EOF);
+    conn_close(&s, false);
+}
+END_TEST
+
 static void send_and_await(int far, const char *text, struct conn *s)
 {
     struct pollfd readable = {.fd = s->fd, .events = POLLIN};
@@ -499,7 +544,8 @@ int main(void)
     io_path("");
     unit_group(suite, "stream", conn_carries_bytes, conn_fills_up, last_bytes_leave_with_the_end,
                conn_survives_a_write_to_nobody, conn_reports_each_edge_once, conn_sees_a_reset,
-               conn_looks_without_taking, conn_is_not_drained_by_a_read_of_what_came_behind_a_short_one,
+               conn_knows_of_a_reset_that_a_write_met, conn_looks_without_taking,
+               conn_is_not_drained_by_a_read_of_what_came_behind_a_short_one,
                conn_priority_changes_the_order);
     unit_group(suite, "resolv.conf", resolv_conf_options_are_read, resolv_conf_search_list_is_walked,
                resolv_conf_search_list_is_long);
