@@ -53,6 +53,7 @@ libcarpool_a_SOURCES += \
 	lib/io/tls_context.c \
 	lib/io/tls_explain.c \
 	lib/io/tls_internal.h \
+	lib/io/tls_messages.c \
 	lib/io/tls_sessions.c \
 	lib/io/this_host.c \
 	lib/io/this_host.h \

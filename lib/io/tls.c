@@ -77,6 +77,7 @@ bool tls_start(struct conn *s, struct tls_context *c, const char *servername, st
         return false;
     }
     SSL_set_info_callback(t->ssl, on_info);
+    tls_limit_messages(t);
     SSL_set_connect_state(t->ssl);
     offer_session(t);
     s->tls = t;
@@ -134,11 +135,11 @@ static ssize_t failed(struct conn *s, bool *crossed, int crosses)
     t->write_over = true;
     t->over = crosses != SSL_ERROR_WANT_READ || name == SSL_ERROR_SSL;
     tls_explain_failure(t, name, number);
-    if ((name == SSL_ERROR_SSL && cut) || (name == SSL_ERROR_SYSCALL && number == 0)) {
+    if (!t->flooded && ((name == SSL_ERROR_SSL && cut) || (name == SSL_ERROR_SYSCALL && number == 0))) {
         s->eof_without_notify = true;
         return CONN_EOF;
     }
-    s->error = name == SSL_ERROR_SYSCALL ? number : EPROTO;
+    s->error = name == SSL_ERROR_SYSCALL && !t->flooded ? number : EPROTO;
     return CONN_ERROR;
 }
 
@@ -157,7 +158,6 @@ int tls_handshake(struct conn *s)
     ERR_clear_error();
     errno = 0;
     if (SSL_do_handshake(t->ssl) == 1) {
-        t->shaken = true;
         /* A server that refuses a session once will refuse it again. */
         if (t->offered && !t->renewed && !SSL_session_reused(t->ssl))
             tls_sessions_clear(t->sessions);
@@ -203,8 +203,10 @@ ssize_t tls_read(struct conn *s, void *to, size_t n)
     errno = 0;
     t->read_crossed = false;
     t->drained = false;
-    if (SSL_read_ex(t->ssl, to, n, &got) == 1)
+    if (SSL_read_ex(t->ssl, to, n, &got) == 1) {
+        t->bytes_read += got;
         return (ssize_t)got;
+    }
     rc = failed(s, &t->read_crossed, SSL_ERROR_WANT_WRITE);
     if (rc == CONN_AGAIN)
         become_idle(t);

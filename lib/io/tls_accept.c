@@ -22,22 +22,6 @@ static bool read_first(SSL *ssl, struct slice early)
     return true;
 }
 
-/* Key updates and wishes to renegotiate cost the client nothing and us a derivation each, and OpenSSL reads on for as long as they
- * come. More than so many end the connection. */
-#define LATE_MESSAGES_MAX 100
-
-static void on_message(int is_write, int version, int type, const void *bytes, size_t n, SSL *ssl, void *arg)
-{
-    struct tls *t = arg;
-
-    (void)version, (void)bytes, (void)n;
-    if (is_write || type != SSL3_RT_HANDSHAKE || !t->shaken || ++t->late_messages <= LATE_MESSAGES_MAX)
-        return;
-    BIO *end = BIO_new(BIO_s_null());
-    if (end)
-        SSL_set0_rbio(ssl, end);
-}
-
 bool tls_accept(struct conn *s, struct ssl_st *ssl, struct slice early)
 {
     struct tls *t = calloc(1, sizeof *t);
@@ -54,8 +38,7 @@ bool tls_accept(struct conn *s, struct ssl_st *ssl, struct slice early)
         ERR_clear_error();
         return false;
     }
-    SSL_set_msg_callback(ssl, on_message);
-    SSL_set_msg_callback_arg(ssl, t);
+    tls_limit_messages(t);
     s->tls = t;
     return true;
 }

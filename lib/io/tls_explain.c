@@ -225,6 +225,11 @@ enum tls_failure tls_failure(const struct conn *s, char *text, size_t size)
             "for it in the first handshake, or let it speak TLS 1.3");
         return TLS_FAILURE_PROTOCOL;
     }
+    if (t && t->flooded) {
+        snprintf(text, size, "the %s sent too many TLS messages that are no data (key updates, tickets)",
+                 peer_of(t));
+        return TLS_FAILURE_PROTOCOL;
+    }
     if (!t || t->failure == TLS_FAILURE_NONE) {
         snprintf(text, size, "%s", "");
         return TLS_FAILURE_NONE;

@@ -29,8 +29,9 @@ struct tls {
     char *why;                     /* of `failure`; NULL: no memory for it */
     enum tls_failure failure;
     int alert;                /* that ended it, from the peer; 0: none */
-    bool shaken;              /* a server's side: the handshake is done */
-    unsigned late_messages;   /* the same: those of a handshake that came behind it */
+    uint64_t bytes_read;      /* of data */
+    uint64_t messages;        /* of a handshake, of which the peer may send some behind it */
+    bool flooded;             /* they were too many */
     bool wants_renegotiation; /* the server; it was refused */
     bool offered;             /* a session */
     bool renewed;             /* the server gave one, in TLS 1.2 within the handshake */
@@ -42,6 +43,9 @@ struct tls {
 
 /* SSL_CTX_set_verify() callback: remembers the first check that failed. */
 int tls_remember_distrust(int ok, X509_STORE_CTX *x);
+
+/* For a connection whose SSL is there: a peer that sends too many messages that are no data is read no more (tls_messages.c). */
+void tls_limit_messages(struct tls *t);
 
 /* A server's side has read all that came before OpenSSL did: from now on it reads the socket. False: it does already. */
 bool tls_reads_on(struct tls *t);

@@ -92,6 +92,49 @@ START_TEST(tls_says_that_renegotiation_was_wanted)
 }
 END_TEST
 
+/* Data between every 50 key updates costs as much as they do; 5000 without any do not end until they are not read. */
+static void update_keys(struct tls_server *server, SSL *ssl)
+{
+    static char data[16384 * 50];
+    bool well = true;
+
+    (void)server;
+    for (int i = 0; i < 5000 && well; i++) {
+        well = SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED) == 1 && SSL_do_handshake(ssl) == 1;
+        if (i < 200 && i % 50 == 49)
+            well = SSL_write(ssl, data, sizeof data) == sizeof data;
+    }
+    if (well)
+        SSL_write(ssl, data, sizeof data);
+}
+
+START_TEST(tls_ends_a_flood_of_key_updates)
+{
+    static char got[16384 * 50];
+    struct tls_server server;
+    struct tls_context *c;
+    struct conn s;
+    char text[256];
+
+    io_make_certificates();
+    c = io_tls_context(io_tls_options());
+    tls_server_init(&server, &io_leaf);
+    server.serve = update_keys;
+    tls_server_start(&server);
+    ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL), 1);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(io_read_all(&s, got, sizeof got), sizeof got);
+    ck_assert_int_eq(io_read_all(&s, got, 1), CONN_ERROR);
+    ck_assert_int_eq(s.error, EPROTO);
+    ck_assert_int_eq(tls_failure(&s, text, sizeof text), TLS_FAILURE_PROTOCOL);
+    ck_assert_ptr_nonnull(strstr(text, "no data"));
+    conn_close(&s, true);
+    tls_server_stop(&server);
+    tls_context_unref(c);
+    io_free_certificates();
+}
+END_TEST
+
 static pthread_barrier_t barrier;
 
 /* Tickets and a key update, then data, then an end: each when the client has looked. */
@@ -513,7 +556,8 @@ END_TEST
 void io_tls_data_tests(Suite *suite)
 {
     unit_group(suite, "tls data", tls_tells_an_end_from_a_cut, tls_says_that_renegotiation_was_wanted,
-               tls_is_quiet_under_tickets, tls_waits_for_the_rest_of_a_record, tls_moves_much,
-               tls_reads_after_a_failed_write, tls_idle_sockets_are_small);
+               tls_ends_a_flood_of_key_updates, tls_is_quiet_under_tickets,
+               tls_waits_for_the_rest_of_a_record, tls_moves_much, tls_reads_after_a_failed_write,
+               tls_idle_sockets_are_small);
     unit_group(suite, "tls connects", tls_through_the_connector, tls_connects_in_a_burst);
 }
