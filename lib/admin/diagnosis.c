@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "ca/signer.h"
+#include "pool/http2.h"
 #include "proxy/caller.h"
 
 /* Figures are compared with those of one to two of these ago. */
@@ -140,7 +141,8 @@ static bool is_saturated(const struct origin *o)
     const struct agent *a = o->agent;
 
     return o->blocked_count > 0 && !a->paused &&
-           (origin_sockets(o) >= a->policy->maxSockets || a->total >= a->policy->maxTotalSockets);
+           (origin_sockets(o) >= a->policy->maxSockets || a->total >= a->policy->maxTotalSockets ||
+            o->protocol == PROTOCOL_HTTP2);
 }
 
 static void sample_origin(struct diagnosis *d, const struct origin *o, bool window_ends)
@@ -281,6 +283,9 @@ static void describe_origin(const struct diagnosis *d, const struct origin *o, s
     in->pending = o->blocked_count;
     in->takes_turns = a->policy->queue == QUEUE_FAIR;
     find_heaviest(o, in);
+    in->held_by = queue_held_by(o);
+    in->in_flight = o->in_flight;
+    in->streams_each = http2_streams_each(o);
     in->sockets = origin_sockets(o);
     in->agent_sockets = a->total;
     in->max_sockets = a->policy->maxSockets;

@@ -179,11 +179,16 @@ static void put_needed(struct text *out, const struct account *a, const char *na
             (double)a->hour.load, name);
 }
 
-static void put_held(struct text *out, const struct account *a, const char *name, uint32_t limit, uint32_t n)
+static void put_how_many(struct text *out, const struct account *a, uint32_t n)
 {
     words_count(out, n);
     text_lit(out, " of ");
     words_counted(out, a->hour.requests, "request");
+}
+
+static void put_held(struct text *out, const struct account *a, const char *name, uint32_t limit, uint32_t n)
+{
+    put_how_many(out, a, n);
     text_lit(out, " found all connections busy (");
     put_limit(out, name, limit);
     text_lit(out, ")");
@@ -207,6 +212,13 @@ static bool is_of_agent(const struct account *a)
     return strcmp(a->key, "*") == 0;
 }
 
+static uint32_t held_by_a_limit(const struct account *a)
+{
+    const uint32_t *held = a->hour.held;
+
+    return held[HELD_BY_MAX_TOTAL] + held[HELD_BY_MAX_SOCKETS] + held[HELD_BY_STREAMS];
+}
+
 static bool says_waiting(const struct account *a, struct text *out)
 {
     const uint32_t *held = a->hour.held;
@@ -217,8 +229,15 @@ static bool says_waiting(const struct account *a, struct text *out)
                     a->now.pending == 1 ? " waits" : "s wait", a->agent);
         return true;
     }
-    if (held[HELD_BY_MAX_TOTAL] + held[HELD_BY_MAX_SOCKETS] == 0)
+    if (held_by_a_limit(a) == 0)
         return false;
+    if (held[HELD_BY_STREAMS] * 2 > held_by_a_limit(a)) {
+        put_how_many(out, a, held[HELD_BY_STREAMS]);
+        text_lit(
+            out,
+            " waited since the origin took no more on its HTTP/2 connections (SETTINGS_MAX_CONCURRENT_STREAMS).");
+        return true;
+    }
     if (by_total)
         put_held(out, a, "maxTotalSockets", a->policy->maxTotalSockets, held[HELD_BY_MAX_TOTAL]);
     else
@@ -260,9 +279,7 @@ static bool says_failed(const struct account *a, struct text *out)
 
 static bool says_well(const struct account *a, struct text *out)
 {
-    bool waited = a->hour.held[HELD_BY_MAX_TOTAL] + a->hour.held[HELD_BY_MAX_SOCKETS] > 0;
-
-    if (is_new(a) || waited || a->paused || origin_stats_errors(&a->stats) > 0)
+    if (is_new(a) || held_by_a_limit(a) > 0 || a->paused || origin_stats_errors(&a->stats) > 0)
         return false;
     text_lit(out, "No request waited for a limit, and none failed.");
     return true;

@@ -113,6 +113,21 @@ static bool says_distrusted(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
+/* HTTP/2: what holds requests is not the number of connections. */
+static bool put_busy_streams(const struct diagnosis_input *in, struct text *out)
+{
+    if (in->held_by == HELD_BY_STREAMS && in->pending > 0)
+        text_format(out,
+                    "the origin takes %u at a time on each of its HTTP/2 connections "
+                    "(SETTINGS_MAX_CONCURRENT_STREAMS)",
+                    in->streams_each);
+    else if (in->streams_each > 0 && in->in_flight >= in->max_sockets && in->sockets < in->max_sockets)
+        text_format(out, "%u in flight over HTTP/2 (maxSockets limits these, too)", in->in_flight);
+    else
+        return false;
+    return true;
+}
+
 /* "all 20 connections busy (maxSockets)", or the limit over all origins where that is what holds. */
 static void put_busy(const struct diagnosis_input *in, struct text *out)
 {
@@ -121,10 +136,15 @@ static void put_busy(const struct diagnosis_input *in, struct text *out)
     uint32_t limit = total ? in->max_total : in->max_sockets;
     const char *name = total ? "maxTotalSockets" : "maxSockets";
 
+    if (put_busy_streams(in, out))
+        return;
     if (limit == 1)
-        text_format(out, "the only connection busy (%s)", name);
+        text_format(out, "the only connection busy (%s", name);
     else
-        text_format(out, "all %u connections busy (%s)", limit, name);
+        text_format(out, "all %u connections busy (%s", limit, name);
+    if (in->streams_each > 0)
+        text_format(out, "; over HTTP/2 each takes %u at a time", in->streams_each);
+    text_lit(out, ")");
 }
 
 static void put_queue(const struct diagnosis_input *in, struct text *out)
@@ -157,7 +177,8 @@ static bool says_refused(const struct diagnosis_input *in, struct text *out)
 
 static bool says_waiting(const struct diagnosis_input *in, struct text *out)
 {
-    bool full = in->sockets >= in->max_sockets || in->agent_sockets >= in->max_total;
+    bool full = in->sockets >= in->max_sockets || in->agent_sockets >= in->max_total ||
+                in->held_by == HELD_BY_STREAMS || (in->streams_each > 0 && in->in_flight >= in->max_sockets);
 
     if (in->paused || in->pending == 0 || in->saturated_ms < 1000 || in->refused > 0 || !full)
         return false;

@@ -127,6 +127,17 @@ void http2_figures_add(struct http2_figures *f, const struct origin *o)
     f->draining += o->draining_count + o->sent_away_count;
 }
 
+uint32_t http2_streams_each(const struct origin *o)
+{
+    const struct socket_list *const lists[] = {&o->active, &o->roomy, &o->free};
+    const struct socket *s;
+    for (unsigned i = 0; i < sizeof lists / sizeof *lists; i++)
+        TAILQ_FOREACH (s, lists[i], link)
+            if (s->protocol == PROTOCOL_HTTP2 && h2_is(&s->wire))
+                return h2_max_streams(&s->wire);
+    return 0;
+}
+
 static void count(uint64_t counts[H2_ERROR_COUNT], uint64_t code)
 {
     counts[code < H2_ERROR_COUNT ? code : H2_ERROR_COUNT - 1]++;

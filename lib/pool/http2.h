@@ -24,6 +24,10 @@ struct http2_figures {
 };
 void http2_figures_add(struct http2_figures *f, const struct origin *o);
 
+/* How many exchanges one of them carries at a time, by the origin's last word and the configuration; 0: none of them is
+ * open. */
+uint32_t http2_streams_each(const struct origin *o);
+
 /* The wire's owner is told (wire/wire.h). */
 void http2_on_room(struct wire *w);
 void http2_on_draining(struct wire *w, enum retire_reason reason);

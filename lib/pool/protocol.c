@@ -5,9 +5,12 @@
 #include "base/clock.h"
 #include "pool/place.h"
 #include "pool/pool.h"
+#include "pool/queue.h"
 
 /* A lost SYN must not cost all who wait a second. */
 #define SECOND_PROBE_MS 300
+/* What lets no request begin may let some begin in a moment. */
+#define NO_ROOM_MS 1000
 /* More than ever wait. */
 #define UNKNOWN_CAPACITY (1u << 20)
 /* RFC 9113 6.5.2 recommends no fewer, and some peers take offence at more before they have said anything. */
@@ -101,12 +104,32 @@ void protocol_learn(struct origin *o, enum protocol protocol, uint32_t capacity)
     update_expected(o);
 }
 
+static bool is_slow(const struct origin *o)
+{
+    return is_probing(o) && o->connecting_count - o->owned_count == 1 && o->waiting_count >= 2;
+}
+
+/* Requests wait, and the only connection lets none begin: two that say the same say enough. */
+static bool lets_none_begin(const struct origin *o)
+{
+    return o->blocked_count > 0 && origin_sockets(o) == 1 && o->free_count == 1 &&
+           TAILQ_FIRST(&o->free)->capacity == 0 && queue_held_by(o) == HELD_BY_STREAMS;
+}
+
 static void on_second_probe(void *ctx)
 {
     struct origin *o = ctx;
-    if (is_probing(o) && o->connecting_count - o->owned_count == 1 && o->waiting_count >= 2 &&
-        origin_below_max(o) && agent_make_room(o->agent, o))
-        socket_connect(o, NULL, OPENED_FOR_CONCURRENCY);
+    if ((is_slow(o) || lets_none_begin(o)) && origin_below_max(o) && agent_make_room(o->agent, o) &&
+        socket_connect(o, NULL, OPENED_FOR_CONCURRENCY))
+        queue_balance(o);
+    if (o->blocked_count > 0)
+        protocol_note_blocked(o);
+}
+
+void protocol_note_blocked(struct origin *o)
+{
+    if (o->protocol == PROTOCOL_HTTP2 && !timer_is_set(&o->second_probe))
+        timer_set(&o->second_probe, NO_ROOM_MS);
 }
 
 void protocol_note_connecting(struct origin *o)

@@ -4,7 +4,10 @@
 /* What an origin speaks, as far as its connections have shown, and so how many exchanges the next one is expected to carry.
  *
  * While that is not known and it may be HTTP/2, one connection is opened however many requests wait, and a second one
- * after 300 ms. When it turns out to be HTTP/1.1, the others are opened at that instant (queue_connect_more()). */
+ * after 300 ms. When it turns out to be HTTP/1.1, the others are opened at that instant (queue_connect_more()).
+ *
+ * An origin may let no request begin on a connection (SETTINGS_MAX_CONCURRENT_STREAMS 0). When requests have waited for that
+ * for a second, another one is tried, which may lead to a server that does. */
 
 #include <stdint.h>
 
@@ -36,6 +39,9 @@ void protocol_release(struct origin *o);
 
 /* A connection speaks this, and lets so many exchanges run at a time. */
 void protocol_learn(struct origin *o, enum protocol protocol, uint32_t capacity);
+
+/* A request waits for a limit. */
+void protocol_note_blocked(struct origin *o);
 
 /* A connection is being opened. */
 void protocol_note_connecting(struct origin *o);

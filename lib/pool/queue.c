@@ -40,6 +40,7 @@ static void enter_blocked(struct waiter *p, bool first)
         TAILQ_INSERT_TAIL(&o->agent->blocked, o, blocked_link);
     turns_enter(p, first);
     forget_update(o);
+    protocol_note_blocked(o);
 }
 
 static void enter_waiting(struct waiter *p)
@@ -250,11 +251,20 @@ void queue_connect_more(struct origin *o, uint32_t room)
             break;
 }
 
-/* Counts a request that finds no place, by what keeps it from one. */
-static void note_held(struct origin *o)
+/* Its connections of HTTP/2 take no more, though fewer are in flight than maxSockets allows. */
+static bool is_held_by_streams(const struct origin *o)
 {
-    bool by_total = origin_below_max(o) && agent_is_full(o->agent);
-    o->stats.held[o->agent->paused ? HELD_BY_PAUSE : by_total ? HELD_BY_MAX_TOTAL : HELD_BY_MAX_SOCKETS]++;
+    return o->protocol == PROTOCOL_HTTP2 && o->connecting_count + o->draining_count == 0 &&
+           origin_may_begin(o);
+}
+
+enum held_by queue_held_by(const struct origin *o)
+{
+    if (o->agent->paused)
+        return HELD_BY_PAUSE;
+    if (origin_may_begin(o) && origin_below_max(o) && agent_is_full(o->agent))
+        return HELD_BY_MAX_TOTAL;
+    return is_held_by_streams(o) ? HELD_BY_STREAMS : HELD_BY_MAX_SOCKETS;
 }
 
 /* The newest of the caller that has most in the queue goes, if this one's caller has fewer. */
@@ -279,7 +289,7 @@ static bool displace(const struct waiter *p)
 static bool may_wait(const struct waiter *p)
 {
     struct origin *o = p->origin;
-    note_held(o);
+    o->stats.held[queue_held_by(o)]++;
     if (o->blocked_count < o->agent->policy->maxPendingRequests)
         return true;
     o->stats.queue_full++;

@@ -74,6 +74,9 @@ enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acqu
 enum acquire_result origin_acquire_own(struct origin *o, struct waiter *p, enum acquire_how how,
                                        struct socket *own);
 
+/* What keeps requests of the origin from a place, where one does. */
+enum held_by queue_held_by(const struct origin *o);
+
 /* How long the request that has waited longest for a limit has done so; 0: none waits. */
 uint64_t origin_oldest_pending_us(const struct origin *o);
 

@@ -54,10 +54,11 @@ enum socket_failure {
 
 const char *socket_failure_code(enum socket_failure f);
 
-/* What a request waited for: X(id, the word in /agents). */
+/* What a request waited for: X(id, the word in /agents). STREAMS: the origin lets no more begin on its connections of HTTP/2. */
 #define HELD_BY_LIST(X)                     \
     X(HELD_BY_MAX_SOCKETS, "maxSockets")    \
     X(HELD_BY_MAX_TOTAL, "maxTotalSockets") \
+    X(HELD_BY_STREAMS, "streams")           \
     X(HELD_BY_PAUSE, "pause")
 
 enum held_by {

@@ -5,21 +5,43 @@
 #include "config/config.h"
 #include "pool/agent.h"
 
-const char *limits_text(const struct origin *o, char out[LIMITS_TEXT_SIZE])
+static void put_busy(char out[LIMITS_TEXT_SIZE], uint32_t limit, const char *name)
 {
-    const struct agent *a = o->agent;
-    bool below_max = origin_below_max(o), by_total = below_max && agent_is_full(a);
-    uint32_t limit = by_total ? a->policy->maxTotalSockets : a->policy->maxSockets;
-    const char *name = by_total ? "maxTotalSockets" : "maxSockets";
-
-    if (a->paused)
-        snprintf(out, LIMITS_TEXT_SIZE, "the agent is paused; to go on: carpoolctl resume %s", a->name);
-    else if (below_max && !by_total)
-        snprintf(out, LIMITS_TEXT_SIZE, "none became free");
-    else if (limit == 1)
+    if (limit == 1)
         snprintf(out, LIMITS_TEXT_SIZE, "the only connection busy (%s)", name);
     else
         snprintf(out, LIMITS_TEXT_SIZE, "all %u connections busy (%s)", limit, name);
+}
+
+/* HTTP/2: it bounds the requests that share connections, too. */
+static void put_max_sockets(char out[LIMITS_TEXT_SIZE], const struct origin *o)
+{
+    uint32_t limit = o->agent->policy->maxSockets;
+
+    if (!origin_below_max(o))
+        put_busy(out, limit, "maxSockets");
+    else if (!origin_may_begin(o))
+        snprintf(out, LIMITS_TEXT_SIZE, "%u in flight over HTTP/2 (maxSockets)", limit);
+    else
+        snprintf(out, LIMITS_TEXT_SIZE, "none became free");
+}
+
+const char *limits_text(const struct origin *o, char out[LIMITS_TEXT_SIZE])
+{
+    const struct agent *a = o->agent;
+
+    switch (queue_held_by(o)) {
+    case HELD_BY_PAUSE:
+        snprintf(out, LIMITS_TEXT_SIZE, "the agent is paused; to go on: carpoolctl resume %s", a->name);
+        break;
+    case HELD_BY_MAX_TOTAL: put_busy(out, a->policy->maxTotalSockets, "maxTotalSockets"); break;
+    case HELD_BY_STREAMS:
+        snprintf(out, LIMITS_TEXT_SIZE,
+                 "the origin takes no more on its HTTP/2 connections (SETTINGS_MAX_CONCURRENT_STREAMS)");
+        break;
+    case HELD_BY_MAX_SOCKETS:
+    case HELD_BY_COUNT: put_max_sockets(out, o); break;
+    }
     return out;
 }
 

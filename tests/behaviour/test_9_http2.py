@@ -158,6 +158,20 @@ def test_settings_must_come(stage, transport):
     assert carpool.retired(key, "api") == {"connect-timeout": 1}
 
 
+def test_an_origin_that_takes_none(stage, transport):
+    """9.3: SETTINGS_MAX_CONCURRENT_STREAMS 0 for a second: another connection is tried, and where that is no help, pending ends it"""
+    def opened(peer):
+        peer.setting(max_concurrent_streams=0 if peer.connection.number == 0 else 1)
+    origin, carpool, key = begin(stage, transport, words={"opened": opened})
+    assert carpool.get(origin.url()).status == 200 and origin.accepted == 2
+    origin, carpool, key = begin(stage, transport, words={"max_concurrent_streams": 0}, timeouts={"pending": "2500ms"})
+    response = carpool.get(origin.url())
+    assert response.status == 503 and "connection_limit_reached" in response.fields.get("Proxy-Status")
+    assert b"SETTINGS_MAX_CONCURRENT_STREAMS" in response.body
+    row = carpool.row(key, "api")
+    assert (row["freeSockets"], row["maxStreams"], row["connecting"]) == (2, 0, 0)
+
+
 def test_text_is_no_http_2(stage):
     """9.1: prior knowledge; what answers in HTTP/1.1 is told apart"""
     origin = stage.origin(serve=lambda c: (c.exactly(24), c.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")))

@@ -95,3 +95,35 @@ def test_the_page(stage, browse):  # noqa: F811 pylint: disable=redefined-outer-
     assert "GOAWAY from the origin: NO_ERROR" in text and "stream reset by the origin: INTERNAL_ERROR" in text
     finish(held, clients)
     wait_until(lambda: carpool.agents()["api"]["streams"] == 0, "they end")
+
+
+def test_a_limit_of_streams_is_named(stage):
+    """9.11: The diagnosis knows: a limit of streams that holds requests"""
+    origin = h2_origin(stage, max_concurrent_streams=0)
+    carpool = stage.carpool(secure(allowH2=True))
+    client = carpool.ask(origin.url())
+    carpool.wait_row(https_key(origin), "api", requests=1)
+
+    def says(text):
+        return any(text in sentence for sentence in carpool.agents()["api"]["diagnosis"])
+    wait_until(lambda: says("1 request waiting, the origin takes 0 at a time on each of its HTTP/2 connections"), "it is said")
+    carpool.wait_row(https_key(origin), "api", freeSockets=2)
+    for peer in origin.peers:
+        peer.setting(max_concurrent_streams=1)
+    assert client.response().status == 200
+
+
+def test_max_sockets_is_named(stage):
+    """... and what maxSockets holds, though one connection carries it"""
+    held = Held()
+    origin = h2_origin(stage, held)
+    carpool = stage.carpool(secure(allowH2=True, maxSockets=2, maxPendingRequests=1))
+    clients = [carpool.ask(origin.url("/hold")) for _ in range(3)]
+    carpool.wait_row(https_key(origin), "api", requests=1, streams=2)
+    assert b"2 in flight over HTTP/2 (maxSockets)" in carpool.get(origin.url()).body
+    wait_until(lambda: any("2 in flight over HTTP/2 (maxSockets" in sentence
+                           for sentence in carpool.agents()["api"]["diagnosis"]), "it is said")
+    held.wait(2)
+    held.let_go()
+    held.wait(1)
+    finish(held, clients)

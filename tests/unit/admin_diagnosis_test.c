@@ -167,6 +167,22 @@ START_TEST(waiting)
                           .max_total = 50, .saturated_ms = 2000),
                      "payments: 1 request waiting, all 50 connections busy (maxTotalSockets) for 2 s: raise "
                      "the limit, or find out why the service is slow");
+    /* Over HTTP/2 */
+    ck_assert_str_eq(
+        SAID("waiting", .pending = 3, .saturated_ms = 2000, .sockets = 1, .in_flight = 20,
+             .streams_each = 100, .max_sockets = 20, .max_total = COUNT_INFINITE),
+        "payments: 3 requests waiting, 20 in flight over HTTP/2 (maxSockets limits these, too) for 2 s: "
+        "raise the limit, or find out why the service is slow");
+    ck_assert_str_eq(
+        SAID("waiting", .pending = 3, .saturated_ms = 2000, .sockets = 2, .agent_sockets = 2, .in_flight = 8,
+             .streams_each = 4, .max_sockets = 20, .max_total = 2, .held_by = HELD_BY_MAX_TOTAL),
+        "payments: 3 requests waiting, all 2 connections busy (maxTotalSockets; over HTTP/2 each takes 4 at a "
+        "time) for 2 s: raise the limit, or find out why the service is slow");
+    ck_assert_str_eq(
+        SAID("waiting", .pending = 3, .saturated_ms = 2000, .sockets = 1, .max_sockets = 20,
+             .max_total = COUNT_INFINITE, .held_by = HELD_BY_STREAMS),
+        "payments: 3 requests waiting, the origin takes 0 at a time on each of its HTTP/2 connections "
+        "(SETTINGS_MAX_CONCURRENT_STREAMS) for 2 s: raise the limit, or find out why the service is slow");
     ck_assert_str_eq(SAID("waiting", .pending = 12, .saturated_ms = 900, FULL), "");
     ck_assert_str_eq(SAID("waiting", .pending = 0, .saturated_ms = 9000, FULL), "");
     ck_assert_str_eq(SAID("waiting", .pending = 1, .saturated_ms = 9000, .paused = true, FULL), "");

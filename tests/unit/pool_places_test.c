@@ -395,8 +395,8 @@ START_TEST(old_sockets_take_no_more)
 }
 END_TEST
 
-/* The next connection would say the same. */
-START_TEST(where_none_may_begin_no_more_are_opened)
+/* The next connection would say the same; one more is tried after a second. */
+START_TEST(where_none_may_begin_one_more_is_opened)
 {
     struct origin *o = open_rig("maxSockets: 10", 1);
 
@@ -409,8 +409,35 @@ START_TEST(where_none_may_begin_no_more_are_opened)
     pool_rig_turn(&rig);
     ck_assert_uint_eq(origin_sockets(o), 1);
     ck_assert_int_eq(askers[1].waiter.state, WAITER_BLOCKED);
-    socket_drain(s, RETIRE_DRAINED);
+    ck_assert_uint_eq(o->stats.held[HELD_BY_STREAMS], 1);
+    ck_assert(timer_is_set(&o->second_probe));
     capacity = 2;
+    o->second_probe.fire(o); /* as a second later */
+    ck_assert_uint_eq(o->connecting_count, 1);
+    ck_assert_int_eq(askers[1].waiter.state, WAITER_WAITING);
+    wait_for(1);
+    ck_assert_ptr_ne(askers[1].socket, s);
+    close_rig();
+}
+END_TEST
+
+/* Two that let none begin say enough. */
+START_TEST(where_none_may_begin_no_third_one_is_opened)
+{
+    struct origin *o = open_rig("maxSockets: 10", 1);
+
+    ask(o, 2);
+    wait_for(2);
+    for (unsigned i = 0; i < 2; i++) {
+        socket_set_capacity(askers[i].socket, 0);
+        asker_release(&askers[i]);
+    }
+    ck_assert_uint_eq(o->free_count, 2);
+    ck_assert_int_eq(asker_ask(&askers[2], o, ACQUIRE_NEW), ACQUIRE_WAITS);
+    o->second_probe.fire(o);
+    ck_assert_uint_eq(o->connecting_count, 0);
+    ck_assert(timer_is_set(&o->second_probe)); /* one of them may end meanwhile */
+    socket_set_capacity(TAILQ_FIRST(&o->free), 1);
     wait_for(1);
     close_rig();
 }
@@ -522,7 +549,8 @@ void pool_places_tests(Suite *suite)
                one_that_drains_ends_with_its_last, one_that_is_sent_away_gives_up_its_place,
                who_was_not_told_yet_waits_again_in_order, repeats_stand_in_their_old_order,
                max_requests_counts_what_has_begun, old_sockets_take_no_more,
-               where_none_may_begin_no_more_are_opened, what_a_peer_allows_is_remembered,
-               a_busy_socket_yields_to_another_origin, a_place_that_was_given_is_not_taken_for_another_origin,
-               spares_are_room, a_session_keeps_its_connection);
+               where_none_may_begin_one_more_is_opened, where_none_may_begin_no_third_one_is_opened,
+               what_a_peer_allows_is_remembered, a_busy_socket_yields_to_another_origin,
+               a_place_that_was_given_is_not_taken_for_another_origin, spares_are_room,
+               a_session_keeps_its_connection);
 }
