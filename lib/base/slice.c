@@ -1,8 +1,22 @@
 #include "base/slice.h"
 
+#include <stdint.h>
+
 static bool is_ows(char c)
 {
     return c == ' ' || c == '\t';
+}
+
+/* Eight bytes with their ASCII letters in lower case. */
+static uint64_t lower8(const char *p)
+{
+    const uint64_t ones = UINT64_MAX / 255;
+    uint64_t eight, seven, letter;
+
+    memcpy(&eight, p, sizeof eight);
+    seven = eight & ones * 0x7f;
+    letter = (seven + ones * (0x80 - 'A')) & ~(seven + ones * (0x7f - 'Z')) & ~eight & ones * 0x80;
+    return eight | letter >> 2;
 }
 
 static unsigned char lower(char c)
@@ -15,7 +29,15 @@ static unsigned char lower(char c)
 /* strncasecmp() would stop at a NUL. */
 bool slice_bytes_eq_nocase(const char *a, const char *b, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
+    size_t i = 0;
+
+    for (; n - i >= 8; i += 8) {
+        if (lower8(a + i) != lower8(b + i))
+            return false;
+    }
+    if (n >= 8)
+        return lower8(a + n - 8) == lower8(b + n - 8);
+    for (; i < n; i++) {
         if (a[i] != b[i] && lower(a[i]) != lower(b[i]))
             return false;
     }

@@ -3,6 +3,7 @@
 
 /* Which bytes may stand where (RFC 9110 5.5 and 5.6, RFC 5234 B.1). */
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -36,7 +37,17 @@ static inline char byte_lower(char c)
 
 #define BYTES_OF(byte) (UINT64_MAX / 255 * (byte))
 
-/* Not 0 when one of eight bytes is below `floor` (which is at most 80) or DEL. */
+/* Eight bytes at p, the first with the least weight. */
+static inline uint64_t bytes_load(const char *p)
+{
+    uint64_t eight;
+
+    memcpy(&eight, p, sizeof eight);
+    return le64toh(eight);
+}
+
+/* Marks, with their highest bit, all bytes that are below `floor` (which is at most 80) or DEL, and maybe
+ * others after the first of them. */
 static inline uint64_t bytes_below_or_del(uint64_t eight, uint8_t floor)
 {
     uint64_t del = eight ^ BYTES_OF(0x7f);
@@ -45,43 +56,51 @@ static inline uint64_t bytes_below_or_del(uint64_t eight, uint8_t floor)
     return (below | ((del - BYTES_OF(0x01)) & ~del)) & BYTES_OF(0x80);
 }
 
+/* Marks all bytes but ASCII letters and hyphens. */
+static inline uint64_t bytes_not_of_names(uint64_t eight)
+{
+    uint64_t seven = eight & BYTES_OF(0x7f), lower = seven | BYTES_OF(0x20);
+    uint64_t letter = (lower + BYTES_OF(0x80 - 'a')) & ~(lower + BYTES_OF(0x7f - 'z'));
+    uint64_t hyphen = ~((seven ^ BYTES_OF('-')) + BYTES_OF(0x7f));
+
+    return (~(letter | hyphen) | eight) & BYTES_OF(0x80);
+}
+
+/* The first byte from p on that is not of `class`, or `end`. `marks` says of a word which bytes may not be. */
+#define BYTES_SKIP(p, end, class, marks)                 \
+    for (uint64_t eight, marked; (end) - (p) >= 8;) {    \
+        eight = bytes_load(p);                           \
+        marked = (marks);                                \
+        (p) += marked ? __builtin_ctzll(marked) / 8 : 8; \
+        if (marked && !byte_is(*(p)++, class))           \
+            return (p)-1;                                \
+    }                                                    \
+    while ((p) < (end) && byte_is(*(p), class))          \
+        (p)++;                                           \
+    return (p)
+
 /* The first byte from p on that no field value has, or `end`. */
 static inline const char *bytes_skip_value(const char *p, const char *end)
 {
-    for (uint64_t eight; end - p >= 8; p += 8) {
-        memcpy(&eight, p, sizeof eight);
-        if (bytes_below_or_del(eight, 0x20))
-            break;
-    }
-    while (p < end && byte_is(*p, BYTE_VALUE))
-        p++;
-    return p;
+    BYTES_SKIP(p, end, BYTE_VALUE, bytes_below_or_del(eight, 0x20));
 }
 
 /* The first byte from p on that is not visible ASCII, or `end`. */
 static inline const char *bytes_skip_visible(const char *p, const char *end)
 {
-    for (uint64_t eight; end - p >= 8; p += 8) {
-        memcpy(&eight, p, sizeof eight);
-        if (bytes_below_or_del(eight, 0x21) | (eight & BYTES_OF(0x80)))
-            break;
-    }
-    while (p < end && byte_is(*p, BYTE_VISIBLE))
-        p++;
-    return p;
+    BYTES_SKIP(p, end, BYTE_VISIBLE, bytes_below_or_del(eight, 0x21) | (eight & BYTES_OF(0x80)));
 }
 
 /* The first byte from p on that is no BYTE_TARGET, or `end`. */
 static inline const char *bytes_skip_target(const char *p, const char *end)
 {
-    for (uint64_t eight; end - p >= 8; p += 8) {
-        memcpy(&eight, p, sizeof eight);
-        if (bytes_below_or_del(eight, 0x21))
-            break;
-    }
-    while (p < end && byte_is(*p, BYTE_TARGET))
-        p++;
-    return p;
+    BYTES_SKIP(p, end, BYTE_TARGET, bytes_below_or_del(eight, 0x21));
+}
+
+/* The first byte from p on that is no BYTE_TOKEN, or `end`. Field names are letters and hyphens nearly always. */
+static inline const char *bytes_skip_token(const char *p, const char *end)
+{
+    BYTES_SKIP(p, end, BYTE_TOKEN, bytes_not_of_names(eight));
 }
 
 static inline const char *bytes_skip(const char *p, const char *end, enum byte_class class)

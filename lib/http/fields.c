@@ -121,9 +121,6 @@ bool field_stays_on_hop(const struct head *h, const struct field *f)
 
 static void nominate(struct head *h, struct slice option)
 {
-    /* What nearly every message has names a field that stays anyway. */
-    if (slice_eq_nocase(option, SLICE("keep-alive")))
-        return;
     for (uint32_t i = 0; i < h->count; i++) {
         struct field *f = &h->fields[i];
 
@@ -158,6 +155,9 @@ bool fields_nominate(struct head *h, uint32_t max)
 
         if (h->fields[i].id != FIELD_CONNECTION)
             continue;
+        /* What nearly every message has names a field that stays anyway. */
+        if (slice_eq_nocase(list, SLICE("keep-alive")))
+            continue;
         if (!few_members(list, &max))
             return false;
         while (bytes_next_element(&list, &option))
@@ -166,7 +166,7 @@ bool fields_nominate(struct head *h, uint32_t max)
     return true;
 }
 
-/* Whether a line of this field has `member` in its list of tokens, parameters aside. */
+/* Whether a line of this field has `member` in its list of tokens. */
 static bool list_has(const struct head *h, enum field_id id, struct slice member)
 {
     if (!head_has(h, id))

@@ -64,7 +64,7 @@ static enum head_verdict take_request_line(struct cursor *c, struct head *out)
 {
     char major, minor;
 
-    out->method = take_until(c, bytes_skip(c->p, c->end, BYTE_TOKEN));
+    out->method = take_until(c, bytes_skip_token(c->p, c->end));
     if (out->method.n == 0 || !take(c, " "))
         return HEAD_BAD_START_LINE;
     /* RFC 9112 3.2: no white space and no controls. The form is uri.c's to judge, and what is beyond ASCII. */
@@ -114,7 +114,7 @@ static enum head_verdict take_field(struct cursor *c, struct field *out)
         return HEAD_OBS_FOLD;
 
     /* RFC 9112 5.1: nothing stands between the name and the colon. */
-    out->name = take_until(c, bytes_skip(c->p, c->end, BYTE_TOKEN));
+    out->name = take_until(c, bytes_skip_token(c->p, c->end));
     if (out->name.n == 0 || *c->p != ':')
         return HEAD_BAD_FIELD_NAME;
     c->p++;

@@ -133,8 +133,10 @@ ssize_t conn_read(struct conn *s, void *to, size_t n)
     assert(s->fd >= 0 && n > 0);
     if (s->given_up)
         return given_up(s);
-    if (s->tls)
-        return note_read(s, tls_read(s, to, n), false);
+    if (s->tls) {
+        got = tls_read(s, to, n);
+        return note_read(s, got, tls_is_drained(s));
+    }
     do
         got = recv(s->fd, to, n, 0);
     while (got < 0 && errno == EINTR);

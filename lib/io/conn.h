@@ -81,9 +81,10 @@ void conn_report(struct conn *s, unsigned ready);
 /* 0 first. Changes which events of a turn come first, without a system call. */
 void conn_set_priority(struct conn *s, int priority);
 
-/* Up to n bytes; > 0, CONN_EOF, CONN_AGAIN or CONN_ERROR: also for an error that a write has met before. Clears may_read when it has emptied the descriptor: by
- * CONN_AGAIN, or by a short count, which says nothing for TLS, nor where an end of file follows. (A reset that
- * came with the bytes may follow them all the same: libevent reports it with them, and not again.) */
+/* Up to n bytes; > 0, CONN_EOF, CONN_AGAIN or CONN_ERROR: also for an error that a write has met before. Clears
+ * may_read when it has emptied the descriptor: by CONN_AGAIN, or by a short count (of TLS: when OpenSSL's own read
+ * was short and it keeps nothing), but not where an end of file follows. (A reset that came with the bytes may
+ * follow them all the same: libevent reports it with them, and not again.) */
 ssize_t conn_read(struct conn *s, void *to, size_t n);
 
 /* Writes from the front of the list; a short count (0 < n) means that the next call would say CONN_AGAIN.
@@ -115,7 +116,7 @@ bool conn_is_quiet(struct conn *s);
 /* Nothing is left to be read, and the loop will report what comes. Makes no system call: conn_is_quiet() looks. */
 static inline bool conn_is_drained(const struct conn *s)
 {
-    return s->watched && !s->tls && !s->may_read && !s->peer_fin;
+    return s->watched && !s->may_read && !s->peer_fin;
 }
 
 /* An error, such as a reset, follows what can still be read: the peer is gone. */

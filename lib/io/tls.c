@@ -60,6 +60,26 @@ static void on_info(const SSL *ssl, int where, int ret)
         t->wants_renegotiation = true;
 }
 
+/* A read that got less than it asked for has emptied the socket. */
+static long on_bio(BIO *socket, int what, const char *data, size_t asked, int argi, long argl, int rc,
+                   size_t *got)
+{
+    struct tls *t = (struct tls *)BIO_get_callback_arg(socket);
+
+    (void)data, (void)argi, (void)argl;
+    if (what == (BIO_CB_READ | BIO_CB_RETURN))
+        t->emptied = rc > 0 && *got < asked;
+    return rc;
+}
+
+void tls_note_reads(struct tls *t)
+{
+    BIO *socket = SSL_get_wbio(t->ssl); /* it reads, too */
+
+    BIO_set_callback_arg(socket, (char *)t);
+    BIO_set_callback_ex(socket, on_bio);
+}
+
 bool tls_start(struct conn *s, struct tls_context *c, const char *servername, struct tls_sessions *sessions)
 {
     struct tls *t = calloc(1, sizeof *t);
@@ -76,6 +96,7 @@ bool tls_start(struct conn *s, struct tls_context *c, const char *servername, st
         tls_free(t);
         return false;
     }
+    tls_note_reads(t);
     SSL_set_info_callback(t->ssl, on_info);
     tls_limit_messages(t);
     SSL_set_connect_state(t->ssl);
@@ -202,9 +223,11 @@ ssize_t tls_read(struct conn *s, void *to, size_t n)
     ERR_clear_error();
     errno = 0;
     t->read_crossed = false;
-    t->drained = false;
+    t->drained = t->emptied = false;
     if (SSL_read_ex(t->ssl, to, n, &got) == 1) {
         t->bytes_read += got;
+        if (t->emptied && !SSL_has_pending(t->ssl))
+            become_idle(t);
         return (ssize_t)got;
     }
     rc = failed(s, &t->read_crossed, SSL_ERROR_WANT_WRITE);
@@ -317,6 +340,11 @@ bool tls_is_quiet(struct conn *s)
         return false;
     become_idle(t);
     return true;
+}
+
+bool tls_is_drained(const struct conn *s)
+{
+    return s->tls->drained;
 }
 
 size_t tls_buffered(const struct conn *s)

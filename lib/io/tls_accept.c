@@ -38,6 +38,7 @@ bool tls_accept(struct conn *s, struct ssl_st *ssl, struct slice early)
         ERR_clear_error();
         return false;
     }
+    tls_note_reads(t);
     tls_limit_messages(t);
     s->tls = t;
     return true;

@@ -37,7 +37,8 @@ struct tls {
     bool renewed;             /* the server gave one, in TLS 1.2 within the handshake */
     bool over;                /* nothing more can be read */
     bool write_over;          /* nor written; what the peer sent before is still read then */
-    bool drained;             /* the last read found nothing more */
+    bool emptied;             /* this call's last read of the socket took all that was there */
+    bool drained;             /* the last read left nothing, of a record neither */
     bool read_crossed, write_crossed;
 };
 
@@ -46,6 +47,9 @@ int tls_remember_distrust(int ok, X509_STORE_CTX *x);
 
 /* For a connection whose SSL is there: a peer that sends too many messages that are no data is read no more (tls_messages.c). */
 void tls_limit_messages(struct tls *t);
+
+/* Before the first read: keeps t->emptied. */
+void tls_note_reads(struct tls *t);
 
 /* A server's side has read all that came before OpenSSL did: from now on it reads the socket. False: it does already. */
 bool tls_reads_on(struct tls *t);

@@ -25,6 +25,34 @@ START_TEST(slice_compares)
 }
 END_TEST
 
+static bool is_upper_of(unsigned char a, unsigned char b)
+{
+    return a >= 'A' && a <= 'Z' && b == (a | 0x20);
+}
+
+/* Eight at a time or one by one, each pair of bytes at each place. */
+START_TEST(slice_compares_letters_of_any_case)
+{
+    static const size_t lengths[] = {3, 8, 13, 16};
+    char a[16], b[16];
+
+    for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+        for (size_t at = 0; at < lengths[l]; at++) {
+            memset(a, '-', sizeof a);
+            memset(b, '-', sizeof b);
+            for (int pair = 0; pair < 65536; pair++) {
+                unsigned char x = (unsigned char)(pair >> 8), y = (unsigned char)pair;
+
+                a[at] = (char)x;
+                b[at] = (char)y;
+                ck_assert(slice_bytes_eq_nocase(a, b, lengths[l]) ==
+                          (x == y || is_upper_of(x, y) || is_upper_of(y, x)));
+            }
+        }
+    }
+}
+END_TEST
+
 START_TEST(slice_cuts_from)
 {
     assert_slice(slice_from(SLICE("hello"), 2), "llo");
@@ -336,8 +364,8 @@ int main(void)
 {
     Suite *suite = suite_create("base");
 
-    unit_group(suite, "slice", slice_compares, slice_cuts_from, slice_trims_ows, slice_finds_elements,
-               slice_reads_numbers);
+    unit_group(suite, "slice", slice_compares, slice_compares_letters_of_any_case, slice_cuts_from,
+               slice_trims_ows, slice_finds_elements, slice_reads_numbers);
     unit_group(suite, "buffer", buffer_is_lent_and_given_back, buffer_fills_and_empties, buffer_grows,
                buffer_goes_back_to_its_own_pool);
     unit_group(suite, "units", units_read_times, units_read_sizes_and_counts, units_write_what_reads_back);
