@@ -83,6 +83,14 @@ static void read_http2(const json_t *o, struct pool_row *r)
     r->goaways = sum(json_object_get(o, "goaways"));
 }
 
+/* Requests of the last hour that failed or were refused. */
+static uint64_t failures(const json_t *agent)
+{
+    const json_t *hour = json_object_get(agent, "lastHour");
+
+    return number(hour, "errors") + number(hour, "refused");
+}
+
 /* `o` is an agent or one of its origins: both have the same figures. */
 static void read_row(const json_t *agent, const json_t *o, const char *limit, struct pool_row *r)
 {
@@ -94,6 +102,7 @@ static void read_row(const json_t *agent, const json_t *o, const char *limit, st
     r->paused = json_is_true(json_object_get(agent, "paused"));
     r->removed = json_is_true(json_object_get(agent, "removed"));
     r->problems = json_array_size(json_object_get(agent, "diagnosis"));
+    r->fails = failures(agent) > 0;
     r->active = number(o, "sockets");
     r->connecting = number(o, "connecting");
     r->free = number(o, "freeSockets");
@@ -116,7 +125,7 @@ static void add_rows(struct pool_table *t, const json_t *agent, bool by_agent)
 
     t->rows = ctl_need(realloc(t->rows, (t->count + count + 1) * sizeof *t->rows));
     if (by_agent || count == 0) {
-        read_row(agent, agent, by_agent ? "maxTotalSockets" : "maxSockets", &t->rows[t->count++]);
+        read_row(agent, agent, count > 1 ? "maxTotalSockets" : "maxSockets", &t->rows[t->count++]);
         return;
     }
     for (size_t i = 0; i < count; i++)
@@ -136,6 +145,22 @@ static json_t *as_all(json_t *json)
     return all;
 }
 
+/* Whose problems are said first: agents whose requests fail, by how many; the others as the file has them. */
+static void sort_agents(const json_t *all)
+{
+    json_t *agents = json_object_get(all, "agents");
+
+    for (size_t i = 1; i < json_array_size(agents); i++) {
+        json_t *agent = json_incref(json_array_get(agents, i));
+        size_t at = i;
+
+        while (at > 0 && failures(json_array_get(agents, at - 1)) < failures(agent))
+            at--;
+        json_array_remove(agents, i);
+        json_array_insert_new(agents, at, agent);
+    }
+}
+
 bool pool_table_read(struct pool_table *t, const char *body, size_t length, bool by_agent, char *error,
                      size_t error_size)
 {
@@ -150,6 +175,7 @@ bool pool_table_read(struct pool_table *t, const char *body, size_t length, bool
         pool_table_free(t);
         return false;
     }
+    sort_agents(t->json);
     for (size_t i = 0; i < json_array_size(agents); i++)
         add_rows(t, json_array_get(agents, i), by_agent);
     return true;
@@ -186,6 +212,8 @@ static int compare(const void *a, const void *b)
     const struct pool_row *x = a, *y = b;
     int order = descending(x->problems > 0, y->problems > 0);
 
+    if (order == 0)
+        order = descending(x->fails, y->fails);
     if (order == 0)
         order = descending((double)x->waiting, (double)y->waiting);
     if (order == 0)
@@ -252,17 +280,22 @@ static double age_ms(const struct pool_table *t, const char *time)
     return now - ((double)timegm(&tm) + strtod(fraction, NULL)) * 1e3;
 }
 
+/* The start counts as a reload; it is as long ago as the daemon is up, but for what a start takes. */
+#define START_MS 1000
+
 static void put_reload(const struct pool_table *t, const json_t *daemon, char *out, size_t size)
 {
     const json_t *reload = json_object_get(daemon, "reload");
     double age = age_ms(t, json_string_value(json_object_get(reload, "time")));
+    bool failed = json_is_false(json_object_get(reload, "ok"));
     char ago[CTL_WORD_SIZE];
 
     if (age < 0)
         snprintf(out, size, "last reload unknown");
+    else if (!failed && age + START_MS > json_number_value(json_object_get(daemon, "uptimeMs")))
+        snprintf(out, size, "no reload since");
     else
-        snprintf(out, size, "last reload %s%s ago",
-                 json_is_false(json_object_get(reload, "ok")) ? "FAILED " : "", ctl_long_time(age, ago));
+        snprintf(out, size, "last reload %s%s ago", failed ? "FAILED " : "", ctl_long_time(age, ago));
 }
 
 const char *pool_table_summary(const struct pool_table *t, char *out, size_t size)
@@ -270,7 +303,8 @@ const char *pool_table_summary(const struct pool_table *t, char *out, size_t siz
     const json_t *daemon = json_object_get(t->json, "daemon"), *agent;
     size_t problems = pool_table_sentence_count(t), i;
     uint64_t active = 0, waiting = 0;
-    char count[CTL_WORD_SIZE] = "no problems", up[CTL_WORD_SIZE], reload[64];
+    char count[CTL_WORD_SIZE] = "no problems", up[CTL_WORD_SIZE], refused[CTL_WORD_SIZE] = "", reload[64];
+    double refused_rate = json_number_value(json_object_get(daemon, "refusedPerSecond"));
 
     json_array_foreach(json_object_get(t->json, "agents"), i, agent)
     {
@@ -279,11 +313,13 @@ const char *pool_table_summary(const struct pool_table *t, char *out, size_t siz
     }
     if (problems > 0)
         snprintf(count, sizeof count, "%zu problem%s", problems, problems == 1 ? "" : "s");
+    if (refused_rate > 0)
+        snprintf(refused, sizeof refused, " (%.1f refused)", refused_rate);
     put_reload(t, daemon, reload, sizeof reload);
-    snprintf(out, size, "%s: %.1f requests/s, %llu active, %llu waiting, %.1f errors/s; up %s, %s", count,
+    snprintf(out, size, "%s: %.1f requests/s, %llu active, %llu waiting, %.1f errors/s%s; up %s, %s", count,
              json_number_value(json_object_get(daemon, "requestsPerSecond")), (unsigned long long)active,
              (unsigned long long)waiting, json_number_value(json_object_get(daemon, "errorsPerSecond")),
-             ctl_long_time(json_number_value(json_object_get(daemon, "uptimeMs")), up), reload);
+             refused, ctl_long_time(json_number_value(json_object_get(daemon, "uptimeMs")), up), reload);
     return out;
 }
 

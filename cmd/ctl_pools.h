@@ -14,6 +14,7 @@ struct pool_row {
     const char *origin; /* "-": the agent has none yet */
     bool paused, removed;
     size_t problems; /* sentences about its agent */
+    bool fails;      /* its agent: requests of the last hour failed or were refused */
     uint64_t active, connecting, free, waiting;
     uint64_t max; /* UINT64_MAX: no limit */
     /* HTTP/2; of an agent, whether some origin speaks it */
@@ -40,10 +41,10 @@ bool pool_table_read(struct pool_table *t, const char *body, size_t length, bool
                      size_t error_size);
 void pool_table_free(struct pool_table *t);
 
-/* The worst first: agents with problems, then what waits, then the share of the limit in use, then requests. */
+/* The worst first: agents with problems, and of these those whose requests fail, then what waits, then the share of the limit in use, then requests. */
 void pool_table_sort(struct pool_table *t);
 
-/* What is wrong, the daemon's own sentences before those of the agents; NULL at the end. */
+/* What is wrong, the daemon's own sentences before those of the agents, most failures first; NULL at the end. */
 const char *pool_table_sentence(const struct pool_table *t, size_t index);
 size_t pool_table_sentence_count(const struct pool_table *t);
 

@@ -26,7 +26,7 @@ struct figures {
     uint64_t reused_errors, dead_errors;
     uint64_t texts, texts_plain, repaired, repairs[REPAIR_COUNT];
     uint64_t peer_closed_idle_ms;
-    uint64_t refused, queue_full;
+    uint64_t queue_full, errors[PROXY_ERROR_COUNT];
 };
 
 /* What is remembered of one origin. Found by its name, since the pool may forget it at any time. */
@@ -92,11 +92,11 @@ static void take_figures(const struct origin_stats *s, struct figures *out)
         .texts = s->texts,
         .texts_plain = s->texts_plain,
         .repaired = s->repaired,
-        .refused = s->errors[PROXY_ERROR_LIMIT],
         .queue_full = s->queue_full,
     };
     memcpy(out->retired, s->retired, sizeof out->retired);
     memcpy(out->repairs, s->repairs, sizeof out->repairs);
+    memcpy(out->errors, s->errors, sizeof out->errors);
     for (unsigned i = 0; i < SOCKET_FAILURE_COUNT; i++)
         out->reused_errors += s->reused_errors[i];
 }
@@ -270,6 +270,29 @@ static void find_heaviest(const struct origin *o, struct diagnosis_input *in)
     in->heaviest_pending = n;
 }
 
+static void take_changes(const struct figures *base, const struct figures *now, struct diagnosis_input *in)
+{
+    in->requests = now->requests - base->requests;
+    in->reused = now->reused - base->reused;
+    in->opened = now->opened - base->opened;
+    in->queue_full = now->queue_full - base->queue_full;
+    in->reused_errors = now->reused_errors - base->reused_errors;
+    in->dead_errors = now->dead_errors - base->dead_errors;
+    in->texts = now->texts - base->texts;
+    in->texts_plain = now->texts_plain - base->texts_plain;
+    in->repaired = now->repaired - base->repaired;
+    for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
+        in->errors[i] = now->errors[i] - base->errors[i];
+    in->refused = in->errors[PROXY_ERROR_LIMIT];
+    for (unsigned i = 0; i < REPAIR_COUNT; i++)
+        in->repairs[i] = now->repairs[i] - base->repairs[i];
+    for (unsigned i = 0; i < RETIRE_COUNT; i++)
+        in->retired[i] = now->retired[i] - base->retired[i];
+    if (in->retired[RETIRE_PEER_CLOSED] > 0)
+        in->peer_closed_idle_ms =
+            (now->peer_closed_idle_ms - base->peer_closed_idle_ms) / in->retired[RETIRE_PEER_CLOSED];
+}
+
 static void describe_origin(const struct diagnosis *d, const struct origin *o, struct diagnosis_input *in)
 {
     static const struct figures none;
@@ -299,23 +322,7 @@ static void describe_origin(const struct diagnosis *d, const struct origin *o, s
     in->pending_limit_ms = a->policy->timeouts.pending;
     in->connect_failure = o->connect_failure;
     in->saturated_ms = saturated_ms(t, o);
-    in->requests = now.requests - base->requests;
-    in->reused = now.reused - base->reused;
-    in->opened = now.opened - base->opened;
-    in->refused = now.refused - base->refused;
-    in->queue_full = now.queue_full - base->queue_full;
-    in->reused_errors = now.reused_errors - base->reused_errors;
-    in->dead_errors = now.dead_errors - base->dead_errors;
-    in->texts = now.texts - base->texts;
-    in->texts_plain = now.texts_plain - base->texts_plain;
-    in->repaired = now.repaired - base->repaired;
-    for (unsigned i = 0; i < REPAIR_COUNT; i++)
-        in->repairs[i] = now.repairs[i] - base->repairs[i];
-    for (unsigned i = 0; i < RETIRE_COUNT; i++)
-        in->retired[i] = now.retired[i] - base->retired[i];
-    if (in->retired[RETIRE_PEER_CLOSED] > 0)
-        in->peer_closed_idle_ms =
-            (now.peer_closed_idle_ms - base->peer_closed_idle_ms) / in->retired[RETIRE_PEER_CLOSED];
+    take_changes(base, &now, in);
 }
 
 static void describe_ca(const struct agent *a, struct diagnosis_input *in)
@@ -342,7 +349,7 @@ static void describe_agent(const struct diagnosis *d, const struct agent *a, str
         const struct track *t = track_find(d, o);
 
         in->pending += o->blocked_count;
-        in->refused += o->stats.errors[PROXY_ERROR_LIMIT] - (t ? t->base.refused : 0);
+        in->refused += o->stats.errors[PROXY_ERROR_LIMIT] - (t ? t->base.errors[PROXY_ERROR_LIMIT] : 0);
     }
     in->now_s = (int64_t)(clock_wall_ms() / 1000);
     if (tls && tls->enabled && tls->not_after != 0) {

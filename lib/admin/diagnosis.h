@@ -40,6 +40,7 @@ struct diagnosis_input {
     uint64_t requests, reused, opened;
     uint64_t refused;    /* by a limit */
     uint64_t queue_full; /* of these, at once */
+    uint64_t errors[PROXY_ERROR_COUNT];
     uint64_t retired[RETIRE_COUNT];
     const char *connect_failure;         /* what the last failed connect said; NULL: none failed */
     uint64_t reused_errors, dead_errors; /* of reused sockets; of these, those whose path was dead */
@@ -78,7 +79,8 @@ struct history *diagnosis_history(const struct diagnosis *d);
 /* What it does once a minute, too: what lies further back no longer counts. */
 void diagnosis_end_window(struct diagnosis *d);
 
-/* Nothing that happened to this agent before counts: it was paused, which says nothing of its limits. */
+/* Nothing that happened to this agent before counts: a pause begins or ends, and what is refused in one says nothing of
+ * its limits. */
 void diagnosis_begin_anew(struct diagnosis *d, const struct agent *a);
 
 /* Writes a JSON array of the sentences of one agent. */

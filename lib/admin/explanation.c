@@ -28,6 +28,8 @@ static bool is_new(const struct account *a)
 
 static bool says_traffic(const struct account *a, struct text *out)
 {
+    uint64_t carried = savings_carried(&a->stats);
+
     if (is_new(a)) {
         text_lit(out, "No request since the start, ");
         words_time(out, (double)a->uptime_ms);
@@ -48,9 +50,12 @@ static bool says_traffic(const struct account *a, struct text *out)
     words_time(out, (double)a->uptime_ms);
     text_lit(out, " ago, ");
     put_traffic(out, a->stats.requests, a->stats.opened);
-    text_lit(out, ". Direct clients would have opened ");
-    words_count(out, a->stats.requests);
     text_lit(out, ".");
+    if (carried > 0) {
+        text_lit(out, " Direct clients would have opened ");
+        words_count(out, carried);
+        text_lit(out, ".");
+    }
     return true;
 }
 
@@ -174,7 +179,7 @@ static void put_needed(struct text *out, const struct account *a, const char *na
     else
         text_format(
             out,
-            " They came in bursts, since the busiest minute needed only %.1f connections at a time: raise %s if "
+            " They came in bursts: on average the busiest minute needed only %.1f connections at a time. Raise %s if "
             "they must not wait.",
             (double)a->hour.load, name);
 }

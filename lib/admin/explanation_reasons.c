@@ -20,20 +20,20 @@ static void because_warm(struct text *out, const struct account *a)
 
 static void because_concurrency(struct text *out, const struct account *a)
 {
-    text_lit(out, "more requests ran at once than ever before");
+    text_lit(out, "more requests ran at the same time than ever before");
     if (a->most_sockets > 1)
-        text_format(out, ", %u by now", a->most_sockets);
+        text_format(out, ", on up to %u connections", a->most_sockets);
 }
 
 static void because_close(struct text *out, const struct account *a)
 {
     uint64_t opened = account_opened(a);
 
-    text_lit(out, "the service said Connection: close ");
     if (account_closes_each_time(a))
-        text_lit(out, "each time");
+        text_lit(out, "the service ends each connection with its response (Connection: close, or HTTP/1.0)");
     else
-        text_format(out, "after %.0f requests on average", (double)account_requests(a) / (double)opened);
+        text_format(out, "the service said Connection: close after %.0f requests on average",
+                    (double)account_requests(a) / (double)opened);
 }
 
 static void because_free_full(struct text *out, const struct account *a)
@@ -182,9 +182,10 @@ static const struct reason {
      .advice = "Find out why the service is silent for so long"},
     {"request-timeout", .cause = "requests on earlier ones ran into timeouts.request",
      .advice = "Find out why the service is slow"},
-    {"connect-failed", .cause = "earlier ones could not be made"},
-    {"connect-timeout", .cause = "earlier ones were not made in time"},
-    {"error", .cause = "earlier ones broke in the middle of a message, or as they were used again",
+    {"connect-failed", .cause = "earlier ones could not be opened"},
+    {"connect-timeout", .cause = "earlier ones were not open in time"},
+    {"error",
+     .cause = "earlier ones were closed or reset in the middle of a message, or when they were used again",
      .advice = "The latest: carpoolctl errors"},
     {"client-aborted", .cause = "apps left in the middle of a response",
      .advice = "Look at their time limits"},
@@ -192,7 +193,7 @@ static const struct reason {
      .advice = "The latest: carpoolctl errors"},
     {"evicted", .because = because_evicted, .advise = advise_evicted},
     {"drained", .cause = "earlier ones were drained, by carpoolctl drain or a reload"},
-    {"upgraded", .cause = "each tunnel or upgraded request takes one with it"},
+    {"upgraded", .cause = "each tunnel or upgraded request keeps one for itself"},
     {"private", .cause = "NTLM or Negotiate binds each to one client"},
     {"early-response", .cause = "the service answered before it had taken the whole request"},
     {"shutdown", .cause = "Carpool stops"},
@@ -200,13 +201,12 @@ static const struct reason {
      .advice = "Raise the time for which it keeps idle connections (nginx: keepalive_timeout; Apache: "
                "KeepAliveTimeout)"},
     {"dead", .cause = "earlier ones were idle, and the other end did not answer any more",
-     .advice =
-         "Look at what stands between (a NAT, a load balancer) and forgets connections, and set timeouts.free "
-         "below the time after which it does"},
+     .advice = "Set timeouts.free below the time after which a NAT or load balancer on the way forgets idle "
+               "connections"},
     {"goaway", .cause = "the service had sent GOAWAY",
      .advice = "Raise what limits the requests of a connection there (nginx: keepalive_requests)"},
     {"ping-timeout", .cause = "the service did not answer a PING"},
-    {"flood", .cause = "the service sent too many frames of no use"},
+    {"flood", .cause = "the service sent too many useless HTTP/2 frames"},
 };
 
 static const struct reason *find_reason(const char *word)

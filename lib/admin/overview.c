@@ -65,7 +65,8 @@ static void put_diagnosis(struct text *t, const struct admin_daemon *d, const st
 
     text_lit(t, "[");
     if (!d->last_reload->ok) {
-        text_format(&sentence, "the last reload failed, the configuration from before stays in force: %.*s",
+        text_format(&sentence,
+                    "the last reload failed, so the configuration from before stays in force: %.*s",
                     (int)strcspn(d->last_reload->error, "\n"), d->last_reload->error);
         say(t, &first, &sentence);
     }
@@ -84,9 +85,10 @@ static void put_diagnosis(struct text *t, const struct admin_daemon *d, const st
 
 void overview_write(struct text *t, const struct admin_daemon *d, const struct traffic *traffic)
 {
-    text_format(t, "{\"uptimeMs\":%llu,\"requestsPerSecond\":%.1f,\"errorsPerSecond\":%.1f",
-                (unsigned long long)traffic_uptime_ms(traffic), traffic_requests_per_second(traffic),
-                traffic_errors_per_second(traffic));
+    text_format(
+        t, "{\"uptimeMs\":%llu,\"requestsPerSecond\":%.1f,\"errorsPerSecond\":%.1f,\"refusedPerSecond\":%.1f",
+        (unsigned long long)traffic_uptime_ms(traffic), traffic_requests_per_second(traffic),
+        traffic_errors_per_second(traffic), traffic_refused_per_second(traffic));
     text_format(t, ",\"clientsRefused\":%llu,\"reload\":", (unsigned long long)clients_refused(d));
     put_reload(t, d);
     text_lit(t, ",\"restartNeeded\":");

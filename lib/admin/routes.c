@@ -201,6 +201,8 @@ static void drain(struct admin_call *c)
 
 static void pause_agent(struct admin_call *c)
 {
+    if (!c->agent->paused)
+        diagnosis_begin_anew(c->diagnosis, c->agent);
     command(c, agent_pause);
 }
 

@@ -113,10 +113,29 @@ static bool says_distrusted(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
-/* HTTP/2: what holds requests is not the number of connections. */
+/* What holds requests is not the number of connections. */
+static bool is_held_by_streams(const struct diagnosis_input *in)
+{
+    return in->held_by == HELD_BY_STREAMS && in->pending > 0;
+}
+
+/* The limit over all origins where that is what holds. */
+static bool is_held_by_total(const struct diagnosis_input *in)
+{
+    return in->max_sockets == COUNT_INFINITE ||
+           (in->sockets < in->max_sockets && in->agent_sockets >= in->max_total);
+}
+
+static const char *holding_limit(const struct diagnosis_input *in)
+{
+    if (is_held_by_streams(in))
+        return "that limit";
+    return is_held_by_total(in) ? "maxTotalSockets" : "maxSockets";
+}
+
 static bool put_busy_streams(const struct diagnosis_input *in, struct text *out)
 {
-    if (in->held_by == HELD_BY_STREAMS && in->pending > 0)
+    if (is_held_by_streams(in))
         text_format(out,
                     "the origin takes %u at a time on each of its HTTP/2 connections "
                     "(SETTINGS_MAX_CONCURRENT_STREAMS)",
@@ -128,50 +147,61 @@ static bool put_busy_streams(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
-/* "all 20 connections busy (maxSockets)", or the limit over all origins where that is what holds. */
-static void put_busy(const struct diagnosis_input *in, struct text *out)
+/* "all 20 connections busy (maxSockets)"; `were` goes before "busy". */
+static void put_busy(const struct diagnosis_input *in, struct text *out, const char *were)
 {
-    bool total = in->max_sockets == COUNT_INFINITE ||
-                 (in->sockets < in->max_sockets && in->agent_sockets >= in->max_total);
-    uint32_t limit = total ? in->max_total : in->max_sockets;
-    const char *name = total ? "maxTotalSockets" : "maxSockets";
+    uint32_t limit = is_held_by_total(in) ? in->max_total : in->max_sockets;
 
     if (put_busy_streams(in, out))
         return;
     if (limit == 1)
-        text_format(out, "the only connection busy (%s", name);
+        text_format(out, "the only connection %sbusy (%s", *were ? "was " : "", holding_limit(in));
     else
-        text_format(out, "all %u connections busy (%s", limit, name);
+        text_format(out, "all %u connections %sbusy (%s", limit, were, holding_limit(in));
     if (in->streams_each > 0)
         text_format(out, "; over HTTP/2 each takes %u at a time", in->streams_each);
     text_lit(out, ")");
 }
 
-static void put_queue(const struct diagnosis_input *in, struct text *out)
+static void put_remedy(const struct diagnosis_input *in, struct text *out)
 {
-    if (in->max_pending == 0)
-        text_lit(out, "no queue (maxPendingRequests is 0), ");
-    else
-        text_format(out, "queue full, %u waiting (maxPendingRequests), ", in->max_pending);
+    text_format(out, ": raise %s, or find out why the service is slow", holding_limit(in));
 }
 
-#define RAISE_OR_LOOK ": raise the limit, or find out why the service is slow"
-
-static bool says_refused(const struct diagnosis_input *in, struct text *out)
+/* Why requests were refused: at once, after their wait, or some so and some so. */
+static void put_refusals(const struct diagnosis_input *in, struct text *out)
 {
     uint64_t waited = in->refused - in->queue_full;
     char limit[UNITS_TEXT_SIZE];
 
+    if (in->queue_full > 0) {
+        text_lit(out, ", ");
+        if (waited > 0)
+            text_format(out, "%llu ", (unsigned long long)in->queue_full);
+        if (in->max_pending == 0)
+            text_lit(out, "because there is no queue (maxPendingRequests is 0)");
+        else
+            text_format(out, "because %u %s waiting already (maxPendingRequests)", in->max_pending,
+                        in->max_pending == 1 ? "was" : "were");
+    }
+    if (waited > 0) {
+        text_lit(out, ", ");
+        if (in->queue_full > 0)
+            text_format(out, "%llu ", (unsigned long long)waited);
+        text_format(out, "after waiting %s (timeouts.pending)",
+                    units_format_time(in->pending_limit_ms, limit));
+    }
+}
+
+static bool says_refused(const struct diagnosis_input *in, struct text *out)
+{
     if (in->paused || in->refused == 0)
         return false;
-    text_format(out, "%s: %llu of %llu requests refused: ", in->who, (unsigned long long)in->refused,
+    text_format(out, "%s: %llu of %llu requests refused while ", in->who, (unsigned long long)in->refused,
                 (unsigned long long)in->requests);
-    if (in->queue_full >= waited)
-        put_queue(in, out);
-    else
-        text_format(out, "waited %s (timeouts.pending), ", units_format_time(in->pending_limit_ms, limit));
-    put_busy(in, out);
-    text_lit(out, RAISE_OR_LOOK);
+    put_busy(in, out, "were ");
+    put_refusals(in, out);
+    put_remedy(in, out);
     return true;
 }
 
@@ -183,10 +213,10 @@ static bool says_waiting(const struct diagnosis_input *in, struct text *out)
     if (in->paused || in->pending == 0 || in->saturated_ms < 1000 || in->refused > 0 || !full)
         return false;
     text_format(out, "%s: %u request%s waiting, ", in->who, in->pending, in->pending == 1 ? "" : "s");
-    put_busy(in, out);
+    put_busy(in, out, "");
     text_lit(out, " for ");
     put_duration(out, in->saturated_ms);
-    text_lit(out, RAISE_OR_LOOK);
+    put_remedy(in, out);
     return true;
 }
 
@@ -207,13 +237,13 @@ static const char *why_no_reuse(const struct diagnosis_input *in, enum retire_re
 {
     switch ((int)reason) {
     case RETIRE_CONNECTION_CLOSE:
-        return "the origin answers Connection: close, or HTTP/1.0 without keep-alive";
+        return "the origin answers Connection: close, or HTTP/1.0 without keep-alive: switch keep-alive on there";
     case RETIRE_CLOSE_DELIMITED:
-        return "the origin ends each response by closing the connection (no Content-Length, not chunked)";
-    case RETIRE_KEEPALIVE_OFF: return in->keep_alive ? NULL : "keepAlive is false here";
+        return "the origin ends each response by closing the connection: have it send Content-Length or chunks";
+    case RETIRE_KEEPALIVE_OFF: return in->keep_alive ? NULL : "keepAlive is false: set it to true";
     case RETIRE_MAX_REQUESTS:
-        return in->max_requests_per_socket == 1 ? "maxRequestsPerSocket is 1 here" : NULL;
-    case RETIRE_FREE_FULL: return in->max_free == 0 ? "maxFreeSockets is 0 here" : NULL;
+        return in->max_requests_per_socket == 1 ? "maxRequestsPerSocket is 1: raise it" : NULL;
+    case RETIRE_FREE_FULL: return in->max_free == 0 ? "maxFreeSockets is 0: raise it" : NULL;
     case RETIRE_PRIVATE: return "NTLM or Negotiate binds each connection to one client";
     default: return NULL;
     }
@@ -332,14 +362,48 @@ static bool says_dead_path(const struct diagnosis_input *in, struct text *out)
 
 static bool says_timeouts(const struct diagnosis_input *in, struct text *out)
 {
-    uint64_t n = in->retired[RETIRE_SOCKET_TIMEOUT] + in->retired[RETIRE_REQUEST_TIMEOUT];
+    uint64_t silent = in->retired[RETIRE_SOCKET_TIMEOUT], slow = in->retired[RETIRE_REQUEST_TIMEOUT];
 
+    if (silent + slow < ENOUGH || percent(silent + slow, in->requests) < 5)
+        return false;
+    text_format(out, "%s: %llu %% of requests ran into %s: find out why the service is slow, or raise %s",
+                in->who, (unsigned long long)percent(silent + slow, in->requests),
+                slow == 0     ? "timeouts.socket"
+                : silent == 0 ? "timeouts.request"
+                              : "timeouts.socket or timeouts.request",
+                slow == 0 || silent == 0 ? "it" : "them");
+    return true;
+}
+
+/* What no other rule speaks of. */
+static const struct {
+    enum proxy_error error;
+    const char *means;
+} failures[] = {
+    {PROXY_ERROR_TERMINATED, "the origin closed or reset the connection before its response was complete"},
+    {PROXY_ERROR_INCOMPLETE, "the origin's response ended before it was complete"},
+    {PROXY_ERROR_PROTOCOL, "the origin sent malformed responses"},
+    {PROXY_ERROR_RESPONSE_HEAD_SIZE, "heads of responses were larger than server.maxHeaderSize"},
+    {PROXY_ERROR_UNAVAILABLE, "the origin refused them (HTTP/2)"},
+    {PROXY_ERROR_PROHIBITED, "the host's address is in access.denyAddresses"},
+    {PROXY_ERROR_INTERNAL, "Carpool could not serve them, the log says why"},
+};
+
+/* The share is that of all such failures; the words are those of the most frequent one. */
+static bool says_failing(const struct diagnosis_input *in, struct text *out)
+{
+    uint64_t n = 0;
+    size_t most = 0;
+
+    for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++) {
+        n += in->errors[failures[i].error];
+        if (in->errors[failures[i].error] > in->errors[failures[most].error])
+            most = i;
+    }
     if (n < ENOUGH || percent(n, in->requests) < 5)
         return false;
-    text_format(out,
-                "%s: %llu %% of requests ran into timeouts.socket or timeouts.request: find out why the "
-                "service is slow, or raise them",
-                in->who, (unsigned long long)percent(n, in->requests));
+    text_format(out, "%s: %llu of %llu requests failed: %s; details: carpoolctl errors %s", in->who,
+                (unsigned long long)n, (unsigned long long)in->requests, failures[most].means, in->agent);
     return true;
 }
 
@@ -410,6 +474,7 @@ const struct diagnosis_rule diagnosis_rules[] = {
     {"heavy-caller", DIAGNOSIS_ORIGIN, says_heavy_caller},
     {"connect-fails", DIAGNOSIS_ORIGIN, says_connect_fails},
     {"timeouts", DIAGNOSIS_ORIGIN, says_timeouts},
+    {"failing", DIAGNOSIS_ORIGIN, says_failing},
     {"no-reuse", DIAGNOSIS_ORIGIN, says_no_reuse},
     {"peer-closed", DIAGNOSIS_ORIGIN, says_peer_closed},
     {"learned", DIAGNOSIS_ORIGIN, says_learned},

@@ -12,7 +12,13 @@ static uint32_t larger(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-/* From the buckets that filled; what lies beyond the last bound counts as that. */
+static uint32_t smaller(uint32_t a, uint64_t b)
+{
+    return a < b ? a : (uint32_t)b;
+}
+
+/* From the buckets that filled, and never more than the largest value ever; what lies beyond the last bound counts as
+ * that. */
 static uint32_t quantile(const struct histogram *now, const struct histogram *before, double q)
 {
     static const uint32_t bounds[] = HISTOGRAM_BOUNDS;
@@ -25,7 +31,7 @@ static uint32_t quantile(const struct histogram *now, const struct histogram *be
         double n = less(now->bucket[i], before->bucket[i]);
 
         if (rest <= n)
-            return low + (uint32_t)((bounds[i] - low) * rest / n);
+            return smaller(low + (uint32_t)((bounds[i] - low) * rest / n), now->max_us);
         rest -= n;
         low = bounds[i];
     }

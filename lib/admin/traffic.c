@@ -6,13 +6,16 @@
 
 void traffic_begin(struct traffic *t)
 {
-    *t = (struct traffic){.began_ms = clock_ms()};
+    uint64_t now = clock_ms();
+
+    *t = (struct traffic){.began_ms = now, .samples = {{.ms = now}}, .count = 1};
 }
 
 static void add(struct traffic_sample *to, const struct origin_stats *stats)
 {
     to->requests += stats->requests;
     to->errors += origin_stats_errors(stats);
+    to->refused += stats->errors[PROXY_ERROR_LIMIT];
 }
 
 void traffic_take(struct traffic *t, const struct admin_daemon *daemon)
@@ -66,6 +69,13 @@ double traffic_errors_per_second(const struct traffic *t)
     const struct traffic_sample *now = sample(t, 0), *before = sample(t, RATE_SAMPLES);
 
     return per_second(now->errors, before->errors, now->ms - before->ms);
+}
+
+double traffic_refused_per_second(const struct traffic *t)
+{
+    const struct traffic_sample *now = sample(t, 0), *before = sample(t, RATE_SAMPLES);
+
+    return per_second(now->refused, before->refused, now->ms - before->ms);
 }
 
 uint64_t traffic_clients_refused(const struct traffic *t)

@@ -10,7 +10,7 @@
 struct traffic {
     uint64_t began_ms;
     struct traffic_sample {
-        uint64_t ms, requests, errors, clients_refused;
+        uint64_t ms, requests, errors, refused, clients_refused;
     } samples[TRAFFIC_SAMPLES]; /* a ring; the newest is at (count - 1) % TRAFFIC_SAMPLES */
     uint64_t count;
 };
@@ -23,6 +23,8 @@ uint64_t traffic_uptime_ms(const struct traffic *t);
 /* Over the last ten seconds. */
 double traffic_requests_per_second(const struct traffic *t);
 double traffic_errors_per_second(const struct traffic *t);
+/* Of these errors, refusals by a limit. */
+double traffic_refused_per_second(const struct traffic *t);
 /* In the last two minutes. */
 uint64_t traffic_clients_refused(const struct traffic *t);
 

@@ -21,9 +21,16 @@ uint64_t connect_times_median(const struct connect_times *t)
     return ((uint64_t)sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
 }
 
+uint64_t savings_carried(const struct origin_stats *stats)
+{
+    uint64_t given = stats->first_uses + stats->reused, repeats = stats->retries + stats->unprocessed;
+    return given > repeats ? given - repeats : 0;
+}
+
 void savings_add(struct savings *to, const struct origin_stats *stats, const struct connect_times *times)
 {
-    uint64_t connections = stats->requests > stats->opened ? stats->requests - stats->opened : 0;
+    uint64_t carried = savings_carried(stats);
+    uint64_t connections = carried > stats->opened ? carried - stats->opened : 0;
     to->connections += connections;
     to->connect_us += connections * connect_times_median(times);
 }

@@ -48,7 +48,8 @@ def test_what_to_change_at_the_service(stage):
     carpool = stage.carpool(upstream(origin))
     for _ in range(5):
         assert carpool.get("http://pay.test/").status == 200
-    assert ("- 4 connection-close: the service said Connection: close each time. Switch keep-alive on there"
+    assert ("- 4 connection-close: the service ends each connection with its response (Connection: close, or HTTP/1.0). "
+            "Switch keep-alive on there"
             in explained(carpool, "pay"))
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from .harness import run, wait_until
 from .harness.daemon import binary
+from .harness.origin import answer
 
 
 @pytest.fixture(autouse=True)
@@ -67,11 +68,32 @@ def test_status_begins_with_one_line(stage):
     """`status` begins with one line (problems, requests/s, active, waiting, errors/s, uptime, last reload)"""
     carpool = stage.carpool()
     assert re.match(r"no problems: [\d.]+ requests/s, 0 active, 0 waiting, [\d.]+ errors/s; up \d+ s, "
-                    r"last reload \d+ s ago\n\nAGENT", shown(carpool, "status"))
+                    r"no reload since\n\nAGENT", shown(carpool, "status"))
+    carpool.write("nonsense: 1\n")
+    assert carpool.admin("/reload", "POST").status == 400
+    assert re.match(r"1 problem: .*; up \d+ s, last reload FAILED \d+ s ago\nthe last reload failed, so the configuration from "
+                    r"before stays in force: ", shown(carpool, "status"))
     _, carpool, _, _ = busy(stage)
     wait_until(lambda: carpool.agents()["api"]["diagnosis"], "it is a problem")
     assert re.match(r"1 problem: [\d.]+ requests/s, 1 active, 2 waiting, .*\napi: 2 requests waiting, the only connection "
                     r"busy \(maxSockets\) for \d+ s: .*\n\nAGENT", shown(carpool, "status"))
+
+
+def test_what_fails_is_said_first(stage):
+    """an agent whose requests all fail is a problem, whatever they fail with, and is said before what costs only connections"""
+    broken = stage.origin(lambda _: b"SSH-2.0-x\r\n\r\n")
+    closing = stage.origin(lambda _: answer(fields=[("Connection", "close")]))
+    carpool = stage.carpool({"upstreams": {"closing": {"match": "closing.test", "address": [closing.authority]},
+                                           "broken": {"match": "broken.test", "address": [broken.authority]}}})
+    for _ in range(5):
+        assert carpool.get("http://closing.test/").status == 200
+        assert carpool.get("http://broken.test/").status == 502
+    sentence = "broken: 5 of 5 requests failed: the origin sent malformed responses; details: carpoolctl errors broken"
+    assert carpool.agents()["broken"]["diagnosis"] == [sentence]
+    wait_until(lambda: carpool.agents()["closing"]["diagnosis"], "no reuse is a problem")
+    lines = shown(carpool, "status").splitlines()
+    assert lines[0].startswith("2 problems: ") and lines[1] == sentence and lines[2].startswith("closing: no reuse: ")
+    assert [line.split()[0] for line in lines[5:7]] == ["broken", "closing"]
 
 
 def failing(stage):

@@ -197,7 +197,7 @@ def test_diagnosis_of_a_small_pool(stage):
     clients = [carpool.ask("http://api.test/") for _ in range(3)]
     asked = origin.take()
     said = wait_until(lambda: carpool.agents()["api"]["diagnosis"], "a sentence")
-    assert re.fullmatch(r"api: 2 requests waiting, the only connection busy \(maxSockets\) for \d+ s: raise the limit, "
+    assert re.fullmatch(r"api: 2 requests waiting, the only connection busy \(maxSockets\) for \d+ s: raise maxSockets, "
                         "or find out why the service is slow", said[0])
     asked.connection.reply()
     for _ in clients[1:]:
@@ -216,8 +216,12 @@ def test_diagnosis_of_refusals(stage):
     for _ in range(4):
         assert carpool.get("http://api.test/").status == 503
     assert carpool.agents()["api"]["diagnosis"] == [
-        "api: 4 of 5 requests refused: no queue (maxPendingRequests is 0), the only connection busy (maxSockets): "
-        "raise the limit, or find out why the service is slow"]
+        "api: 4 of 5 requests refused while the only connection was busy (maxSockets), because there is no queue "
+        "(maxPendingRequests is 0): raise maxSockets, or find out why the service is slow"]
+    daemon = json.loads(carpool.admin("/agents").text)["daemon"]
+    wait_until(lambda: json.loads(carpool.admin("/agents").text)["daemon"]["refusedPerSecond"] > 0, lambda: daemon)
+    saved = carpool.row("http://api.test:80", "api")["saved"]
+    assert saved["connections"] == 0        # a refused request saves nothing
     asked.connection.reply()
     assert client.response().status == 200
 
@@ -242,6 +246,7 @@ def test_refusals_of_a_paused_agent(stage):
     for name in ("full", "late"):
         assert carpool.get(f"http://{name}.test/").status == 200
         carpool.admin(f"/agents/{name}/pause", "POST")
+        assert carpool.agents()[name]["diagnosis"] == [f"{name}: paused: 0 waiting; to go on: carpoolctl resume {name}"]
     waiting = carpool.ask("http://full.test/")
     carpool.wait_row("http://full.test:80", "full", requests=1)
     refused, late = carpool.get("http://full.test/"), carpool.get("http://late.test/")
@@ -264,7 +269,8 @@ def test_diagnosis_of_no_reuse(stage):
     carpool = stage.carpool()
     for _ in range(5):
         carpool.get(origin.url("/"))
-    sentence = "default: no reuse: the origin answers Connection: close, or HTTP/1.0 without keep-alive"
+    sentence = ("default: no reuse: the origin answers Connection: close, or HTTP/1.0 without keep-alive: switch keep-alive on "
+                "there")
     wait_until(lambda: carpool.agents()["default"]["diagnosis"] == [sentence],
                lambda: carpool.agents()["default"]["diagnosis"])
 

@@ -137,19 +137,22 @@ END_TEST
 
 START_TEST(refused)
 {
-    ck_assert_str_eq(SAID("refused", .requests = 20, .refused = 12, .queue_full = 12, .max_pending = 3,
-                          .sockets = 2, .max_sockets = 2, .agent_sockets = 2, .max_total = 1000),
-                     "payments: 12 of 20 requests refused: queue full, 3 waiting (maxPendingRequests), all 2 "
-                     "connections busy (maxSockets): raise the limit, or find out why the service is slow");
+    ck_assert_str_eq(
+        SAID("refused", .requests = 20, .refused = 12, .queue_full = 12, .max_pending = 3, .sockets = 2,
+             .max_sockets = 2, .agent_sockets = 2, .max_total = 1000),
+        "payments: 12 of 20 requests refused while all 2 connections were busy (maxSockets), because 3 "
+        "were waiting already (maxPendingRequests): raise maxSockets, or find out why the service is slow");
     ck_assert_str_eq(
         SAID("refused", .requests = 20, .refused = 1, .queue_full = 1, .max_sockets = 1, .max_total = 1000),
-        "payments: 1 of 20 requests refused: no queue (maxPendingRequests is 0), the only "
-        "connection busy (maxSockets): raise the limit, or find out why the service is slow");
-    ck_assert_str_eq(SAID("refused", .requests = 20, .refused = 12, .queue_full = 2, .max_pending = 3,
-                          .pending_limit_ms = 30000, .sockets = 2, .max_sockets = COUNT_INFINITE,
-                          .agent_sockets = 50, .max_total = 50),
-                     "payments: 12 of 20 requests refused: waited 30s (timeouts.pending), all 50 connections "
-                     "busy (maxTotalSockets): raise the limit, or find out why the service is slow");
+        "payments: 1 of 20 requests refused while the only connection was busy (maxSockets), because there is no queue "
+        "(maxPendingRequests is 0): raise maxSockets, or find out why the service is slow");
+    ck_assert_str_eq(
+        SAID("refused", .requests = 20, .refused = 12, .queue_full = 2, .max_pending = 1,
+             .pending_limit_ms = 30000, .sockets = 2, .max_sockets = COUNT_INFINITE, .agent_sockets = 50,
+             .max_total = 50),
+        "payments: 12 of 20 requests refused while all 50 connections were busy (maxTotalSockets), 2 because "
+        "1 was waiting already (maxPendingRequests), 10 after waiting 30s (timeouts.pending): raise "
+        "maxTotalSockets, or find out why the service is slow");
     ck_assert_str_eq(SAID("refused", .requests = 20), "");
     ck_assert_str_eq(SAID("refused", .paused = true, .requests = 20, .refused = 12), "");
 }
@@ -159,30 +162,29 @@ END_TEST
 
 START_TEST(waiting)
 {
-    ck_assert_str_eq(
-        SAID("waiting", .pending = 12, .saturated_ms = 30500, FULL),
-        "payments: 12 requests waiting, all 20 connections busy (maxSockets) for 30 s: raise the "
-        "limit, or find out why the service is slow");
+    ck_assert_str_eq(SAID("waiting", .pending = 12, .saturated_ms = 30500, FULL),
+                     "payments: 12 requests waiting, all 20 connections busy (maxSockets) for 30 s: raise "
+                     "maxSockets, or find out why the service is slow");
     ck_assert_str_eq(SAID("waiting", .pending = 1, .sockets = 1, .max_sockets = 20, .agent_sockets = 50,
                           .max_total = 50, .saturated_ms = 2000),
                      "payments: 1 request waiting, all 50 connections busy (maxTotalSockets) for 2 s: raise "
-                     "the limit, or find out why the service is slow");
+                     "maxTotalSockets, or find out why the service is slow");
     /* Over HTTP/2 */
     ck_assert_str_eq(
         SAID("waiting", .pending = 3, .saturated_ms = 2000, .sockets = 1, .in_flight = 20,
              .streams_each = 100, .max_sockets = 20, .max_total = COUNT_INFINITE),
         "payments: 3 requests waiting, 20 in flight over HTTP/2 (maxSockets limits these, too) for 2 s: "
-        "raise the limit, or find out why the service is slow");
+        "raise maxSockets, or find out why the service is slow");
     ck_assert_str_eq(
         SAID("waiting", .pending = 3, .saturated_ms = 2000, .sockets = 2, .agent_sockets = 2, .in_flight = 8,
              .streams_each = 4, .max_sockets = 20, .max_total = 2, .held_by = HELD_BY_MAX_TOTAL),
         "payments: 3 requests waiting, all 2 connections busy (maxTotalSockets; over HTTP/2 each takes 4 at a "
-        "time) for 2 s: raise the limit, or find out why the service is slow");
+        "time) for 2 s: raise maxTotalSockets, or find out why the service is slow");
     ck_assert_str_eq(
         SAID("waiting", .pending = 3, .saturated_ms = 2000, .sockets = 1, .max_sockets = 20,
              .max_total = COUNT_INFINITE, .held_by = HELD_BY_STREAMS),
         "payments: 3 requests waiting, the origin takes 0 at a time on each of its HTTP/2 connections "
-        "(SETTINGS_MAX_CONCURRENT_STREAMS) for 2 s: raise the limit, or find out why the service is slow");
+        "(SETTINGS_MAX_CONCURRENT_STREAMS) for 2 s: raise that limit, or find out why the service is slow");
     ck_assert_str_eq(SAID("waiting", .pending = 12, .saturated_ms = 900, FULL), "");
     ck_assert_str_eq(SAID("waiting", .pending = 0, .saturated_ms = 9000, FULL), "");
     ck_assert_str_eq(SAID("waiting", .pending = 1, .saturated_ms = 9000, .paused = true, FULL), "");
@@ -190,14 +192,15 @@ START_TEST(waiting)
 }
 END_TEST
 
-#define CLOSE "the origin answers Connection: close, or HTTP/1.0 without keep-alive"
+#define CLOSE \
+    "the origin answers Connection: close, or HTTP/1.0 without keep-alive: switch keep-alive on there"
 
 START_TEST(no_reuse)
 {
     ck_assert_str_eq(SAID("no-reuse", .requests = 10, .retired = {[RETIRE_CONNECTION_CLOSE] = 9}),
                      "payments: no reuse: " CLOSE);
     ck_assert_str_eq(SAID("no-reuse", .requests = 10, .retired = {[RETIRE_KEEPALIVE_OFF] = 10}),
-                     "payments: no reuse: keepAlive is false here");
+                     "payments: no reuse: keepAlive is false: set it to true");
     ck_assert_str_eq(
         SAID("no-reuse", .requests = 10, .reused = 1, .retired = {[RETIRE_CONNECTION_CLOSE] = 9}), "");
     ck_assert_str_eq(SAID("no-reuse", .requests = 2, .retired = {[RETIRE_CONNECTION_CLOSE] = 2}), "");
@@ -209,12 +212,12 @@ END_TEST
 START_TEST(no_reuse_does_not_guess)
 {
     ck_assert_str_eq(SAID("no-reuse", .requests = 10, .retired = {[RETIRE_FREE_FULL] = 9}),
-                     "payments: no reuse: maxFreeSockets is 0 here");
+                     "payments: no reuse: maxFreeSockets is 0: raise it");
     ck_assert_str_eq(SAID("no-reuse", .requests = 10, .max_free = 1, .retired = {[RETIRE_FREE_FULL] = 9}),
                      ""); /* ten at once */
     ck_assert_str_eq(SAID("no-reuse", .requests = 10, .max_requests_per_socket = 1,
                           .retired = {[RETIRE_MAX_REQUESTS] = 9}),
-                     "payments: no reuse: maxRequestsPerSocket is 1 here");
+                     "payments: no reuse: maxRequestsPerSocket is 1: raise it");
     ck_assert_str_eq(SAID("no-reuse", .requests = 10, .max_requests_per_socket = 9,
                           .retired = {[RETIRE_MAX_REQUESTS] = 9}),
                      ""); /* raised meanwhile */
@@ -340,6 +343,19 @@ START_TEST(failures)
              .retired = {[RETIRE_SOCKET_TIMEOUT] = 3, [RETIRE_REQUEST_TIMEOUT] = 2}),
         "payments: 25 % of requests ran into timeouts.socket or timeouts.request: find out why the service "
         "is slow, or raise them");
+    ck_assert_str_eq(
+        SAID("timeouts", .requests = 20, .retired = {[RETIRE_REQUEST_TIMEOUT] = 20}),
+        "payments: 100 % of requests ran into timeouts.request: find out why the service is slow, or raise it");
+    ck_assert_str_eq(
+        SAID("failing", .requests = 9, .errors = {[PROXY_ERROR_TERMINATED] = 4, [PROXY_ERROR_PROTOCOL] = 1}),
+        "payments: 5 of 9 requests failed: the origin closed or reset the connection before its response was complete; "
+        "details: carpoolctl errors payments");
+    ck_assert_str_eq(
+        SAID("failing", .requests = 9, .errors = {[PROXY_ERROR_PROTOCOL] = 3, [PROXY_ERROR_LIMIT] = 6}),
+        "payments: 3 of 9 requests failed: the origin sent malformed responses; details: carpoolctl errors "
+        "payments");
+    ck_assert_str_eq(SAID("failing", .requests = 9, .errors = {[PROXY_ERROR_REFUSED] = 9}), "");
+    ck_assert_str_eq(SAID("failing", .requests = 99, .errors = {[PROXY_ERROR_PROTOCOL] = 4}), "");
     ck_assert_str_eq(SAID("timeouts", .requests = 1000, .retired = {[RETIRE_SOCKET_TIMEOUT] = 3}), "");
 }
 END_TEST
@@ -387,7 +403,7 @@ START_TEST(sees_a_small_pool)
     TAILQ_INSERT_TAIL(&f.origin.blocked, &f.waiting, link);
     ck_assert_str_eq(
         written(&f),
-        "[\"payments: 1 request waiting, all 20 connections busy (maxSockets) for 3 s: raise the limit, or find "
+        "[\"payments: 1 request waiting, all 20 connections busy (maxSockets) for 3 s: raise maxSockets, or find "
         "out why the service is slow\"]");
     f.origin.active_count = 19;
     ck_assert_str_eq(written(&f), "[]");
@@ -458,7 +474,7 @@ START_TEST(overview_knows_what_is_wrong)
     f.last_reload = (struct reload_report){.error = "c.yaml:1:1: error: unknown key 'mach'\nand more"};
     diagnosis_sample(f.diagnosis);
     overview_says(&f, "\"clientsRefused\":7,");
-    overview_says(&f, "[\"the last reload failed, the configuration from before stays in force: "
+    overview_says(&f, "[\"the last reload failed, so the configuration from before stays in force: "
                       "c.yaml:1:1: error: unknown key 'mach'\",");
     overview_says(&f, "\"error\":\"c.yaml:1:1: error: unknown key 'mach'\\nand more\"}");
     overview_says(

@@ -62,7 +62,7 @@ static void opened(enum opened_for why, uint32_t n)
 static void requested(uint32_t n)
 {
     account.hour.requests = n;
-    account.stats.requests = n;
+    account.stats.requests = account.stats.first_uses = n;
 }
 
 static const char *reason(enum opened_for why)
@@ -115,13 +115,17 @@ START_TEST(traffic)
     ck_assert_str_eq(said("traffic"),
                      "Since the start, 3 h ago, 37 requests opened 1 connection, 37 requests each. "
                      "Direct clients would have opened 37.");
-    account.stats.requests = 30412;
+    account.stats.requests = account.stats.first_uses = 30412;
     account.stats.opened = 122;
     ck_assert_str_eq(
         said("traffic"),
         "In the last hour 37 requests opened 1 connection, 37 requests each. Since the start, 3 h ago, "
         "30,412 requests opened 122 connections, 249 requests each. Direct clients would have opened "
         "30,412.");
+    account.stats.first_uses = 30000; /* the others were refused */
+    ck_assert_ptr_nonnull(strstr(said("traffic"), " Direct clients would have opened 30,000."));
+    account.stats.first_uses = 0;
+    ck_assert_ptr_null(strstr(said("traffic"), "Direct"));
     account.hour_ms = 125000;
     ck_assert_ptr_nonnull(strstr(said("traffic"), "In the last 2 min 5 s 37 requests"));
 }
@@ -137,11 +141,12 @@ START_TEST(reasons_in_order_of_weight)
     account.most_sockets = 4;
     opened(OPENED_FOR_CONCURRENCY, 3);
     opened(replaced(RETIRE_DRAINED), 6);
-    ck_assert_str_eq(said("reasons"),
-                     "Why they were opened:\n"
-                     "- 6 (60 %) drained: earlier ones were drained, by carpoolctl drain or a reload.\n"
-                     "- 3 (30 %) concurrency: more requests ran at once than ever before, 4 by now.\n"
-                     "- 1 (10 %) first: there was none yet.");
+    ck_assert_str_eq(
+        said("reasons"),
+        "Why they were opened:\n"
+        "- 6 (60 %) drained: earlier ones were drained, by carpoolctl drain or a reload.\n"
+        "- 3 (30 %) concurrency: more requests ran at the same time than ever before, on up to 4 connections.\n"
+        "- 1 (10 %) first: there was none yet.");
     account.stats.opened++;
     ck_assert_ptr_nonnull(strstr(said("reasons"), "Why they were opened in that time:\n- 6"));
     account.hour = (struct span){0};
@@ -181,8 +186,8 @@ START_TEST(services_that_close)
     requested(12);
     ck_assert_str_eq(
         reason(replaced(RETIRE_CONNECTION_CLOSE)),
-        "connection-close: the service said Connection: close each time. Switch keep-alive on there "
-        "(nginx: keepalive_timeout; Apache: KeepAlive On).");
+        "connection-close: the service ends each connection with its response (Connection: close, or HTTP/1.0). Switch "
+        "keep-alive on there (nginx: keepalive_timeout; Apache: KeepAlive On).");
     begin();
     requested(60);
     opened(replaced(RETIRE_PEER_CLOSED), 5);
@@ -283,10 +288,10 @@ START_TEST(waiting)
     ck_assert_str_eq(
         said("waiting"),
         "27 of 36 requests found all connections busy (maxSockets is 20); the wait was 432 ms on average, "
-        "with up to 9 waiting at a time. They came in bursts, since the busiest minute needed only 0.4 "
-        "connections at a time: raise maxSockets if they must not wait.");
+        "with up to 9 waiting at a time. They came in bursts: on average the busiest minute needed "
+        "only 0.4 connections at a time. Raise maxSockets if they must not wait.");
     account.key = "*"; /* each origin has its own maxSockets */
-    ck_assert_ptr_null(strstr(said("waiting"), "raise"));
+    ck_assert_ptr_null(strcasestr(said("waiting"), "raise"));
     account.hour.held[HELD_BY_MAX_TOTAL] = 28;
     account.hour.load = 110;
     ck_assert_ptr_nonnull(strstr(said("waiting"), "(maxTotalSockets is 100)"));

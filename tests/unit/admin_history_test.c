@@ -175,6 +175,20 @@ START_TEST(given_up_waits_do_not_shorten_requests)
 }
 END_TEST
 
+START_TEST(a_percentile_is_not_more_than_the_longest)
+{
+    struct span s;
+
+    begin();
+    history_sample(history);
+    serve(&f.origin.stats, 10, 200, 1001); /* buckets end at 1 s and 2.5 s */
+    s = hour_of(&f.origin);
+    ck_assert_uint_eq(s.p99_us, 1201000);
+    ck_assert_uint_eq(s.waited_p99_us, 1001000);
+    end();
+}
+END_TEST
+
 START_TEST(peaks_are_the_largest_that_were_seen)
 {
     begin();
@@ -247,6 +261,6 @@ void add_history_tests(Suite *suite)
     unit_group(suite, "history", a_minute_is_what_came_within_it, an_hour_is_forgotten,
                what_was_before_it_was_looked_at_is_left_out, another_of_the_same_name_begins_anew,
                load_is_requests_a_second_times_seconds_a_request, given_up_waits_do_not_shorten_requests,
-               peaks_are_the_largest_that_were_seen, origins_are_remembered_up_to_a_number,
-               is_written_as_json);
+               a_percentile_is_not_more_than_the_longest, peaks_are_the_largest_that_were_seen,
+               origins_are_remembered_up_to_a_number, is_written_as_json);
 }

@@ -33,7 +33,8 @@ END_TEST
 
 START_TEST(never_less_than_nothing)
 {
-    const struct origin_stats reused = {.requests = 10, .opened = 3}, spare = {.requests = 1, .opened = 2};
+    const struct origin_stats reused = {.requests = 10, .first_uses = 3, .reused = 7, .opened = 3},
+                              spare = {.requests = 1, .first_uses = 1, .opened = 2};
     struct connect_times t = {0};
     struct savings saved = {0};
 
@@ -46,6 +47,28 @@ START_TEST(never_less_than_nothing)
     savings_sum(&saved, &(const struct savings){1, 2});
     ck_assert_uint_eq(saved.connections, 8);
     ck_assert_uint_eq(saved.connect_us, 142);
+}
+END_TEST
+
+START_TEST(only_what_a_connection_carried)
+{
+    const struct origin_stats refused = {.requests = 10, .first_uses = 1, .reused = 2, .opened = 1},
+                              repeated = {.requests = 3,
+                                          .first_uses = 2,
+                                          .reused = 4,
+                                          .opened = 2,
+                                          .retries = 2,
+                                          .unprocessed = 1},
+                              down = {.requests = 5};
+    const struct connect_times t = {0};
+    struct savings saved = {0};
+
+    savings_add(&saved, &refused, &t);
+    ck_assert_uint_eq(saved.connections, 2);
+    savings_add(&saved, &repeated, &t);
+    ck_assert_uint_eq(saved.connections, 3);
+    savings_add(&saved, &down, &t);
+    ck_assert_uint_eq(saved.connections, 3);
 }
 END_TEST
 
@@ -73,5 +96,5 @@ END_TEST
 void pool_savings_tests(Suite *suite)
 {
     unit_group(suite, "savings", a_connect_takes_the_median, old_connects_are_forgotten,
-               never_less_than_nothing, outlive_their_origin);
+               never_less_than_nothing, only_what_a_connection_carried, outlive_their_origin);
 }
