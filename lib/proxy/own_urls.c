@@ -39,12 +39,16 @@ static char *put_http(char *at, const struct own_origin *own)
 }
 
 /* What stands in place of scheme and host before a path. One that begins with two slashes, or what browsers take for
- * one, would name another host. */
+ * one, would name another host; they leave out tabs before they read a URL. */
 static struct slice before_path(struct slice path)
 {
+    size_t second = 1;
     if (path.n == 0 || path.p[0] != '/')
         return SLICE("/");
-    return path.n > 1 && (path.p[1] == '/' || path.p[1] == '\\') ? SLICE("/.") : SLICE("");
+    while (second < path.n && path.p[second] == '\t')
+        second++;
+    bool is_slash = second < path.n && (path.p[second] == '/' || path.p[second] == '\\');
+    return is_slash ? SLICE("/.") : SLICE("");
 }
 
 static char *put_url(char *at, struct slice url, const struct own_origin *own)

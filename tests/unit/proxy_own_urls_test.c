@@ -33,6 +33,11 @@ static const struct {
     /* What would name another host by itself. */
     {"Location", "https://pay.test//evil.test/a", "http://pay.test//evil.test/a", "/.//evil.test/a"},
     {"Location", "https://pay.test/\\evil.test/a", "http://pay.test/\\evil.test/a", "/./\\evil.test/a"},
+    {"Location", "https://pay.test/\t/evil.test/a", "http://pay.test/\t/evil.test/a", "/./\t/evil.test/a"},
+    {"Location", "https://pay.test/\t\t\\evil.test", "http://pay.test/\t\t\\evil.test", "/./\t\t\\evil.test"},
+    {"Location", "https://pay.test/\ta", "http://pay.test/\ta", "/\ta"},
+    {"Refresh", "0; url=https://pay.test/\t/evil.test", "0; url=http://pay.test/\t/evil.test",
+     "0; url=/./\t/evil.test"},
     /* Not this origin. */
     {"Location", "http://pay.test/a", NULL, NULL},
     {"Location", "https://other.test/a", NULL, NULL},
