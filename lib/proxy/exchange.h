@@ -100,7 +100,11 @@ struct exchange {
  * when this returns. */
 void exchange_begin(struct client *c, size_t length);
 
-/* One for a CONNECT whose client was told 200 (inside.h): to be failed, or to open its tunnel. NULL: the client is closed. */
+/* For a CONNECT whose client was told 200 (inside.h): where its tunnel leads and whether it may have one, as things are now. Else
+ * why not, with a sentence in `text`. */
+enum fault exchange_admit_tunnel(struct client *c, struct route *route, char *text, size_t text_size);
+
+/* An exchange for it: to be failed, or to open its tunnel. NULL: the client is closed. */
 struct exchange *exchange_in_connect(struct client *c);
 void exchange_open_tunnel(struct exchange *e, const struct route *route);
 

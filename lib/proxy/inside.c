@@ -64,54 +64,37 @@ void inside_await(struct client *c)
 
 /* ---- a tunnel */
 
-static void refuse_anything_else(struct client *c)
+static void open_or_refuse(struct client *c, const struct route *route, enum fault fault, const char *text)
 {
     struct exchange *e = exchange_in_connect(c);
     if (!e)
         return;
-    exchange_fail(
-        e, FAULT_DENIED, RETIRE_NONE,
-        "what came inside CONNECT to %s:%u is no HTTP, and a tunnel to that port is not allowed: add it to "
-        "access.connectPorts if it should be",
-        c->inside->authority.host, c->inside->authority.port);
-    exchange_run(e, 0);
-}
-
-static void open_here(struct client *c, const struct route *route)
-{
-    struct exchange *e = exchange_in_connect(c);
-    if (e)
+    if (fault == FAULT_NONE) {
         exchange_open_tunnel(e, route);
+    } else {
+        exchange_fail(e, fault, RETIRE_NONE, "%s", text);
+        exchange_run(e, 0);
+    }
 }
 
-/* The upstream of now: a reload may have come in between. */
+/* What is inside is no HTTP. */
 static void open_tunnel(struct client *c)
 {
-    const struct uri *to = &c->inside->authority;
-    struct route route = {.agent = route_agent(c->proxy, to), .kind = ORIGIN_TUNNEL, .uri = *to};
+    struct route route;
+    char text[512];
     c->inside->state = INSIDE_TUNNEL;
     timer_clear(&c->timer);
     c->requests++;
     client_set_state(c, CLIENT_EXCHANGE);
-    if (!handover_begin(c, &route))
-        open_here(c, &route);
+    enum fault fault = exchange_admit_tunnel(c, &route, text, sizeof text);
+    if (fault != FAULT_NONE || !handover_begin(c, &route))
+        open_or_refuse(c, &route, fault, text);
 }
 
 void inside_arrive(struct client *c)
 {
     client_set_state(c, CLIENT_READING);
     open_tunnel(c);
-}
-
-static void take_for_other(struct client *c)
-{
-    if (c->inside->may_tunnel) {
-        open_tunnel(c);
-        return;
-    }
-    timer_clear(&c->timer);
-    client_set_state(c, CLIENT_EXCHANGE);
-    refuse_anything_else(c);
 }
 
 /* ---- requests */
@@ -134,12 +117,12 @@ static bool listen_once(struct client *c)
     case OPENING_HTTP: inside_serve(c, SCHEME_HTTP); return false;
     case OPENING_TLS:
         if (!c->inside->may_sign) {
-            take_for_other(c);
+            open_tunnel(c);
             return false;
         }
         c->inside->state = INSIDE_HELLO;
         return inside_take_hello(c);
-    case OPENING_OTHER: take_for_other(c); return false;
+    case OPENING_OTHER: open_tunnel(c); return false;
     case OPENING_MORE: break;
     }
     return !client_read_some(c) && c->state == CLIENT_OPENING;

@@ -31,7 +31,7 @@ struct inside {
     TAILQ_ENTRY(inside) queued; /* QUEUED */
     struct client *client;
     struct uri authority; /* that CONNECT named; the scheme is that of what came */
-    bool may_tunnel;      /* by access.connectPorts */
+    bool may_tunnel;      /* by access.connectPorts when it came: silence may mean that */
     bool may_sign;        /* TLS is answered here */
     size_t answered;      /* ANSWERING: bytes of the 200 that are out */
     uint64_t began_us;

@@ -228,6 +228,13 @@ void exchange_begin(struct client *c, size_t length)
     exchange_run(e, EXCHANGE_UPLOAD);
 }
 
+enum fault exchange_admit_tunnel(struct client *c, struct route *route, char *text, size_t text_size)
+{
+    caller_identify(c);
+    enum fault fault = route_tunnel(c->proxy, &c->inside->authority, route, text, text_size);
+    return refusal(c, route, fault, text, text_size);
+}
+
 struct exchange *exchange_in_connect(struct client *c)
 {
     struct exchange *e = exchange_new(c);

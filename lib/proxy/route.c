@@ -222,11 +222,9 @@ static enum fault check_destination(struct query *q)
     }
 }
 
-static enum fault route_connect(struct query *q)
+/* CONNECT to q->out->uri. */
+static enum fault admit_connect(struct query *q)
 {
-    enum uri_verdict v = uri_parse_authority(q->h->target, &q->out->uri);
-    if (v != URI_OK)
-        return bad_target(q, v);
     q->out->kind = ORIGIN_TUNNEL;
     q->out->may_tunnel = access_connect_port_allowed(q->p->config, q->out->uri.port);
     enum fault fault = choose_agent(q);
@@ -248,6 +246,12 @@ static enum fault route_connect(struct query *q)
                      "CONNECT to port %u is not allowed: add it to access.connectPorts, or set connect: pool for this "
                      "upstream, where what is inside is HTTP",
                      q->out->uri.port);
+}
+
+static enum fault route_connect(struct query *q)
+{
+    enum uri_verdict v = uri_parse_authority(q->h->target, &q->out->uri);
+    return v == URI_OK ? admit_connect(q) : bad_target(q, v);
 }
 
 /* ---- inside a CONNECT */
@@ -367,15 +371,36 @@ static bool is_last_hop(const struct head *h)
            slice_to_u64(f->value, &left) && left == 0;
 }
 
-enum fault route_find(struct proxy *p, const struct frontend *frontend, const struct uri *inside,
-                      const struct head *h, struct route *out, char *text, size_t text_size)
+static void route_init(struct route *out)
 {
-    struct query q = {p, frontend, inside, h, out, text, text_size};
     out->agent = NULL;
     out->framing = (struct framing){.kind = BODY_CLOSE}; /* unknown: it has no end */
     out->upgrade = false;
     out->answer_here = false;
     out->first_bytes_decide = out->may_tunnel = false;
+}
+
+enum fault route_tunnel(struct proxy *p, const struct uri *to, struct route *out, char *text,
+                        size_t text_size)
+{
+    struct query q = {.p = p, .out = out, .text = text, .text_size = text_size};
+    route_init(out);
+    out->uri = *to;
+    enum fault fault = admit_connect(&q);
+    if (fault != FAULT_NONE || out->may_tunnel)
+        return fault;
+    return refuse(
+        &q, FAULT_DENIED,
+        "what came inside CONNECT to %s:%u is no HTTP, and a tunnel to that port is not allowed: add it to "
+        "access.connectPorts if it should be",
+        to->host, to->port);
+}
+
+enum fault route_find(struct proxy *p, const struct frontend *frontend, const struct uri *inside,
+                      const struct head *h, struct route *out, char *text, size_t text_size)
+{
+    struct query q = {p, frontend, inside, h, out, text, text_size};
+    route_init(out);
     enum fault fault = check_framing(&q);
     if (fault == FAULT_NONE)
         fault = check_host(&q);

@@ -27,6 +27,11 @@ struct route {
 enum fault route_find(struct proxy *p, const struct frontend *frontend, const struct uri *inside,
                       const struct head *h, struct route *out, char *text, size_t text_size);
 
+/* The same for a tunnel to where an earlier CONNECT led, when what is inside it turned out to need one: as things are now, since a
+ * reload may have come in between. */
+enum fault route_tunnel(struct proxy *p, const struct uri *to, struct route *out, char *text,
+                        size_t text_size);
+
 /* Whose a URL's host and port are now; in the pool of a loop. */
 struct agent *route_agent(struct proxy *p, const struct uri *uri);
 struct agent *route_agent_in(struct pool *pool, const struct config *config, const struct uri *uri);

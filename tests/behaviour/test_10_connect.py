@@ -189,6 +189,26 @@ def test_anything_else_is_a_tunnel(stage, connect, port, data):
     assert (line["method"], line["target"], line["status"]) == ("CONNECT", f"tunnel://a.web.test:{port}", 200)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("taken", [{"access": {"connectPorts": []}}, {"access": {"connectPorts": [22], "clients": ["10.0.0.0/8"]}},
+                                   {"access": {"connectPorts": [22], "unmatched": "deny"}, "upstreams": {}},
+                                   {"defaults": {"connect": "deny"}}, {"callers": "unit", "defaults": {"allow": ["x.service"]}}])
+def test_a_right_that_a_reload_takes_away_before_the_tunnel(stage, taken, workers):
+    """whether it may have its tunnel is asked when it needs one: a reload may have come since its CONNECT"""
+    origin = stage.origin(manual=True)
+    entry = {"match": "a.web.test", "address": [origin.authority]}
+    carpool = stage.carpool({"access": {"connectPorts": [22]}, "defaults": {"connect": "pool"}, "upstreams": {"p": entry},
+                             "workers": workers, "accessLog": {"path": stage.path("access.log"), "format": "json"}})
+    client = dial(carpool, "a.web.test:22", early=b"S")     # of anything
+    carpool.reload(taken)
+    client.send(b"SH-2.0-x\r\n")
+    client.expect_end()
+    line = wait_entries(stage, 1)[0]
+    assert (line["method"], line["target"], line["status"], line["error"]) == ("CONNECT", "tunnel://a.web.test:22", 200,
+                                                                             "http_request_denied")
+    assert origin.accepted == 0
+
+
 def test_a_server_that_speaks_first(stage):
     """A client that says nothing for 300 ms where a tunnel is allowed gets its tunnel"""
     def serve(connection):

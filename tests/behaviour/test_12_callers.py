@@ -275,6 +275,7 @@ def test_allow(stage, people):
     assert second.pw_name in refused.body.decode() and "none" in refused.body.decode()
     assert ask(people(second.pw_uid), carpool, origin.url("/")).status == 200
     assert re.search(rf"caller={second.pw_name} agent=none", carpool.stderr)
+    wait_until(lambda: rows(carpool)[second.pw_name]["connections"] == 0, "its last connection is seen to end")
     assert rows(carpool)[second.pw_name] | {"agents": None} == {
         "caller": second.pw_name, "connections": 0, "requests": 3, "waiting": 0, "active": 0, "errors": 2, "agents": None}
 
