@@ -291,6 +291,23 @@ def test_key_updates(stage, peer, command):
     assert (row["socketsOpened"], row["reusedTotal"]) == (1, 2)
 
 
+def test_a_flood_of_key_updates(stage, peer):
+    """from an origin: each costs a derivation, and OpenSSL reads on for as long as they come"""
+    server = peer("-tls1_3", "-msg")
+    carpool = stage.carpool(secure())
+    client = carpool.ask(server.url)
+    server.wait_said(rb"GET / HTTP/1\.1")
+    for number in range(101):
+        server.type(b"k\n")
+        wait_until(lambda: client.answered() or len(re.findall(KEY_UPDATE, server.read())) > number,  # pylint: disable=cell-var-from-loop
+                   "another key update, or an answer")
+        if client.answered():
+            break
+    response = client.response()
+    assert (response.status, response.error) == (502, "tls_protocol_error")
+    assert "key updates" in response.text
+
+
 def test_renegotiation_is_refused(stage, peer):
     """renegotiation refused"""
     server = peer("-tls1_2")
