@@ -9,4 +9,6 @@ libcarpool_a_SOURCES += \
 	lib/ca/issue.c \
 	lib/ca/issue.h \
 	lib/ca/signer.c \
-	lib/ca/signer.h
+	lib/ca/signer.h \
+	lib/ca/tickets.c \
+	lib/ca/tickets.h

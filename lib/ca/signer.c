@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "ca/issue.h"
+#include "ca/tickets.h"
 
 struct leaf {
     UT_hash_handle hh;
@@ -23,6 +24,7 @@ struct signer {
     int refs; /* atomic */
     struct ca *ca;
     SSL_CTX *ssl;
+    struct tickets *tickets;
     pthread_mutex_t lock; /* of what follows */
     struct leaf *leaves;
     struct leaf_list by_use; /* least recently used first */
@@ -55,7 +57,7 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n
     return found ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-static SSL_CTX *new_context(void)
+static SSL_CTX *new_context(struct tickets *tickets)
 {
     SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
     if (!ssl)
@@ -66,13 +68,15 @@ static SSL_CTX *new_context(void)
     SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                               SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ssl, 1);
-    /* Tickets alone: their keys live in this context and are made with it. */
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(ssl, 1);
     SSL_CTX_set_max_early_data(ssl, 0);
     SSL_CTX_set_tlsext_servername_callback(ssl, check_name);
     SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, NULL);
-    return ssl;
+    if (tickets_use(tickets, ssl))
+        return ssl;
+    SSL_CTX_free(ssl);
+    return NULL;
 }
 
 /* ---- its life */
@@ -80,19 +84,21 @@ static SSL_CTX *new_context(void)
 struct signer *signer_new(struct ca *ca)
 {
     struct signer *s = calloc(1, sizeof *s);
-    if (s)
-        s->ssl = new_context();
-    if (!s || !s->ssl) {
-        free(s);
+    if (!s) {
         ca_free(ca);
-        ERR_clear_error();
         return NULL;
     }
     s->refs = 1;
     s->ca = ca;
     pthread_mutex_init(&s->lock, NULL);
     TAILQ_INIT(&s->by_use);
-    return s;
+    s->tickets = tickets_new();
+    s->ssl = s->tickets ? new_context(s->tickets) : NULL;
+    if (s->ssl)
+        return s;
+    signer_unref(s);
+    ERR_clear_error();
+    return NULL;
 }
 
 struct signer *signer_ref(struct signer *s)
@@ -123,6 +129,7 @@ void signer_unref(struct signer *s)
         forget(s, l);
     pthread_mutex_destroy(&s->lock);
     SSL_CTX_free(s->ssl);
+    tickets_free(s->tickets);
     ca_free(s->ca);
     free(s);
 }
@@ -205,7 +212,7 @@ SSL *signer_accept(struct signer *s, struct slice host, int64_t now)
     ERR_clear_error();
     if (host.n > 1 && host.p[host.n - 1] == '.')
         host.n--;
-    SSL *ssl = SSL_new(s->ssl);
+    SSL *ssl = tickets_rotate(s->tickets, now) ? SSL_new(s->ssl) : NULL;
     if (ssl && use_leaf(s, ssl, host, now) && bind_tickets(ssl, host)) {
         SSL_set_accept_state(ssl);
         return ssl;

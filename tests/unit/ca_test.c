@@ -8,6 +8,7 @@
 
 #include "ca/issue.h"
 #include "ca/signer.h"
+#include "ca/tickets.h"
 #include "unit.h"
 
 #define DAY 86400
@@ -252,6 +253,7 @@ struct handshake {
     SSL_CTX *client_ctx;
     SSL *client, *server;
     int alert; /* that the server sent; 0: none */
+    int64_t later_s;
 };
 
 static void note_alert(const SSL *ssl, int where, int ret)
@@ -271,7 +273,7 @@ static bool shake(struct handshake *h, struct signer *s, const char *host, const
 
     BIO_new_bio_pair(&a, 0, &b, 0);
     h->client = SSL_new(h->client_ctx);
-    h->server = signer_accept(s, slice_of(host), time(NULL));
+    h->server = signer_accept(s, slice_of(host), time(NULL) + h->later_s);
     SSL_set_app_data(h->server, h);
     SSL_set_info_callback(h->server, note_alert);
     SSL_set_bio(h->client, a, a);
@@ -366,6 +368,69 @@ START_TEST(signer_tickets_are_good_for_one_host)
 }
 END_TEST
 
+/* Whether the session is taken up by a connection that begins so much later; the one that it then has is in *next. */
+static bool resumes(struct handshake *h, struct signer *s, int64_t later_s, SSL_SESSION *session,
+                    SSL_SESSION **next)
+{
+    h->later_s = later_s;
+    ck_assert(shake(h, s, "pay.test", NULL, session));
+    bool resumed = SSL_session_reused(h->client) == 1;
+    SSL_SESSION *got = SSL_get1_session(h->client);
+    if (next)
+        *next = got;
+    else
+        SSL_SESSION_free(got);
+    done(h);
+    return resumed;
+}
+
+START_TEST(signer_replaces_the_keys_of_tickets)
+{
+    struct signer *s = signer_new(ca_for(hosts, 3));
+    struct handshake h = {.client_ctx = SSL_CTX_new(TLS_client_method())};
+    SSL_SESSION *first, *second, *third;
+    const int64_t key_s = TICKETS_KEY_S;
+
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        const int64_t began = (version - TLS1_2_VERSION) * 100 * key_s;
+        SSL_CTX_set_min_proto_version(h.client_ctx, version);
+        SSL_CTX_set_max_proto_version(h.client_ctx, version);
+        ck_assert(!resumes(&h, s, began, NULL, &first));
+        ck_assert(resumes(&h, s, began + key_s - 1, first, NULL));
+        /* The key before is good for as long again, and who comes with it gets a ticket of the new one */
+        ck_assert(resumes(&h, s, began + key_s + 10, first, &second));
+        ck_assert(resumes(&h, s, began + 2 * key_s - 1, first, NULL));
+        ck_assert(resumes(&h, s, began + 2 * key_s - 1, second, NULL));
+        ck_assert(!resumes(&h, s, began + 2 * key_s, first, NULL));
+        ck_assert(resumes(&h, s, began + 2 * key_s, second, &third));
+        /* A time in which nobody came */
+        ck_assert(!resumes(&h, s, began + 20 * key_s, third, NULL));
+        SSL_SESSION_free(first);
+        SSL_SESSION_free(second);
+        SSL_SESSION_free(third);
+    }
+    SSL_CTX_free(h.client_ctx);
+    signer_unref(s);
+}
+END_TEST
+
+/* The loops' clocks are read before their turn, and a clock may be set right. */
+START_TEST(signer_keeps_the_keys_of_tickets_when_a_clock_goes_back)
+{
+    struct signer *s = signer_new(ca_for(hosts, 3));
+    struct handshake h = {.client_ctx = SSL_CTX_new(TLS_client_method())};
+    SSL_SESSION *session;
+
+    ck_assert(!resumes(&h, s, 0, NULL, &session));
+    ck_assert(resumes(&h, s, -10, session, NULL));
+    /* Set back by more than a key lives, it would keep keys for as long: they are replaced */
+    ck_assert(!resumes(&h, s, -100 * (int64_t)TICKETS_KEY_S, session, NULL));
+    SSL_SESSION_free(session);
+    SSL_CTX_free(h.client_ctx);
+    signer_unref(s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("ca");
@@ -374,6 +439,7 @@ int main(void)
                ca_lists_its_names, ca_refuses_what_is_none);
     unit_group(suite, "issue", issue_dates, issue_long_names);
     unit_group(suite, "signer", signer_keeps_and_renews, signer_forgets_the_least_recently_used,
-               signer_checks_the_name, signer_speaks_http_1_1_alone, signer_tickets_are_good_for_one_host);
+               signer_checks_the_name, signer_speaks_http_1_1_alone, signer_tickets_are_good_for_one_host,
+               signer_replaces_the_keys_of_tickets, signer_keeps_the_keys_of_tickets_when_a_clock_goes_back);
     return unit_run(suite);
 }
