@@ -52,6 +52,7 @@ void h2_over(struct h2 *h, enum retire_reason reason, struct h2_failure failure)
         failure.text = "the origin does not speak HTTP/2: set useH2c: false";
     h->state = H2_OVER;
     h->failure = failure;
+    h2_take_back(h); /* their requests may be repeated elsewhere */
     TAILQ_FOREACH (s, &h->streams, link)
         h2_stream_fail(s, failure);
     h2_due(h);

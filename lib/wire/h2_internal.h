@@ -149,6 +149,8 @@ bool h2_take_in(struct h2 *h);
 
 /* ---- h2_output.c */
 
+/* It is over: HEADERS of which nothing was handed over, and what stands behind them, will never be. */
+void h2_take_back(struct h2 *h);
 /* Serialises what the library has queued, as far as there is room. */
 void h2_pump(struct h2 *h);
 /* The same, and writes it. */

@@ -27,10 +27,35 @@ static void give_back_if_empty(struct h2 *h)
     h->out = NULL;
 }
 
+void h2_take_back(struct h2 *h)
+{
+    struct h2_stream *s;
+    uint64_t keep = h->serialised;
+    TAILQ_FOREACH (s, &h->streams, link) {
+        if (s->head_at == H2_NOT_SERIALISED || s->head_at < h->handed)
+            continue;
+        keep = s->head_at < keep ? s->head_at : keep;
+        s->head_at = H2_NOT_SERIALISED;
+    }
+    if (h->out)
+        h->out->end -= h->serialised - keep;
+    h->serialised = keep;
+}
+
+/* The library sends no request any more of those that wait. */
+static void terminate(struct h2 *h)
+{
+    bool is_malformed = h->failure.error == CALL_ERROR_MALFORMED;
+    if (nghttp2_session_terminate_session(h->session, is_malformed ? h->failure.code : NGHTTP2_NO_ERROR) != 0)
+        h->failure.error = CALL_ERROR_NO_MEMORY;
+}
+
 void h2_pump(struct h2 *h)
 {
     const uint8_t *piece;
     ssize_t n = 0;
+    if (h->state == H2_OVER && !h2_is_broken(h))
+        terminate(h);
     while (!h2_is_broken(h) && nghttp2_session_want_write(h->session) && make_room(h) &&
            (n = nghttp2_session_mem_send(h->session, &piece)) > 0) {
         buffer_append(h->out, (struct slice){(const char *)piece, (size_t)n});

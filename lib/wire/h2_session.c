@@ -284,8 +284,6 @@ static void feed(struct h2 *h, const char *bytes, size_t n)
         flooded(h);
     if (h2_is_broken(h))
         return;
-    if (h->state == H2_OVER)
-        nghttp2_session_terminate_session(h->session, h->failure.code);
     h2_pump(h); /* what the library resets is known when it says so */
     look_for_end(h);
 }

@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "wire/h2_internal.h"
+
 #define END NGHTTP2_FLAG_END_STREAM
 
 static struct asked a, b, c;
@@ -177,6 +179,55 @@ START_TEST(an_end_is_known_by_what_was_sent)
 }
 END_TEST
 
+/* It may be repeated elsewhere, so this origin must never hear of it: one may take requests when it sends no more. */
+START_TEST(what_is_said_to_be_unsent_is_never_sent)
+{
+    rig_begin(NULL);
+    ask(&a, "POST", "/a");
+    rig_turn();
+    ask(&b, "POST", "/b");
+    shutdown(rig.fd, SHUT_WR);
+    rig_turn();
+    ck_assert(b.failed);
+    ck_assert_int_eq(b.failure.progress, CALL_NOT_SENT);
+    rig_turn();
+    ck_assert_int_eq(hear(NGHTTP2_HEADERS)->stream, 1);
+    ck_assert_ptr_null(hear(NGHTTP2_HEADERS));
+    rig_end();
+}
+END_TEST
+
+/* The same where its head had been made, and waited for the origin to read. */
+START_TEST(a_head_that_waits_goes_with_its_connection)
+{
+    static char content[1000];
+    rig_begin(NULL);
+    say_setting(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, INT32_MAX);
+    say_number(NGHTTP2_WINDOW_UPDATE, 0, INT32_MAX - 65535);
+    rig_turn();
+    ck_assert(ask_with(&a, "POST", "/a", "", (struct framing){.kind = BODY_CHUNKED}));
+    const struct h2 *h = rig.wire.session;
+    while (!h->out_blocked && a.call.sent < 1 << 24) {
+        put_content(&a, content, sizeof content, false, NULL);
+        rig_turn();
+    }
+    ask(&b, "POST", "/b");
+    h2_write(rig.wire.session);
+    ck_assert(h->out_blocked);
+    h2_pump(rig.wire.session);
+    ck_assert_uint_lt(h->handed, h->serialised);
+    say_frame(NGHTTP2_PUSH_PROMISE, 0, 1, "    ", 4);
+    ck_assert_int_eq(hear(NGHTTP2_HEADERS)->stream, 1);
+    ck_assert_ptr_null(hear(NGHTTP2_HEADERS)); /* and now there is room again */
+    rig_until(rig.closeds > 0);
+    ck_assert(a.failed && b.failed);
+    ck_assert_int_eq(b.failure.progress, CALL_NOT_SENT);
+    ck_assert_uint_eq(rig.closeds, 1);
+    ck_assert_ptr_null(hear(NGHTTP2_HEADERS));
+    rig_end();
+}
+END_TEST
+
 START_TEST(an_idle_wire_notices_its_end)
 {
     rig_begin(NULL);
@@ -232,6 +283,7 @@ void add_h2_ends(Suite *suite)
     unit_group(suite, "ends", a_reset_says_what_is_certain, refused_behind_a_head_is_no_refusal,
                no_error_behind_a_whole_response_is_none, an_early_response_stops_the_upload,
                goaway_tells_who_was_not_processed, goaway_in_two_steps, goaway_may_ask_for_http_1_1,
-               an_end_is_known_by_what_was_sent, an_idle_wire_notices_its_end, a_probe_sees_a_goaway,
-               a_close_says_goaway, text_is_no_http_2);
+               an_end_is_known_by_what_was_sent, what_is_said_to_be_unsent_is_never_sent,
+               a_head_that_waits_goes_with_its_connection, an_idle_wire_notices_its_end,
+               a_probe_sees_a_goaway, a_close_says_goaway, text_is_no_http_2);
 }
