@@ -37,6 +37,15 @@ void http2_options_changed(struct socket *s)
     h2_options_changed(&s->wire, &o);
 }
 
+bool http2_takes_exchange(struct socket *s)
+{
+    if (!h2_is(&s->wire) || wire_room(&s->wire) > 0)
+        return true;
+    socket_untake(s);
+    socket_set_capacity(s, h2_capacity(&s->wire));
+    return false;
+}
+
 static void fail(struct socket *s, enum connect_error error, const char *text)
 {
     struct connect_result r = {.error = error};

@@ -16,6 +16,11 @@ void http2_on_timeout(struct socket *s);
 /* A reload. */
 void http2_options_changed(struct socket *s);
 
+/* Before an exchange begins in the place that it was given: false where its connection has found since that it takes no more
+ * (a lower limit, a GOAWAY, silence), of which the pool is told at the end of the turn only. The place is taken back then, and
+ * the socket may be gone. */
+bool http2_takes_exchange(struct socket *s);
+
 /* Of an origin's sockets that speak HTTP/2. */
 struct http2_figures {
     uint32_t streams;     /* exchanges in flight */

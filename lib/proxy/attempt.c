@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "io/ack.h"
+#include "pool/http2.h"
 #include "pool/path.h"
 #include "proxy/access.h"
 #include "proxy/limits.h"
@@ -134,8 +135,9 @@ static void start(struct exchange *e, struct socket *s)
 {
     assert(!e->socket && (s->state == SOCKET_ACTIVE || s->state == SOCKET_ROOMY));
     enum retire_reason reason = look_before(e, s);
-    if (reason != RETIRE_NONE) {
+    if (reason != RETIRE_NONE)
         decline(s, reason);
+    if (reason != RETIRE_NONE || !http2_takes_exchange(s)) {
         e->attempts.how = ACQUIRE_AGAIN;
         e->state = EXCHANGE_ASKING;
         return;
