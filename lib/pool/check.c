@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "pool/pool.h"
+#include "wire/h2_check.h"
 
 /* Places and state agree: who carries nothing is free, who has room for more is roomy, and HTTP/1.1 has one place. */
 static void check_places(const struct socket *s)
@@ -20,6 +21,38 @@ static void check_places(const struct socket *s)
     case SOCKET_SENT_AWAY: assert(carries && s->unbegun == 0 && s->ending && socket_room(s) == 0); break;
     case SOCKET_DEAD: assert(false); break;
     }
+}
+
+/* What has begun is a stream, and nothing else is. */
+static void check_streams(const struct socket_list *list, struct h2_sums *sums)
+{
+    const struct socket *s;
+    TAILQ_FOREACH (s, list, link)
+        if (h2_is(&s->wire))
+            h2_check(&s->wire, s->in_use - s->unbegun, sums);
+}
+
+static void add_streams(const struct agent_list *agents, struct h2_sums *sums)
+{
+    const struct agent *a;
+    const struct origin *o;
+    TAILQ_FOREACH (a, agents, link) {
+        for (o = a->origins; o; o = o->hh.next) {
+            check_streams(&o->active, sums);
+            check_streams(&o->roomy, sums);
+            check_streams(&o->free, sums);
+            check_streams(&o->draining, sums);
+            check_streams(&o->sent_away, sums);
+        }
+    }
+}
+
+static void check_all_streams(const struct pool *p)
+{
+    struct h2_sums sums = {0};
+    add_streams(&p->agents, &sums);
+    add_streams(&p->removed, &sums);
+    h2_check_loop(&p->wires, &sums);
 }
 
 /* Sockets that `list` holds, all of them in `state`; their places are added up. */
@@ -296,6 +329,7 @@ void pool_check(const struct pool *p)
         dirty--;
     }
     assert(dirty == 0);
+    check_all_streams(p);
     TAILQ_FOREACH (w, &p->settled, link) {
         assert(w->state == WAITER_SETTLED);
         assert(!w->socket || (w->socket->unbegun > 0 && w->socket->origin == w->origin));

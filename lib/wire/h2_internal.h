@@ -14,7 +14,8 @@
 #include "wire/h2.h"
 #include "wire/wire.h"
 
-#define H2_FIRST_WINDOW   (64 * 1024) /* of each stream */
+#define H2_FIRST_WINDOW   (64 * 1024)        /* of each stream */
+#define H2_GROWN_MOST     (32 * 1024 * 1024) /* by which all windows of a loop may be larger */
 #define H2_MAX_INTERIM    16
 #define H2_NOT_SERIALISED UINT64_MAX
 

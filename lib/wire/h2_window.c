@@ -4,9 +4,6 @@
 
 #include "wire/h2_internal.h"
 
-/* By so much all windows of a loop may be larger than at first. */
-#define GROWN_MOST (32 * 1024 * 1024)
-
 static void drop_from_front(struct h2_stream *s, size_t n)
 {
     while (n > 0) {
@@ -35,7 +32,7 @@ static void grow(struct h2_stream *s)
     if (larger > h->options.max_stream_window)
         larger = h->options.max_stream_window;
     s->kept_up = 0;
-    if (larger <= s->window || *grown + (larger - s->window) > GROWN_MOST)
+    if (larger <= s->window || *grown + (larger - s->window) > H2_GROWN_MOST)
         return;
     if (nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, s->id, (int32_t)larger) != 0)
         return;

@@ -13,6 +13,8 @@ libcarpool_a_SOURCES += \
 	lib/wire/h1_response.c \
 	lib/wire/h2.c \
 	lib/wire/h2.h \
+	lib/wire/h2_check.c \
+	lib/wire/h2_check.h \
 	lib/wire/h2_guard.c \
 	lib/wire/h2_internal.h \
 	lib/wire/h2_output.c \

@@ -15,6 +15,7 @@
 #include "proxy/exchange.h"
 #include "proxy/tunnel.h"
 #include "wire/h1_internal.h"
+#include "wire/h2.h"
 
 struct proxy_rig world_rig;
 struct world_trouble world_trouble;
@@ -159,16 +160,21 @@ static ssize_t on_recv(int fd, void *to, size_t n, int flags)
 
 static ssize_t on_send(int fd, const void *from, size_t n, int flags)
 {
+    size_t most = world_trouble.most && world_trouble.most < n ? world_trouble.most : n;
+
     if (fails(SYS_SEND) || is_blocked(fd) || says_again(fd))
         return -1;
-    return __real_send(fd, from, world_trouble.most && world_trouble.most < n ? world_trouble.most : n,
-                       flags);
+    if (most < n)
+        owe(fd);
+    return __real_send(fd, from, most, flags);
 }
 
 static ssize_t on_sendmsg(int fd, const struct msghdr *m, int flags)
 {
     const struct iovec *v = m->msg_iov;
 
+    if (world_trouble.most && m->msg_iovlen > 1)
+        owe(fd); /* the others are left over */
     if (world_trouble.most)
         return on_send(fd, v->iov_base, v->iov_len, flags);
     if (fails(SYS_SEND) || is_blocked(fd) || says_again(fd))
@@ -274,17 +280,20 @@ static void check_books(void)
 /* A reload may have lowered a limit below what is open: that may stay, and not grow. */
 static struct {
     const struct origin *origin;
-    uint32_t sockets;
+    uint32_t sockets, in_flight;
 } seen[SEEN_MAX];
 
 static uint32_t seen_total;
 
-static uint32_t seen_sockets(const struct origin *o)
+static void look_up(const struct origin *o, uint32_t *sockets, uint32_t *in_flight)
 {
-    for (unsigned i = 0; i < SEEN_MAX; i++)
-        if (seen[i].origin == o)
-            return seen[i].sockets;
-    return 0;
+    *sockets = *in_flight = 0;
+    for (unsigned i = 0; i < SEEN_MAX; i++) {
+        if (seen[i].origin != o)
+            continue;
+        *sockets = seen[i].sockets;
+        *in_flight = seen[i].in_flight;
+    }
 }
 
 static void check_limits(void)
@@ -296,14 +305,18 @@ static void check_limits(void)
 
     fuzz_assert(a->total <= p->maxTotalSockets || a->total <= seen_total);
     for (o = a->origins; o; o = o->hh.next) {
-        fuzz_assert(origin_sockets(o) <= p->maxSockets || origin_sockets(o) <= seen_sockets(o));
-        fuzz_assert(o->free_count <= p->maxFreeSockets || o->free_count <= seen_sockets(o));
+        uint32_t sockets, in_flight;
+        look_up(o, &sockets, &in_flight);
+        fuzz_assert(origin_sockets(o) <= p->maxSockets || origin_sockets(o) <= sockets);
+        fuzz_assert(o->free_count <= p->maxFreeSockets || o->free_count <= sockets);
+        fuzz_assert(o->in_flight <= p->maxSockets || o->in_flight <= in_flight);
     }
     seen_total = a->total;
     memset(seen, 0, sizeof seen);
     for (o = a->origins; o && n < SEEN_MAX; o = o->hh.next, n++) {
         seen[n].origin = o;
         seen[n].sockets = origin_sockets(o);
+        seen[n].in_flight = o->in_flight;
     }
 }
 
@@ -331,6 +344,17 @@ static uint32_t check_clients(void)
     return kept;
 }
 
+static bool carries(const struct socket *s)
+{
+    switch (s->state) {
+    case SOCKET_ACTIVE: return true;
+    case SOCKET_ROOMY:
+    case SOCKET_DRAINING:
+    case SOCKET_SENT_AWAY: return h2_is(&s->wire);
+    default: return false;
+    }
+}
+
 static uint32_t check_exchanges(void)
 {
     const struct proxy *p = world_rig.proxy;
@@ -345,9 +369,9 @@ static uint32_t check_exchanges(void)
         fuzz_assert(!has_call || e->call.wire == &e->socket->wire);
         fuzz_assert(e->client && e->client->exchange == e);
         fuzz_assert((e->state == EXCHANGE_WAITING) == (e->waiter.state != WAITER_IDLE));
-        fuzz_assert(!e->socket || (e->socket->state == SOCKET_ACTIVE && e->socket->origin == e->origin));
+        fuzz_assert(!e->socket || (carries(e->socket) && e->socket->origin == e->origin));
         for (other = TAILQ_NEXT(e, link); other; other = TAILQ_NEXT(other, link))
-            fuzz_assert(!e->socket || other->socket != e->socket);
+            fuzz_assert(!e->socket || other->socket != e->socket || h2_is(&e->socket->wire));
         using += e->socket != NULL;
     }
     return using;
@@ -371,27 +395,34 @@ static uint32_t check_tunnels(void)
     return using;
 }
 
-/* Responses of which the rest is read for the sake of the socket. */
-static uint32_t left_calls(const struct origin *o)
+/* How many have begun to use it. HTTP/1.1: none where the rest of a response is read for the sake of the socket. */
+static uint32_t users_of(const struct socket *s)
+{
+    const struct h1 *h = s->wire.session;
+
+    if (h2_is(&s->wire))
+        return s->in_use - s->unbegun;
+    return h && !h->call ? 0 : 1;
+}
+
+static uint32_t users_on(const struct socket_list *list)
 {
     const struct socket *s;
     uint32_t count = 0;
 
-    TAILQ_FOREACH (s, &o->active, link) {
-        const struct h1 *h = s->wire.session;
-        count += h && !h->call;
-    }
+    TAILQ_FOREACH (s, list, link)
+        count += users_of(s);
     return count;
 }
 
-/* Every socket that is in use is used by somebody, and by one alone. */
+/* Every socket that is in use is used by somebody, HTTP/1.1 by one alone. */
 static void check_users(void)
 {
-    uint32_t users = check_exchanges() + check_tunnels() + check_clients(), active = 0;
+    uint32_t users = check_exchanges() + check_tunnels() + check_clients(), used = 0;
 
     for (const struct origin *o = proxy_rig_agent(&world_rig)->origins; o; o = o->hh.next)
-        active += o->active_count - left_calls(o);
-    fuzz_assert(active == users);
+        used += users_on(&o->active) + users_on(&o->roomy) + users_on(&o->draining) + users_on(&o->sent_away);
+    fuzz_assert(used == users);
 }
 
 /* --- Sockets that belong to one client ------------------------------------------------------------------------ */
@@ -474,8 +505,28 @@ static void check_free_sockets(void)
 
     TAILQ_FOREACH (s, &proxy_rig_agent(&world_rig)->free_lru, lru) {
         unread = 0;
-        if (!s->wire.conn.tls && !is_owed(s->wire.conn.fd))
+        if (!s->wire.conn.tls && !is_owed(s->wire.conn.fd) && !h2_is(&s->wire))
             fuzz_assert(ioctl(s->wire.conn.fd, FIONREAD, &unread) == 0 && unread == 0);
+    }
+}
+
+/* What speaks HTTP/2 is read whoever waits for it. */
+static void check_shared(const struct socket_list *list)
+{
+    const struct socket *s;
+
+    TAILQ_FOREACH (s, list, link)
+        fuzz_assert(!h2_is(&s->wire) || is_quiet(&s->wire.conn));
+}
+
+static void check_shared_sockets(void)
+{
+    for (const struct origin *o = proxy_rig_agent(&world_rig)->origins; o; o = o->hh.next) {
+        check_shared(&o->active);
+        check_shared(&o->roomy);
+        check_shared(&o->free);
+        check_shared(&o->draining);
+        check_shared(&o->sent_away);
     }
 }
 
@@ -513,6 +564,7 @@ static void check_nobody_sleeps(void)
         check_flow(&t->up);
         check_flow(&t->down);
     }
+    check_shared_sockets();
 }
 
 /* --- Turns -------------------------------------------------------------------------------------------------- */
@@ -525,10 +577,17 @@ static void use_calls(void)
 
 void world_open(void)
 {
+    static const char policy[] = "match: \"*\", retries: 2, drainLimit: 1KiB, replayLimit: 2KiB";
+    static const char file[] = "access: {unmatched: deny, connectPorts: [443, 80]}";
+    static bool is_open; /* replay.c has several targets, of one world */
+
     signal(SIGPIPE, SIG_IGN);
     use_calls();
-    proxy_rig_open(&world_rig, "match: \"*\", retries: 2, drainLimit: 1KiB, replayLimit: 2KiB",
-                   "access: {unmatched: deny, connectPorts: [443, 80]}");
+    if (is_open)
+        proxy_rig_configure(&world_rig, policy, file);
+    else
+        proxy_rig_open(&world_rig, policy, file);
+    is_open = true;
     calls = (struct calls){0};
 }
 

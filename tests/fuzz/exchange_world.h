@@ -28,6 +28,7 @@ struct world_ambush {
 
 extern struct world_ambush world_ambush;
 
+/* Once for each target: as it is at first. */
 void world_open(void);
 
 /* A client's end of a new connection. */

@@ -33,6 +33,7 @@ struct fuzz_target {
     X(rewrite)          \
     X(h1)               \
     X(exchange)         \
+    X(exchange_h2)      \
     X(exchange_workers)
 
 #define X(name) extern const struct fuzz_target fuzz_##name;

@@ -14,8 +14,8 @@ FUZZ_FLAGS = -max_len=4096 -timeout=2 -rss_limit_mb=2048
 FUZZ = $(fuzz_targets)
 
 fuzz_targets = admin_request config h2 hello match http_chunked http_fields http_repair http_request http_response http_uri rewrite h1 \
-	exchange exchange_workers
-fuzz_helpers = calls config_fuzz exchange_boundaries exchange_deadlines exchange_world http_fuzz
+	exchange exchange_h2 exchange_workers
+fuzz_helpers = calls config_fuzz exchange_boundaries exchange_deadlines exchange_world h2_origin http_fuzz
 # Of Carpool's own calls, those that a target can answer itself (calls.h) or counts (exchange_world.c)
 fuzz_wrapped = recv send sendmsg open clock_gettime socket connect getsockopt event_add malloc calloc \
 	exchange_begin exchange_refuse origin_acquire origin_acquire_own waiter_cancel
@@ -45,11 +45,14 @@ tests_fuzz_replay_SOURCES = \
 	tests/fuzz/exchange.c \
 	tests/fuzz/exchange_boundaries.c \
 	tests/fuzz/exchange_deadlines.c \
+	tests/fuzz/exchange_h2.c \
 	tests/fuzz/exchange_workers.c \
 	tests/fuzz/exchange_world.c \
 	tests/fuzz/exchange_world.h \
 	tests/fuzz/fuzz.h \
 	tests/fuzz/h2.c \
+	tests/fuzz/h2_origin.c \
+	tests/fuzz/h2_origin.h \
 	tests/fuzz/hello.c \
 	tests/fuzz/http_chunked.c \
 	tests/fuzz/http_fields.c \
