@@ -213,10 +213,8 @@ SSL *signer_accept(struct signer *s, struct slice host, int64_t now)
     if (host.n > 1 && host.p[host.n - 1] == '.')
         host.n--;
     SSL *ssl = tickets_rotate(s->tickets, now) ? SSL_new(s->ssl) : NULL;
-    if (ssl && use_leaf(s, ssl, host, now) && bind_tickets(ssl, host)) {
-        SSL_set_accept_state(ssl);
+    if (ssl && use_leaf(s, ssl, host, now) && bind_tickets(ssl, host))
         return ssl;
-    }
     SSL_free(ssl);
     ERR_clear_error();
     return NULL;

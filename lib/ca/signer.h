@@ -20,8 +20,8 @@ void signer_unref(struct signer *s); /* NULL is allowed */
 
 const struct ca *signer_ca(const struct signer *s);
 
-/* A connection that is to be accepted for this host, as ca_permits() takes it; its tickets are good for this host alone. `now` in
- * Unix seconds. The caller frees it. NULL when memory is short. */
+/* For tls_accept(): a connection with the certificate of this host, as ca_permits() takes it; its tickets are good for this
+ * host alone. `now` in Unix seconds. The caller frees it. NULL when memory is short. */
 SSL *signer_accept(struct signer *s, struct slice host, int64_t now);
 
 /* How many certificates are kept, for tests. */

@@ -38,6 +38,15 @@ static bool set_peer(struct tls *t, const char *servername)
     return SSL_set_tlsext_host_name(t->ssl, name) == 1;
 }
 
+/* From OpenSSL 3.2 on these functions make anew what reads and writes records. They do not return that it failed, and it is
+ * missing then: the next call that needs it crashes. */
+bool tls_set_role(SSL *ssl, void (*role)(SSL *))
+{
+    ERR_clear_error();
+    role(ssl);
+    return ERR_peek_error() == 0;
+}
+
 static void offer_session(struct tls *t)
 {
     SSL_SESSION *session;
@@ -91,15 +100,14 @@ bool tls_start(struct conn *s, struct tls_context *c, const char *servername, st
     t->context = tls_context_ref(c);
     t->sessions = sessions;
     t->ssl = SSL_new(c->ssl);
-    if (!t->ssl || SSL_set_app_data(t->ssl, t) != 1 || SSL_set_fd(t->ssl, s->fd) != 1 ||
-        !set_peer(t, servername)) {
+    if (!t->ssl || !tls_set_role(t->ssl, SSL_set_connect_state) || SSL_set_app_data(t->ssl, t) != 1 ||
+        SSL_set_fd(t->ssl, s->fd) != 1 || !set_peer(t, servername)) {
         tls_free(t);
         return false;
     }
     tls_note_reads(t);
     SSL_set_info_callback(t->ssl, on_info);
     tls_limit_messages(t);
-    SSL_set_connect_state(t->ssl);
     offer_session(t);
     s->tls = t;
     return true;

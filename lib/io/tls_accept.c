@@ -27,13 +27,13 @@ bool tls_accept(struct conn *s, struct ssl_st *ssl, struct slice early)
     struct tls *t = calloc(1, sizeof *t);
 
     assert(s->fd >= 0 && !s->tls);
-    ERR_clear_error();
     if (!t) {
         SSL_free(ssl);
         return false;
     }
     t->ssl = ssl;
-    if (SSL_set_app_data(ssl, t) != 1 || SSL_set_fd(ssl, s->fd) != 1 || !read_first(ssl, early)) {
+    if (!tls_set_role(ssl, SSL_set_accept_state) || SSL_set_app_data(ssl, t) != 1 ||
+        SSL_set_fd(ssl, s->fd) != 1 || !read_first(ssl, early)) {
         tls_free(t);
         ERR_clear_error();
         return false;

@@ -51,6 +51,9 @@ void tls_limit_messages(struct tls *t);
 /* Before the first read: keeps t->emptied. */
 void tls_note_reads(struct tls *t);
 
+/* `role` is SSL_set_accept_state or SSL_set_connect_state. False when memory is short. */
+bool tls_set_role(SSL *ssl, void (*role)(SSL *));
+
 /* A server's side has read all that came before OpenSSL did: from now on it reads the socket. False: it does already. */
 bool tls_reads_on(struct tls *t);
 

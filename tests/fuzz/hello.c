@@ -55,6 +55,7 @@ static void shake_hands(const uint8_t *data, size_t size, size_t step)
     size_t n;
 
     fuzz_assert(ssl && in && out);
+    SSL_set_accept_state(ssl);
     BIO_set_mem_eof_return(in, -1);
     SSL_set_bio(ssl, in, out);
     for (size_t at = 0; at < size; at += step) {

@@ -274,6 +274,7 @@ static bool shake(struct handshake *h, struct signer *s, const char *host, const
     BIO_new_bio_pair(&a, 0, &b, 0);
     h->client = SSL_new(h->client_ctx);
     h->server = signer_accept(s, slice_of(host), time(NULL) + h->later_s);
+    SSL_set_accept_state(h->server);
     SSL_set_app_data(h->server, h);
     SSL_set_info_callback(h->server, note_alert);
     SSL_set_bio(h->client, a, a);

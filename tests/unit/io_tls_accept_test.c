@@ -43,10 +43,7 @@ static void end(struct pair *p)
 
 static SSL *server_ssl(struct pair *p)
 {
-    SSL *ssl = SSL_new(p->server_ctx);
-
-    SSL_set_accept_state(ssl);
-    return ssl;
+    return SSL_new(p->server_ctx);
 }
 
 /* What tls_handshake() said in the end. */
