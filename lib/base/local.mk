@@ -16,6 +16,8 @@ libcarpool_a_SOURCES += \
 	lib/base/log.h \
 	lib/base/mailbox.c \
 	lib/base/mailbox.h \
+	lib/base/no_core.c \
+	lib/base/no_core.h \
 	lib/base/recent.h \
 	lib/base/slice.c \
 	lib/base/slice.h \

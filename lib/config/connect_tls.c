@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/no_core.h"
 #include "ca/signer.h"
 #include "config/loader.h"
 #include "config/tls_file.h"
@@ -79,6 +80,16 @@ static void warn_of_readers(struct loader *l, const char *path)
         problem_warning(&l->problems, scope_mark(&l->top, KEY),
                         KEY ": '%.200s' can be read by others (mode %04o): chmod 0600 %.200s", path,
                         (unsigned)st.st_mode & 07777, path);
+}
+
+static void hide_key(struct loader *l)
+{
+    if (!no_core())
+        problem_warning(
+            &l->problems, scope_mark(&l->top, KEY),
+            KEY
+            ": the kernel does not let this process forbid cores, and one would hold the key: set the limit of cores to 0 "
+            "(LimitCORE=0 of the unit, ulimit -c 0)");
 }
 
 static bool digest(struct loader *l, const struct tls_file *cert, const struct tls_file *key)
@@ -167,6 +178,7 @@ void check_connect_tls(struct loader *l)
         refuse(l, CERT, t->cert, "needs its private key: set connectTls.key, too");
     if (!*t->cert || !*t->key)
         return;
+    hide_key(l);
     const struct tls_file *cert = read_file(l, &files, CERT, t->cert),
                           *key = read_file(l, &files, KEY, t->key);
     if (cert && key)

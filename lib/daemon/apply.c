@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -76,15 +75,6 @@ static void warn_of_descriptors(const struct config *c)
         LOG_N("limit", limit.rlim_cur), LOG_N("needed", needed), LOG_N("maxConnections", clients));
 }
 
-/* A core, or a debugger that attaches to the process, would show the key of the CA. */
-static void hide_keys(const struct config *c)
-{
-    if (c->connectTls.signer && prctl(PR_SET_DUMPABLE, 0) != 0)
-        log_line(
-            LOG_WARN,
-            "the key of connectTls could come into a core: the kernel does not let this process forbid it");
-}
-
 void change_commit(struct change *change, struct daemon *d, struct config *c)
 {
     struct config *before = d->config;
@@ -99,7 +89,6 @@ void change_commit(struct change *change, struct daemon *d, struct config *c)
     workers_go_on(&d->workers);
     config_unref(before);
     warn_of_descriptors(c);
-    hide_keys(c);
     *change = (struct change){.log = NULL};
 }
 

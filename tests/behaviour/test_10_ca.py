@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import stat
 import subprocess
 
@@ -150,3 +151,22 @@ def test_the_key_stays_unseen(stage):
     carpool = stage.carpool({"connectTls": {"cert": cert, "key": key}})
     shown = carpool.admin("/config").text
     assert key in shown and "PRIVATE" not in shown
+
+
+def cores(stage, config):
+    """The cores that a daemon leaves which dies with as much room for them as it likes, after a client."""
+    carpool = stage.carpool(config, prefix=("sh", "-c", 'ulimit -c unlimited && exec "$@"', "sh"))
+    carpool.ends_itself()
+    carpool.expected_status = -signal.SIGQUIT
+    assert carpool.admin("/healthz").status == 200
+    carpool.signal(signal.SIGQUIT)
+    carpool.wait()
+    return [name for name in os.listdir(carpool.directory) if name.startswith("core")]
+
+
+def test_no_core_holds_the_key(stage):
+    """Keys are … in no core"""
+    cert, key = made(stage, "pool.test")
+    if not cores(stage, {}):
+        pytest.skip("the system or the build writes no cores into the directory of a process")
+    assert not cores(stage, {"connectTls": {"cert": cert, "key": key}})

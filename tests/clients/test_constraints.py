@@ -1,5 +1,5 @@
 """The name constraints of a CA that carpoolctl made, as OpenSSL, GnuTLS, NSS and Go see them: whoever steals its key can
-stand for nobody else. Java asks none of what is in its trust store, which SECURITY.md says."""
+stand for nobody else; and as Java does not see them, which SECURITY.md says."""
 import os
 import pathlib
 import subprocess
@@ -39,6 +39,40 @@ func main() {
 	if _, err := load(os.Args[2]).Verify(x509.VerifyOptions{Roots: roots}); err != nil {
 		os.Exit(3)
 	}
+}
+"""
+JAVA = """import java.io.FileInputStream;
+import java.security.KeyStore;
+import java.security.cert.*;
+import javax.net.ssl.*;
+
+class Verify {
+    static X509Certificate load(String path) throws Exception {
+        try (var file = new FileInputStream(path)) {
+            return (X509Certificate) CertificateFactory.getInstance("X.509").generateCertificate(file);
+        }
+    }
+
+    static X509TrustManager trusting(X509Certificate root) throws Exception {
+        var store = KeyStore.getInstance(KeyStore.getDefaultType());
+        store.load(null);
+        store.setCertificateEntry("carpool", root);
+        var factory = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+        factory.init(store);
+        return (X509TrustManager) factory.getTrustManagers()[0];
+    }
+
+    public static void main(String[] args) throws Exception {
+        var manager = trusting(load(args[0]));
+        for (int i = 1; i < args.length; i++) {
+            try {
+                manager.checkServerTrusted(new X509Certificate[] {load(args[i])}, "ECDHE_ECDSA");
+                System.out.println("good");
+            } catch (CertificateException e) {
+                System.out.println(e);
+            }
+        }
+    }
 }
 """
 
@@ -101,3 +135,10 @@ def go(folder, ca, leaf):
 def test_only_what_is_permitted(signed, verify, ca):
     seen = {name: verify(signed, f"{ca}/ca.pem", f"{ca}-{name}.pem") for name in LEAVES}
     assert seen == {name: ca in good for name, (_, good) in LEAVES.items()}
+
+
+def test_java_asks_none_of_what_it_trusts(signed):
+    """SECURITY.md says so; this fails with a Java that does, so that it can say something else"""
+    (pathlib.Path(signed) / "Verify.java").write_text(JAVA)
+    done = run("java", "Verify.java", "both/ca.pem", *(f"both-{name}.pem" for name in LEAVES), folder=signed)
+    assert done.stdout.split("\n") == ["good"] * len(LEAVES) + [""], done.stdout
