@@ -208,10 +208,10 @@ static void skip_rest(struct h1 *h)
     case CALL_END:
     case CALL_TRAILERS: end_left(h, RETIRE_NONE); return;
     case CALL_FAILED: end_left(h, h->skipped > h->skip_most ? RETIRE_CLIENT_ABORTED : RETIRE_ERROR); return;
+    case CALL_CONTENT: conn_call_again(&h->wire->conn); return;
     case CALL_MORE:
     case CALL_INTERIM:
-    case CALL_HEAD:
-    case CALL_CONTENT: return;
+    case CALL_HEAD: return;
     }
 }
 

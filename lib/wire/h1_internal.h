@@ -65,7 +65,8 @@ uint64_t h1_spliceable(const struct call *c);
 ssize_t h1_splice_in(struct call *c, struct pipe *p, size_t n);
 /* Frees the bytes of what was given. */
 void h1_settle(struct h1 *h);
-/* Of a call that was left: CALL_MORE, CALL_END or CALL_FAILED; content is thrown away. */
+/* Of a call that was left: content is thrown away. CALL_CONTENT: enough for a turn, and more may be there; else CALL_MORE, CALL_END,
+ * CALL_TRAILERS or CALL_FAILED. */
 enum call_part h1_skip(struct h1 *h);
 
 static inline struct h1 *h1_of(const struct call *c)

@@ -506,6 +506,61 @@ START_TEST(queues_write_in_order)
 }
 END_TEST
 
+/* --- A call that was left --------------------------------------------------------------------------------- */
+
+static unsigned left;
+static struct call_end left_end;
+
+static void on_left(struct wire *w, enum retire_reason reason, const struct call_end *end)
+{
+    (void)w;
+    ck_assert_int_eq(reason, RETIRE_NONE);
+    left++;
+    left_end = *end;
+}
+
+static const struct wire_owner who_waits = {.left = on_left};
+
+static void send_text(int far, const char *text)
+{
+    ck_assert_int_eq(write(far, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+/* Others have their turn while it is read. */
+START_TEST(what_is_left_of_a_response_is_read_by_and_by)
+{
+    static char chunks[20000 * 6 + 1];
+    struct wire w = {0};
+    struct call c = {0};
+    struct slice run;
+    const struct call_content nothing = {.last = true};
+    int far;
+
+    set_up();
+    open_call(&w, &c, &far, (struct framing){.kind = BODY_NONE}, 0);
+    w.owner = &who_waits;
+    left = 0;
+    ck_assert(conn_watch(&w.conn, loop.base, 0, w.conn.on_ready, w.conn.ctx));
+    ck_assert_int_eq(call_send(&c, &nothing), CALL_SENT);
+    send_text(far, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    ck_assert_int_eq(call_next(&c, &head, &run), CALL_HEAD);
+    ck_assert(call_leave(&c, sizeof chunks));
+    for (size_t i = 0; i + 1 < sizeof chunks; i += 6)
+        memcpy(chunks + i, "1\r\nx\r\n", 6);
+    send_text(far, chunks);
+    send_text(far, "0\r\n\r\n");
+    event_base_loop(loop.base, EVLOOP_NONBLOCK);
+    ck_assert_uint_eq(left, 0);
+    for (unsigned i = 0; i < 20 && left == 0; i++)
+        event_base_loop(loop.base, EVLOOP_NONBLOCK);
+    ck_assert_uint_eq(left, 1);
+    ck_assert(left_end.response_complete && left_end.request_complete && left_end.drained);
+    wire_close(&w, false);
+    close(far);
+    tear_down();
+}
+END_TEST
+
 void add_h1(Suite *suite)
 {
     TCase *random = tcase_create("h1 at random");
@@ -517,5 +572,5 @@ void add_h1(Suite *suite)
     unit_group(suite, "h1", what_follows_is_seen_and_not_taken, short_content_is_no_end,
                broken_chunks_are_malformed, trailers_come_after_the_content,
                a_peer_that_takes_no_more_may_have_answered, connection_lines_fit_the_occasion,
-               queues_write_in_order);
+               queues_write_in_order, what_is_left_of_a_response_is_read_by_and_by);
 }
