@@ -27,20 +27,20 @@ static const struct command {
     int (*run)(const struct ctl_options *o, const char *name); /* NULL: it takes words of its own */
     const char *help;
 } commands[] = {
-    {"status", WORDS_NONE, ctl_status, "what is wrong, and the pools as a table, the worst first"},
+    {"status", WORDS_NONE, ctl_status, "what is wrong, then a table of the pools, the worst first"},
     {"top", WORDS_NONE, top, "the same, live, with rates"},
-    {"agents", WORDS_MAY_NAME, ctl_agents, "a row an agent; all about one with its name"},
-    {"errors", WORDS_MAY_NAME, ctl_errors, "what went wrong, how often, and lately"},
-    {"callers", WORDS_NONE, ctl_callers, "who uses Carpool, the busiest first (the option callers)"},
+    {"agents", WORDS_MAY_NAME, ctl_agents, "one row per agent; with NAME, everything about that one"},
+    {"errors", WORDS_MAY_NAME, ctl_errors, "how often each error occurred, and the latest ones"},
+    {"callers", WORDS_NONE, ctl_callers, "who uses Carpool, the busiest first (option callers)"},
     {"explain", WORDS_MAY_NAME, ctl_explain, "why connections are opened, what waits, and what to change"},
     {"advise", WORDS_NONE, ctl_advise, "what to change, as YAML to paste or (--write) as a patch"},
-    {"drain", WORDS_NAME, ctl_drain, "close free connections now, busy ones when they finish"},
-    {"pause", WORDS_NAME, ctl_pause, "let new requests wait"},
-    {"resume", WORDS_NAME, ctl_resume, "serve them again, the oldest first"},
+    {"drain", WORDS_NAME, ctl_drain, "close free connections now, active ones when they finish"},
+    {"pause", WORDS_NAME, ctl_pause, "hold new requests of this agent until resume"},
+    {"resume", WORDS_NAME, ctl_resume, "end the pause; requests go on, the oldest first"},
     {"reload", WORDS_NONE, ctl_reload, "read the configuration again"},
     {"config", WORDS_NONE, ctl_config, "the configuration in force, as YAML"},
-    {"version", WORDS_NONE, ctl_version, "of carpoolctl and of the daemon"},
-    {"ca create", WORDS_HOSTS, NULL, "make a CA for connectTls; behind it: --for HOST"},
+    {"version", WORDS_NONE, ctl_version, "versions of carpoolctl and of the daemon"},
+    {"ca create", WORDS_HOSTS, NULL, "make a CA for connectTls (--for HOST, --out DIR, --days N)"},
     {"ca show", WORDS_FILE, NULL, "what a CA may sign for, and until when"},
     {"run", WORDS_COMMAND, NULL, "start a command that uses Carpool and trusts its CA"},
 };
@@ -74,13 +74,13 @@ static int print_help(FILE *out, int status)
           "  -s, --server ADDRESS  the admin listener: host:port, a URL, or unix:/path\n"
           "                        (" CTL_DEFAULT_ADDRESS ")\n"
           "  -j, --json            print what the admin API said\n"
-          "  -w, --wide            also why connections were closed\n"
-          "  -W, --write FILE      advise: print a patch for this configuration file\n"
+          "  -w, --wide            status, agents: also why connections were closed\n"
+          "  -W, --write FILE      advise: print a patch of this configuration file\n"
           "  -V, --version         print the version\n"
-          "  -h, --help            print this, or after a command what that does\n"
+          "  -h, --help            print this; after a command, help on that command\n"
           "\n"
           "NAME is an agent, as carpoolctl agents lists them.\n"
-          "Exit status: 0 fine, 1 it did not work, 2 wrong usage.\n",
+          "Exit status: 0 success, 1 failure, 2 wrong usage.\n",
           out);
     return status;
 }
@@ -119,6 +119,9 @@ static int unknown_command(const char *word)
     for (size_t i = 0; i < COMMANDS; i++)
         names[i] = commands[i].name;
     meant = suggest(word, names, COMMANDS);
+    for (size_t i = 0; !meant && i < COMMANDS; i++)
+        if (strncmp(names[i], word, strlen(word)) == 0 && names[i][strlen(word)] == ' ')
+            meant = names[i];
     fprintf(stderr, "carpoolctl: unknown command '%s'%s%s%s There are:", word,
             meant ? ", did you mean '" : ".", meant ? meant : "", meant ? "'?" : "");
     for (size_t i = 0; i < COMMANDS; i++)
@@ -170,7 +173,7 @@ static int take_name(int argc, char **argv, struct ctl_options *o, const struct 
     *name = NULL;
     while (status < 0 && optind < argc) {
         if (*name || c->words == WORDS_NONE)
-            return wrong_usage(c, "takes no further words");
+            return wrong_usage(c, c->words == WORDS_NONE ? "takes no arguments" : "takes one name at most");
         *name = argv[optind++];
         status = take_options(argc, argv, o, c);
     }

@@ -72,8 +72,11 @@ static int run(struct daemon_options *options, bool test, bool print)
     if (!test && !print)
         return daemon_run(options, config);
     if (test && !print)
-        fprintf(stderr, "carpoold: %s: the configuration is valid\n",
-                options->config_path ? options->config_path : "built-in defaults");
+        fprintf(stderr, "carpoold: %s: the configuration is valid%s\n",
+                options->config_path ? options->config_path : "built-in defaults",
+                options->config_path && !config->has_keys
+                    ? "; it holds no option, so the defaults apply (a reload would refuse such a file)"
+                    : "");
     config_unref(config);
     return 0;
 }
@@ -108,7 +111,8 @@ static int run_as_told(int argc, char **argv, struct daemon_options *options)
         }
     }
     if (optind < argc) {
-        fprintf(stderr, "carpoold: unexpected argument '%s'\n", argv[optind]);
+        fprintf(stderr, "carpoold: unexpected argument '%s': to read that file write -c %s\n", argv[optind],
+                argv[optind]);
         return wrong_usage();
     }
     return run(options, test, print);

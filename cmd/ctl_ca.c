@@ -200,7 +200,8 @@ static void say_made(const struct plan *p, const char *cert, const char *key)
         " (and names below), for %u days\n"
         "%s: its key; keep it on this host, readable by carpoold alone\n\n"
         "connectTls:\n  cert: %s\n  key: %s\n\n"
-        "Then connect: pool for these upstreams, and let the apps trust it: carpoolctl run, or see clients.md.\n",
+        "Next, set connect: pool for the upstreams of these hosts, and let the apps trust ca.pem: carpoolctl run does that\n"
+        "for one command, doc/clients.md says how for others.\n",
         p->days, key, whole_cert ? whole_cert : cert, whole_key ? whole_key : key);
     free(whole_cert);
     free(whole_key);

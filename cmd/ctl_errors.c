@@ -116,7 +116,7 @@ static void print_recent(const json_t *agents, FILE *out, bool colours)
                   pool_origin_name(&(const struct pool_row){.origin = g->origin}, origin));
         table_add(&paper, CELL_PLAIN, "%s: %s", g->error, g->text);
     }
-    fputs("\nthe last ones, up to 20 an agent, newest first:\n", out);
+    fputs("\nlatest errors, newest first (at most 20 per agent):\n", out);
     table_print(&paper, out, colours);
     table_free(&paper);
     free(l.items);

@@ -72,7 +72,7 @@ static void put_client_requests(struct text *t, const struct proxy_stats *s)
     char status[DIGITS_SIZE + 1];
 
     metrics_family(t, "client_requests_total", "counter",
-                   "Requests of clients, by the status of the response (0: there was none).");
+                   "Requests of clients, by the status that they were answered with (0: none).");
     for (unsigned i = 0; i < sizeof s->requests_by_status / sizeof s->requests_by_status[0]; i++) {
         if (s->requests_by_status[i] == 0)
             continue;
@@ -99,7 +99,7 @@ static void put_connect_tls(struct text *t, const struct admin_daemon *d, const 
     if (!signer)
         return;
     metrics_family(t, "connect_tls_ca_not_after_seconds", "gauge",
-                   "When the CA of connectTls ends, since 1970.");
+                   "When the CA of connectTls expires, as Unix time.");
     put_simple(t, "connect_tls_ca_not_after_seconds", NULL, NULL, (uint64_t)signer_ca(signer)->not_after);
 }
 
@@ -107,15 +107,15 @@ static void put_connect_tls(struct text *t, const struct admin_daemon *d, const 
 
 static void put_build(struct text *t, const struct admin_daemon *d)
 {
-    metrics_family(t, "build_info", "gauge", "Always 1; the labels say what runs.");
+    metrics_family(t, "build_info", "gauge", "Always 1; the labels have version and name.");
     text_lit(t, "carpool_build_info{version=\"" PACKAGE_VERSION "\",name=");
     metrics_label_value(t, slice_of(d->instance));
     text_lit(t, "} 1\n");
     metrics_family(t, "config_last_reload_success", "gauge",
-                   "Whether the last reload took (the start counts as one).");
+                   "1 if the last reload succeeded (the start counts as one), else 0.");
     put_simple(t, "config_last_reload_success", NULL, NULL, d->last_reload->ok);
     metrics_family(t, "config_last_reload_timestamp_seconds", "gauge",
-                   "When the last reload was, since 1970.");
+                   "When the last reload was, as Unix time.");
     text_lit(t, "carpool_config_last_reload_timestamp_seconds ");
     text_seconds(t, d->last_reload->wall_ms * 1000);
     text_lit(t, "\n");
@@ -136,15 +136,15 @@ static void put_process(struct text *t, const struct admin_daemon *d)
     PUT_PROCESS(t, "process_cpu_seconds_total", "counter", "User and system CPU time.",
                 text_seconds(t, p.cpu_us));
     PUT_PROCESS(t, "process_open_fds", "gauge", "Open file descriptors.", text_number(t, p.open_fds));
-    PUT_PROCESS(t, "process_max_fds", "gauge", "How many may be open.",
+    PUT_PROCESS(t, "process_max_fds", "gauge", "Maximum number of open file descriptors.",
                 p.max_fds == UINT64_MAX ? text_lit(t, "+Inf") : text_number(t, p.max_fds));
-    PUT_PROCESS(t, "process_virtual_memory_bytes", "gauge", "Virtual memory.",
+    PUT_PROCESS(t, "process_virtual_memory_bytes", "gauge", "Virtual memory size.",
                 text_number(t, p.virtual_bytes));
-    PUT_PROCESS(t, "process_resident_memory_bytes", "gauge", "Resident memory.",
+    PUT_PROCESS(t, "process_resident_memory_bytes", "gauge", "Resident memory size.",
                 text_number(t, p.resident_bytes));
-    PUT_PROCESS(t, "process_start_time_seconds", "gauge", "When the process started, since 1970.",
+    PUT_PROCESS(t, "process_start_time_seconds", "gauge", "When the process started, as Unix time.",
                 text_seconds(t, d->started_wall_ms * 1000));
-    PUT_PROCESS(t, "process_threads", "gauge", "Threads.", text_number(t, p.threads));
+    PUT_PROCESS(t, "process_threads", "gauge", "Number of threads.", text_number(t, p.threads));
 }
 
 /* With one loop there is nothing to hand over. */
@@ -152,17 +152,17 @@ static void put_workers(struct text *t, const struct admin_daemon *d)
 {
     char index[DIGITS_SIZE + 1];
 
-    metrics_family(t, "workers", "gauge", "Event loops.");
+    metrics_family(t, "workers", "gauge", "Number of event loops.");
     put_simple(t, "workers", NULL, NULL, d->count);
     if (d->count == 1)
         return;
     metrics_family(t, "worker_handovers_total", "counter",
-                   "Clients that a loop gave to another one, where the origin of their request lives.");
+                   "Clients that a loop handed to the loop of the origin that they asked.");
     for (unsigned i = 0; i < d->count; i++) {
         index[digits_put(index, i)] = '\0';
         put_simple(t, "worker_handovers_total", "worker", index, d->proxies[i]->stats.handed_over);
     }
-    metrics_family(t, "worker_wakeups_total", "counter", "How often a loop was woken by another one.");
+    metrics_family(t, "worker_wakeups_total", "counter", "How often another loop woke this one.");
     for (unsigned i = 0; i < d->count; i++) {
         index[digits_put(index, i)] = '\0';
         put_simple(t, "worker_wakeups_total", "worker", index, mailbox_wakes(d->proxies[i]->mailbox));

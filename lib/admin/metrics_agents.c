@@ -131,37 +131,37 @@ static void put_series(struct text *t, const struct series_list *l, const struct
 
 static void put_gauges(struct text *t, const struct series_list *l)
 {
-    PUT_FIGURE(t, l, "agent_sockets", "gauge", "Sockets that carry an exchange.", s->active);
-    PUT_FIGURE(t, l, "agent_connecting_sockets", "gauge", "Sockets that are being opened.", s->connecting);
-    PUT_FIGURE(t, l, "agent_free_sockets", "gauge", "Idle sockets that can be reused.", s->free);
-    PUT_FIGURE(t, l, "agent_pending_requests", "gauge", "Requests that a limit or a pause holds back.",
-               s->pending);
-    PUT_FIGURE(t, l, "agent_streams", "gauge", "Exchanges in flight over HTTP/2.", s->http2.streams);
+    PUT_FIGURE(t, l, "agent_sockets", "gauge", "Connections that carry a request now.", s->active);
+    PUT_FIGURE(t, l, "agent_connecting_sockets", "gauge", "Connections that are being opened.",
+               s->connecting);
+    PUT_FIGURE(t, l, "agent_free_sockets", "gauge", "Idle connections that can be reused.", s->free);
+    PUT_FIGURE(t, l, "agent_pending_requests", "gauge",
+               "Requests that wait for a limit or the end of a pause.", s->pending);
+    PUT_FIGURE(t, l, "agent_streams", "gauge", "Requests in flight over HTTP/2.", s->http2.streams);
 }
 
 static void put_counters(struct text *t, const struct series_list *l)
 {
-    metrics_family(
-        t, "agent_requests_total", "counter",
-        "Exchanges begun on a socket, by whether it had carried one before (a repeat counts again).");
+    metrics_family(t, "agent_requests_total", "counter",
+                   "Requests that were given a connection, by whether it was reused; a retry counts again.");
     FOREACH_SERIES(s, l)
     {
         put_series(t, l, s, SLICE("agent_requests_total"), SLICE(",reused=\"false\""), s->stats->first_uses);
         put_series(t, l, s, SLICE("agent_requests_total"), SLICE(",reused=\"true\""), s->stats->reused);
     }
-    PUT_FIGURE(t, l, "agent_sockets_opened_total", "counter", "Sockets established.", s->stats->opened);
-    PUT_FIGURE(t, l, "agent_retries_total", "counter", "Requests that were sent again after a stale socket.",
-               s->stats->retries);
+    PUT_FIGURE(t, l, "agent_sockets_opened_total", "counter", "Connections opened.", s->stats->opened);
+    PUT_FIGURE(t, l, "agent_retries_total", "counter",
+               "Requests that were sent again because a reused connection was dead.", s->stats->retries);
     PUT_FIGURE(t, l, "agent_client_aborts_total", "counter",
-               "Requests whose client left before their response was whole.", s->stats->client_aborts);
+               "Requests whose client left before the response was complete.", s->stats->client_aborts);
     PUT_FIGURE(t, l, "agent_responses_repaired_total", "counter",
-               "Heads of responses that insecureHTTPParser repaired.", s->stats->repaired);
+               "Responses whose head insecureHTTPParser repaired.", s->stats->repaired);
     PUT_FIGURE(
         t, l, "agent_unprocessed_total", "counter",
-        "Requests that were sent again since their origin said that it had not processed them (HTTP/2).",
+        "Requests that were sent again because the origin said that it had not processed them (HTTP/2).",
         s->stats->unprocessed);
     metrics_family(t, "agent_tls_handshakes_total", "counter",
-                   "TLS handshakes of new sockets, by whether a session was resumed.");
+                   "TLS handshakes with origins, by whether a session was resumed.");
     FOREACH_SERIES(s, l)
     {
         put_series(t, l, s, SLICE("agent_tls_handshakes_total"), SLICE(",resumed=\"false\""),
@@ -196,10 +196,10 @@ static void put_certificate_time(struct text *t, const struct pool *p, const cha
 static void put_certificates(struct text *t, const struct pool *p)
 {
     put_certificate_time(t, p, "agent_certificate_not_before_timestamp_seconds",
-                         "From when on all certificates of tls.ca and tls.cert are valid, since 1970.",
+                         "When the last certificate of tls.ca and tls.cert becomes valid, as Unix time.",
                          offsetof(struct tls_options, not_before));
     put_certificate_time(t, p, "agent_certificate_not_after_timestamp_seconds",
-                         "When the first certificate of tls.ca and tls.cert expires, since 1970.",
+                         "When the first certificate of tls.ca and tls.cert expires, as Unix time.",
                          offsetof(struct tls_options, not_after));
 }
 
@@ -263,20 +263,20 @@ static const char *error_word_of(unsigned i)
 
 static void put_worded_counters(struct text *t, const struct series_list *l)
 {
-    metrics_family(t, "agent_sockets_opened_for_total", "counter",
-                   "Sockets established, by why it was needed.");
+    metrics_family(t, "agent_sockets_opened_for_total", "counter", "Connections opened, by the reason.");
     put_words(t, l, SLICE("agent_sockets_opened_for_total"), SLICE(",reason=\""), opened_for_of,
               OPENED_FOR_COUNT, opened_for_word_of);
     metrics_family(t, "agent_sockets_retired_total", "counter",
-                   "Sockets that were closed, and connects that failed, by reason.");
+                   "Connections closed, and connects that failed, by reason.");
     put_words(t, l, SLICE("agent_sockets_retired_total"), SLICE(",reason=\""), retired_of, RETIRE_COUNT,
               retired_word_of);
     metrics_family(t, "agent_reused_socket_errors_total", "counter",
-                   "Reused sockets that failed under a request, by error.");
+                   "Reused connections that failed while they carried a request, by error.");
     put_words(t, l, SLICE("agent_reused_socket_errors_total"), SLICE(",code=\""), reused_errors_of,
               SOCKET_FAILURE_COUNT, failure_code_of);
-    metrics_family(t, "agent_errors_total", "counter",
-                   "Requests that did not end with the origin's whole response, by Proxy-Status error.");
+    metrics_family(
+        t, "agent_errors_total", "counter",
+        "Requests that did not get the whole response of the origin, by Proxy-Status error; connection_limit_reached: refused by a limit.");
     put_words(t, l, SLICE("agent_errors_total"), SLICE(",error=\""), errors_of, PROXY_ERROR_COUNT,
               error_word_of);
 }
@@ -301,12 +301,13 @@ static const uint64_t *goaways_of(const struct origin_stats *s)
 static void put_http2_counters(struct text *t, const struct series_list *l)
 {
     metrics_family(t, "agent_streams_reset_total", "counter",
-                   "Streams that were ended by RST_STREAM (HTTP/2), by whom and why.");
+                   "Streams reset by RST_STREAM (HTTP/2), by sender and error code.");
     put_words(t, l, SLICE("agent_streams_reset_total"), SLICE(",by=\"origin\",code=\""), resets_by_origin_of,
               H2_ERROR_COUNT, h2_error_name);
     put_words(t, l, SLICE("agent_streams_reset_total"), SLICE(",by=\"carpool\",code=\""),
               resets_by_carpool_of, H2_ERROR_COUNT, h2_error_name);
-    metrics_family(t, "agent_goaways_total", "counter", "GOAWAYs of the origin (HTTP/2), by why.");
+    metrics_family(t, "agent_goaways_total", "counter",
+                   "GOAWAY frames from the origin (HTTP/2), by error code.");
     put_words(t, l, SLICE("agent_goaways_total"), SLICE(",code=\""), goaways_of, H2_ERROR_COUNT,
               h2_error_name);
 }
@@ -372,16 +373,17 @@ static void put_histograms(struct text *t, const struct series_list *l)
     struct bucket_labels b;
 
     make_bucket_labels(&b);
-    metrics_family(t, "agent_pending_seconds", "histogram",
-                   "How long a limit or a pause held requests, those included that gave up.");
+    metrics_family(
+        t, "agent_pending_seconds", "histogram",
+        "How long requests waited for a limit or the end of a pause, including those that gave up.");
     put_histogram(t, l, &b, HISTOGRAM_NAMES("agent_pending_seconds"), offsetof(struct origin_stats, pending));
     metrics_family(t, "agent_connect_seconds", "histogram",
-                   "How long it took to open a socket (DNS, TCP and TLS).");
+                   "How long it took to open a connection (DNS, TCP and TLS).");
     put_histogram(t, l, &b, HISTOGRAM_NAMES("agent_connect_seconds"), offsetof(struct origin_stats, connect));
     metrics_family(t, "agent_ping_seconds", "histogram", "How long origins took to answer a PING (HTTP/2).");
     put_histogram(t, l, &b, HISTOGRAM_NAMES("agent_ping_seconds"), offsetof(struct origin_stats, ping));
     metrics_family(t, "agent_request_seconds", "histogram",
-                   "From a request's head to the last byte of the origin's whole response.");
+                   "Time from the head of a request to the last byte of the complete response.");
     put_histogram(t, l, &b, HISTOGRAM_NAMES("agent_request_seconds"), offsetof(struct origin_stats, request));
 }
 

@@ -49,10 +49,9 @@ static void say_restart(struct text *t, bool *first, struct text *sentence, cons
 {
     if (options->count == 0)
         return;
-    text_format(sentence, "restart carpoold to apply ");
+    text_format(sentence, "restart carpoold to apply what the file says now of ");
     for (uint32_t i = 0; i < options->count; i++)
         text_format(sentence, "%s%s", i ? ", " : "", options->items[i]);
-    text_format(sentence, " as the file has it now");
     say(t, first, sentence);
 }
 

@@ -326,9 +326,9 @@ void admin_answer(const struct admin_daemon *d, struct diagnosis *diagnosis, enu
         }
     }
     if (!other) {
-        admin_answer_error(out, 404, "there is nothing here: see carpoold(8) for what there is");
+        admin_answer_error(out, 404, "no such path: carpoold(8) lists them");
         return;
     }
     out->allow = other->method == ADMIN_POST ? "POST" : "GET, HEAD";
-    admin_answer_error(out, 405, other->method == ADMIN_POST ? "this wants POST" : "this wants GET");
+    admin_answer_error(out, 405, other->method == ADMIN_POST ? "use POST" : "use GET");
 }

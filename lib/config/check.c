@@ -66,9 +66,9 @@ static void check_collisions(struct loader *l, const struct listener_note *n)
             continue;
         const struct listener_note *blamed = n->at.line || n->at.column ? n : other;
         const struct listener_note *first = blamed == n ? other : n;
-        problem_error(&l->problems, blamed->at, "%s: '%s' is taken already: %s%s has '%s'", blamed->path,
-                      blamed->listen->text, first->path, first->at.line ? "" : " (by default)",
-                      first->listen->text);
+        problem_error(&l->problems, blamed->at, "%s: '%s' is in use already, by '%s' of %s%s", blamed->path,
+                      blamed->listen->text, first->listen->text, first->path,
+                      first->at.line ? "" : " (its default)");
         return;
     }
 }
@@ -197,6 +197,26 @@ static void check_proxy(struct loader *l, const struct scope *s)
         s->path);
 }
 
+/* The lowest limit is named. */
+static void check_spares(struct loader *l, const struct scope *s, bool own)
+{
+    const struct agent_policy *p = s->policy;
+    const char *name = "maxSockets";
+    uint32_t most = p->maxSockets;
+    if (p->maxFreeSockets < most) {
+        name = "maxFreeSockets";
+        most = p->maxFreeSockets;
+    }
+    if (p->maxTotalSockets < most) {
+        name = "maxTotalSockets";
+        most = p->maxTotalSockets;
+    }
+    if (own && p->minFreeSockets > most)
+        problem_warning(&l->problems, scope_mark(s, "minFreeSockets"),
+                        "%s: minFreeSockets %u is never reached, since %s is %u", s->path, p->minFreeSockets,
+                        name, most);
+}
+
 static void check_policy(struct loader *l, const struct scope *s)
 {
     const struct agent_policy *p = s->policy;
@@ -209,12 +229,7 @@ static void check_policy(struct loader *l, const struct scope *s)
                       p->family == FAMILY_4 ? 4 : 6);
     own = scope_given(s, "minFreeSockets") || scope_given(s, "maxSockets") ||
           scope_given(s, "maxFreeSockets") || scope_given(s, "maxTotalSockets");
-    uint32_t most = p->maxSockets < p->maxFreeSockets ? p->maxSockets : p->maxFreeSockets;
-    if (own && p->minFreeSockets > (most < p->maxTotalSockets ? most : p->maxTotalSockets))
-        problem_warning(&l->problems, scope_mark(s, "minFreeSockets"),
-                        "%s: minFreeSockets %u is never reached, since maxSockets, maxFreeSockets or "
-                        "maxTotalSockets is lower",
-                        s->path, p->minFreeSockets);
+    check_spares(l, s, own);
     if (own && p->minFreeSockets && !p->keepAlive)
         problem_warning(&l->problems, scope_mark(s, "minFreeSockets"),
                         "%s: minFreeSockets does nothing while keepAlive is false", s->path);

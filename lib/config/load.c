@@ -201,14 +201,40 @@ static bool *check_keys(struct loader *l, const struct scope *s, const char *pre
     return good;
 }
 
+/* What may stand in a section, by the last part of its path; NULL: no example helps. */
+static const char *example_of(const char *what)
+{
+    static const struct {
+        const char *section, *example;
+    } examples[] = {
+        {"admin", "{listen: 127.0.0.1:3129}"},
+        {"log", "{level: info}"},
+        {"accessLog", "{path: access.log}"},
+        {"server", "{maxConnections: 10000}"},
+        {"access", "{unmatched: deny}"},
+        {"dns", "{staleIfError: 1h}"},
+        {"timeouts", "{request: 30s}"},
+        {"defaults", "{maxSockets: 50}"},
+        {"upstreams", "{NAME: {match: example.com}}"},
+        {"connectTls", "{cert: ca.pem, key: ca-key.pem}"},
+        {"h2Options", "{useH2c: true}"},
+    };
+    const char *dot = strrchr(what, '.'), *last = dot ? dot + 1 : what;
+    for (size_t i = 0; i < sizeof examples / sizeof examples[0]; i++)
+        if (strcmp(examples[i].section, last) == 0)
+            return examples[i].example;
+    return NULL;
+}
+
 /* Whether the value is a map; nothing is an empty one. */
 static bool is_map(struct loader *l, const char *what, const yaml_node_t *n)
 {
+    const char *example = example_of(what);
     if (n->type == YAML_MAPPING_NODE)
         return true;
     if (!yaml_is_null(n))
-        problem_error(&l->problems, yaml_mark(n), "bad value for %s: must be a map of options, not %s", what,
-                      yaml_kind(n));
+        problem_error(&l->problems, yaml_mark(n), "bad value for %s: must be a map, not %s%s%s", what,
+                      yaml_kind(n), example ? "; for example " : "", example ? example : "");
     return false;
 }
 

@@ -318,7 +318,7 @@ const char *option_wants(const struct option *o, char out[OPTION_WANTS_SIZE])
     case OPTION_WORD: return wants_words(o, out);
     case OPTION_TIME: return wants_time(o, out);
     case OPTION_SIZE: return wants_size(o, out);
-    case OPTION_LIMIT: return say(out, "a whole number; 0 or Infinity: no limit");
+    case OPTION_LIMIT: return say(out, "a whole number (0 or Infinity: no limit)");
     case OPTION_COUNT: return wants_count(o, out);
     case OPTION_WORKERS:
         snprintf(out, OPTION_WANTS_SIZE, "a whole number from 1 to %d, or auto", WORKERS_MAX);

@@ -89,7 +89,7 @@ const char *parent_parse(struct arena *a, const char *text, struct parent_proxy 
     if (strncasecmp(text, "https://", 8) == 0 || strncasecmp(text, "socks", 5) == 0)
         return "Carpool speaks to a parent proxy in plain HTTP alone";
     if (strncasecmp(text, scheme, sizeof scheme - 1) != 0)
-        return "it begins with http://";
+        return "it must begin with http://";
     text += sizeof scheme - 1;
     n = strcspn(text, "/?#");
     if (text[n] && strcmp(text + n, "/") != 0)

@@ -1,5 +1,6 @@
 /* From the texts of the file to the fields of the structs, one function a kind of option. */
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,11 +33,14 @@ static void reject_host(struct loader *l, const struct scope *s, const struct op
                         const struct item *item)
 {
     struct slice host = {item->text, strcspn(item->text, ":")};
-    if (uri_ends_in_number(host))
+    struct in_addr ip;
+    if (strstr(item->text, "://"))
+        reject_because(l, s, o, item,
+                       "a URL is not taken: write the host alone, and tls: true if it is asked by https");
+    else if (uri_ends_in_number(host) && inet_pton(AF_INET, arena_text(l->arena, host.p, host.n), &ip) != 1)
         reject_because(
             l, s, o, item,
-            "a host whose last part is a number must be an IP address in full, such as 127.0.0.1; no "
-            "URL can have another");
+            "a host whose last part is a number must be an IP address with all four parts, such as 127.0.0.1");
     else
         reject(l, s, o, item);
 }

@@ -101,7 +101,8 @@ static void sort_messages(char *messages, FILE *reason)
     while ((line = strsep(&rest, "\n"))) {
         bool is_warning = strstr(line, ": warning: ");
         if (*line)
-            log_event(is_warning ? LOG_WARN : LOG_ERROR, "configuration", LOG_S("detail", line));
+            log_event(is_warning ? LOG_WARN : LOG_ERROR,
+                      is_warning ? "configuration warning" : "configuration error", LOG_S("detail", line));
         if (*line && !is_warning)
             fprintf(reason, "%s%s", ftell(reason) ? "\n" : "", line);
     }
@@ -150,7 +151,7 @@ static void tell(const struct daemon *d)
     log_event(LOG_INFO, "configuration reloaded",
               LOG_S("file", *d->config->path ? d->config->path : "built-in defaults"));
     for (uint32_t i = 0; i < needed->count; i++)
-        log_event(LOG_WARN, "an option was changed that needs a restart: it stays as it is",
+        log_event(LOG_WARN, "a changed option needs a restart: its old value stays in force until then",
                   LOG_S("option", needed->items[i]));
 }
 

@@ -61,8 +61,9 @@ void parent_talk_free(struct parent_talk *t)
 
 static enum parent_verdict hung_up(const struct parent_talk *t, int error, char *text, size_t size)
 {
-    snprintf(text, size, "the parent proxy %s ended the connection before it answered CONNECT (%s)",
-             t->plan->parent->address, error ? strerror(error) : "end of file");
+    snprintf(text, size, "the parent proxy %s %s the connection before it answered CONNECT%s%s%s",
+             t->plan->parent->address, error ? "ended" : "closed", error ? " (" : "",
+             error ? strerror(error) : "", error ? ")" : "");
     return PARENT_HANGS_UP;
 }
 

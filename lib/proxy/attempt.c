@@ -329,11 +329,11 @@ static void fail_ended(struct exchange *e, const struct call_failure *f, const s
         return;
     }
     bool asks_tls = !e->origin->plan.tls && !facts->response_begun && e->origin->plan.port % 1000 == 443;
-    exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "the origin ended the connection before %s (%s)%s",
-                  facts->response_begun ? "its response was complete" : "it answered",
-                  f->code ? strerror(f->code) : "end of file",
-                  asks_tls ? "; if it speaks TLS on this port: set tls: true for this upstream"
-                           : retry_refusal(facts));
+    exchange_fail(
+        e, FAULT_TERMINATED, RETIRE_ERROR, "the origin %s the connection before %s%s%s%s%s",
+        f->code ? "ended" : "closed", facts->response_begun ? "its response was complete" : "it answered",
+        f->code ? " (" : "", f->code ? strerror(f->code) : "", f->code ? ")" : "",
+        asks_tls ? "; if it speaks TLS on this port: set tls: true for this upstream" : retry_refusal(facts));
 }
 
 /* The origin blames the request's framing, which is Carpool's (RFC 9113 7). */

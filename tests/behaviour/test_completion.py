@@ -96,6 +96,6 @@ def test_files(stage, complete):
 
 
 def test_zsh():
-    assert "resume:serve them again, the oldest first" in zsh("carpoolctl re")
+    assert "resume:end the pause; requests go on, the oldest first" in zsh("carpoolctl re")
     shell("zsh", "-n", str(FOLDER / "zsh/_carpoolctl"))
     shell("zsh", "-n", str(FOLDER / "zsh/_carpoold"))

@@ -376,10 +376,10 @@ END_TEST
 
 START_TEST(odd_policies_are_warned_about)
 {
-    assert_warned(
-        "defaults: {minFreeSockets: 5, maxSockets: 2}\n",
-        IN "1:12: warning: defaults: minFreeSockets 5 is never reached, since maxSockets, maxFreeSockets or "
-           "maxTotalSockets is lower");
+    assert_warned("defaults: {minFreeSockets: 5, maxSockets: 2}\n",
+                  IN "1:12: warning: defaults: minFreeSockets 5 is never reached, since maxSockets is 2");
+    assert_warned("defaults: {minFreeSockets: 5, maxFreeSockets: 4, maxTotalSockets: 3}\n", IN
+                  "1:12: warning: defaults: minFreeSockets 5 is never reached, since maxTotalSockets is 3");
     assert_warned("defaults: {minFreeSockets: 5, keepAlive: false}\n",
                   IN "1:12: warning: defaults: minFreeSockets does nothing while keepAlive is false");
     assert_warned(

@@ -178,7 +178,8 @@ START_TEST(parent_hangs_up)
         close(f.other);
         f.other = -1;
         ck_assert_int_eq(go_on(&f), PARENT_HANGS_UP);
-        ck_assert_ptr_nonnull(strstr(f.text, "px.test:3128 ended the connection before it answered CONNECT"));
+        ck_assert_ptr_nonnull(
+            strstr(f.text, "px.test:3128 closed the connection before it answered CONNECT"));
         tear_down(&f);
     }
 }
