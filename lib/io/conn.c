@@ -63,7 +63,8 @@ bool conn_watch(struct conn *s, struct event_base *base, int priority, void (*on
         return false;
     event_priority_set(&s->event, priority);
     s->watched = event_add(&s->event, NULL) == 0;
-    s->may_read &= !s->watched;
+    if (s->watched)
+        s->may_read = conn_buffered(s) > 0; /* of which the loop knows nothing */
     return s->watched;
 }
 

@@ -187,6 +187,7 @@ int tls_handshake(struct conn *s)
     ERR_clear_error();
     errno = 0;
     if (SSL_do_handshake(t->ssl) == 1) {
+        s->may_read = true; /* what follows may have been read with the last message */
         /* A server that refuses a session once will refuse it again. */
         if (t->offered && !t->renewed && !SSL_session_reused(t->ssl))
             tls_sessions_clear(t->sessions);
