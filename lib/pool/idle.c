@@ -56,17 +56,16 @@ static bool is_kept_until_the_look(const struct socket *s)
     return !s->has_hint_timeout && s->origin->learned.least_ms == 0 && (limit == 0 || limit > LOOK_AFTER_MS);
 }
 
-/* For the sooner of the look and its end; HTTP/2 looks all the time. */
+/* For the sooner of the look and its end. */
 static void arm(struct socket *s)
 {
-    if (s->protocol == PROTOCOL_HTTP1 && is_kept_until_the_look(s)) {
+    if (is_kept_until_the_look(s)) {
         timer_set_at(&s->idle, s->idle_since_ms + LOOK_AFTER_MS);
         return;
     }
     enum retire_reason reason;
     uint64_t due = due_of(s, &reason), look = s->idle_since_ms + LOOK_AFTER_MS;
-    bool looks = s->protocol == PROTOCOL_HTTP1 && (!due || look < due);
-    timer_set_at(&s->idle, looks ? look : due);
+    timer_set_at(&s->idle, !due || look < due ? look : due);
 }
 
 /* A reset that came before the response was read was announced with it, and is announced no more. A socket that is used
@@ -140,17 +139,10 @@ bool idle_retire_overdue(struct socket *s)
 void idle_on_timer(void *ctx)
 {
     struct socket *s = ctx;
-    enum retire_reason reason;
-    if (s->state == SOCKET_CONNECTING) {
+    if (s->state == SOCKET_CONNECTING)
         http2_on_timeout(s);
-        return;
-    }
-    if (idle_retire_overdue(s))
-        return;
-    if (s->protocol == PROTOCOL_HTTP1)
+    else if (!idle_retire_overdue(s))
         look_behind_response(s);
-    else
-        timer_set_at(&s->idle, due_of(s, &reason));
 }
 
 void idle_limits_changed(struct socket *s)

@@ -55,9 +55,9 @@ static bool is_repeatable(const struct exchange *e)
 /* Nothing of the request was acknowledged: whether it is sent again before timeouts.ack decides. */
 static bool is_worth_repeating(const struct exchange *e)
 {
-    return e->state == EXCHANGE_RELAY && e->asked.idempotent && !e->call.first_byte_us &&
-           e->attempts.may_be_stale && e->attempts.repeats_left > 0 &&
-           upload_is_replayable(&e->upload, &e->call);
+    bool may_be_stale = exchange_is_http2(e) || e->attempts.may_be_stale; /* h2: the wire says so */
+    return e->state == EXCHANGE_RELAY && e->asked.idempotent && !e->call.first_byte_us && may_be_stale &&
+           e->attempts.repeats_left > 0 && upload_is_replayable(&e->upload, &e->call);
 }
 
 /* Nothing but the loop is on the stack, so that who got this exchange's socket is notified at once: at the end of the
@@ -71,7 +71,7 @@ static void on_call_ready(struct call *c, unsigned ready)
         halves |= EXCHANGE_UPLOAD;
     if ((ready & CALL_UNACKED) && is_worth_repeating(e)) {
         e->call.wire->loop->failure = (struct call_failure){
-            .error = CALL_ERROR_ENDED, .progress = CALL_MAYBE_PROCESSED, .code = ETIMEDOUT};
+            .error = CALL_ERROR_ENDED, .progress = CALL_MAYBE_PROCESSED, .proven = true, .code = ETIMEDOUT};
         attempt_failed(e);
         halves = EXCHANGE_UPLOAD;
     }

@@ -129,11 +129,26 @@ static void tell(struct h2 *h)
         destroy(h);
 }
 
+/* What was written last is not acknowledged: further calls go elsewhere, and those of which nothing is are told. Where none
+ * was ever answered, a failure says something (h2_next()'s `proven`). */
+static void note_unacked(struct h2 *h)
+{
+    uint64_t unacked = conn_unsent(&h->wire->conn);
+    uint64_t acked = h->handed > unacked ? h->handed - unacked : 0;
+    struct h2_stream *s;
+    h2_drain(h, RETIRE_ERROR);
+    TAILQ_FOREACH (s, &h->streams, link)
+        if (!s->begun && s->head_at >= acked && h->answered > 0)
+            h2_stream_ready(s, CALL_UNACKED);
+}
+
 static void on_ready(void *ctx, unsigned ready)
 {
     struct h2 *h = ctx;
     if (ready & CONN_WRITABLE)
         h->out_blocked = false;
+    if (ready & CONN_UNACKED)
+        note_unacked(h);
     if (h2_take_in(h))
         conn_call_again(&h->wire->conn);
     h2_due(h);

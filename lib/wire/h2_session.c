@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "io/ack.h"
 #include "wire/h2_internal.h"
 
 /* So many reads of a full buffer, then others have their turn. */
@@ -292,7 +293,8 @@ static void ended(struct h2 *h, ssize_t how)
 {
     const struct conn *c = &h->wire->conn;
     int error = how == CONN_ERROR ? c->error : 0;
-    h2_over(h, h->calls > 0 ? RETIRE_ERROR : RETIRE_PEER_CLOSED,
+    enum retire_reason idle = ack_is_dead_path(error) ? RETIRE_DEAD : RETIRE_PEER_CLOSED;
+    h2_over(h, h->calls > 0 ? RETIRE_ERROR : idle,
             (struct h2_failure){.error = CALL_ERROR_ENDED, .code = (uint32_t)error});
 }
 

@@ -241,8 +241,8 @@ class Script:
             peer.send(PING, ACK, 0, payload)
 
 
-def h2_origin(stage, respond=None, tls=True, protocols=("h2", "http/1.1"), respond_h1=None, script=None, **words):
-    """`words`: those of Script. Its `peers` are its connections that speak HTTP/2."""
+def h2_origin(stage, respond=None, tls=True, protocols=("h2", "http/1.1"), respond_h1=None, script=None, where=None, **words):
+    """`words`: those of Script; `where`: host and port of a plain one. Its `peers` are its connections that speak HTTP/2."""
     script = script or Script(respond, **words)
     peers = []
 
@@ -257,7 +257,7 @@ def h2_origin(stage, respond=None, tls=True, protocols=("h2", "http/1.1"), respo
     if tls:
         origin = tls_origin(stage, respond_h1 or echo, context=server_context(protocols=protocols), serve=serve)
     else:
-        origin = stage.origin(respond_h1 or echo, serve=serve)
+        origin = stage.origin(respond_h1 or echo, serve=serve, **(where or {}))
     origin.peers = peers
     origin.script = script
     return origin
