@@ -91,6 +91,7 @@ static bool open_call(struct exchange *e)
         .framing = e->asked.framing,
         .is_head = e->asked.head_only,
         .upgrade = e->asked.upgrade,
+        .once = !e->asked.idempotent,
         .te_trailers = e->asked.te_trailers,
         .last = socket_is_on_its_last_exchange(e->socket),
         .repair = e->origin->agent->policy->insecureHTTPParser,

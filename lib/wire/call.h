@@ -85,6 +85,7 @@ struct call_request {
     struct framing framing; /* of the content: BODY_NONE, BODY_LENGTH or BODY_CHUNKED (of unknown length) */
     bool is_head;           /* HEAD: the response has no content */
     bool upgrade;           /* HTTP/1.1 only: asks for another protocol */
+    bool once;              /* it may not be sent again where it may have been carried out */
     bool te_trailers;       /* the client takes trailers */
     bool last;              /* HTTP/1.1: no other call follows, say Connection: close */
     bool repair;            /* insecureHTTPParser */

@@ -137,9 +137,12 @@ static void note_unacked(struct h2 *h)
     uint64_t acked = h->handed > unacked ? h->handed - unacked : 0;
     struct h2_stream *s;
     h2_drain(h, RETIRE_ERROR);
-    TAILQ_FOREACH (s, &h->streams, link)
-        if (!s->begun && s->head_at >= acked && h->answered > 0)
+    TAILQ_FOREACH (s, &h->streams, link) {
+        if (s->request == H2_REQUEST_HELD)
+            h2_stream_fail(s, (struct h2_failure){.error = CALL_ERROR_REFUSED});
+        else if (!s->begun && s->head_at >= acked && h->answered > 0)
             h2_stream_ready(s, CALL_UNACKED);
+    }
 }
 
 static void on_ready(void *ctx, unsigned ready)
@@ -206,7 +209,7 @@ bool h2_open(struct wire *w, const struct h2_options *o)
         return false;
     }
     timer_init(&h->timer, w->loop->base, on_timer, h);
-    h->heard_ms = clock_ms();
+    h->heard_ms = h->came_ms = clock_ms();
     w->ops = &h2_ops;
     w->session = h;
     conn_set_owner(&w->conn, on_ready, h);

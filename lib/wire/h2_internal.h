@@ -99,6 +99,7 @@ struct h2 {
     uint32_t passes; /* and how often then */
     bool telling;    /* owners are on the stack: a close leaves its memory to them */
     bool closed;
+    bool holds; /* some calls wait until it is known that the origin is there */
     bool room_changed, told_draining, told_closed; /* what the owner is still to be told, and was */
 
     struct h2_stream_list streams; /* all that the library knows, and those held */
@@ -120,7 +121,8 @@ struct h2 {
     uint64_t taken_in, useful; /* bytes */
 
     struct timer timer;    /* the sooner of the next look at silence and at what waits for an RST_STREAM */
-    uint64_t heard_ms;     /* when anything came, or since when anything is waited for */
+    uint64_t came_ms;      /* when anything came last */
+    uint64_t heard_ms;     /* the same, or since when anything is waited for */
     uint64_t pinged_ms;    /* 0: none is under way */
     uint64_t pinged_us;    /* when the last one was, until it is answered; 0: it was */
     uint32_t silent_pings; /* in a row between which nothing but their answers came */
@@ -216,6 +218,11 @@ void h2_ping_answered(struct h2 *h);
 void h2_ping_ask(struct h2 *h);
 /* Sets the timer for what is next. */
 void h2_ping_arm(struct h2 *h);
+/* Whether a request that is sent once only should wait until the origin, which was silent for long, has said anything: it is
+ * asked to. */
+bool h2_ping_comes_first(struct h2 *h);
+/* It has said something: those that waited go on. */
+void h2_ping_release(struct h2 *h);
 void h2_ping_look(struct h2 *h);
 
 /* ---- h2_guard.c */

@@ -26,6 +26,44 @@ void h2_ping_answered(struct h2 *h)
     h->options.answers_ping = true;
 }
 
+/* What a request that is sent once only should not be sent into: a part of pingInterval. */
+static bool was_silent(const struct h2 *h)
+{
+    return clock_ms() - h->came_ms >= h->options.ping_interval_ms / 3;
+}
+
+/* Only to know whether this origin answers PINGs: nothing comes of it where it does not. */
+static void find_out(struct h2 *h)
+{
+    if (h->pinged_us || nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL) != 0)
+        return;
+    h->pinged_us = clock_us();
+}
+
+bool h2_ping_comes_first(struct h2 *h)
+{
+    const struct h2_options *o = &h->options;
+    if (h->state != H2_OPEN || !o->ping_interval_ms || !o->ping_timeout_ms || !was_silent(h))
+        return false;
+    if (!o->answers_ping)
+        find_out(h);
+    else if (!h->pinged_ms)
+        h2_ping_ask(h);
+    h->holds |= h->pinged_ms != 0;
+    return h->pinged_ms != 0;
+}
+
+void h2_ping_release(struct h2 *h)
+{
+    struct h2_stream *s;
+    if (!h->holds)
+        return;
+    h->holds = false;
+    TAILQ_FOREACH (s, &h->streams, link)
+        if (s->request == H2_REQUEST_HELD && s->blocked)
+            h2_stream_ready(s, CALL_WRITABLE);
+}
+
 /* When there is something to be done about silence; 0: never. */
 static uint64_t silence_due(const struct h2 *h)
 {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "io/ack.h"
 #include "wire/h2_internal.h"
 
@@ -273,7 +274,9 @@ static void look_for_end(struct h2 *h)
 static void feed(struct h2 *h, const char *bytes, size_t n)
 {
     h->taken_in += n;
+    h->came_ms = clock_ms();
     h2_ping_heard(h);
+    h2_ping_release(h);
     if (h->unconfirmed > 0) {
         h->unconfirmed = 0;
         h->room_changed = true;

@@ -79,6 +79,11 @@ enum call_write h2_send(struct call *c, const struct call_content *content)
         return CALL_WRITE_FAILED;
     if (content)
         keep(s, content);
+    if (s->request == H2_REQUEST_HELD && s->asked.once && h2_ping_comes_first(h)) {
+        h2_due(h);
+        s->blocked = true;
+        return CALL_BLOCKED;
+    }
     if (s->request == H2_REQUEST_HELD && !h2_submit(s)) {
         h2_stream_fail(s, (struct h2_failure){.error = CALL_ERROR_NO_MEMORY});
         return CALL_WRITE_FAILED;

@@ -2,6 +2,7 @@
 
 import pytest
 
+from .harness import wait_until
 from .harness.h2 import h2_origin
 from .test_5_10_dead_paths import FIRST, SECOND, network  # noqa: F401 pylint: disable=unused-import
 from .test_9_http2 import Held
@@ -10,7 +11,7 @@ from .test_9_http2 import Held
 KEY = "http://u.test:80"
 
 
-def two(stage, network, respond=None, **upstream):  # noqa: F811
+def two(stage, network, respond=None, interval="off", **upstream):  # noqa: F811
     """A daemon, and an upstream with two addresses that speak HTTP/2: the one that its free connection leads to, and the other."""
     def where(stream):
         return stream.peer.origin.host.encode() if stream.target != "/hold" else respond(stream)
@@ -18,7 +19,7 @@ def two(stage, network, respond=None, **upstream):  # noqa: F811
         origins = [h2_origin(stage, where, tls=False, where={"host": FIRST})]
         origins.append(h2_origin(stage, where, tls=False, where={"host": SECOND, "port": origins[0].port}))
     carpool = stage.carpool({"upstreams": {"u": {"match": "u.test", "address": [o.authority for o in origins], "h2Options": {
-        "useH2c": True, "pingInterval": "off"}, **upstream}}})
+        "useH2c": True, "pingInterval": interval}, **upstream}}})
     used = carpool.get("http://u.test/warm").body.decode()
     carpool.wait_row(KEY, "u", freeSockets=1)
     return carpool, *sorted(origins, key=lambda origin: origin.host != used)
@@ -62,6 +63,25 @@ def test_what_was_acknowledged_is_not_repeated(stage, network):  # noqa: F811
     held.let_go()
     assert first.response().status == 200
     assert [request.target for request in other.requests] == ["/x"]
+
+
+def test_a_post_is_not_sent_into_the_void(stage, network):  # noqa: F811
+    """a request that is sent once only asks a connection that was silent by PING first, and goes elsewhere where none comes back"""
+    held = Held()
+    carpool, dead, other = two(stage, network, held, interval="10ms", timeouts={"ack": "off", "free": "off"}, keepAliveMsecs="1m")
+    first = carpool.ask("http://u.test/hold")
+    wait_until(lambda: any("agent_ping_seconds_count" in line and not line.endswith(" 0")
+                           for line in carpool.admin("/metrics").text.split("\n")), "it answers PINGs")
+    held.wait(1)
+    held.let_go()
+    assert first.response().status == 200
+    network.lose(dead.host)
+    response = carpool.get("http://u.test/x", method="POST", body=b"once")
+    assert response.status == 200 and response.body == other.host.encode()
+    network.mend(dead.host)
+    assert carpool.get("http://u.test/y").status == 200
+    assert "/x" not in [request.target for request in dead.requests]
+    assert carpool.row(KEY, "u")["errors"] == {}
 
 
 def test_free_ones_are_dead(stage, network):  # noqa: F811

@@ -204,6 +204,7 @@ bool ask_with(struct asked *a, const char *method, const char *path, const char 
         .authority = SLICE("api.local"),
         .framing = framing,
         .is_head = strcmp(method, "HEAD") == 0,
+        .once = strcmp(method, "POST") == 0,
         .te_trailers = true,
     };
     a->call.ready = on_ready;

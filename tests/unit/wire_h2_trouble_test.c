@@ -1,5 +1,6 @@
 /* Floods, and silence. */
 
+#include "base/clock.h"
 #include "wire_test.h"
 
 #define MOST_BYTES (4 * 1024 * 1024)
@@ -166,6 +167,81 @@ START_TEST(who_never_answered_is_only_avoided)
 }
 END_TEST
 
+static void wait_ms(uint64_t ms)
+{
+    for (uint64_t end = clock_ms() + ms; clock_ms() < end;)
+        rig_wait();
+}
+
+static enum call_write post(struct asked *asked)
+{
+    static const struct call_content nothing = {.last = true};
+    ck_assert(ask_with(asked, "POST", "/", "", (struct framing){.kind = BODY_NONE}));
+    return call_send(&asked->call, &nothing);
+}
+
+/* A request that is sent once only is not sent into silence, */
+START_TEST(a_post_waits_until_the_origin_is_heard)
+{
+    struct h2_options o = impatient;
+    o.ping_interval_ms = 3000;
+    o.ping_timeout_ms = 60000;
+    o.answers_ping = true;
+    rig_begin(&o);
+    wait_ms(1000);
+    ck_assert_int_eq(post(&a), CALL_BLOCKED);
+    rig_turn();
+    struct frame *f = wait_for(NGHTTP2_PING);
+    ck_assert_uint_eq(rig.in_n, 0); /* and nothing else */
+    say_frame(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, f->payload, 8);
+    ck_assert_int_eq(wait_for(NGHTTP2_HEADERS)->stream, 1);
+    say_head(1, NGHTTP2_FLAG_END_STREAM, ":status: 200\n");
+    rig_until(a.ended);
+    ck_assert_int_eq(post(&a), CALL_SENT); /* it was just heard */
+    rig_turn();
+    ck_assert_int_eq(wait_for(NGHTTP2_HEADERS)->stream, 3);
+    say_head(3, NGHTTP2_FLAG_END_STREAM, ":status: 200\n");
+    rig_until(a.ended);
+    rig_end();
+}
+END_TEST
+
+/* and goes elsewhere when nothing is heard. */
+START_TEST(a_post_is_not_sent_to_nobody)
+{
+    struct h2_options o = impatient;
+    o.answers_ping = true;
+    rig_begin(&o);
+    wait_ms(20);
+    ck_assert_int_eq(post(&a), CALL_BLOCKED);
+    rig_until(rig.closeds == 1);
+    ck_assert(a.failed);
+    ck_assert_int_eq(a.failure.progress, CALL_NOT_SENT);
+    ck_assert_ptr_null(hear(NGHTTP2_HEADERS));
+    rig_end();
+}
+END_TEST
+
+/* Of an origin that may answer no PING, nothing is made to depend on that. */
+START_TEST(whether_pings_are_answered_is_found_out)
+{
+    struct h2_options o = impatient;
+    o.ping_interval_ms = 3000;
+    o.ping_timeout_ms = 1;
+    rig_begin(&o);
+    wait_ms(1000);
+    ck_assert_int_eq(post(&a), CALL_SENT);
+    rig_turn();
+    wait_for(NGHTTP2_PING);
+    ck_assert_ptr_nonnull(wait_for(NGHTTP2_HEADERS));
+    wait_ms(20);
+    ck_assert_uint_eq(rig.drainings, 0);
+    say_head(1, NGHTTP2_FLAG_END_STREAM, ":status: 200\n");
+    rig_until(a.ended);
+    rig_end();
+}
+END_TEST
+
 START_TEST(an_idle_wire_is_never_asked)
 {
     rig_begin(&impatient);
@@ -184,5 +260,6 @@ void add_h2_trouble(Suite *suite)
     suite_add_tcase(suite, floods);
     unit_group(suite, "trouble", continuations_without_end_are_a_flood, a_push_is_an_error,
                an_honest_server_is_no_flood, silence_is_asked_about, who_never_answered_is_only_avoided,
-               an_idle_wire_is_never_asked);
+               a_post_waits_until_the_origin_is_heard, a_post_is_not_sent_to_nobody,
+               whether_pings_are_answered_is_found_out, an_idle_wire_is_never_asked);
 }
