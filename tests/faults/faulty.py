@@ -14,7 +14,9 @@ import time
 import pytest
 from behaviour.harness.certificates import certificates
 from behaviour.harness.evidence import inquest
+from behaviour.harness.h2 import INTERNAL_ERROR, REFUSED_STREAM, h2_origin
 from behaviour.harness.names import with_files
+from behaviour.harness.origin import Origin
 from behaviour.harness.ports import Ports
 from behaviour.harness.waiting import PATIENCE, wait_until
 
@@ -62,6 +64,44 @@ def origin(tls=False):
     yield f"127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
+
+
+class Origins:
+    """What h2_origin() needs of a stage."""
+
+    def __init__(self):
+        self.ports = Ports()
+
+    def origin(self, respond=None, **how):
+        return Origin(self.ports, respond, **how)
+
+
+def answer_stream(stream):
+    """Each way in which an HTTP/2 origin ends a stream, by its path; what it did not process it serves when it comes again."""
+    came_before = sum(each.target == stream.target for each in stream.connection.requests) > 1
+    if stream.target == "/refused" and not came_before:
+        stream.rst(REFUSED_STREAM)
+    elif stream.target == "/reset":
+        stream.rst(INTERNAL_ERROR)
+    elif stream.target == "/large":
+        stream.head(200, [("content-length", 200000)])
+        stream.within_window(b"x" * 200000)
+    elif stream.target == "/trailers":
+        stream.head(103, [("link", "</a>")])
+        stream.head(200)
+        stream.data(b"some")
+        stream.end_with([("x-sum", "1")])
+    else:
+        stream.answer(stream.body or b"ok")
+        if stream.target == "/goaway":
+            stream.peer.goaway(stream.number)
+
+
+@contextlib.contextmanager
+def origin_of_http2(tls=False):
+    server = h2_origin(Origins(), answer_stream, tls=tls)
+    yield server
+    server.close()
 
 
 class Page:

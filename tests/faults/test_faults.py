@@ -9,9 +9,10 @@ import signal
 import socket
 
 import pytest
+from behaviour.harness.certificates import certificates
 from behaviour.harness.names import NameServer, can_replace_files
 from behaviour.harness.waiting import wait_until
-from faulty import Daemon, calls, goes_on, is_sane, need_shim, origin, request, talk, talk_inside
+from faulty import Daemon, calls, goes_on, is_sane, need_shim, origin, origin_of_http2, request, talk, talk_inside
 
 # function, errno, how many calls in a row fail
 PLAIN = [
@@ -49,6 +50,12 @@ ADMIN = [("malloc", errno.ENOMEM, 1), ("malloc", errno.ENOMEM, 3), ("accept4", e
 CALLERS = [("malloc", errno.ENOMEM, 1), ("malloc", errno.ENOMEM, 3), ("socket", errno.EAFNOSUPPORT, 1), ("send", errno.ENOBUFS, 1),
            ("recv", errno.ENOBUFS, 1), ("recv", errno.EINTR, 2), ("getsockopt", errno.ENOBUFS, 1), ("netlink answer", errno.ENOENT, 1),
            ("netlink answer", errno.EINVAL, 3)]
+# HTTP/2 to the origin: libnghttp2's own memory is among that of malloc.
+HTTP2 = [("malloc", errno.ENOMEM, 1), ("malloc", errno.ENOMEM, 3), ("recv", errno.ECONNRESET, 1), ("recv", errno.EINTR, 2),
+         ("send", errno.EPIPE, 1), ("send", errno.ENOBUFS, 1), ("send", errno.EINTR, 2), ("epoll_ctl", errno.ENOSPC, 1),
+         ("setsockopt", errno.ENOPROTOOPT, 1)]
+HTTP2_TLS = [("malloc", errno.ENOMEM, 1), ("SSL_do_handshake", 0, 1), ("SSL_read_ex", 0, 1), ("SSL_write_ex", 0, 1),
+             ("read", errno.ECONNRESET, 1), ("write", errno.EPIPE, 1)]
 # How content is handed on is not the scenario's choice.
 RARE = {"splice"}
 
@@ -211,6 +218,54 @@ def host(tmp_path_factory, secure):
     d = Daemon(str(tmp_path_factory.mktemp("host")), stands_for=secure).started()
     yield d
     d.stop()
+
+
+def multiplexer(folder, server, how):
+    need_shim()
+    d = Daemon(str(folder), more=f"upstreams:\n  h2: {{match: '{server.authority}', {how}}}\n").started()
+    d.server = server
+    yield d
+    assert server.peers, "it was HTTP/2"
+    d.stop()
+
+
+@pytest.fixture(scope="module")
+def in_the_clear(tmp_path_factory):
+    with origin_of_http2() as server:
+        yield from multiplexer(tmp_path_factory.mktemp("clear"), server, "h2Options: {useH2c: true}")
+
+
+@pytest.fixture(scope="module")
+def over_tls(tmp_path_factory):
+    with origin_of_http2(tls=True) as server:
+        yield from multiplexer(tmp_path_factory.mktemp("tls"), server, f"allowH2: true, tls: {{ca: {certificates().ca.pem}}}")
+
+
+def talk_streams(daemon, target):
+    """Streams of all kinds on one connection, and what makes another one necessary."""
+    url = f"http://{target}"
+    return [
+        talk(daemon, request("GET", url + "/a")),
+        talk(daemon, request("POST", url + "/b", b"hello", "Cookie: a=1\r\nCookie: b=2\r\n")),
+        talk(daemon, request("PUT", url + "/c", b"y" * 100000)),
+        talk(daemon, request("GET", url + "/large")),
+        talk(daemon, request("POST", url + "/refused", b"hello")),
+        talk(daemon, request("GET", url + "/reset")),
+        talk(daemon, f"POST {url}/trailers HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+                     "5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n".encode()),
+        talk(daemon, request("POST", url + "/goaway", b"hello")),
+        talk(daemon, request("GET", url + "/d")),
+    ]
+
+
+@pytest.mark.parametrize("function, error, times", HTTP2, ids=names(HTTP2))
+def test_goes_on_behind_a_failed_call_over_http_2(in_the_clear, function, error, times):
+    sweep(in_the_clear, talk_streams, in_the_clear.server.authority, function, error, times)
+
+
+@pytest.mark.parametrize("function, error, times", HTTP2_TLS, ids=names(HTTP2_TLS))
+def test_goes_on_behind_a_failed_call_over_http_2_and_tls(over_tls, function, error, times):
+    sweep(over_tls, talk_streams, over_tls.server.authority, function, error, times)
 
 
 fresh = itertools.count()

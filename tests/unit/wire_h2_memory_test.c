@@ -10,7 +10,9 @@
 extern void *__libc_malloc(size_t n);
 extern void *__libc_calloc(size_t count, size_t n);
 extern void *__libc_realloc(void *p, size_t n);
+extern void __libc_free(void *p);
 
+static long live; /* blocks of memory */
 static bool armed;
 static int until_failure; /* the how manieth allocation fails; 0: none does */
 static bool has_failed;
@@ -29,20 +31,34 @@ static bool fails(void)
 void *malloc(size_t n);
 void *calloc(size_t count, size_t n);
 void *realloc(void *p, size_t n);
+void free(void *p);
+
+static void *counted(void *p)
+{
+    live += p != NULL;
+    return p;
+}
 
 void *malloc(size_t n)
 {
-    return fails() ? NULL : __libc_malloc(n);
+    return counted(fails() ? NULL : __libc_malloc(n));
 }
 
 void *calloc(size_t count, size_t n)
 {
-    return fails() ? NULL : __libc_calloc(count, n);
+    return counted(fails() ? NULL : __libc_calloc(count, n));
 }
 
 void *realloc(void *p, size_t n)
 {
-    return fails() ? NULL : __libc_realloc(p, n);
+    void *larger = fails() ? NULL : __libc_realloc(p, n);
+    return p ? larger : counted(larger);
+}
+
+void free(void *p)
+{
+    live -= p != NULL;
+    __libc_free(p);
 }
 #endif
 
@@ -75,6 +91,7 @@ START_TEST(memory_may_run_out_anywhere)
     unsigned ended = 0;
     for (int n = 1;; n++) {
         ck_assert_msg(n < 2000, "it never ends");
+        long before = live;
         rig_begin(NULL);
         has_failed = false;
         rig.around = tested;
@@ -91,6 +108,7 @@ START_TEST(memory_may_run_out_anywhere)
             call_reset(&b.call);
         }
         rig_end();
+        ck_assert_msg(live == before || n == 1, "%ld blocks leak behind failure %d", live - before, n);
         if (!has_failed)
             break;
     }
