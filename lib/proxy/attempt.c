@@ -419,7 +419,8 @@ void attempt_failed(struct exchange *e)
     const struct attempt facts = {
         .reused = is_http2 ? failure.proven : e->attempts.may_be_stale,
         .unprocessed = is_http2 && (refused || failure.progress == CALL_NOT_SENT),
-        .routine = failure.proven && (failure.progress == CALL_NOT_SENT || failure.orderly),
+        .routine = (failure.proven && (failure.progress == CALL_NOT_SENT || failure.orderly)) ||
+                   (failure.orderly && failure.took),
         .refusals_left = REFUSALS_MOST - e->attempts.refusals,
         .ended_by_peer = by_peer || failure.error == CALL_ERROR_PING,
         .response_begun = e->call.first_byte_us > 0,

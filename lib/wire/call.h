@@ -75,6 +75,7 @@ struct call_failure {
     enum call_progress progress;
     bool proven;    /* h2: the connection has answered another call */
     bool orderly;   /* h2: it ends by GOAWAY NO_ERROR */
+    bool took;      /* ... which says that it took other calls before this one */
     int code;       /* of CALL_ERROR_ENDED an errno or 0, of an h2 error its code (RFC 9113 7) */
     char text[512]; /* "" where the error says it all */
 };

@@ -112,6 +112,7 @@ struct h2 {
     uint64_t serialised, handed; /* bytes, ever; handed: to the kernel, or to TLS which may have */
 
     uint32_t goaway_code;
+    int32_t goaway_last;  /* the last stream that its GOAWAY says was taken; 0: none was */
     uint32_t answered;    /* streams whose response has ended */
     uint32_t max_streams; /* of the origin's SETTINGS */
     struct h2_tokens resets;

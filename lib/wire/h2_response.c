@@ -167,7 +167,8 @@ static enum call_part failed(const struct h2_stream *s)
         .error = s->failure.error,
         .progress = progress_of(s),
         .proven = s->h2->answered > 0,
-        .orderly = s->h2->state == H2_DRAINING && s->h2->reason == RETIRE_GOAWAY && s->h2->goaway_code == 0,
+        .orderly = s->h2->state >= H2_DRAINING && s->h2->reason == RETIRE_GOAWAY && s->h2->goaway_code == 0,
+        .took = s->h2->goaway_last > 0,
         .code = (int)s->failure.code,
     };
     if (s->failure.text)

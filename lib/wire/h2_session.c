@@ -67,6 +67,7 @@ static void note_settings(struct h2 *h)
 static void note_goaway(struct h2 *h, const nghttp2_goaway *frame)
 {
     h->goaway_code = frame->error_code;
+    h->goaway_last = frame->last_stream_id;
     h->wire->owner->noted(h->wire, WIRE_GOAWAY, frame->error_code);
     h2_guard_glitch(h, 10);
     h2_drain(h, RETIRE_GOAWAY);

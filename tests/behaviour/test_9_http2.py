@@ -1,5 +1,6 @@
 """Section 9: HTTP/2 to the origin. The origin is harness/h2.py's, frame by frame."""
 
+import signal
 import threading
 
 import pytest
@@ -302,6 +303,28 @@ def test_goaway_every_few_requests(stage, transport):
         thread.join()
     assert answers == [True] * 100
     assert origin.accepted >= 30
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["stays", "ends"])
+def test_goaway_before_any_answer(stage, transport, ends):
+    """9.5: no error either where each connection takes one request, says GOAWAY at once, and answers behind it; nor where
+    its end is there before Carpool has read that"""
+    held = Held()
+    origin, carpool, _ = begin(stage, transport, held)
+    clients = [carpool.ask(origin.url(f"/hold{number}"), method="POST", body=b"x") for number in range(6)]
+    for left in range(6, 0, -1):
+        held.wait(left)
+        first = min(held.streams, key=lambda stream: stream.number)
+        held.streams = []
+        if ends:
+            carpool.signal(signal.SIGSTOP)
+        first.peer.goaway(first.number)
+        first.answer()
+        if ends:
+            first.peer.connection.close()
+            carpool.signal(signal.SIGCONT)
+    assert [client.response().status for client in clients] == [200] * 6
+    assert origin.accepted == 6
 
 
 def test_refused_streams_are_repeated(stage, transport):
