@@ -19,8 +19,9 @@ static void arm(struct timer *t)
         wait = LONGEST_STEP_MS;
     tv.tv_sec = (time_t)(wait / 1000);
     tv.tv_usec = (suseconds_t)(wait % 1000 * 1000);
-    /* It fails for want of memory only, and then the next timer_set() tries again. */
-    t->armed = event_add(&t->event, &tv) == 0 ? now + wait : 0;
+    /* It fails for want of memory only, and then the next timer_set() tries again. What the loop had before, it still has. */
+    if (event_add(&t->event, &tv) == 0)
+        t->armed = now + wait;
 }
 
 /* Whether others come first. */

@@ -265,6 +265,63 @@ START_TEST(timer_is_set_again_from_its_callback)
 }
 END_TEST
 
+static bool memory_is_short;
+
+static void *grow(void *p, size_t n)
+{
+    return memory_is_short ? NULL : realloc(p, n);
+}
+
+#define CROWD 8 /* so many timeouts libevent has room for at first */
+
+struct crowd {
+    struct timer first, second, others[CROWD];
+    bool pending; /* the second one, though it was released */
+};
+
+static void on_other(void *ctx)
+{
+    (void)ctx;
+}
+
+/* The second one is due, too, and the loop has no room for it once more. */
+static void on_first(void *ctx)
+{
+    struct crowd *c = ctx;
+
+    for (int i = CROWD - 2; i < CROWD; i++)
+        timer_set(&c->others[i], 3600000);
+    memory_is_short = true;
+    timer_set_at(&c->second, 1);
+    memory_is_short = false;
+    timer_release(&c->second);
+    c->pending = event_pending(&c->second.event, EV_TIMEOUT, NULL);
+}
+
+START_TEST(timer_is_released_though_it_could_not_be_moved)
+{
+    struct crowd c = {0};
+
+    event_set_mem_functions(malloc, grow, free);
+    base = event_base_new();
+    timer_init(&c.first, base, on_first, &c);
+    timer_init(&c.second, base, on_other, &c);
+    for (int i = 0; i < CROWD; i++)
+        timer_init(&c.others[i], base, on_other, &c);
+    clock_update();
+    timer_set(&c.first, 1);
+    timer_set(&c.second, 2);
+    for (int i = 0; i < CROWD - 2; i++)
+        timer_set(&c.others[i], 3600000);
+    turn(10);
+    ck_assert(!timer_is_set(&c.first));
+    ck_assert(!c.pending);
+    for (int i = 0; i < CROWD; i++)
+        timer_release(&c.others[i]);
+    base_end();
+}
+END_TEST
+
 #define ARRIVALS 300
 
 static int arrived;
@@ -404,6 +461,7 @@ void base_time_tests(Suite *suite)
                clock_formats_like_libc);
     unit_group(suite, "timer", timer_fires_once_and_never_early, timer_moves_later_without_the_loop,
                timer_moves_earlier, timer_clears, timer_takes_the_past_and_the_far_future,
-               timer_is_set_again_from_its_callback, what_came_has_its_turn_before_a_late_timer,
-               what_came_may_move_a_late_timer, timer_releases_its_memory);
+               timer_is_set_again_from_its_callback, timer_is_released_though_it_could_not_be_moved,
+               what_came_has_its_turn_before_a_late_timer, what_came_may_move_a_late_timer,
+               timer_releases_its_memory);
 }
