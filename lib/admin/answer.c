@@ -70,10 +70,10 @@ size_t answer_write_head(const struct admin_answer *a, bool keep_alive, char out
 
 size_t answer_write_sorry(const char *sentence, char out[ANSWER_HEAD_SIZE])
 {
-    static const char before[] = "{\"error\":\"", behind[] = "\"}\n";
+    static const char before[] = "{\"error\":\"", after[] = "\"}\n";
     struct head_writer w = {.out = out};
 
-    put_common(&w, 503, JSON_TYPE, sizeof before - 1 + strlen(sentence) + sizeof behind - 1);
-    put(&w, "Retry-After: 1\r\nConnection: close\r\n\r\n%s%s%s", before, sentence, behind);
+    put_common(&w, 503, JSON_TYPE, sizeof before - 1 + strlen(sentence) + sizeof after - 1);
+    put(&w, "Retry-After: 1\r\nConnection: close\r\n\r\n%s%s%s", before, sentence, after);
     return w.n;
 }

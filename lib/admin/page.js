@@ -1,7 +1,7 @@
 /* Draws what GET agents says, once a second. */
-const MINUTES_LEAST = 3, ORIGINS_SHOWN = 25, ORIGINS_REMEMBERED = 50;
+const MINUTES_LEAST = 3, ORIGINS_SHOWN = 25, ORIGINS_REMEMBERED = 50, CALLERS_SHOWN = 8, START_MS = 1000;
 const byId = id => document.getElementById(id);
-let latest = null, frozen = false, filter = "", hour = null, hourOfOrigins = null;
+let latest = null, callers = [], frozen = false, filter = "", hour = null, hourOfOrigins = null;
 
 /* What is chosen stands in the address, so that a link leads there: #agent=NAME&origin=URL&view=hour */
 function choice() {
@@ -42,7 +42,7 @@ const someSpeaksHttp2 = row => speaksHttp2(row) || (row.origins || []).some(spea
 
 /* [title, class]; streams only where somebody speaks HTTP/2. */
 const columnsOf = http2 => [["active"], ...http2 ? [["streams", "slim"]] : [], ["free", "slim"], ["waiting"], ["waited, max", "slim"], ["requests/s"], ["p50", "slim"], ["p99", "slim"], ["errors/s"],
-                 ["refused/s"], ["reuse", "slim"], ["active, waiting", "slim"]];
+                 ["refused/s"], ["reuse", "slim"], ["trend", "slim"]];
 
 function streamsCell(row) {
     const full = row.streams && (row.streams >= row.maxStreams || (row.origin && row.streams >= row.maxSockets));
@@ -50,7 +50,7 @@ function streamsCell(row) {
 }
 
 function rowOf(f, http2, picked, pick) {
-    const r = f.row, tr = make("tr", "pick" + (picked ? " picked" : "") + (f.idle ? " idle" : ""));
+    const r = f.row, tr = make("tr", "pick" + (picked ? " picked" : "") + (isIdle(f) ? " idle" : ""));
     const full = f.limit && r.sockets >= f.limit;
     const name = make("td", f.problems ? "wrong" : r.paused ? "waits" : "", f.title + (r.paused ? " (paused)" : ""));
     name.title = f.title;
@@ -62,6 +62,7 @@ function rowOf(f, http2, picked, pick) {
     ];
     tr.append(name);
     for (const [text, className] of cells) tr.append(make("td", className || "", text));
+    name.nextSibling.title = "active, of at most " + (f.limit ?? "any number");
     const last = make("td", "slim");
     last.append(spark(f.spark || f.list));
     tr.append(last);
@@ -113,6 +114,26 @@ function drawOrigins(agent, origin) {
     more.textContent = all.length > figures.length ? `${figures.length} of ${all.length} origins; carpoolctl status shows all` : "";
 }
 
+/* Who uses it: those that wait first. Nothing is there with callers: off. */
+function drawCallers(all) {
+    const box = byId("callers"), table = make("table"), body = make("tbody");
+    const weight = c => [c.waiting, c.active, c.requests];
+    const shown = all.slice().sort((a, b) => weight(b).map((n, i) => n - weight(a)[i]).find(n => n) || 0).slice(0, CALLERS_SHOWN);
+    box.hidden = all.length === 0;
+    for (const c of shown) {
+        const tr = make("tr"), busiest = Object.entries(c.agents).sort((a, b) => b[1] - a[1]);
+        const cells = [[c.caller], [c.connections, "slim"], [c.active], [c.waiting, c.waiting ? "waits" : ""], [short(c.requests)],
+                       [short(c.errors), c.errors ? "wrong" : ""], [busiest.map(([name, n]) => `${name} ${short(n)}`).join(", "), "slim"]];
+        for (const [text, className] of cells) tr.append(make("td", className || "", text));
+        body.append(tr);
+    }
+    const more = all.length > shown.length ? ` (${shown.length} of ${all.length}; carpoolctl callers shows all)` : "";
+    table.append(make("caption", "", "callers" + more),
+                 headOf([["caller"], ["connections", "slim"], ["active"], ["waiting"], ["requests"], ["failed or refused"], ["agents", "slim"]]),
+                 body);
+    box.replaceChildren(table);
+}
+
 /* Errors that say the same, as one line; the latest first. */
 function groupErrors(errors) {
     const groups = new Map();
@@ -140,12 +161,12 @@ function drawErrors(agent, row) {
 }
 
 /* Counts by reason, the most frequent first. */
-function reasonTable(title, counts) {
+function reasonTable(title, counts, name = reason => reason) {
     const reasons = Object.entries(counts).sort((a, b) => b[1] - a[1]), all = sum(counts);
     const table = make("table"), body = make("tbody");
     for (const [reason, count] of reasons) {
         const tr = make("tr");
-        tr.append(make("td", "", reason), make("td", "", short(count)), make("td", "faint", percent(count / all)));
+        tr.append(make("td", "", name(reason)), make("td", "", short(count)), make("td", "faint", percent(count / all)));
         body.append(tr);
     }
     table.append(make("caption", "", title), body);
@@ -179,7 +200,7 @@ function drawReasons(row) {
     byId("retired").replaceChildren(
         make("p", "saved", `saved since the start: ${short(count)} connection${count === 1 ? "" : "s"}, ` +
             `${spanOf(row.saved.connectMs)} of handshakes`),
-        reasonTable(`connections opened: ${short(row.socketsOpened)}`, row.openedFor),
+        reasonTable(`connections opened: ${short(row.socketsOpened)}`, row.openedFor, whyOpened),
         reasonTable(`closed: ${short(sum(closed))}`, closed), ...someSpeaksHttp2(row) ? [http2Table(row)] : []);
 }
 
@@ -232,16 +253,17 @@ function drawChosen(agent) {
 
 /* The state */
 
-function drawState(answer) {
+function drawState(answer, agents) {
+    const refused = answer.daemon.refusedPerSecond;
     const add = f => answer.agents.reduce((n, a) => n + f(a), 0);
     const problems = answer.daemon.diagnosis.map(text => ({text}));
-    for (const a of answer.agents) // each begins with the agent's name
+    for (const a of agents) // each begins with the agent's name
         for (const text of a.diagnosis) problems.push({agent: a.name, text: text.slice(a.name.length).replace(/^: /, "")});
     const count = problems.length, waiting = add(a => a.requests);
     byId("state").className = "card" + (count ? " wrong" : "");
     byId("line").textContent = `${answer.stopping ? "stopping, " : ""}${count ? count + (count === 1 ? " problem" : " problems") : "no problems"}: ` +
         `${short(answer.daemon.requestsPerSecond)} requests/s, ${add(a => a.sockets)} active, ${waiting} waiting, ` +
-        `${short(answer.daemon.errorsPerSecond)} errors/s`;
+        `${short(answer.daemon.errorsPerSecond)} errors/s` + (refused ? ` (${short(refused)} refused)` : "");
     byId("problems").hidden = count === 0;
     byId("problems").replaceChildren(...problems.map(p => {
         const li = make("li");
@@ -261,7 +283,8 @@ function drawHeader(answer) {
     const refused = rateAt(last, last.length - 1, "refused");
     byId("uptime").textContent = "up " + longTime(daemon.uptimeMs);
     const age = Math.max(0, answer.timeMs - Date.parse(daemon.reload.time));
-    byId("reload").textContent = `last reload ${failed ? "failed " : ""}${longTime(age)} ago`;
+    byId("reload").textContent = !failed && age + START_MS > daemon.uptimeMs ? "no reload since" // the start counts as one
+        : `last reload ${failed ? "failed " : ""}${longTime(age)} ago`;
     byId("reload").className = failed ? "wrong" : "";
     byId("refused").textContent = `refused ${short(refused)}/s`;
     byId("refused").className = refused ? "wrong" : "";
@@ -271,11 +294,12 @@ function draw() {
     const answer = latest;
     if (!answer) return;
     drawHeader(answer);
-    drawState(answer);
     const figures = answer.agents.map(a => ({...figuresOf(keyOf(a.name), a, limitOf(a)), title: a.name,
                                              spark: isLive() || !minutesOf(a) ? null : hourView(minutesOf(a)).list})).sort(compareFigures);
     const chosen = answer.agents.find(a => a.name === choice().agent) || figures[0].row;
+    drawState(answer, figures.map(f => f.row));
     drawAgents(figures, chosen);
+    drawCallers(callers);
     drawChosen(chosen);
 }
 
@@ -322,12 +346,22 @@ async function askHour() {
     if (key) hourOfOrigins = await get("agents/" + encodeURIComponent(agent) + "/history");
 }
 
+/* Where callers: off, which only a restart or reload changes, seldom. */
+let callersAsked = 0;
+
+async function askCallers() {
+    if (frozen || (!callers.length && callersAsked && performance.now() - callersAsked < 10000)) return;
+    callersAsked = performance.now();
+    const reply = await fetch("callers", {cache: "no-store"});
+    callers = reply.ok ? (await reply.json()).callers : [];
+}
+
 /* What stood there is no longer vouched for. */
 function silence(text) {
     byId("state").className = "card wrong";
     byId("line").textContent = text;
     byId("problems").hidden = true;
-    for (const id of ["agents", "chosen"]) byId(id).classList.add("stale");
+    for (const id of ["agents", "callers", "chosen"]) byId(id).classList.add("stale");
 }
 
 async function ask() {
@@ -341,12 +375,13 @@ async function look() {
     try {
         answer = await ask();
         await askHour();
+        await askCallers();
     } catch (e) {
         silence(`carpoold does not answer${latest ? " since " + clock(latest.timeMs) : ""}`);
     }
     setTimeout(look, document.hidden ? 5000 : 1000);
     if (!answer) return;
-    for (const id of ["agents", "chosen"]) byId(id).classList.remove("stale");
+    for (const id of ["agents", "callers", "chosen"]) byId(id).classList.remove("stale");
     take(answer);
 }
 

@@ -99,14 +99,20 @@ function figuresOf(key, row, limit) {
         list, row, limit, problems: (row.diagnosis || []).length,
         rate: rateAt(list, last, "requests"), errors: rateAt(list, last, "errors"), refused: rateAt(list, last, "refused"),
         p50: quantileAt(list, last, "request", 0.5), p99: quantileAt(list, last, "request", 0.99),
-        reuse: row.reusedTotal + row.socketsOpened > 0 ? row.reusedTotal / (row.reusedTotal + row.socketsOpened) : null,
-        idle: row.sockets + row.connecting + row.freeSockets + row.requests + row.draining === 0
+        reuse: row.reusedTotal + row.socketsOpened > 0 ? row.reusedTotal / (row.reusedTotal + row.socketsOpened) : null
     };
 }
 
+/* Dim, since nothing is there and nothing is wrong. */
+const isIdle = f => !f.problems && f.errors + f.refused === 0 &&
+    f.row.sockets + f.row.connecting + f.row.freeSockets + f.row.requests + f.row.draining === 0;
+
+/* An agent's requests of the last hour, and of the last seconds. */
+const fails = f => f.errors + f.refused > 0 || (f.row.lastHour && (f.row.lastHour.errors || f.row.lastHour.refused) > 0);
+
 /* The worst first. What changes each second decides last, and coarsely, so that rows stay where they are. */
 function compareFigures(a, b) {
-    const trouble = f => [f.problems > 0, f.errors + f.refused > 0, f.row.requests > 0, f.limit && f.row.sockets >= f.limit];
+    const trouble = f => [f.problems > 0, fails(f), f.row.requests > 0, f.limit && f.row.sockets >= f.limit];
     const x = trouble(a), y = trouble(b);
     for (let i = 0; i < x.length; i++)
         if (Boolean(x[i]) !== Boolean(y[i])) return x[i] ? -1 : 1;

@@ -95,7 +95,8 @@ function drawLegend(series, options, index) {
     for (const s of series) {
         const entry = s.mayHide ? make("button", hidden.has(s.name) ? "off" : "") : make("span");
         const value = options.total && cursor === null ? s.all.reduce((a, b) => a + b, 0) : s.all[index];
-        entry.append(make("i", s.className), hidden.has(s.name) ? s.name : s.name + " " + options.show(value === undefined ? null : value));
+        entry.append(make("i", s.className), hidden.has(s.name) ? "show " + s.name
+            : s.name + " " + options.show(value === undefined ? null : value));
         if (s.mayHide) entry.addEventListener("click", () => { hidden[hidden.has(s.name) ? "delete" : "add"](s.name); draw(); });
         legend.append(entry);
     }
@@ -148,12 +149,16 @@ function spark(list) {
     return svg;
 }
 
+/* A reason for which a connection was closed is one for which another was opened in its place. */
+const FIRST_REASONS = new Set(["warm", "first", "concurrency", "retry"]);
+const whyOpened = reason => FIRST_REASONS.has(reason) ? reason : "after " + reason;
+
 const REASONS_SHOWN = 6;
 
 /* Why connections were opened: the most frequent reasons, and the others together. */
 function openedSeries(view) {
     const shown = view.reasons.slice(0, REASONS_SHOWN), others = view.reasons.slice(REASONS_SHOWN);
-    const series = shown.map((reason, k) => ({name: reason, className: "reason" + k, area: true,
+    const series = shown.map((reason, k) => ({name: whyOpened(reason), className: "reason" + k, area: true,
                                               values: view.list.map((_, i) => view.opened(i, reason))}));
     if (others.length)
         series.push({name: "others", className: "reason" + REASONS_SHOWN, area: true,
@@ -183,7 +188,7 @@ function plotsOf(view, limits) {
             {name: "p99", className: "high", values: at(i => view.quantile(i, "request", 0.99))},
             {name: "waiting p99", className: "waiting", values: at(i => view.quantile(i, "pending", 0.99)), mayHide: true},
             {name: "connect p99", className: "connecting", values: at(i => view.quantile(i, "connect", 0.99)), mayHide: true}
-        ], {title: "time to a whole response (log)", show: millis, log: true}),
+        ], {title: "time to a whole response (log scale)", show: millis, log: true}),
         plot(view, [
             {name: "reuse", className: "high", values: at(i => view.reuse(i))}
         ], {title: "reuse of connections", show: percent, top: 1})

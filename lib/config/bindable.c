@@ -55,7 +55,7 @@ const char *bindable_problem(const struct address *a)
         return "an IPv4 address inside an IPv6 one cannot be listened at: write it as an IPv4 address";
     switch (try_to_bind(a)) {
     case EADDRNOTAVAIL: return "it is no address of this host: 'ip address' shows those that are";
-    case EINVAL: return "the system does not let anybody listen there (a link-local address, for one)";
+    case EINVAL: return "the system lets no program listen there (it may be a link-local address)";
     case EAFNOSUPPORT: return "this host does not have IPv6";
     }
     return NULL; /* no word on the address: to listen may still fail, and then says why */

@@ -60,7 +60,7 @@ void check_tls(struct loader *l, const struct scope *s)
     if (!t->rejectUnauthorized)
         warn(
             l, s, scope_mark(s, "tls.rejectUnauthorized"),
-            "tls.rejectUnauthorized is false: anybody between here and the server can read and change what is "
+            "tls.rejectUnauthorized is false: anyone between here and the server can read and change what is "
             "sent; set tls.ca instead");
     t->setup = tls_setups_get(l->config->tls_setups, t, &dates, &findings);
     t->not_before = dates.not_before;

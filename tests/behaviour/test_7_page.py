@@ -2,12 +2,14 @@
 
 import html.parser
 import json
+import re
 import shutil
 import subprocess
 
 import pytest
 
 from .harness import wait_until
+from .harness.origin import answer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -80,7 +82,7 @@ def test_a_quiet_daemon(stage, browse):
     page = browse(carpool)
     assert page.texts["line"] == "no problems: 0 requests/s, 0 active, 0 waiting, 0 errors/s"
     assert {row["agent"]: row["active"] for row in page.rows()} == {"api": "0/7", "default": "0/100"}
-    assert page.texts["uptime"].startswith("up ") and page.texts["reload"].startswith("last reload ")
+    assert page.texts["uptime"].startswith("up ") and page.texts["reload"] == "no reload since"
     assert page.texts["refused"] == "refused 0/s" and page.links == ["metrics", "agents", "config"]
     assert page.texts["scope"] == "no requests yet" and "errors since the start: none" in page.texts["errors"]
 
@@ -127,10 +129,44 @@ def test_trouble_comes_first(stage, browse):
     assert f"gone cannot connect to {address}: connection refused (4 of the last 4)" in page.before
     assert [row["agent"] for row in page.rows()] == ["gone", "fine", "default"]
     assert page.texts["name"] == "gone"         # the worst is chosen
+    # It has no connection, and yet it is not dim, as one without traffic is.
+    assert re.findall(r'<tr class="([^"]*)" tabindex="0" data-title="(\w+)"', page.source) == [
+        ("pick picked", "gone"), ("pick", "fine"), ("pick idle", "default")]
     errors = next(table for table in page.tables if ["when", "origin", "what"] in table)
     assert errors[-1][0].startswith("x4, last ") and errors[-1][1] == "http://gone.test"
     assert "errors since the start: 4 connection_refused" in page.texts["errors"]
     refused.close()
+
+
+def test_failures_are_said_before_waste(stage, browse):
+    """problems in the order of the table, the worst first"""
+    broken = stage.origin(lambda _: b"SSH-2.0-x\r\n\r\n")
+    closing = stage.origin(lambda _: answer(fields=[("Connection", "close")]))
+    carpool = stage.carpool({"upstreams": {"closing": {"match": "closing.test", "address": [closing.authority]},
+                                           "broken": {"match": "broken.test", "address": [broken.authority]}}})
+    for _ in range(5):
+        assert carpool.get("http://closing.test/").status == 200
+        assert carpool.get("http://broken.test/").status == 502
+    wait_until(lambda: carpool.agents()["closing"]["diagnosis"], "no reuse is a problem")
+    page = browse(carpool)
+    assert [row["agent"] for row in page.rows()] == ["broken", "closing", "default"]
+    assert page.before.index("requests failed: the origin sent malformed responses") < page.before.index("no reuse")
+
+
+@pytest.mark.parametrize("mode", ["off", "user"])
+def test_callers(stage, browse, mode):
+    """who uses Carpool, where it can tell"""
+    origin = stage.origin()
+    carpool = stage.carpool({"callers": mode, "upstreams": {"api": {"match": "api.test", "address": [origin.authority]}}})
+    for _ in range(3):
+        assert carpool.get("http://api.test/").status == 200
+    page = browse(carpool)
+    rows = [row for table in page.tables for row in table if row[-1:] == ["api 3"]]
+    if mode == "off":
+        assert "callers" not in page.texts and not rows
+        return
+    [row] = rows
+    assert row[2:6] == ["0", "0", "3", "0"] and page.texts["callers"].startswith("callers")
 
 
 def test_many_origins(stage, browse):
@@ -162,8 +198,8 @@ def test_why_connections_were_opened(stage, browse, view):
             carpool.admin("/agents/api/drain", "POST")
             carpool.wait_row("http://api.test:80", "api", freeSockets=0)
     page = browse(carpool, f"agent=api&view={view}")
-    table = next(table for table in page.tables if any(row[:2] == ["drained", "2"] for row in table))
-    assert [row[:2] for row in table] == [["drained", "2"], ["first", "1"]]
+    table = next(table for table in page.tables if any(row[:2] == ["after drained", "2"] for row in table))
+    assert [row[:2] for row in table] == [["after drained", "2"], ["first", "1"]]
     assert "saved since the start: 6 connections, " in page.texts["retired"]
     assert "connections opened: 3" in page.texts["retired"] and "closed: 3" in page.texts["retired"]
     plots = page.texts["plots"]
