@@ -160,7 +160,7 @@ static void check_cover(struct loader *l, const struct scope *s)
         problem_warning(
             &l->problems, scope_mark(s, "connect"),
             "%s: connect is pool, but the CA in '%.200s' may not sign for '%s': https to it stays a tunnel; "
-            "make a CA that may, with carpoolctl ca create --for '%s'",
+            "make a new CA that names it beside the others (carpoolctl ca create --for '%s' --for ...)",
             s->path, t->cert, u->match[i].text, u->match[i].text);
         return;
     }

@@ -346,6 +346,32 @@ START_TEST(signer_speaks_http_1_1_alone)
 }
 END_TEST
 
+static bool asked;
+
+static int note_request(SSL *ssl, X509 **x, EVP_PKEY **key)
+{
+    (void)ssl, (void)x, (void)key;
+    asked = true;
+    return 0;
+}
+
+START_TEST(signer_asks_for_no_client_certificate)
+{
+    struct signer *s = signer_new(ca_for(hosts, 3));
+    struct handshake h = {.client_ctx = SSL_CTX_new(TLS_client_method())};
+
+    SSL_CTX_set_client_cert_cb(h.client_ctx, note_request);
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        SSL_CTX_set_min_proto_version(h.client_ctx, version);
+        SSL_CTX_set_max_proto_version(h.client_ctx, version);
+        ck_assert(shake(&h, s, "pay.test", NULL, NULL) && !asked);
+        done(&h);
+    }
+    SSL_CTX_free(h.client_ctx);
+    signer_unref(s);
+}
+END_TEST
+
 START_TEST(signer_tickets_are_good_for_one_host)
 {
     struct signer *s = signer_new(ca_for(hosts, 3));
@@ -440,7 +466,8 @@ int main(void)
                ca_lists_its_names, ca_refuses_what_is_none);
     unit_group(suite, "issue", issue_dates, issue_long_names);
     unit_group(suite, "signer", signer_keeps_and_renews, signer_forgets_the_least_recently_used,
-               signer_checks_the_name, signer_speaks_http_1_1_alone, signer_tickets_are_good_for_one_host,
-               signer_replaces_the_keys_of_tickets, signer_keeps_the_keys_of_tickets_when_a_clock_goes_back);
+               signer_checks_the_name, signer_speaks_http_1_1_alone, signer_asks_for_no_client_certificate,
+               signer_tickets_are_good_for_one_host, signer_replaces_the_keys_of_tickets,
+               signer_keeps_the_keys_of_tickets_when_a_clock_goes_back);
     return unit_run(suite);
 }
