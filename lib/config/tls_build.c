@@ -282,8 +282,10 @@ static void fill(struct tls_draft *d)
     /* Before the certificates: a cipher list may set another security level, which decides what keys will do. */
     set_protocol(d);
     load_identity(d);
-    if (s->trust)
-        SSL_CTX_set1_cert_store(s->ssl, s->trust->store);
+    if (!s->trust)
+        return;
+    SSL_CTX_set1_cert_store(s->ssl, s->trust->store);
+    SSL_CTX_set_cert_verify_callback(s->ssl, tls_trust_verify, NULL);
 }
 
 struct tls_setup *tls_build(struct tls_draft *d, const char key[TLS_DIGEST_SIZE], struct tls_trust *trust)

@@ -51,6 +51,16 @@ static struct tls_trust *keep_trust(struct tls_setups *all, struct tls_trust *t,
     return all->trusts[all->trust_count++] = t;
 }
 
+/* The system's store as it is now. Where the one in force is in use, this one will be, too: reading it would hold up a loop. */
+static struct tls_trust *trust_of_system(const struct tls_setups *running, const char *key)
+{
+    struct tls_trust *t = tls_trust_of_system(key);
+    for (uint32_t i = 0; t && running && i < running->trust_count; i++)
+        if (tls_trust_is_in_use(running->trusts[i]))
+            tls_trust_read(t->store);
+    return t;
+}
+
 /* `ca`: NULL for the system's. NULL with an error among the findings. */
 static struct tls_trust *trust_of(struct tls_setups *all, struct tls_file *ca, struct tls_findings *f)
 {
@@ -65,7 +75,7 @@ static struct tls_trust *trust_of(struct tls_setups *all, struct tls_file *ca, s
     t = find_trust(all->running, key);
     if (t)
         return keep_trust(all, tls_trust_ref(t), f);
-    t = ca ? tls_trust_of_file(ca) : tls_trust_of_system(key);
+    t = ca ? tls_trust_of_file(ca) : trust_of_system(all->running, key);
     if (t)
         return keep_trust(all, t, f);
     if (ca)

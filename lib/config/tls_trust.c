@@ -1,6 +1,7 @@
 #include "config/tls_trust.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,14 +150,88 @@ void tls_trust_system_key(char key[TLS_DIGEST_SIZE])
              stamp_of(X509_get_default_cert_dir_env(), X509_get_default_cert_dir()));
 }
 
+/* Belongs to the store, which may outlive its trust. */
+struct late {
+    pthread_mutex_t lock;
+    bool is_read; /* set under the lock, atomically: who sees it need not take that */
+};
+
+static int late_index = -1;
+
+static void free_late(void *store, void *late, CRYPTO_EX_DATA *data, int index, long number, void *unused)
+{
+    (void)store, (void)data, (void)index, (void)number, (void)unused;
+    if (late)
+        pthread_mutex_destroy(&((struct late *)late)->lock);
+    free(late);
+}
+
+static void make_late_index(void)
+{
+    late_index = X509_STORE_get_ex_new_index(0, NULL, NULL, NULL, free_late);
+}
+
+static struct late *late_of(X509_STORE *store)
+{
+    return late_index < 0 ? NULL : X509_STORE_get_ex_data(store, late_index);
+}
+
+static bool read_late(X509_STORE *store)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_late_index);
+    struct late *l = calloc(1, sizeof *l);
+    if (!l)
+        return false;
+    pthread_mutex_init(&l->lock, NULL);
+    if (late_index >= 0 && X509_STORE_set_ex_data(store, late_index, l) == 1)
+        return true;
+    free_late(store, l, NULL, 0, 0, NULL);
+    return false;
+}
+
 struct tls_trust *tls_trust_of_system(const char key[TLS_DIGEST_SIZE])
 {
     struct tls_trust *t = trust_new(key);
-    /* A host without a store is no error here: each certificate will then be refused, with advice. */
-    if (t)
-        X509_STORE_set_default_paths(t->store);
+    bool good = t && read_late(t->store);
     ERR_clear_error();
-    return t;
+    if (good)
+        return t;
+    if (t)
+        tls_trust_unref(t);
+    return NULL;
+}
+
+static bool is_read(struct late *l)
+{
+    return __atomic_load_n(&l->is_read, __ATOMIC_ACQUIRE);
+}
+
+void tls_trust_read(X509_STORE *store)
+{
+    struct late *l = late_of(store);
+    if (!l || is_read(l))
+        return;
+    pthread_mutex_lock(&l->lock);
+    ERR_set_mark();
+    /* A host without a store is no error here: each certificate is then refused, with advice. */
+    if (!is_read(l) && X509_STORE_set_default_paths(store) == 1)
+        __atomic_store_n(&l->is_read, true, __ATOMIC_RELEASE);
+    ERR_pop_to_mark();
+    pthread_mutex_unlock(&l->lock);
+}
+
+bool tls_trust_is_in_use(const struct tls_trust *t)
+{
+    struct late *l = late_of(t->store);
+    return l && is_read(l);
+}
+
+int tls_trust_verify(X509_STORE_CTX *x, void *unused)
+{
+    (void)unused;
+    tls_trust_read(X509_STORE_CTX_get0_store(x));
+    return X509_verify_cert(x);
 }
 
 /* ---- counting */

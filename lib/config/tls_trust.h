@@ -5,6 +5,7 @@
  * are valid. Inside lib/config only. */
 
 #include <openssl/x509.h>
+#include <stdbool.h>
 
 #include "config/tls_file.h"
 #include "config/tls_setup.h"
@@ -29,8 +30,17 @@ struct tls_trust *tls_trust_of_file(struct tls_file *f);
 /* The key that the system's store has now, its file and folder as they are. */
 void tls_trust_system_key(char key[TLS_DIGEST_SIZE]);
 
-/* Reads the system's store; that there is none is no error. NULL when memory is short. */
+/* The system's store, which is read when a certificate is first to be verified; that there is none is no error. NULL when memory is
+ * short. */
 struct tls_trust *tls_trust_of_system(const char key[TLS_DIGEST_SIZE]);
+
+/* Reads it now, if that has not been done. Threads may call it at once. */
+void tls_trust_read(X509_STORE *store);
+/* Whether it has been read. False of a file's. */
+bool tls_trust_is_in_use(const struct tls_trust *t);
+
+/* SSL_CTX_set_cert_verify_callback(): reads the system's store before. */
+int tls_trust_verify(X509_STORE_CTX *x, void *unused);
 
 struct tls_trust *tls_trust_ref(struct tls_trust *t);
 void tls_trust_unref(struct tls_trust *t);

@@ -7,6 +7,11 @@ from .harness.client import request
 from .harness.tls import V12, V13, https_key, secure, tls_origin
 
 
+def content(path):
+    with open(path, encoding="ascii") as file:
+        return file.read()
+
+
 @pytest.mark.parametrize("versions", [(V12,), (V13,)], ids=["1.2", "1.3"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_200_one_shot_requests_make_1_handshake(stage, method, versions):
@@ -46,6 +51,18 @@ def test_absolute_form_https_needs_no_upstream(stage):
     assert origin.accepted == 1 and origin.targets == ["/x"] * 3
     assert origin.requests[0].fields.get("Host") == origin.authority
     assert carpool.row(https_key(origin))["reusedTotal"] == 2
+
+
+def test_the_systems_store_is_read_when_tls_is_first_needed(stage):
+    """A start does without it; what it holds then is what counts, and a reload reads it again."""
+    origin = tls_origin(stage)
+    store = stage.write("store.pem", content(certificates().other_ca.pem))
+    carpool = stage.carpool({"defaults": {"keepAlive": False}}, env={"SSL_CERT_FILE": store, "SSL_CERT_DIR": "/nonexistent"})
+    stage.write("store.pem", content(certificates().ca.pem))
+    assert carpool.get(f"https://{origin.authority}/").status == 200
+    stage.write("store.pem", content(certificates().other_ca.pem) * 2)
+    carpool.reload({})
+    assert carpool.get(f"https://{origin.authority}/").error == "tls_certificate_error"
 
 
 def test_absolute_form_https_of_an_upstream_without_tls(stage):

@@ -1,9 +1,14 @@
 /* A configuration that is read beside the one in force. */
 
+#include <openssl/pem.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ca/issue.h"
+#include "config/tls_setup.h"
+#include "config/tls_trust.h"
 #include "config_test.h"
 
 struct reload_rig {
@@ -116,8 +121,100 @@ START_TEST(a_reload_can_be_given_up)
 }
 END_TEST
 
+/* ---- the system's trusted certificates */
+
+/* A file of so many authorities. */
+static void write_authorities(const char *path, int count)
+{
+    static const char *const hosts[] = {"a.test"};
+    FILE *f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    for (int i = 0; i < count; i++) {
+        struct issued made;
+        char subject[16];
+        snprintf(subject, sizeof subject, "number %d", i);
+        ck_assert(issue_authority(subject, hosts, 1, 1, time(NULL), &made) &&
+                  PEM_write_X509(f, made.certificate));
+        issued_free(&made);
+    }
+    fclose(f);
+}
+
+static X509_STORE *store_of(const struct config *c)
+{
+    return SSL_CTX_get_cert_store(c->upstreams[0].tls.setup->ssl);
+}
+
+/* How many are in memory. */
+static int trusted_by(const struct config *c)
+{
+    return sk_X509_OBJECT_num(X509_STORE_get0_objects(store_of(c)));
+}
+
+static void reload_now(struct reload_rig *r)
+{
+    struct config *c = config_reload(r->running, NULL, NULL, stderr);
+    ck_assert_ptr_nonnull(c);
+    config_unref(r->running);
+    r->running = c;
+}
+
+/* As OpenSSL does when a peer has shown one. */
+static void verify_something(const struct config *c)
+{
+    X509_STORE_CTX *x = X509_STORE_CTX_new();
+    X509 *unknown = X509_new();
+    ck_assert(X509_STORE_CTX_init(x, store_of(c), unknown, NULL));
+    ck_assert_int_ne(tls_trust_verify(x, NULL), 1);
+    X509_STORE_CTX_free(x);
+    X509_free(unknown);
+}
+
+START_TEST(the_systems_store_is_read_when_it_is_needed)
+{
+    struct reload_rig r;
+    char path[] = "/tmp/carpool-store-XXXXXX";
+    close(mkstemp(path));
+    setenv("SSL_CERT_FILE", path, 1);
+    setenv("SSL_CERT_DIR", "/nonexistent", 1);
+    write_authorities(path, 1);
+    reload_open(
+        &r, "upstreams: {a: {match: a.test, tls: true}, b: {match: b.test, tls: {minVersion: TLSv1.3}}}\n");
+    ck_assert_int_eq(trusted_by(r.running), 0);
+    write_authorities(path, 2);
+    reload_now(&r);
+    ck_assert_int_eq(trusted_by(r.running), 0);
+    verify_something(r.running);
+    ck_assert_int_eq(trusted_by(r.running), 2);
+    verify_something(r.running);
+    ck_assert_int_eq(trusted_by(r.running), 2);
+    ck_assert_ptr_eq(store_of(r.running), SSL_CTX_get_cert_store(r.running->upstreams[1].tls.setup->ssl));
+    /* A reload of the same keeps it; one of another, while it is in use, reads that beside the running loops */
+    reload_now(&r);
+    ck_assert_int_eq(trusted_by(r.running), 2);
+    write_authorities(path, 3);
+    reload_now(&r);
+    ck_assert_int_eq(trusted_by(r.running), 3);
+    reload_close(&r);
+    unlink(path);
+}
+END_TEST
+
+START_TEST(a_system_without_a_store_trusts_nobody)
+{
+    struct reload_rig r;
+    setenv("SSL_CERT_FILE", "/nonexistent", 1);
+    setenv("SSL_CERT_DIR", "/nonexistent", 1);
+    reload_open(&r, "upstreams: {a: {match: a.test, tls: true}}\n");
+    verify_something(r.running);
+    ck_assert_int_eq(trusted_by(r.running), 0);
+    reload_close(&r);
+}
+END_TEST
+
 void add_reload_tests(Suite *suite)
 {
     unit_group(suite, "reload", a_reload_wants_a_file_with_options, a_reload_of_nothing_stays_nothing,
-               workers_and_name_stay_as_they_run, a_reload_can_be_given_up);
+               workers_and_name_stay_as_they_run, a_reload_can_be_given_up,
+               the_systems_store_is_read_when_it_is_needed, a_system_without_a_store_trusts_nobody);
 }
