@@ -212,17 +212,23 @@ static nghttp2_option *option_new(void)
     return o;
 }
 
-/* Preface, SETTINGS, and a window of the connection's that never limits. NO_RFC7540_PRIORITIES is not among them: with it,
- * libnghttp2 1.52 frees a request twice when memory runs out. */
+/* With NO_RFC7540_PRIORITIES, libnghttp2 before 1.61 frees a request twice when memory runs out. */
+static bool bears_no_priorities(void)
+{
+    return nghttp2_version(0x013d00) != NULL;
+}
+
+/* Preface, SETTINGS, and a window of the connection's that never limits. */
 static bool greet(struct h2 *h, nghttp2_session *session)
 {
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_FIRST_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, h->wire->loop->limits.max_size},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1}, /* RFC 9218 2.1: no tree of dependencies is kept */
     };
-    return nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings,
-                                   sizeof settings / sizeof *settings) == 0 &&
+    size_t n = sizeof settings / sizeof *settings - !bears_no_priorities();
+    return nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, n) == 0 &&
            nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, INT32_MAX) == 0;
 }
 

@@ -45,7 +45,7 @@ static const struct wire_owner owner = {
 
 /* --- Begin and end ------------------------------------------------------------------------------------- */
 
-void rig_greet(const struct h2_options *o)
+struct frame *rig_greet(const struct h2_options *o)
 {
     static const struct h2_options usual = {.max_streams = 100, .max_stream_window = 1 << 20};
     int ends[2];
@@ -68,6 +68,7 @@ void rig_greet(const struct h2_options *o)
     struct frame *f = wait_for(NGHTTP2_SETTINGS); /* the preface before it was looked at */
     ck_assert_int_eq(f->flags, 0);
     ck_assert_uint_eq(wire_room(&rig.wire), 0);
+    return f;
 }
 
 void rig_begin(const struct h2_options *o)

@@ -58,9 +58,10 @@ struct rig {
 
 extern struct rig rig;
 
-/* With SETTINGS exchanged; rig_greet() does without. */
+/* With SETTINGS exchanged. */
 void rig_begin(const struct h2_options *o);
-void rig_greet(const struct h2_options *o);
+/* Without: the SETTINGS that it sent, good until another frame is heard. */
+struct frame *rig_greet(const struct h2_options *o);
 void rig_end(void);
 
 /* The loop does what there is to do, and ends its turn. */

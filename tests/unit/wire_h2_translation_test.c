@@ -5,6 +5,24 @@
 static const struct framing none = {.kind = BODY_NONE}, chunked = {.kind = BODY_CHUNKED};
 static struct asked a, b;
 
+static uint32_t number_at(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+START_TEST(settings_say_what_is_wanted)
+{
+    struct frame *f = rig_greet(NULL);
+    char got[100] = "";
+    for (uint32_t i = 0, n = 0; i + 6 <= f->n; i += 6)
+        n += (uint32_t)snprintf(got + n, sizeof got - n, "%u=%u ", f->payload[i + 1],
+                                number_at(f->payload + i + 2));
+    /* ENABLE_PUSH, INITIAL_WINDOW_SIZE, MAX_HEADER_LIST_SIZE, and where it is free of bugs NO_RFC7540_PRIORITIES */
+    ck_assert_str_eq(got, nghttp2_version(0x013d00) ? "2=0 4=65536 6=16384 9=1 " : "2=0 4=65536 6=16384 ");
+    rig_end();
+}
+END_TEST
+
 START_TEST(a_request_becomes_fields)
 {
     rig_begin(NULL);
@@ -220,8 +238,9 @@ END_TEST
 
 void add_h2_translation(Suite *suite)
 {
-    unit_group(suite, "translation", a_request_becomes_fields, several_cookies_become_one,
-               content_of_a_known_length_ends_its_stream, content_of_an_unknown_length_may_have_trailers,
+    unit_group(suite, "translation", settings_say_what_is_wanted, a_request_becomes_fields,
+               several_cookies_become_one, content_of_a_known_length_ends_its_stream,
+               content_of_an_unknown_length_may_have_trailers,
                an_upload_that_is_given_up_never_looks_complete, a_response_has_head_content_and_trailers,
                framing_is_the_heads_or_the_streams, streams_go_on_beside_each_other,
                room_is_what_both_sides_allow, a_reset_that_takes_all_room_is_confirmed);
