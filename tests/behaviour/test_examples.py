@@ -9,7 +9,9 @@ import subprocess
 import pytest
 
 from .harness import run
+from .harness.h2 import INTERNAL_ERROR, h2_origin
 from .harness.origin import answer
+from .test_10_tls import make_ca
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = TOP / "examples"
@@ -70,12 +72,22 @@ class Exposition:
         return any(found == name and pattern.fullmatch(labels.get(label, "")) for found, labels in self.series)
 
 
+def end_badly(stream):
+    """Over HTTP/2: a stream that is reset, and a connection that is given up."""
+    stream.rst(INTERNAL_ERROR)
+    stream.peer.goaway(stream.number)
+
+
 @pytest.fixture
 def exposition(stage):
-    """Of a daemon to which happened what the queries ask for: answers, a refusal by a limit, a failed connect, a close."""
+    """Of a daemon to which happened what the queries ask for: answers, a refusal by a limit, a failed connect, a close, HTTP/2
+    that goes wrong."""
     origin = stage.origin(lambda request: answer(fields=[("Connection", "close")] if request.target == "/close" else []))
     held = stage.origin(manual=True)
-    carpool = stage.carpool({"defaults": {"maxSockets": 1, "maxPendingRequests": 0}})
+    modern = h2_origin(stage, end_badly, tls=False)
+    cert, key = make_ca(stage, "pool.test")
+    carpool = stage.carpool({"defaults": {"maxSockets": 1, "maxPendingRequests": 0}, "callers": "user", "connectTls": {"cert": cert, "key": key},
+                             "upstreams": {"modern": {"match": modern.authority, "h2Options": {"useH2c": True}}}})
     for path in ("/", "/", "/close"):
         assert carpool.get(origin.url(path)).status == 200
     client = carpool.ask(held.url("/"))
@@ -85,6 +97,8 @@ def exposition(stage):
     assert client.response().status == 200
     assert carpool.get(f"http://127.0.0.1:{stage.ports.take()}/").status == 502
     carpool.wait_retired(origin, "connection-close")
+    assert carpool.get(modern.url("/"), method="POST", body=b"x").status == 502
+    carpool.wait_retired(modern.key, "goaway", agent="modern")
     return Exposition(carpool.admin("/metrics").body.decode())
 
 
