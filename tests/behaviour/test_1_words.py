@@ -1,8 +1,7 @@
 """Section 1: what the words mean, seen at the origin."""
 
-import time
 
-from .harness import wait_until
+from .harness import stays, wait_until
 
 
 def test_two_names_are_two_origins(stage):
@@ -136,8 +135,7 @@ def test_an_exchange_ends_with_the_final_response(stage):
     carpool.wait_row(origin, requests=1, sockets=1)
     request.connection.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
     wait_until(first.answered, "the interim response reaches the client")
-    time.sleep(0.05)
-    assert origin.idle() and carpool.row(origin)["requests"] == 1
+    stays(lambda: origin.idle() and carpool.row(origin)["requests"] == 1, "the second request waits")
     request.connection.reply(b"one")
     assert first.response().text == "one"
     origin.take().connection.reply(b"two")

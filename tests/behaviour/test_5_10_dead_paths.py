@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from .harness import wait_until
+from .harness import stays, wait_until
 from .harness.client import request
 from .harness.network import Network
 from .harness.origin import answer
@@ -174,7 +174,7 @@ def test_a_short_outage(network, stage):
     carpool, origin = patient(stage, network, None, ack="5m")
     network.lose(FIRST)
     asked = carpool.ask(origin.url("/x"), method="POST", body=b"once")
-    time.sleep(2)
+    stays(lambda: not asked.answered(), "it waits for the path", 2)
     network.mend(FIRST)
     assert asked.response().status == 200
     assert origin.targets == ["/warm", "/x"] and origin.accepted == 1
@@ -187,7 +187,7 @@ def test_connecting_is_another_matter(network, stage):
     carpool = stage.pooled(timeouts={"ack": "500ms", "connect": "5m"})
     network.lose(FIRST)
     asked = carpool.ask(origin.url("/"))
-    time.sleep(2)
+    stays(lambda: not asked.answered(), "it waits for the path", 2)
     network.mend(FIRST)
     assert asked.response().status == 200
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from .harness import stays
 from .harness.client import request
 from .harness.origin import answer
 
@@ -139,8 +140,7 @@ def test_max_age(stage):
     carpool = stage.pooled(maxSocketAge="300ms")
     client = carpool.ask(origin.url("/"))
     asked = origin.take()
-    time.sleep(0.5)     # too old now, but active: nothing happens to it
-    assert not client.answered() and asked.connection.is_open
+    stays(lambda: not client.answered() and asked.connection.is_open, "too old by now, but active", 0.5)
     asked.connection.reply()
     assert client.response().status == 200
     asked.connection.wait_ended("fin")

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from .harness import wait_until
+from .harness import stays, wait_until
 from .harness.client import request
 from .harness.names import A, AAAA, NXDOMAIN, REFUSED, SERVFAIL, Late, by_family
 
@@ -120,8 +120,7 @@ def test_losers_are_closed_at_once(stage):
     carpool = stage.carpool({"upstreams": {"a": {"match": "a.test", "address": [silent.authority, good.authority]}}})
     assert carpool.get("http://a.test/").status == 200
     silent.resume()
-    time.sleep(1.5)     # the kernel would repeat the attempt after a second
-    assert silent.accepted == 0
+    stays(lambda: silent.accepted == 0, "the loser is closed: the kernel would repeat the attempt after a second", 1.5)
     carpool.wait_row("http://a.test:80", "a", freeSockets=1, socketsOpened=1)
 
 
@@ -134,8 +133,8 @@ def test_a_race_is_one_place(stage):
                                                  "address": [origin.authority for origin in silent]}}})
     for _ in range(2):
         carpool.ask("http://a.test/")
-    time.sleep(0.4)
     carpool.wait_row("http://a.test:80", "a", connecting=1, requests=1)
+    stays(lambda: carpool.row("http://a.test:80", "a")["connecting"] == 1, "both addresses race by now in one place", 0.4)
 
 
 def test_new_sockets_rotate(stage):
@@ -249,8 +248,7 @@ def test_a_late_answer_joins_the_race(stage):
     carpool = stage.carpool({"defaults": {"timeouts": {"connect": "60s"}}}, prefix=stage.asking(server))
     client = carpool.ask(f"http://a.test:{v6.port}/")
     wait_until(lambda: late.held, "the question has been put")
-    time.sleep(0.3)         # the race goes on without it
-    assert not client.answered()
+    stays(lambda: not client.answered(), "the race goes on without it", 0.3)
     late.let_go()
     assert client.response().status == 200
     assert (v4.accepted, v6.accepted) == (0, 1)

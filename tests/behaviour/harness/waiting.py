@@ -16,3 +16,13 @@ def wait_until(predicate, what, patience=PATIENCE):
         if time.monotonic() > end:
             raise AssertionError(f"still not so after {patience:g} s: {what() if callable(what) else what}")
         time.sleep(0.005)
+
+
+def stays(predicate, what, seconds=0.2):
+    """Holds predicate() to be true for that long. A slow machine makes this see less, never fail."""
+    end = time.monotonic() + seconds
+    while True:
+        assert predicate(), f"no longer so: {what() if callable(what) else what}"
+        if time.monotonic() > end:
+            return
+        time.sleep(0.005)
