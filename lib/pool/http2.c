@@ -4,7 +4,11 @@
 
 #include "base/clock.h"
 #include "pool/pool.h"
+#include "pool/queue.h"
 #include "wire/h2.h"
+
+/* Connections that end before they let any exchange begin are made again so often. */
+#define STILLBORN_MOST 3
 
 static struct h2_options options_of(const struct origin *o)
 {
@@ -88,16 +92,39 @@ void http2_on_room(struct wire *w)
     pool_notify(pool);
 }
 
+/* It never let an exchange begin. */
+static bool is_stillborn(const struct socket *s)
+{
+    return s->exchanges == 0 && s->capacity == 0;
+}
+
+/* One has ended: those who wait would wait for one after the other. */
+static void note_stillborn(struct origin *o, enum retire_reason reason)
+{
+    char text[128];
+    if (++o->stillborn <= STILLBORN_MOST)
+        return;
+    snprintf(text, sizeof text, "the origin ends each connection before it lets a request begin (%s)",
+             retire_word(reason));
+    queue_fail_all(o, CONNECT_TERMINATED, text);
+}
+
+static void end(struct socket *s, enum retire_reason reason, void (*how)(struct socket *, enum retire_reason))
+{
+    struct origin *o = s->origin;
+    bool stillborn = is_stillborn(s);
+    how(s, reason);
+    if (stillborn)
+        note_stillborn(o, reason);
+}
+
 void http2_on_draining(struct wire *w, enum retire_reason reason)
 {
     struct socket *s = socket_of(w);
     struct pool *pool = s->origin->agent->pool;
     if (s->state == SOCKET_CONNECTING)
         return; /* it ends at once */
-    if (reason == RETIRE_GOAWAY)
-        socket_send_away(s, reason);
-    else
-        socket_drain(s, reason);
+    end(s, reason, reason == RETIRE_GOAWAY ? socket_send_away : socket_drain);
     pool_notify(pool);
 }
 
@@ -108,7 +135,7 @@ void http2_on_closed(struct wire *w, enum retire_reason reason)
     if (s->state == SOCKET_CONNECTING)
         on_greeting_failed(s);
     else
-        socket_retire(s, reason);
+        end(s, reason, socket_retire);
     pool_notify(pool);
 }
 

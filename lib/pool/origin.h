@@ -70,6 +70,7 @@ struct origin {
     enum protocol protocol;     /* of the last connection that was established */
     uint32_t http2_capacity;    /* of the last one that spoke HTTP/2 */
     uint32_t expected_capacity; /* of the next one */
+    uint32_t stillborn;         /* HTTP/2: how many ended in a row before they let any exchange begin */
     struct timer second_probe;
 
     enum origin_keeping keeping; /* forget.h */

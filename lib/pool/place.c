@@ -118,6 +118,7 @@ void socket_begin_exchange(struct socket *s)
     assert(s->unbegun > 0);
     struct origin_stats *stats = &s->origin->stats;
     s->unbegun--;
+    s->origin->stillborn = 0;
     path_begin_exchange(s);
     if (s->exchanges++ > 0)
         stats->reused++;

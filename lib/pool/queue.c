@@ -143,6 +143,14 @@ void queue_fail(struct waiter *p, enum connect_error error, const char *text)
     snprintf(p->error_text, sizeof p->error_text, "%s", text);
 }
 
+void queue_fail_all(struct origin *o, enum connect_error error, const char *text)
+{
+    struct waiter *p;
+    while ((p = queue_oldest(o)) && waiter_takes_http2(p))
+        queue_fail(p, error, text);
+    queue_balance(o);
+}
+
 void queue_again(struct waiter *p)
 {
     const struct origin *o = p->origin;

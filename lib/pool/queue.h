@@ -105,6 +105,9 @@ struct waiter *queue_oldest_elsewhere(const struct agent *a, const struct origin
 void queue_give(struct waiter *p, struct socket *s);
 void queue_fail(struct waiter *p, enum connect_error error, const char *text);
 
+/* The same for all of an origin that are next and could be served by HTTP/2. */
+void queue_fail_all(struct origin *o, enum connect_error error, const char *text);
+
 /* The waiter has none of what it was given and waits again, as repeats do. queue_balance() is due. */
 void queue_again(struct waiter *p);
 

@@ -213,6 +213,24 @@ def test_content_and_trailers_both_ways(stage, transport):
     assert origin.requests[0].trailers.get("x-up") == "1"
 
 
+@pytest.mark.parametrize("limit", [0, 10])
+def test_connections_that_end_at_once(stage, limit):
+    """9.5: what was not processed is repeated at most 3 times: not for as long as the origin takes connections and ends them"""
+    def opened(peer):
+        with peer.together():
+            peer.setting(max_concurrent_streams=limit)
+            peer.goaway(0)
+    origin, carpool, key = begin(stage, "clear", words={"opened": opened, "acks": False})
+    clients = [carpool.ask(origin.url(f"/{number}")) for number in range(3)]
+    for client in clients:
+        response = client.response()
+        assert response.status == 502 and "connection_terminated" in response.fields.get("Proxy-Status")
+    assert 4 <= origin.accepted <= 6
+    origin.script._opened = None    # pylint: disable=protected-access
+    assert carpool.get(origin.url("/well")).status == 200
+    assert carpool.row(key, "api")["requests"] == 0
+
+
 def test_large_content(stage, transport):
     """9.4, 9.8: more than any window, both ways"""
     body = bytes(range(256)) * 8192     # 2 MiB
