@@ -11,6 +11,10 @@
 #define USELESS_MOST  (2 * 1024 * 1024)
 #define USELESS_TIMES 8
 
+/* So small pieces of an upload may be acknowledged, and so many of those that were sent be left. */
+#define REPLIED_TO_EACH 512
+#define REPLIES_MOST    65536
+
 bool h2_tokens_take(struct h2_tokens *t, uint32_t n, uint32_t most, uint32_t a_second)
 {
     uint64_t now = clock_ms(), since = t->since_ms;
@@ -36,8 +40,25 @@ void h2_guard_glitch(struct h2 *h, uint32_t weight)
 void h2_guard_useful(struct h2 *h, size_t bytes, uint32_t frames)
 {
     h->useful += bytes;
-    if (h->glitches.since_ms && h->glitches.left + frames <= GLITCHES_AT_ONCE)
-        h->glitches.left += frames;
+    if (h->glitches.since_ms)
+        h->glitches.left +=
+            frames < GLITCHES_AT_ONCE - h->glitches.left ? frames : GLITCHES_AT_ONCE - h->glitches.left;
+}
+
+/* Some give a window back as they read, the connection's and the stream's; some measure with each frame that comes. */
+void h2_guard_sent(struct h2 *h, size_t bytes)
+{
+    size_t more = h->replies_due + 2 * (bytes / REPLIED_TO_EACH) + 4;
+    h->replies_due = more < REPLIES_MOST ? (uint32_t)more : REPLIES_MOST;
+    h->useful += bytes / 64 + 8;
+}
+
+void h2_guard_reply(struct h2 *h)
+{
+    if (h->replies_due > 0)
+        h->replies_due--;
+    else
+        h2_guard_glitch(h, 1);
 }
 
 bool h2_guard_flooded(const struct h2 *h)

@@ -48,6 +48,7 @@ struct h2_stream {
     struct call *call; /* NULL: its owner has left. What comes for it is thrown away */
     int32_t id;        /* 0: HELD */
     bool unwanted;     /* waits until an RST_STREAM may be sent */
+    bool cancelled;    /* the library will not send it */
     TAILQ_ENTRY(h2_stream) link;
     TAILQ_ENTRY(h2_stream) ready_link;
     unsigned ready; /* what its owner will be told; in h2->ready while not 0 */
@@ -68,6 +69,7 @@ struct h2_stream {
     unsigned interim_count;
     struct buffer *content, *content_end; /* a list */
     size_t given;                         /* bytes of it that its owner has not consumed */
+    size_t unheeded;                      /* bytes of fields that came when its owner had left */
     uint32_t status;                      /* of the head that is coming or came last */
     bool end_with_head;                   /* END_STREAM came with the final head */
     bool begun;                           /* any byte of the response came */
@@ -116,8 +118,10 @@ struct h2 {
     uint32_t answered;    /* streams whose response has ended */
     uint32_t max_streams; /* of the origin's SETTINGS */
     struct h2_tokens resets;
-    uint32_t unconfirmed; /* RST_STREAM sent since anything came */
+    uint32_t unconfirmed; /* RST_STREAM sent since anything came, */
+    uint64_t unconfirmed_since_ms;
     struct h2_tokens glitches;
+    uint32_t replies_due;      /* frames that what was sent may be answered by */
     bool flooded;              /* no token was left */
     uint64_t taken_in, useful; /* bytes */
 
@@ -190,6 +194,8 @@ ssize_t h2_read_content(nghttp2_session *session, int32_t id, uint8_t *to, size_
 
 int h2_head_begins(struct h2_stream *s);
 int h2_head_field(struct h2_stream *s, struct slice name, struct slice value);
+/* A field of so many bytes for a stream whose owner has left. */
+int h2_head_unheeded(struct h2_stream *s, size_t n);
 void h2_head_ends(struct h2_stream *s, const nghttp2_frame *frame);
 void h2_response_ended(struct h2_stream *s);
 int h2_content(struct h2_stream *s, struct slice bytes);
@@ -204,8 +210,13 @@ void h2_window_forget(struct h2_stream *s);
 
 /* Ends a stream of the library's that is not wanted: at once, or when so many RST_STREAM are allowed again. */
 void h2_abandon(struct h2_stream *s, uint32_t code);
-/* Those that waited. */
+/* One of which the library has sent nothing: it never will. */
+void h2_cancel_unsent(struct h2_stream *s);
+/* Those that waited, and those of which nothing was heard for long. */
 void h2_resets_go_on(struct h2 *h);
+/* An RST_STREAM goes out; and anything came since. */
+void h2_resets_sent(struct h2 *h);
+void h2_resets_confirmed(struct h2 *h);
 /* One that was reset takes room until the origin says anything: where that is all the room, it is asked to. */
 void h2_resets_confirm(struct h2 *h);
 /* When that is worth another look; 0: none waits. */
@@ -232,6 +243,9 @@ void h2_ping_look(struct h2 *h);
 void h2_guard_glitch(struct h2 *h, uint32_t weight);
 /* or so many bytes that are; `frames` excuse as many glitches. */
 void h2_guard_useful(struct h2 *h, size_t bytes, uint32_t frames);
+/* DATA went out, and a frame came that may be the answer to it. */
+void h2_guard_sent(struct h2 *h, size_t bytes);
+void h2_guard_reply(struct h2 *h);
 /* Too much of what came was of no use. */
 bool h2_guard_flooded(const struct h2 *h);
 /* Takes n of at most `most`, of which `a_second` come back; false: there are not so many. */

@@ -76,6 +76,15 @@ int h2_head_field(struct h2_stream *s, struct slice name, struct slice value)
     return 0;
 }
 
+int h2_head_unheeded(struct h2_stream *s, size_t n)
+{
+    s->unheeded += n;
+    if (s->unheeded <= s->h2->wire->loop->limits.max_size)
+        return 0;
+    h2_guard_glitch(s->h2, 10);
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
 static void keep_interim(struct h2_stream *s)
 {
     struct buffer **last = &s->interim;

@@ -35,9 +35,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     (void)flags;
     if (!s)
         return 0;
+    if (!s->call)
+        return h2_head_unheeded(s, name_n + value_n);
     h2_guard_useful(ctx, name_n + value_n, 0);
-    if (!s->call || s->failed)
-        return s->failed ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+    if (s->failed)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     return h2_head_field(s, (struct slice){(const char *)name, name_n},
                          (struct slice){(const char *)value, value_n});
 }
@@ -77,7 +79,7 @@ static void note_ping(struct h2 *h, const nghttp2_frame *frame)
 {
     if (frame->hd.flags & NGHTTP2_FLAG_ACK)
         h2_ping_answered(h);
-    h2_guard_glitch(h, 1);
+    h2_guard_reply(h);
 }
 
 static void note_data(struct h2 *h, struct h2_stream *s, const nghttp2_frame *frame)
@@ -110,6 +112,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         h->wire->owner->noted(h->wire, WIRE_RESET_BY_ORIGIN, frame->rst_stream.error_code);
         break;
     case NGHTTP2_PING: note_ping(h, frame); break;
+    case NGHTTP2_WINDOW_UPDATE: h2_guard_reply(h); break;
     case NGHTTP2_GOAWAY: note_goaway(h, &frame->goaway); break;
     case NGHTTP2_PUSH_PROMISE: /* before it acknowledged our SETTINGS */
         h2_over(h, RETIRE_PROTOCOL_ERROR,
@@ -141,8 +144,7 @@ static int before_frame_send(nghttp2_session *session, const nghttp2_frame *fram
             s->head_at = h->serialised;
         break;
     case NGHTTP2_RST_STREAM:
-        h->unconfirmed++;
-        h->room_changed = true;
+        h2_resets_sent(h);
         h->wire->owner->noted(h->wire, WIRE_RESET_BY_CARPOOL, frame->rst_stream.error_code);
         if (s && s->call)
             h2_stream_fail(s, (struct h2_failure){CALL_ERROR_MALFORMED, frame->rst_stream.error_code,
@@ -161,7 +163,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 {
     struct h2_stream *s = stream_of(session, frame->hd.stream_id);
     if (frame->hd.type == NGHTTP2_DATA)
-        h2_guard_useful(ctx, 0, 4); /* WINDOW_UPDATE, PING to measure: answers to what we send */
+        h2_guard_sent(ctx, frame->hd.length);
     if (s && s->call && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA))
         call_sent(s->call, frame->hd.length);
     return 0;
@@ -278,16 +280,33 @@ static void look_for_end(struct h2 *h)
         h2_over(h, RETIRE_PROTOCOL_ERROR, (struct h2_failure){.error = CALL_ERROR_MALFORMED});
 }
 
+/* What the library keeps since the limit was lowered may begin elsewhere. */
+static void give_back_unsent(struct h2 *h)
+{
+    struct h2_stream *s;
+    uint32_t open = 0;
+    TAILQ_FOREACH (s, &h->streams, link)
+        open += s->request != H2_REQUEST_FORGOTTEN;
+    TAILQ_FOREACH_REVERSE(s, &h->streams, h2_stream_list, link)
+    {
+        if (open <= h->max_streams)
+            return;
+        if (!s->call || s->failed || s->head_at != H2_NOT_SERIALISED)
+            continue;
+        h2_stream_fail(s, (struct h2_failure){CALL_ERROR_REFUSED, NGHTTP2_REFUSED_STREAM, NULL});
+        h2_cancel_unsent(s);
+        open--;
+    }
+}
+
 static void feed(struct h2 *h, const char *bytes, size_t n)
 {
+    uint32_t limit = h->max_streams;
     h->taken_in += n;
     h->came_ms = clock_ms();
     h2_ping_heard(h);
     h2_ping_release(h);
-    if (h->unconfirmed > 0) {
-        h->unconfirmed = 0;
-        h->room_changed = true;
-    }
+    h2_resets_confirmed(h);
     ssize_t rc = nghttp2_session_mem_recv(h->session, (const uint8_t *)bytes, n);
     if (rc < 0)
         refused_by_library(h, (int)rc);
@@ -295,6 +314,8 @@ static void feed(struct h2 *h, const char *bytes, size_t n)
         flooded(h);
     if (h2_is_broken(h))
         return;
+    if (h->max_streams < limit)
+        give_back_unsent(h);
     h2_pump(h); /* what the library resets is known when it says so */
     look_for_end(h);
 }

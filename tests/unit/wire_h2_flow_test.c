@@ -146,6 +146,29 @@ START_TEST(resets_are_no_attack)
 }
 END_TEST
 
+START_TEST(resets_that_wait_go_out_beside_traffic)
+{
+    unsigned resets = 0;
+    rig_begin(&(struct h2_options){.max_streams = 200, .max_stream_window = 65536});
+    for (int i = 0; i < 110; i++)
+        ask(&many[i], "GET", "/");
+    rig_turn();
+    for (int i = 0; i < 110; i++)
+        call_reset(&many[i].call);
+    for (int turns = 0; resets < 110; turns++) {
+        ck_assert_int_lt(turns, 100000);
+        if (turns % 20 == 0) /* each one is the end of a turn for this wire, and is no flood */
+            say_frame(NGHTTP2_PING, 0, 0, "12345678", 8);
+        usleep(500);
+        rig_turn();
+        while (hear(NGHTTP2_RST_STREAM))
+            resets++;
+    }
+    ck_assert_uint_eq(rig.drainings, 0);
+    rig_end();
+}
+END_TEST
+
 START_TEST(what_was_never_sent_is_never_reset)
 {
     rig_begin(NULL);
@@ -162,5 +185,6 @@ void add_h2_flow(Suite *suite)
 {
     unit_group(suite, "flow", a_stuck_client_holds_its_own_window, a_window_grows_where_the_client_keeps_up,
                windows_of_a_loop_grow_together_up_to_a_limit, an_upload_waits_for_the_origins_window,
-               a_turn_is_one_write, resets_are_no_attack, what_was_never_sent_is_never_reset);
+               a_turn_is_one_write, resets_are_no_attack, resets_that_wait_go_out_beside_traffic,
+               what_was_never_sent_is_never_reset);
 }

@@ -236,6 +236,46 @@ START_TEST(a_reset_that_takes_all_room_is_confirmed)
 }
 END_TEST
 
+START_TEST(who_answers_no_ping_has_room_again)
+{
+    rig_begin(&(struct h2_options){.max_streams = 1, .max_stream_window = 65536});
+    ask(&a, "GET", "/");
+    rig_turn();
+    call_reset(&a.call);
+    rig_turn();
+    ck_assert_uint_eq(wire_room(&rig.wire), 0);
+    unsigned rooms = rig.rooms;
+    rig_until(wire_room(&rig.wire) == 1);
+    ck_assert_uint_gt(rig.rooms, rooms);
+    rig_end();
+}
+END_TEST
+
+/* The limit is lowered before what was begun could be sent. */
+START_TEST(what_no_longer_fits_is_given_back)
+{
+    rig_begin(NULL);
+    ask(&a, "GET", "/a");
+    rig_turn();
+    ck_assert_ptr_nonnull(wait_for(NGHTTP2_HEADERS));
+    ask(&b, "GET", "/b");
+    say_setting(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 1);
+    rig_turn();
+    ck_assert(!a.failed && b.failed);
+    ck_assert_ptr_null(hear(NGHTTP2_RST_STREAM));
+    ck_assert_int_eq(b.failure.error, CALL_ERROR_REFUSED);
+    ck_assert_int_eq(b.failure.progress, CALL_NOT_SENT);
+    say_setting(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 10);
+    rig_turn();
+    ck_assert_ptr_null(hear(NGHTTP2_HEADERS));
+    say_head(1, NGHTTP2_FLAG_END_STREAM, ":status: 200\n");
+    rig_turn();
+    ck_assert(a.ended);
+    ck_assert_uint_eq(wire_room(&rig.wire), 10);
+    rig_end();
+}
+END_TEST
+
 void add_h2_translation(Suite *suite)
 {
     unit_group(suite, "translation", settings_say_what_is_wanted, a_request_becomes_fields,
@@ -243,5 +283,6 @@ void add_h2_translation(Suite *suite)
                content_of_an_unknown_length_may_have_trailers,
                an_upload_that_is_given_up_never_looks_complete, a_response_has_head_content_and_trailers,
                framing_is_the_heads_or_the_streams, streams_go_on_beside_each_other,
-               room_is_what_both_sides_allow, a_reset_that_takes_all_room_is_confirmed);
+               room_is_what_both_sides_allow, a_reset_that_takes_all_room_is_confirmed,
+               who_answers_no_ping_has_room_again, what_no_longer_fits_is_given_back);
 }

@@ -127,6 +127,61 @@ START_TEST(an_honest_server_is_no_flood)
 }
 END_TEST
 
+/* As a server whose handler reads 512 bytes at a time, and gives both windows back each time. */
+START_TEST(small_reads_of_an_upload_are_no_flood)
+{
+    static char content[16384];
+    rig_begin(NULL);
+    for (int round = 0; round < 300; round++) {
+        ask_with(&a, "POST", "/", "", (struct framing){.kind = BODY_LENGTH, .length = sizeof content});
+        put_content(&a, content, sizeof content, true, NULL);
+        rig_turn();
+        int32_t id = wait_for(NGHTTP2_DATA)->stream;
+        for (size_t n = 0; n < sizeof content; n += 512) {
+            say_number(NGHTTP2_WINDOW_UPDATE, 0, 512);
+            say_number(NGHTTP2_WINDOW_UPDATE, id, 512);
+        }
+        rig_turn();
+        say_head(id, NGHTTP2_FLAG_END_STREAM, ":status: 200\n");
+        rig_turn();
+        ck_assert(a.ended);
+    }
+    ck_assert_uint_eq(rig.drainings, 0);
+    rig_end();
+}
+END_TEST
+
+/* Fields cost a byte each once they are in the table, and nobody looks at them. */
+START_TEST(fields_for_nobody_are_few)
+{
+    static struct asked many[102];
+    static char value[1000];
+    const struct pair head[] = {{":status", "100", 0}, {"x", value, 0}, {"x", value, 0}, {"x", value, 0}};
+    unsigned resets = 0;
+    rig_begin(&(struct h2_options){.max_streams = 200, .max_stream_window = 65536});
+    memset(value, 'v', sizeof value - 1);
+    for (int i = 0; i < 102; i++)
+        ask(&many[i], "GET", "/");
+    rig_turn();
+    for (int i = 0; i < 102; i++)
+        call_reset(&many[i].call);
+    rig_turn();
+    /* The last one waits until it may be reset. */
+    struct frame *f;
+    for (int i = 0; i < 100 && rig.closeds == 0; i++) {
+        say_pairs(2 * 101 + 1, 0, head, sizeof head / sizeof head[0]);
+        rig_turn();
+        while ((f = hear(NGHTTP2_RST_STREAM)))
+            if (f->stream == 2 * 101 + 1)
+                resets = f->payload[3];
+        if (resets)
+            break;
+    }
+    ck_assert_uint_eq(resets, NGHTTP2_INTERNAL_ERROR);
+    rig_end();
+}
+END_TEST
+
 /* --- Silence -------------------------------------------------------------------------------------------- */
 
 static const struct h2_options impatient = {
@@ -259,7 +314,7 @@ void add_h2_trouble(Suite *suite)
     tcase_set_timeout(floods, 120);
     suite_add_tcase(suite, floods);
     unit_group(suite, "trouble", continuations_without_end_are_a_flood, a_push_is_an_error,
-               an_honest_server_is_no_flood, silence_is_asked_about, who_never_answered_is_only_avoided,
-               a_post_waits_until_the_origin_is_heard, a_post_is_not_sent_to_nobody,
-               whether_pings_are_answered_is_found_out, an_idle_wire_is_never_asked);
+               an_honest_server_is_no_flood, small_reads_of_an_upload_are_no_flood, fields_for_nobody_are_few,
+               silence_is_asked_about, who_never_answered_is_only_avoided, a_post_waits_until_the_origin_is_heard,
+               a_post_is_not_sent_to_nobody, whether_pings_are_answered_is_found_out, an_idle_wire_is_never_asked);
 }
