@@ -10,8 +10,7 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
     if (!t || !t->sessions)
         return 0;
     t->renewed = true;
-    tls_sessions_put(t->sessions, t->context, session);
-    return 1;
+    return tls_sessions_put(t->sessions, t->context, ssl, session);
 }
 
 /* Before its first connection: a setup that is in use already has them, and other threads may be reading it. */

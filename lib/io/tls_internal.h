@@ -63,8 +63,8 @@ void tls_explain_failure(struct tls *t, int name, int number);
 
 /* One to offer, or NULL; the caller's. */
 SSL_SESSION *tls_sessions_take(struct tls_sessions *s, struct tls_context *c);
-/* Takes it over. */
-void tls_sessions_put(struct tls_sessions *s, struct tls_context *c, SSL_SESSION *session);
+/* Takes over one that `ssl` was given; false: it is too large to be kept. */
+bool tls_sessions_put(struct tls_sessions *s, struct tls_context *c, SSL *ssl, SSL_SESSION *session);
 /* After a failure: none is offered again. */
 void tls_sessions_clear(struct tls_sessions *s);
 

@@ -429,6 +429,60 @@ START_TEST(tls_resumes_sessions)
 }
 END_TEST
 
+static int put_more(SSL *ssl, void *size)
+{
+    static char more[60000];
+    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), more, *(size_t *)size);
+}
+
+static SSL_TICKET_RETURN take_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t n,
+                                     SSL_TICKET_STATUS status, void *size)
+{
+    (void)ssl, (void)session, (void)name, (void)n, (void)size;
+    bool well = status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW;
+    return well ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_IGNORE_RENEW;
+}
+
+/* Of four tickets that come with one connection, so many are there for the next four. */
+static void keep_tickets(size_t more, int wanted)
+{
+    struct tls_server server;
+    struct tls_sessions *sessions = tls_sessions_new();
+    struct conn s;
+    char got[8];
+    int resumed = 0;
+
+    struct tls_context *c = io_tls_context(io_tls_options());
+    tls_server_init(&server, &io_leaf);
+    SSL_CTX_set_num_tickets(server.ssl, 4);
+    SSL_CTX_set_session_ticket_cb(server.ssl, put_more, take_ticket, &more);
+    server.serve = answer_one;
+    tls_server_start(&server);
+    ck_assert_int_eq(io_shake(&s, &server, c, "good.test", sessions), 1);
+    io_say(&s, "hello");
+    ck_assert_int_eq(io_read_all(&s, got, 6), 6);
+    conn_close(&s, false);
+    /* What these are given is not read. */
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(io_shake(&s, &server, c, "good.test", sessions), 1);
+        resumed += tls_was_resumed(&s);
+        conn_close(&s, false);
+    }
+    ck_assert_int_eq(resumed, wanted);
+    tls_server_stop(&server);
+    tls_sessions_free(sessions);
+    tls_context_unref(c);
+}
+
+START_TEST(tls_sessions_are_small)
+{
+    io_make_certificates();
+    keep_tickets(100, 4);
+    keep_tickets(40000, 1);
+    io_free_certificates();
+}
+END_TEST
+
 START_TEST(tls_sessions_belong_to_a_context)
 {
     struct tls_server server;
@@ -598,8 +652,8 @@ void io_tls_tests(Suite *suite)
     unit_group(suite, "tls verification", tls_checks_the_name, tls_checks_the_chain,
                tls_sends_sni_for_names_only, tls_tells_failures_apart, tls_shows_its_own_certificate);
     unit_group(suite, "tls protocol", tls_agrees_on_a_protocol);
-    unit_group(suite, "tls sessions", tls_resumes_sessions, tls_sessions_belong_to_a_context,
-               tls_falls_back_to_a_full_handshake);
+    unit_group(suite, "tls sessions", tls_resumes_sessions, tls_sessions_are_small,
+               tls_sessions_belong_to_a_context, tls_falls_back_to_a_full_handshake);
     unit_group(suite, "tls context", tls_setups_are_shared, tls_ciphers_choose_the_version,
                tls_speaks_old_versions_when_told_to);
 }
