@@ -3,6 +3,7 @@ own."""
 
 import asyncio
 import random
+import re
 
 from .origins import abort
 
@@ -52,6 +53,16 @@ class Client:
         self.asked += 1
         return f"/{self.number}-{self.asked}"
 
+    async def send(self, writer, request):
+        """Now and then a request keeps coming for a while."""
+        step = len(request) // 4 if len(request) > 100_000 and self.dice.random() < 0.5 else len(request)
+        for at in range(0, len(request), step):
+            if at > 0:
+                await asyncio.sleep(self.dice.uniform(0, 0.02))
+            if writer.is_closing():
+                raise ConnectionError("it is gone")
+            writer.write(request[at:at + step])
+
     async def connect(self):
         """A slow one takes little and late, over a listener with little room, so that Carpool is blocked wherever a response
         happens to be."""
@@ -69,7 +80,7 @@ class Client:
                 count = self.dice.randrange(1, 5)
                 for i in range(count):
                     targets.append(self.next_target())
-                    writer.write(self.build(self.dice.choice(self.world.ports), targets[-1], i == count - 1))
+                    await self.send(writer, self.build(self.dice.choice(self.world.ports), targets[-1], i == count - 1))
                 if self.dice.random() < 0.1:
                     await asyncio.sleep(self.dice.uniform(0, 0.05))
                     abort(writer)
@@ -113,7 +124,7 @@ class Client:
         own = "proxy-status" in fields
         if own != (status != 200) or (own and status not in OWN_ANSWERS):
             raise Wrong(f"{target}: status {status}, {fields}")
-        if not own and body.rstrip(b".").decode() != target:
+        if not own and not re.fullmatch(re.escape(target.encode()) + rb"\.*\$", body):
             raise Wrong(f"{target} was answered with {body[:80]!r}")
         self.answered += 1
         return fields.get("connection") != "close"

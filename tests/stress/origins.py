@@ -41,11 +41,14 @@ async def read_body(reader, fields):
     return body
 
 
-def response(name, *, chunks=False, close=False, challenge=False, filler=0):
-    """An answer whose content names the request that it is for."""
-    content = name.encode() + b"." * filler
+def response(name, *, chunks=False, close=False, challenge=False, filler=0, length=True):
+    """An answer whose content names the request that it is for, and shows where it ends. Without a length its connection's
+    end ends it."""
+    content = name.encode() + b"." * filler + b"$"
     head = b"HTTP/1.1 200 OK\r\n" + (b"Connection: close\r\n" if close else b"")
     head += b"WWW-Authenticate: Negotiate\r\n" if challenge else b""
+    if not length:
+        return head + b"\r\n" + content
     if not chunks:
         return head + b"Content-Length: %d\r\n\r\n" % len(content) + content
     step = max(1, len(content) // 50)
@@ -122,6 +125,8 @@ class Origin:
         if how < 0.04:
             abort(writer)           # before a byte, the body unread
             raise Leave
+        if how < 0.05:
+            await self.answer_and_reset(writer, target)
         if how < 0.08:
             writer.write(response(target))
             await writer.drain()    # an early answer: the body is read all the same, or not
@@ -134,6 +139,14 @@ class Origin:
         if challenge:
             login.user = fields.get("x-user")
         await self.answer_whole_request(writer, target, how, challenge)
+
+    async def answer_and_reset(self, writer, target):
+        """A part of an answer without a length, and a reset, which is no end, while the request still comes."""
+        writer.write(response(target, filler=self.dice.choice([0, 5000]), length=False)[:-1])
+        await writer.drain()
+        await asyncio.sleep(self.dice.uniform(0, 0.05))
+        abort(writer)
+        raise Leave
 
     async def answer_and_more(self, writer, target):
         """A head, and then content with an answer behind it that no request had asked for, in one piece."""
@@ -157,7 +170,8 @@ class Origin:
             await self.answer_and_more(writer, target)
             raise Leave
         close = how < 0.25
-        writer.write(response(target, chunks=self.dice.random() < 0.4, close=close, challenge=challenge,
+        length = not close or self.dice.random() < 0.5
+        writer.write(response(target, chunks=self.dice.random() < 0.4, close=close, challenge=challenge, length=length,
                               filler=self.dice.choice([0, 0, 50, 5000, self.dice.randrange(100_000, 400_000)])))
         await writer.drain()
         if close:
