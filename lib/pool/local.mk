@@ -41,5 +41,7 @@ libcarpool_a_SOURCES += \
 	lib/pool/spares.h \
 	lib/pool/turns.c \
 	lib/pool/turns.h \
+	lib/pool/spread.c \
+	lib/pool/spread.h \
 	lib/pool/stats.c \
 	lib/pool/stats.h

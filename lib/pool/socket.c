@@ -14,6 +14,7 @@
 #include "pool/protocol.h"
 #include "pool/queue.h"
 #include "pool/spares.h"
+#include "pool/spread.h"
 #include "wire/h1.h"
 
 #define MAX_AGE_SPREAD 0.1
@@ -312,13 +313,16 @@ static void on_connected(void *ctx, struct connect_result *r)
 {
     struct socket *s = ctx;
     s->connector = NULL;
+    if (r->error == CONNECT_OK) {
+        s->peer = r->peer;
+        spread_established(s);
+    }
     let_go_of_plan(s);
     if (r->error != CONNECT_OK) {
         socket_connect_failed(s, r);
         return;
     }
     s->wire.conn = r->conn;
-    s->peer = r->peer;
     s->connect_us = r->took_us;
     s->tls_resumed = r->tls_resumed;
     apply_probes(s);
@@ -358,6 +362,7 @@ struct socket *socket_connect(struct origin *o, struct waiter *owner, enum opene
     if (!s)
         return NULL;
     init_connecting(s, o, owner, why);
+    spread_begin(s);
     s->connector = connector_start(a->pool->base, a->pool->resolver, &s->plan, on_connected, s);
     if (!s->connector) {
         free(s);

@@ -86,6 +86,7 @@ struct socket {
     double age_spread;   /* the part of maxSocketAge that is taken off for this one */
     uint64_t connect_us; /* what the connect took */
     struct address peer;
+    uint32_t entry; /* of `address`, where there is one: that it leads to */
     struct socket_path path;
     enum aside aside; /* FREE */
     bool has_hint_timeout, has_hint_max;

@@ -127,6 +127,27 @@ def test_an_origins_limit_opens_another_connection(stage, transport):
     assert [client.response().status for client in clients] == [200] * 6
 
 
+def test_a_further_connection_goes_to_an_entry_that_has_none(stage):
+    """9.2: A further socket goes to an `address` entry that has none"""
+    held = Held()
+    origins = [h2_origin(stage, held, tls=False, max_concurrent_streams=1) for _ in range(3)]
+    carpool = stage.carpool({"upstreams": {"api": {"match": "api.test", "h2Options": {"useH2c": True}, "address": [
+        origin.authority for origin in origins]}}})
+    clients = [carpool.ask("http://api.test/hold") for _ in range(3)]
+    held.wait(3)
+    assert [origin.accepted for origin in origins] == [1, 1, 1]
+    ended = next(stream for stream in held.streams if stream.peer.origin is origins[1])
+    held.streams = [stream for stream in held.streams if stream is not ended]
+    ended.peer.goaway(ended.number)
+    ended.answer()
+    carpool.wait_retired("http://api.test:80", "goaway", agent="api")
+    clients.append(carpool.ask("http://api.test/hold"))
+    held.wait(3)
+    assert [origin.accepted for origin in origins] == [1, 2, 1]
+    held.let_go()
+    assert [client.response().status for client in clients] == [200] * 4
+
+
 # 9.3
 
 def test_a_cold_burst_is_one_handshake(stage):
