@@ -58,12 +58,11 @@ void account_of_origin(const struct history *h, const struct origin *o, uint64_t
         .hour_ms = history_ms(h),
         .stats = o->stats,
         .connect_us = connect_times_median(&o->connect_times),
-        .now = {o->active_count, o->connecting_count, o->free_count, o->blocked_count,
-                origin_oldest_pending_us(o)},
         .paused = a->paused,
         .origins = 1,
         .most_sockets = most_sockets(o),
     };
+    origin_groups(o, &out->now);
     out->origin = shown(o, out->origin_text, sizeof out->origin_text);
     history_hour(h, a, o, &out->hour);
     savings_add(&out->saved, &o->stats, &o->connect_times);

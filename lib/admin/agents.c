@@ -207,6 +207,16 @@ static void put_learned(struct text *t, const struct origin *o)
         text_lit(t, "null");
 }
 
+void origin_groups(const struct origin *o, struct groups *out)
+{
+    *out = (struct groups){.active = origin_used(o),
+                           .connecting = o->connecting_count,
+                           .free = o->free_count,
+                           .pending = o->blocked_count,
+                           .oldest_pending_us = origin_oldest_pending_us(o)};
+    http2_figures_add(&out->http2, o);
+}
+
 static void put_protocol(struct text *t, const struct origin *o)
 {
     static const char *const words[] = {
@@ -220,13 +230,9 @@ static void put_origin(struct text *t, const struct origin *o)
 {
     text_lit(t, "{\"origin\":");
     text_json(t, slice_of(o->key));
-    struct groups now = {.active = origin_used(o),
-                         .connecting = o->connecting_count,
-                         .free = o->free_count,
-                         .pending = o->blocked_count,
-                         .oldest_pending_us = origin_oldest_pending_us(o)};
+    struct groups now;
     struct savings saved = {0};
-    http2_figures_add(&now.http2, o);
+    origin_groups(o, &now);
     savings_add(&saved, &o->stats, &o->connect_times);
     put_groups(t, &now, &o->stats);
     put_protocol(t, o);

@@ -29,6 +29,7 @@ struct agent_totals {
     struct savings saved;
 };
 
+void origin_groups(const struct origin *o, struct groups *out);
 void agent_totals(const struct agent *a, struct agent_totals *out);
 
 #endif

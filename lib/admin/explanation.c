@@ -145,6 +145,11 @@ static bool says_now(const struct account *a, struct text *out)
     text_lit(out, "Now ");
     words_counted(out, g->active, "connection");
     text_string(out, g->active == 1 ? " is in use" : " are in use");
+    if (g->http2.streams > 0) {
+        text_lit(out, " with ");
+        words_counted(out, g->http2.streams, "request");
+        text_lit(out, " over HTTP/2");
+    }
     if (g->connecting > 0)
         text_format(out, ", %u %s being opened", g->connecting, g->connecting == 1 ? "is" : "are");
     text_format(out, ", %u %s idle", g->free, g->free == 1 ? "is" : "are");

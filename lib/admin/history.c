@@ -197,11 +197,9 @@ static void look_at_agent(struct history *h, const struct agent *a)
         requests += share->forgotten.requests;
     AGENT_FOREACH_ORIGIN(a, share, o)
     {
-        const struct groups now = {.active = origin_used(o),
-                                   .connecting = o->connecting_count,
-                                   .free = o->free_count,
-                                   .pending = o->blocked_count};
+        struct groups now;
 
+        origin_groups(o, &now);
         look_at_origin(h, a, o, &now);
         requests += o->stats.requests;
         all.active += now.active;

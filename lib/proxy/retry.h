@@ -17,7 +17,8 @@ struct attempt {
     bool replayable; /* every byte of the request can be sent again from memory */
     uint32_t repeats_left;
     bool unprocessed; /* HTTP/2: the origin certainly did nothing with it (RFC 9113 8.7) */
-    bool routine;     /* ... as it is when a connection that has answered or took others is ended in an orderly way */
+    bool
+        routine; /* ... as it is when a connection that has answered or took others is ended in an orderly way */
     uint32_t refusals_left; /* that are not routine */
 };
 

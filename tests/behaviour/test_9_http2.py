@@ -9,6 +9,7 @@ from .harness import wait_until
 from .harness.client import chunked, request
 from .harness.h2 import (CANCEL, DATA, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, HTTP_1_1_REQUIRED, INTERNAL_ERROR, LAST_STREAM, PING,
                          PROTOCOL_ERROR, REFUSED_STREAM, RST_STREAM, h2_origin)
+from .harness.parents import scripted
 from .harness.tls import https_key, secure
 
 
@@ -74,6 +75,16 @@ def test_an_origin_may_choose_http_1_1(stage):
     assert origin.tls.hellos[0].protocols == ["h2", "http/1.1"]
     assert not origin.peers
     assert carpool.row(https_key(origin), "api")["protocol"] == "http/1.1"
+
+
+def test_through_a_parent(stage):
+    """4.10: TLS origins by CONNECT through it, then as usual"""
+    origin = h2_origin(stage)
+    parent = scripted(stage)
+    carpool = stage.carpool(over_tls(proxy=f"http://127.0.0.1:{parent.port}"))
+    for method in ("GET", "POST", "HEAD"):
+        assert carpool.get(origin.url(), method=method).status == 200
+    assert (origin.accepted, len(origin.peers), parent.accepted) == (1, 1, 1)
 
 
 def test_nothing_is_offered_without_allow_h2(stage):

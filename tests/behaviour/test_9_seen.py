@@ -61,6 +61,7 @@ def test_agents(stage):
     assert rows(text, "ORIGIN")[0]["STREAMS"] == "3/5"
     assert {row["HTTP/2"]: row["COUNT"] for row in rows(text, "COUNT")} == {
         "GOAWAY from the origin: NO_ERROR": "1", "stream reset by the origin: INTERNAL_ERROR": "1"}
+    assert "Now 1 connection is in use with 3 requests over HTTP/2" in " ".join(shown(carpool, "explain", "api").split())
     finish(held, clients)
 
 

@@ -340,6 +340,8 @@ START_TEST(now)
     policy.timeouts.free = 0;
     account.hint_ms = 0;
     ck_assert_str_eq(said("now"), "Now 0 connections are in use, 2 are being opened, 1 is idle for 12 s.");
+    account.now = (struct groups){.active = 1, .http2 = {.streams = 12}};
+    ck_assert_str_eq(said("now"), "Now 1 connection is in use with 12 requests over HTTP/2, 0 are idle.");
 }
 END_TEST
 
