@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import signal
 import socket
@@ -12,8 +11,10 @@ import sys
 import tempfile
 import time
 
-from origin import NginxOrigin
+from origin import NginxOrigin, make_carpool_ca
 from peers import OWN, PEERS, Setup, stop_all
+from quiet import Machine
+from scenarios import FAST
 
 
 def free_ports(count=1, used=set()):
@@ -52,37 +53,25 @@ def connect(listen, timeout=5):
     return s
 
 
-def busy_ns():
-    """What all processors have done so far, idleness not among it; in steps of 10 ms."""
-    with open("/proc/stat", encoding="ascii") as f:
-        fields = [int(x) for x in f.readline().split()[1:]]
-    return (sum(fields[:3]) + sum(fields[5:8])) * 10_000_000
-
-
-def own_ns():
-    """What this program has done and those that it waited for, which is the load generator."""
-    usage = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(u.ru_utime + u.ru_stime for u in usage) * 1e9
-
-
 class Bench:
     def __init__(self, options):
         self.options = options
+        self.machine = Machine(options.disturbed / 100, options.patience, not options.no_realtime)
+        self.proxy_cores, self.load_cores = {options.proxy_core}, {options.load_core}
         self.load = os.path.join(options.build, "bench", "load")
         self.folder = tempfile.mkdtemp(prefix="carpool-bench-")
         os.chmod(self.folder, 0o755)
         self.programs = {}
-        self._origin = None
+        self._origin = self._ca = None
 
-    def find_peers(self):
-        for name in self.options.peers.split(","):
-            if name not in PEERS:
-                raise SystemExit(f"bench: no peer is called '{name}'; there are: {', '.join(PEERS)}")
+    def find_peers(self, names):
+        """Where the programs of these peers are; those that are not there are left out, with a word."""
+        for name in names:
             program = PEERS[name].find(self.options.build)
             if program:
                 self.programs[name] = program
             elif name != "other":
-                print(f"{name}: not installed, skipped", file=sys.stderr)
+                print(f"bench: {name} is not installed, and left out", file=sys.stderr)
 
     @property
     def origin(self):
@@ -93,10 +82,17 @@ class Bench:
                 raise SystemExit("bench: this scenario needs nginx as its origin: apt-get install nginx-light")
             folder = os.path.join(self.folder, "origin")
             os.makedirs(folder)
-            first = free_ports(3)
-            self._origin = NginxOrigin(folder, program, (first, first + 1, first + 2), self.options.load_core)
-            self._origin.start()
+            self._origin = NginxOrigin(folder, program, free_ports(4))
+            with self.machine.placed(self.load_cores):
+                self._origin.start()
         return self._origin
+
+    @property
+    def ca(self):
+        """Carpool's own, for connect: pool; made when first wanted."""
+        if not self._ca:
+            self._ca = make_carpool_ca(self.options.build, os.path.join(self.folder, "ca"))
+        return self._ca
 
     def close(self):
         if self._origin:
@@ -106,32 +102,37 @@ class Bench:
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def load_command(self, scenario, listen, origin_port, extra):
-        command = ["taskset", "-c", self.options.load_core, self.load, "--proxy", listen, "--origin-port", str(origin_port),
+    def load_command(self, scenario, listen, origin_port, extra=()):
+        command = [self.load, "--proxy", listen, "--origin-port", str(origin_port),
                    "--clients", str(scenario.clients), "--origins", str(scenario.origins),
                    "--delay-ms", str(scenario.delay_ms), *scenario.load]
         if scenario.origin != "load":
             command += ["--no-origin", "--path", "/" + scenario.file]
+        if scenario.inside:
+            command += ["--tls", "--origin-host", "localhost"]
         return command + list(extra)
 
-    def run_load(self, scenario, listen, origin_port, extra):
-        done = subprocess.run(self.load_command(scenario, listen, origin_port, extra), capture_output=True, text=True, timeout=300,
-                              check=False)
-        if done.returncode != 0:
-            return {"errors": 1, "error": done.stderr.strip() or f"the load generator ended with {done.returncode}", "requests": 0}
-        return json.loads(done.stdout)
+    def run_load(self, scenario, listen, origin_port, extra=()):
+        with self.machine.placed(self.load_cores):
+            process = subprocess.Popen(self.load_command(scenario, listen, origin_port, extra), stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True)
+        return load_result(process)
 
     def origin_port(self, scenario):
         if scenario.origin == "load":
             return free_ports(scenario.origins)
-        return self.origin.tls if scenario.origin == "tls" else self.origin.plain
+        return getattr(self.origin, scenario.origin)
 
     def setup(self, scenario, name, **more):
         """What the peer of this name needs to know in this scenario. The port of its origin comes with `more`."""
         listen = f"unix:{self.folder}/{scenario.name}/{name}/proxy.sock" if scenario.unix else str(free_ports())
-        tls = scenario.origin == "tls"
-        return Setup(listen, unix=scenario.unix, origins=scenario.origins, short=scenario.short, tls=tls, log=scenario.log, callers=scenario.callers,
-                     slots=scenario.slots, idle=scenario.kind == "idle", ca=self.origin.ca if tls else "", **more)
+        if scenario.origin != "load":
+            more.update(certificates=self.origin.folder)
+        if scenario.inside:
+            more.update(inside_ca=self.ca)
+        return Setup(listen, unix=scenario.unix, origins=scenario.origins, short=scenario.short, log=scenario.log, callers=scenario.callers,
+                     slots=scenario.slots, idle=scenario.kind == "idle", tls=scenario.origin in ("tls", "goaway"), h2=scenario.h2,
+                     inside=scenario.inside, **more)
 
     def sizes(self, scenario, origin_port):
         sizes = self.run_load(scenario, "1", origin_port, ["--absolute", "--sizes", *(["--unsaid"] if scenario.short else [])])
@@ -139,21 +140,23 @@ class Bench:
             sizes["answer"] = self.origin.answer_size(scenario.file)
         return sizes
 
+    def names(self, scenario):
+        return [n for n in self.programs if n in (*(scenario.peers or FAST), "other")]
+
     def start_peers(self, scenario, origin_port, names=None, **more):
         """All that can do it, each asleep until it is measured; and why the others cannot."""
         sizes = self.sizes(scenario, origin_port)
         running, cannot = {}, {}
-        for name in names or self.programs:
+        for name in names or self.names(scenario):
             cls = PEERS[name]
-            if (cls.only and scenario.name not in cls.only) or (scenario.peers and name not in scenario.peers):
-                continue
             if scenario.name in cls.lacks:
                 cannot[name] = cls.lacks[scenario.name]
                 continue
             setup = self.setup(scenario, name, origin_port=origin_port, request_size=sizes["request"], answer_size=sizes["answer"],
                                **more)
             running[name] = cls(os.path.join(self.folder, scenario.name, name), setup)
-            running[name].start(self.programs[name], self.options.proxy_core)
+            with self.machine.placed(self.proxy_cores):
+                running[name].start(self.programs[name])
         for name, proxy in list(running.items()):
             if self.wait_until_open(proxy):
                 proxy.signal(signal.SIGSTOP)
@@ -181,7 +184,7 @@ class Bench:
         origin_port = self.origin_port(scenario)
         running, cannot = self.start_peers(scenario, origin_port)
         rounds = {name: [] for name in running}
-        wanted = max(1, round(self.options.rounds * scenario.rounds))
+        wanted = self.rounds(scenario)
         try:
             for number in range(wanted):
                 order = [n for n in running if number == 0 or self.options.thorough or not decides_nothing(n, rounds)]
@@ -190,21 +193,26 @@ class Bench:
                     rounds[name].append(self.measure(scenario, running[name], origin_port))
         finally:
             stop_all(running.values())
-        rows = {name: summarise(r) for name, r in rounds.items() if r}
+        rows = {name: self.summarise(r) for name, r in rounds.items() if r}
         rows.update({name: {"cannot": why} for name, why in cannot.items()})
         return {"rounds": wanted, "rows": rows}
 
-    def measure(self, scenario, proxy, origin_port):
+    def rounds(self, scenario):
+        return max(1, round(self.options.rounds * scenario.rounds))
+
+    def measure(self, scenario, proxy, origin_port, more=()):
         proxy.signal(signal.SIGCONT)
         extra = ["--seconds", str(self.options.seconds * scenario.seconds), "--warm", str(self.options.warm),
-                 "--pids", ",".join(map(str, proxy.pids()))]
-        extra += self.manner(scenario, proxy)
-        before = self.accepted(scenario)
-        with Disturbance(self, proxy) as disturbance:
+                 "--pids", ",".join(map(str, proxy.pids())), *self.manner(scenario, proxy), *more]
+
+        def once():
+            before = self.accepted(scenario)
             result = self.run_load(scenario, proxy.setup.listen, origin_port, extra)
-        result["others"] = disturbance.share
-        if before is not None:
-            result["opened"] = self.accepted(scenario) - before
+            if before is not None:
+                result["opened"] = self.accepted(scenario) - before
+            return result
+
+        result = self.machine.measured([p for p in (proxy, self._origin) if p], once)
         result["memory_kib"] = proxy.memory()
         proxy.signal(signal.SIGSTOP)
         if self.options.verbose:
@@ -214,6 +222,8 @@ class Bench:
     @staticmethod
     def manner(scenario, proxy):
         """How its clients speak to it."""
+        if scenario.inside:
+            return [*(["--tunnel"] if proxy.tunnels else []), "--ca", proxy.setup.client_ca(proxy)]
         manner = ["--absolute"] if proxy.absolute else []
         if proxy.name == "floor" and scenario.short:
             manner.append("--unsaid")  # it cannot take the field off, and the origin would close
@@ -222,23 +232,20 @@ class Bench:
     def accepted(self, scenario):
         return self.origin.accepted() if scenario.origin != "load" else None
 
+    def summarise(self, rounds):
+        return summarise(rounds, self.machine.limit)
 
-class Disturbance:
-    """Which share of the machine went to what has nothing to do with the measurement."""
 
-    def __init__(self, bench, proxy):
-        self.proxies = [p for p in (proxy, bench._origin) if p]
-
-    def account(self):
-        return time.monotonic(), busy_ns(), own_ns() + sum(p.cpu_ns() for p in self.proxies)
-
-    def __enter__(self):
-        self.before = self.account()
-        return self
-
-    def __exit__(self, *_):
-        seconds, busy, ours = (b - a for a, b in zip(self.before, self.account()))
-        self.share = max(0.0, (busy - ours) / (seconds * 1e9 * os.cpu_count()))
+def load_result(process, timeout=600):
+    """What the load generator said at its end."""
+    try:
+        said, complaint = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        said, complaint = process.communicate()
+    if process.returncode != 0:
+        return {"errors": 1, "error": complaint.strip() or f"the load generator ended with {process.returncode}", "requests": 0}
+    return json.loads(said)
 
 
 def decides_nothing(name, rounds):
@@ -252,16 +259,17 @@ def decides_nothing(name, rounds):
 KEYS = ("cpu_us", "rate", "p50_us", "p99_us", "opened", "open_most", "memory_kib", "least", "most", "others", "work_us")
 
 
-def summarise(rounds):
-    """Errors or wrong bytes in any round void the row."""
+def summarise(rounds, limit):
+    """Medians, of the quiet rounds where there are any. Errors or wrong bytes in any round void the row."""
     errors = sum(r["errors"] for r in rounds)
     summary = {"rounds": len(rounds), "errors": errors, "error": next((r["error"] for r in rounds if r["errors"]), "")}
     if not errors and not all(r["requests"] for r in rounds):
         summary["errors"], summary["error"] = 1, "no answer at all"
+    quiet = [r for r in rounds if r["others"] <= limit] or rounds
     for key in KEYS:
-        values = [r[key] for r in rounds if key in r]
+        values = [r[key] for r in quiet if key in r]
         middle = max if key in ("opened", "open_most") else statistics.median  # an origin that stays is connected to but once
         summary[key] = middle(values) if values and not summary["errors"] else None
     if not summary["errors"]:
-        summary["each"] = {key: [r[key] for r in rounds] for key in ("cpu_us", "rate")}
+        summary["each"] = {key: [r[key] for r in rounds] for key in ("cpu_us", "rate", "p99_us", "others")}
     return summary

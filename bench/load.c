@@ -17,8 +17,8 @@
 
 struct options {
     double warm, seconds;
-    const char *proxy, *method, *path, *pids, *origin_host;
-    bool chunked, own_origin, absolute, unsaid, sizes;
+    const char *proxy, *method, *path, *pids, *origin_host, *ca;
+    bool chunked, own_origin, absolute, unsaid, sizes, tls, tunnel;
     size_t body, upload;
 };
 
@@ -102,11 +102,21 @@ static char *compose_request(const struct load *l, const struct options *o, unsi
     return request;
 }
 
+static char *compose_tunnel(const struct load *l, const struct options *o)
+{
+    char *text = NULL;
+
+    if (asprintf(&text, "CONNECT %s:%u HTTP/1.1\r\nHost: %s:%u\r\n\r\n", o->origin_host, l->origin.first_port,
+                 o->origin_host, l->origin.first_port) < 0)
+        exit(1);
+    return text;
+}
+
 static void run_until(struct load *l, uint64_t end_ns)
 {
     struct epoll_event events[512];
 
-    while (l->now_ns < end_ns && l->total_done < l->limit && l->errors < 1000) {
+    while (l->now_ns < end_ns && l->total_done + l->errors < l->limit && l->errors < 1000) {
         int64_t wait = origin_tick(l), left = (int64_t)(end_ns - l->now_ns);
         if (wait < 0 || wait > left)
             wait = left;
@@ -163,21 +173,27 @@ static void usage(void)
         "usage: load --proxy PORT|unix:PATH [--origin-port PORT] [--origins N] [--clients N] [--keep-alive]\n"
         "            [--wait-for-end] [--absolute] [--no-origin] [--path PATH] [--method METHOD] [--upload BYTES]\n"
         "            [--body BYTES] [--chunked] [--delay-ms MS] [--warm S] [--seconds S] [--limit N] [--pids P,P]\n"
-        "            [--origin-host NAME] [--unsaid] [--sizes] [--check-every N] [--faithful]\n");
+        "            [--origin-host NAME] [--unsaid] [--sizes] [--check-every N] [--faithful]\n"
+        "            [--tls] [--tunnel] [--ca FILE] [--resume]\n");
     exit(2);
 }
 
 static void parse(struct load *l, struct options *o, int argc, char **argv)
 {
-    static const struct option table[] = {
-        {"proxy", 1, 0, 'p'},       {"origin-port", 1, 0, 'o'}, {"origins", 1, 0, 'n'},
-        {"clients", 1, 0, 'c'},     {"keep-alive", 0, 0, 'k'},  {"wait-for-end", 0, 0, 'e'},
-        {"absolute", 0, 0, 'a'},    {"no-origin", 0, 0, 'x'},   {"path", 1, 0, 'u'},
-        {"method", 1, 0, 'm'},      {"upload", 1, 0, 'U'},      {"body", 1, 0, 'b'},
-        {"chunked", 0, 0, 'C'},     {"delay-ms", 1, 0, 'd'},    {"warm", 1, 0, 'w'},
-        {"seconds", 1, 0, 's'},     {"limit", 1, 0, 'l'},       {"pids", 1, 0, 'P'},
-        {"origin-host", 1, 0, 'H'}, {"unsaid", 0, 0, 'S'},      {"sizes", 0, 0, 'Z'},
-        {"check-every", 1, 0, 'E'}, {"faithful", 0, 0, 'F'},    {0}};
+    static const struct option table[] = {{"proxy", 1, 0, 'p'},       {"origin-port", 1, 0, 'o'},
+                                          {"origins", 1, 0, 'n'},     {"clients", 1, 0, 'c'},
+                                          {"keep-alive", 0, 0, 'k'},  {"wait-for-end", 0, 0, 'e'},
+                                          {"absolute", 0, 0, 'a'},    {"no-origin", 0, 0, 'x'},
+                                          {"path", 1, 0, 'u'},        {"method", 1, 0, 'm'},
+                                          {"upload", 1, 0, 'U'},      {"body", 1, 0, 'b'},
+                                          {"chunked", 0, 0, 'C'},     {"delay-ms", 1, 0, 'd'},
+                                          {"warm", 1, 0, 'w'},        {"seconds", 1, 0, 's'},
+                                          {"limit", 1, 0, 'l'},       {"pids", 1, 0, 'P'},
+                                          {"origin-host", 1, 0, 'H'}, {"unsaid", 0, 0, 'S'},
+                                          {"sizes", 0, 0, 'Z'},       {"check-every", 1, 0, 'E'},
+                                          {"faithful", 0, 0, 'F'},    {"tls", 0, 0, 'T'},
+                                          {"tunnel", 0, 0, 't'},      {"ca", 1, 0, 'A'},
+                                          {"resume", 0, 0, 'r'},      {0}};
 
     for (int c; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (c) {
@@ -203,6 +219,10 @@ static void parse(struct load *l, struct options *o, int argc, char **argv)
         case 'S': o->unsaid = true; break;
         case 'Z': o->sizes = true; break;
         case 'F': l->faithful = true; break;
+        case 'T': o->tls = true; break;
+        case 't': o->tunnel = true; break;
+        case 'A': o->ca = optarg; break;
+        case 'r': l->resume = true; break;
         case 'E': l->check_every = (unsigned)atoi(optarg); break;
         default: usage();
         }
@@ -252,6 +272,10 @@ int main(int argc, char **argv)
     parse_address(l, o.proxy);
     parse_pids(l, o.pids);
     l->expected_body = o.body;
+    l->host = o.origin_host;
+    l->tunnel = o.tunnel ? compose_tunnel(l, &o) : NULL;
+    if (o.tls && !tls_init(l, o.ca))
+        return 1;
     l->requests = calloc(l->origin.listeners, sizeof *l->requests);
     for (unsigned i = 0; i < l->origin.listeners; i++)
         l->requests[i] = compose_request(l, &o, l->origin.first_port + i);

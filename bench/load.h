@@ -71,6 +71,9 @@ bool origin_start(struct load *l);
 int64_t origin_tick(struct load *l);
 
 struct client;
+struct ssl_st;
+struct ssl_ctx_st;
+struct ssl_session_st;
 
 struct load {
     int epoll;
@@ -80,9 +83,13 @@ struct load {
     struct sockaddr_storage proxy;
     socklen_t proxy_size;
     bool keep_alive, wait_for_end;
-    bool faithful;       /* a client asks one origin only */
-    size_t request_size; /* of each */
-    char **requests;     /* whole, with their bodies: one an origin */
+    const char *host;        /* the name that is asked for */
+    char *tunnel;            /* the CONNECT that each connection begins with; NULL: none */
+    struct ssl_ctx_st *tls;  /* the clients speak TLS; NULL: they do not */
+    bool resume, is_trusted; /* TLS sessions are resumed; the proxy's certificate was verified once */
+    bool faithful;           /* a client asks one origin only */
+    size_t request_size;     /* of each */
+    char **requests;         /* whole, with their bodies: one an origin */
     size_t expected_body;
     unsigned count;
     unsigned check_every; /* of large bodies only each such one is compared; the others are counted */
@@ -100,6 +107,15 @@ struct load {
     uint64_t cpu_before_ns, cpu_after_ns;
     char buffer[LOAD_BUFFER];
 };
+
+/* TLS of a client. `ca` is what the proxy's first certificate is verified by; later ones cost the load's core too much. */
+bool tls_init(struct load *l, const char *ca);
+struct ssl_st *tls_open(struct load *l, int fd, struct ssl_session_st *session);
+/* As send(2) and recv(2); the handshake goes before. */
+ssize_t tls_send(struct ssl_st *tls, const void *p, size_t n);
+ssize_t tls_recv(struct ssl_st *tls, void *p, size_t n);
+/* Ends it without a word; what may be resumed replaces *session where that is wanted. */
+void tls_close(struct load *l, struct ssl_st *tls, struct ssl_session_st **session);
 
 bool clients_start(struct load *l);
 /* Fewest and most answers that any client got in the measured time. */

@@ -13,6 +13,9 @@
 
 struct client {
     struct watch watch;
+    struct ssl_st *tls; /* NULL: plain, or still before the answer to its CONNECT */
+    struct ssl_session_st *session;
+    enum { CONNECT_NONE, CONNECT_UNSENT, CONNECT_SENT } connect;
     struct message response;
     const char *request;
     size_t sent;
@@ -39,8 +42,11 @@ static void sample(struct load *l, struct client *c)
     l->latency_us10[l->samples++] = (uint32_t)((load_clock() - c->began_ns) / 100);
 }
 
-static void hang_up(struct client *c)
+static void hang_up(struct load *l, struct client *c)
 {
+    if (c->tls)
+        tls_close(l, c->tls, &c->session);
+    c->tls = NULL;
     if (c->watch.fd >= 0)
         close(c->watch.fd);
     c->watch.fd = -1;
@@ -50,16 +56,21 @@ static void hang_up(struct client *c)
 static void fail(struct load *l, struct client *c, const char *what)
 {
     load_error(l, what);
-    hang_up(c);
+    hang_up(l, c);
     if (l->errors < 1000) /* a proxy that is down would be asked for ever */
         begin(l, c);
+}
+
+static ssize_t give(struct client *c, const char *p, size_t n)
+{
+    return c->tls ? tls_send(c->tls, p, n) : send(c->watch.fd, p, n, MSG_NOSIGNAL);
 }
 
 /* False: it failed, and goes on with another one. */
 static bool push(struct load *l, struct client *c)
 {
     while (c->sent < l->request_size) {
-        ssize_t n = send(c->watch.fd, c->request + c->sent, l->request_size - c->sent, MSG_NOSIGNAL);
+        ssize_t n = give(c, c->request + c->sent, l->request_size - c->sent);
         if (n < 0 && (errno == EAGAIN || errno == ENOTCONN))
             return true;
         if (n < 0) {
@@ -84,7 +95,7 @@ static void answered(struct load *l, struct client *c)
     } else if (l->wait_for_end && !l->keep_alive) {
         c->awaiting_end = true;
     } else {
-        hang_up(c);
+        hang_up(l, c);
         begin(l, c);
     }
 }
@@ -94,11 +105,11 @@ static void ended(struct load *l, struct client *c, ssize_t n)
     bool by_end = c->response.state == MESSAGE_LENGTH && c->response.left > UINT64_MAX / 2;
 
     if (c->awaiting_end) {
-        hang_up(c);
+        hang_up(l, c);
         begin(l, c);
     } else if (n == 0 && by_end) {
         c->response.close = true;
-        hang_up(c);
+        hang_up(l, c);
         answered(l, c);
     } else {
         fail(l, c, n == 0 ? "closed before the whole answer" : strerror(errno));
@@ -118,18 +129,48 @@ static ssize_t skim(struct client *c)
 
 static ssize_t take(struct load *l, struct client *c, bool *malformed)
 {
-    if (c->skim && c->response.state == MESSAGE_LENGTH)
+    if (c->skim && !c->tls && c->response.state == MESSAGE_LENGTH)
         return skim(c);
-    ssize_t n = recv(c->watch.fd, l->buffer, c->skim ? 4096 : sizeof l->buffer, 0);
+    size_t most = c->skim && !c->tls ? 4096 : sizeof l->buffer;
+    ssize_t n = c->tls ? tls_recv(c->tls, l->buffer, most) : recv(c->watch.fd, l->buffer, most, 0);
     *malformed = n > 0 && (c->awaiting_end || message_feed(&c->response, l->buffer, (size_t)n) != n);
     return n;
+}
+
+/* Both are so short that they go and come in one piece. False: it is still waited for, or failed. */
+static bool connected(struct load *l, struct client *c)
+{
+    char answer[1024];
+
+    if (c->connect == CONNECT_UNSENT) {
+        if (send(c->watch.fd, l->tunnel, strlen(l->tunnel), MSG_NOSIGNAL) < 0) {
+            if (errno != EAGAIN && errno != ENOTCONN)
+                fail(l, c, strerror(errno));
+            return false;
+        }
+        c->connect = CONNECT_SENT;
+    }
+    ssize_t n = recv(c->watch.fd, answer, sizeof answer - 1, 0);
+    if (n < 0 && errno == EAGAIN)
+        return false;
+    answer[n < 0 ? 0 : n] = '\0';
+    if (strncmp(answer, "HTTP/1.1 200", 12) != 0 || !strstr(answer, "\r\n\r\n")) {
+        fail(l, c, "CONNECT was not answered by 200");
+        return false;
+    }
+    c->connect = CONNECT_NONE;
+    if (l->tls)
+        c->tls = tls_open(l, c->watch.fd, c->session);
+    return true;
 }
 
 static void ready(struct load *l, struct watch *w, uint32_t events)
 {
     struct client *c = (struct client *)w;
 
-    if ((events & EPOLLOUT) && c->sent < l->request_size && !push(l, c))
+    if (c->connect != CONNECT_NONE && !connected(l, c))
+        return;
+    if ((events & EPOLLOUT || c->tls || l->tunnel) && c->sent < l->request_size && !push(l, c))
         return;
     if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP)))
         return;
@@ -150,7 +191,7 @@ static void ready(struct load *l, struct watch *w, uint32_t events)
             answered(l, c);
             if (!c->awaiting_end || !(events & EPOLLRDHUP))
                 return;
-        } else if (!c->skim && (size_t)n < sizeof l->buffer && !(events & EPOLLRDHUP)) {
+        } else if (!c->skim && !c->tls && (size_t)n < sizeof l->buffer && !(events & EPOLLRDHUP)) {
             return;
         }
     }
@@ -169,13 +210,17 @@ static void open_one(struct load *l, struct client *c)
     if (l->request_size > 1400 && l->proxy.ss_family != AF_UNIX)
         setsockopt(c->watch.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c->watch.ready = ready;
+    if (l->tunnel)
+        c->connect = CONNECT_UNSENT;
+    else if (l->tls)
+        c->tls = tls_open(l, c->watch.fd, c->session);
     load_watch(l, &c->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
 
 static void begin(struct load *l, struct client *c)
 {
     if (l->sent >= l->limit) {
-        hang_up(c);
+        hang_up(l, c);
         return;
     }
     l->sent++;
@@ -187,7 +232,8 @@ static void begin(struct load *l, struct client *c)
     message_begin(&c->response, false);
     if (c->watch.fd < 0)
         open_one(l, c);
-    push(l, c);
+    if (c->connect == CONNECT_NONE)
+        push(l, c);
 }
 
 bool clients_start(struct load *l)

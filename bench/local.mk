@@ -1,19 +1,20 @@
 # Carpool beside other proxies. Built only when asked for: make bench, with options in BENCHFLAGS,
 # e.g. make bench BENCHFLAGS='--scenarios short,keep --peers floor,carpool,nginx --rounds 3'
 EXTRA_PROGRAMS = bench/load bench/floor
-bench_load_SOURCES = bench/load.c bench/load.h bench/load_clients.c bench/load_message.c bench/load_origin.c
-bench_load_LDADD =
+bench_load_SOURCES = bench/load.c bench/load.h bench/load_clients.c bench/load_message.c bench/load_origin.c \
+	bench/load_tls.c
+bench_load_LDADD = $(OPENSSL_LIBS)
 bench_floor_SOURCES = bench/floor.c
 bench_floor_LDADD =
 
 BENCHFLAGS =
 
-bench/locks.so: bench/locks.c
-	$(AM_V_CC)$(MKDIR_P) bench && $(CC) -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -fPIC -shared -o $@ $(srcdir)/bench/locks.c -ldl
+bench/%.so: bench/%.c
+	$(AM_V_CC)$(MKDIR_P) bench && $(CC) -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -fPIC -shared -o $@ $< -ldl
 
-bench: carpoold bench/load$(EXEEXT) bench/floor$(EXEEXT) bench/locks.so
+bench: carpoold carpoolctl bench/load$(EXEEXT) bench/floor$(EXEEXT) bench/locks.so bench/writes.so
 	$(PYTHON) $(srcdir)/bench/run --build . $(BENCHFLAGS)
 
-CLEANFILES += bench/locks.so $(EXTRA_PROGRAMS)
+CLEANFILES += bench/locks.so bench/writes.so $(EXTRA_PROGRAMS)
 
 .PHONY: bench

@@ -9,7 +9,7 @@ import time
 from peers import cpu_ns
 
 PERIOD, SHADES, FIRST = 251, 75, ord("0")  # as pattern_init() of load_message.c
-FILES = {"1k": 1024, "64k": 65536, "1m": 1 << 20, "10m": 10 << 20}
+FILES = {"1k": 1024, "64k": 65536, "1m": 1 << 20, "10m": 10 << 20, "100m": 100 << 20}
 
 
 def pattern(size):
@@ -24,31 +24,44 @@ def ask(port, target, host="127.0.0.1"):
         return b"".join(iter(lambda: s.recv(1 << 16), b""))
 
 
+def make_certificates(folder):
+    """An authority, a certificate of it for localhost and 127.0.0.1, and the same with its key for who ends TLS."""
+    f = folder
+    with open(f"{f}/names", "w", encoding="ascii") as names:
+        names.write("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    new = "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+    for command in (
+            f"{new} -x509 -days 30 -subj /CN=bench-ca -keyout {f}/ca.key -out {f}/ca.pem",
+            f"{new} -subj /CN=localhost -keyout {f}/key.pem -out {f}/csr.pem",
+            f"openssl x509 -req -days 30 -in {f}/csr.pem -CA {f}/ca.pem -CAkey {f}/ca.key -CAcreateserial -extfile {f}/names "
+            f"-out {f}/cert.pem"):
+        subprocess.run(command.split(), check=True, capture_output=True)
+    with open(f"{f}/front.pem", "w", encoding="ascii") as front:
+        for name in ("cert.pem", "key.pem"):
+            with open(f"{f}/{name}", encoding="ascii") as part:
+                front.write(part.read())
+    os.chmod(f"{f}/front.pem", 0o644)
+
+
+def make_carpool_ca(build, folder):
+    subprocess.run([os.path.join(build, "carpoolctl"), "ca", "create", "--for", "localhost", "--out", folder], check=True,
+                   capture_output=True)
+    return folder
+
+
 class NginxOrigin:
-    """One worker on the load generator's core: a plain port, a TLS port, and one for its own count of connections."""
+    """One worker: a plain port, a TLS port that speaks HTTP/2 to who asks for it, one more of those that ends each connection after
+    10 requests, and one for its own counts."""
 
-    def __init__(self, folder, program, ports, cores):
-        self.folder, self.program, self.cores = folder, program, cores
-        self.plain, self.tls, self.status = ports
-        self.ca = os.path.join(folder, "ca.pem")
+    def __init__(self, folder, program, first):
+        self.folder, self.program = folder, program
+        self.plain, self.tls, self.goaway, self.status = range(first, first + 4)
         self.process = None
-
-    def make_certificate(self):
-        """Its own authority, and one certificate for localhost and 127.0.0.1."""
-        f = self.folder
-        with open(f"{f}/names", "w", encoding="ascii") as names:
-            names.write("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-        for command in (
-                f"openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=bench-ca -keyout {f}/ca.key -out {f}/ca.pem",
-                f"openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout {f}/key.pem -out {f}/csr.pem",
-                f"openssl x509 -req -days 30 -in {f}/csr.pem -CA {f}/ca.pem -CAkey {f}/ca.key -CAcreateserial -extfile {f}/names "
-                f"-out {f}/cert.pem"):
-            subprocess.run(command.split(), check=True, capture_output=True)
 
     def start(self):
         os.makedirs(f"{self.folder}/files", exist_ok=True)
         os.chmod(self.folder, 0o755)
-        self.make_certificate()
+        make_certificates(self.folder)
         for name, size in FILES.items():
             with open(f"{self.folder}/files/{name}", "wb") as f:
                 f.write(pattern(size))
@@ -74,13 +87,20 @@ class NginxOrigin:
                     fastcgi_temp_path {self.folder}/fastcgi;
                     uwsgi_temp_path {self.folder}/uwsgi;
                     scgi_temp_path {self.folder}/scgi;
+                    ssl_certificate {self.folder}/cert.pem;
+                    ssl_certificate_key {self.folder}/key.pem;
+                    ssl_session_cache shared:s:1m;
+                    root {self.folder}/files;
                     server {{
                         listen 127.0.0.1:{self.plain} backlog=4096;
-                        listen 127.0.0.1:{self.tls} ssl backlog=4096;
-                        ssl_certificate {self.folder}/cert.pem;
-                        ssl_certificate_key {self.folder}/key.pem;
-                        ssl_session_cache shared:s:1m;
-                        root {self.folder}/files;
+                        listen 127.0.0.1:{self.tls} ssl http2 backlog=4096;
+                    }}
+                    server {{
+                        listen 127.0.0.1:{self.goaway} ssl http2 backlog=4096;
+                        keepalive_requests 10;
+                        # Any method gets the file, once its body is read: that is what the mirror wants it for.
+                        location / {{ mirror /read; error_page 405 =200 $uri; }}
+                        location = /read {{ internal; return 204; }}
                     }}
                     server {{
                         listen 127.0.0.1:{self.status};
@@ -91,8 +111,8 @@ class NginxOrigin:
                 """))
         with open(f"{self.folder}/output", "ab") as output:
             self.process = subprocess.Popen(
-                ["taskset", "-c", self.cores, self.program, "-p", self.folder, "-c", f"{self.folder}/nginx.conf"],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+                [self.program, "-p", self.folder, "-c", f"{self.folder}/nginx.conf"], stdin=subprocess.DEVNULL,
+                stdout=output, stderr=output, start_new_session=True)
         end = time.monotonic() + 10
         while True:
             try:
@@ -103,10 +123,14 @@ class NginxOrigin:
                         raise SystemExit(f"bench: the nginx origin does not start: {f.read()[-400:].strip()}") from None
                 time.sleep(0.05)
 
-    def accepted(self):
-        """Connections accepted so far, those of asking for it not among them."""
+    def counts(self):
+        """Connections accepted and requests begun so far, those of asking for it not among them."""
         self.asked = getattr(self, "asked", 0) + 1
-        return int(ask(self.status, "/").split(b"requests\n")[1].split()[0]) - self.asked
+        accepted, _, requests = ask(self.status, "/").split(b"requests\n")[1].split()[:3]
+        return int(accepted) - self.asked, int(requests) - self.asked
+
+    def accepted(self):
+        return self.counts()[0]
 
     def answer_size(self, file):
         """Head and body as nginx sends them to a client that keeps its connection."""

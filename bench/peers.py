@@ -1,5 +1,6 @@
-"""What a proxy in the bench is: how it is found, started, watched and ended; and our own ones. The others: rivals.py."""
+"""What a proxy in the bench is: how it is found, started, watched and ended; and our own ones. The others: rivals.py, slower.py."""
 
+import json
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ import time
 from dataclasses import dataclass
 
 PEERS = {}
-OWN = ("floor", "carpool", "other", "no-log", "no-callers")  # never "the best peer"
+OWN = ("floor", "carpool", "other", "no-log", "no-callers", "fair-queue", "no-h2")  # never "the best peer"
 
 
 def peer(cls):
@@ -28,8 +29,11 @@ class Setup:
     request_size: int = 0
     answer_size: int = 0
     short: bool = False
-    tls: bool = False
-    ca: str = ""
+    tls: bool = False  # towards the origin
+    h2: bool = False
+    inside: bool = False  # TLS from the clients: in CONNECT, or towards the proxy
+    certificates: str = ""  # the folder with ca.pem, front.pem
+    inside_ca: str = ""  # the folder with Carpool's CA
     log: bool = False
     callers: bool = False  # it tells them apart
     slots: int = 0
@@ -44,6 +48,19 @@ class Setup:
     def scheme(self):
         return "https" if self.tls else "http"
 
+    @property
+    def ca(self):
+        """What the origin's certificate is verified by."""
+        return f"{self.certificates}/ca.pem"
+
+    @property
+    def front(self):
+        """The certificate for localhost, and its key, of those that end TLS."""
+        return f"{self.certificates}/front.pem"
+
+    def client_ca(self, proxy):
+        return f"{self.inside_ca}/ca.pem" if isinstance(proxy, Carpool) else self.ca
+
 
 class Peer:
     """A proxy for one scenario. It pools upstream connections where it can, runs one worker, and writes neither cache nor
@@ -52,9 +69,9 @@ class Peer:
     name = program = package = ""
     programs = ()  # names under which the distribution may have installed it
     lacks = {}  # scenario: why it cannot do it
-    only = ()  # the scenarios it is for; empty: all
     fast = False  # one that may be the best somewhere: always measured in all rounds
     absolute = True  # it takes the whole URL as the target, as forward proxies are asked
+    tunnels = False  # where clients speak TLS they begin with CONNECT
 
     def __init__(self, folder, setup):
         self.folder = folder
@@ -73,6 +90,10 @@ class Peer:
         return None
 
     @classmethod
+    def install(cls, build):
+        """For one that is there without being installed."""
+
+    @classmethod
     def version(cls, program):
         return ""
 
@@ -88,12 +109,11 @@ class Peer:
     def environment(self):
         return None
 
-    def start(self, program, cores):
+    def start(self, program):
         """In a session of its own, so that all of it and nothing else is stopped."""
         with open(os.path.join(self.folder, "output"), "ab") as output:
-            self.process = subprocess.Popen(
-                ["taskset", "-c", cores, *self.command(program)], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env=self.environment(), cwd=self.folder, start_new_session=True)
+            self.process = subprocess.Popen(self.command(program), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                            env=self.environment(), cwd=self.folder, start_new_session=True)
 
     def last_words(self):
         with open(os.path.join(self.folder, "output"), errors="replace") as f:
@@ -173,8 +193,8 @@ def first_line(command, pattern=None):
 @peer
 class Floor(Peer):
     name = "floor"
-    lacks = {"tls": "it copies bytes", "log": "it has none", "log-keep": "it has none", "origins": "it has one origin",
-             "cold": "it has nothing to read", "once": "it cannot tell where messages of several sizes end"}
+    lacks = {"origins": "it has one origin", "start": "it has nothing to read",
+             "once": "it cannot tell where messages of several sizes end"}
 
     @classmethod
     def find(cls, build):
@@ -189,6 +209,9 @@ class Floor(Peer):
 @peer
 class Carpool(Peer):
     name = "carpool"
+    tunnels = True
+    logs = tells_callers = speaks_h2 = True  # where the scenario wants it
+    queue = "fifo"
 
     @classmethod
     def find(cls, build):
@@ -199,28 +222,37 @@ class Carpool(Peer):
     def version(cls, program):
         return first_line([program, "-V"])
 
-    def access_log(self):
-        return os.path.join(self.folder, "access.log") if self.setup.log else "off"
+    def upstream(self):
+        s = self.setup
+        host = "localhost" if s.inside else "127.0.0.1"
+        upstream = {"match": f"{host}:{s.origin_port}", "tls": {"ca": s.ca, "servername": "localhost"}}
+        if s.h2 and self.speaks_h2:
+            upstream["allowH2"] = True
+        if s.inside:
+            upstream["connect"] = "pool"
+        return upstream
 
-    def callers(self):
-        return "user" if self.setup.callers else "off"
+    def configuration(self):
+        s = self.setup
+        whole = {
+            "listen": s.listen if s.unix else f"127.0.0.1:{s.listen}",
+            "admin": {"listen": "off"},
+            "log": {"level": "error"},
+            "accessLog": {"path": os.path.join(self.folder, "access.log") if s.log and self.logs else "off"},
+            "workers": s.workers,
+            "callers": "user" if s.callers and self.tells_callers else "off",
+            "server": {"maxConnections": 20000, "keepAliveTimeout": "600s" if s.idle else "60s"},
+            "defaults": {"maxSockets": s.slots or 2000, "maxFreeSockets": 4000, "maxTotalSockets": 0, "maxPendingRequests": 20000,
+                         "queue": self.queue},
+        }
+        if s.tls:
+            whole["upstreams"] = {"origin": self.upstream()}
+        if s.inside:
+            whole["connectTls"] = {"cert": f"{s.inside_ca}/ca.pem", "key": f"{s.inside_ca}/ca-key.pem"}
+        return whole
 
     def command(self, program):
-        s = self.setup
-        path = self.write("carpool.yaml", f"""\
-            listen: "{s.listen if s.unix else f"127.0.0.1:{s.listen}"}"
-            admin: {{listen: off}}
-            log: {{level: error}}
-            accessLog: {{path: {self.access_log()}}}
-            workers: {s.workers}
-            callers: {self.callers()}
-            server: {{maxConnections: 20000, keepAliveTimeout: {600 if s.idle else 60}s}}
-            defaults: {{maxSockets: {s.slots or 2000}, maxFreeSockets: 4000, maxTotalSockets: 0, maxPendingRequests: 20000}}
-            """)
-        if s.tls:
-            with open(path, "a", encoding="ascii") as f:
-                f.write(f"upstreams:\n  origin: {{match: '127.0.0.1:{s.origin_port}', tls: {{ca: {s.ca}, servername: localhost}}}}\n")
-        return [program, "-c", path]
+        return [program, "-c", self.write("carpool.yaml", json.dumps(self.configuration(), indent=1))]
 
 
 @peer
@@ -240,10 +272,7 @@ class NoLog(Carpool):
     """What the access log is measured against."""
 
     name = "no-log"
-    only = ("log", "log-keep")
-
-    def access_log(self):
-        return "off"
+    logs = False
 
 
 @peer
@@ -251,7 +280,20 @@ class NoCallers(Carpool):
     """What telling callers apart is measured against."""
 
     name = "no-callers"
-    only = ("callers", "callers-keep")
+    tells_callers = False
 
-    def callers(self):
-        return "off"
+
+@peer
+class FairQueue(Carpool):
+    """Callers told apart, and served in turn."""
+
+    name = "fair-queue"
+    queue = "fair"
+
+
+@peer
+class NoH2(Carpool):
+    """What HTTP/2 is measured against: TLS with HTTP/1.1."""
+
+    name = "no-h2"
+    speaks_h2 = False

@@ -1,17 +1,21 @@
-"""What is printed and recorded: the goals, each met or not, and a table a scenario."""
+"""What is printed and recorded: the goals, each met, not met or not to be told, and a table a group."""
 
 import statistics
 
-from peers import OWN
-from scenarios import SCENARIOS
+from peers import OWN, PEERS
+from scenarios import GROUPS, MEMBERS, SCENARIOS
 
-LOAD_HEAD = ("proxy", "CPU µs/request (least–most)", "of the floor", "of the best peer", "requests/s", "p50 ms", "p99 ms",
-             "upstream connections", "memory MiB", "errors")
+NAMES = {"carpool": "carpool", "no-log": "carpool, log off", "no-callers": "carpool, callers off", "fair-queue": "carpool, queue: fair",
+         "no-h2": "carpool, HTTP/1.1", "other": "carpool, the other build", "stuck": "carpool beside them",
+         "carpool alone": "carpool alone", "squid-bump": "squid (ssl-bump)"}
+ENOUGH = 2  # undisturbed rounds to judge a goal by
 
 
 def number(value):
     """Three digits that count, and no more behind the point than tell something."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    if value == 0:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def markdown(head, rows, words=1):
@@ -22,182 +26,225 @@ def markdown(head, rows, words=1):
         yield "| " + " | ".join([*row, *[""] * (len(head) - len(row))]) + " |"
 
 
-def shown(name):
-    return {"carpool": "**carpool**", "no-log": "carpool, log off", "no-callers": "carpool, callers off", "other": "carpool, the other build"}.get(name, name)
-
-
 def is_good(row):
-    return not row.get("errors") and "cannot" not in row
+    return bool(row) and not row.get("errors") and "cannot" not in row
 
 
-def best_peer(scenario, rows, key="cpu_us"):
+def best_peer(scenario, rows):
     """The one that costs least, of those that hold the limit of connections."""
-    peers = {n: r[key] for n, r in rows.items() if n not in OWN and is_good(r) and r.get(key) is not None
+    peers = {n: r["cpu_us"] for n, r in rows.items() if n not in OWN and is_good(r) and r.get("cpu_us") is not None
              and not (scenario.slots and r["open_most"] > scenario.slots)}
     return min(peers, key=peers.get) if peers else None
 
 
-def ratio(rows, name, against, key="cpu_us"):
-    """The median over the rounds of each round's ratio: what disturbs a round disturbs both."""
-    a, b = rows[name]["each"][key], rows[against]["each"][key]
-    if len(a) != len(b):
-        return rows[name][key] / rows[against][key]
-    return statistics.median(x / y for x, y in zip(a, b))
+def quiet_rounds(limit, *rows):
+    """The numbers of the rounds in which none of them was disturbed."""
+    each = [row["each"]["others"] for row in rows]
+    return [i for i in range(min(map(len, each))) if all(shares[i] <= limit for shares in each)]
+
+
+class Judged:
+    """A figure and whether it may be judged: what disturbed rounds give is shown, and decides nothing."""
+
+    def __init__(self, value, is_sure):
+        self.value, self.is_sure = value, is_sure
+
+
+def ratio(limit, row, against, key="cpu_us"):
+    """The median over the undisturbed rounds of each round's ratio: what disturbs a round disturbs both."""
+    quiet = quiet_rounds(limit, row, against)
+    a, b = row["each"][key], against["each"][key]
+    rounds = quiet or range(min(len(a), len(b)))
+    return Judged(statistics.median(a[i] / b[i] for i in rounds if b[i]), len(quiet) >= min(ENOUGH, len(a), len(b)))
 
 
 class Goal:
-    """`value` is None when it could not be judged; `below` tells whether less is better."""
+    """`judged` is None when there is no figure; `below` tells whether less is better."""
 
-    def __init__(self, scenario, what, limit, value, unit="", below=True):
-        self.scenario, self.what, self.limit, self.value, self.unit, self.below = scenario, what, limit, value, unit, below
+    def __init__(self, scenario, what, limit, judged, unit="", below=True):
+        self.scenario, self.what, self.limit, self.judged, self.unit, self.below = scenario, what, limit, judged, unit, below
+
+    def text(self, value):
+        digits = 2 if self.limit < 2 and self.unit in ("", "a request") else 1 if self.limit < 100 else 0
+        return f"{value:.{digits}f}{' ' * bool(self.unit)}{self.unit}"
 
     @property
     def verdict(self):
-        if self.value is None:
+        if not self.judged or self.judged.value is None:
             return "**void**"
+        if not self.judged.is_sure:
+            return "disturbed"
         digits = 2 if self.limit < 2 else 1
-        good = round(self.value, digits) <= self.limit if self.below else round(self.value, digits) >= self.limit
-        return "met" if good else "**not met**"
+        value = round(self.judged.value, digits)
+        return "met" if (value <= self.limit if self.below else value >= self.limit) else "**not met**"
 
     def cells(self):
-        def text(value):
-            digits = 2 if self.limit < 2 and not self.unit else 1 if self.limit < 100 else 0
-            return f"{value:.{digits}f}{self.unit}"
-        limit = f"{'≤' if self.below else '≥'} {self.limit:g}{self.unit}"
-        return [f"{self.scenario.title} (`{self.scenario.name}`)", self.what, limit, "" if self.value is None else text(self.value),
-                self.verdict]
+        value = self.judged.value if self.judged else None
+        sign = "≤" if self.below else "≥"
+        return [f"{self.scenario.title} (`{self.scenario.name}`)", self.what, f"{sign} {self.limit:g}{' ' * bool(self.unit)}{self.unit}",
+                "" if value is None else self.text(value), self.verdict]
 
 
-def load_goals(s, rows):
-    own = rows.get("carpool", {"cannot": "not measured"})
-    good, best = is_good(own), best_peer(s, rows)
-    if s.floor_goal and "floor" in rows:
-        has = good and is_good(rows.get("floor", {"cannot": ""}))
-        yield Goal(s, "CPU, of the floor", s.floor_goal, ratio(rows, "carpool", "floor") if has else None)
-    if s.peer_goal and best:
-        yield Goal(s, f"CPU, of the best peer ({best})", s.peer_goal, ratio(rows, "carpool", best) if good else None)
-    if s.rate_goal and best:
-        yield Goal(s, f"requests/s, of the same peer ({best})", s.rate_goal,
-                   ratio(rows, "carpool", best, "rate") if good else None, below=False)
-    if s.p99_goal:
+def cpu_goals(s, rows, limit):
+    """Those of CPU time and throughput against other rows."""
+    own, best = rows.get("carpool"), best_peer(s, rows)
+    for name, most in s.goals.items():
+        against = best if name in ("best", "rate") else name
+        if name in ("p99", "log"):
+            continue
+        row = rows.get(against) if against else None
+        key = "rate" if name == "rate" else "cpu_us"
+        judged = ratio(limit, own, row, key) if is_good(own) and is_good(row) else None
+        what = f"{'requests/s' if name == 'rate' else 'CPU'}, of {NAMES.get(against, against) or 'the best peer'}"
+        yield Goal(s, what, most, judged, below=name != "rate")
+
+
+def load_goals(s, rows, limit):
+    own = rows.get("carpool")
+    yield from cpu_goals(s, rows, limit)
+    if "p99" in s.goals:
         ideal = s.clients * s.delay_ms / s.slots
-        yield Goal(s, f"p99, of the ideal ({ideal:.0f} ms)", s.p99_goal, own["p99_us"] / 1000 / ideal if good else None)
-    if s.log_goal:
-        has = good and is_good(rows.get("no-log", {"cannot": ""}))
-        yield Goal(s, "throughput of a core that the log costs", s.log_goal,
-                   100 * (1 - 1 / ratio(rows, "carpool", "no-log")) if has else None, " %")
-    if s.callers_goal:
-        has = good and is_good(rows.get("no-callers", {"cannot": ""}))
-        yield Goal(s, "CPU time, of that with callers: off", s.callers_goal, ratio(rows, "carpool", "no-callers") if has else None)
+        yield Goal(s, f"p99, of the ideal ({ideal:.0f} ms)", s.goals["p99"], alone(own, limit, lambda r: r["p99_us"] / 1000 / ideal))
+    if "log" in s.goals:
+        without = rows.get("no-log")
+        judged = ratio(limit, own, without) if is_good(own) and is_good(without) else None
+        if judged:
+            judged.value = 100 * (1 - 1 / judged.value)
+        yield Goal(s, "throughput of a core that the log costs", s.goals["log"], judged, "%")
 
 
-UNITS = {"idle": (" bytes", "user memory, each"), "latency": (" µs", "added at the median"), "once": ("", "upstream connections")}
+def alone(row, limit, figure):
+    """A figure of one row by itself."""
+    if not is_good(row):
+        return None
+    each = row.get("each", {}).get("others", [])
+    return Judged(figure(row), len([x for x in each if x <= limit]) >= min(ENOUGH, len(each)))
+
+
+def stuck_goals(s, rows, limit):
+    own, beside = rows.get("carpool"), rows.get("stuck")
+    good = is_good(own) and is_good(beside)
+    for name, what, key, below in (("stuck_rate", "requests/s, of alone", "rate", False), ("stuck_p99", "p99, of alone", "p99_us", True)):
+        yield Goal(s, what, s.goals[name], ratio(limit, beside, own, key) if good else None, below=below)
+    yield Goal(s, "memory of each that is stuck", s.goals["stuck_memory"], Judged(beside["memory_each_kib"], True) if good else None, "KiB")
+
+
+def workers_goals(s, rows, limit):
+    pair = [r for r in rows.values() if r.get("workers") in (1, 2)]
+    good = len(pair) == 2 and all(is_good(r) for r in pair)
+    yield Goal(s, "CPU a request, 2 workers, of 1 worker", s.goals["workers"], ratio(limit, pair[1], pair[0]) if good else None)
+
+
+def figure_goals(s, rows, limit):
+    row = rows.get("fair-queue" if s.kind == "fair" else "carpool")
+    judged = alone(row, limit, lambda r: r["figure"])
+    if judged and s.steady:
+        judged.is_sure = True
+    yield Goal(s, "figure", s.goals["figure"], judged, s.unit)
+
+
+GOALS = {"load": load_goals, "stuck": stuck_goals, "workers": workers_goals}
 
 
 def goals(scenario, result):
-    rows = result["rows"]
-    if "carpool" not in rows and scenario.kind != "workers":
+    if not scenario.goals or not ("carpool" in result["rows"] or scenario.kind == "workers"):
         return
-    if scenario.kind == "load":
-        yield from load_goals(scenario, rows)
-    elif scenario.kind == "workers":
-        pair = [n for n, r in rows.items() if r.get("workers") in (1, 2)]
-        if len(pair) == 2:
-            has = all(is_good(rows[n]) for n in pair)
-            yield Goal(scenario, "CPU a request, 2 workers, of 1 worker", scenario.goal, ratio(rows, pair[1], pair[0]) if has else None)
-    elif scenario.goal:
-        unit, what = UNITS[scenario.kind]
-        yield Goal(scenario, what, scenario.goal, rows.get("carpool", {}).get("figure"), unit)
+    yield from GOALS.get(scenario.kind, figure_goals)(scenario, result["rows"], result["limit"])
 
 
-def excuse(name, row, width):
-    """The row of who has no figures."""
-    return [shown(name), f"cannot: {row['cannot']}" if "cannot" in row else f"void: {row['error']}", *[""] * (width - 3),
-            str(row.get("errors", ""))]
+def is_disturbed(result, row):
+    shares = row.get("each", {}).get("others", [])
+    return len([x for x in shares if x <= result["limit"]]) < min(ENOUGH, len(shares))
 
 
-def load_table(scenario, rows):
-    best = best_peer(scenario, rows)
-    floor = "floor" if is_good(rows.get("floor", {"cannot": ""})) else None
-    order = sorted(rows.items(), key=lambda item: (item[1].get("cpu_us") or 1e9, item[0]))
-    fair = scenario.slots
-    head = (*LOAD_HEAD, "answers a client") if fair else LOAD_HEAD
-    lines = []
-    for name, r in order:
-        if not is_good(r):
-            lines.append(excuse(name, r, len(LOAD_HEAD)))
-            continue
-        each = r["each"]["cpu_us"]
-        spread = f" ({number(min(each))}–{number(max(each))})" if len(each) > 1 else ""
-        against = [f"{ratio(rows, name, x):.2f}" if x else "" for x in (floor, best)]
-        lines.append([shown(name), number(r["cpu_us"]) + spread, *against, f"{r['rate']:.0f}", f"{r['p50_us'] / 1000:.2f}",
-                      f"{r['p99_us'] / 1000:.2f}", f"{r['opened']:.0f}", f"{r['memory_kib'] / 1024:.1f}", "0"])
-        if fair:
-            lines[-1].append(f"{r['least']:.0f}–{r['most']:.0f}")
-    yield from markdown(head, lines)
+def cell(scenario, result, name):
+    """A figure: CPU µs a request and requests a second, or the scenario's own."""
+    row = result["rows"].get(name)
+    if row is None:
+        return ""
+    if "cannot" in row:
+        return "–"
+    if not is_good(row):
+        return "void"
+    mark = " ~" if not scenario.steady and is_disturbed(result, row) else ""
+    if row.get("cpu_us") is None:
+        return number(row["figure"]) + mark
+    more = f", {number(row['locks'])} locks" if "locks" in row else ""
+    return f"{number(row['cpu_us'])} ({row['rate']:,.0f}/s{more}){mark}"
 
 
-def workers_table(_, rows):
-    first = next(iter(rows))
-    counts = ("locks", "contended", "wakeups")
-
-    def line(name, r):
-        if not is_good(r):
-            return excuse(name, r, 10)
-        per_request = [number(r[c]) if c in r else "" for c in counts]
-        return [name, number(r["cpu_us"]), f"{ratio(rows, name, first):.2f}" if is_good(rows[first]) else "", f"{r['rate']:.0f}",
-                f"{r['p50_us'] / 1000:.2f}", f"{r['p99_us'] / 1000:.2f}", f"{r['opened']:.0f}", *per_request]
-
-    yield from markdown(("carpool with", "CPU µs/request", "of 1 worker", "requests/s", "p50 ms", "p99 ms", "upstream connections",
-                         "locks/request", "that waited", "wake-ups/request"), [line(n, r) for n, r in rows.items()])
+def columns(results):
+    """The rows' names of all scenarios of a group, ours first."""
+    names = dict.fromkeys(n for r in results.values() for n in r["rows"])
+    known = [n for n in ("carpool", *PEERS) if n in names]
+    return list(dict.fromkeys(known + list(names)))
 
 
-def special_table(scenario, rows):
-    columns = {"idle": ("before_kib", "after_kib"), "latency": ("p50_us", "p99_us")}.get(scenario.kind, ())
-    titles = {"before_kib": "private memory before, KiB", "after_kib": "after, KiB", "p50_us": "p50 µs", "p99_us": "p99 µs"}
-
-    def order(item):
-        value = item[1].get("figure")
-        return (1e9 if value is None else value, item[0])
-
-    def line(name, r):
-        if not is_good(r):
-            return excuse(name, r, len(columns) + 2)
-        figure = "" if r["figure"] is None else number(r["figure"])
-        return [shown(name), figure, *(number(r[c]) for c in columns)]
-
-    direct = [item for item in rows.items() if item[0] == "direct"]
-    rest = sorted((item for item in rows.items() if item[0] != "direct"), key=order)
-    yield from markdown(("proxy", scenario.figure, *(titles[c] for c in columns)), [line(n, r) for n, r in direct + rest])
+def title(scenario):
+    unit = "" if scenario.kind in ("load", "workers", "stuck") or not scenario.unit else f", {scenario.unit}"
+    return f"{scenario.title}{unit} (`{scenario.name}`)"
 
 
-TABLES = {"load": load_table, "workers": workers_table}
+def details(result):
+    """p50 and p99 of Carpool, connections that it opened, and what others had of the machine meanwhile."""
+    row = next((r for n, r in result["rows"].items() if n in ("carpool", "1 worker")), {})
+    shares = [x for r in result["rows"].values() for x in r.get("each", {}).get("others", [])]
+    times = f"{row['p50_us'] / 1000:.2f} / {row['p99_us'] / 1000:.2f}" if row.get("p50_us") is not None else ""
+    opened = f"{row['opened']:.0f}" if row.get("opened") is not None else ""
+    return [times, opened, f"{100 * statistics.median(shares):.0f} %" if shares else ""]
 
 
-def section(scenario, result):
-    yield f"### {scenario.title} (`{scenario.name}`)"
+def notes(results):
+    """Why cells are empty or void, each reason once."""
+    reasons = {}
+    for scenario, result in results.items():
+        for name, row in result["rows"].items():
+            why = row.get("cannot") or (row.get("errors") and row.get("error")) or row.get("note")
+            if why:
+                reasons.setdefault((NAMES.get(name, name), why), []).append(f"`{scenario}`")
+    for (name, why), where in reasons.items():
+        yield f"- {name}, {', '.join(where)}: {why}"
+
+
+def group(name, results):
+    """One table of all scenarios of a group."""
+    results = {s: results[s] for s in MEMBERS[name] if s in results}
+    if not results:
+        return
+    names = columns(results)
+    yield f"## {GROUPS[name][0]} (`{name}`)"
     yield ""
-    yield from TABLES.get(scenario.kind, special_table)(scenario, result["rows"])
+    head = ["", *(f"**{NAMES.get(n, n)}**" if n == "carpool" else NAMES.get(n, n) for n in names), "p50 / p99 ms", "connections", "others"]
+    yield from markdown(head, [[title(SCENARIOS[s]), *(cell(SCENARIOS[s], r, n) for n in names), *details(r)] for s, r in results.items()])
     yield ""
+    lines = list(notes(results))
+    yield from lines
+    if lines:
+        yield ""
+
+
+def summary(scenario, result):
+    """What a run says of one scenario as soon as it is done."""
+    yield f"{scenario.name}: {scenario.title}"
+    order = sorted(result["rows"], key=lambda n: result["rows"][n].get("cpu_us") or result["rows"][n].get("figure") or 1e9)
+    for name in order:
+        row = result["rows"][name]
+        shares = row.get("each", {}).get("others", [])
+        others = f"  others {100 * statistics.median(shares):.0f} %" if shares else ""
+        yield f"  {NAMES.get(name, name):28} {row.get('cannot') or cell(scenario, result, name)}{others}  {row.get('error') or row.get('note') or ''}".rstrip()
     for goal in goals(scenario, result):
         what, limit, value, verdict = goal.cells()[1:]
-        yield f"- goal: {what} {limit}: {value or 'no figure'}, {verdict}"
-    disturbed = [r["others"] for r in result["rows"].values() if r.get("others") is not None]
-    noise = f"; other programs had {100 * statistics.median(disturbed):.0f} % of the machine" if disturbed else ""
-    if scenario.p99_goal and is_good(result["rows"].get("carpool", {"cannot": ""})):
-        yield f"- the origin's {scenario.delay_ms:g} ms came to {result['rows']['carpool']['work_us'] / 1000:.2f} ms with carpool before it"
-    yield f"- {result['when']}, {result['rounds']} rounds{noise}"
-    yield ""
+        yield f"  goal: {what} {limit}: {value or 'no figure'}, {verdict}"
 
 
 def goals_table(results):
     rows = [g.cells() for name, result in results.items() for g in goals(SCENARIOS[name], result)]
-    met = sum(row[-1] == "met" for row in rows)
-    missing = [name for name, s in SCENARIOS.items() if name not in results and
-               (s.goal or s.floor_goal or s.peer_goal or s.p99_goal or s.log_goal or s.callers_goal) and name != "64k-load"]
+    counts = {v: sum(row[-1] == v for row in rows) for v in ("met", "disturbed")}
+    missing = [name for name, s in SCENARIOS.items() if name not in results and s.goals]
     yield "## Goals"
     yield ""
-    yield f"{met} of {len(rows)} met." + (f" Not measured: {', '.join(missing)}." if missing else "")
+    yield f"{counts['met']} of {len(rows)} met" + (f", {counts['disturbed']} not to be told: disturbed." if counts["disturbed"] else ".") + (
+        f" Not measured: {', '.join(missing)}." if missing else "")
     yield ""
     yield from markdown(("scenario", "figure", "goal", "measured", ""), rows, words=2)
     yield ""
@@ -208,7 +255,5 @@ def whole(results, about):
     ordered = {name: results[name] for name in SCENARIOS if name in results}
     yield from about
     yield from goals_table(ordered)
-    yield "## Scenarios"
-    yield ""
-    for name, result in ordered.items():
-        yield from section(SCENARIOS[name], result)
+    for name in GROUPS:
+        yield from group(name, ordered)

@@ -1,4 +1,4 @@
-"""The other proxies that Debian has, each as good as its configuration lets it be."""
+"""The fast ones of the other proxies that Debian has, each as good as its configuration lets it be. The others: slower.py."""
 
 import os
 
@@ -31,6 +31,7 @@ class Nginx(Peer):
         self.write("upstreams.conf", self.upstreams())
         log = f"{self.folder}/access.log combined buffer=64k flush=1s" if s.log else "off"
         target = f"o{s.origin_port}" if s.origins == 1 else "o$target_port"
+        ends_tls = f"ssl_certificate {s.front}; ssl_certificate_key {s.front};" if s.inside else ""
         path = self.write("nginx.conf", f"""\
             daemon off;
             master_process off;
@@ -54,7 +55,8 @@ class Nginx(Peer):
                 map $http_host $target_port {{ ~:(?<p>[0-9]+)$ $p; default {s.origin_port}; }}
                 include {self.folder}/upstreams.conf;
                 server {{
-                    listen {s.listen if s.unix else f"127.0.0.1:{s.listen} backlog=4096"};
+                    listen {s.listen if s.unix else f"127.0.0.1:{s.listen} backlog=4096"}{" ssl" if s.inside else ""};
+                    {ends_tls}
                     location / {{
                         proxy_pass {s.scheme}://{target};
                         proxy_http_version 1.1;
@@ -82,7 +84,6 @@ class Haproxy(Peer):
     fast = True
     package = "haproxy"
     programs = ("haproxy",)
-    lacks = {"log": "it logs to syslog", "log-keep": "it logs to syslog"}
 
     @classmethod
     def version(cls, program):
@@ -90,7 +91,8 @@ class Haproxy(Peer):
 
     def command(self, program):
         s = self.setup
-        tls = f" ssl verify required ca-file {s.ca}" if s.tls else ""
+        tls = f" ssl verify required ca-file {s.ca}{' alpn h2' if s.h2 else ''}" if s.tls else ""
+        ends_tls = f" ssl crt {s.front} alpn http/1.1" if s.inside else ""
         limit = f" maxconn {s.slots}" if s.slots else ""
         server = f"127.0.0.1:{s.origin_port}" if s.origins == 1 else "0.0.0.0:0"
         route = "" if s.origins == 1 else """
@@ -113,7 +115,7 @@ class Haproxy(Peer):
                 option splice-request
                 http-reuse always
             frontend in
-                bind {s.listen.replace("unix:", "unix@") if s.unix else f"127.0.0.1:{s.listen} backlog 4096"}
+                bind {s.listen.replace("unix:", "unix@") if s.unix else f"127.0.0.1:{s.listen} backlog 4096"}{ends_tls}
                 default_backend out
             backend out{route}
                 server origin {server} pool-max-conn 2000 pool-purge-delay 60s{limit}{tls}
@@ -136,7 +138,8 @@ class H2o(Peer):
 
     def command(self, program):
         s = self.setup
-        listen = f"{{port: {s.listen[5:]}, type: unix}}" if s.unix else f"{{host: 127.0.0.1, port: {s.listen}}}"
+        ends_tls = f", ssl: {{certificate-file: {s.front}, key-file: {s.front}}}" if s.inside else ""
+        listen = f"{{port: {s.listen[5:]}, type: unix}}" if s.unix else f"{{host: 127.0.0.1, port: {s.listen}{ends_tls}}}"
         path = self.write("h2o.conf", f"""\
             listen: {listen}
             user: root
@@ -225,7 +228,8 @@ class Nghttpx(Peer):
     package = "nghttp2-proxy"
     programs = ("nghttpx",)
     CLOSE = "it passes `Connection: close` on, so it pools nothing for these clients"
-    lacks = {"queue": "its limit is one a client", "origins": REVERSE, "short": CLOSE, "short-unix": CLOSE, "tls": CLOSE, "slow": CLOSE}
+    lacks = {"queue": "its limit is one a client", "origins": REVERSE, "short": CLOSE, "short-unix": CLOSE, "tls-short": CLOSE,
+             "slow": CLOSE}
 
     @classmethod
     def version(cls, program):
@@ -234,198 +238,8 @@ class Nghttpx(Peer):
     def command(self, program):
         s = self.setup
         frontend = s.listen if s.unix else f"127.0.0.1,{s.listen}"
-        tls = ";tls" if s.tls else ""
+        tls = (";tls" if s.tls else "") + (";proto=h2" if s.h2 else "")
         return [program, "--conf=/dev/null", f"--frontend={frontend};no-tls", f"--backend=127.0.0.1,{s.origin_port};/{tls}",
                 "--workers=1", "--single-process", "--single-thread", "--accesslog-file=/dev/null", "--accesslog-format=",
                 "--errorlog-file=/dev/null", "--log-level=FATAL", "--backlog=4096", "--backend-connections-per-host=2000",
                 "--backend-keep-alive-timeout=60s", "--frontend-keep-alive-timeout=600s", "--insecure"]
-
-
-@peer
-class Varnish(Peer):
-    """A cache by trade; everything is passed."""
-
-    name = "varnish"
-    package = "varnish"
-    programs = ("varnishd",)
-    lacks = {"queue": NO_QUEUE, "tls": "no TLS", "origins": REVERSE, "log": "its log is in shared memory",
-             "log-keep": "its log is in shared memory"}
-
-    @classmethod
-    def version(cls, program):
-        return first_line([program, "-V"]).split(" revision")[0].replace("varnishd (", "")
-
-    def command(self, program):
-        s = self.setup
-        path = self.write("default.vcl", f"""\
-            vcl 4.1;
-            backend origin {{ .host = "127.0.0.1"; .port = "{s.origin_port}"; }}
-            sub vcl_recv {{ return (pass); }}
-            """)
-        listen = f"{s.listen[5:]},mode=666" if s.unix else f"127.0.0.1:{s.listen}"
-        params = ("thread_pools=1", "thread_pool_min=100", "thread_pool_max=1200", "timeout_idle=600", "backend_idle_timeout=60",
-                  "listen_depth=4096")
-        return [program, "-F", "-n", self.folder, "-a", listen, "-f", path, "-s", "Transient=malloc,64M",
-                "-s", "default,1M", *(x for p in params for x in ("-p", p))]
-
-
-@peer
-class Httpd(Peer):
-    name = "apache2"
-    package = "apache2"
-    programs = ("apache2", "httpd")
-    lacks = {"short-unix": NO_UNIX, "origins": "it pools for declared upstreams only"}
-
-    @classmethod
-    def version(cls, program):
-        return first_line([program, "-v"]).replace("Server version: ", "")
-
-    def command(self, program):
-        s = self.setup
-        modules = "/usr/lib/apache2/modules"
-        threads = 1100 if s.slots else 600 if s.origins == 1 and not s.idle else 64
-        log = f'LogFormat "%h %l %u %t \\"%r\\" %>s %b" common\n            CustomLog {self.folder}/access.log common' if s.log else ""
-        tls = f"LoadModule ssl_module {modules}/mod_ssl.so\n            SSLProxyEngine on\n            SSLProxyVerify none\n            SSLProxyCheckPeerName off" if s.tls else ""
-        path = self.write("httpd.conf", f"""\
-            ServerRoot {self.folder}
-            ServerName localhost
-            PidFile {self.folder}/httpd.pid
-            DefaultRuntimeDir {self.folder}
-            Mutex pthread
-            Listen 127.0.0.1:{s.listen}
-            ListenBacklog 4096
-            LoadModule mpm_event_module {modules}/mod_mpm_event.so
-            LoadModule authz_core_module {modules}/mod_authz_core.so
-            LoadModule proxy_module {modules}/mod_proxy.so
-            LoadModule proxy_http_module {modules}/mod_proxy_http.so
-            {tls}
-            StartServers 1
-            ServerLimit 1
-            ThreadsPerChild {threads}
-            ThreadLimit {threads}
-            MaxRequestWorkers {threads}
-            AsyncRequestWorkerFactor 400
-            MinSpareThreads 1
-            MaxSpareThreads {threads}
-            User nobody
-            Group nogroup
-            KeepAlive On
-            MaxKeepAliveRequests 0
-            KeepAliveTimeout 600
-            LogLevel crit
-            ErrorLog {self.folder}/error.log
-            {log}
-            ProxyPass / {s.scheme}://127.0.0.1:{s.origin_port}/ enablereuse=on keepalive=on max={s.slots or threads} acquire=30000
-            """)
-        return [program, "-DFOREGROUND", "-f", path]
-
-
-@peer
-class NodeAgent(Peer):
-    """The agent whose names Carpool's options have."""
-
-    name = "node"
-    package = "nodejs"
-    programs = ("node", "nodejs")
-    lacks = {"log": "it has none", "log-keep": "it has none"}
-
-    @classmethod
-    def version(cls, program):
-        return "Node.js " + first_line([program, "--version"])
-
-    def command(self, program):
-        s = self.setup
-        listen = f'"{s.listen[5:]}"' if s.unix else f'{s.listen}, "127.0.0.1", 4096'
-        path = self.write("proxy.js", f"""\
-            const http = require("http");
-            const upstreams = require("{s.scheme}");
-            const agent = new upstreams.Agent({{keepAlive: true, maxSockets: {s.slots or 2000}, maxFreeSockets: 2000,
-                                               scheduling: "lifo", rejectUnauthorized: false}});
-            http.createServer({{keepAliveTimeout: 600000}}, (request, response) => {{
-                const headers = {{...request.headers}};
-                delete headers.connection;
-                const url = new URL(request.url, "http://127.0.0.1:{s.origin_port}");
-                const upstream = upstreams.request({{agent, host: "127.0.0.1", port: url.port, method: request.method,
-                                                    path: url.pathname, headers}}, (answer) => {{
-                    const fields = {{...answer.headers}};
-                    delete fields.connection;
-                    delete fields["keep-alive"];
-                    response.writeHead(answer.statusCode, fields);
-                    answer.pipe(response);
-                }});
-                upstream.on("error", () => response.destroy());
-                request.pipe(upstream);
-            }}).listen({listen});
-            """)
-        return [program, path]
-
-
-@peer
-class Squid(Peer):
-    name = "squid"
-    package = "squid"
-    programs = ("squid",)
-    lacks = {"short-unix": NO_UNIX, "queue": NO_QUEUE}
-
-    @classmethod
-    def version(cls, program):
-        return first_line([program, "-v"], "Version").replace("Squid Cache: ", "")
-
-    def command(self, program):
-        s = self.setup
-        parent = f"""
-            cache_peer 127.0.0.1 parent {s.origin_port} 0 no-query no-digest originserver tls tls-cafile={s.ca} ssldomain=localhost
-            never_direct allow all""" if s.tls else ""
-        path = self.write("squid.conf", f"""\
-            http_port 127.0.0.1:{s.listen}
-            http_access allow all
-            cache deny all
-            cache_mem 8 MB
-            access_log {f"stdio:{self.folder}/access.log" if s.log else "none"}
-            buffered_logs on
-            cache_log {self.folder}/cache.log
-            cache_store_log none
-            pid_filename none
-            coredump_dir {self.folder}
-            pinger_enable off
-            workers 1
-            max_filedescriptors 16384
-            client_persistent_connections on
-            server_persistent_connections on
-            client_idle_pconn_timeout 600 seconds
-            shutdown_lifetime 0 seconds
-            netdb_filename none{parent}
-            """)
-        return [program, "-N", "-f", path]
-
-
-@peer
-class Tinyproxy(Peer):
-    """It does not pool: what users have who do without."""
-
-    name = "tinyproxy"
-    package = "tinyproxy-bin"
-    programs = ("tinyproxy",)
-    ONE = "it serves one request a connection"
-    lacks = {"short-unix": NO_UNIX, "queue": "it does not pool, and has no limit of upstream connections", "tls": "no TLS upstream",
-             "log": "it tells no requests at its quiet level", "log-keep": ONE, "keep": ONE, "64k": ONE, "1m": ONE, "10m": ONE,
-             "chunked": ONE, "post1k": ONE, "post1m": ONE, "idle": ONE, "latency-keep": ONE}
-
-    @classmethod
-    def version(cls, program):
-        return first_line([program, "-v"])
-
-    def command(self, program):
-        path = self.write("tinyproxy.conf", f"""\
-            User nobody
-            Group nogroup
-            Port {self.setup.listen}
-            Listen 127.0.0.1
-            Timeout 60
-            LogFile "{self.folder}/tinyproxy.log"
-            LogLevel Critical
-            MaxClients 2000
-            Allow 127.0.0.1
-            DisableViaHeader Yes
-            """)
-        return [program, "-d", "-c", path]

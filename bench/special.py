@@ -1,4 +1,4 @@
-"""Scenarios whose figure is not CPU time: memory, connections, latency, the start."""
+"""Scenarios whose figure is not CPU time: memory, connections, latency, the start. Those of HTTP/2: streams.py."""
 
 import itertools
 import os
@@ -52,44 +52,126 @@ def each_peer(bench, scenario, origin_port, measure):
             try:
                 rows[name] = {"errors": 0, **measure(proxy)}
             except (OSError, ValueError, IndexError) as error:
-                rows[name] = {"errors": 1, "error": str(error), "figure": None}
+                rows[name] = void(error)
             proxy.signal(signal.SIGSTOP)
     finally:
         stop_all(running.values())
     return {"rounds": 1, "rows": rows}
 
 
-def idle(bench, scenario):
-    """One client after the other asks once and stays: what a proxy needs for one more is what it grew by."""
-    origin_port, count = bench.origin_port(scenario), scenario.clients
+def void(error):
+    return {"errors": 1, "error": str(error) or type(error).__name__, "figure": None}
 
-    def stay(proxy, clients, whole):
-        s = connect(proxy.setup.listen)
-        clients.append(s)
-        s.sendall(whole)
-        status, body = read_answer(s)
-        if status != 200 or len(body) != 1024:
+
+def private(proxy):
+    """What is its alone, in bytes."""
+    return 1024 * proxy.memory("Private_Clean", "Private_Dirty")
+
+
+class Crowd:
+    """Clients of one proxy that stay connected."""
+
+    def __init__(self, proxy, target):
+        self.proxy, self.target, self.clients = proxy, target, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for s in self.clients:
+            s.close()
+
+    def join(self, count):
+        """One after the other asks once and stays."""
+        whole = request_bytes(self.proxy, self.target, close=False)
+        for _ in range(count):
+            s = connect(self.proxy.setup.listen)
+            self.clients.append(s)
+            s.sendall(whole)
+            self.is_served(s)
+
+    @staticmethod
+    def is_served(s):
+        status, _ = read_answer(s)
+        if status != 200:
             raise ValueError(f"an answer with the status {status}")
 
+
+def settled(size, wanted=0.2):
+    """A size that is read until it stays the same."""
+    last = size()
+    while (now := (time.sleep(wanted), size())[1]) != last:
+        last = now
+    return last
+
+
+def idle(bench, scenario):
+    """What a proxy needs for one more client that asked once is what it grew by."""
+    origin_port, count = bench.origin_port(scenario), scenario.clients
+
     def measure(proxy):
-        clients = []
-        whole = request_bytes(proxy, "/" + scenario.file, close=False)
-        try:
-            for _ in range(200):
-                stay(proxy, clients, whole)
-            before = proxy.memory("Private_Clean", "Private_Dirty")
-            for _ in range(count):
-                stay(proxy, clients, whole)
-            after = proxy.memory("Private_Clean", "Private_Dirty")
-            for s in clients[::1000]:  # are they still served?
+        with Crowd(proxy, "/" + scenario.file) as crowd:
+            crowd.join(200)
+            before = private(proxy)
+            crowd.join(count)
+            after = private(proxy)
+            whole = request_bytes(proxy, "/" + scenario.file, close=False)
+            for s in crowd.clients[::1000]:  # are they still served?
                 s.sendall(whole)
-                read_answer(s)
-        finally:
-            for s in clients:
-                s.close()
-        return {"figure": (after - before) * 1024 / count, "before_kib": before, "after_kib": after}
+                crowd.is_served(s)
+        return {"figure": (after - before) / count}
 
     return each_peer(bench, scenario, origin_port, measure)
+
+
+class SilentOrigin(threading.Thread):
+    """Answers, until it is told to be silent."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.is_silent = False
+        self.listener = socket.create_server(("127.0.0.1", port), backlog=512)
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.talk, args=(s,), daemon=True).start()
+
+    def talk(self, s):
+        with s:
+            try:
+                while s.recv(1 << 16):
+                    if not self.is_silent:
+                        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            except OSError:
+                pass
+
+
+def waiting(bench, scenario):
+    """Clients that were served and stay all ask once more, and wait: the growth, less what they asked."""
+    origin_port, count = bench.origin_port(scenario), scenario.clients
+    origin = SilentOrigin(origin_port)
+
+    def measure(proxy):
+        with Crowd(proxy, "/") as crowd:
+            origin.is_silent = False
+            crowd.join(count)
+            before = settled(lambda: private(proxy))
+            origin.is_silent = True
+            whole = request_bytes(proxy, "/", close=False)
+            for s in crowd.clients:
+                s.sendall(whole)
+            after = settled(lambda: private(proxy))
+        return {"figure": (after - before) / count - len(whole)}
+
+    try:
+        return each_peer(bench, scenario, origin_port, measure)
+    finally:
+        origin.listener.close()
 
 
 class CountingOrigin(threading.Thread):
@@ -168,30 +250,34 @@ def once(bench, scenario):
 def latency(bench, scenario):
     """One request at a time to the origin itself and through each proxy, in turn: the median's difference counts. Either
     nothing is pinned, or all to one core: there waking the next program does not cost what waking a processor costs."""
-    pinned = bench.options.load_core, bench.options.proxy_core
-    cores = {int(pinned[0])} if scenario.name == "latency-core" else set(range(os.cpu_count()))
-    bench.options.load_core = bench.options.proxy_core = ",".join(map(str, cores))
+    pinned = bench.load_cores, bench.proxy_cores
+    cores = bench.load_cores if scenario.name == "latency-core" else set(range(os.cpu_count()))
+    bench.load_cores = bench.proxy_cores = cores
     os.sched_setaffinity(bench.origin.process.pid, cores)
     try:
         return latency_rounds(bench, scenario)
     finally:
-        bench.options.load_core, bench.options.proxy_core = pinned
-        os.sched_setaffinity(bench.origin.process.pid, {int(pinned[0])})
+        bench.load_cores, bench.proxy_cores = pinned
+        os.sched_setaffinity(bench.origin.process.pid, bench.load_cores)
 
 
 def latency_rounds(bench, scenario):
-    origin_port, seconds = bench.origin_port(scenario), str(min(0.5, bench.options.seconds))
-    extra = ["--seconds", seconds, "--warm", "0.1"]
+    origin_port = bench.origin_port(scenario)
+    extra = ["--seconds", str(min(0.5, bench.options.seconds)), "--warm", "0.1"]
     running, cannot = bench.start_peers(scenario, origin_port)
-    rounds = {name: [] for name in ("direct", *running)}
-    wanted = bench.options.rounds + 2
+    rounds = {name: [] for name in running}
+    wanted = bench.rounds(scenario) + 2
+
+    def pair(proxy):
+        direct = bench.run_load(scenario, str(origin_port), origin_port, extra)
+        result = bench.run_load(scenario, proxy.setup.listen, origin_port, extra + bench.manner(scenario, proxy))
+        return {**result, "added_us": result.get("p50_us", 0) - direct.get("p50_us", 0), "errors": result["errors"] + direct["errors"]}
+
     try:
         for _ in range(wanted):
-            rounds["direct"].append(bench.run_load(scenario, str(origin_port), origin_port, extra))
             for name, proxy in running.items():
                 proxy.signal(signal.SIGCONT)
-                manner = bench.manner(scenario, proxy)
-                rounds[name].append(bench.run_load(scenario, proxy.setup.listen, origin_port, extra + manner))
+                rounds[name].append(bench.machine.measured([proxy, bench.origin], lambda: pair(proxy)))
                 proxy.signal(signal.SIGSTOP)
     finally:
         stop_all(running.values())
@@ -199,45 +285,54 @@ def latency_rounds(bench, scenario):
     for name, results in rounds.items():
         bad = [r for r in results if r["errors"] or not r["requests"]]
         if bad:
-            rows[name] = {"errors": len(bad), "error": bad[0].get("error") or "no answer", "figure": None}
+            rows[name] = void(ValueError(bad[0].get("error") or "no answer"))
             continue
-        added = [r["p50_us"] - d["p50_us"] for r, d in zip(results, rounds["direct"])]
-        rows[name] = {"errors": 0, "p50_us": statistics.median(r["p50_us"] for r in results),
-                      "p99_us": statistics.median(r["p99_us"] for r in results),
-                      "figure": statistics.median(added) if name != "direct" else None}
+        rows[name] = {"errors": 0, "figure": quiet_median(bench, results, "added_us"), "p99_us": quiet_median(bench, results, "p99_us"),
+                      "each": {"others": [r["others"] for r in results]}}
     return {"rounds": wanted, "rows": rows}
 
 
-def cold(bench, scenario):
-    """A process is started and asked as soon as it listens."""
+def quiet_median(bench, results, key):
+    quiet = [r for r in results if r["others"] <= bench.machine.limit] or results
+    return statistics.median(r[key] for r in quiet)
+
+
+def start(bench, scenario):
+    """A process is started and asked as soon as it listens; the peers in turn."""
     origin_port = bench.origin_port(scenario)
     sizes = bench.sizes(scenario, origin_port)
-    rows = {}
-    for name in bench.programs:
-        if PEERS[name].only or scenario.name in PEERS[name].lacks:
-            continue
-        times = []
-        while len(times) < 5 and sum(times) < 3000:
-            listen = str(free_ports())
-            setup = bench.setup(scenario, name, origin_port=origin_port, request_size=sizes["request"], answer_size=sizes["answer"])
-            setup.listen = listen
-            proxy = PEERS[name](os.path.join(bench.folder, scenario.name, f"{name}-{len(times)}"), setup)
+    names = [n for n in bench.names(scenario) if scenario.name not in PEERS[n].lacks]
+    times, rows, wanted = {n: [] for n in names}, {}, bench.rounds(scenario) + 2
+
+    def once(name, number):
+        setup = bench.setup(scenario, name, origin_port=origin_port, request_size=sizes["request"], answer_size=sizes["answer"])
+        proxy = PEERS[name](os.path.join(bench.folder, scenario.name, f"{name}-{number}"), setup)
+        try:
+            return {"ms": first_byte_ms(bench, proxy, bench.programs[name], "/" + scenario.file)}
+        finally:
+            stop_all([proxy])
+
+    for number in range(wanted):
+        for name in names:
+            if name in rows or sum(t["ms"] for t in times[name]) > 1500:
+                continue
             try:
-                times.append(first_byte_ms(proxy, bench.programs[name], bench.options.proxy_core, "/" + scenario.file))
+                # What it used is not known once it is gone: others cannot be told from it, so the machine is asked before.
+                before = bench.machine.others(0.1) if bench.machine.wait() else 1.0
+                times[name].append({**once(name, number), "others": before})
             except OSError as error:
-                rows[name] = {"errors": 1, "error": str(error), "figure": None}
-                break
-            finally:
-                stop_all([proxy])
-        else:
-            rows[name] = {"errors": 0, "figure": statistics.median(times)}
-    return {"rounds": 5, "rows": rows}
+                rows[name] = void(error)
+    for name in names:
+        rows.setdefault(name, {"errors": 0, "figure": quiet_median(bench, times[name], "ms"),
+                               "each": {"others": [t["others"] for t in times[name]]}})
+    return {"rounds": wanted, "rows": rows}
 
 
-def first_byte_ms(proxy, program, cores, target):
+def first_byte_ms(bench, proxy, program, target):
     whole = request_bytes(proxy, target)
-    began = time.monotonic()
-    proxy.start(program, cores)
+    with bench.machine.placed(bench.proxy_cores):
+        began = time.monotonic()
+        proxy.start(program)
     while True:
         try:
             with connect(proxy.setup.listen) as s:
