@@ -101,29 +101,37 @@ static void take_figures(const struct origin_stats *s, struct figures *out)
         out->reused_errors += s->reused_errors[i];
 }
 
+/* Stands for the origins of an agent that were forgotten. */
+#define FORGOTTEN "*"
+
 /* NULL when the names are too long to be worth it. */
-static const char *track_key(const struct origin *o, char out[1024])
+static const char *track_key(const char *agent, const char *origin, char out[1024])
 {
-    int n = snprintf(out, 1024, "%s\n%s", o->agent->name, o->key);
+    int n = snprintf(out, 1024, "%s\n%s", agent, origin);
 
     return n > 0 && n < 1024 ? out : NULL;
 }
 
-static struct track *track_find(const struct diagnosis *d, const struct origin *o)
+static struct track *track_of(const struct diagnosis *d, const char *agent, const char *origin)
 {
     struct track *t = NULL;
     char buffer[1024];
-    const char *key = track_key(o, buffer);
+    const char *key = track_key(agent, origin, buffer);
 
     if (key)
         HASH_FIND_STR(d->tracks, key, t);
     return t;
 }
 
-static struct track *track_make(struct diagnosis *d, const struct origin *o)
+static struct track *track_find(const struct diagnosis *d, const struct origin *o)
+{
+    return track_of(d, o->agent->name, o->key);
+}
+
+static struct track *track_make(struct diagnosis *d, const char *agent, const char *origin)
 {
     char buffer[1024];
-    const char *key = track_key(o, buffer);
+    const char *key = track_key(agent, origin, buffer);
     struct track *t = key ? calloc(1, sizeof *t + strlen(key) + 1) : NULL;
 
     if (!t)
@@ -145,6 +153,18 @@ static bool is_saturated(const struct origin *o)
             o->protocol == PROTOCOL_HTTP2);
 }
 
+static void take_sample(struct track *t, const struct origin_stats *stats, bool window_ends)
+{
+    t->seen = true;
+    if (window_ends) {
+        t->base = t->next;
+        take_figures(stats, &t->next);
+    }
+    /* Forgotten, and known again since. */
+    if (stats->requests < t->base.requests || stats->requests < t->next.requests)
+        t->base = t->next = (struct figures){0};
+}
+
 static void sample_origin(struct diagnosis *d, const struct origin *o, bool window_ends)
 {
     struct track *t = track_find(d, o);
@@ -153,21 +173,33 @@ static void sample_origin(struct diagnosis *d, const struct origin *o, bool wind
     if (!t && !saturated && o->stats.requests < REMEMBER_FROM_REQUESTS)
         return;
     if (!t)
-        t = track_make(d, o);
+        t = track_make(d, o->agent->name, o->key);
     if (!t)
         return;
-    t->seen = true;
     if (!saturated)
         t->saturated_since_ms = 0;
     else if (t->saturated_since_ms == 0)
         t->saturated_since_ms = clock_ms();
-    if (window_ends) {
-        t->base = t->next;
-        take_figures(&o->stats, &t->next);
-    }
-    /* Forgotten, and known again since. */
-    if (o->stats.requests < t->base.requests || o->stats.requests < t->next.requests)
-        t->base = t->next = (struct figures){0};
+    take_sample(t, &o->stats, window_ends);
+}
+
+static void forgotten_stats(const struct agent *a, struct origin_stats *out)
+{
+    *out = (struct origin_stats){0};
+    for (const struct agent *share = a; share; share = share->next_share)
+        origin_stats_add(out, &share->forgotten);
+}
+
+static void sample_forgotten(struct diagnosis *d, const struct agent *a, bool window_ends)
+{
+    struct track *t = track_of(d, a->name, FORGOTTEN);
+    struct origin_stats stats;
+
+    forgotten_stats(a, &stats);
+    if (!t && stats.requests >= REMEMBER_FROM_REQUESTS)
+        t = track_make(d, a->name, FORGOTTEN);
+    if (t)
+        take_sample(t, &stats, window_ends);
 }
 
 static void forget_unseen(struct diagnosis *d)
@@ -187,9 +219,11 @@ static void look(struct diagnosis *d, bool window_ends)
     const struct agent *a, *share;
     const struct origin *o;
 
-    TAILQ_FOREACH (a, &d->daemon->pools[0]->agents, link)
+    TAILQ_FOREACH (a, &d->daemon->pools[0]->agents, link) {
         AGENT_FOREACH_ORIGIN(a, share, o)
-    sample_origin(d, o, window_ends);
+        sample_origin(d, o, window_ends);
+        sample_forgotten(d, a, window_ends);
+    }
 }
 
 void diagnosis_end_window(struct diagnosis *d)
@@ -219,7 +253,7 @@ void diagnosis_begin_anew(struct diagnosis *d, const struct agent *a)
         struct track *t = track_find(d, o);
 
         if (!t)
-            t = track_make(d, o);
+            t = track_make(d, a->name, o->key);
         if (!t)
             continue;
         t->seen = true;
@@ -359,6 +393,17 @@ static void describe_agent(const struct diagnosis *d, const struct agent *a, str
     describe_ca(a, in);
 }
 
+static void describe_forgotten(const struct diagnosis *d, const struct agent *a, struct diagnosis_input *in)
+{
+    const struct track *t = track_of(d, a->name, FORGOTTEN);
+    struct origin_stats stats;
+
+    forgotten_stats(a, &stats);
+    in->requests = stats.requests - (t ? t->base.requests : 0);
+    for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
+        in->errors[i] = stats.errors[i] - (t ? t->base.errors[i] : 0);
+}
+
 /* Sentences */
 
 /* A JSON array that grows, up to MAX_SENTENCES. */
@@ -401,7 +446,7 @@ static void say_warnings(struct sentences *s, const struct agent *a)
 void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *out)
 {
     struct sentences s = {.out = out};
-    struct diagnosis_input agent = {.who = a->name, .agent = a->name};
+    struct diagnosis_input agent = {.who = a->name, .agent = a->name}, forgotten = agent;
     const struct agent *share;
     const struct origin *o;
     unsigned origins = 0;
@@ -423,5 +468,7 @@ void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *ou
         describe_origin(d, o, &in);
         apply_rules(&s, &in, DIAGNOSIS_ORIGIN);
     }
+    describe_forgotten(d, a, &forgotten);
+    apply_rules(&s, &forgotten, DIAGNOSIS_FORGOTTEN);
     text_lit(out, "]");
 }

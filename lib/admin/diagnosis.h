@@ -51,10 +51,11 @@ struct diagnosis_input {
     uint64_t peer_closed_idle_ms; /* on average, of those retired as peer-closed */
 };
 
-enum diagnosis_scope { DIAGNOSIS_AGENT, DIAGNOSIS_ORIGIN };
+/* FORGOTTEN: all origins of an agent that were forgotten, as one. */
+enum diagnosis_scope { DIAGNOSIS_AGENT, DIAGNOSIS_ORIGIN, DIAGNOSIS_FORGOTTEN };
 
 /* A row that has nothing to say leaves `out` as it was and returns false. For an agent's rule only who,
- * agent, paused, pending, refused and the certificate are filled in. */
+ * agent, paused, pending, refused and the certificate are filled in, for a forgotten one's requests and errors. */
 struct diagnosis_rule {
     const char *name;
     enum diagnosis_scope scope;

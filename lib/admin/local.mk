@@ -37,6 +37,8 @@ libcarpool_a_SOURCES += \
 	lib/admin/routes.c \
 	lib/admin/routes.h \
 	lib/admin/rules.c \
+	lib/admin/rules.h \
+	lib/admin/rules_failures.c \
 	lib/admin/server.c \
 	lib/admin/server.h \
 	lib/admin/span.c \

@@ -1,6 +1,6 @@
 /* The rules of the diagnosis: each a row, each says what is wrong and what to do about it. */
 
-#include "admin/diagnosis.h"
+#include "admin/rules.h"
 
 #include <assert.h>
 #include <string.h>
@@ -9,9 +9,6 @@
 #include "base/units.h"
 #include "http/repair.h"
 
-/* Fewer than this prove nothing. */
-#define ENOUGH 3
-
 static uint64_t all_retired(const struct diagnosis_input *in)
 {
     uint64_t n = 0;
@@ -19,11 +16,6 @@ static uint64_t all_retired(const struct diagnosis_input *in)
     for (unsigned i = 0; i < RETIRE_COUNT; i++)
         n += in->retired[i];
     return n;
-}
-
-static uint64_t percent(uint64_t part, uint64_t whole)
-{
-    return whole ? part * 100 / whole : 0;
 }
 
 /* "30 s", "350 ms", "12 min" */
@@ -319,94 +311,6 @@ static bool says_max_requests(const struct diagnosis_input *in, struct text *out
            says_share(in, out, RETIRE_MAX_REQUESTS, 50, "raise maxRequestsPerSocket");
 }
 
-static bool says_connect_fails(const struct diagnosis_input *in, struct text *out)
-{
-    uint64_t failed = in->retired[RETIRE_CONNECT_FAILED] + in->retired[RETIRE_CONNECT_TIMEOUT];
-    uint64_t tried = failed + in->opened;
-
-    if (failed < ENOUGH || percent(failed, tried) < 20)
-        return false;
-    text_format(out, "%s: %s (%llu of the last %llu)", in->who,
-                in->connect_failure ? in->connect_failure : "cannot connect", (unsigned long long)failed,
-                (unsigned long long)tried);
-    return true;
-}
-
-static bool says_stale(const struct diagnosis_input *in, struct text *out)
-{
-    uint64_t closed = in->reused_errors - in->dead_errors;
-
-    if (closed < ENOUGH || closed * 100 < in->reused)
-        return false;
-    text_format(
-        out,
-        "%s: %llu connections had been closed by the origin when requests used them again; retries are for those "
-        "that are safe to repeat: where it closes what is idle, a shorter timeouts.free avoids that",
-        in->who, (unsigned long long)closed);
-    return true;
-}
-
-static bool says_dead_path(const struct diagnosis_input *in, struct text *out)
-{
-    uint64_t dead = in->dead_errors + in->retired[RETIRE_DEAD];
-
-    if (dead < ENOUGH)
-        return false;
-    text_format(
-        out,
-        "%s: the origin's host acknowledged nothing any more on %llu connections: it is gone, or a firewall, NAT or "
-        "load balancer forgets connections that are idle; then set timeouts.free below its limit",
-        in->who, (unsigned long long)dead);
-    return true;
-}
-
-static bool says_timeouts(const struct diagnosis_input *in, struct text *out)
-{
-    uint64_t silent = in->retired[RETIRE_SOCKET_TIMEOUT], slow = in->retired[RETIRE_REQUEST_TIMEOUT];
-
-    if (silent + slow < ENOUGH || percent(silent + slow, in->requests) < 5)
-        return false;
-    text_format(out, "%s: %llu %% of requests ran into %s: find out why the service is slow, or raise %s",
-                in->who, (unsigned long long)percent(silent + slow, in->requests),
-                slow == 0     ? "timeouts.socket"
-                : silent == 0 ? "timeouts.request"
-                              : "timeouts.socket or timeouts.request",
-                slow == 0 || silent == 0 ? "it" : "them");
-    return true;
-}
-
-/* What no other rule speaks of. */
-static const struct {
-    enum proxy_error error;
-    const char *means;
-} failures[] = {
-    {PROXY_ERROR_TERMINATED, "the origin closed or reset the connection before its response was complete"},
-    {PROXY_ERROR_INCOMPLETE, "the origin's response ended before it was complete"},
-    {PROXY_ERROR_PROTOCOL, "the origin sent malformed responses"},
-    {PROXY_ERROR_RESPONSE_HEAD_SIZE, "heads of responses were larger than server.maxHeaderSize"},
-    {PROXY_ERROR_UNAVAILABLE, "the origin refused them (HTTP/2)"},
-    {PROXY_ERROR_PROHIBITED, "the host's address is in access.denyAddresses"},
-    {PROXY_ERROR_INTERNAL, "Carpool could not serve them, the log says why"},
-};
-
-/* The share is that of all such failures; the words are those of the most frequent one. */
-static bool says_failing(const struct diagnosis_input *in, struct text *out)
-{
-    uint64_t n = 0;
-    size_t most = 0;
-
-    for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++) {
-        n += in->errors[failures[i].error];
-        if (in->errors[failures[i].error] > in->errors[failures[most].error])
-            most = i;
-    }
-    if (n < ENOUGH || percent(n, in->requests) < 5)
-        return false;
-    text_format(out, "%s: %llu of %llu requests failed: %s; details: carpoolctl errors %s", in->who,
-                (unsigned long long)n, (unsigned long long)in->requests, failures[most].means, in->agent);
-    return true;
-}
-
 /* Of a server that compresses at all, some of so many texts would be. */
 #define ENOUGH_TEXTS 20
 
@@ -487,6 +391,7 @@ const struct diagnosis_rule diagnosis_rules[] = {
     {"ping-timeout", DIAGNOSIS_ORIGIN, says_ping_timeout},
     {"repaired", DIAGNOSIS_ORIGIN, says_repaired},
     {"uncompressed", DIAGNOSIS_ORIGIN, says_uncompressed},
+    {"failing-elsewhere", DIAGNOSIS_FORGOTTEN, says_failing_elsewhere},
 };
 const unsigned diagnosis_rule_count = sizeof diagnosis_rules / sizeof diagnosis_rules[0];
 

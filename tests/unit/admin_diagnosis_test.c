@@ -356,6 +356,13 @@ START_TEST(failures)
         "payments");
     ck_assert_str_eq(SAID("failing", .requests = 9, .errors = {[PROXY_ERROR_REFUSED] = 9}), "");
     ck_assert_str_eq(SAID("failing", .requests = 99, .errors = {[PROXY_ERROR_PROTOCOL] = 4}), "");
+    ck_assert_str_eq(
+        SAID("failing-elsewhere", .requests = 9,
+             .errors = {[PROXY_ERROR_DNS] = 4, [PROXY_ERROR_REFUSED] = 1, [PROXY_ERROR_LOOP] = 4}),
+        "payments: 5 of 9 requests to hosts without a connection failed: dns_error; details: carpoolctl "
+        "errors payments");
+    ck_assert_str_eq(SAID("failing-elsewhere", .requests = 99, .errors = {[PROXY_ERROR_DNS] = 19}), "");
+    ck_assert_str_eq(SAID("failing-elsewhere", .requests = 9, .errors = {[PROXY_ERROR_DENIED] = 9}), "");
     ck_assert_str_eq(SAID("timeouts", .requests = 1000, .retired = {[RETIRE_SOCKET_TIMEOUT] = 3}), "");
 }
 END_TEST
@@ -420,6 +427,23 @@ START_TEST(counts_refusals_of_a_pause)
     f.origin.stats = (struct origin_stats){.requests = 5, .errors = {[PROXY_ERROR_LIMIT] = 4}};
     ck_assert_str_eq(written(&f), "[\"payments: paused: 0 waiting, 4 refused; to go on: carpoolctl resume "
                                   "payments\"]");
+    fixture_free(&f);
+}
+END_TEST
+
+START_TEST(failures_of_forgotten_origins_count)
+{
+    struct fixture f;
+
+    fixture_make(&f);
+    f.agent.forgotten = (struct origin_stats){.requests = 4, .errors = {[PROXY_ERROR_DNS] = 4}};
+    diagnosis_sample(f.diagnosis);
+    ck_assert_str_eq(written(&f),
+                     "[\"payments: 4 of 4 requests to hosts without a connection failed: dns_error; details: "
+                     "carpoolctl errors payments\"]");
+    diagnosis_end_window(f.diagnosis);
+    diagnosis_end_window(f.diagnosis);
+    ck_assert_str_eq(written(&f), "[]");
     fixture_free(&f);
 }
 END_TEST
@@ -521,5 +545,5 @@ void add_diagnosis_tests(Suite *suite)
                no_reuse_does_not_guess, peer_closed, learned, dead_paths, http2, shares, failures,
                all_rows_have_a_name);
     unit_group(suite, "diagnosis", silent_when_all_is_well, sees_a_small_pool, counts_refusals_of_a_pause,
-               forgets_what_is_over);
+               failures_of_forgotten_origins_count, forgets_what_is_over);
 }

@@ -144,7 +144,15 @@ static void print_roff(FILE *out, const char *text)
     }
 }
 
-/* The kind of value, where the page explains it once; otherwise all that may stand there. */
+static bool says_all_words(const struct option *o)
+{
+    for (const char *const *word = o->words; *word; word++)
+        if (!strcasestr(o->help, *word))
+            return false;
+    return true;
+}
+
+/* The kind of value, where the page explains it once; otherwise all that may stand there; NULL where the help says it. */
 static const char *man_kind(const struct option *o, char out[OPTION_WANTS_SIZE])
 {
     switch (o->type) {
@@ -159,8 +167,6 @@ static const char *man_kind(const struct option *o, char out[OPTION_WANTS_SIZE])
     case OPTION_MATCH_LIST: return "list of patterns";
     case OPTION_LISTEN_LIST:
     case OPTION_ADDRESS_LIST: return "list of addresses";
-    case OPTION_LISTEN_ADMIN: return "address, or off";
-    case OPTION_LOG_FILE: return "file, - or off";
     case OPTION_NAME: return "word";
     case OPTION_HOST: return "host or host:port";
     case OPTION_LOCAL_ADDRESS: return "IP address";
@@ -168,11 +174,16 @@ static const char *man_kind(const struct option *o, char out[OPTION_WANTS_SIZE])
     case OPTION_PROXY: return "URL";
     case OPTION_CIPHERS: return "list of openssl-ciphers(1)";
     case OPTION_SECRET: return "text";
-    case OPTION_BOOL:
-    case OPTION_COUNT:
     case OPTION_WORD:
-    case OPTION_WORKERS:
-    case OPTION_TLS: break;
+        if (!says_all_words(o))
+            break;
+        return NULL;
+    case OPTION_LISTEN_ADMIN:
+    case OPTION_LOG_FILE:
+    case OPTION_BOOL:
+    case OPTION_TLS: return NULL;
+    case OPTION_COUNT:
+    case OPTION_WORKERS: break;
     }
     return option_wants(o, out);
 }
@@ -181,10 +192,12 @@ static const char *man_kind(const struct option *o, char out[OPTION_WANTS_SIZE])
 static void print_man_option(FILE *out, const struct option *o)
 {
     char wants[OPTION_WANTS_SIZE], help[512];
+    const char *kind = man_kind(o, wants);
     fprintf(out, ".TP\n.BR %s \" (", o->path);
-    print_roff(out, man_kind(o, wants));
+    if (kind)
+        print_roff(out, kind);
     if (*o->initial) {
-        fprintf(out, "; default ");
+        fprintf(out, "%sdefault ", kind ? "; " : "");
         print_roff(out, o->initial);
     }
     fprintf(out, ")\"\n");

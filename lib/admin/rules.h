@@ -1,0 +1,24 @@
+#ifndef CARPOOL_ADMIN_RULES_H
+#define CARPOOL_ADMIN_RULES_H
+
+/* What the files of the diagnosis' rules share; the table is in rules.c. */
+
+#include "admin/diagnosis.h"
+
+/* Fewer than this prove nothing. */
+#define ENOUGH 3
+
+static inline uint64_t percent(uint64_t part, uint64_t whole)
+{
+    return whole ? part * 100 / whole : 0;
+}
+
+/* rules_failures.c: connections and requests that failed */
+bool says_connect_fails(const struct diagnosis_input *in, struct text *out);
+bool says_stale(const struct diagnosis_input *in, struct text *out);
+bool says_dead_path(const struct diagnosis_input *in, struct text *out);
+bool says_timeouts(const struct diagnosis_input *in, struct text *out);
+bool says_failing(const struct diagnosis_input *in, struct text *out);
+bool says_failing_elsewhere(const struct diagnosis_input *in, struct text *out);
+
+#endif
