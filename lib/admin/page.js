@@ -280,7 +280,7 @@ function drawState(answer, agents) {
 
 function drawHeader(answer) {
     const daemon = answer.daemon, failed = !daemon.reload.ok, last = histories.get("\nclients");
-    const refused = rateAt(last, last.length - 1, "refused");
+    const refused = daemon.refusedPerSecond + rateAt(last, last.length - 1, "refused"); // by agents, and clients
     byId("uptime").textContent = "up " + longTime(daemon.uptimeMs);
     const age = Math.max(0, answer.timeMs - Date.parse(daemon.reload.time));
     byId("reload").textContent = !failed && age + START_MS > daemon.uptimeMs ? "no reload since" // the start counts as one
@@ -316,14 +316,12 @@ function take(answer) {
     if (now < lastTime) histories.clear();
     lastTime = now;
     bounds = answer.latencyBoundsMs;
-    let refused = answer.daemon.clientsRefused;
     for (const agent of answer.agents) {
         remember(keyOf(agent.name), agent, now);
-        refused += agent.errors[LIMIT_ERROR] || 0;
         for (const o of worthRemembering(agent)) remember(keyOf(agent.name, o.origin), o, now);
     }
     const clients = histories.get("\nclients") || [];
-    clients.push({at: now, refused});
+    clients.push({at: now, refused: answer.daemon.clientsRefused});
     if (clients.length > SAMPLES) clients.shift();
     clients.seen = now;
     histories.set("\nclients", clients);

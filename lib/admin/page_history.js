@@ -1,7 +1,7 @@
 /* What is remembered of each agent and origin, and what follows from it. Rates and quantiles are computed here, judgements never:
  * the sentences come from the daemon. */
 const SAMPLES = 300, LIMIT_ERROR = "connection_limit_reached";
-const RATE_BACK = 5, LATENCY_BACK = 10; // samples, of a second each
+const RATE_BACK = 10, LATENCY_BACK = 10; // samples, of a second each; the daemon's own rates have the same span
 const histories = new Map(); // "agent\norigin" -> samples, the oldest first; of an agent as a whole the origin is ""
 let bounds = [], lastTime = 0;
 
