@@ -21,8 +21,12 @@
 /* The first so many of a message are written in each window, the rest is counted. */
 #define REPEAT_FREE      10
 #define REPEAT_WINDOW_MS 1000
-#define REPEAT_SLOTS     16
+#define REPEAT_SLOTS     64
 #define REPEAT_TEXT_SIZE 160
+
+/* The pair that tells repetitions of a message apart: what one agent says often does not hide another's. */
+#define REPEAT_KEY      "agent"
+#define REPEAT_KEY_SIZE 65
 
 struct line {
     char data[LINE_SIZE];
@@ -38,6 +42,7 @@ struct repeat {
     uint32_t seen; /* 0: the slot is empty */
     enum log_level level;
     char text[REPEAT_TEXT_SIZE];
+    char agent[REPEAT_KEY_SIZE]; /* "": of no agent, or of those that had no room */
 };
 
 /* The one log of the process: there is one stderr. */
@@ -349,13 +354,15 @@ static void emit(struct line *line)
 static void say_repeat(struct repeat *slot)
 {
     uint32_t held = slot->seen > REPEAT_FREE ? slot->seen - REPEAT_FREE : 0;
-    const struct log_pair count = LOG_N("repeated", held);
+    const struct log_pair count = LOG_N("repeated", held), agent = LOG_S(REPEAT_KEY, slot->agent);
     struct line line;
 
     slot->seen = 0;
     if (held == 0)
         return;
     line_begin(&line, slot->level, slice_of(slot->text));
+    if (*slot->agent)
+        line_put_pair(&line, &agent);
     line_put_pair(&line, &count);
     emit(&line);
 }
@@ -368,17 +375,23 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static uint64_t hash_message(enum log_level level, struct slice message)
+static uint64_t hash_more(uint64_t hash, struct slice text) /* FNV-1a */
 {
-    uint64_t hash = 0xcbf29ce484222325 ^ (uint64_t)level; /* FNV-1a */
-
-    for (size_t i = 0; i < message.n; i++)
-        hash = (hash ^ (unsigned char)message.p[i]) * 0x100000001b3;
+    for (size_t i = 0; i < text.n; i++)
+        hash = (hash ^ (unsigned char)text.p[i]) * 0x100000001b3;
     return hash;
 }
 
-/* Ends windows that are over; the slot of this message, else an empty one, else the oldest, emptied. */
-static struct repeat *find_slot(uint64_t hash, uint64_t now)
+static struct slice agent_of(const struct log_pair *pairs, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(pairs[i].key, REPEAT_KEY) == 0)
+            return pairs[i].value;
+    return (struct slice){0};
+}
+
+/* Ends windows that are over; the slot of this message, else an empty one, else the oldest, emptied, or NULL. */
+static struct repeat *find_slot(uint64_t hash, uint64_t now, bool may_empty)
 {
     struct repeat *found = NULL, *oldest = &shared.repeats[0];
 
@@ -394,25 +407,40 @@ static struct repeat *find_slot(uint64_t hash, uint64_t now)
     }
     if (found)
         return found;
+    if (oldest->seen > 0 && !may_empty)
+        return NULL;
     say_repeat(oldest);
     return oldest;
 }
 
-/* Counts the message; true when this one is to be held back. */
-static bool is_repetition(enum log_level level, struct slice message)
+static void copy(char *out, size_t size, struct slice text)
+{
+    size_t n = text.n < size ? text.n : size - 1;
+
+    if (n > 0)
+        memcpy(out, text.p, n);
+    out[n] = '\0';
+}
+
+/* Counts the message; true when this one is to be held back. With more agents than slots the others share one. */
+static bool is_repetition(enum log_level level, struct slice message, struct slice agent)
 {
     uint64_t now = now_ms();
-    uint64_t hash = hash_message(level, message);
-    struct repeat *slot = find_slot(hash, now);
+    uint64_t hash = hash_more(0xcbf29ce484222325 ^ (uint64_t)level, message);
+    uint64_t of_agent = hash_more(hash, agent);
+    struct repeat *slot = find_slot(of_agent, now, agent.n == 0);
 
+    if (!slot) {
+        agent = (struct slice){0};
+        of_agent = hash;
+        slot = find_slot(hash, now, true);
+    }
     if (slot->seen == 0) {
-        size_t n = message.n < sizeof slot->text ? message.n : sizeof slot->text - 1;
-
-        slot->hash = hash;
+        slot->hash = of_agent;
         slot->since_ms = now;
         slot->level = level;
-        memcpy(slot->text, message.p, n);
-        slot->text[n] = '\0';
+        copy(slot->text, sizeof slot->text, message);
+        copy(slot->agent, sizeof slot->agent, agent);
     }
     if (slot->seen < UINT32_MAX)
         slot->seen++;
@@ -437,7 +465,7 @@ void log_pairs(enum log_level level, const char *message, const struct log_pair 
     if (!log_enabled(level))
         return;
     pthread_mutex_lock(&shared.lock);
-    if (level == LOG_DEBUG || !is_repetition(level, text)) {
+    if (level == LOG_DEBUG || !is_repetition(level, text, agent_of(pairs, count))) {
         line_begin(&line, level, text);
         for (int i = 0; i < count; i++)
             line_put_pair(&line, &pairs[i]);

@@ -100,13 +100,15 @@ static void complete(struct exchange *e, enum client_close fate)
 static void log_fault(const struct exchange *e, enum fault fault, const char *text)
 {
     enum log_level level = fault_status(fault) >= 500 ? LOG_WARN : LOG_INFO;
+    unsigned status =
+        e->outcome.status ? e->outcome.status : fault_status(fault); /* a response that is cut has its own */
     char peer[ADDRESS_TEXT_SIZE];
     if (!log_enabled(level))
         return;
     log_event(level, "request failed", LOG_S("detail", text),
               LOG_S("client", e->client ? peer_address_format(&e->client->peer, peer) : "-"),
               LOG_S("agent", e->origin ? e->origin->agent->name : "-"),
-              LOG_S("target", e->origin ? e->origin->key : "-"), LOG_N("status", fault_status(fault)),
+              LOG_S("target", e->origin ? e->origin->key : "-"), LOG_N("status", status),
               LOG_S("error", fault_error(fault)));
 }
 

@@ -329,6 +329,29 @@ START_TEST(log_flushes_repetitions)
 }
 END_TEST
 
+/* The storm of one agent does not hide what another one says. */
+START_TEST(log_counts_repetitions_of_each_agent)
+{
+    char name[8];
+
+    capture_pipe();
+    for (int i = 0; i < 30; i++)
+        log_event(LOG_WARN, "failed", LOG_S("agent", "loud"), LOG_N("n", i));
+    log_event(LOG_WARN, "failed", LOG_S("agent", "quiet"));
+    ck_assert_int_eq(count_of(captured(), "\n"), 11);
+    ck_assert_ptr_nonnull(strstr(capture.text, "agent=quiet\n"));
+    log_flush();
+    ck_assert_str_eq(captured_tail(), "level=warn msg=\"failed\" agent=loud repeated=20\n");
+    /* More agents than can be watched: the others are counted together. */
+    for (int i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "a%d", i);
+        log_event(LOG_WARN, "failed", LOG_S("agent", name));
+    }
+    ck_assert_int_lt(count_of(captured(), "\n"), 100);
+    capture_end();
+}
+END_TEST
+
 /* More messages than can be watched: the oldest is said when it makes room. */
 START_TEST(log_watches_many_messages)
 {
@@ -337,9 +360,9 @@ START_TEST(log_watches_many_messages)
         log_line(LOG_INFO, "first");
     sleep_ms(5);
     ck_assert_int_eq(count_of(captured(), "\n"), 10);
-    for (int i = 0; i < 15; i++)
+    for (int i = 0; i < 63; i++)
         log_line(LOG_INFO, "other %d", i);
-    ck_assert_int_eq(count_of(captured(), "\n"), 15);
+    ck_assert_int_eq(count_of(captured(), "\n"), 63);
     log_line(LOG_INFO, "one too many");
     ck_assert_int_eq(count_of(captured(), "\n"), 2);
     ck_assert_ptr_nonnull(strstr(capture.text, "msg=\"first\" repeated=3\n"));
@@ -448,6 +471,6 @@ void base_log_tests(Suite *suite)
     unit_group(suite, "log lines", log_writes_text_lines, log_writes_json_lines, log_keeps_to_its_level,
                log_cuts_long_lines, log_lines_end_right_at_every_length);
     unit_group(suite, "log limits", log_counts_repetitions, log_flushes_repetitions,
-               log_watches_many_messages, log_never_blocks, log_writes_to_a_file,
-               log_survives_a_closed_stderr, log_takes_several_threads);
+               log_counts_repetitions_of_each_agent, log_watches_many_messages, log_never_blocks,
+               log_writes_to_a_file, log_survives_a_closed_stderr, log_takes_several_threads);
 }
