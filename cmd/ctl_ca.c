@@ -89,6 +89,7 @@ static int take_options(int argc, char **argv, struct plan *p)
     int option;
 
     optind = 1;
+    argv[0] = (char *)"carpoolctl ca create"; /* what getopt says of a mistake begins with it */
     while ((option = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
         switch (option) {
         case 'f':

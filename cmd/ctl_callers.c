@@ -51,13 +51,13 @@ static void print(const json_t *rows)
 {
     static const struct table_column columns[] = {
         {"CALLER", true},    {"CONNECTIONS", false}, {"ACTIVE", false}, {"WAITING", false},
-        {"REQUESTS", false}, {"ERRORS", false},      {"AGENTS", true}};
+        {"REQUESTS", false}, {"FAILED", false},      {"AGENTS", true}};
     struct table paper;
     const json_t *row;
     size_t i;
 
     if (json_array_size(rows) == 0) {
-        puts("no callers: no request came since callers: user or unit is set");
+        puts("no callers: the option callers is off, or no request has come since it was set");
         return;
     }
     table_begin(&paper, columns, sizeof columns / sizeof columns[0]);

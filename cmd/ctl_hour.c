@@ -68,7 +68,7 @@ __attribute__((format(printf, 3, 4))) static void append(char *out, size_t size,
 static void append_reasons(char *out, size_t size, struct sums *s)
 {
     json_int_t others = s->opened, count;
-    const char *between = ": ", *reason;
+    const char *between = " (", *reason;
     char text[CTL_WORD_SIZE];
 
     for (unsigned i = 0; i < REASONS_SHOWN && (reason = most_frequent(s->reasons, &count)); i++) {
@@ -80,6 +80,8 @@ static void append_reasons(char *out, size_t size, struct sums *s)
     if (others > 0)
         append(out, size, "%s%s %s", between, ctl_count((uint64_t)others, text),
                others == 1 ? "other" : "others");
+    if (s->opened > 0)
+        append(out, size, "; carpoolctl explain says why)");
 }
 
 bool hour_summary(const struct pool_table *t, char *out, size_t size)
@@ -88,7 +90,7 @@ bool hour_summary(const struct pool_table *t, char *out, size_t size)
     bool any = s.requests > 0 || s.opened > 0;
     char requests[CTL_WORD_SIZE], opened[CTL_WORD_SIZE];
 
-    snprintf(out, size, "last hour: %s request%s, %s connection%s opened",
+    snprintf(out, size, "last hour: %s request%s opened %s connection%s",
              ctl_count((uint64_t)s.requests, requests), s.requests == 1 ? "" : "s",
              ctl_count((uint64_t)s.opened, opened), s.opened == 1 ? "" : "s");
     append_reasons(out, size, &s);

@@ -273,8 +273,8 @@ static void draw_pools(struct screen *s, struct picture *p)
     char line[512];
 
     put_wrapped(p, CELL_HEAD, pool_table_summary(s->table, line, sizeof line), 2);
-    put_wrapped(p, CELL_PLAIN, pool_table_savings(s->table, line, sizeof line), 1);
     draw_sentences(s, p);
+    put_wrapped(p, CELL_PLAIN, pool_table_savings(s->table, line, sizeof line), 1);
     picture_next_line(p);
     if (s->scroll >= s->count)
         s->scroll = s->count ? s->count - 1 : 0;

@@ -42,7 +42,7 @@ def test_status_ends_with_it(stage):
     for _ in range(1002):
         client.ask("http://pay.test/")
         assert client.response().status == 200
-    assert re.search(r"\n\nlast hour: 1,002 requests, 1 connection opened: 1 first\n"
+    assert re.search(r"\n\nlast hour: 1,002 requests opened 1 connection \(1 first; carpoolctl explain says why\)\n"
                      r"saved since start: 1,001 connections, \d+ (ms|s) of handshakes\n$", shown(carpool, "status"))
     terminal = Terminal(carpool)
     terminal.see(lambda lines: any(line.startswith("saved since start: 1,001 connections, ") for line in lines))

@@ -466,7 +466,7 @@ def test_carpoolctl_callers(stage, people):
     for uid in (FLOOD, OTHER, FLOOD):
         assert ask(people(uid), carpool, origin.url("/")).status == 200
     lines = run(*server, "callers", program="CARPOOLCTL").stdout.splitlines()
-    assert lines[0].split() == ["CALLER", "CONNECTIONS", "ACTIVE", "WAITING", "REQUESTS", "ERRORS", "AGENTS"]
+    assert lines[0].split() == ["CALLER", "CONNECTIONS", "ACTIVE", "WAITING", "REQUESTS", "FAILED", "AGENTS"]
     assert [line.split()[0] for line in lines[1:]] == [name_of(FLOOD), name_of(OTHER)]
     assert lines[1].split()[-2:] == ["default", "2"]
     assert json.loads(run(*server, "--json", "callers", program="CARPOOLCTL").stdout) == json.loads(
