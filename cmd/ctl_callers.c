@@ -13,23 +13,36 @@ static long long figure(const json_t *row, const char *key)
     return (long long)json_integer_value(json_object_get(row, key));
 }
 
+static const char *busiest(const json_t *agents)
+{
+    const char *agent, *most = NULL;
+    json_t *requests;
+
+    json_object_foreach((json_t *)agents, agent, requests)
+    {
+        if (!most || json_integer_value(requests) > figure(agents, most))
+            most = agent;
+    }
+    return most;
+}
+
 /* "payments 120, mail 3" */
 static void put_agents(const json_t *row, char out[AGENTS_SIZE])
 {
+    json_t *left = json_copy(json_object_get(row, "agents"));
     const char *agent;
-    json_t *requests;
     size_t n = 0;
 
     *out = '\0';
-    json_object_foreach(json_object_get(row, "agents"), agent, requests)
-    {
-        int k = snprintf(out + n, AGENTS_SIZE - n, "%s%s %lld", n ? ", " : "", agent,
-                         (long long)json_integer_value(requests));
+    while ((agent = busiest(left))) {
+        int k = snprintf(out + n, AGENTS_SIZE - n, "%s%s %lld", n ? ", " : "", agent, figure(left, agent));
 
         if (k < 0 || (size_t)k >= AGENTS_SIZE - n)
-            return;
+            break;
         n += (size_t)k;
+        json_object_del(left, agent);
     }
+    json_decref(left);
 }
 
 static void add_row(struct table *t, const json_t *row)

@@ -10,14 +10,17 @@
 
 /* The rules */
 
-static void put_traffic(struct text *out, uint64_t requests, uint64_t opened)
+/* Refused requests had no share in a connection. */
+static void put_traffic(struct text *out, uint64_t requests, uint64_t refused, uint64_t opened)
 {
+    uint64_t carried = requests - refused;
+
     words_counted(out, requests, "request");
     text_lit(out, " opened ");
     words_counted(out, opened, "connection");
-    if (opened > 0 && requests > opened)
-        text_format(out, ", %.*f requests each", requests < 10 * opened ? 1 : 0,
-                    (double)requests / (double)opened);
+    if (opened > 0 && carried > opened)
+        text_format(out, ", %.*f requests each", carried < 10 * opened ? 1 : 0,
+                    (double)carried / (double)opened);
 }
 
 /* No request came, and no spare was opened. */
@@ -43,13 +46,13 @@ static bool says_traffic(const struct account *a, struct text *out)
         else
             words_time(out, (double)a->hour_ms);
         text_lit(out, " ");
-        put_traffic(out, a->hour.requests, a->hour.opened);
+        put_traffic(out, a->hour.requests, a->hour.refused, a->hour.opened);
         text_lit(out, ". ");
     }
     text_lit(out, "Since the start, ");
     words_time(out, (double)a->uptime_ms);
     text_lit(out, " ago, ");
-    put_traffic(out, a->stats.requests, a->stats.opened);
+    put_traffic(out, a->stats.requests, a->stats.errors[PROXY_ERROR_LIMIT], a->stats.opened);
     text_lit(out, ".");
     if (carried > 0) {
         text_lit(out, " Direct clients would have opened ");

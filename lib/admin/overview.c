@@ -49,7 +49,7 @@ static void say_restart(struct text *t, bool *first, struct text *sentence, cons
 {
     if (options->count == 0)
         return;
-    text_format(sentence, "restart carpoold to apply what the file says now of ");
+    text_format(sentence, "restart carpoold to apply the new value%s of ", options->count == 1 ? "" : "s");
     for (uint32_t i = 0; i < options->count; i++)
         text_format(sentence, "%s%s", i ? ", " : "", options->items[i]);
     say(t, first, sentence);

@@ -473,6 +473,16 @@ def test_carpoolctl_callers(stage, people):
         carpool.admin("/callers").body)
 
 
+def test_carpoolctl_callers_names_the_busiest_agent_first(stage):
+    """requests by agent"""
+    origin = stage.origin()
+    carpool = stage.carpool({"callers": "user", "upstreams": {"api": {"match": "api.test", "address": [origin.authority]}}})
+    for url in (origin.url("/"), "http://api.test/", "http://api.test/"):
+        assert carpool.get(url).status == 200
+    shown = run("--server", f"127.0.0.1:{carpool.admin_port}", "callers", program="CARPOOLCTL").stdout
+    assert shown.splitlines()[1].endswith("api 2, default 1"), shown
+
+
 def test_very_many_connections(stage, people):
     """otherwise at most one netlink exchange a connection: each of very many is known, and none is left behind"""
     people(0)

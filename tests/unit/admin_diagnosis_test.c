@@ -508,7 +508,7 @@ START_TEST(overview_knows_what_is_wrong)
     ck_assert_ptr_null(strstr(overview(&f), "clients refused"));
     f.config.restart_needed = (struct text_list){(char *[]){(char *)"workers", (char *)"name"}, 2};
     overview_says(&f, "\"restartNeeded\":[\"workers\",\"name\"]");
-    overview_says(&f, ",\"restart carpoold to apply what the file says now of workers, name\"]");
+    overview_says(&f, ",\"restart carpoold to apply the new values of workers, name\"]");
     fixture_free(&f);
 }
 END_TEST
