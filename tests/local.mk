@@ -10,8 +10,8 @@ SOAKFLAGS =
 
 EXTRA_PROGRAMS += tests/soak/load
 tests_soak_load_SOURCES = tests/soak/clients.c tests/soak/content.c tests/soak/load.c tests/soak/load.h tests/soak/message.c \
-	tests/soak/origin.c
-tests_soak_load_LDADD =
+	tests/soak/origin.c tests/soak/origin.h tests/soak/origin_h2.c
+tests_soak_load_LDADD = $(NGHTTP2_LIBS)
 
 soak: all tests/soak/load$(EXEEXT)
 	$(sanitizer_environment) CARPOOLD="$(abs_builddir)/carpoold" LOAD="$(abs_builddir)/tests/soak/load" \

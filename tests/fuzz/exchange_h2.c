@@ -434,10 +434,10 @@ static void ask_all(uint8_t kinds)
         askers[i].fd = world_client();
         ask(&askers[i], bodies[kinds >> 2 * i & 3]);
         put_content(&askers[i], askers[i].unsent);
-        settle();
-        if (i == 0)
+        for (unsigned n = 0; n < 10 && origin_arrivals() <= i; n++)
             settle();
     }
+    settle();
 }
 
 static void converse(uint8_t kinds, struct slice script, uint32_t seed, struct result *out)
@@ -480,7 +480,7 @@ static void play_split(const uint8_t *data, size_t size)
     world_trouble.again = data[1] & 0x80 ? data[1] : 0;
     converse(data[0], script, 1 + data[2], &cut);
     /* A repeat comes at its own time, and is answered by what is left of the script. */
-    if (whole.arrivals > SPLIT_CLIENTS || cut.arrivals > SPLIT_CLIENTS || whole.floods + cut.floods > 0)
+    if (whole.arrivals != SPLIT_CLIENTS || cut.arrivals != SPLIT_CLIENTS || whole.floods + cut.floods > 0)
         return;
     for (unsigned i = 0; i < SPLIT_CLIENTS; i++) {
         const struct answer *a = &whole.answers[i][0], *b = &cut.answers[i][0];

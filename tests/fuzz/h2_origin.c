@@ -31,7 +31,8 @@ struct setting {
 struct peer {
     nghttp2_hd_inflater *inflater;
     bool greeted, is_http1, ends;
-    uint32_t last; /* stream that came */
+    uint32_t last;      /* stream that came */
+    uint32_t processed; /* the last that is, by the GOAWAY that was said */
     uint32_t max_streams;
     uint32_t first_window;
     int64_t window;
@@ -99,7 +100,6 @@ static void count_arrival(struct stream *s)
 {
     struct request *r = &origin_requests[s->request];
 
-    arrivals++;
     r->arrivals++;
     s->counted = true;
     fuzz_assert(r->repeatable || r->arrivals == 1);
@@ -151,6 +151,7 @@ static void note_settings(struct peer *p, const uint8_t *payload, size_t n)
 
 static void note_goaway(struct peer *p, uint32_t last)
 {
+    p->processed = last < p->processed ? last : p->processed;
     for (uint32_t id = 1; id <= p->last; id += 2) {
         struct stream *s = stream_at(p, id);
         if (s && id > last)
@@ -452,12 +453,13 @@ static void on_headers(struct peer *p, uint8_t flags, uint32_t id, const uint8_t
     int request = read_head(p, payload, n, trailing);
     if (!trailing) {
         p->last = id;
+        arrivals++;
         s = stream_at(p, id);
         if (!s)
             return;
         *s = (struct stream){.request = request, .open = true, .window = p->first_window};
         fuzz_assert(open_streams(p) <= streams_allowed(p));
-        if (request >= 0)
+        if (request >= 0 && id <= p->processed)
             count_arrival(s);
     } else if ((s = stream_at(p, id))) {
         fuzz_assert(ends);
@@ -592,6 +594,7 @@ static void take_new(void)
         struct peer *p = calloc(1, sizeof *p);
         fuzz_assert(p && nghttp2_hd_inflate_new(&p->inflater) == 0);
         p->max_streams = UINT32_MAX;
+        p->processed = INT32_MAX;
         p->first_window = 65535;
         p->window = 65535;
         peers[peer_count] = p;

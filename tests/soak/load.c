@@ -42,6 +42,11 @@ void load_watch(struct load *l, struct watch *w)
     }
 }
 
+void load_unwatch(struct load *l, struct watch *w)
+{
+    epoll_ctl(l->epoll, EPOLL_CTL_DEL, w->fd, NULL);
+}
+
 static struct wait_list *slot_of(struct load *l, uint64_t ms)
 {
     return &l->slots[ms / SLOT_MS % SLOTS];

@@ -94,6 +94,8 @@ uint64_t load_clock(void);
 /* Evenly from 0 to n - 1. */
 uint64_t load_dice(struct load *l, uint64_t n);
 void load_watch(struct load *l, struct watch *w);
+/* Its descriptor goes on without it. */
+void load_unwatch(struct load *l, struct watch *w);
 void load_wait(struct load *l, struct wait *w, uint64_t ms);
 void load_wait_not(struct load *l, struct wait *w);
 /* One turn of the loop. */

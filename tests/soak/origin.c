@@ -1,5 +1,6 @@
 /* Answers /KIND/NUMBER/SIZE, and checks what is uploaded. Kinds: length, chunked, close (the end of the connection ends
- * the content), stale (closes soon after a whole answer, and does not say so), upload. Prints its port, and at the end of
+ * the content), stale (closes soon after a whole answer, and does not say so), upload. A connection that begins with the
+ * preface of HTTP/2 speaks that (origin_h2.c). Prints its port, and at the end of
  * its input how many whole requests it saw. */
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "load.h"
+#include "origin.h"
 
 #define STALE_WITHIN_MS 20
 
@@ -94,8 +95,30 @@ static void answer(struct load *l, struct peer *p)
     push(l, p);
 }
 
+/* Nothing was read of it: it begins with the preface of HTTP/2. */
+static bool speaks_h2(const struct peer *p)
+{
+    char first[3];
+
+    return !p->request.begun && recv(p->watch.fd, first, sizeof first, MSG_PEEK) == 3 &&
+           memcmp(first, "PRI", 3) == 0;
+}
+
+static void become_h2(struct load *l, struct peer *p)
+{
+    load_unwatch(l, &p->watch);
+    h2_accept(l, p->watch.fd);
+    connections--;
+    p->watch.fd = -1;
+    TAILQ_INSERT_TAIL(&dead, p, link);
+}
+
 static void take(struct load *l, struct peer *p)
 {
+    if (speaks_h2(p)) {
+        become_h2(l, p);
+        return;
+    }
     while (p->watch.fd >= 0) {
         ssize_t n = recv(p->watch.fd, l->buffer, sizeof l->buffer, 0);
         if (n < 0 && errno == EAGAIN)
@@ -184,8 +207,13 @@ int origin_main(struct load *l, int argc, char **argv)
             TAILQ_REMOVE(&dead, p, link);
             free(p);
         }
+        h2_bury();
     }
-    printf("{\"seen\": %llu, \"connections\": %llu, \"wrong\": %u}\n", (unsigned long long)seen,
-           (unsigned long long)connections, l->wrong_count);
+    printf(
+        "{\"seen\": %llu, \"connections\": %llu, \"h2\": %llu, \"h2Connections\": %llu, \"refused\": %llu, "
+        "\"goaways\": %llu, \"wrong\": %u}\n",
+        (unsigned long long)seen, (unsigned long long)connections, (unsigned long long)h2_seen.requests,
+        (unsigned long long)h2_seen.connections, (unsigned long long)h2_seen.refused,
+        (unsigned long long)h2_seen.goaways, l->wrong_count);
     return 0;
 }

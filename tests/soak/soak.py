@@ -2,7 +2,7 @@
 """Load for as long as you like: nothing lost, nothing mixed up, nothing left behind. `make soak` runs it.
 
 Clients of every habit (short, kept, uploading, going away) over few upstream sockets, to an origin that closes behind
-their back, while the configuration is reloaded every 5 s and agents are drained, paused and resumed. At the end every
+their back, and over HTTP/2 to one that refuses streams and says GOAWAY again and again, while the configuration is reloaded every 5 s and agents are drained, paused and resumed. At the end every
 answer was right, memory has stood still, descriptors are back, empty origins are forgotten, and the counters add up.
 Clients and origin are a program of their own, load.c."""
 import argparse
@@ -24,6 +24,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from behaviour.harness.daemon import Daemon, binary     # noqa: E402  (the path above comes first)
 from behaviour.harness.ports import Ports               # noqa: E402
 
+AGENTS = ("soak", "multi", "many")
 RELOAD_EVERY = 5
 PIPE_ENDS_KEPT = 8      # in each loop, for large content
 FORGOTTEN_AFTER = 75    # an empty origin is kept for 60 s, and looked at every few
@@ -51,6 +52,8 @@ def configuration(chosen, port, turn):
             "defaults": {"maxPendingRequests": 100000, "maxSocketAge": "5s", "maxRequestsPerSocket": 1000 - turn % 2,
                          "timeouts": {"pending": "100s", "free": "2s"}},
             "upstreams": {"soak": {"match": f"soak.test:{port}", "address": address, "maxSockets": sockets},
+                          "multi": {"match": f"multi.test:{port}", "address": address, "maxSockets": 2 * sockets, "replayLimit": "16MiB",
+                                    "maxSocketAge": "20s", "maxRequestsPerSocket": 5000, "h2Options": {"useH2c": True}},
                           "many": {"match": f"*.many.test:{port}", "address": address, "maxTotalSockets": chosen.sockets}}}
 
 
@@ -106,7 +109,8 @@ class Soak:
             self.reloads += 1
             for path, pause in (("drain", 1), ("pause", 0.3), ("resume", 1)):
                 time.sleep(pause)
-                self.order(f"/agents/soak/{path}")
+                for agent in ("soak", "multi"):
+                    self.order(f"/agents/{agent}/{path}")
             self.look(began)
 
     def load(self):
@@ -131,7 +135,7 @@ class Soak:
         """All sockets go when they are drained, and all descriptors with them."""
         end = time.monotonic() + 60
         while time.monotonic() < end:
-            for agent in ("soak", "many"):
+            for agent in AGENTS:
                 self.order(f"/agents/{agent}/drain")
             time.sleep(0.2)     # for the connections of these orders themselves
             if self.carpool.descriptors() <= descriptors:
@@ -155,21 +159,27 @@ class Soak:
         now = self.carpool.pipes()
         self.expect(now <= before + PIPE_ENDS_KEPT * self.chosen.workers, f"{now} ends of pipes are open, {before} at the start")
 
+    def unprocessed(self):
+        """Requests that an HTTP/2 origin refused, and that were sent again."""
+        return sum(int(float(line.split()[-1])) for line in self.carpool.admin("/metrics").text.splitlines()
+                   if line.startswith("carpool_agent_unprocessed_total{"))
+
     def books(self, clients):
         """The counters add up, and with those of the clients."""
         total = {}
-        for name in ("soak", "many"):
+        for name in AGENTS:
             for row in self.carpool.agents()[name]["origins"]:
                 for key in ("requestsTotal", "socketsOpened", "reusedTotal", "retriesTotal", "sockets", "freeSockets",
-                            "connecting", "requests"):
+                            "connecting", "requests", "draining"):
                     total[key] = total.get(key, 0) + row.get(key, 0)
                 for reason, count in row["retiredTotal"].items():
                     total[reason] = total.get(reason, 0) + count
                     total["retired"] = total.get("retired", 0) + count
         established = total["retired"] - total.get("connect-failed", 0) - total.get("connect-timeout", 0)
-        opened, attempts = total["socketsOpened"], total["requestsTotal"] + total["retriesTotal"]
-        self.expect(opened == established + total["sockets"] + total["freeSockets"],
-                    f"{opened} opened, {established} retired, {total['sockets'] + total['freeSockets']} open")
+        attempts = total["requestsTotal"] + total["retriesTotal"] + self.unprocessed()
+        opened = total["socketsOpened"]
+        now_open = total["sockets"] + total["freeSockets"] + total["draining"]
+        self.expect(opened == established + now_open, f"{opened} opened, {established} retired, {now_open} open")
         # Who went away while waiting got no socket, and may leave one behind that nobody used.
         missing = attempts - opened - total["reusedTotal"]
         self.expect(abs(missing) <= clients["aborted"],
