@@ -24,7 +24,6 @@ struct signer {
     int refs; /* atomic */
     struct ca *ca;
     SSL_CTX *ssl;
-    struct tickets *tickets;
     pthread_mutex_t lock; /* of what follows */
     struct leaf *leaves;
     struct leaf_list by_use; /* least recently used first */
@@ -57,7 +56,7 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n
     return found ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-static SSL_CTX *new_context(struct tickets *tickets)
+static SSL_CTX *new_context(void)
 {
     SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
     if (!ssl)
@@ -73,7 +72,7 @@ static SSL_CTX *new_context(struct tickets *tickets)
     SSL_CTX_set_max_early_data(ssl, 0);
     SSL_CTX_set_tlsext_servername_callback(ssl, check_name);
     SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, NULL);
-    if (tickets_use(tickets, ssl))
+    if (tickets_begin(ssl))
         return ssl;
     SSL_CTX_free(ssl);
     return NULL;
@@ -92,8 +91,7 @@ struct signer *signer_new(struct ca *ca)
     s->ca = ca;
     pthread_mutex_init(&s->lock, NULL);
     TAILQ_INIT(&s->by_use);
-    s->tickets = tickets_new();
-    s->ssl = s->tickets ? new_context(s->tickets) : NULL;
+    s->ssl = new_context();
     if (s->ssl)
         return s;
     signer_unref(s);
@@ -129,7 +127,6 @@ void signer_unref(struct signer *s)
         forget(s, l);
     pthread_mutex_destroy(&s->lock);
     SSL_CTX_free(s->ssl);
-    tickets_free(s->tickets);
     ca_free(s->ca);
     free(s);
 }
@@ -212,7 +209,7 @@ SSL *signer_accept(struct signer *s, struct slice host, int64_t now)
     ERR_clear_error();
     if (host.n > 1 && host.p[host.n - 1] == '.')
         host.n--;
-    SSL *ssl = tickets_rotate(s->tickets, now) ? SSL_new(s->ssl) : NULL;
+    SSL *ssl = tickets_rotate(tickets_of(s->ssl), now) ? SSL_new(s->ssl) : NULL;
     if (ssl && use_leaf(s, ssl, host, now) && bind_tickets(ssl, host))
         return ssl;
     SSL_free(ssl);

@@ -20,6 +20,10 @@ struct tickets {
     struct ticket_key current, previous;
 };
 
+/* Where a context has them. */
+static int context_index = -1;
+static pthread_once_t index_made = PTHREAD_ONCE_INIT;
+
 static bool make_key(struct ticket_key *k, int64_t now)
 {
     k->made_s = now;
@@ -29,7 +33,7 @@ static bool make_key(struct ticket_key *k, int64_t now)
 
 /* ---- their life */
 
-struct tickets *tickets_new(void)
+static struct tickets *tickets_new(void)
 {
     struct tickets *t = calloc(1, sizeof *t);
     if (t)
@@ -37,7 +41,7 @@ struct tickets *tickets_new(void)
     return t;
 }
 
-void tickets_free(struct tickets *t)
+static void tickets_free(struct tickets *t)
 {
     if (!t)
         return;
@@ -115,7 +119,7 @@ static int open_ticket(const SSL *ssl, struct ticket_key *k, bool is_current, co
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                      EVP_MAC_CTX *mac, int seals)
 {
-    struct tickets *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    struct tickets *t = tickets_of(SSL_get_SSL_CTX(ssl));
     int result = 0;
     pthread_mutex_lock(&t->lock);
     if (seals)
@@ -128,8 +132,31 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     return result;
 }
 
-bool tickets_use(struct tickets *t, SSL_CTX *ssl)
+static void free_with_context(void *context, void *tickets, CRYPTO_EX_DATA *data, int index, long n,
+                              void *arg)
 {
+    (void)context, (void)data, (void)index, (void)n, (void)arg;
+    tickets_free(tickets);
+}
+
+static void make_index(void)
+{
+    context_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_with_context);
+}
+
+struct tickets *tickets_of(SSL_CTX *ssl)
+{
+    return SSL_CTX_get_ex_data(ssl, context_index);
+}
+
+bool tickets_begin(SSL_CTX *ssl)
+{
+    pthread_once(&index_made, make_index);
+    struct tickets *t = tickets_new();
     SSL_CTX_set_timeout(ssl, TICKETS_KEY_S);
-    return SSL_CTX_set_app_data(ssl, t) == 1 && SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, on_ticket) == 1;
+    if (!t || context_index < 0 || SSL_CTX_set_ex_data(ssl, context_index, t) != 1) {
+        tickets_free(t);
+        return false;
+    }
+    return SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, on_ticket) == 1;
 }

@@ -13,13 +13,12 @@
 
 struct tickets;
 
-/* NULL when memory is short. */
-struct tickets *tickets_new(void);
-/* After all contexts that use it. NULL is allowed. */
-void tickets_free(struct tickets *t);
+/* The context has keys of its own from now on, which end with it: each connection holds its context, as long as its handshake may
+ * last. False when memory is short. */
+bool tickets_begin(SSL_CTX *ssl);
 
-/* Its keys are the context's from now on; takes the context's app data. False when memory is short. */
-bool tickets_use(struct tickets *t, SSL_CTX *ssl);
+/* Those of a context that has some. */
+struct tickets *tickets_of(SSL_CTX *ssl);
 
 /* Before a handshake; `now` in Unix seconds. Keys that are too old go. False: there is none, since randomness is short. */
 bool tickets_rotate(struct tickets *t, int64_t now);

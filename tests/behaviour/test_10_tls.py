@@ -334,3 +334,43 @@ def test_two_loops(stage):
     for number in range(8):
         assert setting.get(target=f"a{number}.pool.test:8443").status == 200
     assert setting.handshakes("ok") == 8
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_another_ca_while_hands_are_shaken(stage, version):
+    """reload of CA without dropping clients: a handshake that has begun ends as it began, with a ticket"""
+    setting = Setting(stage)
+    client = setting.dial()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = setting.trust(versions=(version, version)).wrap_bio(incoming, outgoing, server_hostname=HOST)
+
+    def shake():
+        while True:
+            try:
+                tls.do_handshake()
+                client.send(outgoing.read())
+                return
+            except ssl.SSLWantReadError:
+                client.send(outgoing.read())
+            yield
+            incoming.write(client.sock.recv(65536))
+
+    steps = shake()
+    next(steps)
+    client.sock.recv(1, socket.MSG_PEEK)        # the handshake has begun
+    ca, key = make_ca(stage, "pool.test", out="another")
+    setting.carpool.reload({**setting.config, "connectTls": {"cert": ca, "key": key}})
+    for _ in steps:
+        pass
+    tls.write(request("GET", "/", TARGET))
+    client.send(outgoing.read())
+    received = b""
+    while b"\r\n\r\n" not in received:
+        incoming.write(client.sock.recv(65536))
+        try:
+            received += tls.read(65536)
+        except ssl.SSLWantReadError:
+            pass
+    assert received.startswith(b"HTTP/1.1 200")
+    assert tls.session.has_ticket
+    setting.wait_handshakes("ok", 1)

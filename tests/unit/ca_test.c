@@ -254,6 +254,7 @@ struct handshake {
     SSL *client, *server;
     int alert; /* that the server sent; 0: none */
     int64_t later_s;
+    bool signer_ends; /* when the handshake has begun, as a reload's */
 };
 
 static void note_alert(const SSL *ssl, int where, int ret)
@@ -274,6 +275,8 @@ static bool shake(struct handshake *h, struct signer *s, const char *host, const
     BIO_new_bio_pair(&a, 0, &b, 0);
     h->client = SSL_new(h->client_ctx);
     h->server = signer_accept(s, slice_of(host), time(NULL) + h->later_s);
+    if (h->signer_ends)
+        signer_unref(s);
     SSL_set_accept_state(h->server);
     SSL_set_app_data(h->server, h);
     SSL_set_info_callback(h->server, note_alert);
@@ -395,6 +398,26 @@ START_TEST(signer_tickets_are_good_for_one_host)
 }
 END_TEST
 
+START_TEST(signer_may_end_before_a_handshake_does)
+{
+    static const unsigned char cleared[16];
+    struct handshake h = {.client_ctx = SSL_CTX_new(TLS_client_method()), .signer_ends = true};
+    const unsigned char *ticket;
+    size_t n;
+
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        SSL_CTX_set_min_proto_version(h.client_ctx, version);
+        SSL_CTX_set_max_proto_version(h.client_ctx, version);
+        ck_assert(shake(&h, signer_new(ca_for(hosts, 3)), "pay.test", NULL, NULL));
+        SSL_SESSION_get0_ticket(SSL_get_session(h.client), &ticket, &n);
+        /* It begins with the name of its key. */
+        ck_assert(n > sizeof cleared && memcmp(ticket, cleared, sizeof cleared) != 0);
+        done(&h);
+    }
+    SSL_CTX_free(h.client_ctx);
+}
+END_TEST
+
 /* Whether the session is taken up by a connection that begins so much later; the one that it then has is in *next. */
 static bool resumes(struct handshake *h, struct signer *s, int64_t later_s, SSL_SESSION *session,
                     SSL_SESSION **next)
@@ -467,7 +490,7 @@ int main(void)
     unit_group(suite, "issue", issue_dates, issue_long_names);
     unit_group(suite, "signer", signer_keeps_and_renews, signer_forgets_the_least_recently_used,
                signer_checks_the_name, signer_speaks_http_1_1_alone, signer_asks_for_no_client_certificate,
-               signer_tickets_are_good_for_one_host, signer_replaces_the_keys_of_tickets,
-               signer_keeps_the_keys_of_tickets_when_a_clock_goes_back);
+               signer_tickets_are_good_for_one_host, signer_may_end_before_a_handshake_does,
+               signer_replaces_the_keys_of_tickets, signer_keeps_the_keys_of_tickets_when_a_clock_goes_back);
     return unit_run(suite);
 }

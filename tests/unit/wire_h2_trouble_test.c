@@ -315,6 +315,7 @@ void add_h2_trouble(Suite *suite)
     suite_add_tcase(suite, floods);
     unit_group(suite, "trouble", continuations_without_end_are_a_flood, a_push_is_an_error,
                an_honest_server_is_no_flood, small_reads_of_an_upload_are_no_flood, fields_for_nobody_are_few,
-               silence_is_asked_about, who_never_answered_is_only_avoided, a_post_waits_until_the_origin_is_heard,
-               a_post_is_not_sent_to_nobody, whether_pings_are_answered_is_found_out, an_idle_wire_is_never_asked);
+               silence_is_asked_about, who_never_answered_is_only_avoided,
+               a_post_waits_until_the_origin_is_heard, a_post_is_not_sent_to_nobody,
+               whether_pings_are_answered_is_found_out, an_idle_wire_is_never_asked);
 }
