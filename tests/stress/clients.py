@@ -124,14 +124,23 @@ class Client:
         own = "proxy-status" in fields
         if own != (status != 200) or (own and status not in OWN_ANSWERS):
             raise Wrong(f"{target}: status {status}, {fields}")
-        if not own and not re.fullmatch(re.escape(target.encode()) + rb"\.*\$", body):
+        # In a tunnel over a unix socket an end is all that there is: no reset says that it is none.
+        end = rb"\$?" if self.slow and not self.is_delimited(fields) else rb"\$"
+        if not own and not re.fullmatch(re.escape(target.encode()) + rb"\.*" + end, body):
             raise Wrong(f"{target} was answered with {body[:80]!r}")
         self.answered += 1
         return fields.get("connection") != "close"
 
+    @staticmethod
+    def is_delimited(fields):
+        """Always, but for what the origin itself sends through a tunnel."""
+        return "content-length" in fields or "transfer-encoding" in fields
+
     async def take_content(self, reader, fields):
         if "content-length" in fields:
             return await reader.readexactly(int(fields["content-length"]))
+        if not self.is_delimited(fields):
+            return await reader.read()
         body = b""
         while True:
             size = int(await reader.readuntil(b"\r\n"), 16)
