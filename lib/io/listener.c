@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -234,17 +236,35 @@ void listener_resume(struct listener *l)
     watch(l);
 }
 
+/* The kernel resets what has reached the queue when a descriptor is closed. A SYN that it does not see is sent again after a second,
+ * and finds who listens then. */
+static void ignore_newcomers(int fd)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* the flags (RFC 9293 3.1) */
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TH_SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    struct sock_fprog filter = {.len = sizeof code / sizeof *code, .filter = code};
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
+}
+
 void listener_drain(struct listener *l)
 {
     struct address peer;
     int fd;
 
+    if (l->address.sa.any.sa_family != AF_UNIX)
+        ignore_newcomers(l->fd);
     for (int i = 0; i < DRAIN_MAX; i++) {
         peer.length = sizeof peer.sa;
         fd = accept4(l->fd, &peer.sa.any, &peer.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0)
+        if (fd >= 0)
+            l->accepted(l->ctx, fd, &peer);
+        else if (errno != ECONNABORTED && errno != EINTR)
             return;
-        l->accepted(l->ctx, fd, &peer);
     }
 }
 

@@ -31,7 +31,8 @@ void listener_set_relief(struct listener *l, enum relief (*relieve)(void *ctx), 
 void listener_pause(struct listener *l);
 void listener_resume(struct listener *l);
 
-/* Takes what waits in the kernel's queue, before the descriptor is closed. */
+/* Takes what waits in the kernel's queue, before the descriptor is closed. TCP clients that come later are not lost: they meet
+ * who listens at the address a second later. */
 void listener_drain(struct listener *l);
 
 /* May be called from `accepted`. NULL is allowed. */

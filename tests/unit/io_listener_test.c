@@ -139,6 +139,33 @@ START_TEST(listener_drains)
 }
 END_TEST
 
+/* Who comes between the last accept() and the close meets the next one. */
+START_TEST(nobody_is_cut_by_a_listener_that_goes)
+{
+    struct event_base *base = io_loop();
+    struct taken old = {.wanted = 1}, next = {.wanted = 1};
+    char error[256];
+    listener_drain(open_tcp(base, &old));
+    struct address a = old.binding->address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    ck_assert_int_eq(connect(fd, &a.sa.any, a.length), -1);
+    listener_drain(old.listener);
+    ck_assert_int_eq(old.count, 0);
+    close_tcp(&old);
+
+    next.binding = binding_new(&a, 0, 1, false, error, sizeof error);
+    ck_assert(next.binding && binding_listen(next.binding, error, sizeof error));
+    next.listener = listener_new(base, next.binding->fds[0], take, &next);
+    listener_resume(next.listener);
+    io_run_until(base, &next.done, 20000); /* a SYN is sent again after a second, and after three */
+    ck_assert_int_eq(next.count, 1);
+    give_back(&next);
+    close(fd);
+    close_tcp(&next);
+    event_base_free(base);
+}
+END_TEST
+
 START_TEST(listener_may_go_while_it_takes)
 {
     struct event_base *base = io_loop();
@@ -250,6 +277,6 @@ END_TEST
 void io_listener_tests(Suite *suite)
 {
     unit_group(suite, "listener", listener_takes_many, listener_pauses, listener_drains,
-               listener_may_go_while_it_takes, listener_runs_short_of_descriptors,
-               listener_is_not_held_by_whom_it_turns_away);
+               nobody_is_cut_by_a_listener_that_goes, listener_may_go_while_it_takes,
+               listener_runs_short_of_descriptors, listener_is_not_held_by_whom_it_turns_away);
 }
