@@ -17,7 +17,7 @@
 
 /* A line of a table, or an option: what it is called, and what stands beside it. */
 struct row {
-    char name[128], value[256];
+    char name[160], value[256];
 };
 
 struct rows {
