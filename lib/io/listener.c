@@ -237,7 +237,7 @@ void listener_resume(struct listener *l)
 }
 
 /* The kernel resets what has reached the queue when a descriptor is closed. A SYN that it does not see is sent again after a second,
- * and finds who listens then. */
+ * and finds who listens then. Where the kernel does not allow it, a few may be reset. */
 static void ignore_newcomers(int fd)
 {
     struct sock_filter code[] = {
