@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 
 import pytest
 
@@ -482,6 +483,28 @@ def test_silence_is_asked_about(stage, transport):
     response = client.response()
     assert response.status == 504 and "connection_read_timeout" in response.fields.get("Proxy-Status")
     carpool.wait_retired(key, "ping-timeout", agent="api")
+
+
+def test_a_post_waits_behind_a_ping(stage, transport):
+    """what is sent once only is not sent into silence: the connection is asked first, and the content follows"""
+    held = Held()
+    origin, carpool, _ = begin(stage, transport, lambda stream: b"%d" % len(stream.body) if stream.target == "/post" else held(stream),
+                               h2Options={"useH2c": transport == "clear", "pingInterval": "30ms"})
+    client = carpool.ask(origin.url("/hold"))
+    held.wait(1)
+    peer = origin.peers[0]
+    wait_until(lambda: any("agent_ping_seconds_count" in line and not line.endswith(" 0")
+                           for line in carpool.admin("/metrics").text.split("\n")), "it answers PINGs")
+    held.let_go()
+    assert client.response().status == 200
+    body = bytes(range(256)) * 1200
+    for framing in ({"body": body}, {"fields": [("Transfer-Encoding", "chunked")], "body": chunked(body[:200000], body[200000:])}):
+        time.sleep(0.1)
+        del peer.frames[:]
+        assert carpool.get(origin.url("/post"), method="POST", **framing).body == b"%d" % len(body)
+        kinds = [kind for kind, _, _, _ in peer.frames if kind in (PING, HEADERS)]
+        assert kinds[:2] == [PING, HEADERS]
+    assert origin.accepted == 1
 
 
 @pytest.mark.parametrize("frame", [(PING, 0, 0, b"12345678"), (4, 0, 0, b""), (2, 0, 3, b"\0\0\0\0\1"), (99, 0, 0, b"x" * 100),
