@@ -165,9 +165,9 @@ void http2_figures_add(struct http2_figures *f, const struct origin *o)
 
 uint32_t http2_streams_each(const struct origin *o)
 {
-    const struct socket_list *const lists[] = {&o->active, &o->roomy, &o->free};
+    const struct socket_list *const lists[] = {&o->active, &o->roomy, &o->free, NULL};
     const struct socket *s;
-    for (unsigned i = 0; i < sizeof lists / sizeof *lists; i++)
+    for (unsigned i = 0; lists[i]; i++)
         TAILQ_FOREACH (s, lists[i], link)
             if (s->protocol == PROTOCOL_HTTP2 && h2_is(&s->wire))
                 return h2_max_streams(&s->wire);

@@ -10,9 +10,9 @@ static uint32_t entries_of(const struct socket *s)
 
 static bool has_socket(const struct origin *o, uint32_t entry)
 {
-    const struct socket_list *const lists[] = {&o->connecting, &o->active, &o->roomy, &o->free};
+    const struct socket_list *const lists[] = {&o->connecting, &o->active, &o->roomy, &o->free, NULL};
     const struct socket *s;
-    for (unsigned i = 0; i < sizeof lists / sizeof *lists; i++)
+    for (unsigned i = 0; lists[i]; i++)
         TAILQ_FOREACH (s, lists[i], link)
             if (s->entry == entry)
                 return true;
