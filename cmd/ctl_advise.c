@@ -209,25 +209,21 @@ static int print_patch(const json_t *all, const char *file)
     return good ? CTL_FINE : CTL_FAILED;
 }
 
+static int print_advice(const struct ctl_options *o, json_t *answer)
+{
+    if (!json_is_array(answer))
+        return CTL_STRANGE;
+    if (o->write)
+        return print_patch(answer, o->write);
+    print_yaml(answer);
+    return CTL_FINE;
+}
+
 int ctl_advise(const struct ctl_options *o, const char *name)
 {
     struct ctl_reply reply;
     int status = ctl_request(o, "GET", "/advice", &reply);
-    json_t *json;
 
     (void)name;
-    if (status != CTL_FINE)
-        return status;
-    if (o->json)
-        return ctl_print_json(&reply);
-    json = json_loadb(reply.body, reply.length, 0, NULL);
-    free(reply.body);
-    if (!json_is_array(json))
-        status = ctl_fail("the answer to /advice is not what carpoold says");
-    else if (o->write)
-        status = print_patch(json, o->write);
-    else
-        print_yaml(json);
-    json_decref(json);
-    return status;
+    return status == CTL_FINE ? ctl_show(o, "/advice", &reply, print_advice) : status;
 }

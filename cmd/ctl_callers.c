@@ -1,7 +1,6 @@
 /* carpoolctl callers: who uses Carpool, most requests first. */
 
 #include <jansson.h>
-#include <stdlib.h>
 
 #include "cmd/ctl_command.h"
 #include "cmd/ctl_table.h"
@@ -82,24 +81,22 @@ static void print(const json_t *rows)
     table_free(&paper);
 }
 
+static int print_callers(const struct ctl_options *o, json_t *answer)
+{
+    const json_t *rows = json_object_get(answer, "callers");
+
+    (void)o;
+    if (!json_is_array(rows))
+        return CTL_STRANGE;
+    print(rows);
+    return CTL_FINE;
+}
+
 int ctl_callers(const struct ctl_options *o, const char *name)
 {
     struct ctl_reply reply;
     int status = ctl_request(o, "GET", "/callers", &reply);
-    json_t *json;
 
     (void)name;
-    if (status != CTL_FINE)
-        return status;
-    if (o->json)
-        return ctl_print_json(&reply);
-    json = json_loadb(reply.body, reply.length, 0, NULL);
-    free(reply.body);
-    if (!json_is_array(json_object_get(json, "callers"))) {
-        json_decref(json);
-        return ctl_fail("the answer to /callers is not what carpoold says");
-    }
-    print(json_object_get(json, "callers"));
-    json_decref(json);
-    return CTL_FINE;
+    return status == CTL_FINE ? ctl_show(o, "/callers", &reply, print_callers) : status;
 }

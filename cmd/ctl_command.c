@@ -1,6 +1,5 @@
 #include "cmd/ctl_command.h"
 
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,6 +107,18 @@ int ctl_print_json(struct ctl_reply *reply)
     fputs(reply->body, stdout);
     free(reply->body);
     return CTL_FINE;
+}
+
+int ctl_show(const struct ctl_options *o, const char *path, struct ctl_reply *reply,
+             int (*print)(const struct ctl_options *o, json_t *answer))
+{
+    if (o->json)
+        return ctl_print_json(reply);
+    json_t *answer = json_loadb(reply->body, reply->length, 0, NULL);
+    int status = print(o, answer);
+    free(reply->body);
+    json_decref(answer);
+    return status == CTL_STRANGE ? ctl_fail("the answer to %s is not what carpoold says", path) : status;
 }
 
 bool ctl_wants_colours(void)

@@ -4,11 +4,12 @@
 /* What the commands of carpoolctl share. Each is a function that takes the options and its NAME (NULL: none was given)
  * and returns the exit status. */
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "cmd/ctl_client.h"
 
-enum { CTL_FINE = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
+enum { CTL_FINE = 0, CTL_FAILED = 1, CTL_USAGE = 2, CTL_STRANGE = -1 };
 
 struct ctl_options {
     const char *address;
@@ -42,6 +43,11 @@ int ctl_request_agent(const struct ctl_options *o, const char *method, const cha
 
 /* Prints what the API said, and frees it. */
 int ctl_print_json(struct ctl_reply *reply);
+
+/* The same where --json was given; else print() does, which returns the exit status, or CTL_STRANGE where it is not what
+ * carpoold says at this path. */
+int ctl_show(const struct ctl_options *o, const char *path, struct ctl_reply *reply,
+             int (*print)(const struct ctl_options *o, json_t *answer));
 
 /* Whether stdout is a terminal that wants colours. */
 bool ctl_wants_colours(void);

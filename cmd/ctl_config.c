@@ -1,54 +1,47 @@
 /* carpoolctl config and version: what runs. */
 
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "cmd/ctl_command.h"
 #include "config/yaml_print.h"
+
+static int print_config(const struct ctl_options *o, json_t *answer)
+{
+    (void)o;
+    if (!json_is_object(answer))
+        return CTL_STRANGE;
+    yaml_print(answer, stdout);
+    return CTL_FINE;
+}
 
 int ctl_config(const struct ctl_options *o, const char *name)
 {
     struct ctl_reply reply;
     int status = ctl_request(o, "GET", "/config", &reply);
-    json_t *json;
 
     (void)name;
-    if (status != CTL_FINE)
-        return status;
-    if (o->json)
-        return ctl_print_json(&reply);
-    json = json_loadb(reply.body, reply.length, 0, NULL);
-    free(reply.body);
-    if (!json_is_object(json)) {
-        json_decref(json);
-        return ctl_fail("the answer to /config is not what carpoold says");
-    }
-    yaml_print(json, stdout);
-    json_decref(json);
+    return status == CTL_FINE ? ctl_show(o, "/config", &reply, print_config) : status;
+}
+
+static int print_version(const struct ctl_options *o, json_t *answer)
+{
+    const char *version = json_string_value(json_object_get(answer, "version"));
+    const char *instance = json_string_value(json_object_get(answer, "instance"));
+
+    (void)o;
+    if (!version || !instance)
+        return CTL_STRANGE;
+    printf("carpoold %s (%s)\n", version, instance);
     return CTL_FINE;
 }
 
 int ctl_version(const struct ctl_options *o, const char *name)
 {
     struct ctl_reply reply;
-    json_t *json;
-    const char *version, *instance;
-    int status;
 
     (void)name;
     if (!o->json)
         puts("carpoolctl " PACKAGE_VERSION);
-    status = ctl_request(o, "GET", "/version", &reply);
-    if (status != CTL_FINE)
-        return status;
-    if (o->json)
-        return ctl_print_json(&reply);
-    json = json_loadb(reply.body, reply.length, 0, NULL);
-    free(reply.body);
-    version = json_string_value(json_object_get(json, "version"));
-    instance = json_string_value(json_object_get(json, "instance"));
-    printf("carpoold %s (%s)\n", version ? version : "?", instance ? instance : "?");
-    json_decref(json);
-    return CTL_FINE;
+    int status = ctl_request(o, "GET", "/version", &reply);
+    return status == CTL_FINE ? ctl_show(o, "/version", &reply, print_version) : status;
 }

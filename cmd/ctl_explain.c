@@ -88,29 +88,27 @@ static void print_agent(const json_t *agent, bool *first)
     }
 }
 
+static int print_explanation(const struct ctl_options *o, json_t *answer)
+{
+    const json_t *agents = json_object_get(answer, "agents"), *agent;
+    bool first = true;
+    size_t i;
+
+    (void)o;
+    if (!json_is_array(agents))
+        return CTL_STRANGE;
+    json_array_foreach(agents, i, agent)
+    {
+        print_agent(agent, &first);
+    }
+    return CTL_FINE;
+}
+
 int ctl_explain(const struct ctl_options *o, const char *name)
 {
     struct ctl_reply reply;
     int status = name ? ctl_request_agent(o, "GET", name, "explain", &reply)
                       : ctl_request(o, "GET", "/explain", &reply);
-    const json_t *agents, *agent;
-    bool first = true;
-    json_t *json;
-    size_t i;
 
-    if (status != CTL_FINE)
-        return status;
-    if (o->json)
-        return ctl_print_json(&reply);
-    json = json_loadb(reply.body, reply.length, 0, NULL);
-    free(reply.body);
-    agents = json_object_get(json, "agents");
-    if (!json_is_array(agents))
-        status = ctl_fail("the answer to /explain is not what carpoold says");
-    json_array_foreach(agents, i, agent)
-    {
-        print_agent(agent, &first);
-    }
-    json_decref(json);
-    return status;
+    return status == CTL_FINE ? ctl_show(o, "/explain", &reply, print_explanation) : status;
 }

@@ -76,22 +76,20 @@ int ctl_resume(const struct ctl_options *o, const char *name)
     return status;
 }
 
+static int print_reloaded(const struct ctl_options *o, json_t *answer)
+{
+    const char *file = json_string_value(json_object_get(answer, "file"));
+
+    (void)o;
+    printf("reloaded %s\n", file ? file : "the configuration");
+    return CTL_FINE;
+}
+
 int ctl_reload(const struct ctl_options *o, const char *name)
 {
     struct ctl_reply reply;
     int status = ctl_request(o, "POST", "/reload", &reply);
-    const char *file;
-    json_t *json;
 
     (void)name;
-    if (status != CTL_FINE)
-        return status;
-    if (o->json)
-        return ctl_print_json(&reply);
-    json = json_loadb(reply.body, reply.length, 0, NULL);
-    file = json_string_value(json_object_get(json, "file"));
-    printf("reloaded %s\n", file ? file : "the configuration");
-    json_decref(json);
-    free(reply.body);
-    return CTL_FINE;
+    return status == CTL_FINE ? ctl_show(o, "/reload", &reply, print_reloaded) : status;
 }
