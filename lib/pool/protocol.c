@@ -62,17 +62,25 @@ void protocol_offer(struct origin *o, enum protocol_offer offer)
     update_expected(o);
 }
 
-void protocol_update(struct origin *o)
+static enum protocol_offer configured_offer(const struct origin *o)
 {
     const struct agent_policy *policy = o->agent->policy;
     bool is_http = strncmp(o->key, "http://", 7) == 0;
-    enum protocol_offer offer = OFFER_HTTP1;
+    if (is_http && !o->plan.parent && policy->h2Options.useH2c)
+        return OFFER_HTTP2;
+    return o->plan.tls && policy->allowH2 ? OFFER_BOTH : OFFER_HTTP1;
+}
+
+bool protocol_may_be_http2(const struct origin *o)
+{
+    return configured_offer(o) != OFFER_HTTP1;
+}
+
+void protocol_update(struct origin *o)
+{
     if (o->http1_until_ms && clock_ms() >= o->http1_until_ms)
         o->http1_until_ms = 0;
-    if (o->http1_until_ms == 0 && o->plan.tls && policy->allowH2)
-        offer = OFFER_BOTH;
-    if (o->http1_until_ms == 0 && is_http && !o->plan.parent && policy->h2Options.useH2c)
-        offer = OFFER_HTTP2;
+    enum protocol_offer offer = o->http1_until_ms == 0 ? configured_offer(o) : OFFER_HTTP1;
     o->plan.offer_h2 = offer == OFFER_BOTH;
     o->plan.speaks_h2 = offer == OFFER_HTTP2;
     protocol_offer(o, offer);

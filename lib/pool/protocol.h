@@ -9,6 +9,7 @@
  * An origin may let no request begin on a connection (SETTINGS_MAX_CONCURRENT_STREAMS 0). When requests have waited for that
  * for a second, another one is tried, which may lead to a server that does. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "pool/socket.h"
@@ -24,6 +25,9 @@ enum protocol_offer {
 
 /* The configuration says so now; what was learned by another offer is forgotten. */
 void protocol_offer(struct origin *o, enum protocol_offer offer);
+
+/* Whether the configuration lets this origin speak HTTP/2. */
+bool protocol_may_be_http2(const struct origin *o);
 
 /* The origin said HTTP_1_1_REQUIRED (RFC 9113 7): for ten minutes it is offered nothing else, and its connections of HTTP/2
  * take no more requests. Not from within a call of the pool's. */

@@ -154,7 +154,8 @@ static void start(struct exchange *e, struct socket *s)
     e->attempts.may_be_stale = socket_may_be_stale(s);
     socket_begin_exchange(s);
     e->attempts.reused = s->exchanges > 1;
-    e->attempts.protocol = e->asked.connect ? NULL : s->wire.ops->name;
+    if (!e->asked.connect && protocol_may_be_http2(e->origin))
+        e->attempts.protocol = s->wire.ops->name;
     if (e->asked.connect)
         tunnel_begin(e);
     else

@@ -65,7 +65,7 @@ struct outcome {
 struct attempts {
     enum acquire_how how; /* ASKING */
     uint32_t repeats_left, retries;
-    const char *protocol; /* of the latest one's socket; NULL: there was none, or it became a tunnel */
+    const char *protocol; /* of the latest one's socket; NULL: there was none, a tunnel, or no choice */
     uint32_t refusals;    /* HTTP/2: repeats of what the origin did not process, but for routine ones */
     bool reused;          /* the latest one's socket had carried an exchange */
     bool may_be_stale;    /* ... or had been free at least */

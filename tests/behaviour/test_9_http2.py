@@ -547,6 +547,11 @@ def test_it_is_seen(stage, transport):
     metrics = carpool.admin("/metrics").text
     assert 'by="origin",code="INTERNAL_ERROR"} 1' in metrics and 'code="NO_ERROR"} 1' in metrics
     wait_until(lambda: open(log).read().count("protocol=h2") == 2, "two lines")
+    if transport == "tls":      # plain HTTP has no choice, and its lines say nothing of it
+        plain = stage.origin()
+        assert carpool.get(f"http://localhost:{plain.port}/plain").status == 200
+        wait_until(lambda: "/plain " in open(log).read(), "a third line")
+        assert open(log).read().count("protocol=") == 2
 
 
 def test_reload_switches_it(stage):
