@@ -9,8 +9,8 @@
 #include "io/tls.h"
 
 #define LOG_DISTRUST_EVERY_MS 60000
-/* Each costs a signature; who else waits has a turn between so many. */
-#define HANDSHAKES_PER_TURN 4
+/* Each costs a signature; who else waits has a turn between any two. */
+#define HANDSHAKES_PER_TURN 1
 
 void inside_end_handshake(struct client *c, enum client_handshake result)
 {
@@ -93,9 +93,16 @@ static void begin_tls(struct client *c)
     inside_shake_hands(c);
 }
 
-void inside_begin_handshakes(void *proxy)
+/* The loop looks at all others before it comes back here, and does not sleep. */
+static void take_another_turn(struct proxy *p)
 {
-    struct proxy *p = proxy;
+    static const struct timeval at_once;
+    if (!evtimer_pending(&p->hello_turn, NULL))
+        evtimer_add(&p->hello_turn, &at_once);
+}
+
+static void begin_handshakes(struct proxy *p)
+{
     struct inside *i;
     while (p->handshakes_begun < HANDSHAKES_PER_TURN && (i = TAILQ_FIRST(&p->hellos))) {
         TAILQ_REMOVE(&p->hellos, i, queued);
@@ -106,7 +113,14 @@ void inside_begin_handshakes(void *proxy)
         client_process(c);
     }
     if (!TAILQ_EMPTY(&p->hellos))
-        timer_set(&p->hello_timer, 1);
+        take_another_turn(p);
+}
+
+void inside_begin_handshakes(evutil_socket_t fd, short what, void *proxy)
+{
+    (void)fd;
+    (void)what;
+    begin_handshakes(proxy);
 }
 
 static void queue(struct client *c)
@@ -115,9 +129,9 @@ static void queue(struct client *c)
     c->inside->state = INSIDE_QUEUED;
     TAILQ_INSERT_TAIL(&p->hellos, c->inside, queued);
     if (TAILQ_FIRST(&p->hellos) == c->inside && p->handshakes_begun < HANDSHAKES_PER_TURN)
-        inside_begin_handshakes(p);
-    else if (!timer_is_set(&p->hello_timer))
-        timer_set(&p->hello_timer, 1);
+        begin_handshakes(p);
+    else
+        take_another_turn(p);
 }
 
 static void refuse_hello(struct client *c)

@@ -14,8 +14,8 @@ bool inside_take_hello(struct client *c);
 /* INSIDE_HANDSHAKE: goes on with it. */
 void inside_shake_hands(struct client *c);
 
-/* A proxy's timer: begins those that are QUEUED. */
-void inside_begin_handshakes(void *proxy);
+/* A proxy's event: begins those that are QUEUED. */
+void inside_begin_handshakes(evutil_socket_t fd, short what, void *proxy);
 
 /* It is over, and counted. */
 void inside_end_handshake(struct client *c, enum client_handshake result);

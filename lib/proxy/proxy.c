@@ -82,7 +82,7 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
     TAILQ_INIT(&p->dead_tunnels);
     callers_init(&p->callers);
     TAILQ_INIT(&p->hellos);
-    timer_init(&p->hello_timer, base, inside_begin_handshakes, p);
+    evtimer_assign(&p->hello_turn, base, inside_begin_handshakes, p);
     timer_init(&p->watch, base, on_watch, p);
     return p;
 }
@@ -222,7 +222,7 @@ void proxy_free(struct proxy *p)
     }
     callers_free(&p->callers);
     timer_release(&p->watch);
-    timer_release(&p->hello_timer);
+    event_del(&p->hello_turn);
     free(p->outgoing);
     pipe_pool_destroy(&p->pipes);
     config_unref(p->config);

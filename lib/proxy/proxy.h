@@ -86,7 +86,7 @@ struct proxy {
     uint32_t spare_client_count, spare_exchange_count;
     struct timer watch;        /* for the oldest of `lasting` */
     struct inside_list hellos; /* clients whose handshake may begin in another turn, oldest first */
-    struct timer hello_timer;
+    struct event hello_turn;
     unsigned handshakes_begun; /* in this turn */
     struct failure failure;    /* scratch: of the pump that said PUMP_FAILED last */
     bool stopping;
