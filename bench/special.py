@@ -266,7 +266,7 @@ def latency_rounds(bench, scenario):
     extra = ["--seconds", str(min(0.5, bench.options.seconds)), "--warm", "0.1"]
     running, cannot = bench.start_peers(scenario, origin_port)
     rounds = {name: [] for name in running}
-    wanted = bench.rounds(scenario) + 2
+    wanted = bench.rounds(scenario)
 
     def pair(proxy):
         direct = bench.run_load(scenario, str(origin_port), origin_port, extra)
@@ -318,7 +318,8 @@ def start(bench, scenario):
                 continue
             try:
                 # What it used is not known once it is gone: others cannot be told from it, so the machine is asked before.
-                before = bench.machine.others(0.1) if bench.machine.wait() else 1.0
+                bench.machine.wait()
+                before = bench.machine.others(0.1)
                 times[name].append({**once(name, number), "others": before})
             except OSError as error:
                 rows[name] = void(error)

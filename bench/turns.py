@@ -7,7 +7,7 @@ import statistics
 import subprocess
 
 from bench import load_result
-from peers import stop_all
+from peers import cpu_ns, stop_all
 from special import void
 
 SECONDS = 5  # the whole crowd goes before each request where nobody takes turns
@@ -73,7 +73,6 @@ class Spent:
         self.process = process
 
     def cpu_ns(self):
-        from peers import cpu_ns
         return cpu_ns(self.process.pid)
 
 
