@@ -7,6 +7,8 @@ SOAK_SECONDS = 60
 SOAK_CLIENTS = 300
 SOAK_WORKERS = 1
 SOAKFLAGS =
+# Requests to an nginx that ends its connections after 10 of them.
+SOAK_REQUESTS = 20000
 
 EXTRA_PROGRAMS += tests/soak/load
 tests_soak_load_SOURCES = tests/soak/clients.c tests/soak/content.c tests/soak/load.c tests/soak/load.h tests/soak/message.c \
@@ -18,6 +20,10 @@ soak: all tests/soak/load$(EXEEXT)
 	PYTHONDONTWRITEBYTECODE=1 \
 	$(PYTHON) $(srcdir)/tests/soak/soak.py --seconds $(SOAK_SECONDS) --clients $(SOAK_CLIENTS) --workers $(SOAK_WORKERS) \
 		$(SOAKFLAGS)
+
+soak-goaways: all
+	$(sanitizer_environment) CARPOOLD="$(abs_builddir)/carpoold" PYTHONDONTWRITEBYTECODE=1 \
+	$(PYTHON) $(srcdir)/tests/soak/goaways.py --requests $(SOAK_REQUESTS)
 
 # Misbehaving origins and clients, and reloads all the while; STRESS_SEED says what each side does.
 STRESS_SECONDS = 60
@@ -37,6 +43,6 @@ coverage:
 	find coverage-build -name '*.gcda' -exec rm -f {} +
 	cd coverage-build && $(MAKE) --no-print-directory -k check; $(PYTHON) $(abs_srcdir)/tests/coverage .
 
-.PHONY: soak stress coverage
+.PHONY: soak soak-goaways stress coverage
 
 EXTRA_DIST += SECURITY.md tests/check-hardening tests/coverage tests/tsan.supp tests/model/workers.pml $(wildcard $(srcdir)/tests/hostile $(srcdir)/tests/soak $(srcdir)/tests/stress)
