@@ -15,7 +15,7 @@
 #include "proxy/exchange.h"
 #include "proxy/tunnel.h"
 #include "wire/h1_internal.h"
-#include "wire/h2.h"
+#include "wire/h2_internal.h"
 
 struct proxy_rig world_rig;
 struct world_trouble world_trouble;
@@ -510,13 +510,15 @@ static void check_free_sockets(void)
     }
 }
 
-/* What speaks HTTP/2 is read whoever waits for it. */
+/* What speaks HTTP/2 is read whoever waits for it, to its end. */
 static void check_shared(const struct socket_list *list)
 {
     const struct socket *s;
 
-    TAILQ_FOREACH (s, list, link)
-        fuzz_assert(!h2_is(&s->wire) || is_quiet(&s->wire.conn));
+    TAILQ_FOREACH (s, list, link) {
+        const struct h2 *h = h2_is(&s->wire) ? s->wire.session : NULL;
+        fuzz_assert(!h || h->state == H2_OVER || is_quiet(&s->wire.conn));
+    }
 }
 
 static void check_shared_sockets(void)

@@ -252,6 +252,26 @@ START_TEST(a_probe_sees_a_goaway)
 }
 END_TEST
 
+START_TEST(numbers_of_streams_run_out)
+{
+    rig_begin(NULL);
+    const struct h2 *h = rig.wire.session;
+    ck_assert_int_eq(nghttp2_session_set_next_stream_id(h->session, INT32_MAX - 4098), 0);
+    ask(&a, "GET", "/last");
+    rig_turn();
+    ask(&b, "GET", "/beyond");
+    rig_turn();
+    ck_assert_uint_eq(rig.drainings, 1);
+    ck_assert_int_eq(rig.reason, RETIRE_MAX_REQUESTS);
+    ck_assert_uint_eq(wire_room(&rig.wire), 0);
+    for (int32_t id = INT32_MAX - 4098; id <= INT32_MAX - 4096; id += 2)
+        say_head(id, END, ":status: 200\n");
+    rig_until(rig.closeds == 1);
+    ck_assert(a.ended && b.ended);
+    rig_end();
+}
+END_TEST
+
 START_TEST(a_close_says_goaway)
 {
     char bytes[4096];
@@ -285,5 +305,5 @@ void add_h2_ends(Suite *suite)
                goaway_tells_who_was_not_processed, goaway_in_two_steps, goaway_may_ask_for_http_1_1,
                an_end_is_known_by_what_was_sent, what_is_said_to_be_unsent_is_never_sent,
                a_head_that_waits_goes_with_its_connection, an_idle_wire_notices_its_end,
-               a_probe_sees_a_goaway, a_close_says_goaway, text_is_no_http_2);
+               a_probe_sees_a_goaway, numbers_of_streams_run_out, a_close_says_goaway, text_is_no_http_2);
 }
