@@ -282,6 +282,26 @@ def test_no_renegotiation(stage):
         client.raw(request("GET", "/", TARGET))
 
 
+def test_a_client_that_wants_to_renegotiate(stage):
+    """it is told no, and nobody else notices"""
+    setting = Setting(stage)
+    words = ["openssl", "s_client", "-proxy", f"127.0.0.1:{setting.carpool.port}", "-connect", TARGET, "-servername", HOST, "-CAfile",
+             setting.ca, "-tls1_2"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0) as process:
+        os.set_blocking(process.stdout.fileno(), False)
+        said = bytearray()
+
+        def told_no():
+            said.extend(process.stdout.read() or b"")
+            return b"no renegotiation" in said
+
+        setting.wait_handshakes("ok", 1)
+        process.stdin.write(b"R\n")
+        wait_until(told_no, lambda: bytes(said[-3000:]))
+        process.kill()
+    assert setting.get().status == 200
+
+
 def test_a_client_that_is_lost_in_the_handshake(stage):
     setting = Setting(stage)
     client = setting.dial()
