@@ -131,7 +131,7 @@ static void write_authorities(const char *path, int count)
     ck_assert_ptr_nonnull(f);
     for (int i = 0; i < count; i++) {
         struct issued made;
-        char subject[16];
+        char subject[32];
         snprintf(subject, sizeof subject, "number %d", i);
         ck_assert(issue_authority(subject, hosts, 1, 1, time(NULL), &made) &&
                   PEM_write_X509(f, made.certificate));
