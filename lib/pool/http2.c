@@ -3,6 +3,8 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "io/connect_error.h"
+#include "io/tls.h"
 #include "pool/pool.h"
 #include "pool/queue.h"
 #include "wire/h2.h"
@@ -68,6 +70,16 @@ void http2_on_timeout(struct socket *s)
     pool_notify(pool);
 }
 
+/* In TLS 1.3 a server's word on our certificate comes after the handshake (RFC 8446 4.4.2.4). */
+static void fail_ended(struct socket *s)
+{
+    char text[256];
+    enum connect_error error = connect_error_of_tls(tls_failure(&s->wire.conn, text, sizeof text));
+    fail(s, error,
+         error == CONNECT_TERMINATED ? "the origin ended the connection before its SETTINGS of HTTP/2 came"
+                                     : text);
+}
+
 /* It ended before its SETTINGS came. */
 static void on_greeting_failed(struct socket *s)
 {
@@ -75,9 +87,7 @@ static void on_greeting_failed(struct socket *s)
     switch (f->error) {
     case CALL_ERROR_MALFORMED: fail(s, CONNECT_NOT_HTTP2, f->text); return;
     case CALL_ERROR_NO_MEMORY: fail(s, CONNECT_NO_RESOURCES, "out of memory for another connection"); return;
-    default:
-        fail(s, CONNECT_TERMINATED, "the origin ended the connection before its SETTINGS of HTTP/2 came");
-        return;
+    default: fail_ended(s); return;
     }
 }
 

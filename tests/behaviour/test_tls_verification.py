@@ -143,10 +143,11 @@ def test_client_certificate_with_its_chain(stage):
 
 @pytest.mark.parametrize("versions", [(V12,), (V13,)], ids=["1.2", "1.3"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_without_the_client_certificate(stage, versions, method):
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+def test_without_the_client_certificate(stage, versions, method, protocol):
     """6: tls_alert_received: what option would mend it"""
-    origin = tls_origin(stage, versions=versions, client_ca=certificates().ca)
-    carpool = stage.carpool(secure())
+    origin = tls_origin(stage, versions=versions, client_ca=certificates().ca, protocols=(protocol,))
+    carpool = stage.carpool(secure(allowH2=True))
     response = carpool.get(origin.url("/"), method=method, body=b"x" if method == "POST" else b"")
     assert (response.status, response.error) == (502, "tls_alert_received")
     assert "tls.cert" in response.text and "tls.key" in response.text
