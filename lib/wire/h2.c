@@ -40,6 +40,18 @@ void h2_drain(struct h2 *h, enum retire_reason reason)
     h2_due(h);
 }
 
+/* Where nobody has said it better. */
+static const char *text_of(const struct h2 *h, enum call_error error)
+{
+    if (error == CALL_ERROR_NO_MEMORY)
+        return "out of memory for HTTP/2";
+    if (error != CALL_ERROR_MALFORMED)
+        return NULL;
+    if (h->state == H2_GREETING)
+        return "the origin does not speak HTTP/2: set useH2c: false";
+    return h->complaint ? h->complaint : "the origin breaks the rules of HTTP/2";
+}
+
 void h2_over(struct h2 *h, enum retire_reason reason, struct h2_failure failure)
 {
     struct h2_stream *s;
@@ -48,8 +60,8 @@ void h2_over(struct h2 *h, enum retire_reason reason, struct h2_failure failure)
     /* A connection that was to end has a reason already. */
     if (h->state != H2_DRAINING || (reason != RETIRE_PEER_CLOSED && reason != RETIRE_ERROR))
         h->reason = reason;
-    if (h->state == H2_GREETING && failure.error == CALL_ERROR_MALFORMED && !failure.text)
-        failure.text = "the origin does not speak HTTP/2: set useH2c: false";
+    if (!failure.text)
+        failure.text = text_of(h, failure.error);
     h->state = H2_OVER;
     h->failure = failure;
     h2_take_back(h); /* their requests may be repeated elsewhere */

@@ -113,6 +113,8 @@ struct h2 {
     bool out_blocked;
     uint64_t serialised, handed; /* bytes, ever; handed: to the kernel, or to TLS which may have */
 
+    const char
+        *complaint; /* the library's, of the last frame of no stream's that it refused; a constant, or NULL */
     uint32_t goaway_code;
     int32_t goaway_last;  /* the last stream that its GOAWAY says was taken; 0: none was */
     uint32_t answered;    /* streams whose response has ended */

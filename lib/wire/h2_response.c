@@ -39,7 +39,7 @@ int h2_head_begins(struct h2_stream *s)
     if (!s->text)
         s->text = buffer_borrow(&s->h2->wire->loop->heads);
     if (!s->text)
-        return fail(s, CALL_ERROR_NO_MEMORY, NULL);
+        return fail(s, CALL_ERROR_NO_MEMORY, "out of memory for the response");
     s->text->start = s->text->end = 0;
     return 0;
 }
@@ -66,9 +66,9 @@ int h2_head_field(struct h2_stream *s, struct slice name, struct slice value)
     if (slice_eq(name, SLICE("host")))
         return 0;
     if (s->text->end + n > limits->max_size)
-        return fail(s, CALL_ERROR_HEAD_TOO_LARGE, NULL);
+        return fail(s, CALL_ERROR_HEAD_TOO_LARGE, head_verdict_text(HEAD_TOO_LARGE));
     if (!make_room(s, n + 2))
-        return fail(s, CALL_ERROR_NO_MEMORY, NULL);
+        return fail(s, CALL_ERROR_NO_MEMORY, "out of memory for the response");
     buffer_append(s->text, name);
     buffer_append(s->text, SLICE(": "));
     buffer_append(s->text, value);
@@ -106,7 +106,7 @@ void h2_head_ends(struct h2_stream *s, const nghttp2_frame *frame)
     h2_guard_useful(s->h2, 0, 1);
     s->h2->silent_pings = 0;
     if (!make_room(s, 2)) {
-        fail(s, CALL_ERROR_NO_MEMORY, NULL);
+        fail(s, CALL_ERROR_NO_MEMORY, "out of memory for the response");
         return;
     }
     buffer_append(s->text, SLICE("\r\n"));
@@ -144,7 +144,7 @@ int h2_content(struct h2_stream *s, struct slice bytes)
         if (!b || buffer_room(b) == 0) {
             b = buffer_borrow(bytes.n <= loop->heads.size && !b ? &loop->heads : &loop->bodies);
             if (!b) {
-                fail(s, CALL_ERROR_NO_MEMORY, NULL);
+                fail(s, CALL_ERROR_NO_MEMORY, "out of memory for the response");
                 return 0;
             }
             *(s->content_end ? &s->content_end->next : &s->content) = b;
@@ -197,7 +197,7 @@ static enum call_part bad_head(struct h2_stream *s, enum head_verdict v)
     if (v != HEAD_TOO_LARGE && v != HEAD_LINE_TOO_LONG && v != HEAD_TOO_MANY_FIELDS)
         return malformed(s, head_verdict_text(v));
     s->failed = true;
-    s->failure = (struct h2_failure){CALL_ERROR_HEAD_TOO_LARGE, NGHTTP2_CANCEL, NULL};
+    s->failure = (struct h2_failure){CALL_ERROR_HEAD_TOO_LARGE, NGHTTP2_CANCEL, head_verdict_text(v)};
     return failed(s);
 }
 

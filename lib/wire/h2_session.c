@@ -126,8 +126,11 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error, void *ctx)
 {
     struct h2_stream *s = stream_of(session, frame->hd.stream_id);
-    h2_guard_glitch(ctx, 10);
-    if (s)
+    struct h2 *h = ctx;
+    h2_guard_glitch(h, 10);
+    if (!s)
+        h->complaint = nghttp2_strerror(error);
+    else
         h2_stream_fail(
             s, (struct h2_failure){CALL_ERROR_MALFORMED, NGHTTP2_PROTOCOL_ERROR, nghttp2_strerror(error)});
     return 0;

@@ -202,6 +202,7 @@ START_TEST(a_large_head_costs_its_stream)
         rig_turn();
         ck_assert(a.failed);
         ck_assert_int_eq(a.failure.error, CALL_ERROR_HEAD_TOO_LARGE);
+        ck_assert_str_ne(a.failure.text, "");
         rig_turn();
         ck_assert_uint_eq(wait_for(NGHTTP2_RST_STREAM)->payload[3], NGHTTP2_CANCEL);
         another_is_answered();
@@ -213,6 +214,7 @@ START_TEST(a_large_head_costs_its_stream)
     rig_turn();
     ck_assert(a.failed);
     ck_assert_int_eq(a.failure.error, CALL_ERROR_HEAD_TOO_LARGE);
+    ck_assert_str_ne(a.failure.text, "");
     rig_end();
 }
 END_TEST

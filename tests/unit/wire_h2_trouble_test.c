@@ -102,6 +102,21 @@ START_TEST(a_push_is_an_error)
 }
 END_TEST
 
+START_TEST(what_breaks_the_connection_is_said)
+{
+    rig_begin(NULL);
+    ask(&a, "GET", "/");
+    rig_turn();
+    say_number(NGHTTP2_WINDOW_UPDATE, 0, 0);
+    rig_turn();
+    ck_assert(a.failed);
+    ck_assert_int_eq(a.failure.error, CALL_ERROR_MALFORMED);
+    ck_assert_str_eq(a.failure.text, "Protocol error");
+    ck_assert_int_eq(rig.reason, RETIRE_PROTOCOL_ERROR);
+    rig_end();
+}
+END_TEST
+
 START_TEST(an_honest_server_is_no_flood)
 {
     static char content[16384];
@@ -314,8 +329,9 @@ void add_h2_trouble(Suite *suite)
     tcase_set_timeout(floods, 120);
     suite_add_tcase(suite, floods);
     unit_group(suite, "trouble", continuations_without_end_are_a_flood, a_push_is_an_error,
-               an_honest_server_is_no_flood, small_reads_of_an_upload_are_no_flood, fields_for_nobody_are_few,
-               silence_is_asked_about, who_never_answered_is_only_avoided,
-               a_post_waits_until_the_origin_is_heard, a_post_is_not_sent_to_nobody,
-               whether_pings_are_answered_is_found_out, an_idle_wire_is_never_asked);
+               what_breaks_the_connection_is_said, an_honest_server_is_no_flood,
+               small_reads_of_an_upload_are_no_flood, fields_for_nobody_are_few, silence_is_asked_about,
+               who_never_answered_is_only_avoided, a_post_waits_until_the_origin_is_heard,
+               a_post_is_not_sent_to_nobody, whether_pings_are_answered_is_found_out,
+               an_idle_wire_is_never_asked);
 }
