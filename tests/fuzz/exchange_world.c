@@ -82,9 +82,11 @@ static void owe(int fd)
 static int blocked[OWED_MAX];
 static unsigned blocked_count;
 
+/* The kernel says EAGAIN to no one whose peer has gone. */
 static bool is_blocked(int fd)
 {
-    if (!in_turn || !world_trouble.blocks)
+    struct pollfd look = {.fd = fd};
+    if (!in_turn || !world_trouble.blocks || (poll(&look, 1, 0) == 1 && (look.revents & (POLLERR | POLLHUP))))
         return false;
     add(blocked, &blocked_count, fd);
     errno = EAGAIN;
