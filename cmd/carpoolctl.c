@@ -85,13 +85,19 @@ static int print_help(FILE *out, int status)
     return status;
 }
 
+/* Those of the options that this command knows. */
+static const char *options_of(const struct command *c)
+{
+    if (c->words == WORDS_COMMAND)
+        return "";
+    if (c->run == ctl_status || c->run == ctl_agents)
+        return " [--json] [--wide]";
+    return c->run == ctl_advise ? " [--json] [--write FILE]" : " [--json]";
+}
+
 static int print_command_help(const struct command *c)
 {
-    printf("Usage: carpoolctl [-s ADDRESS] [--json]%s %s%s\n%s\n",
-           c->run == ctl_status || c->run == ctl_agents ? " [--wide]"
-           : c->run == ctl_advise                       ? " [--write FILE]"
-                                                        : "",
-           c->name, words_of(c), c->help);
+    printf("Usage: carpoolctl [-s ADDRESS]%s %s%s\n%s\n", options_of(c), c->name, words_of(c), c->help);
     return CTL_FINE;
 }
 
@@ -194,6 +200,16 @@ static int take_run(int argc, char **argv, const struct ctl_options *o, const st
     return optind < argc ? ctl_run(o->address, argv + optind) : wrong_usage(c, "needs a command");
 }
 
+/* `help COMMAND` becomes `COMMAND --help`. */
+static void ask_help_of_command(int argc, char **argv)
+{
+    static char help[] = "--help";
+
+    for (int i = optind; i < argc - 1; i++)
+        argv[i] = argv[i + 1];
+    argv[argc - 1] = help;
+}
+
 static int obey(int argc, char **argv)
 {
     struct ctl_options o = {.address = CTL_DEFAULT_ADDRESS};
@@ -205,8 +221,11 @@ static int obey(int argc, char **argv)
         return status;
     if (optind == argc)
         return print_help(stderr, CTL_USAGE);
-    if (strcmp(argv[optind], "help") == 0)
-        return print_help(stdout, CTL_FINE);
+    if (strcmp(argv[optind], "help") == 0) {
+        if (optind + 1 == argc)
+            return print_help(stdout, CTL_FINE);
+        ask_help_of_command(argc, argv);
+    }
     c = find_command(argc, argv);
     if (!c)
         return unknown_command(argv[optind]);

@@ -16,6 +16,11 @@ static void put_traffic(struct text *out, uint64_t requests, uint64_t refused, u
     uint64_t carried = requests - refused;
 
     words_counted(out, requests, "request");
+    if (refused > 0) {
+        text_lit(out, " (");
+        words_count(out, refused);
+        text_lit(out, " refused)");
+    }
     text_lit(out, " opened ");
     words_counted(out, opened, "connection");
     if (opened > 0 && carried > opened)

@@ -140,10 +140,12 @@ static const char *elsewhere(struct loader *l, const struct scope *s, const char
     return NULL;
 }
 
-static void tell_unknown(struct loader *l, const struct scope *s, const char *prefix, const char *key,
-                         struct mark at)
+static void tell_unknown(struct loader *l, const struct scope *s, const char *prefix, const yaml_node_t *name,
+                         const yaml_node_t *value)
 {
-    if (tell_foreign(l, s, prefix, key, at))
+    const char *key = node_text(name);
+    struct mark at = yaml_mark(name);
+    if (value->type == YAML_SCALAR_NODE && tell_foreign(l, s, prefix, key, at))
         return;
     const char **names = arena_array(l->arena, option_count + 2, sizeof *names);
     const char *near = suggest(key, names, section_names(l, s, prefix, names));
@@ -314,7 +316,7 @@ static void load_key(struct loader *l, struct scope *s, const char *prefix, cons
         if (is_map(l, scope_option_path(l->arena, s, path), value))
             load_map(l, s, arena_format(l->arena, "%s.", path), value);
     } else {
-        tell_unknown(l, s, prefix, node_text(key), yaml_mark(key));
+        tell_unknown(l, s, prefix, key, value);
     }
 }
 

@@ -169,7 +169,7 @@ const struct option options[] = {
     POLICY(h2Options.maxStreamWindow, SIZE, "1MiB", 65536, GIB, NULL,
         "bytes of a response that an origin may send ahead of its client over HTTP/2: 64 KiB at first, then up to this"),
     POLICY(h2Options.pingInterval, TIME, "15s", 0, YEAR, NULL,
-        "silence after which an HTTP/2 connection with requests gets a PING, and before a POST a third of it; off: never"),
+        "silence after which an HTTP/2 connection with open requests is sent a PING (before a POST: a third of it); off: never"),
     POLICY(h2Options.pingTimeout, TIME, "5s", 0, YEAR, NULL,
         "how long the answer to a PING may take; after that the connection gets no new request"),
 

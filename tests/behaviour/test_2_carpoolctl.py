@@ -273,6 +273,16 @@ def test_help(words):
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+def test_help_on_a_command():
+    """`help COMMAND` says what `COMMAND --help` does; one that is none is wrong usage"""
+    for words in (["drain"], ["advise"], ["run"], ["ca", "create"], ["ca", "show"]):
+        done = run("help", *words, program="CARPOOLCTL")
+        assert done.returncode == 0 and done.stdout == run(*words, "--help", program="CARPOOLCTL").stdout
+        assert re.match(rf"Usage: carpoolctl (\[.*\] )?{' '.join(words)}\b", done.stdout), done.stdout
+    done = run("help", "nope", program="CARPOOLCTL")
+    assert done.returncode == 2 and "unknown command 'nope'" in done.stderr and not done.stdout
+
+
 @pytest.mark.parametrize("form", ["http://127.0.0.1:{}", "http://127.0.0.1:{}/", "HTTP://localhost:{}/agents"])
 def test_a_url_is_an_address(stage, form):
     """ADMIN_ADDRESS may be a URL"""

@@ -127,10 +127,11 @@ START_TEST(traffic)
     account.stats.first_uses = 0;
     ck_assert_ptr_null(strstr(said("traffic"), "Direct"));
     account.stats.errors[PROXY_ERROR_LIMIT] = 30290;
-    ck_assert_ptr_nonnull(strstr(said("traffic"), "30,412 requests opened 122 connections."));
-    account.stats.errors[PROXY_ERROR_LIMIT] = 30412 - 244;
     ck_assert_ptr_nonnull(
-        strstr(said("traffic"), "30,412 requests opened 122 connections, 2.0 requests each."));
+        strstr(said("traffic"), "30,412 requests (30,290 refused) opened 122 connections."));
+    account.stats.errors[PROXY_ERROR_LIMIT] = 30412 - 244;
+    ck_assert_ptr_nonnull(strstr(
+        said("traffic"), "30,412 requests (30,168 refused) opened 122 connections, 2.0 requests each."));
     account.hour_ms = 125000;
     ck_assert_ptr_nonnull(strstr(said("traffic"), "In the last 2 min 5 s 37 requests"));
 }

@@ -37,6 +37,8 @@ static const struct {
      IN "1:12: error: unknown key 'pending' in defaults (did you mean 'timeouts.pending'?)"},
     {"defaults: {timeout: 1}\n",
      IN "1:12: error: unknown key 'timeout' in defaults: that is Node's name; here it is 'timeouts.socket'"},
+    {"defaults: {timeout: {request: 2s}}\n",
+     IN "1:12: error: unknown key 'timeout' in defaults (did you mean 'timeouts'?)"},
     {"upstreams: {a: {match: a, freeSocketTimeout: 1}}\n",
      IN "1:27: error: unknown key 'freeSocketTimeout' in upstreams.a: that is "
         "agentkeepalive's name; here it is "
