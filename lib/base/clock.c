@@ -5,17 +5,18 @@
 /* The wall clock can be stepped; how far it stands from the other one is looked up this often. */
 #define WALL_CHECK_US 1000000
 
-/* A gap of this length between two looks may be one in which the system was suspended. */
-#define GAP_US 100000
+/* The clock that goes on while the system is suspended is looked at this often. */
+#define COMPARE_US 1000
 /* What two clocks that are read one after the other may differ by. */
 #define APART_US      1000
 #define COMPARE_TRIES 10
 
 struct clock_cache {
     uint64_t us;           /* 0: not read yet */
-    uint64_t suspended_us; /* by how much the clock is ahead that goes on while the system is suspended */
+    uint64_t compared_us;  /* when the other clock was looked at */
+    int64_t suspended_us;  /* by how much that one is ahead */
     uint64_t wall_us;      /* wall time ... */
-    uint64_t wall_read_us; /* ... when the other clock showed this */
+    uint64_t wall_read_us; /* ... when the clock showed this */
 };
 
 static __thread struct clock_cache cache;
@@ -28,27 +29,37 @@ static uint64_t read_us(clockid_t id)
     return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-/* Asks how far the two clocks are apart; returns the one that goes on. */
-__attribute__((noinline, cold)) static uint64_t compare_clocks(void)
+/* How far the two clocks are apart, when nothing comes between the looks at them. */
+__attribute__((noinline, cold)) static int64_t compare_clocks(void)
 {
     uint64_t monotonic, boot;
     unsigned tries = 0;
 
-    do { /* until nothing came between */
+    do {
         monotonic = read_us(CLOCK_MONOTONIC);
         boot = read_us(CLOCK_BOOTTIME);
     } while (read_us(CLOCK_MONOTONIC) - monotonic > APART_US && ++tries < COMPARE_TRIES);
-    if (cache.us == 0 || boot - monotonic > cache.suspended_us + APART_US)
-        cache.suspended_us = boot - monotonic;
-    return boot;
+    return (int64_t)(boot - monotonic);
+}
+
+static void note_suspend(uint64_t now)
+{
+    int64_t ahead = (int64_t)(read_us(CLOCK_BOOTTIME) - now);
+
+    cache.compared_us = now;
+    if (cache.us != 0 && ahead <= cache.suspended_us + APART_US)
+        return;
+    ahead = compare_clocks();
+    if (cache.us == 0 || ahead > cache.suspended_us + APART_US)
+        cache.suspended_us = ahead;
 }
 
 void clock_update(void)
 {
-    uint64_t now = read_us(CLOCK_BOOTTIME) - cache.suspended_us;
+    uint64_t now = read_us(CLOCK_MONOTONIC);
 
-    if (__builtin_expect(now - cache.us >= GAP_US, 0))
-        now = compare_clocks() - cache.suspended_us;
+    if (cache.us == 0 || now - cache.compared_us >= COMPARE_US)
+        note_suspend(now);
     if (cache.us == 0 || now - cache.wall_read_us >= WALL_CHECK_US) {
         cache.wall_us = read_us(CLOCK_REALTIME);
         cache.wall_read_us = now;
@@ -70,7 +81,7 @@ uint64_t clock_ms(void)
 
 uint64_t clock_suspended_us(void)
 {
-    return cache.suspended_us;
+    return (uint64_t)cache.suspended_us;
 }
 
 uint64_t clock_wall_ms(void)

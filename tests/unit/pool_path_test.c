@@ -50,8 +50,11 @@ static void on_ready(void *ctx, unsigned ready)
 
 void clock_suspend(uint64_t ms)
 {
+    uint64_t before = clock_suspended_us();
+
     suspended_ms += ms;
-    clock_update();
+    while (clock_suspended_us() == before) /* it is looked for once a millisecond */
+        clock_update();
 }
 
 void clock_forward(uint64_t ms)
