@@ -1,7 +1,7 @@
 # Every .c and .h of this folder, one a line.
 libcarpool_a_SOURCES += \
-	lib/admin/accesslog.c \
-	lib/admin/accesslog.h \
+	lib/admin/access_log.c \
+	lib/admin/access_log.h \
 	lib/admin/account.c \
 	lib/admin/account.h \
 	lib/admin/advice.c \

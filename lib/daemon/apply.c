@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "admin/accesslog.h"
+#include "admin/access_log.h"
 #include "base/console.h"
 #include "base/log.h"
 #include "daemon/state.h"

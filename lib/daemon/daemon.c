@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "admin/accesslog.h"
+#include "admin/access_log.h"
 #include "base/clock.h"
 #include "base/console.h"
 #include "base/log.h"

@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#include "admin/accesslog.h"
+#include "admin/access_log.h"
 #include "base/mailbox.h"
 #include "pool/pool.h"
 #include "proxy/proxy.h"

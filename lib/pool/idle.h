@@ -22,7 +22,7 @@ void idle_closed_by_peer(struct socket *s);
 /* A reload may have changed how long it is kept. */
 void idle_limits_changed(struct socket *s);
 
-/* The system was suspended: the peers were not, for whom what is idle has been so for longer. */
+/* The system was suspended. The peers were not: for them the idle sockets have been idle for that time, too. */
 void idle_note_suspend(struct pool *p);
 
 /* Retires a free one that was kept for too long: its timer has not said so yet, since the system was suspended meanwhile, or

@@ -8,12 +8,12 @@ libcarpool_a_SOURCES += \
 	lib/pool/configure.h \
 	lib/pool/forget.c \
 	lib/pool/forget.h \
+	lib/pool/http2.c \
+	lib/pool/http2.h \
 	lib/pool/idle.c \
 	lib/pool/idle.h \
 	lib/pool/learned.c \
 	lib/pool/learned.h \
-	lib/pool/http2.c \
-	lib/pool/http2.h \
 	lib/pool/ledger.c \
 	lib/pool/ledger.h \
 	lib/pool/origin.c \
@@ -28,20 +28,20 @@ libcarpool_a_SOURCES += \
 	lib/pool/protocol.h \
 	lib/pool/queue.c \
 	lib/pool/queue.h \
+	lib/pool/queue_serve.c \
 	lib/pool/reload.c \
 	lib/pool/reload.h \
 	lib/pool/reuse.c \
 	lib/pool/reuse.h \
 	lib/pool/savings.c \
 	lib/pool/savings.h \
-	lib/pool/serve.c \
 	lib/pool/socket.c \
 	lib/pool/socket.h \
 	lib/pool/spares.c \
 	lib/pool/spares.h \
-	lib/pool/turns.c \
-	lib/pool/turns.h \
 	lib/pool/spread.c \
 	lib/pool/spread.h \
 	lib/pool/stats.c \
-	lib/pool/stats.h
+	lib/pool/stats.h \
+	lib/pool/turns.c \
+	lib/pool/turns.h

@@ -198,8 +198,8 @@ unsigned agent_owner(const struct agent *a, enum origin_kind kind, struct slice 
     return (a->home + (hash ^ hash >> 16)) % a->pool->workers;
 }
 
-struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6,
-                            uint16_t port)
+struct origin *origin_find_or_make(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6,
+                                   uint16_t port)
 {
     char key[300];
     assert(host.n <= URI_MAX_HOST);
@@ -217,7 +217,7 @@ void origin_warm_up(struct agent *a)
     uint16_t port;
     if (a->policy->minFreeSockets > 0 && one_host(a, &kind, &host, &port) &&
         agent_owner(a, kind, host, port) == a->pool->index)
-        agent_origin(a, kind, host, memchr(host.p, ':', host.n) != NULL, port);
+        origin_find_or_make(a, kind, host, memchr(host.p, ':', host.n) != NULL, port);
 }
 
 void origin_forget(struct origin *o)

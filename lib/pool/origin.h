@@ -89,8 +89,8 @@ struct origin {
 
 /* The origin of this agent for the host (lower case, no brackets) and port of a URL, made when it is new.
  * Where the upstream says `tls: true`, http becomes https and port 80 becomes 443. NULL: memory is short. */
-struct origin *agent_origin(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6,
-                            uint16_t port);
+struct origin *origin_find_or_make(struct agent *a, enum origin_kind kind, struct slice host, bool ipv6,
+                                   uint16_t port);
 
 /* The index of the pool in which that origin lives; any share may be asked. */
 unsigned agent_owner(const struct agent *a, enum origin_kind kind, struct slice host, uint16_t port);

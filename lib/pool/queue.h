@@ -40,7 +40,7 @@ struct waiter {
     struct turn *turn;  /* BLOCKED: turns.h */
     TAILQ_ENTRY(waiter) turn_link;
     enum acquire_how how;
-    uint64_t nth;              /* of all requests of the pool, the how-manieth to ask first */
+    uint64_t nth;              /* its place in the order in which the pool's requests first asked */
     uint64_t since_us;         /* joined the queue */
     uint64_t blocked_since_us; /* BLOCKED */
     uint64_t pending_us;       /* of this request in BLOCKED, repeats included; 0 before the first acquire */
@@ -108,7 +108,7 @@ void queue_fail(struct waiter *p, enum connect_error error, const char *text);
 /* The same for all of an origin that are next and could be served by HTTP/2. */
 void queue_fail_all(struct origin *o, enum connect_error error, const char *text);
 
-/* The waiter has none of what it was given and waits again, as repeats do. queue_balance() is due. */
+/* The waiter gives up the place or error that it was given, and waits again, as repeats do. queue_balance() is due. */
 void queue_again(struct waiter *p);
 
 /* Those who were given a place on the socket and are not notified yet wait again, as repeats do: at most so many, those who
@@ -142,7 +142,7 @@ void queue_promote(struct waiter *p);
 /* It waits for this connection, which no other may take. */
 void queue_own(struct waiter *p, struct socket *s);
 
-/* serve.c */
+/* queue_serve.c */
 
 /* The socket on which the next request begins, none that was kept for too long: `lifo` packs the fullest that has room, and takes
  * the free one that was used last, `fifo` the emptiest, and the one that has been free for longest. NULL: none has room. */

@@ -35,7 +35,7 @@ void spares_retired(const struct socket *s, enum retire_reason reason)
         spares_back_off(o);
 }
 
-void spares_stand(struct origin *o)
+void spares_forget_failures(struct origin *o)
 {
     o->spare_failures = 0;
     o->spare_ends = 0;
@@ -78,7 +78,7 @@ void spares_open(struct origin *o)
         return;
     while (!has_enough(o) && o->free_count < a->policy->maxFreeSockets && origin_below_max(o) &&
            !agent_is_full(a)) {
-        if (!socket_connect(o, NULL, OPENED_FOR_WARM))
+        if (!socket_connect(o, NULL, OPENED_FOR_SPARE))
             return;
     }
 }

@@ -17,7 +17,7 @@ void spares_back_off(struct origin *o);
 /* One of its sockets was retired. Where the origin ends unused connections at once, that is a failure, too. */
 void spares_retired(const struct socket *s, enum retire_reason reason);
 
-/* One of its free sockets has stood for a while: nothing of that counts any more. */
-void spares_stand(struct origin *o);
+/* A free socket has stayed open for a while: earlier failures no longer count. */
+void spares_forget_failures(struct origin *o);
 
 #endif

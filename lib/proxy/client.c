@@ -6,9 +6,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/bad_request.h"
 #include "proxy/exchange.h"
 #include "proxy/inside.h"
-#include "proxy/refusal.h"
 #include "proxy/tunnel.h"
 
 /* After a last response: what may still come of a request is thrown away, so that no reset destroys the
@@ -303,7 +303,8 @@ static void skip_empty_lines(struct client *c)
 static void refuse_head(struct client *c, enum head_verdict v, const struct head_limits *limits)
 {
     char text[512];
-    enum fault fault = refusal_of_head(c->proxy->config, buffer_unread(c->in), v, limits, text, sizeof text);
+    enum fault fault =
+        bad_request_of_head(c->proxy->config, buffer_unread(c->in), v, limits, text, sizeof text);
     exchange_refuse(c, fault, text);
 }
 

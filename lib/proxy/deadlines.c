@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 #include "proxy/exchange.h"
-#include "proxy/limits.h"
+#include "proxy/queue_text.h"
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -74,9 +74,16 @@ static void on_silence(struct exchange *e)
                       "no byte came or went for %llu ms (timeouts.socket)", (unsigned long long)t->socket);
 }
 
+static void on_pending_timeout(struct exchange *e)
+{
+    char limit[QUEUE_TEXT_SIZE];
+    exchange_fail(e, FAULT_QUEUE, RETIRE_NONE, "waited %llu ms for a connection (timeouts.pending): %s",
+                  (unsigned long long)e->origin->agent->policy->timeouts.pending,
+                  queue_text(e->origin, limit));
+}
+
 static void act_on_time(struct exchange *e)
 {
-    char limit[LIMITS_TEXT_SIZE];
     if (is_past(request_due(e)))
         exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT,
                       "no whole response within %llu ms (timeouts.request)",
@@ -84,9 +91,7 @@ static void act_on_time(struct exchange *e)
     else if (exchange_has_left_the_queue(e))
         exchange_client_fin(e);
     else if (is_past(pending_due(e)))
-        exchange_fail(e, FAULT_LIMIT, RETIRE_NONE, "waited %llu ms for a connection (timeouts.pending): %s",
-                      (unsigned long long)e->origin->agent->policy->timeouts.pending,
-                      limits_text(e->origin, limit));
+        on_pending_timeout(e);
     else if (is_past(silence_due(e)))
         on_silence(e);
     else

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "proxy/access.h"
 #include "proxy/attempt.h"
-#include "proxy/fate.h"
+#include "proxy/client_fate.h"
 #include "proxy/tunnel.h"
 
 static struct exchange *take_exchange(struct proxy *p)

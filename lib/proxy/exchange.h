@@ -133,7 +133,8 @@ void exchange_limits_changed(struct exchange *e);
 /* At a stop: cuts it. */
 void exchange_cut(struct exchange *e, enum client_close reason);
 
-/* --- Within lib/proxy ------------------------------------------------------------------------------------ */
+/* --- Within lib/proxy: request.c begins one, attempt.c finds its socket, deadlines.c watches its time, record.c counts and
+ * logs it, exchange.c does the rest ------------------------------------------------------------------------------------ */
 
 /* The halves that are worth a try; bits. */
 enum { EXCHANGE_UPLOAD = 1, EXCHANGE_DOWNLOAD = 2 };

@@ -111,7 +111,7 @@ void inside_serve(struct client *c, enum scheme scheme)
 /* ---- the first bytes */
 
 /* True: more must come, and nothing is there. */
-static bool listen_once(struct client *c)
+static bool decide_by_first_bytes(struct client *c)
 {
     switch (opening_of(buffer_unread(c->in))) {
     case OPENING_HTTP: inside_serve(c, SCHEME_HTTP); return false;
@@ -133,7 +133,7 @@ static void listen_first(struct client *c)
     bool waits = false;
     while (!waits && c->state == CLIENT_OPENING) {
         if (c->inside->state == INSIDE_LISTENING)
-            waits = listen_once(c);
+            waits = decide_by_first_bytes(c);
         else if (c->inside->state == INSIDE_HELLO)
             waits = inside_take_hello(c);
         else

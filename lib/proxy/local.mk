@@ -5,41 +5,42 @@ libcarpool_a_SOURCES += \
 	lib/proxy/access.h \
 	lib/proxy/attempt.c \
 	lib/proxy/attempt.h \
+	lib/proxy/attempt_failed.c \
+	lib/proxy/bad_request.c \
+	lib/proxy/bad_request.h \
 	lib/proxy/caller.c \
 	lib/proxy/caller.h \
 	lib/proxy/client.c \
 	lib/proxy/client.h \
-	lib/proxy/close.c \
-	lib/proxy/close.h \
+	lib/proxy/client_fate.c \
+	lib/proxy/client_fate.h \
+	lib/proxy/close_reason.c \
+	lib/proxy/close_reason.h \
 	lib/proxy/deadlines.c \
 	lib/proxy/download.c \
 	lib/proxy/download.h \
 	lib/proxy/exchange.c \
 	lib/proxy/exchange.h \
-	lib/proxy/fate.c \
-	lib/proxy/fate.h \
-	lib/proxy/gateway.c \
-	lib/proxy/gateway.h \
 	lib/proxy/flow.c \
 	lib/proxy/flow.h \
+	lib/proxy/gateway.c \
+	lib/proxy/gateway.h \
 	lib/proxy/handover.c \
 	lib/proxy/handover.h \
 	lib/proxy/inside.c \
 	lib/proxy/inside.h \
 	lib/proxy/inside_tls.c \
 	lib/proxy/inside_tls.h \
-	lib/proxy/limits.c \
-	lib/proxy/limits.h \
 	lib/proxy/own_urls.c \
 	lib/proxy/own_urls.h \
 	lib/proxy/proxy.c \
 	lib/proxy/proxy.h \
 	lib/proxy/pump.h \
 	lib/proxy/put.h \
+	lib/proxy/queue_text.c \
+	lib/proxy/queue_text.h \
 	lib/proxy/record.c \
 	lib/proxy/record.h \
-	lib/proxy/refusal.c \
-	lib/proxy/refusal.h \
 	lib/proxy/reply.c \
 	lib/proxy/reply.h \
 	lib/proxy/request.c \

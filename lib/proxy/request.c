@@ -128,7 +128,7 @@ static enum own_urls own_urls_for(const struct exchange *e, const struct uri *ur
 static bool choose_origin(struct exchange *e, const struct route *route)
 {
     const struct slice host = {route->uri.host, route->uri.host_length};
-    e->origin = agent_origin(route->agent, route->kind, host, route->uri.ipv6, route->uri.port);
+    e->origin = origin_find_or_make(route->agent, route->kind, host, route->uri.ipv6, route->uri.port);
     if (!e->origin)
         return false;
     origin_hold(e->origin);

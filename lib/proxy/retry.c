@@ -17,11 +17,12 @@
  *  yes     yes            no              yes            yes         yes        | yes
  *  yes     yes            no              yes            no          any        | no: it may have been carried out
  *  yes     yes            no              any            any         no         | no: it cannot be said again */
-enum retry retry_decide(const struct attempt *a)
+enum retry retry_decide(const struct failed_attempt *a)
 {
     if (a->unprocessed)
-        return !a->response_begun && a->replayable && (a->routine || a->refusals_left > 0) ? RETRY_UNPROCESSED
-                                                                                           : RETRY_NO;
+        return !a->response_begun && a->replayable && (a->routine || a->unprocessed_repeats_left > 0)
+                   ? RETRY_UNPROCESSED
+                   : RETRY_NO;
     if (!a->reused || !a->ended_by_peer || a->response_begun || !a->replayable)
         return RETRY_NO;
     if (a->request_begun && !a->idempotent)
@@ -31,7 +32,7 @@ enum retry retry_decide(const struct attempt *a)
     return a->repeats_left == 1 ? RETRY_OWN_CONNECTION : RETRY_QUEUE;
 }
 
-const char *retry_refusal(const struct attempt *a)
+const char *why_not_repeated(const struct failed_attempt *a)
 {
     if (a->unprocessed)
         return a->replayable ? "; it was repeated three times"

@@ -1,13 +1,12 @@
 #ifndef CARPOOL_PROXY_RETRY_H
 #define CARPOOL_PROXY_RETRY_H
 
-/* Stale is data, not an error path: what an attempt knows when it fails, and what follows
- * (RFC 9110 9.2.2). */
+/* Decides whether a failed attempt is repeated, from the facts that are known when it failed (RFC 9110 9.2.2). */
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct attempt {
+struct failed_attempt {
     bool reused; /* its socket had carried an exchange before */
     bool
         ended_by_peer; /* an end of file, a reset, a broken pipe, or it acknowledges nothing; never a slow answer, never malformed bytes */
@@ -18,8 +17,8 @@ struct attempt {
     uint32_t repeats_left;
     bool unprocessed; /* HTTP/2: the origin certainly did nothing with it (RFC 9113 8.7) */
     bool
-        routine; /* ... as it is when a connection that has answered or took others is ended in an orderly way */
-    uint32_t refusals_left; /* that are not routine */
+        routine; /* not processed, since the connection was ended in an orderly way after it had answered or taken others */
+    uint32_t unprocessed_repeats_left; /* that are not routine */
 };
 
 enum retry {
@@ -29,9 +28,9 @@ enum retry {
     RETRY_OWN_CONNECTION, /* the last repeat: a new connection in the failed socket's place */
 };
 
-enum retry retry_decide(const struct attempt *a);
+enum retry retry_decide(const struct failed_attempt *a);
 
 /* Why what failed on a reused socket is not repeated, to be put after what happened; "" where that needs no word. */
-const char *retry_refusal(const struct attempt *a);
+const char *why_not_repeated(const struct failed_attempt *a);
 
 #endif

@@ -7,8 +7,8 @@
 #include "http/explain.h"
 #include "http/fields.h"
 #include "proxy/access.h"
+#include "proxy/bad_request.h"
 #include "proxy/gateway.h"
-#include "proxy/refusal.h"
 
 /* The question under way. */
 struct query {
@@ -85,7 +85,7 @@ static enum fault check_loop(struct query *q)
 
 static enum fault bad_target(struct query *q, enum uri_verdict v)
 {
-    return refusal_of_target(q->p->config, q->h->target, v, q->text, q->text_size);
+    return bad_request_of_target(q->p->config, q->h->target, v, q->text, q->text_size);
 }
 
 static const struct upstream *upstream_named(const struct config *c, const char *name)
@@ -223,7 +223,7 @@ static enum fault check_destination(struct query *q)
 }
 
 /* CONNECT to q->out->uri. */
-static enum fault admit_connect(struct query *q)
+static enum fault decide_connect(struct query *q)
 {
     q->out->kind = ORIGIN_TUNNEL;
     q->out->may_tunnel = access_connect_port_allowed(q->p->config, q->out->uri.port);
@@ -251,7 +251,7 @@ static enum fault admit_connect(struct query *q)
 static enum fault route_connect(struct query *q)
 {
     enum uri_verdict v = uri_parse_authority(q->h->target, &q->out->uri);
-    return v == URI_OK ? admit_connect(q) : bad_target(q, v);
+    return v == URI_OK ? decide_connect(q) : bad_target(q, v);
 }
 
 /* ---- inside a CONNECT */
@@ -386,7 +386,7 @@ enum fault route_tunnel(struct proxy *p, const struct uri *to, struct route *out
     struct query q = {.p = p, .out = out, .text = text, .text_size = text_size};
     route_init(out);
     out->uri = *to;
-    enum fault fault = admit_connect(&q);
+    enum fault fault = decide_connect(&q);
     if (fault != FAULT_NONE || out->may_tunnel)
         return fault;
     return refuse(

@@ -22,8 +22,8 @@ struct route {
     bool answer_here; /* Max-Forwards: 0 in TRACE or OPTIONS (RFC 9110 7.6.2) */
 };
 
-/* FAULT_NONE, or what to answer, with a sentence in `text`. `inside`: the scheme, host and port for which alone requests inside a
- * CONNECT are; NULL: it is in none. */
+/* FAULT_NONE, or what to answer, with a sentence in `text`. `inside`: the only scheme, host and port that
+ * requests inside this CONNECT may be for; NULL: the request is not inside a CONNECT. */
 enum fault route_find(struct proxy *p, const struct frontend *frontend, const struct uri *inside,
                       const struct head *h, struct route *out, char *text, size_t text_size);
 

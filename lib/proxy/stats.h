@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#include "proxy/close.h"
+#include "proxy/close_reason.h"
 
 /* How a TLS handshake with a client ended. */
 enum client_handshake { HANDSHAKE_OK, HANDSHAKE_UNTRUSTED, HANDSHAKE_FAILED, HANDSHAKE_COUNT };

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What a call that ends knows about its wire. A zeroed struct refuses another call. */
+/* What is known of a wire when a call on it ends. All zero means: the wire may not be used again. */
 struct call_end {
     bool request_complete;  /* every byte of the request was handed to the kernel */
     bool response_complete; /* the response ended where its own framing said */

@@ -45,7 +45,7 @@ static void give(struct wire_loop *loop, struct h1 *h)
     loop->spare_count++;
 }
 
-void h1_destroy_spares(struct wire_loop *loop)
+void h1_destroy_freelist(struct wire_loop *loop)
 {
     struct h1 *h;
     while ((h = loop->spare)) {

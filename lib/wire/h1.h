@@ -9,7 +9,7 @@
 void h1_begin(struct wire *w, struct wire_loop *loop, const struct wire_owner *owner);
 
 /* Frees what the loop kept for further calls. */
-void h1_destroy_spares(struct wire_loop *loop);
+void h1_destroy_freelist(struct wire_loop *loop);
 
 /* What ends a request's head: "Connection: ...", the empty line (RFC 9110 7.6.1). */
 struct slice connection_lines(bool close, bool upgrade, bool te_trailers);

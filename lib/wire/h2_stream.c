@@ -39,7 +39,7 @@ void h2_stream_fail(struct h2_stream *s, struct h2_failure failure)
 }
 
 /* What an RST_STREAM means (RFC 9113 7), or the GOAWAY that left this stream out. */
-static struct h2_failure failure_of(const struct h2_stream *s, uint32_t code)
+static struct h2_failure failure_of_reset(const struct h2_stream *s, uint32_t code)
 {
     if (code == NGHTTP2_REFUSED_STREAM && s->h2->goaway_code == NGHTTP2_INADEQUATE_SECURITY)
         return (struct h2_failure){
@@ -61,7 +61,7 @@ void h2_stream_closed(struct h2_stream *s, uint32_t code)
     struct h2 *h = s->h2;
     s->request = H2_REQUEST_FORGOTTEN;
     if (s->call) {
-        h2_stream_fail(s, failure_of(s, code));
+        h2_stream_fail(s, failure_of_reset(s, code));
         return;
     }
     h->nobodys--;

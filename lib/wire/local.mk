@@ -20,8 +20,8 @@ libcarpool_a_SOURCES += \
 	lib/wire/h2_output.c \
 	lib/wire/h2_ping.c \
 	lib/wire/h2_request.c \
-	lib/wire/h2_resets.c \
 	lib/wire/h2_response.c \
+	lib/wire/h2_sent_resets.c \
 	lib/wire/h2_session.c \
 	lib/wire/h2_stream.c \
 	lib/wire/h2_upload.c \

@@ -4,7 +4,7 @@
 
 void wire_loop_destroy(struct wire_loop *loop)
 {
-    h1_destroy_spares(loop);
+    h1_destroy_freelist(loop);
     buffer_pool_destroy(&loop->heads);
     buffer_pool_destroy(&loop->bodies);
 }

@@ -240,7 +240,7 @@ static void run_request(unsigned flags)
     if (route.answer_here || route.kind == ORIGIN_TUNNEL)
         return;
     struct slice host = {route.uri.host, route.uri.host_length};
-    struct origin *o = agent_origin(route.agent, route.kind, host, route.uri.ipv6, route.uri.port);
+    struct origin *o = origin_find_or_make(route.agent, route.kind, host, route.uri.ipv6, route.uri.port);
     bool te = te_has_trailers(&head), close = flags & CLOSE;
     const struct outgoing_request out = {
         .path = route.uri.path_query,

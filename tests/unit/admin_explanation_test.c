@@ -221,7 +221,7 @@ START_TEST(own_limits)
     policy.maxTotalSockets = 5;
     account.most_sockets = 12;
     requested(10);
-    ck_assert_str_eq(reason(OPENED_FOR_WARM), "warm: 3 are kept spare (minFreeSockets).");
+    ck_assert_str_eq(reason(OPENED_FOR_SPARE), "warm: 3 are kept spare (minFreeSockets).");
     ck_assert_str_eq(
         reason(replaced(RETIRE_FREE_TIMEOUT)),
         "free-timeout: earlier ones were closed, as they had been idle for timeouts.free (30s).");

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "admin/accesslog.h"
+#include "admin/access_log.h"
 #include "admin/guard.h"
 #include "admin/metrics.h"
 #include "admin/page.h"

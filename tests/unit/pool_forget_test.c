@@ -11,7 +11,7 @@ static struct pool_rig rig;
 
 static struct origin *ask_for(const char *host, uint16_t port)
 {
-    struct origin *o = agent_origin(pool_rig_agent(&rig), ORIGIN_HTTP, slice_of(host), false, port);
+    struct origin *o = origin_find_or_make(pool_rig_agent(&rig), ORIGIN_HTTP, slice_of(host), false, port);
 
     ck_assert_ptr_nonnull(o);
     return o;

@@ -13,7 +13,7 @@ static enum opened_for opened(struct ledger *l, uint64_t established)
 
 START_TEST(words_are_those_of_the_contract)
 {
-    ck_assert_str_eq(opened_for_word(OPENED_FOR_WARM), "warm");
+    ck_assert_str_eq(opened_for_word(OPENED_FOR_SPARE), "warm");
     ck_assert_str_eq(opened_for_word(OPENED_FOR_FIRST), "first");
     ck_assert_str_eq(opened_for_word(OPENED_FOR_CONCURRENCY), "concurrency");
     ck_assert_str_eq(opened_for_word(OPENED_FOR_RETRY), "retry");
@@ -45,12 +45,12 @@ START_TEST(spares_and_repeats_replace_under_their_own_name)
 {
     struct ledger l = {0};
 
-    ck_assert_int_eq(ledger_opened(&l, 1, OPENED_FOR_WARM), OPENED_FOR_WARM);
+    ck_assert_int_eq(ledger_opened(&l, 1, OPENED_FOR_SPARE), OPENED_FOR_SPARE);
     ledger_retired(&l, RETIRE_ERROR);
     ck_assert_int_eq(ledger_opened(&l, 2, OPENED_FOR_RETRY), OPENED_FOR_RETRY);
     ck_assert_int_eq(opened(&l, 3), OPENED_FOR_CONCURRENCY);
     ledger_retired(&l, RETIRE_FREE_TIMEOUT);
-    ck_assert_int_eq(ledger_opened(&l, 4, OPENED_FOR_WARM), OPENED_FOR_WARM);
+    ck_assert_int_eq(ledger_opened(&l, 4, OPENED_FOR_SPARE), OPENED_FOR_SPARE);
     ck_assert_int_eq(opened(&l, 5), OPENED_FOR_CONCURRENCY);
     ledger_free(&l);
 }
@@ -105,9 +105,9 @@ START_TEST(spares_are_warm)
     asker_get(&a, &rig, o);
     for (unsigned i = 0; i < 1000 && o->free_count < 2; i++)
         pool_rig_run(&rig, 1);
-    ck_assert_uint_eq(o->stats.opened_for[OPENED_FOR_WARM] + o->stats.opened_for[OPENED_FOR_FIRST],
+    ck_assert_uint_eq(o->stats.opened_for[OPENED_FOR_SPARE] + o->stats.opened_for[OPENED_FOR_FIRST],
                       o->stats.opened);
-    ck_assert_uint_ge(o->stats.opened_for[OPENED_FOR_WARM], 2);
+    ck_assert_uint_ge(o->stats.opened_for[OPENED_FOR_SPARE], 2);
     asker_release(&a);
     pool_rig_close(&rig);
 }

@@ -132,7 +132,7 @@ struct agent *pool_rig_agent(struct pool_rig *r)
 
 struct origin *pool_rig_origin(struct pool_rig *r, const char *host)
 {
-    struct origin *o = agent_origin(pool_rig_agent(r), ORIGIN_HTTP, slice_of(host), false, 80);
+    struct origin *o = origin_find_or_make(pool_rig_agent(r), ORIGIN_HTTP, slice_of(host), false, 80);
 
     ck_assert_ptr_nonnull(o);
     for (unsigned i = 0; i < r->held_count; i++)

@@ -1,6 +1,6 @@
-/* lib/proxy/fate.c: the one answer to "does the client's connection go on". */
+/* lib/proxy/client_fate.c: the one answer to "does the client's connection go on". */
 
-#include "proxy/fate.h"
+#include "proxy/client_fate.h"
 
 #include "proxy_test.h"
 

@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "proxy/close.h"
+#include "proxy/close_reason.h"
 
 static struct proxy_rig rig;
 

@@ -187,5 +187,5 @@ struct agent *proxy_rig_agent(struct proxy_rig *r)
 
 struct origin *proxy_rig_origin(struct proxy_rig *r, const char *host)
 {
-    return agent_origin(proxy_rig_agent(r), ORIGIN_HTTP, slice_of(host), false, 80);
+    return origin_find_or_make(proxy_rig_agent(r), ORIGIN_HTTP, slice_of(host), false, 80);
 }

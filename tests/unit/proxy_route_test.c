@@ -281,21 +281,21 @@ START_TEST(origins_have_keys)
 
     open_rig();
     a = proxy_rig_agent(&rig);
-    o = agent_origin(a, ORIGIN_HTTP, SLICE("a.test"), false, 80);
+    o = origin_find_or_make(a, ORIGIN_HTTP, SLICE("a.test"), false, 80);
     ck_assert_str_eq(o->key, "http://a.test:80");
     assert_slice(o->authority, "a.test");
-    ck_assert_ptr_eq(agent_origin(a, ORIGIN_HTTP, SLICE("a.test"), false, 80), o);
-    ck_assert_ptr_ne(agent_origin(a, ORIGIN_HTTP, SLICE("a.test"), false, 8080), o);
-    o = agent_origin(a, ORIGIN_HTTPS, SLICE("::1"), true, 443);
+    ck_assert_ptr_eq(origin_find_or_make(a, ORIGIN_HTTP, SLICE("a.test"), false, 80), o);
+    ck_assert_ptr_ne(origin_find_or_make(a, ORIGIN_HTTP, SLICE("a.test"), false, 8080), o);
+    o = origin_find_or_make(a, ORIGIN_HTTPS, SLICE("::1"), true, 443);
     ck_assert_str_eq(o->key, "https://[::1]:443");
     assert_slice(o->authority, "[::1]");
-    o = agent_origin(a, ORIGIN_TUNNEL, SLICE("a.test"), false, 443);
+    o = origin_find_or_make(a, ORIGIN_TUNNEL, SLICE("a.test"), false, 443);
     ck_assert_str_eq(o->key, "tunnel://a.test:443");
     proxy_rig_configure(&rig, "tls: true", "");
-    o = agent_origin(a, ORIGIN_HTTP, SLICE("a.test"), false, 80);
+    o = origin_find_or_make(a, ORIGIN_HTTP, SLICE("a.test"), false, 80);
     ck_assert_str_eq(o->key, "https://a.test:443");
     assert_slice(o->authority, "a.test");
-    o = agent_origin(a, ORIGIN_HTTP, SLICE("a.test"), false, 65535);
+    o = origin_find_or_make(a, ORIGIN_HTTP, SLICE("a.test"), false, 65535);
     ck_assert_str_eq(o->key, "https://a.test:65535");
     assert_slice(o->authority, "a.test:65535");
     proxy_rig_close(&rig);

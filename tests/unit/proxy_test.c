@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "proxy/close.h"
+#include "proxy/close_reason.h"
 #include "proxy/reply.h"
 #include "proxy/retry.h"
 #include "proxy/rewrite.h"
@@ -29,7 +29,7 @@ void read_response(struct head *h, const char *text)
 
 /* retry: promise by promise, as tests/behaviour/test_5_6_stale.py */
 
-static enum retry oracle(const struct attempt *a)
+static enum retry oracle(const struct failed_attempt *a)
 {
     bool stale =
         a->reused && a->ended_by_peer; /* "an end of file, a reset or a broken pipe on a reused socket" */
@@ -56,13 +56,13 @@ START_TEST(retries_by_the_book)
 {
     for (unsigned bits = 0; bits < 64; bits++) {
         for (uint32_t repeats = 0; repeats < 4; repeats++) {
-            const struct attempt a = {.reused = bits & 1,
-                                      .ended_by_peer = bits & 2,
-                                      .response_begun = bits & 4,
-                                      .request_begun = bits & 8,
-                                      .idempotent = bits & 16,
-                                      .replayable = bits & 32,
-                                      .repeats_left = repeats};
+            const struct failed_attempt a = {.reused = bits & 1,
+                                             .ended_by_peer = bits & 2,
+                                             .response_begun = bits & 4,
+                                             .request_begun = bits & 8,
+                                             .idempotent = bits & 16,
+                                             .replayable = bits & 32,
+                                             .repeats_left = repeats};
             ck_assert_msg(retry_decide(&a) == oracle(&a), "bits %x, repeats %u", bits, repeats);
         }
     }
@@ -71,7 +71,7 @@ END_TEST
 
 START_TEST(retries_nothing_unknown)
 {
-    const struct attempt a = {.repeats_left = 9};
+    const struct failed_attempt a = {.repeats_left = 9};
 
     ck_assert_int_eq(retry_decide(&a), RETRY_NO);
 }
@@ -89,12 +89,12 @@ START_TEST(retries_what_was_not_processed)
         {true, true, true, 3, RETRY_NO},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        const struct attempt a = {
+        const struct failed_attempt a = {
             .unprocessed = true,
             .response_begun = rows[i].response_begun,
             .replayable = rows[i].replayable,
             .routine = rows[i].routine,
-            .refusals_left = rows[i].left,
+            .unprocessed_repeats_left = rows[i].left,
             .request_begun = true,
         };
         ck_assert_msg(retry_decide(&a) == rows[i].retry, "row %zu", i);
@@ -222,7 +222,7 @@ START_TEST(replies_greet_http_1_0)
     ck_assert_ptr_null(strstr(written(&r), "Proxy-Status"));
     r.close = true;
     ck_assert_ptr_nonnull(strstr(written(&r), "Connection: close\r\n"));
-    r = (struct reply){.fault = FAULT_LIMIT, .text = SLICE("x"), .fields = SLICE("X-More: 1\r\n")};
+    r = (struct reply){.fault = FAULT_QUEUE, .text = SLICE("x"), .fields = SLICE("X-More: 1\r\n")};
     ck_assert_ptr_nonnull(strstr(written(&r), "\r\nX-More: 1\r\n"));
 }
 END_TEST

@@ -1,4 +1,4 @@
-#include "proxy/fate.h"
+#include "proxy/client_fate.h"
 
 /* The first row that fits:
  *

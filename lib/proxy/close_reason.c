@@ -1,4 +1,4 @@
-#include "proxy/close.h"
+#include "proxy/close_reason.h"
 
 const char *client_close_word(enum client_close c)
 {

@@ -1,12 +1,12 @@
-#ifndef CARPOOL_PROXY_FATE_H
-#define CARPOOL_PROXY_FATE_H
+#ifndef CARPOOL_PROXY_CLIENT_FATE_H
+#define CARPOOL_PROXY_CLIENT_FATE_H
 
 /* Does the client's connection go on after this response, and if not, why? One answer for responses, own answers,
  * failures and stops alike. */
 
 #include <stdbool.h>
 
-#include "proxy/close.h"
+#include "proxy/close_reason.h"
 #include "proxy/reply.h"
 
 struct fate_facts {

@@ -1,4 +1,4 @@
-#include "admin/accesslog.h"
+#include "admin/access_log.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "proxy/refusal.h"
+#include "proxy/bad_request.h"
 
 #include <stdio.h>
 
@@ -51,8 +51,8 @@ static const char *quote(const struct config *c, struct slice line, char out[EXP
     return explain_quote(shown, out);
 }
 
-enum fault refusal_of_head(const struct config *c, struct slice data, enum head_verdict v,
-                           const struct head_limits *limits, char *text, size_t text_size)
+enum fault bad_request_of_head(const struct config *c, struct slice data, enum head_verdict v,
+                               const struct head_limits *limits, char *text, size_t text_size)
 {
     char why[EXPLAIN_SIZE], line[EXPLAIN_QUOTED];
 
@@ -61,8 +61,8 @@ enum fault refusal_of_head(const struct config *c, struct slice data, enum head_
     return fault_of(v);
 }
 
-enum fault refusal_of_target(const struct config *c, struct slice target, enum uri_verdict v, char *text,
-                             size_t text_size)
+enum fault bad_request_of_target(const struct config *c, struct slice target, enum uri_verdict v, char *text,
+                                 size_t text_size)
 {
     char why[EXPLAIN_SIZE], url[EXPLAIN_QUOTED];
 

@@ -1,5 +1,5 @@
-#ifndef CARPOOL_PROXY_CLOSE_H
-#define CARPOOL_PROXY_CLOSE_H
+#ifndef CARPOOL_PROXY_CLOSE_REASON_H
+#define CARPOOL_PROXY_CLOSE_REASON_H
 
 /* Every close of a client connection has one of these names: the same word in log, metrics and
  * documentation. */

@@ -1,0 +1,201 @@
+/* An attempt that failed: whether the request is repeated, and if not, what its client is told. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "io/ack.h"
+#include "pool/path.h"
+#include "proxy/attempt.h"
+#include "proxy/retry.h"
+#include "wire/h2.h"
+
+/* Repeats of a request that an HTTP/2 origin refuses. */
+#define REFUSALS_MOST 3
+
+static enum socket_failure failure_of(int error)
+{
+    switch (error) {
+    case 0: return SOCKET_FAILED_EOF;
+    case ECONNRESET: return SOCKET_FAILED_RESET;
+    case EPIPE: return SOCKET_FAILED_PIPE;
+    default: return ack_is_dead_path(error) ? SOCKET_FAILED_DEAD : SOCKET_FAILED_OTHER;
+    }
+}
+
+static void log_stale(const struct exchange *e, enum socket_failure failure, bool repeated)
+{
+    const struct socket *s = e->socket;
+    uint64_t now = clock_ms();
+    if (!log_enabled(LOG_INFO))
+        return;
+    struct slice line = buffer_unread(e->head);
+    const char *space = memchr(line.p, ' ', line.n);
+    log_event(LOG_INFO, repeated ? "reused socket was stale, request repeated" : "reused socket failed",
+              LOG_S("agent", e->origin->agent->name), LOG_S("target", strstr(e->origin->key, "://") + 3),
+              LOG_B("reused", true), LOG_S("code", socket_failure_code(failure)),
+              LOG_N("socketAgeMs", now - s->opened_ms),
+              LOG_N("idleMs", s->idle_since_ms ? e->times.granted_us / 1000 - s->idle_since_ms : 0),
+              LOG_SLICE("method", ((struct slice){line.p, space ? (size_t)(space - line.p) : 0})));
+}
+
+static void repeat(struct exchange *e, enum acquire_how how)
+{
+    e->attempts.repeats_left--;
+    e->attempts.retries++;
+    e->origin->stats.retries++;
+    attempt_give_up(e, RETIRE_ERROR);
+    e->attempts.how = how;
+    e->state = EXCHANGE_ASKING;
+}
+
+static void fail_dead_path(struct exchange *e, int error, const struct failed_attempt *facts)
+{
+    exchange_fail(
+        e, FAULT_DEAD_PATH, RETIRE_ERROR,
+        "the origin's host acknowledged nothing of what was sent (%s): it is gone, or a firewall, NAT or load "
+        "balancer dropped the connection%s",
+        strerror(error), why_not_repeated(facts));
+}
+
+/* The origin certainly did nothing with it. */
+static void repeat_unprocessed(struct exchange *e, const struct call_failure *f,
+                               const struct failed_attempt *facts)
+{
+    struct origin *o = e->origin;
+    e->attempts.refusals += !facts->routine;
+    o->stats.unprocessed++;
+    attempt_give_up(e, RETIRE_NONE);
+    if (f->error == CALL_ERROR_HTTP_1_1)
+        protocol_require_http1(o);
+    e->attempts.how = ACQUIRE_AGAIN;
+    e->state = EXCHANGE_ASKING;
+}
+
+static void fail_ended(struct exchange *e, const struct call_failure *f, const struct failed_attempt *facts)
+{
+    if (ack_is_dead_path(f->code)) {
+        fail_dead_path(e, f->code, facts);
+        return;
+    }
+    bool asks_tls = !e->origin->plan.tls && !facts->response_begun && e->origin->plan.port % 1000 == 443;
+    exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "the origin %s the connection before %s%s%s%s%s",
+                  f->code ? "ended" : "closed",
+                  facts->response_begun ? "its response was complete" : "it answered", f->code ? " (" : "",
+                  f->code ? strerror(f->code) : "", f->code ? ")" : "",
+                  asks_tls ? "; if it speaks TLS on this port: set tls: true for this upstream"
+                           : why_not_repeated(facts));
+}
+
+/* The origin blames the request's framing, which is Carpool's (RFC 9113 7). */
+static bool is_blame(int code)
+{
+    return code == H2_PROTOCOL_ERROR || code == H2_FLOW_CONTROL_ERROR || code == H2_FRAME_SIZE_ERROR ||
+           code == H2_COMPRESSION_ERROR;
+}
+
+/* HTTP/2: what ended the stream, but not its connection. */
+static void fail_with_reset(struct exchange *e, const struct call_failure *f,
+                            const struct failed_attempt *facts)
+{
+    const char *name = h2_error_name((uint32_t)f->code);
+    if (f->error == CALL_ERROR_PING)
+        exchange_fail(e, FAULT_READ_TIMEOUT, RETIRE_NONE,
+                      "the origin answers no PING any more (h2Options.pingTimeout): the way there is dead");
+    else if (f->error == CALL_ERROR_CALM)
+        exchange_fail(e, FAULT_UNAVAILABLE, RETIRE_NONE,
+                      "the origin finds it has too much to do (RST_STREAM %s)", name);
+    else if (facts->unprocessed && !facts->response_begun)
+        exchange_fail(e, facts->replayable ? FAULT_UNAVAILABLE : FAULT_INCOMPLETE, RETIRE_NONE,
+                      "the origin did not take the request (%s)%s", name, why_not_repeated(facts));
+    else
+        exchange_fail(e, is_blame(f->code) ? FAULT_PROTOCOL : FAULT_INCOMPLETE, RETIRE_NONE,
+                      "the origin ended the request's stream before %s (RST_STREAM %s)",
+                      facts->response_begun ? "its response was complete" : "it answered", name);
+}
+
+/* What a failed call that is not repeated is answered with. */
+static void fail_with(struct exchange *e, const struct call_failure *f, const struct failed_attempt *facts)
+{
+    switch (f->error) {
+    case CALL_ERROR_ENDED: fail_ended(e, f, facts); return;
+    case CALL_ERROR_TLS_PROTOCOL: exchange_fail(e, FAULT_TLS_PROTOCOL, RETIRE_ERROR, "%s", f->text); return;
+    case CALL_ERROR_TLS_CERTIFICATE:
+        exchange_fail(e, FAULT_TLS_CERTIFICATE, RETIRE_ERROR, "%s", f->text);
+        return;
+    case CALL_ERROR_TLS_ALERT: exchange_fail(e, FAULT_TLS_ALERT, RETIRE_ERROR, "%s", f->text); return;
+    case CALL_ERROR_MALFORMED:
+        exchange_fail(e, FAULT_PROTOCOL, RETIRE_PROTOCOL_ERROR, "malformed response: %s", f->text);
+        return;
+    case CALL_ERROR_REPAIRABLE:
+        exchange_fail(e, FAULT_PROTOCOL, RETIRE_PROTOCOL_ERROR,
+                      "malformed response: %s; mend the service, or set insecureHTTPParser: true", f->text);
+        return;
+    case CALL_ERROR_HEAD_TOO_LARGE:
+        exchange_fail(e, FAULT_RESPONSE_HEAD_SIZE, RETIRE_PROTOCOL_ERROR,
+                      "the response's head is too large: %s", f->text);
+        return;
+    case CALL_ERROR_SPEAKS_TLS:
+        exchange_fail(e, FAULT_PROTOCOL, RETIRE_PROTOCOL_ERROR,
+                      "the origin speaks TLS on this port: "
+                      "set tls: true for this upstream, or ask for https://");
+        return;
+    case CALL_ERROR_PARENT:
+        exchange_fail(e, FAULT_PARENT, RETIRE_ERROR,
+                      "the parent proxy %s refused the request: 407; set user and password in `proxy`",
+                      f->text);
+        return;
+    case CALL_ERROR_TRUNCATED:
+        exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR,
+                      "the origin ended TLS without close_notify: the response may be incomplete");
+        return;
+    case CALL_ERROR_NO_MEMORY: exchange_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "%s", f->text); return;
+    case CALL_ERROR_CALM:
+    case CALL_ERROR_REFUSED:
+    case CALL_ERROR_HTTP_1_1:
+    case CALL_ERROR_RESET:
+    case CALL_ERROR_PING: fail_with_reset(e, f, facts); return;
+    }
+}
+
+void attempt_failed(struct exchange *e)
+{
+    const struct call_failure failure = e->socket->wire.loop->failure;
+    int error = failure.code;
+    bool dead = failure.error == CALL_ERROR_ENDED && ack_is_dead_path(error);
+    bool by_peer =
+        failure.error == CALL_ERROR_ENDED && (error == 0 || error == ECONNRESET || error == EPIPE || dead);
+    bool is_http2 = exchange_is_http2(e);
+    bool refused = failure.error == CALL_ERROR_REFUSED || failure.error == CALL_ERROR_HTTP_1_1;
+    const struct failed_attempt facts = {
+        .reused = is_http2 ? failure.proven : e->attempts.may_be_stale,
+        .unprocessed = is_http2 && (refused || failure.progress == CALL_NOT_SENT),
+        .routine = (failure.proven && (failure.progress == CALL_NOT_SENT || failure.orderly)) ||
+                   (failure.orderly && failure.took),
+        .unprocessed_repeats_left = REFUSALS_MOST - e->attempts.refusals,
+        .ended_by_peer = by_peer || failure.error == CALL_ERROR_PING,
+        .response_begun = e->call.first_byte_us > 0,
+        .request_begun = e->call.sent > 0,
+        .idempotent = e->asked.idempotent,
+        .replayable = upload_is_replayable(&e->upload, &e->call),
+        .repeats_left = e->attempts.repeats_left,
+    };
+    enum retry retry = retry_decide(&facts);
+    if (dead)
+        path_died(e->socket, e->times.granted_us / 1000);
+    else if (by_peer && facts.reused && !facts.response_begun)
+        socket_found_closed(e->socket, e->times.granted_us / 1000);
+    if (e->attempts.may_be_stale && failure.error == CALL_ERROR_ENDED && e->download.state == DOWNLOAD_HEAD) {
+        enum socket_failure kind = failure_of(error);
+        e->origin->stats.reused_errors[kind]++;
+        log_stale(e, kind, retry != RETRY_NO);
+    }
+    switch (retry) {
+    case RETRY_QUEUE: repeat(e, ACQUIRE_AGAIN); return;
+    case RETRY_UNPROCESSED: repeat_unprocessed(e, &failure, &facts); return;
+    case RETRY_OWN_CONNECTION: repeat(e, ACQUIRE_OWN_CONNECTION); return;
+    case RETRY_NO: break;
+    }
+    fail_with(e, &failure, &facts);
+}
