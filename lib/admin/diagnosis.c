@@ -393,15 +393,21 @@ static void describe_agent(const struct diagnosis *d, const struct agent *a, str
     describe_ca(a, in);
 }
 
+/* A reload may have begun the count anew. */
+static uint64_t grown(uint64_t now, uint64_t before)
+{
+    return now > before ? now - before : 0;
+}
+
 static void describe_forgotten(const struct diagnosis *d, const struct agent *a, struct diagnosis_input *in)
 {
     const struct track *t = track_of(d, a->name, FORGOTTEN);
     struct origin_stats stats;
 
     forgotten_stats(a, &stats);
-    in->requests = stats.requests - (t ? t->base.requests : 0);
+    in->requests = grown(stats.requests, t ? t->base.requests : 0);
     for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
-        in->errors[i] = stats.errors[i] - (t ? t->base.errors[i] : 0);
+        in->errors[i] = grown(stats.errors[i], t ? t->base.errors[i] : 0);
 }
 
 /* Sentences */

@@ -13,7 +13,7 @@
 /* Refused requests had no share in a connection. */
 static void put_traffic(struct text *out, uint64_t requests, uint64_t refused, uint64_t opened)
 {
-    uint64_t carried = requests - refused;
+    uint64_t carried = requests > refused ? requests - refused : 0; /* an hour may begin between the two */
 
     words_counted(out, requests, "request");
     if (refused > 0) {

@@ -101,10 +101,9 @@ static ssize_t given_up(struct conn *s)
 
 static ssize_t write_failed(struct conn *s)
 {
-    ssize_t result = failed(s);
-    if (result == CONN_ERROR && s->error != EPIPE)
+    if (s->error != EPIPE)
         s->write_error = s->error;
-    return result;
+    return CONN_ERROR;
 }
 
 /* What the kernel calls the end. */
@@ -136,6 +135,8 @@ ssize_t conn_read(struct conn *s, void *to, size_t n)
         return given_up(s);
     if (s->tls) {
         got = tls_read(s, to, n);
+        if (got == CONN_EOF && s->eof_without_notify)
+            got = end_of(s);
         return note_read(s, got, tls_is_drained(s));
     }
     do
@@ -169,8 +170,10 @@ ssize_t conn_write(struct conn *s, const struct iovec *v, int count)
     assert(s->fd >= 0 && count > 0);
     if (s->given_up)
         return given_up(s);
-    if (s->tls)
-        return tls_write(s, v, count);
+    if (s->tls) {
+        put = tls_write(s, v, count);
+        return put == CONN_ERROR ? write_failed(s) : put;
+    }
     if (count > 1 && (one.iov_len = join(joined, sizeof joined, v, count)) > 0) {
         v = &one;
         count = 1;
@@ -183,7 +186,7 @@ ssize_t conn_write(struct conn *s, const struct iovec *v, int count)
             put = sendmsg(s->fd, &message, flags);
         }
     } while (put < 0 && errno == EINTR);
-    return put >= 0 ? put : write_failed(s);
+    return put >= 0 ? put : failed(s) == CONN_AGAIN ? CONN_AGAIN : write_failed(s);
 }
 
 ssize_t conn_splice_in(struct conn *s, struct pipe *p, size_t n)
@@ -214,7 +217,7 @@ ssize_t conn_splice_out(struct conn *s, struct pipe *p)
         put = splice(p->out, NULL, s->fd, NULL, p->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     while (put < 0 && errno == EINTR);
     if (put < 0)
-        return write_failed(s);
+        return failed(s) == CONN_AGAIN ? CONN_AGAIN : write_failed(s);
     p->held -= (size_t)put;
     return put;
 }

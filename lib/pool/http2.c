@@ -117,6 +117,7 @@ static void note_stillborn(struct origin *o, enum retire_reason reason)
     snprintf(text, sizeof text, "the origin ends each connection before it lets a request begin (%s)",
              retire_word(reason));
     queue_fail_all(o, CONNECT_TERMINATED, text);
+    o->stillborn = 0; /* those who come later have tries of their own */
 }
 
 static void end(struct socket *s, enum retire_reason reason, void (*how)(struct socket *, enum retire_reason))

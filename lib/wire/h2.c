@@ -242,6 +242,7 @@ void h2_options_changed(struct wire *w, const struct h2_options *o)
     struct h2 *h = w->session;
     h->options = *o;
     h->room_changed = true;
+    h2_ping_release(h); /* whether they wait depends on the options */
     h2_due(h);
 }
 

@@ -235,7 +235,7 @@ void h2_ping_arm(struct h2 *h);
 /* Whether a request that is sent once only should wait until the origin, which was silent for long, has said anything: it is
  * asked to. */
 bool h2_ping_comes_first(struct h2 *h);
-/* It has said something: those that waited go on. */
+/* It has said something, or waiting for that is over: those that waited ask again. */
 void h2_ping_release(struct h2 *h);
 void h2_ping_look(struct h2 *h);
 

@@ -85,8 +85,6 @@ static bool write_out(struct h2 *h)
     ssize_t n = conn_write(&h->wire->conn, &v, 1);
     if (n == CONN_AGAIN || (n > 0 && (size_t)n < all.n))
         h->out_blocked = true;
-    if (n == CONN_AGAIN && h->wire->conn.tls)
-        h->handed = h->serialised; /* a record may have begun with them */
     if (n > 0) {
         buffer_consume(h->out, (size_t)n);
         if (h->handed < h->serialised - buffer_unread(h->out).n)
@@ -94,6 +92,8 @@ static bool write_out(struct h2 *h)
     } else if (n != CONN_AGAIN) {
         write_failed(h);
     }
+    if (h->out && h->out_blocked && h->wire->conn.tls)
+        h->handed = h->serialised; /* a record may have begun with what is left */
     return !h->out_blocked;
 }
 

@@ -29,7 +29,7 @@ void h2_ping_answered(struct h2 *h)
 /* What a request that is sent once only should not be sent into: a part of pingInterval. */
 static bool was_silent(const struct h2 *h)
 {
-    return clock_ms() - h->came_ms >= h->options.ping_interval_ms / 3;
+    return clock_ms() - h->came_ms >= (h->options.ping_interval_ms + 2) / 3;
 }
 
 /* Only to know whether this origin answers PINGs: nothing comes of it where it does not. */
@@ -45,9 +45,11 @@ bool h2_ping_comes_first(struct h2 *h)
     const struct h2_options *o = &h->options;
     if (h->state != H2_OPEN || !o->ping_interval_ms || !o->ping_timeout_ms || !was_silent(h))
         return false;
-    if (!o->answers_ping)
+    if (!o->answers_ping) {
         find_out(h);
-    else if (!h->pinged_ms)
+        return false;
+    }
+    if (!h->pinged_ms)
         h2_ping_ask(h);
     h->holds |= h->pinged_ms != 0;
     return h->pinged_ms != 0;

@@ -312,6 +312,46 @@ START_TEST(whether_pings_are_answered_is_found_out)
 }
 END_TEST
 
+START_TEST(a_post_waits_for_no_ping_that_may_never_be_answered)
+{
+    struct h2_options o = impatient;
+    struct asked b = {0};
+    o.ping_interval_ms = 10;
+    o.ping_timeout_ms = 60000;
+    rig_begin(&o);
+    ask(&b, "GET", "/");
+    rig_turn();
+    wait_for(NGHTTP2_PING);
+    wait_ms(20);
+    ck_assert_int_eq(post(&a), CALL_SENT);
+    rig_turn();
+    ck_assert_int_eq(wait_for(NGHTTP2_HEADERS)->stream, 3);
+    call_reset(&a.call);
+    call_reset(&b.call);
+    rig_end();
+}
+END_TEST
+
+/* By a reload. */
+START_TEST(a_post_waits_no_longer_when_pings_are_off)
+{
+    struct h2_options o = impatient;
+    o.ping_timeout_ms = 60000;
+    o.answers_ping = true;
+    rig_begin(&o);
+    wait_ms(o.ping_interval_ms);
+    ck_assert_int_eq(post(&a), CALL_BLOCKED);
+    rig_turn();
+    a.ready = 0;
+    o.ping_timeout_ms = 0;
+    h2_options_changed(&rig.wire, &o);
+    rig_turn();
+    ck_assert(a.ready & CALL_WRITABLE);
+    call_reset(&a.call);
+    rig_end();
+}
+END_TEST
+
 START_TEST(an_idle_wire_is_never_asked)
 {
     rig_begin(&impatient);
@@ -333,5 +373,6 @@ void add_h2_trouble(Suite *suite)
                small_reads_of_an_upload_are_no_flood, fields_for_nobody_are_few, silence_is_asked_about,
                who_never_answered_is_only_avoided, a_post_waits_until_the_origin_is_heard,
                a_post_is_not_sent_to_nobody, whether_pings_are_answered_is_found_out,
+               a_post_waits_for_no_ping_that_may_never_be_answered, a_post_waits_no_longer_when_pings_are_off,
                an_idle_wire_is_never_asked);
 }
