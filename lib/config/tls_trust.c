@@ -1,5 +1,6 @@
 #include "config/tls_trust.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -132,12 +133,18 @@ struct tls_trust *tls_trust_of_file(struct tls_file *f)
 
 /* ---- the system's */
 
+/* As OpenSSL reads the variable: not at all in a program that was given privileges. */
+static const char *path_of(const char *variable, const char *otherwise)
+{
+    const char *path = secure_getenv(variable);
+    return path ? path : otherwise;
+}
+
 /* Changes when the file or folder does that a variable, or else OpenSSL's default, names. */
 static uint64_t stamp_of(const char *variable, const char *otherwise)
 {
-    const char *path = getenv(variable);
     struct stat st;
-    if (stat(path ? path : otherwise, &st) != 0)
+    if (stat(path_of(variable, otherwise), &st) != 0)
         return 0;
     return (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec + st.st_ino +
            (uint64_t)st.st_size;
@@ -190,10 +197,20 @@ static bool read_late(X509_STORE *store)
     return false;
 }
 
+/* OpenSSL looks into the folder at each verification, the file is read later. The list of lookups is read without a lock, so it is
+ * complete from the start. */
+static bool add_lookups(X509_STORE *store)
+{
+    const char *path = path_of(X509_get_default_cert_dir_env(), X509_get_default_cert_dir());
+    X509_LOOKUP *folder = X509_STORE_add_lookup(store, X509_LOOKUP_hash_dir());
+    return X509_STORE_add_lookup(store, X509_LOOKUP_file()) && folder &&
+           (!*path || X509_LOOKUP_add_dir(folder, path, X509_FILETYPE_PEM) == 1);
+}
+
 struct tls_trust *tls_trust_of_system(const char key[TLS_DIGEST_SIZE])
 {
     struct tls_trust *t = trust_new(key);
-    bool good = t && read_late(t->store);
+    bool good = t && add_lookups(t->store) && read_late(t->store);
     ERR_clear_error();
     if (good)
         return t;
@@ -207,18 +224,33 @@ static bool is_read(struct late *l)
     return __atomic_load_n(&l->is_read, __ATOMIC_ACQUIRE);
 }
 
-void tls_trust_read(X509_STORE *store)
+static bool is_missing(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
+/* A host without the file is no error here: each certificate is then refused, with advice. */
+static bool read_default_file(X509_STORE *store)
+{
+    const char *path = path_of(X509_get_default_cert_file_env(), X509_get_default_cert_file());
+    X509_LOOKUP *file = X509_STORE_add_lookup(store, X509_LOOKUP_file()); /* the one it has */
+    return is_missing(path) || (file && X509_LOOKUP_load_file(file, path, X509_FILETYPE_PEM) == 1);
+}
+
+bool tls_trust_read(X509_STORE *store)
 {
     struct late *l = late_of(store);
     if (!l || is_read(l))
-        return;
+        return true;
     pthread_mutex_lock(&l->lock);
     ERR_set_mark();
-    /* A host without a store is no error here: each certificate is then refused, with advice. */
-    if (!is_read(l) && X509_STORE_set_default_paths(store) == 1)
+    /* Not X509_STORE_set_default_paths(): it succeeds even if it could not read the file. */
+    if (!is_read(l) && read_default_file(store))
         __atomic_store_n(&l->is_read, true, __ATOMIC_RELEASE);
     ERR_pop_to_mark();
     pthread_mutex_unlock(&l->lock);
+    return is_read(l);
 }
 
 bool tls_trust_is_in_use(const struct tls_trust *t)
@@ -230,8 +262,11 @@ bool tls_trust_is_in_use(const struct tls_trust *t)
 int tls_trust_verify(X509_STORE_CTX *x, void *unused)
 {
     (void)unused;
-    tls_trust_read(X509_STORE_CTX_get0_store(x));
-    return X509_verify_cert(x);
+    bool has_all = tls_trust_read(X509_STORE_CTX_get0_store(x));
+    int result = X509_verify_cert(x);
+    if (result != 1 && !has_all)
+        X509_STORE_CTX_set_error(x, X509_V_ERR_STORE_LOOKUP);
+    return result;
 }
 
 /* ---- counting */

@@ -34,12 +34,14 @@ void tls_trust_system_key(char key[TLS_DIGEST_SIZE]);
  * short. */
 struct tls_trust *tls_trust_of_system(const char key[TLS_DIGEST_SIZE]);
 
-/* Reads it now, if that has not been done. Threads may call it at once. */
-void tls_trust_read(X509_STORE *store);
+/* Reads it now, if that has not been done. False when its file is there and cannot be read: the next call tries again. Threads may
+ * call it at once. */
+bool tls_trust_read(X509_STORE *store);
 /* Whether it has been read. False of a file's. */
 bool tls_trust_is_in_use(const struct tls_trust *t);
 
-/* SSL_CTX_set_cert_verify_callback(): reads the system's store before. */
+/* SSL_CTX_set_cert_verify_callback(): reads the system's store before. Where it could not, and the certificate is refused, the
+ * result of the verification is X509_V_ERR_STORE_LOOKUP. */
 int tls_trust_verify(X509_STORE_CTX *x, void *unused);
 
 struct tls_trust *tls_trust_ref(struct tls_trust *t);

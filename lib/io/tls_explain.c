@@ -91,6 +91,33 @@ static void print_names(X509 *x, char *text, size_t size)
         snprintf(text, size, "no host");
 }
 
+/* Nothing that is trusted has issued the certificate. */
+static void explain_untrusted(const struct tls *t, int error, const char *subject, char *text, size_t size)
+{
+    X509 *x = t->distrust ? t->distrust->certificate : NULL;
+    const char *check = X509_verify_cert_error_string(error);
+    char issuer[96];
+
+    if (SSL_get_verify_result(t->ssl) == X509_V_ERR_STORE_LOOKUP) {
+        snprintf(
+            text, size,
+            "certificate %.50s: this host's file of trusted certificates (SSL_CERT_FILE) could not be read: "
+            "look at that file and at the limit of open files; the next connection tries again",
+            subject);
+        return;
+    }
+    if (error == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN || error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT) {
+        snprintf(text, size, "certificate %s: %s; name the file of its CA in tls.ca", subject, check);
+        return;
+    }
+    print_name(x ? X509_get_issuer_name(x) : NULL, issuer, sizeof issuer);
+    snprintf(
+        text, size,
+        "certificate %.50s: its issuer %.50s was neither sent nor is it trusted: let the server send its "
+        "whole chain, with the intermediate, or name the file of that issuer in tls.ca",
+        subject, issuer);
+}
+
 static void explain_distrust(const struct tls *t, char *text, size_t size)
 {
     X509 *x = t->distrust ? t->distrust->certificate : NULL;
@@ -114,17 +141,8 @@ static void explain_distrust(const struct tls *t, char *text, size_t size)
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-        print_name(x ? X509_get_issuer_name(x) : NULL, names, sizeof names);
-        snprintf(
-            text, size,
-            "certificate %.50s: its issuer %.50s was neither sent nor is it trusted: let the server send its "
-            "whole chain, with the intermediate, or name the file of that issuer in tls.ca",
-            subject, names);
-        return;
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-        snprintf(text, size, "certificate %s: %s; name the file of its CA in tls.ca", subject, check);
-        return;
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT: explain_untrusted(t, error, subject, text, size); return;
     }
     snprintf(text, size, "certificate %s: %s", subject, check);
 }

@@ -1,6 +1,7 @@
 """Sections 3 and 6: which certificates are believed, and what is said of those that are not."""
 
 import re
+import resource
 
 import pytest
 
@@ -47,6 +48,27 @@ def test_the_system_store_is_the_default(stage):
     origin = tls_origin(stage)
     response = stage.carpool(secure(trusted=False)).get(origin.url("/"))
     assert response.error == "tls_certificate_error" and "tls.ca" in response.text
+
+
+@pytest.mark.parametrize("reload", [False, True], ids=["", "reload"])
+def test_a_system_store_that_could_not_be_read(stage, reload):
+    """A daemon without a free descriptor cannot open it. Once it has one, it trusts what the store holds."""
+    def with_no_descriptor_left(sock):      # the connection is there, the certificate not shown yet
+        resource.prlimit(carpool.pid, resource.RLIMIT_NOFILE, (3, most))
+        return origin.tls(sock)
+    origin = tls_origin(stage)
+    origin.wrap = with_no_descriptor_left
+    configuration = secure(trusted=False)
+    carpool = stage.carpool(configuration, env={"SSL_CERT_FILE": certificates().ca.pem, "SSL_CERT_DIR": "/nonexistent"})
+    enough, most = resource.prlimit(carpool.pid, resource.RLIMIT_NOFILE)
+    response = carpool.get(origin.url("/"))
+    assert (response.status, response.error) == (502, "tls_certificate_error")
+    assert "SSL_CERT_FILE" in response.text and "could not be read" in response.text
+    resource.prlimit(carpool.pid, resource.RLIMIT_NOFILE, (enough, most))
+    origin.wrap = origin.tls
+    if reload:
+        carpool.reload(configuration)
+    assert carpool.get(origin.url("/")).status == 200
 
 
 GOOD = {

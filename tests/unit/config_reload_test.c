@@ -1,8 +1,10 @@
 /* A configuration that is read beside the one in force. */
 
+#include <fcntl.h>
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -200,6 +202,59 @@ START_TEST(the_systems_store_is_read_when_it_is_needed)
 }
 END_TEST
 
+/* What the limit was. */
+static struct rlimit leave_no_descriptor(void)
+{
+    struct rlimit limit, low;
+    int next = open("/dev/null", O_RDONLY);
+    close(next);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    low = limit;
+    low.rlim_cur = (rlim_t)next;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    return limit;
+}
+
+START_TEST(a_store_that_could_not_be_read_is_tried_again)
+{
+    struct reload_rig r;
+    char path[] = "/tmp/carpool-store-XXXXXX";
+    close(mkstemp(path));
+    setenv("SSL_CERT_FILE", path, 1);
+    setenv("SSL_CERT_DIR", "/nonexistent", 1);
+    write_authorities(path, 2);
+    reload_open(&r, "upstreams: {a: {match: a.test, tls: true}}\n");
+    struct rlimit limit = leave_no_descriptor();
+    verify_something(r.running);
+    verify_something(r.running);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_int_eq(trusted_by(r.running), 0);
+    verify_something(r.running);
+    ck_assert_int_eq(trusted_by(r.running), 2);
+    reload_close(&r);
+    unlink(path);
+}
+END_TEST
+
+START_TEST(a_broken_store_is_tried_again)
+{
+    struct reload_rig r;
+    char path[] = "/tmp/carpool-store-XXXXXX";
+    close(mkstemp(path));
+    setenv("SSL_CERT_FILE", path, 1);
+    setenv("SSL_CERT_DIR", "/nonexistent", 1);
+    write_to(path, "-----BEGIN CERTIFICATE-----\n");
+    reload_open(&r, "upstreams: {a: {match: a.test, tls: true}}\n");
+    verify_something(r.running);
+    ck_assert_int_eq(trusted_by(r.running), 0);
+    write_authorities(path, 1);
+    verify_something(r.running);
+    ck_assert_int_eq(trusted_by(r.running), 1);
+    reload_close(&r);
+    unlink(path);
+}
+END_TEST
+
 START_TEST(a_system_without_a_store_trusts_nobody)
 {
     struct reload_rig r;
@@ -216,5 +271,6 @@ void add_reload_tests(Suite *suite)
 {
     unit_group(suite, "reload", a_reload_wants_a_file_with_options, a_reload_of_nothing_stays_nothing,
                workers_and_name_stay_as_they_run, a_reload_can_be_given_up,
-               the_systems_store_is_read_when_it_is_needed, a_system_without_a_store_trusts_nobody);
+               the_systems_store_is_read_when_it_is_needed, a_store_that_could_not_be_read_is_tried_again,
+               a_broken_store_is_tried_again, a_system_without_a_store_trusts_nobody);
 }
