@@ -332,7 +332,7 @@ END_TEST
 /* The storm of one agent does not hide what another one says. */
 START_TEST(log_counts_repetitions_of_each_agent)
 {
-    char name[8];
+    char name[16];
 
     capture_pipe();
     for (int i = 0; i < 30; i++)
