@@ -18,7 +18,7 @@ def test_warm_from_the_first_request(stage):
     assert origin.accepted == 0
     assert carpool.get(origin.url("/")).status == 200
     warm(carpool, origin, 3)
-    # The one that served the request may be beside them.
+    origin.wait_accepted(3)     # the one that served the request may be beside them
     stays(lambda: 3 <= origin.accepted <= 4, lambda: f"{origin.accepted} connections")
     row = carpool.row(origin)
     assert row["connecting"] == 0 and row["freeSockets"] == origin.accepted
@@ -55,6 +55,7 @@ def test_within_max_sockets(stage):
     client = carpool.ask(origin.url("/"))
     request = origin.take()
     carpool.wait_row(origin, sockets=1, freeSockets=1)
+    origin.wait_accepted(2)
     stays(lambda: origin.accepted == 2, lambda: f"{origin.accepted} connections")
     request.connection.reply()
     assert client.response().status == 200
