@@ -70,12 +70,12 @@ static void on_info(const SSL *ssl, int where, int ret)
 }
 
 /* A read that got less than it asked for has emptied the socket. */
-static long on_bio(BIO *socket, int what, const char *data, size_t asked, int argi, long argl, int rc,
-                   size_t *got)
+/* cppcheck-suppress constParameter; the type is OpenSSL's */
+static long on_bio(BIO *socket, int what, const char *p, size_t asked, int i, long l, int rc, size_t *got)
 {
     struct tls *t = (struct tls *)BIO_get_callback_arg(socket);
 
-    (void)data, (void)argi, (void)argl;
+    (void)p, (void)i, (void)l;
     if (what == (BIO_CB_READ | BIO_CB_RETURN))
         t->emptied = rc > 0 && *got < asked;
     return rc;

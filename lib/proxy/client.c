@@ -314,7 +314,6 @@ static bool try_head(struct client *c)
     struct head_limits storage;
     const struct head_limits *limits = limits_of(c, &storage);
     size_t length;
-    skip_empty_lines(c);
     struct slice data = buffer_unread(c->in);
     if (data.n == 0 || (data.n == 1 && data.p[0] == '\r'))
         return false;
@@ -383,7 +382,9 @@ void client_process(struct client *c)
                 client_close(c, CLIENT_CUT, false);
             break;
         }
-        if (c->in) {
+        if (c->in)
+            skip_empty_lines(c);
+        if (c->in && buffer_unread(c->in).n > 0) {
             client_begin_reading(c);
             if (try_head(c)) {
                 begun++;

@@ -109,6 +109,8 @@ static bool open_call(struct wire *w, struct call *c, const struct call_request 
     w->session = h;
     *c = (struct call){.wire = w, .ready = c->ready, .stream = h};
     conn_set_owner(&w->conn, on_ready, h);
+    if (w->conn.may_read && w->conn.watched)
+        conn_call_again(&w->conn); /* TLS has something that the loop will not report */
     return true;
 }
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from .harness import PATIENCE, Client, run, wait_until
+from .harness import PATIENCE, Client, run, stays, wait_until
 from .harness.client import request
 
 
@@ -166,6 +166,17 @@ def test_the_request_timeout(stage):
     client.expect_end()
     assert not origin.requests
     carpool.wait_row(origin, sockets=0, freeSockets=0)
+
+
+def test_empty_lines_are_no_request(stage):
+    """headersTimeout: [...] first byte of a request: what RFC 9112 2.2 lets a client send behind one is none"""
+    origin = stage.origin()
+    carpool = stage.carpool({"server": {"headersTimeout": "500ms", "keepAliveTimeout": "60s"}})
+    client = carpool.client()
+    assert client.get(origin.url("/")).status == 200
+    client.send(b"\r\n")
+    stays(lambda: not client.answered(), "nothing is answered", 1.5)
+    assert client.get(origin.url("/")).status == 200
 
 
 def test_the_request_timeout_stands_still_while_carpool_does_not_read(stage):

@@ -1,10 +1,13 @@
 """Sections 3, 4.1 and 4.7: TLS to the upstream is shared by short-lived clients, whatever way they came in."""
 
+import ssl
+
 import pytest
 
+from .harness import PATIENCE
 from .harness.certificates import certificates
 from .harness.client import request
-from .harness.tls import V12, V13, https_key, secure, tls_origin
+from .harness.tls import V12, V13, https_key, secure, server_context, tls_origin
 
 
 def content(path):
@@ -27,6 +30,33 @@ def test_200_one_shot_requests_make_1_handshake(stage, method, versions):
     row = carpool.row(https_key(origin), "api")
     assert (row["socketsOpened"], row["reusedTotal"], row["requestsTotal"]) == (1, 199, 200)
     assert row["tlsHandshakes"] == {"full": 1, "resumed": 0}
+
+
+@pytest.mark.parametrize("says, error", [(b"220 hello\r\n", "http_protocol_error"), (b"", "connection_terminated")],
+                         ids=["data", "close_notify"])
+def test_what_came_with_the_handshake_is_the_requests(stage, says, error):
+    """8: never spins: an origin that says something, or closes, with its last message of the handshake is asked once"""
+    def serve(connection):
+        connection.sock.settimeout(PATIENCE)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = server_context(versions=(V12,)).wrap_bio(incoming, outgoing, server_side=True)
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                connection.sock.sendall(outgoing.read())
+                incoming.write(connection.sock.recv(65536))
+        try:
+            tls.write(says) if says else tls.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+        connection.sock.sendall(outgoing.read())
+        while connection.sock.recv(65536):
+            pass
+    origin = stage.origin(serve=serve)
+    response = stage.carpool(secure()).get(f"https://{origin.authority}/")
+    assert (response.status, response.error, origin.accepted) == (502, error, 1)
 
 
 def test_http_leaves_as_https(stage):
