@@ -397,8 +397,7 @@ static void apply_connect_timeout(struct socket *s)
 void socket_limits_changed(struct socket *s)
 {
     apply_probes(s);
-    if (s->protocol == PROTOCOL_HTTP2)
-        http2_options_changed(s);
+    http2_options_changed(s);
     switch (s->state) {
     case SOCKET_CONNECTING: apply_connect_timeout(s); break;
     case SOCKET_FREE:

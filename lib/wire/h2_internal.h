@@ -3,7 +3,7 @@
 
 /* What the h2*.c files share. h2.c is the wire; h2_session.c takes frames in and h2_output.c puts them out; h2_stream.c is
  * a call, of which h2_request.c and h2_upload.c are the way out, h2_response.c the way back; h2_window.c, h2_ping.c,
- * h2_resets.c and h2_guard.c are what their names say.
+ * h2_sent_resets.c and h2_guard.c are what their names say.
  *
  * No callback of libnghttp2 calls an owner or ends a session: it notes, and the caller that fed the library acts on that. */
 
@@ -208,7 +208,7 @@ enum call_part h2_next(struct call *c, struct head *head, struct slice *run);
 void h2_consumed(struct call *c, size_t n);
 void h2_window_forget(struct h2_stream *s);
 
-/* ---- h2_resets.c */
+/* ---- h2_sent_resets.c */
 
 /* Ends a stream of the library's that is not wanted: at once, or when so many RST_STREAM are allowed again. */
 void h2_abandon(struct h2_stream *s, uint32_t code);

@@ -61,19 +61,21 @@ void h2_pump(struct h2 *h)
         buffer_append(h->out, (struct slice){(const char *)piece, (size_t)n});
         h->serialised += (uint64_t)n;
     }
-    if (n < 0)
+    if (n < 0) {
         h2_over(h, RETIRE_ERROR, (struct h2_failure){.error = CALL_ERROR_NO_MEMORY});
+        h->failure.error = CALL_ERROR_NO_MEMORY; /* also where it was over: the library is not used again */
+    }
     give_back_if_empty(h);
 }
 
-/* The peer takes no more: what it said before may still be a response, or a GOAWAY. */
+/* The peer takes no more: what it said before may still be responses, or a GOAWAY, and is all read, since nothing follows.
+ * What was not taken stays in `out`, where its requests are known to be unsent. */
 static void write_failed(struct h2 *h)
 {
     int error = h->wire->conn.error;
-    buffer_give(h->out);
-    h->out = NULL;
     h->out_blocked = true;
-    h2_take_in(h);
+    while (h2_take_in(h))
+        ;
     h2_over(h, RETIRE_ERROR, (struct h2_failure){.error = CALL_ERROR_ENDED, .code = (uint32_t)error});
 }
 

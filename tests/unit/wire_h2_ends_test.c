@@ -121,6 +121,56 @@ START_TEST(goaway_tells_who_was_not_processed)
 }
 END_TEST
 
+/* An origin that answers, says GOAWAY and is gone, when a request is on its way to it: all answers are read, however many, while
+ * a client takes nothing of its own; and the request is known to be unsent. */
+START_TEST(a_write_that_fails_loses_no_answer)
+{
+    static char text[15001];
+    static struct asked late;
+    memset(text, 'x', sizeof text - 1);
+    rig_begin(NULL);
+    ask(&a, "POST", "/a");
+    ask(&b, "POST", "/b");
+    ask(&c, "POST", "/c");
+    rig_turn();
+    for (int32_t id = 1; id <= 5; id += 2) {
+        say_head(id, 0, ":status: 200\n");
+        for (int piece = 1; piece <= 4; piece++)
+            say_data(id, piece == 4 ? END : 0, text);
+    }
+    a.stuck = true;
+    say_frame(NGHTTP2_PING, 0, 0, "12345678", 8);
+    say_goaway(5, NGHTTP2_NO_ERROR);
+    shutdown(rig.fd, SHUT_RD);
+    ask(&late, "POST", "/late");
+    for (int turn = 0; turn < 5; turn++)
+        rig_turn();
+    ck_assert(b.ended && c.ended && b.got == 60000 && c.got == 60000);
+    ck_assert(!a.failed);
+    ck_assert(late.failed);
+    ck_assert_int_eq(late.failure.progress, CALL_NOT_SENT);
+    a.stuck = false;
+    take(&a);
+    ck_assert(a.ended && a.got == 60000);
+    rig_turn();
+    rig_end();
+}
+END_TEST
+
+/* Who did not take the only call that there was took none. */
+START_TEST(a_goaway_that_took_nothing_took_no_other)
+{
+    rig_begin(NULL);
+    ask(&a, "POST", "/a");
+    rig_turn();
+    say_goaway(INT32_MAX, NGHTTP2_NO_ERROR);
+    say_number(NGHTTP2_RST_STREAM, 1, NGHTTP2_REFUSED_STREAM);
+    rig_turn();
+    ck_assert(a.failed && a.failure.orderly && !a.failure.took);
+    rig_end();
+}
+END_TEST
+
 START_TEST(goaway_in_two_steps)
 {
     rig_begin(NULL);
@@ -302,7 +352,8 @@ void add_h2_ends(Suite *suite)
 {
     unit_group(suite, "ends", a_reset_says_what_is_certain, refused_behind_a_head_is_no_refusal,
                no_error_behind_a_whole_response_is_none, an_early_response_stops_the_upload,
-               goaway_tells_who_was_not_processed, goaway_in_two_steps, goaway_may_ask_for_http_1_1,
+               goaway_tells_who_was_not_processed, a_write_that_fails_loses_no_answer,
+               a_goaway_that_took_nothing_took_no_other, goaway_in_two_steps, goaway_may_ask_for_http_1_1,
                an_end_is_known_by_what_was_sent, what_is_said_to_be_unsent_is_never_sent,
                a_head_that_waits_goes_with_its_connection, an_idle_wire_notices_its_end,
                a_probe_sees_a_goaway, numbers_of_streams_run_out, a_close_says_goaway, text_is_no_http_2);
