@@ -56,7 +56,7 @@ def test_learned_and_used(stage):
     assert learned(carpool, origin) is None
     closings = 2 + until_learned(carpool, origin, lambda: closed(carpool, origin, 1))
     limit = learned(carpool, origin)
-    assert limit >= 800     # less the buffer; closings may have come late
+    assert limit >= 790     # less the buffer; an idle time begins a moment after the origin's, and closings may come late
     carpool.reload({"defaults": {"agentKeepAliveTimeoutBuffer": "200ms", "timeouts": {"free": "off"}, "maxSockets": 9}})
     assert learned(carpool, origin) == limit
     closed(carpool, origin, 1)
