@@ -40,7 +40,7 @@ void h2_drain(struct h2 *h, enum retire_reason reason)
     h2_due(h);
 }
 
-/* Where nobody has said it better. */
+/* Where no better text is known. */
 static const char *text_of(const struct h2 *h, enum call_error error)
 {
     if (error == CALL_ERROR_NO_MEMORY)
