@@ -17,7 +17,7 @@
 
 void h2_due(struct h2 *h)
 {
-    if (h->due || h->closed)
+    if (h->due || h->owner == H2_OWNER_GONE)
         return;
     h->due = true;
     LIST_INSERT_HEAD(&h->wire->loop->h2_due, h, due_link);
@@ -80,9 +80,9 @@ static void destroy(struct h2 *h)
     free(h);
 }
 
-/* --- Who is told ------------------------------------------------------------------------------------- */
+/* --- Who is notified --------------------------------------------------------------------------------- */
 
-static void tell_calls(struct h2 *h)
+static void notify_calls(struct h2 *h)
 {
     struct h2_stream *s;
     uint32_t n = 0;
@@ -94,12 +94,12 @@ static void tell_calls(struct h2 *h)
         TAILQ_REMOVE(&h->ready, s, ready_link);
         s->ready = 0;
         s->call->ready(s->call, ready);
-        if (h->closed)
+        if (h->owner == H2_OWNER_GONE)
             return;
     }
 }
 
-static void tell_room(struct h2 *h)
+static void notify_room(struct h2 *h)
 {
     if (!h->room_changed || h->state == H2_GREETING)
         return;
@@ -107,41 +107,41 @@ static void tell_room(struct h2 *h)
     h->wire->owner->room(h->wire);
 }
 
-static void tell_draining(struct h2 *h)
+static void notify_draining(struct h2 *h)
 {
-    if (h->state < H2_DRAINING || h->told_draining)
+    if (h->state < H2_DRAINING || h->owner != H2_OWNER_USES_IT)
         return;
-    h->told_draining = true;
+    h->owner = H2_OWNER_DRAINS_IT;
     h->wire->owner->draining(h->wire, h->reason);
 }
 
-static void tell_closed(struct h2 *h)
+static void notify_closed(struct h2 *h)
 {
     /* What it is ended for is written first. */
-    if (h->state < H2_DRAINING || h->calls > 0 || h->told_closed || h->due)
+    if (h->owner != H2_OWNER_DRAINS_IT || h->calls > 0 || h->due)
         return;
-    h->told_closed = true;
+    h->owner = H2_OWNER_DONE;
     h->wire->loop->failure = (struct call_failure){.error = h->failure.error, .code = (int)h->failure.code};
     if (h->failure.text)
         snprintf(h->wire->loop->failure.text, sizeof h->wire->loop->failure.text, "%s", h->failure.text);
     h->wire->owner->closed(h->wire, h->reason);
 }
 
-/* The owner first, so that it gives no place on what takes no more calls. Those that are told may close it: it is freed
- * when the last of them has returned. */
-static void tell(struct h2 *h)
+/* The owner first, so that it gives no place on what takes no more calls. Those that are notified may close it: it is
+ * freed when the last of them has returned. */
+static void notify(struct h2 *h)
 {
-    static void (*const steps[])(struct h2 *) = {tell_draining, tell_room, tell_calls, tell_closed};
-    assert(!h->telling);
-    h->telling = true;
-    for (unsigned i = 0; i < sizeof steps / sizeof *steps && !h->closed; i++)
+    static void (*const steps[])(struct h2 *) = {notify_draining, notify_room, notify_calls, notify_closed};
+    assert(!h->notifying);
+    h->notifying = true;
+    for (unsigned i = 0; i < sizeof steps / sizeof *steps && h->owner != H2_OWNER_GONE; i++)
         steps[i](h);
-    h->telling = false;
-    if (h->closed)
+    h->notifying = false;
+    if (h->owner == H2_OWNER_GONE)
         destroy(h);
 }
 
-/* What was written last is not acknowledged: further calls go elsewhere, and those of which nothing is are told. Where none
+/* What was written last is not acknowledged: further calls go elsewhere, and those of which nothing is are notified. Where none
  * was ever answered, a failure says something (h2_next()'s `proven`). */
 static void note_unacked(struct h2 *h)
 {
@@ -152,7 +152,7 @@ static void note_unacked(struct h2 *h)
     TAILQ_FOREACH (s, &h->streams, link) {
         if (s->request == H2_REQUEST_HELD)
             h2_stream_fail(s, (struct h2_failure){.error = CALL_ERROR_REFUSED});
-        else if (!s->begun && s->head_at >= acked && h->answered > 0)
+        else if (s->response == H2_RESPONSE_AWAITED && s->head_at >= acked && h->answered > 0)
             h2_stream_ready(s, CALL_UNACKED);
     }
 }
@@ -167,7 +167,7 @@ static void on_ready(void *ctx, unsigned ready)
     if (h2_take_in(h))
         conn_call_again(&h->wire->conn);
     h2_due(h);
-    tell(h);
+    notify(h);
 }
 
 static void on_timer(void *ctx)
@@ -200,7 +200,7 @@ void h2_end_turn(struct wire_loop *loop)
             continue;
         h2_write(h);
         h2_ping_arm(h);
-        tell(h);
+        notify(h);
     }
 }
 
@@ -259,7 +259,7 @@ uint32_t h2_capacity(const struct wire *w)
     const struct h2 *h = w->session;
     if (!h || h->state != H2_OPEN)
         return 0;
-    uint32_t most = h2_max_streams(w), lost = h->nobodys + h->unconfirmed;
+    uint32_t most = h2_max_streams(w), lost = h->abandoned + h->unconfirmed;
     return most > lost ? most - lost : 0;
 }
 
@@ -313,8 +313,8 @@ static void close_wire(struct wire *w, bool reset)
     conn_close(&w->conn, reset);
     undue(h);
     timer_release(&h->timer);
-    h->closed = true;
-    if (!h->telling)
+    h->owner = H2_OWNER_GONE;
+    if (!h->notifying)
         destroy(h);
 }
 

@@ -41,7 +41,7 @@ static void check_stream(const struct h2_stream *s)
     assert(s->id > 0 || s->request == H2_REQUEST_HELD);
     assert(!s->call || s->call->stream == s);
     assert(s->call || (is_known(s) && !s->content && !s->head && !s->interim && !s->text && !s->ready));
-    assert(!s->unwanted || !s->call);
+    assert(s->reset != H2_RESET_DUE || !s->call);
     assert(s->run <= s->run_count && s->run_count <= CALL_RUNS);
     assert(!s->interim || s->interim_count <= H2_MAX_INTERIM);
     check_window(s);
@@ -62,20 +62,20 @@ void h2_check(const struct wire *w, uint32_t calls, struct h2_sums *sums)
 {
     const struct h2 *h = w->session;
     const struct h2_stream *s;
-    uint32_t open = 0, nobodys = 0, ready = 0;
+    uint32_t open = 0, abandoned = 0, ready = 0;
     TAILQ_FOREACH (s, &h->streams, link) {
         assert(s->h2 == h);
         check_stream(s);
         open += s->call != NULL;
-        nobodys += s->call == NULL;
+        abandoned += s->call == NULL;
         ready += s->ready != 0;
         sums->grown += s->window - H2_FIRST_WINDOW;
     }
-    assert(h->calls == open && h->nobodys == nobodys && open == calls);
+    assert(h->calls == open && h->abandoned == abandoned && open == calls);
     assert(ready == count_ready(h));
     assert(h->handed <= h->serialised);
     assert(h->calls == 0 || h->state != H2_GREETING);
-    assert(wire_room(w) == 0 || h->calls + h->nobodys + h->unconfirmed + wire_room(w) == h2_max_streams(w));
+    assert(wire_room(w) == 0 || h->calls + h->abandoned + h->unconfirmed + wire_room(w) == h2_max_streams(w));
 }
 
 void h2_check_loop(const struct wire_loop *loop, const struct h2_sums *sums)

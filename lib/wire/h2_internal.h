@@ -21,6 +21,14 @@
 
 enum h2_state { H2_GREETING, H2_OPEN, H2_DRAINING, H2_OVER };
 
+/* What its owner knows:
+ *
+ *   H2_OWNER_USES_IT -- draining() --> H2_OWNER_DRAINS_IT -- closed() --> H2_OWNER_DONE
+ *          |                                 |                                |
+ *          +---------------------------------+------------ wire_close() ------+--> H2_OWNER_GONE
+ */
+enum h2_owner { H2_OWNER_USES_IT, H2_OWNER_DRAINS_IT, H2_OWNER_DONE, H2_OWNER_GONE };
+
 /* How far a request went. */
 enum h2_request {
     H2_REQUEST_HELD,    /* the library has not heard of it */
@@ -31,9 +39,17 @@ enum h2_request {
 
 /* How far a response came. */
 enum h2_response {
-    H2_RESPONSE_AWAITED,
-    H2_RESPONSE_BEGUN, /* its final head is there */
-    H2_RESPONSE_ENDED, /* END_STREAM */
+    H2_RESPONSE_AWAITED, /* not a byte of it came */
+    H2_RESPONSE_BEGUN,   /* a head began, or an interim one came */
+    H2_RESPONSE_HEAD,    /* its final head is there */
+    H2_RESPONSE_ENDED,   /* END_STREAM */
+};
+
+/* Whether an RST_STREAM of ours ends it. */
+enum h2_reset {
+    H2_RESET_NONE,
+    H2_RESET_DUE, /* as soon as so many are allowed again */
+    H2_RESET_SENT,
 };
 
 /* What ended a stream before its response did. */
@@ -47,8 +63,7 @@ struct h2_stream {
     struct h2 *h2;
     struct call *call; /* NULL: its owner has left. What comes for it is thrown away */
     int32_t id;        /* 0: HELD */
-    bool unwanted;     /* waits until an RST_STREAM may be sent */
-    bool cancelled;    /* the library will not send it */
+    enum h2_reset reset;
     TAILQ_ENTRY(h2_stream) link;
     TAILQ_ENTRY(h2_stream) ready_link;
     unsigned ready; /* what its owner will be told; in h2->ready while not 0 */
@@ -72,7 +87,6 @@ struct h2_stream {
     size_t unheeded;                      /* bytes of fields that came when its owner had left */
     uint32_t status;                      /* of the head that is coming or came last */
     bool end_with_head;                   /* END_STREAM came with the final head */
-    bool begun;                           /* any byte of the response came */
     bool failed;
     struct h2_failure failure;
 
@@ -99,22 +113,21 @@ struct h2 {
     bool due;
     uint64_t turn;   /* of the loop that it was written in last, */
     uint32_t passes; /* and how often then */
-    bool telling;    /* owners are on the stack: a close leaves its memory to them */
-    bool closed;
-    bool holds; /* some calls wait until it is known that the origin is there */
-    bool room_changed, told_draining, told_closed; /* what the owner is still to be told, and was */
+    enum h2_owner owner;
+    bool notifying;    /* owners are on the stack: a close leaves its memory to them */
+    bool room_changed; /* its owner does not know yet */
 
     struct h2_stream_list streams; /* all that the library knows, and those held */
     struct h2_stream_list ready;
-    uint32_t calls;   /* open ones */
-    uint32_t nobodys; /* streams whose call has left them, and that have not ended yet */
+    uint32_t calls;     /* open ones */
+    uint32_t abandoned; /* streams whose call has left them, and that have not ended yet */
 
     struct buffer *out; /* serialised, not written */
     bool out_blocked;
     uint64_t serialised, handed; /* bytes, ever; handed: to the kernel, or to TLS which may have */
 
-    const char
-        *complaint; /* the library's, of the last frame of no stream's that it refused; a constant, or NULL */
+    /* The library's, of the last frame that it refused and that is no stream's; a constant, or NULL */
+    const char *complaint;
     uint32_t goaway_code;
     int32_t goaway_last;  /* the last stream that its GOAWAY says was taken; 0: none was */
     uint32_t answered;    /* streams whose response has ended */
@@ -226,7 +239,7 @@ uint64_t h2_resets_due(const struct h2 *h);
 
 /* ---- h2_ping.c */
 
-/* Anything came, or a first call waits. */
+/* Anything came, or a first call waits: calls that were held until it is known that the origin is there ask again. */
 void h2_ping_heard(struct h2 *h);
 void h2_ping_answered(struct h2 *h);
 void h2_ping_ask(struct h2 *h);
@@ -235,7 +248,7 @@ void h2_ping_arm(struct h2 *h);
 /* Whether a request that is sent once only should wait until the origin, which was silent for long, has said anything: it is
  * asked to. */
 bool h2_ping_comes_first(struct h2 *h);
-/* It has said something, or waiting for that is over: those that waited ask again. */
+/* Those that are held ask again. */
 void h2_ping_release(struct h2 *h);
 void h2_ping_look(struct h2 *h);
 

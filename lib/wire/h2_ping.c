@@ -14,7 +14,10 @@ static uint64_t patience(const struct h2 *h)
 void h2_ping_heard(struct h2 *h)
 {
     h->heard_ms = clock_ms();
+    if (!h->pinged_ms)
+        return;
     h->pinged_ms = 0;
+    h2_ping_release(h);
 }
 
 void h2_ping_answered(struct h2 *h)
@@ -51,16 +54,12 @@ bool h2_ping_comes_first(struct h2 *h)
     }
     if (!h->pinged_ms)
         h2_ping_ask(h);
-    h->holds |= h->pinged_ms != 0;
     return h->pinged_ms != 0;
 }
 
 void h2_ping_release(struct h2 *h)
 {
     struct h2_stream *s;
-    if (!h->holds)
-        return;
-    h->holds = false;
     TAILQ_FOREACH (s, &h->streams, link)
         if (s->request == H2_REQUEST_HELD && s->blocked)
             h2_stream_ready(s, CALL_WRITABLE);

@@ -33,7 +33,8 @@ static bool make_room(struct h2_stream *s, size_t n)
 
 int h2_head_begins(struct h2_stream *s)
 {
-    s->begun = true;
+    if (s->response == H2_RESPONSE_AWAITED)
+        s->response = H2_RESPONSE_BEGUN;
     call_received(s->call);
     s->status = 0;
     if (!s->text)
@@ -110,12 +111,12 @@ void h2_head_ends(struct h2_stream *s, const nghttp2_frame *frame)
         return;
     }
     buffer_append(s->text, SLICE("\r\n"));
-    if (s->response == H2_RESPONSE_AWAITED && s->status < 200) {
+    if (s->response < H2_RESPONSE_HEAD && s->status < 200) {
         keep_interim(s);
-    } else if (s->response == H2_RESPONSE_AWAITED) {
+    } else if (s->response < H2_RESPONSE_HEAD) {
         s->head = s->text;
         s->end_with_head = ends;
-        s->response = H2_RESPONSE_BEGUN;
+        s->response = H2_RESPONSE_HEAD;
         s->text = NULL;
     } else {
         s->trailers = s->text;
@@ -262,8 +263,8 @@ static bool next_content(struct h2_stream *s, struct slice *run)
 /* A response that breaks the rules has no beginning that may be passed on. */
 static bool is_void(const struct h2_stream *s)
 {
-    return s->failed && (s->head || s->response == H2_RESPONSE_AWAITED) &&
-           s->failure.error != CALL_ERROR_ENDED && s->failure.error != CALL_ERROR_RESET;
+    return s->failed && (s->head || s->response < H2_RESPONSE_HEAD) && s->failure.error != CALL_ERROR_ENDED &&
+           s->failure.error != CALL_ERROR_RESET;
 }
 
 enum call_part h2_next(struct call *c, struct head *head, struct slice *run)

@@ -12,7 +12,7 @@
 static void send_reset(struct h2_stream *s, uint32_t code)
 {
     struct h2 *h = s->h2;
-    s->unwanted = false;
+    s->reset = H2_RESET_SENT;
     /* What was on its way to this stream is no flood. */
     h2_guard_useful(h, s->window, 0);
     if (nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id, code) != 0)
@@ -23,9 +23,8 @@ static void send_reset(struct h2_stream *s, uint32_t code)
 void h2_cancel_unsent(struct h2_stream *s)
 {
     /* Said twice, it would be an RST_STREAM for a stream that the origin never heard of. */
-    if (!s->cancelled && s->request != H2_REQUEST_HELD)
+    if (s->reset != H2_RESET_SENT && s->request != H2_REQUEST_HELD)
         send_reset(s, NGHTTP2_CANCEL);
-    s->cancelled = true;
 }
 
 void h2_abandon(struct h2_stream *s, uint32_t code)
@@ -38,7 +37,7 @@ void h2_abandon(struct h2_stream *s, uint32_t code)
     else if (h2_tokens_take(&h->resets, 1, RESETS_AT_ONCE, RESETS_A_SECOND))
         send_reset(s, code);
     else
-        s->unwanted = true; /* read to its end, if its window reaches as far */
+        s->reset = H2_RESET_DUE; /* read to its end, if its window reaches as far */
 }
 
 void h2_resets_sent(struct h2 *h)
@@ -64,7 +63,7 @@ void h2_resets_go_on(struct h2 *h)
     if (clock_ms() >= h->unconfirmed_since_ms + CONFIRMED_AFTER_MS)
         h2_resets_confirmed(h);
     TAILQ_FOREACH (s, &h->streams, link) {
-        if (!s->unwanted)
+        if (s->reset != H2_RESET_DUE)
             continue;
         if (!h2_tokens_take(&h->resets, 1, RESETS_AT_ONCE, RESETS_A_SECOND))
             return;
@@ -83,9 +82,9 @@ uint64_t h2_resets_due(const struct h2 *h)
     const struct h2_stream *s;
     if (h->state == H2_OVER)
         return 0;
-    if (h->nobodys > 0)
+    if (h->abandoned > 0)
         TAILQ_FOREACH (s, &h->streams, link)
-            if (s->unwanted)
+            if (s->reset == H2_RESET_DUE)
                 return h->resets.since_ms + 1000 / RESETS_A_SECOND;
     return h->unconfirmed > 0 ? h->unconfirmed_since_ms + CONFIRMED_AFTER_MS : 0;
 }

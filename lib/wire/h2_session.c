@@ -308,7 +308,6 @@ static void feed(struct h2 *h, const char *bytes, size_t n)
     h->taken_in += n;
     h->came_ms = clock_ms();
     h2_ping_heard(h);
-    h2_ping_release(h);
     h2_resets_confirmed(h);
     ssize_t rc = nghttp2_session_mem_recv(h->session, (const uint8_t *)bytes, n);
     if (rc < 0)

@@ -47,9 +47,9 @@ static struct h2_failure failure_of_reset(const struct h2_stream *s, uint32_t co
             "the origin finds this TLS connection inadequate (INADEQUATE_SECURITY): see `ciphers`"};
     if (code == NGHTTP2_REFUSED_STREAM && s->h2->goaway_code == NGHTTP2_HTTP_1_1_REQUIRED)
         return (struct h2_failure){CALL_ERROR_HTTP_1_1, code, NULL};
-    if (code == NGHTTP2_REFUSED_STREAM && !s->begun)
+    if (code == NGHTTP2_REFUSED_STREAM && s->response == H2_RESPONSE_AWAITED)
         return (struct h2_failure){CALL_ERROR_REFUSED, code, NULL};
-    if (code == NGHTTP2_HTTP_1_1_REQUIRED && !s->begun)
+    if (code == NGHTTP2_HTTP_1_1_REQUIRED && s->response == H2_RESPONSE_AWAITED)
         return (struct h2_failure){CALL_ERROR_HTTP_1_1, code, NULL};
     if (code == NGHTTP2_ENHANCE_YOUR_CALM)
         return (struct h2_failure){CALL_ERROR_CALM, code, NULL};
@@ -64,7 +64,7 @@ void h2_stream_closed(struct h2_stream *s, uint32_t code)
         h2_stream_fail(s, failure_of_reset(s, code));
         return;
     }
-    h->nobodys--;
+    h->abandoned--;
     h->room_changed = true;
     h2_due(h);
     h2_stream_free(s);
@@ -115,7 +115,7 @@ void h2_stream_leave(struct h2_stream *s, uint32_t code)
         h2_stream_free(s);
         return;
     }
-    h->nobodys++;
+    h->abandoned++;
     h->room_changed = true;
     h2_abandon(s, code);
 }
