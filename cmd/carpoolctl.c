@@ -7,6 +7,7 @@
 
 #include "base/console.h"
 #include "cmd/ctl_ca.h"
+#include "cmd/ctl_client.h"
 #include "cmd/ctl_command.h"
 #include "cmd/ctl_output.h"
 #include "cmd/ctl_run.h"
@@ -155,11 +156,18 @@ static int take_options(int argc, char **argv, struct ctl_options *o, const stru
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
+    char error[CTL_ERROR_SIZE];
     int option;
 
     while ((option = getopt_long(argc, argv, "+s:jwW:Vh", longs, NULL)) != -1) {
         switch (option) {
-        case 's': o->address = ctl_plain_address(optarg); break;
+        case 's':
+            o->address = ctl_plain_address(optarg);
+            if (!ctl_check_address(o->address, error)) {
+                ctl_fail("%s", error);
+                return CTL_USAGE;
+            }
+            break;
         case 'j': o->json = true; break;
         case 'w': o->wide = true; break;
         case 'W': o->write = optarg; break;
@@ -244,5 +252,6 @@ int main(int argc, char **argv)
 {
     console_reserve();
     ctl_output_begin();
+    argv[0] = (char *)"carpoolctl"; /* what getopt says of a mistake begins with it */
     return ctl_output_end(obey(argc, argv));
 }

@@ -43,7 +43,7 @@ static const struct option long_options[] = {
 
 static int wrong_usage(void)
 {
-    fputs("carpoold: try 'carpoold --help'\n", stderr);
+    fputs("carpoold -h lists the options\n", stderr);
     return 2;
 }
 
@@ -94,6 +94,7 @@ static int run_as_told(int argc, char **argv, struct daemon_options *options)
 {
     bool test = false, print = false;
     int c;
+    argv[0] = (char *)"carpoold"; /* what getopt says of a mistake begins with it */
     while ((c = getopt_long(argc, argv, "c:tl:Vh", long_options, NULL)) != -1) {
         switch (c) {
         case 'c': options->config_path = optarg; break;
@@ -111,7 +112,7 @@ static int run_as_told(int argc, char **argv, struct daemon_options *options)
         }
     }
     if (optind < argc) {
-        fprintf(stderr, "carpoold: unexpected argument '%s': to read that file write -c %s\n", argv[optind],
+        fprintf(stderr, "carpoold: unexpected argument '%s'; to read that file, write -c %s\n", argv[optind],
                 argv[optind]);
         return wrong_usage();
     }

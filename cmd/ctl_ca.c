@@ -34,6 +34,17 @@ struct plan {
 
 /* ---- what is asked for */
 
+/* A name that an organisation owns has two labels or more, but for those of a private network. */
+static void warn_of_top_level(const char *given, const char *host)
+{
+    if (strncmp(given, "*.", 2) == 0 && !strchr(host, '.'))
+        fprintf(
+            stderr,
+            "carpoolctl: warning: --for '%s': the CA may sign for every host that ends in .%s; whoever steals its key "
+            "can impersonate them all\n",
+            given, host);
+}
+
 /* What X.509 calls it: a name permits those below it, so "*.example.com" is "example.com". */
 static bool add_host(struct plan *p, const char *given)
 {
@@ -42,8 +53,7 @@ static bool add_host(struct plan *p, const char *given)
     struct slice text = {given, n};
 
     if (strcmp(given, "*") == 0) {
-        ctl_fail(
-            "--for '*' would make a CA that may impersonate every host; name those that Carpool is to stand for");
+        ctl_fail("--for '*' would make a CA that can impersonate every host; name those that it is for");
         return false;
     }
     if (n > 2 && given[0] == '[' && given[n - 1] == ']')
@@ -51,10 +61,11 @@ static bool add_host(struct plan *p, const char *given)
     else if (strncmp(given, "*.", 2) == 0)
         text = slice_from(text, 2);
     if (!hostname_parse(text, host)) {
-        ctl_fail("--for '%s' is no host: it takes names (example.com, '*.example.com') and IP addresses",
+        ctl_fail("--for '%s' is not a host: it takes names (example.com, '*.example.com') and IP addresses",
                  given);
         return false;
     }
+    warn_of_top_level(given, host);
     p->hosts = ctl_need(realloc(p->hosts, (p->count + 1) * sizeof *p->hosts));
     p->hosts[p->count++] = ctl_need(strdup(host));
     return true;
@@ -65,7 +76,7 @@ static bool set_days(struct plan *p, const char *given)
     unsigned long long days;
 
     if (!slice_to_u64(slice_of(given), &days) || days < 1 || days > DAYS_MAX) {
-        ctl_fail("--days '%s' is no number from 1 to %d", given, DAYS_MAX);
+        ctl_fail("--days '%s' is not a number from 1 to %d", given, DAYS_MAX);
         return false;
     }
     p->days = (unsigned)days;
@@ -110,7 +121,7 @@ static int take_options(int argc, char **argv, struct plan *p)
         }
     }
     if (optind < argc)
-        ctl_fail("ca create takes no word '%s'", argv[optind]);
+        ctl_fail("ca create takes no argument '%s'", argv[optind]);
     else if (p->count == 0)
         ctl_fail("ca create needs the hosts that the CA may sign for: --for HOST");
     return optind < argc || p->count == 0 ? usage() : -1;
@@ -135,8 +146,7 @@ static int new_file(const char *path, mode_t mode)
     if (fd >= 0 && fchmod(fd, mode) == 0)
         return fd;
     if (errno == EEXIST)
-        ctl_fail("%s is there already, and is not overwritten: move it away, or give --out another folder",
-                 path);
+        ctl_fail("%s exists and is not overwritten: move it away, or give --out another folder", path);
     else
         ctl_fail("cannot make %s: %s", path, strerror(errno));
     if (fd >= 0) {
@@ -299,7 +309,7 @@ int ctl_ca_show(int argc, char **argv)
         return CTL_FINE;
     }
     if (argc != 2) {
-        ctl_fail("ca show needs the file of a CA; usage: carpoolctl ca show FILE");
+        ctl_fail("ca show needs one file; usage: carpoolctl ca show FILE");
         return CTL_USAGE;
     }
     text = read_file(argv[1], &n);
@@ -308,7 +318,7 @@ int ctl_ca_show(int argc, char **argv)
     c = ca_read((struct slice){text, n}, (struct slice){"", 0}, &problem);
     free(text);
     if (!c)
-        return ctl_fail(problem == CA_NO_AUTHORITY ? "%s holds a certificate that is no CA"
+        return ctl_fail(problem == CA_NO_AUTHORITY ? "%s holds a certificate that is not a CA's"
                                                    : "%s holds no certificate in PEM form",
                         argv[1]);
     show(c);

@@ -13,6 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define UNIX_PREFIX "unix:"
+
 #define TIMEOUT_S 10
 #define MAX_REPLY (64 * 1024 * 1024)
 
@@ -41,12 +43,17 @@ const char *ctl_plain_address(char *given)
     return given;
 }
 
+static bool is_unix(const char *address)
+{
+    return strncmp(address, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0;
+}
+
 char *ctl_split_address(const char *address, const char **port)
 {
     const char *colon = strrchr(address, ':');
     size_t n;
 
-    if (!colon || colon == address || !colon[1] || strncmp(address, "unix:", 5) == 0)
+    if (!colon || colon == address || !colon[1] || is_unix(address))
         return NULL;
     if (strspn(colon + 1, "0123456789") != strlen(colon + 1))
         return NULL;
@@ -81,6 +88,31 @@ static int fail(char error[CTL_ERROR_SIZE], const char *format, ...)
     vsnprintf(error, CTL_ERROR_SIZE, format, args);
     va_end(args);
     return -1;
+}
+
+static bool check_unix(const char *path, char error[CTL_ERROR_SIZE])
+{
+    const size_t most = sizeof((struct sockaddr_un *)NULL)->sun_path - 1;
+
+    if (*path && strlen(path) <= most)
+        return true;
+    fail(error, UNIX_PREFIX "%s is not a unix socket: give " UNIX_PREFIX "/path, at most %zu bytes long",
+         path, most);
+    return false;
+}
+
+bool ctl_check_address(const char *address, char error[CTL_ERROR_SIZE])
+{
+    char *host;
+
+    if (is_unix(address))
+        return check_unix(address + strlen(UNIX_PREFIX), error);
+    host = ctl_split_address(address, NULL);
+    free(host);
+    if (!host)
+        fail(error, "%s is not an address: give host:port, [v6]:port, http://host:port or unix:/path",
+             address);
+    return host != NULL;
 }
 
 static int fail_to_reach(const char *address, char error[CTL_ERROR_SIZE], const char *why)
@@ -120,13 +152,9 @@ static int open_and_connect(int family, const struct sockaddr *sa, socklen_t len
 static int connect_unix(const char *address, char error[CTL_ERROR_SIZE])
 {
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    const char *path = address + strlen("unix:");
     int fd;
 
-    if (*path == '\0' || strlen(path) >= sizeof sa.sun_path)
-        return fail(error, "%s is not a unix socket: give unix:/path, at most %zu bytes long", address,
-                    sizeof sa.sun_path - 1);
-    memcpy(sa.sun_path, path, strlen(path) + 1);
+    snprintf(sa.sun_path, sizeof sa.sun_path, "%s", address + strlen(UNIX_PREFIX));
     fd = open_and_connect(AF_UNIX, (struct sockaddr *)&sa, sizeof sa);
     return fd >= 0 ? fd : fail_to_reach(address, error, strerror(errno));
 }
@@ -139,9 +167,6 @@ static int connect_tcp(const char *address, char error[CTL_ERROR_SIZE])
     char *host = ctl_split_address(address, &port);
     int rc, fd = -1;
 
-    if (!host)
-        return fail(error, "%s is not an address: give host:port, [v6]:port, http://host:port or unix:/path",
-                    address);
     rc = getaddrinfo(host, port, &hints, &found);
     free(host);
     if (rc != 0)
@@ -224,8 +249,7 @@ static int take_apart(const char *address, struct bytes *in, struct ctl_reply *o
 int ctl_ask(const char *address, const char *method, const char *path, struct ctl_reply *out,
             char error[CTL_ERROR_SIZE])
 {
-    bool is_unix = strncmp(address, "unix:", 5) == 0;
-    int fd = is_unix ? connect_unix(address, error) : connect_tcp(address, error);
+    int fd = is_unix(address) ? connect_unix(address, error) : connect_tcp(address, error);
     struct bytes in = {0};
     char *head = NULL;
     int rc;

@@ -3,6 +3,7 @@
 
 /* One question to the admin API and its answer. Blocks, for at most some seconds. */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define CTL_DEFAULT_ADDRESS "127.0.0.1:3129"
@@ -22,6 +23,9 @@ int ctl_ask(const char *address, const char *method, const char *path, struct ct
 /* An address as the user gave it, perhaps as a URL ("http://host:port/"), as ctl_ask() takes it: the part of `given`,
  * which is cut after it. */
 const char *ctl_plain_address(char *given);
+
+/* Why it is none of the addresses that ctl_ask() takes, as a sentence in `error`; true: it is one. */
+bool ctl_check_address(const char *address, char error[CTL_ERROR_SIZE]);
 
 /* "/agents/NAME/verb" (verb NULL: "/agents/NAME") with the name percent-encoded, malloc'd; exits when memory is short. */
 char *ctl_agent_path(const char *name, const char *verb);

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/track.h"
 #include "base/clock.h"
-#include "base/hash.h"
 #include "ca/signer.h"
 #include "pool/http2.h"
 #include "proxy/caller.h"
@@ -18,25 +18,6 @@
 
 /* Origins that were asked less often have no history of their own: all their figures are in the window. */
 #define REMEMBER_FROM_REQUESTS 3
-
-/* The counters of an origin at some moment. */
-struct figures {
-    uint64_t requests, reused, opened;
-    uint64_t retired[RETIRE_COUNT];
-    uint64_t reused_errors, dead_errors;
-    uint64_t texts, texts_plain, repaired, repairs[REPAIR_COUNT];
-    uint64_t peer_closed_idle_ms;
-    uint64_t queue_full, errors[PROXY_ERROR_COUNT];
-};
-
-/* What is remembered of one origin. Found by its name, since the pool may forget it at any time. */
-struct track {
-    UT_hash_handle hh;
-    struct figures base, next;   /* next becomes base when the window ends */
-    uint64_t saturated_since_ms; /* 0: it is not */
-    bool seen;                   /* since the window began */
-    char key[];                  /* agent, line feed, origin */
-};
 
 struct diagnosis {
     const struct admin_daemon *daemon;
@@ -63,12 +44,6 @@ struct diagnosis *diagnosis_new(const struct admin_daemon *daemon)
     return d;
 }
 
-static void track_free(struct diagnosis *d, struct track *t)
-{
-    HASH_DEL(d->tracks, t); /* NOLINT(clang-analyzer-unix.Malloc): the last one empties d->tracks */
-    free(t);
-}
-
 void diagnosis_free(struct diagnosis *d)
 {
     struct track *t, *next;
@@ -76,73 +51,13 @@ void diagnosis_free(struct diagnosis *d)
     if (!d)
         return;
     HASH_ITER (hh, d->tracks, t, next)
-        track_free(d, t);
+        track_free(&d->tracks, t);
     history_free(d->history);
     free(d);
 }
 
-static void take_figures(const struct origin_stats *s, struct figures *out)
-{
-    *out = (struct figures){
-        .requests = s->requests,
-        .reused = s->reused,
-        .opened = s->opened,
-        .peer_closed_idle_ms = s->peer_closed_idle_ms,
-        .dead_errors = s->reused_errors[SOCKET_FAILED_DEAD],
-        .texts = s->texts,
-        .texts_plain = s->texts_plain,
-        .repaired = s->repaired,
-        .queue_full = s->queue_full,
-    };
-    memcpy(out->retired, s->retired, sizeof out->retired);
-    memcpy(out->repairs, s->repairs, sizeof out->repairs);
-    memcpy(out->errors, s->errors, sizeof out->errors);
-    for (unsigned i = 0; i < SOCKET_FAILURE_COUNT; i++)
-        out->reused_errors += s->reused_errors[i];
-}
-
 /* Stands for the origins of an agent that were forgotten. */
 #define FORGOTTEN "*"
-
-/* NULL when the names are too long to be worth it. */
-static const char *track_key(const char *agent, const char *origin, char out[1024])
-{
-    int n = snprintf(out, 1024, "%s\n%s", agent, origin);
-
-    return n > 0 && n < 1024 ? out : NULL;
-}
-
-static struct track *track_of(const struct diagnosis *d, const char *agent, const char *origin)
-{
-    struct track *t = NULL;
-    char buffer[1024];
-    const char *key = track_key(agent, origin, buffer);
-
-    if (key)
-        HASH_FIND_STR(d->tracks, key, t);
-    return t;
-}
-
-static struct track *track_find(const struct diagnosis *d, const struct origin *o)
-{
-    return track_of(d, o->agent->name, o->key);
-}
-
-static struct track *track_make(struct diagnosis *d, const char *agent, const char *origin)
-{
-    char buffer[1024];
-    const char *key = track_key(agent, origin, buffer);
-    struct track *t = key ? calloc(1, sizeof *t + strlen(key) + 1) : NULL;
-
-    if (!t)
-        return NULL;
-    memcpy(t->key, key, strlen(key) + 1);
-    HASH_ADD_STR(d->tracks, key, t);
-    if (t->hh.tbl)
-        return t;
-    free(t);
-    return NULL;
-}
 
 static bool is_saturated(const struct origin *o)
 {
@@ -158,7 +73,7 @@ static void take_sample(struct track *t, const struct origin_stats *stats, bool 
     t->seen = true;
     if (window_ends) {
         t->base = t->next;
-        take_figures(stats, &t->next);
+        figures_take(stats, &t->next);
     }
     /* Forgotten, and known again since. */
     if (stats->requests < t->base.requests || stats->requests < t->next.requests)
@@ -167,15 +82,17 @@ static void take_sample(struct track *t, const struct origin_stats *stats, bool 
 
 static void sample_origin(struct diagnosis *d, const struct origin *o, bool window_ends)
 {
-    struct track *t = track_find(d, o);
+    struct track *t = track_find_origin(d->tracks, o);
     bool saturated = is_saturated(o);
 
     if (!t && !saturated && o->stats.requests < REMEMBER_FROM_REQUESTS)
         return;
     if (!t)
-        t = track_make(d, o->agent->name, o->key);
+        t = track_make_origin(&d->tracks, o);
     if (!t)
         return;
+    if (!track_limits_hold(t, o))
+        track_begin_anew(t, o);
     if (!saturated)
         t->saturated_since_ms = 0;
     else if (t->saturated_since_ms == 0)
@@ -192,12 +109,12 @@ static void forgotten_stats(const struct agent *a, struct origin_stats *out)
 
 static void sample_forgotten(struct diagnosis *d, const struct agent *a, bool window_ends)
 {
-    struct track *t = track_of(d, a->name, FORGOTTEN);
+    struct track *t = track_find(d->tracks, a->name, FORGOTTEN);
     struct origin_stats stats;
 
     forgotten_stats(a, &stats);
     if (!t && stats.requests >= REMEMBER_FROM_REQUESTS)
-        t = track_make(d, a->name, FORGOTTEN);
+        t = track_make(&d->tracks, a->name, FORGOTTEN);
     if (t)
         take_sample(t, &stats, window_ends);
 }
@@ -208,7 +125,7 @@ static void forget_unseen(struct diagnosis *d)
 
     HASH_ITER (hh, d->tracks, t, next) {
         if (!t->seen)
-            track_free(d, t);
+            track_free(&d->tracks, t);
         else
             t->seen = false;
     }
@@ -250,15 +167,14 @@ void diagnosis_begin_anew(struct diagnosis *d, const struct agent *a)
 
     AGENT_FOREACH_ORIGIN(a, share, o)
     {
-        struct track *t = track_find(d, o);
+        struct track *t = track_find_origin(d->tracks, o);
 
         if (!t)
-            t = track_make(d, a->name, o->key);
+            t = track_make_origin(&d->tracks, o);
         if (!t)
             continue;
         t->seen = true;
-        take_figures(&o->stats, &t->base);
-        t->next = t->base;
+        track_begin_anew(t, o);
     }
 }
 
@@ -331,11 +247,13 @@ static void describe_origin(const struct diagnosis *d, const struct origin *o, s
 {
     static const struct figures none;
     const struct agent *a = o->agent;
-    const struct track *t = track_find(d, o);
+    const struct track *t = track_find_origin(d->tracks, o);
     const struct figures *base = t ? &t->base : &none;
     struct figures now;
 
-    take_figures(&o->stats, &now);
+    figures_take(&o->stats, &now);
+    if (t && !track_limits_hold(t, o))
+        base = &now; /* reloaded since the last look */
     in->paused = a->paused;
     in->pending = o->blocked_count;
     in->takes_turns = a->policy->queue == QUEUE_FAIR;
@@ -380,7 +298,7 @@ static void describe_agent(const struct diagnosis *d, const struct agent *a, str
     in->paused = a->paused;
     AGENT_FOREACH_ORIGIN(a, share, o)
     {
-        const struct track *t = track_find(d, o);
+        const struct track *t = track_find_origin(d->tracks, o);
 
         in->pending += o->blocked_count;
         in->refused += o->stats.errors[PROXY_ERROR_LIMIT] - (t ? t->base.errors[PROXY_ERROR_LIMIT] : 0);
@@ -401,7 +319,7 @@ static uint64_t grown(uint64_t now, uint64_t before)
 
 static void describe_forgotten(const struct diagnosis *d, const struct agent *a, struct diagnosis_input *in)
 {
-    const struct track *t = track_of(d, a->name, FORGOTTEN);
+    const struct track *t = track_find(d->tracks, a->name, FORGOTTEN);
     struct origin_stats stats;
 
     forgotten_stats(a, &stats);

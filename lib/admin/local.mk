@@ -47,6 +47,8 @@ libcarpool_a_SOURCES += \
 	lib/admin/system_store.h \
 	lib/admin/text.c \
 	lib/admin/text.h \
+	lib/admin/track.c \
+	lib/admin/track.h \
 	lib/admin/traffic.c \
 	lib/admin/traffic.h \
 	lib/admin/words.c \

@@ -32,7 +32,7 @@ const limitOf = agent => agent.origins.length > 1 ? agent.maxTotalSockets : agen
 
 function headOf(names) {
     const row = make("tr"), node = make("thead");
-    for (const [name, className] of names) row.append(make("th", className, name.replace("/", "/\u200b"))); // may break there
+    for (const [name, className] of names) row.append(make("th", className, name.replace("/", "\u200b/\u2060"))); // may break before it alone
     node.append(row);
     return node;
 }

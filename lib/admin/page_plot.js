@@ -1,5 +1,5 @@
 /* Plots of an hour or of five minutes, drawn anew each second. */
-const WIDTH = 300, HEIGHT = 100, SPAN_LEAST = 60;
+const WIDTH = 300, HEIGHT = 100, SPANS = [15, 30, 60]; // points from edge to edge, at first
 const hidden = new Set(["waiting p99", "connect p99"]); // series that are shown only when asked for
 let cursor = null; // how many samples back the pointer is
 
@@ -25,8 +25,8 @@ const percent = x => x === null ? "-" : trim(100 * x) + "%";
 const clock = at => new Date(at).toTimeString().slice(0, 8);
 const clockAt = (view, at) => clock(at).slice(0, view.step < 60000 ? 8 : 5);
 
-/* A minute at first, then all that is remembered; the newest at the right. */
-const span = count => Math.max(SPAN_LEAST, count);
+/* The newest is at the right. */
+const span = count => SPANS.find(n => n >= count) || count;
 
 /* Points in time are joined by a line; what stands for a whole minute is a step. */
 function path(values, y, below, stepped) {

@@ -66,9 +66,10 @@ static void check_collisions(struct loader *l, const struct listener_note *n)
             continue;
         const struct listener_note *blamed = n->at.line || n->at.column ? n : other;
         const struct listener_note *first = blamed == n ? other : n;
-        problem_error(&l->problems, blamed->at, "%s: '%s' is in use already, by '%s' of %s%s", blamed->path,
-                      blamed->listen->text, first->listen->text, first->path,
-                      first->at.line ? "" : " (its default)");
+        bool same = strcmp(blamed->listen->text, first->listen->text) == 0;
+        problem_error(&l->problems, blamed->at, "%s: '%s' is in use already, by %s%s%s%s%s", blamed->path,
+                      blamed->listen->text, same ? "" : "'", same ? "" : first->listen->text,
+                      same ? "" : "' of ", first->path, first->at.line ? "" : " (its default)");
         return;
     }
 }

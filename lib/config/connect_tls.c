@@ -166,12 +166,41 @@ static void check_cover(struct loader *l, const struct scope *s)
     }
 }
 
+/* Plain HTTP inside CONNECT may be all that is meant: a port other than 443 says so. */
+static bool expects_tls(const struct upstream *u)
+{
+    bool expects = !u;
+    for (uint32_t i = 0; u && i < u->match_count && !expects; i++)
+        expects = u->match[i].port == 0 || u->match[i].port == 443;
+    return expects;
+}
+
+static void warn_of_no_ca(struct loader *l, const struct scope *s)
+{
+    if (s->policy->connect != CONNECT_IS_POOL || !scope_given(s, "connect") || !expects_tls(s->upstream))
+        return;
+    problem_warning(
+        &l->problems, scope_mark(s, "connect"),
+        "%s: connect is pool, but without connectTls https stays a tunnel, which is not pooled; carpoolctl ca create makes "
+        "a CA for it",
+        s->path);
+}
+
+static void warn_of_no_cas(struct loader *l)
+{
+    warn_of_no_ca(l, &l->defaults);
+    for (uint32_t i = 0; i < l->config->upstream_count; i++)
+        warn_of_no_ca(l, &l->upstreams[i]);
+}
+
 void check_connect_tls(struct loader *l)
 {
     const struct connect_tls *t = &l->config->connectTls;
     struct tls_file *files = NULL;
-    if (!*t->cert && !*t->key)
+    if (!*t->cert && !*t->key) {
+        warn_of_no_cas(l);
         return;
+    }
     if (!*t->cert)
         refuse(l, KEY, t->key, "needs its certificate: set connectTls.cert, too");
     if (!*t->key)

@@ -94,16 +94,14 @@ static void end_thread(struct reloader *r)
 
 /* ---- the outcome */
 
-/* Logs each line, and puts the errors among them to the reason. */
+/* Logs the warnings, and puts the errors to the reason. */
 static void sort_messages(char *messages, FILE *reason)
 {
     char *rest = messages, *line;
     while ((line = strsep(&rest, "\n"))) {
-        bool is_warning = strstr(line, ": warning: ");
-        if (*line)
-            log_event(is_warning ? LOG_WARN : LOG_ERROR,
-                      is_warning ? "configuration warning" : "configuration error", LOG_S("detail", line));
-        if (*line && !is_warning)
+        if (strstr(line, ": warning: "))
+            log_event(LOG_WARN, "configuration warning", LOG_S("detail", line));
+        else if (*line)
             fprintf(reason, "%s%s", ftell(reason) ? "\n" : "", line);
     }
 }
@@ -139,13 +137,24 @@ static bool take_over(struct daemon *d, struct reading *r)
     return true;
 }
 
+/* The first error says that it failed, too: most often it is the only one. */
+static void tell_failed(const char *error)
+{
+    struct slice line = {error, strcspn(error, "\n")};
+    log_event(LOG_ERROR, "reload failed: the old configuration stays in force", LOG_SLICE("reason", line));
+    while (line.p[line.n]) {
+        line.p += line.n + 1;
+        line.n = strcspn(line.p, "\n");
+        log_event(LOG_ERROR, "configuration error", LOG_SLICE("detail", line));
+    }
+}
+
 static void tell(const struct daemon *d)
 {
     const struct reload_report *report = &d->reloader.report;
     const struct text_list *needed = &d->config->restart_needed;
     if (!report->ok) {
-        log_event(LOG_ERROR, "reload failed: the old configuration stays in force",
-                  LOG_SLICE("reason", ((struct slice){report->error, strcspn(report->error, "\n")})));
+        tell_failed(report->error);
         return;
     }
     log_event(LOG_INFO, "configuration reloaded",

@@ -82,7 +82,7 @@ static void explain_version(struct slice rest, size_t at, char out[EXPLAIN_SIZE]
     else if (rest.n == 0)
         snprintf(out, EXPLAIN_SIZE, "no HTTP version after the target");
     else
-        snprintf(out, EXPLAIN_SIZE, "%s where HTTP/1.1 is due, after the target",
+        snprintf(out, EXPLAIN_SIZE, "%s where HTTP/1.1 is expected, after the target",
                  explain_quote(rest, quoted));
 }
 
@@ -114,9 +114,9 @@ static void explain_request_line(struct slice line, char out[EXPLAIN_SIZE])
     if (is_tls(line))
         snprintf(
             out, EXPLAIN_SIZE,
-            "TLS, where plain HTTP is due: the proxy's own URL begins with http://, for https:// targets, too");
+            "TLS, where plain HTTP is expected: the proxy's own URL begins with http://, for https:// targets, too");
     else if (line.n > 0 && (line.p[0] == 4 || line.p[0] == 5))
-        snprintf(out, EXPLAIN_SIZE, "SOCKS, where HTTP is due: the proxy's URL begins with http://");
+        snprintf(out, EXPLAIN_SIZE, "SOCKS, where HTTP is expected: the proxy's URL begins with http://");
     else if (n == line.n)
         snprintf(out, EXPLAIN_SIZE, "the request line has no target");
     else if (n == 0 && line.p[0] == ' ')
@@ -143,7 +143,7 @@ static void explain_status_line(struct slice data, char out[EXPLAIN_SIZE])
     if (is_tls(data))
         snprintf(out, EXPLAIN_SIZE, "the origin speaks TLS: set tls: true for its upstream, or ask https://");
     else if (is_http2(data))
-        snprintf(out, EXPLAIN_SIZE, "the origin speaks HTTP/2 where HTTP/1.1 is due");
+        snprintf(out, EXPLAIN_SIZE, "the origin speaks HTTP/2 where HTTP/1.1 is expected");
     else if (!begins(data, SLICE("HTTP/")))
         snprintf(out, EXPLAIN_SIZE, "it does not begin with HTTP/1: %s", line);
     else
@@ -258,7 +258,7 @@ static void explain_fields(struct slice data, enum head_verdict v, char out[EXPL
     char room[EXPLAIN_QUOTED];
 
     if (v == HEAD_BARE_LF)
-        snprintf(out, EXPLAIN_SIZE, "%s ends with LF alone, where CR LF is due", place(&c, room));
+        snprintf(out, EXPLAIN_SIZE, "%s ends with LF alone, where CR LF is expected", place(&c, room));
     else if (v == HEAD_BARE_CR)
         snprintf(out, EXPLAIN_SIZE, "a CR without LF (\\r) in %s", place(&c, room));
     else if (v == HEAD_OBS_FOLD && c.is_first)

@@ -111,7 +111,7 @@ void explain_target(struct slice target, enum uri_verdict v, char out[EXPLAIN_SI
         return;
     case URI_BAD_PORT: snprintf(out, EXPLAIN_SIZE, "the port is not a number from 1 to 65535"); return;
     case URI_FRAGMENT:
-        snprintf(out, EXPLAIN_SIZE, "a fragment (#) right after the host: a slash is due between them");
+        snprintf(out, EXPLAIN_SIZE, "a fragment (#) right after the host: a slash is missing between them");
         return;
     case URI_BAD_PATH: explain_path(target, out); return;
     case URI_NOT_ABSOLUTE: snprintf(out, EXPLAIN_SIZE, "it is not a whole URL, http://host/path"); return;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "config/config.h"
 #include "io/address_memory.h"
 #include "io/connect_error.h"
@@ -110,28 +111,27 @@ static const struct attempt *oldest_under_way(const struct connector *c)
 static void deadline_passed(void *ctx)
 {
     struct connector *c = ctx;
-    unsigned long long ms = c->plan.timeout_ms;
-    char text[CONNECTOR_PEER_SIZE];
+    char text[CONNECTOR_PEER_SIZE], units[UNITS_TEXT_SIZE];
+    const char *limit = units_format_time(c->plan.timeout_ms, units);
     const struct attempt *slowest = oldest_under_way(c);
 
     race_remember_slow(c, clock_ms(), 0);
     if (slowest)
-        connector_note(c, CONNECT_TIMEOUT, "%s %s: no answer within %llu ms (timeouts.connect)",
+        connector_note(c, CONNECT_TIMEOUT, "%s %s: no answer within %s (timeouts.connect)",
                        slowest->state == ATTEMPT_PARENT      ? "asked CONNECT of"
                        : slowest->state == ATTEMPT_HANDSHAKE ? "TLS handshake with"
                                                              : "cannot connect to",
-                       connector_peer(c, slowest, text), ms);
+                       connector_peer(c, slowest, text), limit);
     else if (c->queued)
         connector_note(
             c, CONNECT_TIMEOUT,
-            "cannot connect to %s: its queue of connections stayed full for %llu ms (timeouts.connect); the server there does not accept",
-            address_format(&c->queued->address, text), ms);
+            "cannot connect to %s: its queue of connections stayed full for %s (timeouts.connect); the server there accepts none",
+            address_format(&c->queued->address, text), limit);
     else if (names_unanswered(c))
-        connector_note(c, CONNECT_DNS_TIMEOUT,
-                       "cannot resolve %s: no answer within %llu ms (timeouts.connect)", names_unanswered(c),
-                       ms);
+        connector_note(c, CONNECT_DNS_TIMEOUT, "cannot resolve %s: no answer within %s (timeouts.connect)",
+                       names_unanswered(c), limit);
     else
-        connector_note(c, CONNECT_TIMEOUT, "no connection within %llu ms (timeouts.connect)", ms);
+        connector_note(c, CONNECT_TIMEOUT, "no connection within %s (timeouts.connect)", limit);
     connector_end(c);
 }
 

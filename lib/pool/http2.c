@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "io/connect_error.h"
 #include "io/tls.h"
 #include "pool/pool.h"
@@ -61,10 +62,10 @@ static void fail(struct socket *s, enum connect_error error, const char *text)
 
 void http2_on_timeout(struct socket *s)
 {
-    char text[128];
+    char text[128], limit[UNITS_TEXT_SIZE];
     snprintf(text, sizeof text,
-             "connected, but the SETTINGS of HTTP/2 did not come within %llu ms (timeouts.connect)",
-             (unsigned long long)s->origin->agent->policy->timeouts.connect);
+             "connected, but the SETTINGS of HTTP/2 did not come within %s (timeouts.connect)",
+             units_format_time(s->origin->agent->policy->timeouts.connect, limit));
     struct pool *pool = s->origin->agent->pool;
     fail(s, CONNECT_TIMEOUT, text);
     pool_notify(pool);

@@ -218,6 +218,14 @@ void attempt_ask(struct exchange *e)
 }
 
 /* A URL that leads to Carpool itself has a reader of its own. */
+/* Not of a unix path: there the text says more. */
+static const char *advice_on(const struct waiter *w)
+{
+    return w->error == CONNECT_REFUSED && strstr(w->error_text, "connection refused")
+               ? "; is the service running and listening there?"
+               : "";
+}
+
 static void fail_unconnected(struct exchange *e, const struct waiter *w)
 {
     const struct origin *o = e->origin;
@@ -228,7 +236,7 @@ static void fail_unconnected(struct exchange *e, const struct waiter *w)
                       "that is Carpool's own %s; set no_proxy=%s, so that the app asks it directly", whose,
                       o->host);
     else
-        exchange_fail(e, fault_of_connect(w->error), RETIRE_NONE, "%s", w->error_text);
+        exchange_fail(e, fault_of_connect(w->error), RETIRE_NONE, "%s%s", w->error_text, advice_on(w));
 }
 
 void attempt_settled(struct waiter *w)

@@ -1,6 +1,7 @@
 /* What an exchange has time for: one timer for all its limits, each counted from when it began. */
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "proxy/exchange.h"
 #include "proxy/queue_text.h"
 
@@ -56,38 +57,38 @@ static bool is_past(uint64_t due)
 
 static void on_silence(struct exchange *e)
 {
-    const struct agent_timeouts *t = &e->origin->agent->policy->timeouts;
     const struct socket *s = e->socket;
+    char text[UNITS_TEXT_SIZE];
+    const char *limit = units_format_time(e->origin->agent->policy->timeouts.socket, text);
     if (e->upload.state == UPLOAD_BLOCKED)
         exchange_fail(e, FAULT_WRITE_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
-                      "the origin took no byte of the request for %llu ms (timeouts.socket)",
-                      (unsigned long long)t->socket);
+                      "the origin took no byte of the request for %s (timeouts.socket)", limit);
     else if (e->attempts.may_be_stale && !e->call.first_byte_us)
         exchange_fail(
             e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
-            "no byte came or went for %llu ms (timeouts.socket) on a reused connection that had been idle for %llu ms: the "
-            "origin is slow, or a firewall or NAT dropped it meanwhile; then set timeouts.free below what that allows",
-            (unsigned long long)t->socket,
-            (unsigned long long)(s->idle_since_ms ? e->times.granted_us / 1000 - s->idle_since_ms : 0));
+            "no byte came or went for %s (timeouts.socket) on a reused connection that had been idle for %.1f s: the origin is "
+            "slow, or a firewall or NAT has dropped the connection; then set timeouts.free below what that allows",
+            limit, s->idle_since_ms ? (double)(e->times.granted_us / 1000 - s->idle_since_ms) / 1000 : 0.0);
     else
         exchange_fail(e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
-                      "no byte came or went for %llu ms (timeouts.socket)", (unsigned long long)t->socket);
+                      "no byte came or went for %s (timeouts.socket)", limit);
 }
 
 static void on_pending_timeout(struct exchange *e)
 {
-    char limit[QUEUE_TEXT_SIZE];
-    exchange_fail(e, FAULT_QUEUE, RETIRE_NONE, "waited %llu ms for a connection (timeouts.pending): %s",
-                  (unsigned long long)e->origin->agent->policy->timeouts.pending,
-                  queue_text(e->origin, limit));
+    char limit[UNITS_TEXT_SIZE], why[QUEUE_TEXT_SIZE];
+    exchange_fail(e, FAULT_QUEUE, RETIRE_NONE, "waited %s for a connection (timeouts.pending): %s",
+                  units_format_time(e->origin->agent->policy->timeouts.pending, limit),
+                  queue_text(e->origin, why));
 }
 
 static void act_on_time(struct exchange *e)
 {
+    char limit[UNITS_TEXT_SIZE];
     if (is_past(request_due(e)))
         exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT,
-                      "no whole response within %llu ms (timeouts.request)",
-                      (unsigned long long)e->origin->agent->policy->timeouts.request);
+                      "no whole response within %s (timeouts.request)",
+                      units_format_time(e->origin->agent->policy->timeouts.request, limit));
     else if (exchange_has_left_the_queue(e))
         exchange_client_fin(e);
     else if (is_past(pending_due(e)))

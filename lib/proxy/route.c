@@ -215,7 +215,7 @@ static enum fault check_destination(struct query *q)
         return FAULT_NONE;
     switch (proxy_permit(q->p, &a, false)) {
     case CONNECT_LOOP:
-        return refuse(q, FAULT_LOOP, "%s:%u is a listener of this proxy itself", uri->host, uri->port);
+        return refuse(q, FAULT_LOOP, "%s:%u is a listener of this Carpool itself", uri->host, uri->port);
     case CONNECT_PROHIBITED:
         return refuse(q, FAULT_PROHIBITED, "the address %s is denied by access.denyAddresses", uri->host);
     default: return FAULT_NONE;

@@ -69,6 +69,14 @@ def test_wrong_usage(stage, words):
     assert done.returncode == 2 and done.stderr and not os.path.exists(stage.path("none"))
 
 
+@pytest.mark.parametrize("host, warns", [("*.com", True), ("*.pay.test", False), ("localhost", False)])
+def test_a_whole_top_level_domain(stage, host, warns):
+    """`--for '*'` is refused; a whole top-level domain is little better"""
+    done = ca("create", "--for", host, "--out", stage.path("ca"))
+    assert done.returncode == 0
+    assert ("every host that ends in .com" in done.stderr) == warns, done.stderr
+
+
 @pytest.mark.parametrize("there", ["ca.pem", "ca-key.pem"])
 def test_it_never_overwrites(stage, there):
     path = stage.write(there, "mine\n")

@@ -242,11 +242,12 @@ def test_run_sets_what_goes_direct(stage, given, wanted):
 
 
 @pytest.mark.parametrize("words", [["no-such-verb"], [], ["drain"], ["--no-such-option", "status"],
-                                   ["status", "stray"]], ids=" ".join)
+                                   ["status", "stray"], ["-s", "nowhere", "status"], ["-s", "unix:", "status"]], ids=" ".join)
 def test_wrong_usage(words):
     """Exit status: [...] 2 wrong usage"""
     done = run(*words, program="CARPOOLCTL")
     assert done.returncode == 2 and done.stderr
+    assert "/carpoolctl" not in done.stderr
 
 
 @pytest.mark.parametrize("words", [["drain", "somebdy"], ["errors", "somebdy"], ["agents", "somebdy"]], ids=" ".join)

@@ -111,6 +111,7 @@ def test_wrong_usage(words):
     done = run(*words)
     assert done.returncode == 2, done.stderr
     assert done.stderr and not done.stdout
+    assert all(line.startswith("carpoold") for line in done.stderr.splitlines()), done.stderr
 
 
 def test_a_listener_that_is_none():

@@ -192,7 +192,7 @@ def test_a_parent_that_says_nothing(stage):
     carpool = stage.carpool(secure(proxy=through(parent), timeouts={"connect": "300ms"}))
     response = carpool.get("http://127.0.0.1:8443/")
     assert (response.status, response.error) == (504, "connection_timeout")
-    assert f"asked CONNECT of the parent proxy 127.0.0.1:{parent.port}: no answer within 300 ms" in response.text
+    assert f"asked CONNECT of the parent proxy 127.0.0.1:{parent.port}: no answer within 300ms" in response.text
 
 
 def test_a_parent_that_is_down(stage):

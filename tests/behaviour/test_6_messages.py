@@ -12,21 +12,22 @@ TWO = b"Content-Length: 2\r\n"
 
 
 class Scene:
-    """A daemon with what the rows need: an origin at {origin}, a gateway for billing, a unix listener."""
+    """A daemon with what the rows need: an origin at {origin}, none at {dead}, a gateway for billing, a unix listener."""
 
     def __init__(self, stage, response):
         self.origin = stage.origin(lambda asked: answer() if asked.target == "/warm" else self.respond(asked))
         self.response = response
-        gateway, proxy = stage.ports.take(), stage.ports.take()
+        gateway, proxy, self.dead = stage.ports.take(), stage.ports.take(), stage.ports.refused()
         self.path = stage.path("proxy.sock")
         self.carpool = stage.carpool({
             "listen": [f"127.0.0.1:{proxy}", f"unix:{self.path}"],
             "server": {"maxHeaderSize": "1KiB", "maxHeadersCount": 9},
-            "defaults": {"replayLimit": "1KiB", "timeouts": {"socket": "300ms"}},
+            "defaults": {"replayLimit": "1KiB", "timeouts": {"socket": "60s" if response else "1s"}},
             "upstreams": {"billing": {"host": "billing.test", "address": [self.origin.authority],
                                       "listen": [f"127.0.0.1:{gateway}"]}}})
         self.names = {"origin": self.origin.authority, "gateway": f"127.0.0.1:{gateway}", "port": gateway, "path": self.path,
-                      "admin": f"127.0.0.1:{self.carpool.admin_port}", "proxy": f"127.0.0.1:{proxy}"}
+                      "admin": f"127.0.0.1:{self.carpool.admin_port}", "proxy": f"127.0.0.1:{proxy}",
+                      "dead": "127.0.0.1:{}".format(self.dead.getsockname()[1])}
         self.gateway = ("127.0.0.1", gateway)
 
     def respond(self, asked):
@@ -72,7 +73,7 @@ ROWS = [
         r"m\xfcller.test"),
     Row("control-in-target", raw(b"GET http://{origin}/\x01 HTTP/1.1\r\n\r\n"), 400, "byte 0x01 in the target", r"\x01"),
     Row("no-version", raw(b"GET http://{origin}/\r\n\r\n"), 400, "no HTTP version after the target"),
-    Row("tls-to-the-proxy", raw(b"\x16\x03\x01\x02\x00\x01"), 400, "TLS, where plain HTTP is due", "http://"),
+    Row("tls-to-the-proxy", raw(b"\x16\x03\x01\x02\x00\x01"), 400, "TLS, where plain HTTP is expected", "http://"),
     Row("bad-host-field", raw(b"GET http://{origin}/ HTTP/1.1\r\nHost: a b\r\n\r\n"), 400, "a space in the Host field"),
     Row("space-before-colon", raw(b"GET http://{origin}/ HTTP/1.1\r\nHost: x\r\nX-Early : v\r\n\r\n"), 400, "a space",
         "X-Early", "its colon"),
@@ -99,6 +100,8 @@ ROWS = [
         "set no_proxy=127.0.0.1"),
     Row("admin-by-the-proxy", get("http://{admin}/agents"), 502, "that is Carpool's own admin listener", "set no_proxy=127.0.0.1"),
     Row("proxy-by-the-proxy", get("http://{proxy}/"), 502, "is a listener of this Carpool itself"),
+    Row("nothing-listens", get("http://{dead}/"), 502,
+        "cannot connect to {dead}: connection refused; is the service running and listening there?\n"),
     bad("response-field-name", OK + b"X-Good: 1\r\nBad Name: v\r\n" + TWO + b"\r\nok", 'a space in the field name "Bad Name"',
         "insecureHTTPParser: true"),
     bad("response-control", OK + b"X-Ctl: a\x01b\r\n" + TWO + b"\r\nok", "byte 0x01 in the value of the field X-Ctl"),
@@ -119,9 +122,9 @@ ROWS = [
         response="close", warm=True),
     Row("post-on-a-new-connection", get("http://{origin}/x", "POST", body=b"x"), 502, "closed the connection before it answered\n",
         response="close"),
-    Row("get-timed-out", get("http://{origin}/x"), 504, "no byte came or went for 300 ms (timeouts.socket)",
+    Row("get-timed-out", get("http://{origin}/x"), 504, "no byte came or went for 1s (timeouts.socket)",
         "a reused connection that had been idle for", "timeouts.free", warm=True),
-    Row("get-timed-out-on-a-new-connection", get("http://{origin}/x"), 504, "no byte came or went for 300 ms (timeouts.socket)\n"),
+    Row("get-timed-out-on-a-new-connection", get("http://{origin}/x"), 504, "no byte came or went for 1s (timeouts.socket)\n"),
 ]
 
 

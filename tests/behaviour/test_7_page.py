@@ -54,7 +54,7 @@ class Page(html.parser.HTMLParser):
             self.before += data
         for tag, _, _, classes in self.open:
             if tag in ("td", "th"):
-                self.tables[-1][-1][-1] += data.replace("\u200b", "")
+                self.tables[-1][-1][-1] += data.replace("\u200b", "").replace("\u2060", "")
                 self.classes[data] = classes
 
     def rows(self, table=0):
@@ -84,6 +84,10 @@ def test_a_quiet_daemon(stage, browse):
     assert {row["agent"]: row["active"] for row in page.rows()} == {"api": "0/7", "default": "0/100"}
     assert page.texts["uptime"].startswith("up ") and page.texts["reload"] == "no reload since"
     assert page.texts["refused"] == "refused 0/s" and page.links == ["metrics", "agents", "config"]
+    # Of a few seconds, a plot shows no whole minute.
+    ends = [[int(part) for part in text.split(":")] for text in re.findall(r"<span>(\d\d:\d\d:\d\d)</span>", page.source)]
+    hours, minutes, seconds = [newest - oldest for oldest, newest in zip(ends[0], ends[2])]
+    assert (3600 * hours + 60 * minutes + seconds) % 86400 == 14, ends
     assert page.texts["scope"] == "no requests yet" and "errors since the start: none" in page.texts["errors"]
 
 

@@ -253,7 +253,7 @@ def test_refusals_of_a_paused_agent(stage):
     assert refused.error == late.error == "connection_limit_reached"
     assert ("queue full: 1 request waiting (maxPendingRequests), the agent is paused; to go on: carpoolctl resume full"
             in refused.text)
-    assert "waited 200 ms for a connection (timeouts.pending): the agent is paused; to go on: carpoolctl resume late" in late.text
+    assert "waited 200ms for a connection (timeouts.pending): the agent is paused; to go on: carpoolctl resume late" in late.text
     agents = carpool.agents()
     assert agents["full"]["diagnosis"] == ["full: paused: 1 waiting, 1 refused; to go on: carpoolctl resume full"]
     assert agents["late"]["diagnosis"] == ["late: paused: 0 waiting, 1 refused; to go on: carpoolctl resume late"]

@@ -268,6 +268,6 @@ def test_a_unix_upstream_that_does_not_accept(stage):
                                                      "timeouts": {"connect": "300ms"}}}})
         response = carpool.get("http://u.test/")
         assert (response.status, response.error) == (504, "connection_timeout")
-        assert f"{path}: its queue of connections stayed full for 300 ms" in response.text
+        assert f"{path}: its queue of connections stayed full for 300ms" in response.text
         for sock in waiting:
             sock.close()

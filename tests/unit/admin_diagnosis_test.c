@@ -431,6 +431,27 @@ START_TEST(counts_refusals_of_a_pause)
 }
 END_TEST
 
+/* "10 of 14 requests refused while all 3 connections were busy": there were 2. */
+START_TEST(refusals_of_other_limits_do_not_count)
+{
+    struct fixture f;
+
+    fixture_make(&f);
+    f.policy.maxSockets = 2;
+    f.origin.stats = (struct origin_stats){.requests = 14, .errors = {[PROXY_ERROR_LIMIT] = 10}};
+    diagnosis_sample(f.diagnosis);
+    ck_assert_ptr_nonnull(strstr(written(&f), "payments: 10 of 14 requests refused while all 2 connections"));
+    f.policy.maxSockets = 3;
+    ck_assert_str_eq(written(&f), "[]");
+    diagnosis_sample(f.diagnosis);
+    ck_assert_str_eq(written(&f), "[]");
+    f.origin.stats.requests += 4;
+    f.origin.stats.errors[PROXY_ERROR_LIMIT]++;
+    ck_assert_ptr_nonnull(strstr(written(&f), "payments: 1 of 4 requests refused while all 3 connections"));
+    fixture_free(&f);
+}
+END_TEST
+
 START_TEST(failures_of_forgotten_origins_count)
 {
     struct fixture f;
@@ -545,5 +566,6 @@ void add_diagnosis_tests(Suite *suite)
                no_reuse_does_not_guess, peer_closed, learned, dead_paths, http2, shares, failures,
                all_rows_have_a_name);
     unit_group(suite, "diagnosis", silent_when_all_is_well, sees_a_small_pool, counts_refusals_of_a_pause,
-               failures_of_forgotten_origins_count, forgets_what_is_over);
+               refusals_of_other_limits_do_not_count, failures_of_forgotten_origins_count,
+               forgets_what_is_over);
 }

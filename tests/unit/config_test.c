@@ -388,6 +388,14 @@ START_TEST(odd_policies_are_warned_about)
            ".service, .scope or .slice");
     assert_warned("listen: []\nadmin: {listen: off}\n",
                   IN "1:1: warning: nothing listens: only sockets that systemd passes can bring requests");
+    assert_warned(
+        "upstreams: {a: {match: a.test, connect: pool}}\n", IN
+        "1:32: warning: upstreams.a: connect is pool, but without connectTls https stays a tunnel, which is "
+        "not pooled; carpoolctl ca create makes a CA for it");
+    assert_warned(
+        "defaults: {connect: pool}\n", IN
+        "1:12: warning: defaults: connect is pool, but without connectTls https stays a tunnel, which is not pooled; "
+        "carpoolctl ca create makes a CA for it");
 }
 END_TEST
 

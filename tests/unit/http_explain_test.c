@@ -37,8 +37,8 @@ static void check(const struct explain_case *c, bool request)
 
 static const struct explain_case requests[] = {
     {SLICE("\x16\x03\x01"),
-     "TLS, where plain HTTP is due: the proxy's own URL begins with http://, for https:// targets, too"},
-    {SLICE("\x05\x01"), "SOCKS, where HTTP is due: the proxy's URL begins with http://"},
+     "TLS, where plain HTTP is expected: the proxy's own URL begins with http://, for https:// targets, too"},
+    {SLICE("\x05\x01"), "SOCKS, where HTTP is expected: the proxy's URL begins with http://"},
     {SLICE(" GET"), "a space before the method"},
     {SLICE("GET\r\n\r\n"), "the request line has no target"},
     {SLICE("GET \r\n\r\n"), "the request line has no target"},
@@ -55,12 +55,12 @@ static const struct explain_case requests[] = {
     {SLICE("GET http://a/\x7f HTTP/1.1\r\n\r\n"), "byte 0x7f in the target (byte 14 of the request line)"},
     {SLICE("GET http://a/\r\n\r\n"), "no HTTP version after the target"},
     {SLICE("GET http://a/ \r\n\r\n"), "no HTTP version after the target"},
-    {SLICE("GET http://a/ HTTP/1\r\n\r\n"), "HTTP/1 where HTTP/1.1 is due, after the target"},
-    {SLICE("GET http://a/ HTTP/1.1 \r\n\r\n"), "\"HTTP/1.1 \" where HTTP/1.1 is due, after the target"},
-    {SLICE("GET http://a/ http/1.1\r\n\r\n"), "http/1.1 where HTTP/1.1 is due, after the target"},
+    {SLICE("GET http://a/ HTTP/1\r\n\r\n"), "HTTP/1 where HTTP/1.1 is expected, after the target"},
+    {SLICE("GET http://a/ HTTP/1.1 \r\n\r\n"), "\"HTTP/1.1 \" where HTTP/1.1 is expected, after the target"},
+    {SLICE("GET http://a/ http/1.1\r\n\r\n"), "http/1.1 where HTTP/1.1 is expected, after the target"},
     {SLICE("PRI * HTTP/2.0\r\n\r\n"), "HTTP/2.0: Carpool speaks HTTP/1.1 with its clients"},
-    {SLICE("GET / HTTP/1.1\n"), "the first line ends with LF alone, where CR LF is due"},
-    {SLICE("GET / HTTP/1.1\r\nA: b\nB: c"), "the field A ends with LF alone, where CR LF is due"},
+    {SLICE("GET / HTTP/1.1\n"), "the first line ends with LF alone, where CR LF is expected"},
+    {SLICE("GET / HTTP/1.1\r\nA: b\nB: c"), "the field A ends with LF alone, where CR LF is expected"},
     {SLICE("GET / HTTP/1.1\rHost: a\r\n"), "a CR without LF (\\r) in the first line"},
     {SLICE("GET / HTTP/1.1\r\nX-Cr: a\rb\r\n\r\n"), "a CR without LF (\\r) in the field X-Cr"},
     {SLICE("GET / HTTP/1.1\r\nA: b\r\nX-Early : v\r\n\r\n"),
@@ -93,7 +93,7 @@ static const struct explain_case requests[] = {
 static const struct explain_case responses[] = {
     {SLICE("\x15\x03\x01\0\x02\x02\x46"),
      "the origin speaks TLS: set tls: true for its upstream, or ask https://"},
-    {SLICE("\0\0\x12\x04\0\0\0\0\0\0\x03"), "the origin speaks HTTP/2 where HTTP/1.1 is due"},
+    {SLICE("\0\0\x12\x04\0\0\0\0\0\0\x03"), "the origin speaks HTTP/2 where HTTP/1.1 is expected"},
     {SLICE("SSH-2.0-OpenSSH_9.2\r\n\r\n"), "it does not begin with HTTP/1: SSH-2.0-OpenSSH_9.2"},
     {SLICE("<html>"), "it does not begin with HTTP/1: <html>"},
     {SLICE("\x01\xff"), "it does not begin with HTTP/1: \"\\x01\\xff\""},
@@ -106,9 +106,9 @@ static const struct explain_case responses[] = {
            "b\r\n\r\n"),
      "byte 0x01 in the value of the field X-Ctl"},
     {SLICE("HTTP/1.1 200 OK\r\nX-Good: 1\r\nX-Cr: a\rb\r\n\r\n"), "a CR without LF (\\r) in the field X-Cr"},
-    {SLICE("HTTP/1.1 200 OK\nX-Good: 1\n\n"), "the first line ends with LF alone, where CR LF is due"},
+    {SLICE("HTTP/1.1 200 OK\nX-Good: 1\n\n"), "the first line ends with LF alone, where CR LF is expected"},
     {SLICE("HTTP/1.1 200 OK\r\nX-Good: 1\r\n\nx"),
-     "a line between the fields ends with LF alone, where CR LF is due"},
+     "a line between the fields ends with LF alone, where CR LF is expected"},
 };
 
 START_TEST(heads_are_explained)
@@ -183,7 +183,7 @@ START_TEST(targets_are_explained)
          "byte 0xfc, not ASCII, in the host: write an international name in ASCII (xn--...)"},
         {"http://a%00b/", "'%' in the host"},
         {"http://a<b/", "'<' in the host"},
-        {"http://a.test#frag", "a fragment (#) right after the host: a slash is due between them"},
+        {"http://a.test#frag", "a fragment (#) right after the host: a slash is missing between them"},
         {"http://", "the host is empty"},
         {"http://:80/", "the host is empty"},
         {"http:/a/b", "two slashes are missing after the scheme"},

@@ -1,0 +1,106 @@
+#include "admin/track.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_SIZE 1024
+
+void figures_take(const struct origin_stats *s, struct figures *out)
+{
+    *out = (struct figures){
+        .requests = s->requests,
+        .reused = s->reused,
+        .opened = s->opened,
+        .peer_closed_idle_ms = s->peer_closed_idle_ms,
+        .dead_errors = s->reused_errors[SOCKET_FAILED_DEAD],
+        .texts = s->texts,
+        .texts_plain = s->texts_plain,
+        .repaired = s->repaired,
+        .queue_full = s->queue_full,
+    };
+    memcpy(out->retired, s->retired, sizeof out->retired);
+    memcpy(out->repairs, s->repairs, sizeof out->repairs);
+    memcpy(out->errors, s->errors, sizeof out->errors);
+    for (unsigned i = 0; i < SOCKET_FAILURE_COUNT; i++)
+        out->reused_errors += s->reused_errors[i];
+}
+
+static const char *key_of(const char *agent, const char *origin, char out[KEY_SIZE])
+{
+    int n = snprintf(out, KEY_SIZE, "%s\n%s", agent, origin);
+
+    return n > 0 && n < KEY_SIZE ? out : NULL;
+}
+
+struct track *track_find(struct track *head, const char *agent, const char *origin)
+{
+    struct track *t = NULL;
+    char buffer[KEY_SIZE];
+    const char *key = key_of(agent, origin, buffer);
+
+    if (key)
+        HASH_FIND_STR(head, key, t);
+    return t;
+}
+
+struct track *track_make(struct track **head, const char *agent, const char *origin)
+{
+    char buffer[KEY_SIZE];
+    const char *key = key_of(agent, origin, buffer);
+    struct track *t = key ? calloc(1, sizeof *t + strlen(key) + 1) : NULL;
+
+    if (!t)
+        return NULL;
+    memcpy(t->key, key, strlen(key) + 1);
+    HASH_ADD_STR(*head, key, t);
+    if (t->hh.tbl)
+        return t;
+    free(t);
+    return NULL;
+}
+
+void track_free(struct track **head, struct track *t)
+{
+    HASH_DEL(*head, t); /* NOLINT(clang-analyzer-unix.Malloc): the last one empties the table */
+    free(t);
+}
+
+static struct limits limits_of(const struct origin *o)
+{
+    const struct agent_policy *p = o->agent->policy;
+
+    return (struct limits){.sockets = p->maxSockets,
+                           .total = p->maxTotalSockets,
+                           .pending = p->maxPendingRequests,
+                           .pending_ms = p->timeouts.pending};
+}
+
+struct track *track_find_origin(struct track *head, const struct origin *o)
+{
+    return track_find(head, o->agent->name, o->key);
+}
+
+struct track *track_make_origin(struct track **head, const struct origin *o)
+{
+    struct track *t = track_make(head, o->agent->name, o->key);
+
+    if (t)
+        t->limits = limits_of(o);
+    return t;
+}
+
+void track_begin_anew(struct track *t, const struct origin *o)
+{
+    figures_take(&o->stats, &t->base);
+    t->next = t->base;
+    t->limits = limits_of(o);
+}
+
+bool track_limits_hold(const struct track *t, const struct origin *o)
+{
+    struct limits now = limits_of(o);
+
+    return t->limits.sockets == now.sockets && t->limits.total == now.total &&
+           t->limits.pending == now.pending && t->limits.pending_ms == now.pending_ms;
+}

@@ -1,0 +1,53 @@
+#ifndef CARPOOL_ADMIN_TRACK_H
+#define CARPOOL_ADMIN_TRACK_H
+
+/* What the diagnosis remembers of an origin: its counters one to two minutes ago, and the limits that held since. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/hash.h"
+#include "pool/pool.h"
+
+/* The counters of an origin at some moment. */
+struct figures {
+    uint64_t requests, reused, opened;
+    uint64_t retired[RETIRE_COUNT];
+    uint64_t reused_errors, dead_errors;
+    uint64_t texts, texts_plain, repaired, repairs[REPAIR_COUNT];
+    uint64_t peer_closed_idle_ms;
+    uint64_t queue_full, errors[PROXY_ERROR_COUNT];
+};
+
+/* What refuses requests. */
+struct limits {
+    uint32_t sockets, total, pending;
+    uint64_t pending_ms;
+};
+
+/* Found by its name, since the pool may forget the origin at any time. */
+struct track {
+    UT_hash_handle hh;
+    struct figures base, next;   /* next becomes base when the window ends */
+    struct limits limits;        /* under which these came about */
+    uint64_t saturated_since_ms; /* 0: it is not */
+    bool seen;                   /* since the window began */
+    char key[];                  /* agent, line feed, origin */
+};
+
+void figures_take(const struct origin_stats *s, struct figures *out);
+
+/* NULL when there is none. `head` is of a table of uthash. */
+struct track *track_find(struct track *head, const char *agent, const char *origin);
+/* NULL when memory is short, or the names are too long to be worth it. */
+struct track *track_make(struct track **head, const char *agent, const char *origin);
+void track_free(struct track **head, struct track *t);
+
+struct track *track_find_origin(struct track *head, const struct origin *o);
+struct track *track_make_origin(struct track **head, const struct origin *o);
+/* What happened before no longer counts. */
+void track_begin_anew(struct track *t, const struct origin *o);
+/* False: a reload changed limits, and what the earlier ones refused says nothing of these. */
+bool track_limits_hold(const struct track *t, const struct origin *o);
+
+#endif
