@@ -77,7 +77,7 @@ static long on_bio(BIO *socket, int what, const char *p, size_t asked, int i, lo
 
     (void)p, (void)i, (void)l;
     if (what == (BIO_CB_READ | BIO_CB_RETURN))
-        t->emptied = rc > 0 && *got < asked;
+        t->rest = rc > 0 && *got < asked ? TLS_REST_IN_OPENSSL : TLS_REST_UNKNOWN;
     return rc;
 }
 
@@ -154,21 +154,19 @@ static ssize_t failed(struct conn *s, bool *crossed, int crosses)
     struct tls *t = s->tls;
     int number = errno;
     int name = SSL_get_error(t->ssl, 0);
-    bool cut = ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
 
     switch (name) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE: *crossed = name == crosses; return CONN_AGAIN;
     case SSL_ERROR_ZERO_RETURN: return CONN_EOF;
     }
-    t->write_over = true;
-    t->over = crosses != SSL_ERROR_WANT_READ || name == SSL_ERROR_SSL;
+    t->state = crosses == SSL_ERROR_WANT_READ && name != SSL_ERROR_SSL ? TLS_READ_ONLY : TLS_OVER;
     tls_explain_failure(t, name, number);
-    if (!t->flooded && ((name == SSL_ERROR_SSL && cut) || (name == SSL_ERROR_SYSCALL && number == 0))) {
+    if (t->failure == TLS_FAILURE_IO && (name == SSL_ERROR_SSL || number == 0)) {
         s->eof_without_notify = true;
         return CONN_EOF;
     }
-    s->error = name == SSL_ERROR_SYSCALL && !t->flooded ? number : EPROTO;
+    s->error = t->failure == TLS_FAILURE_IO ? number : EPROTO;
     return CONN_ERROR;
 }
 
@@ -216,7 +214,7 @@ bool tls_was_resumed(const struct conn *s)
  * a record whose rest is still to come (CVE-2024-4741, before 3.0.14). */
 static void become_idle(struct tls *t)
 {
-    t->drained = true;
+    t->rest = TLS_REST_NONE;
     if (strcmp(SSL_rstate_string(t->ssl), "RH") == 0)
         SSL_free_buffers(t->ssl);
 }
@@ -227,15 +225,15 @@ ssize_t tls_read(struct conn *s, void *to, size_t n)
     size_t got;
     ssize_t rc;
 
-    if (t->over)
+    if (t->state == TLS_OVER)
         return over(s);
     ERR_clear_error();
     errno = 0;
     t->read_crossed = false;
-    t->drained = t->emptied = false;
+    t->rest = TLS_REST_UNKNOWN;
     if (SSL_read_ex(t->ssl, to, n, &got) == 1) {
         t->bytes_read += got;
-        if (t->emptied && !SSL_has_pending(t->ssl))
+        if (t->rest == TLS_REST_IN_OPENSSL && !SSL_has_pending(t->ssl))
             become_idle(t);
         return (ssize_t)got;
     }
@@ -301,7 +299,7 @@ ssize_t tls_write(struct conn *s, const struct iovec *v, int count)
     char record[RECORD_SIZE];
     ssize_t total = 0, put = 0;
 
-    if (s->tls->write_over) {
+    if (s->tls->state != TLS_OPEN) {
         s->error = s->error ? s->error : EPIPE;
         return CONN_ERROR;
     }
@@ -324,7 +322,7 @@ void tls_shutdown(struct conn *s)
 {
     struct tls *t = s->tls;
 
-    if (t->write_over || t->failure != TLS_FAILURE_NONE || !SSL_is_init_finished(t->ssl))
+    if (t->state != TLS_OPEN || t->failure != TLS_FAILURE_NONE || !SSL_is_init_finished(t->ssl))
         return;
     if (SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN)
         return;
@@ -339,7 +337,7 @@ bool tls_is_quiet(struct conn *s)
     char byte;
     size_t n;
 
-    if (t->over)
+    if (t->state == TLS_OVER)
         return false;
     ERR_clear_error();
     errno = 0;
@@ -353,7 +351,7 @@ bool tls_is_quiet(struct conn *s)
 
 bool tls_is_drained(const struct conn *s)
 {
-    return s->tls->drained;
+    return s->tls->rest == TLS_REST_NONE;
 }
 
 size_t tls_buffered(const struct conn *s)
@@ -365,7 +363,7 @@ size_t tls_buffered(const struct conn *s)
         return (size_t)n;
     /* Records that were read ahead and not yet opened; after a read that met the end of them, at most a part
      * of one is left. */
-    return !t->drained && SSL_has_pending(t->ssl) ? 1 : 0;
+    return t->rest != TLS_REST_NONE && SSL_has_pending(t->ssl) ? 1 : 0;
 }
 
 bool tls_is_crossed(const struct conn *s)

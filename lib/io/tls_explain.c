@@ -213,12 +213,30 @@ static void explain_queue(struct tls *t, char *text, size_t size)
     }
 }
 
+static void keep_reason(struct tls *t, const char *text)
+{
+    free(t->why);
+    t->why = strdup(text);
+}
+
+void tls_explain_flood(struct tls *t)
+{
+    char text[96];
+
+    t->failure = TLS_FAILURE_PROTOCOL;
+    snprintf(text, sizeof text, "the %s sent too many TLS messages that are no data (key updates, tickets)",
+             peer_of(t));
+    keep_reason(t, text);
+}
+
 void tls_explain_failure(struct tls *t, int name, int number)
 {
     char text[320];
     bool ended = ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_SSL &&
                  ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
 
+    if (t->failure == TLS_FAILURE_PROTOCOL)
+        return; /* a flood: any other failure of this kind has ended all reading */
     if (name == SSL_ERROR_SSL && !ended) {
         explain_queue(t, text, sizeof text);
     } else {
@@ -228,8 +246,7 @@ void tls_explain_failure(struct tls *t, int name, int number)
         else
             snprintf(text, sizeof text, "the %s closed the connection", peer_of(t));
     }
-    free(t->why);
-    t->why = strdup(text);
+    keep_reason(t, text);
 }
 
 enum tls_failure tls_failure(const struct conn *s, char *text, size_t size)
@@ -241,11 +258,6 @@ enum tls_failure tls_failure(const struct conn *s, char *text, size_t size)
             text, size,
             "the server wants to renegotiate TLS, mostly to ask for a client certificate, and Carpool does not: let it ask "
             "for it in the first handshake, or let it speak TLS 1.3");
-        return TLS_FAILURE_PROTOCOL;
-    }
-    if (t && t->flooded) {
-        snprintf(text, size, "the %s sent too many TLS messages that are no data (key updates, tickets)",
-                 peer_of(t));
         return TLS_FAILURE_PROTOCOL;
     }
     if (!t || t->failure == TLS_FAILURE_NONE) {

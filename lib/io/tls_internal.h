@@ -21,24 +21,41 @@ struct tls_distrust {
     X509 *certificate;
 };
 
+/* What is left of a connection:
+ *
+ *   TLS_OPEN -- a write fails --> TLS_READ_ONLY -- a read fails --> TLS_OVER
+ *      |                                                               |
+ *      +------ a read or the handshake fails, or a record is none -----+
+ *
+ * A close_notify of the peer's changes nothing: our side may write on, and each read says end of file. */
+enum tls_state {
+    TLS_OPEN,
+    TLS_READ_ONLY, /* what the peer sent before */
+    TLS_OVER,
+};
+
+/* Where bytes may be that the next read would get. */
+enum tls_rest {
+    TLS_REST_UNKNOWN,
+    TLS_REST_IN_OPENSSL, /* the last read of the socket took all that was there */
+    TLS_REST_NONE,       /* nor is one left of a record that was opened */
+};
+
 struct tls {
     SSL *ssl;
     struct tls_context *context;
     struct tls_sessions *sessions;
     struct tls_distrust *distrust; /* NULL until a check fails */
-    char *why;                     /* of `failure`; NULL: no memory for it */
+    enum tls_state state;
+    enum tls_rest rest;
     enum tls_failure failure;
+    char *why;                /* of `failure`; NULL: no memory for it */
     int alert;                /* that ended it, from the peer; 0: none */
     uint64_t bytes_read;      /* of data */
-    uint64_t messages;        /* of a handshake, of which the peer may send some behind it */
-    bool flooded;             /* they were too many */
+    uint64_t messages;        /* of a handshake, of which the peer may send some after it */
     bool wants_renegotiation; /* the server; it was refused */
     bool offered;             /* a session */
     bool renewed;             /* the server gave one, in TLS 1.2 within the handshake */
-    bool over;                /* nothing more can be read */
-    bool write_over;          /* nor written; what the peer sent before is still read then */
-    bool emptied;             /* this call's last read of the socket took all that was there */
-    bool drained;             /* the last read left nothing, of a record neither */
     bool read_crossed, write_crossed;
 };
 
@@ -48,7 +65,7 @@ int tls_remember_distrust(int ok, X509_STORE_CTX *x);
 /* For a connection whose SSL is there: a peer that sends too many messages that are no data is read no more (tls_messages.c). */
 void tls_limit_messages(struct tls *t);
 
-/* Before the first read: keeps t->emptied. */
+/* Before the first read: t->rest follows what is read of the socket. */
 void tls_note_reads(struct tls *t);
 
 /* `role` is SSL_set_accept_state or SSL_set_connect_state. False when memory is short. */
@@ -57,9 +74,11 @@ bool tls_set_role(SSL *ssl, void (*role)(SSL *));
 /* A server's side has read all that came before OpenSSL did: from now on it reads the socket. False: it does already. */
 bool tls_reads_on(struct tls *t);
 
-/* After a failed call: sets t->failure and t->why from OpenSSL's error queue. `name` is what SSL_get_error()
- * said, `number` errno. */
+/* After a failed call: sets t->failure and t->why from OpenSSL's error queue, but where the peer was found to flood within
+ * it. `name` is what SSL_get_error() said, `number` errno. */
 void tls_explain_failure(struct tls *t, int name, int number);
+/* The same for a peer that sends too many messages: the call that reads them will fail. */
+void tls_explain_flood(struct tls *t);
 
 /* One to offer, or NULL; the caller's. */
 SSL_SESSION *tls_sessions_take(struct tls_sessions *s, struct tls_context *c);

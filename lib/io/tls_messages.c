@@ -1,4 +1,4 @@
-/* Messages of the handshake, behind it as well: key updates, tickets, wishes to renegotiate. They cost their sender little and us a
+/* Messages of the handshake, after it as well: key updates, tickets, wishes to renegotiate. They cost their sender little and us a
  * derivation each, and OpenSSL reads on for as long as they come: one call might never return. */
 
 #include <openssl/ssl.h>
@@ -17,7 +17,7 @@ static void on_message(int is_write, int version, int type, const void *bytes, s
     (void)version, (void)bytes, (void)n;
     if (is_write || type != SSL3_RT_HANDSHAKE || ++t->messages <= AT_ONCE + t->bytes_read / BYTES_EACH)
         return;
-    t->flooded = true;
+    tls_explain_flood(t);
     BIO *end = BIO_new(BIO_s_null());
     if (end)
         SSL_set0_rbio(ssl, end);
