@@ -21,6 +21,8 @@ libcarpool_a_SOURCES += \
 	lib/base/recent.h \
 	lib/base/slice.c \
 	lib/base/slice.h \
+	lib/base/deadline.c \
+	lib/base/deadline.h \
 	lib/base/timer.c \
 	lib/base/timer.h \
 	lib/base/units.c \

@@ -77,12 +77,17 @@ void timer_set_at(struct timer *t, uint64_t due)
         arm(t);
 }
 
-void timer_set(struct timer *t, uint64_t ms)
+uint64_t timer_due_after(uint64_t ms)
 {
     /* Rounded up, so that nothing fires a fraction early. */
     uint64_t now = (clock_us() + 999) / 1000;
 
-    timer_set_at(t, ms == 0 ? 0 : ms < UINT64_MAX - now ? now + ms : UINT64_MAX);
+    return ms == 0 ? 0 : ms < UINT64_MAX - now ? now + ms : UINT64_MAX;
+}
+
+void timer_set(struct timer *t, uint64_t ms)
+{
+    timer_set_at(t, timer_due_after(ms));
 }
 
 void timer_clear(struct timer *t)

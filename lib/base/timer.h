@@ -32,6 +32,9 @@ void timer_init(struct timer *t, struct event_base *base, void (*fire)(void *), 
  * Replaces what was set. */
 void timer_set(struct timer *t, uint64_t ms);
 
+/* The clock_ms() that timer_set() means. */
+uint64_t timer_due_after(uint64_t ms);
+
 /* Fires at an absolute clock_ms(); 0: never. */
 void timer_set_at(struct timer *t, uint64_t due);
 

@@ -57,7 +57,7 @@ bool conn_watch(struct conn *s, struct event_base *base, int priority, void (*on
 {
     assert(s->fd >= 0 && !s->watched);
     conn_set_owner(s, on_ready, ctx);
-    s->priority = priority;
+    s->priority = (uint8_t)priority;
     if (event_assign(&s->event, base, s->fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, on_event,
                      s) != 0)
         return false;
@@ -79,7 +79,7 @@ void conn_unwatch(struct conn *s)
 void conn_set_priority(struct conn *s, int priority)
 {
     assert(s->watched);
-    s->priority = priority;
+    s->priority = (uint8_t)priority;
     /* Refused while the event waits in its old queue; on_event() does it then. */
     event_priority_set(&s->event, priority);
 }

@@ -21,10 +21,7 @@ static struct client *take_client(struct proxy *p)
         p->spare_client_count--;
         return c;
     }
-    c = calloc(1, sizeof *c);
-    if (c)
-        client_init_timer(c, p);
-    return c;
+    return calloc(1, sizeof *c);
 }
 
 /* The line stays the same, so that a storm of them is counted instead of written. */

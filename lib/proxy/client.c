@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -59,7 +60,7 @@ void client_close(struct client *c, enum client_close reason, bool reset)
     drop_buffer(c);
     inside_end(c);
     client_drop_private(c);
-    timer_clear(&c->timer);
+    deadline_clear(&c->deadline);
     conn_close(&c->conn, reset);
     client_set_state(c, CLIENT_DEAD);
     p->stats.clients_open--;
@@ -94,7 +95,7 @@ void client_linger(struct client *c, enum client_close reason)
     client_set_state(c, CLIENT_LINGERING);
     drop_buffer(c);
     conn_shutdown_write(&c->conn);
-    timer_set(&c->timer, LINGER_MS);
+    deadline_set(&c->proxy->client_deadlines, &c->deadline, LINGER_MS);
     if (!client_watch(c))
         client_close(c, reason, false);
     else
@@ -190,7 +191,7 @@ void client_lasts(struct client *c)
 void client_arm(struct client *c)
 {
     enum client_close reason;
-    timer_set_at(&c->timer, exchange_client_due(c->exchange, &reason));
+    client_set_deadline(c, exchange_client_due(c->exchange, &reason));
 }
 
 static void on_exchange_due(struct client *c)
@@ -200,12 +201,12 @@ static void on_exchange_due(struct client *c)
     if (due && clock_ms() >= due)
         exchange_client_too_slow(c->exchange, reason);
     else
-        timer_set_at(&c->timer, due);
+        client_set_deadline(c, due);
 }
 
-static void on_timer(void *ctx)
+void client_on_deadline(struct deadline *d)
 {
-    struct client *c = ctx;
+    struct client *c = (struct client *)((char *)d - offsetof(struct client, deadline));
     switch (c->state) {
     case CLIENT_IDLE:
         if (!client_is_idle(c))
@@ -223,7 +224,7 @@ static void on_timer(void *ctx)
                         "the request's head did not come within server.headersTimeout");
         break;
     case CLIENT_OPENING:
-        inside_on_timer(c);
+        inside_on_deadline(c);
         client_process(c);
         break;
     case CLIENT_EXCHANGE: on_exchange_due(c); break;
@@ -234,18 +235,13 @@ static void on_timer(void *ctx)
     }
 }
 
-void client_init_timer(struct client *c, struct proxy *p)
-{
-    timer_init(&c->timer, p->base, on_timer, c);
-}
-
 void client_arm_for_head(struct client *c)
 {
     const struct server_options *server = &c->proxy->config->server;
     uint64_t limit = server->headersTimeout;
     if (c->state == CLIENT_IDLE && c->requests > 0)
         limit = server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0;
-    timer_set_at(&c->timer, limit ? c->since_ms + limit : 0);
+    client_set_deadline(c, limit ? c->since_ms + limit : 0);
 }
 
 void client_limits_changed(struct client *c)
@@ -317,7 +313,9 @@ static bool try_head(struct client *c)
     struct slice data = buffer_unread(c->in);
     if (data.n == 0 || (data.n == 1 && data.p[0] == '\r'))
         return false;
-    enum head_verdict v = head_scan(data, &c->scanned, limits, &length);
+    size_t scanned = c->scanned;
+    enum head_verdict v = head_scan(data, &scanned, limits, &length);
+    c->scanned = (uint32_t)scanned;
     if (v == HEAD_INCOMPLETE)
         return false;
     if (v == HEAD_OK)
@@ -327,7 +325,7 @@ static bool try_head(struct client *c)
     c->requests++;
     leave_lasting(c);
     client_set_state(c, CLIENT_EXCHANGE);
-    timer_clear(&c->timer);
+    deadline_clear(&c->deadline);
     if (v == HEAD_OK)
         exchange_begin(c, length);
     else

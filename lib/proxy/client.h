@@ -33,7 +33,6 @@ enum client_state {
 
 struct client {
     struct conn conn;
-    enum client_state state;
     struct proxy *proxy;
     struct frontend *frontend;
     TAILQ_ENTRY(client) link;
@@ -42,33 +41,37 @@ struct client {
         struct loop_message message; /* MOVING */
     };
     uint64_t lasting_since_ms;
+    struct deadline deadline;
+    struct buffer *in; /* read and not used yet */
+    uint64_t since_ms; /* of the first byte of the request being read, or of the accept; IDLE: of that */
+    struct exchange *exchange; /* EXCHANGE */
+    struct tunnel *tunnel;     /* TUNNEL */
+    struct inside *inside;     /* NULL: it is in no CONNECT; owned */
+    struct socket
+        *private_socket; /* bound to this client by NTLM or Negotiate; NULL once the socket has ended */
+    struct caller *caller;
+    enum callers_by identified; /* how `caller` was found; CALLERS_OFF: it is NULL */
+    enum client_state state;
+    enum client_close ending; /* LINGERING: why it is closed */
+    uint32_t lingered;        /* LINGERING: bytes thrown away */
+    uint32_t requests;
+    uint32_t scanned; /* of the head in `in` */
+    uint8_t skipped;  /* bytes of empty lines before the request being read */
     bool on_lasting;  /* client_watch_later() */
     bool at_boundary; /* the next request begins where c->in does: the last one was taken to its end */
     bool gone;        /* reset, or a write failed */
     /* Its request by the loop from which it comes: not refused for a stop that began meanwhile */
     bool admitted;
     struct peer_address peer;
-    struct buffer *in; /* read and not used yet */
-    size_t scanned;    /* of the head in `in` */
-    uint32_t skipped;  /* bytes of empty lines before the request being read */
-    uint32_t requests;
-    uint64_t since_ms; /* of the first byte of the request being read, or of the accept; IDLE: of that */
-    uint32_t lingered; /* LINGERING: bytes thrown away */
-    enum client_close ending;  /* LINGERING: why it is closed */
-    struct exchange *exchange; /* EXCHANGE */
-    struct tunnel *tunnel;     /* TUNNEL */
-    struct inside *inside;     /* NULL: it is in no CONNECT; owned */
-    struct socket
-        *private_socket; /* bound to this client by NTLM or Negotiate; NULL once the socket has ended */
-    enum callers_by identified; /* how `caller` was found; CALLERS_OFF: it is NULL */
-    struct caller *caller;
-    struct timer timer;
 };
+
+/* There may be tens of thousands that do nothing. Each costs malloc's 8 bytes and the loop's 48 besides. */
+_Static_assert(sizeof(struct client) <= 376, "an idle client stays small");
 
 /* Registers it with the loop, if it is not yet. False: the loop does not take it. */
 bool client_watch(struct client *c);
 
-/* The same, and its timer runs: what its exchange does next depends on it. */
+/* The same, and its deadline runs: what its exchange does next depends on it. */
 bool client_await(struct client *c);
 
 /* The same, and the loop reports both directions once more, after what else is ready: for who stopped early. */
@@ -81,8 +84,8 @@ void client_watch_later(struct client *c);
 /* It has lasted. */
 void client_lasts(struct client *c);
 
-/* Set for a loop, once, before anything else. */
-void client_init_timer(struct client *c, struct proxy *p);
+/* What proxy->client_deadlines call. */
+void client_on_deadline(struct deadline *d);
 
 /* The list and the counters go with the state. */
 void client_set_state(struct client *c, enum client_state state);
@@ -104,7 +107,7 @@ void client_exchange_done(struct client *c, enum client_close fate);
 /* Says FIN, and throws away what still comes for a moment, so that no reset destroys the last response. */
 void client_linger(struct client *c, enum client_close reason);
 
-/* Only for a head that has not come whole: most have, and no timer is touched for them. The limit is never stored as a
+/* Only for a head that has not come whole: most have, and no deadline is touched for them. The limit is never stored as a
  * time that is due: a reload may change it. */
 void client_arm_for_head(struct client *c);
 
@@ -118,7 +121,12 @@ bool client_is_idle(struct client *c);
 /* Looks for bytes, an end or a reset after a request that was read whole. */
 void client_look(struct client *c);
 
-/* Sets the timer anew for what the exchange waits for from the client. */
+static inline void client_set_deadline(struct client *c, uint64_t due)
+{
+    deadline_set_at(&c->proxy->client_deadlines, &c->deadline, due);
+}
+
+/* Sets the deadline anew for what the exchange waits for from the client. */
 void client_arm(struct client *c);
 
 /* TCP keep-alive probes as server.keepAliveInitialDelay says now. */

@@ -1,4 +1,6 @@
-/* What an exchange has time for: one timer for all its limits, each counted from when it began. */
+/* What an exchange has time for: one deadline for all its limits, each counted from when it began. */
+
+#include <stddef.h>
 
 #include "base/clock.h"
 #include "base/units.h"
@@ -41,7 +43,7 @@ static uint64_t silence_due(const struct exchange *e)
 void exchange_arm(struct exchange *e)
 {
     uint64_t due = earlier(request_due(e), exchange_has_left_the_queue(e) ? clock_ms() : pending_due(e));
-    timer_set_at(&e->timer, earlier(due, silence_due(e)));
+    deadline_set_at(&e->proxy->exchange_deadlines, &e->deadline, earlier(due, silence_due(e)));
 }
 
 void exchange_limits_changed(struct exchange *e)
@@ -99,9 +101,9 @@ static void act_on_time(struct exchange *e)
         exchange_arm(e);
 }
 
-void exchange_on_timer(void *ctx)
+void exchange_on_deadline(struct deadline *d)
 {
-    struct exchange *e = ctx;
+    struct exchange *e = (struct exchange *)((char *)d - offsetof(struct exchange, deadline));
     struct client *c = e->client;
     if (e->state == EXCHANGE_DEAD || e->state == EXCHANGE_REPLY)
         return;

@@ -24,7 +24,7 @@ static struct exchange *take_exchange(struct proxy *p)
         e = malloc(sizeof *e);
         if (!e)
             return NULL;
-        timer_init(&e->timer, p->base, exchange_on_timer, e);
+        e->deadline = (struct deadline){0};
     }
     memset((char *)e + offsetof(struct exchange, proxy), 0, sizeof *e - offsetof(struct exchange, proxy));
     return e;
@@ -63,7 +63,7 @@ void exchange_end(struct exchange *e)
     upload_end(&e->upload);
     download_end(&e->download);
     buffer_give(e->head);
-    timer_clear(&e->timer);
+    deadline_clear(&e->deadline);
     if (e->origin)
         origin_let_go(e->origin);
     e->state = EXCHANGE_DEAD;
@@ -129,7 +129,7 @@ void exchange_reply(struct exchange *e, const struct reply *r)
     e->state = EXCHANGE_REPLY;
     e->outcome.status = r->fault == FAULT_NONE ? r->status : fault_status(r->fault);
     upload_stop(e);
-    timer_clear(&e->timer);
+    deadline_clear(&e->deadline);
     buffer_give(d->out_head);
     d->out_head = buffer_borrow(e->proxy->heads);
     if (!d->out_head || !reply_write(&d->out_head, r)) {

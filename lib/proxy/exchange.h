@@ -76,7 +76,7 @@ struct uri;
 
 struct exchange {
     TAILQ_ENTRY(exchange) link;
-    struct timer timer;
+    struct deadline deadline;
     /* From here on zero at first. */
     struct proxy *proxy;
     struct client *client;
@@ -182,7 +182,7 @@ static inline bool exchange_is_http2(const struct exchange *e)
 }
 
 /* deadlines.c */
-void exchange_on_timer(void *ctx);
+void exchange_on_deadline(struct deadline *d);
 void exchange_arm(struct exchange *e);
 
 /* record.c */

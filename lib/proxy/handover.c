@@ -7,7 +7,6 @@ static void arrive(struct loop_message *l)
 {
     struct client *c = LOOP_MESSAGE_OF(l, struct client, message);
     struct proxy *p = c->proxy;
-    client_init_timer(c, p);
     caller_move(c);
     if (c->in)
         buffer_join(c->in, p->heads);
@@ -31,7 +30,7 @@ bool handover_begin(struct client *c, const struct route *route)
         return false;
     client_drop_private(c);
     conn_unwatch(&c->conn);
-    timer_release(&c->timer);
+    deadline_release(&p->client_deadlines, &c->deadline);
     if (c->in)
         buffer_leave(c->in);
     c->requests--; /* it is counted where it is served */

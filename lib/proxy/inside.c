@@ -51,7 +51,7 @@ static uint64_t due(const struct client *c)
 
 void inside_arm(struct client *c)
 {
-    timer_set_at(&c->timer, due(c));
+    client_set_deadline(c, due(c));
 }
 
 void inside_await(struct client *c)
@@ -83,7 +83,7 @@ static void open_tunnel(struct client *c)
     struct route route;
     char text[512];
     c->inside->state = INSIDE_TUNNEL;
-    timer_clear(&c->timer);
+    deadline_clear(&c->deadline);
     c->requests++;
     client_set_state(c, CLIENT_EXCHANGE);
     enum fault fault = exchange_admit_tunnel(c, &route, text, sizeof text);
@@ -195,7 +195,7 @@ void inside_begin(struct client *c, const struct route *route)
 }
 
 /* What came while Carpool stood still is looked at before a client is called late. */
-void inside_on_timer(struct client *c)
+void inside_on_deadline(struct client *c)
 {
     inside_ready(c);
     if (c->state != CLIENT_OPENING)

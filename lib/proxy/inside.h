@@ -42,7 +42,7 @@ void inside_begin(struct client *c, const struct route *route);
 
 /* CLIENT_OPENING: its connection is ready, or its time is up. */
 void inside_ready(struct client *c);
-void inside_on_timer(struct client *c);
+void inside_on_deadline(struct client *c);
 
 /* OPENING: waits for what comes next, with its time limit; where the loop does not take the client, it is closed. */
 void inside_await(struct client *c);

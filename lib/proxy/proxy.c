@@ -84,6 +84,8 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
     TAILQ_INIT(&p->hellos);
     evtimer_assign(&p->hello_turn, base, inside_begin_handshakes, p);
     timer_init(&p->watch, base, on_watch, p);
+    deadlines_init(&p->client_deadlines, base, client_on_deadline);
+    deadlines_init(&p->exchange_deadlines, base, exchange_on_deadline);
     return p;
 }
 
@@ -129,7 +131,7 @@ static void bury_clients(struct proxy *p)
     while ((c = TAILQ_FIRST(&p->dead_clients))) {
         TAILQ_REMOVE(&p->dead_clients, c, link);
         if (p->spare_client_count >= SPARES_KEPT) {
-            timer_release(&c->timer);
+            deadline_release(&p->client_deadlines, &c->deadline);
             free(c);
             continue;
         }
@@ -144,7 +146,7 @@ static void bury_exchanges(struct proxy *p)
     while ((e = TAILQ_FIRST(&p->dead_exchanges))) {
         TAILQ_REMOVE(&p->dead_exchanges, e, link);
         if (p->spare_exchange_count >= SPARES_KEPT) {
-            timer_release(&e->timer);
+            deadline_release(&p->exchange_deadlines, &e->deadline);
             free(e);
             continue;
         }
@@ -180,7 +182,7 @@ void proxy_stop(struct proxy *p)
         if (c->state == CLIENT_IDLE && c->requests > 0)
             client_close(c, CLIENT_SHUTDOWN, false);
         else if (c->state == CLIENT_IDLE)
-            timer_set(&c->timer, FIRST_REQUEST_GRACE_MS);
+            deadline_set(&p->client_deadlines, &c->deadline, FIRST_REQUEST_GRACE_MS);
         else if (c->state == CLIENT_OPENING)
             inside_arm(c);
     }
@@ -211,17 +213,19 @@ void proxy_free(struct proxy *p)
     struct client *c;
     while ((c = TAILQ_FIRST(&p->spare_clients))) {
         TAILQ_REMOVE(&p->spare_clients, c, link);
-        timer_release(&c->timer);
+        deadline_release(&p->client_deadlines, &c->deadline);
         free(c);
     }
     struct exchange *e;
     while ((e = TAILQ_FIRST(&p->spare_exchanges))) {
         TAILQ_REMOVE(&p->spare_exchanges, e, link);
-        timer_release(&e->timer);
+        deadline_release(&p->exchange_deadlines, &e->deadline);
         free(e);
     }
     callers_free(&p->callers);
     timer_release(&p->watch);
+    deadlines_free(&p->client_deadlines);
+    deadlines_free(&p->exchange_deadlines);
     event_del(&p->hello_turn);
     free(p->outgoing);
     pipe_pool_destroy(&p->pipes);

@@ -9,9 +9,9 @@
 
 #include "base/buffer.h"
 #include "base/crowd.h"
+#include "base/deadline.h"
 #include "base/list.h"
 #include "base/mailbox.h"
-#include "base/timer.h"
 #include "config/config.h"
 #include "http/head.h"
 #include "io/pipe.h"
@@ -84,6 +84,7 @@ struct proxy {
     struct exchange_list dead_exchanges, spare_exchanges;
     struct tunnel_list tunnels, dead_tunnels;
     uint32_t spare_client_count, spare_exchange_count;
+    struct deadlines client_deadlines, exchange_deadlines;
     struct timer watch;        /* for the oldest of `lasting` */
     struct inside_list hellos; /* clients whose handshake may begin in another turn, oldest first */
     struct event hello_turn;

@@ -290,7 +290,7 @@ static void take_over(struct tunnel *t, struct exchange *e)
     c->exchange = NULL;
     c->tunnel = t;
     client_set_state(c, CLIENT_TUNNEL);
-    timer_clear(&c->timer);
+    deadline_clear(&c->deadline);
     conn_set_owner(socket_conn(t->socket), on_socket_ready, t);
 }
 

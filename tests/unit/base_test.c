@@ -369,6 +369,7 @@ int main(void)
     unit_group(suite, "buffer", buffer_is_lent_and_given_back, buffer_fills_and_empties, buffer_grows,
                buffer_goes_back_to_its_own_pool);
     unit_group(suite, "units", units_read_times, units_read_sizes_and_counts, units_write_what_reads_back);
+    base_deadline_tests(suite);
     base_time_tests(suite);
     base_address_tests(suite);
     base_console_tests(suite);

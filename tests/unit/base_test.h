@@ -7,6 +7,7 @@
 
 void base_address_tests(Suite *suite);
 void base_console_tests(Suite *suite);
+void base_deadline_tests(Suite *suite);
 void base_log_tests(Suite *suite);
 void base_mailbox_tests(Suite *suite);
 void base_time_tests(Suite *suite);

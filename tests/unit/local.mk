@@ -7,6 +7,7 @@ check_PROGRAMS += tests/unit/base_test
 tests_unit_base_test_SOURCES = \
 	tests/unit/base_address_test.c \
 	tests/unit/base_console_test.c \
+	tests/unit/base_deadline_test.c \
 	tests/unit/base_log_test.c \
 	tests/unit/base_mailbox_test.c \
 	tests/unit/base_test.c \

@@ -1,0 +1,128 @@
+#include "base/deadline.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+
+/* So many have their turn before what else the loop has to do. */
+#define LOOKS_PER_TURN 64
+#define ROOM_AT_FIRST  64
+
+static void put(struct deadlines *l, uint32_t place, struct deadline *d)
+{
+    l->heap[place] = d;
+    d->place = place;
+}
+
+static void move_up(struct deadlines *l, struct deadline *d)
+{
+    uint32_t place = d->place;
+    for (; place > 1 && l->heap[place / 2]->armed > d->armed; place /= 2)
+        put(l, place, l->heap[place / 2]);
+    put(l, place, d);
+}
+
+static void move_down(struct deadlines *l, struct deadline *d)
+{
+    uint32_t place = d->place, below;
+    for (; (below = 2 * place) <= l->count; place = below) {
+        below += below < l->count && l->heap[below + 1]->armed < l->heap[below]->armed;
+        if (l->heap[below]->armed >= d->armed)
+            break;
+        put(l, place, l->heap[below]);
+    }
+    put(l, place, d);
+}
+
+static bool join(struct deadlines *l, struct deadline *d)
+{
+    if (l->count + 1 >= l->room) {
+        uint32_t room = l->room ? l->room * 2 : ROOM_AT_FIRST;
+        struct deadline **heap = realloc(l->heap, room * sizeof *heap);
+        if (!heap)
+            return false;
+        l->heap = heap;
+        l->room = room;
+    }
+    put(l, ++l->count, d);
+    return true;
+}
+
+static void leave(struct deadlines *l, struct deadline *d)
+{
+    struct deadline *last = l->heap[l->count--];
+    if (last != d) {
+        put(l, d->place, last);
+        move_up(l, last);
+        move_down(l, last);
+    }
+    d->place = 0;
+}
+
+static void set_timer(struct deadlines *l)
+{
+    if (l->count > 0)
+        timer_set_at(&l->timer, l->heap[1]->armed);
+}
+
+/* Looks at the first one, whose time has come as it was when it was armed. */
+static void look(struct deadlines *l, uint64_t now)
+{
+    struct deadline *d = l->heap[1];
+    if (d->due > now) {
+        d->armed = d->due;
+        move_down(l, d);
+        return;
+    }
+    leave(l, d);
+    if (d->due == 0)
+        return;
+    d->due = 0;
+    l->fire(d);
+}
+
+static void on_time(void *ctx)
+{
+    struct deadlines *l = ctx;
+    uint64_t now = clock_ms();
+    for (unsigned looks = 0; looks < LOOKS_PER_TURN && l->count > 0 && l->heap[1]->armed <= now; looks++)
+        look(l, now);
+    set_timer(l);
+}
+
+void deadlines_init(struct deadlines *l, struct event_base *base, void (*fire)(struct deadline *d))
+{
+    *l = (struct deadlines){.fire = fire};
+    timer_init(&l->timer, base, on_time, l);
+}
+
+void deadlines_free(struct deadlines *l)
+{
+    assert(l->count == 0);
+    timer_release(&l->timer);
+    free(l->heap);
+}
+
+void deadline_arm(struct deadlines *l, struct deadline *d)
+{
+    /* It fails for want of memory only, and then the next deadline_set_at() tries again. */
+    if (!d->place && !join(l, d))
+        return;
+    d->armed = d->due;
+    move_up(l, d);
+    if (d->place == 1)
+        set_timer(l);
+}
+
+void deadline_set(struct deadlines *l, struct deadline *d, uint64_t ms)
+{
+    deadline_set_at(l, d, timer_due_after(ms));
+}
+
+void deadline_release(struct deadlines *l, struct deadline *d)
+{
+    if (d->place)
+        leave(l, d);
+    d->due = 0;
+}
