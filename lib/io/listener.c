@@ -238,7 +238,7 @@ void listener_resume(struct listener *l)
 
 /* The kernel resets what has reached the queue when a descriptor is closed. A SYN that it does not see is sent again after a second,
  * and finds who listens then. Where the kernel does not allow it, a few may be reset. */
-static void ignore_newcomers(int fd)
+static void ignore_syns(int fd)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* the flags (RFC 9293 3.1) */
@@ -251,13 +251,21 @@ static void ignore_newcomers(int fd)
     setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 }
 
+/* What waits in the queue can be accepted still. */
+static void turn_newcomers_away(const struct listener *l)
+{
+    if (l->address.sa.any.sa_family == AF_UNIX)
+        shutdown(l->fd, SHUT_RD); /* connect() says ECONNREFUSED */
+    else
+        ignore_syns(l->fd);
+}
+
 void listener_drain(struct listener *l)
 {
     struct address peer;
     int fd;
 
-    if (l->address.sa.any.sa_family != AF_UNIX)
-        ignore_newcomers(l->fd);
+    turn_newcomers_away(l);
     for (int i = 0; i < DRAIN_MAX; i++) {
         peer.length = sizeof peer.sa;
         fd = accept4(l->fd, &peer.sa.any, &peer.length, SOCK_NONBLOCK | SOCK_CLOEXEC);

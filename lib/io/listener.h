@@ -32,7 +32,7 @@ void listener_pause(struct listener *l);
 void listener_resume(struct listener *l);
 
 /* Takes what waits in the kernel's queue, before the descriptor is closed. TCP clients that come later are not lost: they meet
- * who listens at the address a second later. */
+ * who listens at the address a second later. Those of a unix listener are refused, and never reset. */
 void listener_drain(struct listener *l);
 
 /* May be called from `accepted`. NULL is allowed. */

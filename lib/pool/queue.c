@@ -367,8 +367,10 @@ static void begin_acquire(struct origin *o, struct waiter *p, enum acquire_how h
     p->origin = o;
     p->socket = NULL;
     p->bound = p->displaced = false;
-    /* The failed socket of others, too, left one place only: those who share it share the next one. */
-    p->how = how == ACQUIRE_OWN_CONNECTION && o->protocol == PROTOCOL_HTTP2 ? ACQUIRE_AGAIN : how;
+    /* The failed socket of others, too, left one place only: those who share it share the next one. A pause holds the
+     * last repeat as it holds those before. */
+    bool is_as_others = o->protocol == PROTOCOL_HTTP2 || o->agent->paused;
+    p->how = how == ACQUIRE_OWN_CONNECTION && is_as_others ? ACQUIRE_AGAIN : how;
     p->since_us = clock_us();
     o->last_request_ms = clock_ms();
     if (how == ACQUIRE_NEW) {

@@ -93,12 +93,10 @@ static void begin_tls(struct client *c)
     inside_shake_hands(c);
 }
 
-/* The loop looks at all others before it comes back here, and does not sleep. */
+/* After what else is ready; unlike a timer, this cannot fail. */
 static void take_another_turn(struct proxy *p)
 {
-    static const struct timeval at_once;
-    if (!evtimer_pending(&p->hello_turn, NULL))
-        evtimer_add(&p->hello_turn, &at_once);
+    event_active(&p->hello_turn, EV_TIMEOUT, 0);
 }
 
 static void begin_handshakes(struct proxy *p)
@@ -112,8 +110,10 @@ static void begin_handshakes(struct proxy *p)
         begin_tls(c);
         client_process(c);
     }
-    if (!TAILQ_EMPTY(&p->hellos))
-        take_another_turn(p);
+    if (TAILQ_EMPTY(&p->hellos))
+        return;
+    take_another_turn(p);
+    event_base_loopbreak(p->base); /* or this turn would never end */
 }
 
 void inside_begin_handshakes(evutil_socket_t fd, short what, void *proxy)

@@ -70,7 +70,9 @@ static int dial(const struct address *a)
 
     if (connect(fd, &a->sa.any, a->length) == 0)
         return fd;
+    int number = errno;
     close(fd);
+    errno = number;
     return -1;
 }
 
@@ -133,6 +135,34 @@ START_TEST(listener_drains)
     ck_assert_int_eq(t.count, 3);
     give_back(&t);
     for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    close_tcp(&t);
+    event_base_free(base);
+}
+END_TEST
+
+/* Who comes behind the last look could only be reset. */
+START_TEST(unix_listener_drains_and_refuses)
+{
+    struct event_base *base = io_loop();
+    struct taken t = {.wanted = 2};
+    char text[256], error[256] = "";
+    struct address a;
+    int fds[2];
+
+    snprintf(text, sizeof text, "unix:%s", io_path("drained.sock"));
+    ck_assert(address_parse(&a, slice_of(text)));
+    t.binding = binding_new(&a, 0666, 1, false, error, sizeof error);
+    ck_assert_msg(t.binding != NULL, "%s", error);
+    t.listener = listener_new(base, t.binding->fds[0], take, &t);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_ge(fds[i] = dial(&a), 0);
+    listener_drain(t.listener);
+    ck_assert_int_eq(t.count, 2);
+    ck_assert_int_eq(dial(&a), -1);
+    ck_assert_int_eq(errno, ECONNREFUSED);
+    give_back(&t);
+    for (int i = 0; i < 2; i++)
         close(fds[i]);
     close_tcp(&t);
     event_base_free(base);
@@ -292,6 +322,7 @@ END_TEST
 void io_listener_tests(Suite *suite)
 {
     unit_group(suite, "listener", listener_takes_many, listener_pauses, listener_drains,
-               nobody_is_cut_by_a_listener_that_goes, listener_may_go_while_it_takes,
-               listener_runs_short_of_descriptors, listener_is_not_held_by_whom_it_turns_away);
+               unix_listener_drains_and_refuses, nobody_is_cut_by_a_listener_that_goes,
+               listener_may_go_while_it_takes, listener_runs_short_of_descriptors,
+               listener_is_not_held_by_whom_it_turns_away);
 }

@@ -391,6 +391,39 @@ START_TEST(paused_agents_hold_new_requests)
 }
 END_TEST
 
+/* Whichever repeat it is: nothing more is sent before the agent goes on, and then it comes first. */
+START_TEST(paused_agents_hold_repeats)
+{
+    static const enum acquire_how repeats[] = {ACQUIRE_AGAIN, ACQUIRE_OWN_CONNECTION};
+
+    for (int i = 0; i < 2; i++) {
+        struct asker a = {0}, b = {0};
+        struct origin *o;
+
+        pool_rig_open(&rig, "maxSockets: 1");
+        o = pool_rig_origin(&rig, "a.test");
+        asker_get(&a, &rig, o);
+        agent_pause(pool_rig_agent(&rig));
+        asker_ask(&b, o, ACQUIRE_NEW);
+        socket_retire(a.socket, RETIRE_ERROR);
+        ck_assert_int_eq(asker_ask(&a, o, repeats[i]), ACQUIRE_WAITS);
+        pool_rig_run(&rig, 20);
+        ck_assert_uint_eq(a.told, 1); /* its first socket */
+        ck_assert_uint_eq(origin_sockets(o), 0);
+        ck_assert_uint_eq(o->blocked_count, 2);
+        agent_resume(pool_rig_agent(&rig));
+        pool_rig_run(&rig, 20);
+        ck_assert_uint_eq(a.told, 2);
+        ck_assert_uint_eq(b.told, 0);
+        asker_release(&a);
+        pool_rig_run(&rig, 20);
+        ck_assert_uint_eq(b.told, 1);
+        asker_release(&b);
+        close_rig();
+    }
+}
+END_TEST
+
 /* A request that moves from those who wait for a connection to those who wait for a place is told so: other
  * limits hold for it now. */
 static unsigned blocked_calls;
@@ -460,5 +493,6 @@ void pool_queue_tests(Suite *suite)
                owners_get_their_own_connection, orphaned_connections_serve_others,
                cancelling_is_allowed_in_any_state, the_least_recently_used_makes_room,
                no_origin_starves_under_the_total_cap, paused_agents_hold_new_requests,
-               who_becomes_pending_is_told, own_free_sockets_serve_above_a_lowered_total);
+               paused_agents_hold_repeats, who_becomes_pending_is_told,
+               own_free_sockets_serve_above_a_lowered_total);
 }
