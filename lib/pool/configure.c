@@ -144,6 +144,7 @@ static void swap(struct pool *p, const struct pools_plan *plan, struct agent **a
     struct agent *a;
     TAILQ_CONCAT(&old, &p->agents, link);
     p->config = config_ref(c);
+    p->reloads++;
     p->wires.limits = (struct head_limits){(uint32_t)c->server.maxHeaderSize, c->server.maxHeadersCount};
     resolver_set_stale_if_error(p->resolver, c->dns.staleIfError);
     for (uint32_t k = 0; k < plan->agent_count; k++) {

@@ -40,6 +40,7 @@ struct pool {
     struct agent_list removed; /* no longer configured, until their last socket is gone */
     struct agent **by_place;   /* "default", then those of config->upstreams */
     uint32_t homes_given;      /* to agents, in turn */
+    uint32_t reloads;
     struct agent_list dirty;
     struct waiter_list settled;
     struct wire_loop wires;

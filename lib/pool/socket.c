@@ -340,6 +340,7 @@ static void init_connecting(struct socket *s, struct origin *o, struct waiter *o
     s->wire.conn.fd = -1;
     s->opened_for = why;
     s->generation = o->generation;
+    s->permitted_in = a->pool->reloads;
     s->began_ms = clock_ms();
     s->owner = owner;
     s->capacity = o->expected_capacity;
@@ -413,6 +414,27 @@ void socket_limits_changed(struct socket *s)
 bool socket_is_outdated(const struct socket *s)
 {
     return s->generation != s->origin->generation || s->origin->agent->removed;
+}
+
+/* As the connector asked, when it was opened (names that a parent proxy resolves are its own matter). */
+static bool ask_permission(const struct socket *s)
+{
+    const struct pool *p = s->origin->agent->pool;
+    struct address to = s->peer;
+    if (!p->permit || s->plan.entries)
+        return true;
+    if (s->plan.parent && !address_from_ip(&to, slice_of(s->origin->host), s->origin->plan.port))
+        return true;
+    return p->permit(p->permit_ctx, &to, false) == CONNECT_OK;
+}
+
+bool socket_is_permitted(struct socket *s)
+{
+    uint32_t now = s->origin->agent->pool->reloads;
+    if (s->permitted_in != now && !ask_permission(s))
+        return false;
+    s->permitted_in = now;
+    return true;
 }
 
 static void log_retired(const struct socket *s, enum retire_reason reason)

@@ -78,6 +78,7 @@ struct socket {
     enum retire_reason ending; /* DRAINING, SENT_AWAY: why */
     enum opened_for opened_for; /* CONNECTING: WARM, RETRY or CONCURRENCY, so far */
     uint32_t generation;        /* the origin's when it was opened */
+    uint32_t permitted_in;      /* pool->reloads when it was last known that it may lead where it does */
     uint32_t exchanges;         /* begun */
     uint64_t began_ms, opened_ms, idle_since_ms;
     bool was_free;       /* right before its present user got it, not handed on by another */
@@ -95,6 +96,9 @@ struct socket {
 
 /* A drain, a reload or a move came since it was opened: no new request may use it. */
 bool socket_is_outdated(const struct socket *s);
+
+/* Whether a connection to where it leads would be permitted now: a reload may have forbidden that. */
+bool socket_is_permitted(struct socket *s);
 
 /* An active one waits for the next request of its only user, who keeps it at `keeper`: watched and timed out as if it were
  * free. However it ends, *keeper becomes NULL. */

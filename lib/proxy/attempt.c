@@ -114,6 +114,8 @@ static enum retire_reason look_before(const struct exchange *e, struct socket *s
 {
     if (s->generation != e->origin->generation && !e->proxy->pool->stopping)
         return RETIRE_DRAINED;
+    if (!socket_is_permitted(s))
+        return RETIRE_DRAINED;
     /* What a new one says already (TLS may have brought it with the handshake) is of this request: the next would say it, too. */
     if (s->protocol == PROTOCOL_HTTP1 && !socket_may_be_stale(s))
         return RETIRE_NONE;

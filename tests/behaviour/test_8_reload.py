@@ -303,6 +303,23 @@ class Knocking:
         self.thread.join(60)
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_an_address_that_is_denied_now_is_asked_no_more(stage, host, workers):
+    """`access` is asked for each request: over a connection that is open already, too"""
+    origin = stage.origin()
+    carpool = stage.carpool({"workers": workers, "access": {"unmatched": "allow"}})
+    url = f"http://{host}:{origin.port}/"
+    with carpool.client() as client:
+        assert client.get(url).status == 200
+        hangs_up(carpool, {**carpool.config, "access": {"denyAddresses": ["127.0.0.0/8", "::1/128"]}}, "configuration reloaded")
+        answer = client.get(url)
+        assert answer.status == 502 and "destination_ip_prohibited" in answer.fields.get("Proxy-Status")
+        hangs_up(carpool, {**carpool.config, "access": {"denyAddresses": []}}, "configuration reloaded")
+        assert client.get(url).status == 200
+    assert origin.accepted == 2
+
+
 def moves(stage, origin):
     """Name: the configuration before, behind it, where it listens in both, and what is asked there in the end."""
     a, b = stage.ports.take(), stage.ports.take()
