@@ -62,10 +62,19 @@ static bool draft_shares(struct pools_plan *plan, uint32_t k, struct agent *pres
     return true;
 }
 
-/* What decides about its TLS is as it was: its context, and the sessions that it can resume, stay. */
-static struct tls_context *draft_tls(const struct agent *a, const struct tls_setup *setup)
+static const char *servername_of(const struct upstream *u)
 {
-    return a->tls && tls_context_is(a->tls, setup) ? tls_context_ref(a->tls) : tls_context_new(setup);
+    return u && u->tls.servername ? u->tls.servername : "";
+}
+
+/* What decides about its TLS is as it was: its context, and the sessions that it can resume, stay. A session is of the name that
+ * was checked when it was made. */
+static struct tls_context *draft_tls(const struct agent *a, const struct upstream *u,
+                                     const struct tls_setup *setup)
+{
+    bool stays =
+        a->tls && tls_context_is(a->tls, setup) && strcmp(servername_of(a->upstream), servername_of(u)) == 0;
+    return stays ? tls_context_ref(a->tls) : tls_context_new(setup);
 }
 
 static bool draft_agents(struct pools_plan *plan)
@@ -79,7 +88,7 @@ static bool draft_agents(struct pools_plan *plan)
         const char *name = u ? u->name : "default";
         fine = draft_shares(plan, k, find_agent(present, count, name), name);
         if (fine)
-            plan->tls[k] = draft_tls(plan->agents[0][k], u ? u->tls.setup : c->default_tls.setup);
+            plan->tls[k] = draft_tls(plan->agents[0][k], u, u ? u->tls.setup : c->default_tls.setup);
         fine = fine && plan->tls[k];
     }
     free(present);

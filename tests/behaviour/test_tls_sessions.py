@@ -96,6 +96,19 @@ def test_a_certificate_that_changed_is_checked(stage, versions):
         assert carpool.get(origin.url("/")).error == "tls_certificate_error"
 
 
+@VERSIONS
+def test_another_servername_is_checked(stage, versions):
+    """A session is of the name that was checked when it was made: a reload that names another one begins anew."""
+    origin = tls_origin(stage, closing, versions=versions)
+    carpool = stage.carpool(secure())
+    ask(carpool, origin, 2)
+    carpool.reload({"upstreams": secure({"servername": "other.test"})["upstreams"]})
+    response = carpool.get(origin.url("/"))
+    assert (response.status, response.error) == (502, "tls_certificate_error")
+    assert origin.tls.hellos[-1].server_name == "other.test"
+    assert not (origin.tls.hellos[-1].tickets or origin.tls.hellos[-1].session_ticket)
+
+
 def test_two_identities_never_share_sessions(stage):
     """The TLS identity is part of the origin's key"""
     one, two = (certificates().leaf(common_name=name) for name in ("client one", "client two"))
