@@ -3,11 +3,13 @@
 #include "wire/h1.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "io/ack.h"
+#include "io/tls.h"
 #include "wire/h1_internal.h"
 
 /* How long what is left of a response is waited for when its client has gone. */
@@ -70,6 +72,14 @@ static uint32_t room(const struct wire *w)
     return w->session == NULL;
 }
 
+/* No end of the peer's: by an end of file, or by an alert. */
+static bool is_broken_tls(const struct wire *w, ssize_t read)
+{
+    char text[256];
+    return read == CONN_ERROR && w->conn.error == EPROTO &&
+           tls_failure(&w->conn, text, sizeof text) != TLS_FAILURE_ALERT;
+}
+
 static enum retire_reason probe(struct wire *w)
 {
     char byte;
@@ -80,7 +90,9 @@ static enum retire_reason probe(struct wire *w)
         return RETIRE_UNEXPECTED_DATA;
     if (n == CONN_AGAIN)
         return RETIRE_NONE;
-    return ack_is_dead_path(w->conn.error) ? RETIRE_DEAD : RETIRE_PEER_CLOSED;
+    return ack_is_dead_path(w->conn.error) ? RETIRE_DEAD
+           : is_broken_tls(w, n)           ? RETIRE_ERROR
+                                           : RETIRE_PEER_CLOSED;
 }
 
 /* --- A call ---------------------------------------------------------------------------------------------- */

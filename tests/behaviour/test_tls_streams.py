@@ -115,6 +115,16 @@ def test_data_on_a_free_socket(stage):
     carpool.wait_retired(https_key(origin), "unexpected-data", agent="api")
 
 
+def test_a_record_that_is_none_on_a_free_socket(stage):
+    """No end of the origin's, of which its idle limit would be learned"""
+    origin = tls_origin(stage)
+    carpool = stage.carpool(secure())
+    assert carpool.get(origin.url("/")).status == 200
+    carpool.wait_row(https_key(origin), "api", freeSockets=1)
+    os.write(origin.connections[0].sock.tls.fileno(), b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+    carpool.wait_retired(https_key(origin), "error", agent="api")
+
+
 def test_data_behind_the_response_in_one_record(stage):
     """5.4: no byte is left over"""
     origin = tls_origin(stage, lambda request: answer(b"ok") + b"HTTP/1.1 200 OK\r\n\r\nevil")
