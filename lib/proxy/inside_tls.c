@@ -77,12 +77,15 @@ void inside_shake_hands(struct client *c)
     }
 }
 
-/* A reload may have taken the CA away. */
+/* A reload may have taken the CA away, or given one that may not sign for this host. */
 static void begin_tls(struct client *c)
 {
-    struct signer *signer = c->proxy->config->connectTls.signer;
+    const struct config *config = c->proxy->config;
     const struct uri *to = &c->inside->authority;
-    SSL *ssl = signer ? signer_accept(signer, (struct slice){to->host, to->host_length}, time(NULL)) : NULL;
+    SSL *ssl =
+        inside_may_sign(config, to)
+            ? signer_accept(config->connectTls.signer, (struct slice){to->host, to->host_length}, time(NULL))
+            : NULL;
     if (!ssl || !tls_accept(&c->conn, ssl, buffer_unread(c->in))) {
         client_close(c, CLIENT_CUT, false);
         return;
