@@ -46,7 +46,7 @@ enum call_part {
 
 /* What is certain of a request whose call has failed. */
 enum call_progress {
-    CALL_NOT_SENT,        /* no byte of it was handed to the kernel */
+    CALL_NOT_SENT,        /* no byte of it was handed to the kernel, and none will be */
     CALL_NOT_PROCESSED,   /* the peer said that it did nothing with it (RFC 9113 8.7) */
     CALL_MAYBE_PROCESSED, /* nothing is certain */
 };

@@ -70,6 +70,12 @@ void h2_over(struct h2 *h, enum retire_reason reason, struct h2_failure failure)
     h2_due(h);
 }
 
+void h2_out_of_memory(struct h2 *h)
+{
+    h2_over(h, RETIRE_ERROR, (struct h2_failure){.error = CALL_ERROR_NO_MEMORY});
+    h->failure.error = CALL_ERROR_NO_MEMORY;
+}
+
 static void destroy(struct h2 *h)
 {
     struct h2_stream *s;
@@ -157,6 +163,13 @@ static void note_unacked(struct h2 *h)
     }
 }
 
+/* Where there was more than enough for one turn, the next one goes on, also when no event tells of the rest. */
+static void take_in(struct h2 *h)
+{
+    if (h2_take_in(h))
+        conn_call_again(&h->wire->conn);
+}
+
 static void on_ready(void *ctx, unsigned ready)
 {
     struct h2 *h = ctx;
@@ -164,8 +177,7 @@ static void on_ready(void *ctx, unsigned ready)
         h->out_blocked = false;
     if (ready & CONN_UNACKED)
         note_unacked(h);
-    if (h2_take_in(h))
-        conn_call_again(&h->wire->conn);
+    take_in(h);
     h2_due(h);
     notify(h);
 }
@@ -228,7 +240,7 @@ bool h2_open(struct wire *w, const struct h2_options *o)
     setsockopt(w->conn.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){NOTSENT_LOWAT}, sizeof(int));
     h2_due(h);
     if (w->conn.tls) /* the handshake's last read may have brought SETTINGS */
-        h2_take_in(h);
+        take_in(h);
     return true;
 }
 
@@ -284,7 +296,7 @@ static bool open_call(struct wire *w, struct call *c, const struct call_request 
 static enum retire_reason probe(struct wire *w)
 {
     struct h2 *h = w->session;
-    h2_take_in(h);
+    take_in(h);
     h2_due(h);
     return h->state >= H2_DRAINING ? h->reason : RETIRE_NONE;
 }

@@ -163,6 +163,8 @@ static inline bool h2_is_broken(const struct h2 *h)
 }
 /* Of no further use: all its streams fail. */
 void h2_over(struct h2 *h, enum retire_reason reason, struct h2_failure failure);
+/* The same, and it is broken from now on, also where it was over. */
+void h2_out_of_memory(struct h2 *h);
 
 /* ---- h2_session.c */
 

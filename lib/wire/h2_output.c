@@ -11,7 +11,7 @@ static bool make_room(struct h2 *h)
     if (!h->out)
         h->out = buffer_borrow(&h->wire->loop->bodies);
     if (!h->out) {
-        h2_over(h, RETIRE_ERROR, (struct h2_failure){.error = CALL_ERROR_NO_MEMORY});
+        h2_out_of_memory(h);
         return false;
     }
     if (buffer_room(h->out) < PIECE_MOST)
@@ -47,7 +47,7 @@ static void terminate(struct h2 *h)
 {
     bool is_malformed = h->failure.error == CALL_ERROR_MALFORMED;
     if (nghttp2_session_terminate_session(h->session, is_malformed ? h->failure.code : NGHTTP2_NO_ERROR) != 0)
-        h->failure.error = CALL_ERROR_NO_MEMORY;
+        h2_out_of_memory(h);
 }
 
 void h2_pump(struct h2 *h)
@@ -61,10 +61,8 @@ void h2_pump(struct h2 *h)
         buffer_append(h->out, (struct slice){(const char *)piece, (size_t)n});
         h->serialised += (uint64_t)n;
     }
-    if (n < 0) {
-        h2_over(h, RETIRE_ERROR, (struct h2_failure){.error = CALL_ERROR_NO_MEMORY});
-        h->failure.error = CALL_ERROR_NO_MEMORY; /* also where it was over: the library is not used again */
-    }
+    if (n < 0)
+        h2_out_of_memory(h);
     give_back_if_empty(h);
 }
 

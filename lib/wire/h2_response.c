@@ -163,7 +163,8 @@ int h2_content(struct h2_stream *s, struct slice bytes)
 
 static enum call_progress progress_of(const struct h2_stream *s)
 {
-    if (s->head_at == H2_NOT_SERIALISED || s->head_at >= s->h2->handed)
+    /* One that is serialised will be sent, unless the connection ends before (h2_take_back()). */
+    if (s->head_at == H2_NOT_SERIALISED)
         return CALL_NOT_SENT;
     if (s->failure.error == CALL_ERROR_REFUSED || s->failure.error == CALL_ERROR_HTTP_1_1)
         return CALL_NOT_PROCESSED;

@@ -16,7 +16,7 @@ static void send_reset(struct h2_stream *s, uint32_t code)
     /* What was on its way to this stream is no flood. */
     h2_guard_useful(h, s->window, 0);
     if (nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id, code) != 0)
-        h2_over(h, RETIRE_ERROR, (struct h2_failure){.error = CALL_ERROR_NO_MEMORY});
+        h2_out_of_memory(h);
     h2_due(h);
 }
 

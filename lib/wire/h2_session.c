@@ -266,7 +266,7 @@ static void refused_by_library(struct h2 *h, int error)
     if (error == NGHTTP2_ERR_FLOODED || error == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS)
         flooded(h);
     else if (error == NGHTTP2_ERR_NOMEM || error == NGHTTP2_ERR_CALLBACK_FAILURE)
-        h2_over(h, RETIRE_ERROR, (struct h2_failure){.error = CALL_ERROR_NO_MEMORY});
+        h2_out_of_memory(h);
     else
         h2_over(h, RETIRE_PROTOCOL_ERROR,
                 (struct h2_failure){CALL_ERROR_MALFORMED, NGHTTP2_PROTOCOL_ERROR, nghttp2_strerror(error)});
@@ -340,7 +340,7 @@ bool h2_take_in(struct h2 *h)
         return false;
     struct buffer *b = buffer_borrow(&h->wire->loop->bodies);
     if (!b) {
-        h2_over(h, RETIRE_ERROR, (struct h2_failure){.error = CALL_ERROR_NO_MEMORY});
+        h2_out_of_memory(h);
         return false;
     }
     /* Until it says AGAIN: a reset that came with the last bytes was announced with them. */

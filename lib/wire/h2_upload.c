@@ -4,6 +4,9 @@
 
 #include "wire/h2_internal.h"
 
+static const struct h2_failure no_memory = {.error = CALL_ERROR_NO_MEMORY,
+                                            .text = "out of memory for the request"};
+
 static bool is_pending(const struct h2_stream *s)
 {
     return s->run < s->run_count || (s->last && s->trailing.n > 0);
@@ -33,8 +36,10 @@ static bool end(struct h2_stream *s, uint32_t *flags)
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     if (s->trailing.n > 0) {
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-        if (!h2_submit_trailers(s))
+        if (!h2_submit_trailers(s)) {
+            h2_stream_fail(s, no_memory);
             return false;
+        }
         s->trailing = (struct slice){"", 0};
     }
     s->request = H2_REQUEST_SENT;
@@ -85,11 +90,14 @@ enum call_write h2_send(struct call *c, const struct call_content *content)
         return CALL_BLOCKED;
     }
     if (s->request == H2_REQUEST_HELD && !h2_submit(s)) {
-        h2_stream_fail(s, (struct h2_failure){.error = CALL_ERROR_NO_MEMORY});
+        h2_stream_fail(s, no_memory);
         return CALL_WRITE_FAILED;
     }
-    if (content && s->request == H2_REQUEST_SENDING)
-        nghttp2_session_resume_data(h->session, s->id);
+    if (content && s->request == H2_REQUEST_SENDING &&
+        nghttp2_is_fatal(nghttp2_session_resume_data(h->session, s->id))) {
+        h2_out_of_memory(h);
+        return CALL_WRITE_FAILED;
+    }
     h2_due(h);
     s->blocked = is_pending(s);
     return s->blocked ? CALL_BLOCKED : CALL_SENT;

@@ -48,7 +48,10 @@ void h2_consumed(struct call *c, size_t n)
     drop_from_front(s, n);
     if (s->request == H2_REQUEST_FORGOTTEN || s->h2->state == H2_OVER || s->response == H2_RESPONSE_ENDED)
         return;
-    nghttp2_session_consume_stream(s->h2->session, s->id, n);
+    if (nghttp2_is_fatal(nghttp2_session_consume_stream(s->h2->session, s->id, n))) {
+        h2_out_of_memory(s->h2);
+        return;
+    }
     s->kept_up += n;
     if (!s->content && s->kept_up >= s->window)
         grow(s);

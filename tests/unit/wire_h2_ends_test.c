@@ -251,8 +251,8 @@ START_TEST(what_is_said_to_be_unsent_is_never_sent)
 }
 END_TEST
 
-/* The same where its head had been made, and waited for the origin to read. */
-START_TEST(a_head_that_waits_goes_with_its_connection)
+/* The content of `a` is more than the origin reads, and the head of `b` waits behind it. */
+static void begin_with_a_head_that_waits(void)
 {
     static char content[1000];
     rig_begin(NULL);
@@ -270,6 +270,12 @@ START_TEST(a_head_that_waits_goes_with_its_connection)
     ck_assert(h->out_blocked);
     h2_pump(rig.wire.session);
     ck_assert_uint_lt(h->handed, h->serialised);
+}
+
+/* The same where its head had been made, and waited for the origin to read. */
+START_TEST(a_head_that_waits_goes_with_its_connection)
+{
+    begin_with_a_head_that_waits();
     say_frame(NGHTTP2_PUSH_PROMISE, 0, 1, "    ", 4);
     ck_assert_int_eq(hear(NGHTTP2_HEADERS)->stream, 1);
     ck_assert_ptr_null(hear(NGHTTP2_HEADERS)); /* and now there is room again */
@@ -277,6 +283,64 @@ START_TEST(a_head_that_waits_goes_with_its_connection)
     ck_assert(a.failed && b.failed);
     ck_assert_int_eq(b.failure.progress, CALL_NOT_SENT);
     ck_assert_uint_eq(rig.closeds, 1);
+    ck_assert_ptr_null(hear(NGHTTP2_HEADERS));
+    rig_end();
+}
+END_TEST
+
+/* Its origin cannot know of it, but it will: it is not said to be unsent. */
+START_TEST(a_head_that_waits_and_is_reset_is_sent)
+{
+    begin_with_a_head_that_waits();
+    say_number(NGHTTP2_RST_STREAM, 3, NGHTTP2_CANCEL);
+    rig_turn();
+    ck_assert(b.failed);
+    ck_assert_int_eq(b.failure.progress, CALL_MAYBE_PROCESSED);
+    ck_assert_int_eq(hear(NGHTTP2_HEADERS)->stream, 1);
+    struct frame *f;
+    rig_until((f = hear(NGHTTP2_HEADERS)));
+    ck_assert_int_eq(f->stream, 3);
+    call_reset(&a.call);
+    rig_end();
+}
+END_TEST
+
+/* At once, so that it is read when there is room to write again. */
+static void say_flood(void)
+{
+    static uint8_t pings[1100][17];
+    for (int i = 0; i < 1100; i++)
+        memcpy(pings[i],
+               "\0\0\10\6\0\0\0\0\0"
+               "12345678",
+               17);
+    say(pings, sizeof pings);
+}
+
+/* So many bytes that their last frame leaves no room for another. */
+static size_t fill(const struct h2 *h)
+{
+    const size_t piece = 16384, most = piece + 64;
+    return ((buffer_room(h->out) - most) / (piece + 9) + 1) * piece;
+}
+
+/* What lay between was taken back: trailers would make half an upload a whole one, and name fields that the origin never saw. */
+START_TEST(no_trailers_follow_what_was_taken_back)
+{
+    static char content[1 << 20];
+    begin_with_a_head_that_waits();
+    const struct h2 *h = rig.wire.session;
+    buffer_compact(h->out);
+    put_content(&a, content, fill(h), true, "X-Sum: 1\r\n");
+    h2_pump(rig.wire.session);
+    ck_assert_int_eq(((struct h2_stream *)a.call.stream)->request, H2_REQUEST_SENT);
+    say_flood();
+    ck_assert_int_eq(hear(NGHTTP2_HEADERS)->stream, 1);
+    ck_assert_ptr_null(hear(NGHTTP2_HEADERS));
+    rig_until(rig.closeds > 0);
+    ck_assert(a.failed && b.failed);
+    ck_assert_int_eq(a.failure.progress, CALL_MAYBE_PROCESSED);
+    ck_assert_int_eq(b.failure.progress, CALL_NOT_SENT);
     ck_assert_ptr_null(hear(NGHTTP2_HEADERS));
     rig_end();
 }
@@ -359,6 +423,7 @@ void add_h2_ends(Suite *suite)
                goaway_tells_who_was_not_processed, a_write_that_fails_loses_no_answer,
                a_goaway_that_took_nothing_took_no_other, goaway_in_two_steps, goaway_may_ask_for_http_1_1,
                an_end_is_known_by_what_was_sent, what_is_said_to_be_unsent_is_never_sent,
-               a_head_that_waits_goes_with_its_connection, an_idle_wire_notices_its_end,
-               a_probe_sees_a_goaway, numbers_of_streams_run_out, a_close_says_goaway, text_is_no_http_2);
+               a_head_that_waits_goes_with_its_connection, a_head_that_waits_and_is_reset_is_sent,
+               no_trailers_follow_what_was_taken_back, an_idle_wire_notices_its_end, a_probe_sees_a_goaway,
+               numbers_of_streams_run_out, a_close_says_goaway, text_is_no_http_2);
 }

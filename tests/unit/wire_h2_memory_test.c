@@ -62,7 +62,9 @@ void free(void *p)
 }
 #endif
 
-static struct asked a, b;
+#define UPLOADS 9
+
+static struct asked a, b, many[UPLOADS];
 
 /* Memory is short in Carpool, not in the test's own code. */
 static void tested(bool is)
@@ -116,7 +118,99 @@ START_TEST(memory_may_run_out_anywhere)
 }
 END_TEST
 
+/* --- Nobody waits for what memory was short for: nothing else would end it ------------------------------- */
+
+static void begin_short(int n)
+{
+    ck_assert_msg(n < 2000, "it never ends");
+    memset(many, 0, sizeof many);
+    memset(&a, 0, sizeof a);
+    rig_begin(NULL);
+    has_failed = false;
+    rig.around = tested;
+    until_failure = n;
+}
+
+static void end_short(void)
+{
+    for (int i = 0; i < UPLOADS; i++)
+        if (many[i].call.wire)
+            call_reset(&many[i].call);
+    if (a.call.wire)
+        call_reset(&a.call);
+    rig_turn();
+    rig_end();
+}
+
+/* Each waits for its client and goes on with all others: what the library keeps of them grows. */
+static bool upload_in_pieces(void)
+{
+    for (int i = 0; i < UPLOADS; i++) {
+        if (wire_room(&rig.wire) == 0 ||
+            !ask_with(&many[i], "POST", "/", "", (struct framing){.kind = BODY_CHUNKED}))
+            return false;
+        put_content(&many[i], "x", 1, false, NULL);
+        rig_turn();
+    }
+    for (int i = 0; i < UPLOADS; i++)
+        if (many[i].call.wire)
+            put_content(&many[i], "y", 1, true, NULL);
+    rig_turn();
+    return true;
+}
+
+START_TEST(uploads_go_on_or_fail)
+{
+    for (int n = 1; n == 1 || has_failed; n++) {
+        unsigned ended = 0;
+        begin_short(n);
+        bool asked = upload_in_pieces();
+        until_failure = 0;
+        rig_turn();
+        for (struct frame *f; (f = hear(NGHTTP2_DATA));)
+            ended += f->flags & END;
+        for (int i = 0; i < UPLOADS; i++)
+            ended += many[i].failed;
+        ck_assert_msg(!asked || ended >= UPLOADS, "%u wait behind failure %d", UPLOADS - ended, n);
+        end_short();
+    }
+}
+END_TEST
+
+/* As much of a response as its window lets through. */
+static bool download(void)
+{
+    static char text[16001];
+    memset(text, 'x', sizeof text - 1);
+    if (!ask_with(&a, "GET", "/", "", (struct framing){.kind = BODY_NONE}))
+        return false;
+    put_content(&a, NULL, 0, true, NULL);
+    rig_turn();
+    say_head(1, 0, ":status: 200\n");
+    for (int i = 0; i < 4; i++)
+        say_data(1, 0, text);
+    rig_turn();
+    return true;
+}
+
+START_TEST(a_window_opens_or_the_call_fails)
+{
+    for (int n = 1; n == 1 || has_failed; n++) {
+        unsigned opened = 0;
+        begin_short(n);
+        bool asked = download();
+        until_failure = 0;
+        rig_turn();
+        for (struct frame *f; (f = hear(NGHTTP2_WINDOW_UPDATE));)
+            opened += f->stream == 1;
+        ck_assert_msg(!asked || a.failed || opened > 0, "its window stays closed behind failure %d", n);
+        end_short();
+    }
+}
+END_TEST
+
 void add_h2_memory(Suite *suite)
 {
-    unit_group(suite, "memory", memory_may_run_out_anywhere);
+    unit_group(suite, "memory", memory_may_run_out_anywhere, uploads_go_on_or_fail,
+               a_window_opens_or_the_call_fails);
 }
