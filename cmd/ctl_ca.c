@@ -129,15 +129,6 @@ static int take_options(int argc, char **argv, struct plan *p)
 
 /* ---- making it */
 
-static char *path_in(const char *folder, const char *name)
-{
-    char *path;
-
-    if (asprintf(&path, "%s/%s", folder, name) < 0)
-        ctl_need(NULL);
-    return path;
-}
-
 /* A new file, never one that is there. */
 static int new_file(const char *path, mode_t mode)
 {
@@ -222,7 +213,7 @@ static int create(const struct plan *p)
 {
     char subject[SUBJECT_SIZE];
     struct issued ca;
-    char *cert = path_in(p->out, CA_FILE), *key = path_in(p->out, KEY_FILE);
+    char *cert = ctl_format("%s/%s", p->out, CA_FILE), *key = ctl_format("%s/%s", p->out, KEY_FILE);
     int status;
 
     no_core();

@@ -32,6 +32,18 @@ void *ctl_need(void *p)
     exit(1);
 }
 
+char *ctl_format(const char *format, ...)
+{
+    char *text;
+    va_list args;
+
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0)
+        ctl_need(NULL);
+    va_end(args);
+    return text;
+}
+
 #define URL_PREFIX "http://"
 
 const char *ctl_plain_address(char *given)
@@ -251,16 +263,15 @@ int ctl_ask(const char *address, const char *method, const char *path, struct ct
 {
     int fd = is_unix(address) ? connect_unix(address, error) : connect_tcp(address, error);
     struct bytes in = {0};
-    char *head = NULL;
+    char *head;
     int rc;
 
     if (fd < 0)
         return -1;
     /* HTTP/1.0: the answer comes in one piece and ends with the connection. Host is checked against rebound
      * names in browsers, which this is none of. */
-    if (asprintf(&head, "%s %s HTTP/1.0\r\nHost: localhost\r\n%s\r\n", method, path,
-                 strcmp(method, "POST") == 0 ? "Content-Length: 0\r\n" : "") < 0)
-        ctl_need(NULL);
+    head = ctl_format("%s %s HTTP/1.0\r\nHost: localhost\r\n%s\r\n", method, path,
+                      strcmp(method, "POST") == 0 ? "Content-Length: 0\r\n" : "");
     if (send_all(fd, head, strlen(head)) != 0 || read_all(fd, &in) != 0)
         rc = fail(error, "no answer from carpoold's admin listener at %s: %s", address,
                   errno == EAGAIN ? "it took too long" : strerror(errno));

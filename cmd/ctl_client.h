@@ -37,4 +37,7 @@ char *ctl_split_address(const char *address, const char **port);
 /* Prints "carpoolctl: out of memory" and exits when p is NULL; returns it. */
 void *ctl_need(void *p);
 
+/* Malloc'd; exits when memory is short. */
+char *ctl_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 #endif

@@ -14,10 +14,8 @@ void history_begin(struct history_set *s)
 static struct history *find_or_make(struct history_set *s, const struct pool_row *r)
 {
     struct history *h;
-    char *key;
+    char *key = ctl_format("%s\n%s\n%d", r->agent, r->origin, r->removed);
 
-    if (asprintf(&key, "%s\n%s\n%d", r->agent, r->origin, r->removed) < 0)
-        ctl_need(NULL);
     HASH_FIND_STR(s->all, key, h);
     if (!h) {
         h = ctl_need(calloc(1, sizeof *h + strlen(key) + 1));

@@ -123,10 +123,8 @@ static yaml_node_t *find_value(yaml_document_t *d, const yaml_node_t *map, const
 
 static void replace(struct patch *p, size_t from, size_t to, const char *with)
 {
-    char *text;
+    char *text = ctl_format("%.*s%s%s", (int)from, p->text, with, p->text + to);
 
-    if (asprintf(&text, "%.*s%s%s", (int)from, p->text, with, p->text + to) < 0)
-        ctl_need(NULL);
     free(p->text);
     p->text = text;
 }
@@ -135,27 +133,20 @@ static void replace(struct patch *p, size_t from, size_t to, const char *with)
 static char *written(const char *path, const char *value, bool in_braces, size_t indent)
 {
     const char *dot = strchr(path, '.');
-    char *out;
-    int n;
 
     if (!dot)
-        n = asprintf(&out, in_braces ? "%s: %s" : "%s: %s\n", path, value);
-    else if (in_braces)
-        n = asprintf(&out, "%.*s: {%s: %s}", (int)(dot - path), path, dot + 1, value);
-    else
-        n = asprintf(&out, "%.*s:\n%*s%s: %s\n", (int)(dot - path), path, (int)indent + 2, "", dot + 1,
-                     value);
-    return ctl_need(n < 0 ? NULL : out);
+        return ctl_format(in_braces ? "%s: %s" : "%s: %s\n", path, value);
+    if (in_braces)
+        return ctl_format("%.*s: {%s: %s}", (int)(dot - path), path, dot + 1, value);
+    return ctl_format("%.*s:\n%*s%s: %s\n", (int)(dot - path), path, (int)indent + 2, "", dot + 1, value);
 }
 
 static void insert_in_braces(struct patch *p, const yaml_node_t *map, const char *path, const char *value)
 {
     bool empty = map->data.mapping.pairs.start == map->data.mapping.pairs.top;
     size_t at = offset_of(p->text, map->start_mark) + 1;
-    char *pair = written(path, value, true, 0), *text = NULL;
+    char *pair = written(path, value, true, 0), *text = ctl_format("%s%s", pair, empty ? "" : ", ");
 
-    if (asprintf(&text, "%s%s", pair, empty ? "" : ", ") < 0)
-        ctl_need(NULL);
     replace(p, at, at, text);
     free(text);
     free(pair);
@@ -167,10 +158,8 @@ static void insert_line(struct patch *p, yaml_document_t *d, const yaml_node_t *
 {
     const yaml_node_t *first = yaml_document_get_node(d, map->data.mapping.pairs.start->key);
     size_t indent = first->start_mark.column, at = offset_of(p->text, first->start_mark);
-    char *line = written(path, value, false, indent), *text = NULL;
+    char *line = written(path, value, false, indent), *text = ctl_format("%s%*s", line, (int)indent, "");
 
-    if (asprintf(&text, "%s%*s", line, (int)indent, "") < 0)
-        ctl_need(NULL);
     replace(p, at, at, text);
     free(text);
     free(line);
@@ -179,10 +168,8 @@ static void insert_line(struct patch *p, yaml_document_t *d, const yaml_node_t *
 /* What was nothing becomes a mapping. */
 static void fill_in(struct patch *p, const yaml_node_t *nothing, const char *path, const char *value)
 {
-    char *pair = written(path, value, true, 0), *text = NULL;
+    char *pair = written(path, value, true, 0), *text = ctl_format(" {%s}", pair);
 
-    if (asprintf(&text, " {%s}", pair) < 0)
-        ctl_need(NULL);
     replace(p, offset_of(p->text, nothing->start_mark), offset_of(p->text, nothing->end_mark), text);
     free(text);
     free(pair);
@@ -211,10 +198,9 @@ static void set_in(struct patch *p, yaml_document_t *d, const yaml_node_t *map, 
 static void append_defaults(struct patch *p, const char *path, const char *value)
 {
     size_t n = strlen(p->text);
-    char *lines = written(path, value, false, 2), *text = NULL;
+    char *lines = written(path, value, false, 2);
+    char *text = ctl_format("%sdefaults:\n  %s", n > 0 && p->text[n - 1] != '\n' ? "\n" : "", lines);
 
-    if (asprintf(&text, "%sdefaults:\n  %s", n > 0 && p->text[n - 1] != '\n' ? "\n" : "", lines) < 0)
-        ctl_need(NULL);
     replace(p, n, n, text);
     free(text);
     free(lines);

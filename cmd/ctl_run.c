@@ -67,9 +67,8 @@ static char *proxy_url(const char *listener, const char *admin)
         host = host_for_any(any, admin);
         free(any);
     }
-    if (host && is_host(host) &&
-        asprintf(&url, strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, port) < 0)
-        ctl_need(NULL);
+    if (host && is_host(host))
+        url = ctl_format(strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, port);
     free(host);
     return url;
 }

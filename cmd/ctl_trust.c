@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cmd/ctl_client.h"
+
 /* They replace the system's store, so they name a file with both. */
 static const char *const replacing[] = {"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE",
                                         "AWS_CA_BUNDLE", "GIT_SSL_CAINFO"};
@@ -18,15 +20,6 @@ static void set(const char *name, const char *value)
 {
     if (setenv(name, value, 1) != 0)
         ctl_need(NULL);
-}
-
-static char *path_in(const char *folder, const char *name)
-{
-    char *path;
-
-    if (asprintf(&path, "%s/%s", folder, name) < 0)
-        ctl_need(NULL);
-    return path;
 }
 
 /* Appends what stands in a file, if there is one: what is missing there, its owner never had. */
@@ -80,7 +73,7 @@ static char *ask(const char *address, const char *path, char error[CTL_ERROR_SIZ
 static char *make_folder(char error[CTL_ERROR_SIZE])
 {
     const char *base = getenv("TMPDIR");
-    char *folder = path_in(base && *base ? base : "/tmp", "carpool-XXXXXX");
+    char *folder = ctl_format("%s/%s", base && *base ? base : "/tmp", "carpool-XXXXXX");
 
     if (mkdtemp(folder))
         return folder;
@@ -115,8 +108,8 @@ bool ctl_trust_begin(const char *address, struct ctl_trust *t, char error[CTL_ER
         free(ca);
         return false;
     }
-    t->bundle = path_in(t->folder, "ca-bundle.pem");
-    t->extra = path_in(t->folder, "ca.pem");
+    t->bundle = ctl_format("%s/%s", t->folder, "ca-bundle.pem");
+    t->extra = ctl_format("%s/%s", t->folder, "ca.pem");
     good = write_files(address, t, ca, error);
     free(ca);
     if (!good) {

@@ -261,43 +261,12 @@ static bool fits(const char *pattern, struct slice path, struct slice *name)
     return !memchr(name->p, '/', name->n);
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* False: not well encoded, or too long for a name. */
-static bool percent_decode(struct slice in, char out[NAME_SIZE], size_t *n)
-{
-    *n = 0;
-    for (size_t i = 0; i < in.n; i++) {
-        char c = in.p[i];
-
-        if (*n == NAME_SIZE)
-            return false;
-        if (c == '%') {
-            int high = i + 2 < in.n ? hex_digit(in.p[i + 1]) : -1;
-            int low = i + 2 < in.n ? hex_digit(in.p[i + 2]) : -1;
-
-            if (high < 0 || low < 0)
-                return false;
-            c = (char)(high * 16 + low);
-            i += 2;
-        }
-        out[(*n)++] = c;
-    }
-    return true;
-}
-
 static bool find_agent(struct admin_call *c, struct slice encoded)
 {
     char name[NAME_SIZE];
     size_t n;
 
-    if (!percent_decode(encoded, name, &n))
+    if (!slice_percent_decode(encoded, name, sizeof name, &n))
         return false;
     c->agent = pool_find_agent(c->daemon->pools[0], (struct slice){name, n});
     return c->agent != NULL;

@@ -99,3 +99,32 @@ bool slice_to_u64(struct slice s, unsigned long long *value)
     *value = sum;
     return true;
 }
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool slice_percent_decode(struct slice s, char *out, size_t room, size_t *n)
+{
+    *n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (*n == room)
+            return false;
+        if (c == '%') {
+            int high = i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1;
+            int low = i + 2 < s.n ? hex_digit(s.p[i + 2]) : -1;
+            if (high < 0 || low < 0)
+                return false;
+            c = (char)(high * 16 + low);
+            i += 2;
+        }
+        out[(*n)++] = c;
+    }
+    return true;
+}

@@ -10,34 +10,17 @@
 #define DEFAULT_PORT    80
 #define CREDENTIALS_MAX 512
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* Percent-decodes user or password (RFC 3986 3.2.1) after `at`; the new end, or NULL. Control characters may not stand in
- * credentials (RFC 7617 2). */
+/* A user or a password (RFC 3986 3.2.1), decoded to `at`, where there is room for `text`; the new end, or NULL. Control
+ * characters may not stand in credentials (RFC 7617 2). */
 static char *decode(struct slice text, char *at)
 {
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i];
-        if (c == '%') {
-            int high = i + 2 < text.n ? hex_digit(text.p[i + 1]) : -1;
-            int low = i + 2 < text.n ? hex_digit(text.p[i + 2]) : -1;
-            if (high < 0 || low < 0)
-                return NULL;
-            c = (char)(high * 16 + low);
-            i += 2;
-        }
-        if ((unsigned char)c < ' ' || c == 0x7f)
+    size_t n;
+    if (!slice_percent_decode(text, at, text.n, &n))
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)at[i] < ' ' || at[i] == 0x7f)
             return NULL;
-        *at++ = c;
-    }
-    return at;
+    return at + n;
 }
 
 /* "user:password" -> "Proxy-Authorization: Basic ...\r\n" */

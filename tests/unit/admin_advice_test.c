@@ -3,30 +3,10 @@
 #include <stdio.h>
 
 #include "admin/advice.h"
+#include "admin_account.h"
 #include "admin_test.h"
 #include "base/units.h"
 #include "unit.h"
-
-static struct agent_policy policy;
-static struct account account;
-
-static void begin(void)
-{
-    policy = (struct agent_policy){.maxSockets = 20,
-                                   .maxTotalSockets = 100,
-                                   .maxFreeSockets = 5,
-                                   .maxRequestsPerSocket = COUNT_INFINITE,
-                                   .maxSocketAge = 600000,
-                                   .timeouts = {.free = 30000},
-                                   .agentKeepAliveTimeoutBuffer = 1000};
-    account = (struct account){.agent = "payments",
-                               .key = "http://p.test:80",
-                               .origin = "http://p.test",
-                               .policy = &policy,
-                               .uptime_ms = 3 * 3600 * 1000,
-                               .hour_ms = 3600 * 1000,
-                               .origins = 1};
-}
 
 /* "now -> suggested: why"; "" when the row is silent. */
 static const char *advised(const char *rule)
@@ -42,14 +22,6 @@ static const char *advised(const char *rule)
     return out;
 }
 
-static void opened(enum opened_for why, uint32_t n)
-{
-    account.hour.opened += n;
-    account.hour.opened_for[why] += n;
-    account.stats.opened += n;
-    account.stats.opened_for[why] += n;
-}
-
 static void requested(uint32_t n)
 {
     account.hour.requests = n;
@@ -58,7 +30,7 @@ static void requested(uint32_t n)
 
 START_TEST(max_sockets)
 {
-    begin();
+    account_begin();
     requested(1000);
     account.hour.load = 30;
     ck_assert_str_eq(advised("maxSockets"), ""); /* nothing waited */
@@ -80,13 +52,13 @@ END_TEST
 
 START_TEST(max_total_sockets)
 {
-    begin();
+    account_begin();
     policy.maxTotalSockets = 5;
     account.most_sockets = 12;
     requested(36);
     ck_assert_str_eq(advised("maxTotalSockets"), "");
-    opened(OPENED_FOR_FIRST, 12);
-    opened(replaced(RETIRE_EVICTED), 24);
+    account_open(OPENED_FOR_FIRST, 12);
+    account_open(replaced(RETIRE_EVICTED), 24);
     ck_assert_str_eq(
         advised("maxTotalSockets"),
         "5 -> 12: 24 of 36 connections were opened (evicted) since idle ones had been closed to make room "
@@ -102,28 +74,28 @@ END_TEST
 
 START_TEST(max_free_sockets)
 {
-    begin();
+    account_begin();
     requested(100);
-    opened(OPENED_FOR_CONCURRENCY, 9);
-    opened(replaced(RETIRE_FREE_FULL), 2);
+    account_open(OPENED_FOR_CONCURRENCY, 9);
+    account_open(replaced(RETIRE_FREE_FULL), 2);
     account.most_sockets = 9;
     ck_assert_str_eq(advised("maxFreeSockets"), "");
-    opened(replaced(RETIRE_FREE_FULL), 1);
+    account_open(replaced(RETIRE_FREE_FULL), 1);
     ck_assert_str_eq(advised("maxFreeSockets"),
                      "5 -> 9: 3 of 12 connections were opened (free-full) since so many were "
                      "idle that earlier ones had been closed; 9 were open at a time");
-    opened(OPENED_FOR_CONCURRENCY, 4); /* less than a fifth */
+    account_open(OPENED_FOR_CONCURRENCY, 4); /* less than a fifth */
     ck_assert_str_eq(advised("maxFreeSockets"), "");
 }
 END_TEST
 
 START_TEST(max_requests)
 {
-    begin();
+    account_begin();
     policy.maxRequestsPerSocket = 5;
     requested(20);
-    opened(OPENED_FOR_FIRST, 1);
-    opened(replaced(RETIRE_MAX_REQUESTS), 3);
+    account_open(OPENED_FOR_FIRST, 1);
+    account_open(replaced(RETIRE_MAX_REQUESTS), 3);
     ck_assert_str_eq(advised("maxRequestsPerSocket"),
                      "5 -> 50: 3 of 4 connections were opened (max-requests) since "
                      "earlier ones had carried as many requests as they may");
@@ -134,19 +106,19 @@ END_TEST
 
 START_TEST(longer_free)
 {
-    begin();
+    account_begin();
     requested(100);
     ck_assert_str_eq(advised("longer-free"), "");
-    opened(replaced(RETIRE_FREE_TIMEOUT), 60); /* one a minute */
+    account_open(replaced(RETIRE_FREE_TIMEOUT), 60); /* one a minute */
     ck_assert_str_eq(
         advised("longer-free"),
         "\"30s\" -> \"90s\": 60 of 60 connections were opened (free-timeout) since earlier ones had been idle "
         "for that long; worth it if the service keeps idle connections as long");
-    opened(replaced(RETIRE_FREE_TIMEOUT), 3600); /* twice at least */
+    account_open(replaced(RETIRE_FREE_TIMEOUT), 3600); /* twice at least */
     ck_assert_ptr_nonnull(strstr(advised("longer-free"), "\"30s\" -> \"1m\""));
-    begin();
+    account_begin();
     requested(3);
-    opened(replaced(RETIRE_FREE_TIMEOUT), 3); /* not longer than connections live */
+    account_open(replaced(RETIRE_FREE_TIMEOUT), 3); /* not longer than connections live */
     ck_assert_ptr_nonnull(strstr(advised("longer-free"), "\"30s\" -> \"10m\""));
     policy.timeouts.free = 600000;
     ck_assert_str_eq(advised("longer-free"), "");
@@ -157,10 +129,10 @@ END_TEST
 
 START_TEST(shorter_free)
 {
-    begin();
+    account_begin();
     requested(24);
-    opened(OPENED_FOR_FIRST, 1);
-    opened(replaced(RETIRE_PEER_CLOSED), 5);
+    account_open(OPENED_FOR_FIRST, 1);
+    account_open(replaced(RETIRE_PEER_CLOSED), 5);
     ck_assert_str_eq(advised("shorter-free"), ""); /* it closes behind each response */
     account.hour.peer_closed = 5;
     account.hour.peer_closed_idle_ms = 5 * 5010;
@@ -182,7 +154,7 @@ END_TEST
 
 START_TEST(connect_pool)
 {
-    begin();
+    account_begin();
     requested(12);
     ck_assert_str_eq(advised("connect-pool"), "");
     account.is_tunnel = true;
@@ -197,26 +169,26 @@ END_TEST
 
 START_TEST(keep_alive_at_the_service)
 {
-    begin();
+    account_begin();
     requested(10);
-    opened(OPENED_FOR_FIRST, 1);
-    opened(replaced(RETIRE_CONNECTION_CLOSE), 9);
+    account_open(OPENED_FOR_FIRST, 1);
+    account_open(replaced(RETIRE_CONNECTION_CLOSE), 9);
     ck_assert_str_eq(
         advised("keep-alive"),
         "\"close\" -> \"keep-alive\": it closes the connection each time, so that 10 requests opened 10 "
         "connections (nginx: keepalive_timeout; Apache: KeepAlive On)");
     requested(50); /* after five requests each */
     ck_assert_str_eq(advised("keep-alive"), "");
-    begin();
+    account_begin();
     requested(10);
-    opened(replaced(RETIRE_PEER_CLOSED), 10); /* without saying so */
+    account_open(replaced(RETIRE_PEER_CLOSED), 10); /* without saying so */
     ck_assert_ptr_nonnull(strstr(advised("keep-alive"), "keep-alive"));
     account.hour.peer_closed = 10;
     account.hour.peer_closed_idle_ms = 10 * 2000; /* while it was idle: that is another thing */
     ck_assert_str_eq(advised("keep-alive"), "");
-    begin();
+    account_begin();
     requested(10);
-    opened(replaced(RETIRE_KEEPALIVE_OFF), 10); /* our own doing */
+    account_open(replaced(RETIRE_KEEPALIVE_OFF), 10); /* our own doing */
     ck_assert_str_eq(advised("keep-alive"), "");
 }
 END_TEST

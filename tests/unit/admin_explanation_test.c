@@ -4,32 +4,11 @@
 
 #include "admin/explanation.h"
 #include "admin/words.h"
+#include "admin_account.h"
 #include "admin_test.h"
 #include "base/clock.h"
 #include "base/units.h"
 #include "unit.h"
-
-static struct agent_policy policy;
-static struct account account;
-
-/* An origin of the agent payments, with nothing but the defaults. */
-static void begin(void)
-{
-    policy = (struct agent_policy){.maxSockets = 20,
-                                   .maxTotalSockets = 100,
-                                   .maxFreeSockets = 5,
-                                   .maxRequestsPerSocket = COUNT_INFINITE,
-                                   .maxSocketAge = 600000,
-                                   .timeouts = {.free = 30000},
-                                   .agentKeepAliveTimeoutBuffer = 1000};
-    account = (struct account){.agent = "payments",
-                               .key = "http://p.test:80",
-                               .origin = "http://p.test",
-                               .policy = &policy,
-                               .uptime_ms = 3 * 3600 * 1000,
-                               .hour_ms = 3600 * 1000,
-                               .origins = 1};
-}
 
 static const char *text_of(struct text *t)
 {
@@ -48,15 +27,6 @@ static const char *said(const char *rule)
 
     ck_assert(says == (t.n > 0));
     return text_of(&t);
-}
-
-/* So many connections of the last hour, for this. */
-static void opened(enum opened_for why, uint32_t n)
-{
-    account.hour.opened += n;
-    account.hour.opened_for[why] += n;
-    account.stats.opened += n;
-    account.stats.opened_for[why] += n;
 }
 
 static void requested(uint32_t n)
@@ -108,10 +78,10 @@ END_TEST
 
 START_TEST(traffic)
 {
-    begin();
+    account_begin();
     ck_assert_str_eq(said("traffic"), "No request since the start, 3 h ago.");
     requested(37);
-    opened(OPENED_FOR_FIRST, 1);
+    account_open(OPENED_FOR_FIRST, 1);
     ck_assert_str_eq(said("traffic"),
                      "Since the start, 3 h ago, 37 requests opened 1 connection, 37 requests each. "
                      "Direct clients would have opened 37.");
@@ -139,14 +109,14 @@ END_TEST
 
 START_TEST(reasons_in_order_of_weight)
 {
-    begin();
+    account_begin();
     ck_assert_str_eq(said("reasons"), "");
     requested(100);
-    opened(OPENED_FOR_FIRST, 1);
+    account_open(OPENED_FOR_FIRST, 1);
     ck_assert_str_eq(said("reasons"), "Why it was opened:\n- 1 first: there was none yet.");
     account.most_sockets = 4;
-    opened(OPENED_FOR_CONCURRENCY, 3);
-    opened(replaced(RETIRE_DRAINED), 6);
+    account_open(OPENED_FOR_CONCURRENCY, 3);
+    account_open(replaced(RETIRE_DRAINED), 6);
     ck_assert_str_eq(
         said("reasons"),
         "Why they were opened:\n"
@@ -163,27 +133,27 @@ END_TEST
 /* A reason of which there are too few, or too small a share, is told without advice. */
 START_TEST(advice_where_it_costs)
 {
-    begin();
+    account_begin();
     requested(1000);
-    opened(replaced(RETIRE_FREE_FULL), 2);
+    account_open(replaced(RETIRE_FREE_FULL), 2);
     ck_assert_str_eq(reason(replaced(RETIRE_FREE_FULL)),
                      "free-full: earlier ones were closed, as 5 others were idle already (maxFreeSockets).");
-    opened(replaced(RETIRE_FREE_FULL), 1);
+    account_open(replaced(RETIRE_FREE_FULL), 1);
     account.most_sockets = 9;
     ck_assert_str_eq(
         reason(replaced(RETIRE_FREE_FULL)),
         "free-full: earlier ones were closed, as 5 others were idle already (maxFreeSockets). Raise "
         "maxFreeSockets to 9, the most that were open at a time.");
-    opened(OPENED_FOR_CONCURRENCY, 100);
+    account_open(OPENED_FOR_CONCURRENCY, 100);
     ck_assert_ptr_null(strstr(reason(replaced(RETIRE_FREE_FULL)), "Raise"));
 }
 END_TEST
 
 START_TEST(services_that_close)
 {
-    begin();
+    account_begin();
     requested(60);
-    opened(replaced(RETIRE_CONNECTION_CLOSE), 12);
+    account_open(replaced(RETIRE_CONNECTION_CLOSE), 12);
     ck_assert_str_eq(
         reason(replaced(RETIRE_CONNECTION_CLOSE)),
         "connection-close: the service said Connection: close after 5 requests on average. Raise what "
@@ -194,9 +164,9 @@ START_TEST(services_that_close)
         reason(replaced(RETIRE_CONNECTION_CLOSE)),
         "connection-close: the service ends each connection with its response (Connection: close, or HTTP/1.0). Switch "
         "keep-alive on there (nginx: keepalive_timeout; Apache: KeepAlive On).");
-    begin();
+    account_begin();
     requested(60);
-    opened(replaced(RETIRE_PEER_CLOSED), 5);
+    account_open(replaced(RETIRE_PEER_CLOSED), 5);
     account.hour.peer_closed = 5;
     account.hour.peer_closed_idle_ms = 10100;
     ck_assert_str_eq(
@@ -214,7 +184,7 @@ END_TEST
 
 START_TEST(own_limits)
 {
-    begin();
+    account_begin();
     policy.minFreeSockets = 3;
     policy.maxFreeSockets = 1;
     policy.maxRequestsPerSocket = 5;
@@ -238,7 +208,7 @@ START_TEST(own_limits)
     ck_assert_str_eq(
         reason(replaced(RETIRE_KEEPALIVE_HINT)),
         "keepalive-hint: the service keeps an idle connection only for 5.0 s, as it says in Keep-Alive.");
-    opened(replaced(RETIRE_EVICTED), 4);
+    account_open(replaced(RETIRE_EVICTED), 4);
     ck_assert_str_eq(
         reason(replaced(RETIRE_EVICTED)),
         "evicted: idle ones were closed to make room for other origins, as maxTotalSockets is 5. Raise "
@@ -257,11 +227,11 @@ START_TEST(every_reason_has_a_cause)
     for (unsigned i = 0; i < OPENED_FOR_COUNT; i++) {
         const char *word = opened_for_word((enum opened_for)i), *words;
 
-        begin();
+        account_begin();
         if (!*word)
             continue;
         requested(10);
-        opened((enum opened_for)i, 5);
+        account_open((enum opened_for)i, 5);
         words = reason((enum opened_for)i);
         ck_assert_msg(strncmp(words, word, strlen(word)) == 0 && words[strlen(words) - 1] == '.', "%s",
                       words);
@@ -272,7 +242,7 @@ END_TEST
 
 START_TEST(waiting)
 {
-    begin();
+    account_begin();
     requested(36);
     ck_assert_str_eq(said("waiting"), "");
     account.hour.held[HELD_BY_MAX_SOCKETS] = 27;
@@ -311,7 +281,7 @@ END_TEST
 
 START_TEST(failed_or_well)
 {
-    begin();
+    account_begin();
     ck_assert_str_eq(said("failed"), "");
     ck_assert_str_eq(said("well"), ""); /* nobody asked */
     requested(10);
@@ -329,7 +299,7 @@ END_TEST
 
 START_TEST(now)
 {
-    begin();
+    account_begin();
     requested(10);
     ck_assert_str_eq(said("now"), "No connection is open now.");
     account.now = (struct groups){.active = 1, .free = 3};
@@ -353,7 +323,7 @@ END_TEST
 
 START_TEST(learned)
 {
-    begin();
+    account_begin();
     policy.learnFreeTimeout = true;
     requested(10);
     ck_assert_str_eq(said("learned"), "");
@@ -377,7 +347,7 @@ END_TEST
 
 START_TEST(saved)
 {
-    begin();
+    account_begin();
     ck_assert_str_eq(said("saved"), "");
     account.saved = (struct savings){.connections = 9080, .connect_us = 751000000};
     ck_assert_str_eq(said("saved"), "Saved since the start: 9,080 connections, 12 min 31 s of handshakes.");

@@ -124,6 +124,21 @@ START_TEST(slice_reads_numbers)
 }
 END_TEST
 
+START_TEST(slice_undoes_percent_encoding)
+{
+    static const char *const bad[] = {"%", "a%2", "%g0", "%0G", "%%41", "12345"};
+    char out[4];
+    size_t n;
+
+    ck_assert(slice_percent_decode(SLICE("a%2fB%2F"), out, sizeof out, &n));
+    assert_slice(((struct slice){out, n}), "a/B/");
+    ck_assert(slice_percent_decode(SLICE("%00"), out, sizeof out, &n) && n == 1 && out[0] == '\0');
+    ck_assert(slice_percent_decode(SLICE(""), out, sizeof out, &n) && n == 0);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(!slice_percent_decode(slice_of(bad[i]), out, sizeof out, &n), "'%s' was taken", bad[i]);
+}
+END_TEST
+
 /* buffer */
 
 START_TEST(buffer_is_lent_and_given_back)
@@ -365,7 +380,7 @@ int main(void)
     Suite *suite = suite_create("base");
 
     unit_group(suite, "slice", slice_compares, slice_compares_letters_of_any_case, slice_cuts_from,
-               slice_trims_ows, slice_finds_elements, slice_reads_numbers);
+               slice_trims_ows, slice_finds_elements, slice_reads_numbers, slice_undoes_percent_encoding);
     unit_group(suite, "buffer", buffer_is_lent_and_given_back, buffer_fills_and_empties, buffer_grows,
                buffer_goes_back_to_its_own_pool);
     unit_group(suite, "units", units_read_times, units_read_sizes_and_counts, units_write_what_reads_back);

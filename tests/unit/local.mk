@@ -29,6 +29,8 @@ tests_unit_daemon_test_SOURCES = \
 
 check_PROGRAMS += tests/unit/admin_test
 tests_unit_admin_test_SOURCES = \
+	tests/unit/admin_account.c \
+	tests/unit/admin_account.h \
 	tests/unit/admin_advice_test.c \
 	tests/unit/admin_connections_test.c \
 	tests/unit/admin_diagnosis_test.c \

@@ -7,8 +7,6 @@
 #include "base/clock.h"
 #include "pool/check.h"
 
-static struct pool_rig rig;
-
 static struct origin *ask_for(const char *host, uint16_t port)
 {
     struct origin *o = origin_find_or_make(pool_rig_agent(&rig), ORIGIN_HTTP, slice_of(host), false, port);

@@ -6,7 +6,6 @@
 #include "pool/idle.h"
 #include "pool/learned.h"
 
-static struct pool_rig rig;
 static uint64_t now_ms = 1000000;
 
 /* Closings at these ages (0 ends them), ten seconds from each other. */
@@ -108,12 +107,6 @@ START_TEST(origins_may_become_more_lenient)
 END_TEST
 
 /* In the pool */
-
-static struct origin *open_rig(const char *options)
-{
-    pool_rig_open(&rig, options);
-    return pool_rig_origin(&rig, "a.test");
-}
 
 /* So many free sockets. */
 static void have_free(struct origin *o, unsigned count)

@@ -4,8 +4,6 @@
 
 #include "pool/ledger.h"
 
-static struct pool_rig rig;
-
 static enum opened_for opened(struct ledger *l, uint64_t established)
 {
     return ledger_opened(l, established, OPENED_FOR_CONCURRENCY);
@@ -72,8 +70,7 @@ END_TEST
 
 START_TEST(requests_open_for_a_reason)
 {
-    pool_rig_open(&rig, "keepAlive: false");
-    struct origin *o = pool_rig_origin(&rig, "a.test");
+    struct origin *o = open_rig("keepAlive: false");
     struct asker a = {0}, b = {0};
 
     asker_get(&a, &rig, o);
@@ -98,8 +95,7 @@ END_TEST
 /* Whoever takes a spare: it was opened to be one. */
 START_TEST(spares_are_warm)
 {
-    pool_rig_open(&rig, "minFreeSockets: 2");
-    struct origin *o = pool_rig_origin(&rig, "a.test");
+    struct origin *o = open_rig("minFreeSockets: 2");
     struct asker a = {0};
 
     asker_get(&a, &rig, o);
@@ -115,8 +111,7 @@ END_TEST
 
 START_TEST(what_fails_to_connect_has_no_reason)
 {
-    pool_rig_open(&rig, "");
-    struct origin *o = pool_rig_origin(&rig, "a.test");
+    struct origin *o = open_rig("");
     struct asker a = {0};
 
     pool_rig_listen(&rig, false);

@@ -9,24 +9,6 @@
 #include "base/clock.h"
 #include "pool/check.h"
 
-static struct pool_rig rig;
-
-static struct origin *open_rig(const char *options)
-{
-    pool_rig_open(&rig, options);
-    return pool_rig_origin(&rig, "a.test");
-}
-
-/* One free socket. */
-static void free_one(struct origin *o)
-{
-    struct asker a = {0};
-
-    asker_get(&a, &rig, o);
-    asker_release(&a);
-    ck_assert_uint_eq(o->free_count, 1);
-}
-
 START_TEST(free_sockets_age)
 {
     struct origin *o = open_rig("timeouts: {free: 400ms}");

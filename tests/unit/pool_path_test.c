@@ -10,7 +10,6 @@
 #include "io/ack.h"
 #include "pool/path.h"
 
-static struct pool_rig rig;
 static struct ack_state kernel;
 static unsigned looks;
 static uint64_t ahead_ms, suspended_ms;
@@ -70,12 +69,6 @@ static void pass(uint64_t ms)
         clock_forward(250);
         path_sweep(rig.pool);
     }
-}
-
-static struct origin *open_rig(const char *options)
-{
-    pool_rig_open(&rig, options);
-    return pool_rig_origin(&rig, "a.test");
 }
 
 /* An exchange that has begun on a new socket. */

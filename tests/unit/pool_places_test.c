@@ -7,7 +7,6 @@
 
 #define MOST 12
 
-static struct pool_rig rig;
 static struct asker askers[MOST];
 static uint32_t capacity;   /* of connections that are established; 0: they speak HTTP/1.1 */
 static unsigned ready_told; /* how often a connection was ready while HTTP/2 had it */
@@ -30,7 +29,7 @@ static enum protocol identify(void *ctx, struct socket *s, uint32_t *places)
 }
 
 /* Of origins that may speak either. */
-static struct origin *open_rig(const char *options, uint32_t places)
+static struct origin *open_places(const char *options, uint32_t places)
 {
     capacity = places;
     memset(askers, 0, sizeof askers);
@@ -79,7 +78,7 @@ static void close_rig(void)
 
 START_TEST(a_burst_shares_one_connection)
 {
-    struct origin *o = open_rig("maxSockets: 20", 100);
+    struct origin *o = open_places("maxSockets: 20", 100);
 
     ask(o, MOST);
     ck_assert_uint_eq(o->connecting_count, 1);
@@ -99,7 +98,7 @@ END_TEST
 /* At that instant, and nobody is held by a limit meanwhile. */
 START_TEST(where_it_is_http_1_the_others_connect_at_once)
 {
-    struct origin *o = open_rig("maxSockets: 20", 0);
+    struct origin *o = open_places("maxSockets: 20", 0);
 
     ask(o, 5);
     ck_assert_uint_eq(o->connecting_count, 1);
@@ -122,7 +121,7 @@ END_TEST
 
 START_TEST(a_probe_that_fails_fails_all_it_stood_for)
 {
-    struct origin *o = open_rig("maxSockets: 20", 100);
+    struct origin *o = open_places("maxSockets: 20", 100);
 
     pool_rig_listen(&rig, false);
     ask(o, 5);
@@ -140,7 +139,7 @@ END_TEST
 /* Its first request's leaving does not end it. */
 START_TEST(a_probe_belongs_to_nobody)
 {
-    struct origin *o = open_rig("maxSockets: 20", 100);
+    struct origin *o = open_places("maxSockets: 20", 100);
 
     ask(o, 3);
     waiter_cancel(&askers[0].waiter);
@@ -152,7 +151,7 @@ END_TEST
 
 START_TEST(a_second_probe_follows_a_slow_one)
 {
-    struct origin *o = open_rig("maxSockets: 20, maxTotalSockets: 20", 100);
+    struct origin *o = open_places("maxSockets: 20, maxTotalSockets: 20", 100);
 
     ask(o, 3);
     ck_assert(timer_is_set(&o->second_probe));
@@ -167,7 +166,7 @@ END_TEST
 
 START_TEST(as_many_connections_as_are_needed)
 {
-    struct origin *o = open_rig("maxSockets: 20", 4);
+    struct origin *o = open_places("maxSockets: 20", 4);
 
     ask(o, 10);
     wait_for(10);
@@ -186,7 +185,7 @@ END_TEST
 
 START_TEST(max_sockets_bounds_what_is_in_flight)
 {
-    struct origin *o = open_rig("maxSockets: 3", 100);
+    struct origin *o = open_places("maxSockets: 3", 100);
 
     ask(o, 5);
     ck_assert_uint_eq(o->waiting_count, 3);
@@ -207,7 +206,7 @@ END_TEST
 /* Two with room, of which one carries more. */
 static struct socket *pack(const char *options)
 {
-    struct origin *o = open_rig(options, 2);
+    struct origin *o = open_places(options, 2);
 
     ask(o, 4);
     wait_for(4);
@@ -233,7 +232,7 @@ END_TEST
 
 START_TEST(room_grows_and_shrinks)
 {
-    struct origin *o = open_rig("maxSockets: 20, maxTotalSockets: 1", 2);
+    struct origin *o = open_places("maxSockets: 20, maxTotalSockets: 1", 2);
 
     ask(o, 6);
     wait_for(2);
@@ -266,7 +265,7 @@ END_TEST
 
 START_TEST(one_that_drains_ends_with_its_last)
 {
-    struct origin *o = open_rig("maxSockets: 3", 10);
+    struct origin *o = open_places("maxSockets: 3", 10);
 
     ask(o, 2);
     wait_for(2);
@@ -288,7 +287,7 @@ END_TEST
 
 START_TEST(one_that_is_sent_away_gives_up_its_place)
 {
-    struct origin *o = open_rig("maxSockets: 1, maxTotalSockets: 1", 10);
+    struct origin *o = open_places("maxSockets: 1, maxTotalSockets: 1", 10);
 
     ask(o, 2);
     wait_for(1);
@@ -310,7 +309,7 @@ END_TEST
 
 START_TEST(who_was_not_told_yet_waits_again_in_order)
 {
-    struct origin *o = open_rig("maxSockets: 3", 10);
+    struct origin *o = open_places("maxSockets: 3", 10);
 
     ask(o, 5);
     while (o->stats.opened == 0)
@@ -334,7 +333,7 @@ END_TEST
 /* Those who shared a socket come back in any order, and stand in the order in which they asked. */
 START_TEST(repeats_stand_in_their_old_order)
 {
-    struct origin *o = open_rig("maxSockets: 3", 10);
+    struct origin *o = open_places("maxSockets: 3", 10);
 
     ask(o, 4);
     wait_for(3);
@@ -356,7 +355,7 @@ END_TEST
 
 START_TEST(max_requests_counts_what_has_begun)
 {
-    struct origin *o = open_rig("maxSockets: 10, maxRequestsPerSocket: 3", 10);
+    struct origin *o = open_places("maxSockets: 10, maxRequestsPerSocket: 3", 10);
 
     ask(o, 5);
     wait_for(5);
@@ -376,7 +375,7 @@ END_TEST
 /* What runs goes on, and a limit of age holds for new ones. */
 START_TEST(old_sockets_take_no_more)
 {
-    struct origin *o = open_rig("maxSockets: 10, maxSocketAge: 1h", 10);
+    struct origin *o = open_places("maxSockets: 10, maxSocketAge: 1h", 10);
 
     ask(o, 2);
     wait_for(2);
@@ -398,7 +397,7 @@ END_TEST
 /* The next connection would say the same; one more is tried after a second. */
 START_TEST(where_none_may_begin_one_more_is_opened)
 {
-    struct origin *o = open_rig("maxSockets: 10", 1);
+    struct origin *o = open_places("maxSockets: 10", 1);
 
     ask(o, 1);
     wait_for(1);
@@ -424,7 +423,7 @@ END_TEST
 /* Two that let none begin say enough. */
 START_TEST(where_none_may_begin_no_third_one_is_opened)
 {
-    struct origin *o = open_rig("maxSockets: 10", 1);
+    struct origin *o = open_places("maxSockets: 10", 1);
 
     ask(o, 2);
     wait_for(2);
@@ -445,7 +444,7 @@ END_TEST
 
 START_TEST(what_a_peer_allows_is_remembered)
 {
-    struct origin *o = open_rig("maxSockets: 20", 8);
+    struct origin *o = open_places("maxSockets: 20", 8);
 
     ask(o, 1);
     wait_for(1);
@@ -463,7 +462,7 @@ END_TEST
 /* Nobody's exchange is cut, but a busy socket would never come free by itself. */
 START_TEST(a_busy_socket_yields_to_another_origin)
 {
-    struct origin *o = open_rig("maxSockets: 10, maxTotalSockets: 1", 10);
+    struct origin *o = open_places("maxSockets: 10, maxTotalSockets: 1", 10);
     struct origin *other = pool_rig_origin(&rig, "b.test");
     struct asker b = {0};
 
@@ -487,7 +486,7 @@ END_TEST
 /* Not in favour of whoever asked later. */
 START_TEST(a_place_that_was_given_is_not_taken_for_another_origin)
 {
-    struct origin *o = open_rig("maxSockets: 2, maxTotalSockets: 1", 10);
+    struct origin *o = open_places("maxSockets: 2, maxTotalSockets: 1", 10);
     struct asker b = {0};
 
     ask(o, 3);
@@ -506,7 +505,7 @@ END_TEST
 
 START_TEST(spares_are_room)
 {
-    struct origin *o = open_rig("minFreeSockets: 5", 8);
+    struct origin *o = open_places("minFreeSockets: 5", 8);
 
     ask(o, 2);
     wait_for(2);
@@ -524,7 +523,7 @@ END_TEST
 /* Free or not, HTTP/2 reads its connection. */
 START_TEST(a_session_keeps_its_connection)
 {
-    struct origin *o = open_rig("maxSockets: 3", 10);
+    struct origin *o = open_places("maxSockets: 3", 10);
 
     ask(o, 1);
     wait_for(1);

@@ -5,20 +5,11 @@
 #include "base/clock.h"
 #include "pool/check.h"
 
-static struct pool_rig rig;
-
-static void close_rig(void)
-{
-    pool_rig_close(&rig);
-}
-
 START_TEST(free_sockets_are_taken_newest_first)
 {
     struct asker a = {0}, b = {0}, c = {0};
-    struct origin *o;
+    struct origin *o = open_rig("");
 
-    pool_rig_open(&rig, "");
-    o = pool_rig_origin(&rig, "a.test");
     struct socket *first = asker_get(&a, &rig, o), *second = asker_get(&b, &rig, o);
     asker_release(&a);
     asker_release(&b);
@@ -31,7 +22,7 @@ START_TEST(free_sockets_are_taken_newest_first)
     asker_release(&c);
     ck_assert_uint_eq(o->stats.opened, 2);
     ck_assert_uint_eq(o->stats.reused, 2);
-    close_rig();
+    pool_rig_close(&rig);
 }
 END_TEST
 
@@ -39,10 +30,8 @@ END_TEST
 START_TEST(released_sockets_serve_the_oldest)
 {
     struct asker a = {0}, waiters[3] = {{.told = 0}};
-    struct origin *o;
+    struct origin *o = open_rig("maxSockets: 1");
 
-    pool_rig_open(&rig, "maxSockets: 1");
-    o = pool_rig_origin(&rig, "a.test");
     asker_get(&a, &rig, o);
     for (unsigned i = 0; i < 3; i++)
         ck_assert_int_eq(asker_ask(&waiters[i], o, ACQUIRE_NEW), ACQUIRE_WAITS);
@@ -58,7 +47,7 @@ START_TEST(released_sockets_serve_the_oldest)
     asker_release(&waiters[2]);
     ck_assert_uint_eq(o->free_count, 1);
     ck_assert_uint_eq(o->stats.opened, 1);
-    close_rig();
+    pool_rig_close(&rig);
 }
 END_TEST
 
@@ -67,10 +56,8 @@ END_TEST
 START_TEST(whichever_socket_is_ready_first_serves)
 {
     struct asker a = {0}, b = {0};
-    struct origin *o;
+    struct origin *o = open_rig("maxSockets: 2");
 
-    pool_rig_open(&rig, "maxSockets: 2");
-    o = pool_rig_origin(&rig, "a.test");
     asker_get(&a, &rig, o);
     ck_assert_int_eq(asker_ask(&b, o, ACQUIRE_NEW), ACQUIRE_WAITS);
     ck_assert_uint_eq(o->connecting_count, 1);
@@ -82,17 +69,15 @@ START_TEST(whichever_socket_is_ready_first_serves)
     pool_rig_run(&rig, 20);
     ck_assert_uint_eq(o->free_count, 1);
     asker_release(&b);
-    close_rig();
+    pool_rig_close(&rig);
 }
 END_TEST
 
 START_TEST(full_queues_refuse)
 {
     struct asker a = {0}, b = {0}, c = {0};
-    struct origin *o;
+    struct origin *o = open_rig("maxSockets: 1, maxPendingRequests: 1");
 
-    pool_rig_open(&rig, "maxSockets: 1, maxPendingRequests: 1");
-    o = pool_rig_origin(&rig, "a.test");
     asker_get(&a, &rig, o);
     ck_assert_int_eq(asker_ask(&b, o, ACQUIRE_NEW), ACQUIRE_WAITS);
     ck_assert_int_eq(asker_ask(&c, o, ACQUIRE_NEW), ACQUIRE_QUEUE_FULL);
@@ -107,7 +92,7 @@ START_TEST(full_queues_refuse)
     asker_release(&c);
     pool_end_turn(rig.pool);
     asker_release(&b);
-    close_rig();
+    pool_rig_close(&rig);
 }
 END_TEST
 
@@ -117,8 +102,7 @@ START_TEST(what_holds_requests_is_counted)
     struct asker a = {0}, b = {0}, c = {0}, d = {0};
     struct origin *o, *p;
 
-    pool_rig_open(&rig, "match: [a.test, b.test], maxSockets: 1, maxTotalSockets: 2, maxPendingRequests: 1");
-    o = pool_rig_origin(&rig, "a.test");
+    o = open_rig("match: [a.test, b.test], maxSockets: 1, maxTotalSockets: 2, maxPendingRequests: 1");
     p = pool_rig_origin(&rig, "b.test");
     asker_get(&a, &rig, o);
     ck_assert_uint_eq(o->stats.held[HELD_BY_MAX_SOCKETS], 0);
@@ -145,7 +129,7 @@ START_TEST(what_holds_requests_is_counted)
     asker_release(&d);
     ck_assert_uint_eq(o->stats.held[HELD_BY_MAX_SOCKETS], 2);
     ck_assert_uint_eq(p->stats.held[HELD_BY_MAX_TOTAL], 1);
-    close_rig();
+    pool_rig_close(&rig);
 }
 END_TEST
 
@@ -153,10 +137,8 @@ END_TEST
 START_TEST(waiting_is_measured)
 {
     struct asker a = {0}, served = {0}, leaves = {0}, refused = {0};
-    struct origin *o;
+    struct origin *o = open_rig("maxSockets: 1, maxPendingRequests: 2");
 
-    pool_rig_open(&rig, "maxSockets: 1, maxPendingRequests: 2");
-    o = pool_rig_origin(&rig, "a.test");
     asker_get(&a, &rig, o);
     ck_assert_uint_eq(histogram_count(&o->stats.pending), 1);
     ck_assert_uint_eq(o->stats.pending.sum_us, 0); /* to connect is not to wait for a limit */
@@ -183,7 +165,7 @@ START_TEST(waiting_is_measured)
     ck_assert_uint_ge(served.waiter.pending_us, before + 5000);
     ck_assert_uint_eq(histogram_count(&o->stats.pending), 4);
     asker_release(&a);
-    close_rig();
+    pool_rig_close(&rig);
 }
 END_TEST
 
@@ -191,10 +173,8 @@ END_TEST
 START_TEST(connecting_requests_are_not_pending)
 {
     struct asker a = {0}, b = {0}, c = {0};
-    struct origin *o;
+    struct origin *o = open_rig("maxSockets: 2, maxPendingRequests: 0");
 
-    pool_rig_open(&rig, "maxSockets: 2, maxPendingRequests: 0");
-    o = pool_rig_origin(&rig, "a.test");
     ck_assert_int_eq(asker_ask(&a, o, ACQUIRE_NEW), ACQUIRE_WAITS);
     ck_assert_int_eq(asker_ask(&b, o, ACQUIRE_NEW), ACQUIRE_WAITS);
     ck_assert_int_eq(asker_ask(&c, o, ACQUIRE_NEW), ACQUIRE_QUEUE_FULL);
@@ -203,7 +183,7 @@ START_TEST(connecting_requests_are_not_pending)
     ck_assert_uint_eq(b.turn, 2);
     asker_release(&a);
     asker_release(&b);
-    close_rig();
+    pool_rig_close(&rig);
 }
 END_TEST
 
@@ -229,7 +209,7 @@ START_TEST(failed_connects_tell_the_oldest)
     ck_assert_uint_eq(o->stats.opened, 0);
     ck_assert_uint_eq(o->stats.retired[RETIRE_CONNECT_FAILED], 3);
     ck_assert_uint_eq(origin_sockets(o) + o->waiting_count + o->blocked_count, 0);
-    close_rig();
+    pool_rig_close(&rig);
 }
 END_TEST
 
@@ -237,10 +217,8 @@ END_TEST
 START_TEST(owners_get_their_own_connection)
 {
     struct asker a = {0}, b = {0};
-    struct origin *o;
+    struct origin *o = open_rig("maxSockets: 1");
 
-    pool_rig_open(&rig, "maxSockets: 1");
-    o = pool_rig_origin(&rig, "a.test");
     asker_get(&a, &rig, o);
     ck_assert_int_eq(asker_ask(&b, o, ACQUIRE_NEW), ACQUIRE_WAITS);
     socket_retire(a.socket, RETIRE_ERROR);
@@ -255,7 +233,7 @@ START_TEST(owners_get_their_own_connection)
     pool_end_turn(rig.pool);
     ck_assert_uint_eq(b.told, 1);
     asker_release(&b);
-    close_rig();
+    pool_rig_close(&rig);
 }
 END_TEST
 
@@ -263,10 +241,8 @@ END_TEST
 START_TEST(orphaned_connections_serve_others)
 {
     struct asker a = {0}, b = {0};
-    struct origin *o;
+    struct origin *o = open_rig("maxSockets: 1");
 
-    pool_rig_open(&rig, "maxSockets: 1");
-    o = pool_rig_origin(&rig, "a.test");
     asker_get(&a, &rig, o);
     ck_assert_int_eq(asker_ask(&b, o, ACQUIRE_NEW), ACQUIRE_WAITS);
     socket_retire(a.socket, RETIRE_ERROR);
@@ -277,17 +253,15 @@ START_TEST(orphaned_connections_serve_others)
     ck_assert_uint_eq(b.told, 1);
     ck_assert_uint_eq(o->stats.opened, 2);
     asker_release(&b);
-    close_rig();
+    pool_rig_close(&rig);
 }
 END_TEST
 
 START_TEST(cancelling_is_allowed_in_any_state)
 {
     struct asker a = {0}, b = {0}, c = {0};
-    struct origin *o;
+    struct origin *o = open_rig("maxSockets: 1");
 
-    pool_rig_open(&rig, "maxSockets: 1");
-    o = pool_rig_origin(&rig, "a.test");
     waiter_cancel(&a.waiter); /* idle */
     asker_ask(&a, o, ACQUIRE_NEW);
     asker_ask(&b, o, ACQUIRE_NEW);
@@ -308,7 +282,7 @@ START_TEST(cancelling_is_allowed_in_any_state)
     ck_assert_uint_eq(c.told, 0);
     asker_release(&a);
     ck_assert_uint_eq(o->free_count, 1);
-    close_rig();
+    pool_rig_close(&rig);
 }
 END_TEST
 
@@ -332,7 +306,7 @@ START_TEST(the_least_recently_used_makes_room)
     ck_assert_uint_eq(ob->free_count, 0);
     ck_assert_uint_eq(ob->stats.retired[RETIRE_EVICTED], 1);
     asker_release(&c);
-    close_rig();
+    pool_rig_close(&rig);
 }
 END_TEST
 
@@ -362,17 +336,15 @@ START_TEST(no_origin_starves_under_the_total_cap)
     pool_rig_run(&rig, 20);
     ck_assert_uint_eq(a.told, 2);
     asker_release(&a);
-    close_rig();
+    pool_rig_close(&rig);
 }
 END_TEST
 
 START_TEST(paused_agents_hold_new_requests)
 {
     struct asker a = {0}, b = {0}, c = {0};
-    struct origin *o;
+    struct origin *o = open_rig("");
 
-    pool_rig_open(&rig, "");
-    o = pool_rig_origin(&rig, "a.test");
     asker_get(&a, &rig, o);
     agent_pause(pool_rig_agent(&rig));
     asker_ask(&b, o, ACQUIRE_NEW);
@@ -387,7 +359,7 @@ START_TEST(paused_agents_hold_new_requests)
     ck_assert_uint_eq(c.told, 1);
     asker_release(&b);
     asker_release(&c);
-    close_rig();
+    pool_rig_close(&rig);
 }
 END_TEST
 
@@ -419,7 +391,7 @@ START_TEST(paused_agents_hold_repeats)
         pool_rig_run(&rig, 20);
         ck_assert_uint_eq(b.told, 1);
         asker_release(&b);
-        close_rig();
+        pool_rig_close(&rig);
     }
 }
 END_TEST
@@ -437,10 +409,8 @@ static void on_blocked(struct waiter *p)
 START_TEST(who_becomes_pending_is_told)
 {
     struct asker a = {.waiter.blocked = on_blocked};
-    struct origin *o;
+    struct origin *o = open_rig("");
 
-    pool_rig_open(&rig, "");
-    o = pool_rig_origin(&rig, "a.test");
     asker_ask(&a, o, ACQUIRE_NEW);
     ck_assert_int_eq(a.waiter.state, WAITER_WAITING);
     agent_pause(pool_rig_agent(&rig));
@@ -449,7 +419,7 @@ START_TEST(who_becomes_pending_is_told)
     ck_assert_int_eq(a.waiter.state, WAITER_BLOCKED);
     ck_assert_uint_eq(blocked_calls, 1);
     waiter_cancel(&a.waiter);
-    close_rig();
+    pool_rig_close(&rig);
 }
 END_TEST
 
@@ -481,7 +451,7 @@ START_TEST(own_free_sockets_serve_above_a_lowered_total)
     pool_rig_run(&rig, 20);
     ck_assert_uint_eq(blocked.told, 1);
     asker_release(&blocked);
-    close_rig();
+    pool_rig_close(&rig);
 }
 END_TEST
 

@@ -48,7 +48,6 @@ struct walker {
 
 TAILQ_HEAD(walker_list, walker);
 
-static struct pool_rig rig;
 static struct walker walkers[ASKERS];
 static struct walker_list queue[HOSTS]; /* as the queue of each origin should be: who waits, oldest first */
 static struct origin *origins[HOSTS];

@@ -11,24 +11,6 @@
 #include "pool/check.h"
 #include "pool/configure.h"
 
-static struct pool_rig rig;
-
-static struct origin *open_rig(const char *options)
-{
-    pool_rig_open(&rig, options);
-    return pool_rig_origin(&rig, "a.test");
-}
-
-/* One free socket. */
-static void free_one(struct origin *o)
-{
-    struct asker a = {0};
-
-    asker_get(&a, &rig, o);
-    asker_release(&a);
-    ck_assert_uint_eq(o->free_count, 1);
-}
-
 /* Lowered limits apply in place: free ones go now, active ones when they finish. */
 START_TEST(lowered_limits_apply)
 {

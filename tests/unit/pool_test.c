@@ -229,9 +229,25 @@ START_TEST(failure_codes_are_errno_names)
 }
 END_TEST
 
-/* askers */
+/* the rig, and askers */
 
+struct pool_rig rig;
 static unsigned turns;
+
+struct origin *open_rig(const char *options)
+{
+    pool_rig_open(&rig, options);
+    return pool_rig_origin(&rig, "a.test");
+}
+
+void free_one(struct origin *o)
+{
+    struct asker a = {0};
+
+    asker_get(&a, &rig, o);
+    asker_release(&a);
+    ck_assert_uint_eq(o->free_count, 1);
+}
 
 void asker_use(struct socket *s)
 {

@@ -4,14 +4,23 @@
 #include "pool_rig.h"
 #include "unit.h"
 
-/* Somebody who asks for sockets, and remembers what became of it. */
+/* The test's, which closes it. */
+extern struct pool_rig rig;
+
+/* Opens it with these options; the origin http://a.test:80. */
+struct origin *open_rig(const char *options);
+
+/* Makes one free socket, the only one. */
+void free_one(struct origin *o);
+
+/* One who asks for sockets, and remembers what became of it. */
 struct asker {
     struct waiter waiter;
     bool waits;
-    unsigned told; /* how often */
+    unsigned told; /* how often it was notified */
     struct socket *socket;
     enum connect_error error;
-    unsigned turn; /* the how-manieth to be told */
+    unsigned turn; /* 1: the first of all that were notified */
 };
 
 /* What an exchange does first with its socket: counts, and listens to it from now on. */

@@ -7,7 +7,6 @@
 
 #define MANY 12
 
-static struct pool_rig rig;
 static struct asker askers[MANY];
 static const char callers[] = "abcdef"; /* a caller is the address of its letter */
 static bool no_memory;
@@ -74,13 +73,12 @@ static void serve(struct asker *first, unsigned n, char *order)
     asker_release(first);
 }
 
-static struct origin *open_rig(struct asker *holder, const char *options)
+static struct origin *open_held(struct asker *holder, const char *options)
 {
     struct origin *o;
 
     memset(askers, 0, sizeof askers);
-    pool_rig_open(&rig, options);
-    o = pool_rig_origin(&rig, "a.test");
+    o = open_rig(options);
     asker_get(holder, &rig, o);
     return o;
 }
@@ -101,7 +99,7 @@ START_TEST(callers_take_turns)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct asker holder = {0};
         char order[MANY + 1];
-        struct origin *o = open_rig(&holder, "maxSockets: 1, queue: fair");
+        struct origin *o = open_held(&holder, "maxSockets: 1, queue: fair");
 
         queue_up(o, cases[i].asked);
         serve(&holder, (unsigned)strlen(cases[i].asked), order);
@@ -115,7 +113,7 @@ START_TEST(fifo_does_not_care_who_asks)
 {
     struct asker holder = {0};
     char order[MANY + 1];
-    struct origin *o = open_rig(&holder, "maxSockets: 1");
+    struct origin *o = open_held(&holder, "maxSockets: 1");
 
     queue_up(o, "aaaabb");
     serve(&holder, 6, order);
@@ -128,7 +126,7 @@ START_TEST(a_reload_changes_the_order_of_those_who_wait)
 {
     struct asker holder = {0};
     char order[MANY + 1];
-    struct origin *o = open_rig(&holder, "maxSockets: 1");
+    struct origin *o = open_held(&holder, "maxSockets: 1");
 
     queue_up(o, "aaaabb");
     pool_rig_configure(&rig, "maxSockets: 1, queue: fair");
@@ -136,7 +134,7 @@ START_TEST(a_reload_changes_the_order_of_those_who_wait)
     serve(&holder, 6, order);
     ck_assert_str_eq(order, "041523");
     pool_rig_close(&rig);
-    o = open_rig(&holder, "maxSockets: 1, queue: fair");
+    o = open_held(&holder, "maxSockets: 1, queue: fair");
     queue_up(o, "aaaabb");
     pool_rig_configure(&rig, "maxSockets: 1");
     pool_check(rig.pool);
@@ -150,7 +148,7 @@ END_TEST
 START_TEST(a_reload_to_fifo_puts_those_who_connect_in_order)
 {
     struct asker holder = {0};
-    struct origin *o = open_rig(&holder, "maxSockets: 1, queue: fair");
+    struct origin *o = open_held(&holder, "maxSockets: 1, queue: fair");
 
     queue_up(o, "aab");
     pool_rig_configure(&rig, "maxSockets: 3, queue: fair");
@@ -176,7 +174,7 @@ START_TEST(a_repeat_is_next)
 {
     struct asker holder = {0};
     char order[MANY + 1];
-    struct origin *o = open_rig(&holder, "maxSockets: 1, queue: fair");
+    struct origin *o = open_held(&holder, "maxSockets: 1, queue: fair");
 
     queue_up(o, "aab");
     ck_assert_int_eq(ask_as(&askers[3], o, 'b', ACQUIRE_AGAIN), ACQUIRE_WAITS);
@@ -190,7 +188,7 @@ START_TEST(who_leaves_gives_up_no_turn_of_others)
 {
     struct asker holder = {0};
     char order[MANY + 1];
-    struct origin *o = open_rig(&holder, "maxSockets: 1, queue: fair");
+    struct origin *o = open_held(&holder, "maxSockets: 1, queue: fair");
 
     queue_up(o, "aabbc");
     waiter_cancel(&askers[0].waiter);
@@ -207,7 +205,7 @@ END_TEST
 START_TEST(a_full_queue_gives_places_to_those_who_have_fewer)
 {
     struct asker holder = {0};
-    struct origin *o = open_rig(&holder, "maxSockets: 1, queue: fair, maxPendingRequests: 3");
+    struct origin *o = open_held(&holder, "maxSockets: 1, queue: fair, maxPendingRequests: 3");
 
     queue_up(o, "aaa");
     ck_assert_int_eq(ask_as(&askers[3], o, 'a', ACQUIRE_NEW), ACQUIRE_QUEUE_FULL);
@@ -238,7 +236,7 @@ END_TEST
 START_TEST(no_queue_has_no_places_to_give)
 {
     struct asker holder = {0};
-    struct origin *o = open_rig(&holder, "maxSockets: 1, queue: fair, maxPendingRequests: 0");
+    struct origin *o = open_held(&holder, "maxSockets: 1, queue: fair, maxPendingRequests: 0");
 
     ck_assert_int_eq(ask_as(&askers[0], o, 'a', ACQUIRE_NEW), ACQUIRE_QUEUE_FULL);
     asker_release(&holder);
@@ -251,7 +249,7 @@ START_TEST(turns_are_the_agents_where_its_limit_holds)
 {
     struct asker holder = {0};
     char order[MANY + 1];
-    struct origin *a = open_rig(&holder, "maxTotalSockets: 1, queue: fair"),
+    struct origin *a = open_held(&holder, "maxTotalSockets: 1, queue: fair"),
                   *b = pool_rig_origin(&rig, "b.test");
 
     queue_up(a, "aaaa");
@@ -269,7 +267,7 @@ START_TEST(turns_are_the_origins_where_its_limit_holds)
 {
     struct asker holder = {0}, other = {0};
     char order[MANY + 1];
-    struct origin *a = open_rig(&holder, "maxSockets: 1, queue: fair"), *b = pool_rig_origin(&rig, "b.test");
+    struct origin *a = open_held(&holder, "maxSockets: 1, queue: fair"), *b = pool_rig_origin(&rig, "b.test");
 
     queue_up(a, "aabb");
     asker_get(&other, &rig, b);
@@ -292,7 +290,7 @@ START_TEST(without_memory_for_turns_the_oldest_is_next)
 {
     struct asker holder = {0};
     char order[MANY + 1];
-    struct origin *o = open_rig(&holder, "maxSockets: 1, maxPendingRequests: 6, queue: fair");
+    struct origin *o = open_held(&holder, "maxSockets: 1, maxPendingRequests: 6, queue: fair");
 
     queue_up(o, "aaab");
     no_memory = true;

@@ -10,7 +10,6 @@
 
 #include "proxy/client.h"
 
-static struct proxy_rig rig;
 static int client, origin;
 static size_t stuffed;
 

@@ -8,15 +8,7 @@
 
 #include "proxy/exchange.h"
 
-static struct proxy_rig rig;
-
 /* Said by the client, heard by the nth connection of the origin. */
-static int begin(int client, const char *request, unsigned nth)
-{
-    say(&rig, client, request);
-    return origin_end(&rig, nth);
-}
-
 START_TEST(sockets_are_shared_between_clients)
 {
     proxy_rig_open(&rig, "", "");

@@ -8,8 +8,6 @@
 
 #include "proxy/exchange.h"
 
-static struct proxy_rig rig;
-
 /* One whose first response it leaves unread, so that its end is a reset; it is registered with the loop. */
 static int kept_client(int *origin)
 {

@@ -7,14 +7,6 @@
 
 #include "proxy/client.h"
 
-static struct proxy_rig rig;
-
-static int begin(int client, const char *request, unsigned nth)
-{
-    say(&rig, client, request);
-    return origin_end(&rig, nth);
-}
-
 static const char negotiate[] =
     "GET http://a.test/ HTTP/1.1\r\nHost: h\r\nAuthorization: Negotiate abc\r\n\r\n";
 

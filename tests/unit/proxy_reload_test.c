@@ -8,14 +8,6 @@
 
 #include "proxy/close_reason.h"
 
-static struct proxy_rig rig;
-
-static int begin(int client, const char *request, unsigned nth)
-{
-    say(&rig, client, request);
-    return origin_end(&rig, nth);
-}
-
 #define FOR_OTHERS "access: {clients: [10.0.0.0/8]}\n"
 
 START_TEST(a_right_that_was_taken_away_ends_at_the_next_request)

@@ -33,7 +33,7 @@ struct proxy_rig {
     unsigned last_status;
     bool last_was_read;     /* its request's head was one */
     const char *last_error; /* "" when there was none */
-    bool check_turns;       /* on: pool_check_turn() behind every turn */
+    bool check_turns;       /* on: pool_check_turn() after every turn */
 };
 
 /* `options` are those of the upstream "u" ("maxSockets: 1"), `file` are further lines of the file. Options

@@ -9,23 +9,6 @@
 
 #include "proxy/exchange.h"
 
-static struct proxy_rig rig;
-
-static int begin(int client, const char *request, unsigned nth)
-{
-    say(&rig, client, request);
-    return origin_end(&rig, nth);
-}
-
-static struct exchange *only_exchange(void)
-{
-    struct exchange *e = TAILQ_FIRST(&rig.proxy->exchanges);
-
-    ck_assert_ptr_nonnull(e);
-    ck_assert_ptr_null(TAILQ_NEXT(e, link));
-    return e;
-}
-
 static const struct origin_stats *stats(void)
 {
     return &proxy_rig_origin(&rig, "a.test")->stats;

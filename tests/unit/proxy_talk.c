@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+struct proxy_rig rig;
+
 void say(struct proxy_rig *r, int fd, const char *text)
 {
     size_t left = strlen(text);
@@ -47,4 +49,19 @@ int origin_end(struct proxy_rig *r, unsigned nth)
         proxy_rig_run(r, 1);
     ck_assert_uint_gt(r->origin_count, nth);
     return r->origins[nth];
+}
+
+int begin(int client, const char *request, unsigned nth)
+{
+    say(&rig, client, request);
+    return origin_end(&rig, nth);
+}
+
+struct exchange *only_exchange(void)
+{
+    struct exchange *e = TAILQ_FIRST(&rig.proxy->exchanges);
+
+    ck_assert_ptr_nonnull(e);
+    ck_assert_ptr_null(TAILQ_NEXT(e, link));
+    return e;
 }

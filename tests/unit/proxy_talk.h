@@ -3,7 +3,11 @@
 
 /* Conversations with a rig: what the client says, what the origin hears, and back. */
 
+#include "proxy/exchange.h"
 #include "proxy_test.h"
+
+/* The test's, which opens and closes it. */
+extern struct proxy_rig rig;
 
 /* Writes all of it, and lets it take effect. */
 void say(struct proxy_rig *r, int fd, const char *text);
@@ -16,6 +20,12 @@ bool has_ended(int fd);
 
 /* The origin's end of the connection that was opened as the nth; waits a moment for it. */
 int origin_end(struct proxy_rig *r, unsigned nth);
+
+/* The client asks; the origin's end of the connection that is opened for it as the nth. */
+int begin(int client, const char *request, unsigned nth);
+
+/* The one that there is. */
+struct exchange *only_exchange(void);
 
 /* What must have come, with its beginning or somewhere within. */
 #define hears(fd, part)                                                                   \

@@ -11,23 +11,6 @@
 #include "proxy/client.h"
 #include "proxy/exchange.h"
 
-static struct proxy_rig rig;
-
-static int begin(int client, const char *request, unsigned nth)
-{
-    say(&rig, client, request);
-    return origin_end(&rig, nth);
-}
-
-static struct exchange *only_exchange(void)
-{
-    struct exchange *e = TAILQ_FIRST(&rig.proxy->exchanges);
-
-    ck_assert_ptr_nonnull(e);
-    ck_assert_ptr_null(TAILQ_NEXT(e, link));
-    return e;
-}
-
 /* Fills what the kernel takes for this descriptor; the count. */
 static size_t fill(int fd)
 {

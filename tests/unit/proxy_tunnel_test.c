@@ -11,8 +11,6 @@
 #include "base/clock.h"
 #include "proxy/tunnel.h"
 
-static struct proxy_rig rig;
-
 /* A client over TCP, which knows resets. */
 static int tcp_client(void)
 {
@@ -41,7 +39,7 @@ static int open_tunnel(int client)
     return origin;
 }
 
-static void begin(int *client, int *origin)
+static void begin_tunnel(int *client, int *origin)
 {
     proxy_rig_open(&rig, "", "");
     *client = proxy_rig_client(&rig);
@@ -110,7 +108,7 @@ START_TEST(last_words_of_the_origin_arrive)
 {
     int client, origin;
 
-    begin(&client, &origin);
+    begin_tunnel(&client, &origin);
     put(origin, "the last words");
     put(client, "nobody reads this");
     close_origin(origin);
@@ -127,7 +125,7 @@ START_TEST(last_words_of_the_client_arrive)
 {
     int client, origin;
 
-    begin(&client, &origin);
+    begin_tunnel(&client, &origin);
     put(client, "the last words");
     put(origin, "nobody reads this");
     close(client);
@@ -144,7 +142,7 @@ START_TEST(whoever_is_left_may_go_on_talking)
 {
     int client, origin;
 
-    begin(&client, &origin);
+    begin_tunnel(&client, &origin);
     size_t words = fill(origin);
     put(client, "x");
     close_origin(origin);
@@ -164,7 +162,7 @@ START_TEST(an_end_waits_for_what_came_before_it)
 {
     int client, origin;
 
-    begin(&client, &origin);
+    begin_tunnel(&client, &origin);
     size_t sent = fill(client);
     shutdown(client, SHUT_WR);
     proxy_rig_settle(&rig);
@@ -249,7 +247,7 @@ START_TEST(a_stop_waits_for_tunnels_that_move)
 {
     int client, origin;
 
-    begin(&client, &origin);
+    begin_tunnel(&client, &origin);
     size_t sent = fill(client);
     proxy_stop(rig.proxy);
     proxy_rig_settle(&rig);
@@ -268,7 +266,7 @@ START_TEST(a_stop_cuts_idle_tunnels_at_once)
 {
     int client, origin;
 
-    begin(&client, &origin);
+    begin_tunnel(&client, &origin);
     proxy_rig_run(&rig, 300);
     proxy_stop(rig.proxy);
     ck_assert_uint_eq(rig.proxy->stats.tunnels_open, 0);
