@@ -4,15 +4,14 @@ import json
 import os
 import pty
 import select
-import socket
 import subprocess
-import threading
 import time
 
 import pytest
 
 from .harness import PATIENCE
 from .harness.daemon import binary, environment
+from .harness.origin import Origin, answer
 
 # ESC, BEL, CSI as C1, DEL, BS, CR, as JSON has them; and raw, with NUL
 STEERING = r"\u001b]0;owned\u0007\u001b[31m\u009b31m\u007f\b\r"
@@ -27,33 +26,12 @@ def steering(value):
     return json.dumps(value, ensure_ascii=False).replace("STEERING", STEERING).encode()
 
 
-class Answers:
-    """A server that gives the same answer to everybody."""
-
-    def __init__(self, body, status=200):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.answer = b"HTTP/1.1 %d Whatever\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body
-        self.thread = threading.Thread(target=self._serve, daemon=True)
-        self.thread.start()
-
-    def _serve(self):
-        while True:
-            try:
-                sock, _ = self.listener.accept()
-            except OSError:
-                return
-            with sock:
-                sock.recv(65536)
-                sock.sendall(self.answer)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.thread.join()
+def answers(body, status=200):
+    """A server that gives the same answer to everybody, and ends the connection."""
+    def respond(request):
+        request.connection.send(answer(body, f"{status} Whatever", [("Connection", "close")]))
+        request.connection.close()
+    return Origin(respond=respond)
 
 
 def ctl(address, *words, closing=None, **how):
@@ -78,8 +56,8 @@ def test_no_control_byte_of_a_server_is_printed(words, body):
     """carpoolctl never passes on a control byte (C0, DEL, C1) that came from the server, whether it succeeds or fails"""
     words = words.split(" ", 4) if words.startswith("run") else words.split()
     for status in (200, 400):
-        with Answers(body, status) as server:
-            done = ctl(server.address, *words)
+        with answers(body, status) as server:
+            done = ctl(server.authority, *words)
         assert not control_bytes(done.stdout), done.stdout
         assert not control_bytes(done.stderr), done.stderr
 
@@ -87,8 +65,8 @@ def test_no_control_byte_of_a_server_is_printed(words, body):
 @pytest.mark.parametrize("words", ["status", "reload", "version"])
 def test_no_control_byte_of_an_error_is_printed(words):
     """the text of an error"""
-    with Answers(steering({"error": "first STEERING\nsecond"}), 400) as server:
-        done = ctl(server.address, words)
+    with answers(steering({"error": "first STEERING\nsecond"}), 400) as server:
+        done = ctl(server.authority, words)
     assert done.returncode == 1 and not control_bytes(done.stderr)
     assert b"first \\u001b]0;owned" in done.stderr and b"\nsecond" in done.stderr
 
@@ -99,8 +77,8 @@ def test_json_says_the_same_by_escapes(words):
     text = "".join("\x7fé\u009b€\x85𝄞x" for _ in range(3000))
     for shift in range(4):
         said = {"agents": ["a" * shift + text]}
-        with Answers(json.dumps(said, ensure_ascii=False).encode()) as server:
-            done = ctl(server.address, *words.split())
+        with answers(json.dumps(said, ensure_ascii=False).encode()) as server:
+            done = ctl(server.authority, *words.split())
         assert done.returncode == 0 and not control_bytes(done.stdout)
         if words.startswith("--json"):
             assert json.loads(done.stdout) == said
@@ -170,15 +148,15 @@ def on_terminal(address, *words, until, keys=b""):
 
 def test_colours_are_carpoolctls_own():
     """status on a terminal: its own colours, and nothing of the server's"""
-    with Answers(steering({"agents": [{"name": "STEERING", "paused": True, "diagnosis": ["STEERING"]}]})) as server:
-        status, got = on_terminal(server.address, "status", until=b"owned")
+    with answers(steering({"agents": [{"name": "STEERING", "paused": True, "diagnosis": ["STEERING"]}]})) as server:
+        status, got = on_terminal(server.authority, "status", until=b"owned")
     assert status == 0 and b"\x1b[33m" in got and b"\x1b[1m" in got
     assert b"\x1b]0;" not in got and b"\x1b[31m" not in got and b"\xc2\x9b" not in got
 
 
 def test_top_shows_no_control_characters():
     """top: the same"""
-    with Answers(steering(AGENTS)) as server:
-        status, got = on_terminal(server.address, "top", until=b"owned", keys=b"q")
+    with answers(steering(AGENTS)) as server:
+        status, got = on_terminal(server.authority, "top", until=b"owned", keys=b"q")
     assert status == 0
     assert b"\x1b]0;" not in got and b"\xc2\x9b" not in got and b"\x07" not in got

@@ -1,13 +1,11 @@
 """Section 9, by what hurt users of others' HTTP/2: each test is a report of one of them, told the other way round."""
 
-import socket
-import threading
-
 import pytest
 
 from .harness import wait_until
 from .harness.client import request
 from .harness.h2 import (CANCEL, INADEQUATE_SECURITY, LAST_STREAM, NO_ERROR, h2_origin)
+from .harness.relay import Relay
 from .harness.tls import https_key, secure
 from .test_9_http2 import Held, begin, in_the_clear, over_tls
 
@@ -253,54 +251,13 @@ def test_two_addresses_share(stage):
     assert [client.response().status for client in clients] == [200] * 6
 
 
-class Relay:
-    """Passes bytes to an origin and back until it is told to swallow those of the connections that are open; new ones pass."""
-
-    def __init__(self, ports, to):
-        self.to = to
-        self.port = ports.take()
-        self.listener = socket.create_server(("127.0.0.1", self.port))
-        self.passes = []        # of each connection: an event that is set while it does
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(self.to)
-            passes = threading.Event()
-            passes.set()
-            self.passes.append(passes)
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._pass, args=(source, sink, passes), daemon=True).start()
-
-    @staticmethod
-    def _pass(source, sink, passes):
-        try:
-            while data := source.recv(65536):
-                if passes.is_set():
-                    sink.sendall(data)
-        except OSError:
-            pass
-
-    def swallow(self):
-        for passes in self.passes:
-            passes.clear()
-
-    def close(self):
-        self.listener.close()
-
-
 def test_a_black_hole(stage):
     """9.9: good answers again within pingInterval and pingTimeout, and no request is left on the dead connection"""
     origin = h2_origin(stage, tls=False)
-    relay = Relay(stage.ports, ("127.0.0.1", origin.port))
     carpool = stage.carpool({"upstreams": {"api": {"match": "127.0.0.1", "h2Options": {
         "useH2c": True, "pingInterval": "300ms", "pingTimeout": "300ms"}}}})
-    url, key = f"http://127.0.0.1:{relay.port}", f"http://127.0.0.1:{relay.port}"
-    try:
+    with Relay(origin.port) as relay:
+        url = f"http://{relay.authority}"
         assert carpool.get(url + "/one").status == 200
         origin.script._respond = lambda stream: None    # pylint: disable=protected-access
         waiting = carpool.ask(url + "/waits")
@@ -310,6 +267,4 @@ def test_a_black_hole(stage):
         relay.swallow()
         assert waiting.response().status == 200         # repeated on another connection
         assert carpool.get(url + "/two").status == 200
-        assert carpool.retired(key, "api") == {"ping-timeout": 1} and origin.accepted == 2
-    finally:
-        relay.close()
+        assert carpool.retired(url, "api") == {"ping-timeout": 1} and origin.accepted == 2

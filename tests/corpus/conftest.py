@@ -9,7 +9,7 @@ from behaviour.harness.ports import Ports
 
 from .conversation import get, soon
 from .judge import SPARE_HOST, VIA
-from .origin import CLEAN_PATH, Origin
+from .origin import CLEAN_PATH, CaseOrigin
 
 GROWTH = 32 << 20       # bytes of memory that caches and the allocator may keep
 DENIED = ["169.254.0.0/16", "fe80::/10", "0.0.0.0/8", "::/128", "224.0.0.0/4", "ff00::/8", "255.255.255.255/32",
@@ -39,7 +39,7 @@ class Target(Daemon):
 @pytest.fixture(scope="session")
 def daemon(tmp_path_factory):
     target = Target(CONFIG, Ports(), str(tmp_path_factory.mktemp("carpoold")))
-    with Origin() as origin:
+    with CaseOrigin() as origin:
         get(target.port, origin.url(CLEAN_PATH))
     soon(lambda: False, 0.1)
     before, resident = target.descriptors(), target.resident()

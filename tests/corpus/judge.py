@@ -2,7 +2,7 @@
 from behaviour.harness.waiting import PATIENCE
 
 from .conversation import Conversation, get, pieces, soon
-from .origin import CLEAN, CLEAN_PATH, Origin, Script
+from .origin import CLEAN, CLEAN_PATH, CaseOrigin, Script
 
 SPARE_HOST = "127.0.0.2"    # the upstream that keeps spare sockets, see conftest.py
 VIA = "carpool-under-attack"
@@ -30,7 +30,7 @@ class Verdict:
 
 
 def names(origin, daemon):
-    return {"ORIGIN": origin.address, "HOST": origin.host, "PORT": str(origin.port), "VIA": VIA,
+    return {"ORIGIN": origin.authority, "HOST": origin.host, "PORT": str(origin.port), "VIA": VIA,
             "PROXY": f"127.0.0.1:{daemon.port}", "PROXY_PORT": str(daemon.port), "ADMIN": f"127.0.0.1:{daemon.admin_port}"}
 
 
@@ -53,13 +53,12 @@ def judge(case, mode, daemon):
 
 def judge_request(case, mode, daemon):
     verdict = Verdict()
-    with Origin() as origin:
+    with CaseOrigin() as origin:
         data = case.fill(case.raw, names(origin, daemon))
         talk = Conversation(daemon.port, methods_in(data))
         talk.run(pieces(data, mode), case.requests[1], "half-close" in case.flags, "client-close" in case.flags)
-        seen = origin.requests()
-        verdict.seen = [(r.method, r.target, r.get("host").replace(origin.address.encode(), b"{ORIGIN}"), r.body)
-                        for _, r in seen]
+        seen = origin.asked()
+        verdict.seen = [(r.method, r.target, r.get("host").replace(origin.authority.encode(), b"{ORIGIN}"), r.body) for r in seen]
         verdict.statuses = [answer.status for answer in talk.answers]
         own = [answer for answer in talk.answers if own_answer(answer)]
         if seen:
@@ -67,7 +66,7 @@ def judge_request(case, mode, daemon):
         else:
             refused(case, verdict, talk, origin, own)
         if verdict.outcome == "forward":
-            check(case, "origin", seen[0][1], seen[0][0].received, names(origin, daemon), verdict)
+            check(case, "origin", seen[0], seen[0].connection.received, names(origin, daemon), verdict)
             if talk.answers:
                 check(case, "client", talk.answers[0], talk.received, names(origin, daemon), verdict)
         whatever_happened(verdict, talk, origin, daemon)
@@ -86,13 +85,12 @@ def forwarded(case, verdict, talk, seen, own):
 
 def refused(case, verdict, talk, origin, own):
     verdict.outcome = "refuse"
-    heads = sum(connection.heads for connection in origin.connections)
     if "body-phase" in case.flags:
         broken = origin.open_halves()
-        verdict.need(soon(lambda: all(c.closed.is_set() for c in broken)),
+        verdict.need(soon(lambda: all(connection.ended for connection in broken)),
                      "the socket of a request that broke off stays open")
     else:
-        verdict.need(not heads and not origin.open_halves(), "a part of the request reached the origin")
+        verdict.need(not origin.heads and not origin.open_halves(), "a part of the request reached the origin")
     if case.requests[0] == 0 and not talk.answers:
         return
     if not talk.answers:
@@ -122,7 +120,7 @@ def check_error(case, answer, usual, verdict):
 def judge_response(case, mode, daemon):
     verdict = Verdict()
     host = SPARE_HOST if case.when == "spare" else "127.0.0.1"
-    with Origin(host, receive_buffer=SMALL_BUFFER if case.when == "early" else None) as origin:
+    with CaseOrigin(host, receive_buffer=SMALL_BUFFER if case.when == "early" else None) as origin:
         known = names(origin, daemon)
         script = origin.script = Script(pieces(case.fill(case.raw, known), mode), case.when, "eof" in case.flags)
         request = case.fill(case.request, known)
@@ -162,7 +160,7 @@ def ask(talk, request, case, script):
 
 def answer_seen(case, verdict, talk, origin, script):
     verdict.statuses = [answer.status for answer in talk.answers]
-    verdict.seen = [(r.method, r.target) for _, r in origin.requests()]
+    verdict.seen = [(r.method, r.target) for r in origin.asked()]
     verdict.need(len(talk.answers) < 2, f"more than one answer: {verdict.statuses}")
     verdict.need(len(verdict.seen) <= 1, f"the request was sent {len(verdict.seen)} times")
     if not talk.answers or talk.cut:
@@ -185,7 +183,7 @@ def answer_seen(case, verdict, talk, origin, script):
 
 
 def closed(script):
-    return script.connection is None or script.connection.closed.is_set()
+    return script.connection is None or script.connection.ended
 
 
 def pooled(case, verdict, talk, origin, script, daemon):

@@ -12,6 +12,7 @@ import urllib.request
 import pytest
 
 from behaviour.harness.ports import Ports
+from behaviour.harness.relay import Relay
 from behaviour.harness.waiting import PATIENCE, wait_until
 from clients import nginx
 
@@ -20,7 +21,6 @@ from .case import HERE, all_cases
 from .conversation import Conversation
 from .judge import VIA, methods_in
 from .origin import TLS_HANDSHAKE
-from .recorder import Recorder
 
 END = "/the-end-of-the-case"
 
@@ -102,16 +102,16 @@ def real_origins(tmp_path_factory):
 @pytest.mark.parametrize("case", all_cases("requests"), ids=lambda case: case.name)
 def test_real_origins_see_the_same(case, kind, daemon, real_origins):
     origin = real_origins(kind)
-    with Recorder(origin.port) as recorder:
-        address = f"127.0.0.1:{recorder.port}"
-        names = {"ORIGIN": address, "HOST": "127.0.0.1", "PORT": str(recorder.port), "VIA": VIA,
+    with Relay(origin.port) as relay:
+        host, port = relay.authority.split(":")
+        names = {"ORIGIN": relay.authority, "HOST": host, "PORT": port, "VIA": VIA,
                  "PROXY": f"127.0.0.1:{daemon.port}", "PROXY_PORT": str(daemon.port),
                  "ADMIN": f"127.0.0.1:{daemon.admin_port}"}
         data = case.fill(case.raw, names)
         talk = Conversation(daemon.port, methods_in(data))
         talk.run([data], case.requests[1], "half-close" in case.flags)
-    sent = [request for stream in recorder.streams if not stream.startswith(bytes([TLS_HANDSHAKE]))
-            for request in strict.requests(bytes(stream))]
+    sent = [request for pair in relay.pairs if not pair.sent.startswith(bytes([TLS_HANDSHAKE]))
+            for request in strict.requests(bytes(pair.sent))]
     wanted = collections.Counter((r.method, r.target, r.get("host").decode(), r.body.decode("latin-1")) for r in sent)
     seen = origin.since_last_time()
     accepted = collections.Counter(entry for entry in seen if entry)

@@ -7,7 +7,7 @@ import pytest
 
 from behaviour.harness.daemon import Daemon
 from behaviour.harness.h2 import END_HEADERS, END_STREAM, HEADERS, h2_origin
-from behaviour.harness.origin import Origin
+from behaviour.harness.origin import Origins
 from behaviour.harness.ports import Ports
 
 from . import strict
@@ -77,14 +77,6 @@ def say_faults(stream, pairs, rest):
     say_pairs(stream, pairs, not rest)
     if rest:
         stream.data(rest, end=True)
-
-
-class Origins:
-    """What h2_origin() needs of a stage."""
-
-    @staticmethod
-    def origin(respond=None, **how):
-        return Origin(Ports(), respond, **how)
 
 
 class Site:

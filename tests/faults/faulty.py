@@ -1,6 +1,5 @@
 """A daemon whose calls can be made to fail (shim.c), an origin for it, and what is asked of both."""
 import contextlib
-import http.server
 import mmap
 import os
 import shutil
@@ -8,7 +7,6 @@ import socket
 import ssl
 import struct
 import subprocess
-import threading
 import time
 
 import pytest
@@ -16,8 +14,9 @@ from behaviour.harness.certificates import certificates
 from behaviour.harness.evidence import inquest
 from behaviour.harness.h2 import INTERNAL_ERROR, REFUSED_STREAM, h2_origin
 from behaviour.harness.names import with_files
-from behaviour.harness.origin import Origin
+from behaviour.harness.origin import Origins, answer
 from behaviour.harness.ports import Ports
+from behaviour.harness.tls import tls_origin
 from behaviour.harness.waiting import PATIENCE, wait_until
 
 CARPOOLD = os.environ.get("CARPOOLD", "")
@@ -25,55 +24,21 @@ SHIM = os.environ.get("FAULT_SHIM", "")
 PAGE = struct.Struct("32siiii")
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def answer(self):
-        n = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(n) or (b"x" * 200000 if self.path == "/large" else b"ok")
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        if self.path == "/close":
-            self.send_header("Connection", "close")
-            self.close_connection = True
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_POST = do_PUT = answer
-
-    def log_message(self, *args):
-        pass
-
-
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request, client_address):
-        """Connections that break are what this is about."""
+def respond(request):
+    """What came, or something, as long as the target says."""
+    body = request.body or (b"x" * 200000 if request.target == "/large" else b"ok")
+    if request.target != "/close" and request.fields.get("Connection") != "close":
+        return answer(body)
+    request.connection.send(answer(body, fields=[("Connection", "close")]))
+    request.connection.close()
 
 
 @contextlib.contextmanager
 def origin(tls=False):
-    """Its host:port. The TLS handshake is its connection's thread's, so that a broken one stops no other."""
-    server = Server(("127.0.0.1", 0), Handler)
-    if tls:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificates().local.cert, certificates().local.key)
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-
-
-class Origins:
-    """What h2_origin() needs of a stage."""
-
-    def __init__(self):
-        self.ports = Ports()
-
-    def origin(self, respond=None, **how):
-        return Origin(self.ports, respond, **how)
+    """Its host:port."""
+    server = tls_origin(Origins(), respond) if tls else Origins().origin(respond)
+    with server:
+        yield server.authority
 
 
 def answer_stream(stream):
@@ -99,9 +64,8 @@ def answer_stream(stream):
 
 @contextlib.contextmanager
 def origin_of_http2(tls=False):
-    server = h2_origin(Origins(), answer_stream, tls=tls)
-    yield server
-    server.close()
+    with h2_origin(Origins(), answer_stream, tls=tls) as server:
+        yield server
 
 
 class Page:

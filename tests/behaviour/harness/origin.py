@@ -61,7 +61,8 @@ class Connection(Wire):
         self.opened_at = time.monotonic()
         self.gone = threading.Event()
         self._order = None          # what the test wants done: close | reset
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK)
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK)     # of its thread, and -1 when that has ended
+        self._waking = threading.Lock()
         self.thread = threading.Thread(target=self._live, daemon=True)
 
     @property
@@ -75,15 +76,6 @@ class Connection(Wire):
             return True
         except OSError:
             return False
-
-    def release(self):
-        """Nobody will wake its thread any more, which has ended."""
-        if self._wake >= 0:
-            os.close(self._wake)
-        self._wake = -1
-
-    def __del__(self):
-        self.release()
 
     def unsent(self):
         """Bytes that the peer's kernel has not acknowledged."""
@@ -107,11 +99,6 @@ class Connection(Wire):
                 except OSError as error:
                     self._end("reset")
                     raise Reset(str(error)) from None
-
-    def send_slowly(self, data, pause=0.001, step=1):
-        for at in range(0, len(data), step):
-            self.send(data[at:at + step])
-            time.sleep(pause)
 
     def send_some(self, data):
         """Sends what the peer takes at once; how much that was."""
@@ -155,6 +142,12 @@ class Connection(Wire):
     def reply_raw(self, data):
         self.send(data)
         self.finish()
+
+    def silent(self, seconds):
+        """Waits that long; whether nothing came, the end of the connection included."""
+        poller = select.poll()
+        poller.register(self.sock, READ)
+        return not poller.poll(seconds * 1000)
 
     def finish(self):
         """The answer to the waiting request is complete: go on to the next one."""
@@ -204,8 +197,14 @@ class Connection(Wire):
             raise _Over
 
     def _nudge(self):
-        if self._wake >= 0:
-            os.eventfd_write(self._wake, 1)
+        with self._waking:
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
+
+    def _sleep_no_more(self):
+        with self._waking:
+            os.close(self._wake)
+            self._wake = -1
 
     def _leave(self, how):
         self._order = self._order or how
@@ -236,16 +235,18 @@ class Connection(Wire):
             if self._order == "reset":
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.sock.close()
+            self._sleep_no_more()
             self.origin.log("gone", self)
             self.gone.set()
 
 
 class Origin:
-    """A listening server and the record of its connections."""
+    """A listening server and the record of its connections. Without `ports` the kernel chooses its port."""
 
-    def __init__(self, ports, respond=None, serve=None, manual=False, host="127.0.0.1", port=None, path=None,
-                 backlog=512, wrap=None):
+    def __init__(self, ports=None, respond=None, serve=None, manual=False, host="127.0.0.1", port=None, path=None,
+                 backlog=512, wrap=None, receive_buffer=None):
         self.connections = []
+        self._living = []           # those whose thread has not ended
         self.requests = []
         self.events = []            # (what, connection's number, detail) in the order of time
         self.failures = []          # of scripts, and requests that were malformed
@@ -261,8 +262,9 @@ class Origin:
         self._lock = threading.Lock()
         self.path = path
         self.host = host
-        self.port = None if path else port or ports.take()
+        self.port = None if path else port or (ports.take() if ports else 0)
         self._backlog = backlog
+        self._receive_buffer = receive_buffer
         self.listen()
 
     # Listening
@@ -274,9 +276,13 @@ class Origin:
         else:
             self._listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._receive_buffer:
+                self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
             self._listener.bind((self.host, self.port))
+            self.port = self._listener.getsockname()[1]
         self._listener.listen(self._backlog)
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+        self._acceptor = threading.Thread(target=self._accept, args=(self._listener,), daemon=True)
+        self._acceptor.start()
 
     def stop_listening(self):
         """From now on connections are refused; open ones stay."""
@@ -313,7 +319,6 @@ class Origin:
     def _accept(self, listener):
         while True:
             try:
-                self._in_accept = True
                 sock, peer = listener.accept()
                 if not self._accepting.is_set():
                     sock.close()
@@ -329,21 +334,36 @@ class Origin:
                 pass
             except OSError:
                 return
-            if self.wrap:
-                try:
-                    sock = self.wrap(sock)
-                except OSError:
-                    continue
-            with self._lock:
-                connection = Connection(self, sock, len(self.connections), peer)
-                self.connections.append(connection)
-                self.max_open = max(self.max_open, sum(each.is_open for each in self.connections))
-            self.log("open", connection)
-            connection.thread.start()
+            if self.wrap:               # a handshake that takes its time holds up no other connection
+                threading.Thread(target=self._wrap, args=(sock, peer), daemon=True).start()
+            else:
+                self._open(sock, peer)
+
+    def _wrap(self, sock, peer):
+        try:
+            self._open(self.wrap(sock), peer)
+        except OSError:
+            pass
+
+    def _open(self, sock, peer):
+        with self._lock:
+            connection = Connection(self, sock, len(self.connections), peer)
+            self.connections.append(connection)
+            self._living = [each for each in self._living if not each.gone.is_set()] + [connection]
+            self.max_open = max(self.max_open, sum(each.is_open for each in self._living))
+        self.log("open", connection)
+        connection.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def close(self):
         self.resume()
         self.stop_listening()
+        self._acceptor.join(PATIENCE)   # what it accepted in the last moment is closed as well
         for connection in list(self.connections):
             if not connection.gone.is_set():
                 try:
@@ -351,8 +371,6 @@ class Origin:
                 except AssertionError:
                     connection.sock.shutdown(socket.SHUT_RDWR)
             connection.thread.join(PATIENCE)
-            if not connection.thread.is_alive():
-                connection.release()
 
     def close_connections(self, how="close"):
         for connection in list(self.connections):
@@ -429,3 +447,11 @@ class Origin:
     def key(self):
         """The name of this origin in /agents."""
         return f"http://{self.authority}"
+
+
+class Origins:
+    """Makes origins where there is no stage of a test, as the `stage` of tls_origin() and h2_origin()."""
+
+    @staticmethod
+    def origin(respond=None, **how):
+        return Origin(None, respond, **how)

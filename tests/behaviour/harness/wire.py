@@ -106,10 +106,16 @@ class Wire:
 
     def send_slowly(self, data, pause=0.001, step=1):
         """In small pieces, each in a packet of its own."""
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for at in range(0, len(data), step):
-            self.sock.sendall(data[at:at + step])
-            time.sleep(pause)
+        self.send_pieces([data[at:at + step] for at in range(0, len(data), step)], pause)
+
+    def send_pieces(self, pieces, pause=0.001):
+        """Each in a packet of its own, with a pause between two, in which the peer reads the first."""
+        if self.sock.family != socket.AF_UNIX:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for index, piece in enumerate(pieces):
+            if index:
+                time.sleep(pause)
+            self.send(piece)
 
     def fill(self):
         """Receives something more; False at the end of the stream."""
