@@ -2,14 +2,10 @@
 
 #include "load.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <getopt.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/un.h>
 #include <time.h>
@@ -22,25 +18,10 @@ struct options {
     size_t body, upload;
 };
 
-uint64_t load_clock(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 void load_error(struct load *l, const char *what)
 {
     if (l->errors++ == 0)
         snprintf(l->first_error, sizeof l->first_error, "%s", what);
-}
-
-bool load_watch(struct load *l, struct watch *w, uint32_t events)
-{
-    struct epoll_event e = {.events = events, .data.ptr = w};
-
-    return epoll_ctl(l->epoll, EPOLL_CTL_ADD, w->fd, &e) == 0;
 }
 
 /* User and system time of the processes, all their threads and those that ended; in nanoseconds. */
@@ -66,11 +47,8 @@ static void parse_address(struct load *l, const char *text)
         l->proxy_size = sizeof *u;
         return;
     }
-    struct sockaddr_in *a = (struct sockaddr_in *)&l->proxy;
-    a->sin_family = AF_INET;
-    a->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    a->sin_port = htons((uint16_t)atoi(text));
-    l->proxy_size = sizeof *a;
+    *(struct sockaddr_in *)&l->proxy = loopback((unsigned)atoi(text));
+    l->proxy_size = sizeof(struct sockaddr_in);
 }
 
 static void parse_pids(struct load *l, const char *text)
@@ -114,23 +92,12 @@ static char *compose_tunnel(const struct load *l, const struct options *o)
 
 static void run_until(struct load *l, uint64_t end_ns)
 {
-    struct epoll_event events[512];
-
-    while (l->now_ns < end_ns && l->total_done + l->errors < l->limit && l->errors < 1000) {
-        int64_t wait = origin_tick(l), left = (int64_t)(end_ns - l->now_ns);
+    while (l->loop.now_ns < end_ns && l->total_done + l->errors < l->limit && l->errors < 1000) {
+        int64_t wait = origin_tick(l), left = (int64_t)(end_ns - l->loop.now_ns);
         if (wait < 0 || wait > left)
             wait = left;
-        struct timespec timeout = {wait / 1000000000, wait % 1000000000};
-        int n = epoll_pwait2(l->epoll, events, 512, &timeout, NULL);
-        if (n < 0 && errno != EINTR)
-            abort();
-        l->now_ns = load_clock();
-        for (int i = 0; i < n; i++) {
-            struct watch *w = events[i].data.ptr;
-            if (w->fd >= 0)
-                w->ready(l, w, events[i].events);
-        }
-        l->now_ns = load_clock();
+        loop_turn(l, wait);
+        l->loop.now_ns = loop_clock();
     }
 }
 
@@ -233,17 +200,16 @@ static void parse(struct load *l, struct options *o, int argc, char **argv)
 
 static void measure(struct load *l, const struct options *o)
 {
-    l->now_ns = load_clock();
+    l->loop.now_ns = loop_clock();
     if (o->warm > 0) {
-        run_until(l, l->now_ns + (uint64_t)(o->warm * 1e9));
+        run_until(l, l->loop.now_ns + (uint64_t)(o->warm * 1e9));
         l->errors = 0; /* a connection of the last round may be stale, which is no matter here */
     }
     l->measuring = true;
     l->cpu_before_ns = cpu_ns(l);
-    l->started_ns = load_clock();
-    l->now_ns = l->started_ns;
+    l->started_ns = l->loop.now_ns = loop_clock();
     run_until(l, l->started_ns + (uint64_t)(o->seconds * 1e9));
-    l->ended_ns = load_clock();
+    l->ended_ns = loop_clock();
     l->cpu_after_ns = cpu_ns(l);
 }
 
@@ -262,7 +228,7 @@ int main(int argc, char **argv)
     if (!l)
         return 1;
     prctl(PR_SET_TIMERSLACK, 1UL); /* a late origin would look like a slow proxy */
-    l->epoll = epoll_create1(EPOLL_CLOEXEC);
+    loop_open(&l->loop);
     l->origin.listeners = 1;
     l->origin.first_port = 18080;
     l->count = 32;
@@ -286,8 +252,8 @@ int main(int argc, char **argv)
         printf("{\"request\": %zu, \"answer\": %zu}\n", l->request_size, l->origin.answer_size);
         return 0;
     }
-    if (o.own_origin && !origin_start(l))
-        return 1;
+    if (o.own_origin)
+        origin_start(l);
     if (!clients_start(l))
         return 1;
     measure(l, &o);

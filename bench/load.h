@@ -4,46 +4,15 @@
 /* The load side of a measurement: one epoll loop that plays the clients and, where wanted, the origin as well.
  * Both in one process, since a second one on the same core would take its time from the first. */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/socket.h>
+#include "../tests/load/loop.h"
+#include "../tests/load/message.h"
 
 #define LOAD_MAX_PIDS 64
 #define LOAD_BUFFER   (256 * 1024)
 
 struct load;
 
-/* What epoll points to. */
-struct watch {
-    int fd;
-    void (*ready)(struct load *l, struct watch *w, uint32_t events);
-};
-
-/* A request or a response being read; nothing of its body is kept, each byte is compared with the pattern. */
-struct message {
-    enum {
-        MESSAGE_HEAD,
-        MESSAGE_LENGTH,
-        MESSAGE_CHUNK_LINE,
-        MESSAGE_CHUNK,
-        MESSAGE_TRAILER,
-        MESSAGE_DONE
-    } state;
-    bool is_request;
-    bool close; /* its sender said Connection: close, or is of HTTP/1.0 */
-    int status;
-    size_t held; /* of the head, or of a line of the chunked framing */
-    uint64_t left, body;
-    char hold[8192];
-};
-
-void message_begin(struct message *m, bool is_request);
-/* Takes up to n bytes; how many it took, or -1 when they are no such message or not the pattern. */
-ssize_t message_feed(struct message *m, const char *p, size_t n);
-
-/* As message_feed() for up to `left` bytes of a body that were thrown away unseen. */
-void message_skip(struct message *m, uint64_t n);
+extern const struct message_kind load_request, load_response;
 
 /* Byte i of any body is pattern_at(i)[0]; at least 64 KiB may be read from there. */
 const char *pattern_at(uint64_t i);
@@ -53,8 +22,7 @@ struct origin_socket;
 
 struct origin {
     unsigned listeners, first_port;
-    const char *path; /* a unix socket instead of TCP; NULL: none */
-    char *answer;     /* head and body as they are sent */
+    char *answer; /* head and body as they are sent */
     size_t answer_size;
     uint64_t delay_ns; /* between the request's end and the answer */
     struct origin_socket *due_first, *due_last;
@@ -65,8 +33,7 @@ struct origin {
 enum answer_kind { ANSWER_LENGTH, ANSWER_CHUNKED };
 
 bool origin_compose(struct origin *o, enum answer_kind kind, size_t body_size);
-/* False, with a word on stderr, when it cannot listen. */
-bool origin_start(struct load *l);
+void origin_start(struct load *l);
 /* Answers what is due; in how many nanoseconds the next one is, or -1. */
 int64_t origin_tick(struct load *l);
 
@@ -76,8 +43,7 @@ struct ssl_ctx_st;
 struct ssl_session_st;
 
 struct load {
-    int epoll;
-    uint64_t now_ns;
+    struct loop loop;
     struct origin origin;
     /* The clients. */
     struct sockaddr_storage proxy;
@@ -121,7 +87,5 @@ bool clients_start(struct load *l);
 /* Fewest and most answers that any client got in the measured time. */
 void clients_spread(const struct load *l, uint64_t *least, uint64_t *most);
 void load_error(struct load *l, const char *what);
-bool load_watch(struct load *l, struct watch *w, uint32_t events);
-uint64_t load_clock(void);
 
 #endif

@@ -39,7 +39,7 @@ static void sample(struct load *l, struct client *c)
         if (!l->latency_us10)
             abort();
     }
-    l->latency_us10[l->samples++] = (uint32_t)((load_clock() - c->began_ns) / 100);
+    l->latency_us10[l->samples++] = (uint32_t)((loop_clock() - c->began_ns) / 100);
 }
 
 static void hang_up(struct load *l, struct client *c)
@@ -86,7 +86,7 @@ static void answered(struct load *l, struct client *c)
 {
     if (c->response.status != 200)
         load_error(l, "a status other than 200");
-    else if (c->response.body != l->expected_body)
+    else if (c->response.content != l->expected_body)
         load_error(l, "a body of another size");
     else
         sample(l, c);
@@ -214,7 +214,7 @@ static void open_one(struct load *l, struct client *c)
         c->connect = CONNECT_UNSENT;
     else if (l->tls)
         c->tls = tls_open(l, c->watch.fd, c->session);
-    load_watch(l, &c->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    loop_watch(&l->loop, &c->watch);
 }
 
 static void begin(struct load *l, struct client *c)
@@ -228,8 +228,8 @@ static void begin(struct load *l, struct client *c)
     size_t number = l->faithful ? (size_t)(c - l->clients) : l->next_origin++;
     c->request = l->requests[number % l->origin.listeners];
     c->sent = 0;
-    c->began_ns = load_clock();
-    message_begin(&c->response, false);
+    c->began_ns = loop_clock();
+    message_begin(&c->response, &load_response);
     if (c->watch.fd < 0)
         open_one(l, c);
     if (c->connect == CONNECT_NONE)

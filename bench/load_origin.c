@@ -1,13 +1,10 @@
 /* The origin: answers every request with the same bytes, at once or after a fixed time. */
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "load.h"
@@ -54,7 +51,7 @@ static bool answer(struct load *l, struct origin_socket *s)
         finish(l, s);
         return false;
     }
-    message_begin(&s->request, true);
+    message_begin(&s->request, &load_request);
     return true;
 }
 
@@ -62,7 +59,7 @@ static void put_in_queue(struct load *l, struct origin_socket *s)
 {
     struct origin *o = &l->origin;
 
-    s->due_ns = l->now_ns + o->delay_ns;
+    s->due_ns = l->loop.now_ns + o->delay_ns;
     s->next = NULL;
     s->queued = true;
     if (o->due_last)
@@ -78,8 +75,8 @@ int64_t origin_tick(struct load *l)
 
     while (o->due_first) {
         struct origin_socket *s = o->due_first;
-        if (s->due_ns > l->now_ns)
-            return (int64_t)(s->due_ns - l->now_ns);
+        if (s->due_ns > l->loop.now_ns)
+            return (int64_t)(s->due_ns - l->loop.now_ns);
         o->due_first = s->next;
         if (!o->due_first)
             o->due_last = NULL;
@@ -89,7 +86,7 @@ int64_t origin_tick(struct load *l)
             continue;
         }
         if (l->measuring) {
-            o->worked_ns += load_clock() - s->due_ns + o->delay_ns;
+            o->worked_ns += loop_clock() - s->due_ns + o->delay_ns;
             o->works++;
         }
         answer(l, s);
@@ -137,39 +134,20 @@ static void socket_ready(struct load *l, struct watch *w, uint32_t events)
 static void listener_ready(struct load *l, struct watch *w, uint32_t events)
 {
     struct origin *o = &l->origin;
-    int on = 1, fd;
+    int fd;
 
     (void)events;
-    while ((fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+    while ((fd = loop_accept(w)) >= 0) {
         struct origin_socket *s = calloc(1, sizeof *s);
         if (!s)
             abort();
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        s->watch.fd = fd;
-        s->watch.ready = socket_ready;
-        message_begin(&s->request, true);
-        load_watch(l, &s->watch, EPOLLIN | EPOLLOUT | EPOLLET);
+        s->watch = (struct watch){fd, socket_ready};
+        message_begin(&s->request, &load_request);
+        loop_watch(&l->loop, &s->watch);
         o->opened++;
         if (++o->open_now > o->open_most)
             o->open_most = o->open_now;
     }
-}
-
-static bool listen_on(struct load *l, const struct sockaddr *a, socklen_t size)
-{
-    struct watch *w = calloc(1, sizeof *w);
-    int on = 1;
-
-    if (!w)
-        abort();
-    w->ready = listener_ready;
-    w->fd = socket(a->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    setsockopt(w->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(w->fd, a, size) != 0 || listen(w->fd, 4096) != 0) {
-        perror("load: the origin cannot listen");
-        return false;
-    }
-    return load_watch(l, w, EPOLLIN);
 }
 
 bool origin_compose(struct origin *o, enum answer_kind kind, size_t body_size)
@@ -201,15 +179,14 @@ bool origin_compose(struct origin *o, enum answer_kind kind, size_t body_size)
     return true;
 }
 
-bool origin_start(struct load *l)
+void origin_start(struct load *l)
 {
-    struct origin *o = &l->origin;
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct watch *listeners = calloc(l->origin.listeners, sizeof *listeners);
 
-    for (unsigned i = 0; i < o->listeners; i++) {
-        a.sin_port = htons((uint16_t)(o->first_port + i));
-        if (!listen_on(l, (struct sockaddr *)&a, sizeof a))
-            return false;
+    if (!listeners)
+        abort();
+    for (unsigned i = 0; i < l->origin.listeners; i++) {
+        listeners[i].ready = listener_ready;
+        loop_listen(&l->loop, &listeners[i], l->origin.first_port + i);
     }
-    return true;
 }

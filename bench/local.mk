@@ -1,8 +1,10 @@
 # Carpool beside other proxies. Built only when asked for: make bench, with options in BENCHFLAGS,
 # e.g. make bench BENCHFLAGS='--scenarios short,keep --peers floor,carpool,nginx --rounds 3'
 EXTRA_PROGRAMS = bench/load bench/floor
-bench_load_SOURCES = bench/load.c bench/load.h bench/load_clients.c bench/load_message.c bench/load_origin.c \
-	bench/load_tls.c
+# What this load and that of tests/soak have in common.
+load_sources = tests/load/loop.c tests/load/loop.h tests/load/message.c tests/load/message.h
+bench_load_SOURCES = bench/load.c bench/load.h bench/load_clients.c bench/load_origin.c bench/load_pattern.c \
+	bench/load_tls.c $(load_sources)
 bench_load_LDADD = $(OPENSSL_LIBS)
 bench_floor_SOURCES = bench/floor.c
 bench_floor_LDADD =

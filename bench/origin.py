@@ -8,7 +8,7 @@ import time
 
 from peers import cpu_ns
 
-PERIOD, SHADES, FIRST = 251, 75, ord("0")  # as pattern_init() of load_message.c
+PERIOD, SHADES, FIRST = 251, 75, ord("0")  # as pattern_init() of load_pattern.c
 FILES = {"1k": 1024, "64k": 65536, "1m": 1 << 20, "10m": 10 << 20, "100m": 100 << 20}
 
 

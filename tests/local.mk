@@ -11,8 +11,8 @@ SOAKFLAGS =
 SOAK_REQUESTS = 20000
 
 EXTRA_PROGRAMS += tests/soak/load
-tests_soak_load_SOURCES = tests/soak/clients.c tests/soak/content.c tests/soak/load.c tests/soak/load.h tests/soak/message.c \
-	tests/soak/origin.c tests/soak/origin.h tests/soak/origin_h2.c
+tests_soak_load_SOURCES = tests/soak/clients.c tests/soak/content.c tests/soak/load.c tests/soak/load.h tests/soak/numbered.c \
+	tests/soak/origin.c tests/soak/origin.h tests/soak/origin_h2.c $(load_sources)
 tests_soak_load_LDADD = $(NGHTTP2_LIBS)
 
 soak: all tests/soak/load$(EXEEXT)

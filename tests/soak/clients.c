@@ -28,7 +28,7 @@
 struct client {
     struct watch watch;
     struct wait wait; /* PAUSING: the pause; ASKING: when it leaves, or its patience ends */
-    struct message response;
+    struct numbered response;
     struct writer request;
     enum { PAUSING, ASKING, GONE } state;
     unsigned index, left; /* requests that this connection will still carry */
@@ -116,7 +116,7 @@ static bool connect_anew(struct load *l, struct client *c)
         hang_up(c);
         return false;
     }
-    load_watch(l, &c->watch);
+    loop_watch(&l->loop, &c->watch);
     return true;
 }
 
@@ -184,7 +184,7 @@ static void ask(struct load *l, struct client *c)
              (unsigned long long)c->size, c->host, (unsigned long long)c->number, framing);
     total.sent++;
     c->state = ASKING;
-    message_begin(&c->response);
+    numbered_response(&c->response);
     writer_begin(&c->request, c->number, upload ? c->size : 0, chunked, head);
     load_wait(l, &c->wait, c->leaving == LEAVE_LATER ? LEAVE_WITHIN : PATIENCE_MS);
     push(c);
@@ -231,17 +231,18 @@ static void on_wait(struct load *l, struct wait *w)
 
 static void answered(struct load *l, struct client *c)
 {
-    const struct message *m = &c->response;
+    const struct numbered *r = &c->response;
+    const struct message *m = &r->message;
     bool upload = strcmp(c->kind, "upload") == 0;
 
-    if (m->status == 502 && upload && m->terminated && strcmp(c->host, "multi.test") != 0) {
+    if (m->status == 502 && upload && r->terminated && strcmp(c->host, "multi.test") != 0) {
         total
             .terminated++; /* it met a stale socket, and is never repeated (contract 5.6); HTTP/2 says GOAWAY */
     } else if (m->status != 200) {
         give_up(l, c, "a status other than 200", m->status);
         return;
-    } else if (m->id != c->number) {
-        give_up(l, c, "another one's response", (long long)m->id);
+    } else if (r->id != c->number) {
+        give_up(l, c, "another one's response", (long long)r->id);
         return;
     } else if (m->content != (upload ? 100 : c->size)) {
         give_up(l, c, "content of another length", (long long)m->content);
@@ -261,13 +262,14 @@ static void ended(struct load *l, struct client *c, int error)
 {
     if (c->state == PAUSING) {
         hang_up(c);
-    } else if (c->used && !c->response.begun && !c->repeated) {
+    } else if (c->used && !c->response.message.begun && !c->repeated) {
         total.repeated++;
         c->repeated = true;
         hang_up(c);
         ask(l, c);
     } else {
-        give_up(l, c, c->response.begun ? "cut within the response" : "closed without an answer", error);
+        give_up(l, c, c->response.message.begun ? "cut within the response" : "closed without an answer",
+                error);
     }
 }
 
@@ -291,12 +293,12 @@ static void take(struct load *l, struct client *c)
             leave(l, c);
             return;
         }
-        ssize_t used = message_feed(&c->response, l->buffer, (size_t)n);
+        ssize_t used = message_feed(&c->response.message, l->buffer, (size_t)n);
         if (used != n) {
-            give_up(l, c, used < 0 ? c->response.error : "more than the response", n - used);
+            give_up(l, c, used < 0 ? c->response.message.error : "more than the response", n - used);
             return;
         }
-        if (c->response.state == MESSAGE_DONE) {
+        if (c->response.message.state == MESSAGE_DONE) {
             answered(l, c);
             if (c->state != PAUSING)
                 return;
@@ -335,8 +337,7 @@ static bool parse(struct load *l, int argc, char **argv)
         default: return false;
         }
     }
-    options.proxy = (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
+    options.proxy = loopback(port);
     return port && options.origin_port && options.count && options.hosts;
 }
 
@@ -364,7 +365,7 @@ int clients_main(struct load *l, int argc, char **argv)
 {
     if (!parse(l, argc, argv) || !(clients = calloc(options.count, sizeof *clients)))
         return 2;
-    uint64_t end_ms = l->now_ms + (uint64_t)(options.seconds * 1000);
+    uint64_t end_ms = load_now_ms(l) + (uint64_t)(options.seconds * 1000);
     present = options.count;
     for (unsigned i = 0; i < options.count; i++) {
         struct client *c = &clients[i];
@@ -376,7 +377,7 @@ int clients_main(struct load *l, int argc, char **argv)
     }
     while (present > 0) {
         load_turn(l);
-        if (!l->over && l->now_ms >= end_ms)
+        if (!l->over && load_now_ms(l) >= end_ms)
             end(l);
     }
     report(l);

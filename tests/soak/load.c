@@ -2,25 +2,19 @@
 
 #include "load.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #define WRONG_WRITTEN 20
 
-uint64_t load_clock(void)
+uint64_t load_now_ms(const struct load *l)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return l->loop.now_ns / 1000000;
 }
 
 /* xorshift64 (Marsaglia): the same seed, the same load. */
@@ -30,21 +24,6 @@ uint64_t load_dice(struct load *l, uint64_t n)
     l->dice ^= l->dice >> 7;
     l->dice ^= l->dice << 17;
     return l->dice % n;
-}
-
-void load_watch(struct load *l, struct watch *w)
-{
-    struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = w};
-
-    if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, w->fd, &e) != 0) {
-        perror("load: epoll_ctl");
-        exit(1);
-    }
-}
-
-void load_unwatch(struct load *l, struct watch *w)
-{
-    epoll_ctl(l->epoll, EPOLL_CTL_DEL, w->fd, NULL);
 }
 
 static struct wait_list *slot_of(struct load *l, uint64_t ms)
@@ -62,7 +41,7 @@ void load_wait_not(struct load *l, struct wait *w)
 void load_wait(struct load *l, struct wait *w, uint64_t ms)
 {
     load_wait_not(l, w);
-    w->due_ms = l->now_ms + ms + SLOT_MS;
+    w->due_ms = load_now_ms(l) + ms + SLOT_MS;
     w->set = true;
     TAILQ_INSERT_TAIL(slot_of(l, w->due_ms), w, link);
 }
@@ -73,7 +52,7 @@ static void work_slot(struct load *l, struct wait_list *slot)
 
     for (w = TAILQ_FIRST(slot); w; w = next) {
         next = TAILQ_NEXT(w, link);
-        if (w->due_ms > l->now_ms) /* in a later round of the slots */
+        if (w->due_ms > load_now_ms(l)) /* in a later round of the slots */
             continue;
         load_wait_not(l, w);
         w->over(l, w);
@@ -82,18 +61,8 @@ static void work_slot(struct load *l, struct wait_list *slot)
 
 void load_turn(struct load *l)
 {
-    struct epoll_event events[256];
-    int n = epoll_wait(l->epoll, events, 256, SLOT_MS);
-
-    if (n < 0 && errno != EINTR)
-        abort();
-    l->now_ms = load_clock();
-    for (int i = 0; i < n; i++) {
-        struct watch *w = events[i].data.ptr;
-        if (w->fd >= 0)
-            w->ready(l, w, events[i].events);
-    }
-    for (; l->worked_ms + SLOT_MS <= l->now_ms; l->worked_ms += SLOT_MS)
+    loop_turn(l, SLOT_MS * 1000000);
+    for (; l->worked_ms + SLOT_MS <= load_now_ms(l); l->worked_ms += SLOT_MS)
         work_slot(l, slot_of(l, l->worked_ms));
 }
 
@@ -124,9 +93,9 @@ int main(int argc, char **argv)
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     signal(SIGPIPE, SIG_IGN);
-    l->epoll = epoll_create1(EPOLL_CLOEXEC);
-    l->now_ms = l->worked_ms = load_clock();
-    l->dice = l->now_ms | 1;
+    loop_open(&l->loop);
+    l->worked_ms = load_now_ms(l);
+    l->dice = l->worked_ms | 1;
     int status = strcmp(argv[1], "origin") == 0 ? origin_main(l, argc - 1, argv + 1)
                                                 : clients_main(l, argc - 1, argv + 1);
     fflush(stdout);

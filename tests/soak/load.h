@@ -4,11 +4,11 @@
 /* The soak's two ends, each a process with one epoll loop: `load clients` and `load origin`. Every message carries the
  * number of its request in the field X-Id and in each byte of its content. */
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <sys/queue.h>
-#include <sys/types.h>
+
+#include "../load/loop.h"
+#include "../load/message.h"
 
 #define BLOCK 65536
 
@@ -31,43 +31,22 @@ void writer_begin(struct writer *w, uint64_t number, uint64_t size, bool chunked
 enum pushed writer_push(struct writer *w, int fd);
 void writer_end(struct writer *w);
 
-/* ---- message.c: a message on its way in */
+/* ---- numbered.c: a message on its way in, whose content must be its number's */
 
-struct message {
-    enum {
-        MESSAGE_HEAD,
-        MESSAGE_LENGTH,
-        MESSAGE_CHUNK_LINE,
-        MESSAGE_CHUNK,
-        MESSAGE_CHUNK_END,
-        MESSAGE_DONE
-    } state;
-    bool begun;      /* a byte came */
-    bool close;      /* it says so */
-    bool terminated; /* the proxy says that the origin ended the connection */
-    int status;      /* of a response */
+struct numbered {
+    struct message message;
+    bool terminated; /* of a response: the proxy says that the origin ended the connection */
     char kind[20];   /* of a request: /KIND/NUMBER/SIZE */
     uint64_t number, size;
     uint64_t id; /* X-Id; 0: none */
-    uint64_t left, content;
-    const char *error; /* what is wrong with it */
-    size_t held;
-    char hold[1500]; /* a head, or a line of the chunked framing */
 };
 
-void message_begin(struct message *m);
-/* Takes up to n bytes; how many were taken, or -1: see error. */
-ssize_t message_feed(struct message *m, const char *p, size_t n);
+void numbered_request(struct numbered *r);
+void numbered_response(struct numbered *r);
+/* False: nobody asks for this target. */
+bool numbered_target(struct numbered *r, const char *target);
 
-/* ---- load.c: the loop */
-
-struct load;
-
-/* What epoll points to. */
-struct watch {
-    int fd; /* -1: none */
-    void (*ready)(struct load *l, struct watch *w, uint32_t events);
-};
+/* ---- load.c: what waits for its time */
 
 struct wait {
     TAILQ_ENTRY(wait) link;
@@ -82,23 +61,20 @@ TAILQ_HEAD(wait_list, wait);
 #define SLOT_MS 4
 
 struct load {
-    int epoll;
+    struct loop loop;
     bool over;
-    uint64_t now_ms, worked_ms, dice;
+    uint64_t worked_ms, dice;
     struct wait_list slots[SLOTS];
     char buffer[BLOCK];
     unsigned wrong_count;
 };
 
-uint64_t load_clock(void);
+uint64_t load_now_ms(const struct load *l);
 /* Evenly from 0 to n - 1. */
 uint64_t load_dice(struct load *l, uint64_t n);
-void load_watch(struct load *l, struct watch *w);
-/* Its descriptor goes on without it. */
-void load_unwatch(struct load *l, struct watch *w);
 void load_wait(struct load *l, struct wait *w, uint64_t ms);
 void load_wait_not(struct load *l, struct wait *w);
-/* One turn of the loop. */
+/* One turn of the loop, and of those whose time has come. */
 void load_turn(struct load *l);
 /* A line on stdout that begins with "wrong"; only so many are written. */
 void load_wrong(struct load *l, const char *format, ...) __attribute__((format(printf, 2, 3)));

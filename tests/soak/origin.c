@@ -4,8 +4,6 @@
  * its input how many whole requests it saw. */
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +23,7 @@
 struct peer {
     struct watch watch;
     struct wait closing;
-    struct message request;
+    struct numbered request;
     struct writer answer;
     enum { READING, ANSWERING, CLOSING } state;
     TAILQ_ENTRY(peer) link;
@@ -67,20 +65,20 @@ static void push(struct load *l, struct peer *p)
         load_wait(l, &p->closing, load_dice(l, STALE_WITHIN_MS));
     } else {
         p->state = READING;
-        message_begin(&p->request);
+        numbered_request(&p->request);
     }
 }
 
 static void answer(struct load *l, struct peer *p)
 {
-    const struct message *m = &p->request;
+    const struct numbered *m = &p->request;
     bool upload = is(p, "upload");
     uint64_t size = upload ? 100 : m->size;
     char framing[64], head[256];
 
-    if (upload && m->content != m->size)
+    if (upload && m->message.content != m->size)
         load_wrong(l, "the upload %llu is %llu bytes and not %llu", (unsigned long long)m->number,
-                   (unsigned long long)m->content, (unsigned long long)m->size);
+                   (unsigned long long)m->message.content, (unsigned long long)m->size);
     if (m->id != m->number)
         load_wrong(l, "the head of %llu came with the target of %llu", (unsigned long long)m->id,
                    (unsigned long long)m->number);
@@ -100,13 +98,13 @@ static bool speaks_h2(const struct peer *p)
 {
     char first[3];
 
-    return !p->request.begun && recv(p->watch.fd, first, sizeof first, MSG_PEEK) == 3 &&
+    return !p->request.message.begun && recv(p->watch.fd, first, sizeof first, MSG_PEEK) == 3 &&
            memcmp(first, "PRI", 3) == 0;
 }
 
 static void become_h2(struct load *l, struct peer *p)
 {
-    load_unwatch(l, &p->watch);
+    loop_unwatch(&l->loop, &p->watch);
     h2_accept(l, p->watch.fd);
     connections--;
     p->watch.fd = -1;
@@ -129,11 +127,12 @@ static void take(struct load *l, struct peer *p)
         }
         if (p->state == CLOSING)
             continue; /* a request that comes too late: closing resets it */
-        ssize_t used = p->state == READING ? message_feed(&p->request, l->buffer, (size_t)n) : 0;
+        ssize_t used = p->state == READING ? message_feed(&p->request.message, l->buffer, (size_t)n) : 0;
         if (used != n) {
-            load_wrong(l, "a request %s", used < 0 ? p->request.error : "was followed by more than itself");
+            load_wrong(l, "a request %s",
+                       used < 0 ? p->request.message.error : "was followed by more than itself");
             hang_up(l, p);
-        } else if (p->request.state == MESSAGE_DONE) {
+        } else if (p->request.message.state == MESSAGE_DONE) {
             answer(l, p);
         }
     }
@@ -154,33 +153,17 @@ static void on_listener(struct load *l, struct watch *w, uint32_t events)
     int fd;
 
     (void)events;
-    while ((fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+    while ((fd = loop_accept(w)) >= 0) {
         struct peer *p = calloc(1, sizeof *p);
         if (!p)
             abort();
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
         p->watch = (struct watch){fd, on_peer};
         p->closing.over = on_closing;
         p->state = READING;
-        message_begin(&p->request);
+        numbered_request(&p->request);
         connections++;
-        load_watch(l, &p->watch);
+        loop_watch(&l->loop, &p->watch);
     }
-}
-
-static unsigned listen_somewhere(struct load *l, struct watch *w)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof a;
-
-    *w = (struct watch){socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on_listener};
-    if (bind(w->fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(w->fd, 1024) != 0 ||
-        getsockname(w->fd, (struct sockaddr *)&a, &size) != 0) {
-        perror("load: cannot listen");
-        exit(1);
-    }
-    load_watch(l, w);
-    return ntohs(a.sin_port);
 }
 
 static bool input_has_ended(void)
@@ -193,13 +176,13 @@ static bool input_has_ended(void)
 
 int origin_main(struct load *l, int argc, char **argv)
 {
-    struct watch listener;
+    struct watch listener = {-1, on_listener};
     struct peer *p;
 
     (void)argv;
     if (argc != 1)
         return 2;
-    printf("%u\n", listen_somewhere(l, &listener));
+    printf("%u\n", loop_listen(&l->loop, &listener, 0));
     fflush(stdout);
     while (!input_has_ended()) {
         load_turn(l);

@@ -20,7 +20,7 @@
 
 struct request {
     char path[64];
-    struct message asked; /* kind, number, size, id, content */
+    struct numbered asked; /* kind, number, size, id, content */
     bool ignored;
     uint64_t answered; /* bytes of content */
     uint64_t answer;   /* so many are to come */
@@ -103,7 +103,7 @@ static ssize_t read_answer(nghttp2_session *session, int32_t id, uint8_t *to, si
 
 static void answer(struct h2_peer *p, int32_t id, struct request *r)
 {
-    const struct message *m = &r->asked;
+    const struct numbered *m = &r->asked;
     bool upload = strcmp(m->kind, "upload") == 0, chunked = strcmp(m->kind, "chunked") == 0;
     char number[24], length[24];
     nghttp2_data_provider content = {.source.ptr = r, .read_callback = read_answer};
@@ -122,7 +122,7 @@ static void answer(struct h2_peer *p, int32_t id, struct request *r)
 /* Its end came: it is processed, here and nowhere else. */
 static void serve(struct h2_peer *p, int32_t id, struct request *r)
 {
-    const struct message *m = &r->asked;
+    const struct numbered *m = &r->asked;
     uint8_t *fate = fate_of(m->number);
 
     if (r->ignored)
@@ -130,9 +130,9 @@ static void serve(struct h2_peer *p, int32_t id, struct request *r)
     if (*fate & PROCESSED)
         load_wrong(p->load, "%s %llu was processed twice", m->kind, (unsigned long long)m->number);
     *fate |= PROCESSED;
-    if (strcmp(m->kind, "upload") == 0 && m->content != m->size)
+    if (strcmp(m->kind, "upload") == 0 && m->message.content != m->size)
         load_wrong(p->load, "the upload %llu is %llu bytes and not %llu", (unsigned long long)m->number,
-                   (unsigned long long)m->content, (unsigned long long)m->size);
+                   (unsigned long long)m->message.content, (unsigned long long)m->size);
     if (m->id != m->number)
         load_wrong(p->load, "the head of %llu came with the target of %llu", (unsigned long long)m->id,
                    (unsigned long long)m->number);
@@ -142,18 +142,17 @@ static void serve(struct h2_peer *p, int32_t id, struct request *r)
 
 static void look_at_head(struct h2_peer *p, int32_t id, struct request *r)
 {
-    unsigned long long number, size;
+    uint8_t *fate;
 
-    if (sscanf(r->path, "/%19[^/]/%llu/%llu", r->asked.kind, &number, &size) != 3) {
+    if (!numbered_target(&r->asked, r->path)) {
         load_wrong(p->load, "a target that nobody asked for: %s", r->path);
         r->ignored = true;
         return;
     }
-    r->asked.number = number;
-    r->asked.size = size;
-    if ((*fate_of(number) & REFUSED) || load_dice(p->load, REFUSES_ONE_IN))
+    fate = fate_of(r->asked.number);
+    if ((*fate & REFUSED) || load_dice(p->load, REFUSES_ONE_IN))
         return;
-    *fate_of(number) |= REFUSED;
+    *fate |= REFUSED;
     r->ignored = true;
     h2_seen.refused++;
     nghttp2_submit_rst_stream(p->session, 0, id, NGHTTP2_REFUSED_STREAM);
@@ -181,9 +180,9 @@ static int on_content(nghttp2_session *session, uint8_t flags, int32_t id, const
     (void)flags;
     if (!r)
         return 0;
-    if (!content_holds(r->asked.number, r->asked.content, (const char *)data, n))
+    if (!content_holds(r->asked.number, r->asked.message.content, (const char *)data, n))
         load_wrong(p->load, "the upload %llu has bytes of another", (unsigned long long)r->asked.number);
-    r->asked.content += n;
+    r->asked.message.content += n;
     return 0;
 }
 
@@ -316,6 +315,6 @@ void h2_accept(struct load *l, int fd)
     p->life = LIFE_LEAST + (unsigned)load_dice(l, LIFE_SPREAD);
     p->session = session_new(p);
     h2_seen.connections++;
-    load_watch(l, &p->watch);
+    loop_watch(&l->loop, &p->watch);
     push(p);
 }
