@@ -75,7 +75,7 @@ static int run(struct daemon_options *options, bool test, bool print)
         fprintf(stderr, "carpoold: %s: the configuration is valid%s\n",
                 options->config_path ? options->config_path : "built-in defaults",
                 options->config_path && !config->has_keys
-                    ? "; it holds no option, so the defaults apply (a reload would refuse such a file)"
+                    ? "; it has no option, so the defaults apply (a reload would refuse such a file)"
                     : "");
     config_unref(config);
     return 0;

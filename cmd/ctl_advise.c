@@ -178,7 +178,7 @@ static void print_yaml(const json_t *all)
         puts("nothing to change");
         return;
     }
-    puts("# From the last hour. Paste what you agree with, then run: carpoolctl reload");
+    puts("# From the last hour. Paste what you want to change, then run: carpoolctl reload");
     print_agents(all);
     print_services(all);
 }

@@ -137,9 +137,10 @@ static int new_file(const char *path, mode_t mode)
     if (fd >= 0 && fchmod(fd, mode) == 0)
         return fd;
     if (errno == EEXIST)
-        ctl_fail("%s exists and is not overwritten: move it away, or give --out another folder", path);
+        ctl_fail("%s exists and is not overwritten: move it away, or choose another directory with --out",
+                 path);
     else
-        ctl_fail("cannot make %s: %s", path, strerror(errno));
+        ctl_fail("cannot create %s: %s", path, strerror(errno));
     if (fd >= 0) {
         close(fd);
         unlink(path);
@@ -283,7 +284,7 @@ static void show(const struct ca *c)
     constraints_each(c->constraints, print_name, &first);
     if (first)
         fputs(constraints_exist(c->constraints) ? "none" : "any: it has no name constraints", stdout);
-    printf("\nends: %s%s\nSHA-256: %s\n", date, end < time(NULL) ? " (it has ended)" : "", fingerprint);
+    printf("\nends: %s%s\nSHA-256: %s\n", date, end < time(NULL) ? " (expired)" : "", fingerprint);
     free(subject);
     free(fingerprint);
 }

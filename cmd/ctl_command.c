@@ -118,7 +118,7 @@ int ctl_show(const struct ctl_options *o, const char *path, struct ctl_reply *re
     int status = print(o, answer);
     free(reply->body);
     json_decref(answer);
-    return status == CTL_STRANGE ? ctl_fail("the answer to %s is not what carpoold says", path) : status;
+    return status == CTL_STRANGE ? ctl_fail("the answer to %s is not an answer of carpoold", path) : status;
 }
 
 bool ctl_wants_colours(void)

@@ -295,7 +295,7 @@ void screen_draw(struct screen *s)
         put_wrapped(&p, CELL_BAD, s->error, 4);
     while (p.row < p.rows - 1)
         picture_next_line(&p);
-    picture_put(&p, s->frozen ? CELL_WARN : CELL_DIM, s->frozen ? "frozen: f goes on   q quit" : keys,
+    picture_put(&p, s->frozen ? CELL_WARN : CELL_DIM, s->frozen ? "frozen: f continue   q quit" : keys,
                 p.columns - 1);
     picture_next_line(&p);
     picture_show(&p);

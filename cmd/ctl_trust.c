@@ -77,7 +77,7 @@ static char *make_folder(char error[CTL_ERROR_SIZE])
 
     if (mkdtemp(folder))
         return folder;
-    snprintf(error, CTL_ERROR_SIZE, "cannot make a folder %s: %s", folder, strerror(errno));
+    snprintf(error, CTL_ERROR_SIZE, "cannot create a directory %s: %s", folder, strerror(errno));
     free(folder);
     return NULL;
 }

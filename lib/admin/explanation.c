@@ -253,7 +253,7 @@ static bool says_waiting(const struct account *a, struct text *out)
         put_how_many(out, a, held[HELD_BY_STREAMS]);
         text_lit(
             out,
-            " waited since the origin took no more on its HTTP/2 connections (SETTINGS_MAX_CONCURRENT_STREAMS).");
+            "waited because the origin accepted no more on its HTTP/2 connections (SETTINGS_MAX_CONCURRENT_STREAMS).");
         return true;
     }
     if (by_total)

@@ -71,7 +71,7 @@ static void check_unit(struct loader *l, const struct scope *s, const struct all
     if (!is_unit(a->name))
         problem_warning(
             &l->problems, scope_mark(s, "allow"),
-            "%s.allow: '%s' is no caller's name with callers: unit: units end in .service, .scope or .slice",
+            "%s.allow: '%s' cannot be a caller with callers: unit: units end in .service, .scope or .slice",
             s->path, a->name);
 }
 

@@ -34,7 +34,7 @@ static const char *path_problem(const char *path)
     char folder[sizeof((struct sockaddr_un *)NULL)->sun_path];
     struct stat st;
     if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
-        return "a file that is no socket is there; remove it, or choose another path";
+        return "the path exists and is not a socket; remove it, or choose another path";
     snprintf(folder, sizeof folder, "%s", path);
     char *slash = strrchr(folder, '/');
     if (!slash)
@@ -43,8 +43,8 @@ static const char *path_problem(const char *path)
     if (access(folder, W_OK | X_OK) == 0)
         return NULL;
     if (errno == EACCES)
-        return "this user may not write in its folder";
-    return is_made_at_start(folder) ? NULL : "its folder does not exist";
+        return "this user may not write to its directory";
+    return is_made_at_start(folder) ? NULL : "its directory does not exist";
 }
 
 const char *bindable_problem(const struct address *a)
@@ -52,10 +52,10 @@ const char *bindable_problem(const struct address *a)
     if (a->sa.any.sa_family == AF_UNIX)
         return path_problem(a->sa.unix_.sun_path);
     if (a->sa.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->sa.v6.sin6_addr))
-        return "an IPv4 address inside an IPv6 one cannot be listened at: write it as an IPv4 address";
+        return "an IPv4 address inside an IPv6 one cannot be used here: write it as an IPv4 address";
     switch (try_to_bind(a)) {
-    case EADDRNOTAVAIL: return "it is no address of this host: 'ip address' shows those that are";
-    case EINVAL: return "the system lets no program listen there (it may be a link-local address)";
+    case EADDRNOTAVAIL: return "this host does not have that address ('ip address' lists those that it has)";
+    case EINVAL: return "the system does not allow listening there (it may be a link-local address)";
     case EAFNOSUPPORT: return "this host does not have IPv6";
     }
     return NULL; /* no word on the address: to listen may still fail, and then says why */

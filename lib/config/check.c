@@ -145,10 +145,9 @@ static void check_hosts(struct loader *l, const struct scope *s)
 {
     const struct upstream *u = s->upstream;
     if (u->hosts.count && !u->listen.count && !failed(s, "listen"))
-        problem_error(
-            &l->problems, scope_mark(s, "hosts"),
-            "%s.hosts is for an upstream with a listen of its own; whose URLs it serves, match says",
-            s->path);
+        problem_error(&l->problems, scope_mark(s, "hosts"),
+                      "%s.hosts needs a listen of the upstream's own; use match to say which URLs it serves",
+                      s->path);
 }
 
 /* Whom it is for: match, or host with listen. */
@@ -159,18 +158,16 @@ static void check_names(struct loader *l, const struct scope *s)
         return;
     if (*u->host_option && !u->listen.count)
         problem_error(&l->problems, scope_mark(s, "host"),
-                      "%s.host is for an upstream with a listen of its own; without one, write match: %s",
-                      s->path, u->host_option);
+                      "%s.host needs a listen of the upstream's own; without one, write match: %s", s->path,
+                      u->host_option);
     else if (!*u->host_option && !u->match_count)
         problem_error(&l->problems, s->at,
-                      "%s has no match: say whose URLs it is for, "
+                      "%s has no match: say which hosts it is for, "
                       "such as match: api.example.com (or host: with listen:)",
                       s->path);
     else if (u->listen.count && !*u->host_option && !match_only_exact(u))
-        problem_error(
-            &l->problems, scope_mark(s, "listen"),
-            "%s.listen: which host is it for? match must name exactly one host in full, or host: say it",
-            s->path);
+        problem_error(&l->problems, scope_mark(s, "listen"),
+                      "%s.listen needs one host: let match name exactly one in full, or set host", s->path);
 }
 
 static void settle_host(struct loader *l, const struct scope *s)
@@ -193,7 +190,7 @@ static void check_proxy(struct loader *l, const struct scope *s)
         return;
     problem_error(
         &l->problems, scope_mark(s, scope_given(s, "proxy") ? "proxy" : "address"),
-        "%s: address says where to connect, and proxy that a parent proxy is to do it; write proxy: \"\" to "
+        "%s: address and proxy exclude each other, since with proxy the parent proxy connects; write proxy: \"\" to "
         "connect there directly",
         s->path);
 }
@@ -226,7 +223,7 @@ static void check_policy(struct loader *l, const struct scope *s)
     if (own &&
         ((family == AF_INET && p->family == FAMILY_6) || (family == AF_INET6 && p->family == FAMILY_4)))
         problem_error(&l->problems, scope_mark(s, scope_given(s, "localAddress") ? "localAddress" : "family"),
-                      "%s: localAddress '%s' is no address of family %d", s->path, p->localAddress,
+                      "%s: localAddress '%s' is not of family %d", s->path, p->localAddress,
                       p->family == FAMILY_4 ? 4 : 6);
     own = scope_given(s, "minFreeSockets") || scope_given(s, "maxSockets") ||
           scope_given(s, "maxFreeSockets") || scope_given(s, "maxTotalSockets");
@@ -239,9 +236,9 @@ static void check_policy(struct loader *l, const struct scope *s)
 static void check_scheme(struct loader *l, const struct scope *s)
 {
     if (scope_given(s, "rewriteScheme") && s->policy->rewriteScheme && !s->upstream->tls.enabled)
-        problem_warning(
-            &l->problems, scope_mark(s, "rewriteScheme"),
-            "%s: rewriteScheme does nothing without tls: the app and the service say http:// alike", s->path);
+        problem_warning(&l->problems, scope_mark(s, "rewriteScheme"),
+                        "%s: rewriteScheme does nothing without tls: app and service both say http://",
+                        s->path);
 }
 
 static void check_upstream(struct loader *l, const struct scope *s)
@@ -276,6 +273,7 @@ void check_config(struct loader *l)
     for (uint32_t i = 0; i < l->config->upstream_count && !is_cancelled(l); i++)
         check_upstream(l, &l->upstreams[i]);
     if (!l->listener_count)
-        problem_warning(&l->problems, scope_mark(&l->top, "listen"),
-                        "nothing listens: only sockets that systemd passes can bring requests");
+        problem_warning(
+            &l->problems, scope_mark(&l->top, "listen"),
+            "no listener is configured: requests can only come in at sockets that systemd passes");
 }

@@ -62,8 +62,8 @@ static void check_beside(struct loader *l, const struct config *running)
     if (running->has_keys && !l->config->has_keys)
         problem_error(
             &l->problems, (struct mark){0},
-            "the file holds no option, while the configuration in force has some: if it is being written just "
-            "now, reload again when it is whole");
+            "the file has no option, but the configuration in force has some; if the file is still being "
+            "written, reload again when it is complete");
     keep_until_restart(l, running);
 }
 
@@ -203,7 +203,7 @@ static const char *refuse_kind(int fd, bool is_reload)
     if (fstat(fd, &st) != 0)
         return strerror(errno);
     if (is_reload && !S_ISREG(st.st_mode))
-        return "it is no regular file any more";
+        return "it is no longer a regular file";
     return fcntl(fd, F_SETFL, 0) == 0 ? NULL : strerror(errno);
 }
 

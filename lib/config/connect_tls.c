@@ -27,7 +27,7 @@ static const char *explain(enum ca_problem p)
         return "holds no CA: its certificate may sign no others; make one with carpoolctl ca create";
     case CA_NO_KEY: return "holds no private key in PEM form";
     case CA_KEY_LOCKED:
-        return "is encrypted, and no passphrase can be given for it; store it without (openssl pkey -in FILE -out FILE)";
+        return "is encrypted, and no passphrase can be given for it; store it without one (openssl pkey -in FILE -out FILE)";
     case CA_OTHER_KEY: return "is not the key of the certificate in " CERT;
     }
     return "";
@@ -88,7 +88,7 @@ static void hide_key(struct loader *l)
         problem_warning(
             &l->problems, scope_mark(&l->top, KEY),
             KEY
-            ": the kernel does not let this process forbid cores, and one would hold the key: set the limit of cores to 0 "
+            ": this process cannot prevent core dumps, and one would hold the key: set the limit of their size to 0 "
             "(LimitCORE=0 of the unit, ulimit -c 0)");
 }
 
@@ -160,7 +160,7 @@ static void check_cover(struct loader *l, const struct scope *s)
         problem_warning(
             &l->problems, scope_mark(s, "connect"),
             "%s: connect is pool, but the CA in '%.200s' may not sign for '%s': https to it stays a tunnel; "
-            "make a new CA that names it beside the others (carpoolctl ca create --for '%s' --for ...)",
+            "make a new CA that names it, too (carpoolctl ca create --for '%s' --for ...)",
             s->path, t->cert, u->match[i].text, u->match[i].text);
         return;
     }

@@ -34,7 +34,7 @@ static bool may_visit(struct loader *l, const yaml_node_t *n)
 {
     const yaml_document_t *d = &l->yaml->document;
     if (!l->gave_up && ++l->visits > (size_t)(d->nodes.top - d->nodes.start) + ALIASED_MAX)
-        give_up(l, n, "aliases make this file a hundred thousand entries longer than it is");
+        give_up(l, n, "aliases expand this file by more than a hundred thousand entries");
     return !l->gave_up;
 }
 
@@ -345,15 +345,15 @@ static void check_upstream_name(struct loader *l, const char *name, struct mark 
     const char *why = NULL;
     size_t n = strlen(name);
     if (strcmp(name, "default") == 0 || strcmp(name, "*") == 0)
-        why = "this name stands for what no upstream matches; choose another";
+        why = "this name is reserved for what no upstream matches; choose another";
     else if (n == 0 || n > CONFIG_NAME_MAX)
         why = "a name has 1 to 64 bytes";
     else if (strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        why = "it could not stand in a URL of the admin API; use letters, digits, '-', '_' and '.'";
+        why = "it cannot be used in a URL of the admin API; use letters, digits, '-', '_' and '.'";
     else if (isspace((unsigned char)name[0]) || isspace((unsigned char)name[n - 1]))
-        why = "there is white space at its end";
+        why = "it ends with white space";
     else if (!utf8_is_text(name))
-        why = "it holds a control character";
+        why = "it contains a control character";
     if (why)
         problem_error(&l->problems, at, "bad upstream name '%.*s': %s", QUOTED_MAX, name, why);
 }

@@ -21,12 +21,12 @@ static const char *complaint(struct arena *a, const char *path)
     if (!is_there && errno != ENOENT)
         return strerror(errno);
     if (!is_there && access(folder_of(a, path), W_OK | X_OK) != 0)
-        return arena_format(a, "its folder: %s; does it exist, and may this user write there?",
+        return arena_format(a, "its directory: %s; does it exist, and may this user write there?",
                             strerror(errno));
     if (!is_there)
         return NULL;
     if (S_ISDIR(st.st_mode))
-        return "it is a folder; name a file in it";
+        return "it is a directory; name a file in it";
     if (S_ISSOCK(st.st_mode))
         return "it is a socket, which cannot be opened; for standard output write -";
     return access(path, W_OK) == 0 ? NULL : strerror(errno);

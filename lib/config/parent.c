@@ -35,11 +35,11 @@ static const char *read_credentials(struct arena *a, struct slice text, struct p
         return "user and password are too long (at most 512 bytes)";
     end = decode(user, plain);
     if (!end || memchr(plain, ':', (size_t)(end - plain)))
-        return "its user has a character that may not stand there; write it as %40 and the like, and no colon";
+        return "its user has a colon, or a character that must be percent-encoded (as in %40)";
     *end++ = ':';
     end = decode(password, end);
     if (!end)
-        return "its password has a character that may not stand there; write it as %40 and the like";
+        return "its password has a character that must be percent-encoded (as in %40)";
     EVP_EncodeBlock((unsigned char *)base64, (const unsigned char *)plain, (int)(end - plain));
     out->authorization = arena_format(a, "Proxy-Authorization: Basic %s\r\n", base64);
     return NULL;
@@ -70,12 +70,12 @@ const char *parent_parse(struct arena *a, const char *text, struct parent_proxy 
     if (!*text)
         return NULL;
     if (strncasecmp(text, "https://", 8) == 0 || strncasecmp(text, "socks", 5) == 0)
-        return "Carpool speaks to a parent proxy in plain HTTP alone";
+        return "Carpool speaks only plain HTTP to a parent proxy";
     if (strncasecmp(text, scheme, sizeof scheme - 1) != 0)
         return "it must begin with http://";
     text += sizeof scheme - 1;
     n = strcspn(text, "/?#");
     if (text[n] && strcmp(text + n, "/") != 0)
-        return "there is something after its port";
+        return "nothing may follow its port";
     return read_authority(a, (struct slice){text, n}, out);
 }

@@ -71,7 +71,7 @@ static bool suites_are_known(struct tls_draft *d, const char *suites)
         if (SSL_CTX_set_ciphersuites(d->setup->ssl, name) == 1)
             continue;
         tls_find(d->findings, "tls.ciphers", true,
-                 "is not right: number %d of those that begin with TLS_ is no cipher suite of TLS 1.3; see "
+                 "is wrong: entry %d of those that begin with TLS_ is not a cipher suite of TLS 1.3; see "
                  "openssl-ciphers(1)",
                  place);
         return false;
@@ -88,7 +88,7 @@ static void use_ciphers(struct tls_draft *d, const char *suites, const char *old
         return;
     if (*older && SSL_CTX_set_cipher_list(ssl, older) != 1)
         tls_find(d->findings, "tls.ciphers", true,
-                 "is not right: no cipher that OpenSSL has is named; see openssl-ciphers(1)");
+                 "is wrong: it names no cipher that OpenSSL has; see openssl-ciphers(1)");
     else if (*older && !*suites && d->options->minVersion == TLS_VERSION_1_3)
         tls_find(d->findings, "tls.ciphers", true,
                  "names no cipher suite of TLS 1.3 (TLS_...), and tls.minVersion allows nothing else");
@@ -181,7 +181,7 @@ static void note_locked_key(struct tls_draft *d)
     if (!d->passphrase.p)
         tls_find(
             d->findings, "tls.key", true,
-            "is encrypted: set passphrase or passphraseFile, or store it without (openssl pkey -in FILE -out FILE)");
+            "is encrypted: set passphrase or passphraseFile, or store it without a passphrase (openssl pkey -in FILE -out FILE)");
     else
         tls_find(d->findings, "tls.key", true, "cannot be decrypted%s; is %s the right one?",
                  openssl_reason(why, sizeof why), d->passphrase_option);

@@ -34,7 +34,7 @@ static const char *read_open(int fd, struct tls_file *f)
     if (fstat(fd, &st) != 0)
         return strerror(errno);
     if (!S_ISREG(st.st_mode))
-        return "it is no regular file";
+        return "it is not a regular file";
     if ((uint64_t)st.st_size > FILE_MAX_SIZE)
         return "it is larger than 16 MiB";
     f->length = (size_t)st.st_size;

@@ -179,9 +179,10 @@ static void find_passphrase(struct tls_setups *all, struct tls_draft *d)
     else if (file)
         d->passphrase = (struct slice){file->text, strcspn(file->text, "\r\n")};
     if (*o->passphrase && *o->passphraseFile)
-        tls_find(d->findings, "tls.passphraseFile", true, "stands beside passphrase: leave one of them out");
+        tls_find(d->findings, "tls.passphraseFile", true,
+                 "is set together with passphrase: leave out one of them");
     else if (file && d->passphrase.n == 0)
-        tls_find(d->findings, "tls.passphraseFile", true, "has nothing in its first line");
+        tls_find(d->findings, "tls.passphraseFile", true, "has an empty first line");
     else if (d->passphrase.p && !*o->key)
         tls_find(d->findings, d->passphrase_option, true, "is for an encrypted key: set key, too");
     else if (file || !*o->passphraseFile)

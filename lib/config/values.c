@@ -36,7 +36,7 @@ static void reject_host(struct loader *l, const struct scope *s, const struct op
     struct in_addr ip;
     if (strstr(item->text, "://"))
         reject_because(l, s, o, item,
-                       "a URL is not taken: write the host alone, and tls: true if it is asked by https");
+                       "a URL is not accepted: write only the host, and tls: true if it is reached by https");
     else if (uri_ends_in_number(host) && inet_pton(AF_INET, arena_text(l->arena, host.p, host.n), &ip) != 1)
         reject_because(
             l, s, o, item,
@@ -218,7 +218,7 @@ static const char *cut_query(char *path, struct listen_address *out, bool is_pro
         if (by_host && !is_proxy)
             return "form=host is for the top-level listen";
         if (!by_host && !parse_mode(part, &out->mode))
-            return "after '?' only mode=0600 and the like (octal, at most 0777) and form=host may stand, with & between";
+            return "after '?' only mode=0660 (octal, at most 0777) and form=host are allowed, joined by &";
         out->by_host |= by_host;
     }
     return NULL;

@@ -45,7 +45,7 @@ static const char *hint(const yaml_parser_t *y, struct slice text)
     if (no_token && at < text.n && text.p[at] == '\t')
         return "; a tab cannot indent, use spaces";
     if (follows_variable(text, at))
-        return "; inside [ ] and { } a value with ${...} stands in quotes";
+        return "; inside [ ] and { } a value with ${...} must be in quotes";
     if (no_token || (y->problem && strstr(y->problem, "expected node content")))
         return "; put the value in quotes";
     if (y->problem && strstr(y->problem, "mapping values are not allowed"))
@@ -143,7 +143,7 @@ static bool is_shallow(struct slice text, struct problems *p)
     yaml_parser_delete(&parser);
     if (!shallow)
         problem_error(p, at,
-                      "lists and maps stand in each other %d deep: no option is; is a bracket never closed?",
+                      "lists and maps are nested %d deep, more than any option; is a bracket not closed?",
                       NESTING_MAX + 1);
     return shallow;
 }

@@ -225,8 +225,7 @@ static bool choose_instance(struct daemon *d, char *error, size_t error_size)
         return true;
     }
     if (getrandom(&random, sizeof random, 0) != sizeof random) {
-        snprintf(error, error_size,
-                 "the system gives no random number for this instance's name: %s; set `name`",
+        snprintf(error, error_size, "cannot get a random number for this instance's name: %s; set `name`",
                  strerror(errno));
         return false;
     }
@@ -350,7 +349,7 @@ static bool start(struct daemon *d, char *error, size_t error_size)
         return false;
     int number = workers_start(&d->workers);
     if (number != 0)
-        snprintf(error, error_size, "the system gives no thread for a worker: %s; lower workers",
+        snprintf(error, error_size, "cannot start a thread for a worker: %s; lower workers",
                  strerror(number));
     return number == 0;
 }

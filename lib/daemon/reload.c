@@ -226,8 +226,7 @@ static bool read_file(struct daemon *d, struct reading *r)
     }
     int error = start_thread(&d->reloader, read_in_thread, r);
     if (error != 0)
-        snprintf(r->error, sizeof r->error, "the system gives no thread to read the file in: %s",
-                 strerror(error));
+        snprintf(r->error, sizeof r->error, "cannot start a thread to read the file: %s", strerror(error));
     return error == 0;
 }
 

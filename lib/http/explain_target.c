@@ -65,7 +65,7 @@ static void explain_authority(struct slice authority, const char *where, char ou
         snprintf(out, EXPLAIN_SIZE, "a dot too many in %s", where);
     else
         snprintf(out, EXPLAIN_SIZE,
-                 "%s is a number that readers take for different addresses: write it as 127.0.0.1", where);
+                 "%s is a number that programs read as different addresses: write it like 127.0.0.1", where);
 }
 
 /* After "http:" two slashes are due. */
@@ -86,7 +86,7 @@ static void explain_path(struct slice target, char out[EXPLAIN_SIZE])
     if (bad < end)
         snprintf(out, EXPLAIN_SIZE, "%s in the target", explain_byte(*bad, byte));
     else
-        snprintf(out, EXPLAIN_SIZE, "a path begins with a slash");
+        snprintf(out, EXPLAIN_SIZE, "the path does not begin with a slash");
 }
 
 void explain_target(struct slice target, enum uri_verdict v, char out[EXPLAIN_SIZE])

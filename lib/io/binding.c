@@ -32,7 +32,7 @@ static bool explain(char *error, size_t size, const struct address *a, const cha
     else if (number == EACCES)
         advice = "; check the permissions (ports below 1024 need CAP_NET_BIND_SERVICE)";
     else if (number == EADDRNOTAVAIL)
-        advice = "; it is no address of this host";
+        advice = "; this host does not have that address";
     else if (number == ENOENT)
         advice = "; does its directory exist?";
     snprintf(error, size, "cannot listen on %s: %s: %s%s", address_format(a, text), what, strerror(number),
@@ -54,7 +54,7 @@ static bool make_way(const struct address *a, char *error, size_t error_size)
     if (!S_ISSOCK(st.st_mode)) {
         snprintf(
             error, error_size,
-            "cannot listen on unix:%s: a file that is no socket is there; remove it, or choose another path",
+            "cannot listen on unix:%s: the path exists and is not a socket; remove it, or choose another path",
             path);
         return false;
     }

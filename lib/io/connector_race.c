@@ -144,12 +144,12 @@ static bool is_allowed(struct connector *c, const struct attempt *a)
         return true;
     address_format(&a->address, text);
     if (c->plan.family != AF_UNSPEC && family != c->plan.family) {
-        connector_note(c, CONNECT_UNROUTABLE, "%s is no IPv%c address, and `family: %c` asks for one", text,
-                       c->plan.family == AF_INET ? '4' : '6', c->plan.family == AF_INET ? '4' : '6');
+        connector_note(c, CONNECT_UNROUTABLE, "%s is not an IPv%c address, and `family: %c` asks for one",
+                       text, c->plan.family == AF_INET ? '4' : '6', c->plan.family == AF_INET ? '4' : '6');
         return false;
     }
     if (local && local->length > 0 && local->sa.any.sa_family != family) {
-        connector_note(c, CONNECT_UNROUTABLE, "%s and `localAddress` are of two families", text);
+        connector_note(c, CONNECT_UNROUTABLE, "%s and `localAddress` are of different families", text);
         return false;
     }
     return true;

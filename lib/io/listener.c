@@ -112,7 +112,7 @@ static void run_short(struct listener *l, int number)
         away++;
     log_event(
         LOG_ERROR,
-        "cannot take connections: raise the limit of open files (LimitNOFILE=), or lower server.maxConnections",
+        "cannot accept connections: raise the limit of open files (LimitNOFILE=), or lower server.maxConnections",
         LOG_S("listen", address_format(&l->address, text)), LOG_S("error", strerror(number)),
         LOG_N("refused", away));
     timer_set(&l->shortage, SHORTAGE_PAUSE_MS);

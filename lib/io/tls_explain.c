@@ -111,11 +111,10 @@ static void explain_untrusted(const struct tls *t, int error, const char *subjec
         return;
     }
     print_name(x ? X509_get_issuer_name(x) : NULL, issuer, sizeof issuer);
-    snprintf(
-        text, size,
-        "certificate %.50s: its issuer %.50s was neither sent nor is it trusted: let the server send its "
-        "whole chain, with the intermediate, or name the file of that issuer in tls.ca",
-        subject, issuer);
+    snprintf(text, size,
+             "certificate %.50s: its issuer %.50s was not sent and is not trusted: let the server send its "
+             "whole chain, with the intermediate, or name the file of that issuer in tls.ca",
+             subject, issuer);
 }
 
 static void explain_distrust(const struct tls *t, char *text, size_t size)
@@ -224,7 +223,7 @@ void tls_explain_flood(struct tls *t)
     char text[96];
 
     t->failure = TLS_FAILURE_PROTOCOL;
-    snprintf(text, sizeof text, "the %s sent too many TLS messages that are no data (key updates, tickets)",
+    snprintf(text, sizeof text, "the %s sent too many TLS messages that carry no data (key updates, tickets)",
              peer_of(t));
     keep_reason(t, text);
 }
@@ -256,7 +255,7 @@ enum tls_failure tls_failure(const struct conn *s, char *text, size_t size)
     if (t && t->wants_renegotiation) {
         snprintf(
             text, size,
-            "the server wants to renegotiate TLS, mostly to ask for a client certificate, and Carpool does not: let it ask "
+            "the server wants to renegotiate TLS, probably to ask for a client certificate, and Carpool does not: let it ask "
             "for it in the first handshake, or let it speak TLS 1.3");
         return TLS_FAILURE_PROTOCOL;
     }

@@ -72,7 +72,7 @@ static void log_doubted(const struct socket *dead, uint32_t count)
 {
     char address[ADDRESS_TEXT_SIZE];
     log_event(LOG_INFO,
-              "an address acknowledges nothing; its free connections are doubted until it answers a probe",
+              "an address acknowledges nothing; its free connections are not used until it answers a probe",
               LOG_S("agent", dead->origin->agent->name), LOG_S("origin", dead->origin->key),
               LOG_S("address", address_format(&dead->peer, address)), LOG_N("doubted", count));
 }

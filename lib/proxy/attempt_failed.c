@@ -102,10 +102,9 @@ static void fail_with_reset(struct exchange *e, const struct call_failure *f,
     const char *name = h2_error_name((uint32_t)f->code);
     if (f->error == CALL_ERROR_PING)
         exchange_fail(e, FAULT_READ_TIMEOUT, RETIRE_NONE,
-                      "the origin answers no PING any more (h2Options.pingTimeout): the way there is dead");
+                      "the origin no longer answers PINGs (h2Options.pingTimeout): the path to it is dead");
     else if (f->error == CALL_ERROR_CALM)
-        exchange_fail(e, FAULT_UNAVAILABLE, RETIRE_NONE,
-                      "the origin finds it has too much to do (RST_STREAM %s)", name);
+        exchange_fail(e, FAULT_UNAVAILABLE, RETIRE_NONE, "the origin is overloaded (RST_STREAM %s)", name);
     else if (facts->unprocessed && !facts->response_begun)
         exchange_fail(e, facts->replayable ? FAULT_UNAVAILABLE : FAULT_INCOMPLETE, RETIRE_NONE,
                       "the origin did not take the request (%s)%s", name, why_not_repeated(facts));

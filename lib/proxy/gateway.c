@@ -49,7 +49,7 @@ bool gateway_admits(const struct upstream *u, const struct head *h, const struct
         return true;
     snprintf(
         text, text_size,
-        "a web page of another site asks: the gateway of upstream '%s' serves apps, and pages that it served itself",
+        "a web page of another site sent this: the gateway of upstream '%s' serves apps, and pages that it served itself",
         u->name);
     return false;
 }

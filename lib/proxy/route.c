@@ -165,7 +165,7 @@ static enum fault route_gateway(struct query *q)
     if (method_is(q->h, SLICE("CONNECT")))
         return refuse(
             q, FAULT_DENIED,
-            "this listener is no proxy but the gateway of upstream '%s': it is a base URL for apps and opens no tunnels; a proxy "
+            "this listener is not a proxy but the gateway of upstream '%s': it is a base URL for apps and opens no tunnels; a proxy "
             "setting must name the proxy's own listener",
             u->name);
     bool absolute = q->h->target.n > 0 && q->h->target.p[0] != '/' && !slice_eq(q->h->target, SLICE("*"));
@@ -282,8 +282,7 @@ static enum fault route_inside(struct query *q)
 {
     bool absolute = q->h->target.p[0] != '/' && !slice_eq(q->h->target, SLICE("*"));
     if (method_is(q->h, SLICE("CONNECT")))
-        return refuse(q, FAULT_BAD_TARGET,
-                      "a CONNECT inside of a CONNECT: let the app ask its proxy directly");
+        return refuse(q, FAULT_BAD_TARGET, "a CONNECT inside a CONNECT: let the app ask its proxy directly");
     q->out->uri = *q->inside;
     enum uri_verdict v = absolute ? uri_parse_absolute(q->h->target, &q->out->uri) : URI_OK;
     enum fault fault = v != URI_OK ? bad_target(q, v) : absolute ? FAULT_NONE : read_path(q);
@@ -391,7 +390,7 @@ enum fault route_tunnel(struct proxy *p, const struct uri *to, struct route *out
         return fault;
     return refuse(
         &q, FAULT_DENIED,
-        "what came inside CONNECT to %s:%u is no HTTP, and a tunnel to that port is not allowed: add it to "
+        "what came inside CONNECT to %s:%u is not HTTP, and a tunnel to that port is not allowed: add it to "
         "access.connectPorts if it should be",
         to->host, to->port);
 }

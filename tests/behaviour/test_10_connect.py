@@ -168,7 +168,7 @@ def test_no_http_where_only_http_may_pass(stage, connect, target, data):
     line = wait_entries(stage, 1)[0]
     assert (line["method"], line["target"], line["status"], line["error"]) == ("CONNECT", f"tunnel://{target}", 200,
                                                                              "http_request_denied")
-    assert origin.accepted == 0 and "is no HTTP" in carpool.stderr
+    assert origin.accepted == 0 and "is not HTTP" in carpool.stderr
 
 
 @pytest.mark.parametrize("connect, port", [("tunnel", 80), ("pool", 80), ("pool", 443)])

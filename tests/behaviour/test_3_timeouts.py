@@ -39,7 +39,7 @@ def test_connect_by_a_reload(stage):
     carpool.reload({"defaults": {"timeouts": {"connect": "50ms"}}})
     response = client.response()
     assert response.status == 504 and response.error == "connection_timeout"
-    assert "50 ms" in response.text
+    assert "within 50ms (timeouts.connect)" in response.text
 
 
 def test_pending(stage):

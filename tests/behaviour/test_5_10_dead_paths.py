@@ -115,7 +115,7 @@ def test_siblings_are_doubted(network, stage):
     carpool.wait_row(origin, freeSockets=3)
     network.lose(FIRST)
     lost = carpool.ask(origin.url("/lost"), method="POST", body=b"x")
-    wait_until(lambda: "free connections are doubted" in carpool.stderr, "it is seen")
+    wait_until(lambda: "free connections are not used" in carpool.stderr, "it is seen")
     late = carpool.ask(origin.url("/late"), method="POST", body=b"x")
     carpool.wait_row(origin, connecting=1)      # though two are free
     network.mend(FIRST)

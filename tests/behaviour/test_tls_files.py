@@ -33,7 +33,7 @@ def test_a_missing_file(stage, option):
 
 
 def test_a_directory(stage):
-    refused(stage, {"ca": "."}, "no regular file")
+    refused(stage, {"ca": "."}, "not a regular file")
 
 
 def test_a_file_without_a_certificate(stage):
@@ -96,9 +96,9 @@ def test_an_encrypted_key_and_no_right_passphrase(stage):
     refused(stage, {**tls, "passphrase": "wrong"}, "cannot be decrypted", "is tls.passphrase the right one?")
     wrong, empty = stage.write("wrong", "wrong\n"), stage.write("empty", "\n")
     refused(stage, {**tls, "passphraseFile": wrong}, "is tls.passphraseFile the right one?")
-    refused(stage, {**tls, "passphraseFile": empty}, "tls.passphraseFile", "has nothing in its first line")
+    refused(stage, {**tls, "passphraseFile": empty}, "tls.passphraseFile", "has an empty first line")
     refused(stage, {**tls, "passphraseFile": "nowhere"}, "tls.passphraseFile", "No such file")
-    refused(stage, {**tls, "passphrase": SECRET, "passphraseFile": wrong}, "leave one of them out")
+    refused(stage, {**tls, "passphrase": SECRET, "passphraseFile": wrong}, "leave out one of them")
     refused(stage, {"passphrase": SECRET}, "tls.passphrase", "set key")
     done = stage.check(config({"cert": pair.cert, "key": pair.key, "passphrase": SECRET}))
     assert done.returncode == 0 and "tls.passphrase: is not needed: the key is not encrypted" in done.stderr

@@ -58,15 +58,15 @@ START_TEST(a_reload_wants_a_file_with_options)
     reload_open(&r, "access: {unmatched: deny}\n");
     for (size_t i = 0; i < sizeof nothing / sizeof nothing[0]; i++) {
         write_to(r.path, nothing[i]);
-        reload_is_refused(&r, "holds no option");
+        reload_is_refused(&r, "has no option");
     }
     unlink(r.path);
     reload_is_refused(&r, "No such file");
     ck_assert_int_eq(mkfifo(r.path, 0600), 0); /* nobody writes into it */
-    reload_is_refused(&r, "no regular file");
+    reload_is_refused(&r, "a regular file");
     unlink(r.path);
     ck_assert_int_eq(mkdir(r.path, 0700), 0);
-    reload_is_refused(&r, "no regular file");
+    reload_is_refused(&r, "a regular file");
     rmdir(r.path);
     reload_close(&r);
 }

@@ -345,15 +345,15 @@ START_TEST(bindable_is_what_the_kernel_lets_us)
     ck_assert(address_parse(&a, SLICE("0.0.0.0:1")));
     ck_assert_ptr_null(bindable_problem(&a));
     ck_assert(address_parse(&a, SLICE("unix:/nowhere/x")));
-    ck_assert_str_eq(bindable_problem(&a), "its folder does not exist");
+    ck_assert_str_eq(bindable_problem(&a), "its directory does not exist");
     ck_assert(address_parse(&a, SLICE("unix:/run/made-when-the-service-starts/x")));
     ck_assert_ptr_null(bindable_problem(&a));
     ck_assert(address_parse(&a, SLICE("unix:/etc/passwd")));
-    ck_assert_ptr_nonnull(strstr(bindable_problem(&a), "no socket"));
+    ck_assert_ptr_nonnull(strstr(bindable_problem(&a), "not a socket"));
     ck_assert(address_parse(&a, SLICE("unix:/tmp/x")));
     ck_assert_ptr_null(bindable_problem(&a));
     ck_assert(address_parse(&a, SLICE("unix:/x")));
-    ck_assert(!bindable_problem(&a) || strstr(bindable_problem(&a), "may not write"));
+    ck_assert(!bindable_problem(&a) || strstr(bindable_problem(&a), "may not write to"));
     ck_assert(address_parse(&a, SLICE("192.0.2.77:1")));
     ck_assert_ptr_nonnull(bindable_problem(&a));
     ck_assert(address_parse(&a, SLICE("[fe80::1]:1")));
@@ -382,12 +382,12 @@ START_TEST(odd_policies_are_warned_about)
                   "1:12: warning: defaults: minFreeSockets 5 is never reached, since maxTotalSockets is 3");
     assert_warned("defaults: {minFreeSockets: 5, keepAlive: false}\n",
                   IN "1:12: warning: defaults: minFreeSockets does nothing while keepAlive is false");
+    assert_warned("callers: unit\ndefaults: {allow: [cron.service, -, 10.0.0.1, root]}\n", IN
+                  "2:12: warning: defaults.allow: 'root' cannot be a caller with callers: unit: units end in "
+                  ".service, .scope or .slice");
     assert_warned(
-        "callers: unit\ndefaults: {allow: [cron.service, -, 10.0.0.1, root]}\n",
-        IN "2:12: warning: defaults.allow: 'root' is no caller's name with callers: unit: units end in "
-           ".service, .scope or .slice");
-    assert_warned("listen: []\nadmin: {listen: off}\n",
-                  IN "1:1: warning: nothing listens: only sockets that systemd passes can bring requests");
+        "listen: []\nadmin: {listen: off}\n", IN
+        "1:1: warning: no listener is configured: requests can only come in at sockets that systemd passes");
     assert_warned(
         "upstreams: {a: {match: a.test, connect: pool}}\n", IN
         "1:32: warning: upstreams.a: connect is pool, but without connectTls https stays a tunnel, which is "

@@ -144,7 +144,7 @@ static const struct {
 } bad_files[] = {
     {"ca: none.pem",
      "c.yaml:4:11: error: upstreams.a.tls.ca: '%s/none.pem' cannot be read: No such file or directory\n"},
-    {"ca: .", "c.yaml:4:11: error: upstreams.a.tls.ca: '%s/.' cannot be read: it is no regular file\n"},
+    {"ca: .", "c.yaml:4:11: error: upstreams.a.tls.ca: '%s/.' cannot be read: it is not a regular file\n"},
     {"ca: junk.pem", "c.yaml:4:11: error: upstreams.a.tls.ca: '%s/junk.pem' holds no certificate in PEM form "
                      "(-----BEGIN CERTIFICATE-----)\n"},
     {"ca: empty.pem", "'%s/empty.pem' holds no certificate"},
@@ -161,8 +161,7 @@ static const struct {
     {"cert: cert.pem, key: locked.pem, passphrase: wrong", "'%s/locked.pem' cannot be decrypted"},
     {"cert: cert.pem, key: locked.pem, passphrase: pass",
      "'%s/locked.pem' is not the key of the certificate"},
-    {"cert: cert.pem, key: locked.pem, passphraseFile: empty.pem",
-     "'%s/empty.pem' has nothing in its first line"},
+    {"cert: cert.pem, key: locked.pem, passphraseFile: empty.pem", "'%s/empty.pem' has an empty first line"},
     {"cert: cert.pem, key: cert.pem", "'%s/cert.pem' holds no private key"},
     {"cert: cert.pem, key: none.pem",
      "c.yaml:4:27: error: upstreams.a.tls.key: '%s/none.pem' cannot be read"},
@@ -170,8 +169,8 @@ static const struct {
     {"cert: chain.pem, key: key.pem",
      "tls.cert: '%s/chain.pem' cannot be used, because of its certificate 2: ca key too small\n"},
     {"ciphers: 'TLS_AES_128_GCM_SHA256:TLS_AES_128_GCM_SHA265:ECDHE-RSA-AES128-GCM-SHA256'",
-     "tls.ciphers: 'TLS_AES_128_GCM_SHA256:TLS_AES_128_GCM_SHA265:ECDHE-RSA-AES128-GCM-SHA256' is not right: "
-     "number 2 of those that begin with TLS_ is no cipher suite of TLS 1.3"},
+     "tls.ciphers: 'TLS_AES_128_GCM_SHA256:TLS_AES_128_GCM_SHA265:ECDHE-RSA-AES128-GCM-SHA256' is wrong: "
+     "entry 2 of those that begin with TLS_ is not a cipher suite of TLS 1.3"},
     {"ciphers: ECDHE-RSA-AES128-GCM-SHA256, minVersion: TLSv1.3",
      "tls.ciphers: 'ECDHE-RSA-AES128-GCM-SHA256' names no cipher suite of TLS 1.3"},
 };

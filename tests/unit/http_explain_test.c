@@ -193,7 +193,7 @@ START_TEST(targets_are_explained)
         {"http://[fe80::1%25lo]/", "no IPv6 address between the brackets of the host"},
         {"http://a..b/", "a dot too many in the host"},
         {"http://127.1/",
-         "the host is a number that readers take for different addresses: write it as 127.0.0.1"},
+         "the host is a number that programs read as different addresses: write it like 127.0.0.1"},
         {"http://u:p@a/", "a user name or password before the host (the part up to @): leave it out"},
         {"http://a:x/", "the port is not a number from 1 to 65535"},
         {"http://a:0/", "the port is not a number from 1 to 65535"},

@@ -88,7 +88,7 @@ START_TEST(binding_says_what_is_missing)
 
     is_refused(&a, 1, "does its directory exist?");
     a = address_of("192.0.2.1:80");
-    is_refused(&a, 1, "no address of this host");
+    is_refused(&a, 1, "this host does not have that address");
 }
 END_TEST
 
@@ -124,7 +124,7 @@ START_TEST(binding_spares_what_is_not_its_own)
     struct binding *b;
 
     put_file(path);
-    is_refused(&a, 1, "no socket");
+    is_refused(&a, 1, "not a socket");
     ck_assert_int_eq(access(path, F_OK), 0);
     ck_assert_int_eq(unlink(path), 0);
     b = open_at(&a, 0666, 1);
