@@ -5,13 +5,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* What one is asked to hold, and what it must hold to be worth its calls. The system limits the sum a user
+/* What one is asked to hold, and what it must hold to be worth its calls. Each time one is emptied a client that waits must
+ * be woken, so large ones cost least (doc/decisions/large-bodies.md). The system limits the sum a user
  * (/proc/sys/fs/pipe-user-pages-soft) and gives smaller ones beyond. */
-#define PIPE_SIZE       (128 * 1024)
+#define PIPE_SIZE       (512 * 1024)
 #define PIPE_SIZE_LEAST (64 * 1024)
 /* Two descriptors each: beyond this many at a time, most of which wait for slow clients, bytes are copied. */
 #define PIPES_LENT_MAX 64
-#define PIPES_KEPT     4
+#define PIPES_KEPT     16
 
 static struct pipe *open_pipe(struct pipe_pool *pool)
 {

@@ -73,7 +73,7 @@ struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct
     p->workers = 1;
     clock_update();
     p->suspended_us = clock_suspended_us();
-    p->wires.base = base;
+    wire_loop_init(&p->wires, base);
     p->wires.heads.size = BUFFER_HEAD_SIZE;
     p->wires.bodies.size = BUFFER_SIZE;
     for (size_t i = 0; i < sizeof p->dice / sizeof p->dice[0]; i++)

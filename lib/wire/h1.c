@@ -135,6 +135,7 @@ static void end_call(struct h1 *h)
         h->call->stream = NULL;
     }
     timer_clear(&h->timer);
+    h1_forget_turn(h);
     body_reader_end(&h->body);
     buffer_give(h->repaired);
     buffer_give(h->in);
@@ -145,7 +146,7 @@ static void end_call(struct h1 *h)
 
 static void yield(struct call *c)
 {
-    conn_call_again(&c->wire->conn);
+    h1_yield(h1_of(c));
 }
 
 /* Whether nothing is left on the conn after the response. */

@@ -8,6 +8,9 @@
 /* Makes a wire of one whose conn is open and watched. Nothing can fail: memory is taken when a call is opened. */
 void h1_begin(struct wire *w, struct wire_loop *loop, const struct wire_owner *owner);
 
+/* For wire_loop_init(). */
+void h1_init_turns(struct wire_loop *loop);
+
 /* Frees what the loop kept for further calls. */
 void h1_destroy_freelist(struct wire_loop *loop);
 

@@ -24,7 +24,8 @@ struct h1 {
     struct h1 *next;    /* among the spare ones */
     /* From here on zero at first. */
     struct wire *wire;
-    struct call *call; /* NULL: its owner has left */
+    TAILQ_ENTRY(h1) yielded; /* tqe_prev NULL: it has not */
+    struct call *call;       /* NULL: its owner has left */
     struct call_request asked;
     struct call_end end;
 
@@ -46,6 +47,10 @@ struct h1 {
     uint64_t first_byte_ms;      /* 0: no byte of the response came */
     uint64_t skipped, skip_most; /* bytes of content, of a call that was left */
 };
+
+/* h1_turns.c */
+void h1_yield(struct h1 *h);
+void h1_forget_turn(struct h1 *h);
 
 /* h1_request.c */
 void h1_queue_head(struct h1 *h);

@@ -11,6 +11,7 @@ libcarpool_a_SOURCES += \
 	lib/wire/h1_internal.h \
 	lib/wire/h1_request.c \
 	lib/wire/h1_response.c \
+	lib/wire/h1_turns.c \
 	lib/wire/h2.c \
 	lib/wire/h2.h \
 	lib/wire/h2_check.c \

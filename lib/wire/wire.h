@@ -47,7 +47,9 @@ struct wire_loop {
     struct call_failure failure; /* of the last call that failed: good until the next function of call.h */
     struct h1 *spare;            /* h1.c's */
     unsigned spare_count;
-    LIST_HEAD(, h2) h2_due; /* h2.c's: those with something to do at the end of the turn */
+    TAILQ_HEAD(, h1) yielded; /* h1_turns.c's */
+    struct event turn;        /* the same: the first of them goes on */
+    LIST_HEAD(, h2) h2_due;   /* h2.c's: those with something to do at the end of the turn */
     uint64_t h2_turn;
     uint64_t h2_grown; /* bytes by which windows of streams are larger than at first */
 };
@@ -82,6 +84,9 @@ struct wire {
     const struct parent_proxy
         *parent; /* at its other end, which must be told each request's origin; NULL: none */
 };
+
+/* The rest of `loop` is zero, or set by the caller. */
+void wire_loop_init(struct wire_loop *loop, struct event_base *base);
 
 /* Frees what the loop keeps; no call is open. */
 void wire_loop_destroy(struct wire_loop *loop);

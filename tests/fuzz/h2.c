@@ -223,10 +223,10 @@ static void turn(struct wire_loop *loop, struct wire *w)
 
 static void run_once(uint32_t seed)
 {
-    struct wire_loop loop = {.base = event_base_new(),
-                             .heads.size = BUFFER_HEAD_SIZE,
+    struct wire_loop loop = {.heads.size = BUFFER_HEAD_SIZE,
                              .bodies.size = BUFFER_SIZE,
                              .limits = {.max_size = 4096, .max_count = 50}};
+    wire_loop_init(&loop, event_base_new());
     struct wire w = {.owner = &owner, .loop = &loop};
     world.seed = seed;
     world.arrived = world.read = 0;

@@ -154,6 +154,7 @@ check_PROGRAMS += tests/unit/wire_test
 tests_unit_wire_test_SOURCES = \
 	tests/unit/unit.h \
 	tests/unit/wire_h1_test.c \
+	tests/unit/wire_h1_turns_test.c \
 	tests/unit/wire_h2_ends_test.c \
 	tests/unit/wire_h2_flow_test.c \
 	tests/unit/wire_h2_memory_test.c \

@@ -37,10 +37,9 @@ static void set_up(void)
     signal(SIGPIPE, SIG_IGN);
     http_init();
     clock_update();
-    loop = (struct wire_loop){.base = event_base_new(),
-                              .heads.size = BUFFER_HEAD_SIZE,
-                              .bodies.size = BUFFER_SIZE,
-                              .limits = {16384, 100}};
+    loop = (struct wire_loop){
+        .heads.size = BUFFER_HEAD_SIZE, .bodies.size = BUFFER_SIZE, .limits = {16384, 100}};
+    wire_loop_init(&loop, event_base_new());
 }
 
 static void tear_down(void)

@@ -53,10 +53,10 @@ struct frame *rig_greet(const struct h2_options *o)
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
     rig.fd = ends[1];
     rig.base = event_base_new();
-    rig.loop = (struct wire_loop){.base = rig.base,
-                                  .heads.size = BUFFER_HEAD_SIZE,
+    rig.loop = (struct wire_loop){.heads.size = BUFFER_HEAD_SIZE,
                                   .bodies.size = BUFFER_SIZE,
                                   .limits = {.max_size = 16384, .max_count = 100}};
+    wire_loop_init(&rig.loop, rig.base);
     rig.wire = (struct wire){.owner = &owner, .loop = &rig.loop};
     ck_assert_int_eq(nghttp2_hd_deflate_new(&rig.deflater, 4096), 0);
     ck_assert_int_eq(nghttp2_hd_inflate_new(&rig.inflater), 0);
