@@ -22,8 +22,8 @@ int ctl_fail(const char *format, ...)
 }
 
 /* An answer that is no success. */
-static int tell(const struct ctl_options *o, const char *method, const char *path,
-                const struct ctl_reply *reply)
+static int print_failure(const struct ctl_options *o, const char *method, const char *path,
+                         const struct ctl_reply *reply)
 {
     json_t *json = json_loadb(reply->body, reply->length, 0, NULL);
     const char *sentence = json_string_value(json_object_get(json, "error"));
@@ -52,13 +52,13 @@ int ctl_request(const struct ctl_options *o, const char *method, const char *pat
         return ctl_fail("%s", error);
     if (is_success(reply))
         return CTL_FINE;
-    status = tell(o, method, path, reply);
+    status = print_failure(o, method, path, reply);
     free(reply->body);
     return status;
 }
 
 /* "there is no agent 'paymets', did you mean 'payments'? There are: default, payments" */
-static int tell_agents(const struct ctl_options *o, const char *name)
+static int print_no_such_agent(const struct ctl_options *o, const char *name)
 {
     struct ctl_reply reply;
     int status = ctl_request(o, "GET", "/agents", &reply);
@@ -95,7 +95,7 @@ int ctl_request_agent(const struct ctl_options *o, const char *method, const cha
     if (ctl_ask(o->address, method, path, reply, error) != 0) {
         status = ctl_fail("%s", error);
     } else if (!is_success(reply)) {
-        status = reply->status == 404 ? tell_agents(o, name) : tell(o, method, path, reply);
+        status = reply->status == 404 ? print_no_such_agent(o, name) : print_failure(o, method, path, reply);
         free(reply->body);
     }
     free(path);

@@ -6,7 +6,7 @@
 #include "admin/agents.h"
 #include "admin/history.h"
 
-/* An origin that closes idle connections sooner than this closes them behind each response. */
+/* An origin that closes idle connections sooner than this closes them after each response. */
 #define ACCOUNT_AT_ONCE_MS 100
 
 struct account {

@@ -96,8 +96,8 @@ static void add_loop(struct rows *r, const struct proxy *p)
     const struct client *c;
     for (caller = p->callers.table; caller; caller = caller->hh.next)
         add_counts(r, caller);
-    if (p->callers.nobody.requests)
-        add_counts(r, &p->callers.nobody);
+    if (p->callers.unknown.requests)
+        add_counts(r, &p->callers.unknown);
     TAILQ_FOREACH (c, &p->clients, link)
         add_client(r, c);
     add_forgotten(r, &p->callers.forgotten);

@@ -77,7 +77,7 @@ void diagnosis_free(struct diagnosis *d);
 void diagnosis_sample(struct diagnosis *d);
 const struct traffic *diagnosis_traffic(const struct diagnosis *d);
 struct history *diagnosis_history(const struct diagnosis *d);
-/* What it does once a minute, too: what lies further back no longer counts. */
+/* What it does once a minute, too: what happened before no longer counts. */
 void diagnosis_end_window(struct diagnosis *d);
 
 /* Nothing that happened to this agent before counts: a pause begins or ends, and what is refused in one says nothing of

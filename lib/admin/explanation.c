@@ -5,7 +5,7 @@
 #include "admin/words.h"
 #include "base/units.h"
 
-/* Of an agent with more of them, the busiest are told of. */
+/* Of an agent with more of them, the busiest are explained. */
 #define ORIGINS_TOLD 10
 
 /* The rules */
@@ -68,7 +68,7 @@ static bool says_traffic(const struct account *a, struct text *out)
 }
 
 /* The most frequent one of those that are left; OPENED_FOR_COUNT: none is. */
-static enum opened_for most_frequent(const struct account *a, const bool told[OPENED_FOR_COUNT])
+static enum opened_for most_frequent(const struct account *a, const bool explained[OPENED_FOR_COUNT])
 {
     enum opened_for best = OPENED_FOR_COUNT;
     uint64_t most = 0;
@@ -76,7 +76,7 @@ static enum opened_for most_frequent(const struct account *a, const bool told[OP
     for (unsigned i = 0; i < OPENED_FOR_COUNT; i++) {
         uint64_t n = account_opened_for(a, (enum opened_for)i);
 
-        if (!told[i] && n > most) {
+        if (!explained[i] && n > most) {
             most = n;
             best = (enum opened_for)i;
         }
@@ -86,7 +86,7 @@ static enum opened_for most_frequent(const struct account *a, const bool told[OP
 
 static bool says_reasons(const struct account *a, struct text *out)
 {
-    bool told[OPENED_FOR_COUNT] = {false};
+    bool explained[OPENED_FOR_COUNT] = {false};
     uint64_t opened = account_opened(a);
     enum opened_for why;
 
@@ -97,10 +97,10 @@ static bool says_reasons(const struct account *a, struct text *out)
     text_string(out, account_is_whole(a)    ? ":"
                      : account_is_recent(a) ? " in that time:"
                                             : " since the start:");
-    while ((why = most_frequent(a, told)) != OPENED_FOR_COUNT) {
+    while ((why = most_frequent(a, explained)) != OPENED_FOR_COUNT) {
         uint64_t n = account_opened_for(a, why);
 
-        told[why] = true;
+        explained[why] = true;
         text_lit(out, "\n- ");
         words_count(out, n);
         if (opened >= 10) {
@@ -401,8 +401,8 @@ static void put_origins(const struct teller *t, const struct origin *const *orig
 
 static void put_agent(const struct teller *t, const struct agent *agent)
 {
-    const struct origin *told[ORIGINS_TOLD];
-    uint32_t all = account_busiest(agent, told, ORIGINS_TOLD),
+    const struct origin *explained[ORIGINS_TOLD];
+    uint32_t all = account_busiest(agent, explained, ORIGINS_TOLD),
              count = all < ORIGINS_TOLD ? all : ORIGINS_TOLD;
     struct account a;
 
@@ -410,12 +410,12 @@ static void put_agent(const struct teller *t, const struct agent *agent)
     text_lit(t->out, "{\"name\":");
     text_json(t->out, slice_of(agent->name));
     text_lit(t->out, ",");
-    if (all == 1 && a.stats.requests == told[0]->stats.requests)
+    if (all == 1 && a.stats.requests == explained[0]->stats.requests)
         text_lit(t->out, "\"paragraphs\":[]");
     else
         put_paragraphs(t->out, &a);
     text_lit(t->out, ",\"origins\":[");
-    put_origins(t, told, count);
+    put_origins(t, explained, count);
     text_format(t->out, "],\"more\":%u}", all - count);
 }
 

@@ -1,12 +1,12 @@
 #ifndef CARPOOL_ADMIN_EXPLANATION_H
 #define CARPOOL_ADMIN_EXPLANATION_H
 
-/* Why a pool opens connections and what to change, told to somebody who did not build it: paragraphs, computed here once,
+/* Why a pool opens connections and what to change, for a reader who did not build it: paragraphs, computed here once,
  * printed by carpoolctl explain. Each is a row of a table; so is each reason for which a connection is opened. */
 
 #include "admin/account.h"
 
-/* A row that has nothing to say leaves `out` as it was and returns false. Lines are told apart by a line feed; one that
+/* A row that has nothing to say leaves `out` as it was and returns false. A line feed separates lines; one that
  * begins with "- " is an item of a list. */
 struct explanation_rule {
     const char *name;

@@ -250,7 +250,7 @@ static void rebase_agent(struct history *h, const struct agent *a)
     }
 }
 
-/* Its running minute goes into the slot of all. What the counters were is kept behind a quiet hour, too. */
+/* Its running minute goes into the slot of all. What the counters were is kept after a quiet hour, too. */
 static void push(struct history *h, struct track *t)
 {
     bool quiet = span_is_empty(&t->running);

@@ -19,7 +19,7 @@ struct series {
 struct series_list {
     struct series *items;
     size_t count;
-    struct origin_stats *shared; /* of the label "*", one an agent */
+    struct origin_stats *shared; /* of the label "*", one per agent */
     struct text labels;
 };
 

@@ -21,7 +21,7 @@ struct reload_report {
 /* What the daemon lets the admin API see and do. All pointers are the daemon's and outlive the server. */
 struct admin_daemon {
     struct event_base *base;
-    struct pool *const *pools; /* one a loop; each agent has a share in each */
+    struct pool *const *pools; /* one per loop; each agent has a share in each */
     struct proxy *const *proxies;
     unsigned count;
     /* All loops stand still between these two; the calls below may be nested in them. */

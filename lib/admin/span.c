@@ -69,7 +69,7 @@ static void take_times(const struct origin_stats *from, const struct origin_stat
                        uint64_t pending_limit_ms, struct span *out)
 {
     uint64_t waited_us = to->pending.sum_us - from->pending.sum_us;
-    /* Those that were refused behind their wait were not served: it is no part of what follows. */
+    /* Those that were refused after their wait were not served: it is no part of what follows. */
     uint64_t given_up_us = (out->refused - out->queue_full) * pending_limit_ms * 1000;
     uint64_t of_served_us = waited_us > given_up_us ? waited_us - given_up_us : 0;
 

@@ -35,7 +35,7 @@ void span_add(struct span *to, const struct span *from);
 /* Nothing was asked or opened. */
 bool span_is_empty(const struct span *s);
 
-/* Fields of a JSON object, without its braces, each behind a comma; what is zero is left out. */
+/* Fields of a JSON object, without its braces, each after a comma; what is zero is left out. */
 void span_write(struct text *t, const struct span *s);
 
 #endif

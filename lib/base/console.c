@@ -119,7 +119,7 @@ static void *relay_run(void *arg)
     return NULL;
 }
 
-/* Signals are the other threads' affair. */
+/* Other threads handle signals. */
 static bool start_thread(pthread_t *thread, struct relay *r)
 {
     sigset_t all, before;

@@ -8,8 +8,8 @@ libcarpool_a_SOURCES += \
 	lib/base/clock.h \
 	lib/base/console.c \
 	lib/base/console.h \
-	lib/base/crowd.c \
-	lib/base/crowd.h \
+	lib/base/memory_trim.c \
+	lib/base/memory_trim.h \
 	lib/base/hash.h \
 	lib/base/list.h \
 	lib/base/log.c \

@@ -37,7 +37,7 @@ struct mailbox {
 /* Registers with the loop. False when memory or descriptors are short. */
 bool mailbox_open(struct mailbox *m, struct event_base *base, int priority);
 
-/* Letters that were not opened are not freed. The loop does not turn any more. */
+/* Messages that were not opened are not freed. The loop does not turn any more. */
 void mailbox_close(struct mailbox *m);
 
 /* Posts all of the list, which is empty then. From any thread. One lock, and a wake-up only when the mailbox

@@ -228,7 +228,7 @@ struct config {
     struct text_list restart_needed;
 };
 
-/* Reads a file (NULL: built-in defaults). All errors of the file, one a line, go to `errors` as
+/* Reads a file (NULL: built-in defaults). All errors of the file, one per line, go to `errors` as
  * "FILE:LINE:COLUMN: error: ...", warnings as "...: warning: ...". NULL when there was an error. The caller
  * holds one reference. `listen_override` (count may be 0) replaces the file's top-level listen before what
  * depends on it is checked. */

@@ -431,7 +431,7 @@ static void load_upstreams(struct loader *l, const yaml_node_t *map)
 void load_defaults(struct loader *l)
 {
     struct config *c = l->config;
-    struct upstream *nobody = arena_alloc(l->arena, sizeof *nobody);
+    struct upstream *defaults_only = arena_alloc(l->arena, sizeof *defaults_only);
     struct scope s;
     c->from_env = arena_array(l->arena, option_count, sizeof(bool));
     l->top = (struct scope){.path = "", .which = SCOPE_TOP, .config = c, .from_env = c->from_env};
@@ -443,8 +443,8 @@ void load_defaults(struct loader *l)
     l->defaults.policy = &c->defaults;
     set_initial(l, &l->top, SCOPE_TOP);
     set_initial(l, &l->defaults, SCOPE_POLICY);
-    start_upstream(l, &s, nobody, "");
-    c->default_tls = nobody->tls;
+    start_upstream(l, &s, defaults_only, "");
+    c->default_tls = defaults_only->tls;
 }
 
 static const yaml_node_t *find_key(const struct loader *l, const yaml_node_t *map, const char *name,

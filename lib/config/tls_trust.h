@@ -24,7 +24,7 @@ struct tls_trust {
  * when it did, or with f->broken: there is none, or one is broken. */
 bool tls_certificates(struct tls_file *f, bool (*each)(void *ctx, X509 *x, int place), void *ctx);
 
-/* NULL with f->broken, which a second call is told at once. */
+/* NULL with f->broken, which a second call reports at once. */
 struct tls_trust *tls_trust_of_file(struct tls_file *f);
 
 /* The key that the system's store has now, its file and folder as they are. */

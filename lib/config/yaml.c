@@ -72,7 +72,7 @@ static void tell_star(struct slice text, size_t at, struct problems *p)
                   "a value that begins with '*' must be in quotes: write \"%.*s\"", (int)n, text.p + at);
 }
 
-static void tell(const yaml_parser_t *y, struct slice text, struct problems *p)
+static void report_error(const yaml_parser_t *y, struct slice text, struct problems *p)
 {
     const char *problem = y->problem ? y->problem : "no reason given";
     size_t star = star_of(y, text);
@@ -96,7 +96,7 @@ static bool read_only_one(struct yaml_text *y, struct slice text, struct problem
 {
     yaml_document_t second;
     if (!yaml_parser_load(&y->parser, &second)) {
-        tell(&y->parser, text, p);
+        report_error(&y->parser, text, p);
         return false;
     }
     const yaml_node_t *root = yaml_document_get_root_node(&second);
@@ -159,7 +159,7 @@ bool yaml_text_read(struct yaml_text *y, struct slice text, struct problems *p)
     y->has_parser = true;
     yaml_parser_set_input_string(&y->parser, (const unsigned char *)text.p, text.n);
     if (!yaml_parser_load(&y->parser, &y->document)) {
-        tell(&y->parser, text, p);
+        report_error(&y->parser, text, p);
         return false;
     }
     y->has_document = true;

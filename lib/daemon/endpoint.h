@@ -35,7 +35,7 @@ struct endpoint {
     bool kept;                 /* by the configuration that is prepared */
     unsigned mode;             /* which that wants for a unix path's file */
     unsigned mode_before;      /* which the file had */
-    unsigned acceptor_count;   /* at least one a loop; those of the admin API are all the first loop's */
+    unsigned acceptor_count;   /* at least one per loop; those of the admin API are all the first loop's */
     struct acceptor acceptors[];
 };
 

@@ -344,7 +344,7 @@ void listeners_discard(struct listeners *l)
 
 /* ---- to commit */
 
-static void tell(const struct endpoint *e, bool is_open)
+static void log_change(const struct endpoint *e, bool is_open)
 {
     char text[ADDRESS_TEXT_SIZE];
     const char *address = address_format(&e->binding->address, text);
@@ -383,11 +383,11 @@ void listeners_commit(struct listeners *l, const struct config *c)
         if (e->kept)
             continue;
         TAILQ_REMOVE(&l->open, e, link);
-        tell(e, false);
+        log_change(e, false);
         endpoint_close(e);
     }
     TAILQ_FOREACH (e, &l->fresh, link) {
-        tell(e, true);
+        log_change(e, true);
         binding_exclude(e->binding);
     }
     TAILQ_CONCAT(&l->open, &l->fresh, link);

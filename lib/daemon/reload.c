@@ -138,7 +138,7 @@ static bool take_over(struct daemon *d, struct reading *r)
 }
 
 /* The first error says that it failed, too: most often it is the only one. */
-static void tell_failed(const char *error)
+static void log_failure(const char *error)
 {
     struct slice line = {error, strcspn(error, "\n")};
     log_event(LOG_ERROR, "reload failed: the old configuration stays in force", LOG_SLICE("reason", line));
@@ -149,12 +149,12 @@ static void tell_failed(const char *error)
     }
 }
 
-static void tell(const struct daemon *d)
+static void log_outcome(const struct daemon *d)
 {
     const struct reload_report *report = &d->reloader.report;
     const struct text_list *needed = &d->config->restart_needed;
     if (!report->ok) {
-        tell_failed(report->error);
+        log_failure(report->error);
         return;
     }
     log_event(LOG_INFO, "configuration reloaded",
@@ -176,7 +176,7 @@ static void report(struct daemon *d, bool ok, char *reason)
                  : reason && *reason ? reason
                                      : "out of memory",
     };
-    tell(d);
+    log_outcome(d);
     if (d->phase == SERVING) {
         service_notify_ready();
         daemon_say_status(d);

@@ -95,10 +95,10 @@ bool workers_is_idle(const struct workers *c)
 
 static void give_up_for_another(struct loop_message *l)
 {
-    struct worker *w = LOOP_MESSAGE_OF(l, struct worker, plea);
+    struct worker *w = LOOP_MESSAGE_OF(l, struct worker, relieve);
     pool_give_up_free(w->pool);
     __atomic_store_n(&w->workers->relieved_ms, clock_ms(), __ATOMIC_RELAXED);
-    __atomic_store_n(&w->plea_is_under_way, false, __ATOMIC_RELEASE);
+    __atomic_store_n(&w->relief_is_asked_for, false, __ATOMIC_RELEASE);
 }
 
 /* NULL: none has a free socket. */
@@ -120,7 +120,7 @@ static struct worker *richest(const struct worker *but)
 static bool relief_is_under_way(const struct workers *c)
 {
     for (unsigned i = 0; i < c->count; i++)
-        if (__atomic_load_n(&c->workers[i].plea_is_under_way, __ATOMIC_ACQUIRE))
+        if (__atomic_load_n(&c->workers[i].relief_is_asked_for, __ATOMIC_ACQUIRE))
             return true;
     return clock_ms() < __atomic_load_n(&c->relieved_ms, __ATOMIC_RELAXED) + RELIEVED_LATELY_MS;
 }
@@ -131,8 +131,8 @@ static enum relief ask_others(void *worker)
     struct worker *other = richest(w);
     if (!other)
         return relief_is_under_way(w->workers) ? RELIEF_LATER : RELIEF_NONE;
-    if (!__atomic_exchange_n(&other->plea_is_under_way, true, __ATOMIC_ACQ_REL))
-        mailbox_post_one(&other->mailbox, &other->plea);
+    if (!__atomic_exchange_n(&other->relief_is_asked_for, true, __ATOMIC_ACQ_REL))
+        mailbox_post_one(&other->mailbox, &other->relieve);
     return RELIEF_LATER;
 }
 
@@ -218,7 +218,7 @@ static enum connect_error permit(void *worker, const struct address *a, bool nam
 static bool init_worker(struct worker *w, const struct workers_setup *setup, char *error, size_t error_size)
 {
     w->halt.open = stand_still;
-    w->plea.open = give_up_for_another;
+    w->relieve.open = give_up_for_another;
     w->base = new_base();
     if (!w->base || !mailbox_open(&w->mailbox, w->base, PRIORITY_ORDINARY))
         return false;

@@ -30,8 +30,8 @@ struct worker {
     pthread_t thread; /* not of the first one */
     bool running;     /* the thread was started */
     bool over;        /* set while it stands still: its thread ends */
-    struct loop_message halt, plea;
-    bool plea_is_under_way; /* atomic */
+    struct loop_message halt, relieve;
+    bool relief_is_asked_for; /* atomic */
 };
 
 struct workers {

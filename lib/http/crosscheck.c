@@ -5,7 +5,7 @@
 #include "http/head.h"
 
 /* http-parser reads each head with a parser of its own, so that nothing of the last message is left in it,
- * and is told that there is no body. What it says of framing, persistence and upgrades is not asked for:
+ * and runs as if there were no body. What it says of framing, persistence and upgrades is not asked for:
  * Debian's build is not strict there. It also refuses legal messages over Content-Length (a tab after the
  * number, the same number twice, Transfer-Encoding-X beside it), so that name gets a letter in front. */
 

@@ -153,7 +153,7 @@ static void explain_status_line(struct slice data, char out[EXPLAIN_SIZE])
 
 /* --- Fields ---------------------------------------------------------------------------------------------- */
 
-/* The field line in which the fault lies. */
+/* The field line that has the fault. */
 struct culprit {
     struct slice line;
     struct slice name; /* up to the colon, or to what cannot be in a name */

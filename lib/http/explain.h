@@ -2,7 +2,7 @@
 #define CARPOOL_HTTP_EXPLAIN_H
 
 /* What is wrong with a message, in the words of its sender: which byte, where, what to write instead. One
- * sentence of printable ASCII without its full stop; of field values it tells nothing but lengths and codings, since
+ * sentence of printable ASCII without its full stop; of field values it says nothing but lengths and codings, since
  * they may be secret. Nothing here decides: the verdicts are head.h's, framing.h's and uri.h's. */
 
 #include <stddef.h>

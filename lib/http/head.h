@@ -71,7 +71,7 @@ enum head_verdict head_scan(struct slice data, size_t *scanned, const struct hea
                             size_t *length);
 
 /* Reads a whole head as found by head_scan: exactly its bytes. Slices in `out` point into `data`. No
- * allocation; of `out`, what lies beyond out->count is not touched. */
+ * allocation; of `out`, the fields from out->count on are not touched. */
 enum head_verdict head_parse_request(struct slice data, const struct head_limits *limits, struct head *out);
 enum head_verdict head_parse_response(struct slice data, const struct head_limits *limits, struct head *out);
 

@@ -232,7 +232,7 @@ static int open_peer(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &n) == 0 ? pidfd : -1;
 }
 
-/* Its number may be another process's by now; older kernels cannot tell. */
+/* Its number may be another process's by now; older kernels do not say. */
 static bool has_ended(int pidfd)
 {
     struct pollfd p = {.fd = pidfd, .events = POLLIN};

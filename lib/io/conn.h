@@ -42,13 +42,13 @@ struct conn {
     bool watched;
     bool may_read; /* a read is worth its call: the loop reported something, and no read emptied it since */
     bool peer_fin; /* an end of file follows what can be read, or was read */
-    bool heard;    /* bytes were read since somebody cleared this */
+    bool heard;    /* bytes were read since this was cleared */
     /* The owner's: nothing but the end follows what is written now, and at once: so that one packet carries
      * both */
     bool last;
     bool eof_without_notify; /* TLS ended without close_notify: a truncation is possible (RFC 8446 6.1) */
     int given_up;            /* conn_give_up(): what every call says; 0: it goes on */
-    /* How a write failed. The kernel tells of an error once: what was received can be read still, but the end behind it is
+    /* How a write failed. The kernel reports an error once: what was received can be read still, but the end of file after it is
      * none. 0: no write did, or only since the peer takes no more (EPIPE): then its end came before, and is one */
     int write_error;
     void (*on_ready)(void *ctx, unsigned ready);

@@ -98,7 +98,7 @@ static void add_host(struct connector *c, const char *host, uint16_t port, bool 
         add_lookup(c, host, port, named, 0, rotation);
 }
 
-/* As far as it can be told here: names are the parent's to resolve. */
+/* As far as it is known here: names are the parent's to resolve. */
 static bool parent_may_go_there(struct connector *c)
 {
     struct address literal;

@@ -25,8 +25,8 @@ struct dns_channel {
     uint32_t asking;
     struct resolv_conf conf;
     bool retired;
-    bool busy; /* c-ares is at work below us */
-    bool deaf; /* a descriptor could not be watched: what waits for it would wait in vain */
+    bool busy;      /* c-ares is at work below us */
+    bool unwatched; /* a descriptor could not be watched: what waits for it would never get it */
 };
 
 struct dns_query {
@@ -56,7 +56,7 @@ static void set_timer(struct dns_channel *ch)
 {
     struct timeval tv;
 
-    if (ch->deaf)
+    if (ch->unwatched)
         timer_set(&ch->timer, 1);
     else if (!ares_timeout(ch->ares, NULL, &tv))
         timer_clear(&ch->timer);
@@ -67,7 +67,7 @@ static void set_timer(struct dns_channel *ch)
 /* Lets c-ares work; the channel may be gone afterwards. */
 static void process(struct dns_channel *ch, ares_socket_t readable, ares_socket_t writable)
 {
-    bool gives_up = ch->deaf;
+    bool gives_up = ch->unwatched;
 
     ch->busy = true;
     if (gives_up)
@@ -120,14 +120,14 @@ static void on_socket(void *ctx, ares_socket_t fd, int readable, int writable)
         return;
     }
     if (!w && !(w = calloc(1, sizeof *w))) {
-        ch->deaf = true;
+        ch->unwatched = true;
         return;
     }
     w->channel = ch;
     w->fd = fd;
     LIST_INSERT_HEAD(&ch->watches, w, link);
     event_assign(&w->event, ch->base, fd, what, on_ready, w);
-    ch->deaf |= event_add(&w->event, NULL) != 0;
+    ch->unwatched |= event_add(&w->event, NULL) != 0;
 }
 
 /* The hosts file is read elsewhere, and answers are kept elsewhere. */
@@ -170,7 +170,7 @@ struct dns_channel *dns_channel_new(struct event_base *base, const struct dns_se
 
 bool dns_channel_is_usable(const struct dns_channel *ch)
 {
-    return !ch->deaf;
+    return !ch->unwatched;
 }
 
 const struct resolv_conf *dns_channel_conf(const struct dns_channel *ch)

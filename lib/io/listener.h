@@ -16,7 +16,7 @@ struct listener;
 typedef void listener_accept(void *ctx, int fd, const struct address *peer);
 
 /* Takes connections from a listening descriptor, which stays the caller's and must outlive it, once listener_resume() was
- * called. They come in batches of at most 64 a turn. When descriptors run short it pauses for 100 ms instead of spinning,
+ * called. They come in batches of at most 64 per turn. When descriptors run short it pauses for 100 ms instead of spinning,
  * after closing what its reserve descriptor let it take. NULL when memory is short. */
 struct listener *listener_new(struct event_base *base, int fd, listener_accept *accepted, void *ctx);
 

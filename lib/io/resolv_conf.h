@@ -1,7 +1,7 @@
 #ifndef CARPOOL_IO_RESOLV_CONF_H
 #define CARPOOL_IO_RESOLV_CONF_H
 
-/* What resolv.conf(5) says beside the servers: c-ares does not know `timeout` and `attempts` before 1.22, nor does it tell what
+/* What resolv.conf(5) says beside the servers: c-ares does not know `timeout` and `attempts` before 1.22, nor does it say what
  * the search list is. */
 
 #include <stdbool.h>

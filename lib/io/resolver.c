@@ -135,8 +135,8 @@ static void check_files(struct resolver *r)
 
 /* ---- answers */
 
-static void tell(const struct resolver_answer *answer,
-                 void (*answered)(void *, const struct resolver_answer *), void *ctx)
+static void give_answer(const struct resolver_answer *answer,
+                        void (*answered)(void *, const struct resolver_answer *), void *ctx)
 {
     /* The one that is notified may ask again, and the record may change meanwhile. */
     struct resolver_answer copy = *answer;
@@ -359,7 +359,7 @@ static struct resolver_query *ask_anew(struct resolver *r, const char *name, int
     /* Servers that failed the last time are not waited for again. */
     if (!record->question || record->state == RECORD_FROM_FILE ||
         (record->state == RECORD_STALE && dns_record_is_usable(record, r->stale_if_error_ms))) {
-        tell(&record->answer, answered, ctx);
+        give_answer(&record->answer, answered, ctx);
         return NULL;
     }
     q = wait_for(record->question, answered, ctx);
@@ -405,7 +405,7 @@ struct resolver_query *resolver_ask(struct resolver *r, const char *name, int fa
     check_files(r);
     n = dns_cache_find(r->cache, lower);
     if (n && dns_name_is_good(n, family)) {
-        tell(&dns_name_record(n, family)->answer, answered, ctx);
+        give_answer(&dns_name_record(n, family)->answer, answered, ctx);
         return NULL;
     }
     if (!has_descriptor(r)) {

@@ -12,7 +12,7 @@
 struct resolver;
 struct resolver_query;
 
-/* Later ones tell more of what is wrong where several were asked. */
+/* Later ones say more of what is wrong where several were asked. */
 enum resolver_status {
     RESOLVER_OK,
     RESOLVER_NO_ADDRESS, /* the name exists, but has none of this family */
@@ -37,7 +37,7 @@ struct resolver *resolver_new(struct event_base *base);
 /* No question may be waiting any more. */
 void resolver_free(struct resolver *r);
 
-/* family: AF_INET or AF_INET6; a caller that wants both asks twice. IP literals are the caller's. What is known is told from
+/* family: AF_INET or AF_INET6; a caller that wants both asks twice. IP literals are the caller's. What is known is answered from
  * within the call, and NULL is returned; otherwise the callback comes later, once, unless the query is cancelled. The
  * answer is good during the callback. Answers are kept for their TTL (at most a day); failures for a second, or for as
  * long as the other family has addresses. The /etc/hosts file is looked at again when it changed. */

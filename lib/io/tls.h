@@ -1,7 +1,8 @@
 #ifndef CARPOOL_IO_TLS_H
 #define CARPOOL_IO_TLS_H
 
-/* TLS with OpenSSL 3: towards upstreams, and towards clients from tls_accept() on. One context an upstream's TLS identity; sessions are kept an origin.
+/* TLS with OpenSSL 3: towards upstreams, and towards clients from tls_accept() on. One context per TLS identity of an
+ * upstream; sessions are kept per origin.
  * OpenSSL writes with write(2): the process must ignore SIGPIPE. */
 
 #include <stdbool.h>
@@ -26,7 +27,7 @@ bool tls_context_is(const struct tls_context *c, const struct tls_setup *s);
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context *c);
 
-/* Sessions for resumption (several; those of TLS 1.3 are used once, RFC 8446 C.4), one store an origin. A
+/* Sessions for resumption (several; those of TLS 1.3 are used once, RFC 8446 C.4), one store per origin. A
  * worker's own: no locks. A store that meets another context forgets what it has. */
 struct tls_sessions;
 struct tls_sessions *tls_sessions_new(void);

@@ -71,8 +71,8 @@ void agent_may_serve(struct agent *a);
 /* Marks it for agent_serve() at the end of the turn. */
 void agent_mark_dirty(struct agent *a);
 
-/* Gives free places to blocked requests, oldest first, until none is left or nobody waits; then opens spares. Nobody is
- * notified yet. */
+/* Gives free places to blocked requests, oldest first, until none is left or no one waits; then opens spares. They are
+ * notified later. */
 void agent_serve(struct agent *a);
 
 /* The free socket that was used least recently, else such a private one; NULL: none is idle. */

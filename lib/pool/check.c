@@ -171,7 +171,7 @@ static void check_ring(const struct agent *a)
 }
 
 /* waiting_count <= connecting_places: what the connecting sockets are expected to carry, as far as maxSockets lets it begin.
- * All who wait for those come before all who are blocked, and nobody is blocked while such a place is nobody's. A pause
+ * All who wait for those come before all who are blocked, and none is blocked while such a place is not taken. A pause
  * leaves new requests out. */
 static void check_queue(const struct origin *o)
 {
@@ -371,7 +371,7 @@ void pool_check_turn(const struct pool *p)
 {
     const struct agent *a;
     pool_check(p);
-    assert(!p->crowded);
+    assert(!p->trim_due);
     assert(TAILQ_EMPTY(&p->dirty) && TAILQ_EMPTY(&p->settled) && TAILQ_EMPTY(&p->graveyard));
     TAILQ_FOREACH (a, &p->agents, link) {
         check_nobody_waits_in_vain(a);

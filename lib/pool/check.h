@@ -11,7 +11,7 @@ struct pool;
  * are balanced. */
 void pool_check(const struct pool *p);
 
-/* Behind pool_end_turn(), moreover: everybody was told, the dead are buried, and nobody waits for a place
+/* After pool_end_turn(), moreover: everyone was notified, the dead are reaped, and no one waits for a place
  * that is there. */
 void pool_check_turn(const struct pool *p);
 

@@ -39,7 +39,7 @@ void forget_update(struct origin *o)
     o->empty_since_ms = clock_ms();
     TAILQ_INSERT_TAIL(&a->empty[keeping], o, empty_link);
     if (++a->empty_count[keeping] > most_of(a, keeping))
-        a->pool->crowded = true;
+        a->pool->trim_due = true;
 }
 
 static void forget_older(struct agent *a, enum origin_keeping keeping, uint64_t empty_ms)

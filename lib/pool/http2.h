@@ -2,7 +2,7 @@
 #define CARPOOL_POOL_HTTP2_H
 
 /* A socket's connection that speaks HTTP/2. Until the origin's SETTINGS have come it is CONNECTING still, within
- * timeouts.connect: only they say how many exchanges it carries. What its wire tells later becomes room, a drain, an end. */
+ * timeouts.connect: only they say how many exchanges it carries. What its wire reports later becomes room, a drain, an end. */
 
 #include "pool/socket.h"
 #include "wire/wire.h"
@@ -17,7 +17,7 @@ void http2_on_timeout(struct socket *s);
 void http2_options_changed(struct socket *s);
 
 /* Before an exchange begins in the place that it was given: false where its connection has found since that it takes no more
- * (a lower limit, a GOAWAY, silence), of which the pool is told at the end of the turn only. The place is taken back then, and
+ * (a lower limit, a GOAWAY, silence), of which the pool hears at the end of the turn only. The place is taken back then, and
  * the socket may be gone. */
 bool http2_takes_exchange(struct socket *s);
 
@@ -33,7 +33,7 @@ void http2_figures_add(struct http2_figures *f, const struct origin *o);
  * open. */
 uint32_t http2_streams_each(const struct origin *o);
 
-/* The wire's owner is told (wire/wire.h). */
+/* The wire's owner is notified (wire/wire.h). */
 void http2_on_room(struct wire *w);
 void http2_on_draining(struct wire *w, enum retire_reason reason);
 void http2_on_closed(struct wire *w, enum retire_reason reason);

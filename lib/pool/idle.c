@@ -150,7 +150,7 @@ void idle_limits_changed(struct socket *s)
     arm(s);
 }
 
-/* The loop and the timer tell of it. */
+/* The loop and the timer report it. */
 void idle_begin(struct socket *s, enum socket_state state)
 {
     s->idle_since_ms = clock_ms();

@@ -21,7 +21,7 @@ static void count_origins(struct pool *p)
         count += HASH_COUNT(a->origins);
     TAILQ_FOREACH (a, &p->removed, link)
         count += HASH_COUNT(a->origins);
-    crowd_count(&p->origins, count);
+    memory_trim_count(&p->memory, count);
 }
 
 static void on_sweep(void *ctx)
@@ -143,12 +143,12 @@ void pool_notify(struct pool *p)
     }
 }
 
-static void forget_crowd(struct pool *p)
+static void trim_origins(struct pool *p)
 {
     struct agent *a;
-    if (!p->crowded)
+    if (!p->trim_due)
         return;
-    p->crowded = false;
+    p->trim_due = false;
     TAILQ_FOREACH (a, &p->agents, link)
         forget_excess(a);
 }
@@ -163,7 +163,7 @@ void pool_end_turn(struct pool *p)
         h2_end_turn(&p->wires); /* what those who were notified have queued */
     } while (!TAILQ_EMPTY(&p->dirty) || !TAILQ_EMPTY(&p->settled));
     empty_graveyard(p);
-    forget_crowd(p);
+    trim_origins(p);
 }
 
 static bool is_given_up_sooner(const struct socket *s, const struct socket *than)

@@ -11,8 +11,8 @@
 #include <event2/event.h>
 #include <stdbool.h>
 
-#include "base/crowd.h"
 #include "base/list.h"
+#include "base/memory_trim.h"
 #include "base/timer.h"
 #include "config/config.h"
 #include "pool/agent.h"
@@ -52,8 +52,8 @@ struct pool {
     struct timer sweep, paths; /* paths: path.h */
     uint64_t suspended_us;     /* clock_suspended_us(), as far as the ages of idle sockets follow it */
     uint64_t asked;            /* requests that ever asked for a place: their order */
-    bool crowded;              /* some agent has more empty origins than it may remember */
-    struct crowd origins;
+    bool trim_due;             /* some agent has more empty origins than it may remember */
+    struct memory_trim memory;
     unsigned short dice[3]; /* of erand48() */
     bool stopping;
 };

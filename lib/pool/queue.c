@@ -304,7 +304,7 @@ static bool may_wait(const struct waiter *p)
     return displace(p);
 }
 
-/* Whether the connections that are being opened have a place for it, behind those that are older. */
+/* Whether the connections that are being opened have a place for it, after those that are older. */
 static bool has_place_to_come(const struct origin *o, const struct waiter *p)
 {
     const struct waiter *blocked = TAILQ_FIRST(&o->blocked), *last = TAILQ_LAST(&o->waiting, waiter_list);

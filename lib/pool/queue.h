@@ -22,7 +22,7 @@ enum waiter_state {
     WAITER_BLOCKED,
     WAITER_WAITING, /* a connection that is being opened will serve it, or a socket that is released before */
     WAITER_OWNER,   /* waits for a connection of its own */
-    WAITER_SETTLED, /* has its socket or its error and will be told at the end of the turn */
+    WAITER_SETTLED, /* has its socket or its error and is notified at the end of the turn */
 };
 
 enum acquire_how {
@@ -44,12 +44,12 @@ struct waiter {
     uint64_t since_us;         /* joined the queue */
     uint64_t blocked_since_us; /* BLOCKED */
     uint64_t pending_us;       /* of this request in BLOCKED, repeats included; 0 before the first acquire */
-    struct socket
-        *socket;     /* SETTLED: the one on which it has a place, or NULL; OWNER: the one being opened */
+    /* SETTLED: the one on which it has a place, or NULL; OWNER: the one being opened */
+    struct socket *socket;
     bool http1_only; /* the caller's: a connection of HTTP/2 is no use to it */
     bool bound;      /* BLOCKED: its client has a socket of its own, and it waits for a resume only */
-    bool
-        displaced; /* SETTLED without a socket: another caller took its place in a full queue; error_text says so */
+    /* SETTLED without a socket: another caller took its place in a full queue; error_text says so */
+    bool displaced;
     enum connect_error error; /* SETTLED without a socket; CONNECT_OK: it was bound and may ask again */
     char error_text[256];
     void (*settled)(struct waiter *p); /* p is IDLE again when this is called */
@@ -80,7 +80,7 @@ enum held_by queue_held_by(const struct origin *o);
 /* How long the request that has waited longest for a limit has done so; 0: none waits. */
 uint64_t origin_oldest_pending_us(const struct origin *o);
 
-/* Leaves the queue, or gives back what was settled and not yet told. Allowed in any state. */
+/* Leaves the queue, or gives back what it was not yet notified of. Allowed in any state. */
 void waiter_cancel(struct waiter *p);
 
 /* Used within the pool. */

@@ -73,8 +73,8 @@ static bool serve_http1(struct waiter *p)
     return true;
 }
 
-/* Blocked, and it is next. A place that is there goes to whoever waits for a connection, if anybody does, and that one's to
- * this one. */
+/* Blocked, and it is next. A place that is there goes to the first that waits for a connection, if one does, and this one then waits
+ * for that connection. */
 static bool serve(struct waiter *p)
 {
     struct origin *o = p->origin;

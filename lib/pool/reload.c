@@ -87,7 +87,7 @@ void agent_configure(struct agent *a, struct config *config, const struct upstre
     while (a->total > policy->maxTotalSockets && (s = agent_oldest_idle(a)))
         socket_retire(s, RETIRE_DRAINED);
     origin_warm_up(a);
-    a->pool->crowded = true; /* another number of origins may be its share now */
+    a->pool->trim_due = true; /* another number of origins may be its share now */
     agent_mark_dirty(a);
     if (before)
         config_unref(before);

@@ -175,7 +175,7 @@ static void apply_probes(struct socket *s)
     s->plan.keepalive_ms = wanted;
 }
 
-/* --- What its wire tells ------------------------------------------------------------------------------- */
+/* --- What its wire notifies it of ----------------------------------------------------------------------- */
 
 /* One that was given to a request, which is not notified yet, is looked at when its exchange begins. */
 static void on_readable(struct wire *w)
@@ -253,12 +253,12 @@ static void count_connected(struct socket *s)
         ++*(s->tls_resumed ? &o->stats.handshakes_resumed : &o->stats.handshakes_full);
 }
 
-/* Somebody is told that it cannot be used, or it would be tried again and again. */
+/* One request fails for it, or it would be tried again and again. */
 static void refuse_service(struct socket *s, struct waiter *owner)
 {
-    struct waiter *told = owner ? owner : TAILQ_FIRST(&s->origin->waiting);
-    if (told)
-        queue_fail(told, CONNECT_NO_RESOURCES,
+    struct waiter *failed = owner ? owner : TAILQ_FIRST(&s->origin->waiting);
+    if (failed)
+        queue_fail(failed, CONNECT_NO_RESOURCES,
                    "no memory, or no descriptor in the event loop, for another connection");
     socket_retire(s, RETIRE_ERROR);
 }

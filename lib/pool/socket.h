@@ -5,7 +5,7 @@
  *
  *   CONNECTING --established--> ACTIVE <--> ROOMY     carries exchanges; ROOMY (HTTP/2): has room for more
  *       |            |           ^ |          |
- *       |      nobody waits      | |  its last exchange ends, and nobody waits
+ *       |      no one waits      | |  its last exchange ends, and no one waits
  *       |            v           | v          |
  *       |           FREE <-------+-+----------+       carries none
  *       |            |             |

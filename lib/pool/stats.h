@@ -85,7 +85,7 @@ struct origin_stats {
      * error, or because its client left. */
     uint64_t errors[PROXY_ERROR_COUNT];
     uint64_t client_aborts;
-    /* Texts of some size that came to clients which accept gzip, behind Via; and those of them that were not compressed */
+    /* Texts of some size that came to clients which accept gzip, with Via; and those of them that were not compressed */
     uint64_t texts, texts_plain;
     uint64_t repaired;              /* heads of responses (insecureHTTPParser), */
     uint64_t repairs[REPAIR_COUNT]; /* and which of them needed what */

@@ -10,7 +10,7 @@
 #include "proxy/client.h"
 #include "proxy/reply.h"
 
-/* Clients beyond server.maxConnections that are told so properly; those beyond these get one write. */
+/* Clients beyond server.maxConnections that are answered so properly; those beyond these get one write. */
 #define TURNED_AWAY_MAX 64
 
 static struct client *take_client(struct proxy *p)

@@ -1,7 +1,7 @@
 #ifndef CARPOOL_PROXY_ATTEMPT_H
 #define CARPOOL_PROXY_ATTEMPT_H
 
-/* From the queue to a place on a socket and, when that was stale, to another one; and what the client is told when no
+/* From the queue to a place on a socket and, when that was stale, to another one; and what the client is answered when no
  * attempt succeeds (attempt_failed.c). */
 
 #include "proxy/exchange.h"

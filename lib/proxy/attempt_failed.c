@@ -1,4 +1,4 @@
-/* An attempt that failed: whether the request is repeated, and if not, what its client is told. */
+/* An attempt that failed: whether the request is repeated, and if not, what its client is answered. */
 
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 #ifndef CARPOOL_PROXY_BAD_REQUEST_H
 #define CARPOOL_PROXY_BAD_REQUEST_H
 
-/* What a client is told whose request cannot be read or names no target: what is wrong (http/explain.h), and the
+/* What a client is answered whose request cannot be read or names no target: what is wrong (http/explain.h), and the
  * line, escaped and cut, so that body and log show which request it was. */
 
 #include "config/config.h"

@@ -14,7 +14,7 @@
 #define CALLERS_MAX 2000
 
 #define NAME_KEPT_MS (60 * 1000)
-/* A name that is not there by then is told when it comes. */
+/* A name that is not there by then is reported when it comes. */
 #define NAME_WAIT_MS 5
 /* Threads that may wait for a user database which does not answer. */
 #define QUESTIONS_MAX 16
@@ -29,7 +29,8 @@ struct identity {
 
 void callers_init(struct callers *t)
 {
-    *t = (struct callers){.nobody = {.kind = CALLER_NOBODY, .name = "-", .vouched = ""}, .most = CALLERS_MAX};
+    *t = (struct callers){.unknown = {.kind = CALLER_UNKNOWN, .name = "-", .vouched = ""},
+                          .most = CALLERS_MAX};
     peer_diag_init(&t->diag);
 }
 
@@ -60,7 +61,7 @@ void callers_free(struct callers *t)
     struct caller *caller, *next;
     HASH_ITER (hh, t->table, caller, next)
         forget(t, caller);
-    free_served(&t->nobody);
+    free_served(&t->unknown);
     peer_diag_close(&t->diag);
     cgroup_units_free(t->units);
 }
@@ -138,7 +139,7 @@ static struct caller *add(struct callers *t, enum caller_kind kind, uint32_t uid
     make_room(t);
     struct caller *caller = calloc(1, sizeof *caller + n + 1);
     if (!caller)
-        return &t->nobody;
+        return &t->unknown;
     caller->key = memcpy(caller + 1, key, n);
     caller->kind = kind;
     caller->uid = uid;
@@ -153,7 +154,7 @@ static struct caller *add(struct callers *t, enum caller_kind kind, uint32_t uid
     if (caller->hh.tbl)
         return caller;
     free(caller);
-    return &t->nobody;
+    return &t->unknown;
 }
 
 static struct caller *find(struct callers *t, enum caller_kind kind, uint32_t uid, const char *key)
@@ -168,12 +169,12 @@ static struct caller *find(struct callers *t, enum caller_kind kind, uint32_t ui
     return caller_hold(caller);
 }
 
-/* A letter of its kind, then its name, and of a unit the vouched one behind a line feed. */
+/* A letter of its kind, then its name, and of a unit the vouched one after a line feed. */
 static struct caller *find_identity(struct callers *t, const struct identity *who)
 {
     char key[2 * UNIT_NAME_SIZE + 4];
     switch (who->kind) {
-    case CALLER_NOBODY: return caller_hold(&t->nobody);
+    case CALLER_UNKNOWN: return caller_hold(&t->unknown);
     case CALLER_USER: snprintf(key, sizeof key, "u%u", who->uid); break;
     case CALLER_UNIT: snprintf(key, sizeof key, "n%s\n%s", who->unit.name, who->unit.vouched); break;
     case CALLER_HOST: snprintf(key, sizeof key, "h%s", who->host); break;
@@ -281,7 +282,7 @@ void caller_identify(struct client *c)
 {
     struct callers *t = &c->proxy->callers;
     enum callers_by how = c->proxy->config->callers;
-    struct identity who = {.kind = CALLER_NOBODY};
+    struct identity who = {.kind = CALLER_UNKNOWN};
     if (c->identified == how)
         return;
     caller_release(c->caller);
@@ -302,8 +303,8 @@ void caller_move(struct client *c)
     struct callers *t = &c->proxy->callers;
     if (!before)
         return;
-    c->caller = before->kind == CALLER_NOBODY ? caller_hold(&t->nobody)
-                                              : find(t, before->kind, before->uid, before->key);
+    c->caller = before->kind == CALLER_UNKNOWN ? caller_hold(&t->unknown)
+                                               : find(t, before->kind, before->uid, before->key);
     caller_release(before);
 }
 
@@ -319,7 +320,7 @@ static bool is_host(const char *name, const char *host)
 static bool names_caller(const struct allowed *a, const struct caller *caller)
 {
     switch (caller->kind) {
-    case CALLER_NOBODY: return !a->is_user && strcmp(a->name, "-") == 0;
+    case CALLER_UNKNOWN: return !a->is_user && strcmp(a->name, "-") == 0;
     case CALLER_USER: return a->is_user && a->uid == caller->uid;
     case CALLER_UNIT: return !a->is_user && strcmp(a->name, caller->vouched) == 0;
     case CALLER_HOST: return !a->is_user && is_host(a->name, caller->name);

@@ -1,7 +1,7 @@
 #ifndef CARPOOL_PROXY_CALLER_H
 #define CARPOOL_PROXY_CALLER_H
 
-/* Who a client is, as the kernel says: a user or a systemd unit of this host, another host by its address, or nobody that is
+/* Who a client is, as the kernel says: a user or a systemd unit of this host, another host by its address, or one that is
  * known ("-"). Each loop has a table of its own; a client takes its identity along when it goes to another one. */
 
 #include <stdbool.h>
@@ -16,7 +16,7 @@
 
 struct client;
 
-enum caller_kind { CALLER_NOBODY, CALLER_USER, CALLER_UNIT, CALLER_HOST };
+enum caller_kind { CALLER_UNKNOWN, CALLER_USER, CALLER_UNIT, CALLER_HOST };
 
 /* Requests of one caller to one agent. Kept by the agent's name: agents come and go with the configuration. */
 struct caller_served {
@@ -45,7 +45,7 @@ struct caller_totals {
 
 struct callers {
     struct caller *table;
-    struct caller nobody;           /* in no table */
+    struct caller unknown;          /* in no table */
     struct caller_totals forgotten; /* of those that are in the table no more */
     unsigned most;                  /* callers in the table before some are forgotten */
     unsigned questions;             /* under way */

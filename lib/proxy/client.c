@@ -138,7 +138,7 @@ void client_watch_later(struct client *c)
     c->on_lasting = true;
 }
 
-/* Nothing will tell what it does. */
+/* No event will say what it does. */
 static void lose(struct client *c)
 {
     if (c->exchange)

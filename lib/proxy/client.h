@@ -47,8 +47,8 @@ struct client {
     struct exchange *exchange; /* EXCHANGE */
     struct tunnel *tunnel;     /* TUNNEL */
     struct inside *inside;     /* NULL: it is in no CONNECT; owned */
-    struct socket
-        *private_socket; /* bound to this client by NTLM or Negotiate; NULL once the socket has ended */
+    /* Bound to this client by NTLM or Negotiate; NULL once the socket has ended */
+    struct socket *private_socket;
     struct caller *caller;
     enum callers_by identified; /* how `caller` was found; CALLERS_OFF: it is NULL */
     enum client_state state;

@@ -112,7 +112,7 @@ static enum pump switch_protocols(struct exchange *e)
 /* A smaller text is not worth a server's while. */
 #define TEXT_LEAST 1024
 
-/* Stock servers do not compress behind a Via (nginx: gzip_proxied): the diagnosis says so. */
+/* Stock servers do not compress what comes with a Via (nginx: gzip_proxied): the diagnosis says so. */
 static void note_coding(const struct exchange *e, const struct framing *f)
 {
     const struct head *h = &e->proxy->response_head;
@@ -308,7 +308,8 @@ enum pump download_pump(struct exchange *e)
             result = flush(e);
         else
             return result;
-        if (part == CALL_FAILED) /* it is not told twice: what a slow client has not taken by now is lost */
+        if (part ==
+            CALL_FAILED) /* it is not reported twice: what a slow client has not taken by now is lost */
             return result == PUMP_DONE || result == PUMP_WAITS ? PUMP_CALL_FAILED : result;
         if (result != PUMP_DONE)
             return result;

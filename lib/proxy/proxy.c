@@ -125,7 +125,7 @@ enum connect_error proxy_permit(void *proxy, const struct address *a, bool named
     return access_permit(p->config, p->own, p->own_count, a, named);
 }
 
-static void bury_clients(struct proxy *p)
+static void reap_clients(struct proxy *p)
 {
     struct client *c;
     while ((c = TAILQ_FIRST(&p->dead_clients))) {
@@ -140,7 +140,7 @@ static void bury_clients(struct proxy *p)
     }
 }
 
-static void bury_exchanges(struct proxy *p)
+static void reap_exchanges(struct proxy *p)
 {
     struct exchange *e;
     while ((e = TAILQ_FIRST(&p->dead_exchanges))) {
@@ -159,10 +159,10 @@ void proxy_end_turn(struct proxy *p)
 {
     p->handshakes_begun = 0;
     handover_send(p);
-    bury_clients(p);
-    bury_exchanges(p);
+    reap_clients(p);
+    reap_exchanges(p);
     tunnels_bury(p);
-    crowd_count(&p->crowd, __atomic_load_n(&p->shared->clients, __ATOMIC_RELAXED));
+    memory_trim_count(&p->memory, __atomic_load_n(&p->shared->clients, __ATOMIC_RELAXED));
     const struct client *oldest = TAILQ_FIRST(&p->lasting);
     if (oldest && !timer_is_set(&p->watch))
         timer_set_at(&p->watch, oldest->lasting_since_ms + WATCH_AFTER_MS);

@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
-#include "base/crowd.h"
 #include "base/deadline.h"
 #include "base/list.h"
 #include "base/mailbox.h"
+#include "base/memory_trim.h"
 #include "config/config.h"
 #include "http/head.h"
 #include "io/pipe.h"
@@ -75,10 +75,10 @@ struct proxy {
     unsigned own_count;
     struct proxy_stats stats;
     struct callers callers;
-    struct crowd crowd; /* of all loops' clients */
+    struct memory_trim memory; /* by all loops' clients */
     struct client_list clients;
-    struct client_list
-        lasting; /* running an exchange, and to be watched or looked at if it lasts; oldest first */
+    /* Running an exchange, and to be watched or looked at if it lasts; oldest first */
+    struct client_list lasting;
     struct client_list dead_clients, spare_clients;
     struct exchange_list exchanges; /* all that are running */
     struct exchange_list dead_exchanges, spare_exchanges;

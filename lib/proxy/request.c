@@ -114,7 +114,7 @@ static bool keep_request(struct exchange *e, const struct head *h, size_t length
     return fits && buffer_append(b, SLICE("\r\n"));
 }
 
-/* What the app is told of the origin's URLs. */
+/* Which URLs of the origin the app is given. */
 static enum own_urls own_urls_for(const struct exchange *e, const struct uri *uri)
 {
     bool is_https = strncmp(e->origin->key, "https:", 6) == 0;

@@ -8,16 +8,16 @@
 
 struct failed_attempt {
     bool reused; /* its socket had carried an exchange before */
-    bool
-        ended_by_peer; /* an end of file, a reset, a broken pipe, or it acknowledges nothing; never a slow answer, never malformed bytes */
+    /* An end of file, a reset, a broken pipe, or it acknowledges nothing; never a slow answer, never malformed bytes */
+    bool ended_by_peer;
     bool response_begun; /* a byte of the response came */
     bool request_begun;  /* a byte of the request was handed to the kernel */
     bool idempotent;
     bool replayable; /* every byte of the request can be sent again from memory */
     uint32_t repeats_left;
     bool unprocessed; /* HTTP/2: the origin certainly did nothing with it (RFC 9113 8.7) */
-    bool
-        routine; /* not processed, since the connection was ended in an orderly way after it had answered or taken others */
+    /* Not processed, since the connection was ended in an orderly way after it had answered or taken others */
+    bool routine;
     uint32_t unprocessed_repeats_left; /* that are not routine */
 };
 

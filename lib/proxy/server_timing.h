@@ -1,7 +1,7 @@
 #ifndef CARPOOL_PROXY_SERVER_TIMING_H
 #define CARPOOL_PROXY_SERVER_TIMING_H
 
-/* What a request waited for, told to its developer in the final response (server.serverTiming; W3C Server Timing). */
+/* What a request waited for, for its developer, in the final response (server.serverTiming; W3C Server Timing). */
 
 #include "proxy/exchange.h"
 

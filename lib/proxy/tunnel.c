@@ -56,7 +56,7 @@ static void close_socket(struct tunnel *t, bool reset)
     socket_retire(s, RETIRE_UPGRADED);
 }
 
-static void bury(struct tunnel *t, enum client_close reason, bool reset)
+static void make_dead(struct tunnel *t, enum client_close reason, bool reset)
 {
     struct proxy *p = t->proxy;
     flow_lose(&t->up);
@@ -75,7 +75,7 @@ void tunnel_cut(struct tunnel *t, enum client_close reason)
 {
     if (t->state == TUNNEL_OPEN)
         record(t);
-    bury(t, reason, t->state == TUNNEL_CLOSING || !is_idle(t));
+    make_dead(t, reason, t->state == TUNNEL_CLOSING || !is_idle(t));
 }
 
 void tunnels_cut(struct proxy *p, enum client_close reason)
@@ -121,7 +121,7 @@ static void look(struct tunnel *t)
         t->moved_ms = clock_ms();
     t->unsent = unsent;
     if (unsent == 0 || (limit && clock_ms() >= t->moved_ms + limit)) {
-        bury(t, CLIENT_CUT, true);
+        make_dead(t, CLIENT_CUT, true);
         return;
     }
     timer_set(&t->timer, t->look_ms);
@@ -132,10 +132,10 @@ static void look(struct tunnel *t)
 static void end(struct tunnel *t)
 {
     bool whole = t->up.state == FLOW_ENDED && t->down.state == FLOW_ENDED;
-    bool nobody = t->up.state == FLOW_LOST && t->down.state == FLOW_LOST;
+    bool both_lost = t->up.state == FLOW_LOST && t->down.state == FLOW_LOST;
     record(t);
-    if (whole || nobody) {
-        bury(t, CLIENT_CLOSED, nobody);
+    if (whole || both_lost) {
+        make_dead(t, CLIENT_CLOSED, both_lost);
         return;
     }
     t->state = TUNNEL_CLOSING;

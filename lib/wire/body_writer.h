@@ -12,12 +12,12 @@
 #define BODY_WRITER_FRAMING 5
 
 struct body_writer {
-    bool
-        chunked; /* in chunks of our own; else as it is: its length is known, or the connection's end ends it */
+    /* In chunks of our own; else as it is: its length is known, or the connection's end ends it */
+    bool chunked;
     char line[20]; /* the chunk's first line, while the queue points to it */
 };
 
-/* Queues a batch, with `last` the end of the content behind it. The runs and the trailer lines stay where they are until
+/* Queues a batch, with `last` the end of the content after it. The runs and the trailer lines stay where they are until
  * the queue is empty, and so does the writer, which may queue another batch then only. */
 void body_writer_push(struct body_writer *w, struct sendq *q, const struct iovec *runs, unsigned count,
                       bool last, struct slice trailers);

@@ -97,8 +97,8 @@ struct call_content {
     const struct iovec *runs;
     unsigned count; /* at most CALL_RUNS */
     bool last;      /* the content ends with it; said once, maybe with no runs */
-    struct slice
-        trailers; /* with `last`: field lines, each with its CRLF, for content of unknown length; may be empty */
+    /* With `last`: field lines, each with its CRLF, for content of unknown length; may be empty */
+    struct slice trailers;
 };
 
 #define CALL_RUNS 12
@@ -107,11 +107,11 @@ struct call {
     struct wire *wire;                             /* NULL: closed */
     void (*ready)(struct call *c, unsigned ready); /* the owner's; called by the loop only */
     void *stream;                                  /* the wire's own */
-    struct framing
-        framing;   /* of the response, from CALL_HEAD on; BODY_CHUNKED and BODY_CLOSE: of unknown length */
+    /* Of the response, from CALL_HEAD on; BODY_CHUNKED and BODY_CLOSE: of unknown length */
+    struct framing framing;
     uint64_t sent; /* bytes of the request handed to the kernel */
-    uint64_t
-        moved_ms; /* when a byte of it or of its response last went or came, as clock_ms(); 0: none did */
+    /* When a byte of it or of its response last went or came, as clock_ms(); 0: none did */
+    uint64_t moved_ms;
     uint64_t first_byte_us; /* when the response's first byte came, as clock_us(); 0: none did */
     uint32_t repairs;       /* which kinds a repaired head needed: bits of http/repair.h */
 };

@@ -15,7 +15,7 @@ struct slice connection_lines(bool close, bool upgrade, bool te_trailers)
     return close ? SLICE("Connection: close\r\n\r\n") : SLICE("Connection: keep-alive\r\n\r\n");
 }
 
-/* A parent proxy is told whose the request is, and who we are (RFC 9112 3.2.2). */
+/* A parent proxy must know the request's origin, and who we are (RFC 9112 3.2.2). */
 static void queue_for_parent(struct h1 *h, const struct parent_proxy *parent)
 {
     struct slice head = h->asked.head;

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "wire/h2_internal.h"
 
-/* So that the HEADERS of one do not wait in the kernel behind a megabyte of another's upload. */
+/* So that the HEADERS of one do not wait in the kernel until a megabyte of another's upload is gone. */
 #define NOTSENT_LOWAT (128 * 1024)
 
 /* A wire whose owners always have more to send is written so often at the end of one turn. */

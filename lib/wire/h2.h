@@ -41,8 +41,8 @@ uint32_t h2_max_streams(const struct wire *w);
 /* How many calls may be open on it at a time now: fewer than that where streams that were reset have not ended yet. */
 uint32_t h2_capacity(const struct wire *w);
 
-/* Writes what was queued in this turn, and tells owners what became of their wires: at the end of each turn of the
- * loop, behind all that may queue more. */
+/* Writes what was queued in this turn, and notifies owners of what became of their wires: at the end of each turn of
+ * the loop, after all that may queue more. */
 void h2_end_turn(struct wire_loop *loop);
 
 /* Those of RFC 9113 7 that blame the sender of what they answer. */

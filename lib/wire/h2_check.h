@@ -13,7 +13,7 @@ struct h2_sums {
     uint64_t grown; /* bytes by which their windows are larger than at first */
 };
 
-/* Streams, what they are told and what their windows hold agree; `calls` are open on it. Adds to `sums`. */
+/* Streams, what they are to be notified of and what their windows hold agree; `calls` are open on it. Adds to `sums`. */
 void h2_check(const struct wire *w, uint32_t calls, struct h2_sums *sums);
 
 /* The same of all connections of a loop together. */

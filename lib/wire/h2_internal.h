@@ -66,7 +66,7 @@ struct h2_stream {
     enum h2_reset reset;
     TAILQ_ENTRY(h2_stream) link;
     TAILQ_ENTRY(h2_stream) ready_link;
-    unsigned ready; /* what its owner will be told; in h2->ready while not 0 */
+    unsigned ready; /* what its owner will be notified of; in h2->ready while not 0 */
 
     enum h2_request request;
     struct call_request asked;
@@ -74,7 +74,7 @@ struct h2_stream {
     unsigned run, run_count;
     bool last; /* the content ends with them, and with these: */
     struct slice trailing;
-    bool blocked;     /* its owner was told so */
+    bool blocked;     /* its owner knows so */
     uint64_t head_at; /* where its HEADERS begin among all bytes ever serialised */
 
     enum h2_response response;
@@ -84,7 +84,7 @@ struct h2_stream {
     unsigned interim_count;
     struct buffer *content, *content_end; /* a list */
     size_t given;                         /* bytes of it that its owner has not consumed */
-    size_t unheeded;                      /* bytes of fields that came when its owner had left */
+    size_t ignored;                       /* bytes of fields that came when its owner had left */
     uint32_t status;                      /* of the head that is coming or came last */
     bool end_with_head;                   /* END_STREAM came with the final head */
     bool failed;
@@ -174,7 +174,7 @@ bool h2_take_in(struct h2 *h);
 
 /* ---- h2_output.c */
 
-/* It is over: HEADERS of which nothing was handed over, and what stands behind them, will never be. */
+/* It is over: HEADERS of which nothing was handed over, and what follows them, will never be. */
 void h2_take_back(struct h2 *h);
 /* Serialises what the library has queued, as far as there is room. */
 void h2_pump(struct h2 *h);
@@ -184,7 +184,7 @@ void h2_write(struct h2 *h);
 /* ---- h2_stream.c */
 
 struct h2_stream *h2_stream_new(struct h2 *h, struct call *c, const struct call_request *r);
-/* Its owner is told at the next opportunity. */
+/* Its owner is notified when it may be called. */
 void h2_stream_ready(struct h2_stream *s, unsigned ready);
 /* It fails, unless its response has ended or it has failed. */
 void h2_stream_fail(struct h2_stream *s, struct h2_failure failure);
@@ -198,7 +198,7 @@ void h2_stream_leave(struct h2_stream *s, uint32_t code);
 
 /* Makes it a stream. False: memory is short. */
 bool h2_submit(struct h2_stream *s);
-/* Queues the trailers behind its content. */
+/* Queues the trailers after its content. */
 bool h2_submit_trailers(struct h2_stream *s);
 
 /* ---- h2_upload.c */
@@ -212,7 +212,7 @@ ssize_t h2_read_content(nghttp2_session *session, int32_t id, uint8_t *to, size_
 int h2_head_begins(struct h2_stream *s);
 int h2_head_field(struct h2_stream *s, struct slice name, struct slice value);
 /* A field of so many bytes for a stream whose owner has left. */
-int h2_head_unheeded(struct h2_stream *s, size_t n);
+int h2_head_ignored(struct h2_stream *s, size_t n);
 void h2_head_ends(struct h2_stream *s, const nghttp2_frame *frame);
 void h2_response_ended(struct h2_stream *s);
 int h2_content(struct h2_stream *s, struct slice bytes);

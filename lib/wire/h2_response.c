@@ -77,10 +77,10 @@ int h2_head_field(struct h2_stream *s, struct slice name, struct slice value)
     return 0;
 }
 
-int h2_head_unheeded(struct h2_stream *s, size_t n)
+int h2_head_ignored(struct h2_stream *s, size_t n)
 {
-    s->unheeded += n;
-    if (s->unheeded <= s->h2->wire->loop->limits.max_size)
+    s->ignored += n;
+    if (s->ignored <= s->h2->wire->loop->limits.max_size)
         return 0;
     h2_guard_glitch(s->h2, 10);
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;

@@ -36,7 +36,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     if (!s)
         return 0;
     if (!s->call)
-        return h2_head_unheeded(s, name_n + value_n);
+        return h2_head_ignored(s, name_n + value_n);
     h2_guard_useful(ctx, name_n + value_n, 0);
     if (s->failed)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -272,7 +272,7 @@ static void refused_by_library(struct h2 *h, int error)
                 (struct h2_failure){CALL_ERROR_MALFORMED, NGHTTP2_PROTOCOL_ERROR, nghttp2_strerror(error)});
 }
 
-/* Nothing more is to come from a session that has ended itself, or after a GOAWAY behind which no stream is left. */
+/* Nothing more is to come from a session that has ended itself, or after a GOAWAY after which no stream is left. */
 static void look_for_end(struct h2 *h)
 {
     if (nghttp2_session_want_read(h->session))

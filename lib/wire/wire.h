@@ -23,7 +23,7 @@ enum wire_note {
     WIRE_PING,             /* answered: microseconds */
 };
 
-/* What the owner is told; only by the loop, never from within a function that it called. */
+/* What the owner is notified of; only by the loop, never from within a function that it called. */
 struct wire_owner {
     /* A call that was left (call_leave) has ended. RETIRE_NONE: see `end`; else the wire is of no further use. */
     void (*left)(struct wire *w, enum retire_reason reason, const struct call_end *end);
@@ -81,8 +81,8 @@ struct wire {
     struct wire_loop *loop;
     struct conn conn; /* open, and watched */
     void *session;    /* the protocol's own */
-    const struct parent_proxy
-        *parent; /* at its other end, which must be told each request's origin; NULL: none */
+    /* At its other end, which must know each request's origin; NULL: none */
+    const struct parent_proxy *parent;
 };
 
 /* The rest of `loop` is zero, or set by the caller. */

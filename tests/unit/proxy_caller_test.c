@@ -176,7 +176,7 @@ START_TEST(allow_goes_by_what_cannot_be_made_up)
         {{.kind = CALLER_HOST, .name = "fd00::2"}, false},
         {{.kind = CALLER_HOST, .name = "10.0.0.1"}, false},
     };
-    const struct caller nobody = {.kind = CALLER_NOBODY, .name = "-"};
+    const struct caller nobody = {.kind = CALLER_UNKNOWN, .name = "-"};
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ck_assert_msg(caller_is_allowed(&all, &cases[i].caller) == cases[i].allowed, "case %zu", i);
