@@ -2,10 +2,10 @@
 
 import json
 import re
-import time
 
 import pytest
 
+from .harness import stays
 from .harness.origin import answer
 from .test_2_carpoolctl import ctl, program, shown  # pylint: disable=unused-import
 
@@ -78,7 +78,7 @@ def test_what_was_learned(stage):
         if carpool.row(PAY, "pay").get("learnedFreeTimeoutMs"):
             break
         carpool.wait_row(PAY, "pay", freeSockets=1)
-        time.sleep(0.6)
+        stays(lambda: origin.connections[-1].is_open, "it is idle", 0.6)
         origin.connections[-1].close()
         carpool.wait_row(PAY, "pay", freeSockets=0)
     assert re.search(r"Learned: the service closes what was idle for \S+ (ms|s), so Carpool closes an idle connection after ",

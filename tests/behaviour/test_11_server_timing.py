@@ -3,6 +3,7 @@
 import re
 import time
 
+from .harness import stays
 from .harness.origin import answer
 
 ON = {"server": {"serverTiming": True}}
@@ -62,7 +63,7 @@ def test_waiting_for_a_limit_and_for_the_origin(stage):
     second = carpool.ask("http://pay.test/")
     carpool.wait_row(PAY, "pay", requests=1)
     began = time.monotonic()
-    time.sleep(0.05)
+    stays(origin.idle, "the second one waits", 0.05)
     least = (time.monotonic() - began) * 1e3
     asked.connection.reply()
     assert timing(first.response())[3] >= least - 1

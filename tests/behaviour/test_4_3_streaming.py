@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from .harness import PATIENCE, Client, wait_until
+from .harness import Client, PATIENCE, stays, wait_until
 from .harness.client import request
 
 BIG = 48 << 20
@@ -77,31 +77,6 @@ def test_the_head_of_a_response_does_not_wait_for_its_body(stage):
     connection.send(b"0\r\n\r\n")
 
 
-def blocked(send, data):
-    """Sends until nothing on the way takes more for a while; how much was taken."""
-    taken, since = 0, time.monotonic()
-    while time.monotonic() - since < 0.4 and taken < len(data):
-        count = send(data[taken:taken + (1 << 18)])
-        taken += count
-        if count:
-            since = time.monotonic()
-        else:
-            time.sleep(0.01)
-    return taken
-
-
-def send_until_blocked(client, data):
-    def send_some(piece):
-        client.sock.setblocking(False)
-        try:
-            return client.sock.send(piece)
-        except BlockingIOError:
-            return 0
-        finally:
-            client.sock.settimeout(PATIENCE)
-    return blocked(send_some, data)
-
-
 def test_a_slow_reader_slows_the_origin(stage):
     """a slow reader slows the writer, whatever the size"""
     body = pattern(BIG)
@@ -113,7 +88,7 @@ def test_a_slow_reader_slows_the_origin(stage):
     client.ask(origin.url("/"))
     connection = origin.take().connection
     connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % BIG)
-    taken = blocked(connection.send_some, body)
+    taken = connection.send_until_blocked(body)
     assert taken < BIG, "the origin could send all though nobody read"
     assert carpool.resident() - before < 4 << 20 or carpool.sanitized
     client.read_response_head()
@@ -144,7 +119,7 @@ def test_a_slow_origin_slows_the_client(stage):
     before = carpool.resident()
     client = carpool.client()
     client.send(request("PUT", origin.url("/"), fields=[("Content-Length", BIG)]))
-    taken = send_until_blocked(client, body)
+    taken = client.send_until_blocked(body)
     assert taken < BIG, "the client could send all though nobody read"
     assert carpool.resident() - before < 4 << 20 or carpool.sanitized
     go.set()
@@ -166,7 +141,7 @@ def test_a_response_that_a_reset_cuts_is_not_complete(stage, version):
     client = stage.carpool().client()
     client.send(request("POST", origin.url("/"), version=version, fields=[("Content-Length", BIG)]))
     assert client.read_response_head().status == 200
-    send_until_blocked(client, pattern(BIG))
+    client.send_until_blocked(pattern(BIG))
     go.set()
     content, end = client.how_it_ends()
     assert (content, end) == ((b"4\r\npart\r\n", end) if version == "1.1" else (b"part", "reset"))
@@ -257,11 +232,9 @@ def test_a_reader_that_stalls_between_small_pieces(stage):
     def serve(connection):
         connection.note(connection.read_request_head())
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(piece) * count))
-        for _ in range(count):
-            connection.send(piece)
-            time.sleep(.0005)
+        connection.send_pieces([piece] * count, .0005)
     origin = stage.origin(serve=serve)
     client = stage.carpool().client(receive_buffer=65536)
     client.ask(origin.url("/"))
-    time.sleep(1)       # most of the pieces are on their way, and nobody reads
+    stays(lambda: origin.accepted <= 1, "most of the pieces are on their way, and nobody reads", 1)
     assert client.response().body == piece * count

@@ -1,10 +1,10 @@
 """Section 4.4: CONNECT opens a tunnel by the matching upstream's limits, queue, timeouts and `address`."""
 
-import time
+import select
 
 import pytest
 
-from .harness import PATIENCE, wait_until
+from .harness import PATIENCE, soon, stays, wait_until
 from .harness.client import request
 from .harness.tls import secure, tls_origin
 
@@ -217,12 +217,11 @@ def test_an_end_of_the_client_is_passed_on_as_what_it_is(stage, how):
     connection.wait_ended(how)
 
 
-def unsent_after_a_while(connection):
-    """What is still in its kernel after 0.3 s in which it might have left."""
-    end = time.monotonic() + 0.3
-    while connection.unsent() and time.monotonic() < end:
-        time.sleep(0.01)
-    return connection.unsent()
+def was_reset(client):
+    """As the kernel knows it; nothing is read."""
+    poller = select.poll()
+    poller.register(client.sock, 0)
+    return bool(poller.poll(0))
 
 
 def test_a_reset_waits_for_a_slow_reader(stage):
@@ -244,11 +243,12 @@ def test_a_reset_waits_for_a_slow_reader(stage):
     client.send(b"x")
     wait_until(lambda: gone, "all is in the origin's kernel")
     taken = 0
-    while unsent_after_a_while(origin.connections[0]):      # which drops at a reset what has not left it
+    # What has not left the origin's kernel is dropped at a reset.
+    while not soon(lambda: not origin.connections[0].unsent(), 0.3):
         taken += len(client.exactly(1 << 16))
     gone.append(True)
     carpool.wait_row(key(origin), sockets=0)
-    time.sleep(0.2)         # in which a hasty reset would overtake what was sent
+    stays(lambda: not was_reset(client), "a hasty reset would overtake what was sent")
     assert taken < len(body)
     assert client.how_it_ends() == (body[taken:], "reset")
 
@@ -259,7 +259,7 @@ def test_idle_timeout(stage):
     carpool = stage.carpool(config(origin, timeouts={"tunnel": "2s"}))
     client = tunnel(carpool, origin)
     for _ in range(5):      # bytes keep it alive
-        time.sleep(0.5)
+        assert not client.closed_by_peer(0.5)
         client.send(b".")
         assert client.exactly(1) == b"."
     client.expect_end()
@@ -292,20 +292,9 @@ def test_back_pressure(stage, direction):
     client = tunnel(carpool, origin)
     before = carpool.resident()
     if direction == "up":
-        client.sock.setblocking(False)
-        sent, last = 0, time.monotonic()
-        while time.monotonic() - last < 0.5 and sent < 64 << 20:
-            try:
-                sent += client.sock.send(b"u" * 65536)
-                last = time.monotonic()
-            except BlockingIOError:
-                time.sleep(0.01)
-        assert sent < 64 << 20
-        gate.append(True)
-    else:
-        time.sleep(0.5)
-    if not carpool.sanitized:
-        assert carpool.resident() - before < 4 << 20
+        assert client.send_until_blocked(bytes(64 << 20), 0.5) < 64 << 20
+    stays(lambda: carpool.sanitized or carpool.resident() - before < 4 << 20, "memory is bounded", 0.5)
+    gate.append(True)
 
 
 def test_limits_and_queue(stage):

@@ -92,9 +92,7 @@ def test_an_answer_is_not_lost_to_a_reset(stage):
         client, start = carpool.client(), time.monotonic()
         try:
             client.send(b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\nX : bad\r\n\r\n")
-            for _ in range(15):
-                client.send(b"x" * 2000)    # a reset would make this fail, or throw the answer away
-                time.sleep(0.002)
+            client.send_pieces([b"x" * 2000] * 15, 0.002)   # a reset would make this fail, or throw the answer away
             assert client.response().status == 400
             client.expect_end()
             return
@@ -116,7 +114,6 @@ def test_discarding_ends_with_time(stage):
             client.send(b"x")
         except OSError:
             return True
-        time.sleep(0.05)
         return False
     wait_until(reset, "the connection is closed for good", 10)
 
@@ -223,7 +220,7 @@ def test_what_an_origin_said_before_it_closed(stage):
     def serve(connection):
         connection.note(connection.read_request_head())
         connection.send(answer(b"too much", "413 Content Too Large", [("Connection", "close")]))
-        time.sleep(0.05)
+        wait_until(lambda: not connection.unsent(), "it is in Carpool's kernel")
         connection.close()      # with unread bytes: a reset
     origin = stage.origin(serve=serve)
     carpool = stage.carpool()

@@ -1,6 +1,5 @@
 """Section 5.10: peers that are gone without FIN or RST, and those that only seem to be."""
 
-import time
 
 import pytest
 
@@ -139,7 +138,7 @@ def patient(stage, network, respond, **timeouts):
 def test_a_slow_origin(network, stage, method):
     """a slow origin acknowledges: nobody is dead"""
     def respond(asked):
-        time.sleep(3 if asked.target == "/slow" else 0)
+        assert asked.target != "/slow" or asked.connection.silent(3)
         return answer()
     carpool, origin = patient(stage, network, respond, ack="500ms")
     assert carpool.get(origin.url("/slow"), method=method, body=b"x" if method == "POST" else b"").status == 200
@@ -155,7 +154,7 @@ def test_a_closed_window(network, stage):
             asked = connection.read_request_head()
             connection.note(asked)
             if asked.target == "/large":
-                time.sleep(4)       # reads nothing
+                stays(lambda: connection.is_open, "Carpool waits for one that reads nothing", 4)
                 read.append(connection.number)
             connection.read_body(asked)
             connection.send(answer())

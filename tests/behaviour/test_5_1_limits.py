@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from .harness import wait_until
+from .harness import stays, wait_until
 from .harness.origin import answer
 
 
@@ -175,7 +175,7 @@ def test_a_hand_off_passes_the_same_checks(stage, reason):
     carpool = stage.pooled(maxSockets=1, **settings)
     clients, (request,) = held(stage, 1, origin, carpool)
     clients += queue(carpool, origin, "/1")
-    time.sleep(0.1)
+    stays(origin.idle, "the second one waits", 0.1)
     request.connection.reply(fields=fields)
     second = origin.take()
     assert second.connection is not request.connection
@@ -247,7 +247,7 @@ def test_a_failing_connection_takes_the_oldest_request_with_it(stage):
     for number in range(2):
         clients.append(carpool.ask(origin.url(f"/{number}")))
         carpool.wait_row(origin, connecting=number + 1)
-        time.sleep(0.3)
+        stays(lambda: carpool.running, "the next attempt begins later", 0.3)
     assert [client.response().status for client in clients] == [504, 504]
 
     def lines():
@@ -362,7 +362,7 @@ def test_another_origin_is_not_starved(stage):
     the socket is closed and its place goes there, so no origin starves"""
     mine, other, carpool, request = contest(stage)
     queue(carpool, other, "/other")
-    time.sleep(0.2)
+    stays(lambda: not other.accepted, "it waits", 0.2)
     queue(carpool, mine, "/mine")
     request.connection.reply()
     served = other.take()
@@ -376,7 +376,10 @@ def test_another_origin_is_not_starved(stage):
 
 def test_a_busy_origin_does_not_starve_another(stage):
     """so no origin starves"""
-    mine = stage.origin(lambda asked: time.sleep(0.01) or answer())
+    def take_a_while(asked):
+        asked.connection.silent(0.01)
+        return answer()
+    mine = stage.origin(take_a_while)
     other = stage.origin()
     carpool = stage.pooled(maxTotalSockets=1)
     stream = [carpool.ask(mine.url("/")) for _ in range(4)]

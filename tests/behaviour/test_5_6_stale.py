@@ -393,7 +393,7 @@ def leaving(stage, rest, **settings):
 def test_a_short_rest_saves_the_socket(stage, settings, rest):
     """drainLimit: 64KiB # client went away mid-response: read on up to this much to save the socket"""
     origin, carpool, connection = leaving(stage, rest, **settings)
-    time.sleep(0.05)
+    wait_until(carpool.no_client_is_left, "Carpool has seen it leave")
     connection.send(b"y" * rest)
     connection.finish()
     carpool.wait_row(origin, freeSockets=1, sockets=0)
@@ -421,7 +421,7 @@ def test_a_chunked_rest_saves_the_socket_too(stage):
     connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
     client.read_response_head()
     client.reset()
-    time.sleep(0.05)
+    wait_until(carpool.no_client_is_left, "Carpool has seen it leave")
     connection.send(b"3\r\ndef\r\n0\r\n\r\n")
     connection.finish()
     carpool.wait_row(origin, freeSockets=1)
@@ -437,7 +437,7 @@ def test_a_chunked_rest_may_be_too_long(stage):
     connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
     client.read_response_head()
     client.reset()
-    time.sleep(0.05)
+    wait_until(carpool.no_client_is_left, "Carpool has seen it leave")
     try:
         for _ in range(1000):
             connection.send(b"1000\r\n" + b"y" * 4096 + b"\r\n")

@@ -2,7 +2,6 @@
 
 import re
 import signal
-import time
 
 import pytest
 
@@ -127,7 +126,7 @@ def test_closed_before_a_whole_response_head(stage, how, sent):
     """socket closed before a whole response head | 502 | connection_terminated"""
     def respond(asked):
         asked.connection.send(sent)
-        time.sleep(0.02)
+        wait_until(lambda: not asked.connection.unsent(), "it is in Carpool's kernel")
         getattr(asked.connection, how)()
     origin = stage.origin(respond)
     expect(stage.carpool().get(origin.url("/")), 502, "connection_terminated", origin.authority, "default")

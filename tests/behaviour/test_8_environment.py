@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from .harness import wait_until
+from .harness import stays, wait_until
 from .harness.client import request
 from .harness.daemon import binary
 from .test_4_4_connect import echo_bytes
@@ -205,7 +205,7 @@ def test_what_came_while_it_was_stopped(stage):
         idle.send(request("GET", f"http://127.0.0.1:{carpool.port}/loop"))
         tunnel.send(b"still here")
         origin.connections[0].reply(b"late")
-        time.sleep(4)
+        stays(lambda: not waiting.answered(), "it stands still", 4)
     finally:
         carpool.signal(signal.SIGCONT)
     assert waiting.response().text == "late"

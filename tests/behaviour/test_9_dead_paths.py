@@ -1,10 +1,9 @@
 """Section 9.9: 5.10 holds too. Peers that are gone without FIN or RST, under streams and without."""
 
-import time
 
 import pytest
 
-from .harness import wait_until
+from .harness import stays, wait_until
 from .harness.h2 import h2_origin
 from .test_5_10_dead_paths import FIRST, SECOND, network  # noqa: F401 pylint: disable=unused-import
 from .test_9_http2 import Held
@@ -78,7 +77,7 @@ def test_a_post_is_not_sent_into_the_void(stage, network):  # noqa: F811
     held.let_go()
     assert first.response().status == 200
     network.lose(dead.host)
-    time.sleep(0.05)        # nothing can come: it is silent for a third of pingInterval at least
+    stays(lambda: carpool.running, "nothing can come: it is silent for a third of pingInterval at least", 0.05)
     response = carpool.get("http://u.test/x", method="POST", body=b"once")
     assert response.status == 200 and response.body == other.host.encode()
     network.mend(dead.host)

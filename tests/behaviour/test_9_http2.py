@@ -2,11 +2,10 @@
 
 import signal
 import threading
-import time
 
 import pytest
 
-from .harness import wait_until
+from .harness import stays, wait_until
 from .harness.client import chunked, request
 from .harness.h2 import (CANCEL, DATA, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, HTTP_1_1_REQUIRED, INTERNAL_ERROR, LAST_STREAM, PING,
                          PROTOCOL_ERROR, REFUSED_STREAM, RST_STREAM, h2_origin)
@@ -499,7 +498,7 @@ def test_a_post_waits_behind_a_ping(stage, transport):
     assert client.response().status == 200
     body = bytes(range(256)) * 1200
     for framing in ({"body": body}, {"fields": [("Transfer-Encoding", "chunked")], "body": chunked(body[:200000], body[200000:])}):
-        time.sleep(0.1)
+        stays(lambda: peer.connection.is_open, "it is idle", 0.1)     # longer than a third of pingInterval
         del peer.frames[:]
         assert carpool.get(origin.url("/post"), method="POST", **framing).body == b"%d" % len(body)
         kinds = [kind for kind, _, _, _ in peer.frames if kind in (PING, HEADERS)]

@@ -62,11 +62,6 @@ def _removed(folder):
         return False
 
 
-def no_client_is_left(carpool):
-    text = carpool.admin("/metrics").text
-    return all(f'carpool_client_connections{{state="{state}"}} 0\n' in text for state in ("active", "idle"))
-
-
 def one_host_each(stage, count, **how):
     """Origins behind upstreams that name one host each, which live in the loops in turn: ({name: Origin}, upstreams)."""
     origins = {f"u{number}": stage.origin(**how) for number in range(count)}
@@ -303,7 +298,7 @@ def test_clients_that_leave_on_the_way(stage):
     for name in origins:
         assert carpool.get(f"http://{name}.test/").status == 200
         carpool.wait_row(f"http://{name}.test:80", name, requests=0, sockets=0)
-    wait_until(lambda: no_client_is_left(carpool), "no client is left")
+    wait_until(lambda: carpool.no_client_is_left(), "no client is left")
 
 
 # One process
@@ -482,7 +477,7 @@ def test_descriptors_run_short(stage, count):
     assert [client.response().status for client in crowd] == [200] * 24
     for client in crowd:
         client.close()
-    wait_until(lambda: no_client_is_left(carpool), "the crowd is gone")
+    wait_until(lambda: carpool.no_client_is_left(), "the crowd is gone")
     clients = [carpool.client() for _ in range(40)]
     for number, client in enumerate(clients):
         assert client.get(f"http://u{number % 3}.test/").status == 200, number

@@ -6,8 +6,9 @@ import pytest
 from behaviour.harness.daemon import Daemon
 from behaviour.harness.evidence import put_down, reports
 from behaviour.harness.ports import Ports
+from behaviour.harness.waiting import soon
 
-from .conversation import get, soon
+from .conversation import get
 from .judge import SPARE_HOST, VIA
 from .origin import CLEAN_PATH, CaseOrigin
 

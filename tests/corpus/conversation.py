@@ -12,16 +12,6 @@ MOST_PIECES = 1500
 NAP = 0.00005       # lets the other side read a piece before the next one comes
 
 
-def soon(condition, seconds=PATIENCE):
-    """Whether `condition` comes true in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.002)
-    return True
-
-
 def pieces(data, mode):
     """`data` as it is written: whole, one by one, or cut behind every CR and every LF."""
     if mode == "whole" or not data:
@@ -55,7 +45,6 @@ class Conversation:
         """Writes and reads side by side; stops early when the other side ends the connection or says that it will."""
         for piece in bytes_in_pieces:
             sent = 0
-            end = time.monotonic() + PATIENCE
             while sent < len(piece) and not self.ended:
                 self.read_what_is_there()
                 if self.said_close():
@@ -63,9 +52,8 @@ class Conversation:
                 try:
                     sent += self.socket.send(piece[sent:])
                 except BlockingIOError:
-                    if time.monotonic() > end:
+                    if not self.wait_for_room():
                         return
-                    time.sleep(0.001)
                 except OSError:
                     self.read_what_is_there()
                     self.ended = self.ended or "reset"
@@ -73,6 +61,13 @@ class Conversation:
                 return
             if len(bytes_in_pieces) > 1:
                 time.sleep(NAP)
+
+    def wait_for_room(self):
+        """Until more can be written or something came; False when neither is so in time."""
+        self.selector.modify(self.socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
+        ready = self.selector.select(PATIENCE)
+        self.selector.modify(self.socket, selectors.EVENT_READ)
+        return bool(ready)
 
     def said_close(self):
         return bool(self.answers) and b"close" in self.answers[-1].tokens("connection")

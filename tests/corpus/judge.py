@@ -1,7 +1,7 @@
 """Plays a case once, in one way of cutting it, and says what came of it and what was wrong with that."""
-from behaviour.harness.waiting import PATIENCE
+from behaviour.harness.waiting import PATIENCE, soon
 
-from .conversation import Conversation, get, pieces, soon
+from .conversation import Conversation, get, pieces
 from .origin import CLEAN, CLEAN_PATH, CaseOrigin, Script
 
 SPARE_HOST = "127.0.0.2"    # the upstream that keeps spare sockets, see conftest.py

@@ -7,7 +7,6 @@ import socket
 import ssl
 import struct
 import subprocess
-import time
 
 import pytest
 from behaviour.harness.certificates import certificates
@@ -219,7 +218,4 @@ def works(daemon, target):
 def goes_on(daemon, target, what):
     """Holds the daemon to it: it lives and serves."""
     assert not daemon.dead(), f"died at {what} with {daemon.process.returncode}: {daemon.stderr()[-2000:]}"
-    end = time.monotonic() + PATIENCE
-    while not works(daemon, target):
-        assert time.monotonic() < end, f"no service behind {what}: {daemon.stderr()[-2000:]}"
-        time.sleep(.01)
+    wait_until(lambda: works(daemon, target), lambda: f"it serves behind {what}: {daemon.stderr()[-2000:]}")

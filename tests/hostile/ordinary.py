@@ -43,10 +43,11 @@ class Ordinary:
         self.process.stdin.write(f"{seconds}\n")
         self.process.stdin.flush()
 
-    def done(self):
+    def done(self, seconds=0):
+        """Whether it has been, or is within so many seconds."""
         poller = select.poll()
         poller.register(self.process.stdout, select.POLLIN)
-        return bool(poller.poll(0))
+        return bool(poller.poll(seconds * 1000))
 
     def end(self):
         return json.loads(self.process.stdout.readline())
@@ -55,11 +56,9 @@ class Ordinary:
         """Measures, with step() called all the while: the figures, with all that was answered rightly."""
         before, began = waited(self.attacked.pid), time.monotonic()
         self.begin(seconds)
-        while not self.done():
+        while not self.done(0 if step else PATIENCE):
             if step:
                 step()
-            else:
-                time.sleep(0.01)
         figures = self.end()
         # However few the waits were, none was longer than all of them in a second.
         figures["waited"] = round((waited(self.attacked.pid) - before) / max(1, time.monotonic() - began), 4)

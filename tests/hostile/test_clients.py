@@ -1,6 +1,5 @@
 """Clients that are slow, endless, countless or rude cost only themselves."""
 import random
-import time
 
 from behaviour.harness import wait_until
 from behaviour.harness.client import request
@@ -84,7 +83,7 @@ def test_slow_request_bodies(stage, ordinary):
     client = ordinary(carpool)
     head = request("POST", origin.url("/"), fields=[("Content-Length", 1 << 20)])
     with Swarm(carpool.address, 200, head) as swarm:
-        client.goes_on(lambda: (swarm.send(b"b", 100), time.sleep(0.005)))
+        client.goes_on(lambda: (swarm.send(b"b", 100), swarm.poll(0.005)))
         swarm.wait_ended()
         assert set(swarm.statuses()) <= {408, None} and swarm.statuses()[408] > 150, swarm.statuses()
     carpool.wait_row(origin, sockets=0, requests=0)

@@ -1,7 +1,6 @@
 """Origins that are silent, slow, endless, early or rude cost only those who ask them."""
 import itertools
 import threading
-import time
 
 from behaviour.harness import Client, wait_until
 from behaviour.harness.client import request
@@ -164,7 +163,7 @@ def test_origin_that_takes_nothing(stage, ordinary):
     head = request("PUT", origin.url(), fields=[("Content-Length", 1 << 30)])
     with Swarm(carpool.address, 50, head) as swarm:
         more = b"u" * 65536
-        client.goes_on(lambda: (swarm.send(more), time.sleep(0.01)), 1)
+        client.goes_on(lambda: (swarm.send(more), swarm.poll(0.01)), 1)
         assert carpool.sanitized or carpool.resident() - memory < 50 * (256 << 10)
         wait_until(lambda: carpool.retired(origin).get("socket-timeout", 0) == 50, lambda: carpool.row(origin))
     over.set()

@@ -23,6 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from behaviour.harness.daemon import Daemon, binary     # noqa: E402  (the path above comes first)
 from behaviour.harness.ports import Ports               # noqa: E402
+from behaviour.harness.waiting import soon              # noqa: E402
 
 AGENTS = ("soak", "multi", "many")
 RELOAD_EVERY = 5
@@ -108,7 +109,7 @@ class Soak:
                 self.carpool.signal(signal.SIGHUP)
             self.reloads += 1
             for path, pause in (("drain", 1), ("pause", 0.3), ("resume", 1)):
-                time.sleep(pause)
+                over.wait(pause)
                 for agent in ("soak", "multi"):
                     self.order(f"/agents/{agent}/{path}")
             self.look(began)
@@ -133,27 +134,22 @@ class Soak:
 
     def settle(self, descriptors):
         """All sockets go when they are drained, and all descriptors with them."""
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
+        def back():
             for agent in AGENTS:
                 self.order(f"/agents/{agent}/drain")
-            time.sleep(0.2)     # for the connections of these orders themselves
-            if self.carpool.descriptors() <= descriptors:
-                return
-        self.problems.append(f"{self.carpool.descriptors()} descriptors are open, {descriptors} at the start")
+            # The connections of these orders go as well.
+            return soon(lambda: self.carpool.descriptors() <= descriptors, 0.2)
+        self.expect(soon(back, 60), f"{self.carpool.descriptors()} descriptors are open, {descriptors} at the start")
 
     def memory_returns(self, memory):
         """What many clients took goes back to the system with them."""
-        most, end = max(size for _, size in self.resident) - memory, time.monotonic() + 30
+        most = max(size for _, size in self.resident) - memory
         allowed = MEMORY_LEFT * self.chosen.workers
         if self.chosen.clients >= 3000:
             allowed = min(allowed, most * 2 / 3)
-        while not self.carpool.sanitized and self.carpool.resident() - memory > allowed:
-            if time.monotonic() > end:
-                self.problems.append(f"memory does not return: {memory} before, {most} more with clients, "
-                                     f"{self.carpool.resident() - memory} without")
-                return
-            time.sleep(0.2)
+        self.expect(self.carpool.sanitized or soon(lambda: self.carpool.resident() - memory <= allowed),
+                    f"memory does not return: {memory} before, {most} more with clients, "
+                    f"{self.carpool.resident() - memory} without")
 
     def few_pipes(self, before):
         now = self.carpool.pipes()
@@ -203,13 +199,9 @@ class Soak:
 
     def forgotten(self):
         """Empty origins are."""
-        end = time.monotonic() + FORGOTTEN_AFTER
-        while time.monotonic() < end:
-            left = sum(row["origin"] != "*" for row in self.carpool.agents()["many"]["origins"])
-            if left == 0:
-                return
-            time.sleep(1)
-        self.problems.append(f"{left} origins without a socket are still remembered")
+        def left():
+            return sum(row["origin"] != "*" for row in self.carpool.agents()["many"]["origins"])
+        self.expect(soon(lambda: not left(), FORGOTTEN_AFTER), f"{left()} origins without a socket are still remembered")
 
     def run(self):
         descriptors, pipes = self.carpool.descriptors(), self.carpool.pipes()

@@ -224,6 +224,10 @@ class Daemon:
             wire.send(request(method, path, f"127.0.0.1:{self.admin_port}", [*fields, ("Connection", "close")]))
             return wire.read_response(method)
 
+    def no_client_is_left(self):
+        text = self.admin("/metrics").text
+        return all(f'carpool_client_connections{{state="{state}"}} 0\n' in text for state in ("active", "idle"))
+
     def reload(self, config):
         """Has it apply these values of the file's top level instead of those that it has; others stay."""
         self.write({**self.config, **config})

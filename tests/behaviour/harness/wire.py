@@ -1,6 +1,7 @@
 """A strict reader of HTTP/1.x, used at both ends. What RFC 9112 does not allow raises Malformed."""
 
 import re
+import select
 import socket
 import threading
 import time
@@ -116,6 +117,18 @@ class Wire:
             if index:
                 time.sleep(pause)
             self.send(piece)
+
+    def send_until_blocked(self, data, seconds=0.4):
+        """Sends until nothing on the way takes more for so long; how much was taken."""
+        poller = select.poll()
+        poller.register(self.sock, select.POLLOUT)
+        taken = 0
+        while taken < len(data) and poller.poll(seconds * 1000):
+            try:
+                taken += self.sock.send(data[taken:taken + (1 << 18)])
+            except BlockingIOError:
+                pass
+        return taken
 
     def fill(self):
         """Receives something more; False at the end of the stream."""
