@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "calls.h"
+#include "clock.h"
 #include "fuzz.h"
 #include "http/head.h"
 #include "io/resolver.h"
@@ -47,33 +48,11 @@ static struct {
     int clients[CLIENTS];
 } house;
 
-/* --- Time ------------------------------------------------------------------------------------------------- */
-
-static uint64_t now_us = UINT64_C(1000000000000);
-
-static int on_clock(clockid_t id, struct timespec *ts)
-{
-    (void)id;
-    now_us++;
-    ts->tv_sec = (time_t)(now_us / 1000000);
-    ts->tv_nsec = (long)(now_us % 1000000 * 1000);
-    return 0;
-}
-
-static int wake_timer(const struct event_base *base, const struct event *e, void *ctx)
-{
-    (void)base;
-    (void)ctx;
-    if (event_pending(e, EV_TIMEOUT, NULL) && event_get_fd(e) < 0)
-        event_active((struct event *)e, EV_TIMEOUT, 0);
-    return 0;
-}
-
 static void pass(uint64_t ms)
 {
-    now_us += ms * 1000;
+    fuzz_clock_pass(ms);
     for (unsigned i = 0; i < LOOPS; i++)
-        event_base_foreach_event(house.loops[i].base, wake_timer, NULL);
+        fuzz_wake_timers(house.loops[i].base);
 }
 
 /* --- What must hold --------------------------------------------------------------------------------------- */
@@ -254,7 +233,7 @@ static void remove_path(void)
 
 static void use_calls(void)
 {
-    calls = (struct calls){.clock_gettime = on_clock};
+    calls = (struct calls){.clock_gettime = fuzz_clock};
 }
 
 static void open_once(void)

@@ -15,7 +15,7 @@ FUZZ = $(fuzz_targets)
 
 fuzz_targets = admin_request config h2 hello match http_chunked http_fields http_repair http_request http_response http_uri rewrite h1 \
 	exchange exchange_h2 exchange_workers
-fuzz_helpers = calls config_fuzz exchange_boundaries exchange_deadlines exchange_world h2_origin http_fuzz
+fuzz_helpers = calls clock config_fuzz exchange_boundaries exchange_calls exchange_checks exchange_deadlines exchange_world h2_askers h2_origin h2_origin_hears http_fuzz
 # Of Carpool's own calls, those that a target can answer itself (calls.h) or counts (exchange_world.c)
 fuzz_wrapped = recv send sendmsg open clock_gettime socket connect getsockopt event_add malloc calloc \
 	exchange_begin exchange_refuse origin_acquire origin_acquire_own waiter_cancel
@@ -39,20 +39,29 @@ tests_fuzz_replay_SOURCES = \
 	tests/fuzz/admin_request.c \
 	tests/fuzz/calls.c \
 	tests/fuzz/calls.h \
+	tests/fuzz/clock.c \
+	tests/fuzz/clock.h \
 	tests/fuzz/config.c \
 	tests/fuzz/config_fuzz.c \
 	tests/fuzz/config_fuzz.h \
 	tests/fuzz/exchange.c \
 	tests/fuzz/exchange_boundaries.c \
+	tests/fuzz/exchange_calls.c \
+	tests/fuzz/exchange_checks.c \
 	tests/fuzz/exchange_deadlines.c \
 	tests/fuzz/exchange_h2.c \
+	tests/fuzz/exchange_parts.h \
 	tests/fuzz/exchange_workers.c \
 	tests/fuzz/exchange_world.c \
 	tests/fuzz/exchange_world.h \
 	tests/fuzz/fuzz.h \
 	tests/fuzz/h2.c \
+	tests/fuzz/h2_askers.c \
+	tests/fuzz/h2_askers.h \
 	tests/fuzz/h2_origin.c \
 	tests/fuzz/h2_origin.h \
+	tests/fuzz/h2_origin_hears.c \
+	tests/fuzz/h2_peer.h \
 	tests/fuzz/hello.c \
 	tests/fuzz/http_chunked.c \
 	tests/fuzz/http_fields.c \
