@@ -2,72 +2,9 @@
 
 #include <stdio.h>
 
-#include "admin/overview.h"
 #include "admin_test.h"
 #include "base/clock.h"
 #include "unit.h"
-
-static uint64_t reload(void *ctx)
-{
-    return ++((struct fixture *)ctx)->reloads;
-}
-
-static struct config *config(void *ctx)
-{
-    return &((struct fixture *)ctx)->config;
-}
-
-static void listeners(void *ctx, struct text *out)
-{
-    (void)ctx;
-    text_lit(out, "{\"listeners\":[]}\n");
-}
-
-static bool stopping(void *ctx)
-{
-    return ((struct fixture *)ctx)->stopping;
-}
-
-void fixture_make(struct fixture *f)
-{
-    memset(f, 0, sizeof *f);
-    f->policy = (struct agent_policy){.maxSockets = 20, .maxTotalSockets = COUNT_INFINITE, .keepAlive = true};
-    TAILQ_INIT(&f->pool.agents);
-    TAILQ_INIT(&f->pool.removed);
-    TAILQ_INIT(&f->pool.dirty);
-    f->config.path = (char *)"";
-    f->agent.name = (char *)"payments";
-    f->agent.policy = &f->policy;
-    f->agent.pool = &f->pool;
-    TAILQ_INIT(&f->agent.free_lru);
-    TAILQ_INIT(&f->agent.blocked);
-    TAILQ_INSERT_TAIL(&f->pool.agents, &f->agent, link);
-    f->origin.key = (char *)"http://p.test:80";
-    f->origin.agent = &f->agent;
-    TAILQ_INIT(&f->origin.blocked);
-    TAILQ_INIT(&f->origin.free);
-    HASH_ADD_KEYPTR(hh, f->agent.origins, f->origin.key, strlen(f->origin.key), &f->origin);
-    f->last_reload.ok = true;
-    f->pools[0] = &f->pool;
-    f->proxies[0] = &f->proxy;
-    f->daemon = (struct admin_daemon){.pools = f->pools,
-                                      .proxies = f->proxies,
-                                      .count = 1,
-                                      .config = config,
-                                      .reload = reload,
-                                      .stopping = stopping,
-                                      .listeners = listeners,
-                                      .ctx = f,
-                                      .instance = "carpool-test",
-                                      .last_reload = &f->last_reload};
-    f->diagnosis = diagnosis_new(&f->daemon);
-}
-
-void fixture_free(struct fixture *f)
-{
-    diagnosis_free(f->diagnosis);
-    HASH_DEL(f->agent.origins, &f->origin);
-}
 
 /* What the rule says; "" when it is silent. */
 static const char *said(const char *rule, struct diagnosis_input in)
@@ -490,78 +427,8 @@ START_TEST(forgets_what_is_over)
     fixture_free(&f);
 }
 END_TEST
-
-/* The daemon's own row */
-
-static const char *overview(struct fixture *f)
-{
-    static char out[1024];
-    struct text t = {0};
-
-    overview_write(&t, &f->daemon, diagnosis_traffic(f->diagnosis));
-    snprintf(out, sizeof out, "%.*s", (int)t.n, t.p);
-    text_free(&t);
-    return out;
-}
-
-#define overview_says(f, part) ck_assert_msg(strstr(overview(f), part) != NULL, "%s in %s", part, overview(f))
-
-START_TEST(overview_knows_what_is_wrong)
-{
-    struct fixture f;
-
-    fixture_make(&f);
-    f.config.server.maxConnections = 100;
-    diagnosis_sample(f.diagnosis);
-    overview_says(&f, "\"reload\":{\"ok\":true,\"time\":\"1970-01-01T00:00:00.000Z\",\"error\":null}");
-    overview_says(&f, "\"restartNeeded\":[],\"diagnosis\":[]}");
-    f.proxy.stats.clients_refused = 7;
-    f.last_reload = (struct reload_report){.error = "c.yaml:1:1: error: unknown key 'mach'\nand more"};
-    diagnosis_sample(f.diagnosis);
-    overview_says(&f, "\"clientsRefused\":7,");
-    overview_says(&f, "[\"the last reload failed, so the configuration from before stays in force: "
-                      "c.yaml:1:1: error: unknown key 'mach'\",");
-    overview_says(&f, "\"error\":\"c.yaml:1:1: error: unknown key 'mach'\\nand more\"}");
-    overview_says(
-        &f, "\"7 clients refused in the last two minutes: 100 are connected (server.maxConnections)\"]");
-    for (unsigned i = 1; i < TRAFFIC_SAMPLES; i++)
-        diagnosis_sample(f.diagnosis);
-    ck_assert_ptr_null(strstr(overview(&f), "clients refused"));
-    f.config.restart_needed = (struct text_list){(char *[]){(char *)"workers", (char *)"name"}, 2};
-    overview_says(&f, "\"restartNeeded\":[\"workers\",\"name\"]");
-    overview_says(&f, ",\"restart carpoold to apply the new values of workers, name\"]");
-    fixture_free(&f);
-}
-END_TEST
-
-START_TEST(traffic_is_that_of_the_last_ten_seconds)
-{
-    struct traffic t;
-    struct fixture f;
-
-    fixture_make(&f);
-    traffic_begin(&t);
-    ck_assert(traffic_requests_per_second(&t) == 0);
-    for (unsigned i = 0; i < 30; i++) {
-        if (i >= 20) {
-            f.origin.stats.requests += 5;
-            f.origin.stats.errors[PROXY_ERROR_DNS] += 2;
-        }
-        traffic_take(&t, &f.daemon);
-        t.samples[(t.count - 1) % TRAFFIC_SAMPLES].ms = 1000 * (i + 1);
-    }
-    ck_assert(traffic_requests_per_second(&t) == 5);
-    ck_assert(traffic_errors_per_second(&t) == 2);
-    f.origin.stats = (struct origin_stats){0}; /* a reload took it away */
-    traffic_take(&t, &f.daemon);
-    ck_assert(traffic_requests_per_second(&t) == 0);
-    fixture_free(&f);
-}
-END_TEST
-
 void add_diagnosis_tests(Suite *suite)
 {
-    unit_group(suite, "overview", overview_knows_what_is_wrong, traffic_is_that_of_the_last_ten_seconds);
     unit_group(suite, "rules", paused, certificate, connect_tls, refused, waiting, no_reuse,
                no_reuse_does_not_guess, peer_closed, learned, dead_paths, http2, shares, failures,
                all_rows_have_a_name);

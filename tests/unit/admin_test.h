@@ -27,11 +27,13 @@ struct fixture {
 void fixture_make(struct fixture *f);
 void fixture_free(struct fixture *f);
 
+void add_access_log_tests(Suite *suite);
 void add_connections_tests(Suite *suite);
 void add_diagnosis_tests(Suite *suite);
 void add_advice_tests(Suite *suite);
 void add_explanation_tests(Suite *suite);
 void add_history_tests(Suite *suite);
+void add_overview_tests(Suite *suite);
 void add_request_tests(Suite *suite);
 
 #endif

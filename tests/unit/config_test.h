@@ -28,6 +28,7 @@ void assert_warned(const char *text, const char *line);
 
 char *printed(const struct config *c);
 
+void add_part_tests(Suite *suite);
 void add_mistake_tests(Suite *suite);
 void add_match_tests(Suite *suite);
 void add_reload_tests(Suite *suite);

@@ -13,6 +13,7 @@ void http_explain_tests(Suite *suite);
 void http_fields_tests(Suite *suite);
 void http_opening_tests(Suite *suite);
 void http_repair_tests(Suite *suite);
+void http_scan_tests(Suite *suite);
 void http_uri_tests(Suite *suite);
 
 /* Heads that must be well-formed; the result stands in one static struct. */

@@ -41,10 +41,13 @@ void io_owner_tests(Suite *suite);
 void io_race_tests(Suite *suite);
 void io_binding_tests(Suite *suite);
 void io_listener_tests(Suite *suite);
+void io_resolv_conf_tests(Suite *suite);
 void io_resolver_tests(Suite *suite);
 void io_families_tests(Suite *suite);
 void io_tls_accept_tests(Suite *suite);
+void io_tls_connects_tests(Suite *suite);
 void io_tls_data_tests(Suite *suite);
+void io_tls_session_tests(Suite *suite);
 void io_tls_tests(Suite *suite);
 
 #endif

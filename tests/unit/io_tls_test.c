@@ -1,125 +1,12 @@
-/* lib/io/tls towards a server of the test's own: verification, sessions, contexts */
+/* lib/io/tls towards a server of the test's own: verification, contexts */
 
 #include "io_tls_test.h"
-
-#include "config/tls_setup.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
-
-struct certificate io_ca, io_leaf;
-
-void io_make_certificates(void)
-{
-    io_ca = certificate_make("Test CA", NULL, NULL, -3600, 86400);
-    io_leaf = certificate_make("leaf", "DNS:good.test,DNS:*.wild.test,IP:127.0.0.1", &io_ca, -3600, 86400);
-    certificate_write(&io_ca, "ca.pem", "ca.key");
-    certificate_write(&io_leaf, "leaf.pem", "leaf.key");
-}
-
-void io_free_certificates(void)
-{
-    certificate_free(&io_leaf);
-    certificate_free(&io_ca);
-}
-
-struct tls_options io_tls_options(void)
-{
-    static char none[] = "", trust[128];
-
-    snprintf(trust, sizeof trust, "%s", io_path("ca.pem"));
-    return (struct tls_options){.enabled = true,
-                                .ca = trust,
-                                .cert = none,
-                                .key = none,
-                                .passphrase = none,
-                                .passphraseFile = none,
-                                .servername = none,
-                                .ciphers = none,
-                                .rejectUnauthorized = true,
-                                .sessionReuse = true,
-                                .minVersion = TLS_VERSION_1_2};
-}
-
-/* NULL with what is wrong. */
-static struct tls_context *make_context(const struct tls_options *o, struct tls_findings *f)
-{
-    struct tls_setups *all = tls_setups_new(NULL);
-    struct tls_dates dates;
-    struct tls_setup *s = tls_setups_get(all, o, &dates, f);
-    struct tls_context *c = s ? tls_context_new(s) : NULL;
-
-    tls_setups_free(all);
-    return c;
-}
-
-struct tls_context *io_tls_context(struct tls_options o)
-{
-    struct tls_findings findings = {.count = 0};
-    struct tls_context *c = make_context(&o, &findings);
-
-    ck_assert_msg(c != NULL, "%s", findings.items[0].text);
-    return c;
-}
-
-void io_wait_for(struct conn *s, short what)
-{
-    struct pollfd p = {s->fd, what, 0};
-
-    ck_assert_int_eq(poll(&p, 1, 20000), 1);
-}
-
-static void connect_to(struct conn *s, const struct tls_server *server)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    ck_assert_int_eq(connect(fd, &server->address.sa.any, server->address.length), 0);
-    evutil_make_socket_nonblocking(fd);
-    conn_open(s, fd);
-}
-
-static int shake(struct conn *s)
-{
-    int rc;
-
-    while ((rc = tls_handshake(s)) == 0)
-        io_wait_for(s, POLLIN);
-    return rc;
-}
-
-int io_shake(struct conn *s, const struct tls_server *server, struct tls_context *c, const char *name,
-             struct tls_sessions *sessions)
-{
-    connect_to(s, server);
-    ck_assert(tls_start(s, c, name, sessions));
-    return shake(s);
-}
-
-ssize_t io_read_all(struct conn *s, char *to, size_t n)
-{
-    size_t got = 0;
-
-    while (got < n) {
-        ssize_t rc = conn_read(s, to + got, n - got);
-        if (rc == CONN_AGAIN)
-            io_wait_for(s, POLLIN);
-        else if (rc <= 0)
-            return got > 0 ? (ssize_t)got : rc;
-        else
-            got += (size_t)rc;
-    }
-    return (ssize_t)got;
-}
-
-void io_say(struct conn *s, const char *text)
-{
-    struct iovec v = {(char *)(uintptr_t)text, strlen(text)};
-
-    ck_assert_int_eq(conn_write(s, &v, 1), (ssize_t)strlen(text));
-}
 
 /* ---- ALPN */
 
@@ -168,9 +55,9 @@ START_TEST(tls_agrees_on_a_protocol)
         tls_server_init(&server, &io_leaf);
         SSL_CTX_set_alpn_select_cb(server.ssl, choose, NULL);
         tls_server_start(&server);
-        connect_to(&s, &server);
+        io_tls_connect(&s, &server);
         ck_assert(tls_start(&s, c, "good.test", NULL) && (!rows[i].offer || tls_offer_h2(&s)));
-        ck_assert_int_eq(shake(&s), 1);
+        ck_assert_int_eq(io_tls_handshake(&s), 1);
         ck_assert_int_eq(tls_speaks_h2(&s), rows[i].h2);
         conn_close(&s, false);
         tls_server_stop(&server);
@@ -324,16 +211,6 @@ START_TEST(tls_tells_failures_apart)
 }
 END_TEST
 
-static void answer_one(struct tls_server *server, SSL *ssl)
-{
-    char got[64];
-
-    (void)server;
-    if (SSL_read(ssl, got, sizeof got) > 0)
-        SSL_write(ssl, "answer", 6);
-    SSL_shutdown(ssl);
-}
-
 /* In TLS 1.3 the server's verdict on our certificate comes after the handshake. */
 START_TEST(tls_shows_its_own_certificate)
 {
@@ -354,7 +231,7 @@ START_TEST(tls_shows_its_own_certificate)
         SSL_CTX_set_max_proto_version(server.ssl, versions[i]);
         SSL_CTX_set_verify(server.ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
         X509_STORE_add_cert(SSL_CTX_get_cert_store(server.ssl), io_ca.x509);
-        server.serve = answer_one;
+        server.serve = io_tls_answer_one;
         tls_server_start(&server);
         ck_assert_int_eq(io_shake(&s, &server, with, "good.test", NULL), 1);
         io_say(&s, "hello");
@@ -376,182 +253,13 @@ START_TEST(tls_shows_its_own_certificate)
 }
 END_TEST
 
-/* ---- sessions */
-
-static void resume(int version, bool reuse, bool server_tickets, int wanted)
-{
-    struct tls_server server;
-    struct tls_options o = io_tls_options();
-    struct tls_context *c;
-    struct tls_sessions *sessions = tls_sessions_new();
-    struct conn s;
-    char got[8];
-    int resumed = 0;
-
-    o.sessionReuse = reuse;
-    c = io_tls_context(o);
-    tls_server_init(&server, &io_leaf);
-    SSL_CTX_set_min_proto_version(server.ssl, version);
-    SSL_CTX_set_max_proto_version(server.ssl, version);
-    if (!server_tickets) {
-        SSL_CTX_set_options(server.ssl, SSL_OP_NO_TICKET);
-        SSL_CTX_set_num_tickets(server.ssl, 0);
-        SSL_CTX_set_session_cache_mode(server.ssl, SSL_SESS_CACHE_OFF);
-    }
-    server.serve = answer_one;
-    tls_server_start(&server);
-    for (int i = 0; i < 5; i++) {
-        ck_assert_int_eq(io_shake(&s, &server, c, "good.test", sessions), 1);
-        resumed += tls_was_resumed(&s);
-        io_say(&s, "hello");
-        ck_assert_int_eq(io_read_all(&s, got, 6), 6);
-        /* However it ends, the session is good for the next. */
-        conn_close(&s, i % 2 == 1);
-    }
-    ck_assert_int_eq(resumed, wanted);
-    tls_server_stop(&server);
-    ck_assert_int_eq(server.resumed, wanted);
-    /* Another context never sees what was verified under this one. */
-    tls_sessions_free(sessions);
-    tls_context_unref(c);
-}
-
-START_TEST(tls_resumes_sessions)
-{
-    io_make_certificates();
-    resume(TLS1_3_VERSION, true, true, 4);
-    resume(TLS1_2_VERSION, true, true, 4);
-    resume(TLS1_3_VERSION, false, true, 0);
-    resume(TLS1_2_VERSION, false, true, 0);
-    resume(TLS1_3_VERSION, true, false, 0);
-    resume(TLS1_2_VERSION, true, false, 0);
-    io_free_certificates();
-}
-END_TEST
-
-static int put_more(SSL *ssl, void *size)
-{
-    static char more[60000];
-    return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), more, *(size_t *)size);
-}
-
-static SSL_TICKET_RETURN take_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t n,
-                                     SSL_TICKET_STATUS status, void *size)
-{
-    (void)ssl, (void)session, (void)name, (void)n, (void)size;
-    bool well = status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW;
-    return well ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_IGNORE_RENEW;
-}
-
-/* Of four tickets that come with one connection, so many are there for the next four. */
-static void keep_tickets(size_t more, int wanted)
-{
-    struct tls_server server;
-    struct tls_sessions *sessions = tls_sessions_new();
-    struct conn s;
-    char got[8];
-    int resumed = 0;
-
-    struct tls_context *c = io_tls_context(io_tls_options());
-    tls_server_init(&server, &io_leaf);
-    SSL_CTX_set_num_tickets(server.ssl, 4);
-    SSL_CTX_set_session_ticket_cb(server.ssl, put_more, take_ticket, &more);
-    server.serve = answer_one;
-    tls_server_start(&server);
-    ck_assert_int_eq(io_shake(&s, &server, c, "good.test", sessions), 1);
-    io_say(&s, "hello");
-    ck_assert_int_eq(io_read_all(&s, got, 6), 6);
-    conn_close(&s, false);
-    /* What these are given is not read. */
-    for (int i = 0; i < 4; i++) {
-        ck_assert_int_eq(io_shake(&s, &server, c, "good.test", sessions), 1);
-        resumed += tls_was_resumed(&s);
-        conn_close(&s, false);
-    }
-    ck_assert_int_eq(resumed, wanted);
-    tls_server_stop(&server);
-    tls_sessions_free(sessions);
-    tls_context_unref(c);
-}
-
-START_TEST(tls_sessions_are_small)
-{
-    io_make_certificates();
-    keep_tickets(100, 4);
-    keep_tickets(40000, 1);
-    io_free_certificates();
-}
-END_TEST
-
-START_TEST(tls_sessions_belong_to_a_context)
-{
-    struct tls_server server;
-    struct tls_context *c[2];
-    struct tls_sessions *sessions = tls_sessions_new();
-    struct conn s;
-    char got[8];
-
-    io_make_certificates();
-    c[0] = io_tls_context(io_tls_options());
-    c[1] = io_tls_context(io_tls_options());
-    tls_server_init(&server, &io_leaf);
-    server.serve = answer_one;
-    tls_server_start(&server);
-    for (int i = 0; i < 4; i++) {
-        ck_assert_int_eq(io_shake(&s, &server, c[i / 2], "good.test", sessions), 1);
-        ck_assert_int_eq(tls_was_resumed(&s), i % 2);
-        io_say(&s, "hello");
-        ck_assert_int_eq(io_read_all(&s, got, 6), 6);
-        conn_close(&s, false);
-    }
-    tls_server_stop(&server);
-    tls_sessions_free(sessions);
-    tls_context_unref(c[0]);
-    tls_context_unref(c[1]);
-    io_free_certificates();
-}
-END_TEST
-
-/* A server that was restarted with other keys refuses the tickets: a full handshake follows, and nothing
- * fails. */
-START_TEST(tls_falls_back_to_a_full_handshake)
-{
-    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
-    struct tls_context *c;
-    char got[8];
-    struct conn s;
-
-    io_make_certificates();
-    c = io_tls_context(io_tls_options());
-    for (int v = 0; v < 2; v++) {
-        struct tls_sessions *sessions = tls_sessions_new();
-        for (int i = 0; i < 3; i++) {
-            struct tls_server server;
-            tls_server_init(&server, &io_leaf);
-            SSL_CTX_set_max_proto_version(server.ssl, versions[v]);
-            server.serve = answer_one;
-            tls_server_start(&server);
-            ck_assert_int_eq(io_shake(&s, &server, c, "good.test", sessions), 1);
-            ck_assert(!tls_was_resumed(&s));
-            io_say(&s, "hello");
-            ck_assert_int_eq(io_read_all(&s, got, 6), 6);
-            conn_close(&s, false);
-            tls_server_stop(&server);
-        }
-        tls_sessions_free(sessions);
-    }
-    tls_context_unref(c);
-    io_free_certificates();
-}
-END_TEST
-
 /* ---- contexts */
 
 static void refuse(struct tls_options o, const char *option)
 {
     struct tls_findings findings = {.count = 0};
 
-    ck_assert_ptr_null(make_context(&o, &findings));
+    ck_assert_ptr_null(io_tls_try_context(&o, &findings));
     ck_assert_int_eq(findings.count, 1);
     ck_assert_str_eq(findings.items[0].option, option);
 }
@@ -652,8 +360,6 @@ void io_tls_tests(Suite *suite)
     unit_group(suite, "tls verification", tls_checks_the_name, tls_checks_the_chain,
                tls_sends_sni_for_names_only, tls_tells_failures_apart, tls_shows_its_own_certificate);
     unit_group(suite, "tls protocol", tls_agrees_on_a_protocol);
-    unit_group(suite, "tls sessions", tls_resumes_sessions, tls_sessions_are_small,
-               tls_sessions_belong_to_a_context, tls_falls_back_to_a_full_handshake);
     unit_group(suite, "tls context", tls_setups_are_shared, tls_ciphers_choose_the_version,
                tls_speaks_old_versions_when_told_to);
 }

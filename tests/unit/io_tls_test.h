@@ -4,6 +4,7 @@
 /* What io_tls_test and io_tls_data_test share: one client, step by step. */
 
 #include "config/config.h"
+#include "config/tls_setup.h"
 #include "io/tls.h"
 #include "io_test.h"
 #include "io_tls_peer.h"
@@ -17,10 +18,14 @@ void io_free_certificates(void);
 /* Trusts our CA; otherwise the defaults. */
 struct tls_options io_tls_options(void);
 struct tls_context *io_tls_context(struct tls_options o);
+/* NULL with what is wrong. */
+struct tls_context *io_tls_try_context(const struct tls_options *o, struct tls_findings *f);
 
 /* Until the descriptor is ready; fails the test after 3 s. */
 void io_wait_for(struct conn *s, short what);
 
+void io_tls_connect(struct conn *s, const struct tls_server *server);
+int io_tls_handshake(struct conn *s);
 /* Connects and shakes hands: what tls_handshake() said in the end. */
 int io_shake(struct conn *s, const struct tls_server *server, struct tls_context *c, const char *name,
              struct tls_sessions *sessions);
@@ -29,5 +34,8 @@ int io_shake(struct conn *s, const struct tls_server *server, struct tls_context
 ssize_t io_read_all(struct conn *s, char *to, size_t n);
 
 void io_say(struct conn *s, const char *text);
+
+/* A server that reads once, says "answer" and ends. */
+void io_tls_answer_one(struct tls_server *server, SSL *ssl);
 
 #endif

@@ -29,13 +29,16 @@ tests_unit_daemon_test_SOURCES = \
 
 check_PROGRAMS += tests/unit/admin_test
 tests_unit_admin_test_SOURCES = \
+	tests/unit/admin_access_log_test.c \
 	tests/unit/admin_account.c \
 	tests/unit/admin_account.h \
 	tests/unit/admin_advice_test.c \
 	tests/unit/admin_connections_test.c \
 	tests/unit/admin_diagnosis_test.c \
 	tests/unit/admin_explanation_test.c \
+	tests/unit/admin_fixture.c \
 	tests/unit/admin_history_test.c \
+	tests/unit/admin_overview_test.c \
 	tests/unit/admin_request_test.c \
 	tests/unit/admin_test.c \
 	tests/unit/admin_test.h \
@@ -53,6 +56,7 @@ tests_unit_http_test_SOURCES = \
 	tests/unit/http_message.h \
 	tests/unit/http_opening_test.c \
 	tests/unit/http_repair_test.c \
+	tests/unit/http_scan_test.c \
 	tests/unit/http_test.c \
 	tests/unit/http_test.h \
 	tests/unit/http_uri_test.c \
@@ -73,13 +77,17 @@ tests_unit_io_test_SOURCES = \
 	tests/unit/io_owner_test.c \
 	tests/unit/io_parent_test.c \
 	tests/unit/io_race_test.c \
+	tests/unit/io_resolv_conf_test.c \
 	tests/unit/io_resolver_test.c \
 	tests/unit/io_test.c \
 	tests/unit/io_test.h \
 	tests/unit/io_tls_accept_test.c \
+	tests/unit/io_tls_client.c \
+	tests/unit/io_tls_connects_test.c \
 	tests/unit/io_tls_peer.c \
 	tests/unit/io_tls_peer.h \
 	tests/unit/io_tls_data_test.c \
+	tests/unit/io_tls_session_test.c \
 	tests/unit/io_tls_test.c \
 	tests/unit/io_tls_test.h \
 	tests/unit/unit.h
@@ -88,6 +96,7 @@ check_PROGRAMS += tests/unit/config_test
 tests_unit_config_test_SOURCES = \
 	tests/unit/config_match_test.c \
 	tests/unit/config_mistakes_test.c \
+	tests/unit/config_parts_test.c \
 	tests/unit/config_print_test.c \
 	tests/unit/config_test.c \
 	tests/unit/config_test.h \

@@ -1,0 +1,65 @@
+/* The daemon that the admin API tells of, standing still. */
+
+#include "admin_test.h"
+
+static uint64_t reload(void *ctx)
+{
+    return ++((struct fixture *)ctx)->reloads;
+}
+
+static struct config *config(void *ctx)
+{
+    return &((struct fixture *)ctx)->config;
+}
+
+static void listeners(void *ctx, struct text *out)
+{
+    (void)ctx;
+    text_lit(out, "{\"listeners\":[]}\n");
+}
+
+static bool stopping(void *ctx)
+{
+    return ((struct fixture *)ctx)->stopping;
+}
+
+void fixture_make(struct fixture *f)
+{
+    memset(f, 0, sizeof *f);
+    f->policy = (struct agent_policy){.maxSockets = 20, .maxTotalSockets = COUNT_INFINITE, .keepAlive = true};
+    TAILQ_INIT(&f->pool.agents);
+    TAILQ_INIT(&f->pool.removed);
+    TAILQ_INIT(&f->pool.dirty);
+    f->config.path = (char *)"";
+    f->agent.name = (char *)"payments";
+    f->agent.policy = &f->policy;
+    f->agent.pool = &f->pool;
+    TAILQ_INIT(&f->agent.free_lru);
+    TAILQ_INIT(&f->agent.blocked);
+    TAILQ_INSERT_TAIL(&f->pool.agents, &f->agent, link);
+    f->origin.key = (char *)"http://p.test:80";
+    f->origin.agent = &f->agent;
+    TAILQ_INIT(&f->origin.blocked);
+    TAILQ_INIT(&f->origin.free);
+    HASH_ADD_KEYPTR(hh, f->agent.origins, f->origin.key, strlen(f->origin.key), &f->origin);
+    f->last_reload.ok = true;
+    f->pools[0] = &f->pool;
+    f->proxies[0] = &f->proxy;
+    f->daemon = (struct admin_daemon){.pools = f->pools,
+                                      .proxies = f->proxies,
+                                      .count = 1,
+                                      .config = config,
+                                      .reload = reload,
+                                      .stopping = stopping,
+                                      .listeners = listeners,
+                                      .ctx = f,
+                                      .instance = "carpool-test",
+                                      .last_reload = &f->last_reload};
+    f->diagnosis = diagnosis_new(&f->daemon);
+}
+
+void fixture_free(struct fixture *f)
+{
+    diagnosis_free(f->diagnosis);
+    HASH_DEL(f->agent.origins, &f->origin);
+}

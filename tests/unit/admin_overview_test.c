@@ -1,0 +1,77 @@
+/* The overview that carpoolctl shows first. */
+
+#include "admin_test.h"
+
+#include "admin/overview.h"
+#include "unit.h"
+
+static const char *overview(struct fixture *f)
+{
+    static char out[1024];
+    struct text t = {0};
+
+    overview_write(&t, &f->daemon, diagnosis_traffic(f->diagnosis));
+    snprintf(out, sizeof out, "%.*s", (int)t.n, t.p);
+    text_free(&t);
+    return out;
+}
+
+#define overview_says(f, part) ck_assert_msg(strstr(overview(f), part) != NULL, "%s in %s", part, overview(f))
+
+START_TEST(overview_knows_what_is_wrong)
+{
+    struct fixture f;
+
+    fixture_make(&f);
+    f.config.server.maxConnections = 100;
+    diagnosis_sample(f.diagnosis);
+    overview_says(&f, "\"reload\":{\"ok\":true,\"time\":\"1970-01-01T00:00:00.000Z\",\"error\":null}");
+    overview_says(&f, "\"restartNeeded\":[],\"diagnosis\":[]}");
+    f.proxy.stats.clients_refused = 7;
+    f.last_reload = (struct reload_report){.error = "c.yaml:1:1: error: unknown key 'mach'\nand more"};
+    diagnosis_sample(f.diagnosis);
+    overview_says(&f, "\"clientsRefused\":7,");
+    overview_says(&f, "[\"the last reload failed, so the configuration from before stays in force: "
+                      "c.yaml:1:1: error: unknown key 'mach'\",");
+    overview_says(&f, "\"error\":\"c.yaml:1:1: error: unknown key 'mach'\\nand more\"}");
+    overview_says(
+        &f, "\"7 clients refused in the last two minutes: 100 are connected (server.maxConnections)\"]");
+    for (unsigned i = 1; i < TRAFFIC_SAMPLES; i++)
+        diagnosis_sample(f.diagnosis);
+    ck_assert_ptr_null(strstr(overview(&f), "clients refused"));
+    f.config.restart_needed = (struct text_list){(char *[]){(char *)"workers", (char *)"name"}, 2};
+    overview_says(&f, "\"restartNeeded\":[\"workers\",\"name\"]");
+    overview_says(&f, ",\"restart carpoold to apply the new values of workers, name\"]");
+    fixture_free(&f);
+}
+END_TEST
+
+START_TEST(traffic_is_that_of_the_last_ten_seconds)
+{
+    struct traffic t;
+    struct fixture f;
+
+    fixture_make(&f);
+    traffic_begin(&t);
+    ck_assert(traffic_requests_per_second(&t) == 0);
+    for (unsigned i = 0; i < 30; i++) {
+        if (i >= 20) {
+            f.origin.stats.requests += 5;
+            f.origin.stats.errors[PROXY_ERROR_DNS] += 2;
+        }
+        traffic_take(&t, &f.daemon);
+        t.samples[(t.count - 1) % TRAFFIC_SAMPLES].ms = 1000 * (i + 1);
+    }
+    ck_assert(traffic_requests_per_second(&t) == 5);
+    ck_assert(traffic_errors_per_second(&t) == 2);
+    f.origin.stats = (struct origin_stats){0}; /* a reload took it away */
+    traffic_take(&t, &f.daemon);
+    ck_assert(traffic_requests_per_second(&t) == 0);
+    fixture_free(&f);
+}
+END_TEST
+
+void add_overview_tests(Suite *suite)
+{
+    unit_group(suite, "overview", overview_knows_what_is_wrong, traffic_is_that_of_the_last_ten_seconds);
+}
