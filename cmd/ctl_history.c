@@ -11,12 +11,19 @@ void history_begin(struct history_set *s)
     s->looks++;
 }
 
-static struct history *find_or_make(struct history_set *s, const struct pool_row *r)
+static struct history *find(const struct history_set *s, const char *key)
 {
     struct history *h;
-    char *key = ctl_format("%s\n%s\n%d", r->agent, r->origin, r->removed);
 
     HASH_FIND_STR(s->all, key, h);
+    return h;
+}
+
+static struct history *find_or_make(struct history_set *s, const struct pool_row *r)
+{
+    char *key = ctl_format("%s\n%s\n%d", r->agent, r->origin, r->removed);
+    struct history *h = find(s, key);
+
     if (!h) {
         h = ctl_need(calloc(1, sizeof *h + strlen(key) + 1));
         memcpy(h->key, key, strlen(key) + 1);
@@ -32,46 +39,68 @@ static double rate(uint64_t now, uint64_t before, double seconds)
     return now < before || seconds <= 0 ? 0 : (double)(now - before) / seconds;
 }
 
-struct history *history_take(struct history_set *s, const struct pool_row *r, double seconds)
+struct history *history_take(struct history_set *s, const struct pool_row *r)
 {
     struct history *h = find_or_make(s, r);
-    double given, reused;
 
-    if (h->look != 0) {
-        h->request_rate = rate(r->requests, h->requests, seconds);
-        h->opened_rate = rate(r->opened, h->opened, seconds);
-        h->error_rate = rate(r->errors + r->refused, h->errors, seconds);
-        reused = rate(r->reused, h->reused, 1);
-        given = reused + rate(r->opened, h->opened, 1);
-        h->reuse = given > 0 ? reused / given : -1;
-        h->rates[h->count++ % HISTORY_LENGTH] = h->request_rate;
-    } else {
-        h->reuse = -1;
-    }
-    h->requests = r->requests;
-    h->reused = r->reused;
-    h->opened = r->opened;
-    h->errors = r->errors + r->refused;
+    h->before = h->now;
+    h->now = (struct counters){
+        .requests = r->requests, .reused = r->reused, .opened = r->opened, .errors = r->errors + r->refused};
+    h->looks++;
     h->look = s->looks;
     return h;
 }
 
-void history_end(struct history_set *s)
+/* What an origin counted until it was forgotten is in the agent's row "*" now, and did not happen just now. */
+static void hand_over(struct history_set *s, const struct history *gone)
+{
+    const char *origin = strchr(gone->key, '\n'), *removed = strrchr(gone->key, '\n');
+    char *key = ctl_format("%.*s\n*%s", (int)(origin - gone->key), gone->key, removed);
+    struct history *forgotten = find(s, key);
+
+    if (forgotten) {
+        forgotten->before.requests += gone->now.requests;
+        forgotten->before.reused += gone->now.reused;
+        forgotten->before.opened += gone->now.opened;
+        forgotten->before.errors += gone->now.errors;
+    }
+    free(key);
+}
+
+static void compute_rates(struct history *h, double seconds)
+{
+    double reused = rate(h->now.reused, h->before.reused, 1);
+    double given = reused + rate(h->now.opened, h->before.opened, 1);
+
+    h->reuse = -1;
+    if (h->looks < 2)
+        return;
+    h->request_rate = rate(h->now.requests, h->before.requests, seconds);
+    h->opened_rate = rate(h->now.opened, h->before.opened, seconds);
+    h->error_rate = rate(h->now.errors, h->before.errors, seconds);
+    h->reuse = given > 0 ? reused / given : -1;
+    h->rates[h->count++ % HISTORY_LENGTH] = h->request_rate;
+}
+
+void history_end(struct history_set *s, double seconds)
 {
     struct history *h, *next;
 
     HASH_ITER (hh, s->all, h, next) {
-        if (h->look != s->looks) {
-            HASH_DEL(s->all, h); /* NOLINT(clang-analyzer-unix.Malloc): the last one empties s->all */
-            free(h);
-        }
+        if (h->look == s->looks)
+            continue;
+        hand_over(s, h);
+        HASH_DEL(s->all, h); /* NOLINT(clang-analyzer-unix.Malloc): the last one empties s->all */
+        free(h);
     }
+    for (h = s->all; h; h = h->hh.next)
+        compute_rates(h, seconds);
 }
 
 void history_free(struct history_set *s)
 {
     history_begin(s);
-    history_end(s);
+    history_end(s, 0);
 }
 
 /* Of the last `width` rates, those that there are. */

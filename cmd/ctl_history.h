@@ -11,14 +11,19 @@
 
 #define HISTORY_LENGTH 60
 
+struct counters {
+    uint64_t requests, reused, opened, errors; /* refused ones, too */
+};
+
 struct history {
     UT_hash_handle hh;
-    uint64_t requests, reused, opened, errors;    /* as of the last look */
+    struct counters before, now;                  /* of the last two looks */
     double request_rate, opened_rate, error_rate; /* a second, between the last two looks */
     double reuse;                 /* of the requests between them, 0 to 1; negative: there were none */
     double rates[HISTORY_LENGTH]; /* of requests; the newest is at (count - 1) % HISTORY_LENGTH */
     uint32_t count;
-    uint64_t look; /* the last one that saw it */
+    uint64_t looks; /* that have seen it */
+    uint64_t look;  /* the last one of these */
     char key[];
 };
 
@@ -29,10 +34,10 @@ struct history_set {
 
 /* Begins a look; rows follow. */
 void history_begin(struct history_set *s);
-/* Takes in a row, `seconds` after the look before; the history belongs to the set. */
-struct history *history_take(struct history_set *s, const struct pool_row *r, double seconds);
-/* Forgets rows that the look did not see. */
-void history_end(struct history_set *s);
+/* Takes in a row; the history belongs to the set, and its rates are right once the look has ended. */
+struct history *history_take(struct history_set *s, const struct pool_row *r);
+/* Forgets rows that the look did not see, and computes the rates since the look before, `seconds` ago. */
+void history_end(struct history_set *s, double seconds);
 void history_free(struct history_set *s);
 
 /* The highest of the last `width` rates. */

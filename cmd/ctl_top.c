@@ -63,9 +63,8 @@ static void take_rows(struct top *t, double seconds)
     pool_table_sort(&t->table);
     history_begin(&t->histories);
     for (size_t i = 0; i < t->table.count; i++)
-        t->rows[i] =
-            (struct screen_row){&t->table.rows[i], history_take(&t->histories, &t->table.rows[i], seconds)};
-    history_end(&t->histories);
+        t->rows[i] = (struct screen_row){&t->table.rows[i], history_take(&t->histories, &t->table.rows[i])};
+    history_end(&t->histories, seconds);
     t->screen.rows = t->rows;
     sort_rows(t);
 }

@@ -325,6 +325,7 @@ function take(answer) {
     if (clients.length > SAMPLES) clients.shift();
     clients.seen = now;
     histories.set("\nclients", clients);
+    handOver(answer.agents);
     forgetUnseen(now);
     if (frozen && latest) return;
     latest = answer;

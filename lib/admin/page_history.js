@@ -19,6 +19,28 @@ function remember(key, row, now) {
     });
     if (list.length > SAMPLES) list.shift();
     list.seen = now;
+    list.handedOver = false;
+}
+
+const COUNTERS = ["requests", "reused", "opened", "refused", "errors", "openedFor", "latency"];
+
+/* Numbers, and lists and maps of them. */
+function plus(a, b) {
+    if (Array.isArray(b)) return b.map((n, i) => plus(a[i], n));
+    if (typeof b !== "object") return (a || 0) + (b || 0);
+    return Object.fromEntries(Object.keys({...a, ...b}).map(key => [key, plus((a || {})[key] ?? 0, (b || {})[key] ?? 0)]));
+}
+
+/* What an origin counted until it was forgotten is in the agent's "*" now, and did not happen just now. */
+function handOver(agents) {
+    const known = new Map(agents.map(a => [a.name, new Set(a.origins.map(o => o.origin))]));
+    for (const [key, list] of histories) {
+        const [agent, origin] = key.split("\n"), star = histories.get(keyOf(agent, "*"));
+        if (!origin || list.handedOver || !star || !known.has(agent) || known.get(agent).has(origin)) continue;
+        list.handedOver = true;
+        for (const sample of star.slice(0, -1))
+            for (const field of COUNTERS) sample[field] = plus(sample[field], list[list.length - 1][field]);
+    }
 }
 
 function forgetUnseen(now) {

@@ -113,7 +113,7 @@ bool says_failing_elsewhere(const struct diagnosis_input *in, struct text *out)
         return false;
     text_format(
         out,
-        "%s: %llu of %llu requests to hosts without a connection failed: %s; details: carpoolctl errors %s",
+        "%s: %llu of %llu requests to origins that are forgotten by now (*) failed: %s; details: carpoolctl errors %s",
         in->who, (unsigned long long)n, (unsigned long long)in->requests,
         proxy_error_word((enum proxy_error)most), in->agent);
     return true;

@@ -1,6 +1,7 @@
 """Section 2: `carpoolctl top` on a terminal."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -14,6 +15,7 @@ import pytest
 
 from .harness import PATIENCE
 from .harness.daemon import binary, environment
+from .harness.origin import answer
 
 LONG = "payments-settlement"
 
@@ -21,11 +23,11 @@ LONG = "payments-settlement"
 class Terminal:
     """carpoolctl on a terminal of its own."""
 
-    def __init__(self, carpool, columns=80, rows=24):
+    def __init__(self, admin_port, columns=80, rows=24):
         self.pid, self.file = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-            os.execve(binary("CARPOOLCTL"), ["carpoolctl", "-s", f"127.0.0.1:{carpool.admin_port}", "top"],
+            os.execve(binary("CARPOOLCTL"), ["carpoolctl", "-s", f"127.0.0.1:{admin_port}", "top"],
                       {**environment(), "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"})
         self.got = b""
         self.status = None
@@ -75,7 +77,7 @@ def watching(stage):
     terminals = []
 
     def watch(carpool, **size):
-        terminals.append(Terminal(carpool, **size))
+        terminals.append(Terminal(getattr(carpool, "admin_port", carpool), **size))
         return terminals[-1]
     yield watch
     for terminal in terminals:
@@ -122,6 +124,36 @@ def test_a_wide_terminal_has_bars_with_a_scale(stage, watching):
     terminal = watching(carpool, columns=160)
     lines = terminal.see(lambda lines: (row_of(lines, "default") or "").endswith("max 0"))
     assert any(line.startswith("AGENT") and line.endswith("REQ/S, LAST 20 S") for line in lines)
+
+
+def forgetful(stage, carpool):
+    """An admin listener like that of `carpool`, whose one origin seems to be the row "*": another one, with 800 requests, is there
+    for two looks, and then this row has them. Returns the port."""
+    looks = []
+
+    def respond(asked):
+        answered = json.loads(carpool.admin(asked.target).body)
+        looks.append(asked)
+        (row,) = answered["agents"][0]["origins"]
+        other = {**row, "origin": "http://forgotten.test:80", "requestsTotal": 800}
+        star = {**row, "origin": "*", "requestsTotal": row["requestsTotal"] + (800 if len(looks) > 2 else 0)}
+        answered["agents"][0]["origins"] = [star, other] if len(looks) <= 2 else [star]
+        asked.connection.send(answer(json.dumps(answered).encode(), fields=[("Connection", "close")]))
+        asked.connection.close()
+
+    return stage.origin(respond).port
+
+
+def test_what_a_forgotten_origin_counted_is_no_rate(stage, watching):
+    """requests per second"""
+    origin = stage.origin()
+    carpool = stage.carpool()
+    assert carpool.get(origin.url("/")).status == 200
+    terminal = watching(forgetful(stage, carpool), columns=160)
+    lines = terminal.see(lambda lines: b"http://forgotten.test" in terminal.got and
+                         len([line for line in lines if line.startswith("default")]) == 1)
+    (row,) = [line for line in lines if line.startswith("default")]
+    assert "http" not in row and row.endswith("max 0"), lines
 
 
 def test_freeze(stage, watching):

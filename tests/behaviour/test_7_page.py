@@ -2,6 +2,7 @@
 
 import html.parser
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -113,6 +114,26 @@ def test_names_are_text_and_waiting_is_amber(stage, browse):
     assert page.source.count('<div class="plot">') == 5 and page.source.count('class="limit"') == 1
     assert page.source.count('<div class="times">') == 5 and "maxSockets 1" in page.texts["plots"]
     assert "p50" in page.texts["plots"] and "p99" in page.texts["plots"]
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="node is missing")
+def test_what_a_forgotten_origin_counted_is_no_rate():
+    """requests per second, of the row of origins that were forgotten, too"""
+    with open(os.path.join(os.path.dirname(__file__), "../../lib/admin/page_history.js"), encoding="utf-8") as file:
+        script = file.read()
+    script += """
+    const row = n => ({sockets: 0, connecting: 0, freeSockets: 0, requests: 0, requestsTotal: n, reusedTotal: 0, socketsOpened: 0,
+                       errors: {dns_error: n}, latency: {request: {buckets: [n, 0], recentMaxMs: 1}}, openedFor: {first: n}});
+    const agent = origins => ({name: "a", origins: Object.keys(origins).map(origin => ({origin}))});
+    [{"*": 10, x: 800}, {"*": 10, x: 802}, {"*": 812}, {"*": 813}].forEach((origins, second) => {
+        for (const [origin, n] of Object.entries(origins)) remember(keyOf("a", origin), row(n), 1000 * second);
+        handOver([agent(origins)]);
+    });
+    const star = histories.get(keyOf("a", "*"));
+    console.log(JSON.stringify([rateAt(star, 3, "requests"), star[0].openedFor.first, star[0].latency.request.buckets]));
+    """
+    done = subprocess.run(["node", "-e", script], capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout) == [1 / 3, 812, [812, 0]]
 
 
 def test_trouble_comes_first(stage, browse):

@@ -296,7 +296,7 @@ START_TEST(failures)
     ck_assert_str_eq(
         SAID("failing-elsewhere", .requests = 9,
              .errors = {[PROXY_ERROR_DNS] = 4, [PROXY_ERROR_REFUSED] = 1, [PROXY_ERROR_LOOP] = 4}),
-        "payments: 5 of 9 requests to hosts without a connection failed: dns_error; details: carpoolctl "
+        "payments: 5 of 9 requests to origins that are forgotten by now (*) failed: dns_error; details: carpoolctl "
         "errors payments");
     ck_assert_str_eq(SAID("failing-elsewhere", .requests = 99, .errors = {[PROXY_ERROR_DNS] = 19}), "");
     ck_assert_str_eq(SAID("failing-elsewhere", .requests = 9, .errors = {[PROXY_ERROR_DENIED] = 9}), "");
@@ -396,9 +396,10 @@ START_TEST(failures_of_forgotten_origins_count)
     fixture_make(&f);
     f.agent.forgotten = (struct origin_stats){.requests = 4, .errors = {[PROXY_ERROR_DNS] = 4}};
     diagnosis_sample(f.diagnosis);
-    ck_assert_str_eq(written(&f),
-                     "[\"payments: 4 of 4 requests to hosts without a connection failed: dns_error; details: "
-                     "carpoolctl errors payments\"]");
+    ck_assert_str_eq(
+        written(&f),
+        "[\"payments: 4 of 4 requests to origins that are forgotten by now (*) failed: dns_error; details: "
+        "carpoolctl errors payments\"]");
     diagnosis_end_window(f.diagnosis);
     diagnosis_end_window(f.diagnosis);
     ck_assert_str_eq(written(&f), "[]");
