@@ -43,6 +43,15 @@ static void find_out(struct h2 *h)
     h->pinged_us = clock_us();
 }
 
+/* One that is under way will do: clients that come and go would have many sent, which servers punish. */
+static void await_answer(struct h2 *h)
+{
+    if (h->pinged_us)
+        h->pinged_ms = clock_ms();
+    else
+        h2_ping_ask(h);
+}
+
 bool h2_ping_comes_first(struct h2 *h)
 {
     const struct h2_options *o = &h->options;
@@ -53,7 +62,7 @@ bool h2_ping_comes_first(struct h2 *h)
         return false;
     }
     if (!h->pinged_ms)
-        h2_ping_ask(h);
+        await_answer(h);
     return h->pinged_ms != 0;
 }
 

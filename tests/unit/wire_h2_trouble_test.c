@@ -276,6 +276,32 @@ START_TEST(a_post_waits_until_the_origin_is_heard)
 }
 END_TEST
 
+/* however many clients come and go meanwhile: servers punish who asks often, */
+START_TEST(posts_that_are_given_up_ask_once)
+{
+    struct h2_options o = impatient;
+    o.ping_interval_ms = 3000;
+    o.ping_timeout_ms = 60000;
+    o.answers_ping = true;
+    unsigned pings = 0;
+    rig_begin(&o);
+    wait_ms(1000);
+    for (int i = 0; i < 5; i++) {
+        ck_assert_int_eq(post(&a), CALL_BLOCKED);
+        rig_turn();
+        call_reset(&a.call);
+        while (hear(NGHTTP2_PING))
+            pings++;
+    }
+    ck_assert_uint_eq(pings, 1);
+    ck_assert_int_eq(post(&a), CALL_BLOCKED);
+    say_frame(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "12345678", 8);
+    ck_assert_ptr_nonnull(wait_for(NGHTTP2_HEADERS));
+    call_reset(&a.call);
+    rig_end();
+}
+END_TEST
+
 /* and goes elsewhere when nothing is heard. */
 START_TEST(a_post_is_not_sent_to_nobody)
 {
@@ -372,7 +398,7 @@ void add_h2_trouble(Suite *suite)
                what_breaks_the_connection_is_said, an_honest_server_is_no_flood,
                small_reads_of_an_upload_are_no_flood, fields_for_nobody_are_few, silence_is_asked_about,
                who_never_answered_is_only_avoided, a_post_waits_until_the_origin_is_heard,
-               a_post_is_not_sent_to_nobody, whether_pings_are_answered_is_found_out,
-               a_post_waits_for_no_ping_that_may_never_be_answered, a_post_waits_no_longer_when_pings_are_off,
-               an_idle_wire_is_never_asked);
+               posts_that_are_given_up_ask_once, a_post_is_not_sent_to_nobody,
+               whether_pings_are_answered_is_found_out, a_post_waits_for_no_ping_that_may_never_be_answered,
+               a_post_waits_no_longer_when_pings_are_off, an_idle_wire_is_never_asked);
 }
