@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from .harness import wait_until, yaml
+from .harness import PATIENCE, wait_until, yaml
 from .harness.daemon import Daemon, NotStarted, binary
 from .harness.daemon import run as run_to_its_end
 from .harness.names import Dnsmasq, NameServer, can_replace_files, with_files
@@ -139,5 +139,9 @@ def run(stage):
         return running[-1]
     yield start
     for process in running:
-        process.kill()
-        process.communicate()
+        process.terminate()  # a master that is killed leaves its workers
+        try:
+            process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
