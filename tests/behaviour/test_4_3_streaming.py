@@ -234,7 +234,8 @@ def test_a_reader_that_stalls_between_small_pieces(stage):
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(piece) * count))
         connection.send_pieces([piece] * count, .0005)
     origin = stage.origin(serve=serve)
-    client = stage.carpool().client(receive_buffer=65536)
+    carpool = stage.carpool()
+    client = carpool.client(receive_buffer=65536)
     client.ask(origin.url("/"))
-    stays(lambda: origin.accepted <= 1, "most of the pieces are on their way, and nobody reads", 1)
+    stays(lambda: carpool.running, "most of the pieces are on their way, and nobody reads", 1)
     assert client.response().body == piece * count

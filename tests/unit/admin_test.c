@@ -320,6 +320,7 @@ int main(void)
     unit_group(suite, "page", page_allows_its_own_script_alone);
     add_access_log_tests(suite);
     add_connections_tests(suite);
+    add_limits_tests(suite);
     add_diagnosis_tests(suite);
     add_overview_tests(suite);
     add_advice_tests(suite);

@@ -29,6 +29,7 @@ void fixture_free(struct fixture *f);
 
 void add_access_log_tests(Suite *suite);
 void add_connections_tests(Suite *suite);
+void add_limits_tests(Suite *suite);
 void add_diagnosis_tests(Suite *suite);
 void add_advice_tests(Suite *suite);
 void add_explanation_tests(Suite *suite);

@@ -38,8 +38,11 @@ tests_unit_admin_test_SOURCES = \
 	tests/unit/admin_explanation_test.c \
 	tests/unit/admin_fixture.c \
 	tests/unit/admin_history_test.c \
+	tests/unit/admin_limits_test.c \
 	tests/unit/admin_overview_test.c \
 	tests/unit/admin_request_test.c \
+	tests/unit/admin_rig.c \
+	tests/unit/admin_rig.h \
 	tests/unit/admin_test.c \
 	tests/unit/admin_test.h \
 	tests/unit/unit.h
@@ -117,9 +120,14 @@ tests_unit_pool_test_SOURCES = \
 	tests/unit/pool_forget_test.c \
 	tests/unit/pool_learned_test.c \
 	tests/unit/pool_ledger_test.c \
+	tests/unit/pool_model.c \
+	tests/unit/pool_model.h \
 	tests/unit/pool_places_test.c \
 	tests/unit/pool_life_test.c \
 	tests/unit/pool_path_test.c \
+	tests/unit/pool_places_rig.c \
+	tests/unit/pool_places_rig.h \
+	tests/unit/pool_probes_test.c \
 	tests/unit/pool_reload_test.c \
 	tests/unit/pool_queue_test.c \
 	tests/unit/pool_random_test.c \
@@ -163,6 +171,9 @@ check_PROGRAMS += tests/unit/wire_test
 tests_unit_wire_test_SOURCES = \
 	tests/unit/unit.h \
 	tests/unit/wire_h1_test.c \
+	tests/unit/wire_h1_requests_test.c \
+	tests/unit/wire_h1_rig.c \
+	tests/unit/wire_h1_rig.h \
 	tests/unit/wire_h1_turns_test.c \
 	tests/unit/wire_h2_ends_test.c \
 	tests/unit/wire_h2_flow_test.c \

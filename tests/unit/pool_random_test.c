@@ -1,19 +1,15 @@
 /* A long random walk through the real pool, over real connections. After every step the pool is checked
- * (pool/check.h), and beside it a model of the queue says who must be served next. */
+ * (pool/check.h), and beside it a model of the queue (pool_model.h) says who must be served next. */
 
-#include "pool_test.h"
+#include "pool_model.h"
 
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "pool/check.h"
 
-#define ASKERS      24
-#define HOSTS       3
 #define MOST_PLACES 5
-#define CALLERS     4 /* the last one is nobody that is known */
 
 static const char *const hosts[HOSTS] = {"a.test", "b.test", "c.test"};
 
@@ -32,157 +28,19 @@ static const char *const policies[] = {
     "queue: fair, maxSockets: 4, maxTotalSockets: 5, maxPendingRequests: 6",
 };
 
-enum standing { OUT, QUEUED, GIVEN, HOLDS };
-
-struct walker {
-    struct asker asker;
-    enum standing standing; /* GIVEN: settled, not told yet */
-    bool owner;
-    struct origin *origin;
-    bool again;
-    unsigned caller;
-    enum waiter_state seen; /* of its waiter, at the end of the last step; IDLE: it asked since */
-    unsigned long nth;      /* of all requests, the how-manieth to ask first */
-    TAILQ_ENTRY(walker) link;
-};
-
-TAILQ_HEAD(walker_list, walker);
-
-static struct walker walkers[ASKERS];
-static struct walker_list queue[HOSTS]; /* as the queue of each origin should be: who waits, oldest first */
-static struct origin *origins[HOSTS];
-static uint32_t before[HOSTS], flying[HOSTS], before_total;
-static bool shared; /* sockets of HTTP/2, too */
 static unsigned long asked;
 static const char callers[CALLERS - 1];
-/* Of each origin: how often the second caller has been served since the first one was, while that one had blocked requests. */
-static int overtaken[HOSTS][CALLERS][CALLERS];
-/* Had blocked requests at the end of the last step, and was not served in this one. */
-static bool waited[HOSTS][CALLERS];
-static unsigned long turns_seen;
-static unsigned long long steps_with_sockets;
-
-static unsigned host_of(const struct origin *o)
-{
-    for (unsigned i = 0; i < HOSTS; i++)
-        if (origins[i] == o)
-            return i;
-    ck_abort_msg("an unknown origin");
-}
 
 static long chance(long n)
 {
     return lrand48() % n;
 }
 
-static bool is_fair(void)
-{
-    return pool_rig_agent(&rig)->policy->queue == QUEUE_FAIR;
-}
-
-/* With turns, of the caller's own. */
-static const struct walker *oldest_like(const struct walker *w)
-{
-    const struct walker *first = TAILQ_FIRST(&queue[host_of(w->origin)]);
-
-    while (first && is_fair() && first->caller != w->caller)
-        first = TAILQ_NEXT(first, link);
-    return first;
-}
-
-/* The requests of a caller that wait at an origin, without those that wait for a connection. */
-static unsigned count_blocked(unsigned host, unsigned caller)
-{
-    const struct walker *w;
-    unsigned n = 0;
-
-    TAILQ_FOREACH (w, &queue[host], link)
-        n += w->caller == caller && w->asker.waiter.state != WAITER_WAITING;
-    return n;
-}
-
-/* It is the newest of the caller that had most blocked. */
-static void check_displaced(const struct walker *w)
-{
-    unsigned host = host_of(w->origin), n = count_blocked(host, w->caller);
-
-    ck_assert(is_fair() && !w->asker.waiter.socket);
-    for (unsigned i = 0; i < CALLERS; i++)
-        ck_assert_uint_le(count_blocked(host, i), n);
-    for (const struct walker *other = TAILQ_NEXT(w, link); other; other = TAILQ_NEXT(other, link))
-        ck_assert(other->caller != w->caller || other->asker.waiter.state == WAITER_WAITING);
-}
-
-/* Repeats first, each in the order in which they first asked. */
-static void join_queue(struct walker *w, bool again)
-{
-    struct walker_list *q = &queue[host_of(w->origin)];
-    struct walker *younger;
-
-    TAILQ_FOREACH (younger, q, link)
-        if (again != younger->again ? again : w->nth < younger->nth)
-            break;
-    w->again = again;
-    if (younger)
-        TAILQ_INSERT_BEFORE(younger, w, link);
-    else
-        TAILQ_INSERT_TAIL(q, w, link);
-}
-
-/* Somebody was given a place or an error: only the oldest may be, but for owners and those who lost their place. (Where somebody was taken back in the same
- * step, others may have been given theirs before that.) */
-static void note_given(struct walker *w, bool in_order)
-{
-    if (w->standing == GIVEN)
-        return;
-    ck_assert_int_eq(w->standing, QUEUED);
-    w->standing = GIVEN;
-    if (w->owner)
-        return;
-    if (w->asker.waiter.displaced)
-        check_displaced(w);
-    else
-        ck_assert_msg(!in_order || oldest_like(w) == w, "somebody jumped the queue");
-    TAILQ_REMOVE(&queue[host_of(w->origin)], w, link);
-}
-
-/* Whoever was given a place on a socket that ended before he was notified waits again; so does the owner of one that lets
- * none begin. */
-static bool note_all_taken_back(void)
-{
-    bool any = false;
-
-    for (unsigned i = 0; i < ASKERS; i++) {
-        struct walker *w = &walkers[i];
-        enum waiter_state state = w->asker.waiter.state;
-
-        if (w->standing != GIVEN && !(w->standing == QUEUED && w->owner))
-            continue;
-        if (state != WAITER_WAITING && state != WAITER_BLOCKED)
-            continue;
-        w->standing = QUEUED;
-        w->owner = false;
-        join_queue(w, true);
-        any = true;
-    }
-    return any;
-}
-
-static void note_all_given(void)
-{
-    bool in_order = !note_all_taken_back();
-    struct waiter *p;
-
-    TAILQ_FOREACH (p, &rig.pool->settled, link)
-        note_given((struct walker *)((char *)p - offsetof(struct walker, asker.waiter)), in_order);
-}
-
 static void on_settled(struct waiter *p)
 {
     struct walker *w = (struct walker *)((char *)p - offsetof(struct walker, asker.waiter));
 
-    note_given(w, !note_all_taken_back());
-    note_all_given();
+    model_note_settled(w);
     ck_assert_int_eq(p->state, WAITER_IDLE);
     w->standing = p->socket ? HOLDS : OUT;
     w->asker.socket = p->socket;
@@ -192,7 +50,7 @@ static void on_settled(struct waiter *p)
 
 static void ask(struct walker *w, enum acquire_how how)
 {
-    unsigned host = host_of(w->origin);
+    unsigned host = model_host_of(w->origin);
     enum acquire_result result;
 
     w->asker.waiter.settled = on_settled;
@@ -205,11 +63,11 @@ static void ask(struct walker *w, enum acquire_how how)
     w->owner = false;
     result = origin_acquire(w->origin, &w->asker.waiter, how);
     w->owner = w->asker.waiter.how == ACQUIRE_OWN_CONNECTION;
-    note_all_given();
+    model_note_all_given();
     switch (result) {
     case ACQUIRED:
         /* Nobody was passed over who could have had it. */
-        ck_assert(TAILQ_EMPTY(&queue[host]));
+        ck_assert(TAILQ_EMPTY(&model_queue[host]));
         w->standing = HOLDS;
         w->asker.socket = w->asker.waiter.socket;
         ck_assert(w->asker.socket->in_use > 0 && w->asker.socket->origin == w->origin);
@@ -218,7 +76,7 @@ static void ask(struct walker *w, enum acquire_how how)
     case ACQUIRE_WAITS:
         w->standing = QUEUED;
         if (!w->owner)
-            join_queue(w, w->asker.waiter.how == ACQUIRE_AGAIN);
+            model_join(w, w->asker.waiter.how == ACQUIRE_AGAIN);
         break;
     case ACQUIRE_QUEUE_FULL:
         ck_assert_int_eq(how, ACQUIRE_NEW);
@@ -245,9 +103,9 @@ static void kill_socket(struct socket *s, enum retire_reason reason)
     unsigned count = 0;
 
     for (unsigned i = 0; i < ASKERS; i++)
-        if (walkers[i].standing == HOLDS && walkers[i].asker.socket == s)
-            lost[count++] = &walkers[i];
-    note_all_given();
+        if (model_walkers[i].standing == HOLDS && model_walkers[i].asker.socket == s)
+            lost[count++] = &model_walkers[i];
+    model_note_all_given();
     socket_retire(s, reason);
     for (unsigned i = 0; i < count; i++) {
         lost[i]->asker.socket = NULL;
@@ -277,7 +135,7 @@ static void give_up_socket(struct walker *w)
     struct socket *s = w->asker.socket;
     struct call_end end = pool_rig_good_end();
 
-    switch (chance(shared ? 30 : 8)) {
+    switch (chance(model_is_shared ? 30 : 8)) {
     case 0: kill_socket(s, some_reason()); return;
     case 1:
         end = some_end();
@@ -309,7 +167,7 @@ static void repeat(struct walker *w)
 static void leave(struct walker *w)
 {
     if (w->standing == QUEUED && !w->owner)
-        TAILQ_REMOVE(&queue[host_of(w->origin)], w, link);
+        TAILQ_REMOVE(&model_queue[model_host_of(w->origin)], w, link);
     w->standing = OUT;
     waiter_cancel(&w->asker.waiter);
     ck_assert_int_eq(w->asker.waiter.state, WAITER_IDLE);
@@ -317,11 +175,11 @@ static void leave(struct walker *w)
 
 static void step_walker(void)
 {
-    struct walker *w = &walkers[chance(ASKERS)];
+    struct walker *w = &model_walkers[chance(ASKERS)];
 
     switch (w->standing) {
     case OUT:
-        w->origin = origins[chance(HOSTS)];
+        w->origin = model_origins[chance(HOSTS)];
         ask(w, ACQUIRE_NEW);
         break;
     case QUEUED:
@@ -341,7 +199,7 @@ static void step_walker(void)
 /* A HTTP/2 socket that a peer may say something about; NULL: there is none. */
 static struct socket *some_shared_socket(void)
 {
-    struct origin *o = origins[chance(HOSTS)];
+    struct origin *o = model_origins[chance(HOSTS)];
     struct socket_list *lists[] = {&o->active, &o->roomy, &o->free, &o->draining, &o->sent_away};
     struct socket *s = TAILQ_FIRST(lists[chance(5)]);
 
@@ -378,7 +236,7 @@ static void on_shared_ready(void *ctx, unsigned ready)
 static enum protocol identify(void *ctx, struct socket *s, uint32_t *capacity)
 {
     (void)ctx;
-    if (!shared || s->origin->offer == OFFER_HTTP1 ||
+    if (!model_is_shared || s->origin->offer == OFFER_HTTP1 ||
         (s->origin->protocol != PROTOCOL_HTTP2 && chance(3) == 0))
         return PROTOCOL_HTTP1;
     if (chance(20) == 0)
@@ -391,10 +249,10 @@ static enum protocol identify(void *ctx, struct socket *s, uint32_t *capacity)
 static void configure(const char *policy)
 {
     pool_rig_configure(&rig, policy);
-    for (unsigned i = 0; shared && i < HOSTS; i++)
-        protocol_offer(origins[i], chance(4) ? OFFER_BOTH : chance(2) ? OFFER_HTTP2 : OFFER_HTTP1);
+    for (unsigned i = 0; model_is_shared && i < HOSTS; i++)
+        protocol_offer(model_origins[i], chance(4) ? OFFER_BOTH : chance(2) ? OFFER_HTTP2 : OFFER_HTTP1);
     for (unsigned i = 0; i < HOSTS; i++)
-        queue_balance(origins[i]);
+        queue_balance(model_origins[i]);
 }
 
 /* What operators and origins do, more seldom. */
@@ -423,87 +281,6 @@ static void step_world(void)
     }
 }
 
-/* No list grows above its limit: it shrinks towards one that was lowered. */
-static void check_limits(void)
-{
-    const struct agent *a = pool_rig_agent(&rig);
-
-    for (unsigned i = 0; i < HOSTS; i++) {
-        uint32_t n = origin_sockets(origins[i]);
-
-        ck_assert_uint_le(n, before[i] > a->policy->maxSockets ? before[i] : a->policy->maxSockets);
-        before[i] = n;
-        n = origins[i]->in_flight;
-        ck_assert_uint_le(n, flying[i] > a->policy->maxSockets ? flying[i] : a->policy->maxSockets);
-        flying[i] = n;
-    }
-    ck_assert_uint_le(a->total,
-                      before_total > a->policy->maxTotalSockets ? before_total : a->policy->maxTotalSockets);
-    before_total = a->total;
-    steps_with_sockets += a->total > 0;
-}
-
-/* The model and the pool agree on who waits, in which order. With turns, those who have had theirs wait for a connection. */
-static void check_model(void)
-{
-    for (unsigned i = 0; i < HOSTS; i++) {
-        const struct waiter *waiting = TAILQ_FIRST(&origins[i]->waiting),
-                            *blocked = TAILQ_FIRST(&origins[i]->blocked);
-        const struct walker *w;
-
-        TAILQ_FOREACH (w, &queue[i], link) {
-            bool connects = &w->asker.waiter == waiting;
-
-            ck_assert(connects || (&w->asker.waiter == blocked && (is_fair() || !waiting)));
-            waiting = connects ? TAILQ_NEXT(waiting, link) : waiting;
-            blocked = connects ? blocked : TAILQ_NEXT(blocked, link);
-        }
-        ck_assert(!waiting && !blocked);
-    }
-}
-
-/* A request of this caller was served out of the blocked ones, or (by -1) it was let in before all others. */
-static void note_turn(unsigned host, unsigned who, int by)
-{
-    for (unsigned i = 0; i < CALLERS; i++)
-        if (i != who)
-            overtaken[host][i][who] += by;
-    /* In which order several were served within a step cannot be seen. */
-    waited[host][who] &= by < 0;
-    turns_seen += by > 0;
-}
-
-/* Where an origin's own limit alone holds, nobody is served twice while another caller's requests are blocked; but for what
- * has had its turn and comes again. */
-static void check_turns(void)
-{
-    for (unsigned k = 0; k < ASKERS; k++) {
-        struct walker *w = &walkers[k];
-        enum waiter_state now = w->asker.waiter.state;
-        bool served = w->seen == WAITER_BLOCKED && !w->asker.waiter.displaced &&
-                      (now == WAITER_WAITING || w->standing == GIVEN || w->standing == HOLDS);
-
-        if (served)
-            note_turn(host_of(w->origin), w->caller, 1);
-        else if (now == WAITER_BLOCKED && w->seen != WAITER_BLOCKED &&
-                 (w->again || w->seen == WAITER_WAITING))
-            note_turn(host_of(w->origin), w->caller, -1);
-        w->seen = now;
-    }
-    for (unsigned i = 0; i < HOSTS * CALLERS * CALLERS; i++) {
-        unsigned host = i / (CALLERS * CALLERS), who = i / CALLERS % CALLERS, other = i % CALLERS;
-        bool counts = is_fair() && !shared &&
-                      pool_rig_agent(&rig)->policy->maxTotalSockets == COUNT_INFINITE &&
-                      !pool_rig_agent(&rig)->paused && waited[host][who];
-
-        if (!counts)
-            overtaken[host][who][other] = 0;
-        ck_assert_int_le(overtaken[host][who][other], 1);
-    }
-    for (unsigned i = 0; i < HOSTS * CALLERS; i++)
-        waited[i / CALLERS][i % CALLERS] = count_blocked(i / CALLERS, i % CALLERS) > 0;
-}
-
 static void close_old_connections(void)
 {
     if (rig.count < RIG_CONNECTIONS / 2)
@@ -523,7 +300,7 @@ static void take_step(void)
         step_walker();
     else if (what == 10)
         step_world();
-    else if (what == 11 && shared)
+    else if (what == 11 && model_is_shared)
         step_shared();
     else if (what < 15)
         pool_rig_events(&rig);
@@ -531,11 +308,9 @@ static void take_step(void)
         pool_rig_turn(&rig);
     else
         pool_rig_run(&rig, 1);
-    note_all_given();
+    model_note_all_given();
     pool_check(rig.pool);
-    check_limits();
-    check_model();
-    check_turns();
+    model_check();
     close_old_connections();
 }
 
@@ -545,10 +320,10 @@ static void open_all_rooms(void)
     for (unsigned i = 0; i < HOSTS; i++) {
         struct socket *s, *next;
 
-        TAILQ_FOREACH_SAFE (s, &origins[i]->free, link, next)
+        TAILQ_FOREACH_SAFE (s, &model_origins[i]->free, link, next)
             if (s->capacity == 0)
                 socket_set_capacity(s, 1);
-        note_all_given();
+        model_note_all_given();
     }
 }
 
@@ -565,27 +340,13 @@ static void wind_up(void)
         pool_rig_run(&rig, 1);
         open_all_rooms();
         for (unsigned k = 0; k < ASKERS; k++)
-            if (walkers[k].standing == HOLDS)
-                give_up_socket(&walkers[k]);
+            if (model_walkers[k].standing == HOLDS)
+                give_up_socket(&model_walkers[k]);
         for (unsigned k = 0; k < ASKERS; k++)
-            busy += walkers[k].standing != OUT;
-        check_limits();
+            busy += model_walkers[k].standing != OUT;
+        model_check_limits();
     }
     ck_assert_uint_eq(busy, 0);
-}
-
-static void check_books(void)
-{
-    for (unsigned i = 0; i < HOSTS; i++) {
-        const struct origin_stats *s = &origins[i]->stats;
-        uint64_t closed = 0;
-
-        for (unsigned r = 0; r < RETIRE_COUNT; r++)
-            closed += s->retired[r];
-        closed -= s->retired[RETIRE_CONNECT_FAILED] + s->retired[RETIRE_CONNECT_TIMEOUT];
-        ck_assert_uint_eq(s->opened, origin_sockets(origins[i]) - origins[i]->connecting_count +
-                                         origins[i]->sent_away_count + closed);
-    }
 }
 
 static void walk(long seed, unsigned steps)
@@ -594,17 +355,17 @@ static void walk(long seed, unsigned steps)
     rig.pool->identify = identify;
     srand48(seed);
     for (unsigned i = 0; i < HOSTS; i++) {
-        origins[i] = pool_rig_origin(&rig, hosts[i]);
-        origin_hold(origins[i]);
-        TAILQ_INIT(&queue[i]);
+        model_origins[i] = pool_rig_origin(&rig, hosts[i]);
+        origin_hold(model_origins[i]);
+        TAILQ_INIT(&model_queue[i]);
     }
     configure(policies[0]);
     for (unsigned i = 0; i < steps; i++)
         take_step();
     wind_up();
-    check_books();
+    model_check_books();
     for (unsigned i = 0; i < HOSTS; i++)
-        origin_let_go(origins[i]);
+        origin_let_go(model_origins[i]);
     pool_rig_close(&rig);
 }
 
@@ -624,20 +385,20 @@ static void walk_some(int nth)
         fprintf(stderr, "POOL_SEED=%ld\n", chosen);
         walk(chosen, count);
     }
-    ck_assert_uint_gt(steps_with_sockets, 0);
-    ck_assert_uint_gt(turns_seen, 0);
+    ck_assert_uint_gt(model_steps_with_sockets, 0);
+    ck_assert_uint_gt(model_turns_seen, 0);
 }
 
 START_TEST(random_walks_keep_every_invariant)
 {
-    shared = false;
+    model_is_shared = false;
     walk_some(_i);
 }
 END_TEST
 
 START_TEST(random_walks_with_shared_sockets_keep_them_too)
 {
-    shared = true;
+    model_is_shared = true;
     walk_some(_i);
 }
 END_TEST

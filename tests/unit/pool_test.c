@@ -321,6 +321,7 @@ int main(void)
     pool_learned_tests(suite);
     pool_ledger_tests(suite);
     pool_path_tests(suite);
+    pool_probes_tests(suite);
     pool_places_tests(suite);
     pool_reload_tests(suite);
     pool_savings_tests(suite);

@@ -47,6 +47,7 @@ void pool_learned_tests(Suite *suite);
 void pool_ledger_tests(Suite *suite);
 void pool_path_tests(Suite *suite);
 void pool_places_tests(Suite *suite);
+void pool_probes_tests(Suite *suite);
 void pool_reload_tests(Suite *suite);
 void pool_savings_tests(Suite *suite);
 void pool_turns_tests(Suite *suite);

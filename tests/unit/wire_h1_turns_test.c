@@ -57,7 +57,8 @@ static void set_up(void)
     signal(SIGPIPE, SIG_IGN);
     clock_update();
     noted = goes_left = 0;
-    loop = (struct wire_loop){.heads.size = BUFFER_HEAD_SIZE, .bodies.size = BUFFER_SIZE, .limits = {16384, 100}};
+    loop = (struct wire_loop){
+        .heads.size = BUFFER_HEAD_SIZE, .bodies.size = BUFFER_SIZE, .limits = {16384, 100}};
     wire_loop_init(&loop, event_base_new());
     for (int i = 0; i < CALLS; i++) {
         int ends[2];
@@ -151,5 +152,6 @@ END_TEST
 
 void add_h1_turns(Suite *suite)
 {
-    unit_group(suite, "turns", each_goes_on_in_its_turn, who_waits_comes_after_one_of_them, who_is_gone_has_no_turn);
+    unit_group(suite, "turns", each_goes_on_in_its_turn, who_waits_comes_after_one_of_them,
+               who_is_gone_has_no_turn);
 }

@@ -5,6 +5,7 @@
 
 void add_h1(Suite *suite);
 void add_h1_turns(Suite *suite);
+void add_h1_requests(Suite *suite);
 void add_h2_translation(Suite *suite);
 void add_h2_strictness(Suite *suite);
 void add_h2_ends(Suite *suite);
