@@ -252,6 +252,9 @@ void tls_setup_unref(struct tls_setup *s)
     free(s);
 }
 
+/* Five full records with what encryption adds: as much as a buffer for content takes (base/buffer.h). */
+#define READ_BUFFER_SIZE (5 * (16384 + 64))
+
 static void set_modes(struct tls_setup *s)
 {
     static const unsigned char http_1_1[] = "\x08http/1.1";
@@ -262,6 +265,7 @@ static void set_modes(struct tls_setup *s)
                                  SSL_MODE_RELEASE_BUFFERS);
     /* One read for a record, not one for its five bytes of head and another for the rest. */
     SSL_CTX_set_read_ahead(s->ssl, 1);
+    SSL_CTX_set_default_read_buffer_len(s->ssl, READ_BUFFER_SIZE);
     SSL_CTX_set_alpn_protos(s->ssl, http_1_1, sizeof http_1_1 - 1);
     if (s->resume) {
         SSL_CTX_set_session_cache_mode(s->ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);

@@ -286,14 +286,12 @@ void conn_close(struct conn *s, bool reset)
         return;
     reset |= s->given_up != 0; /* or the kernel would go on sending for minutes */
     conn_unwatch(s);
-    if (s->tls && !reset)
-        tls_shutdown(s);
-    tls_free(s->tls);
-    s->tls = NULL;
     if (reset)
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
-    else if (s->last)
-        shutdown(s->fd, SHUT_WR); /* close() would drop what waits if bytes of the peer were never read */
+    else if (s->tls || s->last)
+        conn_shutdown_write(s); /* close() would drop what waits if bytes of the peer were never read */
+    tls_free(s->tls);
+    s->tls = NULL;
     close(s->fd);
     s->fd = -1;
 }

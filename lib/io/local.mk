@@ -50,6 +50,7 @@ libcarpool_a_SOURCES += \
 	lib/io/tls.c \
 	lib/io/tls.h \
 	lib/io/tls_accept.c \
+	lib/io/tls_bio.c \
 	lib/io/tls_context.c \
 	lib/io/tls_explain.c \
 	lib/io/tls_internal.h \

@@ -69,26 +69,6 @@ static void on_info(const SSL *ssl, int where, int ret)
         t->wants_renegotiation = true;
 }
 
-/* A read that got less than it asked for has emptied the socket. */
-/* cppcheck-suppress constParameter; the type is OpenSSL's */
-static long on_bio(BIO *socket, int what, const char *p, size_t asked, int i, long l, int rc, size_t *got)
-{
-    struct tls *t = (struct tls *)BIO_get_callback_arg(socket);
-
-    (void)p, (void)i, (void)l;
-    if (what == (BIO_CB_READ | BIO_CB_RETURN))
-        t->rest = rc > 0 && *got < asked ? TLS_REST_IN_OPENSSL : TLS_REST_UNKNOWN;
-    return rc;
-}
-
-void tls_note_reads(struct tls *t)
-{
-    BIO *socket = SSL_get_wbio(t->ssl); /* it reads, too */
-
-    BIO_set_callback_arg(socket, (char *)t);
-    BIO_set_callback_ex(socket, on_bio);
-}
-
 bool tls_start(struct conn *s, struct tls_context *c, const char *servername, struct tls_sessions *sessions)
 {
     struct tls *t = calloc(1, sizeof *t);
@@ -101,11 +81,10 @@ bool tls_start(struct conn *s, struct tls_context *c, const char *servername, st
     t->sessions = sessions;
     t->ssl = SSL_new(c->ssl);
     if (!t->ssl || !tls_set_role(t->ssl, SSL_set_connect_state) || SSL_set_app_data(t->ssl, t) != 1 ||
-        SSL_set_fd(t->ssl, s->fd) != 1 || !set_peer(t, servername)) {
+        !tls_set_bio(t) || !set_peer(t, servername)) {
         tls_free(t);
         return false;
     }
-    tls_note_reads(t);
     SSL_set_info_callback(t->ssl, on_info);
     tls_limit_messages(t);
     offer_session(t);
@@ -141,11 +120,21 @@ void tls_free(struct tls *t)
     if (t->distrust)
         X509_free(t->distrust->certificate);
     free(t->distrust);
+    free(t->early);
     free(t->why);
     free(t);
 }
 
 /* ---- errors */
+
+/* Before each call of OpenSSL's that reads or writes. */
+static void enter(struct conn *s)
+{
+    s->tls->conn = s;
+    if (ERR_peek_error() != 0)
+        ERR_clear_error(); /* it goes over all that could be there */
+    errno = 0;
+}
 
 /* After a call that returned no success: what a connection call returns. `crosses` is what the call would not
  * wait for if the connection were plain: SSL_ERROR_WANT_READ of a write. */
@@ -182,17 +171,22 @@ int tls_handshake(struct conn *s)
 {
     struct tls *t = s->tls;
 
-    ERR_clear_error();
-    errno = 0;
+    if (s->watched && !s->may_read && SSL_want_read(t->ssl))
+        return 0; /* the loop said only that it can be written */
+    enter(s);
+    t->rest = TLS_REST_UNKNOWN;
     if (SSL_do_handshake(t->ssl) == 1) {
-        s->may_read = true; /* what follows may have been read with the last message */
+        /* What follows may have been read with the last message. */
+        s->may_read = SSL_has_pending(t->ssl) || t->rest == TLS_REST_UNKNOWN || s->peer_fin;
         /* A server that refuses a session once will refuse it again. */
         if (t->offered && !t->renewed && !SSL_session_reused(t->ssl))
             tls_sessions_clear(t->sessions);
         return 1;
     }
-    if (failed(s, &t->read_crossed, SSL_ERROR_NONE) == CONN_AGAIN)
-        return tls_reads_on(t) ? tls_handshake(s) : 0;
+    if (failed(s, &t->read_crossed, SSL_ERROR_NONE) == CONN_AGAIN) {
+        s->may_read &= t->rest == TLS_REST_UNKNOWN;
+        return 0;
+    }
     if (t->failure == TLS_FAILURE_NONE) {
         ERR_clear_error();
         tls_explain_failure(t, SSL_ERROR_SYSCALL, 0);
@@ -219,28 +213,31 @@ static void become_idle(struct tls *t)
         SSL_free_buffers(t->ssl);
 }
 
+/* As many records as are there. What ends the connection behind them is told by the next call. */
 ssize_t tls_read(struct conn *s, void *to, size_t n)
 {
     struct tls *t = s->tls;
-    size_t got;
-    ssize_t rc;
+    size_t got, total = 0;
+    ssize_t rc = CONN_AGAIN;
 
     if (t->state == TLS_OVER)
         return over(s);
-    ERR_clear_error();
-    errno = 0;
+    enter(s);
     t->read_crossed = false;
     t->rest = TLS_REST_UNKNOWN;
-    if (SSL_read_ex(t->ssl, to, n, &got) == 1) {
+    while (total < n && t->rest != TLS_REST_NONE) {
+        if (SSL_read_ex(t->ssl, (char *)to + total, n - total, &got) != 1) {
+            rc = failed(s, &t->read_crossed, SSL_ERROR_WANT_WRITE);
+            if (rc == CONN_AGAIN)
+                become_idle(t);
+            break;
+        }
+        total += got;
         t->bytes_read += got;
         if (t->rest == TLS_REST_IN_OPENSSL && !SSL_has_pending(t->ssl))
             become_idle(t);
-        return (ssize_t)got;
     }
-    rc = failed(s, &t->read_crossed, SSL_ERROR_WANT_WRITE);
-    if (rc == CONN_AGAIN)
-        become_idle(t);
-    return rc;
+    return total > 0 ? (ssize_t)total : rc;
 }
 
 static ssize_t write_some(struct conn *s, const void *from, size_t n)
@@ -248,8 +245,7 @@ static ssize_t write_some(struct conn *s, const void *from, size_t n)
     struct tls *t = s->tls;
     size_t put;
 
-    ERR_clear_error();
-    errno = 0;
+    enter(s);
     t->write_crossed = false;
     if (SSL_write_ex(t->ssl, from, n, &put) == 1)
         return (ssize_t)put;
@@ -278,6 +274,15 @@ static void cursor_advance(struct cursor *c, size_t n)
     c->offset += c->count > 0 ? n : 0;
 }
 
+static size_t cursor_left(struct cursor c)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < c.count; i++)
+        n += c.v[i].iov_len;
+    return n - c.offset;
+}
+
 /* Pieces of a record, put together: a record costs more than the copy. */
 static size_t gather(struct cursor c, char *to, size_t room)
 {
@@ -297,6 +302,7 @@ ssize_t tls_write(struct conn *s, const struct iovec *v, int count)
 {
     struct cursor c = {v, count, 0};
     char record[RECORD_SIZE];
+    size_t left = cursor_left(c);
     ssize_t total = 0, put = 0;
 
     if (s->tls->state != TLS_OPEN) {
@@ -310,10 +316,12 @@ ssize_t tls_write(struct conn *s, const struct iovec *v, int count)
             n = gather(c, record, sizeof record);
             first = record;
         }
+        s->tls->more_follows = s->last || left > (n < RECORD_SIZE ? n : RECORD_SIZE);
         put = write_some(s, first, n);
         if (put < 0)
             break;
         total += put;
+        left -= (size_t)put;
     }
     return total > 0 || put == 0 ? total : put;
 }
@@ -326,7 +334,8 @@ void tls_shutdown(struct conn *s)
         return;
     if (SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN)
         return;
-    ERR_clear_error();
+    enter(s);
+    t->more_follows = true;
     SSL_shutdown(t->ssl);
     ERR_clear_error();
 }
@@ -339,8 +348,7 @@ bool tls_is_quiet(struct conn *s)
 
     if (t->state == TLS_OVER)
         return false;
-    ERR_clear_error();
-    errno = 0;
+    enter(s);
     if (SSL_peek_ex(t->ssl, &byte, 1, &n) == 1)
         return false;
     if (failed(s, &t->read_crossed, SSL_ERROR_WANT_WRITE) != CONN_AGAIN)

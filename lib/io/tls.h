@@ -2,8 +2,7 @@
 #define CARPOOL_IO_TLS_H
 
 /* TLS with OpenSSL 3: towards upstreams, and towards clients from tls_accept() on. One context per TLS identity of an
- * upstream; sessions are kept per origin.
- * OpenSSL writes with write(2): the process must ignore SIGPIPE. */
+ * upstream; sessions are kept per origin. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -41,8 +41,16 @@ enum tls_rest {
     TLS_REST_NONE,       /* nor is one left of a record that was opened */
 };
 
+/* What was read of the connection before OpenSSL came. */
+struct tls_early {
+    size_t start, end; /* what of `bytes` OpenSSL has not read yet */
+    char bytes[];
+};
+
 struct tls {
     SSL *ssl;
+    struct conn *conn; /* of the call that goes on; it may be copied in between */
+    struct tls_early *early;
     struct tls_context *context;
     struct tls_sessions *sessions;
     struct tls_distrust *distrust; /* NULL until a check fails */
@@ -56,6 +64,7 @@ struct tls {
     bool wants_renegotiation; /* the server; it was refused */
     bool offered;             /* a session */
     bool renewed;             /* the server gave one, in TLS 1.2 within the handshake */
+    bool more_follows;        /* what is written now: the rest, or the end, at once */
     bool read_crossed, write_crossed;
 };
 
@@ -65,14 +74,13 @@ int tls_remember_distrust(int ok, X509_STORE_CTX *x);
 /* For a connection whose SSL is there: a peer that sends too many messages that are no data is read no more (tls_messages.c). */
 void tls_limit_messages(struct tls *t);
 
-/* Before the first read: t->rest follows what is read of the socket. */
-void tls_note_reads(struct tls *t);
+/* Before the first call that reads or writes: OpenSSL does so through t->conn, and t->rest follows. False when memory is short. */
+bool tls_set_bio(struct tls *t);
+/* OpenSSL reads this before what comes. False when memory is short. */
+bool tls_read_first(struct tls *t, struct slice early);
 
 /* `role` is SSL_set_accept_state or SSL_set_connect_state. False when memory is short. */
 bool tls_set_role(SSL *ssl, void (*role)(SSL *));
-
-/* A server's side has read all that came before OpenSSL did: from now on it reads the socket. False: it does already. */
-bool tls_reads_on(struct tls *t);
 
 /* After a failed call: sets t->failure and t->why from OpenSSL's error queue, but where the peer was found to flood within
  * it. `name` is what SSL_get_error() said, `number` errno. */

@@ -25,18 +25,17 @@ PLAIN = [
     ("setsockopt", errno.ENOPROTOOPT, 1), ("getsockopt", errno.ENOBUFS, 1),
     ("splice", errno.ENOMEM, 1), ("splice", errno.EINVAL, 1), ("splice", errno.ECONNRESET, 1),
 ]
-# OpenSSL reads and writes sockets by read() and write(). It takes EINTR for EAGAIN, and no socket that does not block
-# gives either when it could go on: an edge would be lost, which is looked at once, in recv() above.
 TLS = [
-    ("malloc", errno.ENOMEM, 1), ("malloc", errno.ENOMEM, 3), ("SSL_new", 0, 1), ("SSL_set_fd", 0, 1), ("SSL_set_session", 0, 1),
+    ("malloc", errno.ENOMEM, 1), ("malloc", errno.ENOMEM, 3), ("SSL_new", 0, 1), ("BIO_new", 0, 1), ("SSL_set_session", 0, 1),
     ("SSL_do_handshake", 0, 1), ("SSL_read_ex", 0, 1), ("SSL_write_ex", 0, 1), ("SSL_peek_ex", 0, 1),
-    ("read", errno.ECONNRESET, 1), ("write", errno.EPIPE, 1), ("epoll_ctl", errno.ENOMEM, 1), ("epoll_wait", errno.EINTR, 2),
+    ("recv", errno.ECONNRESET, 1), ("recv", errno.EINTR, 2), ("send", errno.EPIPE, 1), ("send", errno.EINTR, 2),
+    ("epoll_ctl", errno.ENOMEM, 1), ("epoll_wait", errno.EINTR, 2),
 ]
 # Inside CONNECT: plain HTTP and TLS, for a host that has no certificate yet.
 INSIDE = [
     ("malloc", errno.ENOMEM, 1), ("malloc", errno.ENOMEM, 3), ("recv", errno.ECONNRESET, 1), ("recv", errno.EINTR, 2),
-    ("send", errno.EPIPE, 1), ("SSL_new", 0, 1), ("SSL_set_fd", 0, 1), ("SSL_do_handshake", 0, 1), ("SSL_read_ex", 0, 1),
-    ("SSL_write_ex", 0, 1), ("read", errno.ECONNRESET, 1), ("write", errno.EPIPE, 1), ("epoll_ctl", errno.ENOMEM, 1),
+    ("send", errno.EPIPE, 1), ("SSL_new", 0, 1), ("BIO_new", 0, 1), ("SSL_do_handshake", 0, 1), ("SSL_read_ex", 0, 1),
+    ("SSL_write_ex", 0, 1), ("epoll_ctl", errno.ENOMEM, 1),
 ]
 # A request may come by one loop and be another's.
 TWO_LOOPS = [("malloc", errno.ENOMEM, 1), ("socket", errno.EMFILE, 1), ("recv", errno.ECONNRESET, 1), ("send", errno.EPIPE, 1),
@@ -56,7 +55,7 @@ HTTP2 = [("malloc", errno.ENOMEM, 1), ("malloc", errno.ENOMEM, 3), ("recv", errn
          ("send", errno.EPIPE, 1), ("send", errno.ENOBUFS, 1), ("send", errno.EINTR, 2), ("epoll_ctl", errno.ENOSPC, 1),
          ("setsockopt", errno.ENOPROTOOPT, 1)]
 HTTP2_TLS = [("malloc", errno.ENOMEM, 1), ("SSL_do_handshake", 0, 1), ("SSL_read_ex", 0, 1), ("SSL_write_ex", 0, 1),
-             ("read", errno.ECONNRESET, 1), ("write", errno.EPIPE, 1)]
+             ("recv", errno.ECONNRESET, 1), ("send", errno.EPIPE, 1)]
 # How content is handed on is not the scenario's choice.
 RARE = {"splice"}
 

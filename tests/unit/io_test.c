@@ -479,6 +479,7 @@ int main(void)
     io_tls_data_tests(suite);
     io_tls_connects_tests(suite);
     io_tls_session_tests(suite);
+    io_tls_packet_tests(suite);
     io_tls_accept_tests(suite);
     return unit_run(suite);
 }

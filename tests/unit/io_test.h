@@ -48,6 +48,7 @@ void io_tls_accept_tests(Suite *suite);
 void io_tls_connects_tests(Suite *suite);
 void io_tls_data_tests(Suite *suite);
 void io_tls_session_tests(Suite *suite);
+void io_tls_packet_tests(Suite *suite);
 void io_tls_tests(Suite *suite);
 
 #endif

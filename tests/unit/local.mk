@@ -91,6 +91,7 @@ tests_unit_io_test_SOURCES = \
 	tests/unit/io_tls_peer.h \
 	tests/unit/io_tls_data_test.c \
 	tests/unit/io_tls_session_test.c \
+	tests/unit/io_tls_packet_test.c \
 	tests/unit/io_tls_test.c \
 	tests/unit/io_tls_test.h \
 	tests/unit/unit.h
