@@ -31,7 +31,7 @@ class Nginx(Peer):
         self.write("upstreams.conf", self.upstreams())
         log = f"{self.folder}/access.log combined buffer=64k flush=1s" if s.log else "off"
         target = f"o{s.origin_port}" if s.origins == 1 else "o$target_port"
-        ends_tls = f"ssl_certificate {s.front}; ssl_certificate_key {s.front};" if s.inside else ""
+        ends_tls = f"ssl_certificate {s.front}; ssl_certificate_key {s.front}; ssl_protocols TLSv1.2 TLSv1.3;" if s.inside else ""
         path = self.write("nginx.conf", f"""\
             daemon off;
             master_process off;
@@ -67,6 +67,7 @@ class Nginx(Peer):
                         proxy_busy_buffers_size 64k;
                         proxy_max_temp_file_size 0;
                         proxy_request_buffering off;
+                        proxy_ssl_protocols TLSv1.2 TLSv1.3;
                         proxy_ssl_session_reuse on;
                         proxy_ssl_verify off;
                     }}
