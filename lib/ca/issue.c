@@ -75,12 +75,27 @@ static bool begin(struct issued *out)
            set_serial(out->certificate) && X509_set_pubkey(out->certificate, out->key) == 1;
 }
 
+/* OpenSSL remembers the bytes of a certificate that it has read, and encodes one that it has made each time that it sends it. */
+static bool read_back(X509 **certificate)
+{
+    unsigned char *bytes = NULL;
+    int n = i2d_X509(*certificate, &bytes);
+    const unsigned char *at = bytes;
+    X509 *read = n > 0 ? d2i_X509(NULL, &at, n) : NULL;
+    OPENSSL_free(bytes);
+    if (!read)
+        return false;
+    X509_free(*certificate);
+    *certificate = read;
+    return true;
+}
+
 static bool end(struct issued *out, bool good)
 {
-    if (!good)
+    if (!good || !read_back(&out->certificate))
         issued_free(out);
     ERR_clear_error();
-    return good;
+    return out->certificate != NULL;
 }
 
 /* ---- for a host */

@@ -349,6 +349,31 @@ START_TEST(signer_speaks_http_1_1_alone)
 }
 END_TEST
 
+/* What costs least, but where the client lets know that AES costs it more, or allows nothing else. */
+START_TEST(signer_chooses_the_suite)
+{
+    static const struct {
+        const char *offered, *chosen;
+    } rows[] = {
+        {"TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+         "TLS_AES_128_GCM_SHA256"},
+        {"TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"},
+        {"TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"},
+    };
+    struct signer *s = signer_new(ca_for(hosts, 3));
+    struct handshake h = {.client_ctx = SSL_CTX_new(TLS_client_method())};
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ck_assert_int_eq(SSL_CTX_set_ciphersuites(h.client_ctx, rows[i].offered), 1);
+        ck_assert(shake(&h, s, "pay.test", NULL, NULL));
+        ck_assert_str_eq(SSL_get_cipher_name(h.client), rows[i].chosen);
+        done(&h);
+    }
+    SSL_CTX_free(h.client_ctx);
+    signer_unref(s);
+}
+END_TEST
+
 static bool asked;
 
 static int note_request(SSL *ssl, X509 **x, EVP_PKEY **key)
@@ -489,8 +514,9 @@ int main(void)
                ca_lists_its_names, ca_refuses_what_is_none);
     unit_group(suite, "issue", issue_dates, issue_long_names);
     unit_group(suite, "signer", signer_keeps_and_renews, signer_forgets_the_least_recently_used,
-               signer_checks_the_name, signer_speaks_http_1_1_alone, signer_asks_for_no_client_certificate,
-               signer_tickets_are_good_for_one_host, signer_may_end_before_a_handshake_does,
-               signer_replaces_the_keys_of_tickets, signer_keeps_the_keys_of_tickets_when_a_clock_goes_back);
+               signer_checks_the_name, signer_speaks_http_1_1_alone, signer_chooses_the_suite,
+               signer_asks_for_no_client_certificate, signer_tickets_are_good_for_one_host,
+               signer_may_end_before_a_handshake_does, signer_replaces_the_keys_of_tickets,
+               signer_keeps_the_keys_of_tickets_when_a_clock_goes_back);
     return unit_run(suite);
 }
