@@ -143,7 +143,7 @@ static void listen_first(struct client *c)
         inside_await(c);
 }
 
-/* False: the rest of it is not out yet. */
+/* False: the rest of it is not out yet, or the loop is to report what comes. */
 static bool answer(struct client *c)
 {
     struct inside *i = c->inside;
@@ -154,10 +154,11 @@ static bool answer(struct client *c)
         return false;
     }
     i->answered += n > 0 ? (size_t)n : 0;
-    if (i->answered == established.n) {
+    if (i->answered == established.n)
         i->state = INSIDE_LISTENING;
+    if (i->state == INSIDE_LISTENING && (c->in || c->conn.watched))
         return true;
-    }
+    /* No client is that quick: registering reports at once what is there already, and saves a read. */
     inside_await(c);
     return false;
 }
