@@ -52,4 +52,7 @@ int ctl_show(const struct ctl_options *o, const char *path, struct ctl_reply *re
 /* Whether stdout is a terminal that wants colours. */
 bool ctl_wants_colours(void);
 
+/* Of the terminal that stdout is; 0: it is none. */
+size_t ctl_columns(void);
+
 #endif

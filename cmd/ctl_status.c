@@ -3,6 +3,7 @@
 #include "cmd/ctl_status.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "cmd/ctl_hour.h"
 #include "cmd/ctl_table.h"
@@ -94,6 +95,23 @@ void pool_table_print(const struct pool_table *t, FILE *out, const struct pool_p
     table_free(&paper);
 }
 
+/* On a terminal its lines end between words. */
+static void print_wrapped(FILE *out, const char *text, enum cell_style style, bool colours)
+{
+    size_t columns = ctl_columns();
+    char line[1024];
+
+    do {
+        size_t n = columns > 0 ? ctl_line_length(text, columns) : strlen(text);
+
+        snprintf(line, sizeof line, "%.*s", (int)n, text);
+        table_print_styled(out, line, style, colours);
+        putc('\n', out);
+        text += n;
+        text += *text == ' ';
+    } while (*text);
+}
+
 void pool_table_print_sentences(const struct pool_table *t, FILE *out, bool colours)
 {
     char line[1024];
@@ -102,8 +120,7 @@ void pool_table_print_sentences(const struct pool_table *t, FILE *out, bool colo
     for (size_t i = 0; (sentence = pool_table_sentence(t, i)); i++) {
         snprintf(line, sizeof line, "%s", sentence);
         ctl_disarm(line);
-        table_print_styled(out, line, CELL_BAD, colours);
-        putc('\n', out);
+        print_wrapped(out, line, CELL_BAD, colours);
     }
 }
 
@@ -113,15 +130,14 @@ static void print_status(struct pool_table *t, const struct ctl_options *o)
     char line[512];
 
     pool_table_sort(t);
-    table_print_styled(stdout, pool_table_summary(t, line, sizeof line), CELL_HEAD, how.colours);
-    putchar('\n');
+    print_wrapped(stdout, pool_table_summary(t, line, sizeof line), CELL_HEAD, how.colours);
     pool_table_print_sentences(t, stdout, how.colours);
     putchar('\n');
     pool_table_print(t, stdout, &how);
     putchar('\n');
     if (hour_summary(t, line, sizeof line))
-        puts(line);
-    puts(pool_table_savings(t, line, sizeof line));
+        print_wrapped(stdout, line, CELL_PLAIN, how.colours);
+    print_wrapped(stdout, pool_table_savings(t, line, sizeof line), CELL_PLAIN, how.colours);
 }
 
 int pool_table_show(const struct ctl_options *o, const char *name, bool by_agent, pool_show *show)

@@ -146,8 +146,7 @@ static void check_hosts(struct loader *l, const struct scope *s)
     const struct upstream *u = s->upstream;
     if (u->hosts.count && !u->listen.count && !failed(s, "listen"))
         problem_error(&l->problems, scope_mark(s, "hosts"),
-                      "%s.hosts needs a listen of the upstream's own; use match to say which URLs it serves",
-                      s->path);
+                      "%s.hosts works only with listen; use match to say which URLs it serves", s->path);
 }
 
 /* Whom it is for: match, or host with listen. */
@@ -158,8 +157,7 @@ static void check_names(struct loader *l, const struct scope *s)
         return;
     if (*u->host_option && !u->listen.count)
         problem_error(&l->problems, scope_mark(s, "host"),
-                      "%s.host needs a listen of the upstream's own; without one, write match: %s", s->path,
-                      u->host_option);
+                      "%s.host works only with listen; without it, write match: %s", s->path, u->host_option);
     else if (!*u->host_option && !u->match_count)
         problem_error(&l->problems, s->at,
                       "%s has no match: say which hosts it is for, "

@@ -23,11 +23,11 @@ LONG = "payments-settlement"
 class Terminal:
     """carpoolctl on a terminal of its own."""
 
-    def __init__(self, admin_port, columns=80, rows=24):
+    def __init__(self, admin_port, command="top", columns=80, rows=24):
         self.pid, self.file = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-            os.execve(binary("CARPOOLCTL"), ["carpoolctl", "-s", f"127.0.0.1:{admin_port}", "top"],
+            os.execve(binary("CARPOOLCTL"), ["carpoolctl", "-s", f"127.0.0.1:{admin_port}", command],
                       {**environment(), "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"})
         self.got = b""
         self.status = None
@@ -115,6 +115,18 @@ def test_eighty_columns_show_what_matters(stage, watching):
     terminal.press(b"q")
     assert terminal.end() == 0
     assert terminal.got.endswith(b"\x1b[?25h\x1b[?1049l")
+    refused.close()
+
+
+def test_status_breaks_lines_between_words(stage, watching):
+    """problems above the table: on a terminal they are wrapped, too"""
+    carpool, refused = troubled(stage)
+    said = carpool.agents()[LONG]["diagnosis"][0]
+    terminal = watching(carpool, command="status")
+    assert terminal.end() == 0
+    text = re.sub(r"\x1b\[[0-9;]*m", "", terminal.got.decode())
+    above = text.split("\r\n\r\n")[0].split("\r\n")
+    assert above[0].startswith("1 problem: ") and max(map(len, above)) <= 80 and said in flat(above) and len(said) > 80
     refused.close()
 
 

@@ -182,7 +182,7 @@ static const struct {
     {"upstreams: {a: {match: '*.127.0.0.1:80'}}\n", "must be an IP address with all four parts"},
     {"upstreams: {a: {host: '127.1', listen: 127.0.0.1:9}}\n", "bad value '127.1' for upstreams.a.host"},
     {"upstreams: {a: {match: a, address: '10.1:80'}}\n", "must be an IP address with all four parts"},
-    {"upstreams: {a: {host: a.test}}\n", "a listen of the upstream's own"},
+    {"upstreams: {a: {host: a.test}}\n", "works only with listen"},
     {"upstreams: {a: {match: '*.test', listen: 127.0.0.1:9}}\n", "needs one host"},
     {"upstreams: {a: {match: [a, b], listen: 127.0.0.1:9}}\n", "needs one host"},
     {"upstreams: {a: {match: a, address: 10.0.0.1}}\n", "address"},
