@@ -6,7 +6,7 @@
 #include "base/clock.h"
 
 /* So many have their turn before what else the loop has to do. */
-#define LOOKS_PER_TURN 64
+#define LOOKS_PER_TURN 256
 #define ROOM_AT_FIRST  64
 
 static void put(struct deadlines *l, uint32_t place, struct deadline *d)
@@ -66,11 +66,16 @@ static void set_timer(struct deadlines *l)
         timer_set_at(&l->timer, l->heap[1]->armed);
 }
 
+static bool has_more(const struct deadlines *l)
+{
+    return l->count > 0 && l->heap[1]->armed <= l->until;
+}
+
 /* Looks at the first one, whose time has come as it was when it was armed. */
-static void look(struct deadlines *l, uint64_t now)
+static void look(struct deadlines *l)
 {
     struct deadline *d = l->heap[1];
-    if (d->due > now) {
+    if (d->due > l->until) {
         d->armed = d->due;
         move_down(l, d);
         return;
@@ -85,9 +90,15 @@ static void look(struct deadlines *l, uint64_t now)
 static void on_time(void *ctx)
 {
     struct deadlines *l = ctx;
-    uint64_t now = clock_ms();
-    for (unsigned looks = 0; looks < LOOKS_PER_TURN && l->count > 0 && l->heap[1]->armed <= now; looks++)
-        look(l, now);
+    if (l->until == 0)
+        l->until = clock_ms();
+    for (unsigned looks = 0; looks < LOOKS_PER_TURN && has_more(l); looks++)
+        look(l);
+    if (has_more(l)) {
+        timer_go_on(&l->timer);
+        return;
+    }
+    l->until = 0;
     set_timer(l);
 }
 
@@ -111,8 +122,8 @@ void deadline_arm(struct deadlines *l, struct deadline *d)
         return;
     d->armed = d->due;
     move_up(l, d);
-    if (d->place == 1)
-        set_timer(l);
+    set_timer(
+        l); /* also where it could not be set when the first one was: else none would ever be looked at */
 }
 
 void deadline_set(struct deadlines *l, struct deadline *d, uint64_t ms)

@@ -18,6 +18,7 @@ struct deadline {
 
 struct deadlines {
     struct timer timer;
+    uint64_t until;         /* those that were due by then have their turns; 0: none have */
     struct deadline **heap; /* by `armed`; heap[0] is not used */
     uint32_t count, room;
     void (*fire)(struct deadline *d);

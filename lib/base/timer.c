@@ -90,6 +90,12 @@ void timer_set(struct timer *t, uint64_t ms)
     timer_set_at(t, timer_due_after(ms));
 }
 
+void timer_go_on(struct timer *t)
+{
+    t->turns_ahead = 1; /* which is over when it fires */
+    timer_set_at(t, clock_ms());
+}
+
 void timer_clear(struct timer *t)
 {
     t->due = 0;

@@ -38,6 +38,9 @@ uint64_t timer_due_after(uint64_t ms);
 /* Fires at an absolute clock_ms(); 0: never. */
 void timer_set_at(struct timer *t, uint64_t due);
 
+/* From `fire`: once more in the next turn, of which it has not had enough; it is not late then, however long that takes. */
+void timer_go_on(struct timer *t);
+
 /* Does not fire any more. The timer may not be freed yet: see timer_release(). */
 void timer_clear(struct timer *t);
 

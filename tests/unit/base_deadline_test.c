@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/deadline.h"
@@ -170,9 +171,56 @@ START_TEST(deadlines_are_cheap_to_move)
 }
 END_TEST
 
+/* On a loop whose turns take so long that each timer is late: they wait once, and not once for each part. */
+START_TEST(many_that_are_late_are_late_once)
+{
+    unsigned fired = 0, turns;
+    begin();
+    for (int i = 0; i < MANY; i++)
+        set(&tasks[i], clock_ms() + 1);
+    for (turns = 0; fired < MANY && turns < 5 * TIMER_LATE_TURNS; turns++) {
+        usleep(21000);
+        event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        fired = 0;
+        for (int i = 0; i < MANY; i++)
+            fired += tasks[i].fired;
+    }
+    ck_assert_uint_eq(fired, MANY);
+    ck_assert_uint_le(turns, 2 * TIMER_LATE_TURNS);
+    end();
+}
+END_TEST
+
+static bool memory_is_short;
+
+static void *allocate(size_t n)
+{
+    return memory_is_short ? NULL : malloc(n);
+}
+
+static void *reallocate(void *p, size_t n)
+{
+    return memory_is_short ? NULL : realloc(p, n);
+}
+
+/* The loop had no memory for the timer when the first one was set. */
+START_TEST(a_timer_that_could_not_be_set_is_set_with_the_next)
+{
+    event_set_mem_functions(allocate, reallocate, free);
+    begin();
+    memory_is_short = true;
+    set(&tasks[0], clock_ms() + 1);
+    memory_is_short = false;
+    set(&tasks[1], clock_ms() + 2);
+    expect_all_fired_once();
+    end();
+}
+END_TEST
+
 void base_deadline_tests(Suite *suite)
 {
     unit_group(suite, "deadline", deadlines_fire_once_and_never_early, deadlines_move_and_go,
                deadlines_may_go_while_one_fires, deadlines_leave_others_their_turn,
-               deadlines_are_cheap_to_move);
+               deadlines_are_cheap_to_move, many_that_are_late_are_late_once,
+               a_timer_that_could_not_be_set_is_set_with_the_next);
 }
