@@ -170,18 +170,19 @@ bool peer_credentials(int fd, struct peer_owner *owner)
 
 /* ---- user namespaces */
 
-static bool maps_all_users(void)
+/* USERS_UNKNOWN: it cannot be read now. */
+static enum peer_users read_users(void)
 {
     unsigned inside, outside, count;
     uint64_t sum = 0;
     FILE *f = fopen("/proc/self/uid_map", "re");
     if (!f)
-        return true;
+        return errno == ENOENT ? USERS_ALL : USERS_UNKNOWN; /* no user namespaces */
     /* NOLINTNEXTLINE(cert-err34-c): the kernel's own numbers */
     while (fscanf(f, "%u %u %u", &inside, &outside, &count) == 3)
         sum += count;
     fclose(f);
-    return sum >= UINT32_MAX;
+    return sum >= UINT32_MAX ? USERS_ALL : USERS_SOME;
 }
 
 static uint32_t read_overflow_uid(void)
@@ -199,7 +200,7 @@ static uint32_t read_overflow_uid(void)
 bool peer_uid_is_certain(struct peer_diag *d, uint32_t uid)
 {
     if (d->users == USERS_UNKNOWN) {
-        d->users = maps_all_users() ? USERS_ALL : USERS_SOME;
+        d->users = read_users();
         d->overflow_uid = read_overflow_uid();
     }
     return d->users == USERS_ALL || uid != d->overflow_uid;

@@ -10,12 +10,15 @@
 
 #include "base/address.h"
 
+/* Which users this process's user namespace has. */
+enum peer_users { USERS_UNKNOWN, USERS_ALL, USERS_SOME };
+
 /* One for each loop. */
 struct peer_diag {
     int fd; /* NETLINK_SOCK_DIAG; -1: not open */
     uint32_t sequence;
-    enum { USERS_UNKNOWN, USERS_ALL, USERS_SOME } users; /* that this process's user namespace has */
-    uint32_t overflow_uid;                               /* what all others look like */
+    enum peer_users users;
+    uint32_t overflow_uid; /* what all others look like */
 };
 
 struct peer_owner {

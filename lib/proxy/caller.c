@@ -24,6 +24,7 @@ struct identity {
     enum caller_kind kind;
     uint32_t uid;
     struct unit_names unit;
+    bool is_open; /* it could not be found out now: the next request is a reason to try again */
     char host[ADDRESS_TEXT_SIZE];
 };
 
@@ -203,19 +204,23 @@ static void take_user(struct callers *t, const struct peer_owner *owner, struct 
         who->uid = owner->uid;
         return;
     }
+    who->is_open = t->diag.users == USERS_UNKNOWN;
     log_line(LOG_WARN, "a client's user cannot be seen from this user namespace: its caller is \"-\" "
                        "(PrivateUsers= of the unit? see Callers in carpoold(8))");
+}
+
+static void take_unit(enum unit_found found, struct identity *who)
+{
+    who->kind = found == UNIT_FOUND ? CALLER_UNIT : CALLER_NOBODY;
+    who->is_open = found == UNIT_UNKNOWN;
 }
 
 static void take_cgroup(struct callers *t, uint64_t id, struct identity *who)
 {
     if (!t->units)
-        t->units = cgroup_units_new();
-    const struct unit_names *unit = t->units && id ? cgroup_unit(t->units, id) : NULL;
-    if (!unit)
-        return;
-    who->kind = CALLER_UNIT;
-    who->unit = *unit;
+        t->units = cgroup_units_new(NULL);
+    enum unit_found found = !id ? UNIT_NONE : t->units ? cgroup_unit(t->units, id, &who->unit) : UNIT_UNKNOWN;
+    take_unit(found, who);
 }
 
 static bool same_host(const struct address *a, const struct address *b)
@@ -258,6 +263,7 @@ static void identify_tcp(struct callers *t, const struct client *c, enum callers
         return;
     }
     enum peer_found found = peer_diag_find(&t->diag, c->conn.fd, &local, &peer, &owner);
+    who->is_open = found == PEER_NO_DIAG && (errno == EMFILE || errno == ENFILE || errno == ENOMEM);
     if (found != PEER_FOUND)
         note_unseen(found, errno);
     else if (how == CALLERS_USER)
@@ -274,8 +280,8 @@ static void identify_unix(struct callers *t, const struct client *c, enum caller
         return;
     if (how == CALLERS_USER)
         take_user(t, &owner, who);
-    else if (cgroup_unit_of_peer(c->conn.fd, owner.pid, &who->unit))
-        who->kind = CALLER_UNIT;
+    else
+        take_unit(cgroup_unit_of_peer(c->conn.fd, owner.pid, &who->unit), who);
 }
 
 void caller_identify(struct client *c)
@@ -295,6 +301,8 @@ void caller_identify(struct client *c)
     else
         identify_tcp(t, c, how, &who);
     c->caller = find_identity(t, &who);
+    if (who.is_open)
+        c->identified = CALLERS_OFF;
 }
 
 void caller_move(struct client *c)

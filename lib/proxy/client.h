@@ -50,7 +50,7 @@ struct client {
     /* Bound to this client by NTLM or Negotiate; NULL once the socket has ended */
     struct socket *private_socket;
     struct caller *caller;
-    enum callers_by identified; /* how `caller` was found; CALLERS_OFF: it is NULL */
+    enum callers_by identified; /* how `caller` was found; CALLERS_OFF: it was not, and is to be if any are */
     enum client_state state;
     enum client_close ending; /* LINGERING: why it is closed */
     uint32_t lingered;        /* LINGERING: bytes thrown away */

@@ -2,9 +2,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/cgroup.h"
@@ -274,14 +279,87 @@ END_TEST
 
 START_TEST(unknown_cgroups_have_no_unit)
 {
-    struct cgroup_units *u = cgroup_units_new();
+    struct cgroup_units *u = cgroup_units_new(NULL);
+    struct unit_names names;
 
     ck_assert_ptr_nonnull(u);
     /* More than are remembered. */
     for (uint64_t id = 0; id < 5000; id++)
-        ck_assert_ptr_null(cgroup_unit(u, UINT64_MAX - id % 10 - (id < 4990 ? 0 : id)));
+        ck_assert_int_ne(cgroup_unit(u, UINT64_MAX - id % 10 - (id < 4990 ? 0 : id), &names), UNIT_FOUND);
     cgroup_units_free(u);
     cgroup_units_free(NULL);
+}
+END_TEST
+
+/* A folder for a cgroup, whose number is its id. */
+static uint64_t make_cgroup(const char *path)
+{
+    struct stat s;
+
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    ck_assert_int_eq(stat(path, &s), 0);
+    return s.st_ino;
+}
+
+/* "ROOT/system.slice/cron.service"; its id. */
+static uint64_t make_tree(const char *name, char root[PATH_MAX])
+{
+    char path[PATH_MAX + 64];
+
+    snprintf(root, PATH_MAX, "%s", io_path(name));
+    make_cgroup(root);
+    snprintf(path, sizeof path, "%s/system.slice", root);
+    make_cgroup(path);
+    strcat(path, "/cron.service");
+    return make_cgroup(path);
+}
+
+/* What could not be looked at for want of descriptors is not remembered as there being nothing. */
+START_TEST(cgroups_are_looked_for_again_after_a_shortage)
+{
+    char root[PATH_MAX];
+    uint64_t id = make_tree("few", root);
+    struct cgroup_units *u = cgroup_units_new(root);
+    struct unit_names names;
+    struct rlimit limit, none;
+    int fds[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){0, limit.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    enum unit_found found = cgroup_unit(u, id, &names),
+                    of_peer = cgroup_unit_of_peer(fds[0], getpid(), &names);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_int_eq(found, UNIT_UNKNOWN);
+    ck_assert_int_eq(of_peer, UNIT_UNKNOWN);
+    ck_assert_int_eq(cgroup_unit(u, id, &names), UNIT_FOUND);
+    ck_assert_str_eq(names.name, "cron.service");
+    cgroup_units_free(u);
+    close(fds[0]);
+    close(fds[1]);
+}
+END_TEST
+
+/* Who makes cgroups without end does not take the loop: what is known is told all the while. */
+START_TEST(walks_take_a_share_of_the_time)
+{
+    char root[PATH_MAX];
+    uint64_t id = make_tree("many", root), unknown = UINT64_MAX;
+    struct cgroup_units *u = cgroup_units_new(root);
+    struct unit_names names;
+    char path[PATH_MAX + 64];
+
+    for (int i = 0; i < 300; i++) {
+        snprintf(path, sizeof path, "%s/%d", root, i);
+        make_cgroup(path);
+    }
+    ck_assert_int_eq(cgroup_unit(u, id, &names), UNIT_FOUND);
+    while (cgroup_unit(u, unknown, &names) == UNIT_NONE)
+        unknown--;
+    ck_assert_int_eq(cgroup_unit(u, unknown, &names), UNIT_UNKNOWN);
+    ck_assert_int_eq(cgroup_unit(u, id, &names), UNIT_FOUND);
+    cgroup_units_free(u);
 }
 END_TEST
 
@@ -291,8 +369,8 @@ START_TEST(a_process_that_has_ended_has_no_unit)
     int fds[2];
 
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    ck_assert(!cgroup_unit_of_peer(fds[0], 0, &names));
-    ck_assert(!cgroup_unit_of_peer(fds[0], 0x7ffffffe, &names));
+    ck_assert_int_eq(cgroup_unit_of_peer(fds[0], 0, &names), UNIT_NONE);
+    ck_assert_int_eq(cgroup_unit_of_peer(fds[0], 0x7ffffffe, &names), UNIT_NONE);
     close(fds[0]);
     close(fds[1]);
 }
@@ -323,6 +401,7 @@ void io_owner_tests(Suite *suite)
                who_has_ended_is_nobody, addresses_of_a_reset_connection_are_somebody_elses,
                a_listener_at_the_clients_port_is_nobody, who_is_elsewhere_is_unseen, owner_of_a_unix_socket);
     unit_group(suite, "unit", names_of_paths, unknown_cgroups_have_no_unit,
+               cgroups_are_looked_for_again_after_a_shortage, walks_take_a_share_of_the_time,
                a_process_that_has_ended_has_no_unit);
     unit_group(suite, "user", names_of_users);
 }
