@@ -117,13 +117,15 @@ void deadlines_free(struct deadlines *l)
 
 void deadline_arm(struct deadlines *l, struct deadline *d)
 {
+    bool is_new = !d->place;
     /* It fails for want of memory only, and then the next deadline_set_at() tries again. */
-    if (!d->place && !join(l, d))
+    if (is_new && !join(l, d))
         return;
-    d->armed = d->due;
-    move_up(l, d);
-    set_timer(
-        l); /* also where it could not be set when the first one was: else none would ever be looked at */
+    if (is_new || d->due < d->armed) {
+        d->armed = d->due;
+        move_up(l, d);
+    }
+    set_timer(l); /* also where the loop had no memory for it before: else none would ever be looked at */
 }
 
 void deadline_set(struct deadlines *l, struct deadline *d, uint64_t ms)

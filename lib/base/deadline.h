@@ -40,7 +40,7 @@ void deadline_arm(struct deadlines *l, struct deadline *d);
 static inline void deadline_set_at(struct deadlines *l, struct deadline *d, uint64_t due)
 {
     d->due = due;
-    if (due != 0 && (!d->place || due < d->armed))
+    if (due != 0 && (!d->place || due < d->armed || l->timer.armed == 0))
         deadline_arm(l, d);
 }
 
