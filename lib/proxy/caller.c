@@ -211,7 +211,7 @@ static void take_user(struct callers *t, const struct peer_owner *owner, struct 
 
 static void take_unit(enum unit_found found, struct identity *who)
 {
-    who->kind = found == UNIT_FOUND ? CALLER_UNIT : CALLER_NOBODY;
+    who->kind = found == UNIT_FOUND ? CALLER_UNIT : CALLER_UNKNOWN;
     who->is_open = found == UNIT_UNKNOWN;
 }
 
