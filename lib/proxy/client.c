@@ -304,6 +304,13 @@ static void refuse_head(struct client *c, enum head_verdict v, const struct head
     exchange_refuse(c, fault, text);
 }
 
+/* A CR alone may be half an empty line. */
+static bool is_there_a_request(const struct client *c)
+{
+    struct slice data = c->in ? buffer_unread(c->in) : SLICE("");
+    return data.n > 1 || (data.n == 1 && data.p[0] != '\r');
+}
+
 /* Begins the exchange of a head that is whole; false: more must come. */
 static bool try_head(struct client *c)
 {
@@ -311,8 +318,6 @@ static bool try_head(struct client *c)
     const struct head_limits *limits = limits_of(c, &storage);
     size_t length;
     struct slice data = buffer_unread(c->in);
-    if (data.n == 0 || (data.n == 1 && data.p[0] == '\r'))
-        return false;
     size_t scanned = c->scanned;
     enum head_verdict v = head_scan(data, &scanned, limits, &length);
     c->scanned = (uint32_t)scanned;
@@ -382,7 +387,7 @@ void client_process(struct client *c)
         }
         if (c->in)
             skip_empty_lines(c);
-        if (c->in && buffer_unread(c->in).n > 0) {
+        if (is_there_a_request(c)) {
             client_begin_reading(c);
             if (try_head(c)) {
                 begun++;

@@ -167,14 +167,16 @@ def test_the_request_timeout(stage):
     carpool.wait_row(origin, sockets=0, freeSockets=0)
 
 
-def test_empty_lines_are_no_request(stage):
+@pytest.mark.parametrize("begin, end", [(b"\r\n", b""), (b"\r\n\r", b"\n")])
+def test_empty_lines_are_no_request(stage, begin, end):
     """headersTimeout: [...] first byte of a request: what RFC 9112 2.2 lets a client send behind one is none"""
     origin = stage.origin()
     carpool = stage.carpool({"server": {"headersTimeout": "500ms", "keepAliveTimeout": "60s"}})
     client = carpool.client()
     assert client.get(origin.url("/")).status == 200
-    client.send(b"\r\n")
+    client.send(begin)
     stays(lambda: not client.answered(), "nothing is answered", 1.5)
+    client.send(end)
     assert client.get(origin.url("/")).status == 200
 
 
