@@ -142,7 +142,7 @@ void client_watch_later(struct client *c)
 static void lose(struct client *c)
 {
     if (c->exchange)
-        exchange_client_gone(c->exchange, CLIENT_CUT);
+        exchange_cut(c->exchange, CLIENT_CUT);
     else if (c->tunnel)
         tunnel_cut(c->tunnel, CLIENT_CUT);
     else

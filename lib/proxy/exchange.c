@@ -254,7 +254,7 @@ static void act(struct exchange *e, enum pump result)
     case PUMP_TUNNEL: tunnel_begin(e); break;
     case PUMP_CALL_FAILED: attempt_failed(e); break;
     case PUMP_CLIENT_GONE: exchange_client_gone(e, CLIENT_CLOSED); break;
-    case PUMP_CLIENT_CUT: exchange_client_gone(e, CLIENT_CUT); break;
+    case PUMP_CLIENT_CUT: exchange_cut(e, CLIENT_CUT); break;
     case PUMP_FAILED: fail(e, f->fault, f->reason, f->text); break;
     case PUMP_SINK_FAILED:
     case PUMP_WAITS: break;
