@@ -138,7 +138,8 @@ static int init(struct dns_channel *ch, const struct dns_servers *from)
     int mask =
         ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_FLAGS;
 
-    resolv_conf_read(RESOLV_CONF_PATH, &ch->conf);
+    if (!resolv_conf_read(RESOLV_CONF_PATH, &ch->conf))
+        return ARES_ENOMEM; /* c-ares would take it for an empty file */
     options.timeout = from->servers ? from->timeout_ms : ch->conf.timeout_ms;
     options.tries = from->servers ? from->tries : ch->conf.attempts;
     options.flags = ARES_FLAG_NOALIASES;

@@ -1,5 +1,6 @@
 #include "io/resolv_conf.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,9 +99,10 @@ static void read_environment(struct resolv_conf *c)
         read_options(slice_of(options), c);
 }
 
-void resolv_conf_read(const char *path, struct resolv_conf *c)
+bool resolv_conf_read(const char *path, struct resolv_conf *c)
 {
     FILE *f = fopen(path, "re");
+    bool is_short = !f && (errno == EMFILE || errno == ENFILE || errno == ENOMEM);
     char *line = NULL;
     size_t size = 0;
     ssize_t n;
@@ -113,6 +115,7 @@ void resolv_conf_read(const char *path, struct resolv_conf *c)
     if (f)
         fclose(f);
     read_environment(c);
+    return !is_short;
 }
 
 static int count(const char *text, char wanted)

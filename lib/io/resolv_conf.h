@@ -21,8 +21,8 @@ struct resolv_conf {
 };
 
 /* The file and the environment (LOCALDOMAIN, RES_OPTIONS). glibc's defaults where they say nothing, or the file is not
- * there: the search list is then the domain of the host's own name. */
-void resolv_conf_read(const char *path, struct resolv_conf *c);
+ * there: the search list is then the domain of the host's own name. False: no descriptor or memory is left to read it. */
+bool resolv_conf_read(const char *path, struct resolv_conf *c);
 
 /* The same for a line of it; what is no `options`, `search` or `domain` line changes nothing. */
 void resolv_conf_read_line(struct slice line, struct resolv_conf *c);

@@ -2,6 +2,8 @@
 
 #include "io_test.h"
 
+#include <sys/resource.h>
+
 #include "io/resolv_conf.h"
 
 START_TEST(resolv_conf_options_are_read)
@@ -82,8 +84,24 @@ START_TEST(resolv_conf_search_list_is_long)
 }
 END_TEST
 
+/* What could not be opened for want of a descriptor is not taken for what is not there. */
+START_TEST(resolv_conf_needs_a_descriptor)
+{
+    struct resolv_conf c;
+    struct rlimit limit;
+
+    ck_assert(resolv_conf_read("/nonexistent", &c));
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, limit.rlim_max}), 0);
+    bool was_read = resolv_conf_read("/dev/null", &c);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert(!was_read);
+    ck_assert(resolv_conf_read("/dev/null", &c));
+}
+END_TEST
+
 void io_resolv_conf_tests(Suite *suite)
 {
     unit_group(suite, "resolv.conf", resolv_conf_options_are_read, resolv_conf_search_list_is_walked,
-               resolv_conf_search_list_is_long);
+               resolv_conf_search_list_is_long, resolv_conf_needs_a_descriptor);
 }
