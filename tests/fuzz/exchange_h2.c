@@ -149,6 +149,7 @@ static void say(struct programme *p, unsigned peer)
 struct result {
     unsigned arrivals; /* at the origin */
     uint64_t floods;
+    bool talked_on;
     struct answer answers[CLIENTS][ASKED];
 };
 
@@ -228,6 +229,7 @@ static void converse(uint8_t kinds, struct slice script, uint32_t seed, struct r
     }
     out->arrivals = origin_arrivals();
     out->floods = count_floods();
+    out->talked_on = origin_talked_on();
     for (unsigned i = 0; i < CLIENTS; i++)
         asker_check(&askers[i], out->answers[i]);
     end();
@@ -255,7 +257,8 @@ static void play_split(const uint8_t *data, size_t size)
     world_trouble.again = data[1] & 0x80 ? data[1] : 0;
     converse(data[0], script, 1 + data[2], &cut);
     /* A repeat comes at its own time, and is answered by what is left of the script. */
-    if (whole.arrivals != SPLIT_CLIENTS || cut.arrivals != SPLIT_CLIENTS || whole.floods + cut.floods > 0)
+    if (whole.arrivals != SPLIT_CLIENTS || cut.arrivals != SPLIT_CLIENTS || whole.floods + cut.floods > 0 ||
+        whole.talked_on || cut.talked_on)
         return;
     for (unsigned i = 0; i < SPLIT_CLIENTS; i++) {
         const struct answer *a = &whole.answers[i][0], *b = &cut.answers[i][0];

@@ -31,7 +31,7 @@ void origin_reset(void)
     for (unsigned i = 0; i < peers.count; i++)
         forget_peer(peers.at[i]);
     peers.count = peers.arrivals = 0;
-    peers.are_silent = false;
+    peers.are_silent = peers.talked_on = false;
     memset(origin_requests, 0, sizeof origin_requests);
 }
 
@@ -43,6 +43,11 @@ void origin_is_silent(bool silent)
 unsigned origin_peers(void)
 {
     return peers.count;
+}
+
+bool origin_talked_on(void)
+{
+    return peers.talked_on;
 }
 
 unsigned origin_arrivals(void)
@@ -141,6 +146,7 @@ static void note_said(struct peer *p, uint8_t type, uint8_t flags, uint32_t id, 
         note_reset(s, peer_number_at(payload));
     else if ((type == NGHTTP2_HEADERS || type == NGHTTP2_DATA) && s) {
         s->answered = true;
+        peers.talked_on |= s->ended;
         s->ended |= flags & NGHTTP2_FLAG_END_STREAM;
         peer_look_closed(s);
     }

@@ -43,6 +43,10 @@ bool origin_has_more(unsigned peer);
 /* Requests that have arrived, repeats included. */
 unsigned origin_arrivals(void);
 
+/* Whether it said anything of an answer on a stream that it had ended: what is made of that depends on what was sent meanwhile
+ * (RFC 9113 5.1). */
+bool origin_talked_on(void);
+
 /* How many connections there are; the newest is the last. */
 unsigned origin_peers(void);
 

@@ -47,6 +47,7 @@ extern struct peers {
     struct peer *at[RIG_ORIGINS];
     unsigned count, arrivals;
     bool are_silent;
+    bool talked_on;
 } peers;
 
 /* NULL: it keeps no books of it. */
