@@ -9,7 +9,7 @@
 
 static bool is_tunnel(const struct origin *o)
 {
-    return strncmp(o->key, "tunnel://", strlen("tunnel://")) == 0;
+    return o->kind == ORIGIN_TUNNEL;
 }
 
 /* All but its scheme's default port. */

@@ -70,7 +70,7 @@ static void arm(struct socket *s)
 
 /* A reset that came before the response was read was announced with it, and is announced no more. A socket that is used
  * again soon finds it; to look for it each time would cost a call a response. */
-static void look_behind_response(struct socket *s)
+static void look_after_response(struct socket *s)
 {
     enum retire_reason reason = wire_probe(&s->wire);
     if (reason != RETIRE_NONE) {
@@ -142,7 +142,7 @@ void idle_on_timer(void *ctx)
     if (s->state == SOCKET_CONNECTING)
         http2_on_timeout(s);
     else if (!idle_retire_overdue(s))
-        look_behind_response(s);
+        look_after_response(s);
 }
 
 void idle_limits_changed(struct socket *s)

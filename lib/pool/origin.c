@@ -140,6 +140,7 @@ static struct origin *origin_new(struct agent *a, enum origin_kind kind, const c
         return NULL;
     }
     o->agent = a;
+    o->kind = kind;
     o->created_ms = clock_ms();
     protocol_init(o);
     TAILQ_INIT(&o->connecting);

@@ -40,6 +40,7 @@ enum origin_kind { ORIGIN_HTTP, ORIGIN_HTTPS, ORIGIN_TUNNEL };
 struct origin {
     UT_hash_handle hh; /* in agent->origins by key */
     struct agent *agent;
+    enum origin_kind kind;
     char *key;  /* "http://host:port" */
     char *host; /* of the connect plan */
     /* What Host says: the port only where it is not the scheme's default (RFC 9110 7.2) */

@@ -65,8 +65,7 @@ void protocol_offer(struct origin *o, enum protocol_offer offer)
 static enum protocol_offer configured_offer(const struct origin *o)
 {
     const struct agent_policy *policy = o->agent->policy;
-    bool is_http = strncmp(o->key, "http://", 7) == 0;
-    if (is_http && !o->plan.parent && policy->h2Options.useH2c)
+    if (o->kind == ORIGIN_HTTP && !o->plan.parent && policy->h2Options.useH2c)
         return OFFER_HTTP2;
     return o->plan.tls && policy->allowH2 ? OFFER_BOTH : OFFER_HTTP1;
 }

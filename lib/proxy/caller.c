@@ -284,18 +284,10 @@ static void identify_unix(struct callers *t, const struct client *c, enum caller
         take_unit(cgroup_unit_of_peer(c->conn.fd, owner.pid, &who->unit), who);
 }
 
-void caller_identify(struct client *c)
+static void identify(struct client *c, enum callers_by how)
 {
     struct callers *t = &c->proxy->callers;
-    enum callers_by how = c->proxy->config->callers;
     struct identity who = {.kind = CALLER_UNKNOWN};
-    if (c->identified == how)
-        return;
-    caller_release(c->caller);
-    c->caller = NULL;
-    c->identified = how;
-    if (how == CALLERS_OFF)
-        return;
     if (c->peer.sa.any.sa_family == AF_UNIX)
         identify_unix(t, c, how, &who);
     else
@@ -303,6 +295,18 @@ void caller_identify(struct client *c)
     c->caller = find_identity(t, &who);
     if (who.is_open)
         c->identified = CALLERS_OFF;
+}
+
+void caller_identify(struct client *c)
+{
+    enum callers_by how = c->proxy->config->callers;
+    if (c->identified == how)
+        return;
+    caller_release(c->caller);
+    c->caller = NULL;
+    c->identified = how;
+    if (how != CALLERS_OFF)
+        identify(c, how);
 }
 
 void caller_move(struct client *c)

@@ -117,8 +117,8 @@ static bool keep_request(struct exchange *e, const struct head *h, size_t length
 /* Which URLs of the origin the app is given. */
 static enum own_urls own_urls_for(const struct exchange *e, const struct uri *uri)
 {
-    bool is_https = strncmp(e->origin->key, "https:", 6) == 0;
-    if (!e->origin->agent->policy->rewriteScheme || uri->scheme == SCHEME_HTTPS || !is_https)
+    if (e->origin->kind != ORIGIN_HTTPS || uri->scheme == SCHEME_HTTPS ||
+        !e->origin->agent->policy->rewriteScheme)
         return OWN_URLS_KEPT;
     if (e->client->frontend->upstream)
         return OWN_URLS_PATHS;
