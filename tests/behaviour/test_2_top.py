@@ -21,13 +21,13 @@ LONG = "payments-settlement"
 
 
 class Terminal:
-    """carpoolctl on a terminal of its own."""
+    """carpoolctl on a terminal of its own; `carpool` may be an admin port."""
 
-    def __init__(self, admin_port, command="top", columns=80, rows=24):
+    def __init__(self, carpool, command="top", columns=80, rows=24):
         self.pid, self.file = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-            os.execve(binary("CARPOOLCTL"), ["carpoolctl", "-s", f"127.0.0.1:{admin_port}", command],
+            os.execve(binary("CARPOOLCTL"), ["carpoolctl", "-s", f"127.0.0.1:{getattr(carpool, 'admin_port', carpool)}", command],
                       {**environment(), "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"})
         self.got = b""
         self.status = None
@@ -77,7 +77,7 @@ def watching(stage):
     terminals = []
 
     def watch(carpool, **size):
-        terminals.append(Terminal(getattr(carpool, "admin_port", carpool), **size))
+        terminals.append(Terminal(carpool, **size))
         return terminals[-1]
     yield watch
     for terminal in terminals:
