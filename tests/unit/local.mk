@@ -17,7 +17,9 @@ tests_unit_base_test_SOURCES = \
 
 check_PROGRAMS += tests/unit/ca_test
 tests_unit_ca_test_SOURCES = \
+	tests/unit/ca_signer_test.c \
 	tests/unit/ca_test.c \
+	tests/unit/ca_test.h \
 	tests/unit/unit.h
 
 check_PROGRAMS += tests/unit/daemon_test
@@ -148,6 +150,7 @@ tests_unit_proxy_test_SOURCES = \
 	tests/unit/proxy_caller_test.c \
 	tests/unit/proxy_exchange_test.c \
 	tests/unit/proxy_fate_test.c \
+	tests/unit/proxy_memory_test.c \
 	tests/unit/proxy_own_urls_test.c \
 	tests/unit/proxy_rig.c \
 	tests/unit/proxy_rig.h \

@@ -451,6 +451,7 @@ int main(void)
     proxy_route_tests(suite);
     proxy_exchange_tests(suite);
     proxy_trouble_tests(suite);
+    proxy_memory_tests(suite);
     proxy_blocked_tests(suite);
     proxy_gone_tests(suite);
     proxy_stale_tests(suite);

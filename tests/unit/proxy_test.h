@@ -16,6 +16,7 @@ void proxy_splice_tests(Suite *suite);
 void proxy_route_tests(Suite *suite);
 void proxy_exchange_tests(Suite *suite);
 void proxy_trouble_tests(Suite *suite);
+void proxy_memory_tests(Suite *suite);
 void proxy_blocked_tests(Suite *suite);
 void proxy_gone_tests(Suite *suite);
 void proxy_stale_tests(Suite *suite);

@@ -7,10 +7,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "proxy/client.h"
-#include "proxy/exchange.h"
-
 /* Fills what the kernel takes for this descriptor; the count. */
 static size_t fill(int fd)
 {
@@ -386,6 +382,15 @@ START_TEST(drained_responses_leave_no_error_behind)
 }
 END_TEST
 
+static unsigned calls;
+
+static void call_again(void *ctx, unsigned ready)
+{
+    (void)ready;
+    ck_assert_uint_lt(++calls, 1000);
+    conn_call_again(ctx);
+}
+
 /* Whoever has much to move gives way: the turn ends, and with it others are told. */
 START_TEST(busy_streams_let_the_turn_end)
 {
@@ -395,7 +400,6 @@ START_TEST(busy_streams_let_the_turn_end)
     proxy_rig_open(&rig, "", "");
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
     conn_open(&s, ends[0]);
-    extern void call_again(void *ctx, unsigned ready);
     ck_assert(conn_watch(&s, rig.base, PRIORITY_ORDINARY, call_again, &s));
     for (unsigned i = 0; i < 3; i++)
         event_base_loop(rig.base, EVLOOP_ONCE);
@@ -446,101 +450,6 @@ START_TEST(resets_behind_half_a_head_are_seen)
 }
 END_TEST
 
-static unsigned calls;
-
-void call_again(void *ctx, unsigned ready);
-
-void call_again(void *ctx, unsigned ready)
-{
-    (void)ready;
-    ck_assert_uint_lt(++calls, 1000);
-    conn_call_again(ctx);
-}
-
-static bool memory_is_short;
-
-static void *allocate(size_t n)
-{
-    return memory_is_short ? NULL : malloc(n);
-}
-
-static void *reallocate(void *p, size_t n)
-{
-    return memory_is_short ? NULL : realloc(p, n);
-}
-
-/* Over TCP, where a reset can be told from an end; what it says is there when it is accepted. */
-static int tcp_client(const char *request)
-{
-    struct address a;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
-        end = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    ck_assert(address_from_ip(&a, SLICE("127.0.0.1"), 0));
-    ck_assert_int_eq(bind(listener, &a.sa.any, a.length), 0);
-    ck_assert_int_eq(listen(listener, 1), 0);
-    ck_assert_int_eq(getsockname(listener, &a.sa.any, &a.length), 0);
-    ck_assert_int_eq(connect(end, &a.sa.any, a.length), 0);
-    ck_assert_int_gt(send(end, request, strlen(request), MSG_NOSIGNAL), 0);
-    proxy_accept(rig.proxy, rig.frontend, accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), &a);
-    close(listener);
-    return end;
-}
-
-/* A connection that is free. */
-static int warm(void)
-{
-    int client = proxy_rig_client(&rig), origin = begin(client, A_GET, 0);
-
-    heard(origin);
-    say(&rig, origin, AN_OK);
-    close(client);
-    return origin;
-}
-
-/* A request under way whose client the loop does not have yet: it has no memory for it either. */
-static struct client *begin_unwatched(int *client, int *origin)
-{
-    struct client *c;
-
-    for (;;) {
-        proxy_rig_open(&rig, "", "");
-        *origin = warm();
-        *client = tcp_client("GET http://a.test/ HTTP/1.0\r\n\r\n");
-        c = TAILQ_LAST(&rig.proxy->clients, client_list);
-        if (!c->conn.watched)
-            break;
-        close(*client); /* that took too long */
-        proxy_rig_close(&rig);
-    }
-    c->lasting_since_ms = UINT64_MAX / 2; /* until this test says so */
-    return c;
-}
-
-/* Its end is the end of the connection, since this client knows no chunks: without memory for a client that lasts, what it
- * has of it does not look whole. */
-START_TEST(responses_that_are_cut_for_want_of_memory_are_not_whole)
-{
-    char text[1024];
-    ssize_t n;
-    int client, origin;
-
-    event_set_mem_functions(allocate, reallocate, free);
-    struct client *c = begin_unwatched(&client, &origin);
-    say(&rig, origin, "HTTP/1.1 200 OK\r\n\r\nthe beginning");
-    ck_assert_uint_eq(rig.records, 1);
-    memory_is_short = true;
-    client_lasts(c);
-    memory_is_short = false;
-    ck_assert_uint_eq(rig.records, 2);
-    while ((n = recv(client, text, sizeof text, 0)) > 0)
-        continue;
-    ck_assert(n < 0 && errno == ECONNRESET);
-    close(client);
-    proxy_rig_close(&rig);
-}
-END_TEST
-
 void proxy_trouble_tests(Suite *suite)
 {
     unit_group(suite, "trouble", short_uploads_are_seen_behind_a_slow_origin,
@@ -551,5 +460,5 @@ void proxy_trouble_tests(Suite *suite)
                refused_bodies_are_read_on, own_answers_do_not_follow_half_an_interim_one,
                silence_behind_an_interim_response_ends, drained_responses_leave_no_error_behind,
                busy_streams_let_the_turn_end, stopping_answers_what_has_come,
-               resets_behind_half_a_head_are_seen, responses_that_are_cut_for_want_of_memory_are_not_whole);
+               resets_behind_half_a_head_are_seen);
 }

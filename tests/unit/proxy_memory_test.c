@@ -1,0 +1,97 @@
+/* Exchanges for whose client there is no memory. */
+
+#include "proxy_talk.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "proxy/client.h"
+
+static bool memory_is_short;
+
+static void *allocate(size_t n)
+{
+    return memory_is_short ? NULL : malloc(n);
+}
+
+static void *reallocate(void *p, size_t n)
+{
+    return memory_is_short ? NULL : realloc(p, n);
+}
+
+/* Over TCP, where a reset can be told from an end; what it says is there when it is accepted. */
+static int tcp_client(const char *request)
+{
+    struct address a;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+        end = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ck_assert(address_from_ip(&a, SLICE("127.0.0.1"), 0));
+    ck_assert_int_eq(bind(listener, &a.sa.any, a.length), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, &a.sa.any, &a.length), 0);
+    ck_assert_int_eq(connect(end, &a.sa.any, a.length), 0);
+    ck_assert_int_gt(send(end, request, strlen(request), MSG_NOSIGNAL), 0);
+    proxy_accept(rig.proxy, rig.frontend, accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), &a);
+    close(listener);
+    return end;
+}
+
+/* A connection that is free. */
+static int warm(void)
+{
+    int client = proxy_rig_client(&rig), origin = begin(client, A_GET, 0);
+
+    heard(origin);
+    say(&rig, origin, AN_OK);
+    close(client);
+    return origin;
+}
+
+/* A request under way whose client the loop does not have yet: it has no memory for it either. */
+static struct client *begin_unwatched(int *client, int *origin)
+{
+    struct client *c;
+
+    for (;;) {
+        proxy_rig_open(&rig, "", "");
+        *origin = warm();
+        *client = tcp_client("GET http://a.test/ HTTP/1.0\r\n\r\n");
+        c = TAILQ_LAST(&rig.proxy->clients, client_list);
+        if (!c->conn.watched)
+            break;
+        close(*client); /* that took too long */
+        proxy_rig_close(&rig);
+    }
+    c->lasting_since_ms = UINT64_MAX / 2; /* until this test says so */
+    return c;
+}
+
+/* Its end is the end of the connection, since this client knows no chunks: without memory for a client that lasts, what it
+ * has of it does not look whole. */
+START_TEST(responses_that_are_cut_for_want_of_memory_are_not_whole)
+{
+    char text[1024];
+    ssize_t n;
+    int client, origin;
+
+    event_set_mem_functions(allocate, reallocate, free);
+    struct client *c = begin_unwatched(&client, &origin);
+    say(&rig, origin, "HTTP/1.1 200 OK\r\n\r\nthe beginning");
+    ck_assert_uint_eq(rig.records, 1);
+    memory_is_short = true;
+    client_lasts(c);
+    memory_is_short = false;
+    ck_assert_uint_eq(rig.records, 2);
+    while ((n = recv(client, text, sizeof text, 0)) > 0)
+        continue;
+    ck_assert(n < 0 && errno == ECONNRESET);
+    close(client);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
+void proxy_memory_tests(Suite *suite)
+{
+    unit_group(suite, "memory", responses_that_are_cut_for_want_of_memory_are_not_whole);
+}
