@@ -115,6 +115,17 @@ struct buffer *buffer_grow(struct buffer *b, size_t size)
     return grown;
 }
 
+struct buffer *buffer_fit(struct buffer *b)
+{
+    struct slice unread = buffer_unread(b);
+    struct buffer *fit = b && unread.n < b->size ? allocate(b->pool, unread.n) : NULL;
+    if (!fit)
+        return b;
+    buffer_append(fit, unread);
+    buffer_give(b);
+    return fit;
+}
+
 void buffer_pool_destroy(struct buffer_pool *pool)
 {
     struct buffer *b;

@@ -2,11 +2,10 @@
 
 void body_reader_begin(struct body_reader *b, struct framing framing)
 {
-    bool is_empty = framing.kind == BODY_NONE || (framing.kind == BODY_LENGTH && framing.length == 0);
     *b = (struct body_reader){
         .framing = framing,
         .left = framing.kind == BODY_LENGTH ? framing.length : 0,
-        .ended = is_empty,
+        .ended = framing_is_empty(&framing),
     };
 }
 

@@ -33,6 +33,12 @@ enum framing_verdict {
     FRAMING_UNEXPECTED_CONTENT, /* said of a message that may have none: TRACE, CONNECT, 1xx */
 };
 
+/* No byte of content follows the head. */
+static inline bool framing_is_empty(const struct framing *f)
+{
+    return f->kind == BODY_NONE || (f->kind == BODY_LENGTH && f->length == 0);
+}
+
 const char *framing_verdict_text(enum framing_verdict v);
 
 /* For a response: which request it answers decides whether it has content. */

@@ -139,7 +139,9 @@ void pool_notify(struct pool *p)
     while ((w = TAILQ_FIRST(&p->settled))) {
         TAILQ_REMOVE(&p->settled, w, link);
         w->state = WAITER_IDLE;
+        char *error_text = w->error_text;
         w->settled(w);
+        free(error_text);
     }
 }
 

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "pool/idle.h"
@@ -140,7 +142,7 @@ void queue_fail(struct waiter *p, enum connect_error error, const char *text)
     settle(p);
     p->socket = NULL;
     p->error = error;
-    snprintf(p->error_text, sizeof p->error_text, "%s", text);
+    p->error_text = strdup(text);
 }
 
 void queue_fail_all(struct origin *o, enum connect_error error, const char *text)
@@ -280,7 +282,7 @@ static bool displace(const struct waiter *p)
 {
     const struct origin *o = p->origin;
     struct waiter *other = turns_displaced_by(o, p->caller);
-    char text[sizeof other->error_text];
+    char text[256];
     if (!other)
         return false;
     snprintf(
@@ -367,6 +369,7 @@ static void begin_acquire(struct origin *o, struct waiter *p, enum acquire_how h
     p->origin = o;
     p->socket = NULL;
     p->bound = p->displaced = false;
+    p->error_text = NULL;
     /* The failed socket of others, too, left one place only: those who share it share the next one. A pause holds the
      * last repeat as it holds those before. */
     bool is_as_others = o->protocol == PROTOCOL_HTTP2 || o->agent->paused;
@@ -458,6 +461,8 @@ void waiter_cancel(struct waiter *p)
         return;
     leave(p);
     p->socket = NULL;
+    free(p->error_text);
+    p->error_text = NULL;
     if (was != WAITER_SETTLED)
         note_wait(p);
     if (was == WAITER_OWNER)

@@ -33,30 +33,36 @@ enum acquire_how {
 
 /* Embedded in what waits; zeroed at first. */
 struct waiter {
-    enum waiter_state state;
     TAILQ_ENTRY(waiter) link;
     struct origin *origin;
     const void *caller; /* whose request it is, for queue: fair; only compared. NULL: one that is not known */
     struct turn *turn;  /* BLOCKED: turns.h */
     TAILQ_ENTRY(waiter) turn_link;
-    enum acquire_how how;
     uint64_t nth;              /* its place in the order in which the pool's requests first asked */
     uint64_t since_us;         /* joined the queue */
     uint64_t blocked_since_us; /* BLOCKED */
     uint64_t pending_us;       /* of this request in BLOCKED, repeats included; 0 before the first acquire */
     /* SETTLED: the one on which it has a place, or NULL; OWNER: the one being opened */
     struct socket *socket;
-    bool http1_only; /* the caller's: a connection of HTTP/2 is no use to it */
-    bool bound;      /* BLOCKED: its client has a socket of its own, and it waits for a resume only */
-    /* SETTLED without a socket: another caller took its place in a full queue; error_text says so */
-    bool displaced;
-    enum connect_error error; /* SETTLED without a socket; CONNECT_OK: it was bound and may ask again */
-    char error_text[256];
+    char *error_text;                  /* SETTLED without a socket: see waiter_error() */
     void (*settled)(struct waiter *p); /* p is IDLE again when this is called */
     /* The connection that it waited for is gone: a limit or a pause holds it now. Called from within other calls, so it
      * may not call the pool. NULL: it does not matter. */
     void (*blocked)(struct waiter *p);
+    enum waiter_state state;
+    enum acquire_how how;
+    enum connect_error error; /* SETTLED without a socket; CONNECT_OK: it was bound and may ask again */
+    bool http1_only;          /* the caller's: a connection of HTTP/2 is no use to it */
+    bool bound; /* BLOCKED: its client has a socket of its own, and it waits for a resume only */
+    /* SETTLED without a socket: another caller took its place in a full queue; waiter_error() says so */
+    bool displaced;
 };
+
+/* Why it was settled without a socket: good until settled() returns. */
+static inline const char *waiter_error(const struct waiter *p)
+{
+    return p->error_text ? p->error_text : "out of memory";
+}
 
 enum acquire_result {
     ACQUIRED,           /* a place on p->socket is the caller's (place.h) */

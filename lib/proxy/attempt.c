@@ -45,7 +45,7 @@ static enum fault fault_of_connect(enum connect_error error)
 static bool is_repeatable(const struct exchange *e)
 {
     enum body_kind kind = e->asked.framing.kind;
-    bool small = kind == BODY_NONE || (kind == BODY_LENGTH && e->upload.keep_limit > 0);
+    bool small = kind == BODY_NONE || (kind == BODY_LENGTH && e->transfer->upload.keep_limit > 0);
     return e->asked.idempotent && small && e->attempts.repeats_left > 0;
 }
 
@@ -53,26 +53,27 @@ static bool is_repeatable(const struct exchange *e)
 static bool is_worth_repeating(const struct exchange *e)
 {
     bool may_be_stale = exchange_is_http2(e) || e->attempts.may_be_stale; /* h2: the wire says so */
-    return e->state == EXCHANGE_RELAY && e->asked.idempotent && !e->call.first_byte_us && may_be_stale &&
-           e->attempts.repeats_left > 0 && upload_is_replayable(&e->upload, &e->call);
+    return e->state == EXCHANGE_RELAY && e->asked.idempotent && !e->transfer->call.first_byte_us &&
+           may_be_stale && e->attempts.repeats_left > 0 &&
+           upload_is_replayable(&e->transfer->upload, &e->transfer->call);
 }
 
 /* Nothing but the loop is on the stack, so that who got this exchange's socket is notified at once: at the end of the
  * turn it would have been idle for as long as all others' events take. */
 static void on_call_ready(struct call *c, unsigned ready)
 {
-    struct exchange *e = (struct exchange *)((char *)c - offsetof(struct exchange, call));
+    struct exchange *e = ((struct transfer *)((char *)c - offsetof(struct transfer, call)))->exchange;
     struct pool *pool = e->proxy->pool;
     unsigned halves = 0;
-    if ((ready & CALL_WRITABLE) && e->upload.state == UPLOAD_BLOCKED)
+    if ((ready & CALL_WRITABLE) && e->transfer->upload.state == UPLOAD_BLOCKED)
         halves |= EXCHANGE_UPLOAD;
     if ((ready & CALL_UNACKED) && is_worth_repeating(e)) {
-        e->call.wire->loop->failure = (struct call_failure){
+        e->transfer->call.wire->loop->failure = (struct call_failure){
             .error = CALL_ERROR_ENDED, .progress = CALL_MAYBE_PROCESSED, .proven = true, .code = ETIMEDOUT};
         attempt_failed(e);
         halves = EXCHANGE_UPLOAD;
     }
-    if ((ready & CALL_READABLE) && !download_is_blocked(&e->download))
+    if ((ready & CALL_READABLE) && !download_is_blocked(&e->transfer->download))
         halves |= EXCHANGE_DOWNLOAD;
     struct client *client = e->client;
     exchange_run(e, halves);
@@ -93,14 +94,14 @@ static bool open_call(struct exchange *e)
         .last = socket_is_on_its_last_exchange(e->socket),
         .repair = e->origin->agent->policy->insecureHTTPParser,
     };
-    e->call.ready = on_call_ready;
-    return wire_open(&e->socket->wire, &e->call, &r);
+    e->transfer->call.ready = on_call_ready;
+    return wire_open(&e->socket->wire, &e->transfer->call, &r);
 }
 
 /* An attempt begins with nothing of a response. */
 static void relay(struct exchange *e)
 {
-    download_restart(&e->download);
+    download_restart(&e->transfer->download);
     if (!open_call(e)) {
         exchange_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the request");
         return;
@@ -137,6 +138,11 @@ static void decline(struct socket *s, enum retire_reason reason)
 static void start(struct exchange *e, struct socket *s)
 {
     assert(!e->socket && (s->state == SOCKET_ACTIVE || s->state == SOCKET_ROOMY));
+    if (!transfer_take(e)) {
+        decline(s, RETIRE_ERROR);
+        exchange_cut(e, CLIENT_CUT);
+        return;
+    }
     enum retire_reason reason = look_before(e, s);
     if (reason != RETIRE_NONE)
         decline(s, reason);
@@ -149,10 +155,10 @@ static void start(struct exchange *e, struct socket *s)
     if (e->client->private_socket == s)
         e->asked.private_socket = true;
     e->socket = s;
-    e->times.granted_us = clock_us();
-    e->times.moved_ms = clock_ms();
+    e->transfer->times.granted_us = clock_us();
+    e->transfer->times.moved_ms = clock_ms();
     if (s->exchanges == 0)
-        e->times.connect_us = s->connect_us;
+        e->transfer->times.connect_us = s->connect_us;
     e->attempts.may_be_stale = socket_may_be_stale(s);
     socket_begin_exchange(s);
     e->attempts.reused = s->exchanges > 1;
@@ -164,11 +170,20 @@ static void start(struct exchange *e, struct socket *s)
         relay(e);
 }
 
+/* While it waits, large buffers are for others. After an attempt, it may have content that points into its client's. */
+static void fit_buffers(struct exchange *e)
+{
+    e->head = buffer_fit(e->head);
+    if (!e->transfer)
+        e->client->in = buffer_fit(e->client->in);
+}
+
 /* While it waits, the client's leaving must be seen at once. */
 static void wait_for_place(struct exchange *e)
 {
     struct client *c = e->client;
     e->state = EXCHANGE_WAITING;
+    fit_buffers(e);
     e->times.waiting_since_ms = clock_ms();
     exchange_arm(e);
     if (c->conn.watched)
@@ -223,7 +238,7 @@ void attempt_ask(struct exchange *e)
 /* Not of a unix path: there the text says more. */
 static const char *advice_on(const struct waiter *w)
 {
-    return w->error == CONNECT_REFUSED && strstr(w->error_text, "connection refused")
+    return w->error == CONNECT_REFUSED && strstr(waiter_error(w), "connection refused")
                ? "; is the service running and listening there?"
                : "";
 }
@@ -238,7 +253,7 @@ static void fail_unconnected(struct exchange *e, const struct waiter *w)
                       "that is Carpool's own %s; set no_proxy=%s, so that the app asks it directly", whose,
                       o->host);
     else
-        exchange_fail(e, fault_of_connect(w->error), RETIRE_NONE, "%s%s", w->error_text, advice_on(w));
+        exchange_fail(e, fault_of_connect(w->error), RETIRE_NONE, "%s%s", waiter_error(w), advice_on(w));
 }
 
 void attempt_settled(struct waiter *w)
@@ -250,7 +265,7 @@ void attempt_settled(struct waiter *w)
     e->state = EXCHANGE_ASKING;
     e->attempts.how = ACQUIRE_AGAIN;
     if (w->displaced)
-        exchange_fail(e, FAULT_QUEUE, RETIRE_NONE, "%s", w->error_text);
+        exchange_fail(e, FAULT_QUEUE, RETIRE_NONE, "%s", waiter_error(w));
     else if (w->socket)
         start(e, w->socket);
     else if (w->error != CONNECT_OK) /* else a pause kept it from its client's own socket */
@@ -267,8 +282,8 @@ void attempt_give_up(struct exchange *e, enum retire_reason reason)
     e->socket = NULL;
     if (!s)
         return;
-    if (e->call.wire)
-        call_reset(&e->call);
+    if (e->transfer->call.wire)
+        call_reset(&e->transfer->call);
     /* With HTTP/2 it costs a stream, and others have theirs. */
     if (s->protocol == PROTOCOL_HTTP2)
         socket_release_unharmed(s);
@@ -281,7 +296,7 @@ enum client_close attempt_finished(struct exchange *e)
     struct socket *s = e->socket;
     struct client *c = e->client;
     struct call_end end;
-    call_finish(&e->call, &end);
+    call_finish(&e->transfer->call, &end);
     e->socket = NULL;
     /* What others share is not one client's own: over HTTP/2, a challenge is passed on. */
     bool is_private = s->protocol == PROTOCOL_HTTP1 && (e->asked.private_socket || c->private_socket == s);

@@ -36,7 +36,7 @@ static void log_stale(const struct exchange *e, enum socket_failure failure, boo
               LOG_S("agent", e->origin->agent->name), LOG_S("target", strstr(e->origin->key, "://") + 3),
               LOG_B("reused", true), LOG_S("code", socket_failure_code(failure)),
               LOG_N("socketAgeMs", now - s->opened_ms),
-              LOG_N("idleMs", s->idle_since_ms ? e->times.granted_us / 1000 - s->idle_since_ms : 0),
+              LOG_N("idleMs", s->idle_since_ms ? e->transfer->times.granted_us / 1000 - s->idle_since_ms : 0),
               LOG_SLICE("method", ((struct slice){line.p, space ? (size_t)(space - line.p) : 0})));
 }
 
@@ -174,18 +174,19 @@ void attempt_failed(struct exchange *e)
                    (failure.orderly && failure.took),
         .unprocessed_repeats_left = REFUSALS_MOST - e->attempts.refusals,
         .ended_by_peer = by_peer || failure.error == CALL_ERROR_PING,
-        .response_begun = e->call.first_byte_us > 0,
-        .request_begun = e->call.sent > 0,
+        .response_begun = e->transfer->call.first_byte_us > 0,
+        .request_begun = e->transfer->call.sent > 0,
         .idempotent = e->asked.idempotent,
-        .replayable = upload_is_replayable(&e->upload, &e->call),
+        .replayable = upload_is_replayable(&e->transfer->upload, &e->transfer->call),
         .repeats_left = e->attempts.repeats_left,
     };
     enum retry retry = retry_decide(&facts);
     if (dead)
-        path_died(e->socket, e->times.granted_us / 1000);
+        path_died(e->socket, e->transfer->times.granted_us / 1000);
     else if (by_peer && facts.reused && !facts.response_begun)
-        socket_found_closed(e->socket, e->times.granted_us / 1000);
-    if (e->attempts.may_be_stale && failure.error == CALL_ERROR_ENDED && e->download.state == DOWNLOAD_HEAD) {
+        socket_found_closed(e->socket, e->transfer->times.granted_us / 1000);
+    if (e->attempts.may_be_stale && failure.error == CALL_ERROR_ENDED &&
+        e->transfer->download.state == DOWNLOAD_HEAD) {
         enum socket_failure kind = failure_of(error);
         e->origin->stats.reused_errors[kind]++;
         log_stale(e, kind, retry != RETRY_NO);

@@ -34,9 +34,10 @@ static uint64_t pending_due(const struct exchange *e)
 /* timeouts.socket runs from the last byte; not while the client is the one who is waited for. */
 static uint64_t silence_due(const struct exchange *e)
 {
-    if (e->state != EXCHANGE_RELAY || download_is_blocked(&e->download))
+    if (e->state != EXCHANGE_RELAY || exchange_waits_for_client(e))
         return 0;
-    uint64_t moved_ms = e->call.moved_ms > e->times.moved_ms ? e->call.moved_ms : e->times.moved_ms;
+    const struct transfer *t = e->transfer;
+    uint64_t moved_ms = t->call.moved_ms > t->times.moved_ms ? t->call.moved_ms : t->times.moved_ms;
     return due_after(moved_ms, e->origin->agent->policy->timeouts.socket);
 }
 
@@ -62,15 +63,17 @@ static void on_silence(struct exchange *e)
     const struct socket *s = e->socket;
     char text[UNITS_TEXT_SIZE];
     const char *limit = units_format_time(e->origin->agent->policy->timeouts.socket, text);
-    if (e->upload.state == UPLOAD_BLOCKED)
+    if (e->transfer->upload.state == UPLOAD_BLOCKED)
         exchange_fail(e, FAULT_WRITE_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
                       "the origin took no byte of the request for %s (timeouts.socket)", limit);
-    else if (e->attempts.may_be_stale && !e->call.first_byte_us)
+    else if (e->attempts.may_be_stale && !e->transfer->call.first_byte_us)
         exchange_fail(
             e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
             "no byte came or went for %s (timeouts.socket) on a reused connection that had been idle for %.1f s: the origin is "
             "slow, or a firewall or NAT has dropped the connection; then set timeouts.free below what that allows",
-            limit, s->idle_since_ms ? (double)(e->times.granted_us / 1000 - s->idle_since_ms) / 1000 : 0.0);
+            limit,
+            s->idle_since_ms ? (double)(e->transfer->times.granted_us / 1000 - s->idle_since_ms) / 1000
+                             : 0.0);
     else
         exchange_fail(e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
                       "no byte came or went for %s (timeouts.socket)", limit);

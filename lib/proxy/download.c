@@ -1,5 +1,7 @@
 #include "proxy/download.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "http/body_reader.h"
 #include "http/coding.h"
@@ -35,8 +37,9 @@ static bool is_of_unknown_length(const struct framing *f)
 
 bool download_end_misleads(const struct exchange *e)
 {
-    const struct download *d = &e->download;
-    return d->state != DOWNLOAD_HEAD && !d->writer.chunked && is_of_unknown_length(&e->call.framing);
+    const struct download *d = e->transfer ? &e->transfer->download : NULL;
+    return d && d->state != DOWNLOAD_HEAD && !d->writer.chunked &&
+           is_of_unknown_length(&e->transfer->call.framing);
 }
 
 static enum pump malformed(struct exchange *e, const char *what)
@@ -54,17 +57,17 @@ static enum pump push_head(struct exchange *e, const struct outgoing_response *o
         buffer_give(b);
         return pump_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the response's head");
     }
-    buffer_give(e->download.out_head);
-    e->download.out_head = b;
-    sendq_push(&e->download.out, buffer_unread(b));
-    e->times.took_ms = clock_ms();
+    buffer_give(e->transfer->download.out_head);
+    e->transfer->download.out_head = b;
+    sendq_push(&e->transfer->download.out, buffer_unread(b));
+    e->transfer->times.took_ms = clock_ms();
     return PUMP_WAITS;
 }
 
 /* RFC 9110 15.2: passed on, but not to a client of HTTP/1.0. */
 static enum pump pass_interim(struct exchange *e)
 {
-    if (++e->download.interim > MAX_INTERIM)
+    if (++e->transfer->download.interim > MAX_INTERIM)
         return malformed(e, "more than 16 interim responses");
     if (e->asked.from_http_1_0)
         return PUMP_WAITS;
@@ -73,9 +76,24 @@ static enum pump pass_interim(struct exchange *e)
     return push_head(e, &o);
 }
 
+/* Of the one Upgrade field in the head that was sent. */
+static struct slice protocols_asked_for(const struct exchange *e)
+{
+    const struct slice name = SLICE("upgrade:");
+    struct slice rest = buffer_unread(e->head);
+    const char *end;
+    while ((end = memchr(rest.p, '\r', rest.n))) {
+        struct slice line = {rest.p, (size_t)(end - rest.p)};
+        if (line.n > name.n && slice_eq_nocase((struct slice){line.p, name.n}, name))
+            return slice_from(line, name.n);
+        rest = slice_from(rest, line.n + 2);
+    }
+    return SLICE("");
+}
+
 static bool was_asked_for(const struct exchange *e, struct slice protocol)
 {
-    struct slice list = slice_of(e->asked.protocols), element;
+    struct slice list = protocols_asked_for(e), element;
     while (slice_next_element(&list, &element))
         if (slice_eq_nocase(element, protocol))
             return true;
@@ -86,7 +104,7 @@ static bool was_asked_for(const struct exchange *e, struct slice protocol)
 static bool may_switch(const struct exchange *e)
 {
     const struct head *h = &e->proxy->response_head;
-    if (!e->asked.upgrade || e->upload.state != UPLOAD_DONE || !head_has(h, FIELD_UPGRADE) ||
+    if (!e->asked.upgrade || e->transfer->upload.state != UPLOAD_DONE || !head_has(h, FIELD_UPGRADE) ||
         !connection_has(h, SLICE("upgrade")))
         return false;
     struct slice list = head_find(h, FIELD_UPGRADE)->value, element;
@@ -127,9 +145,9 @@ static void note_coding(const struct exchange *e, const struct framing *f)
 static void note_repairs(const struct exchange *e)
 {
     struct origin_stats *stats = &e->origin->stats;
-    stats->repaired += e->call.repairs != 0;
+    stats->repaired += e->transfer->call.repairs != 0;
     for (unsigned i = 0; i < REPAIR_COUNT; i++)
-        stats->repairs[i] += e->call.repairs >> i & 1;
+        stats->repairs[i] += e->transfer->call.repairs >> i & 1;
 }
 
 static void learn(struct exchange *e, const struct framing *f)
@@ -144,8 +162,8 @@ static void learn(struct exchange *e, const struct framing *f)
 /* The final head. HTTP/1.0 knows no chunks: there the end of the connection ends content of unknown length. */
 static enum pump begin_body(struct exchange *e)
 {
-    const struct framing *f = &e->call.framing;
-    struct download *d = &e->download;
+    const struct framing *f = &e->transfer->call.framing;
+    struct download *d = &e->transfer->download;
     learn(e, f);
     char timing[SERVER_TIMING_SIZE];
     bool is_unknown = is_of_unknown_length(f), is_bodiless = f->kind == BODY_NONE;
@@ -174,14 +192,14 @@ static enum pump pass_head(struct exchange *e, enum call_part part)
     note_repairs(e);
     if (part == CALL_INTERIM)
         return pass_interim(e);
-    return e->call.framing.kind == BODY_TUNNEL ? switch_protocols(e) : begin_body(e);
+    return e->transfer->call.framing.kind == BODY_TUNNEL ? switch_protocols(e) : begin_body(e);
 }
 
 /* --- Content ------------------------------------------------------------------------------------------- */
 
 static enum pump keep_trailers(struct exchange *e)
 {
-    struct download *d = &e->download;
+    struct download *d = &e->transfer->download;
     d->trailers = buffer_borrow(e->proxy->bodies);
     if (!d->trailers || !trailers_append(d->trailers, &e->proxy->response_head))
         return pump_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the response's trailers");
@@ -191,14 +209,14 @@ static enum pump keep_trailers(struct exchange *e)
 /* Queues what has come, up to a batch. *part: after what it stopped. */
 static enum pump gather(struct exchange *e, enum call_part *part)
 {
-    struct download *d = &e->download;
+    struct download *d = &e->transfer->download;
     struct iovec runs[CALL_RUNS];
     unsigned count = 0;
     enum pump result = PUMP_WAITS;
     bool more = true;
     while (more && count < CALL_RUNS && result == PUMP_WAITS) {
         struct slice run;
-        *part = call_next(&e->call, &e->proxy->response_head, &run);
+        *part = call_next(&e->transfer->call, &e->proxy->response_head, &run);
         switch (*part) {
         case CALL_INTERIM: more = false; /* fall through */
         case CALL_HEAD: result = pass_head(e, *part); break;
@@ -220,20 +238,20 @@ static enum pump gather(struct exchange *e, enum call_part *part)
 /* PUMP_DONE: the queue is empty, and the call has its bytes back. */
 static enum pump flush(struct exchange *e)
 {
-    struct download *d = &e->download;
+    struct download *d = &e->transfer->download;
     struct client *c = e->client;
     uint64_t before = d->out.sent;
     c->conn.last = d->state == DOWNLOAD_LAST && e->outcome.fate != CLIENT_KEPT;
     enum sendq_result result = sendq_flush(&d->out, &c->conn);
     if (d->out.sent != before)
-        e->times.took_ms = clock_ms();
+        e->transfer->times.took_ms = clock_ms();
     if (result == SENDQ_FAILED)
         return PUMP_CLIENT_GONE;
     if (result == SENDQ_BLOCKED)
         return client_await(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
     if (d->given > 0) {
         d->content += d->given;
-        call_consumed(&e->call, d->given);
+        call_consumed(&e->transfer->call, d->given);
     }
     d->given = 0;
     return PUMP_DONE;
@@ -252,15 +270,18 @@ static ssize_t put(void *to, struct pipe *p)
 /* PUMP_DONE: go on by reading. */
 static enum pump pump_pipe(struct exchange *e)
 {
-    struct download *d = &e->download;
+    struct download *d = &e->transfer->download;
     struct client *c = e->client;
-    const struct splice_ends ends = {
-        .take = take, .put = put, .from = &e->call, .to = &c->conn, .left = call_spliceable(&e->call)};
+    const struct splice_ends ends = {.take = take,
+                                     .put = put,
+                                     .from = &e->transfer->call,
+                                     .to = &c->conn,
+                                     .left = call_spliceable(&e->transfer->call)};
     uint64_t in = d->splice.in, out = d->splice.out;
     enum splice_result result = splice_some(&d->splice, &ends, &e->proxy->pipes);
     d->content += d->splice.in - in;
     if (d->splice.out != out)
-        e->times.took_ms = clock_ms();
+        e->transfer->times.took_ms = clock_ms();
     switch (result) {
     case SPLICE_DONE:
     case SPLICE_ENDED: return PUMP_DONE;
@@ -269,21 +290,21 @@ static enum pump pump_pipe(struct exchange *e)
     case SPLICE_FAILED: return PUMP_CLIENT_GONE;
     case SPLICE_YIELD: break;
     }
-    call_yield(&e->call);
+    call_yield(&e->transfer->call);
     return PUMP_WAITS;
 }
 
 static bool may_splice(const struct exchange *e)
 {
-    const struct download *d = &e->download;
+    const struct download *d = &e->transfer->download;
     return d->splice.pipe || (d->state == DOWNLOAD_BODY && conn_can_splice(&e->client->conn) &&
-                              splice_pays(&d->splice, call_spliceable(&e->call)));
+                              splice_pays(&d->splice, call_spliceable(&e->transfer->call)));
 }
 
 /* Queues what comes next, if nothing is queued. PUMP_WAITS: the origin must send some first; PUMP_DONE: flush it. */
 static enum pump fill(struct exchange *e, enum call_part *part)
 {
-    struct download *d = &e->download;
+    struct download *d = &e->transfer->download;
     if (d->out.count > 0 || d->state == DOWNLOAD_LAST)
         return PUMP_DONE;
     enum pump result = gather(e, part);
@@ -296,7 +317,7 @@ static enum pump fill(struct exchange *e, enum call_part *part)
 
 enum pump download_pump(struct exchange *e)
 {
-    struct download *d = &e->download;
+    struct download *d = &e->transfer->download;
     for (unsigned batches = 0; batches < BATCHES_PER_TURN; batches++) {
         enum call_part part = CALL_CONTENT;
         enum pump result = PUMP_DONE;
@@ -318,6 +339,6 @@ enum pump download_pump(struct exchange *e)
             return PUMP_DONE;
         }
     }
-    call_yield(&e->call);
+    call_yield(&e->transfer->call);
     return PUMP_WAITS;
 }

@@ -41,8 +41,7 @@ struct exchange *exchange_new(struct client *c)
     e->waiter.settled = attempt_settled;
     e->waiter.blocked = attempt_blocked;
     e->state = EXCHANGE_ASKING;
-    upload_begin(&e->upload, &(struct framing){.kind = BODY_CLOSE}); /* unknown: it has no end */
-    e->upload.state = UPLOAD_STOPPED;
+    e->asked.framing.kind = BODY_CLOSE; /* unknown: it has no end */
     e->times.began_us = clock_us();
     c->exchange = e;
     TAILQ_INSERT_TAIL(&p->exchanges, e, link);
@@ -51,17 +50,25 @@ struct exchange *exchange_new(struct client *c)
 
 /* --- The end ------------------------------------------------------------------------------------------- */
 
+/* To its last byte, and not a byte further. */
+static bool request_is_read(const struct exchange *e)
+{
+    return e->transfer ? upload_source_is_spent(&e->transfer->upload) : framing_is_empty(&e->asked.framing);
+}
+
 void exchange_end(struct exchange *e)
 {
-    assert(e->state != EXCHANGE_DEAD && !e->socket && !e->call.wire);
+    assert(e->state != EXCHANGE_DEAD && !e->socket && !(e->transfer && e->transfer->call.wire));
     if (e->client) {
         exchange_record(e);
-        e->client->at_boundary = upload_source_is_spent(&e->upload);
+        e->client->at_boundary = request_is_read(e);
         e->client->exchange = NULL;
     }
     waiter_cancel(&e->waiter);
-    upload_end(&e->upload);
-    download_end(&e->download);
+    if (e->transfer) {
+        upload_end(&e->transfer->upload);
+        download_end(&e->transfer->download);
+    }
     buffer_give(e->head);
     deadline_clear(&e->deadline);
     if (e->origin)
@@ -80,7 +87,7 @@ enum client_close exchange_fate(const struct exchange *e, enum fault fault, bool
         .refused =
             e->asked.connect || (fault == FAULT_DENIED && !access_client_allowed(e->proxy->config, &c->peer)),
         .head_read = e->head != NULL,
-        .request_read = upload_source_is_spent(&e->upload),
+        .request_read = request_is_read(e),
         .client_wants = e->asked.persists,
         .delimited = delimited,
         .fault = fault,
@@ -125,7 +132,11 @@ static void describe(const struct exchange *e, const char *text, char *out, size
 
 void exchange_reply(struct exchange *e, const struct reply *r)
 {
-    struct download *d = &e->download;
+    if (!transfer_take(e)) {
+        exchange_cut(e, CLIENT_CUT);
+        return;
+    }
+    struct download *d = &e->transfer->download;
     e->state = EXCHANGE_REPLY;
     e->outcome.status = r->fault == FAULT_NONE ? r->status : fault_status(r->fault);
     upload_stop(e);
@@ -136,17 +147,17 @@ void exchange_reply(struct exchange *e, const struct reply *r)
         exchange_cut(e, CLIENT_CUT);
         return;
     }
-    e->outcome.reply_length = r->head_only ? 0 : reply_length(r);
+    e->transfer->reply_length = r->head_only ? 0 : reply_length(r);
     sendq_clear(&d->out);
     sendq_push(&d->out, buffer_unread(d->out_head));
-    e->times.took_ms = clock_ms();
+    e->transfer->times.took_ms = clock_ms();
 }
 
 static enum pump reply_pump(struct exchange *e)
 {
     struct client *c = e->client;
     c->conn.last = e->outcome.fate != CLIENT_KEPT;
-    switch (sendq_flush(&e->download.out, &c->conn)) {
+    switch (sendq_flush(&e->transfer->download.out, &c->conn)) {
     case SENDQ_EMPTY: return PUMP_DONE;
     case SENDQ_BLOCKED: return client_await(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
     case SENDQ_FAILED: break;
@@ -166,7 +177,8 @@ static void fail(struct exchange *e, enum fault fault, enum retire_reason reason
         agent_record_error(e->origin->agent, e->origin->key, fault_error(fault), text);
     e->outcome.fault = fault;
     /* Nor is there a place for an answer after half an interim response. */
-    if (e->download.state != DOWNLOAD_HEAD || e->download.out.count > 0) {
+    if (!transfer_take(e) || e->transfer->download.state != DOWNLOAD_HEAD ||
+        e->transfer->download.out.count > 0) {
         exchange_cut(e, CLIENT_CUT);
         return;
     }
@@ -308,7 +320,7 @@ static bool leave(struct exchange *e)
 {
     struct socket *s = e->socket;
     if (e->state != EXCHANGE_RELAY || e->asked.private_socket || e->proxy->stopping ||
-        !call_leave(&e->call, e->origin->agent->policy->drainLimit))
+        !call_leave(&e->transfer->call, e->origin->agent->policy->drainLimit))
         return false;
     e->socket = NULL;
     return s != NULL;
@@ -344,11 +356,12 @@ void exchange_client_fin(struct exchange *e)
 uint64_t exchange_client_due(const struct exchange *e, enum client_close *reason)
 {
     const struct server_options *server = &e->proxy->config->server;
-    const struct exchange_times *t = &e->times;
-    uint64_t take = download_is_blocked(&e->download) && server->timeout ? t->took_ms + server->timeout : 0;
-    uint64_t send = 0;
-    if (e->state == EXCHANGE_RELAY && e->upload.state == UPLOAD_STARVED && server->requestTimeout)
-        send = e->client->since_ms + server->requestTimeout + t->body_grace_ms + t->waited_us / 1000;
+    uint64_t take = 0, send = 0;
+    if (exchange_waits_for_client(e) && server->timeout)
+        take = e->transfer->times.took_ms + server->timeout;
+    if (e->state == EXCHANGE_RELAY && e->transfer->upload.state == UPLOAD_STARVED && server->requestTimeout)
+        send = e->client->since_ms + server->requestTimeout + e->transfer->times.body_grace_ms +
+               e->times.waited_us / 1000;
     bool is_to_send = send && (!take || send < take);
     *reason = is_to_send ? CLIENT_REQUEST_TIMEOUT : CLIENT_TIMEOUT;
     return is_to_send ? send : take;
@@ -357,7 +370,7 @@ uint64_t exchange_client_due(const struct exchange *e, enum client_close *reason
 void exchange_client_too_slow(struct exchange *e, enum client_close reason)
 {
     struct client *c = e->client;
-    if (reason != CLIENT_REQUEST_TIMEOUT || e->download.state != DOWNLOAD_HEAD) {
+    if (reason != CLIENT_REQUEST_TIMEOUT || e->transfer->download.state != DOWNLOAD_HEAD) {
         exchange_cut(e, reason);
         return;
     }
@@ -371,7 +384,7 @@ void exchange_client_too_slow(struct exchange *e, enum client_close reason)
 static void look(struct exchange *e)
 {
     struct client *c = e->client;
-    if (e->upload.state != UPLOAD_DONE && e->state != EXCHANGE_WAITING)
+    if (e->state != EXCHANGE_WAITING && e->transfer->upload.state != UPLOAD_DONE)
         c->gone |= conn_has_failed(&c->conn); /* its bytes wait in the kernel until the origin takes some */
     else
         client_look(c);
@@ -385,11 +398,11 @@ void exchange_client_ready(struct exchange *e, unsigned ready)
 {
     struct client *c = e->client;
     unsigned halves = 0;
-    if ((ready & CONN_WRITABLE) && download_is_blocked(&e->download)) {
-        e->times.moved_ms = clock_ms(); /* the origin's time has stood still */
+    if ((ready & CONN_WRITABLE) && exchange_waits_for_client(e)) {
+        e->transfer->times.moved_ms = clock_ms(); /* the origin's time has stood still */
         halves |= EXCHANGE_DOWNLOAD;
     }
-    bool is_starved = e->state == EXCHANGE_RELAY && e->upload.state == UPLOAD_STARVED;
+    bool is_starved = e->state == EXCHANGE_RELAY && e->transfer->upload.state == UPLOAD_STARVED;
     if ((ready & CONN_READABLE) && is_starved)
         halves |= EXCHANGE_UPLOAD;
     if (halves)

@@ -19,10 +19,9 @@
 #include <stdint.h>
 
 #include "proxy/client.h"
-#include "proxy/download.h"
 #include "proxy/own_urls.h"
 #include "proxy/reply.h"
-#include "proxy/upload.h"
+#include "proxy/transfer.h"
 #include "wire/wire.h"
 
 enum exchange_state {
@@ -39,26 +38,20 @@ struct asked {
     bool idempotent, head_only, connect, upgrade, te_trailers, from_http_1_0, persists, accepts_gzip;
     bool established;       /* connect: its 200 was sent before it had a socket */
     bool private_socket;    /* connection-bound authentication was used or offered */
-    char protocols[64];     /* of Upgrade */
     enum own_urls own_urls; /* rewriteScheme */
 };
 
 /* As clock_us() or clock_ms(); 0: it has not come to that. */
 struct exchange_times {
-    uint64_t began_us, granted_us;
-    uint64_t connect_us;       /* what its socket's connect took */
+    uint64_t began_us;
     uint64_t waited_us;        /* for a socket: connecting or pending */
     uint64_t waiting_since_ms; /* when it asked for the socket that it waits for */
-    uint64_t moved_ms;         /* from when the origin's silence counts, if no byte moved since */
-    uint64_t blocked_since_ms, body_grace_ms; /* time in which Carpool itself did not read from the client */
-    uint64_t took_ms;                         /* when the client last took a byte, or was given the first */
 };
 
 struct outcome {
     unsigned status; /* of the final response; 0: none yet */
     enum fault fault;
     enum client_close fate; /* what the response's head said of the client's connection */
-    uint64_t reply_length;  /* bytes of content of an own answer */
 };
 
 /* How its attempts went. */
@@ -84,15 +77,17 @@ struct exchange {
     enum exchange_state state;
     struct waiter waiter;
     struct socket *socket; /* RELAY: on which it has a place */
-    struct call call;      /* RELAY: open */
-    struct buffer *head;   /* as it leaves, but for its Connection field */
+    /* NULL before its first attempt or own answer: most that waits has none */
+    struct transfer *transfer;
+    struct buffer *head; /* as it leaves, but for its Connection field; of its very size once it has waited */
     struct asked asked;
     struct attempts attempts;
-    struct upload upload;
-    struct download download;
     struct exchange_times times;
     struct outcome outcome;
 };
+
+/* Thousands may wait. Each costs its head besides. */
+_Static_assert(sizeof(struct exchange) <= 344, "a request that waits stays small");
 
 /* --- For the client's side ------------------------------------------------------------------------------- */
 
@@ -173,6 +168,12 @@ void exchange_end(struct exchange *e);
 static inline struct slice exchange_via(const struct exchange *e)
 {
     return e->origin->agent->policy->via ? e->proxy->instance : (struct slice){"", 0};
+}
+
+/* Its client must take some of the response first. */
+static inline bool exchange_waits_for_client(const struct exchange *e)
+{
+    return e->transfer && download_is_blocked(&e->transfer->download);
 }
 
 /* It has a place on a socket that speaks HTTP/2. */

@@ -56,6 +56,8 @@ libcarpool_a_SOURCES += \
 	lib/proxy/splice.h \
 	lib/proxy/stats.c \
 	lib/proxy/stats.h \
+	lib/proxy/transfer.c \
+	lib/proxy/transfer.h \
 	lib/proxy/tunnel.c \
 	lib/proxy/tunnel.h \
 	lib/proxy/upload.c \

@@ -145,6 +145,7 @@ static void reap_exchanges(struct proxy *p)
     struct exchange *e;
     while ((e = TAILQ_FIRST(&p->dead_exchanges))) {
         TAILQ_REMOVE(&p->dead_exchanges, e, link);
+        transfer_give(e);
         if (p->spare_exchange_count >= SPARES_KEPT) {
             deadline_release(&p->exchange_deadlines, &e->deadline);
             free(e);
@@ -222,6 +223,7 @@ void proxy_free(struct proxy *p)
         deadline_release(&p->exchange_deadlines, &e->deadline);
         free(e);
     }
+    transfer_free_spares(p);
     callers_free(&p->callers);
     timer_release(&p->watch);
     deadlines_free(&p->client_deadlines);

@@ -23,6 +23,7 @@
 
 struct client;
 struct exchange;
+struct transfer;
 struct tunnel;
 struct inside;
 
@@ -82,8 +83,9 @@ struct proxy {
     struct client_list dead_clients, spare_clients;
     struct exchange_list exchanges; /* all that are running */
     struct exchange_list dead_exchanges, spare_exchanges;
+    struct transfer *spare_transfers;
     struct tunnel_list tunnels, dead_tunnels;
-    uint32_t spare_client_count, spare_exchange_count;
+    uint32_t spare_client_count, spare_exchange_count, spare_transfer_count;
     struct deadlines client_deadlines, exchange_deadlines;
     struct timer watch;        /* for the oldest of `lasting` */
     struct inside_list hellos; /* clients whose handshake may begin in another turn, oldest first */

@@ -123,10 +123,18 @@ static void count(const struct exchange *e)
     struct origin_stats *stats = &e->origin->stats;
     if (e->outcome.fault != FAULT_NONE)
         stats->errors[fault_proxy_error(e->outcome.fault)]++;
-    else if (e->download.state == DOWNLOAD_DONE)
+    else if (e->transfer && e->transfer->download.state == DOWNLOAD_DONE)
         histogram_add(&stats->request, clock_us() - e->times.began_us);
     else
         stats->client_aborts++;
+}
+
+static void describe_transfer(const struct transfer *t, struct exchange_record *r)
+{
+    r->bytes_in = t->upload.content;
+    r->bytes_out = t->reply_length + t->download.content;
+    r->connect_us = t->times.connect_us;
+    r->ttfb_us = t->call.first_byte_us ? t->call.first_byte_us - t->exchange->times.began_us : 0;
 }
 
 void exchange_describe(const struct exchange *e, struct exchange_record *r, char *target, size_t size)
@@ -136,17 +144,15 @@ void exchange_describe(const struct exchange *e, struct exchange_record *r, char
         .method = e->head ? word_of(buffer_unread(e->head), 0) : SLICE("-"),
         .target = target_of(e, target, size),
         .status = e->outcome.status,
-        .bytes_in = e->upload.content,
-        .bytes_out = e->outcome.reply_length + e->download.content,
         .agent = e->origin ? slice_of(e->origin->agent->name) : SLICE(""),
         .protocol = e->attempts.protocol,
         .reused = e->attempts.reused,
         .pending_us = e->waiter.pending_us,
-        .connect_us = e->times.connect_us,
-        .ttfb_us = e->call.first_byte_us ? e->call.first_byte_us - e->times.began_us : 0,
         .retries = e->attempts.retries,
         .error = e->outcome.fault == FAULT_NONE ? NULL : fault_error(e->outcome.fault),
     };
+    if (e->transfer)
+        describe_transfer(e->transfer, r);
 }
 
 void exchange_record(const struct exchange *e)

@@ -36,7 +36,6 @@ static bool has_odd_body(const struct head *h, const struct framing *f)
 static void learn(struct exchange *e, const struct head *h, const struct framing *f)
 {
     e->asked.framing = *f;
-    upload_begin(&e->upload, f);
     e->asked.idempotent = is_idempotent(h);
     e->asked.head_only = slice_eq(h->method, SLICE("HEAD"));
     e->asked.connect = slice_eq(h->method, SLICE("CONNECT"));
@@ -83,11 +82,6 @@ static void set_limits(struct exchange *e)
     e->waiter.caller = e->client->caller;
     e->attempts.how = ACQUIRE_NEW;
     e->attempts.repeats_left = policy->retries;
-    /* What an HTTP/2 origin did not process is repeated whatever its method. */
-    if ((e->asked.idempotent && policy->retries > 0) || e->origin->offer != OFFER_HTTP1)
-        e->upload.keep_limit = policy->replayLimit;
-    if (e->asked.framing.kind == BODY_LENGTH && e->asked.framing.length > policy->replayLimit)
-        e->upload.keep_limit = 0;
 }
 
 /* What the answer to a TRACE leaves out (RFC 9110 9.3.8). */
@@ -142,9 +136,6 @@ static bool take_request(struct exchange *e, const struct head *h, const struct 
     if (route->answer_here)
         return keep_request(e, h, length);
     e->asked.upgrade = route->upgrade;
-    if (route->upgrade)
-        snprintf(e->asked.protocols, sizeof e->asked.protocols, "%.*s", (int)route->protocols.n,
-                 route->protocols.p);
     return choose_origin(e, route) && write_head(e, h, route);
 }
 
@@ -245,7 +236,7 @@ struct exchange *exchange_in_connect(struct client *c)
     e->asked.connect = e->asked.established = true;
     e->outcome.status = 200;
     e->times.began_us = c->inside->began_us;
-    upload_begin(&e->upload, &(struct framing){.kind = BODY_NONE});
+    e->asked.framing.kind = BODY_NONE;
     exchange_keep_connect(e, &c->inside->authority);
     return e;
 }

@@ -351,15 +351,15 @@ static enum fault route_forward(struct query *q)
 
 /* Whether Upgrade may be passed on (RFC 9110 7.8): not h2c, which would start a protocol that Carpool
  * does not speak. */
-static bool upgrade_wanted(const struct head *h, struct slice *protocols)
+static bool upgrade_wanted(const struct head *h)
 {
     if (h->minor == 0 || head_count(h, FIELD_UPGRADE) != 1 || !connection_has(h, SLICE("upgrade")))
         return false;
-    struct slice list = *protocols = head_find(h, FIELD_UPGRADE)->value, element;
+    struct slice protocols = head_find(h, FIELD_UPGRADE)->value, list = protocols, element;
     while (slice_next_element(&list, &element))
         if (slice_eq_nocase(element, SLICE("h2c")))
             return false;
-    return protocols->n > 0 && protocols->n <= MAX_PROTOCOLS;
+    return protocols.n > 0 && protocols.n <= MAX_PROTOCOLS;
 }
 
 static bool is_last_hop(const struct head *h)
@@ -419,7 +419,7 @@ enum fault route_find(struct proxy *p, const struct frontend *frontend, const st
         fault = route_forward(&q);
     if (fault != FAULT_NONE)
         return fault;
-    out->upgrade = out->kind != ORIGIN_TUNNEL && upgrade_wanted(h, &out->protocols);
+    out->upgrade = out->kind != ORIGIN_TUNNEL && upgrade_wanted(h);
     out->answer_here = is_last_hop(h);
     return FAULT_NONE;
 }

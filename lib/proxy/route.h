@@ -16,7 +16,6 @@ struct route {
     struct uri uri;         /* host, port, path */
     struct framing framing; /* of the request */
     bool upgrade;           /* a switch of protocols is asked for that is passed on */
-    struct slice protocols; /* of its Upgrade field */
     /* CONNECT: it is told 200, and what the client says then decides (inside.h); whether it may open a tunnel */
     bool first_bytes_decide, may_tunnel;
     bool answer_here; /* Max-Forwards: 0 in TRACE or OPTIONS (RFC 9110 7.6.2) */

@@ -11,7 +11,7 @@ static uint64_t connect_share(const struct exchange *e)
     uint64_t waited = e->times.waited_us - e->waiter.pending_us;
     if (e->attempts.reused)
         return 0;
-    return e->times.connect_us < waited ? e->times.connect_us : waited;
+    return e->transfer->times.connect_us < waited ? e->transfer->times.connect_us : waited;
 }
 
 struct slice server_timing(const struct exchange *e, char room[SERVER_TIMING_SIZE])
@@ -25,6 +25,6 @@ struct slice server_timing(const struct exchange *e, char room[SERVER_TIMING_SIZ
                      (double)(e->times.waited_us - connect) / 1e3, e->attempts.reused ? 0 : 1,
                      (double)connect / 1e3,
                      e->attempts.reused ? "reused" : opened_for_word(e->socket->opened_for),
-                     (double)(clock_us() - e->times.granted_us) / 1e3);
+                     (double)(clock_us() - e->transfer->times.granted_us) / 1e3);
     return (struct slice){room, (size_t)n};
 }

@@ -265,7 +265,8 @@ static struct tunnel *new_tunnel(const struct exchange *e)
     t->record.method = keep_text(t->text, r.method);
     t->record.target = keep_text(t->text + r.method.n, r.target);
     t->began_us = e->times.began_us;
-    t->response_us = (e->asked.connect ? e->times.granted_us : e->call.first_byte_us) - e->times.began_us;
+    t->response_us = (e->asked.connect ? e->transfer->times.granted_us : e->transfer->call.first_byte_us) -
+                     e->times.began_us;
     return t;
 }
 
@@ -273,17 +274,17 @@ static struct tunnel *new_tunnel(const struct exchange *e)
 static void take_over(struct tunnel *t, struct exchange *e)
 {
     struct client *c = e->client;
-    struct buffer *in = e->call.wire ? call_detach(&e->call) : NULL;
+    struct buffer *in = e->transfer->call.wire ? call_detach(&e->transfer->call) : NULL;
     t->proxy = e->proxy;
     t->client = c;
     t->socket = e->socket;
     t->origin = e->origin;
     origin_hold(t->origin);
     flow_init(&t->up, &c->conn, socket_conn(t->socket), NULL, c->in);
-    flow_init(&t->down, socket_conn(t->socket), &c->conn, e->download.out_head, in);
+    flow_init(&t->down, socket_conn(t->socket), &c->conn, e->transfer->download.out_head, in);
     socket_disown(t->socket);
     client_drop_private(c); /* this client asks nothing more */
-    c->in = e->download.out_head = NULL;
+    c->in = e->transfer->download.out_head = NULL;
     e->client = NULL;
     e->socket = NULL;
     exchange_end(e);
@@ -301,8 +302,8 @@ static bool write_established(struct exchange *e)
     if (e->asked.established)
         return true;
     e->outcome.status = 200;
-    e->download.out_head = buffer_borrow(e->proxy->heads);
-    return e->download.out_head && buffer_append(e->download.out_head, established);
+    e->transfer->download.out_head = buffer_borrow(e->proxy->heads);
+    return e->transfer->download.out_head && buffer_append(e->transfer->download.out_head, established);
 }
 
 void tunnel_begin(struct exchange *e)

@@ -7,10 +7,25 @@
 #define READS_PER_TURN   16
 #define BATCHES_PER_TURN 64
 
-void upload_begin(struct upload *u, const struct framing *f)
+/* How much of the content may be kept for a repeat. */
+static uint64_t keep_limit(const struct exchange *e)
 {
-    body_reader_begin(&u->reader, *f);
+    const struct framing *f = &e->asked.framing;
+    if (!e->origin)
+        return 0;
+    const struct agent_policy *policy = e->origin->agent->policy;
+    /* What an HTTP/2 origin did not process is repeated whatever its method. */
+    bool may_repeat = (e->asked.idempotent && policy->retries > 0) || e->origin->offer != OFFER_HTTP1;
+    bool fits = f->kind != BODY_LENGTH || f->length <= policy->replayLimit;
+    return may_repeat && fits ? policy->replayLimit : 0;
+}
+
+void upload_begin(struct exchange *e)
+{
+    struct upload *u = &e->transfer->upload;
+    body_reader_begin(&u->reader, e->asked.framing);
     u->state = UPLOAD_STARVED;
+    u->keep_limit = keep_limit(e);
 }
 
 bool upload_source_is_spent(const struct upload *u)
@@ -18,15 +33,9 @@ bool upload_source_is_spent(const struct upload *u)
     return u->reader.ended && u->held == 0;
 }
 
-static bool is_empty(const struct upload *u)
-{
-    const struct framing *f = &u->reader.framing;
-    return f->kind == BODY_NONE || (f->kind == BODY_LENGTH && f->length == 0);
-}
-
 bool upload_is_replayable(const struct upload *u, const struct call *c)
 {
-    return c->sent == 0 || is_empty(u) || u->keep_limit > 0;
+    return c->sent == 0 || framing_is_empty(&u->reader.framing) || u->keep_limit > 0;
 }
 
 void upload_end(struct upload *u)
@@ -41,17 +50,17 @@ void upload_end(struct upload *u)
 /* Carpool itself does not read: the client's clock stands still. */
 static void set_state(struct exchange *e, enum upload_state state)
 {
-    struct upload *u = &e->upload;
+    struct upload *u = &e->transfer->upload;
     if (state == UPLOAD_BLOCKED && u->state != UPLOAD_BLOCKED)
-        e->times.blocked_since_ms = clock_ms();
+        e->transfer->times.blocked_since_ms = clock_ms();
     if (state != UPLOAD_BLOCKED && u->state == UPLOAD_BLOCKED)
-        e->times.body_grace_ms += clock_ms() - e->times.blocked_since_ms;
+        e->transfer->times.body_grace_ms += clock_ms() - e->transfer->times.blocked_since_ms;
     u->state = state;
 }
 
 void upload_stop(struct exchange *e)
 {
-    if (e->upload.state != UPLOAD_DONE)
+    if (e->transfer->upload.state != UPLOAD_DONE)
         set_state(e, UPLOAD_STOPPED);
 }
 
@@ -71,7 +80,7 @@ static void release(struct upload *u, struct client *c)
 
 static bool has_room_to_keep(struct exchange *e, size_t more)
 {
-    struct upload *u = &e->upload;
+    struct upload *u = &e->transfer->upload;
     if (u->content > u->keep_limit)
         return false;
     if (!u->kept) {
@@ -87,7 +96,7 @@ static bool has_room_to_keep(struct exchange *e, size_t more)
 /* Copies the batch to where a repeat finds it, and sends it from there. */
 static void keep(struct exchange *e, size_t total)
 {
-    struct upload *u = &e->upload;
+    struct upload *u = &e->transfer->upload;
     if (!has_room_to_keep(e, total)) {
         u->keep_limit = 0;
         return;
@@ -102,7 +111,7 @@ static void keep(struct exchange *e, size_t total)
 
 static bool take_trailers(struct exchange *e)
 {
-    struct upload *u = &e->upload;
+    struct upload *u = &e->transfer->upload;
     struct head *scratch = &e->proxy->request_head;
     if (!u->reader.trailers)
         return true;
@@ -128,7 +137,7 @@ static enum pump no_memory(struct exchange *e)
 /* Undoes the framing of what is buffered, into a batch. PUMP_FAILED: it is malformed after what stands in the batch. */
 static enum pump take_batch(struct exchange *e)
 {
-    struct upload *u = &e->upload;
+    struct upload *u = &e->transfer->upload;
     size_t total = 0;
     enum body_event event = BODY_RUN;
     u->batch = (struct call_content){.runs = u->runs};
@@ -170,8 +179,8 @@ static enum pump sink_failed(struct exchange *e)
 /* Hands the batch over, NULL: goes on with it. PUMP_DONE: it was sent. */
 static enum pump hand_over(struct exchange *e, const struct call_content *batch)
 {
-    struct upload *u = &e->upload;
-    switch (call_send(&e->call, batch)) {
+    struct upload *u = &e->transfer->upload;
+    switch (call_send(&e->transfer->call, batch)) {
     case CALL_SENT: break;
     case CALL_BLOCKED: return blocked(e);
     case CALL_WRITE_FAILED: return sink_failed(e);
@@ -184,7 +193,7 @@ static enum pump hand_over(struct exchange *e, const struct call_content *batch)
 
 void upload_restart(struct exchange *e)
 {
-    struct upload *u = &e->upload;
+    struct upload *u = &e->transfer->upload;
     if (u->keep_limit > 0 && u->kept) {
         u->runs[0] = (struct iovec){u->kept->data, u->kept->end};
         u->batch.runs = u->runs;
@@ -220,7 +229,7 @@ static enum pump read_more(struct exchange *e)
         c->in->end += (uint32_t)n;
         return PUMP_DONE;
     }
-    release(&e->upload, c);
+    release(&e->transfer->upload, c);
     if (n != CONN_AGAIN)
         return PUMP_CLIENT_GONE;
     return client_await(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
@@ -239,19 +248,19 @@ static ssize_t put(void *to, struct pipe *p)
 /* Content that is not kept, of which much is left and nothing but its length is to be known, need not be read. */
 static bool may_splice(const struct exchange *e)
 {
-    const struct upload *u = &e->upload;
+    const struct upload *u = &e->transfer->upload;
     return u->reader.framing.kind == BODY_LENGTH && splice_pays(&u->splice, u->reader.left) &&
            u->keep_limit == 0 && !e->client->in && conn_can_splice(&e->client->conn) &&
-           call_takes_pipe(&e->call);
+           call_takes_pipe(&e->transfer->call);
 }
 
 /* PUMP_DONE: go on by reading. */
 static enum pump pump_pipe(struct exchange *e)
 {
-    struct upload *u = &e->upload;
+    struct upload *u = &e->transfer->upload;
     struct client *c = e->client;
     const struct splice_ends ends = {
-        .take = take, .put = put, .from = &c->conn, .to = &e->call, .left = u->reader.left};
+        .take = take, .put = put, .from = &c->conn, .to = &e->transfer->call, .left = u->reader.left};
     uint64_t in = u->splice.in;
     enum splice_result result = splice_some(&u->splice, &ends, &e->proxy->pipes);
     body_reader_skip(&u->reader, (size_t)(u->splice.in - in));
@@ -273,13 +282,14 @@ static enum pump pump_pipe(struct exchange *e)
 /* What is there already of the content goes out with the head. PUMP_DONE: something moved. */
 static enum pump pump_batch(struct exchange *e)
 {
-    struct upload *u = &e->upload;
+    struct upload *u = &e->transfer->upload;
     if (u->state == UPLOAD_BLOCKED)
         return hand_over(e, NULL);
     if (u->batch.count == 0 && !u->batch.last) {
         enum pump taken = take_batch(e);
         if (taken != PUMP_WAITS) {
-            call_send(&e->call, &u->batch); /* what was well-formed before it goes out, then the cut */
+            call_send(&e->transfer->call,
+                      &u->batch); /* what was well-formed before it goes out, then the cut */
             return taken;
         }
     }
@@ -288,14 +298,14 @@ static enum pump pump_batch(struct exchange *e)
 
 enum pump upload_pump(struct exchange *e)
 {
-    struct upload *u = &e->upload;
+    struct upload *u = &e->transfer->upload;
     struct client *c = e->client;
     unsigned reads = 0;
     for (unsigned batches = 0; batches < BATCHES_PER_TURN; batches++) {
         enum pump moved = PUMP_DONE;
         if (u->splice.pipe)
             moved = pump_pipe(e);
-        else if (u->state == UPLOAD_BLOCKED || c->in || u->reader.ended || e->call.sent == 0)
+        else if (u->state == UPLOAD_BLOCKED || c->in || u->reader.ended || e->transfer->call.sent == 0)
             moved = pump_batch(e);
         if (moved != PUMP_DONE)
             return moved;

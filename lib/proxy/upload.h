@@ -40,8 +40,8 @@ struct upload {
     struct splice splice;
 };
 
-/* The content has the framing of a request that was read. */
-void upload_begin(struct upload *u, const struct framing *f);
+/* Of a zeroed one: nothing of the content was read yet. */
+void upload_begin(struct exchange *e);
 
 /* A call was opened, the first or another one: what was sent before is sent again. */
 void upload_restart(struct exchange *e);

@@ -105,8 +105,8 @@ static uint32_t check_exchanges(void)
         bool has_call = e->state == EXCHANGE_RELAY;
 
         fuzz_assert(e->state != EXCHANGE_DEAD && e->state != EXCHANGE_ASKING);
-        fuzz_assert(has_call == (e->socket != NULL) && has_call == (e->call.wire != NULL));
-        fuzz_assert(!has_call || e->call.wire == &e->socket->wire);
+        fuzz_assert(has_call == (e->socket != NULL) && has_call == (e->transfer && e->transfer->call.wire));
+        fuzz_assert(!has_call || e->transfer->call.wire == &e->socket->wire);
         fuzz_assert(e->client && e->client->exchange == e);
         fuzz_assert((e->state == EXCHANGE_WAITING) == (e->waiter.state != WAITER_IDLE));
         fuzz_assert(!e->socket || (carries(e->socket) && e->socket->origin == e->origin));
@@ -281,15 +281,15 @@ void check_nobody_sleeps(void)
         if (c->state == CLIENT_IDLE || c->state == CLIENT_READING || c->state == CLIENT_LINGERING)
             fuzz_assert(is_quiet(&c->conn));
     TAILQ_FOREACH (e, &world_rig.proxy->exchanges, link) {
-        if (e->state == EXCHANGE_RELAY && e->upload.state == UPLOAD_STARVED)
+        if (e->state == EXCHANGE_RELAY && e->transfer->upload.state == UPLOAD_STARVED)
             fuzz_assert(is_quiet(&e->client->conn));
         /* Nobody works for who has been reset, nor waits in the queue. */
         if (!e->client->on_lasting)
             fuzz_assert(!was_reset(&e->client->conn));
-        if (e->state == EXCHANGE_RELAY && !download_is_blocked(&e->download) &&
+        if (e->state == EXCHANGE_RELAY && !download_is_blocked(&e->transfer->download) &&
             !is_quiet(&e->socket->wire.conn)) {
-            fprintf(stderr, "upload %d, download %d, may_read %d, watched %d\n", e->upload.state,
-                    e->download.state, e->socket->wire.conn.may_read, e->socket->wire.conn.watched);
+            fprintf(stderr, "upload %d, download %d, may_read %d, watched %d\n", e->transfer->upload.state,
+                    e->transfer->download.state, e->socket->wire.conn.may_read, e->socket->wire.conn.watched);
             fuzz_assert(!"somebody sleeps");
         }
     }

@@ -24,8 +24,10 @@ static void check_exchange(const struct exchange *e)
         check(e->times.began_us / 1000, t->request);
     if (e->waiter.state == WAITER_BLOCKED)
         check(e->times.waiting_since_ms, t->pending);
-    if (e->state == EXCHANGE_RELAY && !download_is_blocked(&e->download))
-        check(e->call.moved_ms > e->times.moved_ms ? e->call.moved_ms : e->times.moved_ms, t->socket);
+    if (e->state == EXCHANGE_RELAY && !exchange_waits_for_client(e))
+        check(e->transfer->call.moved_ms > e->transfer->times.moved_ms ? e->transfer->call.moved_ms
+                                                                       : e->transfer->times.moved_ms,
+              t->socket);
 }
 
 static void check_client(const struct client *c)
@@ -38,11 +40,11 @@ static void check_client(const struct client *c)
               server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0);
     else if (c->state == CLIENT_IDLE || c->state == CLIENT_READING)
         check(c->since_ms, server->headersTimeout);
-    else if (c->exchange && download_is_blocked(&c->exchange->download))
-        check(c->exchange->times.took_ms, server->timeout);
+    else if (c->exchange && exchange_waits_for_client(c->exchange))
+        check(c->exchange->transfer->times.took_ms, server->timeout);
     else if (c->exchange && c->exchange->state == EXCHANGE_RELAY &&
-             c->exchange->upload.state == UPLOAD_STARVED && server->requestTimeout)
-        check(c->since_ms, server->requestTimeout + c->exchange->times.body_grace_ms +
+             c->exchange->transfer->upload.state == UPLOAD_STARVED && server->requestTimeout)
+        check(c->since_ms, server->requestTimeout + c->exchange->transfer->times.body_grace_ms +
                                c->exchange->times.waited_us / 1000);
 }
 

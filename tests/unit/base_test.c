@@ -169,6 +169,32 @@ START_TEST(buffer_is_lent_and_given_back)
 }
 END_TEST
 
+START_TEST(buffer_fits_what_it_holds)
+{
+    struct buffer_pool pool = {.size = BUFFER_SIZE};
+    struct buffer *b = buffer_borrow(&pool), *large = b, *fit;
+
+    buffer_append(b, SLICE("waits"));
+    buffer_consume(b, 1);
+    fit = buffer_fit(b);
+    ck_assert_ptr_ne(fit, large);
+    assert_slice(buffer_unread(fit), "aits");
+    ck_assert_uint_eq(buffer_room(fit), 0);
+    ck_assert_uint_eq(pool.free_count, 1);
+    ck_assert_uint_eq(pool.lent, 1);
+    ck_assert_ptr_eq(buffer_fit(fit), fit);
+    ck_assert_ptr_eq(buffer_borrow(&pool), large);
+    buffer_give(large);
+    fit = buffer_grow(fit, 2 * fit->size);
+    ck_assert_ptr_eq(fit, large);
+    assert_slice(buffer_unread(fit), "aits");
+    buffer_give(fit);
+    ck_assert_ptr_eq(buffer_fit(NULL), NULL);
+    ck_assert_uint_eq(pool.lent, 0);
+    buffer_pool_destroy(&pool);
+}
+END_TEST
+
 START_TEST(buffer_fills_and_empties)
 {
     struct buffer_pool pool = {.size = BUFFER_SIZE};
@@ -381,8 +407,8 @@ int main(void)
 
     unit_group(suite, "slice", slice_compares, slice_compares_letters_of_any_case, slice_cuts_from,
                slice_trims_ows, slice_finds_elements, slice_reads_numbers, slice_undoes_percent_encoding);
-    unit_group(suite, "buffer", buffer_is_lent_and_given_back, buffer_fills_and_empties, buffer_grows,
-               buffer_goes_back_to_its_own_pool);
+    unit_group(suite, "buffer", buffer_is_lent_and_given_back, buffer_fits_what_it_holds,
+               buffer_fills_and_empties, buffer_grows, buffer_goes_back_to_its_own_pool);
     unit_group(suite, "units", units_read_times, units_read_sizes_and_counts, units_write_what_reads_back);
     base_deadline_tests(suite);
     base_time_tests(suite);

@@ -359,7 +359,7 @@ START_TEST(a_response_that_came_whole_does_not_cost_the_socket)
     heard(origin);
     setsockopt(TAILQ_FIRST(&rig.proxy->clients)->conn.fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
     say(&rig, origin, response);
-    ck_assert_int_eq(TAILQ_FIRST(&rig.proxy->exchanges)->download.state, DOWNLOAD_LAST);
+    ck_assert_int_eq(TAILQ_FIRST(&rig.proxy->exchanges)->transfer->download.state, DOWNLOAD_LAST);
     close(client);
     proxy_rig_settle(&rig);
     ck_assert(TAILQ_EMPTY(&rig.proxy->exchanges));

@@ -107,7 +107,7 @@ START_TEST(behind_a_body_that_the_origin_does_not_take)
     memset(block, 'x', sizeof block);
     ck_assert_int_gt(send(ends[1], block, sizeof block, 0), 10000);
     proxy_accept(rig.proxy, rig.frontend, ends[0], &peer);
-    ck_assert_int_eq(TAILQ_FIRST(&rig.proxy->exchanges)->upload.state, UPLOAD_BLOCKED);
+    ck_assert_int_eq(TAILQ_FIRST(&rig.proxy->exchanges)->transfer->upload.state, UPLOAD_BLOCKED);
     close(another);
     close(ends[1]);
     is_noticed(1);

@@ -168,7 +168,7 @@ static void block_download(int origin)
     static char block[4096];
 
     say(&rig, origin, "HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n");
-    while (!download_is_blocked(&only_exchange()->download)) {
+    while (!download_is_blocked(&only_exchange()->transfer->download)) {
         ssize_t n = send(origin, block, sizeof block, MSG_NOSIGNAL);
         (void)n;
         proxy_rig_turn(&rig);

@@ -29,7 +29,7 @@ START_TEST(short_uploads_are_seen_behind_a_slow_origin)
     proxy_rig_open(&rig, "timeouts: {socket: 60s}", "");
     client = proxy_rig_client(&rig);
     origin = begin(client, "POST http://a.test/ HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n", 0);
-    while (only_exchange()->upload.state != UPLOAD_BLOCKED) {
+    while (only_exchange()->transfer->upload.state != UPLOAD_BLOCKED) {
         fill(client);
         proxy_rig_settle(&rig);
     }
@@ -60,7 +60,7 @@ START_TEST(responses_arrive_behind_a_slow_client)
     origin = begin(client, A_GET, 0);
     heard(origin);
     say(&rig, origin, "HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n");
-    while (!download_is_blocked(&only_exchange()->download)) {
+    while (!download_is_blocked(&only_exchange()->transfer->download)) {
         n = send(origin, "0123456789", 10, MSG_NOSIGNAL);
         sent += n > 0 ? (size_t)n : 0;
         size_t more = fill(origin);
@@ -117,7 +117,7 @@ START_TEST(ends_between_two_exchanges_are_not_missed)
         proxy_rig_turn(&rig);
     }
     say(&rig, origin, "\r\n0\r\n\r\n");
-    ck_assert(download_is_blocked(&TAILQ_FIRST(&rig.proxy->exchanges)->download));
+    ck_assert(download_is_blocked(&TAILQ_FIRST(&rig.proxy->exchanges)->transfer->download));
     /* The client takes all of it, and the socket is handed on ... */
     while (TAILQ_EMPTY(&rig.pool->settled)) {
         heard(first);
@@ -260,7 +260,7 @@ START_TEST(slow_clients_do_not_cost_the_origin_its_time)
     origin = begin(client, A_GET, 0);
     heard(origin);
     say(&rig, origin, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-    while (!download_is_blocked(&only_exchange()->download)) {
+    while (!download_is_blocked(&only_exchange()->transfer->download)) {
         say(&rig, origin, "400\r\n");
         char block[1025];
         memset(block, 'x', 1024);
@@ -294,7 +294,7 @@ START_TEST(refused_bodies_are_read_on)
     client = proxy_rig_client(&rig);
     setsockopt(client, SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
     origin = begin(client, "POST http://a.test/ HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\n\r\n", 0);
-    while (only_exchange()->upload.state != UPLOAD_BLOCKED) {
+    while (only_exchange()->transfer->upload.state != UPLOAD_BLOCKED) {
         fill(client);
         proxy_rig_settle(&rig);
     }
@@ -325,7 +325,7 @@ START_TEST(own_answers_do_not_follow_half_an_interim_one)
     size_t filled = fill(c->conn.fd);
     ck_assert_uint_gt(filled, 0);
     say(&rig, origin, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
-    ck_assert(download_is_blocked(&only_exchange()->download));
+    ck_assert(download_is_blocked(&only_exchange()->transfer->download));
     proxy_rig_run(&rig, 600);
     ck_assert_ptr_null(strstr(heard(client), "504"));
     proxy_rig_settle(&rig);
@@ -348,7 +348,7 @@ START_TEST(silence_behind_an_interim_response_ends)
     struct client *c = TAILQ_FIRST(&rig.proxy->clients);
     fill(c->conn.fd);
     say(&rig, origin, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
-    ck_assert(download_is_blocked(&only_exchange()->download));
+    ck_assert(download_is_blocked(&only_exchange()->transfer->download));
     proxy_rig_run(&rig, 500);
     ck_assert_uint_eq(rig.records, 0);
     for (unsigned i = 0; i < 10; i++) {
