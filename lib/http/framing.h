@@ -18,9 +18,9 @@ enum body_kind {
 
 struct framing {
     enum body_kind kind;
-    uint64_t length;
     bool doubtful; /* read by the rules, but senders are known to mean something else: let nothing else use
                       the connection */
+    uint64_t length;
 };
 
 enum framing_verdict {

@@ -184,7 +184,6 @@ static void wait_for_place(struct exchange *e)
     struct client *c = e->client;
     e->state = EXCHANGE_WAITING;
     fit_buffers(e);
-    e->times.waiting_since_ms = clock_ms();
     exchange_arm(e);
     if (c->conn.watched)
         client_watch_later(c); /* a reset may have come with the request */

@@ -160,14 +160,6 @@ bool client_watch(struct client *c)
     return false;
 }
 
-bool client_await(struct client *c)
-{
-    if (!client_watch(c))
-        return false;
-    client_arm(c);
-    return true;
-}
-
 bool client_yield(struct client *c)
 {
     if (!client_watch(c))
@@ -186,22 +178,6 @@ void client_lasts(struct client *c)
         exchange_client_ready(c->exchange, CONN_READABLE);
         client_process(c);
     }
-}
-
-void client_arm(struct client *c)
-{
-    enum client_close reason;
-    client_set_deadline(c, exchange_client_due(c->exchange, &reason));
-}
-
-static void on_exchange_due(struct client *c)
-{
-    enum client_close reason;
-    uint64_t due = exchange_client_due(c->exchange, &reason);
-    if (due && clock_ms() >= due)
-        exchange_client_too_slow(c->exchange, reason);
-    else
-        client_set_deadline(c, due);
 }
 
 void client_on_deadline(struct deadline *d)
@@ -227,7 +203,7 @@ void client_on_deadline(struct deadline *d)
         inside_on_deadline(c);
         client_process(c);
         break;
-    case CLIENT_EXCHANGE: on_exchange_due(c); break;
+    case CLIENT_EXCHANGE: exchange_on_deadline(c->exchange); break;
     case CLIENT_LINGERING: client_close(c, c->ending, false); break;
     case CLIENT_TUNNEL:
     case CLIENT_MOVING:
@@ -250,7 +226,7 @@ void client_limits_changed(struct client *c)
     case CLIENT_IDLE:
     case CLIENT_READING: client_arm_for_head(c); break;
     case CLIENT_OPENING: inside_arm(c); break;
-    case CLIENT_EXCHANGE: client_arm(c); break;
+    case CLIENT_EXCHANGE: exchange_arm(c->exchange); break;
     case CLIENT_TUNNEL:
     case CLIENT_MOVING:
     case CLIENT_LINGERING:

@@ -71,9 +71,6 @@ _Static_assert(sizeof(struct client) <= 376, "an idle client stays small");
 /* Registers it with the loop, if it is not yet. False: the loop does not take it. */
 bool client_watch(struct client *c);
 
-/* The same, and its deadline runs: what its exchange does next depends on it. */
-bool client_await(struct client *c);
-
 /* The same, and the loop reports both directions once more, after what else is ready: for who stopped early. */
 bool client_yield(struct client *c);
 
@@ -125,9 +122,6 @@ static inline void client_set_deadline(struct client *c, uint64_t due)
 {
     deadline_set_at(&c->proxy->client_deadlines, &c->deadline, due);
 }
-
-/* Sets the deadline anew for what the exchange waits for from the client. */
-void client_arm(struct client *c);
 
 /* TCP keep-alive probes as server.keepAliveInitialDelay says now. */
 void client_set_keepalive(struct client *c);

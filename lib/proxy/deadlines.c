@@ -1,6 +1,4 @@
-/* What an exchange has time for: one deadline for all its limits, each counted from when it began. */
-
-#include <stddef.h>
+/* What an exchange and its client have time for: one deadline for all limits, each counted from when it began. */
 
 #include "base/clock.h"
 #include "base/units.h"
@@ -27,7 +25,7 @@ static uint64_t request_due(const struct exchange *e)
 static uint64_t pending_due(const struct exchange *e)
 {
     return exchange_is_pending(e)
-               ? due_after(e->times.waiting_since_ms, e->origin->agent->policy->timeouts.pending)
+               ? due_after(e->waiter.since_us / 1000, e->origin->agent->policy->timeouts.pending)
                : 0;
 }
 
@@ -41,16 +39,34 @@ static uint64_t silence_due(const struct exchange *e)
     return due_after(moved_ms, e->origin->agent->policy->timeouts.socket);
 }
 
-void exchange_arm(struct exchange *e)
+/* The client takes no bytes (server.timeout), or sends none of its content (server.requestTimeout). */
+static uint64_t client_due(const struct exchange *e, enum client_close *reason)
 {
-    uint64_t due = earlier(request_due(e), exchange_has_left_the_queue(e) ? clock_ms() : pending_due(e));
-    deadline_set_at(&e->proxy->exchange_deadlines, &e->deadline, earlier(due, silence_due(e)));
+    const struct server_options *server = &e->proxy->config->server;
+    uint64_t take = 0, send = 0;
+    if (exchange_waits_for_client(e))
+        take = due_after(e->transfer->times.took_ms, server->timeout);
+    if (e->state == EXCHANGE_RELAY && e->transfer->upload.state == UPLOAD_STARVED)
+        send = due_after(e->client->since_ms + e->transfer->times.body_grace_ms + e->times.waited_us / 1000,
+                         server->requestTimeout);
+    bool is_to_send = send && (!take || send < take);
+    *reason = is_to_send ? CLIENT_REQUEST_TIMEOUT : CLIENT_TIMEOUT;
+    return is_to_send ? send : take;
 }
 
-void exchange_limits_changed(struct exchange *e)
+/* An own answer waits for its client alone. */
+static uint64_t origin_due(const struct exchange *e)
 {
-    if (e->state != EXCHANGE_REPLY) /* which waits for its client alone */
-        exchange_arm(e);
+    if (e->state == EXCHANGE_REPLY)
+        return 0;
+    uint64_t queue = exchange_has_left_the_queue(e) ? clock_ms() : pending_due(e);
+    return earlier(earlier(request_due(e), queue), silence_due(e));
+}
+
+void exchange_arm(struct exchange *e)
+{
+    enum client_close reason;
+    client_set_deadline(e->client, earlier(client_due(e, &reason), origin_due(e)));
 }
 
 static bool is_past(uint64_t due)
@@ -104,13 +120,25 @@ static void act_on_time(struct exchange *e)
         exchange_arm(e);
 }
 
-void exchange_on_deadline(struct deadline *d)
+static void on_slow_client(struct exchange *e, enum client_close reason)
 {
-    struct exchange *e = (struct exchange *)((char *)d - offsetof(struct exchange, deadline));
+    if (reason != CLIENT_REQUEST_TIMEOUT || e->transfer->download.state != DOWNLOAD_HEAD)
+        exchange_cut(e, reason);
+    else
+        exchange_fail(e, FAULT_CLIENT_TOO_SLOW, RETIRE_CLIENT_ABORTED,
+                      "the request's body did not come within server.requestTimeout");
+}
+
+void exchange_on_deadline(struct exchange *e)
+{
     struct client *c = e->client;
-    if (e->state == EXCHANGE_DEAD || e->state == EXCHANGE_REPLY)
-        return;
-    act_on_time(e);
+    enum client_close reason;
+    if (is_past(client_due(e, &reason)))
+        on_slow_client(e, reason);
+    else if (e->state == EXCHANGE_REPLY)
+        exchange_arm(e);
+    else
+        act_on_time(e);
     exchange_run(e, 0);
     client_process(c);
 }

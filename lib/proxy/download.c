@@ -248,7 +248,7 @@ static enum pump flush(struct exchange *e)
     if (result == SENDQ_FAILED)
         return PUMP_CLIENT_GONE;
     if (result == SENDQ_BLOCKED)
-        return client_await(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
+        return client_watch(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
     if (d->given > 0) {
         d->content += d->given;
         call_consumed(&e->transfer->call, d->given);
@@ -286,7 +286,7 @@ static enum pump pump_pipe(struct exchange *e)
     case SPLICE_DONE:
     case SPLICE_ENDED: return PUMP_DONE;
     case SPLICE_STARVED: return PUMP_WAITS;
-    case SPLICE_BLOCKED: return client_await(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
+    case SPLICE_BLOCKED: return client_watch(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
     case SPLICE_FAILED: return PUMP_CLIENT_GONE;
     case SPLICE_YIELD: break;
     }

@@ -24,9 +24,8 @@ static struct exchange *take_exchange(struct proxy *p)
         e = malloc(sizeof *e);
         if (!e)
             return NULL;
-        e->deadline = (struct deadline){0};
     }
-    memset((char *)e + offsetof(struct exchange, proxy), 0, sizeof *e - offsetof(struct exchange, proxy));
+    memset(e, 0, sizeof *e);
     return e;
 }
 
@@ -70,7 +69,6 @@ void exchange_end(struct exchange *e)
         download_end(&e->transfer->download);
     }
     buffer_give(e->head);
-    deadline_clear(&e->deadline);
     if (e->origin)
         origin_let_go(e->origin);
     e->state = EXCHANGE_DEAD;
@@ -140,7 +138,6 @@ void exchange_reply(struct exchange *e, const struct reply *r)
     e->state = EXCHANGE_REPLY;
     e->outcome.status = r->fault == FAULT_NONE ? r->status : fault_status(r->fault);
     upload_stop(e);
-    deadline_clear(&e->deadline);
     buffer_give(d->out_head);
     d->out_head = buffer_borrow(e->proxy->heads);
     if (!d->out_head || !reply_write(&d->out_head, r)) {
@@ -159,7 +156,7 @@ static enum pump reply_pump(struct exchange *e)
     c->conn.last = e->outcome.fate != CLIENT_KEPT;
     switch (sendq_flush(&e->transfer->download.out, &c->conn)) {
     case SENDQ_EMPTY: return PUMP_DONE;
-    case SENDQ_BLOCKED: return client_await(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
+    case SENDQ_BLOCKED: return client_watch(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
     case SENDQ_FAILED: break;
     }
     return PUMP_CLIENT_GONE;
@@ -277,6 +274,8 @@ static void act(struct exchange *e, enum pump result)
 static enum pump run_reply(struct exchange *e)
 {
     enum pump result = reply_pump(e);
+    if (result == PUMP_WAITS)
+        exchange_arm(e);
     if (result == PUMP_DONE)
         complete(e, e->outcome.fate);
     else
@@ -351,33 +350,6 @@ void exchange_client_fin(struct exchange *e)
 {
     if (exchange_has_left_the_queue(e))
         exchange_client_gone(e, CLIENT_CLOSED);
-}
-
-uint64_t exchange_client_due(const struct exchange *e, enum client_close *reason)
-{
-    const struct server_options *server = &e->proxy->config->server;
-    uint64_t take = 0, send = 0;
-    if (exchange_waits_for_client(e) && server->timeout)
-        take = e->transfer->times.took_ms + server->timeout;
-    if (e->state == EXCHANGE_RELAY && e->transfer->upload.state == UPLOAD_STARVED && server->requestTimeout)
-        send = e->client->since_ms + server->requestTimeout + e->transfer->times.body_grace_ms +
-               e->times.waited_us / 1000;
-    bool is_to_send = send && (!take || send < take);
-    *reason = is_to_send ? CLIENT_REQUEST_TIMEOUT : CLIENT_TIMEOUT;
-    return is_to_send ? send : take;
-}
-
-void exchange_client_too_slow(struct exchange *e, enum client_close reason)
-{
-    struct client *c = e->client;
-    if (reason != CLIENT_REQUEST_TIMEOUT || e->transfer->download.state != DOWNLOAD_HEAD) {
-        exchange_cut(e, reason);
-        return;
-    }
-    exchange_fail(e, FAULT_CLIENT_TOO_SLOW, RETIRE_CLIENT_ABORTED,
-                  "the request's body did not come within server.requestTimeout");
-    exchange_run(e, 0);
-    client_process(c);
 }
 
 /* Whether what the client sends now must be looked at, since no half reads it. */

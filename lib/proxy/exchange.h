@@ -44,8 +44,7 @@ struct asked {
 /* As clock_us() or clock_ms(); 0: it has not come to that. */
 struct exchange_times {
     uint64_t began_us;
-    uint64_t waited_us;        /* for a socket: connecting or pending */
-    uint64_t waiting_since_ms; /* when it asked for the socket that it waits for */
+    uint64_t waited_us; /* for a socket: connecting or pending */
 };
 
 struct outcome {
@@ -56,12 +55,12 @@ struct outcome {
 
 /* How its attempts went. */
 struct attempts {
+    const char *protocol; /* of the latest one's socket; NULL: there was none, a tunnel, or no choice */
     enum acquire_how how; /* ASKING */
     uint32_t repeats_left, retries;
-    const char *protocol; /* of the latest one's socket; NULL: there was none, a tunnel, or no choice */
-    uint32_t refusals;    /* HTTP/2: repeats of what the origin did not process, but for routine ones */
-    bool reused;          /* the latest one's socket had carried an exchange */
-    bool may_be_stale;    /* ... or had been free at least */
+    uint16_t refusals; /* HTTP/2: repeats of what the origin did not process, but for routine ones */
+    bool reused;       /* the latest one's socket had carried an exchange */
+    bool may_be_stale; /* ... or had been free at least */
 };
 
 struct route; /* route.h */
@@ -69,8 +68,6 @@ struct uri;
 
 struct exchange {
     TAILQ_ENTRY(exchange) link;
-    struct deadline deadline;
-    /* From here on zero at first. */
     struct proxy *proxy;
     struct client *client;
     struct origin *origin; /* NULL: none was chosen */
@@ -87,7 +84,7 @@ struct exchange {
 };
 
 /* Thousands may wait. Each costs its head besides. */
-_Static_assert(sizeof(struct exchange) <= 344, "a request that waits stays small");
+_Static_assert(sizeof(struct exchange) <= 296, "a request that waits stays small");
 
 /* --- For the client's side ------------------------------------------------------------------------------- */
 
@@ -115,15 +112,11 @@ void exchange_client_fin(struct exchange *e);
 /* The client is gone: reset, or closed in the middle of its request. The client is closed by this. */
 void exchange_client_gone(struct exchange *e, enum client_close reason);
 
-/* When the client will have been too slow with its body (server.requestTimeout) or in taking bytes
- * (server.timeout), as clock_ms(); 0: nothing is asked of it now. */
-uint64_t exchange_client_due(const struct exchange *e, enum client_close *reason);
+/* Sets its client's deadline to the earliest of its limits, each counted from when that began. */
+void exchange_arm(struct exchange *e);
 
-/* exchange_client_due() has come. */
-void exchange_client_too_slow(struct exchange *e, enum client_close reason);
-
-/* A reload changed the time limits: those that run now are counted from when that began. */
-void exchange_limits_changed(struct exchange *e);
+/* That deadline has come. */
+void exchange_on_deadline(struct exchange *e);
 
 /* At a stop: cuts it. */
 void exchange_cut(struct exchange *e, enum client_close reason);
@@ -181,10 +174,6 @@ static inline bool exchange_is_http2(const struct exchange *e)
 {
     return e->socket && e->socket->protocol == PROTOCOL_HTTP2;
 }
-
-/* deadlines.c */
-void exchange_on_deadline(struct deadline *d);
-void exchange_arm(struct exchange *e);
 
 /* record.c */
 void exchange_record(const struct exchange *e);

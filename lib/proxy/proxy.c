@@ -85,7 +85,6 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
     evtimer_assign(&p->hello_turn, base, inside_begin_handshakes, p);
     timer_init(&p->watch, base, on_watch, p);
     deadlines_init(&p->client_deadlines, base, client_on_deadline);
-    deadlines_init(&p->exchange_deadlines, base, exchange_on_deadline);
     return p;
 }
 
@@ -106,11 +105,8 @@ void proxy_configure(struct proxy *p, struct config *config)
     struct config *before = p->config;
     bool probes_changed = before->server.keepAliveInitialDelay != config->server.keepAliveInitialDelay;
     struct client *c;
-    struct exchange *e;
     p->config = config_ref(config);
     config_unref(before);
-    TAILQ_FOREACH (e, &p->exchanges, link)
-        exchange_limits_changed(e);
     TAILQ_FOREACH (c, &p->clients, link) {
         client_limits_changed(c);
         if (probes_changed)
@@ -147,7 +143,6 @@ static void reap_exchanges(struct proxy *p)
         TAILQ_REMOVE(&p->dead_exchanges, e, link);
         transfer_give(e);
         if (p->spare_exchange_count >= SPARES_KEPT) {
-            deadline_release(&p->exchange_deadlines, &e->deadline);
             free(e);
             continue;
         }
@@ -220,14 +215,12 @@ void proxy_free(struct proxy *p)
     struct exchange *e;
     while ((e = TAILQ_FIRST(&p->spare_exchanges))) {
         TAILQ_REMOVE(&p->spare_exchanges, e, link);
-        deadline_release(&p->exchange_deadlines, &e->deadline);
         free(e);
     }
     transfer_free_spares(p);
     callers_free(&p->callers);
     timer_release(&p->watch);
     deadlines_free(&p->client_deadlines);
-    deadlines_free(&p->exchange_deadlines);
     event_del(&p->hello_turn);
     free(p->outgoing);
     pipe_pool_destroy(&p->pipes);

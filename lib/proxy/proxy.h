@@ -86,7 +86,7 @@ struct proxy {
     struct transfer *spare_transfers;
     struct tunnel_list tunnels, dead_tunnels;
     uint32_t spare_client_count, spare_exchange_count, spare_transfer_count;
-    struct deadlines client_deadlines, exchange_deadlines;
+    struct deadlines client_deadlines;
     struct timer watch;        /* for the oldest of `lasting` */
     struct inside_list hellos; /* clients whose handshake may begin in another turn, oldest first */
     struct event hello_turn;

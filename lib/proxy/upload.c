@@ -232,7 +232,7 @@ static enum pump read_more(struct exchange *e)
     release(&e->transfer->upload, c);
     if (n != CONN_AGAIN)
         return PUMP_CLIENT_GONE;
-    return client_await(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
+    return client_watch(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
 }
 
 static ssize_t take(void *from, struct pipe *p, size_t n)
@@ -271,7 +271,7 @@ static enum pump pump_pipe(struct exchange *e)
         return sink_failed(e);
     set_state(e, UPLOAD_STARVED);
     if (result == SPLICE_STARVED)
-        return client_await(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
+        return client_watch(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
     if (result == SPLICE_YIELD)
         return client_yield(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
     return PUMP_DONE;

@@ -23,7 +23,7 @@ static void check_exchange(const struct exchange *e)
     if (!e->asked.connect)
         check(e->times.began_us / 1000, t->request);
     if (e->waiter.state == WAITER_BLOCKED)
-        check(e->times.waiting_since_ms, t->pending);
+        check(e->waiter.since_us / 1000, t->pending);
     if (e->state == EXCHANGE_RELAY && !exchange_waits_for_client(e))
         check(e->transfer->call.moved_ms > e->transfer->times.moved_ms ? e->transfer->call.moved_ms
                                                                        : e->transfer->times.moved_ms,
