@@ -26,7 +26,7 @@ fuzz_library = $(filter-out $(srcdir)/lib/daemon/%,$(wildcard $(srcdir)/lib/*/*.
 	$(addprefix $(srcdir)/,$(fuzz_sources))
 fuzz_sanitizers = address,undefined
 fuzz_compile = $(FUZZ_CC) $(FUZZ_CFLAGS) -std=gnu17 -fsanitize=fuzzer-no-link,$(fuzz_sanitizers) \
-	-fno-sanitize-recover=undefined -MMD -I$(srcdir)/lib -I$(builddir)/lib -include build.h -D_GNU_SOURCE \
+	-fno-sanitize-recover=undefined -MMD -MP -I$(srcdir)/lib -I$(builddir)/lib -include build.h -D_GNU_SOURCE \
 	-DSYSCONFDIR='"$(sysconfdir)"' $(LIBEVENT_CFLAGS) $(YAML_CFLAGS) $(OPENSSL_CFLAGS) $(CARES_CFLAGS) \
 	$(JANSSON_CFLAGS) $(NGHTTP2_CFLAGS)
 fuzz_link = $(addprefix -Wl$(comma)--wrap=,$(fuzz_wrapped))
