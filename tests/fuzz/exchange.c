@@ -160,8 +160,9 @@ static bool is_well_formed(const struct message_log *m)
 static bool same_messages(const struct message_log *a, const struct message_log *b, bool again, bool quotes)
 {
     bool same_content = a->content == b->content && a->digest == b->digest;
+    bool not_begun = again && a->end == MESSAGE_MORE && b->end == MESSAGE_WHOLE;
 
-    return a->end == b->end && a->why == b->why && a->messages == b->messages &&
+    return (a->end == b->end || not_begun) && a->why == b->why && a->messages == b->messages &&
            (same_content || quotes || (again && a->end == MESSAGE_MORE));
 }
 
