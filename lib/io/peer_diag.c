@@ -128,21 +128,24 @@ static enum peer_found ask(struct peer_diag *d, const struct request *r, struct 
 
 /* Addresses of a connection that was reset may be another one's by now: only while this end stands is the other one surely
  * its peer. */
-static bool still_stands(int fd, bool *peer_has_ended)
+static bool still_stands(int fd)
+{
+    struct sockaddr_storage peer;
+    socklen_t n = sizeof peer;
+    return getpeername(fd, (struct sockaddr *)&peer, &n) == 0;
+}
+
+static bool peer_has_ended(int fd)
 {
     struct tcp_info info = {0};
     socklen_t n = sizeof info;
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0)
-        return false;
-    *peer_has_ended = info.tcpi_state == TCP_CLOSE_WAIT;
-    return info.tcpi_state == TCP_ESTABLISHED || info.tcpi_state == TCP_CLOSE_WAIT;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0 || info.tcpi_state != TCP_ESTABLISHED;
 }
 
 enum peer_found peer_diag_find(struct peer_diag *d, int fd, const struct address *local,
                                const struct address *peer, struct peer_owner *owner)
 {
     struct request r;
-    bool peer_has_ended;
     if (!open_socket(d))
         return PEER_NO_DIAG;
     fill(&r, ++d->sequence, local, peer);
@@ -153,9 +156,9 @@ enum peer_found peer_diag_find(struct peer_diag *d, int fd, const struct address
         errno = number;
         return found;
     }
-    if (!still_stands(fd, &peer_has_ended))
+    if (!still_stands(fd) || (found == PEER_UNSEEN && peer_has_ended(fd)))
         return PEER_GONE;
-    return found == PEER_UNSEEN && peer_has_ended ? PEER_GONE : found;
+    return found;
 }
 
 bool peer_credentials(int fd, struct peer_owner *owner)

@@ -47,6 +47,8 @@ static void free_served(struct caller *caller)
 static void forget(struct callers *t, struct caller *caller)
 {
     HASH_DEL(t->table, caller); /* NOLINT(clang-analyzer-unix.Malloc) */
+    if (t->latest_user == caller)
+        t->latest_user = NULL;
     t->forgotten.requests += caller->requests;
     t->forgotten.errors += caller->errors;
     if (caller->question) {
@@ -170,17 +172,32 @@ static struct caller *find(struct callers *t, enum caller_kind kind, uint32_t ui
     return caller_hold(caller);
 }
 
-/* A letter of its kind, then its name, and of a unit the vouched one after a line feed. */
+/* Most clients are of one user. */
+static struct caller *find_user(struct callers *t, uint32_t uid)
+{
+    char key[16];
+    if (t->latest_user && t->latest_user->uid == uid) {
+        refresh_name(t, t->latest_user);
+        return caller_hold(t->latest_user);
+    }
+    snprintf(key, sizeof key, "u%u", uid);
+    struct caller *caller = find(t, CALLER_USER, uid, key);
+    if (caller->kind == CALLER_USER)
+        t->latest_user = caller;
+    return caller;
+}
+
+/* The key: a letter of its kind, then its name, and of a unit the vouched one after a line feed. */
 static struct caller *find_identity(struct callers *t, const struct identity *who)
 {
     char key[2 * UNIT_NAME_SIZE + 4];
     switch (who->kind) {
     case CALLER_UNKNOWN: return caller_hold(&t->unknown);
-    case CALLER_USER: snprintf(key, sizeof key, "u%u", who->uid); break;
+    case CALLER_USER: return find_user(t, who->uid);
     case CALLER_UNIT: snprintf(key, sizeof key, "n%s\n%s", who->unit.name, who->unit.vouched); break;
     case CALLER_HOST: snprintf(key, sizeof key, "h%s", who->host); break;
     }
-    return find(t, who->kind, who->uid, key);
+    return find(t, who->kind, 0, key);
 }
 
 /* ---- who it is */
@@ -287,7 +304,9 @@ static void identify_unix(struct callers *t, const struct client *c, enum caller
 static void identify(struct client *c, enum callers_by how)
 {
     struct callers *t = &c->proxy->callers;
-    struct identity who = {.kind = CALLER_UNKNOWN};
+    struct identity who; /* its names are half a kilobyte, and read where they were written only */
+    who.kind = CALLER_UNKNOWN;
+    who.is_open = false;
     if (c->peer.sa.any.sa_family == AF_UNIX)
         identify_unix(t, c, how, &who);
     else

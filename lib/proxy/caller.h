@@ -45,6 +45,7 @@ struct caller_totals {
 
 struct callers {
     struct caller *table;
+    struct caller *latest_user;     /* of the table; NULL: none */
     struct caller unknown;          /* in no table */
     struct caller_totals forgotten; /* of those that are in the table no more */
     unsigned most;                  /* callers in the table before some are forgotten */

@@ -62,20 +62,30 @@ START_TEST(a_caller_is_found_once_and_again_when_a_reload_says_so)
 }
 END_TEST
 
+/* A client over a unix socket: this process. The other end is closed. */
+static void this_process(struct proxy_rig *r, struct client *c)
+{
+    int fds[2];
+
+    *c = (struct client){.identified = CALLERS_OFF};
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    c->proxy = r->proxy;
+    c->frontend = r->frontend;
+    c->conn.fd = fds[0];
+    c->peer.sa.any.sa_family = AF_UNIX;
+    caller_identify(c);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 START_TEST(this_user_over_a_unix_socket)
 {
     struct proxy_rig r;
-    struct client c = {.identified = CALLERS_OFF};
+    struct client c;
     char uid[32];
-    int fds[2];
 
     proxy_rig_open(&r, "", "callers: user\n");
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    c.proxy = r.proxy;
-    c.frontend = r.frontend;
-    c.conn.fd = fds[0];
-    c.peer.sa.any.sa_family = AF_UNIX;
-    caller_identify(&c);
+    this_process(&r, &c);
     snprintf(uid, sizeof uid, "uid:%u", (unsigned)geteuid());
     ck_assert_int_eq(c.caller->kind, CALLER_USER);
     ck_assert_uint_eq(c.caller->uid, geteuid());
@@ -83,8 +93,6 @@ START_TEST(this_user_over_a_unix_socket)
         ck_assert_msg(strcmp(c.caller->name, "root") == 0 || strcmp(c.caller->name, uid) == 0, "%s",
                       c.caller->name);
     caller_release(c.caller);
-    close(fds[0]);
-    close(fds[1]);
     proxy_rig_close(&r);
 }
 END_TEST
@@ -112,6 +120,29 @@ START_TEST(callers_without_clients_are_forgotten_beyond_a_number)
     ck_assert_uint_eq(errors, 6000);
     ck_assert_str_eq(kept.caller->name, "198.18.0.0");
     caller_release(kept.caller);
+    proxy_rig_close(&r);
+}
+END_TEST
+
+START_TEST(a_user_that_was_forgotten_comes_again)
+{
+    struct proxy_rig r;
+    struct client user, c;
+    const struct caller *listed;
+    char key[16];
+
+    proxy_rig_open(&r, "", "callers: user\n");
+    this_process(&r, &user);
+    caller_release(user.caller);
+    for (unsigned i = 0; i < 6000; i++) {
+        other_host(&r, &c, i);
+        caller_release(c.caller);
+    }
+    this_process(&r, &user);
+    int n = snprintf(key, sizeof key, "u%u", (unsigned)geteuid());
+    HASH_FIND(hh, r.proxy->callers.table, key, (unsigned)n, listed);
+    ck_assert_ptr_eq(user.caller, listed);
+    caller_release(user.caller);
     proxy_rig_close(&r);
 }
 END_TEST
@@ -193,6 +224,6 @@ void proxy_caller_tests(Suite *suite)
 {
     unit_group(suite, "caller", off_asks_nothing, a_caller_is_found_once_and_again_when_a_reload_says_so,
                this_user_over_a_unix_socket, callers_without_clients_are_forgotten_beyond_a_number,
-               callers_with_clients_are_never_forgotten, a_client_takes_its_caller_along,
-               allow_goes_by_what_cannot_be_made_up);
+               a_user_that_was_forgotten_comes_again, callers_with_clients_are_never_forgotten,
+               a_client_takes_its_caller_along, allow_goes_by_what_cannot_be_made_up);
 }
