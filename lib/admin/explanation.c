@@ -10,11 +10,10 @@
 
 /* The rules */
 
-/* Refused requests had no share in a connection. */
-static void put_traffic(struct text *out, uint64_t requests, uint64_t refused, uint64_t opened)
+/* Requests that were refused, or failed before they had a connection, are not among the `carried` ones. */
+static void put_traffic(struct text *out, uint64_t requests, uint64_t refused, uint64_t opened,
+                        uint64_t carried)
 {
-    uint64_t carried = requests > refused ? requests - refused : 0; /* an hour may begin between the two */
-
     words_counted(out, requests, "request");
     if (refused > 0) {
         text_lit(out, " (");
@@ -34,6 +33,15 @@ static bool is_new(const struct account *a)
     return origin_stats_is_empty(&a->stats);
 }
 
+/* Spare connections count as opened, too: hence the limit. */
+static uint64_t carried_in(const struct span *hour)
+{
+    uint64_t most = hour->requests > hour->refused ? hour->requests - hour->refused : 0;
+    uint64_t given = (uint64_t)hour->reused + hour->opened;
+
+    return given < most ? given : most;
+}
+
 static bool says_traffic(const struct account *a, struct text *out)
 {
     uint64_t carried = savings_carried(&a->stats);
@@ -51,13 +59,13 @@ static bool says_traffic(const struct account *a, struct text *out)
         else
             words_time(out, (double)a->hour_ms);
         text_lit(out, " ");
-        put_traffic(out, a->hour.requests, a->hour.refused, a->hour.opened);
+        put_traffic(out, a->hour.requests, a->hour.refused, a->hour.opened, carried_in(&a->hour));
         text_lit(out, ". ");
     }
     text_lit(out, "Since the start, ");
     words_time(out, (double)a->uptime_ms);
     text_lit(out, " ago, ");
-    put_traffic(out, a->stats.requests, a->stats.errors[PROXY_ERROR_LIMIT], a->stats.opened);
+    put_traffic(out, a->stats.requests, a->stats.errors[PROXY_ERROR_LIMIT], a->stats.opened, carried);
     text_lit(out, ".");
     if (carried > 0) {
         text_lit(out, " Direct clients would have opened ");
@@ -134,7 +142,7 @@ static void put_idle_limit(struct text *out, const struct account *a)
         text_lit(out, ", before the service does (it says Keep-Alive: timeout=");
         text_format(out, "%llu).", (unsigned long long)(a->hint_ms / 1000));
     } else if (limit > 0 && !learned_holds(a)) {
-        text_lit(out, " One that is idle for ");
+        text_lit(out, " One that has been idle for ");
         words_time(out, (double)limit);
         text_lit(out, " is closed (timeouts.free).");
     }
@@ -160,11 +168,14 @@ static bool says_now(const struct account *a, struct text *out)
     }
     if (g->connecting > 0)
         text_format(out, ", %u %s being opened", g->connecting, g->connecting == 1 ? "is" : "are");
-    text_format(out, ", %u %s idle", g->free, g->free == 1 ? "is" : "are");
-    if (g->free > 0) {
-        text_string(out, g->free == 1 ? " for " : ", the longest for ");
+    if (g->free == 1)
+        text_lit(out, ", 1 has been idle for ");
+    else
+        text_format(out, ", %u are idle", g->free);
+    if (g->free > 1)
+        text_lit(out, ", the longest for ");
+    if (g->free > 0)
         words_time(out, (double)a->longest_idle_ms);
-    }
     text_lit(out, ".");
     if (g->free > 0)
         put_idle_limit(out, a);

@@ -39,7 +39,7 @@ def test_requests_connections_and_why(stage):
     assert ("Why they were opened: - 2 drained: earlier ones were drained, by carpoolctl drain or a reload. "
             "- 1 first: there was none yet.") in text
     assert "No request waited for a limit, and none failed." in text
-    assert "Now 0 connections are in use, 1 is idle for " in text and "Saved since the start: 7 connections, " in text
+    assert "Now 0 connections are in use, 1 has been idle for " in text and "Saved since the start: 7 connections, " in text
 
 
 def test_what_to_change_at_the_service(stage):

@@ -81,6 +81,7 @@ START_TEST(traffic)
     account_begin();
     ck_assert_str_eq(said("traffic"), "No request since the start, 3 h ago.");
     requested(37);
+    account.hour.reused = 36;
     account_open(OPENED_FOR_FIRST, 1);
     ck_assert_str_eq(said("traffic"),
                      "Since the start, 3 h ago, 37 requests opened 1 connection, 37 requests each. "
@@ -100,10 +101,17 @@ START_TEST(traffic)
     ck_assert_ptr_nonnull(
         strstr(said("traffic"), "30,412 requests (30,290 refused) opened 122 connections."));
     account.stats.errors[PROXY_ERROR_LIMIT] = 30412 - 244;
+    account.stats.first_uses = 244;
     ck_assert_ptr_nonnull(strstr(
         said("traffic"), "30,412 requests (30,168 refused) opened 122 connections, 2.0 requests each."));
     account.hour_ms = 125000;
     ck_assert_ptr_nonnull(strstr(said("traffic"), "In the last 2 min 5 s 37 requests"));
+    account.hour.reused = 4; /* of the others, the connect failed */
+    ck_assert_ptr_nonnull(strstr(said("traffic"), "37 requests opened 1 connection, 5.0 requests each."));
+    account.stats.errors[PROXY_ERROR_LIMIT] = 0;
+    ck_assert_ptr_nonnull(strstr(
+        said("traffic"), "30,412 requests opened 122 connections, 2.0 requests each. Direct clients would "
+                         "have opened 244."));
 }
 END_TEST
 
@@ -305,17 +313,18 @@ START_TEST(now)
     account.now = (struct groups){.active = 1, .free = 3};
     account.longest_idle_ms = 12400;
     ck_assert_str_eq(said("now"),
-                     "Now 1 connection is in use, 3 are idle, the longest for 12 s. One that is idle for 30 "
-                     "s is closed (timeouts.free).");
+                     "Now 1 connection is in use, 3 are idle, the longest for 12 s. One that has been idle "
+                     "for 30 s is closed (timeouts.free).");
     account.now = (struct groups){.connecting = 2, .free = 1};
     account.hint_ms = 5000;
     ck_assert_str_eq(
         said("now"),
-        "Now 0 connections are in use, 2 are being opened, 1 is idle for 12 s. It is closed after 4.0 s, "
+        "Now 0 connections are in use, 2 are being opened, 1 has been idle for 12 s. It is closed after 4.0 s, "
         "before the service does (it says Keep-Alive: timeout=5).");
     policy.timeouts.free = 0;
     account.hint_ms = 0;
-    ck_assert_str_eq(said("now"), "Now 0 connections are in use, 2 are being opened, 1 is idle for 12 s.");
+    ck_assert_str_eq(said("now"),
+                     "Now 0 connections are in use, 2 are being opened, 1 has been idle for 12 s.");
     account.now = (struct groups){.active = 1, .http2 = {.streams = 12}};
     ck_assert_str_eq(said("now"), "Now 1 connection is in use with 12 requests over HTTP/2, 0 are idle.");
 }
@@ -338,7 +347,7 @@ START_TEST(learned)
                      "learned-timeout: Carpool had closed earlier ones idle for 1.0 s, "
                      "since the service does so after 2.0 s.");
     account.now.free = 1;
-    ck_assert_str_eq(said("now"), "Now 0 connections are in use, 1 is idle for 0.00 ms.");
+    ck_assert_str_eq(said("now"), "Now 0 connections are in use, 1 has been idle for 0.00 ms.");
     policy.timeouts.free = 500; /* comes before it */
     ck_assert_str_eq(said("learned"), "");
     ck_assert_ptr_nonnull(strstr(said("now"), "(timeouts.free)"));
