@@ -141,6 +141,12 @@ static void advise_peer_closed(struct text *out, const struct account *a)
             "Raise the time for which it keeps idle connections, above the pauses between requests (nginx: keepalive_timeout; Apache: KeepAliveTimeout)");
 }
 
+static void because_upgraded(struct text *out, const struct account *a)
+{
+    text_string(out, a->is_tunnel ? "each tunnel needs its own; with connect: pool https requests share them"
+                                  : "each tunnel or upgraded request needs its own");
+}
+
 static void advise_evicted(struct text *out, const struct account *a)
 {
     if (a->policy->maxTotalSockets == COUNT_INFINITE)
@@ -193,7 +199,7 @@ static const struct reason {
      .advice = "The latest: carpoolctl errors"},
     {"evicted", .because = because_evicted, .advise = advise_evicted},
     {"drained", .cause = "earlier ones were drained, by carpoolctl drain or a reload"},
-    {"upgraded", .cause = "each tunnel or upgraded request needs its own"},
+    {"upgraded", .because = because_upgraded},
     {"private", .cause = "NTLM or Negotiate binds each to one client"},
     {"early-response", .cause = "the service answered before it had taken the whole request"},
     {"shutdown", .cause = "Carpool stops"},
