@@ -8,8 +8,8 @@
 
 #define SPARK_WIDTH     20
 #define SPARK_TITLE     "REQ/S, LAST 20 S"
-#define SCALE_WIDTH     8 /* "max 1200" after the bars */
-#define AGENT_WIDTH_MIN 12
+#define SCALE_WIDTH     8  /* "max 1200" after the bars */
+#define AGENT_WIDTH_MIN 12 /* where the terminal is narrow and a name is longer */
 #define AGENT_WIDTH_MAX 24
 #define ORIGIN_WIDTH    20 /* at least */
 
@@ -109,7 +109,7 @@ static bool fits(const struct layout *l, int columns_there)
 
 static int longest_agent(const struct screen *s)
 {
-    size_t longest = AGENT_WIDTH_MIN;
+    size_t longest = strlen(columns[0].title);
     char name[POOL_NAME_SIZE];
 
     for (size_t i = 0; i < s->count; i++) {
@@ -240,6 +240,17 @@ static enum cell_style style_of(const struct screen_row *r, size_t column)
     return pool_is_idle(p) ? CELL_DIM : CELL_PLAIN;
 }
 
+/* What is cut off ends with a mark. */
+static void put_text(const struct screen *s, struct picture *p, enum cell_style style, const char *text,
+                     int width)
+{
+    bool is_cut = ctl_width(text) > (size_t)width;
+
+    picture_put(p, style, text, is_cut ? width - 1 : width);
+    if (is_cut)
+        picture_put(p, style, s->utf8 ? "…" : ">", 1);
+}
+
 static void draw_row(const struct screen *s, const struct layout *l, const struct screen_row *r,
                      struct picture *p)
 {
@@ -251,9 +262,9 @@ static void draw_row(const struct screen *s, const struct layout *l, const struc
         if (!l->shown[i])
             continue;
         if (i == 0)
-            picture_put(p, style, pool_agent_name(r->pool, text), l->agent);
+            put_text(s, p, style, pool_agent_name(r->pool, text), l->agent);
         else if (i == 1)
-            picture_put(p, style, pool_origin_name(r->pool, text), l->origin);
+            put_text(s, p, style, pool_origin_name(r->pool, text), l->origin);
         else
             picture_put_right(p, style, figure(r, &columns[i], text), columns[i].width);
         picture_put(p, CELL_PLAIN, "", 1);
