@@ -241,7 +241,7 @@ function drawChosen(agent) {
     byId("badge").hidden = !agent.paused && !agent.removed;
     byId("badge").textContent = agent.paused ? "paused" : "removed, draining";
     byId("scope").textContent = origin ? withoutPort(origin.origin)
-        : agent.origins.length > 1 ? `all ${agent.origins.length} origins, each up to maxSockets ${agent.maxSockets ?? "Infinity"}`
+        : agent.origins.length > 1 ? `${agent.origins.length} origins, each up to maxSockets ${agent.maxSockets ?? "Infinity"}`
         : agent.origins.length ? withoutPort(agent.origins[0].origin) : "no requests yet";
     byId("hour").className = isLive() ? "" : "picked";
     byId("live").className = isLive() ? "picked" : "";

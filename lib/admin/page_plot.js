@@ -48,6 +48,9 @@ function path(values, y, below, stepped) {
     return d;
 }
 
+/* Zeros are left out, except where the line rises from one or falls to one. */
+const quiet = values => values.map((v, i) => v || values[i - 1] || values[i + 1] ? v : null);
+
 /* A round number at or above it: 1, 2, 5, 10, ... */
 function roundUp(value) {
     const power = Math.pow(10, Math.floor(Math.log10(value)));
@@ -71,7 +74,7 @@ function scaleOf(series, options) {
     return {top, y: v => HEIGHT - HEIGHT * Math.log10(Math.max(v, low) / low) / decades, labels: [top, low * Math.pow(10, decades / 2), low]};
 }
 
-/* series: {name, className, values, area: stacked on the areas before it, quiet: zeros are not drawn, mayHide}; options: {show, limits: [{name, value}], top, atLeast, log} */
+/* series: {name, className, values, area: stacked on the areas before it, quiet: see quiet(), mayHide}; options: {show, limits: [{name, value}], top, atLeast, log} */
 function drawCurves(series, options, scale) {
     const svg = shape("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": options.title});
     let below = new Array(series[0].values.length).fill(0);
@@ -127,7 +130,7 @@ function plot(view, series, options) {
     for (const s of series) {
         s.all = s.values;
         if (hidden.has(s.name)) s.values = s.values.map(() => null);
-        if (s.quiet) s.values = s.values.map(v => v || null);
+        if (s.quiet) s.values = quiet(s.values);
     }
     options.stepped = view.step > 1000;
     const scale = scaleOf(series, options), svg = drawCurves(series, options, scale);
@@ -145,7 +148,7 @@ function spark(list) {
     const busy = list.map(s => s.active + s.connecting), top = Math.max(1, ...busy, ...list.map(s => s.waiting));
     const y = v => HEIGHT - (HEIGHT - 4) * v / top;
     svg.append(shape("path", {class: "area active", d: path(busy, y, busy.map(() => 0))}),
-               shape("path", {class: "line waiting", d: path(list.map(s => s.waiting || null), y)}));
+               shape("path", {class: "line waiting", d: path(quiet(list.map(s => s.waiting)), y)}));
     return svg;
 }
 
@@ -188,7 +191,7 @@ function plotsOf(view, limits) {
             {name: "p99", className: "high", values: at(i => view.quantile(i, "request", 0.99))},
             {name: "waiting p99", className: "waiting", values: at(i => view.quantile(i, "pending", 0.99)), mayHide: true},
             {name: "connect p99", className: "connecting", values: at(i => view.quantile(i, "connect", 0.99)), mayHide: true}
-        ], {title: "time to a whole response (log scale)", show: millis, log: true}),
+        ], {title: "time to the complete response (log scale)", show: millis, log: true}),
         plot(view, [
             {name: "reuse", className: "high", values: at(i => view.reuse(i))}
         ], {title: "reuse of connections", show: percent, top: 1})

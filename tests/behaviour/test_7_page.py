@@ -202,7 +202,7 @@ def test_many_origins(stage, browse):
     for number in range(30):
         assert carpool.get(f"http://h{number}.test/").status == 200
     page = browse(carpool)
-    assert page.texts["scope"] == "all 30 origins, each up to maxSockets 100"
+    assert page.texts["scope"] == "30 origins, each up to maxSockets 100"
     assert len(page.rows(1)) == 25 and "25 of 30 origins" in page.texts["origins"]
     assert page.source.count('class="limit"') == 1 and "maxTotalSockets 40" in page.texts["plots"]
     page = browse(carpool, "agent=many&origin=http%3A%2F%2Fh7.test%3A80")
