@@ -107,7 +107,7 @@ const struct option options[] = {
     TOP(access.connectPorts, PORT_LIST, "443", 0, 0, NULL, "ports that CONNECT may reach; others get 403"),
     TOP(access.denyAddresses, NETWORK_LIST,
         "169.254.0.0/16, fe80::/10, 0.0.0.0/8, ::/128, 224.0.0.0/4, ff00::/8, 255.255.255.255/32", 0, 0, NULL,
-        "addresses that are never connected to, whatever the name; a list in your file replaces this one"),
+        "addresses that are never connected to, unless an upstream's address names them; a list in your file replaces this one"),
 
     POLICY(keepAlive, BOOL, "true", 0, 0, NULL, "false: a connection carries one request and is closed"),
     POLICY(keepAliveMsecs, TIME, "1s", 0, PROBE_MAX, NULL, "idle time before TCP keep-alive probes on connections to origins"),
