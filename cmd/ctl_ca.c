@@ -284,7 +284,7 @@ static void show(const struct ca *c)
     constraints_each(c->constraints, print_name, &first);
     if (first)
         fputs(constraints_exist(c->constraints) ? "none" : "any: it has no name constraints", stdout);
-    printf("\nends: %s%s\nSHA-256: %s\n", date, end < time(NULL) ? " (expired)" : "", fingerprint);
+    printf("\nexpires: %s%s\nSHA-256: %s\n", date, end < time(NULL) ? " (expired)" : "", fingerprint);
     free(subject);
     free(fingerprint);
 }
@@ -297,7 +297,7 @@ int ctl_ca_show(int argc, char **argv)
     struct ca *c;
 
     if (argc == 2 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)) {
-        puts("Usage: carpoolctl ca show FILE\nPrints subject, names, end and fingerprint of a CA.");
+        puts("Usage: carpoolctl ca show FILE\nPrints the subject, names, expiry and fingerprint of a CA.");
         return CTL_FINE;
     }
     if (argc != 2) {

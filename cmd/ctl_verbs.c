@@ -42,7 +42,7 @@ int ctl_drain(const struct ctl_options *o, const char *name)
     if (status == CTL_FINE && b.json && b.free + busy == 0)
         printf("%s: nothing to drain, no connection is open\n", name);
     else if (status == CTL_FINE && b.json)
-        printf("%s: drained %lld free, %lld will close when they finish\n", name, b.free, busy);
+        printf("%s: drained: %lld free closed now, %lld in use will close when done\n", name, b.free, busy);
     json_decref(b.json);
     return status;
 }

@@ -64,8 +64,7 @@ static void put_diagnosis(struct text *t, const struct admin_daemon *d, const st
 
     text_lit(t, "[");
     if (!d->last_reload->ok) {
-        text_format(&sentence,
-                    "the last reload failed, so the configuration from before stays in force: %.*s",
+        text_format(&sentence, "the last reload failed, so the previous configuration stays in force: %.*s",
                     (int)strcspn(d->last_reload->error, "\n"), d->last_reload->error);
         say(t, &first, &sentence);
     }

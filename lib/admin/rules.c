@@ -86,10 +86,10 @@ static bool says_ca_ends(const struct diagnosis_input *in, struct text *out)
     if (!in->ca_file || left > 30 * day)
         return false;
     clock_format((uint64_t)in->ca_ends_s * 1000, date);
-    text_format(out, "%s: the CA %s %s %.10s", in->who, in->ca_file, left > 0 ? "ends" : "ended", date);
+    text_format(out, "%s: the CA %s %s %.10s", in->who, in->ca_file, left > 0 ? "expires" : "expired", date);
     if (left > 0)
         text_format(out, " (%lld days)", (long long)(left / day));
-    text_lit(out, ": make a new one with carpoolctl ca create, let the clients trust it, then reload");
+    text_lit(out, ": make a new one with carpoolctl ca create, make the clients trust it, then reload");
     return true;
 }
 
@@ -99,7 +99,7 @@ static bool says_distrusted(const struct diagnosis_input *in, struct text *out)
         return false;
     text_format(
         out,
-        "%s: %u client%s not trust Carpool's CA: let %s trust /ca.pem of the admin listener (carpoolctl run does), or "
+        "%s: %u client%s not trust Carpool's CA: make %s trust /ca.pem of the admin listener (carpoolctl run does), or "
         "set connect: tunnel where apps pin certificates",
         in->who, in->distrusts, in->distrusts == 1 ? " does" : "s do", in->distrusts == 1 ? "it" : "them");
     return true;

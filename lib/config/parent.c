@@ -72,7 +72,7 @@ const char *parent_parse(struct arena *a, const char *text, struct parent_proxy 
     if (strncasecmp(text, "https://", 8) == 0 || strncasecmp(text, "socks", 5) == 0)
         return "Carpool speaks only plain HTTP to a parent proxy";
     if (strncasecmp(text, scheme, sizeof scheme - 1) != 0)
-        return "it must begin with http://";
+        return "it does not begin with http://";
     text += sizeof scheme - 1;
     n = strcspn(text, "/?#");
     if (text[n] && strcmp(text + n, "/") != 0)

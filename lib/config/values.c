@@ -161,8 +161,7 @@ static void set_proxy(struct loader *l, struct scope *s, const struct option *o,
     struct parent_proxy parent;
     const char *why = parent_parse(l->arena, item->text, &parent);
     if (why) {
-        problem_error(&l->problems, item->at,
-                      "bad value for %s: %s; it takes http://[user:password@]host:port",
+        problem_error(&l->problems, item->at, "bad value for %s: %s; write http://[user:password@]host:port",
                       scope_option_path(l->arena, s, o->path), why);
         return;
     }

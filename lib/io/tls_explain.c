@@ -112,8 +112,8 @@ static void explain_untrusted(const struct tls *t, int error, const char *subjec
     }
     print_name(x ? X509_get_issuer_name(x) : NULL, issuer, sizeof issuer);
     snprintf(text, size,
-             "certificate %.50s: its issuer %.50s was not sent and is not trusted: let the server send its "
-             "whole chain, with the intermediate, or name the file of that issuer in tls.ca",
+             "certificate %.50s: its issuer %.50s was not sent and is not trusted: have the server send its "
+             "whole chain, intermediates included, or name the file of that issuer in tls.ca",
              subject, issuer);
 }
 

@@ -108,7 +108,7 @@ static void act_on_time(struct exchange *e)
     char limit[UNITS_TEXT_SIZE];
     if (is_past(request_due(e)))
         exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT,
-                      "no whole response within %s (timeouts.request)",
+                      "no complete response within %s (timeouts.request)",
                       units_format_time(e->origin->agent->policy->timeouts.request, limit));
     else if (exchange_has_left_the_queue(e))
         exchange_client_fin(e);

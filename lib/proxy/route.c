@@ -312,14 +312,14 @@ static enum fault refuse_origin_form(struct query *q)
     if (q->frontend->address.sa.any.sa_family == AF_UNIX)
         return refuse(
             q, FAULT_BAD_TARGET,
-            "this is an HTTP proxy, and the request names no whole URL: add ?form=host to this listener (%s) and its "
-            "requests go by their Host; or let the client ask for http://host/path (curl: -x http://localhost beside --unix-socket; "
+            "this is an HTTP proxy, but the request has no absolute URL: add ?form=host to this listener (%s), so that its "
+            "requests go by their Host; or make the client ask for http://host/path (curl: -x http://localhost beside --unix-socket; "
             "Node: the URL as path)",
             q->frontend->text);
     return refuse(
         q, FAULT_BAD_TARGET,
-        "this is an HTTP proxy, and the request names no whole URL: point the app here with http_proxy=http://%s/ or its proxy "
-        "setting; one with a base URL only needs a listen of its own in an upstream",
+        "this is an HTTP proxy, but the request has no absolute URL: point the app here with http_proxy=http://%s/ or its proxy "
+        "setting; for an app that has only a base URL, give the upstream a listen of its own",
         q->frontend->text);
 }
 

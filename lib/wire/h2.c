@@ -48,7 +48,7 @@ static const char *text_of(const struct h2 *h, enum call_error error)
     if (error != CALL_ERROR_MALFORMED)
         return NULL;
     if (h->state == H2_GREETING)
-        return "the origin does not speak HTTP/2: set useH2c: false";
+        return "the origin does not speak HTTP/2: set h2Options.useH2c: false";
     return h->complaint ? h->complaint : "the origin breaks the rules of HTTP/2";
 }
 

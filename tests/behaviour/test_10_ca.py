@@ -94,7 +94,7 @@ def test_it_is_shown(stage):
                                  text=True, check=True).stdout.split("=")[1].strip()
     done = ca("show", cert)
     assert done.returncode == 0 and fingerprint in done.stdout and "names: pay.test, 10.0.0.7\n" in done.stdout
-    assert re.search(r"^subject: CN=Carpool CA .*\nnames: .*\nends: 20\d\d-\d\d-\d\d .* UTC$", done.stdout, re.M), done.stdout
+    assert re.search(r"^subject: CN=Carpool CA .*\nnames: .*\nexpires: 20\d\d-\d\d-\d\d .* UTC$", done.stdout, re.M), done.stdout
 
 
 def test_what_cannot_be_shown(stage):

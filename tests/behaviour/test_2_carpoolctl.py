@@ -71,8 +71,8 @@ def test_status_begins_with_one_line(stage):
                     r"no reload since\n\nAGENT", shown(carpool, "status"))
     carpool.write("nonsense: 1\n")
     assert carpool.admin("/reload", "POST").status == 400
-    assert re.match(r"1 problem: .*; up \d+ s, last reload FAILED \d+ s ago\nthe last reload failed, so the configuration from "
-                    r"before stays in force: ", shown(carpool, "status"))
+    assert re.match(r"1 problem: .*; up \d+ s, last reload FAILED \d+ s ago\nthe last reload failed, so the previous configuration "
+                    r"stays in force: ", shown(carpool, "status"))
     _, carpool, _, _ = busy(stage)
     wait_until(lambda: carpool.agents()["api"]["diagnosis"], "it is a problem")
     assert re.match(r"1 problem: [\d.]+ requests/s, 1 active, 2 waiting, .*\napi: 2 requests waiting, the only connection "
@@ -184,7 +184,7 @@ def test_drain(stage):
     carpool = stage.carpool()
     carpool.get(origin.url("/"))
     carpool.wait_row(origin, freeSockets=1)
-    assert shown(carpool, "drain", "default") == "default: drained 1 free, 0 will close when they finish\n"
+    assert shown(carpool, "drain", "default") == "default: drained: 1 free closed now, 0 in use will close when done\n"
     origin.connections[0].wait_ended("fin")
     assert carpool.retired(origin) == {"drained": 1}
     assert carpool.get(origin.url("/")).status == 200 and origin.accepted == 2
@@ -193,7 +193,7 @@ def test_drain(stage):
 def test_drain_waits_for_active_sockets(stage):
     """`drain` closes free sockets now and active ones when they finish, and later requests open new ones"""
     origin, carpool, clients, asked = busy(stage)
-    assert shown(carpool, "drain", "api") == "api: drained 0 free, 1 will close when they finish\n"
+    assert shown(carpool, "drain", "api") == "api: drained: 0 free closed now, 1 in use will close when done\n"
     assert not asked.connection.ended
     asked.connection.reply(b"finished")
     assert clients[0].response().text == "finished"

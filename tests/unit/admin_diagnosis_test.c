@@ -58,15 +58,15 @@ START_TEST(connect_tls)
     ck_assert_str_eq(SAID("ca-ends", .now_s = now), "");
     ck_assert_str_eq(SAID("ca-ends", .ca_file = "ca.pem", .now_s = now, .ca_ends_s = now + 31 * 86400), "");
     ck_assert_str_eq(SAID("ca-ends", .ca_file = "ca.pem", .now_s = now, .ca_ends_s = now + 3 * 86400 + 5),
-                     "payments: the CA ca.pem ends 2026-12-04 (3 days): make a new one with carpoolctl ca "
-                     "create, let the clients trust it, then reload");
+                     "payments: the CA ca.pem expires 2026-12-04 (3 days): make a new one with carpoolctl ca "
+                     "create, make the clients trust it, then reload");
     ck_assert_str_eq(
         SAID("ca-ends", .ca_file = "ca.pem", .now_s = now, .ca_ends_s = now - 5),
-        "payments: the CA ca.pem ended 2026-11-30: make a new one with carpoolctl ca create, let "
+        "payments: the CA ca.pem expired 2026-11-30: make a new one with carpoolctl ca create, make "
         "the clients trust it, then reload");
     ck_assert_str_eq(SAID("distrusted", .now_s = now), "");
     ck_assert_str_eq(SAID("distrusted", .distrusts = 12),
-                     "payments: 12 clients do not trust Carpool's CA: let them trust /ca.pem of the admin "
+                     "payments: 12 clients do not trust Carpool's CA: make them trust /ca.pem of the admin "
                      "listener (carpoolctl run does), or set connect: tunnel where apps pin certificates");
     ck_assert_ptr_nonnull(strstr(SAID("distrusted", .distrusts = 1), "1 client does not trust"));
 }

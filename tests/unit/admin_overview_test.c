@@ -31,7 +31,7 @@ START_TEST(overview_knows_what_is_wrong)
     f.last_reload = (struct reload_report){.error = "c.yaml:1:1: error: unknown key 'mach'\nand more"};
     diagnosis_sample(f.diagnosis);
     overview_says(&f, "\"clientsRefused\":7,");
-    overview_says(&f, "[\"the last reload failed, so the configuration from before stays in force: "
+    overview_says(&f, "[\"the last reload failed, so the previous configuration stays in force: "
                       "c.yaml:1:1: error: unknown key 'mach'\",");
     overview_says(&f, "\"error\":\"c.yaml:1:1: error: unknown key 'mach'\\nand more\"}");
     overview_says(
