@@ -276,7 +276,7 @@ static void put_worded_counters(struct text *t, const struct series_list *l)
               SOCKET_FAILURE_COUNT, failure_code_of);
     metrics_family(
         t, "agent_errors_total", "counter",
-        "Requests that did not get the whole response of the origin, by Proxy-Status error; connection_limit_reached: refused by a limit.");
+        "Requests that did not get a complete response of the origin, by Proxy-Status error; connection_limit_reached: refused by a limit.");
     put_words(t, l, SLICE("agent_errors_total"), SLICE(",error=\""), errors_of, PROXY_ERROR_COUNT,
               error_word_of);
 }

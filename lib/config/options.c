@@ -133,7 +133,7 @@ const struct option options[] = {
     POLICY(timeouts.tunnel, TIME, "1h", 0, YEAR, NULL,
         "how long a tunnel (CONNECT, or an upgraded connection) may be silent in both directions"),
     POLICY(timeouts.ack, TIME, "10s", 500, YEAR, NULL,
-        "how long an origin's host may acknowledge nothing of what was sent; then a repeat, 504 or a cut response"),
+        "how long data that was sent may stay unacknowledged by the origin's host; then a repeat, 504 or a cut response"),
     POLICY(agentKeepAliveTimeoutBuffer, TIME, "1s", 0, YEAR, NULL,
         "how long before the end of an origin's hint Keep-Alive: timeout=N a free connection is closed"),
     POLICY(learnFreeTimeout, BOOL, "true", 0, 0, NULL,
