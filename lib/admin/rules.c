@@ -148,6 +148,8 @@ static void put_busy(const struct diagnosis_input *in, struct text *out, const c
         return;
     if (limit == 1)
         text_format(out, "the only connection %sbusy (%s", *were ? "was " : "", holding_limit(in));
+    else if (limit == 2)
+        text_format(out, "both connections %sbusy (%s", were, holding_limit(in));
     else
         text_format(out, "all %u connections %sbusy (%s", limit, were, holding_limit(in));
     if (in->streams_each > 0)

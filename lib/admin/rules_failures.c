@@ -9,7 +9,7 @@ bool says_connect_fails(const struct diagnosis_input *in, struct text *out)
 
     if (failed < ENOUGH || percent(failed, tried) < 20)
         return false;
-    text_format(out, "%s: %s (%llu of the last %llu)", in->who,
+    text_format(out, "%s: %s (%llu of the last %llu attempts)", in->who,
                 in->connect_failure ? in->connect_failure : "cannot connect", (unsigned long long)failed,
                 (unsigned long long)tried);
     return true;

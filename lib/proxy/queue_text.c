@@ -9,6 +9,8 @@ static void put_busy(char out[QUEUE_TEXT_SIZE], uint32_t limit, const char *name
 {
     if (limit == 1)
         snprintf(out, QUEUE_TEXT_SIZE, "the only connection busy (%s)", name);
+    else if (limit == 2)
+        snprintf(out, QUEUE_TEXT_SIZE, "both connections busy (%s)", name);
     else
         snprintf(out, QUEUE_TEXT_SIZE, "all %u connections busy (%s)", limit, name);
 }

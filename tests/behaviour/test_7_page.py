@@ -151,7 +151,7 @@ def test_trouble_comes_first(stage, browse):
     page = browse(carpool)
     assert page.texts["line"].startswith("2 problems: ") and "last reload failed" in page.texts["reload"]
     assert "the last reload failed" in page.before
-    assert f"gone cannot connect to {address}: connection refused (4 of the last 4)" in page.before
+    assert f"gone cannot connect to {address}: connection refused (4 of the last 4 attempts)" in page.before
     assert [row["agent"] for row in page.rows()] == ["gone", "fine", "default"]
     assert page.texts["name"] == "gone"         # the worst is chosen
     # It has no connection, and yet it is not dim, as one without traffic is.

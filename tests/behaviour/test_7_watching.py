@@ -207,7 +207,7 @@ def test_diagnosis_of_a_small_pool(stage):
 
 
 def test_diagnosis_of_refusals(stage):
-    """queue full: 3 requests waiting (maxPendingRequests), all 2 connections busy (maxSockets)"""
+    """queue full: 3 requests waiting (maxPendingRequests), both connections busy (maxSockets)"""
     origin = stage.origin(manual=True)
     carpool = stage.carpool({"upstreams": {"api": {"match": "api.test", "address": [origin.authority],
                                                    "maxSockets": 1, "maxPendingRequests": 0}}})
@@ -227,14 +227,14 @@ def test_diagnosis_of_refusals(stage):
 
 
 def test_diagnosis_of_failed_connects(stage):
-    """cannot connect to 127.0.0.1:18080: connection refused (5 of the last 8)"""
+    """cannot connect to 127.0.0.1:18080: connection refused (5 of the last 8 attempts)"""
     refused = stage.ports.refused()
     address = f"127.0.0.1:{refused.getsockname()[1]}"
     carpool = stage.carpool({"upstreams": {"api": {"match": "api.test", "address": [address]}}})
     for _ in range(4):
         assert carpool.get("http://api.test/").status == 502
     assert carpool.agents()["api"]["diagnosis"] == [
-        f"api: cannot connect to {address}: connection refused (4 of the last 4)"]
+        f"api: cannot connect to {address}: connection refused (4 of the last 4 attempts)"]
     refused.close()
 
 

@@ -77,7 +77,7 @@ START_TEST(refused)
     ck_assert_str_eq(
         SAID("refused", .requests = 20, .refused = 12, .queue_full = 12, .max_pending = 3, .sockets = 2,
              .max_sockets = 2, .agent_sockets = 2, .max_total = 1000),
-        "payments: 12 of 20 requests refused while all 2 connections were busy (maxSockets), because 3 "
+        "payments: 12 of 20 requests refused while both connections were busy (maxSockets), because 3 "
         "were waiting already (maxPendingRequests): raise maxSockets, or find out why the service is slow");
     ck_assert_str_eq(
         SAID("refused", .requests = 20, .refused = 1, .queue_full = 1, .max_sockets = 1, .max_total = 1000),
@@ -115,7 +115,7 @@ START_TEST(waiting)
     ck_assert_str_eq(
         SAID("waiting", .pending = 3, .saturated_ms = 2000, .sockets = 2, .agent_sockets = 2, .in_flight = 8,
              .streams_each = 4, .max_sockets = 20, .max_total = 2, .held_by = HELD_BY_MAX_TOTAL),
-        "payments: 3 requests waiting, all 2 connections busy (maxTotalSockets; over HTTP/2 each takes 4 at a "
+        "payments: 3 requests waiting, both connections busy (maxTotalSockets; over HTTP/2 each takes 4 at a "
         "time) for 2 s: raise maxTotalSockets, or find out why the service is slow");
     ck_assert_str_eq(
         SAID("waiting", .pending = 3, .saturated_ms = 2000, .sockets = 1, .max_sockets = 20,
@@ -263,12 +263,13 @@ END_TEST
 
 START_TEST(failures)
 {
-    ck_assert_str_eq(SAID("connect-fails", .opened = 3, .retired = {[RETIRE_CONNECT_FAILED] = 5},
-                          .connect_failure = "cannot connect to 127.0.0.1:18080: connection refused"),
-                     "payments: cannot connect to 127.0.0.1:18080: connection refused (5 of the last 8)");
+    ck_assert_str_eq(
+        SAID("connect-fails", .opened = 3, .retired = {[RETIRE_CONNECT_FAILED] = 5},
+             .connect_failure = "cannot connect to 127.0.0.1:18080: connection refused"),
+        "payments: cannot connect to 127.0.0.1:18080: connection refused (5 of the last 8 attempts)");
     ck_assert_str_eq(SAID("connect-fails", .opened = 6,
                           .retired = {[RETIRE_CONNECT_FAILED] = 3, [RETIRE_CONNECT_TIMEOUT] = 1}),
-                     "payments: cannot connect (4 of the last 10)");
+                     "payments: cannot connect (4 of the last 10 attempts)");
     ck_assert_str_eq(SAID("connect-fails", .opened = 100, .retired = {[RETIRE_CONNECT_FAILED] = 4}), "");
     ck_assert_str_eq(SAID("stale", .reused = 100, .reused_errors = 5),
                      "payments: 5 connections had been closed by the origin when requests used them again; "
@@ -377,7 +378,7 @@ START_TEST(refusals_of_other_limits_do_not_count)
     f.policy.maxSockets = 2;
     f.origin.stats = (struct origin_stats){.requests = 14, .errors = {[PROXY_ERROR_LIMIT] = 10}};
     diagnosis_sample(f.diagnosis);
-    ck_assert_ptr_nonnull(strstr(written(&f), "payments: 10 of 14 requests refused while all 2 connections"));
+    ck_assert_ptr_nonnull(strstr(written(&f), "payments: 10 of 14 requests refused while both connections"));
     f.policy.maxSockets = 3;
     ck_assert_str_eq(written(&f), "[]");
     diagnosis_sample(f.diagnosis);
