@@ -21,7 +21,7 @@ struct agent_error {
     uint64_t wall_ms;
     char origin[128]; /* cut when longer */
     char error[48];   /* the Proxy-Status word */
-    char text[256];
+    char text[384];
 };
 
 struct agent {

@@ -73,19 +73,34 @@ static void repeat_unprocessed(struct exchange *e, const struct call_failure *f,
     e->state = EXCHANGE_ASKING;
 }
 
+/* Some servers reset a connection to their TLS port that begins otherwise, and others close it. */
+static bool may_want_tls(const struct exchange *e, const struct call_failure *f,
+                         const struct failed_attempt *facts)
+{
+    if (e->origin->plan.tls || facts->response_begun)
+        return false;
+    return e->origin->plan.port % 1000 == 443 || (!facts->reused && f->code == ECONNRESET);
+}
+
+static const char *what_to_do_about_end(const struct exchange *e, const struct call_failure *f,
+                                        const struct failed_attempt *facts)
+{
+    if (may_want_tls(e, f, facts))
+        return "; if it speaks TLS on this port: set tls: true for this upstream";
+    const char *why = why_not_repeated(facts);
+    return *why ? why : "; the service's log may say why";
+}
+
 static void fail_ended(struct exchange *e, const struct call_failure *f, const struct failed_attempt *facts)
 {
     if (ack_is_dead_path(f->code)) {
         fail_dead_path(e, f->code, facts);
         return;
     }
-    bool asks_tls = !e->origin->plan.tls && !facts->response_begun && e->origin->plan.port % 1000 == 443;
     exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "the origin %s the connection before %s%s%s%s%s",
                   f->code ? "ended" : "closed",
                   facts->response_begun ? "its response was complete" : "it answered", f->code ? " (" : "",
-                  f->code ? strerror(f->code) : "", f->code ? ")" : "",
-                  asks_tls ? "; if it speaks TLS on this port: set tls: true for this upstream"
-                           : why_not_repeated(facts));
+                  f->code ? strerror(f->code) : "", f->code ? ")" : "", what_to_do_about_end(e, f, facts));
 }
 
 /* The origin blames the request's framing, which is Carpool's (RFC 9113 7). */

@@ -91,8 +91,10 @@ static void on_silence(struct exchange *e)
             s->idle_since_ms ? (double)(e->transfer->times.granted_us / 1000 - s->idle_since_ms) / 1000
                              : 0.0);
     else
-        exchange_fail(e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
-                      "no byte came or went for %s (timeouts.socket)", limit);
+        exchange_fail(
+            e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
+            "no byte came or went for %s (timeouts.socket): the service is slow, or the limit too short",
+            limit);
 }
 
 static void on_pending_timeout(struct exchange *e)

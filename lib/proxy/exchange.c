@@ -198,6 +198,16 @@ static void fail(struct exchange *e, enum fault fault, enum retire_reason reason
     exchange_reply(e, &r);
 }
 
+/* A name may lead to several addresses. */
+static void add_address(const struct exchange *e, char *text, size_t size)
+{
+    char address[ADDRESS_TEXT_SIZE];
+    size_t n = strlen(text);
+    address_format(&e->socket->peer, address);
+    if (!strstr(e->origin->key, address) && !strstr(text, address))
+        snprintf(text + n, size - n, " (connected to %s)", address);
+}
+
 void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reason, const char *format, ...)
 {
     char text[512];
@@ -205,6 +215,8 @@ void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reas
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
+    if (e->socket && fault_status(fault) >= 500)
+        add_address(e, text, sizeof text);
     fail(e, fault, reason, text);
 }
 

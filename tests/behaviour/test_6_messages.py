@@ -120,11 +120,14 @@ ROWS = [
         "a reused one", "replayLimit", response="close", warm=True),
     Row("post", get("http://{origin}/x", "POST", body=b"x"), 502, "a reused one", "sent once only", "Idempotency-Key",
         response="close", warm=True),
-    Row("post-on-a-new-connection", get("http://{origin}/x", "POST", body=b"x"), 502, "closed the connection before it answered\n",
-        response="close"),
+    Row("post-on-a-new-connection", get("http://{origin}/x", "POST", body=b"x"), 502,
+        "closed the connection before it answered; the service's log may say why\n", response="close"),
+    Row("reset-on-a-new-connection", get("http://{origin}/x"), 502, "ended the connection before it answered",
+        "if it speaks TLS on this port: set tls: true", response="reset"),
     Row("get-timed-out", get("http://{origin}/x"), 504, "no byte came or went for 1s (timeouts.socket)",
         "a reused connection that had been idle for", "timeouts.free", warm=True),
-    Row("get-timed-out-on-a-new-connection", get("http://{origin}/x"), 504, "no byte came or went for 1s (timeouts.socket)\n"),
+    Row("get-timed-out-on-a-new-connection", get("http://{origin}/x"), 504,
+        "no byte came or went for 1s (timeouts.socket): the service is slow"),
 ]
 
 
@@ -152,3 +155,15 @@ def test_what_is_said(stage, row):
         (entry,) = recent
         assert body == f"agent default, origin {entry['origin']}: {entry['text']}\n"
         assert entry["error"] == response.error
+
+
+def test_the_address_is_named(stage):
+    """Where a name leads to several addresses, the text says which of them failed"""
+    def hang_up(asked):
+        asked.connection.close()
+    origins = [stage.origin(hang_up), stage.origin(hang_up)]
+    carpool = stage.carpool({"upstreams": {"two": {"match": "two.test", "address": [o.authority for o in origins]}}})
+    named = {carpool.get("http://two.test/").text.rpartition(" (connected to ")[2] for _ in range(8)}
+    assert named and named <= {f"{o.authority})\n" for o in origins}, named
+    asked = {f"{o.authority})\n" for o in origins if o.requests}
+    assert named == asked
