@@ -35,17 +35,18 @@ static void move_down(struct deadlines *l, struct deadline *d)
     put(l, place, d);
 }
 
-static bool join(struct deadlines *l, struct deadline *d)
+bool deadlines_make_room(struct deadlines *l, uint32_t count)
 {
-    if (l->count + 1 >= l->room) {
-        uint32_t room = l->room ? l->room * 2 : ROOM_AT_FIRST;
-        struct deadline **heap = realloc(l->heap, room * sizeof *heap);
-        if (!heap)
-            return false;
-        l->heap = heap;
-        l->room = room;
-    }
-    put(l, ++l->count, d);
+    if (count < l->room)
+        return true;
+    uint32_t room = l->room ? l->room : ROOM_AT_FIRST;
+    while (room <= count)
+        room *= 2;
+    struct deadline **heap = realloc(l->heap, room * sizeof *heap);
+    if (!heap)
+        return false;
+    l->heap = heap;
+    l->room = room;
     return true;
 }
 
@@ -118,9 +119,11 @@ void deadlines_free(struct deadlines *l)
 void deadline_arm(struct deadlines *l, struct deadline *d)
 {
     bool is_new = !d->place;
-    /* It fails for want of memory only, and then the next deadline_set_at() tries again. */
-    if (is_new && !join(l, d))
+    /* It fails only where no room was made for so many, and then the next deadline_set_at() tries again. */
+    if (is_new && !deadlines_make_room(l, l->count + 1))
         return;
+    if (is_new)
+        put(l, ++l->count, d);
     if (is_new || d->due < d->armed) {
         d->armed = d->due;
         move_up(l, d);

@@ -30,6 +30,9 @@ void deadlines_init(struct deadlines *l, struct event_base *base, void (*fire)(s
 /* None may be in use any more. */
 void deadlines_free(struct deadlines *l);
 
+/* Room for `count` at a time, which may then be set and never miss it for want of memory. False: there is none. */
+bool deadlines_make_room(struct deadlines *l, uint32_t count);
+
 /* Fires `ms` from now or a little later, never earlier; 0: never. Replaces what was set. */
 void deadline_set(struct deadlines *l, struct deadline *d, uint64_t ms);
 

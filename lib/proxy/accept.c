@@ -13,15 +13,20 @@
 /* Clients beyond server.maxConnections that are answered so properly; those beyond these get one write. */
 #define TURNED_AWAY_MAX 64
 
+/* NULL: memory is short, be it for its deadline only, without which it might stay forever. */
 static struct client *take_client(struct proxy *p)
 {
     struct client *c = TAILQ_FIRST(&p->spare_clients);
+    if (!deadlines_make_room(&p->client_deadlines, p->client_count + 1))
+        return NULL;
     if (c) {
         TAILQ_REMOVE(&p->spare_clients, c, link);
         p->spare_client_count--;
         return c;
     }
-    return calloc(1, sizeof *c);
+    c = calloc(1, sizeof *c);
+    p->client_count += c != NULL;
+    return c;
 }
 
 /* The line stays the same, so that a storm of them is counted instead of written. */

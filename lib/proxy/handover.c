@@ -11,6 +11,10 @@ static void arrive(struct loop_message *l)
     if (c->in)
         buffer_join(c->in, p->heads);
     TAILQ_INSERT_TAIL(&p->clients, c, link);
+    if (!deadlines_make_room(&p->client_deadlines, ++p->client_count)) {
+        client_close(c, CLIENT_CUT, false);
+        return;
+    }
     if (c->inside && c->inside->state == INSIDE_TUNNEL) {
         inside_arrive(c);
         return;
@@ -31,6 +35,7 @@ bool handover_begin(struct client *c, const struct route *route)
     client_drop_private(c);
     conn_unwatch(&c->conn);
     deadline_release(&p->client_deadlines, &c->deadline);
+    p->client_count--;
     if (c->in)
         buffer_leave(c->in);
     c->requests--; /* it is counted where it is served */

@@ -129,6 +129,7 @@ static void reap_clients(struct proxy *p)
         if (p->spare_client_count >= SPARES_KEPT) {
             deadline_release(&p->client_deadlines, &c->deadline);
             free(c);
+            p->client_count--;
             continue;
         }
         TAILQ_INSERT_HEAD(&p->spare_clients, c, link);

@@ -85,6 +85,7 @@ struct proxy {
     struct exchange_list dead_exchanges, spare_exchanges;
     struct transfer *spare_transfers;
     struct tunnel_list tunnels, dead_tunnels;
+    uint32_t client_count; /* structs, spare ones included: each may have a deadline */
     uint32_t spare_client_count, spare_exchange_count, spare_transfer_count;
     struct deadlines client_deadlines;
     struct timer watch;        /* for the oldest of `lasting` */

@@ -168,8 +168,8 @@ tests_unit_proxy_test_SOURCES = \
 	tests/unit/proxy_reload_test.c \
 	tests/unit/proxy_tunnel_test.c \
 	tests/unit/unit.h
-# Its kernel may refuse
-tests_unit_proxy_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=splice
+# Its kernel may refuse, and memory may be short
+tests_unit_proxy_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=splice -Wl,--wrap=realloc
 
 check_PROGRAMS += tests/unit/wire_test
 tests_unit_wire_test_SOURCES = \

@@ -1,4 +1,4 @@
-/* Exchanges for whose client there is no memory. */
+/* Clients and exchanges for which there is no memory. */
 
 #include "proxy_talk.h"
 
@@ -17,6 +17,14 @@ static void *allocate(size_t n)
 static void *reallocate(void *p, size_t n)
 {
     return memory_is_short ? NULL : realloc(p, n);
+}
+
+void *__real_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+
+void *__wrap_realloc(void *p, size_t n)
+{
+    return memory_is_short ? NULL : __real_realloc(p, n);
 }
 
 /* Over TCP, where a reset can be told from an end; what it says is there when it is accepted. */
@@ -91,7 +99,30 @@ START_TEST(responses_that_are_cut_for_want_of_memory_are_not_whole)
 }
 END_TEST
 
+/* Who has no deadline may stay forever: no client is taken for which there is no room among the deadlines. */
+START_TEST(clients_that_are_taken_without_memory_have_a_deadline)
+{
+    enum { MANY = 200 };
+    int clients[MANY];
+
+    proxy_rig_open(&rig, "", "server: {headersTimeout: 50ms}\n");
+    clients[0] = proxy_rig_client(&rig);
+    memory_is_short = true;
+    for (int i = 1; i < MANY; i++)
+        clients[i] = proxy_rig_client(&rig);
+    memory_is_short = false;
+    ck_assert(!TAILQ_EMPTY(&rig.proxy->clients));
+    for (int turns = 0; turns < 100 && !TAILQ_EMPTY(&rig.proxy->clients); turns++)
+        proxy_rig_run(&rig, 20);
+    ck_assert(TAILQ_EMPTY(&rig.proxy->clients));
+    for (int i = 0; i < MANY; i++)
+        close(clients[i]);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
 void proxy_memory_tests(Suite *suite)
 {
-    unit_group(suite, "memory", responses_that_are_cut_for_want_of_memory_are_not_whole);
+    unit_group(suite, "memory", responses_that_are_cut_for_want_of_memory_are_not_whole,
+               clients_that_are_taken_without_memory_have_a_deadline);
 }
