@@ -122,7 +122,7 @@ static inline bool conn_is_drained(const struct conn *s)
 /* An error, such as a reset, follows what can still be read: the peer is gone. */
 bool conn_has_failed(const struct conn *s);
 
-/* Bytes that TLS has decrypted and that were not read yet: no event will come for them. 0 for plain ones. */
+/* What TLS has taken off the descriptor and that was not read yet, bytes or an end: no event will come for it. 0 for plain ones. */
 size_t conn_buffered(const struct conn *s);
 
 /* Bytes that were written and that the peer has not acknowledged yet, its FIN included; no event reports it. 0

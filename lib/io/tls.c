@@ -315,8 +315,10 @@ ssize_t tls_write(struct conn *s, const struct iovec *v, int count)
         if (c.count > 1 && n < RECORD_SIZE) {
             n = gather(c, record, sizeof record);
             first = record;
+        } else if (n > RECORD_SIZE) {
+            n = RECORD_SIZE; /* a call that ends a record begun before writes the next one, too: what was announced */
         }
-        s->tls->more_follows = s->last || left > (n < RECORD_SIZE ? n : RECORD_SIZE);
+        s->tls->more_follows = s->last || left > n;
         put = write_some(s, first, n);
         if (put < 0)
             break;
@@ -369,6 +371,9 @@ size_t tls_buffered(const struct conn *s)
 
     if (n > 0)
         return (size_t)n;
+    /* The end may have been read with the data before it, and is told by the next read. */
+    if (t->state == TLS_OVER || (SSL_get_shutdown(t->ssl) & SSL_RECEIVED_SHUTDOWN))
+        return 1;
     /* Records that were read ahead and not yet opened; after a read that met the end of them, at most a part
      * of one is left. */
     return t->rest != TLS_REST_NONE && SSL_has_pending(t->ssl) ? 1 : 0;
