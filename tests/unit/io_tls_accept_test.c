@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "io_tls_test.h"
 
@@ -135,6 +136,35 @@ START_TEST(a_client_that_leaves_is_no_distrust)
 }
 END_TEST
 
+/* The client's last message and a request come in one piece, and are taken together. */
+START_TEST(a_request_that_comes_with_the_end_of_the_handshake_is_not_forgotten)
+{
+    struct event_base *base = io_loop();
+    struct pair p;
+    BIO *out;
+    char *bytes, got[16];
+
+    begin(&p);
+    ck_assert(tls_accept(&p.server, server_ssl(&p), SLICE("")));
+    SSL_do_handshake(p.client);
+    ck_assert_int_eq(tls_handshake(&p.server), 0);
+    out = BIO_new(BIO_s_mem());
+    SSL_set0_wbio(p.client, out);
+    ck_assert_int_eq(SSL_do_handshake(p.client), 1);
+    ck_assert_int_eq(SSL_write(p.client, "hello", 5), 5);
+    long n = BIO_get_mem_data(out, &bytes);
+    ck_assert_int_eq(write(p.fd, bytes, (size_t)n), n);
+    ck_assert(conn_watch(&p.server, base, 0, NULL, NULL));
+    p.server.may_read = true; /* the loop has said so */
+    ck_assert_int_eq(tls_handshake(&p.server), 1);
+    ck_assert(p.server.may_read);
+    ck_assert(!conn_is_drained(&p.server));
+    ck_assert_int_eq(conn_read(&p.server, got, sizeof got), 5);
+    end(&p);
+    event_base_free(base);
+}
+END_TEST
+
 static void update_keys(struct pair *p, unsigned times)
 {
     for (unsigned i = 0; i < times; i++) {
@@ -165,6 +195,7 @@ void io_tls_accept_tests(Suite *suite)
     TCase *group = tcase_create("accept");
 
     tcase_add_loop_test(group, what_was_read_before_comes_first, 0, 5);
+    tcase_add_test(group, a_request_that_comes_with_the_end_of_the_handshake_is_not_forgotten);
     tcase_add_test(group, a_client_that_does_not_trust_is_told_from_others);
     tcase_add_test(group, a_client_that_leaves_is_no_distrust);
     tcase_add_test(group, a_flood_of_key_updates_ends_the_connection);
