@@ -217,6 +217,8 @@ void client_arm_for_head(struct client *c)
     uint64_t limit = server->headersTimeout;
     if (c->state == CLIENT_IDLE && c->requests > 0)
         limit = server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0;
+    if (c->state == CLIENT_IDLE && c->proxy->stopping && (!limit || limit > CLIENT_GRACE_MS))
+        limit = CLIENT_GRACE_MS;
     client_set_deadline(c, limit ? c->since_ms + limit : 0);
 }
 

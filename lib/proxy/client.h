@@ -20,6 +20,10 @@
 
 #include "proxy/proxy.h"
 
+/* At a stop, a client that was accepted a moment ago, or whose CONNECT was answered, has its first request on the way: closing
+ * at once would lose it. */
+#define CLIENT_GRACE_MS 500
+
 enum client_state {
     CLIENT_IDLE,
     CLIENT_READING,

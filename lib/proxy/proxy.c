@@ -165,9 +165,6 @@ void proxy_end_turn(struct proxy *p)
         timer_set_at(&p->watch, oldest->lasting_since_ms + WATCH_AFTER_MS);
 }
 
-/* A client that was accepted a moment ago has its first request on the way: closing now would lose it. */
-#define FIRST_REQUEST_GRACE_MS 500
-
 void proxy_stop(struct proxy *p)
 {
     struct client *c, *next;
@@ -179,7 +176,7 @@ void proxy_stop(struct proxy *p)
         if (c->state == CLIENT_IDLE && c->requests > 0)
             client_close(c, CLIENT_SHUTDOWN, false);
         else if (c->state == CLIENT_IDLE)
-            deadline_set(&p->client_deadlines, &c->deadline, FIRST_REQUEST_GRACE_MS);
+            deadline_set(&p->client_deadlines, &c->deadline, CLIENT_GRACE_MS);
         else if (c->state == CLIENT_OPENING)
             inside_arm(c);
     }

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -229,6 +230,22 @@ def test_half_a_handshake(stage, what):
     client.send(hello()[:None if what == "handshake" else 60])
     client.rest()
     setting.wait_handshakes("failed", 1)
+
+
+def test_a_stop_in_the_handshake(stage):
+    """who ends its handshake after a stop began, and asks nothing, does not hold it up"""
+    setting = Setting(stage, shutdownTimeout="30s")
+    carpool = setting.carpool
+    carpool.ends_itself()
+    client = setting.dial()
+    carpool.signal(signal.SIGTERM)
+    wait_until(lambda: "stopping: running" in carpool.stderr, lambda: carpool.stderr)
+    try:
+        client.sock = setting.trust().wrap_socket(client.sock, server_hostname=HOST)
+    except OSError:
+        pass        # it came too late
+    assert carpool.wait(60) == 0
+    assert "shutdownTimeout is over" not in carpool.stderr
 
 
 def test_garbage_behind_the_hello(stage):
