@@ -7,13 +7,11 @@
 
 #include "config/env.h"
 #include "config/loader.h"
-#include "config/suggest.h"
 #include "config/utf8.h"
 #include "config/yaml.h"
 
 #define ALIASED_MAX  100000 /* visits beyond one a node */
 #define EXPANDED_MAX (16u * 1024 * 1024)
-#define QUOTED_MAX   100
 #define INITIAL_MAX  16 /* elements of a default list */
 
 struct mark scope_mark(const struct scope *s, const char *path)
@@ -53,107 +51,12 @@ static yaml_node_t *node_at(const struct loader *l, int index)
     return yaml_document_get_node(&l->yaml->document, index);
 }
 
-/* " in upstreams.payments", or nothing at the top */
-static const char *in_section(struct loader *l, const struct scope *s, const char *prefix)
+const char *scope_section(struct loader *l, const struct scope *s, const char *prefix)
 {
     if (!*prefix)
         return *s->path ? arena_format(l->arena, " in %s", s->path) : "";
     const char *section = arena_text(l->arena, prefix, strlen(prefix) - 1);
     return arena_format(l->arena, " in %s", scope_option_path(l->arena, s, section));
-}
-
-/* ---- unknown keys */
-
-/* What Node's agents call otherwise */
-static const struct {
-    const char *theirs, *ours, *whose;
-} foreign_names[] = {
-    {"timeout", "timeouts.socket", "Node's name"},
-    {"freeSocketTimeout", "timeouts.free", "agentkeepalive's name"},
-    {"socketActiveTTL", "maxSocketAge", "agentkeepalive's name"},
-};
-
-static bool tell_foreign(struct loader *l, const struct scope *s, const char *prefix, const char *key,
-                         struct mark at)
-{
-    bool could_be_policy = (s->which & SCOPE_POLICY) || !*prefix;
-    for (size_t i = 0; could_be_policy && i < sizeof foreign_names / sizeof foreign_names[0]; i++) {
-        if (strcmp(key, foreign_names[i].theirs) != 0)
-            continue;
-        problem_error(&l->problems, at, "unknown key '%s'%s: that is %s; here it is '%s'%s", key,
-                      in_section(l, s, prefix), foreign_names[i].whose, foreign_names[i].ours,
-                      (s->which & SCOPE_POLICY) ? "" : ", in 'defaults' or an upstream");
-        return true;
-    }
-    return false;
-}
-
-/* The names that may stand in a section, without doubles next to each other; returns how many. */
-static size_t section_names(struct loader *l, const struct scope *s, const char *prefix, const char **names)
-{
-    size_t n = 0, length = strlen(prefix);
-    for (size_t i = 0; i < option_count; i++) {
-        const struct option *o = &options[i];
-        if (!(o->scope & s->which) || strncmp(o->path, prefix, length) != 0)
-            continue;
-        names[n++] = arena_text(l->arena, o->path + length, strcspn(o->path + length, "."));
-    }
-    if ((s->which & SCOPE_TOP) && !*prefix) {
-        names[n++] = OPTION_DEFAULTS;
-        names[n++] = OPTION_UPSTREAMS;
-    }
-    return n;
-}
-
-/* Where an option stands, as seen from this scope; NULL: nowhere that helps. */
-static const char *place_of(struct loader *l, const struct scope *s, const struct option *o)
-{
-    if (o->scope & s->which)
-        return o->path;
-    if (o->scope == SCOPE_UPSTREAM)
-        return arena_format(l->arena, OPTION_UPSTREAMS ".NAME.%s", o->path);
-    return (s->which & SCOPE_TOP) ? arena_format(l->arena, OPTION_DEFAULTS ".%s", o->path) : NULL;
-}
-
-/* A key that is right elsewhere: 'timeouts.connect' for 'connect', 'defaults.maxSockets' at the top; a section too. */
-static const char *elsewhere(struct loader *l, const struct scope *s, const char *key)
-{
-    const char **names = arena_array(l->arena, 2 * option_count, sizeof *names);
-    const char **places = arena_array(l->arena, 2 * option_count, sizeof *places);
-    size_t n = 0;
-    for (size_t i = 0; i < option_count; i++) {
-        const struct option *o = &options[i];
-        const char *place = place_of(l, s, o), *dot = strrchr(o->path, '.');
-        if (!place)
-            continue;
-        names[n] = option_key(o);
-        places[n++] = place;
-        if (!dot)
-            continue;
-        names[n] = arena_text(l->arena, o->path, (size_t)(dot - o->path));
-        places[n++] = arena_text(l->arena, place, strlen(place) - strlen(dot));
-    }
-    const char *near = suggest(key, names, n);
-    for (size_t i = 0; near && i < n; i++)
-        if (names[i] == near)
-            return places[i];
-    return NULL;
-}
-
-static void tell_unknown(struct loader *l, const struct scope *s, const char *prefix, const yaml_node_t *name,
-                         const yaml_node_t *value)
-{
-    const char *key = node_text(name);
-    struct mark at = yaml_mark(name);
-    if (value->type == YAML_SCALAR_NODE && tell_foreign(l, s, prefix, key, at))
-        return;
-    const char **names = arena_array(l->arena, option_count + 2, sizeof *names);
-    const char *near = suggest(key, names, section_names(l, s, prefix, names));
-    if (!near)
-        near = elsewhere(l, s, key);
-    problem_error(&l->problems, at, "unknown key '%.*s'%s%s%s%s%s", QUOTED_MAX, key, in_section(l, s, prefix),
-                  near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "",
-                  strchr(key, ':') ? "; a space must follow the colon" : "");
 }
 
 /* ---- maps */
@@ -181,7 +84,8 @@ static bool *check_keys(struct loader *l, const struct scope *s, const char *pre
         if (!may_visit(l, key))
             break;
         if (key->type != YAML_SCALAR_NODE || has_nul(key)) {
-            problem_error(&l->problems, yaml_mark(key), "a key%s must be a name", in_section(l, s, prefix));
+            problem_error(&l->problems, yaml_mark(key), "a key%s must be a name",
+                          scope_section(l, s, prefix));
         } else if (strcmp(node_text(key), "<<") == 0) {
             problem_error(&l->problems, yaml_mark(key),
                           "merge keys ('<<') are not supported; every upstream inherits from 'defaults'");
@@ -197,7 +101,7 @@ static bool *check_keys(struct loader *l, const struct scope *s, const char *pre
             continue;
         const yaml_node_t *key = node_at(l, map->data.mapping.pairs.start[places[i].pair].key);
         problem_error(&l->problems, yaml_mark(key), "duplicate key '%.*s'%s", QUOTED_MAX, places[i].text,
-                      in_section(l, s, prefix));
+                      scope_section(l, s, prefix));
         good[places[i].pair] = false;
     }
     return good;
@@ -316,7 +220,7 @@ static void load_key(struct loader *l, struct scope *s, const char *prefix, cons
         if (is_map(l, scope_option_path(l->arena, s, path), value))
             load_map(l, s, arena_format(l->arena, "%s.", path), value);
     } else {
-        tell_unknown(l, s, prefix, key, value);
+        tell_unknown_key(l, s, prefix, node_text(key), yaml_mark(key), value->type == YAML_SCALAR_NODE);
     }
 }
 
@@ -405,6 +309,16 @@ static void start_upstream(struct loader *l, struct scope *s, struct upstream *u
     set_initial(l, s, SCOPE_UPSTREAM);
 }
 
+/* Of an upstream that is no map, most often an option that is not indented. */
+static void tell_outside(struct loader *l, struct scope *s, const char *key)
+{
+    s->failed[option_index(option_find(SCOPE_UPSTREAM, "match"))] = true;
+    problem_error(&l->problems, s->at, "bad value for %s: must be a map, not a value%s", s->path,
+                  option_find(SCOPE_UPSTREAM | SCOPE_POLICY, key)
+                      ? "; it is an option of an upstream: indent it below the upstream's name"
+                      : "; for example {match: example.com}");
+}
+
 static void load_upstreams(struct loader *l, const yaml_node_t *map)
 {
     struct scope names = {.path = OPTION_UPSTREAMS};
@@ -421,7 +335,9 @@ static void load_upstreams(struct loader *l, const yaml_node_t *map)
         start_upstream(l, s, &l->config->upstreams[l->config->upstream_count++], node_text(key));
         s->at = yaml_mark(key);
         check_upstream_name(l, node_text(key), s->at);
-        if (is_map(l, s->path, value))
+        if (value->type == YAML_SCALAR_NODE && !yaml_is_null(value))
+            tell_outside(l, s, node_text(key));
+        else if (is_map(l, s->path, value))
             load_map(l, s, "", value);
     }
 }

@@ -7,6 +7,8 @@
 #include "config/options.h"
 #include "config/problems.h"
 
+#define QUOTED_MAX 100 /* of a text from the file in a message */
+
 /* A scalar of the file, or of a default. */
 struct item {
     char *text;      /* variables replaced */
@@ -82,6 +84,13 @@ char *loader_absolute(struct loader *l, const char *path);
 
 /* The mark of an option's key; that of the scope's own key when the file does not name it there. load.c */
 struct mark scope_mark(const struct scope *s, const char *path);
+
+/* " in upstreams.payments", or nothing at the top; `prefix` is the section within it, and a dot. load.c */
+const char *scope_section(struct loader *l, const struct scope *s, const char *prefix);
+
+/* Reports it; `is_value`: what it has is no map or list. unknown_key.c */
+void tell_unknown_key(struct loader *l, const struct scope *s, const char *prefix, const char *key,
+                      struct mark at, bool is_value);
 
 /* The built-in values, then those of the text; false when it could not be read to its end. load.c */
 void load_defaults(struct loader *l);

@@ -37,6 +37,7 @@ libcarpool_a_SOURCES += \
 	lib/config/tls_setup.h \
 	lib/config/tls_trust.c \
 	lib/config/tls_trust.h \
+	lib/config/unknown_key.c \
 	lib/config/utf8.c \
 	lib/config/utf8.h \
 	lib/config/values.c \

@@ -12,13 +12,22 @@
 #include "config/parent.h"
 #include "http/uri.h"
 
-#define QUOTED_MAX 100 /* of a value in a message */
+/* Of host:port and [v6]:port. */
+static bool has_bad_port(const char *text)
+{
+    const char *colon = strrchr(text, ':'), *port = colon ? colon + 1 : "";
+    bool is_number = *port && strspn(port, "0123456789") == strlen(port);
+    unsigned long n = strtoul(port, NULL, 10);
+    return is_number && (colon == strchr(text, ':') || colon[-1] == ']') && (n == 0 || n > UINT16_MAX);
+}
 
 static void reject(struct loader *l, const struct scope *s, const struct option *o, const struct item *item)
 {
     char wants[OPTION_WANTS_SIZE];
+    bool takes_port = strstr(option_wants(o, wants), "host:port") != NULL;
     problem_error(&l->problems, item->at, "bad value '%.*s' for %s: must be %s", QUOTED_MAX, item->raw,
-                  scope_option_path(l->arena, s, o->path), option_wants(o, wants));
+                  scope_option_path(l->arena, s, o->path),
+                  takes_port && has_bad_port(item->text) ? "host:port with a port from 1 to 65535" : wants);
 }
 
 static void reject_because(struct loader *l, const struct scope *s, const struct option *o,

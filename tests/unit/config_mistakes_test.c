@@ -15,6 +15,17 @@ static const struct {
     {"nonsense: 1\n", IN "1:1: error: unknown key 'nonsense'"},
     {"timeouts: {request: 2s}\n",
      IN "1:1: error: unknown key 'timeouts' (did you mean 'defaults.timeouts'?)"},
+    {"accessLog: {file: x}\n",
+     IN "1:13: error: unknown key 'file' in accessLog; there are path, format, query"},
+    {"upstreams: {match: a.test}\n", IN
+     "1:13: error: bad value for upstreams.match: must be a map, not a value; it is an option of an upstream: indent it "
+     "below the upstream's name"},
+    {"upstreams: {a: a.test}\n", IN
+     "1:13: error: bad value for upstreams.a: must be a map, not a value; for example {match: example.com}"},
+    {"listen: 127.0.0.1:31280000\n", IN
+     "1:9: error: bad value '127.0.0.1:31280000' for listen: must be host:port with a port from 1 to 65535"},
+    {"upstreams: {a: {match: '[::1]:0'}}\n", IN
+     "1:24: error: bad value '[::1]:0' for upstreams.a.match: must be host:port with a port from 1 to 65535"},
     {"tls: true\n", IN "1:1: error: unknown key 'tls' (did you mean 'upstreams.NAME.tls'?)"},
     {"maxSocket: 1\n", IN "1:1: error: unknown key 'maxSocket' (did you mean 'defaults.maxSockets'?)"},
     {"defaults: {match: a.test}\n",
