@@ -1,5 +1,6 @@
 /* carpoolctl(1): options and the command's word, then call down. */
 
+#include <ctype.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +99,8 @@ static const char *options_of(const struct command *c)
 
 static int print_command_help(const struct command *c)
 {
-    printf("Usage: carpoolctl [-s ADDRESS]%s %s%s\n%s\n", options_of(c), c->name, words_of(c), c->help);
+    printf("Usage: carpoolctl [-s ADDRESS]%s %s%s\n%c%s.\n", options_of(c), c->name, words_of(c),
+           toupper((unsigned char)c->help[0]), c->help + 1);
     return CTL_FINE;
 }
 

@@ -114,7 +114,7 @@ static int take_options(int argc, char **argv, struct plan *p)
             break;
         case 'h':
             puts("Usage: carpoolctl ca create --for HOST [--for HOST]... [--out DIR] [--days N]\n"
-                 "Makes " CA_FILE " and " KEY_FILE
+                 "Make " CA_FILE " and " KEY_FILE
                  ", a CA for connectTls that may sign for these hosts alone.");
             return CTL_FINE;
         default: return usage();
