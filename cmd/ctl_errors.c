@@ -163,10 +163,30 @@ static bool print_counts(const json_t *agents, FILE *out, bool colours)
     return any;
 }
 
+/* The row of origins that were forgotten is among what was counted. */
+static bool has_forgotten(const json_t *agents)
+{
+    const json_t *agent, *origin;
+    size_t i, k;
+
+    json_array_foreach(agents, i, agent)
+    {
+        json_array_foreach(json_object_get(agent, "origins"), k, origin)
+        {
+            if (strcmp(string(origin, "origin"), "*") == 0 &&
+                json_object_size(json_object_get(origin, "errors")) > 0)
+                return true;
+        }
+    }
+    return false;
+}
+
 void errors_print(const json_t *agents, FILE *out, bool colours)
 {
     if (!print_counts(agents, out, colours))
         fputs("no errors since the start\n", out);
+    else if (has_forgotten(agents))
+        fputs("\n*: origins that were forgotten after a minute without use\n", out);
     print_recent(agents, out, colours);
 }
 

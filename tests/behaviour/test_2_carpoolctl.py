@@ -129,6 +129,19 @@ def test_errors(stage):
     refused.close()
 
 
+def test_errors_of_forgotten_origins(stage):
+    """the agent's row `*`: what it is"""
+    refused = stage.ports.refused()
+    carpool = stage.carpool({"upstreams": {"wild": {"match": "*.test",
+                                                    "address": [f"127.0.0.1:{refused.getsockname()[1]}"]}}})
+    assert carpool.get("http://made.up.test/").status == 502
+    wait_until(lambda: [row["origin"] for row in carpool.agents()["wild"]["origins"]] == ["*"], "it is forgotten")
+    said = shown(carpool, "errors")
+    assert [(row["ORIGIN"], row["SINCE START"]) for row in rows(said)] == [("*", "1")]
+    assert "\n\n*: origins that were forgotten " in said and "\n\nlatest errors" in said
+    refused.close()
+
+
 def test_one_agent(stage):
     """`agents NAME` shows one agent and its recent errors"""
     carpool, refused = failing(stage)
@@ -280,6 +293,7 @@ def test_help_on_a_command():
         done = run("help", *words, program="CARPOOLCTL")
         assert done.returncode == 0 and done.stdout == run(*words, "--help", program="CARPOOLCTL").stdout
         assert re.match(rf"Usage: carpoolctl (\[.*\] )?{' '.join(words)}\b", done.stdout), done.stdout
+        assert re.match(r"[A-Z].*\.\n$", done.stdout.partition("\n")[2]), done.stdout
     done = run("help", "nope", program="CARPOOLCTL")
     assert done.returncode == 2 and "unknown command 'nope'" in done.stderr and not done.stdout
 
