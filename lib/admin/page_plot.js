@@ -97,9 +97,10 @@ function drawLegend(series, options, index) {
     const legend = make("div", "legend");
     for (const s of series) {
         const entry = s.mayHide ? make("button", hidden.has(s.name) ? "off" : "") : make("span");
-        const value = options.total && cursor === null ? s.all.reduce((a, b) => a + b, 0) : s.all[index];
+        const isTotal = options.total && cursor === null;
+        const value = isTotal ? s.all.reduce((a, b) => a + b, 0) : s.all[index];
         entry.append(make("i", s.className), hidden.has(s.name) ? "show " + s.name
-            : s.name + " " + options.show(value === undefined ? null : value));
+            : s.name + " " + options.show(value === undefined ? null : value) + (isTotal ? " in all" : ""));
         if (s.mayHide) entry.addEventListener("click", () => { hidden[hidden.has(s.name) ? "delete" : "add"](s.name); draw(); });
         legend.append(entry);
     }
