@@ -12,13 +12,13 @@
 #define HISTORY_LENGTH 60
 
 struct counters {
-    uint64_t requests, reused, opened, errors; /* refused ones, too */
+    uint64_t requests, reused, opened, errors, refused; /* by a limit: no error */
 };
 
 struct history {
     UT_hash_handle hh;
-    struct counters before, now;                  /* of the last two looks */
-    double request_rate, opened_rate, error_rate; /* a second, between the last two looks */
+    struct counters before, now;                                /* of the last two looks */
+    double request_rate, opened_rate, error_rate, refused_rate; /* a second, between the last two looks */
     double reuse;                 /* of the requests between them, 0 to 1; negative: there were none */
     double rates[HISTORY_LENGTH]; /* of requests; the newest is at (count - 1) % HISTORY_LENGTH */
     uint32_t count;

@@ -305,6 +305,7 @@ const char *pool_table_summary(const struct pool_table *t, char *out, size_t siz
     uint64_t active = 0, waiting = 0;
     char count[CTL_WORD_SIZE] = "no problems", up[CTL_WORD_SIZE], refused[CTL_WORD_SIZE] = "", reload[64];
     double refused_rate = json_number_value(json_object_get(daemon, "refusedPerSecond"));
+    double error_rate = json_number_value(json_object_get(daemon, "errorsPerSecond")) - refused_rate;
 
     json_array_foreach(json_object_get(t->json, "agents"), i, agent)
     {
@@ -314,12 +315,12 @@ const char *pool_table_summary(const struct pool_table *t, char *out, size_t siz
     if (problems > 0)
         snprintf(count, sizeof count, "%zu problem%s", problems, problems == 1 ? "" : "s");
     if (refused_rate > 0)
-        snprintf(refused, sizeof refused, " (%.1f refused)", refused_rate);
+        snprintf(refused, sizeof refused, ", %.1f refused/s", refused_rate);
     put_reload(t, daemon, reload, sizeof reload);
     snprintf(out, size, "%s: %.1f requests/s, %llu active, %llu waiting, %.1f errors/s%s; up %s, %s", count,
              json_number_value(json_object_get(daemon, "requestsPerSecond")), (unsigned long long)active,
-             (unsigned long long)waiting, json_number_value(json_object_get(daemon, "errorsPerSecond")),
-             refused, ctl_long_time(json_number_value(json_object_get(daemon, "uptimeMs")), up), reload);
+             (unsigned long long)waiting, error_rate > 0 ? error_rate : 0, refused,
+             ctl_long_time(json_number_value(json_object_get(daemon, "uptimeMs")), up), reload);
     return out;
 }
 

@@ -48,7 +48,8 @@ void pool_table_sort(struct pool_table *t);
 const char *pool_table_sentence(const struct pool_table *t, size_t index);
 size_t pool_table_sentence_count(const struct pool_table *t);
 
-/* "no problems: 12.4 requests/s, 2 active, 1 waiting, 0.0 errors/s; up 3 h, last reload 5 min ago". Returns `out`. */
+/* "no problems: 12.4 requests/s, 2 active, 1 waiting, 0.0 errors/s, 2.7 refused/s; up 3 h, last reload 5 min ago".
+ * As in the table, what a limit refused is no error. Returns `out`. */
 const char *pool_table_summary(const struct pool_table *t, char *out, size_t size);
 
 /* "saved since start: 9,080 connections, 12 min 31 s of handshakes". Returns `out`. */

@@ -48,6 +48,11 @@ static double error_rate_of(const struct screen_row *r)
     return r->history->error_rate;
 }
 
+static double refused_rate_of(const struct screen_row *r)
+{
+    return r->history->refused_rate;
+}
+
 static double reuse_of(const struct screen_row *r)
 {
     return r->history->reuse;
@@ -65,10 +70,12 @@ static const struct column {
     int given_up;
     double (*value)(const struct screen_row *r);
 } columns[SCREEN_COLUMNS] = {
-    {"AGENT", 0, 0, NULL},         {"ORIGIN", 0, 0, NULL},           {"ACTIVE", 7, 0, active_of},
-    {"STREAMS", 8, 4, streams_of}, {"CONN", 5, 1, connecting_of},    {"FREE", 5, 0, free_of},
-    {"WAITING", 7, 0, waiting_of}, {"REQ/S", 7, 0, request_rate_of}, {"ERR/S", 6, 0, error_rate_of},
-    {"REUSE", 5, 3, reuse_of},     {"OPEN/S", 6, 2, opened_rate_of},
+    {"AGENT", 0, 0, NULL},          {"ORIGIN", 0, 0, NULL},
+    {"ACTIVE", 7, 0, active_of},    {"STREAMS", 8, 5, streams_of},
+    {"CONN", 5, 1, connecting_of},  {"FREE", 5, 0, free_of},
+    {"WAITING", 7, 0, waiting_of},  {"REQ/S", 7, 0, request_rate_of},
+    {"ERR/S", 6, 0, error_rate_of}, {"REF/S", 6, 4, refused_rate_of},
+    {"REUSE", 5, 3, reuse_of},      {"OPEN/S", 6, 2, opened_rate_of},
 };
 
 int screen_compare(unsigned column, const struct screen_row *a, const struct screen_row *b)
@@ -127,7 +134,7 @@ static struct layout lay_out(const struct screen *s, int columns_there)
 
     for (size_t i = 0; i < SCREEN_COLUMNS; i++)
         l.shown[i] = columns[i].value != streams_of || pool_table_has_http2(s->table);
-    for (int turn = 1; turn <= 4 && !fits(&l, columns_there); turn++)
+    for (int turn = 1; turn <= 5 && !fits(&l, columns_there); turn++)
         for (size_t i = 0; i < SCREEN_COLUMNS; i++)
             l.shown[i] &= columns[i].given_up != turn;
     while (l.agent > AGENT_WIDTH_MIN && !fits(&l, columns_there))
@@ -230,6 +237,8 @@ static enum cell_style style_of(const struct screen_row *r, size_t column)
     const struct pool_row *p = r->pool;
 
     if (columns[column].value == error_rate_of && r->history->error_rate > 0)
+        return CELL_BAD;
+    if (columns[column].value == refused_rate_of && r->history->refused_rate > 0)
         return CELL_BAD;
     if (columns[column].value == waiting_of && p->waiting > 0)
         return CELL_WARN;

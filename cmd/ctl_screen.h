@@ -26,7 +26,7 @@ struct screen {
     const char *error;
 };
 
-#define SCREEN_COLUMNS 11
+#define SCREEN_COLUMNS 12
 
 /* By the figure, or name, of this column, the largest first; SCREEN_COLUMNS: 0. */
 int screen_compare(unsigned column, const struct screen_row *a, const struct screen_row *b);

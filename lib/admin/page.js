@@ -263,7 +263,7 @@ function drawState(answer, agents) {
     byId("state").className = "card" + (count ? " wrong" : "");
     byId("line").textContent = `${answer.stopping ? "stopping, " : ""}${count ? count + (count === 1 ? " problem" : " problems") : "no problems"}: ` +
         `${short(answer.daemon.requestsPerSecond)} requests/s, ${add(a => a.sockets)} active, ${waiting} waiting, ` +
-        `${short(answer.daemon.errorsPerSecond)} errors/s` + (refused ? ` (${short(refused)} refused)` : "");
+        `${short(Math.max(0, answer.daemon.errorsPerSecond - refused))} errors/s` + (refused ? `, ${short(refused)} refused/s` : "");
     byId("problems").hidden = count === 0;
     byId("problems").replaceChildren(...problems.map(p => {
         const li = make("li");

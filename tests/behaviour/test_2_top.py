@@ -14,6 +14,7 @@ import time
 import pytest
 
 from .harness import PATIENCE
+from .harness.client import request
 from .harness.daemon import binary, environment
 from .harness.origin import answer
 
@@ -116,6 +117,25 @@ def test_eighty_columns_show_what_matters(stage, watching):
     assert terminal.end() == 0
     assert terminal.got.endswith(b"\x1b[?25h\x1b[?1049l")
     refused.close()
+
+
+def test_refused_requests_are_no_errors(stage, watching):
+    """REFUSED by limits, ERRORS all others: in the first line and in rates, too"""
+    held = stage.origin(lambda _: None)
+    carpool = stage.carpool({"upstreams": {"full": {"match": "full.test", "address": [held.authority], "maxSockets": 1,
+                                                    "maxPendingRequests": 0}}})
+    carpool.client().send(request("GET", "http://full.test/"))
+    carpool.wait_row("http://full.test:80", "full", sockets=1)
+    terminal = watching(carpool)
+    lines = terminal.see(lambda lines: row_of(lines, "full"))
+    titles = next(line for line in lines if line.startswith("AGENT")).split()
+
+    def shows_refusals(lines):
+        assert carpool.get("http://full.test/").status == 503
+        row = dict(zip(titles, (row_of(lines, "full") or "").split()))
+        return row.get("REF/S", "0") != "0" and row["ERR/S"] == "0" and re.search(
+            r" 0\.0 errors/s, [\d.]+ refused/s; up ", flat(lines[:2]))
+    assert max(map(len, terminal.see(shows_refusals))) <= 80
 
 
 def test_status_breaks_lines_between_words(stage, watching):
