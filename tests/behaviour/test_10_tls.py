@@ -350,7 +350,7 @@ def test_a_ca_that_ends_soon(stage):
     setting.config["connectTls"] = dict(zip(("cert", "key"), make_ca(stage, "pool.test", out="short", days="9")))
     carpool = stage.carpool(setting.config)
     diagnosis = carpool.agents()["p"]["diagnosis"]
-    assert any(re.search(r"short/ca.pem ends 20.* \([89] days\)", sentence) for sentence in diagnosis), diagnosis
+    assert any(re.search(r"short/ca.pem expires 20.* \([89] days\)", sentence) for sentence in diagnosis), diagnosis
     assert "carpool_connect_tls_ca_not_after_seconds 1" in carpool.admin("/metrics").text
 
 
