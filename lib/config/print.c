@@ -21,6 +21,12 @@ static json_t *count(uint32_t value)
     return value == COUNT_INFINITE ? text("Infinity") : json_integer(value);
 }
 
+/* Where the default is none, as the manual has it. */
+static json_t *limit(const struct option *o, uint32_t value)
+{
+    return value == COUNT_INFINITE && strcmp(o->initial, "0") == 0 ? json_integer(0) : count(value);
+}
+
 static json_t *listen_text(const struct listen_address *l)
 {
     char address[ADDRESS_TEXT_SIZE], whole[ADDRESS_TEXT_SIZE + 32];
@@ -99,9 +105,13 @@ static json_t *word(const struct option *o, const void *field)
     return *name >= '0' && *name <= '9' ? json_integer(*name - '0') : text(name);
 }
 
+/* A default is printed as the manual has it: "60s" and not "1m". */
 static json_t *time_or_size(const struct option *o, uint64_t value)
 {
     char out[UNITS_TEXT_SIZE];
+    uint64_t initial;
+    if (o->type == OPTION_TIME && units_parse_time(slice_of(o->initial), &initial) && initial == value)
+        return text(o->initial);
     if (o->type == OPTION_TIME)
         return text(units_format_time(value, out));
     return value % 1024 ? json_integer((json_int_t)value)
@@ -116,7 +126,7 @@ static json_t *value_of(const struct scope *s, const struct option *o)
     case OPTION_BOOL: return json_boolean(*(const bool *)field);
     case OPTION_TIME:
     case OPTION_SIZE: return time_or_size(o, *(const uint64_t *)field);
-    case OPTION_LIMIT:
+    case OPTION_LIMIT: return limit(o, *(const uint32_t *)field);
     case OPTION_COUNT: return count(*(const uint32_t *)field);
     case OPTION_WORKERS: return *(const uint32_t *)field ? count(*(const uint32_t *)field) : text("auto");
     case OPTION_WORD: return word(o, field);

@@ -46,6 +46,21 @@ START_TEST(what_is_printed_reads_back)
 }
 END_TEST
 
+/* So that a diff of the two shows what differs. */
+START_TEST(defaults_are_spelled_as_in_the_manual)
+{
+    struct config *c = good_config("defaults: {maxTotalSockets: Infinity, timeouts: {tunnel: 60s}}\n");
+    char *text = printed(c);
+    ck_assert_ptr_nonnull(strstr(text, "shutdownDelay: 0s\n"));
+    ck_assert_ptr_nonnull(strstr(text, "headersTimeout: 60s\n"));
+    ck_assert_ptr_nonnull(strstr(text, "maxRequestsPerSocket: 0\n"));
+    ck_assert_ptr_nonnull(strstr(text, "maxTotalSockets: Infinity\n"));
+    ck_assert_ptr_nonnull(strstr(text, "tunnel: 1m\n"));
+    free(text);
+    config_unref(c);
+}
+END_TEST
+
 START_TEST(dollars_survive)
 {
     struct config *c = good_config(rich[2]);
@@ -144,6 +159,7 @@ void add_print_tests(Suite *suite)
     TCase *rich_files = tcase_create("print");
     tcase_add_loop_test(rich_files, what_is_printed_reads_back, 0, (int)(sizeof rich / sizeof rich[0]));
     suite_add_tcase(suite, rich_files);
-    unit_group(suite, "show", dollars_survive, the_environment_is_masked, the_password_of_a_proxy_is_masked,
+    unit_group(suite, "show", defaults_are_spelled_as_in_the_manual, dollars_survive,
+               the_environment_is_masked, the_password_of_a_proxy_is_masked,
                the_password_of_a_proxy_is_not_quoted, references_are_counted);
 }
