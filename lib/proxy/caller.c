@@ -319,7 +319,8 @@ static void identify(struct client *c, enum callers_by how)
 void caller_identify(struct client *c)
 {
     enum callers_by how = c->proxy->config->callers;
-    if (c->identified == how)
+    /* What could not be found out before callers were switched off left it one. */
+    if (c->identified == how && (how != CALLERS_OFF || !c->caller))
         return;
     caller_release(c->caller);
     c->caller = NULL;

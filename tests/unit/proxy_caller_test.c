@@ -2,6 +2,7 @@
 
 #include "proxy_test.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "proxy/caller.h"
@@ -93,6 +94,36 @@ START_TEST(this_user_over_a_unix_socket)
         ck_assert_msg(strcmp(c.caller->name, "root") == 0 || strcmp(c.caller->name, uid) == 0, "%s",
                       c.caller->name);
     caller_release(c.caller);
+    proxy_rig_close(&r);
+}
+END_TEST
+
+/* Without a descriptor it cannot be asked about, and is asked about again, but not once callers are off. */
+START_TEST(a_question_that_is_open_ends_with_callers_off)
+{
+    struct proxy_rig r;
+    struct client c = {.identified = CALLERS_OFF};
+    struct rlimit before, none;
+    int fds[2];
+
+    proxy_rig_open(&r, "", "callers: unit\n");
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    c.proxy = r.proxy;
+    c.frontend = r.frontend;
+    c.conn.fd = fds[0];
+    c.peer.sa.any.sa_family = AF_UNIX;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    caller_identify(&c);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    ck_assert_int_eq(c.caller->kind, CALLER_UNKNOWN);
+    ck_assert_int_eq(c.identified, CALLERS_OFF);
+    proxy_rig_configure(&r, "", "");
+    caller_identify(&c);
+    ck_assert_ptr_null(c.caller);
+    close(fds[0]);
+    close(fds[1]);
     proxy_rig_close(&r);
 }
 END_TEST
@@ -223,7 +254,8 @@ END_TEST
 void proxy_caller_tests(Suite *suite)
 {
     unit_group(suite, "caller", off_asks_nothing, a_caller_is_found_once_and_again_when_a_reload_says_so,
-               this_user_over_a_unix_socket, callers_without_clients_are_forgotten_beyond_a_number,
-               a_user_that_was_forgotten_comes_again, callers_with_clients_are_never_forgotten,
-               a_client_takes_its_caller_along, allow_goes_by_what_cannot_be_made_up);
+               this_user_over_a_unix_socket, a_question_that_is_open_ends_with_callers_off,
+               callers_without_clients_are_forgotten_beyond_a_number, a_user_that_was_forgotten_comes_again,
+               callers_with_clients_are_never_forgotten, a_client_takes_its_caller_along,
+               allow_goes_by_what_cannot_be_made_up);
 }
