@@ -361,7 +361,7 @@ bool tls_is_quiet(struct conn *s)
 
 bool tls_is_drained(const struct conn *s)
 {
-    return s->tls->rest == TLS_REST_NONE;
+    return s->tls->rest == TLS_REST_NONE && s->tls->failure == TLS_FAILURE_NONE;
 }
 
 size_t tls_buffered(const struct conn *s)
@@ -372,7 +372,7 @@ size_t tls_buffered(const struct conn *s)
     if (n > 0)
         return (size_t)n;
     /* The end may have been read with the data before it, and is told by the next read. */
-    if (t->state == TLS_OVER || (SSL_get_shutdown(t->ssl) & SSL_RECEIVED_SHUTDOWN))
+    if (t->failure != TLS_FAILURE_NONE || (SSL_get_shutdown(t->ssl) & SSL_RECEIVED_SHUTDOWN))
         return 1;
     /* Records that were read ahead and not yet opened; after a read that met the end of them, at most a part
      * of one is left. */

@@ -77,7 +77,7 @@ ssize_t tls_read(struct conn *s, void *to, size_t n);
 ssize_t tls_write(struct conn *s, const struct iovec *v, int count);
 void tls_shutdown(struct conn *s);
 bool tls_is_quiet(struct conn *s);
-/* The last read left nothing, neither on the socket nor in OpenSSL. */
+/* The last read left nothing, neither on the socket nor in OpenSSL, and no failure that the next one tells. */
 bool tls_is_drained(const struct conn *s);
 size_t tls_buffered(const struct conn *s);
 /* A read waits for room to write, or a write for something to read: either readiness is both. */

@@ -1,5 +1,6 @@
 /* The server's side of TLS on a conn, with a client in the same thread. */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -136,24 +137,29 @@ START_TEST(a_client_that_leaves_is_no_distrust)
 }
 END_TEST
 
+static void send_what_was_written(struct pair *p)
+{
+    char *bytes;
+    long n = BIO_get_mem_data(SSL_get_wbio(p->client), &bytes);
+
+    ck_assert_int_eq(write(p->fd, bytes, (size_t)n), n);
+}
+
 /* The client's last message and a request come in one piece, and are taken together. */
 START_TEST(a_request_that_comes_with_the_end_of_the_handshake_is_not_forgotten)
 {
     struct event_base *base = io_loop();
     struct pair p;
-    BIO *out;
-    char *bytes, got[16];
+    char got[16];
 
     begin(&p);
     ck_assert(tls_accept(&p.server, server_ssl(&p), SLICE("")));
     SSL_do_handshake(p.client);
     ck_assert_int_eq(tls_handshake(&p.server), 0);
-    out = BIO_new(BIO_s_mem());
-    SSL_set0_wbio(p.client, out);
+    SSL_set0_wbio(p.client, BIO_new(BIO_s_mem()));
     ck_assert_int_eq(SSL_do_handshake(p.client), 1);
     ck_assert_int_eq(SSL_write(p.client, "hello", 5), 5);
-    long n = BIO_get_mem_data(out, &bytes);
-    ck_assert_int_eq(write(p.fd, bytes, (size_t)n), n);
+    send_what_was_written(&p);
     ck_assert(conn_watch(&p.server, base, 0, NULL, NULL));
     p.server.may_read = true; /* the loop has said so */
     ck_assert_int_eq(tls_handshake(&p.server), 1);
@@ -190,6 +196,26 @@ START_TEST(a_flood_of_key_updates_ends_the_connection)
 }
 END_TEST
 
+/* The loop reports nothing more: a connection taken for idle would fail its next request. */
+START_TEST(a_flood_is_told_after_the_data_that_came_with_it)
+{
+    struct pair p;
+    char got[16];
+
+    begin(&p);
+    ck_assert(tls_accept(&p.server, server_ssl(&p), SLICE("")));
+    ck_assert_int_eq(shake(&p), 1);
+    SSL_set0_wbio(p.client, BIO_new(BIO_s_mem()));
+    update_keys(&p, 150);
+    send_what_was_written(&p);
+    ck_assert_int_eq(read_some(&p, got, sizeof got), 5);
+    ck_assert(p.server.may_read);
+    ck_assert_int_eq(conn_read(&p.server, got, sizeof got), CONN_ERROR);
+    ck_assert_int_eq(p.server.error, EPROTO);
+    end(&p);
+}
+END_TEST
+
 void io_tls_accept_tests(Suite *suite)
 {
     TCase *group = tcase_create("accept");
@@ -199,5 +225,6 @@ void io_tls_accept_tests(Suite *suite)
     tcase_add_test(group, a_client_that_does_not_trust_is_told_from_others);
     tcase_add_test(group, a_client_that_leaves_is_no_distrust);
     tcase_add_test(group, a_flood_of_key_updates_ends_the_connection);
+    tcase_add_test(group, a_flood_is_told_after_the_data_that_came_with_it);
     suite_add_tcase(suite, group);
 }
