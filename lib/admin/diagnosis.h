@@ -66,7 +66,7 @@ extern const struct diagnosis_rule diagnosis_rules[];
 extern const unsigned diagnosis_rule_count;
 
 /* The row of this name, for tests; asserts that there is one. */
-const struct diagnosis_rule *diagnosis_rule(const char *name);
+const struct diagnosis_rule *diagnosis_rule_named(const char *name);
 
 struct diagnosis;
 

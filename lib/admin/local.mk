@@ -16,6 +16,9 @@ libcarpool_a_SOURCES += \
 	lib/admin/connections.h \
 	lib/admin/diagnosis.c \
 	lib/admin/diagnosis.h \
+	lib/admin/diagnosis_rules.c \
+	lib/admin/diagnosis_rules.h \
+	lib/admin/diagnosis_rules_failures.c \
 	lib/admin/explanation.c \
 	lib/admin/explanation.h \
 	lib/admin/explanation_reasons.c \
@@ -36,9 +39,6 @@ libcarpool_a_SOURCES += \
 	lib/admin/request.h \
 	lib/admin/routes.c \
 	lib/admin/routes.h \
-	lib/admin/rules.c \
-	lib/admin/rules.h \
-	lib/admin/rules_failures.c \
 	lib/admin/server.c \
 	lib/admin/server.h \
 	lib/admin/span.c \

@@ -57,7 +57,7 @@ static struct tls_trust *trust_of_system(const struct tls_setups *running, const
     struct tls_trust *t = tls_trust_of_system(key);
     for (uint32_t i = 0; t && running && i < running->trust_count; i++)
         if (tls_trust_is_in_use(running->trusts[i]))
-            tls_trust_read(t->store);
+            tls_trust_read_system(t->store);
     return t;
 }
 
@@ -75,7 +75,7 @@ static struct tls_trust *trust_of(struct tls_setups *all, struct tls_file *ca, s
     t = find_trust(all->running, key);
     if (t)
         return keep_trust(all, tls_trust_ref(t), f);
-    t = ca ? tls_trust_of_file(ca) : trust_of_system(all->running, key);
+    t = ca ? tls_trust_parse(ca) : trust_of_system(all->running, key);
     if (t)
         return keep_trust(all, t, f);
     if (ca)

@@ -116,7 +116,7 @@ static bool trust_add(void *ctx, X509 *x, int place)
     return X509_STORE_add_cert(t->store, x) == 1;
 }
 
-struct tls_trust *tls_trust_of_file(struct tls_file *f)
+struct tls_trust *tls_trust_parse(struct tls_file *f)
 {
     if (*f->broken)
         return NULL;
@@ -231,14 +231,14 @@ static bool is_missing(const char *path)
 }
 
 /* A host without the file is no error here: each certificate is then refused, with advice. */
-static bool read_default_file(X509_STORE *store)
+static bool read_system_file(X509_STORE *store)
 {
     const char *path = path_of(X509_get_default_cert_file_env(), X509_get_default_cert_file());
     X509_LOOKUP *file = X509_STORE_add_lookup(store, X509_LOOKUP_file()); /* the one it has */
     return is_missing(path) || (file && X509_LOOKUP_load_file(file, path, X509_FILETYPE_PEM) == 1);
 }
 
-bool tls_trust_read(X509_STORE *store)
+bool tls_trust_read_system(X509_STORE *store)
 {
     struct late *l = late_of(store);
     if (!l || is_read(l))
@@ -246,7 +246,7 @@ bool tls_trust_read(X509_STORE *store)
     pthread_mutex_lock(&l->lock);
     ERR_set_mark();
     /* Not X509_STORE_set_default_paths(): it succeeds even if it could not read the file. */
-    if (!is_read(l) && read_default_file(store))
+    if (!is_read(l) && read_system_file(store))
         __atomic_store_n(&l->is_read, true, __ATOMIC_RELEASE);
     ERR_pop_to_mark();
     pthread_mutex_unlock(&l->lock);
@@ -262,7 +262,7 @@ bool tls_trust_is_in_use(const struct tls_trust *t)
 int tls_trust_verify(X509_STORE_CTX *x, void *unused)
 {
     (void)unused;
-    bool has_all = tls_trust_read(X509_STORE_CTX_get0_store(x));
+    bool has_all = tls_trust_read_system(X509_STORE_CTX_get0_store(x));
     int result = X509_verify_cert(x);
     if (result != 1 && !has_all)
         X509_STORE_CTX_set_error(x, X509_V_ERR_STORE_LOOKUP);

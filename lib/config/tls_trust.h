@@ -25,7 +25,7 @@ struct tls_trust {
 bool tls_certificates(struct tls_file *f, bool (*each)(void *ctx, X509 *x, int place), void *ctx);
 
 /* NULL with f->broken, which a second call reports at once. */
-struct tls_trust *tls_trust_of_file(struct tls_file *f);
+struct tls_trust *tls_trust_parse(struct tls_file *f);
 
 /* The key that the system's store has now, its file and folder as they are. */
 void tls_trust_system_key(char key[TLS_DIGEST_SIZE]);
@@ -36,7 +36,7 @@ struct tls_trust *tls_trust_of_system(const char key[TLS_DIGEST_SIZE]);
 
 /* Reads it now, if that has not been done. False when its file is there and cannot be read: the next call tries again. Threads may
  * call it at once. */
-bool tls_trust_read(X509_STORE *store);
+bool tls_trust_read_system(X509_STORE *store);
 /* Whether it has been read. False of a file's. */
 bool tls_trust_is_in_use(const struct tls_trust *t);
 

@@ -72,7 +72,7 @@ void workers_settle(struct workers *c)
     do {
         moved = false;
         for (unsigned i = 0; i < c->count; i++)
-            handover_send(c->workers[i].proxy);
+            handover_flush(c->workers[i].proxy);
         for (unsigned i = 0; i < c->count; i++) {
             moved = moved || !mailbox_is_empty(&c->workers[i].mailbox);
             mailbox_open_messages(&c->workers[i].mailbox);

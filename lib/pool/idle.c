@@ -20,7 +20,7 @@ static uint64_t learned_limit_of(const struct socket *s)
 }
 
 /* How long it may be idle, and why not for longer; 0: for ever. Never stored: a reload may change the limits. */
-static uint64_t limit_of(const struct socket *s, enum retire_reason *reason)
+static uint64_t idle_limit_of(const struct socket *s, enum retire_reason *reason)
 {
     const struct agent_policy *policy = s->origin->agent->policy;
     uint64_t limit = policy->timeouts.free, buffer = policy->agentKeepAliveTimeoutBuffer;
@@ -37,7 +37,7 @@ static uint64_t limit_of(const struct socket *s, enum retire_reason *reason)
 /* When it is too old to be trusted; 0: never. */
 static uint64_t due_of(const struct socket *s, enum retire_reason *reason)
 {
-    uint64_t limit = limit_of(s, reason);
+    uint64_t limit = idle_limit_of(s, reason);
     bool forever = limit == 0 && *reason == RETIRE_FREE_TIMEOUT;
     return forever ? 0 : s->idle_since_ms + limit;
 }
@@ -182,7 +182,7 @@ void idle_closed_by_peer(struct socket *s)
     learn(s, idle_ms);
 }
 
-void socket_found_closed(struct socket *s, uint64_t taken_ms)
+void idle_closed_under_request(struct socket *s, uint64_t taken_ms)
 {
     if (s->was_free)
         learn(s, taken_ms - s->idle_since_ms);

@@ -188,7 +188,7 @@ static size_t write_key(char *out, enum origin_kind kind, struct slice host, boo
     return (size_t)(at - out);
 }
 
-unsigned agent_owner(const struct agent *a, enum origin_kind kind, struct slice host, uint16_t port)
+unsigned origin_worker(const struct agent *a, enum origin_kind kind, struct slice host, uint16_t port)
 {
     if (!a->spread)
         return a->home;
@@ -217,7 +217,7 @@ void origin_warm_up(struct agent *a)
     struct slice host;
     uint16_t port;
     if (a->policy->minFreeSockets > 0 && one_host(a, &kind, &host, &port) &&
-        agent_owner(a, kind, host, port) == a->pool->index)
+        origin_worker(a, kind, host, port) == a->pool->index)
         origin_find_or_make(a, kind, host, memchr(host.p, ':', host.n) != NULL, port);
 }
 

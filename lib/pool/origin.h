@@ -94,7 +94,7 @@ struct origin *origin_find_or_make(struct agent *a, enum origin_kind kind, struc
                                    uint16_t port);
 
 /* The index of the pool in which that origin lives; any share may be asked. */
-unsigned agent_owner(const struct agent *a, enum origin_kind kind, struct slice host, uint16_t port);
+unsigned origin_worker(const struct agent *a, enum origin_kind kind, struct slice host, uint16_t port);
 
 /* Its sockets that carry exchanges and are there for more. */
 static inline uint32_t origin_used(const struct origin *o)

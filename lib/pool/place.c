@@ -135,7 +135,7 @@ bool socket_is_on_its_last_exchange(const struct socket *s)
            s->origin->agent->pool->stopping;
 }
 
-static void keep_hint(struct socket *s, const struct call_end *end)
+static void store_hint(struct socket *s, const struct call_end *end)
 {
     if (end->has_hint_timeout) {
         s->has_hint_timeout = true;
@@ -150,7 +150,7 @@ static void keep_hint(struct socket *s, const struct call_end *end)
 enum retire_reason socket_refusal(struct socket *s, const struct call_end *end)
 {
     const struct agent *a = s->origin->agent;
-    keep_hint(s, end);
+    store_hint(s, end);
     const struct reuse_limits limits = {
         .keep_alive = a->policy->keepAlive || s->exchanges == 0,
         .wanted = !socket_is_outdated(s) && origin_sockets(s->origin) <= a->policy->maxSockets &&

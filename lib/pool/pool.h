@@ -6,7 +6,7 @@
  *
  * With several loops each has a pool of its own, and together they are one: every pool has every agent (its
  * share of it), and each origin lives in one of them, so that its limits, its queue and its free sockets need
- * no lock (agent_owner()). An agent with maxTotalSockets lives in one pool whole. */
+ * no lock (origin_worker()). An agent with maxTotalSockets lives in one pool whole. */
 
 #include <event2/event.h>
 #include <stdbool.h>

@@ -29,7 +29,7 @@ static void configure_origin(struct origin *o, bool identity_changed)
 {
     const struct agent *a = o->agent;
     /* The port is already the one after `tls: true`, which holds for no kind but http. */
-    o->moved = agent_owner(a, ORIGIN_TUNNEL, slice_of(o->host), o->plan.port) != a->pool->index;
+    o->moved = origin_worker(a, ORIGIN_TUNNEL, slice_of(o->host), o->plan.port) != a->pool->index;
     origin_update_plan(o);
     if (identity_changed || o->moved)
         origin_drain(o, RETIRE_DRAINED);

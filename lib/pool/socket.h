@@ -119,7 +119,7 @@ void socket_retire(struct socket *s, enum retire_reason reason);
 
 /* An exchange, which got it at `taken_ms`, has found that the origin closed it, as origins do with what is idle for too
  * long. */
-void socket_found_closed(struct socket *s, uint64_t taken_ms);
+void idle_closed_under_request(struct socket *s, uint64_t taken_ms);
 
 /* For a tunnel: its bytes are no HTTP any more. */
 static inline struct conn *socket_conn(struct socket *s)

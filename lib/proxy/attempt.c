@@ -11,7 +11,7 @@
 #include "pool/http2.h"
 #include "pool/path.h"
 #include "proxy/access.h"
-#include "proxy/queue_text.h"
+#include "proxy/queue_hold_text.h"
 #include "proxy/retry.h"
 #include "proxy/tunnel.h"
 #include "wire/h2.h"
@@ -220,12 +220,12 @@ static enum acquire_result acquire(struct exchange *e)
 
 void attempt_ask(struct exchange *e)
 {
-    char limit[QUEUE_TEXT_SIZE];
+    char limit[QUEUE_HOLD_TEXT_SIZE];
     switch (acquire(e)) {
     case ACQUIRED: start(e, e->waiter.socket); return;
     case ACQUIRE_WAITS: wait_for_place(e); return;
     case ACQUIRE_QUEUE_FULL:
-        exchange_fail(e, FAULT_QUEUE, RETIRE_NONE, "%s", queue_text_full(e->origin, limit));
+        exchange_fail(e, FAULT_NO_PLACE, RETIRE_NONE, "%s", queue_full_text(e->origin, limit));
         return;
     case ACQUIRE_NO_MEMORY:
         exchange_fail(e, FAULT_INTERNAL, RETIRE_NONE, "out of memory for another connection");
@@ -264,7 +264,7 @@ void attempt_settled(struct waiter *w)
     e->state = EXCHANGE_ASKING;
     e->attempts.how = ACQUIRE_AGAIN;
     if (w->displaced)
-        exchange_fail(e, FAULT_QUEUE, RETIRE_NONE, "%s", waiter_error(w));
+        exchange_fail(e, FAULT_NO_PLACE, RETIRE_NONE, "%s", waiter_error(w));
     else if (w->socket)
         start(e, w->socket);
     else if (w->error != CONNECT_OK) /* else a pause kept it from its client's own socket */

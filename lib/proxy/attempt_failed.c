@@ -82,8 +82,8 @@ static bool may_want_tls(const struct exchange *e, const struct call_failure *f,
     return e->origin->plan.port % 1000 == 443 || (!facts->reused && f->code == ECONNRESET);
 }
 
-static const char *what_to_do_about_end(const struct exchange *e, const struct call_failure *f,
-                                        const struct failed_attempt *facts)
+static const char *advice_on_end(const struct exchange *e, const struct call_failure *f,
+                                 const struct failed_attempt *facts)
 {
     if (may_want_tls(e, f, facts))
         return "; if it speaks TLS on this port: set tls: true for this upstream";
@@ -100,7 +100,7 @@ static void fail_ended(struct exchange *e, const struct call_failure *f, const s
     exchange_fail(e, FAULT_TERMINATED, RETIRE_ERROR, "the origin %s the connection before %s%s%s%s%s",
                   f->code ? "ended" : "closed",
                   facts->response_begun ? "its response was complete" : "it answered", f->code ? " (" : "",
-                  f->code ? strerror(f->code) : "", f->code ? ")" : "", what_to_do_about_end(e, f, facts));
+                  f->code ? strerror(f->code) : "", f->code ? ")" : "", advice_on_end(e, f, facts));
 }
 
 /* The origin blames the request's framing, which is Carpool's (RFC 9113 7). */
@@ -199,7 +199,7 @@ void attempt_failed(struct exchange *e)
     if (dead)
         path_died(e->socket, e->transfer->times.granted_us / 1000);
     else if (by_peer && facts.reused && !facts.response_begun)
-        socket_found_closed(e->socket, e->transfer->times.granted_us / 1000);
+        idle_closed_under_request(e->socket, e->transfer->times.granted_us / 1000);
     if (e->attempts.may_be_stale && failure.error == CALL_ERROR_ENDED &&
         e->transfer->download.state == DOWNLOAD_HEAD) {
         enum socket_failure kind = failure_of(error);

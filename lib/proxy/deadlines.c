@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "proxy/exchange.h"
-#include "proxy/queue_text.h"
+#include "proxy/queue_hold_text.h"
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -99,10 +99,10 @@ static void on_silence(struct exchange *e)
 
 static void on_pending_timeout(struct exchange *e)
 {
-    char limit[UNITS_TEXT_SIZE], why[QUEUE_TEXT_SIZE];
-    exchange_fail(e, FAULT_QUEUE, RETIRE_NONE, "waited %s for a connection (timeouts.pending): %s",
+    char limit[UNITS_TEXT_SIZE], why[QUEUE_HOLD_TEXT_SIZE];
+    exchange_fail(e, FAULT_NO_PLACE, RETIRE_NONE, "waited %s for a connection (timeouts.pending): %s",
                   units_format_time(e->origin->agent->policy->timeouts.pending, limit),
-                  queue_text(e->origin, why));
+                  queue_hold_text(e->origin, why));
 }
 
 static void act_on_time(struct exchange *e)

@@ -29,7 +29,7 @@ bool handover_begin(struct client *c, const struct route *route)
     if (p->shared->count == 1)
         return false;
     struct slice host = {route->uri.host, route->uri.host_length};
-    unsigned to = agent_owner(route->agent, route->kind, host, route->uri.port);
+    unsigned to = origin_worker(route->agent, route->kind, host, route->uri.port);
     if (to == p->pool->index)
         return false;
     client_drop_private(c);
@@ -50,7 +50,7 @@ bool handover_begin(struct client *c, const struct route *route)
     return true;
 }
 
-void handover_send(struct proxy *p)
+void handover_flush(struct proxy *p)
 {
     if (!p->has_outgoing)
         return;

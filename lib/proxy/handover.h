@@ -15,6 +15,6 @@
 bool handover_begin(struct client *c, const struct route *route);
 
 /* Posts those who go, a batch for each loop. Called at the end of a turn. */
-void handover_send(struct proxy *p);
+void handover_flush(struct proxy *p);
 
 #endif

@@ -37,8 +37,8 @@ libcarpool_a_SOURCES += \
 	lib/proxy/proxy.h \
 	lib/proxy/pump.h \
 	lib/proxy/put.h \
-	lib/proxy/queue_text.c \
-	lib/proxy/queue_text.h \
+	lib/proxy/queue_hold_text.c \
+	lib/proxy/queue_hold_text.h \
 	lib/proxy/record.c \
 	lib/proxy/record.h \
 	lib/proxy/reply.c \

@@ -155,7 +155,7 @@ static void reap_exchanges(struct proxy *p)
 void proxy_end_turn(struct proxy *p)
 {
     p->handshakes_begun = 0;
-    handover_send(p);
+    handover_flush(p);
     reap_clients(p);
     reap_exchanges(p);
     tunnels_bury(p);

@@ -186,7 +186,7 @@ static void on_timer(void *ctx)
 {
     struct h2 *h = ctx;
     h2_resets_go_on(h);
-    h2_ping_look(h);
+    h2_ping_check(h);
     h2_due(h);
 }
 

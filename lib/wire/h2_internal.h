@@ -244,7 +244,7 @@ uint64_t h2_resets_due(const struct h2 *h);
 /* Anything came, or a first call waits: calls that were held until it is known that the origin is there ask again. */
 void h2_ping_heard(struct h2 *h);
 void h2_ping_answered(struct h2 *h);
-void h2_ping_ask(struct h2 *h);
+void h2_ping_send(struct h2 *h);
 /* Sets the timer for what is next. */
 void h2_ping_arm(struct h2 *h);
 /* Whether a request that is sent once only should wait until the origin, which was silent for long, has said anything: it is
@@ -252,7 +252,7 @@ void h2_ping_arm(struct h2 *h);
 bool h2_ping_comes_first(struct h2 *h);
 /* Those that are held ask again. */
 void h2_ping_release(struct h2 *h);
-void h2_ping_look(struct h2 *h);
+void h2_ping_check(struct h2 *h);
 
 /* ---- h2_guard.c */
 

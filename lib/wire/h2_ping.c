@@ -36,7 +36,7 @@ static bool was_silent(const struct h2 *h)
 }
 
 /* Only to know whether this origin answers PINGs: nothing comes of it where it does not. */
-static void find_out(struct h2 *h)
+static void learn_whether_answered(struct h2 *h)
 {
     if (h->pinged_us || nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL) != 0)
         return;
@@ -49,7 +49,7 @@ static void await_answer(struct h2 *h)
     if (h->pinged_us)
         h->pinged_ms = clock_ms();
     else
-        h2_ping_ask(h);
+        h2_ping_send(h);
 }
 
 bool h2_ping_comes_first(struct h2 *h)
@@ -58,7 +58,7 @@ bool h2_ping_comes_first(struct h2 *h)
     if (h->state != H2_OPEN || !o->ping_interval_ms || !o->ping_timeout_ms || !was_silent(h))
         return false;
     if (!o->answers_ping) {
-        find_out(h);
+        learn_whether_answered(h);
         return false;
     }
     if (!h->pinged_ms)
@@ -90,7 +90,7 @@ void h2_ping_arm(struct h2 *h)
     timer_set_at(&h->timer, !silence || (resets && resets < silence) ? resets : silence);
 }
 
-void h2_ping_ask(struct h2 *h)
+void h2_ping_send(struct h2 *h)
 {
     if (nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL) != 0)
         return;
@@ -99,13 +99,13 @@ void h2_ping_ask(struct h2 *h)
     h->silent_pings++;
 }
 
-void h2_ping_look(struct h2 *h)
+void h2_ping_check(struct h2 *h)
 {
     uint64_t due = silence_due(h);
     if (!due || clock_ms() < due)
         return;
     if (!h->pinged_ms) {
-        h2_ping_ask(h);
+        h2_ping_send(h);
         return;
     }
     h->pinged_ms = 0;

@@ -74,7 +74,7 @@ void h2_resets_go_on(struct h2 *h)
 void h2_resets_confirm(struct h2 *h)
 {
     if (h->state == H2_OPEN && h->unconfirmed > 0 && h2_capacity(h->wire) == 0 && !h->pinged_us)
-        h2_ping_ask(h);
+        h2_ping_send(h);
 }
 
 uint64_t h2_resets_due(const struct h2 *h)

@@ -78,7 +78,7 @@ static void check_origins(const struct pool *p)
 
     TAILQ_FOREACH (a, &p->agents, link) {
         for (const struct origin *o = a->origins; o; o = o->hh.next) {
-            unsigned owner = agent_owner(a, ORIGIN_TUNNEL, slice_of(o->host), o->plan.port);
+            unsigned owner = origin_worker(a, ORIGIN_TUNNEL, slice_of(o->host), o->plan.port);
             fuzz_assert(o->moved == (owner != p->index));
             fuzz_assert(!o->moved || (o->free_count == 0 && !o->exact));
             fuzz_assert(o->moved || sockets_of(o->key) <= house.limit);
@@ -164,7 +164,7 @@ static void settle(void)
     do {
         moved = false;
         for (unsigned i = 0; i < LOOPS; i++)
-            handover_send(house.proxies[i]);
+            handover_flush(house.proxies[i]);
         for (unsigned i = 0; i < LOOPS; i++) {
             moved = moved || !mailbox_is_empty(&house.loops[i].mailbox);
             mailbox_open_messages(&house.loops[i].mailbox);

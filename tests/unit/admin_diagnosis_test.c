@@ -15,7 +15,7 @@ static const char *said(const char *rule, struct diagnosis_input in)
 
     in.who = "payments";
     in.agent = "payments";
-    says = diagnosis_rule(rule)->says(&in, &t);
+    says = diagnosis_rule_named(rule)->says(&in, &t);
     ck_assert(says == (t.n > 0));
     snprintf(sentence, sizeof sentence, "%.*s", (int)t.n, t.p ? t.p : "");
     text_free(&t);
@@ -308,7 +308,7 @@ END_TEST
 START_TEST(all_rows_have_a_name)
 {
     for (unsigned i = 0; i < diagnosis_rule_count; i++)
-        ck_assert_ptr_eq(diagnosis_rule(diagnosis_rules[i].name), &diagnosis_rules[i]);
+        ck_assert_ptr_eq(diagnosis_rule_named(diagnosis_rules[i].name), &diagnosis_rules[i]);
 }
 END_TEST
 

@@ -223,12 +223,12 @@ START_TEST(workers_agrees_on_where_an_origin_lives)
     workers_halt(&r.workers);
     for (struct agent *a = TAILQ_FIRST(&r.workers.pools[0]->agents); a; a = TAILQ_NEXT(a, link)) {
         for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
-            unsigned owner = agent_owner(a, ORIGIN_HTTP, slice_of(hosts[i]), 80), shares = 0;
+            unsigned owner = origin_worker(a, ORIGIN_HTTP, slice_of(hosts[i]), 80), shares = 0;
             ck_assert_uint_lt(owner, WORKERS);
             for (struct agent *share = a; share; share = share->next_share, shares++) {
                 ck_assert_str_eq(share->name, a->name);
                 ck_assert_uint_eq(share->pool->index, shares);
-                ck_assert_uint_eq(agent_owner(share, ORIGIN_HTTP, slice_of(hosts[i]), 80), owner);
+                ck_assert_uint_eq(origin_worker(share, ORIGIN_HTTP, slice_of(hosts[i]), 80), owner);
             }
             ck_assert_uint_eq(shares, WORKERS);
         }

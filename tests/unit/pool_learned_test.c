@@ -242,7 +242,7 @@ START_TEST(stale_ones_count)
         have_free(o, 1);
         clock_forward(20000);
         asker_get(&a, &rig, o);
-        socket_found_closed(a.socket, clock_ms());
+        idle_closed_under_request(a.socket, clock_ms());
         socket_retire(a.socket, RETIRE_ERROR);
     }
     ck_assert_uint_ge(o->learned.least_ms, 20000);

@@ -1,6 +1,6 @@
 /* Rules of the diagnosis for connections and requests that failed. */
 
-#include "admin/rules.h"
+#include "admin/diagnosis_rules.h"
 
 bool says_connect_fails(const struct diagnosis_input *in, struct text *out)
 {

@@ -1,6 +1,6 @@
 /* The rules of the diagnosis: each a row, each says what is wrong and what to do about it. */
 
-#include "admin/rules.h"
+#include "admin/diagnosis_rules.h"
 
 #include <assert.h>
 #include <string.h>
@@ -397,7 +397,7 @@ const struct diagnosis_rule diagnosis_rules[] = {
 };
 const unsigned diagnosis_rule_count = sizeof diagnosis_rules / sizeof diagnosis_rules[0];
 
-const struct diagnosis_rule *diagnosis_rule(const char *name)
+const struct diagnosis_rule *diagnosis_rule_named(const char *name)
 {
     for (unsigned i = 0; i < diagnosis_rule_count; i++) {
         if (strcmp(diagnosis_rules[i].name, name) == 0)

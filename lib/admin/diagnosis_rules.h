@@ -1,7 +1,7 @@
-#ifndef CARPOOL_ADMIN_RULES_H
-#define CARPOOL_ADMIN_RULES_H
+#ifndef CARPOOL_ADMIN_DIAGNOSIS_RULES_H
+#define CARPOOL_ADMIN_DIAGNOSIS_RULES_H
 
-/* What the files of the diagnosis' rules share; the table is in rules.c. */
+/* What the files of the diagnosis' rules share; the table is in diagnosis_rules.c. */
 
 #include "admin/diagnosis.h"
 
@@ -13,7 +13,7 @@ static inline uint64_t percent(uint64_t part, uint64_t whole)
     return whole ? part * 100 / whole : 0;
 }
 
-/* rules_failures.c: connections and requests that failed */
+/* diagnosis_rules_failures.c: connections and requests that failed */
 bool says_connect_fails(const struct diagnosis_input *in, struct text *out);
 bool says_stale(const struct diagnosis_input *in, struct text *out);
 bool says_dead_path(const struct diagnosis_input *in, struct text *out);
