@@ -18,6 +18,7 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *lengt
 int __wrap_event_add(struct event *e, const struct timeval *timeout);
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t count, size_t n);
+void *__wrap_realloc(void *p, size_t n);
 int __real_clock_gettime(clockid_t id, struct timespec *ts);
 int __real_socket(int family, int type, int protocol);
 int __real_connect(int fd, const struct sockaddr *to, socklen_t length);
@@ -25,6 +26,7 @@ int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *lengt
 int __real_event_add(struct event *e, const struct timeval *timeout);
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t count, size_t n);
+void *__real_realloc(void *p, size_t n);
 
 static bool fails(enum sys_call call)
 {
@@ -93,4 +95,9 @@ void *__wrap_malloc(size_t n)
 void *__wrap_calloc(size_t count, size_t n)
 {
     return fails(SYS_MEMORY) ? NULL : __real_calloc(count, n);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+    return fails(SYS_MEMORY) ? NULL : __real_realloc(p, n);
 }

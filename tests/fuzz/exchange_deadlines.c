@@ -35,6 +35,8 @@ static void check_client(const struct client *c)
     const struct server_options *server = &c->proxy->config->server;
     bool kept = c->state == CLIENT_IDLE && c->requests > 0;
 
+    fuzz_assert(!deadline_is_set(&c->deadline) || c->deadline.place);
+
     if (kept)
         check(c->since_ms,
               server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0);

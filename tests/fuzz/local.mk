@@ -17,7 +17,7 @@ fuzz_targets = admin_request config h2 hello match http_chunked http_fields http
 	exchange exchange_h2 exchange_workers
 fuzz_helpers = calls clock config_fuzz exchange_boundaries exchange_calls exchange_checks exchange_deadlines exchange_world h2_askers h2_origin h2_origin_hears http_fuzz
 # Of Carpool's own calls, those that a target can answer itself (calls.h) or counts (exchange_world.c)
-fuzz_wrapped = recv send sendmsg open clock_gettime socket connect getsockopt event_add malloc calloc \
+fuzz_wrapped = recv send sendmsg open clock_gettime socket connect getsockopt event_add malloc calloc realloc \
 	exchange_begin exchange_refuse origin_acquire origin_acquire_own waiter_cancel
 
 fuzz_sources = $(patsubst %,tests/fuzz/%.c,$(fuzz_targets) $(fuzz_helpers)) \
