@@ -190,10 +190,20 @@ static const char *peer_of(const struct tls *t)
     return SSL_is_server(t->ssl) ? "client" : "server";
 }
 
-/* Of everything in the queue, the last SSL error is the one that ended the call. */
-static void explain_queue(struct tls *t, char *text, size_t size)
+/* Of everything in the queue, which is taken, the last SSL error is the one that ended the call. OpenSSL 3.2 and later put one of
+ * the system after it where the alert could not be sent. 0: there is none. */
+static unsigned long what_ended_the_call(void)
 {
-    unsigned long code = ERR_peek_last_error();
+    unsigned long code, ended = 0;
+
+    while ((code = ERR_get_error()) != 0)
+        if (ERR_GET_LIB(code) == ERR_LIB_SSL || ERR_GET_LIB(ended) != ERR_LIB_SSL)
+            ended = code;
+    return ended;
+}
+
+static void explain_code(struct tls *t, unsigned long code, char *text, size_t size)
+{
     int reason = ERR_GET_REASON(code);
     const char *cause = ERR_reason_error_string(code);
 
@@ -231,13 +241,14 @@ void tls_explain_flood(struct tls *t)
 void tls_explain_failure(struct tls *t, int name, int number)
 {
     char text[320];
-    bool ended = ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_SSL &&
-                 ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+    unsigned long code = what_ended_the_call();
+    bool ended =
+        ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
 
     if (t->failure == TLS_FAILURE_PROTOCOL)
         return; /* a flood: any other failure of this kind has ended all reading */
     if (name == SSL_ERROR_SSL && !ended) {
-        explain_queue(t, text, sizeof text);
+        explain_code(t, code, text, sizeof text);
     } else {
         t->failure = TLS_FAILURE_IO;
         if (number != 0 && !ended)
