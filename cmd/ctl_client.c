@@ -175,7 +175,7 @@ static int connect_tcp(const char *address, char error[CTL_ERROR_SIZE])
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
-    const char *port;
+    const char *port = NULL;
     char *host = ctl_split_address(address, &port);
     int rc, fd = -1;
 

@@ -95,11 +95,12 @@ void history_end(struct history_set *s, double seconds)
         if (h->look == s->looks)
             continue;
         hand_over(s, h);
-        HASH_DEL(s->all, h); /* NOLINT(clang-analyzer-unix.Malloc): the last one empties s->all */
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc,clang-analyzer-core.NullDereference): the last one empties s->all */
+        HASH_DEL(s->all, h);
         free(h);
     }
     for (h = s->all; h; h = h->hh.next)
-        compute_rates(h, seconds);
+        compute_rates(h, seconds); /* NOLINT(clang-analyzer-unix.Malloc): see above */
 }
 
 void history_free(struct history_set *s)

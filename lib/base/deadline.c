@@ -42,7 +42,7 @@ bool deadlines_make_room(struct deadlines *l, uint32_t count)
     uint32_t room = l->room ? l->room : ROOM_AT_FIRST;
     while (room <= count)
         room *= 2;
-    struct deadline **heap = realloc(l->heap, room * sizeof *heap);
+    struct deadline **heap = realloc(l->heap, room * sizeof(struct deadline *));
     if (!heap)
         return false;
     l->heap = heap;

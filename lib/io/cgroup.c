@@ -124,7 +124,7 @@ static void make_room(struct cgroup_units *u)
 {
     if (HASH_COUNT(u->known) >= KNOWN_MAX)
         forget(u, false, true);
-    if (HASH_COUNT(u->known) >= KNOWN_MAX)
+    if (HASH_COUNT(u->known) >= KNOWN_MAX) /* NOLINT(clang-analyzer-unix.Malloc): see forget() */
         forget(u, true, false);
 }
 

@@ -88,8 +88,7 @@ static void on_silence(struct exchange *e)
             "no byte came or went for %s (timeouts.socket) on a reused connection that had been idle for %.1f s: the origin is "
             "slow, or a firewall or NAT has dropped the connection; then set timeouts.free below what that allows",
             limit,
-            s->idle_since_ms ? (double)(e->transfer->times.granted_us / 1000 - s->idle_since_ms) / 1000
-                             : 0.0);
+            s->idle_since_ms ? (double)(e->transfer->times.granted_us - s->idle_since_ms * 1000) / 1e6 : 0.0);
     else
         exchange_fail(
             e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,

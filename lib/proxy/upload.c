@@ -69,10 +69,11 @@ void upload_stop(struct exchange *e)
 /* The bytes of the batch are free for what comes next. */
 static void release(struct upload *u, struct client *c)
 {
-    if (u->held > 0)
-        buffer_consume(c->in, u->held);
+    if (!c->in)
+        return;
+    buffer_consume(c->in, u->held);
     u->held = 0;
-    if (!c->in || buffer_unread(c->in).n > 0)
+    if (buffer_unread(c->in).n > 0)
         return;
     buffer_give(c->in);
     c->in = NULL;
