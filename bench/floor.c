@@ -1,6 +1,6 @@
-/* bench/floor: what a user-space proxy costs at least. One epoll loop that reads and writes on either side and does
- * nothing else: no parsing, no timers, no checks; it counts bytes to know where a message ends, as all requests and
- * all answers of a scenario are of one size. Upstream connections stay open.
+/* bench/floor: what a user-space proxy costs at least. One epoll loop that reads and writes on either side
+ * and does nothing else: no parsing, no timers, no checks; it counts bytes to know where a message ends, as
+ * all requests and all answers of a scenario are of one size. Upstream connections stay open.
  *
  * usage: floor LISTEN_PORT|unix:PATH ORIGIN_PORT REQUEST_SIZE ANSWER_SIZE [short] */
 

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_BENCH_LOAD_H
 #define CARPOOL_BENCH_LOAD_H
 
-/* The load side of a measurement: one epoll loop that plays the clients and, where wanted, the origin as well.
- * Both in one process, since a second one on the same core would take its time from the first. */
+/* The load side of a measurement: one epoll loop that plays the clients and, where wanted, the origin as
+ * well. Both in one process, since a second one on the same core would take its time from the first. */
 
 #include "../tests/load/loop.h"
 #include "../tests/load/message.h"
@@ -74,7 +74,8 @@ struct load {
     char buffer[LOAD_BUFFER];
 };
 
-/* TLS of a client. `ca` is what the proxy's first certificate is verified by; later ones cost the load's core too much. */
+/* TLS of a client. `ca` is what the proxy's first certificate is verified by; later ones cost the load's core
+ * too much. */
 bool tls_init(struct load *l, const char *ca);
 struct ssl_st *tls_open(struct load *l, int fd, struct ssl_session_st *session);
 /* As send(2) and recv(2); the handshake goes before. */

@@ -1,4 +1,5 @@
-/* The clients: each sends a request, reads the answer, compares it and goes on, on the same connection or a new one. */
+/* The clients: each sends a request, reads the answer, compares it and goes on, on the same connection or a
+ * new one. */
 
 #include <errno.h>
 #include <netinet/in.h>

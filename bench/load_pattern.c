@@ -1,4 +1,5 @@
-/* The content of every message: the same bytes at the same position, so that whatever is lost or doubled shows. */
+/* The content of every message: the same bytes at the same position, so that whatever is lost or doubled
+ * shows. */
 
 #include <string.h>
 

@@ -1,6 +1,7 @@
-/* bench/locks.so: counts what threads say to each other, as an LD_PRELOAD. The counts are three 64-bit numbers in the file
- * that CARPOOL_BENCH_COUNTS names, kept up to date while the process runs: locks taken, those of them that had to wait, and
- * wake-ups of another thread (writes to an eventfd, signals of a condition). */
+/* bench/locks.so: counts what threads say to each other, as an LD_PRELOAD. The counts are three 64-bit
+ * numbers in the file that CARPOOL_BENCH_COUNTS names, kept up to date while the process runs: locks taken,
+ * those of them that had to wait, and wake-ups of another thread (writes to an eventfd, signals of a
+ * condition). */
 
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -1,5 +1,6 @@
-/* bench/writes.so: counts the calls that write to connections with CARPOOL_BENCH_PORT at their other end, as an LD_PRELOAD. The
- * count is a 64-bit number in the file that CARPOOL_BENCH_WRITES names, kept up to date while the process runs. */
+/* bench/writes.so: counts the calls that write to connections with CARPOOL_BENCH_PORT at their other end, as
+ * an LD_PRELOAD. The count is a 64-bit number in the file that CARPOOL_BENCH_WRITES names, kept up to date
+ * while the process runs. */
 
 #include <dlfcn.h>
 #include <fcntl.h>

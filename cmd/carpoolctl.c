@@ -145,8 +145,8 @@ static int wrong_usage(const struct command *c, const char *what)
     return CTL_USAGE;
 }
 
-/* Options up to the first word that is none; `c` is the command that stood before them, or NULL. -1: go on; else the
- * exit status. */
+/* Options up to the first word that is none; `c` is the command that stood before them, or NULL. -1: go on;
+ * else the exit status. */
 static int take_options(int argc, char **argv, struct ctl_options *o, const struct command *c)
 {
     static const struct option longs[] = {

@@ -20,14 +20,15 @@ struct ctl_reply {
 int ctl_ask(const char *address, const char *method, const char *path, struct ctl_reply *out,
             char error[CTL_ERROR_SIZE]);
 
-/* An address as the user gave it, perhaps as a URL ("http://host:port/"), as ctl_ask() takes it: the part of `given`,
- * which is cut after it. */
+/* An address as the user gave it, perhaps as a URL ("http://host:port/"), as ctl_ask() takes it: the part of
+ * `given`, which is cut after it. */
 const char *ctl_plain_address(char *given);
 
 /* Why it is none of the addresses that ctl_ask() takes, as a sentence in `error`; true: it is one. */
 bool ctl_check_address(const char *address, char error[CTL_ERROR_SIZE]);
 
-/* "/agents/NAME/verb" (verb NULL: "/agents/NAME") with the name percent-encoded, malloc'd; exits when memory is short. */
+/* "/agents/NAME/verb" (verb NULL: "/agents/NAME") with the name percent-encoded, malloc'd; exits when memory
+ * is short. */
 char *ctl_agent_path(const char *name, const char *verb);
 
 /* The host of "host:port" without brackets, malloc'd; NULL for a unix address or one that is malformed.

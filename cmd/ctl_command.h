@@ -1,8 +1,8 @@
 #ifndef CARPOOL_CMD_CTL_COMMAND_H
 #define CARPOOL_CMD_CTL_COMMAND_H
 
-/* What the commands of carpoolctl share. Each is a function that takes the options and its NAME (NULL: none was given)
- * and returns the exit status. */
+/* What the commands of carpoolctl share. Each is a function that takes the options and its NAME (NULL: none
+ * was given) and returns the exit status. */
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -36,16 +36,16 @@ int ctl_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Asks; an answer that is no success is reported. The caller frees the body when this is CTL_FINE. */
 int ctl_request(const struct ctl_options *o, const char *method, const char *path, struct ctl_reply *reply);
 
-/* The same for /agents/NAME, or a verb of it when that is not NULL; who asks for an agent that is not there gets
- * the names of those that are. */
+/* The same for /agents/NAME, or a verb of it when that is not NULL; who asks for an agent that is not there
+ * gets the names of those that are. */
 int ctl_request_agent(const struct ctl_options *o, const char *method, const char *name, const char *verb,
                       struct ctl_reply *reply);
 
 /* Prints what the API said, and frees it. */
 int ctl_print_json(struct ctl_reply *reply);
 
-/* The same where --json was given; else print() does, which returns the exit status, or CTL_STRANGE where it is not what
- * carpoold says at this path. */
+/* The same where --json was given; else print() does, which returns the exit status, or CTL_STRANGE where it
+ * is not what carpoold says at this path. */
 int ctl_show(const struct ctl_options *o, const char *path, struct ctl_reply *reply,
              int (*print)(const struct ctl_options *o, json_t *answer));
 

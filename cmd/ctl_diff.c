@@ -47,7 +47,8 @@ struct steps {
     size_t count;
 };
 
-/* The longest common subsequence of what lies between `begin` and the ends, by its lengths from each place on. */
+/* The longest common subsequence of what lies between `begin` and the ends, by its lengths from each place
+ * on. */
 static void find_steps(const struct lines *a, const struct lines *b, size_t begin, size_t end_a, size_t end_b,
                        struct steps *out)
 {

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* Of these agents (a list as /agents has it): how often each error occurred, and the recent ones, like ones together.
- * "no errors" when there are none. */
+/* Of these agents (a list as /agents has it): how often each error occurred, and the recent ones, like ones
+ * together. "no errors" when there are none. */
 void errors_print(const json_t *agents, FILE *out, bool colours);
 
 #endif

@@ -54,7 +54,8 @@ struct history *history_take(struct history_set *s, const struct pool_row *r)
     return h;
 }
 
-/* What an origin counted until it was forgotten is in the agent's row "*" now, and did not happen just now. */
+/* What an origin counted until it was forgotten is in the agent's row "*" now, and did not happen just
+ * now. */
 static void hand_over(struct history_set *s, const struct history *gone)
 {
     const char *origin = strchr(gone->key, '\n'), *removed = strrchr(gone->key, '\n');
@@ -95,7 +96,8 @@ void history_end(struct history_set *s, double seconds)
         if (h->look == s->looks)
             continue;
         hand_over(s, h);
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc,clang-analyzer-core.NullDereference): the last one empties s->all */
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc,clang-analyzer-core.NullDereference): the last one
+         * empties s->all */
         HASH_DEL(s->all, h);
         free(h);
     }

@@ -5,8 +5,8 @@
 
 #include "cmd/ctl_pools.h"
 
-/* "last hour: 9,121 requests, 41 connections opened: 24 peer-closed, 12 connection-close, 5 others". False: there was
- * nothing. */
+/* "last hour: 9,121 requests, 41 connections opened: 24 peer-closed, 12 connection-close, 5 others". False:
+ * there was nothing. */
 bool hour_summary(const struct pool_table *t, char *out, size_t size);
 
 #endif

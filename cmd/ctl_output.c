@@ -24,7 +24,8 @@ static unsigned length_of(unsigned char first)
     return first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
 }
 
-/* Whether these bytes are one character and no control character. What is longer than it needs, or a surrogate, is none. */
+/* Whether these bytes are one character and no control character. What is longer than it needs, or a
+ * surrogate, is none. */
 static bool is_harmless(const unsigned char *p, unsigned n)
 {
     if (n != length_of(*p))

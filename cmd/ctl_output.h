@@ -1,8 +1,9 @@
 #ifndef CARPOOL_CMD_CTL_OUTPUT_H
 #define CARPOOL_CMD_CTL_OUTPUT_H
 
-/* What carpoolctl prints. All that goes to stdout and stderr passes a filter, so that no byte of a server steers the
- * terminal: C0 (but for the line feed), DEL, C1 and what is no UTF-8 come out as \u00XX, which in JSON is the same. */
+/* What carpoolctl prints. All that goes to stdout and stderr passes a filter, so that no byte of a server
+ * steers the terminal: C0 (but for the line feed), DEL, C1 and what is no UTF-8 come out as \u00XX, which in
+ * JSON is the same. */
 
 #include <stdio.h>
 

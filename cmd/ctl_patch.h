@@ -12,8 +12,8 @@ struct patch;
 /* NULL, and a sentence on stderr, when the file cannot be read or is no YAML. */
 struct patch *patch_begin(const char *file);
 
-/* Sets an option ("maxSockets", "timeouts.free") of an agent; "default" is the file's `defaults`. False, and a sentence on
- * stderr, when the file has no such upstream. */
+/* Sets an option ("maxSockets", "timeouts.free") of an agent; "default" is the file's `defaults`. False, and
+ * a sentence on stderr, when the file has no such upstream. */
 bool patch_set(struct patch *p, const char *agent, const char *option, const json_t *value);
 
 /* Prints a unified diff. False, and a sentence on stderr, when memory is short. */

@@ -41,15 +41,17 @@ bool pool_table_read(struct pool_table *t, const char *body, size_t length, bool
                      size_t error_size);
 void pool_table_free(struct pool_table *t);
 
-/* The worst first: agents with problems, and of these those whose requests fail, then what waits, then the share of the limit in use, then requests. */
+/* The worst first: agents with problems, and of these those whose requests fail, then what waits, then the
+ * share of the limit in use, then requests. */
 void pool_table_sort(struct pool_table *t);
 
-/* What is wrong, the daemon's own sentences before those of the agents, most failures first; NULL at the end. */
+/* What is wrong, the daemon's own sentences before those of the agents, most failures first; NULL at the
+ * end. */
 const char *pool_table_sentence(const struct pool_table *t, size_t index);
 size_t pool_table_sentence_count(const struct pool_table *t);
 
-/* "no problems: 12.4 requests/s, 2 active, 1 waiting, 0.0 errors/s, 2.7 refused/s; up 3 h, last reload 5 min ago".
- * As in the table, what a limit refused is no error. Returns `out`. */
+/* "no problems: 12.4 requests/s, 2 active, 1 waiting, 0.0 errors/s, 2.7 refused/s; up 3 h, last reload 5 min
+ * ago". As in the table, what a limit refused is no error. Returns `out`. */
 const char *pool_table_summary(const struct pool_table *t, char *out, size_t size);
 
 /* "saved since start: 9,080 connections, 12 min 31 s of handshakes". Returns `out`. */
@@ -57,7 +59,8 @@ const char *pool_table_savings(const struct pool_table *t, char *out, size_t siz
 
 #define POOL_NAME_SIZE 300
 
-/* The agent, and whether it is no longer configured; the origin without its scheme's default port; each returns `out`. */
+/* The agent, and whether it is no longer configured; the origin without its scheme's default port; each
+ * returns `out`. */
 const char *pool_agent_name(const struct pool_row *r, char out[POOL_NAME_SIZE]);
 const char *pool_origin_name(const struct pool_row *r, char out[POOL_NAME_SIZE]);
 

@@ -11,11 +11,12 @@
 
 typedef void pool_show(struct pool_table *t, const struct ctl_options *o);
 
-/* Asks for all agents, or for the one called `name`, and shows them, or what the API said with --json; `by_agent` as in
- * pool_table_read(). Returns the exit status. */
+/* Asks for all agents, or for the one called `name`, and shows them, or what the API said with --json;
+ * `by_agent` as in pool_table_read(). Returns the exit status. */
 int pool_table_show(const struct ctl_options *o, const char *name, bool by_agent, pool_show *show);
 
-/* Its first column but for `with_agent`, its second but for `with_origin`; `wide` adds why connections were closed. */
+/* Its first column but for `with_agent`, its second but for `with_origin`; `wide` adds why connections were
+ * closed. */
 struct pool_print {
     bool with_agent, with_origin, wide, colours;
 };

@@ -10,15 +10,16 @@
 
 enum terminal_key { KEY_NONE = 256, KEY_LEAVE, KEY_LEFT, KEY_RIGHT, KEY_UP, KEY_DOWN }; /* or a character */
 
-/* Takes the terminal of stdin and stdout over; false when there is none. It is given back at terminal_end(), and by signals
- * that end the program or stop it. */
+/* Takes the terminal of stdin and stdout over; false when there is none. It is given back at terminal_end(),
+ * and by signals that end the program or stop it. */
 bool terminal_begin(void);
 void terminal_end(void);
 
 /* Whether it shows UTF-8. */
 bool terminal_is_utf8(void);
 
-/* Waits for a key, for at most so long; KEY_NONE when none came, or when the size of the terminal has changed. */
+/* Waits for a key, for at most so long; KEY_NONE when none came, or when the size of the terminal has
+ * changed. */
 int terminal_key(int timeout_ms);
 
 /* One picture of the screen, drawn from the top left corner line by line and shown in one write. */
@@ -31,7 +32,8 @@ struct picture {
 };
 
 void picture_begin(struct picture *p);
-/* A text in so many columns, cut or padded; nothing goes beyond the line's end. What is a control character is shown as
+/* A text in so many columns, cut or padded; nothing goes beyond the line's end. What is a control character
+ * is shown as
  * `?`. */
 void picture_put(struct picture *p, enum cell_style style, const char *text, int width);
 /* The same from the right. */

@@ -1,7 +1,8 @@
 #ifndef CARPOOL_CMD_CTL_TRUST_H
 #define CARPOOL_CMD_CTL_TRUST_H
 
-/* What makes a command's clients trust the CA of connectTls: variables of the environment, and the files that they name. */
+/* What makes a command's clients trust the CA of connectTls: variables of the environment, and the files that
+ * they name. */
 
 #include <stdbool.h>
 

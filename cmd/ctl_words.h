@@ -15,7 +15,8 @@ const char *ctl_short_time(double ms, char out[CTL_WORD_SIZE]);
 /* A long one for a sentence: "40 s", "12 min", "3 h 12 min", "5 days". Returns `out`. */
 const char *ctl_long_time(double ms, char out[CTL_WORD_SIZE]);
 
-/* A span with its two largest units: "850 ms", "31 s", "12 min 31 s", "3 h 12 min", "5 d 2 h". Returns `out`. */
+/* A span with its two largest units: "850 ms", "31 s", "12 min 31 s", "3 h 12 min", "5 d 2 h". Returns
+ * `out`. */
 const char *ctl_span(double ms, char out[CTL_WORD_SIZE]);
 
 /* 9080 as "9,080". Returns `out`. */
@@ -27,8 +28,8 @@ void ctl_disarm(char *text);
 /* Columns of a terminal that a UTF-8 text takes, were all its characters one wide. */
 size_t ctl_width(const char *text);
 
-/* How many bytes of `text` fit in a line of so many columns, cut between words where there are some; at least one
- * character. The next line begins after them and the spaces there. */
+/* How many bytes of `text` fit in a line of so many columns, cut between words where there are some; at least
+ * one character. The next line begins after them and the spaces there. */
 size_t ctl_line_length(const char *text, size_t columns);
 
 #endif

@@ -246,8 +246,8 @@ static bool begins_a_line(const struct access_log *l, const char *p, size_t n)
     return n >= start.n && memcmp(p, start.p, start.n) == 0;
 }
 
-/* What stood in the FIFO goes before what was not written yet, which goes on where it ends. Its own first line may
- * have been read in part. */
+/* What stood in the FIFO goes before what was not written yet, which goes on where it ends. Its own first
+ * line may have been read in part. */
 static void put_back(struct access_log *l, const char *p, size_t n)
 {
     size_t torn = 0;
@@ -266,8 +266,8 @@ static void put_back(struct access_log *l, const char *p, size_t n)
     l->mid_line = false;
 }
 
-/* Its reader has gone, perhaps in the midst of a line. It is emptied by its last end's being closed; the next reader
- * gets whole lines. */
+/* Its reader has gone, perhaps in the midst of a line. It is emptied by its last end's being closed; the next
+ * reader gets whole lines. */
 static void leave_fifo(struct access_log *l)
 {
     int end = open(l->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);

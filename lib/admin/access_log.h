@@ -1,9 +1,9 @@
 #ifndef CARPOOL_ADMIN_ACCESS_LOG_H
 #define CARPOOL_ADMIN_ACCESS_LOG_H
 
-/* One line an exchange (its fields: carpoold(8)). Lines are gathered in a buffer and written at the end of the
- * loop turn (under load, of one in some milliseconds) or when it is full, never blocking: what a slow reader
- * does not take is dropped and counted. No malloc a line. */
+/* One line an exchange (its fields: carpoold(8)). Lines are gathered in a buffer and written at the end of
+ * the loop turn (under load, of one in some milliseconds) or when it is full, never blocking: what a slow
+ * reader does not take is dropped and counted. No malloc a line. */
 
 #include <event2/event.h>
 

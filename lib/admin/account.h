@@ -56,12 +56,12 @@ bool account_closes_each_time(const struct account *a);
 /* How long free connections had been idle as the origin closed them, on average; 0: it closed none. */
 uint64_t account_closed_idle_ms(const struct account *a);
 
-/* How many connections would be enough where requests waited for so many: what the busiest minute needed at a time, and a
- * quarter more. 0: it needed far fewer on average, and the requests came in bursts. */
+/* How many connections would be enough where requests waited for so many: what the busiest minute needed at a
+ * time, and a quarter more. 0: it needed far fewer on average, and the requests came in bursts. */
 uint32_t account_needed(const struct account *a, uint32_t limit);
 
-/* The origins of an agent that were asked most, the busiest first, as many as there is room for; returns how many there are
- * in all. */
+/* The origins of an agent that were asked most, the busiest first, as many as there is room for; returns how
+ * many there are in all. */
 uint32_t account_busiest(const struct agent *a, const struct origin **out, uint32_t room);
 
 static inline enum opened_for replaced(enum retire_reason reason)

@@ -32,7 +32,8 @@ const struct advice_rule *advice_rule(const char *name);
 
 void advice_free(struct advice *a);
 
-/* [{"agent":...,"origin":...,"option":...,"now":...,"suggested":...,"why":...}]; of an agent as a whole the origin is "*". */
+/* [{"agent":...,"origin":...,"option":...,"now":...,"suggested":...,"why":...}]; of an agent as a whole the
+ * origin is "*". */
 void advice_write(const struct history *h, const struct admin_daemon *daemon, uint64_t uptime_ms,
                   struct text *out);
 

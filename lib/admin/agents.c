@@ -106,8 +106,8 @@ static void put_ms(struct text *t, uint64_t us)
     text_seconds(t, us * 1000);
 }
 
-/* {"count":3,"sumMs":12.5,"recentMaxMs":7.25,"buckets":[...]}; the bounds of the buckets stand once at the end of
- * /agents. */
+/* {"count":3,"sumMs":12.5,"recentMaxMs":7.25,"buckets":[...]}; the bounds of the buckets stand once at the
+ * end of /agents. */
 static void put_histogram(struct text *t, const struct histogram *h)
 {
     text_lit(t, "{\"count\":");

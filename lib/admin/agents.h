@@ -1,7 +1,8 @@
 #ifndef CARPOOL_ADMIN_AGENTS_H
 #define CARPOOL_ADMIN_AGENTS_H
 
-/* The pools of all loops as JSON, each agent once (its first pool's share leads to the others): names and meanings as in carpoold(8). Limits that are lifted are null. */
+/* The pools of all loops as JSON, each agent once (its first pool's share leads to the others): names and
+ * meanings as in carpoold(8). Limits that are lifted are null. */
 
 #include "admin/diagnosis.h"
 #include "admin/server.h"

@@ -1,7 +1,8 @@
 #ifndef CARPOOL_ADMIN_CALLERS_H
 #define CARPOOL_ADMIN_CALLERS_H
 
-/* Who uses Carpool, over all loops: as JSON and as metrics. Callers of the same name are one row. The loops must stand still. */
+/* Who uses Carpool, over all loops: as JSON and as metrics. Callers of the same name are one row. The loops
+ * must stand still. */
 
 #include "admin/server.h"
 #include "admin/text.h"

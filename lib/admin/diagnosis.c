@@ -200,7 +200,8 @@ static uint64_t saturated_ms(const struct track *t, const struct origin *o)
     return watched > oldest ? watched : oldest;
 }
 
-/* The one that has more than half of the blocked requests is left when one of theirs is taken off for each of others'. */
+/* The one that has more than half of the blocked requests is left when one of theirs is taken off for each of
+ * others'. */
 static void find_heaviest(const struct origin *o, struct diagnosis_input *in)
 {
     const struct caller *most = NULL;

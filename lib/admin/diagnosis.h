@@ -44,8 +44,8 @@ struct diagnosis_input {
     uint64_t retired[RETIRE_COUNT];
     const char *connect_failure;         /* what the last failed connect said; NULL: none failed */
     uint64_t reused_errors, dead_errors; /* of reused sockets; of these, those whose path was dead */
-    uint64_t learned_ms,
-        origin_idle_ms; /* how long free ones are kept, since the origin closes them so late; 0: not learned */
+    uint64_t learned_ms, origin_idle_ms; /* how long free ones are kept, since the origin closes them so late;
+                                            0: not learned */
     uint64_t repaired, repairs[REPAIR_COUNT]; /* heads of responses; which of them needed what */
     uint64_t texts, texts_plain;  /* that might be compressed where there is a Via; those that were not */
     uint64_t peer_closed_idle_ms; /* on average, of those retired as peer-closed */
@@ -55,7 +55,8 @@ struct diagnosis_input {
 enum diagnosis_scope { DIAGNOSIS_AGENT, DIAGNOSIS_ORIGIN, DIAGNOSIS_FORGOTTEN };
 
 /* A row that has nothing to say leaves `out` as it was and returns false. For an agent's rule only who,
- * agent, paused, pending, refused and the certificate are filled in, for a forgotten one's requests and errors. */
+ * agent, paused, pending, refused and the certificate are filled in, for a forgotten one's requests and
+ * errors. */
 struct diagnosis_rule {
     const char *name;
     enum diagnosis_scope scope;
@@ -80,8 +81,8 @@ struct history *diagnosis_history(const struct diagnosis *d);
 /* What it does once a minute, too: what happened before no longer counts. */
 void diagnosis_end_window(struct diagnosis *d);
 
-/* Nothing that happened to this agent before counts: a pause begins or ends, and what is refused in one says nothing of
- * its limits. */
+/* Nothing that happened to this agent before counts: a pause begins or ends, and what is refused in one says
+ * nothing of its limits. */
 void diagnosis_begin_anew(struct diagnosis *d, const struct agent *a);
 
 /* Writes a JSON array of the sentences of one agent. */

@@ -96,7 +96,8 @@ static bool is_of_client(enum proxy_error e)
     return e == PROXY_ERROR_REQUEST || e == PROXY_ERROR_DENIED || e == PROXY_ERROR_LOOP;
 }
 
-/* An origin that no connection could be opened to is forgotten at once, and with it what its own rules would say. */
+/* An origin that no connection could be opened to is forgotten at once, and with it what its own rules would
+ * say. */
 bool says_failing_elsewhere(const struct diagnosis_input *in, struct text *out)
 {
     uint64_t n = 0;

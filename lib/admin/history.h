@@ -1,8 +1,8 @@
 #ifndef CARPOOL_ADMIN_HISTORY_H
 #define CARPOOL_ADMIN_HISTORY_H
 
-/* The last hour, a minute a slot: of each agent, and of the HISTORY_ORIGINS origins that were busy last. A slot is some 300
- * bytes, and an hour of them is kept only for who had any traffic within one. */
+/* The last hour, a minute a slot: of each agent, and of the HISTORY_ORIGINS origins that were busy last. A
+ * slot is some 300 bytes, and an hour of them is kept only for who had any traffic within one. */
 
 #include <stdint.h>
 
@@ -28,14 +28,17 @@ void history_end_minute(struct history *h);
 /* How much of the last hour is known, in milliseconds. */
 uint64_t history_ms(const struct history *h);
 
-/* All of that of an agent (origin NULL) or of one of its origins, up to now. All zero where nothing is known of it. */
+/* All of that of an agent (origin NULL) or of one of its origins, up to now. All zero where nothing is known
+ * of it. */
 void history_hour(const struct history *h, const struct agent *a, const struct origin *o, struct span *out);
 
-/* {"minuteMs":60000,"timeMs":...,"agents":[{"name":...,"minutes":[...]}]}: every agent; the oldest minute first, the running
- * one last, each {"end":milliseconds since 1970,"ms":its length,...} with what is not zero. */
+/* {"minuteMs":60000,"timeMs":...,"agents":[{"name":...,"minutes":[...]}]}: every agent; the oldest minute
+ * first, the running one last, each {"end":milliseconds since 1970,"ms":its length,...} with what is not
+ * zero. */
 void history_write_all(const struct history *h, struct text *t);
 
-/* {"name":...,"minutes":[...],"origins":[{"origin":...,"minutes":[...]}]} of one, with those of its origins that are known. */
+/* {"name":...,"minutes":[...],"origins":[{"origin":...,"minutes":[...]}]} of one, with those of its origins
+ * that are known. */
 void history_write_one(const struct history *h, const struct agent *a, struct text *t);
 
 #endif

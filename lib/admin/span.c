@@ -17,8 +17,8 @@ static uint32_t smaller(uint32_t a, uint64_t b)
     return a < b ? a : (uint32_t)b;
 }
 
-/* From the buckets that filled, and never more than the largest value ever; what lies beyond the last bound counts as
- * that. */
+/* From the buckets that filled, and never more than the largest value ever; what lies beyond the last bound
+ * counts as that. */
 static uint32_t quantile(const struct histogram *now, const struct histogram *before, double q)
 {
     static const uint32_t bounds[] = HISTOGRAM_BOUNDS;
@@ -48,8 +48,8 @@ static uint32_t waited_of(const struct origin_stats *from, const struct origin_s
     return n;
 }
 
-/* Little's law: requests a second, times the seconds that one has a connection. Seconds without any request are left out, or
- * a burst would look like nothing. */
+/* Little's law: requests a second, times the seconds that one has a connection. Seconds without any request
+ * are left out, or a burst would look like nothing. */
 static float load_of(const struct span *s)
 {
     if (s->busy_seconds == 0 || s->served == 0)

@@ -25,8 +25,8 @@ struct span {
     float load; /* connections needed at a time, by Little's law: of a sum, in its busiest minute */
 };
 
-/* What came between two states of the same counters. The peaks and `busy_seconds` of `out` stay as they are; `load` follows
- * from these. `pending_limit_ms` is timeouts.pending. */
+/* What came between two states of the same counters. The peaks and `busy_seconds` of `out` stay as they are;
+ * `load` follows from these. `pending_limit_ms` is timeouts.pending. */
 void span_between(const struct origin_stats *from, const struct origin_stats *to, uint64_t pending_limit_ms,
                   struct span *out);
 

@@ -5,8 +5,8 @@
 
 #include "admin/text.h"
 
-/* Appends them: the file that SSL_CERT_FILE names, or OpenSSL's own or the first that a distribution has. Nothing where there is
- * none. */
+/* Appends them: the file that SSL_CERT_FILE names, or OpenSSL's own or the first that a distribution has.
+ * Nothing where there is none. */
 void system_store_put(struct text *out);
 
 #endif

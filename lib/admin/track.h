@@ -1,7 +1,8 @@
 #ifndef CARPOOL_ADMIN_TRACK_H
 #define CARPOOL_ADMIN_TRACK_H
 
-/* What the diagnosis remembers of an origin: its counters one to two minutes ago, and the limits that held since. */
+/* What the diagnosis remembers of an origin: its counters one to two minutes ago, and the limits that held
+ * since. */
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -229,8 +229,8 @@ static char *put_number(char *out, unsigned n)
     return out;
 }
 
-/* By hand: with an access log this runs for every request, and inet_ntop() calls sprintf() four times. Returns
- * the end. */
+/* By hand: with an access log this runs for every request, and inet_ntop() calls sprintf() four times.
+ * Returns the end. */
 static char *put_ipv4(char *out, const struct in_addr *ip)
 {
     const uint8_t *byte = (const uint8_t *)&ip->s_addr;

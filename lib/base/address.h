@@ -47,7 +47,8 @@ void address_set_port(struct address *a, uint16_t port);
 /* Same family, host and port (or path). */
 bool address_equal(const struct address *a, const struct address *b);
 
-/* Who listens at one keeps others from listening at the other: they are equal, or one is the wildcard of the other's port. */
+/* Who listens at one keeps others from listening at the other: they are equal, or one is the wildcard of the
+ * other's port. */
 bool address_collides(const struct address *a, const struct address *b);
 
 /* The same number for equal addresses: for lists that may confuse two of them without harm. */
@@ -77,8 +78,8 @@ struct cidr {
  * host bits set. */
 bool cidr_parse(struct cidr *c, struct slice text);
 
-/* Of what is a network but for host bits that are set ("10.1.0.0/8"), what was probably meant: "10.0.0.0/8". False: it is
- * no such thing. */
+/* Of what is a network but for host bits that are set ("10.1.0.0/8"), what was probably meant: "10.0.0.0/8".
+ * False: it is no such thing. */
 bool cidr_suggest(struct slice text, char out[ADDRESS_TEXT_SIZE]);
 
 /* An IPv4 network holds the IPv4-mapped IPv6 addresses too; an IPv6 network holds no IPv4 address unless it

@@ -44,12 +44,12 @@ void buffer_give(struct buffer *b);
  * back. NULL (and `b` kept) when memory is short. */
 struct buffer *buffer_grow(struct buffer *b, size_t size);
 
-/* One just large enough, for what stays unread for long: its unread bytes move, and `b` is given back, for the next who
- * reads. NULL stays NULL, and `b` stays where memory is short. */
+/* One just large enough, for what stays unread for long: its unread bytes move, and `b` is given back, for
+ * the next who reads. NULL stays NULL, and `b` stays where memory is short. */
 struct buffer *buffer_fit(struct buffer *b);
 
-/* Takes it out of its pool's books, to be put into those of a pool of another thread: what happens in between is
- * the caller's care. */
+/* Takes it out of its pool's books, to be put into those of a pool of another thread: what happens in between
+ * is the caller's care. */
 void buffer_leave(struct buffer *b);
 void buffer_join(struct buffer *b, struct buffer_pool *pool);
 

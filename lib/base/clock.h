@@ -6,15 +6,15 @@
 
 #include <stdint.h>
 
-/* Microseconds of a clock that never steps back, and stands still while the system is suspended, as of the last
- * clock_update(). */
+/* Microseconds of a clock that never steps back, and stands still while the system is suspended, as of the
+ * last clock_update(). */
 uint64_t clock_us(void);
 
 /* The same in milliseconds. */
 uint64_t clock_ms(void);
 
-/* For how long the system has been suspended, and an unknown time besides: only the difference of two calls means
- * anything. Known since the first clock_update(). */
+/* For how long the system has been suspended, and an unknown time besides: only the difference of two calls
+ * means anything. Known since the first clock_update(). */
 uint64_t clock_suspended_us(void);
 
 /* Reads the clock anew. */

@@ -48,7 +48,8 @@ void console_reserve(void)
     for (int fd = 0; fd <= STDERR_FILENO; fd++) {
         if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
             continue;
-        /* The lowest number that is free is this one. It cannot be written to, as before, so that lost output is noticed. */
+        /* The lowest number that is free is this one. It cannot be written to, as before, so that lost output
+         * is noticed. */
         int taken = open("/dev/null", O_RDONLY | O_CLOEXEC);
         if (taken < 0)
             taken = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);

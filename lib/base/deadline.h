@@ -1,8 +1,9 @@
 #ifndef CARPOOL_BASE_DEADLINE_H
 #define CARPOOL_BASE_DEADLINE_H
 
-/* Many deadlines on one timer (timer.h), for what there are thousands of: each takes 32 bytes instead of 184. As with a timer,
- * moving one later costs one store, and what came meanwhile has its turn before those that are late. */
+/* Many deadlines on one timer (timer.h), for what there are thousands of: each takes 32 bytes instead of 184.
+ * As with a timer, moving one later costs one store, and what came meanwhile has its turn before those that
+ * are late. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,7 +31,8 @@ void deadlines_init(struct deadlines *l, struct event_base *base, void (*fire)(s
 /* None may be in use any more. */
 void deadlines_free(struct deadlines *l);
 
-/* Room for `count` at a time, which may then be set and never miss it for want of memory. False: there is none. */
+/* Room for `count` at a time, which may then be set and never miss it for want of memory. False: there is
+ * none. */
 bool deadlines_make_room(struct deadlines *l, uint32_t count);
 
 /* Fires `ms` from now or a little later, never earlier; 0: never. Replaces what was set. */

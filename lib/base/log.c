@@ -390,7 +390,8 @@ static struct slice agent_of(const struct log_pair *pairs, int count)
     return (struct slice){0};
 }
 
-/* Ends windows that are over; the slot of this message, else an empty one, else the oldest, emptied, or NULL. */
+/* Ends windows that are over; the slot of this message, else an empty one, else the oldest, emptied, or
+ * NULL. */
 static struct repeat *find_slot(uint64_t hash, uint64_t now, bool may_empty)
 {
     struct repeat *found = NULL, *oldest = &shared.repeats[0];
@@ -422,7 +423,8 @@ static void copy(char *out, size_t size, struct slice text)
     out[n] = '\0';
 }
 
-/* Counts the message; true when this one is to be held back. With more agents than slots the others share one. */
+/* Counts the message; true when this one is to be held back. With more agents than slots the others share
+ * one. */
 static bool is_repetition(enum log_level level, struct slice message, struct slice agent)
 {
     uint64_t now = now_ms();

@@ -3,10 +3,10 @@
 
 /* The error log: one line an event on stderr, `time=... level=info msg="..." key=value` or JSON. Bytes from
  * the wire are escaped. Writing never blocks (console.h): what is not taken is dropped and counted, and said
- * when it takes lines again. A message (its level, its text and the pair `agent`; others do not matter) is written ten
- * times within a second, then counted, and said once with `repeated=N`; debug lines always. Values longer than 1
- * KiB, and pairs that do not fit into a line, are cut off (`truncated=true`). Any thread may log. No memory
- * is taken. SIGPIPE must be ignored. */
+ * when it takes lines again. A message (its level, its text and the pair `agent`; others do not matter) is
+ * written ten times within a second, then counted, and said once with `repeated=N`; debug lines always.
+ * Values longer than 1 KiB, and pairs that do not fit into a line, are cut off (`truncated=true`). Any thread
+ * may log. No memory is taken. SIGPIPE must be ignored. */
 
 #include <stdarg.h>
 #include <stdbool.h>

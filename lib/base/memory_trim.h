@@ -1,8 +1,8 @@
 #ifndef CARPOOL_BASE_MEMORY_TRIM_H
 #define CARPOOL_BASE_MEMORY_TRIM_H
 
-/* Memory goes back to the system when most of those who took it are gone. Left alone, glibc keeps what thousands of
- * clients had for the sake of one block above theirs that is still in use. */
+/* Memory goes back to the system when most of those who took it are gone. Left alone, glibc keeps what
+ * thousands of clients had for the sake of one block above theirs that is still in use. */
 
 #include <stdint.h>
 

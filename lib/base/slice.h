@@ -50,8 +50,8 @@ bool slice_next_element(struct slice *list, struct slice *element);
 /* Digits only, no sign, no space. False when s is empty, holds anything else, or the value does not fit. */
 bool slice_to_u64(struct slice s, unsigned long long *value);
 
-/* Undoes percent-encoding (RFC 3986 2.1): *n bytes at `out`, which has `room`. False: a % without two digits, or there is
- * no room. */
+/* Undoes percent-encoding (RFC 3986 2.1): *n bytes at `out`, which has `room`. False: a % without two digits,
+ * or there is no room. */
 bool slice_percent_decode(struct slice s, char *out, size_t room, size_t *n);
 
 #endif

@@ -19,7 +19,8 @@ static void arm(struct timer *t)
         wait = LONGEST_STEP_MS;
     tv.tv_sec = (time_t)(wait / 1000);
     tv.tv_usec = (suseconds_t)(wait % 1000 * 1000);
-    /* It fails for want of memory only, and then the next timer_set() tries again. What the loop had before, it still has. */
+    /* It fails for want of memory only, and then the next timer_set() tries again. What the loop had before,
+     * it still has. */
     if (event_add(&t->event, &tv) == 0)
         t->armed = now + wait;
 }

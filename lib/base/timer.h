@@ -5,8 +5,8 @@
  * own timer is left where it stands, and when that fires too early it is set again for what is left. All of
  * it counts from the cached clock_ms(), so a loop turn begins with clock_update().
  *
- * A timer that fires late says that the process did not run (it was stopped, its machine paused): what came meanwhile
- * has its turn first, and then the timer, if it is still set for then. */
+ * A timer that fires late says that the process did not run (it was stopped, its machine paused): what came
+ * meanwhile has its turn first, and then the timer, if it is still set for then. */
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -38,7 +38,8 @@ uint64_t timer_due_after(uint64_t ms);
 /* Fires at an absolute clock_ms(); 0: never. */
 void timer_set_at(struct timer *t, uint64_t due);
 
-/* From `fire`: once more in the next turn, of which it has not had enough; it is not late then, however long that takes. */
+/* From `fire`: once more in the next turn, of which it has not had enough; it is not late then, however long
+ * that takes. */
 void timer_go_on(struct timer *t);
 
 /* Does not fire any more. The timer may not be freed yet: see timer_release(). */

@@ -1,7 +1,8 @@
 #ifndef CARPOOL_CA_CA_H
 #define CARPOOL_CA_CA_H
 
-/* A certification authority of this host's own (connectTls): read, asked what it may sign for, never changed. */
+/* A certification authority of this host's own (connectTls): read, asked what it may sign for, never
+ * changed. */
 
 #include <openssl/x509.h>
 #include <stdbool.h>
@@ -32,8 +33,9 @@ enum ca_problem {
 struct ca *ca_read(struct slice certificate, struct slice key, enum ca_problem *problem);
 void ca_free(struct ca *c); /* NULL is allowed */
 
-/* Whether its name constraints let it sign for this host: a name in lower case, or an IP address without brackets. Stricter than
- * RFC 5280 4.2.1.10: a CA that names no addresses may sign for none. One without constraints may sign for all. */
+/* Whether its name constraints let it sign for this host: a name in lower case, or an IP address without
+ * brackets. Stricter than RFC 5280 4.2.1.10: a CA that names no addresses may sign for none. One without
+ * constraints may sign for all. */
 bool ca_permits(const struct ca *c, struct slice host);
 
 /* malloc'd texts; NULL when memory is short. */

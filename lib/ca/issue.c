@@ -75,7 +75,8 @@ static bool begin(struct issued *out)
            set_serial(out->certificate) && X509_set_pubkey(out->certificate, out->key) == 1;
 }
 
-/* OpenSSL remembers the bytes of a certificate that it has read, and encodes one that it has made each time that it sends it. */
+/* OpenSSL remembers the bytes of a certificate that it has read, and encodes one that it has made each time
+ * that it sends it. */
 static bool read_back(X509 **certificate)
 {
     unsigned char *bytes = NULL;

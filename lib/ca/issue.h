@@ -16,11 +16,12 @@ struct issued {
     EVP_PKEY *key;
 };
 
-/* A server certificate for one host (a name in lower case, or an IP address without brackets), which ends with the CA at the
- * latest. False when memory is short; does not ask whether the CA may sign for it. */
+/* A server certificate for one host (a name in lower case, or an IP address without brackets), which ends
+ * with the CA at the latest. False when memory is short; does not ask whether the CA may sign for it. */
 bool issue_for_host(const struct ca *c, struct slice host, int64_t now, struct issued *out);
 
-/* A new CA that may sign for these names and IP addresses alone, names in lower case. False when memory is short. */
+/* A new CA that may sign for these names and IP addresses alone, names in lower case. False when memory is
+ * short. */
 bool issue_authority(const char *subject, const char *const *hosts, size_t count, unsigned days, int64_t now,
                      struct issued *out);
 

@@ -56,8 +56,8 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n
     return found ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-/* The first two are as strong as X25519 and our P-256 keys are; SHA-256 makes the first one's handshake cheaper, for which processors
- * have instructions. */
+/* The first two are as strong as X25519 and our P-256 keys are; SHA-256 makes the first one's handshake
+ * cheaper, for which processors have instructions. */
 #define CIPHER_SUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 
 static SSL_CTX *new_context(void)

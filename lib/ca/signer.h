@@ -1,8 +1,8 @@
 #ifndef CARPOOL_CA_SIGNER_H
 #define CARPOOL_CA_SIGNER_H
 
-/* Stands for hosts towards clients: the server's side of TLS, with a certificate for each host that is issued when it is first
- * needed. Several threads may use it; sessions resume with all of them. */
+/* Stands for hosts towards clients: the server's side of TLS, with a certificate for each host that is issued
+ * when it is first needed. Several threads may use it; sessions resume with all of them. */
 
 #include <openssl/ssl.h>
 
@@ -20,8 +20,8 @@ void signer_unref(struct signer *s); /* NULL is allowed */
 
 const struct ca *signer_ca(const struct signer *s);
 
-/* For tls_accept(): a connection with the certificate of this host, as ca_permits() takes it; its tickets are good for this
- * host alone. `now` in Unix seconds. The caller frees it. NULL when memory is short. */
+/* For tls_accept(): a connection with the certificate of this host, as ca_permits() takes it; its tickets are
+ * good for this host alone. `now` in Unix seconds. The caller frees it. NULL when memory is short. */
 SSL *signer_accept(struct signer *s, struct slice host, int64_t now);
 
 /* How many certificates are kept, for tests. */

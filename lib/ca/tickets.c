@@ -91,7 +91,8 @@ static bool set_mac(EVP_MAC_CTX *mac, struct ticket_key *k)
     return EVP_MAC_CTX_set_params(mac, params) == 1;
 }
 
-/* 1: done, -1: the handshake fails (SSL_CTX_set_tlsext_ticket_key_evp_cb(3); 0 is a malformed ticket in TLS 1.3 before OpenSSL 3.2). */
+/* 1: done, -1: the handshake fails (SSL_CTX_set_tlsext_ticket_key_evp_cb(3); 0 is a malformed ticket in
+ * TLS 1.3 before OpenSSL 3.2). */
 static int seal(struct ticket_key *k, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                 EVP_MAC_CTX *mac)
 {
@@ -107,7 +108,8 @@ static bool is_named(const struct ticket_key *k, const unsigned char *name)
     return k->made_s != 0 && CRYPTO_memcmp(k->name, name, sizeof k->name) == 0;
 }
 
-/* 1: done, 2: and the client gets a new one, 0: a full handshake. In TLS 1.3 each ticket is used once (RFC 8446 C.4). */
+/* 1: done, 2: and the client gets a new one, 0: a full handshake. In TLS 1.3 each ticket is used once (RFC
+ * 8446 C.4). */
 static int open_ticket(const SSL *ssl, struct ticket_key *k, bool is_current, const unsigned char *iv,
                        EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac)
 {

@@ -234,18 +234,20 @@ struct config {
  * depends on it is checked. */
 struct config *config_load(const char *path, const struct text_list *listen_override, FILE *errors);
 
-/* The same for -t, which looks at this host, too: at addresses, and at the folders of unix paths and of the access log. A start
- * finds what is wrong with them when it opens them; a reload does not ask, since what is open already stays. */
+/* The same for -t, which looks at this host, too: at addresses, and at the folders of unix paths and of the
+ * access log. A start finds what is wrong with them when it opens them; a reload does not ask, since what is
+ * open already stays. */
 struct config *config_test(const char *path, const struct text_list *listen_override, FILE *errors);
 
-/* The same for a reload, beside the configuration in force, from whose file it reads: what is no regular file is refused, never
- * waited for, and so is a file without any option where there were some. `workers` and `name` stay as they run. May be called
- * from any thread, and is given up soon after another one sets `*cancelled` (atomic). */
+/* The same for a reload, beside the configuration in force, from whose file it reads: what is no regular file
+ * is refused, never waited for, and so is a file without any option where there were some. `workers` and
+ * `name` stay as they run. May be called from any thread, and is given up soon after another one sets
+ * `*cancelled` (atomic). */
 struct config *config_reload(const struct config *running, const struct text_list *listen_override,
                              const bool *cancelled, FILE *errors);
 
-/* As config_load() for a text that stands in memory; `path` names it in messages and relative file names start at its
- * folder. */
+/* As config_load() for a text that stands in memory; `path` names it in messages and relative file names
+ * start at its folder. */
 struct config *config_parse(struct slice text, const char *path, const struct text_list *listen_override,
                             FILE *errors);
 

@@ -12,8 +12,8 @@
 #define HOSTNAME_SIZE 256
 
 /* A name of letters, digits, '-', '_' and dots (a dot at the end is left out), or an IP address without
- * brackets. Written to `out` in lower case, an IPv6 address in its shortest form. False when it is neither, or no URL can
- * have it (http/uri.h): 127.1, 0x7f.1, 1.2.3.4. */
+ * brackets. Written to `out` in lower case, an IPv6 address in its shortest form. False when it is neither,
+ * or no URL can have it (http/uri.h): 127.1, 0x7f.1, 1.2.3.4. */
 bool hostname_parse(struct slice text, char out[HOSTNAME_SIZE]);
 
 /* host, host:port, [v6] or [v6]:port; port 0: none was written. */
@@ -22,8 +22,9 @@ bool hostname_parse_port(struct slice text, char out[HOSTNAME_SIZE], uint16_t *p
 /* A port from 1 to 65535, digits only. */
 bool hostname_port(struct slice text, uint16_t *port);
 
-/* Whether a Host (without port and brackets) shows that the client meant this host: an IP address, localhost, or
- * one of `names`. A page elsewhere whose own name was pointed at this host (DNS rebinding) cannot say any. */
+/* Whether a Host (without port and brackets) shows that the client meant this host: an IP address, localhost,
+ * or one of `names`. A page elsewhere whose own name was pointed at this host (DNS rebinding) cannot say
+ * any. */
 bool hostname_is_ours(struct slice host, const struct text_list *names);
 
 #endif

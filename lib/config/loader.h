@@ -68,7 +68,8 @@ struct loader {
     struct yaml_text *yaml;
 };
 
-/* Sets the option from items that came from the file or its default; reports what is wrong with them. values.c
+/* Sets the option from items that came from the file or its default; reports what is wrong with them.
+ * values.c
  * */
 void value_set(struct loader *l, struct scope *s, const struct option *o, const struct item *items,
                uint32_t count);

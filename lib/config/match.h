@@ -18,9 +18,9 @@ struct upstream;
  * upstream matches. No allocation; the cost does not grow with the number of upstreams. */
 const struct upstream *match_find(const struct config *c, struct slice host, uint16_t port);
 
-/* Whether the upstream names this very host, and this port: in the pattern, or, where that has none, because it is the
- * default of the origin's scheme. However many hosts, spellings and ports clients ask
- * for, it is true of no more than the configuration names; such an origin is a metric label of its own and is never
+/* Whether the upstream names this very host, and this port: in the pattern, or, where that has none, because
+ * it is the default of the origin's scheme. However many hosts, spellings and ports clients ask for, it is
+ * true of no more than the configuration names; such an origin is a metric label of its own and is never
  * forgotten. */
 bool match_names_exactly(const struct upstream *u, struct slice host, uint16_t port, bool is_default_port);
 

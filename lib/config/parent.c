@@ -10,8 +10,8 @@
 #define DEFAULT_PORT    80
 #define CREDENTIALS_MAX 512
 
-/* A user or a password (RFC 3986 3.2.1), decoded to `at`, where there is room for `text`; the new end, or NULL. Control
- * characters may not stand in credentials (RFC 7617 2). */
+/* A user or a password (RFC 3986 3.2.1), decoded to `at`, where there is room for `text`; the new end, or
+ * NULL. Control characters may not stand in credentials (RFC 7617 2). */
 static char *decode(struct slice text, char *at)
 {
     size_t n;

@@ -283,7 +283,8 @@ static void fill(struct tls_draft *d)
     set_modes(s);
     if (d->options->legacyServerConnect)
         SSL_CTX_set_options(s->ssl, SSL_OP_LEGACY_SERVER_CONNECT);
-    /* Before the certificates: a cipher list may set another security level, which decides what keys will do. */
+    /* Before the certificates: a cipher list may set another security level, which decides what keys will
+     * do. */
     set_protocol(d);
     load_identity(d);
     if (!s->trust)

@@ -23,8 +23,8 @@ void tls_find(struct tls_findings *f, const char *option, bool is_error, const c
     __attribute__((format(printf, 4, 5)));
 bool tls_has_errors(const struct tls_findings *f);
 
-/* Makes d->setup. `trust` may be NULL where it could not be read: what else is wrong is found all the same. NULL with an
- * error among the findings. */
+/* Makes d->setup. `trust` may be NULL where it could not be read: what else is wrong is found all the same.
+ * NULL with an error among the findings. */
 struct tls_setup *tls_build(struct tls_draft *d, const char key[TLS_DIGEST_SIZE], struct tls_trust *trust);
 
 struct tls_setup *tls_setup_ref(struct tls_setup *s);

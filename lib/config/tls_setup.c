@@ -51,7 +51,8 @@ static struct tls_trust *keep_trust(struct tls_setups *all, struct tls_trust *t,
     return all->trusts[all->trust_count++] = t;
 }
 
-/* The system's store as it is now. Where the one in force is in use, this one will be, too: reading it would hold up a loop. */
+/* The system's store as it is now. Where the one in force is in use, this one will be, too: reading it would
+ * hold up a loop. */
 static struct tls_trust *trust_of_system(const struct tls_setups *running, const char *key)
 {
     struct tls_trust *t = tls_trust_of_system(key);

@@ -1,9 +1,9 @@
 #ifndef CARPOOL_CONFIG_TLS_SETUP_H
 #define CARPOOL_CONFIG_TLS_SETUP_H
 
-/* What `tls` of an upstream comes to in OpenSSL: whom it trusts, its own certificate, versions and ciphers. Setups with the
- * same options and the same contents of their files are one: of several upstreams, and of a reload's configuration and the
- * one in force. */
+/* What `tls` of an upstream comes to in OpenSSL: whom it trusts, its own certificate, versions and ciphers.
+ * Setups with the same options and the same contents of their files are one: of several upstreams, and of a
+ * reload's configuration and the one in force. */
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
@@ -14,7 +14,8 @@ struct tls_trust;
 
 #define TLS_SUBJECT_SIZE 128
 
-/* Unix seconds between which several certificates are all valid, and whose dates these are; 0: there is none. */
+/* Unix seconds between which several certificates are all valid, and whose dates these are; 0: there is
+ * none. */
 struct tls_dates {
     int64_t not_before, not_after;
     char youngest[TLS_SUBJECT_SIZE], oldest[TLS_SUBJECT_SIZE];
@@ -48,8 +49,8 @@ struct tls_setups;
 struct tls_setups *tls_setups_new(const struct tls_setups *running);
 void tls_setups_free(struct tls_setups *all);
 
-/* The one for these options, made if need be; it lives at least as long as `all`. Reads files, so it may take long. `dates`
- * are those of `ca` and `cert` together. NULL with an error among the findings. */
+/* The one for these options, made if need be; it lives at least as long as `all`. Reads files, so it may take
+ * long. `dates` are those of `ca` and `cert` together. NULL with an error among the findings. */
 struct tls_setup *tls_setups_get(struct tls_setups *all, const struct tls_options *o, struct tls_dates *dates,
                                  struct tls_findings *f);
 

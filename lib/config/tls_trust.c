@@ -197,8 +197,8 @@ static bool read_late(X509_STORE *store)
     return false;
 }
 
-/* OpenSSL looks into the folder at each verification, the file is read later. The list of lookups is read without a lock, so it is
- * complete from the start. */
+/* OpenSSL looks into the folder at each verification, the file is read later. The list of lookups is read
+ * without a lock, so it is complete from the start. */
 static bool add_lookups(X509_STORE *store)
 {
     const char *path = path_of(X509_get_default_cert_dir_env(), X509_get_default_cert_dir());

@@ -56,7 +56,8 @@ static const char *place_of(struct loader *l, const struct scope *s, const struc
     return (s->which & SCOPE_TOP) ? arena_format(l->arena, OPTION_DEFAULTS ".%s", o->path) : NULL;
 }
 
-/* A key that is right elsewhere: 'timeouts.connect' for 'connect', 'defaults.maxSockets' at the top; a section too. */
+/* A key that is right elsewhere: 'timeouts.connect' for 'connect', 'defaults.maxSockets' at the top; a
+ * section too. */
 static const char *elsewhere(struct loader *l, const struct scope *s, const char *key)
 {
     const char **names = arena_array(l->arena, 2 * option_count, sizeof *names);

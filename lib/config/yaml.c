@@ -53,7 +53,8 @@ static const char *hint(const yaml_parser_t *y, struct slice text)
     return "";
 }
 
-/* Where an unquoted '*' stands that YAML takes for the name of an anchor; SIZE_MAX: this is another mistake. */
+/* Where an unquoted '*' stands that YAML takes for the name of an anchor; SIZE_MAX: this is another
+ * mistake. */
 static size_t star_of(const yaml_parser_t *y, struct slice text)
 {
     bool scanned = y->context && strstr(y->context, "scanning an alias");
@@ -108,8 +109,8 @@ static bool read_only_one(struct yaml_text *y, struct slice text, struct problem
     return !root;
 }
 
-/* How many lists and maps stand in each other where this goes deepest; reading stops beyond NESTING_MAX, or where the
- * text is no YAML. */
+/* How many lists and maps stand in each other where this goes deepest; reading stops beyond NESTING_MAX, or
+ * where the text is no YAML. */
 static int depth_of(yaml_parser_t *parser, struct mark *at)
 {
     int depth = 0, deepest = 0;
@@ -128,8 +129,8 @@ static int depth_of(yaml_parser_t *parser, struct mark *at)
     return deepest;
 }
 
-/* libyaml looks at every level again for each word: a file of nothing but brackets would take it minutes, and nothing
- * that may stand here is deep. */
+/* libyaml looks at every level again for each word: a file of nothing but brackets would take it minutes, and
+ * nothing that may stand here is deep. */
 static bool is_shallow(struct slice text, struct problems *p)
 {
     yaml_parser_t parser;

@@ -60,8 +60,8 @@ static unsigned lower(unsigned a, unsigned b)
     return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
-/* From the cgroup up to where the hierarchy is mounted. In a container the path may be that of the host, and only the last
- * step be there, which is the container's own. */
+/* From the cgroup up to where the hierarchy is mounted. In a container the path may be that of the host, and
+ * only the last step be there, which is the container's own. */
 static unsigned quota_on_the_way(const char *mount, const char *cgroup, unsigned (*quota_of)(const char *))
 {
     char folder[PATH_MAX];

@@ -148,7 +148,8 @@ static void mask_signals(int how)
 
 void daemon_hold_signals(void)
 {
-    /* The write fails and says so: there is no reader any more, or a file is as large as the system lets it become. */
+    /* The write fails and says so: there is no reader any more, or a file is as large as the system lets it
+     * become. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     mask_signals(SIG_BLOCK);

@@ -12,8 +12,8 @@ struct daemon_options {
     struct text_list listen; /* -l; replaces the file's, at every reload too */
 };
 
-/* To be called before the configuration is read: signals that ask for something (carpoold(8)) wait from now on until
- * daemon_run() handles them, so that none of them harms the start. */
+/* To be called before the configuration is read: signals that ask for something (carpoold(8)) wait from now
+ * on until daemon_run() handles them, so that none of them harms the start. */
 void daemon_hold_signals(void);
 
 /* Runs until it was stopped; returns the exit status (carpoold(8)). `config` was loaded with these

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_DAEMON_ENDPOINT_H
 #define CARPOOL_DAEMON_ENDPOINT_H
 
-/* One address at which connections are taken, and whose they are. Made silent; opened and closed while all loops stand
- * still, which cannot fail. */
+/* One address at which connections are taken, and whose they are. Made silent; opened and closed while all
+ * loops stand still, which cannot fail. */
 
 #include <stdbool.h>
 
@@ -41,16 +41,16 @@ struct endpoint {
 
 TAILQ_HEAD(endpoint_list, endpoint);
 
-/* `refusal` is what a connection is answered for which there is no descriptor; it outlives the endpoint. The binding is counted. NULL
- * when memory is short. */
+/* `refusal` is what a connection is answered for which there is no descriptor; it outlives the endpoint. The
+ * binding is counted. NULL when memory is short. */
 struct endpoint *endpoint_new(struct workers *workers, struct admin *admin, enum role role,
                               const char *upstream, struct binding *binding, struct slice refusal);
 
 /* Takes connections from now on. */
 void endpoint_open(struct endpoint *e);
 
-/* Takes none any more; frees it. Connections that wait in the kernel are served still, unless another endpoint has the
- * binding now. Those of the admin API end. */
+/* Takes none any more; frees it. Connections that wait in the kernel are served still, unless another
+ * endpoint has the binding now. Those of the admin API end. */
 void endpoint_close(struct endpoint *e);
 
 /* As a row of GET /listeners. */

@@ -142,7 +142,8 @@ static bool serves(const struct endpoint *e, enum role role, const char *upstrea
     return e->role == role && (!upstream || strcmp(e->upstream, upstream) == 0);
 }
 
-/* What systemd passed, and says whose `listen` it replaces; before the first commit it is among the fresh ones. */
+/* What systemd passed, and says whose `listen` it replaces; before the first commit it is among the fresh
+ * ones. */
 static struct endpoint *find_passed(struct listeners *l, const struct wish *w)
 {
     struct endpoint *e;
@@ -165,7 +166,8 @@ static struct endpoint *find_open(struct listeners *l, const struct address *a)
     return NULL;
 }
 
-/* Those of our own whose address overlaps, such as a wildcard of the same port, let this one in; they go when it comes. */
+/* Those of our own whose address overlaps, such as a wildcard of the same port, let this one in; they go when
+ * it comes. */
 static bool share_with(struct listeners *l, const struct address *a)
 {
     struct endpoint *e;

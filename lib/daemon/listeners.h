@@ -16,7 +16,8 @@
 #include "daemon/systemd.h"
 #include "daemon/workers.h"
 
-/* Of the environment: the path of a unix socket at which the admin API is served to this user and root, too. */
+/* Of the environment: the path of a unix socket at which the admin API is served to this user and root,
+ * too. */
 #define CONTROL_SOCKET_VARIABLE "CARPOOL_CONTROL_SOCKET"
 
 struct admin;
@@ -28,10 +29,12 @@ struct listeners;
 struct listeners *listeners_new(struct workers *workers, struct admin *admin, const struct service_fd *passed,
                                 int passed_count);
 
-/* Whatever can fail; the other loops may turn meanwhile. On false nothing has changed and `error` says why. */
+/* Whatever can fail; the other loops may turn meanwhile. On false nothing has changed and `error` says
+ * why. */
 bool listeners_prepare(struct listeners *l, const struct config *c, char *error, size_t error_size);
 
-/* Cannot fail. While all loops stand still, after what the configuration says of pools and proxies is in force. */
+/* Cannot fail. While all loops stand still, after what the configuration says of pools and proxies is in
+ * force. */
 void listeners_commit(struct listeners *l, const struct config *c);
 
 void listeners_discard(struct listeners *l);
@@ -39,7 +42,8 @@ void listeners_discard(struct listeners *l);
 /* {"listeners": [...]}: those that are open, for the admin API. */
 void listeners_write(const struct listeners *l, struct text *out);
 
-/* Stops taking connections, but for the admin API's (those of systemd stay open there, so that none is lost). */
+/* Stops taking connections, but for the admin API's (those of systemd stay open there, so that none is
+ * lost). */
 void listeners_stop(struct listeners *l);
 
 void listeners_free(struct listeners *l);

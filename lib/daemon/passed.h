@@ -7,11 +7,12 @@
 #include "daemon/endpoint.h"
 #include "daemon/systemd.h"
 
-/* What the FileDescriptorName stands for; *upstream points into it. False, and the socket is closed: nothing that Carpool
- * knows. */
+/* What the FileDescriptorName stands for; *upstream points into it. False, and the socket is closed: nothing
+ * that Carpool knows. */
 bool passed_role(const struct service_fd *passed, enum role *role, const char **upstream);
 
-/* A socket of systemd's can be reached from wherever its unit says: the rule for exposed addresses holds for it, too. */
+/* A socket of systemd's can be reached from wherever its unit says: the rule for exposed addresses holds for
+ * it, too. */
 bool passed_are_allowed(const struct endpoint_list *list, const struct config *c, char *error,
                         size_t error_size);
 

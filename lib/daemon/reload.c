@@ -11,7 +11,8 @@
 #include "daemon/state.h"
 #include "daemon/systemd.h"
 
-/* One reload, and later what it left to be freed: the configuration that was in force before, or the one that was refused. */
+/* One reload, and later what it left to be freed: the configuration that was in force before, or the one that
+ * was refused. */
 struct reading {
     STAILQ_ENTRY(reading) link;
     struct daemon *daemon;

@@ -38,7 +38,8 @@ struct reloader {
 /* The start counts as a reload that went well. */
 void reloader_init(struct daemon *d);
 
-/* Begins one, or notes that another one is wanted; returns its number, with which admin_reloaded() is called later. */
+/* Begins one, or notes that another one is wanted; returns its number, with which admin_reloaded() is called
+ * later. */
 uint64_t reload_begin(struct daemon *d);
 
 /* Frees what is not used any more; to be called now and then. */

@@ -1,7 +1,8 @@
 #ifndef CARPOOL_DAEMON_STATE_H
 #define CARPOOL_DAEMON_STATE_H
 
-/* What the files of this folder share: the daemon as a whole, which is the main thread's. Inside lib/daemon only. */
+/* What the files of this folder share: the daemon as a whole, which is the main thread's. Inside lib/daemon
+ * only. */
 
 #include "admin/server.h"
 #include "base/timer.h"

@@ -22,7 +22,8 @@ void service_notify_stopping(uint64_t extend_usec);
 /* One line for `systemctl status`; a line end in it is shown as a space. */
 void service_notify_status(const char *text);
 
-/* Milliseconds within which service_notify_watchdog() must be called, again and again; 0: there is no watchdog. */
+/* Milliseconds within which service_notify_watchdog() must be called, again and again; 0: there is no
+ * watchdog. */
 uint64_t service_watchdog_ms(void);
 void service_notify_watchdog(void);
 

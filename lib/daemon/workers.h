@@ -53,8 +53,8 @@ struct workers_setup {
     struct slice instance; /* outlives the workers */
 };
 
-/* Everything but the threads and what the configuration says of the pools. False with a sentence in `error`; workers_free() is
- * due all the same. */
+/* Everything but the threads and what the configuration says of the pools. False with a sentence in `error`;
+ * workers_free() is due all the same. */
 bool workers_init(struct workers *c, unsigned count, const struct workers_setup *setup, char *error,
                   size_t error_size);
 

@@ -29,16 +29,16 @@ enum body_event {
 /* A fresh one. */
 void body_reader_begin(struct body_reader *b, struct framing framing);
 
-/* Takes `*used` bytes of `in`, up to the next event; `*run` points into `in`. Trailers are kept in a buffer of
- * `buffers`. BODY_CLOSE has no BODY_END: its sender's end of file is that. */
+/* Takes `*used` bytes of `in`, up to the next event; `*run` points into `in`. Trailers are kept in a buffer
+ * of `buffers`. BODY_CLOSE has no BODY_END: its sender's end of file is that. */
 enum body_event body_read(struct body_reader *b, struct buffer_pool *buffers, struct slice in, size_t *used,
                           struct slice *run);
 
 /* `n` bytes of content, of BODY_LENGTH and at most what is left, went another way. */
 void body_reader_skip(struct body_reader *b, size_t n);
 
-/* The trailer fields that came, after BODY_END; none: *out has no field. False: they are malformed. Good until
- * body_reader_end(). */
+/* The trailer fields that came, after BODY_END; none: *out has no field. False: they are malformed. Good
+ * until body_reader_end(). */
 bool body_reader_trailers(const struct body_reader *b, struct head *out);
 
 /* Gives its buffer back. */

@@ -66,7 +66,8 @@ static inline uint64_t bytes_not_of_names(uint64_t eight)
     return (~(letter | hyphen) | eight) & BYTES_OF(0x80);
 }
 
-/* The first byte from p on that is not of `class`, or `end`. `marks` says of a word which bytes may not be. */
+/* The first byte from p on that is not of `class`, or `end`. `marks` says of a word which bytes may not
+ * be. */
 #define BYTES_SKIP(p, end, class, marks)                 \
     for (uint64_t eight, marked; (end) - (p) >= 8;) {    \
         eight = bytes_load(p);                           \
@@ -97,7 +98,8 @@ static inline const char *bytes_skip_target(const char *p, const char *end)
     BYTES_SKIP(p, end, BYTE_TARGET, bytes_below_or_del(eight, 0x21));
 }
 
-/* The first byte from p on that is no BYTE_TOKEN, or `end`. Field names are letters and hyphens nearly always. */
+/* The first byte from p on that is no BYTE_TOKEN, or `end`. Field names are letters and hyphens nearly
+ * always. */
 static inline const char *bytes_skip_token(const char *p, const char *end)
 {
     BYTES_SKIP(p, end, BYTE_TOKEN, bytes_not_of_names(eight));

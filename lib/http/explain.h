@@ -2,8 +2,8 @@
 #define CARPOOL_HTTP_EXPLAIN_H
 
 /* What is wrong with a message, in the words of its sender: which byte, where, what to write instead. One
- * sentence of printable ASCII without its full stop; of field values it says nothing but lengths and codings, since
- * they may be secret. Nothing here decides: the verdicts are head.h's, framing.h's and uri.h's. */
+ * sentence of printable ASCII without its full stop; of field values it says nothing but lengths and codings,
+ * since they may be secret. Nothing here decides: the verdicts are head.h's, framing.h's and uri.h's. */
 
 #include <stddef.h>
 
@@ -30,8 +30,8 @@ void explain_host(struct slice value, char out[EXPLAIN_SIZE]);
 
 #define EXPLAIN_QUOTED 328
 
-/* The first bytes of `s`, escaped, in quotes where there is a space or an escape; "..." where it was cut. Returns
- * `out`. */
+/* The first bytes of `s`, escaped, in quotes where there is a space or an escape; "..." where it was cut.
+ * Returns `out`. */
 const char *explain_quote(struct slice s, char out[EXPLAIN_QUOTED]);
 
 /* "a space", "\"{\"", "byte 0x01", "byte 0xfc, not ASCII,". Returns `out`. */

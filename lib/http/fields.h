@@ -96,8 +96,8 @@ bool te_has_trailers(const struct head *h);
 /* Expect: 100-continue (RFC 9110 10.1.1). */
 bool expects_continue(const struct head *h);
 
-/* The request says that it may be carried out twice: it has an Idempotency-Key or X-Idempotency-Key, and passes
- * it on (draft-ietf-httpapi-idempotency-key-header). */
+/* The request says that it may be carried out twice: it has an Idempotency-Key or X-Idempotency-Key, and
+ * passes it on (draft-ietf-httpapi-idempotency-key-header). */
 bool has_idempotency_key(const struct head *h);
 
 /* NTLM or Negotiate, offered in a parsed WWW-Authenticate challenge list (RFC 9110 11.6.1: token68,

@@ -30,8 +30,9 @@ struct head_limits {
     uint32_t max_count; /* fields, at most HEAD_MAX_FIELDS */
 };
 
-/* What reading a head found: the status that answers such a request (a response is 502), whether repair.h can mend it in a
- * response, and a sentence. HEAD_INCOMPLETE: more bytes are needed. Connection options count as fields, too. */
+/* What reading a head found: the status that answers such a request (a response is 502), whether repair.h can
+ * mend it in a response, and a sentence. HEAD_INCOMPLETE: more bytes are needed. Connection options count as
+ * fields, too. */
 #define HEAD_VERDICT_LIST(X)                                                                            \
     X(HEAD_OK, 200, false, "the head is well-formed")                                                   \
     X(HEAD_INCOMPLETE, 400, false, "the head is incomplete (RFC 9112 2.1)")                             \
@@ -64,9 +65,9 @@ const char *head_verdict_text(enum head_verdict v);
 
 /* Looks for the end of a head that starts at data.p. `*scanned` is where the last call stopped (0 at first):
  * nothing before it is looked at again, so the bytes may arrive one by one. Nothing after limits->max_size
- * is looked at at all; the limits may change between two calls. Leading empty lines of a request are the caller's to skip. On HEAD_OK, `*length` is
- * the head's, its empty line included. Any verdict but OK and INCOMPLETE is final; the same bytes give the
- * same verdict however they were split. */
+ * is looked at at all; the limits may change between two calls. Leading empty lines of a request are the
+ * caller's to skip. On HEAD_OK, `*length` is the head's, its empty line included. Any verdict but OK and
+ * INCOMPLETE is final; the same bytes give the same verdict however they were split. */
 enum head_verdict head_scan(struct slice data, size_t *scanned, const struct head_limits *limits,
                             size_t *length);
 

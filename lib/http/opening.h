@@ -1,17 +1,17 @@
 #ifndef CARPOOL_HTTP_OPENING_H
 #define CARPOOL_HTTP_OPENING_H
 
-/* What a client says first after a CONNECT: HTTP, TLS, or something else. Looks at each byte once it is there and never waits
- * for more than it needs. */
+/* What a client says first after a CONNECT: HTTP, TLS, or something else. Looks at each byte once it is there
+ * and never waits for more than it needs. */
 
 #include <stdbool.h>
 
 #include "base/slice.h"
 
 enum opening {
-    OPENING_MORE, /* not known yet */
-    OPENING_HTTP, /* a request line: a method of capitals but PRI, a space, and a path, a URL, OPTIONS's asterisk or CONNECT's
-                      authority */
+    OPENING_MORE,  /* not known yet */
+    OPENING_HTTP,  /* a request line: a method of capitals but PRI, a space, and a path, a URL, OPTIONS's
+                      asterisk or CONNECT's  authority */
     OPENING_TLS,   /* a record with a ClientHello */
     OPENING_OTHER, /* neither */
 };
@@ -27,7 +27,8 @@ enum hello {
     HELLO_TOO_LARGE, /* it says so itself, or HELLO_MAX bytes are there */
 };
 
-/* Of what opening_of() called TLS: whether the whole ClientHello is there (RFC 8446 4, 5.1), which may span records. */
+/* Of what opening_of() called TLS: whether the whole ClientHello is there (RFC 8446 4, 5.1), which may span
+ * records. */
 enum hello hello_of(struct slice bytes);
 
 #endif

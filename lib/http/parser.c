@@ -67,7 +67,8 @@ static enum head_verdict take_request_line(struct cursor *c, struct head *out)
     out->method = take_until(c, bytes_skip_token(c->p, c->end));
     if (out->method.n == 0 || !take(c, " "))
         return HEAD_BAD_START_LINE;
-    /* RFC 9112 3.2: no white space and no controls. The form is uri.c's to judge, and what is beyond ASCII. */
+    /* RFC 9112 3.2: no white space and no controls. The form is uri.c's to judge, and what is beyond
+     * ASCII. */
     out->target = take_until(c, bytes_skip_target(c->p, c->end));
     if (out->target.n == 0 || !take(c, " "))
         return HEAD_BAD_START_LINE;

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_HTTP_PROXY_ERROR_H
 #define CARPOOL_HTTP_PROXY_ERROR_H
 
-/* What went wrong with an exchange, in the words of Proxy-Status (RFC 9209 2.3): in responses, logs, metrics and
- * /agents alike. X(id, word) */
+/* What went wrong with an exchange, in the words of Proxy-Status (RFC 9209 2.3): in responses, logs, metrics
+ * and /agents alike. X(id, word) */
 #define PROXY_ERROR_LIST(X)                                                \
     X(PROXY_ERROR_REQUEST, "http_request_error")                           \
     X(PROXY_ERROR_DENIED, "http_request_denied")                           \

@@ -106,7 +106,8 @@ static bool emit_value(struct writer *w, struct slice value, bool frames)
     return clean || !frames;
 }
 
-/* Goes on with the field before (RFC 9112 5.2); not with one that frames, which readers would see with or without. */
+/* Goes on with the field before (RFC 9112 5.2); not with one that frames, which readers would see with or
+ * without. */
 static bool take_fold(struct writer *w, struct slice line)
 {
     struct slice rest = slice_trim(line);

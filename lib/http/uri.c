@@ -145,8 +145,9 @@ static enum uri_verdict read_authority(struct slice authority, struct uri *out)
     return read_port((struct slice){host_end, (size_t)(end - host_end)}, out);
 }
 
-/* Whatever is no space and no control may stand in a path: clients send '|', '[' or '"' as they are, and UTF-8, which is
- * percent-encoded where it is written. A fragment is not for servers, and dropped (RFC 9110 7.1). */
+/* Whatever is no space and no control may stand in a path: clients send '|', '[' or '"' as they are, and
+ * UTF-8, which is percent-encoded where it is written. A fragment is not for servers, and dropped (RFC
+ * 9110 7.1). */
 static bool set_path(struct uri *out, struct slice path)
 {
     const char *fragment = path.n > 0 ? memchr(path.p, '#', path.n) : NULL;

@@ -50,8 +50,8 @@ enum uri_verdict uri_parse_authority(struct slice target, struct uri *out);
 /* origin-form: '/' and legal bytes. Sets path_query. */
 enum uri_verdict uri_parse_origin_form(struct slice target, struct uri *out);
 
-/* Whether some readers (inet_aton(), URL libraries) take this name for an IPv4 address, whatever it looks like: its last
- * label is a number in their sense. Only a dotted quad may be such a host. */
+/* Whether some readers (inet_aton(), URL libraries) take this name for an IPv4 address, whatever it looks
+ * like: its last label is a number in their sense. Only a dotted quad may be such a host. */
 bool uri_ends_in_number(struct slice host);
 
 /* The value of a Host field: host [":" port]; false when malformed (RFC 9112 3.2: answered by 400). An empty

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_IO_ACK_H
 #define CARPOOL_IO_ACK_H
 
-/* What the kernel knows of the peer's kernel: whether what was sent is acknowledged (TCP_INFO). A peer that is slow,
- * or takes nothing since its window is closed, does acknowledge; one that is gone does not. */
+/* What the kernel knows of the peer's kernel: whether what was sent is acknowledged (TCP_INFO). A peer that
+ * is slow, or takes nothing since its window is closed, does acknowledge; one that is gone does not. */
 
 #include <stdbool.h>
 #include <stdint.h>

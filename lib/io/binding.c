@@ -101,7 +101,8 @@ static bool set_options(int fd, const struct address *a, bool shared)
 
     if (is_unix(a))
         return true;
-    /* What accepted sockets inherit from this one need not be set on each. That this one fails does no harm. */
+    /* What accepted sockets inherit from this one need not be set on each. That this one fails does no
+     * harm. */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
            (!shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0) &&
@@ -154,8 +155,8 @@ static bool bind_unix(struct binding *b, unsigned mode, char *error, size_t erro
         return false;
     b->count = 1;
     remember_file(b);
-    /* Before listen() no client can connect, whatever the mode is. Two programs cannot have one path, so nothing is gained by
-     * opening it later, and meanwhile it would look dead. */
+    /* Before listen() no client can connect, whatever the mode is. Two programs cannot have one path, so
+     * nothing is gained by opening it later, and meanwhile it would look dead. */
     if (!binding_set_mode(b, mode, error, error_size))
         return false;
     return listen(b->fds[0], BACKLOG) == 0 || explain(error, error_size, &b->address, "listen", errno);
@@ -172,8 +173,8 @@ static bool bind_tcp(struct binding *b, unsigned count, bool shared, char *error
     return true;
 }
 
-/* Sockets that share a port let in any program that asks to share it, another Carpool of this user, too: so it is asked for
- * alone first, which also chooses the port where any will do. */
+/* Sockets that share a port let in any program that asks to share it, another Carpool of this user, too: so
+ * it is asked for alone first, which also chooses the port where any will do. */
 static bool bind_several(struct binding *b, unsigned count, char *error, size_t error_size)
 {
     int fd = bind_socket(&b->address, false, error, error_size);

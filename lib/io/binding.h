@@ -1,9 +1,9 @@
 #ifndef CARPOOL_IO_BINDING_H
 #define CARPOOL_IO_BINDING_H
 
-/* An address that is listened on: its sockets and, for a unix path, the file. It is bound first and opened later, so that
- * several can be prepared before any of them takes connections. Counted: an address that moves from one use to another is
- * both's for a moment. */
+/* An address that is listened on: its sockets and, for a unix path, the file. It is bound first and opened
+ * later, so that several can be prepared before any of them takes connections. Counted: an address that moves
+ * from one use to another is both's for a moment. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,9 +22,10 @@ struct binding {
     int fds[];
 };
 
-/* Binds `count` sockets, over which the kernel spreads TCP connections (SO_REUSEPORT); of a unix path there is one, whatever the
- * count. An address that is listened on is an error; a dead socket file is replaced. `shared`: it overlaps with one of our
- * own, as 0.0.0.0:80 does with 127.0.0.1:80, for which binding_share() was called. NULL with a sentence in `error`. */
+/* Binds `count` sockets, over which the kernel spreads TCP connections (SO_REUSEPORT); of a unix path there
+ * is one, whatever the count. An address that is listened on is an error; a dead socket file is replaced.
+ * `shared`: it overlaps with one of our own, as 0.0.0.0:80 does with 127.0.0.1:80, for which binding_share()
+ * was called. NULL with a sentence in `error`. */
 struct binding *binding_new(const struct address *a, unsigned mode, unsigned count, bool shared, char *error,
                             size_t error_size);
 
@@ -32,7 +33,8 @@ struct binding *binding_new(const struct address *a, unsigned mode, unsigned cou
 void binding_share(struct binding *b);
 void binding_exclude(struct binding *b);
 
-/* Of a listening socket that systemd passed, which is taken over. NULL when memory is short; the socket is the caller's then. */
+/* Of a listening socket that systemd passed, which is taken over. NULL when memory is short; the socket is
+ * the caller's then. */
 struct binding *binding_of_passed(int fd);
 
 /* From now on connections are taken. */

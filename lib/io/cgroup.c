@@ -25,7 +25,8 @@
 #define WALK_DEPTH   16
 /* Ids that are remembered. */
 #define KNOWN_MAX 4096
-/* An id that was not found may belong to a cgroup that cannot be seen from here: it is looked for again after so long. */
+/* An id that was not found may belong to a cgroup that cannot be seen from here: it is looked for again after
+ * so long. */
 #define UNKNOWN_KEPT_MS (60 * 1000)
 /* Walks may take a twentieth of the time, and so much at once. */
 #define WALK_SHARE     20

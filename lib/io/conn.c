@@ -145,7 +145,8 @@ ssize_t conn_read(struct conn *s, void *to, size_t n)
     return note_read(s, got > 0 ? got : got == 0 ? end_of(s) : failed(s), (size_t)got < n);
 }
 
-/* Puts small pieces together: copying them costs less than a call that takes a list. 0: they are too large. */
+/* Puts small pieces together: copying them costs less than a call that takes a list. 0: they are too
+ * large. */
 static size_t join(char *to, size_t room, const struct iovec *v, int count)
 {
     size_t n = 0;

@@ -2,8 +2,8 @@
 #define CARPOOL_IO_CONN_H
 
 /* Bytes in and out of one descriptor, plain or TLS below the same five calls. Nothing here blocks.
- * A connection says when it may be tried again: it is registered once, edge-triggered, for both directions, and
- * its owner keeps reading until CONN_AGAIN. */
+ * A connection says when it may be tried again: it is registered once, edge-triggered, for both directions,
+ * and its owner keeps reading until CONN_AGAIN. */
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -48,8 +48,9 @@ struct conn {
     bool last;
     bool eof_without_notify; /* TLS ended without close_notify: a truncation is possible (RFC 8446 6.1) */
     int given_up;            /* conn_give_up(): what every call says; 0: it goes on */
-    /* How a write failed. The kernel reports an error once: what was received can be read still, but the end of file after it is
-     * none. 0: no write did, or only since the peer takes no more (EPIPE): then its end came before, and is one */
+    /* How a write failed. The kernel reports an error once: what was received can be read still, but the end
+     * of file after it is none. 0: no write did, or only since the peer takes no more (EPIPE): then its end
+     * came before, and is one */
     int write_error;
     void (*on_ready)(void *ctx, unsigned ready);
     void *ctx;
@@ -59,7 +60,8 @@ struct conn {
 void conn_open(struct conn *s, int fd);
 
 /* Registers it with the loop: edge-triggered, both directions and the peer's FIN in one registration, for the
- * connection's life. What is there already is reported in the next turn. False when the loop refuses (no memory, no descriptor). */
+ * connection's life. What is there already is reported in the next turn. False when the loop refuses (no
+ * memory, no descriptor). */
 bool conn_watch(struct conn *s, struct event_base *base, int priority, void (*on_ready)(void *, unsigned),
                 void *ctx);
 
@@ -67,8 +69,8 @@ bool conn_watch(struct conn *s, struct event_base *base, int priority, void (*on
  * the next registration. */
 void conn_unwatch(struct conn *s);
 
-/* Who is notified from now on, NULL: no one, and may_read remembers; no system call. Not from another event's callback of the same connection while it is
- * queued. */
+/* Who is notified from now on, NULL: no one, and may_read remembers; no system call. Not from another event's
+ * callback of the same connection while it is queued. */
 static inline void conn_set_owner(struct conn *s, void (*on_ready)(void *, unsigned), void *ctx)
 {
     s->on_ready = on_ready;
@@ -81,10 +83,10 @@ void conn_report(struct conn *s, unsigned ready);
 /* 0 first. Changes which events of a turn come first, without a system call. */
 void conn_set_priority(struct conn *s, int priority);
 
-/* Up to n bytes; > 0, CONN_EOF, CONN_AGAIN or CONN_ERROR: also for an error that a write has met before. Clears
- * may_read when it has emptied the descriptor: by CONN_AGAIN, or by a short count (of TLS: when OpenSSL's own read
- * was short and it keeps nothing), but not where an end of file follows. (A reset that came with the bytes may
- * follow them all the same: libevent reports it with them, and not again.) */
+/* Up to n bytes; > 0, CONN_EOF, CONN_AGAIN or CONN_ERROR: also for an error that a write has met before.
+ * Clears may_read when it has emptied the descriptor: by CONN_AGAIN, or by a short count (of TLS: when
+ * OpenSSL's own read was short and it keeps nothing), but not where an end of file follows. (A reset that
+ * came with the bytes may follow them all the same: libevent reports it with them, and not again.) */
 ssize_t conn_read(struct conn *s, void *to, size_t n);
 
 /* Writes from the front of the list; a short count (0 < n) means that the next call would say CONN_AGAIN.
@@ -109,11 +111,12 @@ ssize_t conn_splice_out(struct conn *s, struct pipe *p);
 void conn_shutdown_write(struct conn *s);
 
 /* A non-blocking look before a request that could not be repeated: true when nothing is there to be read,
- * neither bytes of the application nor an end of file nor an error, which is in `error` then (a read says end of file
- * after that). TLS tickets and key updates are taken in. Clears may_read when it says true. */
+ * neither bytes of the application nor an end of file nor an error, which is in `error` then (a read says end
+ * of file after that). TLS tickets and key updates are taken in. Clears may_read when it says true. */
 bool conn_is_quiet(struct conn *s);
 
-/* Nothing is left to be read, and the loop will report what comes. Makes no system call: conn_is_quiet() looks. */
+/* Nothing is left to be read, and the loop will report what comes. Makes no system call: conn_is_quiet()
+ * looks. */
 static inline bool conn_is_drained(const struct conn *s)
 {
     return s->watched && !s->may_read && !s->peer_fin;
@@ -122,16 +125,17 @@ static inline bool conn_is_drained(const struct conn *s)
 /* An error, such as a reset, follows what can still be read: the peer is gone. */
 bool conn_has_failed(const struct conn *s);
 
-/* What TLS has taken off the descriptor and that was not read yet, bytes or an end: no event will come for it. 0 for plain ones. */
+/* What TLS has taken off the descriptor and that was not read yet, bytes or an end: no event will come for
+ * it. 0 for plain ones. */
 size_t conn_buffered(const struct conn *s);
 
-/* Bytes that were written and that the peer has not acknowledged yet, its FIN included; no event reports it. 0
- * when the kernel does not say. */
+/* Bytes that were written and that the peer has not acknowledged yet, its FIN included; no event reports it.
+ * 0 when the kernel does not say. */
 size_t conn_unsent(const struct conn *s);
 
 /* Has on_ready() called once more for both directions, after what else is ready: for an owner that stopped
- * early. The connection is watched. The loop's turn ends here, since it would go on for as long as it finds an
- * event that is active; what is left of it comes first in the next one. */
+ * early. The connection is watched. The loop's turn ends here, since it would go on for as long as it finds
+ * an event that is active; what is left of it comes first in the next one. */
 static inline void conn_call_again(struct conn *s)
 {
     event_active(&s->event, EV_READ | EV_WRITE, 0);

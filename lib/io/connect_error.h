@@ -7,8 +7,8 @@
 
 #include "io/connector.h"
 
-/* Of several failures, the one that says most about the origin (the heaviest) is reported. A shortage of our own
- * comes before all. */
+/* Of several failures, the one that says most about the origin (the heaviest) is reported. A shortage of our
+ * own comes before all. */
 int connect_error_weight(enum connect_error error);
 
 enum connect_error connect_error_of(int number);

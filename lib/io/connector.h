@@ -1,8 +1,8 @@
 #ifndef CARPOOL_IO_CONNECTOR_H
 #define CARPOOL_IO_CONNECTOR_H
 
-/* From a name to an established connection: resolve, race the addresses 250 ms apart (RFC 8305), shake hands. At
- * most one comes out; the losers are closed at once. */
+/* From a name to an established connection: resolve, race the addresses 250 ms apart (RFC 8305), shake hands.
+ * At most one comes out; the losers are closed at once. */
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -55,9 +55,9 @@ struct connect_plan {
     bool speaks_h2;                /* without TLS: it is known to */
     struct connect_memory *memory; /* the origin's: rotation and recent failures; not NULL */
     /* Asked about the very address of each attempt: CONNECT_OK, CONNECT_PROHIBITED or CONNECT_LOOP. `named`
-     * is true for an address, a path or a name's address of `entries`, and for the parent's, which is the operator's
-     * word (then only loops matter). What a parent is to reach is asked about where it is an address. NULL: all are
-     * allowed. */
+     * is true for an address, a path or a name's address of `entries`, and for the parent's, which is the
+     * operator's word (then only loops matter). What a parent is to reach is asked about where it is an
+     * address. NULL: all are allowed. */
     enum connect_error (*permit)(void *ctx, const struct address *a, bool named);
     void *permit_ctx;
     /* Asked when descriptors run short. NULL: nothing can be done. */

@@ -63,8 +63,8 @@ struct lookup {
 /* The addresses of a name take as many ranks, those of both families in turn. */
 #define RANKS_A_NAME (2 * RESOLVER_MAX_ADDRESSES + 2)
 
-/* RESOLVING until the first address is tried, RACING while some may still be. ENDED lasts until the loop comes round: done()
- * is never called from below a caller. */
+/* RESOLVING until the first address is tried, RACING while some may still be. ENDED lasts until the loop
+ * comes round: done() is never called from below a caller. */
 enum connector_state { CONNECTOR_RESOLVING, CONNECTOR_RACING, CONNECTOR_ENDED };
 
 struct connector {
@@ -97,7 +97,8 @@ void connector_note(struct connector *c, enum connect_error error, const char *f
 /* All is stopped, and c->result is handed over when the loop comes round. */
 void connector_end(struct connector *c);
 
-/* Whom an attempt connects to, for messages: the address, and what a parent proxy has to do with it. Returns out. */
+/* Whom an attempt connects to, for messages: the address, and what a parent proxy has to do with it. Returns
+ * out. */
 #define CONNECTOR_PEER_SIZE 448
 const char *connector_peer(const struct connector *c, const struct attempt *a, char out[CONNECTOR_PEER_SIZE]);
 

@@ -3,7 +3,8 @@
 #include "config/config.h"
 #include "io/connector_internal.h"
 
-/* RFC 8305 3: with some addresses in hand, how long those of the other family, or of another name, are waited for. */
+/* RFC 8305 3: with some addresses in hand, how long those of the other family, or of another name, are waited
+ * for. */
 #define RESOLUTION_DELAY_MS 50
 
 static const int families[] = {AF_INET6, AF_INET};

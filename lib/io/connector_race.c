@@ -1,5 +1,5 @@
-/* Connects to several addresses, 250 ms apart; the first that answers wins (RFC 8305 5). What follows (the parent proxy's
- * answer, TLS) is part of the race: while it stalls, further addresses are tried. */
+/* Connects to several addresses, 250 ms apart; the first that answers wins (RFC 8305 5). What follows (the
+ * parent proxy's answer, TLS) is part of the race: while it stalls, further addresses are tried. */
 
 #include <errno.h>
 #include <string.h>
@@ -14,8 +14,8 @@
 
 /* RFC 8305 5: the Connection Attempt Delay. */
 #define ATTEMPT_DELAY_MS 250
-/* How long a handshake may take before the next address is tried as well: it needs several round trips, and a busy peer's
- * time. A fourth of the limit for the whole where that is short. */
+/* How long a handshake may take before the next address is tried as well: it needs several round trips, and a
+ * busy peer's time. A fourth of the limit for the whole where that is short. */
 #define HANDSHAKE_DELAY_MS 1000
 /* A unix listener whose queue is full says so at once and gives no event when there is room. */
 #define QUEUE_FULL_DELAY_MS 20

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_IO_DNS_CACHE_H
 #define CARPOOL_IO_DNS_CACHE_H
 
-/* What is known of names: a record for each family, good for its TTL, and usable for a while longer where the name
- * servers fail. */
+/* What is known of names: a record for each family, good for its TTL, and usable for a while longer where the
+ * name servers fail. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -68,8 +68,8 @@ bool dns_name_is_asked_for(const struct dns_name *n);
 /* Good: it may be used without asking. */
 bool dns_record_is_good(const struct dns_record *r);
 
-/* The same, and what one family lacks is good for as long as the other's addresses are, and so is what failed, for half a
- * minute of that. */
+/* The same, and what one family lacks is good for as long as the other's addresses are, and so is what
+ * failed, for half a minute of that. */
 bool dns_name_is_good(struct dns_name *n, int family);
 
 /* It may be used when the servers fail: it has addresses, which expired less than `stale_ms` ago. */

@@ -2,8 +2,9 @@
 #define CARPOOL_IO_DNS_CHANNEL_H
 
 /* c-ares on the loop, with one reading of resolv.conf: questions to the name servers only. When that file
- * changes, a new channel takes over, and the old one ends with its last question. The search list is walked elsewhere
- * (dns_search.h): c-ares would do it for each family by itself, and end at the addresses of two hosts. */
+ * changes, a new channel takes over, and the old one ends with its last question. The search list is walked
+ * elsewhere (dns_search.h): c-ares would do it for each family by itself, and end at the addresses of two
+ * hosts. */
 
 #include <ares.h>
 #include <event2/event.h>
@@ -31,16 +32,17 @@ bool dns_channel_is_usable(const struct dns_channel *ch);
 struct resolv_conf;
 const struct resolv_conf *dns_channel_conf(const struct dns_channel *ch);
 
-/* Asks for the addresses of one family of exactly this name, which ends with a dot. The callback comes once, and the answer
- * is the callee's to free: from within the call, then NULL is returned, or later. With ARES_EDESTRUCTION when the channel is
- * freed before. */
+/* Asks for the addresses of one family of exactly this name, which ends with a dot. The callback comes once,
+ * and the answer is the callee's to free: from within the call, then NULL is returned, or later. With
+ * ARES_EDESTRUCTION when the channel is freed before. */
 struct dns_query *dns_channel_ask(struct dns_channel *ch, const char *name, int family,
                                   ares_addrinfo_callback answered, void *ctx);
 
 /* The callback will not come. */
 void dns_channel_drop(struct dns_query *q);
 
-/* No more questions but those that follow from one that is out: it frees itself when the last one is answered. */
+/* No more questions but those that follow from one that is out: it frees itself when the last one is
+ * answered. */
 void dns_channel_retire(struct dns_channel *ch);
 
 void dns_channel_free(struct dns_channel *ch);

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_IO_DNS_HOSTS_H
 #define CARPOOL_IO_DNS_HOSTS_H
 
-/* /etc/hosts, as c-ares reads it. It goes before the name servers, and for both families at once: where it gives a name
- * an IPv4 address, no server is asked for an IPv6 one. */
+/* /etc/hosts, as c-ares reads it. It goes before the name servers, and for both families at once: where it
+ * gives a name an IPv4 address, no server is asked for an IPv6 one. */
 
 #include <stdbool.h>
 

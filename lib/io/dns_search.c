@@ -135,8 +135,8 @@ static void go_to_next_name(struct dns_search *s)
             ask(&s->parts[i]);
 }
 
-/* No address of this family under this name. Where there is no name at all, nothing is waited for; servers that say so of
- * AAAA alone, though there is an A, are known (RFC 4074 4.2). */
+/* No address of this family under this name. Where there is no name at all, nothing is waited for; servers
+ * that say so of AAAA alone, though there is an A, are known (RFC 4074 4.2). */
 static void take_none(struct part *p, enum resolver_status status)
 {
     struct dns_search *s = p->search;

@@ -66,8 +66,8 @@ static void open_reserve(struct listener *l)
         l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* Closing over unread bytes would send a reset, and that could overtake the answer; a client that sends without an end must
- * not hold the loop. */
+/* Closing over unread bytes would send a reset, and that could overtake the answer; a client that sends
+ * without an end must not hold the loop. */
 static void discard(int fd)
 {
     char discarded[4096];
@@ -119,8 +119,8 @@ static void run_short(struct listener *l, int number)
     watch(l);
 }
 
-/* True when there is a descriptor now. Otherwise one may come, and those who connect wait for it in the kernel, or
- * they are turned away. */
+/* True when there is a descriptor now. Otherwise one may come, and those who connect wait for it in the
+ * kernel, or they are turned away. */
 static bool find_descriptor(struct listener *l, int number)
 {
     switch (l->relieve ? l->relieve(l->relieve_ctx) : RELIEF_NONE) {
@@ -236,8 +236,9 @@ void listener_resume(struct listener *l)
     watch(l);
 }
 
-/* The kernel resets what has reached the queue when a descriptor is closed. A SYN that it does not see is sent again after a second,
- * and finds who listens then. Where the kernel does not allow it, a few may be reset. */
+/* The kernel resets what has reached the queue when a descriptor is closed. A SYN that it does not see is
+ * sent again after a second, and finds who listens then. Where the kernel does not allow it, a few may be
+ * reset. */
 static void ignore_syns(int fd)
 {
     struct sock_filter code[] = {

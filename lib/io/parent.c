@@ -131,8 +131,8 @@ static enum parent_verdict parse(struct parent_talk *t, size_t length, char *tex
     return verdict;
 }
 
-/* Takes what has come of the head, as recv() does. The kernel keeps what follows it, which is not ours: bytes are looked
- * at first, and then taken as far as they belong to the head. */
+/* Takes what has come of the head, as recv() does. The kernel keeps what follows it, which is not ours: bytes
+ * are looked at first, and then taken as far as they belong to the head. */
 static ssize_t take(struct parent_talk *t, int fd, enum head_verdict *verdict, size_t *length)
 {
     char *to = t->answer + t->read;

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_IO_PARENT_H
 #define CARPOOL_IO_PARENT_H
 
-/* CONNECT through a parent proxy (RFC 9110 9.3.6): asks for a tunnel on a connection to it, and takes not one byte of what
- * comes after its answer. */
+/* CONNECT through a parent proxy (RFC 9110 9.3.6): asks for a tunnel on a connection to it, and takes not one
+ * byte of what comes after its answer. */
 
 #include <stddef.h>
 

@@ -88,8 +88,8 @@ static uint64_t find_cgroup(const struct inet_diag_msg *m, size_t length)
     return id;
 }
 
-/* Without an established connection of these addresses the kernel looks for a listener; and of one that was closed it says
- * that root owns it. */
+/* Without an established connection of these addresses the kernel looks for a listener; and of one that was
+ * closed it says that root owns it. */
 static bool has_owner(const struct inet_diag_msg *m, const struct request *r)
 {
     return (m->idiag_state == TCP_ESTABLISHED || m->idiag_state == TCP_CLOSE_WAIT) && m->idiag_inode != 0 &&
@@ -126,8 +126,8 @@ static enum peer_found ask(struct peer_diag *d, const struct request *r, struct 
     }
 }
 
-/* Addresses of a connection that was reset may be another one's by now: only while this end stands is the other one surely
- * its peer. */
+/* Addresses of a connection that was reset may be another one's by now: only while this end stands is the
+ * other one surely its peer. */
 static bool still_stands(int fd)
 {
     struct sockaddr_storage peer;

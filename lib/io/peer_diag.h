@@ -1,8 +1,8 @@
 #ifndef CARPOOL_IO_PEER_DIAG_H
 #define CARPOOL_IO_PEER_DIAG_H
 
-/* Who owns the socket at the other end of a connection, when that end is on this host: by the kernel's socket table for TCP
- * (sock_diag(7)), by SO_PEERCRED for unix sockets. Nothing here waits. */
+/* Who owns the socket at the other end of a connection, when that end is on this host: by the kernel's socket
+ * table for TCP (sock_diag(7)), by SO_PEERCRED for unix sockets. Nothing here waits. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,16 +37,17 @@ enum peer_found {
 void peer_diag_init(struct peer_diag *d);
 void peer_diag_close(struct peer_diag *d);
 
-/* The owner of the client's end of an accepted TCP connection, `local` and `peer` being its addresses as accept() and
- * getsockname() say them. One request to the kernel and one answer. `owner` is filled for PEER_FOUND only. */
+/* The owner of the client's end of an accepted TCP connection, `local` and `peer` being its addresses as
+ * accept() and getsockname() say them. One request to the kernel and one answer. `owner` is filled for
+ * PEER_FOUND only. */
 enum peer_found peer_diag_find(struct peer_diag *d, int fd, const struct address *local,
                                const struct address *peer, struct peer_owner *owner);
 
 /* The process that connected to a unix listener. False: the kernel does not say. */
 bool peer_credentials(int fd, struct peer_owner *owner);
 
-/* Whether a user's id says who it is: in a user namespace that does not have all users, those that it lacks look alike
- * (user_namespaces(7)). */
+/* Whether a user's id says who it is: in a user namespace that does not have all users, those that it lacks
+ * look alike (user_namespaces(7)). */
 bool peer_uid_is_certain(struct peer_diag *d, uint32_t uid);
 
 #endif

@@ -90,8 +90,8 @@ static bool file_changed(const char *path, struct stat *known)
     return !same;
 }
 
-/* Whether a descriptor can be had. Where none is left, c-ares would take a hosts file that it cannot open for an empty
- * one, and the name would seem not to exist. */
+/* Whether a descriptor can be had. Where none is left, c-ares would take a hosts file that it cannot open for
+ * an empty one, and the name would seem not to exist. */
 static bool has_descriptor(struct resolver *r)
 {
     int fd;
@@ -240,8 +240,8 @@ static void on_patience_over(void *ctx)
 
 /* ---- asking */
 
-/* The one that is under way, or a new one. NULL: memory is short. Where the other family's addresses are known, those of the
- * same host are wanted. */
+/* The one that is under way, or a new one. NULL: memory is short. Where the other family's addresses are
+ * known, those of the same host are wanted. */
 static struct dns_inquiry *find_inquiry(struct resolver *r, struct dns_name *n, int family)
 {
     const struct dns_record *other = dns_name_record(n, family == AF_INET ? AF_INET6 : AF_INET);

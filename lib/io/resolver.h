@@ -1,8 +1,8 @@
 #ifndef CARPOOL_IO_RESOLVER_H
 #define CARPOOL_IO_RESOLVER_H
 
-/* Names to addresses without blocking: /etc/hosts, then the name servers by c-ares. Answers are kept for their TTL, and
- * many who ask for the same cause one question. One a worker. */
+/* Names to addresses without blocking: /etc/hosts, then the name servers by c-ares. Answers are kept for
+ * their TTL, and many who ask for the same cause one question. One a worker. */
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -37,18 +37,19 @@ struct resolver *resolver_new(struct event_base *base);
 /* No question may be waiting any more. */
 void resolver_free(struct resolver *r);
 
-/* family: AF_INET or AF_INET6; a caller that wants both asks twice. IP literals are the caller's. What is known is answered from
- * within the call, and NULL is returned; otherwise the callback comes later, once, unless the query is cancelled. The
- * answer is good during the callback. Answers are kept for their TTL (at most a day); failures for a second, or for as
- * long as the other family has addresses. The /etc/hosts file is looked at again when it changed. */
+/* family: AF_INET or AF_INET6; a caller that wants both asks twice. IP literals are the caller's. What is
+ * known is answered from within the call, and NULL is returned; otherwise the callback comes later, once,
+ * unless the query is cancelled. The answer is good during the callback. Answers are kept for their TTL (at
+ * most a day); failures for a second, or for as long as the other family has addresses. The /etc/hosts file
+ * is looked at again when it changed. */
 struct resolver_query *resolver_ask(struct resolver *r, const char *name, int family,
                                     void (*answered)(void *ctx, const struct resolver_answer *a), void *ctx);
 
 /* The callback will not come. The query goes on for others, and for the cache. */
 void resolver_cancel(struct resolver_query *q);
 
-/* For how long after its TTL an answer with addresses is used on while the name servers fail (SERVFAIL, REFUSED, no word
- * for 2 s), not when they say that there is none (RFC 8767). At first 0. */
+/* For how long after its TTL an answer with addresses is used on while the name servers fail (SERVFAIL,
+ * REFUSED, no word for 2 s), not when they say that there is none (RFC 8767). At first 0. */
 void resolver_set_stale_if_error(struct resolver *r, uint64_t ms);
 
 /* What to call when no descriptor is left for a question: true when it has closed one. */

@@ -11,7 +11,8 @@ static bool is_unreachable(int number)
            number == EAFNOSUPPORT || number == EINVAL;
 }
 
-/* The address that the kernel would send from to this target; no packet is sent. False where it does not say. */
+/* The address that the kernel would send from to this target; no packet is sent. False where it does not
+ * say. */
 static bool find_source(const struct address *target, struct address *source)
 {
     int fd = socket(target->sa.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);

@@ -7,9 +7,9 @@
 
 #include "base/address.h"
 
-/* Whether an address is one of this host's: the kernel sends to its own addresses from those themselves. Asked
- * each time, so it holds for addresses that came a moment ago, and where a sandbox hides the list of them. What
- * cannot be known is taken for local. Four system calls; none for loopback. */
+/* Whether an address is one of this host's: the kernel sends to its own addresses from those themselves.
+ * Asked each time, so it holds for addresses that came a moment ago, and where a sandbox hides the list of
+ * them. What cannot be known is taken for local. Four system calls; none for loopback. */
 bool this_host_has(const struct address *a);
 
 #endif

@@ -38,8 +38,8 @@ static bool set_peer(struct tls *t, const char *servername)
     return SSL_set_tlsext_host_name(t->ssl, name) == 1;
 }
 
-/* From OpenSSL 3.2 on these functions make anew what reads and writes records. They do not return that it failed, and it is
- * missing then: the next call that needs it crashes. */
+/* From OpenSSL 3.2 on these functions make anew what reads and writes records. They do not return that it
+ * failed, and it is missing then: the next call that needs it crashes. */
 bool tls_set_role(SSL *ssl, void (*role)(SSL *))
 {
     ERR_clear_error();
@@ -316,7 +316,8 @@ ssize_t tls_write(struct conn *s, const struct iovec *v, int count)
             n = gather(c, record, sizeof record);
             first = record;
         } else if (n > RECORD_SIZE) {
-            n = RECORD_SIZE; /* a call that ends a record begun before writes the next one, too: what was announced */
+            n = RECORD_SIZE; /* a call that ends a record begun before writes the next one, too: what was
+                                announced */
         }
         s->tls->more_follows = s->last || left > n;
         put = write_some(s, first, n);

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_IO_TLS_H
 #define CARPOOL_IO_TLS_H
 
-/* TLS with OpenSSL 3: towards upstreams, and towards clients from tls_accept() on. One context per TLS identity of an
- * upstream; sessions are kept per origin. */
+/* TLS with OpenSSL 3: towards upstreams, and towards clients from tls_accept() on. One context per TLS
+ * identity of an upstream; sessions are kept per origin. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,8 +18,8 @@ struct tls_setup; /* config/tls_setup.h */
 struct conn;
 struct ssl_st; /* OpenSSL's SSL */
 
-/* Of what the configuration made of an upstream's `tls`; to be called by one thread at a time. Counted; NULL when
- * memory is short. */
+/* Of what the configuration made of an upstream's `tls`; to be called by one thread at a time. Counted; NULL
+ * when memory is short. */
 struct tls_context *tls_context_new(const struct tls_setup *s);
 /* Whether it was made of that. */
 bool tls_context_is(const struct tls_context *c, const struct tls_setup *s);
@@ -41,16 +41,16 @@ enum tls_failure {
 };
 
 /* Lays TLS over a connected conn. `servername` is sent as SNI and checked in the certificate; an IP address
- * is checked as an IP SAN and not sent. `sessions` may be NULL and must outlive the connection otherwise. False
- * when memory is short. */
+ * is checked as an IP SAN and not sent. `sessions` may be NULL and must outlive the connection otherwise.
+ * False when memory is short. */
 bool tls_start(struct conn *s, struct tls_context *c, const char *servername, struct tls_sessions *sessions);
 
-/* The server's side on a conn from which `early` was read already. Takes the SSL over (ca/signer.h makes it), also when it fails:
- * memory is short. */
+/* The server's side on a conn from which `early` was read already. Takes the SSL over (ca/signer.h makes it),
+ * also when it fails: memory is short. */
 bool tls_accept(struct conn *s, struct ssl_st *ssl, struct slice early);
 
-/* Between tls_start() and the handshake: offers h2 before http/1.1, which alone is offered otherwise (ALPN, RFC 7301). False
- * when memory is short. */
+/* Between tls_start() and the handshake: offers h2 before http/1.1, which alone is offered otherwise (ALPN,
+ * RFC 7301). False when memory is short. */
 bool tls_offer_h2(struct conn *s);
 
 /* After the handshake: the peer chose h2. */
@@ -77,7 +77,8 @@ ssize_t tls_read(struct conn *s, void *to, size_t n);
 ssize_t tls_write(struct conn *s, const struct iovec *v, int count);
 void tls_shutdown(struct conn *s);
 bool tls_is_quiet(struct conn *s);
-/* The last read left nothing, neither on the socket nor in OpenSSL, and no failure that the next one tells. */
+/* The last read left nothing, neither on the socket nor in OpenSSL, and no failure that the next one
+ * tells. */
 bool tls_is_drained(const struct conn *s);
 size_t tls_buffered(const struct conn *s);
 /* A read waits for room to write, or a write for something to read: either readiness is both. */

@@ -1,5 +1,5 @@
-/* How OpenSSL reads and writes the connection. Its own way for sockets does not say whether a read emptied the socket, and sends
- * each record in a packet of its own. */
+/* How OpenSSL reads and writes the connection. Its own way for sockets does not say whether a read emptied
+ * the socket, and sends each record in a packet of its own. */
 
 #include <assert.h>
 #include <errno.h>
@@ -53,8 +53,9 @@ static int bio_read(BIO *b, char *to, size_t n, size_t *got)
     return rc > 0 ? 1 : (int)rc;
 }
 
-/* A client of TLS 1.3 does not wait for its ticket, which goes with the answer where the request is here already. Elsewhere it goes
- * at once: it acknowledges the handshake, and a client that knows no TCP_NODELAY sends its request only then. */
+/* A client of TLS 1.3 does not wait for its ticket, which goes with the answer where the request is here
+ * already. Elsewhere it goes at once: it acknowledges the handshake, and a client that knows no TCP_NODELAY
+ * sends its request only then. */
 static bool may_wait(const SSL *ssl)
 {
     return SSL_get_state(ssl) == TLS_ST_SW_SESSION_TICKET && SSL_version(ssl) == TLS1_3_VERSION &&

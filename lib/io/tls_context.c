@@ -13,7 +13,8 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
     return tls_sessions_put(t->sessions, t->context, ssl, session);
 }
 
-/* Before its first connection: a setup that is in use already has them, and other threads may be reading it. */
+/* Before its first connection: a setup that is in use already has them, and other threads may be reading
+ * it. */
 static void set_callbacks(const struct tls_setup *s)
 {
     if (SSL_CTX_sess_get_new_cb(s->ssl))

@@ -190,8 +190,8 @@ static const char *peer_of(const struct tls *t)
     return SSL_is_server(t->ssl) ? "client" : "server";
 }
 
-/* Of everything in the queue, which is taken, the last SSL error is the one that ended the call. OpenSSL 3.2 and later put one of
- * the system after it where the alert could not be sent. 0: there is none. */
+/* Of everything in the queue, which is taken, the last SSL error is the one that ended the call. OpenSSL 3.2
+ * and later put one of the system after it where the alert could not be sent. 0: there is none. */
 static unsigned long what_ended_the_call(void)
 {
     unsigned long code, ended = 0;

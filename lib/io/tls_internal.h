@@ -71,10 +71,12 @@ struct tls {
 /* SSL_CTX_set_verify() callback: remembers the first check that failed. */
 int tls_remember_distrust(int ok, X509_STORE_CTX *x);
 
-/* For a connection whose SSL is there: a peer that sends too many messages that are no data is read no more (tls_messages.c). */
+/* For a connection whose SSL is there: a peer that sends too many messages that are no data is read no more
+ * (tls_messages.c). */
 void tls_limit_messages(struct tls *t);
 
-/* Before the first call that reads or writes: OpenSSL does so through t->conn, and t->rest follows. False when memory is short. */
+/* Before the first call that reads or writes: OpenSSL does so through t->conn, and t->rest follows. False
+ * when memory is short. */
 bool tls_set_bio(struct tls *t);
 /* OpenSSL reads this before what comes. False when memory is short. */
 bool tls_read_first(struct tls *t, struct slice early);
@@ -82,8 +84,8 @@ bool tls_read_first(struct tls *t, struct slice early);
 /* `role` is SSL_set_accept_state or SSL_set_connect_state. False when memory is short. */
 bool tls_set_role(SSL *ssl, void (*role)(SSL *));
 
-/* After a failed call: sets t->failure and t->why from OpenSSL's error queue, but where the peer was found to flood within
- * it. `name` is what SSL_get_error() said, `number` errno. */
+/* After a failed call: sets t->failure and t->why from OpenSSL's error queue, but where the peer was found to
+ * flood within it. `name` is what SSL_get_error() said, `number` errno. */
 void tls_explain_failure(struct tls *t, int name, int number);
 /* The same for a peer that sends too many messages: the call that reads them will fail. */
 void tls_explain_flood(struct tls *t);

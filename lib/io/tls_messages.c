@@ -1,5 +1,6 @@
-/* Messages of the handshake, after it as well: key updates, tickets, wishes to renegotiate. They cost their sender little and us a
- * derivation each, and OpenSSL reads on for as long as they come: one call might never return. */
+/* Messages of the handshake, after it as well: key updates, tickets, wishes to renegotiate. They cost their
+ * sender little and us a derivation each, and OpenSSL reads on for as long as they come: one call might never
+ * return. */
 
 #include <openssl/ssl.h>
 

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_IO_USER_NAME_H
 #define CARPOOL_IO_USER_NAME_H
 
-/* Names of users, by the system's user database. What is not in /etc/passwd may be in a directory somewhere on the network, which
- * is asked by a thread, and no one waits long for it. */
+/* Names of users, by the system's user database. What is not in /etc/passwd may be in a directory somewhere
+ * on the network, which is asked by a thread, and no one waits long for it. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,8 +18,8 @@ struct user_question;
 /* Each is a thread until it is answered. NULL: no memory, or no thread. */
 struct user_question *user_question_ask(uint32_t uid);
 
-/* Waits for the answer for at most `ms`. False: it is not there yet. Otherwise the question is gone, and `name` is empty where the
- * user has none. */
+/* Waits for the answer for at most `ms`. False: it is not there yet. Otherwise the question is gone, and
+ * `name` is empty where the user has none. */
 bool user_question_answer(struct user_question *q, unsigned ms, char name[USER_NAME_SIZE]);
 
 /* The answer is not wanted any more. */

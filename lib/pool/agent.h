@@ -53,7 +53,8 @@ struct agent {
 
     struct origin_stats forgotten; /* of origins that were forgotten: the row "*" */
     struct savings forgotten_savings;
-    /* Clients of this loop that do not trust the CA of connectTls, and when that was logged last: of the first loop's share, atomic */
+    /* Clients of this loop that do not trust the CA of connectTls, and when that was logged last: of the
+     * first loop's share, atomic */
     struct recent distrusts;
     uint64_t distrust_logged_ms;
     struct agent_error errors[AGENT_RECENT_ERRORS];
@@ -71,8 +72,8 @@ void agent_may_serve(struct agent *a);
 /* Marks it for agent_serve() at the end of the turn. */
 void agent_mark_dirty(struct agent *a);
 
-/* Gives free places to blocked requests, oldest first, until none is left or no one waits; then opens spares. They are
- * notified later. */
+/* Gives free places to blocked requests, oldest first, until none is left or no one waits; then opens spares.
+ * They are notified later. */
 void agent_serve(struct agent *a);
 
 /* The free socket that was used least recently, else such a private one; NULL: none is idle. */
@@ -85,8 +86,8 @@ bool agent_is_full(const struct agent *a);
  * another origin could be closed, or an idle private one of any. */
 bool agent_make_room(struct agent *a, const struct origin *o);
 
-/* Of the HTTP/2 sockets of all origins but one, the one that carries fewest exchanges: drained, it makes room in the end.
- * NULL: there is none but those on which places were just given, or one is drained already. */
+/* Of the HTTP/2 sockets of all origins but one, the one that carries fewest exchanges: drained, it makes room
+ * in the end. NULL: there is none but those on which places were just given, or one is drained already. */
 struct socket *agent_emptiest(const struct agent *a, const struct origin *but);
 
 /* Whether agent_make_room() would say yes. */

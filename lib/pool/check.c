@@ -5,7 +5,8 @@
 #include "pool/pool.h"
 #include "wire/h2_check.h"
 
-/* Places and state agree: who carries nothing is free, who has room for more is roomy, and HTTP/1.1 has one place. */
+/* Places and state agree: who carries nothing is free, who has room for more is roomy, and HTTP/1.1 has one
+ * place. */
 static void check_places(const struct socket *s)
 {
     bool carries = s->in_use > 0, is_http1 = s->protocol == PROTOCOL_HTTP1;
@@ -170,9 +171,9 @@ static void check_ring(const struct agent *a)
     assert(a->policy->queue == QUEUE_FAIR ? count + a->turnless == blocked : count == 0);
 }
 
-/* waiting_count <= connecting_places: what the connecting sockets are expected to carry, as far as maxSockets lets it begin.
- * All who wait for those come before all who are blocked, and none is blocked while such a place is not taken. A pause
- * leaves new requests out. */
+/* waiting_count <= connecting_places: what the connecting sockets are expected to carry, as far as maxSockets
+ * lets it begin. All who wait for those come before all who are blocked, and none is blocked while such a
+ * place is not taken. A pause leaves new requests out. */
 static void check_queue(const struct origin *o)
 {
     const struct waiter *before = NULL;

@@ -67,8 +67,8 @@ static const char *servername_of(const struct upstream *u)
     return u && u->tls.servername ? u->tls.servername : "";
 }
 
-/* What decides about its TLS is as it was: its context, and the sessions that it can resume, stay. A session is of the name that
- * was checked when it was made. */
+/* What decides about its TLS is as it was: its context, and the sessions that it can resume, stay. A session
+ * is of the name that was checked when it was made. */
 static struct tls_context *draft_tls(const struct agent *a, const struct upstream *u,
                                      const struct tls_setup *setup)
 {

@@ -18,8 +18,9 @@ bool pool_configure(struct pool *p, struct config *config, char *error, size_t e
 bool pools_configure(struct pool *const *pools, unsigned count, struct config *config, char *error,
                      size_t error_size);
 
-/* The same in two steps, so that a caller can prepare other things beside. To prepare changes nothing, and the other loops may
- * turn meanwhile; NULL when memory is short. To commit cannot fail, and they stand still. */
+/* The same in two steps, so that a caller can prepare other things beside. To prepare changes nothing, and
+ * the other loops may turn meanwhile; NULL when memory is short. To commit cannot fail, and they stand
+ * still. */
 struct pools_plan *pools_prepare(struct pool *const *pools, unsigned count, struct config *config);
 void pools_commit(struct pools_plan *plan);
 void pools_discard(struct pools_plan *plan);

@@ -29,7 +29,8 @@ void forget_update(struct origin *o);
 /* Its memory goes. */
 void forget_leave(struct origin *o);
 
-/* Forgets the origins of an agent's share that have been empty for so long (unreached ones: or FORGET_UNREACHED_MS). */
+/* Forgets the origins of an agent's share that have been empty for so long (unreached ones: or
+ * FORGET_UNREACHED_MS). */
 void forget_old(struct agent *a, uint64_t empty_ms);
 
 /* Forgets those that are too many. */

@@ -1,8 +1,9 @@
 #ifndef CARPOOL_POOL_HTTP2_H
 #define CARPOOL_POOL_HTTP2_H
 
-/* A socket's connection that speaks HTTP/2. Until the origin's SETTINGS have come it is CONNECTING still, within
- * timeouts.connect: only they say how many exchanges it carries. What its wire reports later becomes room, a drain, an end. */
+/* A socket's connection that speaks HTTP/2. Until the origin's SETTINGS have come it is CONNECTING still,
+ * within timeouts.connect: only they say how many exchanges it carries. What its wire reports later becomes
+ * room, a drain, an end. */
 
 #include "pool/socket.h"
 #include "wire/wire.h"
@@ -16,9 +17,9 @@ void http2_on_timeout(struct socket *s);
 /* A reload. */
 void http2_options_changed(struct socket *s);
 
-/* Before an exchange begins in the place that it was given: false where its connection has found since that it takes no more
- * (a lower limit, a GOAWAY, silence), of which the pool hears at the end of the turn only. The place is taken back then, and
- * the socket may be gone. */
+/* Before an exchange begins in the place that it was given: false where its connection has found since that
+ * it takes no more (a lower limit, a GOAWAY, silence), of which the pool hears at the end of the turn only.
+ * The place is taken back then, and the socket may be gone. */
 bool http2_takes_exchange(struct socket *s);
 
 /* Of an origin's sockets that speak HTTP/2. */
@@ -29,8 +30,8 @@ struct http2_figures {
 };
 void http2_figures_add(struct http2_figures *f, const struct origin *o);
 
-/* How many exchanges one of them carries at a time, by the origin's last word and the configuration; 0: none of them is
- * open. */
+/* How many exchanges one of them carries at a time, by the origin's last word and the configuration; 0: none
+ * of them is open. */
 uint32_t http2_streams_each(const struct origin *o);
 
 /* The wire's owner is notified (wire/wire.h). */

@@ -19,7 +19,8 @@ static uint64_t learned_limit_of(const struct socket *s)
     return limit && s->aside == ASIDE_TRIAL ? learned_trial(&s->origin->learned) : limit;
 }
 
-/* How long it may be idle, and why not for longer; 0: for ever. Never stored: a reload may change the limits. */
+/* How long it may be idle, and why not for longer; 0: for ever. Never stored: a reload may change the
+ * limits. */
 static uint64_t idle_limit_of(const struct socket *s, enum retire_reason *reason)
 {
     const struct agent_policy *policy = s->origin->agent->policy;
@@ -68,8 +69,8 @@ static void arm(struct socket *s)
     timer_set_at(&s->idle, !due || look < due ? look : due);
 }
 
-/* A reset that came before the response was read was announced with it, and is announced no more. A socket that is used
- * again soon finds it; to look for it each time would cost a call a response. */
+/* A reset that came before the response was read was announced with it, and is announced no more. A socket
+ * that is used again soon finds it; to look for it each time would cost a call a response. */
 static void look_after_response(struct socket *s)
 {
     enum retire_reason reason = wire_probe(&s->wire);

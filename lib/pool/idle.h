@@ -1,8 +1,8 @@
 #ifndef CARPOOL_POOL_IDLE_H
 #define CARPOOL_POOL_IDLE_H
 
-/* Sockets that carry nothing, FREE and PRIVATE ones: how long they are kept, by timeouts.free, the origin's hint, or what
- * was learned of it, and what is noticed of them meanwhile. Used within the pool. */
+/* Sockets that carry nothing, FREE and PRIVATE ones: how long they are kept, by timeouts.free, the origin's
+ * hint, or what was learned of it, and what is noticed of them meanwhile. Used within the pool. */
 
 #include "pool/socket.h"
 
@@ -22,11 +22,12 @@ void idle_closed_by_peer(struct socket *s);
 /* A reload may have changed how long it is kept. */
 void idle_limits_changed(struct socket *s);
 
-/* The system was suspended. The peers were not: for them the idle sockets have been idle for that time, too. */
+/* The system was suspended. The peers were not: for them the idle sockets have been idle for that time,
+ * too. */
 void idle_note_suspend(struct pool *p);
 
-/* Retires a free one that was kept for too long: its timer has not said so yet, since the system was suspended meanwhile, or
- * the limit is new. */
+/* Retires a free one that was kept for too long: its timer has not said so yet, since the system was
+ * suspended meanwhile, or the limit is new. */
 bool idle_retire_overdue(struct socket *s);
 
 /* It has waited long enough that its user, if it has one, is hardly in the middle of logging in. */

@@ -1,11 +1,12 @@
 #ifndef CARPOOL_POOL_LEARNED_H
 #define CARPOOL_POOL_LEARNED_H
 
-/* After how long an origin closes idle connections, where it does not announce it (Keep-Alive: timeout=N): learned from
- * three closings one after another at like ages, so that free sockets are closed before that.
+/* After how long an origin closes idle connections, where it does not announce it (Keep-Alive: timeout=N):
+ * learned from three closings one after another at like ages, so that free sockets are closed before that.
  *
- * One in 50 sockets that reach the limit is left alone, and carries no request meanwhile (ASIDE_TRIAL). When two of these
- * lived half as long again as the origin was thought to allow, it allows more, and all is forgotten. */
+ * One in 50 sockets that reach the limit is left alone, and carries no request meanwhile (ASIDE_TRIAL). When
+ * two of these lived half as long again as the origin was thought to allow, it allows more, and all is
+ * forgotten. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,7 +23,8 @@ struct learned {
     uint64_t least_ms;   /* the age before which sockets are to be closed; 0: nothing is learned */
 };
 
-/* The origin has closed a free socket that had been idle for so long, at `now_ms`. True: the limit is another one. */
+/* The origin has closed a free socket that had been idle for so long, at `now_ms`. True: the limit is another
+ * one. */
 bool learned_closing(struct learned *l, uint64_t idle_ms, uint64_t now_ms);
 
 /* How long free sockets are kept; 0: nothing is learned. */

@@ -3,8 +3,9 @@
 
 /* Why each connection of an origin was opened: one reason for each that was established.
  *
- * An origin that has had h connections at a time and has fewer lacks some: each new one replaces the one that was
- * retired last and is not replaced yet, and is counted under the reason for which that one was retired. */
+ * An origin that has had h connections at a time and has fewer lacks some: each new one replaces the one that
+ * was retired last and is not replaced yet, and is counted under the reason for which that one was
+ * retired. */
 
 #include <stdint.h>
 
@@ -37,8 +38,8 @@ struct ledger {
 /* An established connection was retired. */
 void ledger_retired(struct ledger *l, enum retire_reason reason);
 
-/* One was established, as one of `established` ever (itself included), for WARM, RETRY, or CONCURRENCY where a
- * request found no free one: returns why. */
+/* One was established, as one of `established` ever (itself included), for WARM, RETRY, or CONCURRENCY where
+ * a request found no free one: returns why. */
 enum opened_for ledger_opened(struct ledger *l, uint64_t established, enum opened_for wanted);
 
 void ledger_free(struct ledger *l);

@@ -118,11 +118,12 @@ void origin_let_go(struct origin *o);
 /* No socket, no waiter, no user. */
 bool origin_is_empty(const struct origin *o);
 
-/* Retires free and idle private sockets now, active and connecting ones when they finish; what waits gets new ones. */
+/* Retires free and idle private sockets now, active and connecting ones when they finish; what waits gets new
+ * ones. */
 void origin_drain(struct origin *o, enum retire_reason reason);
 
-/* maxSockets bounds its sockets, and its exchanges in flight whatever they share. Another socket may be opened; another
- * exchange may begin. */
+/* maxSockets bounds its sockets, and its exchanges in flight whatever they share. Another socket may be
+ * opened; another exchange may begin. */
 bool origin_below_max(const struct origin *o);
 bool origin_may_begin(const struct origin *o);
 
@@ -137,7 +138,8 @@ static inline bool origin_may_grow(const struct origin *o)
 /* Where the upstream names one host in full and minFreeSockets are wanted, its origin is made at once. */
 void origin_warm_up(struct agent *a);
 
-/* What the present configuration says of how to connect, and of names. What is running keeps what it began with. */
+/* What the present configuration says of how to connect, and of names. What is running keeps what it began
+ * with. */
 void origin_update_plan(struct origin *o);
 void origin_update_names(struct origin *o);
 

@@ -10,7 +10,8 @@
 #include "pool/pool.h"
 
 #define SWEEP_MS 250
-/* After so much silence a socket is looked at; and so long nothing may be acknowledged before its owner is notified. */
+/* After so much silence a socket is looked at; and so long nothing may be acknowledged before its owner is
+ * notified. */
 #define QUIET_MS 1000
 /* A peer that was found well is looked at again after a part of timeouts.ack. */
 #define WELL_PART   4

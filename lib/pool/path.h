@@ -3,14 +3,15 @@
 
 /* Peers that are gone without FIN or RST: their host, or a NAT's or load balancer's entry.
  *
- * Active sockets from which nothing came for a second are looked at four times per second at most: whether the peer's
- * kernel acknowledges what was sent, and answers probes (io/ack.h). Who does not for timeouts.ack is given up
- * (conn_give_up(), ETIMEDOUT). The owner of a socket of which nothing was acknowledged for a second, through two
- * retransmissions, is notified (CONN_UNACKED), so that what can be repeated safely is repeated at once.
+ * Active sockets from which nothing came for a second are looked at four times per second at most: whether
+ * the peer's kernel acknowledges what was sent, and answers probes (io/ack.h). Who does not for timeouts.ack
+ * is given up (conn_give_up(), ETIMEDOUT). The owner of a socket of which nothing was acknowledged for a
+ * second, through two retransmissions, is notified (CONN_UNACKED), so that what can be repeated safely is
+ * repeated at once.
  *
- * The other free sockets that lead to the same address are DOUBTED then: they carry no request until their peer has
- * acknowledged a keep-alive probe. Free sockets are probed by the kernel; those whose peer answers none of three
- * probes are retired as dead. */
+ * The other free sockets that lead to the same address are DOUBTED then: they carry no request until their
+ * peer has acknowledged a keep-alive probe. Free sockets are probed by the kernel; those whose peer answers
+ * none of three probes are retired as dead. */
 
 #include <stdint.h>
 

@@ -9,7 +9,8 @@
 #include "pool/queue.h"
 #include "pool/turns.h"
 
-/* How much longer a request of another origin must have waited to be served before those of the socket's own. */
+/* How much longer a request of another origin must have waited to be served before those of the socket's
+ * own. */
 #define FAIRNESS_US (100 * 1000)
 
 /* What can be said of a socket whose exchange said nothing against it. */
@@ -74,8 +75,8 @@ uint32_t socket_room(const struct socket *s)
         return 0;
     if (s->in_use > 0)
         return room_beside(s);
-    /* One that carries nothing passed the checklist when it came back: a limit that was lowered since ends it after the
-     * next exchange. */
+    /* One that carries nothing passed the checklist when it came back: a limit that was lowered since ends it
+     * after the next exchange. */
     if (s->capacity == 1 || !s->origin->agent->policy->keepAlive)
         return 1;
     uint32_t left = exchanges_left(s);
@@ -169,8 +170,8 @@ enum retire_reason socket_refusal(struct socket *s, const struct call_end *end)
     return reuse_refusal(end, &limits);
 }
 
-/* queue: fair. Where the caller whose turn it is waits at this origin, its request becomes `mine`. Those who wait for a
- * connection have had their turn. */
+/* queue: fair. Where the caller whose turn it is waits at this origin, its request becomes `mine`. Those who
+ * wait for a connection have had their turn. */
 static const struct origin *next_in_turn(const struct socket *s, struct waiter **mine)
 {
     if ((*mine)->state == WAITER_WAITING)
@@ -183,8 +184,8 @@ static const struct origin *next_in_turn(const struct socket *s, struct waiter *
     return NULL;
 }
 
-/* The origin whose oldest request has waited so much longer than `mine` that it needs this socket's place under
- * maxTotalSockets more; NULL: none. */
+/* The origin whose oldest request has waited so much longer than `mine` that it needs this socket's place
+ * under maxTotalSockets more; NULL: none. */
 static const struct origin *in_greater_need(const struct socket *s, struct waiter **mine)
 {
     const struct agent *a = s->origin->agent;
@@ -196,8 +197,8 @@ static const struct origin *in_greater_need(const struct socket *s, struct waite
     return other && other->since_us + FAIRNESS_US <= (*mine)->since_us ? other->origin : NULL;
 }
 
-/* True: it is of no use to its own origin any more. One that carries exchanges is not cut: the one of the agent's that
- * carries fewest is drained, unless one ends already. */
+/* True: it is of no use to its own origin any more. One that carries exchanges is not cut: the one of the
+ * agent's that carries fewest is drained, unless one ends already. */
 static bool yield(struct socket *s, const struct origin *other)
 {
     if (s->in_use == 0) {
@@ -227,8 +228,8 @@ void socket_hand_on(struct socket *s)
         socket_become_free(s);
 }
 
-/* An HTTP/1.1 socket for which no request of its origin waits is free, and closed for a request of another origin that needs its
- * place. One that is shared may never be free. */
+/* An HTTP/1.1 socket for which no request of its origin waits is free, and closed for a request of another
+ * origin that needs its place. One that is shared may never be free. */
 static void make_way(struct socket *s)
 {
     const struct agent *a = s->origin->agent;
@@ -240,7 +241,8 @@ static void make_way(struct socket *s)
         yield(s, other->origin);
 }
 
-/* After a place came back, or the room of an HTTP/2 socket changed: others may begin, on this socket or elsewhere. */
+/* After a place came back, or the room of an HTTP/2 socket changed: others may begin, on this socket or
+ * elsewhere. */
 static void let_others_begin(struct origin *o)
 {
     queue_balance(o);

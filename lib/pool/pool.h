@@ -1,8 +1,8 @@
 #ifndef CARPOOL_POOL_POOL_H
 #define CARPOOL_POOL_POOL_H
 
-/* All agents, and what happens at the end of a loop turn: places are given out, waiters are notified, dead sockets
- * are reaped.
+/* All agents, and what happens at the end of a loop turn: places are given out, waiters are notified, dead
+ * sockets are reaped.
  *
  * With several loops each has a pool of its own, and together they are one: every pool has every agent (its
  * share of it), and each origin lives in one of them, so that its limits, its queue and its free sockets need
@@ -30,9 +30,9 @@ struct pool {
     struct resolver *resolver;
     enum connect_error (*permit)(void *ctx, const struct address *a, bool named);
     void *permit_ctx;
-    /* Asked of a connection that was just established, before anybody has a place on it: what it speaks, and in *capacity
-     * how many exchanges it may carry at a time (1 at first). Of HTTP/2 it is read by the one asked from now on.
-     * PROTOCOL_UNKNOWN: it cannot be used. NULL: all speak HTTP/1.1. */
+    /* Asked of a connection that was just established, before anybody has a place on it: what it speaks, and
+     * in *capacity how many exchanges it may carry at a time (1 at first). Of HTTP/2 it is read by the one
+     * asked from now on. PROTOCOL_UNKNOWN: it cannot be used. NULL: all speak HTTP/1.1. */
     enum protocol (*identify)(void *ctx, struct socket *s, uint32_t *capacity);
     void *identify_ctx;
     struct config *config;     /* counted */
@@ -70,14 +70,15 @@ struct agent *pool_agent(struct pool *p, const struct upstream *u);
 /* By name; NULL: no such agent. */
 struct agent *pool_find_agent(struct pool *p, struct slice name);
 
-/* Tells those who were given a socket or an error: not from within a call of the pool's, nor while anybody on the
- * stack holds on to what a settled() may change. */
+/* Tells those who were given a socket or an error: not from within a call of the pool's, nor while anybody on
+ * the stack holds on to what a settled() may change. */
 void pool_notify(struct pool *p);
 
 /* Serves, notifies, reaps. Called by the loop after the events of a turn. */
 void pool_end_turn(struct pool *p);
 
-/* Descriptors run short: closes the free socket that was idle longest, whosever it is. False: none is free. */
+/* Descriptors run short: closes the free socket that was idle longest, whosever it is. False: none is
+ * free. */
 bool pool_give_up_free(struct pool *p);
 
 /* The same, and when none is free here the other pools of the workers are asked. */

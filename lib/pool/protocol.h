@@ -1,13 +1,15 @@
 #ifndef CARPOOL_POOL_PROTOCOL_H
 #define CARPOOL_POOL_PROTOCOL_H
 
-/* What an origin speaks, as far as its connections have shown, and so how many exchanges the next one is expected to carry.
+/* What an origin speaks, as far as its connections have shown, and so how many exchanges the next one is
+ * expected to carry.
  *
- * While that is not known and it may be HTTP/2, one connection is opened however many requests wait, and a second one
- * after 300 ms. When it turns out to be HTTP/1.1, the others are opened at that instant (queue_connect_more()).
+ * While that is not known and it may be HTTP/2, one connection is opened however many requests wait, and a
+ * second one after 300 ms. When it turns out to be HTTP/1.1, the others are opened at that instant
+ * (queue_connect_more()).
  *
- * An origin may let no request begin on a connection (SETTINGS_MAX_CONCURRENT_STREAMS 0). When requests have waited for that
- * for a second, another one is tried, which may lead to a server that does. */
+ * An origin may let no request begin on a connection (SETTINGS_MAX_CONCURRENT_STREAMS 0). When requests have
+ * waited for that for a second, another one is tried, which may lead to a server that does. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,8 +31,8 @@ void protocol_offer(struct origin *o, enum protocol_offer offer);
 /* Whether the configuration lets this origin speak HTTP/2. */
 bool protocol_may_be_http2(const struct origin *o);
 
-/* The origin said HTTP_1_1_REQUIRED (RFC 9113 7): for ten minutes it is offered nothing else, and its connections of HTTP/2
- * take no more requests. Not from within a call of the pool's. */
+/* The origin said HTTP_1_1_REQUIRED (RFC 9113 7): for ten minutes it is offered nothing else, and its
+ * connections of HTTP/2 take no more requests. Not from within a call of the pool's. */
 void protocol_require_http1(struct origin *o);
 
 /* Used within the pool. */

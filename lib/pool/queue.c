@@ -370,8 +370,8 @@ static void begin_acquire(struct origin *o, struct waiter *p, enum acquire_how h
     p->socket = NULL;
     p->bound = p->displaced = false;
     p->error_text = NULL;
-    /* The failed socket of others, too, left one place only: those who share it share the next one. A pause holds the
-     * last repeat as it holds those before. */
+    /* The failed socket of others, too, left one place only: those who share it share the next one. A pause
+     * holds the last repeat as it holds those before. */
     bool is_as_others = o->protocol == PROTOCOL_HTTP2 || o->agent->paused;
     p->how = how == ACQUIRE_OWN_CONNECTION && is_as_others ? ACQUIRE_AGAIN : how;
     p->since_us = clock_us();

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_POOL_QUEUE_H
 #define CARPOOL_POOL_QUEUE_H
 
-/* Who waits for a socket of an origin, and who is served next: first come, first served, or caller by caller in turn
- * (turns.h). */
+/* Who waits for a socket of an origin, and who is served next: first come, first served, or caller by caller
+ * in turn (turns.h). */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,7 +28,8 @@ enum waiter_state {
 enum acquire_how {
     ACQUIRE_NEW,            /* a request's first attempt: joins the end of the queue */
     ACQUIRE_AGAIN,          /* a repeat: joins at its head, where those that asked first are first again */
-    ACQUIRE_OWN_CONNECTION, /* the last repeat: takes the place that its failed socket left, with a new connection */
+    ACQUIRE_OWN_CONNECTION, /* the last repeat: takes the place that its failed socket left, with a new
+                               connection */
 };
 
 /* Embedded in what waits; zeroed at first. */
@@ -46,8 +47,8 @@ struct waiter {
     struct socket *socket;
     char *error_text;                  /* SETTLED without a socket: see waiter_error() */
     void (*settled)(struct waiter *p); /* p is IDLE again when this is called */
-    /* The connection that it waited for is gone: a limit or a pause holds it now. Called from within other calls, so it
-     * may not call the pool. NULL: it does not matter. */
+    /* The connection that it waited for is gone: a limit or a pause holds it now. Called from within other
+     * calls, so it may not call the pool. NULL: it does not matter. */
     void (*blocked)(struct waiter *p);
     enum waiter_state state;
     enum acquire_how how;
@@ -74,9 +75,9 @@ enum acquire_result {
 /* Asks for a place. Counts the request when `how` is ACQUIRE_NEW. */
 enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how);
 
-/* The same for a request whose client has a socket of its own: it takes no place, and nothing but a pause holds it. When
- * that is over it is settled without a socket and without an error: `own` may have been retired meanwhile, so it asks
- * again. */
+/* The same for a request whose client has a socket of its own: it takes no place, and nothing but a pause
+ * holds it. When that is over it is settled without a socket and without an error: `own` may have been
+ * retired meanwhile, so it asks again. */
 enum acquire_result origin_acquire_own(struct origin *o, struct waiter *p, enum acquire_how how,
                                        struct socket *own);
 
@@ -100,43 +101,48 @@ struct waiter *queue_oldest(const struct origin *o);
 /* HTTP/2 would serve it, too. */
 bool waiter_takes_http2(const struct waiter *p);
 
-/* queue: fair, where maxTotalSockets holds: whom a place on a socket of `o` that came free serves, or for whom that socket must be
- * closed, since it waits at another origin. NULL: none waits, or turns are not taken. */
+/* queue: fair, where maxTotalSockets holds: whom a place on a socket of `o` that came free serves, or for
+ * whom that socket must be closed, since it waits at another origin. NULL: none waits, or turns are not
+ * taken. */
 struct waiter *queue_next_in_turn(const struct origin *o, uint64_t fairness_us);
 
 /* The oldest blocked request of an origin other than `but` that is below its own maxSockets; NULL: none. */
 struct waiter *queue_oldest_elsewhere(const struct agent *a, const struct origin *but);
 
-/* The waiter leaves its list and is notified later, with a place on a socket that has room or with an error. */
+/* The waiter leaves its list and is notified later, with a place on a socket that has room or with an
+ * error. */
 void queue_give(struct waiter *p, struct socket *s);
 void queue_fail(struct waiter *p, enum connect_error error, const char *text);
 
 /* The same for all of an origin that are next and could be served by HTTP/2. */
 void queue_fail_all(struct origin *o, enum connect_error error, const char *text);
 
-/* The waiter gives up the place or error that it was given, and waits again, as repeats do. queue_balance() is due. */
+/* The waiter gives up the place or error that it was given, and waits again, as repeats do. queue_balance()
+ * is due. */
 void queue_again(struct waiter *p);
 
-/* Those who were given a place on the socket and are not notified yet wait again, as repeats do: at most so many, those who
- * were given one last. queue_balance() is due. */
+/* Those who were given a place on the socket and are not notified yet wait again, as repeats do: at most so
+ * many, those who were given one last. queue_balance() is due. */
 void queue_take_back(struct socket *s, uint32_t most);
 
-/* A connection that was anybody's failed. Where it was to carry one exchange, the oldest that waits gets the error; where
- * more, all whom no other connection will carry. */
+/* A connection that was anybody's failed. Where it was to carry one exchange, the oldest that waits gets the
+ * error; where more, all whom no other connection will carry. */
 void queue_connect_failed(struct origin *o, const struct connect_result *r, uint32_t stood_for);
 
-/* How many of those who wait will have a place when what is being opened is there, as far as maxSockets allows. */
+/* How many of those who wait will have a place when what is being opened is there, as far as maxSockets
+ * allows. */
 uint32_t queue_places_to_come(const struct origin *o);
 
 /* Restores waiting_count = queue_places_to_come(), as far as there are requests. */
 void queue_balance(struct origin *o);
 
-/* Opens the connections that are missing when those that are being opened carry less than was expected, and another one,
- * which is about to be handed on, has so much room. */
+/* Opens the connections that are missing when those that are being opened carry less than was expected, and
+ * another one, which is about to be handed on, has so much room. */
 void queue_connect_more(struct origin *o, uint32_t room);
 
-/* Another connection for another request: one that neither has a place nor will get one from those that are being opened. A
- * free socket on which there is none is one whose peer lets none begin for now (HTTP/2): the next would say the same. */
+/* Another connection for another request: one that neither has a place nor will get one from those that are
+ * being opened. A free socket on which there is none is one whose peer lets none begin for now (HTTP/2): the
+ * next would say the same. */
 bool queue_may_connect(const struct origin *o);
 
 /* For it, under maxSockets and maxTotalSockets. */
@@ -150,16 +156,18 @@ void queue_own(struct waiter *p, struct socket *s);
 
 /* queue_serve.c */
 
-/* The socket on which the next request begins, none that was kept for too long: `lifo` packs the fullest that has room, and takes
- * the free one that was used last, `fifo` the emptiest, and the one that has been free for longest. NULL: none has room. */
+/* The socket on which the next request begins, none that was kept for too long: `lifo` packs the fullest that
+ * has room, and takes the free one that was used last, `fifo` the emptiest, and the one that has been free
+ * for longest. NULL: none has room. */
 struct socket *queue_find_place(struct origin *o, const struct waiter *p);
 
-/* For a request that HTTP/2 is no use to: whether a connection of its own could be opened, where one of HTTP/2 that carries
- * nothing makes way for it; and opens it. False: memory is short. */
+/* For a request that HTTP/2 is no use to: whether a connection of its own could be opened, where one of
+ * HTTP/2 that carries nothing makes way for it; and opens it. False: memory is short. */
 bool queue_could_connect_http1(const struct origin *o);
 bool queue_connect_http1(struct waiter *p);
 
-/* Gives free places and new connections to the blocked requests of all origins, oldest first, as far as limits allow. */
+/* Gives free places and new connections to the blocked requests of all origins, oldest first, as far as
+ * limits allow. */
 void queue_serve(struct agent *a);
 
 /* The policy's `queue` has changed; queue_balance() is due for all origins. */

@@ -73,8 +73,8 @@ static bool serve_http1(struct waiter *p)
     return true;
 }
 
-/* Blocked, and it is next. A place that is there goes to the first that waits for a connection, if one does, and this one then waits
- * for that connection. */
+/* Blocked, and it is next. A place that is there goes to the first that waits for a connection, if one does,
+ * and this one then waits for that connection. */
 static bool serve(struct waiter *p)
 {
     struct origin *o = p->origin;
@@ -128,7 +128,8 @@ static uint32_t smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* Whether maxTotalSockets keeps blocked requests from the connections that maxSockets of their origins would let them have. */
+/* Whether maxTotalSockets keeps blocked requests from the connections that maxSockets of their origins would
+ * let them have. */
 static bool total_holds(const struct agent *a)
 {
     const struct origin *o;

@@ -1,7 +1,8 @@
 #ifndef CARPOOL_POOL_SAVINGS_H
 #define CARPOOL_POOL_SAVINGS_H
 
-/* What reuse saved an origin: the connections that were not opened, and the time that opening them would have taken. */
+/* What reuse saved an origin: the connections that were not opened, and the time that opening them would have
+ * taken. */
 
 #include <stdint.h>
 
@@ -21,15 +22,16 @@ void connect_times_add(struct connect_times *t, uint64_t us);
 /* In microseconds; 0: there was none. */
 uint64_t connect_times_median(const struct connect_times *t);
 
-/* Requests that a connection carried, each once. One that was refused, or whose connect failed, would have cost a direct
- * client no connection either. */
+/* Requests that a connection carried, each once. One that was refused, or whose connect failed, would have
+ * cost a direct client no connection either. */
 uint64_t savings_carried(const struct origin_stats *stats);
 
 struct savings {
     uint64_t connections, connect_us;
 };
 
-/* Adds those of an origin: requests carried less connections opened (0 at least), and that times its median. */
+/* Adds those of an origin: requests carried less connections opened (0 at least), and that times its
+ * median. */
 void savings_add(struct savings *to, const struct origin_stats *stats, const struct connect_times *times);
 
 /* Adds those of several origins. */

@@ -154,7 +154,8 @@ void socket_become_free(struct socket *s)
     agent_may_serve(o->agent);
 }
 
-/* What the connector used of the configuration, which a reload may have replaced meanwhile, but for what is used still. */
+/* What the connector used of the configuration, which a reload may have replaced meanwhile, but for what is
+ * used still. */
 static void let_go_of_plan(struct socket *s)
 {
     tls_context_unref(s->plan.tls);

@@ -100,8 +100,8 @@ bool socket_is_outdated(const struct socket *s);
 /* Whether a connection to where it leads would be permitted now: a reload may have forbidden that. */
 bool socket_is_permitted(struct socket *s);
 
-/* An active one waits for the next request of its only user, who keeps it at `keeper`: watched and timed out as if it were
- * free. However it ends, *keeper becomes NULL. */
+/* An active one waits for the next request of its only user, who keeps it at `keeper`: watched and timed out
+ * as if it were free. However it ends, *keeper becomes NULL. */
 void socket_keep_private(struct socket *s, struct socket **keeper);
 
 /* That request has come. */
@@ -110,15 +110,17 @@ void socket_take_private(struct socket *s);
 /* Its keeper gives it up: *keeper becomes NULL. Nothing where it has none. */
 void socket_disown(struct socket *s);
 
-/* For maxTotalSockets and descriptors: it has waited long enough that its user is hardly in the middle of logging in. */
+/* For maxTotalSockets and descriptors: it has waited long enough that its user is hardly in the middle of
+ * logging in. */
 bool socket_may_be_evicted(const struct socket *s);
 
-/* Ends it, in whatever state, under a name: closed now, freed at the end of the loop turn. Its places go with it: who has
- * one may not give it back; who was given one and is not notified yet waits again, at the head of the queue. */
+/* Ends it, in whatever state, under a name: closed now, freed at the end of the loop turn. Its places go with
+ * it: who has one may not give it back; who was given one and is not notified yet waits again, at the head of
+ * the queue. */
 void socket_retire(struct socket *s, enum retire_reason reason);
 
-/* An exchange, which got it at `taken_ms`, has found that the origin closed it, as origins do with what is idle for too
- * long. */
+/* An exchange, which got it at `taken_ms`, has found that the origin closed it, as origins do with what is
+ * idle for too long. */
 void idle_closed_under_request(struct socket *s, uint64_t taken_ms);
 
 /* For a tunnel: its bytes are no HTTP any more. */
@@ -127,15 +129,15 @@ static inline struct conn *socket_conn(struct socket *s)
     return &s->wire.conn;
 }
 
-/* Asked before an exchange begins: RETIRE_NONE, or why the socket must not be used after all (an unread byte, an end of
- * file, an error). It costs a system call only where something was reported, or where a request that could not be
- * repeated meets a socket that may be stale. */
+/* Asked before an exchange begins: RETIRE_NONE, or why the socket must not be used after all (an unread byte,
+ * an end of file, an error). It costs a system call only where something was reported, or where a request
+ * that could not be repeated meets a socket that may be stale. */
 enum retire_reason socket_look(struct socket *s, bool repeatable);
 
 /* Used within the pool. */
 
-/* Opens a connection of the origin's, for `owner` alone when that is not NULL: its place is taken at once. NULL when memory
- * is short. */
+/* Opens a connection of the origin's, for `owner` alone when that is not NULL: its place is taken at once.
+ * NULL when memory is short. */
 struct socket *socket_connect(struct origin *o, struct waiter *owner, enum opened_for why);
 
 /* CONNECTING: the connection speaks this, and carries so many exchanges; or it could not be made. */

@@ -63,7 +63,8 @@ static uint32_t add_room(const struct socket_list *list, uint32_t room, uint32_t
     return room;
 }
 
-/* Requests that could begin at once: a place each, on whatever socket, or on one that is being opened and promised to none. */
+/* Requests that could begin at once: a place each, on whatever socket, or on one that is being opened and
+ * promised to none. */
 static bool has_enough(const struct origin *o)
 {
     uint32_t enough = o->agent->policy->minFreeSockets;

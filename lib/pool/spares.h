@@ -14,7 +14,8 @@ void spares_open(struct origin *o);
 /* One failed to connect: the next is tried after 1 s, then 2 s, ... 30 s. */
 void spares_back_off(struct origin *o);
 
-/* One of its sockets was retired. Where the origin ends unused connections at once, that is a failure, too. */
+/* One of its sockets was retired. Where the origin ends unused connections at once, that is a failure,
+ * too. */
 void spares_retired(const struct socket *s, enum retire_reason reason);
 
 /* A free socket has stayed open for a while: earlier failures no longer count. */

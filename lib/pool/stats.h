@@ -54,7 +54,8 @@ enum socket_failure {
 
 const char *socket_failure_code(enum socket_failure f);
 
-/* What a request waited for: X(id, the word in /agents). STREAMS: the origin lets no more begin on its connections of HTTP/2. */
+/* What a request waited for: X(id, the word in /agents). STREAMS: the origin lets no more begin on its
+ * connections of HTTP/2. */
 #define HELD_BY_LIST(X)                     \
     X(HELD_BY_MAX_SOCKETS, "maxSockets")    \
     X(HELD_BY_MAX_TOTAL, "maxTotalSockets") \
@@ -81,18 +82,19 @@ struct origin_stats {
     uint64_t retired[RETIRE_COUNT];
     uint64_t peer_closed_idle_ms; /* how long those of retired[RETIRE_PEER_CLOSED] had been idle, summed */
     uint64_t reused_errors[SOCKET_FAILURE_COUNT];
-    /* Every request ends in one of three ways: with the origin's whole response (then it is in `request`), with an
-     * error, or because its client left. */
+    /* Every request ends in one of three ways: with the origin's whole response (then it is in `request`),
+     * with an error, or because its client left. */
     uint64_t errors[PROXY_ERROR_COUNT];
     uint64_t client_aborts;
-    /* Texts of some size that came to clients which accept gzip, with Via; and those of them that were not compressed */
+    /* Texts of some size that came to clients which accept gzip, with Via; and those of them that were not
+     * compressed */
     uint64_t texts, texts_plain;
     uint64_t repaired;              /* heads of responses (insecureHTTPParser), */
     uint64_t repairs[REPAIR_COUNT]; /* and which of them needed what */
     uint64_t held[HELD_BY_COUNT];   /* requests that found no place, by what kept it from them */
     uint64_t queue_full; /* of errors[PROXY_ERROR_LIMIT], those refused at once: maxPendingRequests */
-    /* HTTP/2: RST_STREAM by who sent it and GOAWAY, by error code; requests that were repeated since the origin certainly had
-     * not processed them; and how long PINGs took */
+    /* HTTP/2: RST_STREAM by who sent it and GOAWAY, by error code; requests that were repeated since the
+     * origin certainly had not processed them; and how long PINGs took */
     uint64_t resets_by_origin[H2_ERROR_COUNT], resets_by_carpool[H2_ERROR_COUNT], goaways[H2_ERROR_COUNT];
     uint64_t unprocessed;
     struct histogram ping;

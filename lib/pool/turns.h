@@ -1,11 +1,12 @@
 #ifndef CARPOOL_POOL_TURNS_H
 #define CARPOOL_POOL_TURNS_H
 
-/* queue: fair. The blocked requests of an agent once more, by caller: callers stand in a ring for each origin, and in one of the
- * whole agent, and who has been served goes to its end. Each caller's requests stand in the order of the queue. With fifo
- * there are no turns.
+/* queue: fair. The blocked requests of an agent once more, by caller: callers stand in a ring for each
+ * origin, and in one of the whole agent, and who has been served goes to its end. Each caller's requests
+ * stand in the order of the queue. With fifo there are no turns.
  *
- * Where memory is short for the turn of a request, the agent goes by the queue's order until that request has left. */
+ * Where memory is short for the turn of a request, the agent goes by the queue's order until that request has
+ * left. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,7 +39,8 @@ struct turn {
 /* Whether turns are taken now. */
 bool turns_are_taken(const struct agent *a);
 
-/* The waiter is blocked from now on; `first`: it was to be served already, so its caller is next. Nothing with fifo. */
+/* The waiter is blocked from now on; `first`: it was to be served already, so its caller is next. Nothing
+ * with fifo. */
 void turns_enter(struct waiter *p, bool first);
 
 /* It is blocked no more. */
@@ -53,13 +55,14 @@ void turns_rebuild(struct agent *a);
 /* Who is next at an origin: the oldest request of the caller whose turn it is. NULL: none is blocked. */
 struct waiter *turns_next(const struct origin *o);
 
-/* Who is next of the whole agent, among the origins for which `possible` holds, and `near` (may be NULL): the oldest request of the
- * caller whose turn it is, but one of `near` unless it is younger by more than `fairness_us`. NULL: none. */
+/* Who is next of the whole agent, among the origins for which `possible` holds, and `near` (may be NULL): the
+ * oldest request of the caller whose turn it is, but one of `near` unless it is younger by more than
+ * `fairness_us`. NULL: none. */
 struct waiter *turns_next_of_agent(const struct agent *a, bool (*possible)(const struct origin *o),
                                    const struct origin *near, uint64_t fairness_us);
 
-/* Whose place a request of this caller may take in the full queue of the origin: the newest of the caller that has most there, if
- * that is more than this one has. NULL: none does. */
+/* Whose place a request of this caller may take in the full queue of the origin: the newest of the caller
+ * that has most there, if that is more than this one has. NULL: none does. */
 struct waiter *turns_displaced_by(const struct origin *o, const void *caller);
 
 #endif

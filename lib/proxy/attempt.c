@@ -40,8 +40,8 @@ static enum fault fault_of_connect(enum connect_error error)
     return FAULT_INTERNAL;
 }
 
-/* Whether it could be repeated if this socket proved stale: otherwise it is worth a look first. Content of unknown length
- * may turn out to be more than is kept for a repeat. */
+/* Whether it could be repeated if this socket proved stale: otherwise it is worth a look first. Content of
+ * unknown length may turn out to be more than is kept for a repeat. */
 static bool is_repeatable(const struct exchange *e)
 {
     enum body_kind kind = e->asked.framing.kind;
@@ -58,8 +58,8 @@ static bool is_worth_repeating(const struct exchange *e)
            upload_is_replayable(&e->transfer->upload, &e->transfer->call);
 }
 
-/* Nothing but the loop is on the stack, so that who got this exchange's socket is notified at once: at the end of the
- * turn it would have been idle for as long as all others' events take. */
+/* Nothing but the loop is on the stack, so that who got this exchange's socket is notified at once: at the
+ * end of the turn it would have been idle for as long as all others' events take. */
 static void on_call_ready(struct call *c, unsigned ready)
 {
     struct exchange *e = ((struct transfer *)((char *)c - offsetof(struct transfer, call)))->exchange;
@@ -117,7 +117,8 @@ static enum retire_reason look_before(const struct exchange *e, struct socket *s
         return RETIRE_DRAINED;
     if (!socket_is_permitted(s))
         return RETIRE_DRAINED;
-    /* What a new one says already (TLS may have brought it with the handshake) is of this request: the next would say it, too. */
+    /* What a new one says already (TLS may have brought it with the handshake) is of this request: the next
+     * would say it, too. */
     if (s->protocol == PROTOCOL_HTTP1 && !socket_may_be_stale(s))
         return RETIRE_NONE;
     return socket_look(s, is_repeatable(e));
@@ -170,7 +171,8 @@ static void start(struct exchange *e, struct socket *s)
         relay(e);
 }
 
-/* While it waits, large buffers are for others. After an attempt, it may have content that points into its client's. */
+/* While it waits, large buffers are for others. After an attempt, it may have content that points into its
+ * client's. */
 static void fit_buffers(struct exchange *e)
 {
     e->head = buffer_fit(e->head);
@@ -299,7 +301,8 @@ enum client_close attempt_finished(struct exchange *e)
     e->socket = NULL;
     /* What others share is not one client's own: over HTTP/2, a challenge is passed on. */
     bool is_private = s->protocol == PROTOCOL_HTTP1 && (e->asked.private_socket || c->private_socket == s);
-    /* What was promised with the head may not hold any more: a stop, a request that is not needed to its end. */
+    /* What was promised with the head may not hold any more: a stop, a request that is not needed to its
+     * end. */
     enum client_close fate =
         e->outcome.fate == CLIENT_KEPT ? exchange_fate(e, FAULT_NONE, true) : e->outcome.fate;
     enum retire_reason refusal = is_private ? socket_refusal(s, &end) : RETIRE_NONE;

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_PROXY_ATTEMPT_H
 #define CARPOOL_PROXY_ATTEMPT_H
 
-/* From the queue to a place on a socket and, when that was stale, to another one; and what the client is answered when no
- * attempt succeeds (attempt_failed.c). */
+/* From the queue to a place on a socket and, when that was stale, to another one; and what the client is
+ * answered when no attempt succeeds (attempt_failed.c). */
 
 #include "proxy/exchange.h"
 
@@ -13,7 +13,8 @@ void attempt_ask(struct exchange *e);
 void attempt_settled(struct waiter *w);
 void attempt_blocked(struct waiter *w);
 
-/* The call has failed, see wire_loop.failure: repeats the request where that is safe, else fails the exchange. */
+/* The call has failed, see wire_loop.failure: repeats the request where that is safe, else fails the
+ * exchange. */
 void attempt_failed(struct exchange *e);
 
 /* The response is complete: gives the place back. Says what becomes of the client's connection. */

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_PROXY_BAD_REQUEST_H
 #define CARPOOL_PROXY_BAD_REQUEST_H
 
-/* What a client is answered whose request cannot be read or names no target: what is wrong (http/explain.h), and the
- * line, escaped and cut, so that body and log show which request it was. */
+/* What a client is answered whose request cannot be read or names no target: what is wrong (http/explain.h),
+ * and the line, escaped and cut, so that body and log show which request it was. */
 
 #include "config/config.h"
 #include "http/head.h"

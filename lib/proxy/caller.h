@@ -1,8 +1,9 @@
 #ifndef CARPOOL_PROXY_CALLER_H
 #define CARPOOL_PROXY_CALLER_H
 
-/* Who a client is, as the kernel says: a user or a systemd unit of this host, another host by its address, or one that is
- * known ("-"). Each loop has a table of its own; a client takes its identity along when it goes to another one. */
+/* Who a client is, as the kernel says: a user or a systemd unit of this host, another host by its address, or
+ * one that is known ("-"). Each loop has a table of its own; a client takes its identity along when it goes
+ * to another one. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,7 +19,8 @@ struct client;
 
 enum caller_kind { CALLER_UNKNOWN, CALLER_USER, CALLER_UNIT, CALLER_HOST };
 
-/* Requests of one caller to one agent. Kept by the agent's name: agents come and go with the configuration. */
+/* Requests of one caller to one agent. Kept by the agent's name: agents come and go with the
+ * configuration. */
 struct caller_served {
     UT_hash_handle hh;
     uint64_t requests;
@@ -57,9 +59,9 @@ struct callers {
 void callers_init(struct callers *t);
 void callers_free(struct callers *t);
 
-/* Finds out who a client is as `callers` now says, unless that is known already: on accept, and before each request, since a
- * reload may have changed it. With `off` c->caller is NULL. At most one exchange with the kernel, and a few milliseconds for the
- * name of a user that was not seen before. */
+/* Finds out who a client is as `callers` now says, unless that is known already: on accept, and before each
+ * request, since a reload may have changed it. With `off` c->caller is NULL. At most one exchange with the
+ * kernel, and a few milliseconds for the name of a user that was not seen before. */
 void caller_identify(struct client *c);
 
 /* The client has come from another loop, whose caller it points to. */

@@ -418,7 +418,8 @@ static void await_next_request(struct client *c)
         client_close(c, CLIENT_CUT, false);
 }
 
-/* A close would answer what comes with a reset, which destroys what the client has not read yet (RFC 9112 9.6). */
+/* A close would answer what comes with a reset, which destroys what the client has not read yet (RFC
+ * 9112 9.6). */
 static bool may_still_send(const struct client *c, enum client_close fate)
 {
     char byte;

@@ -20,8 +20,8 @@
 
 #include "proxy/proxy.h"
 
-/* At a stop, a client that was accepted a moment ago, or whose CONNECT was answered, has its first request on the way: closing
- * at once would lose it. */
+/* At a stop, a client that was accepted a moment ago, or whose CONNECT was answered, has its first request on
+ * the way: closing at once would lose it. */
 #define CLIENT_GRACE_MS 500
 
 enum client_state {
@@ -75,11 +75,12 @@ _Static_assert(sizeof(struct client) <= 376, "an idle client stays small");
 /* Registers it with the loop, if it is not yet. False: the loop does not take it. */
 bool client_watch(struct client *c);
 
-/* The same, and the loop reports both directions once more, after what else is ready: for who stopped early. */
+/* The same, and the loop reports both directions once more, after what else is ready: for who stopped
+ * early. */
 bool client_yield(struct client *c);
 
-/* The same, if its exchange lasts: see proxy.c. One that is registered already is looked at then: a reset may have come
- * with the last bytes of its request, in one event, and no other will report it. */
+/* The same, if its exchange lasts: see proxy.c. One that is registered already is looked at then: a reset may
+ * have come with the last bytes of its request, in one event, and no other will report it. */
 void client_watch_later(struct client *c);
 
 /* It has lasted. */
@@ -101,22 +102,22 @@ bool client_read_some(struct client *c);
 void client_process(struct client *c);
 
 /* The exchange has ended and the response was handed to the kernel whole: on to the next request, or the
- * end. `c->exchange` is gone. Where the next request would begin somewhere else than after the last one, it is
- * the end whatever `fate` says. */
+ * end. `c->exchange` is gone. Where the next request would begin somewhere else than after the last one, it
+ * is the end whatever `fate` says. */
 void client_exchange_done(struct client *c, enum client_close fate);
 
 /* Says FIN, and throws away what still comes for a moment, so that no reset destroys the last response. */
 void client_linger(struct client *c, enum client_close reason);
 
-/* Only for a head that has not come whole: most have, and no deadline is touched for them. The limit is never stored as a
- * time that is due: a reload may change it. */
+/* Only for a head that has not come whole: most have, and no deadline is touched for them. The limit is never
+ * stored as a time that is due: a reload may change it. */
 void client_arm_for_head(struct client *c);
 
 /* Closes at once; by a reset where the peer must not take what it has for a whole message. */
 void client_close(struct client *c, enum client_close reason, bool reset);
 
-/* Whether it is still idle, by a look of its own: what came in this very turn was announced by nothing yet, and
- * closing over a request that has come would lose it. That request has begun when this returns. */
+/* Whether it is still idle, by a look of its own: what came in this very turn was announced by nothing yet,
+ * and closing over a request that has come would lose it. That request has begun when this returns. */
 bool client_is_idle(struct client *c);
 
 /* Looks for bytes, an end or a reset after a request that was read whole. */

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_PROXY_CLIENT_FATE_H
 #define CARPOOL_PROXY_CLIENT_FATE_H
 
-/* Does the client's connection go on after this response, and if not, why? One answer for responses, own answers,
- * failures and stops alike. */
+/* Does the client's connection go on after this response, and if not, why? One answer for responses, own
+ * answers, failures and stops alike. */
 
 #include <stdbool.h>
 

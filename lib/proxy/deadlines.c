@@ -1,4 +1,5 @@
-/* What an exchange and its client have time for: one deadline for all limits, each counted from when it began. */
+/* What an exchange and its client have time for: one deadline for all limits, each counted from when it
+ * began. */
 
 #include "base/clock.h"
 #include "base/units.h"

@@ -159,7 +159,8 @@ static void learn(struct exchange *e, const struct framing *f)
         note_coding(e, f);
 }
 
-/* The final head. HTTP/1.0 knows no chunks: there the end of the connection ends content of unknown length. */
+/* The final head. HTTP/1.0 knows no chunks: there the end of the connection ends content of unknown
+ * length. */
 static enum pump begin_body(struct exchange *e)
 {
     const struct framing *f = &e->transfer->call.framing;
@@ -301,7 +302,8 @@ static bool may_splice(const struct exchange *e)
                               splice_pays(&d->splice, call_spliceable(&e->transfer->call)));
 }
 
-/* Queues what comes next, if nothing is queued. PUMP_WAITS: the origin must send some first; PUMP_DONE: flush it. */
+/* Queues what comes next, if nothing is queued. PUMP_WAITS: the origin must send some first; PUMP_DONE: flush
+ * it. */
 static enum pump fill(struct exchange *e, enum call_part *part)
 {
     struct download *d = &e->transfer->download;

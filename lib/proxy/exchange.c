@@ -181,8 +181,8 @@ static void fail(struct exchange *e, enum fault fault, enum retire_reason reason
     }
     e->outcome.fate = exchange_fate(e, fault, true);
     if (e->asked.established) {
-        e->state =
-            EXCHANGE_REPLY; /* its answer was the 200: the end of the connection says that nothing came of it */
+        e->state = EXCHANGE_REPLY; /* its answer was the 200: the end of the connection says that nothing came
+                                      of it */
         return;
     }
     const struct reply r = {

@@ -88,12 +88,12 @@ _Static_assert(sizeof(struct exchange) <= 296, "a request that waits stays small
 
 /* --- For the client's side ------------------------------------------------------------------------------- */
 
-/* A whole head was read into proxy->request_head; `length` bytes of c->in are it. Takes over from there, and may be over
- * when this returns. */
+/* A whole head was read into proxy->request_head; `length` bytes of c->in are it. Takes over from there, and
+ * may be over when this returns. */
 void exchange_begin(struct client *c, size_t length);
 
-/* For a CONNECT whose client was told 200 (inside.h): where its tunnel leads and whether it may have one, as things are now. Else
- * why not, with a sentence in `text`. */
+/* For a CONNECT whose client was told 200 (inside.h): where its tunnel leads and whether it may have one, as
+ * things are now. Else why not, with a sentence in `text`. */
 enum fault exchange_admit_tunnel(struct client *c, struct route *route, char *text, size_t text_size);
 
 /* An exchange for it: to be failed, or to open its tunnel. NULL: the client is closed. */
@@ -139,11 +139,12 @@ bool exchange_is_pending(const struct exchange *e);
 /* ... and its client has half-closed: half a connection does not wait for a limit (server.halfClose). */
 bool exchange_has_left_the_queue(const struct exchange *e);
 
-/* What becomes of the client's connection, as it looks now: a response of known end or not, after this fault. */
+/* What becomes of the client's connection, as it looks now: a response of known end or not, after this
+ * fault. */
 enum client_close exchange_fate(const struct exchange *e, enum fault fault, bool delimited);
 
-/* Gives up what it has of the upstream's side and queues an answer, or cuts the client where none has a place. The caller
- * runs it on. */
+/* Gives up what it has of the upstream's side and queues an answer, or cuts the client where none has a
+ * place. The caller runs it on. */
 void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reason, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
@@ -154,7 +155,8 @@ enum pump pump_fail(struct exchange *e, enum fault fault, enum retire_reason rea
 /* Queues an own answer; the caller runs it on. */
 void exchange_reply(struct exchange *e, const struct reply *r);
 
-/* Gives back what is left and records it; its client is notified by the caller. It has no call and no socket any more. */
+/* Gives back what is left and records it; its client is notified by the caller. It has no call and no socket
+ * any more. */
 void exchange_end(struct exchange *e);
 
 /* Its own name as Via is to have it; empty: no Via is added. */

@@ -43,8 +43,8 @@ bool flow_is_over(const struct flow *f);
 /* Nothing was read that is not written. */
 bool flow_is_empty(const struct flow *f);
 
-/* The source's connection is broken, so that it takes nothing either. Known only when everything it sent has been
- * read. */
+/* The source's connection is broken, so that it takes nothing either. Known only when everything it sent has
+ * been read. */
 bool flow_source_failed(const struct flow *f);
 
 /* Bytes written, less the head. */

@@ -44,7 +44,8 @@ void inside_begin(struct client *c, const struct route *route);
 void inside_ready(struct client *c);
 void inside_on_deadline(struct client *c);
 
-/* OPENING: waits for what comes next, with its time limit; where the loop does not take the client, it is closed. */
+/* OPENING: waits for what comes next, with its time limit; where the loop does not take the client, it is
+ * closed. */
 void inside_await(struct client *c);
 
 /* Sets the timer for what the client is waited for. */

@@ -38,8 +38,8 @@ static char *put_http(char *at, const struct own_origin *own)
     return at + sprintf(at, ":%u", own->port);
 }
 
-/* What stands in place of scheme and host before a path. One that begins with two slashes, or what browsers take for
- * one, would name another host; they leave out tabs before they read a URL. */
+/* What stands in place of scheme and host before a path. One that begins with two slashes, or what browsers
+ * take for one, would name another host; they leave out tabs before they read a URL. */
 static struct slice before_path(struct slice path)
 {
     size_t second = 1;

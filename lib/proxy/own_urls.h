@@ -1,8 +1,9 @@
 #ifndef CARPOOL_PROXY_OWN_URLS_H
 #define CARPOOL_PROXY_OWN_URLS_H
 
-/* rewriteScheme: what a response says of its own https origin, in the terms of an app that says http://. Location,
- * Content-Location and Refresh are rewritten where they name that origin, and cookies lose Secure. */
+/* rewriteScheme: what a response says of its own https origin, in the terms of an app that says http://.
+ * Location, Content-Location and Refresh are rewritten where they name that origin, and cookies lose
+ * Secure. */
 
 #include <stdint.h>
 

@@ -12,8 +12,8 @@
 #include "proxy/inside_tls.h"
 #include "proxy/tunnel.h"
 
-/* A client that has no answer within this time of its exchange's start is worth a registration with the loop, or a look:
- * most have their response and are gone before. */
+/* A client that has no answer within this time of its exchange's start is worth a registration with the loop,
+ * or a look: most have their response and are gone before. */
 #define WATCH_AFTER_MS 5
 #define SPARES_KEPT    512
 

@@ -102,8 +102,9 @@ struct proxy {
 struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct config *config,
                         struct slice instance);
 
-/* Makes one of several: from now on it takes only requests of origins that live in its pool, and hands the others
- * over. `mailbox` is that of its loop; both must outlive it. False when memory is short. Called once. */
+/* Makes one of several: from now on it takes only requests of origins that live in its pool, and hands the
+ * others over. `mailbox` is that of its loop; both must outlive it. False when memory is short. Called
+ * once. */
 bool proxy_join(struct proxy *p, struct proxy_shared *shared, struct mailbox *mailbox);
 
 /* What is open, runs or waits goes by the new policy from now on; its pool's comes before. */

@@ -1,7 +1,8 @@
 #ifndef CARPOOL_PROXY_PUMP_H
 #define CARPOOL_PROXY_PUMP_H
 
-/* What a half of an exchange says when it has moved what it could. Pumps end nothing: exchange_run() acts on this. */
+/* What a half of an exchange says when it has moved what it could. Pumps end nothing: exchange_run() acts on
+ * this. */
 enum pump {
     PUMP_WAITS,       /* for an event, or for its next turn */
     PUMP_DONE,        /* the response was handed to the kernel whole */

@@ -7,10 +7,12 @@
 
 #define QUEUE_HOLD_TEXT_SIZE 256
 
-/* "all 20 connections busy (maxSockets)", "the agent is paused; to go on: carpoolctl resume api". Returns `out`. */
+/* "all 20 connections busy (maxSockets)", "the agent is paused; to go on: carpoolctl resume api". Returns
+ * `out`. */
 const char *queue_hold_text(const struct origin *o, char out[QUEUE_HOLD_TEXT_SIZE]);
 
-/* Why it may not even wait: "queue full: 3 requests waiting (maxPendingRequests), " and the same. Returns `out`. */
+/* Why it may not even wait: "queue full: 3 requests waiting (maxPendingRequests), " and the same. Returns
+ * `out`. */
 const char *queue_full_text(const struct origin *o, char out[QUEUE_HOLD_TEXT_SIZE]);
 
 #endif

@@ -10,7 +10,8 @@
 #include "proxy/exchange.h"
 #include "proxy/inside.h"
 
-/* The request line stands in the outgoing head, or is all that was kept of a request that was refused: method SP target. */
+/* The request line stands in the outgoing head, or is all that was kept of a request that was refused: method
+ * SP target. */
 static struct slice word_of(struct slice line, unsigned nth)
 {
     for (unsigned i = 0;; i++) {

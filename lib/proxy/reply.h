@@ -75,8 +75,8 @@ struct reply {
 /* Bytes of content. */
 size_t reply_length(const struct reply *r);
 
-/* Writes the whole response into an empty buffer, which is exchanged for a larger one where it has to be; false
- * when memory is short, and the buffer is still the caller's. */
+/* Writes the whole response into an empty buffer, which is exchanged for a larger one where it has to be;
+ * false when memory is short, and the buffer is still the caller's. */
 bool reply_write(struct buffer **out, const struct reply *r);
 
 #endif

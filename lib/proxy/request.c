@@ -25,7 +25,8 @@ static bool is_idempotent(const struct head *h)
            has_idempotency_key(h);
 }
 
-/* A body of a request in which HTTP/1.0 defined none may be the next request to another implementation (RFC 9112 3.3). */
+/* A body of a request in which HTTP/1.0 defined none may be the next request to another implementation (RFC
+ * 9112 3.3). */
 static bool has_odd_body(const struct head *h, const struct framing *f)
 {
     return h->minor == 0 && f->kind != BODY_NONE &&

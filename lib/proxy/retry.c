@@ -10,13 +10,14 @@
  * Of the others:
  *
  *  reused  ended by peer  response begun  request begun  idempotent  replayable | repeat
- *  no      any            any             any            any         any        | no: a new connection that fails says something
- *  yes     no             any             any            any         any        | no: a timeout is not staleness
- *  yes     yes            yes             any            any         any        | no: the origin has answered
- *  yes     yes            no              no             any         yes        | yes: nothing was delivered
- *  yes     yes            no              yes            yes         yes        | yes
- *  yes     yes            no              yes            no          any        | no: it may have been carried out
- *  yes     yes            no              any            any         no         | no: it cannot be said again */
+ *  no      any            any             any            any         any        | no: a new connection that
+ * fails says something yes     no             any             any            any         any        | no: a
+ * timeout is not staleness yes     yes            yes             any            any         any        | no:
+ * the origin has answered yes     yes            no              no             any         yes        | yes:
+ * nothing was delivered yes     yes            no              yes            yes         yes        | yes
+ *  yes     yes            no              yes            no          any        | no: it may have been
+ * carried out yes     yes            no              any            any         no         | no: it cannot be
+ * said again */
 enum retry retry_decide(const struct failed_attempt *a)
 {
     if (a->unprocessed)

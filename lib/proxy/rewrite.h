@@ -19,8 +19,9 @@ struct outgoing_request {
     bool upgrade; /* Upgrade goes along */
 };
 
-/* Writes the head up to, but without, its Connection field and empty line: see connection_lines() (wire/h1.h). The
- * buffer is empty and is replaced by a larger one when it must be; false when memory is short. */
+/* Writes the head up to, but without, its Connection field and empty line: see connection_lines()
+ * (wire/h1.h). The buffer is empty and is replaced by a larger one when it must be; false when memory is
+ * short. */
 bool rewrite_request(struct buffer **out, const struct head *h, const struct outgoing_request *o);
 
 struct outgoing_response {

@@ -16,7 +16,8 @@ struct route {
     struct uri uri;         /* host, port, path */
     struct framing framing; /* of the request */
     bool upgrade;           /* a switch of protocols is asked for that is passed on */
-    /* CONNECT: it is told 200, and what the client says then decides (inside.h); whether it may open a tunnel */
+    /* CONNECT: it is told 200, and what the client says then decides (inside.h); whether it may open a
+     * tunnel */
     bool first_bytes_decide, may_tunnel;
     bool answer_here; /* Max-Forwards: 0 in TRACE or OPTIONS (RFC 9110 7.6.2) */
 };
@@ -26,8 +27,8 @@ struct route {
 enum fault route_find(struct proxy *p, const struct frontend *frontend, const struct uri *inside,
                       const struct head *h, struct route *out, char *text, size_t text_size);
 
-/* The same for a tunnel to where an earlier CONNECT led, when what is inside it turned out to need one: as things are now, since a
- * reload may have come in between. */
+/* The same for a tunnel to where an earlier CONNECT led, when what is inside it turned out to need one: as
+ * things are now, since a reload may have come in between. */
 enum fault route_tunnel(struct proxy *p, const struct uri *to, struct route *out, char *text,
                         size_t text_size);
 

@@ -4,8 +4,8 @@
 
 #include "base/clock.h"
 
-/* How much of its waiting for a socket the request spent on the connect: a spare was there before it came, and a connect
- * may have begun before, too. */
+/* How much of its waiting for a socket the request spent on the connect: a spare was there before it came,
+ * and a connect may have begun before, too. */
 static uint64_t connect_share(const struct exchange *e)
 {
     uint64_t waited = e->times.waited_us - e->waiter.pending_us;

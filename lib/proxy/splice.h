@@ -41,7 +41,8 @@ static inline bool splice_pays(const struct splice *s, uint64_t left)
     return left >= SPLICE_LEAST && !s->impossible;
 }
 
-/* Moves what can be moved. A pipe is taken when one is needed and given back when it is empty and nothing comes. */
+/* Moves what can be moved. A pipe is taken when one is needed and given back when it is empty and nothing
+ * comes. */
 enum splice_result splice_some(struct splice *s, const struct splice_ends *ends, struct pipe_pool *pipes);
 
 /* Bytes of it are in the pipe. */

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_PROXY_STATS_H
 #define CARPOOL_PROXY_STATS_H
 
-/* The counters of the clients' side. A client may go from one loop to another, so of several loops only the sum of
- * each gauge says something. */
+/* The counters of the clients' side. A client may go from one loop to another, so of several loops only the
+ * sum of each gauge says something. */
 
 #include <stdint.h>
 

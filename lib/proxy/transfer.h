@@ -1,8 +1,8 @@
 #ifndef CARPOOL_PROXY_TRANSFER_H
 #define CARPOOL_PROXY_TRANSFER_H
 
-/* What an exchange needs to move bytes, and only then: a request that waits for its first attempt has none. It comes with the
- * first attempt or the own answer, and stays until the exchange has ended. */
+/* What an exchange needs to move bytes, and only then: a request that waits for its first attempt has none.
+ * It comes with the first attempt or the own answer, and stays until the exchange has ended. */
 
 #include <stdbool.h>
 #include <stdint.h>

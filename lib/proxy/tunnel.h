@@ -8,8 +8,8 @@
 #include "proxy/exchange.h"
 #include "proxy/flow.h"
 
-/* OPEN until neither flow moves any more. If one side is to be reset, then not before its kernel has sent what was
- * written: a reset throws that away. Meanwhile, CLOSING, the other side is closed already. */
+/* OPEN until neither flow moves any more. If one side is to be reset, then not before its kernel has sent
+ * what was written: a reset throws that away. Meanwhile, CLOSING, the other side is closed already. */
 enum tunnel_state { TUNNEL_OPEN, TUNNEL_CLOSING, TUNNEL_DEAD };
 
 struct tunnel {
@@ -32,8 +32,8 @@ struct tunnel {
     char text[];           /* the record's method and target */
 };
 
-/* The exchange hands over its client, its socket and what was read and not sent, and ends; it will be recorded when
- * the tunnel ends. Without memory for a tunnel the exchange fails. */
+/* The exchange hands over its client, its socket and what was read and not sent, and ends; it will be
+ * recorded when the tunnel ends. Without memory for a tunnel the exchange fails. */
 void tunnel_begin(struct exchange *e);
 
 /* The client's connection is ready. */

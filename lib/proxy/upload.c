@@ -135,7 +135,8 @@ static enum pump no_memory(struct exchange *e)
     return pump_fail(e, FAULT_INTERNAL, RETIRE_CLIENT_ABORTED, "out of memory for the request's content");
 }
 
-/* Undoes the framing of what is buffered, into a batch. PUMP_FAILED: it is malformed after what stands in the batch. */
+/* Undoes the framing of what is buffered, into a batch. PUMP_FAILED: it is malformed after what stands in the
+ * batch. */
 static enum pump take_batch(struct exchange *e)
 {
     struct upload *u = &e->transfer->upload;
@@ -246,7 +247,8 @@ static ssize_t put(void *to, struct pipe *p)
     return call_splice_out(to, p);
 }
 
-/* Content that is not kept, of which much is left and nothing but its length is to be known, need not be read. */
+/* Content that is not kept, of which much is left and nothing but its length is to be known, need not be
+ * read. */
 static bool may_splice(const struct exchange *e)
 {
     const struct upload *u = &e->transfer->upload;

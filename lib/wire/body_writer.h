@@ -8,7 +8,8 @@
 
 #include "io/sendq.h"
 
-/* Pieces that framing adds to a batch: the chunk's line and end, the last chunk, the trailers, the empty line. */
+/* Pieces that framing adds to a batch: the chunk's line and end, the last chunk, the trailers, the empty
+ * line. */
 #define BODY_WRITER_FRAMING 5
 
 struct body_writer {
@@ -17,8 +18,8 @@ struct body_writer {
     char line[20]; /* the chunk's first line, while the queue points to it */
 };
 
-/* Queues a batch, with `last` the end of the content after it. The runs and the trailer lines stay where they are until
- * the queue is empty, and so does the writer, which may queue another batch then only. */
+/* Queues a batch, with `last` the end of the content after it. The runs and the trailer lines stay where they
+ * are until the queue is empty, and so does the writer, which may queue another batch then only. */
 void body_writer_push(struct body_writer *w, struct sendq *q, const struct iovec *runs, unsigned count,
                       bool last, struct slice trailers);
 

@@ -24,14 +24,16 @@ struct call;
 struct pipe;
 struct wire;
 
-/* What `ready` reports; bits. CALL_UNACKED: the request was sent and nothing of it has been acknowledged for a while
- * (pool/path.h). */
+/* What `ready` reports; bits. CALL_UNACKED: the request was sent and nothing of it has been acknowledged for
+ * a while (pool/path.h). */
 enum { CALL_READABLE = 1, CALL_WRITABLE = 2, CALL_UNACKED = 8 };
 
 enum call_write {
-    CALL_SENT, /* every byte given was handed over: its memory is the caller's again */
-    CALL_BLOCKED, /* the bytes stay where they are until CALL_WRITABLE; then call_send() once more, without content */
-    CALL_WRITE_FAILED, /* the peer takes no more; what it sent before may still be a response: go on reading */
+    CALL_SENT,    /* every byte given was handed over: its memory is the caller's again */
+    CALL_BLOCKED, /* the bytes stay where they are until CALL_WRITABLE; then call_send() once more, without
+                     content */
+    CALL_WRITE_FAILED, /* the peer takes no more; what it sent before may still be a response: go on
+                        * reading */
 };
 
 enum call_part {
@@ -116,16 +118,16 @@ struct call {
     uint32_t repairs;       /* which kinds a repaired head needed: bits of http/repair.h */
 };
 
-/* Hands over a batch of content (NULL: what is blocked, or the head alone of which no content is there yet). The head
- * goes with the first one. After CALL_SENT of the batch that was `last`, the request is complete. */
+/* Hands over a batch of content (NULL: what is blocked, or the head alone of which no content is there yet).
+ * The head goes with the first one. After CALL_SENT of the batch that was `last`, the request is complete. */
 enum call_write call_send(struct call *c, const struct call_content *content);
 
-/* The next part of the response. *head and *run are good until the next call of this function, *run until it is
- * consumed. */
+/* The next part of the response. *head and *run are good until the next call of this function, *run until it
+ * is consumed. */
 enum call_part call_next(struct call *c, struct head *head, struct slice *run);
 
-/* The content that was given so far and not consumed yet, `n` bytes, went to the client (h1: frees its buffer, h2: opens
- * its window). */
+/* The content that was given so far and not consumed yet, `n` bytes, went to the client (h1: frees its
+ * buffer, h2: opens its window). */
 void call_consumed(struct call *c, size_t n);
 
 /* How many bytes of content may be taken by call_splice_in() now; 0: call_next() only. */
@@ -140,22 +142,23 @@ bool call_takes_pipe(const struct call *c);
 /* Content of the request from a pipe, as conn_splice_out(). */
 ssize_t call_splice_out(struct call *c, struct pipe *p);
 
-/* Has `ready` called for both directions once more, after what else is ready: for an owner that stopped early. */
+/* Has `ready` called for both directions once more, after what else is ready: for an owner that stopped
+ * early. */
 void call_yield(struct call *c);
 
 /* After CALL_END: closes the call and says what is known of the wire. */
 void call_finish(struct call *c, struct call_end *end);
 
-/* Its owner needs it no more, in the midst of the response. True: the wire reads what is left of it, at most `limit`
- * bytes and for a second, and then notifies its owner (wire_owner.left). False: that is not worth it, or not possible;
- * the call is as it was: reset it. */
+/* Its owner needs it no more, in the midst of the response. True: the wire reads what is left of it, at most
+ * `limit` bytes and for a second, and then notifies its owner (wire_owner.left). False: that is not worth it,
+ * or not possible; the call is as it was: reset it. */
 bool call_leave(struct call *c, uint64_t limit);
 
 /* Gives it up. h1: the wire is of no further use. h2: RST_STREAM, the wire goes on. */
 void call_reset(struct call *c);
 
-/* The connection speaks no HTTP any more (101, CONNECT): the caller takes wire->conn, and what was read of it and not
- * used, which is the caller's to give back; NULL: nothing. HTTP/1.1 only. */
+/* The connection speaks no HTTP any more (101, CONNECT): the caller takes wire->conn, and what was read of it
+ * and not used, which is the caller's to give back; NULL: nothing. HTTP/1.1 only. */
 struct buffer *call_detach(struct call *c);
 
 #endif

@@ -189,7 +189,8 @@ static struct buffer *detach(struct call *c)
 
 /* --- A call that was left -------------------------------------------------------------------------------- */
 
-/* What is left is little enough, and there already or about to be: a response of events may trickle for hours. */
+/* What is left is little enough, and there already or about to be: a response of events may trickle for
+ * hours. */
 static bool is_worth_reading(const struct h1 *h, uint64_t limit)
 {
     bool is_young = clock_ms() - h->first_byte_ms < LEFT_MS;

@@ -5,7 +5,8 @@
 
 #include "wire/wire.h"
 
-/* Makes a wire of one whose conn is open and watched. Nothing can fail: memory is taken when a call is opened. */
+/* Makes a wire of one whose conn is open and watched. Nothing can fail: memory is taken when a call is
+ * opened. */
 void h1_begin(struct wire *w, struct wire_loop *loop, const struct wire_owner *owner);
 
 /* For wire_loop_init(). */

@@ -58,8 +58,8 @@ enum call_write h1_send(struct call *c, const struct call_content *content);
 bool h1_takes_pipe(const struct call *c);
 ssize_t h1_splice_out(struct call *c, struct pipe *p);
 
-/* h1_head.c: scans, reads and, where allowed, repairs the head that begins in h->in. On HEAD_OK, `*length` bytes of it
- * are the head. HEAD_INCOMPLETE: more must come. Anything else is final. */
+/* h1_head.c: scans, reads and, where allowed, repairs the head that begins in h->in. On HEAD_OK, `*length`
+ * bytes of it are the head. HEAD_INCOMPLETE: more must come. Anything else is final. */
 enum head_verdict h1_read_head(struct h1 *h, struct head *head, size_t *length);
 void h1_forget_head(struct h1 *h);
 
@@ -70,8 +70,8 @@ uint64_t h1_spliceable(const struct call *c);
 ssize_t h1_splice_in(struct call *c, struct pipe *p, size_t n);
 /* Frees the bytes of what was given. */
 void h1_settle(struct h1 *h);
-/* Of a call that was left: content is thrown away. CALL_CONTENT: enough for a turn, and more may be there; else CALL_MORE, CALL_END,
- * CALL_TRAILERS or CALL_FAILED. */
+/* Of a call that was left: content is thrown away. CALL_CONTENT: enough for a turn, and more may be there;
+ * else CALL_MORE, CALL_END, CALL_TRAILERS or CALL_FAILED. */
 enum call_part h1_skip(struct h1 *h);
 
 static inline struct h1 *h1_of(const struct call *c)

@@ -1,5 +1,6 @@
-/* Calls that stopped early, so that others have a turn. One of them goes on in each turn of the loop, in the order in which
- * they stopped: so what is ready for somebody else waits for one of them at most, however many there are. */
+/* Calls that stopped early, so that others have a turn. One of them goes on in each turn of the loop, in the
+ * order in which they stopped: so what is ready for somebody else waits for one of them at most, however many
+ * there are. */
 
 #include "base/clock.h"
 #include "wire/h1_internal.h"

@@ -133,8 +133,8 @@ static void notify_closed(struct h2 *h)
     h->wire->owner->closed(h->wire, h->reason);
 }
 
-/* The owner first, so that it gives no place on what takes no more calls. Those that are notified may close it: it is
- * freed when the last of them has returned. */
+/* The owner first, so that it gives no place on what takes no more calls. Those that are notified may close
+ * it: it is freed when the last of them has returned. */
 static void notify(struct h2 *h)
 {
     static void (*const steps[])(struct h2 *) = {notify_draining, notify_room, notify_calls, notify_closed};
@@ -147,8 +147,8 @@ static void notify(struct h2 *h)
         destroy(h);
 }
 
-/* What was written last is not acknowledged: further calls go elsewhere, and those of which nothing is are notified. Where none
- * was ever answered, a failure says something (h2_next()'s `proven`). */
+/* What was written last is not acknowledged: further calls go elsewhere, and those of which nothing is are
+ * notified. Where none was ever answered, a failure says something (h2_next()'s `proven`). */
 static void note_unacked(struct h2 *h)
 {
     uint64_t unacked = conn_unsent(&h->wire->conn);
@@ -163,7 +163,8 @@ static void note_unacked(struct h2 *h)
     }
 }
 
-/* Where there was more than enough for one turn, the next one goes on, also when no event tells of the rest. */
+/* Where there was more than enough for one turn, the next one goes on, also when no event tells of the
+ * rest. */
 static void take_in(struct h2 *h)
 {
     if (h2_take_in(h))

@@ -25,8 +25,8 @@ struct h2_options {
     bool answers_ping; /* this origin has answered one before: where one is not answered, the path is dead */
 };
 
-/* Begins on w->conn, which is watched and whose owner it becomes: preface and SETTINGS are queued. False when memory is
- * short; the connection is as it was. */
+/* Begins on w->conn, which is watched and whose owner it becomes: preface and SETTINGS are queued. False when
+ * memory is short; the connection is as it was. */
 bool h2_open(struct wire *w, const struct h2_options *o);
 
 /* It speaks HTTP/2. */
@@ -38,11 +38,12 @@ void h2_options_changed(struct wire *w, const struct h2_options *o);
 /* The lower of maxConcurrentStreams and the origin's SETTINGS; 0 before those came. */
 uint32_t h2_max_streams(const struct wire *w);
 
-/* How many calls may be open on it at a time now: fewer than that where streams that were reset have not ended yet. */
+/* How many calls may be open on it at a time now: fewer than that where streams that were reset have not
+ * ended yet. */
 uint32_t h2_capacity(const struct wire *w);
 
-/* Writes what was queued in this turn, and notifies owners of what became of their wires: at the end of each turn of
- * the loop, after all that may queue more. */
+/* Writes what was queued in this turn, and notifies owners of what became of their wires: at the end of each
+ * turn of the loop, after all that may queue more. */
 void h2_end_turn(struct wire_loop *loop);
 
 /* Those of RFC 9113 7 that blame the sender of what they answer. */

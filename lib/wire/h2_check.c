@@ -17,7 +17,8 @@ static bool is_known(const struct h2_stream *s)
     return s->request == H2_REQUEST_SENDING || s->request == H2_REQUEST_SENT;
 }
 
-/* What came for a stream and was not consumed fits its window, and none of it was given back before its time. */
+/* What came for a stream and was not consumed fits its window, and none of it was given back before its
+ * time. */
 static void check_window(const struct h2_stream *s)
 {
     const struct h2 *h = s->h2;

@@ -45,7 +45,8 @@ void h2_guard_useful(struct h2 *h, size_t bytes, uint32_t frames)
             frames < GLITCHES_AT_ONCE - h->glitches.left ? frames : GLITCHES_AT_ONCE - h->glitches.left;
 }
 
-/* Some give a window back as they read, the connection's and the stream's; some measure with each frame that comes. */
+/* Some give a window back as they read, the connection's and the stream's; some measure with each frame that
+ * comes. */
 void h2_guard_sent(struct h2 *h, size_t bytes)
 {
     size_t more = h->replies_due + 2 * (bytes / REPLIED_TO_EACH) + 4;

@@ -1,11 +1,12 @@
 #ifndef CARPOOL_WIRE_H2_INTERNAL_H
 #define CARPOOL_WIRE_H2_INTERNAL_H
 
-/* What the h2*.c files share. h2.c is the wire; h2_session.c takes frames in and h2_output.c puts them out; h2_stream.c is
- * a call, of which h2_request.c and h2_upload.c are the way out, h2_response.c the way back; h2_window.c, h2_ping.c,
- * h2_sent_resets.c and h2_guard.c are what their names say.
+/* What the h2*.c files share. h2.c is the wire; h2_session.c takes frames in and h2_output.c puts them out;
+ * h2_stream.c is a call, of which h2_request.c and h2_upload.c are the way out, h2_response.c the way back;
+ * h2_window.c, h2_ping.c, h2_sent_resets.c and h2_guard.c are what their names say.
  *
- * No callback of libnghttp2 calls an owner or ends a session: it notes, and the caller that fed the library acts on that. */
+ * No callback of libnghttp2 calls an owner or ends a session: it notes, and the caller that fed the library
+ * acts on that. */
 
 #include <nghttp2/nghttp2.h>
 #include <sys/queue.h>
@@ -225,7 +226,8 @@ void h2_window_forget(struct h2_stream *s);
 
 /* ---- h2_sent_resets.c */
 
-/* Ends a stream of the library's that is not wanted: at once, or when so many RST_STREAM are allowed again. */
+/* Ends a stream of the library's that is not wanted: at once, or when so many RST_STREAM are allowed
+ * again. */
 void h2_abandon(struct h2_stream *s, uint32_t code);
 /* One of which the library has sent nothing: it never will. */
 void h2_cancel_unsent(struct h2_stream *s);
@@ -234,21 +236,23 @@ void h2_resets_go_on(struct h2 *h);
 /* An RST_STREAM goes out; and anything came since. */
 void h2_resets_sent(struct h2 *h);
 void h2_resets_confirmed(struct h2 *h);
-/* One that was reset takes room until the origin says anything: where that is all the room, it is asked to. */
+/* One that was reset takes room until the origin says anything: where that is all the room, it is asked
+ * to. */
 void h2_resets_confirm(struct h2 *h);
 /* When that is worth another look; 0: none waits. */
 uint64_t h2_resets_due(const struct h2 *h);
 
 /* ---- h2_ping.c */
 
-/* Anything came, or a first call waits: calls that were held until it is known that the origin is there ask again. */
+/* Anything came, or a first call waits: calls that were held until it is known that the origin is there ask
+ * again. */
 void h2_ping_heard(struct h2 *h);
 void h2_ping_answered(struct h2 *h);
 void h2_ping_send(struct h2 *h);
 /* Sets the timer for what is next. */
 void h2_ping_arm(struct h2 *h);
-/* Whether a request that is sent once only should wait until the origin, which was silent for long, has said anything: it is
- * asked to. */
+/* Whether a request that is sent once only should wait until the origin, which was silent for long, has said
+ * anything: it is asked to. */
 bool h2_ping_comes_first(struct h2 *h);
 /* Those that are held ask again. */
 void h2_ping_release(struct h2 *h);

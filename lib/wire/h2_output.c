@@ -66,8 +66,8 @@ void h2_pump(struct h2 *h)
     give_back_if_empty(h);
 }
 
-/* The peer takes no more: what it said before may still be responses, or a GOAWAY, and is all read, since nothing follows.
- * What was not taken stays in `out`, where its requests are known to be unsent. */
+/* The peer takes no more: what it said before may still be responses, or a GOAWAY, and is all read, since
+ * nothing follows. What was not taken stays in `out`, where its requests are known to be unsent. */
 static void write_failed(struct h2 *h)
 {
     int error = h->wire->conn.error;

@@ -3,7 +3,8 @@
 #include "base/clock.h"
 #include "wire/h2_internal.h"
 
-/* The first silence is asked about after pingInterval; where answers are all that comes, with more patience. */
+/* The first silence is asked about after pingInterval; where answers are all that comes, with more
+ * patience. */
 static uint64_t patience(const struct h2 *h)
 {
     static const uint64_t times[] = {1, 4, 20};

@@ -1,4 +1,5 @@
-/* RST_STREAM, sparingly: servers take a client that sends many for an attack (Rapid Reset, CVE-2023-44487). */
+/* RST_STREAM, sparingly: servers take a client that sends many for an attack (Rapid Reset,
+ * CVE-2023-44487). */
 
 #include "base/clock.h"
 #include "wire/h2_internal.h"

@@ -272,7 +272,8 @@ static void refused_by_library(struct h2 *h, int error)
                 (struct h2_failure){CALL_ERROR_MALFORMED, NGHTTP2_PROTOCOL_ERROR, nghttp2_strerror(error)});
 }
 
-/* Nothing more is to come from a session that has ended itself, or after a GOAWAY after which no stream is left. */
+/* Nothing more is to come from a session that has ended itself, or after a GOAWAY after which no stream is
+ * left. */
 static void look_for_end(struct h2 *h)
 {
     if (nghttp2_session_want_read(h->session))

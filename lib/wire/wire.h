@@ -1,8 +1,8 @@
 #ifndef CARPOOL_WIRE_WIRE_H
 #define CARPOOL_WIRE_WIRE_H
 
-/* A connection that speaks HTTP: HTTP/1.1 (h1.h) carries one call at a time, HTTP/2 (h2.h) many. It knows neither pool
- * nor exchange: a call notifies its exchange, the wire its owner. */
+/* A connection that speaks HTTP: HTTP/1.1 (h1.h) carries one call at a time, HTTP/2 (h2.h) many. It knows
+ * neither pool nor exchange: a call notifies its exchange, the wire its owner. */
 
 #include <sys/queue.h>
 
@@ -25,7 +25,8 @@ enum wire_note {
 
 /* What the owner is notified of; only by the loop, never from within a function that it called. */
 struct wire_owner {
-    /* A call that was left (call_leave) has ended. RETIRE_NONE: see `end`; else the wire is of no further use. */
+    /* A call that was left (call_leave) has ended. RETIRE_NONE: see `end`; else the wire is of no further
+     * use. */
     void (*left)(struct wire *w, enum retire_reason reason, const struct call_end *end);
     /* h2: wire_room() has changed. */
     void (*room)(struct wire *w);
@@ -95,8 +96,8 @@ void wire_loop_destroy(struct wire_loop *loop);
 void call_sent(struct call *c, size_t n);
 void call_received(struct call *c);
 
-/* Opens a call: the head is queued, nothing is sent yet. The slices of `r` stay as they are until the call is closed.
- * wire_room() > 0. False: memory is short, and nothing was opened. */
+/* Opens a call: the head is queued, nothing is sent yet. The slices of `r` stay as they are until the call is
+ * closed. wire_room() > 0. False: memory is short, and nothing was opened. */
 static inline bool wire_open(struct wire *w, struct call *c, const struct call_request *r)
 {
     return w->ops->open(w, c, r);
@@ -108,8 +109,8 @@ static inline uint32_t wire_room(const struct wire *w)
     return w->ops->room(w);
 }
 
-/* A non-blocking look before a request that could not be repeated: RETIRE_NONE, or why it must not be used. h2: takes
- * in what has come (a GOAWAY). */
+/* A non-blocking look before a request that could not be repeated: RETIRE_NONE, or why it must not be used.
+ * h2: takes in what has come (a GOAWAY). */
 static inline enum retire_reason wire_probe(struct wire *w)
 {
     return w->ops->probe(w);

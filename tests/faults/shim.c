@@ -1,6 +1,6 @@
-/* Makes one call of one function fail: preloaded before carpoold by the tests of this folder, which share a page
- * with it. Nothing fails until the test says so, and then the nth call, and as many behind it as the test
- * asks for. */
+/* Makes one call of one function fail: preloaded before carpoold by the tests of this folder, which share a
+ * page with it. Nothing fails until the test says so, and then the nth call, and as many behind it as the
+ * test asks for. */
 
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* What comes on a connection to the admin API: the same requests and the same refusal however the bytes are cut, and
- * never more of them at once than a connection has room for. */
+/* What comes on a connection to the admin API: the same requests and the same refusal however the bytes are
+ * cut, and never more of them at once than a connection has room for. */
 
 #include "admin/request.h"
 #include "fuzz.h"

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_TESTS_FUZZ_CALLS_H
 #define CARPOOL_TESTS_FUZZ_CALLS_H
 
-/* System calls of Carpool's own code that a target may answer itself: linked with -Wl,--wrap=NAME for each. Targets call the
- * real ones as __real_NAME. */
+/* System calls of Carpool's own code that a target may answer itself: linked with -Wl,--wrap=NAME for each.
+ * Targets call the real ones as __real_NAME. */
 
 #include <stdbool.h>
 #include <sys/socket.h>

@@ -1,7 +1,8 @@
 #ifndef CARPOOL_TESTS_FUZZ_CLOCK_H
 #define CARPOOL_TESTS_FUZZ_CLOCK_H
 
-/* A clock that stands still until it is told, for targets that answer clock_gettime() themselves (calls.h). */
+/* A clock that stands still until it is told, for targets that answer clock_gettime() themselves
+ * (calls.h). */
 
 #include <stdint.h>
 #include <time.h>

@@ -230,7 +230,8 @@ static bool says(const char *line, const char *end, const char *what)
     return memmem(line, (size_t)(end - line), what, strlen(what)) != NULL;
 }
 
-/* Each line says which file, and what is wrong; at least one of them is an error when the file was refused. */
+/* Each line says which file, and what is wrong; at least one of them is an error when the file was
+ * refused. */
 static void check_errors(const char *errors, bool refused)
 {
     bool any = false;

@@ -2,7 +2,8 @@
 
 #include "config/match.h"
 
-/* How well a pattern fits: exact hosts before suffixes, the longer suffix first, a port before none. 0: not. */
+/* How well a pattern fits: exact hosts before suffixes, the longer suffix first, a port before none. 0:
+ * not. */
 static size_t rank(const struct match_pattern *p, const char *host, uint16_t port)
 {
     size_t n = strlen(host), m = strlen(p->host);

@@ -1,12 +1,12 @@
-/* Whole exchanges in a world of their own (exchange_world.h). The first byte says which of two games the others are for:
+/* Whole exchanges in a world of their own (exchange_world.h). The first byte says which of two games the
+ * others are for:
  *
- *   'S'  a request and a response. They are given whole, then cut into pieces, with calls that say EAGAIN: the
- *        results must be the same. Then once more with a call that fails.
- *   any  a programme: clients and origins write, read, end and reset, time passes, calls and memory fail, and the
- *        policy changes, in any order.
+ *   'S'  a request and a response. They are given whole, then cut into pieces, with calls that say EAGAIN:
+ * the results must be the same. Then once more with a call that fails. any  a programme: clients and origins
+ * write, read, end and reset, time passes, calls and memory fail, and the policy changes, in any order.
  *
- * Every host leads to the one origin, so that nothing else is ever connected to. The code below uses read() and
- * write(), since recv() and send() are Carpool's. */
+ * Every host leads to the one origin, so that nothing else is ever connected to. The code below uses read()
+ * and write(), since recv() and send() are Carpool's. */
 
 #include <errno.h>
 #include <string.h>
@@ -156,7 +156,8 @@ static bool is_well_formed(const struct message_log *m)
            m->why == head_verdict_text(HEAD_TOO_MANY_FIELDS);
 }
 
-/* What was on its way before a cut need not arrive where a call said EAGAIN; a refusal quotes what had come. */
+/* What was on its way before a cut need not arrive where a call said EAGAIN; a refusal quotes what had
+ * come. */
 static bool same_messages(const struct message_log *a, const struct message_log *b, bool again, bool quotes)
 {
     bool same_content = a->content == b->content && a->digest == b->digest;

@@ -1,5 +1,6 @@
-/* Where requests begin: what each client's connection was read of is kept, and read a second time, from its first byte. An
- * exchange that begins elsewhere than behind the framing of the request before it takes content for a request. */
+/* Where requests begin: what each client's connection was read of is kept, and read a second time, from its
+ * first byte. An exchange that begins elsewhere than behind the framing of the request before it takes
+ * content for a request. */
 
 #include <string.h>
 
@@ -39,7 +40,8 @@ void world_trace_read(int fd, const void *bytes, ssize_t n)
     t->n += (size_t)n;
 }
 
-/* Some requests are refused here and repaired by Carpool, or read and not forwarded: then this says nothing. */
+/* Some requests are refused here and repaired by Carpool, or read and not forwarded: then this says
+ * nothing. */
 static bool ends_with_a_message(struct slice bytes)
 {
     struct message_log log;

@@ -14,7 +14,8 @@ struct world_ambush world_ambush;
 
 #define OWED_MAX 64
 
-/* Descriptors of which a call said less than the kernel would have: as if it had come just afterwards, an edge follows. */
+/* Descriptors of which a call said less than the kernel would have: as if it had come just afterwards, an
+ * edge follows. */
 static int owed[OWED_MAX];
 static unsigned owed_count;
 static bool in_turn;

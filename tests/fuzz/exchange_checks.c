@@ -135,7 +135,8 @@ static uint32_t check_tunnels(void)
     return using;
 }
 
-/* How many have begun to use it. HTTP/1.1: none where the rest of a response is read for the sake of the socket. */
+/* How many have begun to use it. HTTP/1.1: none where the rest of a response is read for the sake of the
+ * socket. */
 static uint32_t users_of(const struct socket *s)
 {
     const struct h1 *h = s->wire.session;
@@ -211,8 +212,8 @@ static void check_private_sockets(void)
 
 /* --- Edges come once ------------------------------------------------------------------------------------------ */
 
-/* Whether nothing stands in the kernel, neither bytes nor an end, that nobody will be told of. A look that takes nothing
- * away: recv() would take a reset. */
+/* Whether nothing stands in the kernel, neither bytes nor an end, that nobody will be told of. A look that
+ * takes nothing away: recv() would take a reset. */
 static bool is_quiet(const struct conn *s)
 {
     struct pollfd look = {.fd = s->fd, .events = POLLIN};
@@ -228,8 +229,8 @@ static bool was_reset(const struct conn *s)
     return !calls_owe(s->fd) && poll(&look, 1, 0) == 1 && (look.revents & POLLERR);
 }
 
-/* Nothing is left of one exchange that the next could take for its own. (A reset may be: it came with the last bytes, in one
- * event, and the next user meets it.) */
+/* Nothing is left of one exchange that the next could take for its own. (A reset may be: it came with the
+ * last bytes, in one event, and the next user meets it.) */
 static void check_free_sockets(void)
 {
     const struct socket *s;

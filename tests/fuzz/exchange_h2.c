@@ -1,12 +1,12 @@
-/* Whole exchanges over HTTP/2, in the world of exchange.c, with an origin that keeps books (h2_origin.h). The first byte says
- * which of two games the others are for:
+/* Whole exchanges over HTTP/2, in the world of exchange.c, with an origin that keeps books (h2_origin.h). The
+ * first byte says which of two games the others are for:
  *
- *   'S'  three requests, and what the origin says to them. It is said whole, then in pieces: the results must be the same.
- *   any  a programme: clients ask, send, take and leave, the origin answers, refuses, sends away, resets, says any frame and
- *        ends, time passes, calls and memory fail, and the policy changes, in any order.
+ *   'S'  three requests, and what the origin says to them. It is said whole, then in pieces: the results must
+ * be the same. any  a programme: clients ask, send, take and leave, the origin answers, refuses, sends away,
+ * resets, says any frame and ends, time passes, calls and memory fail, and the policy changes, in any order.
  *
- * Whatever happens: a response is its own request's and begins where it should, a request is answered once, none that may not be
- * repeated is processed twice, and what Carpool sends is HTTP/2. */
+ * Whatever happens: a response is its own request's and begins where it should, a request is answered once,
+ * none that may not be repeated is processed twice, and what Carpool sends is HTTP/2. */
 
 #include <errno.h>
 #include <string.h>

@@ -22,7 +22,8 @@ void calls_end(void);
 void calls_enter_turn(void);
 void calls_leave_turn(void);
 
-/* A descriptor of which a call said less than the kernel would have: as if it had come just afterwards, an edge follows. */
+/* A descriptor of which a call said less than the kernel would have: as if it had come just afterwards, an
+ * edge follows. */
 bool calls_owe(int fd);
 bool calls_owe_any(void);
 /* These edges come in the next turn. */

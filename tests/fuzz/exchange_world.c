@@ -155,8 +155,8 @@ void world_turn(void)
     check_turn();
 }
 
-/* To connect takes three turns in which no byte moves: the attempt, its end, the request that is told of it. A timer that
- * is late waits for more. */
+/* To connect takes three turns in which no byte moves: the attempt, its end, the request that is told of it.
+ * A timer that is late waits for more. */
 static bool settle_for(unsigned most)
 {
     const unsigned enough = timers_are_late ? 4 + TIMER_LATE_TURNS : 4;

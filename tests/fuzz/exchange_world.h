@@ -1,8 +1,9 @@
 #ifndef CARPOOL_TESTS_FUZZ_EXCHANGE_WORLD_H
 #define CARPOOL_TESTS_FUZZ_EXCHANGE_WORLD_H
 
-/* The world in which exchanges run: the real client, exchange, relay and pool over local sockets, with a clock that stands
- * still until it is told, system calls and memory that fail when they are told, and books of all that was promised. */
+/* The world in which exchanges run: the real client, exchange, relay and pool over local sockets, with a
+ * clock that stands still until it is told, system calls and memory that fail when they are told, and books
+ * of all that was promised. */
 
 #include "../unit/proxy_rig.h"
 
@@ -19,7 +20,8 @@ struct world_trouble {
 
 extern struct world_trouble world_trouble;
 
-/* Something that an end does while Carpool is at work: between two of its calls, when `after` have been made. */
+/* Something that an end does while Carpool is at work: between two of its calls, when `after` have been
+ * made. */
 struct world_ambush {
     unsigned after; /* 0: none */
     void (*act)(void *ctx);
@@ -53,8 +55,8 @@ void world_check_boundary(const struct client *c);
 /* exchange_deadlines.c */
 void world_check_deadlines(void);
 
-/* Everybody leaves. Then nothing may be left: no socket, no exchange, no buffer; and every request was told of
- * once, every place in a queue was answered or given up once. */
+/* Everybody leaves. Then nothing may be left: no socket, no exchange, no buffer; and every request was told
+ * of once, every place in a queue was answered or given up once. */
 void world_end(int *clients, unsigned count);
 
 #endif

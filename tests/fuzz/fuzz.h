@@ -1,8 +1,8 @@
 #ifndef CARPOOL_TESTS_FUZZ_FUZZ_H
 #define CARPOOL_TESTS_FUZZ_FUZZ_H
 
-/* What every target has. One is run in two ways: by engine.c under libFuzzer (make fuzz, make fuzz-check), and by
- * replay.c with the inputs of regressions/ (make check, any compiler). */
+/* What every target has. One is run in two ways: by engine.c under libFuzzer (make fuzz, make fuzz-check),
+ * and by replay.c with the inputs of regressions/ (make check, any compiler). */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -40,7 +40,8 @@ struct fuzz_target {
 FUZZ_TARGETS(X)
 #undef X
 
-/* OpenSSL shall not read the system's hundred and more authorities for each policy: that took most of the time. */
+/* OpenSSL shall not read the system's hundred and more authorities for each policy: that took most of the
+ * time. */
 static inline void fuzz_without_authorities(void)
 {
     setenv("SSL_CERT_FILE", "/dev/null", 1);

@@ -1,6 +1,7 @@
-/* Responses over an HTTP/1.1 wire, their content framed anew, between connections in memory. Four bytes say how it is framed
- * and cut, the others are what comes after the head. Given whole, and cut anyhow on both sides, the same must come out: the content, once, framed as asked,
- * and of the trailers those that may pass. */
+/* Responses over an HTTP/1.1 wire, their content framed anew, between connections in memory. Four bytes say
+ * how it is framed and cut, the others are what comes after the head. Given whole, and cut anyhow on both
+ * sides, the same must come out: the content, once, framed as asked, and of the trailers those that may
+ * pass. */
 
 #include <errno.h>
 #include <stdio.h>

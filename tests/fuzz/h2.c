@@ -1,6 +1,7 @@
-/* Frames of an origin that may mean harm. Each record of the input is one: type, flags, stream, length, payload; heads are
- * HPACK as it stands there. Whatever comes, however it is cut: calls end once, a response that ends is the same one, memory is
- * what windows and heads allow, and a connection that is of no further use says so. */
+/* Frames of an origin that may mean harm. Each record of the input is one: type, flags, stream, length,
+ * payload; heads are HPACK as it stands there. Whatever comes, however it is cut: calls end once, a response
+ * that ends is the same one, memory is what windows and heads allow, and a connection that is of no further
+ * use says so. */
 
 #include <errno.h>
 
@@ -66,8 +67,8 @@ static void put(uint8_t type, uint8_t flags, uint32_t stream, const uint8_t *pay
     world.n += sizeof head + n;
 }
 
-/* SETTINGS first, so that there is somebody to answer; then what the input says. A length of 255 is one of 16384 bytes, the
- * rest of them zero. */
+/* SETTINGS first, so that there is somebody to answer; then what the input says. A length of 255 is one of
+ * 16384 bytes, the rest of them zero. */
 static void compose(const uint8_t *data, size_t size)
 {
     static uint8_t large[16384];

@@ -1,7 +1,8 @@
 #ifndef CARPOOL_TESTS_FUZZ_H2_ASKERS_H
 #define CARPOOL_TESTS_FUZZ_H2_ASKERS_H
 
-/* The clients of exchange_h2.c: what they ask is written into origin_requests, what they hear must answer it. */
+/* The clients of exchange_h2.c: what they ask is written into origin_requests, what they hear must answer
+ * it. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,9 +1,10 @@
 #ifndef CARPOOL_TESTS_FUZZ_H2_ORIGIN_H
 #define CARPOOL_TESTS_FUZZ_H2_ORIGIN_H
 
-/* The origin of exchange_h2.c, frame by frame, on the connections that world_rig accepted. It says what it is told to, right or
- * wrong; what comes is held against RFC 9113 and against the requests that were made. Request N asks for "/N"; its content and
- * that of its response are made of N, so that none is taken for another's. */
+/* The origin of exchange_h2.c, frame by frame, on the connections that world_rig accepted. It says what it is
+ * told to, right or wrong; what comes is held against RFC 9113 and against the requests that were made.
+ * Request N asks for "/N"; its content and that of its response are made of N, so that none is taken for
+ * another's. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,7 +32,8 @@ char origin_answer_byte(unsigned request, size_t at);
 /* Forgets everything. */
 void origin_reset(void);
 
-/* Takes the connections that are new and reads what came; SETTINGS and PING are acknowledged, windows given back. */
+/* Takes the connections that are new and reads what came; SETTINGS and PING are acknowledged, windows given
+ * back. */
 void origin_hear(void);
 
 /* Writes what is queued, at most so many bytes of each connection; 0: all. */
@@ -43,8 +45,8 @@ bool origin_has_more(unsigned peer);
 /* Requests that have arrived, repeats included. */
 unsigned origin_arrivals(void);
 
-/* Whether it said anything of an answer on a stream that it had ended: what is made of that depends on what was sent meanwhile
- * (RFC 9113 5.1). */
+/* Whether it said anything of an answer on a stream that it had ended: what is made of that depends on what
+ * was sent meanwhile (RFC 9113 5.1). */
 bool origin_talked_on(void);
 
 /* How many connections there are; the newest is the last. */

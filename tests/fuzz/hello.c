@@ -1,5 +1,6 @@
-/* What a client says first inside a CONNECT, and a ClientHello with what follows it. The first byte says in which pieces the others
- * come. What is told once stays told, and no handshake comes about by bytes that know no key. */
+/* What a client says first inside a CONNECT, and a ClientHello with what follows it. The first byte says in
+ * which pieces the others come. What is told once stays told, and no handshake comes about by bytes that know
+ * no key. */
 
 #include <openssl/err.h>
 

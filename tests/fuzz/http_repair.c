@@ -1,5 +1,5 @@
-/* Heads of responses that break the rules, repaired: what comes out is strict, and says nothing of its framing that a line
- * of the input did not say in so many words. The lines are read here anew. */
+/* Heads of responses that break the rules, repaired: what comes out is strict, and says nothing of its
+ * framing that a line of the input did not say in so many words. The lines are read here anew. */
 
 #include "http_fuzz.h"
 

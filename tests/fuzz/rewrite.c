@@ -1,6 +1,6 @@
-/* Heads as they leave, in both directions. The first byte says how, the others are a head. What Carpool makes of a head that
- * it took is read again by the strict reader: the same message, less what stays on its hop, more what is Carpool's to say.
- * Which fields those are is said here anew, by RFC 9110 7.6. */
+/* Heads as they leave, in both directions. The first byte says how, the others are a head. What Carpool makes
+ * of a head that it took is read again by the strict reader: the same message, less what stays on its hop,
+ * more what is Carpool's to say. Which fields those are is said here anew, by RFC 9110 7.6. */
 
 #include <strings.h>
 

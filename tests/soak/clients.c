@@ -1,5 +1,5 @@
-/* Clients of every habit: short, kept, uploading, going away. Each response must carry its request's number, in its
- * head and in every byte. Prints what was wrong, and at the end a line of figures. */
+/* Clients of every habit: short, kept, uploading, going away. Each response must carry its request's number,
+ * in its head and in every byte. Prints what was wrong, and at the end a line of figures. */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,7 +17,8 @@
 
 #define PATIENCE_MS  120000
 #define LEAVE_WITHIN 500
-/* Carpool's default keepAliveTimeout and its buffer: where a new request meets the end of an idle connection. */
+/* Carpool's default keepAliveTimeout and its buffer: where a new request meets the end of an idle
+ * connection. */
 #define BOUNDARY_MS 6000
 
 /* One client.
@@ -236,8 +237,8 @@ static void answered(struct load *l, struct client *c)
     bool upload = strcmp(c->kind, "upload") == 0;
 
     if (m->status == 502 && upload && r->terminated && strcmp(c->host, "multi.test") != 0) {
-        total
-            .terminated++; /* it met a stale socket, and is never repeated (contract 5.6); HTTP/2 says GOAWAY */
+        total.terminated++; /* it met a stale socket, and is never repeated (contract 5.6); HTTP/2 says
+                             * GOAWAY */
     } else if (m->status != 200) {
         give_up(l, c, "a status other than 200", m->status);
         return;

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_TESTS_SOAK_LOAD_H
 #define CARPOOL_TESTS_SOAK_LOAD_H
 
-/* The soak's two ends, each a process with one epoll loop: `load clients` and `load origin`. Every message carries the
- * number of its request in the field X-Id and in each byte of its content. */
+/* The soak's two ends, each a process with one epoll loop: `load clients` and `load origin`. Every message
+ * carries the number of its request in the field X-Id and in each byte of its content. */
 
 #include <stddef.h>
 #include <sys/queue.h>

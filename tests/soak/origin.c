@@ -1,7 +1,7 @@
-/* Answers /KIND/NUMBER/SIZE, and checks what is uploaded. Kinds: length, chunked, close (the end of the connection ends
- * the content), stale (closes soon after a whole answer, and does not say so), upload. A connection that begins with the
- * preface of HTTP/2 speaks that (origin_h2.c). Prints its port, and at the end of
- * its input how many whole requests it saw. */
+/* Answers /KIND/NUMBER/SIZE, and checks what is uploaded. Kinds: length, chunked, close (the end of the
+ * connection ends the content), stale (closes soon after a whole answer, and does not say so), upload. A
+ * connection that begins with the preface of HTTP/2 speaks that (origin_h2.c). Prints its port, and at the
+ * end of its input how many whole requests it saw. */
 
 #include <errno.h>
 #include <poll.h>

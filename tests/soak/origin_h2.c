@@ -1,6 +1,6 @@
-/* Connections of the origin that speak HTTP/2. Each allows a few streams at a time, refuses some (once: they come again), and
- * says GOAWAY after a number of them, as servers do every so often: nothing of that may reach a client, and no request may be
- * processed twice. */
+/* Connections of the origin that speak HTTP/2. Each allows a few streams at a time, refuses some (once: they
+ * come again), and says GOAWAY after a number of them, as servers do every so often: nothing of that may
+ * reach a client, and no request may be processed twice. */
 
 #include <errno.h>
 #include <nghttp2/nghttp2.h>

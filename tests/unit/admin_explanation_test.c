@@ -1,4 +1,5 @@
-/* carpoolctl explain: every paragraph and every reason, when it speaks, what it says, and when it is silent. */
+/* carpoolctl explain: every paragraph and every reason, when it speaks, what it says, and when it is
+ * silent. */
 
 #include <stdio.h>
 

@@ -158,7 +158,8 @@ START_TEST(load_is_requests_a_second_times_seconds_a_request)
 }
 END_TEST
 
-/* What waited in vain for timeouts.pending was not served: its wait is no part of the time of those that were. */
+/* What waited in vain for timeouts.pending was not served: its wait is no part of the time of those that
+ * were. */
 START_TEST(given_up_waits_do_not_shorten_requests)
 {
     begin();

@@ -261,7 +261,8 @@ START_TEST(signer_may_end_before_a_handshake_does)
 }
 END_TEST
 
-/* Whether the session is taken up by a connection that begins so much later; the one that it then has is in *next. */
+/* Whether the session is taken up by a connection that begins so much later; the one that it then has is in
+ * *next. */
 static bool resumes(struct handshake *h, struct signer *s, int64_t later_s, SSL_SESSION *session,
                     SSL_SESSION **next)
 {

@@ -152,7 +152,8 @@ static bool says_all_words(const struct option *o)
     return true;
 }
 
-/* The kind of value, where the page explains it once; otherwise all that may stand there; NULL where the help says it. */
+/* The kind of value, where the page explains it once; otherwise all that may stand there; NULL where the help
+ * says it. */
 static const char *man_kind(const struct option *o, char out[OPTION_WANTS_SIZE])
 {
     switch (o->type) {

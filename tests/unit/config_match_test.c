@@ -49,8 +49,8 @@ START_TEST(nothing_may_match)
 }
 END_TEST
 
-/* The port is that of the origin: the pattern's, or its scheme's default. What clients choose beside that, or of the
- * spellings of one host, is none of the operator's names. */
+/* The port is that of the origin: the pattern's, or its scheme's default. What clients choose beside that, or
+ * of the spellings of one host, is none of the operator's names. */
 START_TEST(origins_are_named_with_their_port)
 {
     struct config *c = good_config("upstreams:\n"

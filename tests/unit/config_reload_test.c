@@ -191,7 +191,8 @@ START_TEST(the_systems_store_is_read_when_it_is_needed)
     verify_something(r.running);
     ck_assert_int_eq(trusted_by(r.running), 2);
     ck_assert_ptr_eq(store_of(r.running), SSL_CTX_get_cert_store(r.running->upstreams[1].tls.setup->ssl));
-    /* A reload of the same keeps it; one of another, while it is in use, reads that beside the running loops */
+    /* A reload of the same keeps it; one of another, while it is in use, reads that beside the running
+     * loops */
     reload_now(&r);
     ck_assert_int_eq(trusted_by(r.running), 2);
     write_authorities(path, 3);

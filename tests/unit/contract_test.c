@@ -1,5 +1,5 @@
-/* Compares doc/contract.md with the tables of the code: options and their defaults, retirement reasons, and the statuses and
- * errors of Carpool's own answers. */
+/* Compares doc/contract.md with the tables of the code: options and their defaults, retirement reasons, and
+ * the statuses and errors of Carpool's own answers. */
 
 #include <stdarg.h>
 #include <stdbool.h>

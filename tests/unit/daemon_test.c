@@ -14,8 +14,8 @@
 #define BALLS   16
 #define HOPS    20000
 
-/* Goes round from loop to loop. What it counts is plain memory of each loop: touched by two at a time it would be wrong,
- * and ThreadSanitizer would say so. */
+/* Goes round from loop to loop. What it counts is plain memory of each loop: touched by two at a time it
+ * would be wrong, and ThreadSanitizer would say so. */
 struct ball {
     struct loop_message message;
     struct rig *rig;

@@ -45,7 +45,8 @@ static const struct {
     {SLICE("\x15\x03\x01\x00\x02"), OPENING_OTHER},
 };
 
-/* Byte by byte, from an allocation of that very size: what is told once stays, and a byte beyond is never looked at. */
+/* Byte by byte, from an allocation of that very size: what is told once stays, and a byte beyond is never
+ * looked at. */
 START_TEST(opening_is_recognised)
 {
     struct slice all = rows[_i].bytes;

@@ -72,7 +72,8 @@ static const char *first_not_of(const char *p, const char *end, enum byte_class 
     return p;
 }
 
-/* Eight at a time or one by one, each byte at each place, and each pair: a mark may carry into the next byte. */
+/* Eight at a time or one by one, each byte at each place, and each pair: a mark may carry into the next
+ * byte. */
 START_TEST(bytes_are_skipped_to_the_first_bad_one)
 {
     char text[24];

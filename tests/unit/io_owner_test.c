@@ -169,8 +169,8 @@ START_TEST(who_has_ended_is_nobody)
 }
 END_TEST
 
-/* A client that reset its connection and another one behind it from the same port: the kernel knows the second one's
- * socket by the addresses of both. */
+/* A client that reset its connection and another one behind it from the same port: the kernel knows the
+ * second one's socket by the addresses of both. */
 START_TEST(addresses_of_a_reset_connection_are_somebody_elses)
 {
     struct address at = any_port("127.0.0.1"), from;

@@ -71,8 +71,8 @@ static bool close_one(void *ctx)
     return true;
 }
 
-/* The hosts file and the servers are asked by a descriptor that another gives up; where none can be had, that is what is
- * said, and not that there is no such name. */
+/* The hosts file and the servers are asked by a descriptor that another gives up; where none can be had, that
+ * is what is said, and not that there is no such name. */
 START_TEST(resolver_wants_a_descriptor)
 {
     struct event_base *base = io_loop();

@@ -91,7 +91,8 @@ START_TEST(tls_says_that_renegotiation_was_wanted)
 }
 END_TEST
 
-/* Data between every 50 key updates costs as much as they do; 5000 without any do not end until they are not read. */
+/* Data between every 50 key updates costs as much as they do; 5000 without any do not end until they are not
+ * read. */
 static void update_keys(struct tls_server *server, SSL *ssl)
 {
     static char data[16384 * 50];
@@ -401,8 +402,9 @@ END_TEST
 
 #define IDLE 50
 
-/* What OpenSSL keeps for a connection, with less than one record's buffer (16 KiB) to spare. As measured: 18 KiB by 3.0;
- * 35 KiB by 3.5, whose two record layers take 9 KiB and whose key of ML-KEM-768 takes 8 KiB until the connection ends. */
+/* What OpenSSL keeps for a connection, with less than one record's buffer (16 KiB) to spare. As measured: 18
+ * KiB by 3.0; 35 KiB by 3.5, whose two record layers take 9 KiB and whose key of ML-KEM-768 takes 8 KiB until
+ * the connection ends. */
 static size_t idle_max(void)
 {
     return OpenSSL_version_num() >= 0x30200000L ? 44 * 1024 : 28 * 1024;

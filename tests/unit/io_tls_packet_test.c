@@ -88,7 +88,8 @@ static void read_to_the_end(struct tls_server *server, SSL *ssl)
         ;
 }
 
-/* Sends nothing while the client's segments are counted, which would be acknowledged by one: the tickets come before the greeting. */
+/* Sends nothing while the client's segments are counted, which would be acknowledged by one: the tickets come
+ * before the greeting. */
 static void greet_and_read(struct tls_server *server, SSL *ssl)
 {
     SSL_write(ssl, "!", 1);
@@ -96,7 +97,8 @@ static void greet_and_read(struct tls_server *server, SSL *ssl)
     pthread_barrier_wait(&barrier);
 }
 
-/* The kernel waits 0.2 s for what was announced, or until a segment comes: on a machine that stands still that long these are two. */
+/* The kernel waits 0.2 s for what was announced, or until a segment comes: on a machine that stands still
+ * that long these are two. */
 START_TEST(tls_sends_its_last_words_and_the_end_in_one_segment)
 {
     struct tls_server server;

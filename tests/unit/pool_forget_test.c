@@ -138,7 +138,8 @@ START_TEST(what_is_named_is_not_forgotten)
 }
 END_TEST
 
-/* minFreeSockets for good only where the upstream names one host; what clients ask for beside that is theirs. */
+/* minFreeSockets for good only where the upstream names one host; what clients ask for beside that is
+ * theirs. */
 START_TEST(one_host_is_warm)
 {
     pool_rig_open(&rig, "match: a.test, minFreeSockets: 1");

@@ -250,7 +250,8 @@ START_TEST(stale_ones_count)
 }
 END_TEST
 
-/* Every 50th that reaches the limit stays, and carries nothing; two that live half as long again are enough. */
+/* Every 50th that reaches the limit stays, and carries nothing; two that live half as long again are
+ * enough. */
 START_TEST(trials_find_out_more)
 {
     struct origin *o = learn_twenty_seconds("timeouts: {free: off}, agentKeepAliveTimeoutBuffer: 5s");

@@ -10,7 +10,8 @@ unsigned long model_turns_seen;
 unsigned long long model_steps_with_sockets;
 
 static uint32_t before[HOSTS], flying[HOSTS], before_total;
-/* Of each origin: how often the second caller has been served since the first one was, while that one had blocked requests. */
+/* Of each origin: how often the second caller has been served since the first one was, while that one had
+ * blocked requests. */
 static int overtaken[HOSTS][CALLERS][CALLERS];
 /* Had blocked requests at the end of the last step, and was not served in this one. */
 static bool waited[HOSTS][CALLERS];
@@ -76,8 +77,8 @@ void model_join(struct walker *w, bool again)
         TAILQ_INSERT_TAIL(q, w, link);
 }
 
-/* Somebody was given a place or an error: only the oldest may be, but for owners and those who lost their place. (Where somebody was taken back in the same
- * step, others may have been given theirs before that.) */
+/* Somebody was given a place or an error: only the oldest may be, but for owners and those who lost their
+ * place. (Where somebody was taken back in the same step, others may have been given theirs before that.) */
 static void note_given(struct walker *w, bool in_order)
 {
     if (w->standing == GIVEN)
@@ -93,8 +94,8 @@ static void note_given(struct walker *w, bool in_order)
     TAILQ_REMOVE(&model_queue[model_host_of(w->origin)], w, link);
 }
 
-/* Whoever was given a place on a socket that ended before he was notified waits again; so does the owner of one that lets
- * none begin. */
+/* Whoever was given a place on a socket that ended before he was notified waits again; so does the owner of
+ * one that lets none begin. */
 static bool note_all_taken_back(void)
 {
     bool any = false;
@@ -143,7 +144,8 @@ void model_check_limits(void)
     model_steps_with_sockets += a->total > 0;
 }
 
-/* The model and the pool agree on who waits, in which order. With turns, those who have had theirs wait for a connection. */
+/* The model and the pool agree on who waits, in which order. With turns, those who have had theirs wait for a
+ * connection. */
 static void check_model(void)
 {
     for (unsigned i = 0; i < HOSTS; i++) {
@@ -173,8 +175,8 @@ static void note_turn(unsigned host, unsigned who, int by)
     model_turns_seen += by > 0;
 }
 
-/* Where an origin's own limit alone holds, nobody is served twice while another caller's requests are blocked; but for what
- * has had its turn and comes again. */
+/* Where an origin's own limit alone holds, nobody is served twice while another caller's requests are
+ * blocked; but for what has had its turn and comes again. */
 static void check_turns(void)
 {
     for (unsigned k = 0; k < ASKERS; k++) {

@@ -202,7 +202,8 @@ START_TEST(who_is_heard_is_not_looked_at)
 }
 END_TEST
 
-/* The last read of a response over TLS, or by splice(2), says nothing of what is left; the look behind it does. */
+/* The last read of a response over TLS, or by splice(2), says nothing of what is left; the look behind it
+ * does. */
 START_TEST(who_was_seen_to_have_said_nothing_more_is_looked_at)
 {
     struct asker a = {0};

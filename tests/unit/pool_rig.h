@@ -29,8 +29,8 @@ struct pool_rig {
     unsigned held_count;
 };
 
-/* With these options of the upstream "u", e.g. "maxSockets: 2, timeouts: {free: 1s}". Those that begin with "host:" or
- * "match:" say themselves which hosts lead to the origin. */
+/* With these options of the upstream "u", e.g. "maxSockets: 2, timeouts: {free: 1s}". Those that begin with
+ * "host:" or "match:" say themselves which hosts lead to the origin. */
 void pool_rig_open(struct pool_rig *r, const char *options);
 void pool_rig_close(struct pool_rig *r);
 

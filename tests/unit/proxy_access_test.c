@@ -101,8 +101,8 @@ START_TEST(own_listeners_are_loops)
 }
 END_TEST
 
-/* As a sandbox does it that does not know AF_NETLINK, by which the list of this host's addresses is read. False where
- * the system has no such filters. */
+/* As a sandbox does it that does not know AF_NETLINK, by which the list of this host's addresses is read.
+ * False where the system has no such filters. */
 static bool deny_netlink(void)
 {
     struct sock_filter program[] = {
@@ -119,8 +119,8 @@ static bool deny_netlink(void)
            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
 }
 
-/* The addresses that this host has, whichever they are; nothing is connected to. A link-local one is one only with its
- * interface. */
+/* The addresses that this host has, whichever they are; nothing is connected to. A link-local one is one only
+ * with its interface. */
 static unsigned read_addresses(struct address *out, unsigned room)
 {
     char text[INET6_ADDRSTRLEN];

@@ -1,5 +1,5 @@
-/* Responses whose end comes while the client takes nothing: what it is told of that end later is what it would have been told
- * at once. */
+/* Responses whose end comes while the client takes nothing: what it is told of that end later is what it
+ * would have been told at once. */
 
 #include "proxy_talk.h"
 

@@ -86,8 +86,8 @@ START_TEST(behind_the_last_of_a_body)
 }
 END_TEST
 
-/* Its bytes wait in the kernel, since the origin takes none: the reset cannot. Its request was there when it was accepted, so
- * nobody has registered it. */
+/* Its bytes wait in the kernel, since the origin takes none: the reset cannot. Its request was there when it
+ * was accepted, so nobody has registered it. */
 START_TEST(behind_a_body_that_the_origin_does_not_take)
 {
     struct address peer;

@@ -75,8 +75,8 @@ static struct client *begin_unwatched(int *client, int *origin)
     return c;
 }
 
-/* Its end is the end of the connection, since this client knows no chunks: without memory for a client that lasts, what it
- * has of it does not look whole. */
+/* Its end is the end of the connection, since this client knows no chunks: without memory for a client that
+ * lasts, what it has of it does not look whole. */
 START_TEST(responses_that_are_cut_for_want_of_memory_are_not_whole)
 {
     char text[1024];

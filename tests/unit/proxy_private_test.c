@@ -162,7 +162,8 @@ static uint64_t retired(enum retire_reason reason)
     return proxy_rig_origin(&rig, "a.test")->stats.retired[reason];
 }
 
-/* Its client is there and asks elsewhere, or nothing: the place must not be lost for as long as that lasts. */
+/* Its client is there and asks elsewhere, or nothing: the place must not be lost for as long as that
+ * lasts. */
 START_TEST(private_sockets_are_as_free_as_others_between_requests)
 {
     int origin, client;
@@ -228,8 +229,8 @@ START_TEST(a_tunnel_ends_its_clients_private_socket)
 }
 END_TEST
 
-/* Under maxTotalSockets another origin's request is worth more than a connection that carries nothing; but not before its
- * client had a moment to go on: NTLM takes three requests in a row. */
+/* Under maxTotalSockets another origin's request is worth more than a connection that carries nothing; but
+ * not before its client had a moment to go on: NTLM takes three requests in a row. */
 START_TEST(private_sockets_make_room)
 {
     int origin, client, other;
@@ -257,7 +258,8 @@ START_TEST(private_sockets_make_room)
 }
 END_TEST
 
-/* An idle one ends at once, whether by a drain or by a reload that gives another identity or takes the upstream away. */
+/* An idle one ends at once, whether by a drain or by a reload that gives another identity or takes the
+ * upstream away. */
 START_TEST(private_sockets_end_with_their_generation)
 {
     int origin, client;

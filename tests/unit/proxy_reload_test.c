@@ -93,7 +93,8 @@ START_TEST(heads_that_are_half_read_are_judged_by_the_new_limit)
 }
 END_TEST
 
-/* Limits that a reload lowers are counted from when what they limit began: behind `reload()` everything is overdue. */
+/* Limits that a reload lowers are counted from when what they limit began: behind `reload()` everything is
+ * overdue. */
 
 static void reload(const char *options, const char *file)
 {

@@ -117,7 +117,8 @@ int proxy_rig_client(struct proxy_rig *r)
     return ends[1];
 }
 
-/* Every request is told of once: as a whole response, as an error, as one whose client left, or it is under way. */
+/* Every request is told of once: as a whole response, as an error, as one whose client left, or it is under
+ * way. */
 static void check_requests(const struct proxy_rig *r)
 {
     const struct agent *a;

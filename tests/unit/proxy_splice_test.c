@@ -1,4 +1,5 @@
-/* Content that passes by in the kernel: what becomes of the pipe when a transfer does not end as it should. */
+/* Content that passes by in the kernel: what becomes of the pipe when a transfer does not end as it
+ * should. */
 
 #include "proxy_test.h"
 

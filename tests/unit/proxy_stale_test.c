@@ -1,4 +1,5 @@
-/* Sockets that are of no use any more when a request is about to go over them, and limits of time that others hid. */
+/* Sockets that are of no use any more when a request is about to go over them, and limits of time that others
+ * hid. */
 
 #include "proxy_talk.h"
 
@@ -14,7 +15,8 @@ static const struct origin_stats *stats(void)
     return &proxy_rig_origin(&rig, "a.test")->stats;
 }
 
-/* So many free sockets whose origin has gone, of which the loop says nothing: that came with their responses. */
+/* So many free sockets whose origin has gone, of which the loop says nothing: that came with their
+ * responses. */
 static void make_stale(unsigned count)
 {
     int clients[RIG_ORIGINS];
@@ -70,7 +72,8 @@ START_TEST(any_number_of_stale_sockets_is_passed_by)
 }
 END_TEST
 
-/* A released socket is given to the next; before that is told, an operator drains: nothing new may go over it. */
+/* A released socket is given to the next; before that is told, an operator drains: nothing new may go over
+ * it. */
 START_TEST(sockets_given_before_a_drain_are_not_used_behind_it)
 {
     int first, second, origin;
@@ -89,7 +92,8 @@ START_TEST(sockets_given_before_a_drain_are_not_used_behind_it)
         proxy_rig_turn(&rig);
     }
     say(&rig, origin, "\r\n0\r\n\r\n");
-    /* It goes on in an event of the client, who was slow: behind one of the socket's own the next is told at once. */
+    /* It goes on in an event of the client, who was slow: behind one of the socket's own the next is told at
+     * once. */
     while (TAILQ_EMPTY(&rig.pool->settled)) {
         heard(first);
         event_base_loop(rig.base, EVLOOP_NONBLOCK);
@@ -109,8 +113,9 @@ START_TEST(sockets_given_before_a_drain_are_not_used_behind_it)
 }
 END_TEST
 
-/* A response of many small chunks, read in one go, is passed on over several turns. What its origin sends meanwhile belongs to
- * no request: the next one, which waits for this socket, must not take it for its answer. */
+/* A response of many small chunks, read in one go, is passed on over several turns. What its origin sends
+ * meanwhile belongs to no request: the next one, which waits for this socket, must not take it for its
+ * answer. */
 static void comes_while_chunks_are_passed_on(const char *more, enum retire_reason reason)
 {
     static char chunks[60000 + sizeof "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"];

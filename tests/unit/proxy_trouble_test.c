@@ -95,8 +95,8 @@ START_TEST(responses_arrive_behind_a_slow_client)
 END_TEST
 
 /* A released socket is given to the next; in the same turn, and before that is told, the loop reports that
- * the origin has stopped writing. It answers nothing more, and no further event will come. It is released in the
- * event of a client who was slow: behind one of the socket's own the next is told at once. */
+ * the origin has stopped writing. It answers nothing more, and no further event will come. It is released in
+ * the event of a client who was slow: behind one of the socket's own the next is told at once. */
 START_TEST(ends_between_two_exchanges_are_not_missed)
 {
     const size_t size = 400000;
@@ -409,7 +409,8 @@ START_TEST(busy_streams_let_the_turn_end)
 }
 END_TEST
 
-/* An idle client's request may have come while the turn was at something else: it is answered all the same. */
+/* An idle client's request may have come while the turn was at something else: it is answered all the
+ * same. */
 START_TEST(stopping_answers_what_has_come)
 {
     int client, origin;
@@ -432,8 +433,8 @@ START_TEST(stopping_answers_what_has_come)
 }
 END_TEST
 
-/* The client leaves its answer unread, so that its end is a reset, and that comes with half a head: one event says
- * both. */
+/* The client leaves its answer unread, so that its end is a reset, and that comes with half a head: one event
+ * says both. */
 START_TEST(resets_behind_half_a_head_are_seen)
 {
     int client, origin;

@@ -58,8 +58,9 @@ static inline bool unit_passes(const char *group)
     return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-/* As tests/run_pytest.py does: a few that failed are looked at again, and are flaky when their group then passes three
- * times. Only what an assertion said is forgiven; a crash, a sanitizer's report and an endless loop are not. */
+/* As tests/run_pytest.py does: a few that failed are looked at again, and are flaky when their group then
+ * passes three times. Only what an assertion said is forgiven; a crash, a sanitizer's report and an endless
+ * loop are not. */
 static inline bool unit_was_luck(SRunner *runner)
 {
     int failed = srunner_ntests_failed(runner);

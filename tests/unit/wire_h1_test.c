@@ -1,6 +1,7 @@
-/* HTTP/1.1 on a wire, over socket pairs: content in and out of every framing, however it is cut. The driver knows what an
- * edge-triggered loop knows: a call that waits is asked again when something new came, one that is blocked when the other
- * side took something, and never else. So a wake-up that is lost shows as content that never arrives. */
+/* HTTP/1.1 on a wire, over socket pairs: content in and out of every framing, however it is cut. The driver
+ * knows what an edge-triggered loop knows: a call that waits is asked again when something new came, one that
+ * is blocked when the other side took something, and never else. So a wake-up that is lost shows as content
+ * that never arrives. */
 
 #include "wire_h1_rig.h"
 

@@ -121,8 +121,8 @@ START_TEST(goaway_tells_who_was_not_processed)
 }
 END_TEST
 
-/* An origin that answers, says GOAWAY and is gone, when a request is on its way to it: all answers are read, however many, while
- * a client takes nothing of its own; and the request is known to be unsent. */
+/* An origin that answers, says GOAWAY and is gone, when a request is on its way to it: all answers are read,
+ * however many, while a client takes nothing of its own; and the request is known to be unsent. */
 START_TEST(a_write_that_fails_loses_no_answer)
 {
     static char text[15001];
@@ -233,7 +233,8 @@ START_TEST(an_end_is_known_by_what_was_sent)
 }
 END_TEST
 
-/* It may be repeated elsewhere, so this origin must never hear of it: one may take requests when it sends no more. */
+/* It may be repeated elsewhere, so this origin must never hear of it: one may take requests when it sends no
+ * more. */
 START_TEST(what_is_said_to_be_unsent_is_never_sent)
 {
     rig_begin(NULL);
@@ -324,7 +325,8 @@ static size_t fill(const struct h2 *h)
     return ((buffer_room(h->out) - most) / (piece + 9) + 1) * piece;
 }
 
-/* What lay between was taken back: trailers would make half an upload a whole one, and name fields that the origin never saw. */
+/* What lay between was taken back: trailers would make half an upload a whole one, and name fields that the
+ * origin never saw. */
 START_TEST(no_trailers_follow_what_was_taken_back)
 {
     static char content[1 << 20];

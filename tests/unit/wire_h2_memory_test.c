@@ -1,5 +1,5 @@
-/* Memory that runs out at each place in turn, the library's own included: calls end, nothing leaks, nothing is read that was
- * freed. */
+/* Memory that runs out at each place in turn, the library's own included: calls end, nothing leaks, nothing
+ * is read that was freed. */
 
 #include "wire_test.h"
 

@@ -17,7 +17,8 @@ START_TEST(settings_say_what_is_wanted)
     for (uint32_t i = 0, n = 0; i + 6 <= f->n; i += 6)
         n += (uint32_t)snprintf(got + n, sizeof got - n, "%u=%u ", f->payload[i + 1],
                                 number_at(f->payload + i + 2));
-    /* ENABLE_PUSH, INITIAL_WINDOW_SIZE, MAX_HEADER_LIST_SIZE, and where it is free of bugs NO_RFC7540_PRIORITIES */
+    /* ENABLE_PUSH, INITIAL_WINDOW_SIZE, MAX_HEADER_LIST_SIZE, and where it is free of bugs
+     * NO_RFC7540_PRIORITIES */
     ck_assert_str_eq(got, nghttp2_version(0x013d00) ? "2=0 4=65536 6=16384 9=1 " : "2=0 4=65536 6=16384 ");
     rig_end();
 }
