@@ -14,6 +14,10 @@
 /* The most that one record carries (RFC 8446 5.1). */
 #define RECORD_SIZE 16384
 
+/* No buffer takes more than five full ones. Of tiny ones a peer could otherwise have tens of thousands read at
+ * once. */
+#define RECORDS_PER_READ 16
+
 /* ---- begin */
 
 static bool set_peer(struct tls *t, const char *servername)
@@ -213,7 +217,7 @@ static void become_idle(struct tls *t)
         SSL_free_buffers(t->ssl);
 }
 
-/* As many records as are there. What ends the connection behind them is told by the next call. */
+/* As many records as are there, within reason. What ends the connection behind them is told by the next call. */
 ssize_t tls_read(struct conn *s, void *to, size_t n)
 {
     struct tls *t = s->tls;
@@ -225,7 +229,8 @@ ssize_t tls_read(struct conn *s, void *to, size_t n)
     enter(s);
     t->read_crossed = false;
     t->rest = TLS_REST_UNKNOWN;
-    while (total < n && t->rest != TLS_REST_NONE) {
+    for (unsigned records = 0; total < n && records < RECORDS_PER_READ && t->rest != TLS_REST_NONE;
+         records++) {
         if (SSL_read_ex(t->ssl, (char *)to + total, n - total, &got) != 1) {
             rc = failed(s, &t->read_crossed, SSL_ERROR_WANT_WRITE);
             if (rc == CONN_AGAIN)

@@ -16,6 +16,8 @@
  * answer (RFC 9112 9.6). */
 #define LINGER_MS    1000
 #define LINGER_BYTES (64 * 1024)
+/* TLS may bring a few bytes with each. */
+#define LINGER_READS_PER_TURN 16
 /* Empty lines before a request. */
 #define SKIPPED_BYTES 16
 /* Requests answered in one go before others have their turn. */
@@ -77,7 +79,7 @@ void client_close(struct client *c, enum client_close reason, bool reset)
 static void on_linger_ready(struct client *c)
 {
     char waste[4096];
-    for (;;) {
+    for (unsigned reads = 0; reads < LINGER_READS_PER_TURN; reads++) {
         ssize_t n = conn_read(&c->conn, waste, sizeof waste);
         if (n == CONN_AGAIN)
             return;
@@ -87,6 +89,7 @@ static void on_linger_ready(struct client *c)
             return;
         }
     }
+    conn_call_again(&c->conn);
 }
 
 void client_linger(struct client *c, enum client_close reason)

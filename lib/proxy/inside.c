@@ -198,6 +198,7 @@ void inside_begin(struct client *c, const struct route *route)
 /* What came while Carpool stood still is looked at before a client is called late. */
 void inside_on_deadline(struct client *c)
 {
+    c->conn.may_read = true; /* the loop may not have reported it yet */
     inside_ready(c);
     if (c->state != CLIENT_OPENING)
         return;

@@ -70,6 +70,50 @@ START_TEST(tls_reads_all_records_that_are_there)
 }
 END_TEST
 
+static void send_tiny_records(struct tls_server *server, SSL *ssl)
+{
+    int fd = SSL_get_fd(ssl);
+    BIO *out = BIO_new(BIO_s_mem());
+    char *records;
+
+    (void)server;
+    SSL_set0_wbio(ssl, out);
+    for (int i = 0; i < 40; i++)
+        SSL_write(ssl, "x", 1);
+    SSL_shutdown(ssl);
+    long n = BIO_get_mem_data(out, &records);
+    (void)!write(fd, records, (size_t)n);
+    pthread_barrier_wait(&barrier);
+}
+
+/* A peer that sends its content in records of one byte does not have the loop for itself. */
+START_TEST(tls_reads_a_few_records_at_a_time)
+{
+    struct tls_server server;
+    struct tls_context *c;
+    struct conn s;
+    char got[64];
+
+    io_make_certificates();
+    pthread_barrier_init(&barrier, NULL, 2);
+    c = io_tls_context(io_tls_options());
+    tls_server_init(&server, &io_leaf);
+    server.serve = send_tiny_records;
+    tls_server_start(&server);
+    ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL), 1);
+    pthread_barrier_wait(&barrier);
+    for (int left = 40; left > 0; left -= 16) {
+        ck_assert_int_eq(conn_read(&s, got, sizeof got), left < 16 ? left : 16);
+        ck_assert(s.may_read);
+    }
+    ck_assert_int_eq(conn_read(&s, got, sizeof got), CONN_EOF);
+    conn_close(&s, false);
+    tls_server_stop(&server);
+    tls_context_unref(c);
+    io_free_certificates();
+}
+END_TEST
+
 static unsigned segments_sent(const struct conn *s)
 {
     struct tcp_info info;
@@ -223,7 +267,7 @@ END_TEST
 
 void io_tls_packet_tests(Suite *suite)
 {
-    unit_group(suite, "tls packets", tls_reads_all_records_that_are_there,
+    unit_group(suite, "tls packets", tls_reads_all_records_that_are_there, tls_reads_a_few_records_at_a_time,
                tls_sends_its_last_words_and_the_end_in_one_segment, tls_sends_a_list_of_pieces_to_its_end,
                tls_sends_all_that_is_tried_again);
 }
