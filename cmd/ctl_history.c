@@ -96,8 +96,7 @@ void history_end(struct history_set *s, double seconds)
         if (h->look == s->looks)
             continue;
         hand_over(s, h);
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc,clang-analyzer-core.NullDereference): the last one
-         * empties s->all */
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc,clang-analyzer-core.NullDereference): s->all is empty */
         HASH_DEL(s->all, h);
         free(h);
     }
