@@ -40,7 +40,7 @@ static void warn_of_top_level(const char *given, const char *host)
     if (strncmp(given, "*.", 2) == 0 && !strchr(host, '.'))
         fprintf(
             stderr,
-            "carpoolctl: warning: --for '%s': the CA may sign for every host that ends in .%s; whoever steals its key "
+            "carpoolctl: warning: --for '%s': the CA may sign for every host that ends in .%s; anyone who steals its key "
             "can impersonate them all\n",
             given, host);
 }

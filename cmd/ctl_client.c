@@ -32,14 +32,21 @@ void *ctl_need(void *p)
     exit(1);
 }
 
-char *ctl_format(const char *format, ...)
+char *ctl_vformat(const char *format, va_list args)
 {
     char *text;
+
+    if (vasprintf(&text, format, args) < 0)
+        ctl_need(NULL);
+    return text;
+}
+
+char *ctl_format(const char *format, ...)
+{
     va_list args;
 
     va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        ctl_need(NULL);
+    char *text = ctl_vformat(format, args);
     va_end(args);
     return text;
 }

@@ -3,6 +3,7 @@
 
 /* One question to the admin API and its answer. Blocks, for at most some seconds. */
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -40,5 +41,6 @@ void *ctl_need(void *p);
 
 /* Malloc'd; exits when memory is short. */
 char *ctl_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *ctl_vformat(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 
 #endif

@@ -33,12 +33,10 @@ void table_begin(struct table *t, const struct table_column *columns, size_t cou
 
 void table_add(struct table *t, enum cell_style style, const char *format, ...)
 {
-    char *text;
     va_list args;
 
     va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        ctl_need(NULL);
+    char *text = ctl_vformat(format, args);
     va_end(args);
     ctl_disarm(text);
     t->cells = ctl_need(realloc(t->cells, (t->cell_count + 1) * sizeof *t->cells));

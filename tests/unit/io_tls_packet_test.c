@@ -13,11 +13,20 @@
 static pthread_barrier_t barrier;
 static const char *last_words; /* of the server, behind its records and in one piece with them */
 
+/* All that was written since its BIO is `out`, in one piece. */
+static void send_together(int fd, BIO *out)
+{
+    char *records;
+    long n = BIO_get_mem_data(out, &records);
+
+    (void)!write(fd, records, (size_t)n);
+    pthread_barrier_wait(&barrier);
+}
+
 static void send_records(struct tls_server *server, SSL *ssl)
 {
     int fd = SSL_get_fd(ssl);
     BIO *out = BIO_new(BIO_s_mem());
-    char *records;
 
     (void)server;
     SSL_set0_wbio(ssl, out);
@@ -28,9 +37,7 @@ static void send_records(struct tls_server *server, SSL *ssl)
         BIO_puts(out, last_words);
     else
         SSL_shutdown(ssl);
-    long n = BIO_get_mem_data(out, &records);
-    (void)!write(fd, records, (size_t)n);
-    pthread_barrier_wait(&barrier);
+    send_together(fd, out);
 }
 
 /* What ends the connection is told by the next call. */
@@ -74,16 +81,13 @@ static void send_tiny_records(struct tls_server *server, SSL *ssl)
 {
     int fd = SSL_get_fd(ssl);
     BIO *out = BIO_new(BIO_s_mem());
-    char *records;
 
     (void)server;
     SSL_set0_wbio(ssl, out);
     for (int i = 0; i < 40; i++)
         SSL_write(ssl, "x", 1);
     SSL_shutdown(ssl);
-    long n = BIO_get_mem_data(out, &records);
-    (void)!write(fd, records, (size_t)n);
-    pthread_barrier_wait(&barrier);
+    send_together(fd, out);
 }
 
 /* A peer that sends its content in records of one byte does not have the loop for itself. */
