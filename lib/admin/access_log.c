@@ -81,16 +81,27 @@ static void put_client(struct line *l, const struct address *client)
     put_text(l, slice_of(client ? address_format(client, text) : "-"), ADDRESS_TEXT_SIZE * 6);
 }
 
+/* Milliseconds with three decimals. */
+static void put_ms(struct line *l, uint64_t us)
+{
+    uint64_t rest = us % 1000;
+
+    put_number(l, us / 1000);
+    put(l, (struct slice){(const char[4]){'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10),
+                                          (char)('0' + rest % 10)},
+                          4});
+}
+
 static void put_times(struct line *l, const struct exchange_record *r)
 {
     PUT_KEY(l, "pendingMs");
-    put_number(l, r->pending_us / 1000);
+    put_ms(l, r->pending_us);
     PUT_KEY(l, "connectMs");
-    put_number(l, r->connect_us / 1000);
+    put_ms(l, r->connect_us);
     PUT_KEY(l, "ttfbMs");
-    put_number(l, r->ttfb_us / 1000);
+    put_ms(l, r->ttfb_us);
     PUT_KEY(l, "totalMs");
-    put_number(l, r->total_us / 1000);
+    put_ms(l, r->total_us);
 }
 
 static size_t put_line(char *out, enum access_log_format format, const struct exchange_record *r)
