@@ -17,7 +17,7 @@
 
 /* What a value may take in a line, escapes included; the rest of it is cut off. */
 #define METHOD_ROOM   256
-#define TARGET_ROOM   (16 * 1024)
+#define TARGET_ROOM   RECORD_TARGET_SIZE
 #define AGENT_ROOM    512
 #define ERROR_ROOM    64
 #define PROTOCOL_ROOM 16

@@ -34,5 +34,7 @@ libcarpool_a_SOURCES += \
 	lib/http/status.h \
 	lib/http/uri.c \
 	lib/http/uri.h \
+	lib/http/userinfo.c \
+	lib/http/userinfo.h \
 	lib/http/web_origin.c \
 	lib/http/web_origin.h

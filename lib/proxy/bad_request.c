@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "http/explain.h"
+#include "http/userinfo.h"
 #include "proxy/record.h"
 
 static enum fault fault_of(enum head_verdict v)
@@ -23,32 +24,13 @@ static struct slice first_line(struct slice data)
     return (struct slice){data.p, n > 0 && data.p[n - 1] == '\r' ? n - 1 : n};
 }
 
-/* Where "user:password@" stands in a line with a URL; empty where there is none. */
-static struct slice userinfo_in(struct slice line)
-{
-    const char *end = line.p + line.n, *p = memmem(line.p, line.n, "://", 3);
-    struct slice found = {p ? p + 3 : end, 0};
-
-    for (p = found.p; p < end && !strchr("/?# ", *p); p++) {
-        if (*p == '@')
-            found.n = (size_t)(p - found.p);
-    }
-    return found;
-}
-
 /* A request line or a target as body and log may show it. */
 static const char *quote(const struct config *c, struct slice line, char out[EXPLAIN_QUOTED])
 {
-    struct slice shown = record_shown(c, line), secret = userinfo_in(shown);
-    char masked[256];
+    char shown[256];
 
-    if (secret.n > 0) {
-        struct slice rest = slice_from(shown, (size_t)(secret.p + secret.n - shown.p));
-        int n = snprintf(masked, sizeof masked, "%.*s***%.*s", (int)(secret.p - shown.p), shown.p,
-                         (int)rest.n, rest.p);
-        shown = (struct slice){masked, (size_t)n < sizeof masked ? (size_t)n : sizeof masked - 1};
-    }
-    return explain_quote(shown, out);
+    return explain_quote((struct slice){shown, userinfo_mask(record_shown(c, line), shown, sizeof shown)},
+                         out);
 }
 
 enum fault bad_request_of_head(const struct config *c, struct slice data, enum head_verdict v,

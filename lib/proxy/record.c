@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "http/uri.h"
+#include "http/userinfo.h"
 #include "proxy/exchange.h"
 #include "proxy/inside.h"
 
@@ -85,7 +86,7 @@ void exchange_keep_line(struct exchange *e, const struct head *h)
     if (read_target(h, e->asked.connect, inside_authority(e->client), &u))
         append_target(&line, room, b->data, &u, e->asked.connect);
     else
-        append(&line, room, b->data, h->target);
+        line.n += userinfo_mask(h->target, b->data + line.n, room - line.n);
     b->end = (uint32_t)line.n;
 }
 
@@ -160,7 +161,7 @@ void exchange_record(const struct exchange *e)
 {
     struct proxy *p = e->proxy;
     struct exchange_record r;
-    char target[2048];
+    char target[RECORD_TARGET_SIZE];
     p->stats.requests_by_status[e->outcome.status]++;
     if (e->origin)
         count(e);

@@ -11,6 +11,9 @@
 #include "base/slice.h"
 #include "config/config.h"
 
+/* A longer target is cut. A request line fits where server.maxHeaderSize is as it comes. */
+#define RECORD_TARGET_SIZE (17 * 1024)
+
 struct exchange_record {
     const struct address *client;
     const char *caller;           /* NULL: callers is off */

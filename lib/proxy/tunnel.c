@@ -253,7 +253,7 @@ static struct slice keep_text(char *room, struct slice text)
 
 static struct tunnel *new_tunnel(const struct exchange *e)
 {
-    char target[2048];
+    char target[RECORD_TARGET_SIZE];
     struct exchange_record r;
     exchange_describe(e, &r, target, sizeof target);
     struct tunnel *t = calloc(1, sizeof *t + r.method.n + r.target.n);

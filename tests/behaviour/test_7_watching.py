@@ -324,6 +324,17 @@ def test_the_query_in_the_access_log(stage, query, shown):
     assert origin.targets == ["/x?key=secret"]
 
 
+@pytest.mark.parametrize("length", [9000, 16000])
+def test_a_long_target_is_logged_whole(stage, length):
+    """`target` (absolute URI): of any length that server.maxHeaderSize lets pass"""
+    origin = stage.origin()
+    path = stage.path("access.log")
+    carpool = stage.carpool({"accessLog": {"path": path, "format": "json"}})
+    target = "/" + "x" * length + "?end"
+    assert carpool.get(origin.url(target)).status == 200
+    assert json.loads(log_lines(path, 1)[0])["target"] == origin.url(target)
+
+
 REFUSED = {
     "unmatched": ({"access": {"unmatched": "deny"}}, "GET", "http://A.test:80/x?y", (), 403, "http://a.test/x?y"),
     "unmatched tunnel": ({"access": {"unmatched": "deny"}}, "CONNECT", "a.test:443", (), 403, "tunnel://a.test:443"),
@@ -332,6 +343,8 @@ REFUSED = {
     "loop": ({"name": "edge"}, "GET", "http://a.test:81/", [("Via", "1.1 edge")], 502, "http://a.test:81/"),
     "no proxy setting": ({}, "GET", "/x?y", (), 400, "http://h.test/x?y"),
     "bad target": ({}, "GET", "ftp://a.test/", (), 400, "ftp://a.test/"),
+    "password": ({}, "GET", "http://user:secret@a.test/x", (), 400, "http://***@a.test/x"),
+    "password of a tunnel": ({}, "CONNECT", "user:secret@a.test:443", (), 400, "***@a.test:443"),
     "stripped": ({"access": {"unmatched": "deny"}, "accessLog": {"query": "strip"}}, "GET", "http://a.test/?key=secret", (), 403,
                  "http://a.test/"),
 }

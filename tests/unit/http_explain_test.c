@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include "http/explain.h"
+#include "http/userinfo.h"
 #include "http_test.h"
 
 static const struct head_limits limits = {.max_size = 100, .max_count = 4};
@@ -249,8 +250,40 @@ START_TEST(excerpts_are_cut)
 }
 END_TEST
 
+START_TEST(user_names_and_passwords_are_masked)
+{
+    static const struct {
+        const char *text, *shown;
+    } cases[] = {
+        {"http://u:p@a.test/b?c@d", "http://***@a.test/b?c@d"},
+        {"http://u:p@x@a.test", "http://***@a.test"},
+        {"u:p@a.test:443", "***@a.test:443"},
+        {"GET http://u:p@a.test/ HTTP/1.1", "GET http://***@a.test/ HTTP/1.1"},
+        {"CONNECT u:p@a.test:443 HTTP/1.1", "CONNECT ***@a.test:443 HTTP/1.1"},
+        {"http:/u:p@a.test/", "http:/***@a.test/"},
+        {"//u:p@a.test/", "//***@a.test/"},
+        {"http://a.test/x@y", "http://a.test/x@y"},
+        {"http://a.test?x@y", "http://a.test?x@y"},
+        {"http://a.test#x@y", "http://a.test#x@y"},
+        {"/u:p@x", "/u:p@x"},
+        {"GET  / HTTP/1.1", "GET  / HTTP/1.1"},
+        {"@", "@"},
+        {"", ""},
+    };
+    char out[64];
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        out[userinfo_mask(slice_of(cases[i].text), out, sizeof out - 1)] = '\0';
+        ck_assert_str_eq(out, cases[i].shown);
+    }
+    ck_assert_uint_eq(userinfo_mask(SLICE("http://u:p@a.test/"), out, 9), 9);
+    ck_assert_uint_eq(userinfo_mask(SLICE("http://a.test/"), out, 9), 9);
+}
+END_TEST
+
 void http_explain_tests(Suite *suite)
 {
     unit_group(suite, "explain", heads_are_explained, each_explanation_is_one_line, framing_is_explained,
-               targets_are_explained, hosts_are_explained, excerpts_are_cut);
+               targets_are_explained, hosts_are_explained, excerpts_are_cut,
+               user_names_and_passwords_are_masked);
 }
