@@ -140,7 +140,7 @@ static void start(struct exchange *e, struct socket *s)
 {
     assert(!e->socket && (s->state == SOCKET_ACTIVE || s->state == SOCKET_ROOMY));
     if (!transfer_take(e)) {
-        decline(s, RETIRE_ERROR);
+        socket_return_unused(s);
         exchange_cut(e, CLIENT_CUT);
         return;
     }
@@ -283,8 +283,10 @@ void attempt_give_up(struct exchange *e, enum retire_reason reason)
     e->socket = NULL;
     if (!s)
         return;
-    if (e->transfer->call.wire)
+    if (e->transfer->call.wire) {
         call_reset(&e->transfer->call);
+        upload_interrupted(e);
+    }
     /* With HTTP/2 it costs a stream, and others have theirs. */
     if (s->protocol == PROTOCOL_HTTP2)
         socket_release_unharmed(s);

@@ -64,6 +64,12 @@ void upload_stop(struct exchange *e)
         set_state(e, UPLOAD_STOPPED);
 }
 
+void upload_interrupted(struct exchange *e)
+{
+    if (e->transfer->upload.state == UPLOAD_BLOCKED)
+        set_state(e, UPLOAD_STARVED);
+}
+
 /* --- A batch ------------------------------------------------------------------------------------------- */
 
 /* The bytes of the batch are free for what comes next. */

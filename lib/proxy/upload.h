@@ -6,7 +6,7 @@
  *              batch taken               SENT                     the last one
  *   STARVED --------------> (call_send) ------> STARVED ... ------------------> DONE
  *                               |  ^
- *                 CALL_BLOCKED  v  | writable
+ *                 CALL_BLOCKED  v  | writable, or the call ends
  *                              BLOCKED                 from any but DONE to STOPPED: no more will be sent
  */
 
@@ -45,6 +45,9 @@ void upload_begin(struct exchange *e);
 
 /* A call was opened, the first or another one: what was sent before is sent again. */
 void upload_restart(struct exchange *e);
+
+/* Its call has ended, and another may follow: meanwhile no origin blocks it. */
+void upload_interrupted(struct exchange *e);
 
 /* Moves what can be moved. */
 enum pump upload_pump(struct exchange *e);

@@ -50,6 +50,14 @@ static void check_client(const struct client *c)
                                c->exchange->times.waited_us / 1000);
 }
 
+/* What is given to an upload is time in which it was not read, each moment once. */
+static void check_grace(const struct exchange *e)
+{
+    uint64_t blocked = e->transfer ? e->transfer->times.body_grace_ms : 0;
+
+    fuzz_assert(blocked + e->times.waited_us / 1000 <= clock_ms() - e->client->since_ms);
+}
+
 static void check_free(const struct socket *s)
 {
     const struct agent_policy *policy = s->origin->agent->policy;
@@ -66,9 +74,12 @@ void world_check_deadlines(void)
     const struct socket *s;
     const struct tunnel *t;
 
-    TAILQ_FOREACH (e, &world_rig.proxy->exchanges, link)
+    TAILQ_FOREACH (e, &world_rig.proxy->exchanges, link) {
         if (e->state != EXCHANGE_REPLY)
             check_exchange(e);
+        if (e->client)
+            check_grace(e);
+    }
     TAILQ_FOREACH (t, &world_rig.proxy->tunnels, link)
         if (t->state == TUNNEL_OPEN)
             check(t->moved_ms, t->origin->agent->policy->timeouts.tunnel);

@@ -169,7 +169,7 @@ tests_unit_proxy_test_SOURCES = \
 	tests/unit/proxy_tunnel_test.c \
 	tests/unit/unit.h
 # Its kernel may refuse, and memory may be short
-tests_unit_proxy_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=splice -Wl,--wrap=realloc
+tests_unit_proxy_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=splice -Wl,--wrap=realloc -Wl,--wrap=malloc
 
 check_PROGRAMS += tests/unit/wire_test
 tests_unit_wire_test_SOURCES = \

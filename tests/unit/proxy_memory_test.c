@@ -8,6 +8,7 @@
 #include "proxy/client.h"
 
 static bool memory_is_short;
+static size_t size_refused; /* there is no memory for this alone; 0: there is for all */
 
 static void *allocate(size_t n)
 {
@@ -25,6 +26,14 @@ void *__wrap_realloc(void *p, size_t n);
 void *__wrap_realloc(void *p, size_t n)
 {
     return memory_is_short ? NULL : __real_realloc(p, n);
+}
+
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+
+void *__wrap_malloc(size_t n)
+{
+    return n == size_refused ? NULL : __real_malloc(n);
 }
 
 /* Over TCP, where a reset can be told from an end; what it says is there when it is accepted. */
@@ -121,8 +130,78 @@ START_TEST(clients_that_are_taken_without_memory_have_a_deadline)
 }
 END_TEST
 
+/* A client asks when there is no memory to move its content. */
+static void ask_in_vain(void)
+{
+    int client = proxy_rig_client(&rig);
+
+    size_refused = sizeof(struct transfer);
+    say(&rig, client, A_GET);
+    size_refused = 0;
+    ck_assert(has_ended(client));
+    close(client);
+}
+
+START_TEST(a_request_without_memory_costs_no_connection)
+{
+    int client, origin;
+
+    proxy_rig_open(&rig, "", "");
+    origin = warm();
+    transfer_free_spares(rig.proxy);
+    ask_in_vain();
+    client = proxy_rig_client(&rig);
+    say(&rig, client, A_GET);
+    hears(origin, "GET / ");
+    say(&rig, origin, AN_OK);
+    hears(client, "200 OK");
+    ck_assert_uint_eq(rig.origin_count, 1);
+    close(client);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
+/* A frame of no more than 255 bytes (RFC 9113 4.1). */
+static void say_frame(int origin, char type, char flags, char stream, struct slice payload)
+{
+    const char head[] = {0, 0, (char)payload.n, type, flags, 0, 0, 0, stream};
+
+    ck_assert_int_eq(send(origin, head, sizeof head, MSG_NOSIGNAL), sizeof head);
+    ck_assert_int_eq(send(origin, payload.p, payload.n, MSG_NOSIGNAL), (ssize_t)payload.n);
+    proxy_rig_settle(&rig);
+}
+
+enum { HEADERS = 1, SETTINGS = 4, ACK = 1, END_STREAM_AND_HEADERS = 5 };
+#define STATUS_204 SLICE("\x89") /* RFC 7541, appendix A */
+
+/* Others have their requests on it, and more find room. */
+START_TEST(a_request_without_memory_costs_no_connection_that_others_share)
+{
+    int clients[2], origin;
+
+    proxy_rig_open(&rig, "h2Options: {useH2c: true}", "");
+    clients[0] = proxy_rig_client(&rig);
+    origin = begin(clients[0], A_GET, 0);
+    hears(origin, "PRI * HTTP/2.0");
+    say_frame(origin, SETTINGS, 0, 0, SLICE(""));
+    say_frame(origin, SETTINGS, ACK, 0, SLICE(""));
+    ask_in_vain();
+    clients[1] = proxy_rig_client(&rig);
+    say(&rig, clients[1], A_GET);
+    ck_assert_uint_eq(rig.origin_count, 1);
+    for (int i = 0; i < 2; i++) {
+        say_frame(origin, HEADERS, END_STREAM_AND_HEADERS, (char)(1 + 2 * i), STATUS_204);
+        hears(clients[i], "204 No Content");
+        close(clients[i]);
+    }
+    proxy_rig_close(&rig);
+}
+END_TEST
+
 void proxy_memory_tests(Suite *suite)
 {
     unit_group(suite, "memory", responses_that_are_cut_for_want_of_memory_are_not_whole,
-               clients_that_are_taken_without_memory_have_a_deadline);
+               clients_that_are_taken_without_memory_have_a_deadline,
+               a_request_without_memory_costs_no_connection,
+               a_request_without_memory_costs_no_connection_that_others_share);
 }

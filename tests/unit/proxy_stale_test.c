@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "proxy/exchange.h"
 
 static const struct origin_stats *stats(void)
@@ -167,6 +168,40 @@ START_TEST(an_end_that_comes_while_chunks_are_passed_on_is_seen)
 }
 END_TEST
 
+/* A repeat that waits for its place: its time counts as waiting, not as time in which the first attempt's
+ * origin took nothing, too. */
+START_TEST(time_between_attempts_is_given_to_an_upload_once)
+{
+    static char content[4096];
+    int client, origin;
+
+    proxy_rig_open(&rig, "replayLimit: 1MiB", "");
+    client = proxy_rig_client(&rig);
+    origin = begin(client, A_GET, 0);
+    heard(origin);
+    say(&rig, origin, AN_OK);
+    say(&rig, client, "PUT http://a.test/ HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n");
+    const struct exchange *e = only_exchange();
+    while (e->transfer->upload.state != UPLOAD_BLOCKED) {
+        ck_assert_int_gt(send(client, content, sizeof content, MSG_NOSIGNAL), 0);
+        proxy_rig_turn(&rig);
+    }
+    agent_pause(proxy_rig_agent(&rig));
+    shutdown(origin, SHUT_WR); /* a write would not fail yet */
+    proxy_rig_run(&rig, 100);
+    ck_assert_int_eq(e->state, EXCHANGE_WAITING);
+    agent_resume(proxy_rig_agent(&rig));
+    heard(origin_end(&rig, 1));
+    proxy_rig_settle(&rig);
+    ck_assert_int_eq(e->state, EXCHANGE_RELAY);
+    ck_assert_uint_ge(e->times.waited_us, 50 * 1000);
+    ck_assert_uint_le(e->times.waited_us / 1000 + e->transfer->times.body_grace_ms,
+                      clock_ms() - TAILQ_FIRST(&rig.proxy->clients)->since_ms);
+    close(client);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
 /* More of a response than a client takes that does not read. */
 static void block_download(int origin)
 {
@@ -205,5 +240,5 @@ void proxy_stale_tests(Suite *suite)
                any_number_of_stale_sockets_is_passed_by, sockets_given_before_a_drain_are_not_used_behind_it,
                bytes_that_come_while_chunks_are_passed_on_are_nobodys_answer,
                an_end_that_comes_while_chunks_are_passed_on_is_seen,
-               who_does_not_read_has_no_more_time_to_send);
+               time_between_attempts_is_given_to_an_upload_once, who_does_not_read_has_no_more_time_to_send);
 }
