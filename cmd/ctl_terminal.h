@@ -32,9 +32,8 @@ struct picture {
 };
 
 void picture_begin(struct picture *p);
-/* A text in so many columns, cut or padded; nothing goes beyond the line's end. What is a control character
- * is shown as
- * `?`. */
+/* A text in so many columns, cut or padded; nothing goes beyond the line's end. A control character is shown
+ * as `?`. */
 void picture_put(struct picture *p, enum cell_style style, const char *text, int width);
 /* The same from the right. */
 void picture_put_right(struct picture *p, enum cell_style style, const char *text, int width);

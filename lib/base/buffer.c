@@ -146,13 +146,3 @@ void buffer_compact(struct buffer *b)
     b->end -= b->start;
     b->start = 0;
 }
-
-bool buffer_append(struct buffer *b, struct slice s)
-{
-    if (s.n > buffer_room(b))
-        return false;
-    if (s.n > 0)
-        memcpy(b->data + b->end, s.p, s.n);
-    b->end += (uint32_t)s.n;
-    return true;
-}

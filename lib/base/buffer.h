@@ -78,6 +78,14 @@ static inline void buffer_consume(struct buffer *b, size_t n)
 void buffer_compact(struct buffer *b);
 
 /* Copies s after the last byte; false (and nothing copied) when it does not fit. */
-bool buffer_append(struct buffer *b, struct slice s);
+static inline bool buffer_append(struct buffer *b, struct slice s)
+{
+    if (s.n > buffer_room(b))
+        return false;
+    if (s.n > 0)
+        memcpy(b->data + b->end, s.p, s.n);
+    b->end += (uint32_t)s.n;
+    return true;
+}
 
 #endif

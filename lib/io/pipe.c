@@ -6,9 +6,8 @@
 #include <unistd.h>
 
 /* What one is asked to hold, and what it must hold to be worth its calls. Each time one is emptied a client
- * that waits must be woken, so large ones cost least (doc/decisions/large-bodies.md). The system limits the
- * sum a user
- * (/proc/sys/fs/pipe-user-pages-soft) and gives smaller ones beyond. */
+ * that waits must be woken, so large ones cost least (doc/decisions/large-bodies.md). The system limits what
+ * all pipes of a user may hold (/proc/sys/fs/pipe-user-pages-soft) and gives smaller ones beyond. */
 #define PIPE_SIZE       (512 * 1024)
 #define PIPE_SIZE_LEAST (64 * 1024)
 /* Two descriptors each: beyond this many at a time, most of which wait for slow clients, bytes are copied. */

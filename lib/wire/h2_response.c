@@ -48,12 +48,14 @@ int h2_head_begins(struct h2_stream *s)
 static int status_line(struct h2_stream *s, struct slice value)
 {
     unsigned long long status = 0;
-    char line[64];
-    if (!slice_to_u64(value, &status) || status < 100 || status > 999 || status == 101)
+    if (value.n != 3 || !slice_to_u64(value, &status) || status < 100 || status == 101)
         return fail(s, CALL_ERROR_MALFORMED, "its status is not one that HTTP/2 has");
     s->status = (uint32_t)status;
-    int n = snprintf(line, sizeof line, "HTTP/1.1 %u %s\r\n", s->status, status_reason(s->status));
-    buffer_append(s->text, (struct slice){line, (size_t)n});
+    buffer_append(s->text, SLICE("HTTP/1.1 "));
+    buffer_append(s->text, value);
+    buffer_append(s->text, SLICE(" "));
+    buffer_append(s->text, slice_of(status_reason(s->status)));
+    buffer_append(s->text, SLICE("\r\n"));
     return 0;
 }
 

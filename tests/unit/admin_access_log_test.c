@@ -75,10 +75,11 @@ START_TEST(accesslog_writes_text)
     struct exchange_record r = some_record(&client);
     char *line = logged(ACCESS_LOG_TEXT, &r);
 
-    ck_assert_str_eq(line + strlen("time=2026-11-21T03:40:26.123Z"),
-                     " client=127.0.0.1:5000 method=GET target=http://a.test/x status=200 bytesIn=3 "
-                     "bytesOut=5 agent=default"
-                     " reused=true pendingMs=1.999 connectMs=0.000 ttfbMs=12.045 totalMs=3000.000 retries=1\n");
+    ck_assert_str_eq(
+        line + strlen("time=2026-11-21T03:40:26.123Z"),
+        " client=127.0.0.1:5000 method=GET target=http://a.test/x status=200 bytesIn=3 "
+        "bytesOut=5 agent=default"
+        " reused=true pendingMs=1.999 connectMs=0.000 ttfbMs=12.045 totalMs=3000.000 retries=1\n");
 }
 END_TEST
 
