@@ -131,9 +131,10 @@ START_TEST(signer_checks_the_name)
         const char *host, *sni;
         int alert;
     } rows[] = {
-        {"pay.test", "pay.test", 0},  {"pay.test", "PAY.test", 0},     {"pay.test", NULL, 0},
-        {"pay.test.", "pay.test", 0}, {"pay.test", "a.pay.test", 112}, {"a.pay.test", "pay.test", 112},
-        {"10.0.0.7", NULL, 0},        {"10.0.0.7", "10.0.0.7", 0},     {"10.0.0.7", "pay.test", 112},
+        {"pay.test", "pay.test", 0},  {"pay.test", "PAY.test", 0},      {"pay.test", NULL, 0},
+        {"pay.test.", "pay.test", 0}, {"pay.test", "a.pay.test", 112},  {"a.pay.test", "pay.test", 112},
+        {"10.0.0.7", NULL, 0},        {"10.0.0.7", "10.0.0.7", 0},      {"10.0.0.7", "pay.test", 112},
+        {"pay.test", "pay.test.", 0}, {"pay.test", "a.pay.test.", 112}, {"pay.test", ".", 112},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
