@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "ca/issue.h"
+
 /* OpenSSL would ask for a pass phrase on the terminal. */
 static int note_passphrase(char *out, int size, int writing, void *asked)
 {
@@ -56,6 +58,15 @@ static enum ca_problem take_certificate(struct ca *c, struct slice text)
     return c->constraints ? CA_FINE : CA_NO_CERTIFICATE;
 }
 
+/* Keys of some kinds sign nothing, and others not with SHA-256. */
+static bool can_sign(const struct ca *c)
+{
+    struct issued trial;
+    bool good = issue_for_host(c, SLICE("localhost"), time(NULL), &trial);
+    issued_free(&trial);
+    return good;
+}
+
 static enum ca_problem take_key(struct ca *c, struct slice text)
 {
     bool locked = false;
@@ -64,7 +75,9 @@ static enum ca_problem take_key(struct ca *c, struct slice text)
     c->key = read_key(text, &locked);
     if (!c->key)
         return locked ? CA_KEY_LOCKED : CA_NO_KEY;
-    return X509_check_private_key(c->certificate, c->key) == 1 ? CA_FINE : CA_OTHER_KEY;
+    if (X509_check_private_key(c->certificate, c->key) != 1)
+        return CA_OTHER_KEY;
+    return can_sign(c) ? CA_FINE : CA_CANNOT_SIGN;
 }
 
 struct ca *ca_read(struct slice certificate, struct slice key, enum ca_problem *problem)

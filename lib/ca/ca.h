@@ -26,6 +26,7 @@ enum ca_problem {
     CA_NO_KEY,         /* no private key in PEM form */
     CA_KEY_LOCKED,     /* by a pass phrase */
     CA_OTHER_KEY,      /* not the certificate's */
+    CA_CANNOT_SIGN,    /* a key by which no certificate for a host can be made, or memory is short */
 };
 
 /* From the texts of its files; an empty `key`: it is only to be looked at. It is the caller's. NULL with

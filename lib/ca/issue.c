@@ -140,15 +140,15 @@ bool issue_for_host(const struct ca *c, struct slice host, int64_t now, struct i
         {NID_key_usage, "critical,digitalSignature"},
         {NID_ext_key_usage, "serverAuth"},
         {NID_subject_key_identifier, "hash"},
-        {NID_authority_key_identifier, "keyid:always"},
+        {NID_authority_key_identifier, "keyid:always"}, /* last: a CA need not have an identifier */
     };
+    size_t count = sizeof extensions / sizeof extensions[0] - !X509_get0_subject_key_id(c->certificate);
     int64_t until = now + ISSUE_VALID_S < c->not_after ? now + ISSUE_VALID_S : c->not_after;
     *out = (struct issued){0};
     bool good = begin(out) && set_dates(out->certificate, now - ISSUE_BACKDATED_S, until) &&
                 name_host(out->certificate, host) &&
                 X509_set_issuer_name(out->certificate, X509_get_subject_name(c->certificate)) == 1 &&
-                add_extensions(out->certificate, c->certificate, extensions,
-                               sizeof extensions / sizeof extensions[0]) &&
+                add_extensions(out->certificate, c->certificate, extensions, count) &&
                 X509_sign(out->certificate, c->key, digest_for(c->key)) > 0;
     return end(out, good);
 }

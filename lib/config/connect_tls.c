@@ -29,13 +29,15 @@ static const char *explain(enum ca_problem p)
     case CA_KEY_LOCKED:
         return "is encrypted, and no passphrase can be given for it; store it without one (openssl pkey -in FILE -out FILE)";
     case CA_OTHER_KEY: return "is not the key of the certificate in " CERT;
+    case CA_CANNOT_SIGN:
+        return "is of a kind that signs no certificates with SHA-256 here: make a CA with carpoolctl ca create";
     }
     return "";
 }
 
 static bool is_about_key(enum ca_problem p)
 {
-    return p == CA_NO_KEY || p == CA_KEY_LOCKED || p == CA_OTHER_KEY;
+    return p == CA_NO_KEY || p == CA_KEY_LOCKED || p == CA_OTHER_KEY || p == CA_CANNOT_SIGN;
 }
 
 static struct tls_file *read_file(struct loader *l, struct tls_file **files, const char *option,

@@ -3,6 +3,7 @@
 #include "ca_test.h"
 
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <time.h>
 
@@ -145,6 +146,62 @@ START_TEST(ca_refuses_what_is_none)
 }
 END_TEST
 
+/* A CA of this certificate, signed anew by this key. */
+static struct ca *read_signed(X509 *x, EVP_PKEY *key, const EVP_MD *md, enum ca_problem *problem)
+{
+    BIO *cert = BIO_new(BIO_s_mem()), *secret = BIO_new(BIO_s_mem());
+    struct slice texts[2];
+
+    ck_assert(X509_sign(x, key, md) > 0 && PEM_write_bio_X509(cert, x) &&
+              PEM_write_bio_PrivateKey(secret, key, NULL, NULL, 0, NULL, NULL));
+    texts[0].n = (size_t)BIO_get_mem_data(cert, (char **)&texts[0].p);
+    texts[1].n = (size_t)BIO_get_mem_data(secret, (char **)&texts[1].p);
+    struct ca *c = ca_read(texts[0], texts[1], problem);
+    BIO_free(cert);
+    BIO_free(secret);
+    return c;
+}
+
+START_TEST(ca_without_an_identifier)
+{
+    struct issued made;
+    enum ca_problem problem;
+
+    ck_assert(issue_authority("tester", hosts, 3, 30, time(NULL), &made));
+    X509_EXTENSION_free(X509_delete_ext(
+        made.certificate, X509_get_ext_by_NID(made.certificate, NID_subject_key_identifier, -1)));
+    struct ca *c = read_signed(made.certificate, made.key, EVP_sha256(), &problem);
+    ck_assert_ptr_nonnull(c);
+    struct issued leaf;
+    ck_assert(issue_for_host(c, SLICE("pay.test"), time(NULL), &leaf));
+    ck_assert_int_eq(X509_verify(leaf.certificate, c->key), 1);
+    issued_free(&leaf);
+    issued_free(&made);
+    ca_free(c);
+}
+END_TEST
+
+/* RSASSA-PSS with SHA-384 alone (RFC 4055 1.2) */
+START_TEST(ca_refuses_a_key_that_does_not_sign)
+{
+    struct issued made;
+    enum ca_problem problem;
+    EVP_PKEY *key = NULL;
+    EVP_PKEY_CTX *maker = EVP_PKEY_CTX_new_from_name(NULL, "RSA-PSS", NULL);
+
+    ck_assert(EVP_PKEY_keygen_init(maker) == 1 && EVP_PKEY_CTX_set_rsa_keygen_bits(maker, 1024) == 1 &&
+              EVP_PKEY_CTX_set_rsa_pss_keygen_md(maker, EVP_sha384()) == 1 &&
+              EVP_PKEY_CTX_set_rsa_pss_keygen_mgf1_md(maker, EVP_sha384()) == 1 &&
+              EVP_PKEY_generate(maker, &key) == 1);
+    ck_assert(issue_authority("tester", hosts, 3, 30, time(NULL), &made));
+    X509_set_pubkey(made.certificate, key);
+    ck_assert(!read_signed(made.certificate, key, EVP_sha384(), &problem) && problem == CA_CANNOT_SIGN);
+    EVP_PKEY_CTX_free(maker);
+    EVP_PKEY_free(key);
+    issued_free(&made);
+}
+END_TEST
+
 static int64_t seconds_from(int64_t now, const ASN1_TIME *t)
 {
     struct tm tm;
@@ -192,7 +249,8 @@ int main(void)
     Suite *suite = suite_create("ca");
 
     unit_group(suite, "ca", ca_permits_what_openssl_does, ca_excludes_the_kind_that_it_does_not_name,
-               ca_lists_its_names, ca_refuses_what_is_none);
+               ca_lists_its_names, ca_refuses_what_is_none, ca_without_an_identifier,
+               ca_refuses_a_key_that_does_not_sign);
     unit_group(suite, "issue", issue_dates, issue_long_names);
     ca_signer_tests(suite);
     return unit_run(suite);
