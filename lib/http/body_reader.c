@@ -1,5 +1,8 @@
 #include "http/body_reader.h"
 
+const struct head_limits body_trailer_limits = {.max_size = CHUNKED_MAX_TRAILERS,
+                                                .max_count = HEAD_MAX_FIELDS};
+
 void body_reader_begin(struct body_reader *b, struct framing framing)
 {
     *b = (struct body_reader){
@@ -80,9 +83,8 @@ void body_reader_skip(struct body_reader *b, size_t n)
 
 bool body_reader_trailers(const struct body_reader *b, struct head *out)
 {
-    static const struct head_limits limits = {.max_size = CHUNKED_MAX_TRAILERS, .max_count = HEAD_MAX_FIELDS};
     if (b->trailers)
-        return head_parse_trailers(buffer_unread(b->trailers), &limits, out) == HEAD_OK;
+        return head_parse_trailers(buffer_unread(b->trailers), &body_trailer_limits, out) == HEAD_OK;
     out->count = 0;
     out->present = 0;
     return true;

@@ -10,6 +10,9 @@
 #include "http/chunked.h"
 #include "http/framing.h"
 
+/* What a trailer section may have, in whatever protocol it comes. */
+extern const struct head_limits body_trailer_limits;
+
 struct body_reader {
     struct framing framing;
     uint64_t left; /* BODY_LENGTH: bytes still to come */

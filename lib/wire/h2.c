@@ -48,7 +48,8 @@ static const char *text_of(const struct h2 *h, enum call_error error)
     if (error != CALL_ERROR_MALFORMED)
         return NULL;
     if (h->state == H2_GREETING)
-        return "the origin does not speak HTTP/2: set h2Options.useH2c: false";
+        return h->wire->conn.tls ? "the origin chose HTTP/2 by ALPN and does not speak it: set allowH2: false"
+                                 : "the origin does not speak HTTP/2: set h2Options.useH2c: false";
     return h->complaint ? h->complaint : "the origin breaks the rules of HTTP/2";
 }
 

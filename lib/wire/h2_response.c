@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "http/framing.h"
+#include "http/body_reader.h"
 #include "http/status.h"
 #include "wire/h2_internal.h"
 
@@ -59,17 +59,29 @@ static int status_line(struct h2_stream *s, struct slice value)
     return 0;
 }
 
+/* Of the head or trailers that are coming. */
+static const struct head_limits *limits_of(const struct h2_stream *s)
+{
+    return s->response < H2_RESPONSE_HEAD ? &s->h2->wire->loop->limits : &body_trailer_limits;
+}
+
+static int too_large(struct h2_stream *s)
+{
+    if (s->response < H2_RESPONSE_HEAD)
+        return fail(s, CALL_ERROR_HEAD_TOO_LARGE, head_verdict_text(HEAD_TOO_LARGE));
+    return fail(s, CALL_ERROR_MALFORMED, "more than 8 KiB of trailers");
+}
+
 int h2_head_field(struct h2_stream *s, struct slice name, struct slice value)
 {
-    const struct head_limits *limits = &s->h2->wire->loop->limits;
     size_t n = name.n + value.n + 4;
     if (slice_eq(name, SLICE(":status")))
         return status_line(s, value);
     /* It is a request's. */
     if (slice_eq(name, SLICE("host")))
         return 0;
-    if (s->text->end + n > limits->max_size)
-        return fail(s, CALL_ERROR_HEAD_TOO_LARGE, head_verdict_text(HEAD_TOO_LARGE));
+    if (s->text->end + n > limits_of(s)->max_size)
+        return too_large(s);
     if (!make_room(s, n + 2))
         return fail(s, CALL_ERROR_NO_MEMORY, "out of memory for the response");
     buffer_append(s->text, name);
@@ -243,8 +255,8 @@ static enum call_part next_trailers(struct h2_stream *s, struct head *head)
 {
     struct slice text = lend(s, s->trailers);
     s->trailers = NULL;
-    enum head_verdict v = head_parse_trailers(text, &s->h2->wire->loop->limits, head);
-    return v == HEAD_OK ? CALL_TRAILERS : bad_head(s, v);
+    enum head_verdict v = head_parse_trailers(text, &body_trailer_limits, head);
+    return v == HEAD_OK ? CALL_TRAILERS : malformed(s, "its trailers are broken (RFC 9113 8.1)");
 }
 
 /* What lies after the bytes that were given already. */

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .harness import stays, wait_until
+from .harness import Reset, Truncated, stays, wait_until
 from .harness.client import chunked, request
 from .harness.h2 import (CANCEL, DATA, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, HTTP_1_1_REQUIRED, INTERNAL_ERROR, LAST_STREAM, PING,
                          PROTOCOL_ERROR, RST_STREAM, h2_origin)
@@ -211,6 +211,16 @@ def test_text_is_no_http_2(stage):
     assert b"useH2c" in response.body
 
 
+def test_text_behind_alpn_is_no_http_2(stage):
+    """9.1, and 6: the text names what to look at"""
+    def opened(peer):
+        peer.raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    origin, carpool, _ = begin(stage, "tls", words={"opened": opened})
+    response = carpool.get(origin.url())
+    assert response.status == 502 and "http_protocol_error" in response.fields.get("Proxy-Status")
+    assert b"allowH2: false" in response.body and b"useH2c" not in response.body
+
+
 # 9.4
 
 def test_a_request_is_translated(stage, transport):
@@ -240,6 +250,26 @@ def test_content_and_trailers_both_ways(stage, transport):
     assert (response.body, response.framing, response.trailers.get("x-sum")) == (b"something", "chunked", "2")
     assert response.fields.get("Via").startswith("2.0 ")
     assert origin.requests[0].trailers.get("x-up") == "1"
+
+
+@pytest.mark.parametrize("count, size, fine", [(8, 1000, True), (9, 1000, False), (300, 10, True)])
+def test_the_limits_of_trailers_are_those_of_http_1_1(stage, count, size, fine):
+    """9.4: the same strict checks as an HTTP/1.1 one (4.2): limits of 8 KiB of trailers; maxHeadersCount is a head's"""
+    def respond(stream):
+        if stream.target == "/next":
+            return b"ok"
+        stream.head()
+        stream.data(b"some")
+        return stream.end_with([(f"x-{number}", "y" * size) for number in range(count)])
+    origin, carpool, key = begin(stage, "clear", respond)
+    client = carpool.ask(origin.url())
+    if fine:
+        assert len(client.response().trailers) == count
+    else:
+        with pytest.raises((Truncated, Reset)):
+            client.response()
+        wait_until(lambda: carpool.row(key, "api")["errors"] == {"http_protocol_error": 1}, "it is counted")
+    assert carpool.get(origin.url("/next")).status == 200 and origin.accepted == 1
 
 
 @pytest.mark.parametrize("limit", [0, 10])
