@@ -210,11 +210,11 @@ static void find_heaviest(const struct origin *o, struct diagnosis_input *in)
 
     TAILQ_FOREACH (p, &o->blocked, link) {
         if (lead == 0)
-            most = p->caller;
-        lead = p->caller == most ? lead + 1 : lead - 1;
+            most = waiter_caller(p);
+        lead = waiter_caller(p) == most ? lead + 1 : lead - 1;
     }
     TAILQ_FOREACH (p, &o->blocked, link)
-        n += p->caller == most;
+        n += waiter_caller(p) == most;
     if (!most || 2 * n <= o->blocked_count)
         return;
     in->heaviest = most->name;

@@ -122,13 +122,14 @@ static uint32_t count_in_turns(const struct origin *o)
     const struct turn *t;
     uint32_t sum = 0;
     TAILQ_FOREACH (t, &o->ring, link) {
-        const struct waiter *p, *before = NULL;
+        const struct turn_entry *e, *before = NULL;
         uint32_t n = 0;
-        TAILQ_FOREACH (p, &t->waiters, turn_link) {
-            assert(p->state == WAITER_BLOCKED && p->origin == o && p->caller == t->key.caller &&
-                   p->turn == t);
-            assert(!before || waiter_is_before(before, p));
-            before = p;
+        TAILQ_FOREACH (e, &t->entries, link) {
+            const struct waiter *p = e->waiter;
+            assert(p->state == WAITER_BLOCKED && p->origin == o && p->entry == e && e->turn == t);
+            assert(waiter_caller(p) == t->key.caller);
+            assert(!before || waiter_is_before(before->waiter, p));
+            before = e;
             n++;
         }
         assert(t->key.origin == o && t->count == n && n > 0);
@@ -143,7 +144,7 @@ static void check_turns(const struct origin *o)
     const struct waiter *p;
     uint32_t in_turns = count_in_turns(o), without = 0;
     TAILQ_FOREACH (p, &o->blocked, link)
-        without += p->turn == NULL;
+        without += p->entry == NULL;
     assert(in_turns + without == o->blocked_count);
     assert(o->agent->policy->queue == QUEUE_FAIR ? without <= o->agent->turnless : in_turns == 0);
 }

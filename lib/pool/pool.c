@@ -140,7 +140,7 @@ void pool_notify(struct pool *p)
         TAILQ_REMOVE(&p->settled, w, link);
         w->state = WAITER_IDLE;
         char *error_text = w->error_text;
-        w->settled(w);
+        p->waiter_owner->settled(w);
         free(error_text);
     }
 }

@@ -35,11 +35,12 @@ struct pool {
      * asked from now on. PROTOCOL_UNKNOWN: it cannot be used. NULL: all speak HTTP/1.1. */
     enum protocol (*identify)(void *ctx, struct socket *s, uint32_t *capacity);
     void *identify_ctx;
-    struct config *config;     /* counted */
-    struct agent_list agents;  /* "default" first, then in the file's order */
-    struct agent_list removed; /* no longer configured, until their last socket is gone */
-    struct agent **by_place;   /* "default", then those of config->upstreams */
-    uint32_t homes_given;      /* to agents, in turn */
+    const struct waiter_owner *waiter_owner; /* set before the first request asks for a place */
+    struct config *config;                   /* counted */
+    struct agent_list agents;                /* "default" first, then in the file's order */
+    struct agent_list removed;               /* no longer configured, until their last socket is gone */
+    struct agent **by_place;                 /* "default", then those of config->upstreams */
+    uint32_t homes_given;                    /* to agents, in turn */
     uint32_t reloads;
     struct agent_list dirty;
     struct waiter_list settled;

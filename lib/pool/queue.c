@@ -18,6 +18,11 @@ bool waiter_is_before(const struct waiter *p, const struct waiter *q)
     return p_again != q_again ? p_again : p->nth < q->nth;
 }
 
+const void *waiter_caller(const struct waiter *p)
+{
+    return p->origin->agent->pool->waiter_owner->caller(p);
+}
+
 static void insert_in_order(struct waiter_list *list, struct waiter *p)
 {
     struct waiter *last = TAILQ_LAST(list, waiter_list), *q;
@@ -226,8 +231,8 @@ void queue_balance(struct origin *o)
         struct waiter *p = TAILQ_LAST(&o->waiting, waiter_list);
         leave(p);
         enter_blocked(p, true);
-        if (p->blocked)
-            p->blocked(p);
+        if (o->agent->pool->waiter_owner->blocked)
+            o->agent->pool->waiter_owner->blocked(p);
         agent_mark_dirty(o->agent);
     }
     struct waiter *next;
@@ -281,7 +286,7 @@ enum held_by queue_held_by(const struct origin *o)
 static bool displace(const struct waiter *p)
 {
     const struct origin *o = p->origin;
-    struct waiter *other = turns_displaced_by(o, p->caller);
+    struct waiter *other = turns_displaced_by(p);
     char text[256];
     if (!other)
         return false;

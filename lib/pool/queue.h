@@ -13,7 +13,7 @@
 struct agent;
 struct origin;
 struct socket;
-struct turn;
+struct turn_entry;
 
 TAILQ_HEAD(waiter_list, waiter);
 
@@ -36,20 +36,14 @@ enum acquire_how {
 struct waiter {
     TAILQ_ENTRY(waiter) link;
     struct origin *origin;
-    const void *caller; /* whose request it is, for queue: fair; only compared. NULL: one that is not known */
-    struct turn *turn;  /* BLOCKED: turns.h */
-    TAILQ_ENTRY(waiter) turn_link;
+    struct turn_entry *entry;  /* BLOCKED, queue: fair: its place among its caller's (turns.h) */
     uint64_t nth;              /* its place in the order in which the pool's requests first asked */
     uint64_t since_us;         /* joined the queue */
     uint64_t blocked_since_us; /* BLOCKED */
     uint64_t pending_us;       /* of this request in BLOCKED, repeats included; 0 before the first acquire */
     /* SETTLED: the one on which it has a place, or NULL; OWNER: the one being opened */
     struct socket *socket;
-    char *error_text;                  /* SETTLED without a socket: see waiter_error() */
-    void (*settled)(struct waiter *p); /* p is IDLE again when this is called */
-    /* The connection that it waited for is gone: a limit or a pause holds it now. Called from within other
-     * calls, so it may not call the pool. NULL: it does not matter. */
-    void (*blocked)(struct waiter *p);
+    char *error_text; /* SETTLED without a socket: see waiter_error() */
     enum waiter_state state;
     enum acquire_how how;
     enum connect_error error; /* SETTLED without a socket; CONNECT_OK: it was bound and may ask again */
@@ -59,15 +53,29 @@ struct waiter {
     bool displaced;
 };
 
+/* What the pool tells those whose waiters they are, and asks them; the same for all waiters of a pool. */
+struct waiter_owner {
+    /* It has a place on p->socket, or an error. p is IDLE again. */
+    void (*settled)(struct waiter *p);
+    /* The connection that it waited for is gone: a limit or a pause holds it now. Called from within other
+     * calls, so it may not call the pool. NULL: it does not matter. */
+    void (*blocked)(struct waiter *p);
+    /* Whose request it is, for queue: fair; only compared. NULL: one that is not known. */
+    const void *(*caller)(const struct waiter *p);
+};
+
 /* Why it was settled without a socket: good until settled() returns. */
 static inline const char *waiter_error(const struct waiter *p)
 {
     return p->error_text ? p->error_text : "out of memory";
 }
 
+/* Whose request it is: waiter_owner.caller. */
+const void *waiter_caller(const struct waiter *p);
+
 enum acquire_result {
     ACQUIRED,           /* a place on p->socket is the caller's (place.h) */
-    ACQUIRE_WAITS,      /* p->settled() comes later, never from within this call */
+    ACQUIRE_WAITS,      /* settled() comes later, never from within this call */
     ACQUIRE_QUEUE_FULL, /* maxPendingRequests */
     ACQUIRE_NO_MEMORY,
 };

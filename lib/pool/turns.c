@@ -37,7 +37,7 @@ static struct turn *add(struct agent *a, const struct origin *o, const void *cal
         free(t);
         return NULL;
     }
-    TAILQ_INIT(&t->waiters);
+    TAILQ_INIT(&t->entries);
     TAILQ_INIT(&t->parts);
     TAILQ_INSERT_TAIL(ring_of(a, t), t, link);
     return t;
@@ -58,15 +58,16 @@ static void end(struct agent *a, struct turn *t)
 static struct turn *turn_for(const struct waiter *p)
 {
     struct agent *a = p->origin->agent;
-    struct turn *t = find(a, p->origin, p->caller), *whole;
+    const void *caller = waiter_caller(p);
+    struct turn *t = find(a, p->origin, caller), *whole;
     if (t)
         return t;
-    whole = find(a, NULL, p->caller);
+    whole = find(a, NULL, caller);
     if (!whole)
-        whole = add(a, NULL, p->caller);
+        whole = add(a, NULL, caller);
     if (!whole)
         return NULL;
-    t = add(a, p->origin, p->caller);
+    t = add(a, p->origin, caller);
     if (t) {
         t->whole = whole;
         TAILQ_INSERT_TAIL(&whole->parts, t, part_link);
@@ -76,15 +77,32 @@ static struct turn *turn_for(const struct waiter *p)
     return t;
 }
 
-static void insert_in_order(struct turn *t, struct waiter *p)
+static void insert_in_order(struct turn *t, struct turn_entry *e)
 {
-    struct waiter *before = TAILQ_LAST(&t->waiters, waiter_list);
-    while (before && waiter_is_before(p, before))
-        before = TAILQ_PREV(before, waiter_list, turn_link);
+    struct turn_entry *before = TAILQ_LAST(&t->entries, turn_entry_list);
+    while (before && waiter_is_before(e->waiter, before->waiter))
+        before = TAILQ_PREV(before, turn_entry_list, link);
     if (before)
-        TAILQ_INSERT_AFTER(&t->waiters, before, p, turn_link);
+        TAILQ_INSERT_AFTER(&t->entries, before, e, link);
     else
-        TAILQ_INSERT_HEAD(&t->waiters, p, turn_link);
+        TAILQ_INSERT_HEAD(&t->entries, e, link);
+}
+
+/* Its entry in the turn of its caller; NULL: memory is short. */
+static struct turn_entry *enter(struct waiter *p)
+{
+    struct turn_entry *e = calloc(1, sizeof *e);
+    struct turn *t = e ? turn_for(p) : NULL;
+    if (!t) {
+        free(e);
+        return NULL;
+    }
+    e->turn = t;
+    e->waiter = p;
+    insert_in_order(t, e);
+    t->count++;
+    t->whole->count++;
+    return e;
 }
 
 static void move(struct agent *a, struct turn *t, bool to_head)
@@ -100,35 +118,30 @@ static void move(struct agent *a, struct turn *t, bool to_head)
 void turns_enter(struct waiter *p, bool first)
 {
     struct agent *a = p->origin->agent;
-    p->turn = NULL;
+    p->entry = NULL;
     if (a->policy->queue == QUEUE_FIFO)
         return;
-    struct turn *t = turn_for(p);
-    if (!t) {
+    p->entry = enter(p);
+    if (!p->entry) {
         a->turnless++;
-        return;
-    }
-    p->turn = t;
-    insert_in_order(t, p);
-    t->count++;
-    t->whole->count++;
-    if (first) {
-        move(a, t, true);
-        move(a, t->whole, true);
+    } else if (first) {
+        move(a, p->entry->turn, true);
+        move(a, p->entry->turn->whole, true);
     }
 }
 
 void turns_leave(struct waiter *p)
 {
     struct agent *a = p->origin->agent;
-    struct turn *t = p->turn, *whole;
-    p->turn = NULL;
-    if (!t) {
+    struct turn_entry *e = p->entry;
+    p->entry = NULL;
+    if (!e) {
         a->turnless -= a->policy->queue == QUEUE_FAIR;
         return;
     }
-    whole = t->whole;
-    TAILQ_REMOVE(&t->waiters, p, turn_link);
+    struct turn *t = e->turn, *whole = t->whole;
+    TAILQ_REMOVE(&t->entries, e, link);
+    free(e);
     t->count--;
     whole->count--;
     if (t->count == 0)
@@ -140,10 +153,10 @@ void turns_leave(struct waiter *p)
 void turns_pass(struct waiter *p)
 {
     struct agent *a = p->origin->agent;
-    if (!p->turn)
+    if (!p->entry)
         return;
-    move(a, p->turn, false);
-    move(a, p->turn->whole, false);
+    move(a, p->entry->turn, false);
+    move(a, p->entry->turn->whole, false);
 }
 
 static void empty(struct agent *a)
@@ -152,7 +165,7 @@ static void empty(struct agent *a)
     struct waiter *p;
     TAILQ_FOREACH (o, &a->blocked, blocked_link)
         TAILQ_FOREACH (p, &o->blocked, link)
-            if (p->turn)
+            if (p->entry)
                 turns_leave(p);
     a->turnless = 0;
 }
@@ -170,7 +183,7 @@ void turns_rebuild(struct agent *a)
 struct waiter *turns_next(const struct origin *o)
 {
     const struct turn *t = turns_are_taken(o->agent) ? TAILQ_FIRST(&o->ring) : NULL;
-    return t ? TAILQ_FIRST(&t->waiters) : TAILQ_FIRST(&o->blocked);
+    return t ? TAILQ_FIRST(&t->entries)->waiter : TAILQ_FIRST(&o->blocked);
 }
 
 /* Of one caller: see turns_next_of_agent(). */
@@ -180,7 +193,7 @@ static struct waiter *next_of_caller(const struct turn *whole, bool (*possible)(
     const struct turn *part;
     struct waiter *oldest = NULL, *mine = NULL;
     TAILQ_FOREACH (part, &whole->parts, part_link) {
-        struct waiter *p = TAILQ_FIRST(&part->waiters);
+        struct waiter *p = TAILQ_FIRST(&part->entries)->waiter;
         if (p->origin == near)
             mine = p;
         else if (!possible(p->origin))
@@ -202,13 +215,16 @@ struct waiter *turns_next_of_agent(const struct agent *a, bool (*possible)(const
     return p;
 }
 
-struct waiter *turns_displaced_by(const struct origin *o, const void *caller)
+struct waiter *turns_displaced_by(const struct waiter *p)
 {
-    const struct turn *own = find(o->agent, o, caller), *t, *most = NULL;
+    const struct origin *o = p->origin;
+    const struct turn *own, *t, *most = NULL;
     if (!turns_are_taken(o->agent))
         return NULL;
+    own = find(o->agent, o, waiter_caller(p));
     TAILQ_FOREACH (t, &o->ring, link)
         if (!most || t->count > most->count)
             most = t;
-    return most && (!own || own->count < most->count) ? TAILQ_LAST(&most->waiters, waiter_list) : NULL;
+    return most && (!own || own->count < most->count) ? TAILQ_LAST(&most->entries, turn_entry_list)->waiter
+                                                      : NULL;
 }

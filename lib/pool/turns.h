@@ -18,6 +18,7 @@ struct agent;
 struct origin;
 
 TAILQ_HEAD(turn_list, turn);
+TAILQ_HEAD(turn_entry_list, turn_entry);
 
 /* What one caller has waiting for an origin, or for all origins of the agent. */
 struct turn {
@@ -31,9 +32,16 @@ struct turn {
     /* Of one origin: */
     struct turn *whole;
     TAILQ_ENTRY(turn) part_link; /* whole->parts */
-    struct waiter_list waiters;  /* by turn_link */
+    struct turn_entry_list entries;
     /* Of all: */
     struct turn_list parts;
+};
+
+/* A blocked request among those of its caller. */
+struct turn_entry {
+    TAILQ_ENTRY(turn_entry) link;
+    struct turn *turn;
+    struct waiter *waiter;
 };
 
 /* Whether turns are taken now. */
@@ -61,8 +69,8 @@ struct waiter *turns_next(const struct origin *o);
 struct waiter *turns_next_of_agent(const struct agent *a, bool (*possible)(const struct origin *o),
                                    const struct origin *near, uint64_t fairness_us);
 
-/* Whose place a request of this caller may take in the full queue of the origin: the newest of the caller
- * that has most there, if that is more than this one has. NULL: none does. */
-struct waiter *turns_displaced_by(const struct origin *o, const void *caller);
+/* Whose place this request may take in the full queue of its origin: the newest of the caller that has most
+ * there, if that is more than its own caller has. NULL: none does. */
+struct waiter *turns_displaced_by(const struct waiter *p);
 
 #endif

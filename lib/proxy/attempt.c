@@ -195,14 +195,19 @@ static void wait_for_place(struct exchange *e)
         exchange_client_gone(e, CLIENT_CLOSED);
 }
 
-static struct exchange *exchange_of(struct waiter *w)
+static struct exchange *exchange_of(const struct waiter *w)
 {
-    return (struct exchange *)((char *)w - offsetof(struct exchange, waiter));
+    return (struct exchange *)((const char *)w - offsetof(struct exchange, waiter));
 }
 
-void attempt_blocked(struct waiter *w)
+static void on_blocked(struct waiter *w)
 {
     exchange_arm(exchange_of(w));
+}
+
+static const void *caller_of(const struct waiter *w)
+{
+    return exchange_of(w)->client->caller;
 }
 
 /* The socket that is this client's own, if it fits. */
@@ -257,7 +262,7 @@ static void fail_unconnected(struct exchange *e, const struct waiter *w)
         exchange_fail(e, fault_of_connect(w->error), RETIRE_NONE, "%s%s", waiter_error(w), advice_on(w));
 }
 
-void attempt_settled(struct waiter *w)
+static void on_settled(struct waiter *w)
 {
     struct exchange *e = exchange_of(w);
     struct client *c = e->client;
@@ -274,6 +279,12 @@ void attempt_settled(struct waiter *w)
     exchange_run(e, EXCHANGE_UPLOAD);
     client_process(c);
 }
+
+const struct waiter_owner attempt_waiters = {
+    .settled = on_settled,
+    .blocked = on_blocked,
+    .caller = caller_of,
+};
 
 /* --- From it ------------------------------------------------------------------------------------------- */
 

@@ -9,9 +9,8 @@
 /* ASKING: asks the pool. It is in RELAY after that (or became a tunnel), WAITING, still ASKING, or failed. */
 void attempt_ask(struct exchange *e);
 
-/* The waiter's; see pool/queue.h. */
-void attempt_settled(struct waiter *w);
-void attempt_blocked(struct waiter *w);
+/* Of the waiters that are embedded in exchanges. */
+extern const struct waiter_owner attempt_waiters;
 
 /* The call has failed, see wire_loop.failure: repeats the request where that is safe, else fails the
  * exchange. */

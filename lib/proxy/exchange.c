@@ -37,8 +37,6 @@ struct exchange *exchange_new(struct client *c)
         return NULL;
     e->proxy = p;
     e->client = c;
-    e->waiter.settled = attempt_settled;
-    e->waiter.blocked = attempt_blocked;
     e->state = EXCHANGE_ASKING;
     e->asked.framing.kind = BODY_CLOSE; /* unknown: it has no end */
     e->times.began_us = clock_us();

@@ -84,7 +84,7 @@ struct exchange {
 };
 
 /* Thousands may wait. Each costs its head besides. */
-_Static_assert(sizeof(struct exchange) <= 296, "a request that waits stays small");
+_Static_assert(sizeof(struct exchange) <= 256, "a request that waits stays small");
 
 /* --- For the client's side ------------------------------------------------------------------------------- */
 

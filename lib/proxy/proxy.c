@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "proxy/access.h"
+#include "proxy/attempt.h"
 #include "proxy/exchange.h"
 #include "proxy/handover.h"
 #include "proxy/inside_tls.h"
@@ -67,6 +68,7 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
     p->alone.count = 1;
     p->base = base;
     p->pool = pool;
+    pool->waiter_owner = &attempt_waiters;
     p->config = config_ref(config);
     p->instance = instance;
     p->heads = &pool->wires.heads;

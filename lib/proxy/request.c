@@ -79,10 +79,8 @@ static bool write_head(struct exchange *e, const struct head *h, const struct ro
 
 static void set_limits(struct exchange *e)
 {
-    const struct agent_policy *policy = e->origin->agent->policy;
-    e->waiter.caller = e->client->caller;
     e->attempts.how = ACQUIRE_NEW;
-    e->attempts.repeats_left = policy->retries;
+    e->attempts.repeats_left = e->origin->agent->policy->retries;
 }
 
 /* What the answer to a TRACE leaves out (RFC 9110 9.3.8). */

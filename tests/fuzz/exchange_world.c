@@ -54,32 +54,43 @@ void __wrap_exchange_refuse(struct client *c, enum fault fault, const char *text
 static void on_settled(struct waiter *p)
 {
     books.told++;
-    attempt_settled(p);
+    attempt_waiters.settled(p);
 }
 
-static enum acquire_result count_queued(struct waiter *p, enum acquire_result result)
-{
-    if (result == ACQUIRE_WAITS) {
-        books.queued++;
-        p->settled = on_settled;
-    }
-    return result;
-}
-
-/* As if clients were of three callers, for queue: fair. */
-enum acquire_result __wrap_origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how)
+/* As if requests were of three callers, for queue: fair. */
+static const void *caller_of(const struct waiter *p)
 {
     static const char callers[3];
 
-    if (how == ACQUIRE_NEW)
-        p->caller = &callers[books.begun % 3];
-    return count_queued(p, __real_origin_acquire(o, p, how));
+    return &callers[p->nth % 3];
+}
+
+/* Books are kept of who is told. */
+static void own_waiters(struct pool *p)
+{
+    static struct waiter_owner owner;
+
+    owner = attempt_waiters;
+    owner.settled = on_settled;
+    owner.caller = caller_of;
+    p->waiter_owner = &owner;
+}
+
+static enum acquire_result count_queued(enum acquire_result result)
+{
+    books.queued += result == ACQUIRE_WAITS;
+    return result;
+}
+
+enum acquire_result __wrap_origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how)
+{
+    return count_queued(__real_origin_acquire(o, p, how));
 }
 
 enum acquire_result __wrap_origin_acquire_own(struct origin *o, struct waiter *p, enum acquire_how how,
                                               struct socket *own)
 {
-    return count_queued(p, __real_origin_acquire_own(o, p, how, own));
+    return count_queued(__real_origin_acquire_own(o, p, how, own));
 }
 
 void __wrap_waiter_cancel(struct waiter *p)
@@ -129,6 +140,7 @@ void world_open(void)
         proxy_rig_configure(&world_rig, policy, file);
     else
         proxy_rig_open(&world_rig, policy, file);
+    own_waiters(world_rig.pool);
     is_open = true;
     calls_end();
 }

@@ -23,13 +23,22 @@ static bool stopping(void *ctx)
     return ((struct fixture *)ctx)->stopping;
 }
 
+static const void *caller_of(const struct waiter *p)
+{
+    (void)p;
+    return NULL;
+}
+
 void fixture_make(struct fixture *f)
 {
+    static const struct waiter_owner owner = {.caller = caller_of};
+
     memset(f, 0, sizeof *f);
     f->policy = (struct agent_policy){.maxSockets = 20, .maxTotalSockets = COUNT_INFINITE, .keepAlive = true};
     TAILQ_INIT(&f->pool.agents);
     TAILQ_INIT(&f->pool.removed);
     TAILQ_INIT(&f->pool.dirty);
+    f->pool.waiter_owner = &owner;
     f->config.path = (char *)"";
     f->agent.name = (char *)"payments";
     f->agent.policy = &f->policy;
@@ -40,6 +49,7 @@ void fixture_make(struct fixture *f)
     f->origin.key = (char *)"http://p.test:80";
     f->origin.agent = &f->agent;
     TAILQ_INIT(&f->origin.blocked);
+    f->waiting.origin = &f->origin;
     TAILQ_INIT(&f->origin.free);
     HASH_ADD_KEYPTR(hh, f->agent.origins, f->origin.key, strlen(f->origin.key), &f->origin);
     f->last_reload.ok = true;

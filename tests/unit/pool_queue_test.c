@@ -408,10 +408,12 @@ static void on_blocked(struct waiter *p)
 
 START_TEST(who_becomes_pending_is_told)
 {
-    struct asker a = {.waiter.blocked = on_blocked};
+    static const struct waiter_owner owner = {.blocked = on_blocked};
+    struct asker a = {0};
     struct origin *o = open_rig("");
 
     asker_ask(&a, o, ACQUIRE_NEW);
+    rig.pool->waiter_owner = &owner;
     ck_assert_int_eq(a.waiter.state, WAITER_WAITING);
     agent_pause(pool_rig_agent(&rig));
     agent_drain(pool_rig_agent(&rig)); /* what is being opened is of no use any more */

@@ -48,16 +48,23 @@ static void on_settled(struct waiter *p)
         asker_use(p->socket);
 }
 
+static const void *caller_of(const struct waiter *p)
+{
+    return ((const struct walker *)((const char *)p - offsetof(struct walker, asker.waiter)))->asker.caller;
+}
+
+static const struct waiter_owner owner_of_walkers = {.settled = on_settled, .caller = caller_of};
+
 static void ask(struct walker *w, enum acquire_how how)
 {
     unsigned host = model_host_of(w->origin);
     enum acquire_result result;
 
-    w->asker.waiter.settled = on_settled;
+    rig.pool->waiter_owner = &owner_of_walkers;
     if (how == ACQUIRE_NEW) {
         w->nth = ++asked;
         w->caller = (unsigned)(chance(2) ? chance(CALLERS) : 0);
-        w->asker.waiter.caller = w->caller < CALLERS - 1 ? &callers[w->caller] : NULL;
+        w->asker.caller = w->caller < CALLERS - 1 ? &callers[w->caller] : NULL;
     }
     w->seen = WAITER_IDLE;
     w->owner = false;

@@ -269,11 +269,18 @@ static void on_settled(struct waiter *p)
         asker_use(a->socket);
 }
 
+static const void *caller_of(const struct waiter *p)
+{
+    return ((const struct asker *)((const char *)p - offsetof(struct asker, waiter)))->caller;
+}
+
+static const struct waiter_owner owner_of_askers = {.settled = on_settled, .caller = caller_of};
+
 enum acquire_result asker_ask(struct asker *a, struct origin *o, enum acquire_how how)
 {
     enum acquire_result result;
 
-    a->waiter.settled = on_settled;
+    o->agent->pool->waiter_owner = &owner_of_askers;
     a->socket = NULL;
     a->waits = true; /* the callback may not come from within, and is told apart so */
     unsigned told = a->told;

@@ -16,6 +16,7 @@ void free_one(struct origin *o);
 /* One who asks for sockets, and remembers what became of it. */
 struct asker {
     struct waiter waiter;
+    const void *caller;
     bool waits;
     unsigned told; /* how often it was notified */
     struct socket *socket;

@@ -2,6 +2,8 @@
 
 #include "pool_test.h"
 
+#include <limits.h>
+
 #include "base/clock.h"
 #include "pool/check.h"
 
@@ -9,14 +11,17 @@
 
 static struct asker askers[MANY];
 static const char callers[] = "abcdef"; /* a caller is the address of its letter */
-static bool no_memory;
+static unsigned memory_left = UINT_MAX; /* for so many objects */
 
 void *__wrap_calloc(size_t n, size_t size);
 void *__real_calloc(size_t n, size_t size);
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-    return no_memory ? NULL : __real_calloc(n, size);
+    if (memory_left == 0)
+        return NULL;
+    memory_left -= memory_left != UINT_MAX;
+    return __real_calloc(n, size);
 }
 
 static const void *caller(char letter)
@@ -26,7 +31,7 @@ static const void *caller(char letter)
 
 static enum acquire_result ask_as(struct asker *a, struct origin *o, char letter, enum acquire_how how)
 {
-    a->waiter.caller = caller(letter);
+    a->caller = caller(letter);
     enum acquire_result result = asker_ask(a, o, how);
     pool_check(rig.pool);
     return result;
@@ -293,14 +298,35 @@ START_TEST(without_memory_for_turns_the_oldest_is_next)
     struct origin *o = open_held(&holder, "maxSockets: 1, maxPendingRequests: 6, queue: fair");
 
     queue_up(o, "aaab");
-    no_memory = true;
-    ck_assert_int_eq(ask_as(&askers[4], o, 'b', ACQUIRE_NEW), ACQUIRE_WAITS); /* it has one */
+    memory_left = 1; /* for its entry: its caller has a turn */
+    ck_assert_int_eq(ask_as(&askers[4], o, 'b', ACQUIRE_NEW), ACQUIRE_WAITS);
+    ck_assert_uint_eq(pool_rig_agent(&rig)->turnless, 0);
+    memory_left = 1;
     ck_assert_int_eq(ask_as(&askers[5], o, 'c', ACQUIRE_NEW), ACQUIRE_WAITS);
     ck_assert_uint_eq(pool_rig_agent(&rig)->turnless, 1);
     ck_assert_int_eq(ask_as(&askers[6], o, 'd', ACQUIRE_NEW), ACQUIRE_QUEUE_FULL);
-    no_memory = false;
+    memory_left = UINT_MAX;
     serve(&holder, 6, order);
     ck_assert_str_eq(order, "012345");
+    ck_assert_uint_eq(pool_rig_agent(&rig)->turnless, 0);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+START_TEST(without_memory_for_an_entry_the_oldest_is_next)
+{
+    struct asker holder = {0};
+    char order[MANY + 1];
+    struct origin *o = open_held(&holder, "maxSockets: 1, queue: fair");
+
+    queue_up(o, "aab");
+    memory_left = 0;
+    ck_assert_int_eq(ask_as(&askers[3], o, 'b', ACQUIRE_NEW), ACQUIRE_WAITS);
+    ck_assert_int_eq(ask_as(&askers[4], o, 'c', ACQUIRE_NEW), ACQUIRE_WAITS);
+    ck_assert_uint_eq(pool_rig_agent(&rig)->turnless, 2);
+    memory_left = UINT_MAX;
+    serve(&holder, 5, order);
+    ck_assert_str_eq(order, "01234");
     ck_assert_uint_eq(pool_rig_agent(&rig)->turnless, 0);
     pool_rig_close(&rig);
 }
@@ -313,5 +339,5 @@ void pool_turns_tests(Suite *suite)
                a_repeat_is_next, who_leaves_gives_up_no_turn_of_others,
                a_full_queue_gives_places_to_those_who_have_fewer, no_queue_has_no_places_to_give,
                turns_are_the_agents_where_its_limit_holds, turns_are_the_origins_where_its_limit_holds,
-               without_memory_for_turns_the_oldest_is_next);
+               without_memory_for_turns_the_oldest_is_next, without_memory_for_an_entry_the_oldest_is_next);
 }
