@@ -191,16 +191,19 @@ void client_on_deadline(struct deadline *d)
         if (!client_is_idle(c))
             return;
         client_close(c,
-                     c->proxy->stopping ? CLIENT_SHUTDOWN
-                     : c->requests      ? CLIENT_KEEPALIVE_TIMEOUT
-                                        : CLIENT_HEADERS_TIMEOUT,
+                     c->proxy->stopping_since_ms ? CLIENT_SHUTDOWN
+                     : c->requests               ? CLIENT_KEEPALIVE_TIMEOUT
+                                                 : CLIENT_HEADERS_TIMEOUT,
                      false);
         break;
     case CLIENT_READING:
         c->requests++;
         client_set_state(c, CLIENT_EXCHANGE);
-        exchange_refuse(c, FAULT_CLIENT_TOO_SLOW,
-                        "the request's head did not come within server.headersTimeout");
+        if (c->proxy->stopping_since_ms)
+            exchange_refuse(c, FAULT_TOO_MANY_CLIENTS, REFUSED_STOPPING);
+        else
+            exchange_refuse(c, FAULT_CLIENT_TOO_SLOW,
+                            "the request's head did not come within server.headersTimeout");
         break;
     case CLIENT_OPENING:
         inside_on_deadline(c);
@@ -214,15 +217,23 @@ void client_on_deadline(struct deadline *d)
     }
 }
 
+/* What has not become a request soon does not hold up a stop. */
+static uint64_t grace_end_ms(const struct client *c)
+{
+    uint64_t stop_ms = c->proxy->stopping_since_ms;
+    return (c->since_ms > stop_ms ? c->since_ms : stop_ms) + CLIENT_GRACE_MS;
+}
+
 void client_arm_for_head(struct client *c)
 {
     const struct server_options *server = &c->proxy->config->server;
     uint64_t limit = server->headersTimeout;
     if (c->state == CLIENT_IDLE && c->requests > 0)
         limit = server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0;
-    if (c->state == CLIENT_IDLE && c->proxy->stopping && (!limit || limit > CLIENT_GRACE_MS))
-        limit = CLIENT_GRACE_MS;
-    client_set_deadline(c, limit ? c->since_ms + limit : 0);
+    uint64_t due_ms = limit ? c->since_ms + limit : 0;
+    if (c->proxy->stopping_since_ms && (!due_ms || due_ms > grace_end_ms(c)))
+        due_ms = grace_end_ms(c);
+    client_set_deadline(c, due_ms);
 }
 
 void client_limits_changed(struct client *c)

@@ -20,8 +20,8 @@
 
 #include "proxy/proxy.h"
 
-/* At a stop, a client that was accepted a moment ago, or whose CONNECT was answered, has its first request on
- * the way: closing at once would lose it. */
+/* At a stop, a client that was accepted a moment ago, whose head is half read, or whose CONNECT was answered,
+ * has a request on the way: closing at once would lose it. */
 #define CLIENT_GRACE_MS 500
 
 enum client_state {

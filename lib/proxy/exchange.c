@@ -78,7 +78,7 @@ enum client_close exchange_fate(const struct exchange *e, enum fault fault, bool
 {
     const struct client *c = e->client;
     const struct fate_facts facts = {
-        .stopping = e->proxy->stopping,
+        .stopping = e->proxy->stopping_since_ms > 0,
         .last_allowed = c->requests >= e->proxy->config->server.maxRequestsPerSocket,
         .refused =
             e->asked.connect || (fault == FAULT_DENIED && !access_client_allowed(e->proxy->config, &c->peer)),
@@ -328,7 +328,7 @@ void exchange_run(struct exchange *e, unsigned halves)
 static bool leave(struct exchange *e)
 {
     struct socket *s = e->socket;
-    if (e->state != EXCHANGE_RELAY || e->asked.private_socket || e->proxy->stopping ||
+    if (e->state != EXCHANGE_RELAY || e->asked.private_socket || e->proxy->stopping_since_ms ||
         !call_leave(&e->transfer->call, e->origin->agent->policy->drainLimit))
         return false;
     e->socket = NULL;

@@ -101,6 +101,7 @@ struct exchange *exchange_in_connect(struct client *c);
 void exchange_open_tunnel(struct exchange *e, const struct route *route);
 
 /* A head that could not be read: answers and closes. */
+#define REFUSED_STOPPING "Carpool is stopping: connect again"
 void exchange_refuse(struct client *c, enum fault fault, const char *text);
 
 /* The client's connection is ready, c->exchange being this one. */

@@ -44,7 +44,7 @@ static uint64_t due(const struct client *c)
     uint64_t limit = c->proxy->config->server.headersTimeout;
     if (silence_is_consent(c) && (!limit || limit > SILENCE_MS))
         limit = SILENCE_MS;
-    if (c->proxy->stopping && (!limit || limit > STOP_MS))
+    if (c->proxy->stopping_since_ms && (!limit || limit > STOP_MS))
         limit = STOP_MS;
     return limit ? c->since_ms + limit : 0;
 }
@@ -202,7 +202,7 @@ void inside_on_deadline(struct client *c)
     inside_ready(c);
     if (c->state != CLIENT_OPENING)
         return;
-    if (c->proxy->stopping) {
+    if (c->proxy->stopping_since_ms) {
         client_close(c, CLIENT_SHUTDOWN, false);
     } else if (!due(c) || clock_ms() < due(c)) {
         inside_arm(c);

@@ -173,12 +173,12 @@ void proxy_stop(struct proxy *p)
     /* What has arrived and was not read yet is no reason to call a client idle. */
     TAILQ_FOREACH_SAFE (c, &p->clients, link, next)
         client_is_idle(c);
-    p->stopping = true;
+    p->stopping_since_ms = clock_ms();
     TAILQ_FOREACH_SAFE (c, &p->clients, link, next) {
         if (c->state == CLIENT_IDLE && c->requests > 0)
             client_close(c, CLIENT_SHUTDOWN, false);
-        else if (c->state == CLIENT_IDLE)
-            deadline_set(&p->client_deadlines, &c->deadline, CLIENT_GRACE_MS);
+        else if (c->state == CLIENT_IDLE || c->state == CLIENT_READING)
+            client_arm_for_head(c);
         else if (c->state == CLIENT_OPENING)
             inside_arm(c);
     }

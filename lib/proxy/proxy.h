@@ -91,9 +91,9 @@ struct proxy {
     struct timer watch;        /* for the oldest of `lasting` */
     struct inside_list hellos; /* clients whose handshake may begin in another turn, oldest first */
     struct event hello_turn;
-    unsigned handshakes_begun; /* in this turn */
-    struct failure failure;    /* scratch: of the pump that said PUMP_FAILED last */
-    bool stopping;
+    unsigned handshakes_begun;  /* in this turn */
+    struct failure failure;     /* scratch: of the pump that said PUMP_FAILED last */
+    uint64_t stopping_since_ms; /* clock_ms(); 0: it is not stopping */
     void (*record)(void *ctx, const struct exchange_record *r); /* NULL: not wanted */
     void *record_ctx;
 };

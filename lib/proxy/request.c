@@ -164,8 +164,8 @@ static bool allows_caller(const struct agent *a, const struct client *c, char *t
 static enum fault refusal(const struct client *c, const struct route *route, enum fault fault, char *text,
                           size_t size)
 {
-    if (fault == FAULT_NONE && c->proxy->stopping && c->requests > 1 && !c->admitted) {
-        snprintf(text, size, "Carpool is stopping: connect again");
+    if (fault == FAULT_NONE && c->proxy->stopping_since_ms && c->requests > 1 && !c->admitted) {
+        snprintf(text, size, "%s", REFUSED_STOPPING);
         return FAULT_TOO_MANY_CLIENTS;
     }
     /* A client that may not use Carpool does not learn what it would have refused besides. */

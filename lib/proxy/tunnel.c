@@ -151,7 +151,7 @@ static void end(struct tunnel *t)
 
 static uint64_t silence_limit(const struct tunnel *t)
 {
-    return t->proxy->stopping ? IDLE_MS : t->origin->agent->policy->timeouts.tunnel;
+    return t->proxy->stopping_since_ms ? IDLE_MS : t->origin->agent->policy->timeouts.tunnel;
 }
 
 static void arm(struct tunnel *t)
@@ -209,7 +209,7 @@ static void on_timer(void *ctx)
     uint64_t limit = silence_limit(t);
     if (t->state != TUNNEL_OPEN || !limit || clock_ms() < t->moved_ms + limit)
         return;
-    tunnel_cut(t, t->proxy->stopping ? CLIENT_SHUTDOWN : CLIENT_TIMEOUT);
+    tunnel_cut(t, t->proxy->stopping_since_ms ? CLIENT_SHUTDOWN : CLIENT_TIMEOUT);
 }
 
 void tunnels_stop(struct proxy *p)

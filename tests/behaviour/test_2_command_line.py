@@ -255,6 +255,25 @@ def test_a_silent_client_does_not_hold_up_a_stop(stage):
     assert carpool.wait() == 0
 
 
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_half_a_head_does_not_hold_up_a_stop(stage, asked_before):
+    """8: with nothing running the process ends within 1 s; 6: stopping | 503 + Connection: close"""
+    origin = stage.origin()
+    carpool = stage.carpool({"shutdownTimeout": "60s", "server": {"headersTimeout": "60s"}})
+    carpool.ends_itself()
+    client = carpool.client()
+    if asked_before:
+        assert client.get(origin.url("/")).status == 200
+    client.send(b"GET http://a.te")
+    wait_until(lambda: carpool.admin("/healthz").status == 200, "it has read what came before")
+    carpool.signal(signal.SIGTERM)
+    response = client.response()
+    assert (response.status, response.error) == (503, "proxy_internal_response")
+    assert response.fields.get("Connection") == "close"
+    client.expect_end()
+    assert carpool.wait() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
 def test_a_graceful_stop(stage, number):
     """Signals: SIGTERM/SIGINT graceful stop [...] Exit status: 0 fine (a stop too, graceful [...])"""

@@ -336,7 +336,7 @@ static void tidy_up(void)
 {
     struct agent *a;
 
-    if (house.proxies[0]->stopping) {
+    if (house.proxies[0]->stopping_since_ms) {
         pull_down();
         return;
     }
@@ -405,7 +405,7 @@ static int *client(unsigned which)
     int *fd = &house.clients[which % CLIENTS], ends[2];
     struct address peer;
 
-    if (*fd >= 0 || house.proxies[0]->stopping || house.origin_count > ORIGINS / 2)
+    if (*fd >= 0 || house.proxies[0]->stopping_since_ms || house.origin_count > ORIGINS / 2)
         return fd;
     fuzz_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
     fuzz_assert(address_from_ip(&peer, SLICE("127.0.0.1"), 40000));
