@@ -164,7 +164,7 @@ static int wait_for(pid_t child, const sigset_t *signals)
     }
 }
 
-/* Beside us, since there are files to be removed after it. */
+/* Beside us: files are removed after it, and a signal that ends it becomes an exit status. */
 static int run_beside(char *const argv[])
 {
     sigset_t signals, before;
@@ -200,8 +200,6 @@ int ctl_run(const char *address, char *const argv[])
     set("https_proxy", "HTTPS_PROXY", url);
     set_no_proxy();
     free(url);
-    if (!trust.folder)
-        return start(argv);
     status = run_beside(argv);
     ctl_trust_end(&trust);
     return status;

@@ -80,12 +80,13 @@ def test_a_client_without_an_option_of_its_own(stage):
 
 @pytest.mark.parametrize("command, status", [(["sh", "-c", "exit 7"], 7), (["sh", "-c", "kill -9 $$"], 137),
                                              (["sh", "-c", "kill -TERM $$"], 143), (["./no-such-command"], 127), (["/"], 126)])
-def test_the_exit_status(stage, command, status):
-    """the exit status is the command's (128 + n for a signal)"""
-    setting = Setting(stage)
+@pytest.mark.parametrize("connect_tls", [True, False])
+def test_the_exit_status(stage, connect_tls, command, status):
+    """the exit status is the command's (128 + n for a signal), with a CA or without"""
+    carpool = Setting(stage).carpool if connect_tls else stage.carpool()
     folder = stage.path("tmp")
     os.mkdir(folder)
-    done = run_with(setting.carpool, *command, env={"TMPDIR": folder})
+    done = run_with(carpool, *command, env={"TMPDIR": folder})
     assert done.returncode == status and os.listdir(folder) == []
     assert ("cannot start" in done.stderr) == (status in (126, 127))
 
