@@ -75,12 +75,14 @@ uint32_t socket_room(const struct socket *s)
         return 0;
     if (s->in_use > 0)
         return room_beside(s);
-    /* One that carries nothing passed the checklist when it came back: a limit that was lowered since ends it
-     * after the next exchange. */
-    if (s->capacity == 1 || !s->origin->agent->policy->keepAlive)
-        return 1;
-    uint32_t left = exchanges_left(s);
-    return smaller(s->capacity, left ? left : 1);
+    return s->origin->agent->policy->keepAlive ? smaller(s->capacity, exchanges_left(s)) : 1;
+}
+
+enum retire_reason socket_spent(const struct socket *s)
+{
+    if (!s->origin->agent->policy->keepAlive && s->exchanges > 0)
+        return RETIRE_KEEPALIVE_OFF;
+    return exchanges_left(s) > 0 ? RETIRE_NONE : RETIRE_MAX_REQUESTS;
 }
 
 /* Carries something, so it is ACTIVE or ROOMY: as it has room. */

@@ -28,6 +28,9 @@ static inline bool socket_may_be_stale(const struct socket *s)
 /* HTTP/1.1: no exchange may follow the one that begins now: our request should say Connection: close. */
 bool socket_is_on_its_last_exchange(const struct socket *s);
 
+/* Why no exchange may begin on a free one, since a reload has lowered how many it may carry. */
+enum retire_reason socket_spent(const struct socket *s);
+
 /* What the socket would be refused for if an exchange of it ended so. */
 enum retire_reason socket_refusal(struct socket *s, const struct call_end *end);
 

@@ -5,11 +5,22 @@
 #include "config/tls_setup.h"
 #include "pool/pool.h"
 
+static void retire_spent(struct origin *o)
+{
+    struct socket *s, *next;
+    TAILQ_FOREACH_SAFE (s, &o->free, link, next) {
+        enum retire_reason spent = socket_spent(s);
+        if (spent != RETIRE_NONE)
+            socket_retire(s, spent);
+    }
+}
+
 /* Lowered limits retire free sockets now; active ones are refused when they finish. */
 static void apply_limits(struct origin *o)
 {
     const struct agent_policy *policy = o->agent->policy;
     struct socket *s, *next;
+    retire_spent(o);
     while (o->free_count > policy->maxFreeSockets)
         socket_retire(TAILQ_LAST(&o->free, socket_list), RETIRE_FREE_FULL);
     while (o->free_count && origin_sockets(o) > policy->maxSockets)

@@ -35,6 +35,27 @@ START_TEST(lowered_limits_apply)
 }
 END_TEST
 
+/* Who has carried as many exchanges as are allowed now carries no other. */
+START_TEST(lowered_counts_of_exchanges_apply)
+{
+    struct origin *o = open_rig("");
+
+    free_one(o);
+    free_one(o);
+    pool_rig_configure(&rig, "maxRequestsPerSocket: 3");
+    ck_assert_uint_eq(o->free_count, 1);
+    pool_rig_configure(&rig, "maxRequestsPerSocket: 2");
+    ck_assert_uint_eq(o->free_count, 0);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_MAX_REQUESTS], 1);
+    pool_rig_configure(&rig, "maxRequestsPerSocket: 0");
+    free_one(o);
+    pool_rig_configure(&rig, "keepAlive: false");
+    ck_assert_uint_eq(o->free_count, 0);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_KEEPALIVE_OFF], 1);
+    pool_rig_close(&rig);
+}
+END_TEST
+
 /* Those of time, too, counted from when what they limit began. */
 START_TEST(lowered_time_limits_apply)
 {
@@ -190,7 +211,8 @@ END_TEST
 
 void pool_reload_tests(Suite *suite)
 {
-    unit_group(suite, "reload", lowered_limits_apply, lowered_time_limits_apply,
-               hints_go_by_the_present_buffer, probes_go_by_the_present_delay, reloads_keep_sockets,
-               removed_agents_serve_who_waits, a_plan_that_is_discarded_changes_nothing);
+    unit_group(suite, "reload", lowered_limits_apply, lowered_counts_of_exchanges_apply,
+               lowered_time_limits_apply, hints_go_by_the_present_buffer, probes_go_by_the_present_delay,
+               reloads_keep_sockets, removed_agents_serve_who_waits,
+               a_plan_that_is_discarded_changes_nothing);
 }
