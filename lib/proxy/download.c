@@ -178,7 +178,7 @@ static enum pump begin_body(struct exchange *e)
         .chunked = d->writer.chunked,
         .bodiless = is_bodiless,
         .close = e->outcome.fate != CLIENT_KEPT,
-        .keep_alive_seconds = (unsigned)(e->proxy->config->server.keepAliveTimeout / 1000),
+        .keep_alive_seconds = exchange_keep_alive_seconds(e),
         .server_timing = server_timing(e, timing),
         .own = {e->asked.own_urls, slice_of(e->origin->host), e->origin->plan.port},
     };

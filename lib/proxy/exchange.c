@@ -74,6 +74,11 @@ void exchange_end(struct exchange *e)
     TAILQ_INSERT_TAIL(&e->proxy->dead_exchanges, e, link);
 }
 
+unsigned exchange_keep_alive_seconds(const struct exchange *e)
+{
+    return (unsigned)(e->proxy->config->server.keepAliveTimeout / 1000);
+}
+
 enum client_close exchange_fate(const struct exchange *e, enum fault fault, bool delimited)
 {
     const struct client *c = e->client;
@@ -188,9 +193,8 @@ static void fail(struct exchange *e, enum fault fault, enum retire_reason reason
         .instance = e->proxy->instance,
         .next_is_h2 = is_http2,
         .text = slice_of(whole),
-        .to_http_1_0 = e->asked.from_http_1_0,
         .close = e->outcome.fate != CLIENT_KEPT,
-        .keep_alive = true,
+        .keep_alive_seconds = exchange_keep_alive_seconds(e),
         .head_only = e->asked.head_only,
     };
     exchange_reply(e, &r);

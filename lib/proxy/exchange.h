@@ -140,6 +140,9 @@ bool exchange_is_pending(const struct exchange *e);
 /* ... and its client has half-closed: half a connection does not wait for a limit (server.halfClose). */
 bool exchange_has_left_the_queue(const struct exchange *e);
 
+/* server.keepAliveTimeout as it is advertised; 0: not. */
+unsigned exchange_keep_alive_seconds(const struct exchange *e);
+
 /* What becomes of the client's connection, as it looks now: a response of known end or not, after this
  * fault. */
 enum client_close exchange_fate(const struct exchange *e, enum fault fault, bool delimited);

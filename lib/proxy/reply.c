@@ -77,6 +77,15 @@ static bool append_proxy_status(struct buffer *out, const struct reply *r)
            append_sf_string(out, r->text) && buffer_append(out, SLICE("\r\n"));
 }
 
+/* As a response of an origin says it: to HTTP/1.0 clients, too. */
+static bool append_connection(struct buffer *out, const struct reply *r)
+{
+    if (r->close)
+        return buffer_append(out, SLICE("Connection: close\r\n"));
+    return buffer_append(out, SLICE("Connection: keep-alive\r\n")) &&
+           (!r->keep_alive_seconds || print(out, "Keep-Alive: timeout=%u\r\n", r->keep_alive_seconds));
+}
+
 size_t reply_length(const struct reply *r)
 {
     return r->type.n > 0 || r->text.n == 0 ? r->text.n : r->text.n + 1;
@@ -93,11 +102,7 @@ static bool write_fields(struct buffer *out, const struct reply *r, unsigned sta
     if (status == 503)
         fits = fits && buffer_append(out, SLICE("Retry-After: 1\r\n"));
     fits = fits && buffer_append(out, r->fields);
-    if (r->close)
-        fits = fits && buffer_append(out, SLICE("Connection: close\r\n"));
-    else if (r->keep_alive && r->to_http_1_0)
-        fits = fits && buffer_append(out, SLICE("Connection: keep-alive\r\n"));
-    return fits && buffer_append(out, SLICE("\r\n"));
+    return fits && append_connection(out, r) && buffer_append(out, SLICE("\r\n"));
 }
 
 static bool make_room(struct buffer **out, size_t n)

@@ -59,17 +59,16 @@ const char *fault_error(enum fault f);            /* its word */
 bool fault_closes(enum fault f);
 
 struct reply {
-    enum fault fault;      /* FAULT_NONE: status and no Proxy-Status */
-    unsigned status;       /* with FAULT_NONE */
-    struct slice instance; /* this Carpool's own name */
-    bool next_is_h2;       /* the connection to the origin that failed speaks HTTP/2 */
-    struct slice text;     /* one line, without its end; where `type` is given, the content as it is */
-    struct slice type;     /* empty: plain text */
-    struct slice fields;   /* further field lines with their ends, or empty */
-    bool to_http_1_0;
-    bool close;      /* says Connection: close */
-    bool keep_alive; /* says Connection: keep-alive, to an HTTP/1.0 client that asked */
-    bool head_only;  /* the answer to HEAD */
+    enum fault fault;            /* FAULT_NONE: status and no Proxy-Status */
+    unsigned status;             /* with FAULT_NONE */
+    struct slice instance;       /* this Carpool's own name */
+    bool next_is_h2;             /* the connection to the origin that failed speaks HTTP/2 */
+    struct slice text;           /* one line, without its end; where `type` is given, the content as it is */
+    struct slice type;           /* empty: plain text */
+    struct slice fields;         /* further field lines with their ends, or empty */
+    bool close;                  /* says Connection: close, else keep-alive */
+    unsigned keep_alive_seconds; /* advertised where it does not close; 0: not */
+    bool head_only;              /* the answer to HEAD */
 };
 
 /* Bytes of content. */

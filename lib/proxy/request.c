@@ -57,9 +57,8 @@ static void answer_here(struct exchange *e, bool is_trace)
         .instance = e->proxy->instance,
         .text = is_trace ? buffer_unread(e->head) : SLICE(""),
         .type = is_trace ? SLICE("message/http") : SLICE(""),
-        .to_http_1_0 = e->asked.from_http_1_0,
         .close = e->outcome.fate != CLIENT_KEPT,
-        .keep_alive = true,
+        .keep_alive_seconds = exchange_keep_alive_seconds(e),
     };
     exchange_reply(e, &r);
 }
@@ -160,7 +159,7 @@ static bool allows_caller(const struct agent *a, const struct client *c, char *t
     return false;
 }
 
-/* Why this client is refused though its request is well, as it stands now. */
+/* Why this client is refused, whatever its request is worth, as it stands now. */
 static enum fault refusal(const struct client *c, const struct route *route, enum fault fault, char *text,
                           size_t size)
 {
@@ -169,8 +168,7 @@ static enum fault refusal(const struct client *c, const struct route *route, enu
         return FAULT_TOO_MANY_CLIENTS;
     }
     /* A client that may not use Carpool does not learn what it would have refused besides. */
-    if ((fault == FAULT_NONE || fault == FAULT_DENIED) &&
-        !access_client_allowed(c->proxy->config, &c->peer)) {
+    if (!access_client_allowed(c->proxy->config, &c->peer)) {
         snprintf(text, size, "this client's address is not in access.clients");
         return FAULT_DENIED;
     }

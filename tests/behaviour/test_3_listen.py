@@ -230,6 +230,15 @@ def test_the_keep_alive_timeout_is_advertised(stage):
     assert response.fields.get("Keep-Alive") == "timeout=5"
 
 
+def test_own_answers_advertise_it_too(stage):
+    """idle after a response, Carpool's own as well"""
+    carpool = stage.carpool({"access": {"unmatched": "deny"}})
+    client = carpool.client()
+    assert client.get("http://other.test/").fields.get("Keep-Alive") == "timeout=5"
+    answer = client.get("http://other.test/", fields=[("Connection", "close")])
+    assert answer.fields.get("Connection") == "close" and not answer.fields.get("Keep-Alive")
+
+
 def test_the_keep_alive_timeout_and_its_buffer(stage):
     """keepAliveTimeoutBuffer: 1s # added to the real timer, not to what is advertised"""
     origin = stage.origin()

@@ -66,7 +66,10 @@ def test_denied_by_access(stage):
     expect(carpool.get("http://a.test/"), 403, "http_request_denied", "a.test", "access.unmatched")
     expect(stage.carpool().raw(request("CONNECT", "a.test:25"), "CONNECT"), 403, "http_request_denied", "access.connectPorts")
     carpool = stage.carpool({"access": {"clients": ["127.0.0.1"]}})
-    expect(carpool.client(source="127.0.0.2").get("http://a.test/"), 403, "http_request_denied", "access.clients")
+    for target in ("http://a.test/", "/", "ftp://a.test/", f"http://127.0.0.1:{carpool.port}/"):
+        client = carpool.client(source="127.0.0.2")
+        expect(client.get(target), 403, "http_request_denied", "access.clients")
+        client.expect_end()
 
 
 def test_denied_address(stage):

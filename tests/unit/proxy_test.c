@@ -213,15 +213,19 @@ START_TEST(replies_escape_what_they_quote)
 }
 END_TEST
 
-START_TEST(replies_greet_http_1_0)
+START_TEST(replies_say_whether_they_close)
 {
-    struct reply r = {.status = 200, .text = SLICE(""), .to_http_1_0 = true, .keep_alive = true};
+    struct reply r = {.status = 200, .text = SLICE(""), .keep_alive_seconds = 5};
 
     ck_assert_ptr_nonnull(strstr(written(&r), "HTTP/1.1 200 OK\r\n"));
-    ck_assert_ptr_nonnull(strstr(written(&r), "Connection: keep-alive\r\n"));
+    ck_assert_ptr_nonnull(strstr(written(&r), "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n"));
     ck_assert_ptr_null(strstr(written(&r), "Proxy-Status"));
+    r.keep_alive_seconds = 0;
+    ck_assert_ptr_null(strstr(written(&r), "Keep-Alive:"));
+    r.keep_alive_seconds = 5;
     r.close = true;
     ck_assert_ptr_nonnull(strstr(written(&r), "Connection: close\r\n"));
+    ck_assert_ptr_null(strstr(written(&r), "Keep-Alive:"));
     r = (struct reply){.fault = FAULT_NO_PLACE, .text = SLICE("x"), .fields = SLICE("X-More: 1\r\n")};
     ck_assert_ptr_nonnull(strstr(written(&r), "\r\nX-More: 1\r\n"));
 }
@@ -437,7 +441,7 @@ int main(void)
     http_init();
     unit_group(suite, "retry", retries_by_the_book, retries_nothing_unknown, retries_what_was_not_processed);
     unit_group(suite, "reply", faults_are_the_rows_of_the_contract, replies_are_whole_messages,
-               replies_escape_what_they_quote, replies_greet_http_1_0, replies_that_do_not_fit_say_so,
+               replies_escape_what_they_quote, replies_say_whether_they_close, replies_that_do_not_fit_say_so,
                close_words_are_those_of_the_contract);
     unit_group(suite, "rewrite", requests_are_written_anew, hop_by_hop_fields_stay_in_requests,
                request_framing_is_written_anew, targets_get_their_slash, max_forwards_counts_down,
