@@ -280,9 +280,6 @@ static double age_ms(const struct pool_table *t, const char *time)
     return now - ((double)timegm(&tm) + strtod(fraction, NULL)) * 1e3;
 }
 
-/* The start counts as a reload; it is as long ago as the daemon is up, but for what a start takes. */
-#define START_MS 1000
-
 static void put_reload(const struct pool_table *t, const json_t *daemon, char *out, size_t size)
 {
     const json_t *reload = json_object_get(daemon, "reload");
@@ -290,10 +287,10 @@ static void put_reload(const struct pool_table *t, const json_t *daemon, char *o
     bool failed = json_is_false(json_object_get(reload, "ok"));
     char ago[CTL_WORD_SIZE];
 
-    if (age < 0)
-        snprintf(out, size, "last reload unknown");
-    else if (!failed && age + START_MS > json_number_value(json_object_get(daemon, "uptimeMs")))
+    if (json_number_value(json_object_get(daemon, "reloads")) == 0)
         snprintf(out, size, "no reload since");
+    else if (age < 0)
+        snprintf(out, size, "last reload unknown");
     else
         snprintf(out, size, "last reload %s%s ago", failed ? "FAILED " : "", ctl_long_time(age, ago));
 }

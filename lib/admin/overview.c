@@ -87,7 +87,8 @@ void overview_write(struct text *t, const struct admin_daemon *d, const struct t
         t, "{\"uptimeMs\":%llu,\"requestsPerSecond\":%.1f,\"errorsPerSecond\":%.1f,\"refusedPerSecond\":%.1f",
         (unsigned long long)traffic_uptime_ms(traffic), traffic_requests_per_second(traffic),
         traffic_errors_per_second(traffic), traffic_refused_per_second(traffic));
-    text_format(t, ",\"clientsRefused\":%llu,\"reload\":", (unsigned long long)clients_refused(d));
+    text_format(t, ",\"clientsRefused\":%llu,\"reloads\":%llu,\"reload\":",
+                (unsigned long long)clients_refused(d), (unsigned long long)d->last_reload->number);
     put_reload(t, d);
     text_lit(t, ",\"restartNeeded\":");
     put_restart_needed(t, &d->config(d->ctx)->restart_needed);

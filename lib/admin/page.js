@@ -1,5 +1,5 @@
 /* Draws what GET agents says, once a second. */
-const MINUTES_LEAST = 3, ORIGINS_SHOWN = 25, ORIGINS_REMEMBERED = 50, CALLERS_SHOWN = 8, START_MS = 1000;
+const MINUTES_LEAST = 3, ORIGINS_SHOWN = 25, ORIGINS_REMEMBERED = 50, CALLERS_SHOWN = 8;
 const byId = id => document.getElementById(id);
 let latest = null, callers = [], frozen = false, filter = "", hour = null, hourOfOrigins = null;
 
@@ -283,7 +283,7 @@ function drawHeader(answer) {
     const refused = daemon.refusedPerSecond + rateAt(last, last.length - 1, "refused"); // by agents, and clients
     byId("uptime").textContent = "up " + longTime(daemon.uptimeMs);
     const age = Math.max(0, answer.timeMs - Date.parse(daemon.reload.time));
-    byId("reload").textContent = !failed && age + START_MS > daemon.uptimeMs ? "no reload since" // the start counts as one
+    byId("reload").textContent = daemon.reloads === 0 ? "no reload since"
         : `last reload ${failed ? "failed " : ""}${longTime(age)} ago`;
     byId("reload").className = failed ? "wrong" : "";
     byId("refused").textContent = `refused ${short(refused)}/s`;

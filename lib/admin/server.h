@@ -13,6 +13,7 @@
 
 /* How the last reload went; the start counts as one. */
 struct reload_report {
+    uint64_t number; /* how many there were; 0: it is of the start */
     bool ok;
     uint64_t wall_ms;
     const char *error; /* why the old configuration stays, all lines of it; NULL when ok */

@@ -171,6 +171,7 @@ static void report(struct daemon *d, bool ok, char *reason)
     free(r->reason);
     r->reason = reason;
     r->report = (struct reload_report){
+        .number = r->number,
         .ok = ok,
         .wall_ms = clock_wall_ms(),
         .error = ok                  ? NULL

@@ -69,6 +69,8 @@ def test_status_begins_with_one_line(stage):
     carpool = stage.carpool()
     assert re.match(r"no problems: [\d.]+ requests/s, 0 active, 0 waiting, [\d.]+ errors/s; up \d+ s, "
                     r"no reload since\n\nAGENT", shown(carpool, "status"))
+    assert carpool.admin("/reload", "POST").status == 200
+    assert re.match(r"no problems: .*; up \d+ s, last reload \d+ m?s ago\n", shown(carpool, "status"))
     carpool.write("nonsense: 1\n")
     assert carpool.admin("/reload", "POST").status == 400
     assert re.match(r"1 problem: .*; up \d+ s, last reload FAILED \d+ s ago\nthe last reload failed, so the previous configuration "

@@ -25,12 +25,14 @@ START_TEST(overview_knows_what_is_wrong)
     fixture_make(&f);
     f.config.server.maxConnections = 100;
     diagnosis_sample(f.diagnosis);
-    overview_says(&f, "\"reload\":{\"ok\":true,\"time\":\"1970-01-01T00:00:00.000Z\",\"error\":null}");
+    overview_says(
+        &f, "\"reloads\":0,\"reload\":{\"ok\":true,\"time\":\"1970-01-01T00:00:00.000Z\",\"error\":null}");
     overview_says(&f, "\"restartNeeded\":[],\"diagnosis\":[]}");
     f.proxy.stats.clients_refused = 7;
-    f.last_reload = (struct reload_report){.error = "c.yaml:1:1: error: unknown key 'mach'\nand more"};
+    f.last_reload =
+        (struct reload_report){.number = 3, .error = "c.yaml:1:1: error: unknown key 'mach'\nand more"};
     diagnosis_sample(f.diagnosis);
-    overview_says(&f, "\"clientsRefused\":7,");
+    overview_says(&f, "\"clientsRefused\":7,\"reloads\":3,\"reload\":{\"ok\":false,");
     overview_says(&f, "[\"the last reload failed, so the previous configuration stays in force: "
                       "c.yaml:1:1: error: unknown key 'mach'\",");
     overview_says(&f, "\"error\":\"c.yaml:1:1: error: unknown key 'mach'\\nand more\"}");
