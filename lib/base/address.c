@@ -339,6 +339,11 @@ bool cidr_suggest(struct slice text, char out[ADDRESS_TEXT_SIZE])
     return true;
 }
 
+bool cidr_equal(const struct cidr *a, const struct cidr *b)
+{
+    return a->bits == b->bits && memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
+
 bool cidr_contains(const struct cidr *c, const struct address *a)
 {
     uint8_t bytes[16];

@@ -82,6 +82,8 @@ bool cidr_parse(struct cidr *c, struct slice text);
  * False: it is no such thing. */
 bool cidr_suggest(struct slice text, char out[ADDRESS_TEXT_SIZE]);
 
+bool cidr_equal(const struct cidr *a, const struct cidr *b);
+
 /* An IPv4 network holds the IPv4-mapped IPv6 addresses too; an IPv6 network holds no IPv4 address unless it
  * was written in the mapped form, so that "::/0" means IPv6. Never true for a unix address. */
 bool cidr_contains(const struct cidr *c, const struct address *a);

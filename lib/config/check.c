@@ -24,8 +24,7 @@ static const struct cidr_list *default_clients(struct cidr networks[2], struct c
 static bool same_networks(const struct cidr_list *a, const struct cidr_list *b)
 {
     for (uint32_t i = 0; a->count == b->count && i < a->count; i++) {
-        if (memcmp(a->items[i].bytes, b->items[i].bytes, sizeof a->items[i].bytes) != 0 ||
-            a->items[i].bits != b->items[i].bits)
+        if (!cidr_equal(&a->items[i], &b->items[i]))
             return false;
     }
     return a->count == b->count;
@@ -58,6 +57,11 @@ static void check_bindable(struct loader *l, const struct listener_note *n)
                       problem);
 }
 
+static const char *place_of(const struct listener_note *n)
+{
+    return n->at.line ? "" : n->at.column ? " (command line)" : " (its default)";
+}
+
 /* Only what is further down in the file is reported, once. */
 static void check_collisions(struct loader *l, const struct listener_note *n)
 {
@@ -69,7 +73,7 @@ static void check_collisions(struct loader *l, const struct listener_note *n)
         bool same = strcmp(blamed->listen->text, first->listen->text) == 0;
         problem_error(&l->problems, blamed->at, "%s: '%s' is in use already, by %s%s%s%s%s", blamed->path,
                       blamed->listen->text, same ? "" : "'", same ? "" : first->listen->text,
-                      same ? "" : "' of ", first->path, first->at.line ? "" : " (its default)");
+                      same ? "" : "' of ", first->path, place_of(first));
         return;
     }
 }

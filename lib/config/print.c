@@ -46,12 +46,24 @@ static json_t *listens(const struct listen_list *list)
     return array;
 }
 
-static json_t *networks(const struct cidr_list *list)
+/* As it stands in the default, where it does: "::1" and not "::1/128". */
+static json_t *network(const struct option *o, const struct cidr *c)
 {
     char one[ADDRESS_TEXT_SIZE];
+    struct slice rest = slice_of(o->initial), word;
+    struct cidr in_default;
+    while (slice_next_element(&rest, &word)) {
+        if (cidr_parse(&in_default, word) && cidr_equal(&in_default, c))
+            return json_stringn(word.p, word.n);
+    }
+    return text(cidr_format(c, one));
+}
+
+static json_t *networks(const struct option *o, const struct cidr_list *list)
+{
     json_t *array = json_array();
     for (uint32_t i = 0; i < list->count; i++)
-        json_array_append_new(array, text(cidr_format(&list->items[i], one)));
+        json_array_append_new(array, network(o, &list->items[i]));
     return array;
 }
 
@@ -144,7 +156,7 @@ static json_t *value_of(const struct scope *s, const struct option *o)
         const struct listen_list *list = field;
         return list->count ? listen_text(&list->items[0]) : text("off");
     }
-    case OPTION_NETWORK_LIST: return networks(field);
+    case OPTION_NETWORK_LIST: return networks(o, field);
     case OPTION_HOST_LIST: return hosts(field);
     case OPTION_PORT_LIST: return ports(field);
     case OPTION_CALLER_LIST: return allowed(field);

@@ -52,6 +52,8 @@ START_TEST(defaults_are_spelled_as_in_the_manual)
     struct config *c = good_config("defaults: {maxTotalSockets: Infinity, timeouts: {tunnel: 60s}}\n");
     char *text = printed(c);
     ck_assert_ptr_nonnull(strstr(text, "shutdownDelay: 0s\n"));
+    ck_assert_ptr_nonnull(strstr(text, "clients: [127.0.0.0/8, '::1']\n"));
+    ck_assert_ptr_nonnull(strstr(text, "0.0.0.0/8, '::/128', 224.0.0.0/4"));
     ck_assert_ptr_nonnull(strstr(text, "headersTimeout: 60s\n"));
     ck_assert_ptr_nonnull(strstr(text, "maxRequestsPerSocket: 0\n"));
     ck_assert_ptr_nonnull(strstr(text, "maxTotalSockets: Infinity\n"));

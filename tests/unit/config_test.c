@@ -314,6 +314,20 @@ START_TEST(the_command_line_replaces_listen)
 }
 END_TEST
 
+START_TEST(the_command_line_names_an_address_once)
+{
+    char twice[] = "127.0.0.1:5", *items[] = {twice, twice}, *messages = NULL;
+    struct text_list list = {items, 2};
+    size_t size;
+    FILE *f = open_memstream(&messages, &size);
+    ck_assert_ptr_null(config_load(NULL, &list, f));
+    fclose(f);
+    ck_assert_str_eq(messages, "command line: error: listen: '127.0.0.1:5' is in use already, by listen "
+                               "(command line)\n");
+    free(messages);
+}
+END_TEST
+
 /* For -t only. */
 START_TEST(this_host_is_asked_for_its_addresses)
 {
@@ -437,8 +451,9 @@ int main(void)
     unit_group(suite, "values", nothing_is_the_defaults, the_contract_gives_the_defaults,
                zero_lifts_limits_but_some, upstreams_inherit_key_by_key, listeners_are_read,
                upstream_addresses_are_read, files_start_at_the_folder, yaml_may_be_written_as_one_likes,
-               the_command_line_replaces_listen, this_host_is_asked_for_its_addresses,
-               bindable_is_what_the_kernel_lets_us, two_apps_may_have_two_policies_for_one_host);
+               the_command_line_replaces_listen, the_command_line_names_an_address_once,
+               this_host_is_asked_for_its_addresses, bindable_is_what_the_kernel_lets_us,
+               two_apps_may_have_two_policies_for_one_host);
     unit_group(suite, "files", all_mistakes_are_told_in_one_pass, aliases_cannot_blow_up,
                strange_files_are_told, exposure_depends_on_the_clients, odd_policies_are_warned_about,
                small_times_without_a_unit_are_warned_about);
