@@ -1,5 +1,7 @@
 """Section 9: HTTP/2 to the origin. The origin is harness/h2.py's, frame by frame."""
 
+import contextlib
+
 import pytest
 
 from .harness import Reset, Truncated, stays, wait_until
@@ -266,8 +268,8 @@ def test_the_limits_of_trailers_are_those_of_http_1_1(stage, count, size, fine):
     if fine:
         assert len(client.response().trailers) == count
     else:
-        with pytest.raises((Truncated, Reset)):
-            client.response()
+        with contextlib.suppress(Truncated, Reset):     # the head may have gone out, and then it is a cut
+            assert client.response().status == 502
         wait_until(lambda: carpool.row(key, "api")["errors"] == {"http_protocol_error": 1}, "it is counted")
     assert carpool.get(origin.url("/next")).status == 200 and origin.accepted == 1
 
