@@ -25,9 +25,6 @@
 /* Keys, times, numbers and the client's address take less than the last part. */
 #define LINE_ROOM (METHOD_ROOM + TARGET_ROOM + AGENT_ROOM + ERROR_ROOM + CALLER_ROOM + PROTOCOL_ROOM + 1024)
 
-/* A write costs as much as some ten lines: under load they go out together. */
-#define GATHER_MS 10
-
 struct access_log {
     pthread_mutex_t lock; /* several loops write */
     char *path;           /* "-": stdout */
@@ -336,12 +333,18 @@ void access_log_flush(struct access_log *l)
     pthread_mutex_unlock(&l->lock);
 }
 
-void access_log_end_turn(struct access_log *l)
+/* A write costs as much as some ten lines: under load they go out together. What a write leaves there is
+ * waiting for a reader, not for a turn. */
+bool access_log_end_turn(struct access_log *l)
 {
+    bool early;
+
     pthread_mutex_lock(&l->lock);
-    if (l->length > 0 && clock_ms() >= l->flushed_ms + GATHER_MS)
+    early = l->length > 0 && clock_ms() < l->flushed_ms + ACCESS_LOG_GATHER_MS;
+    if (l->length > 0 && !early)
         flush(l);
     pthread_mutex_unlock(&l->lock);
+    return early;
 }
 
 void access_log_write(struct access_log *l, const struct exchange_record *r)

@@ -138,12 +138,19 @@ static enum relief ask_others(void *worker)
 
 /* --- Turns --------------------------------------------------------------------------------------------- */
 
+static void make_a_turn(void *worker)
+{
+    (void)worker;
+}
+
 void worker_end_turn(struct worker *w)
 {
+    struct access_log *log = w->workers->access_log;
+
     pool_end_turn(w->pool);
     proxy_end_turn(w->proxy);
-    if (w->workers->access_log)
-        access_log_end_turn(w->workers->access_log);
+    if (log && access_log_end_turn(log) && !timer_is_set(&w->log_is_due))
+        timer_set(&w->log_is_due, ACCESS_LOG_GATHER_MS);
 }
 
 static void *run(void *worker)
@@ -220,7 +227,10 @@ static bool init_worker(struct worker *w, const struct workers_setup *setup, cha
     w->halt.open = stand_still;
     w->relieve.open = give_up_for_another;
     w->base = new_base();
-    if (!w->base || !mailbox_open(&w->mailbox, w->base, PRIORITY_ORDINARY))
+    if (!w->base)
+        return false;
+    timer_init(&w->log_is_due, w->base, make_a_turn, w);
+    if (!mailbox_open(&w->mailbox, w->base, PRIORITY_ORDINARY))
         return false;
     w->resolver = resolver_new(w->base);
     w->pool = w->resolver ? pool_new(w->base, w->resolver, NULL, permit, w, error, error_size) : NULL;
@@ -269,8 +279,10 @@ static void free_worker(struct worker *w)
     if (w->resolver)
         resolver_free(w->resolver);
     mailbox_close(&w->mailbox);
-    if (w->base)
-        event_base_free(w->base);
+    if (!w->base)
+        return;
+    timer_release(&w->log_is_due);
+    event_base_free(w->base);
 }
 
 void workers_free(struct workers *c)

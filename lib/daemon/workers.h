@@ -15,6 +15,7 @@
 
 #include "admin/access_log.h"
 #include "base/mailbox.h"
+#include "base/timer.h"
 #include "pool/pool.h"
 #include "proxy/proxy.h"
 
@@ -32,6 +33,7 @@ struct worker {
     bool over;        /* set while it stands still: its thread ends */
     struct loop_message halt, relieve;
     bool relief_is_asked_for; /* atomic */
+    struct timer log_is_due;  /* makes the turn at whose end the access log is written */
 };
 
 struct workers {

@@ -189,6 +189,27 @@ START_TEST(accesslog_drops_for_a_slow_reader)
 }
 END_TEST
 
+START_TEST(accesslog_asks_for_the_turn_that_it_needs)
+{
+    struct address client;
+    struct exchange_record r = some_record(&client);
+    char error[256];
+    struct access_log *l;
+
+    make_log_path();
+    l = access_log_open(log_path, ACCESS_LOG_TEXT, error, sizeof error);
+    ck_assert_ptr_nonnull(l);
+    ck_assert(!access_log_end_turn(l));
+    access_log_flush(l);
+    access_log_write(l, &r);
+    ck_assert(access_log_end_turn(l));
+    access_log_flush(l);
+    ck_assert(!access_log_end_turn(l));
+    access_log_close(l);
+    unlink(log_path);
+}
+END_TEST
+
 START_TEST(accesslog_says_why_it_cannot_open)
 {
     char error[256];
@@ -202,5 +223,6 @@ void add_access_log_tests(Suite *suite)
 {
     unit_group(suite, "accesslog", accesslog_writes_text, accesslog_writes_json,
                accesslog_lets_no_line_be_forged, accesslog_cuts_long_targets, accesslog_reopens,
-               accesslog_drops_for_a_slow_reader, accesslog_says_why_it_cannot_open);
+               accesslog_drops_for_a_slow_reader, accesslog_asks_for_the_turn_that_it_needs,
+               accesslog_says_why_it_cannot_open);
 }
