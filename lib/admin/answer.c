@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "http/status.h"
@@ -40,14 +39,9 @@ static void put(struct head_writer *w, const char *format, ...)
 
 static void put_common(struct head_writer *w, unsigned status, const char *type, size_t length)
 {
-    time_t now = (time_t)(clock_wall_ms() / 1000);
-    struct tm tm;
-    char date[64];
-
-    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
     put(w,
         "HTTP/1.1 %u %s\r\nDate: %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n",
-        status, status_reason(status), date, type, length);
+        status, status_reason(status), clock_http_date(), type, length);
 }
 
 size_t answer_write_head(const struct admin_answer *a, bool keep_alive, char out[ANSWER_HEAD_SIZE])

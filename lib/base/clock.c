@@ -1,5 +1,6 @@
 #include "base/clock.h"
 
+#include <string.h>
 #include <time.h>
 
 /* The wall clock can be stepped; how far it stands from the other one is looked up this often. */
@@ -116,10 +117,12 @@ static char *put_digits(char *out, uint32_t value, int width)
     return out + width;
 }
 
+/* 9999-12-31T23:59:59.999Z: later years have five digits. */
+#define LAST_MS 253402300799999
+
 int clock_format(uint64_t wall_ms, char out[CLOCK_RFC3339_SIZE])
 {
-    const uint64_t last_ms = 253402300799999; /* 9999-12-31T23:59:59.999Z */
-    uint64_t ms = wall_ms < last_ms ? wall_ms : last_ms;
+    uint64_t ms = wall_ms < LAST_MS ? wall_ms : LAST_MS;
     uint32_t in_day = (uint32_t)(ms % 86400000);
     uint32_t year, month, day;
     char *p = out;
@@ -141,4 +144,38 @@ int clock_format(uint64_t wall_ms, char out[CLOCK_RFC3339_SIZE])
     *p++ = 'Z';
     *p = '\0';
     return (int)(p - out);
+}
+
+void clock_format_http(uint64_t wall_ms, char out[CLOCK_HTTP_DATE_LENGTH + 1])
+{
+    static const char week[] = "ThuFriSatSunMonTueWed"; /* 1970 began on a Thursday */
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    uint64_t ms = wall_ms < LAST_MS ? wall_ms : LAST_MS;
+    uint32_t days = (uint32_t)(ms / 86400000), seconds = (uint32_t)(ms / 1000 % 86400);
+    uint32_t year, month, day;
+
+    date_of_days(days, &year, &month, &day);
+    memcpy(out, "Thu, 01 Jan 1970 00:00:00 GMT", CLOCK_HTTP_DATE_LENGTH + 1);
+    memcpy(out, week + days % 7 * 3, 3);
+    put_digits(out + 5, day, 2);
+    memcpy(out + 8, months + (month - 1) * 3, 3);
+    put_digits(out + 12, year, 4);
+    put_digits(out + 17, seconds / 3600, 2);
+    put_digits(out + 20, seconds / 60 % 60, 2);
+    put_digits(out + 23, seconds % 60, 2);
+}
+
+const char *clock_http_date(void)
+{
+    static __thread struct {
+        uint64_t second; /* 0: none yet */
+        char text[CLOCK_HTTP_DATE_LENGTH + 1];
+    } last;
+    uint64_t now_ms = clock_wall_ms();
+
+    if (last.second != now_ms / 1000) {
+        clock_format_http(now_ms, last.text);
+        last.second = now_ms / 1000;
+    }
+    return last.text;
 }

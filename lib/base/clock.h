@@ -30,4 +30,13 @@ uint64_t clock_wall_ms(void);
  * shown as its end. */
 int clock_format(uint64_t wall_ms, char out[CLOCK_RFC3339_SIZE]);
 
+/* Length of "Sun, 06 Nov 1994 08:49:37 GMT". */
+#define CLOCK_HTTP_DATE_LENGTH 29
+
+/* The same as HTTP writes a date (RFC 9110 5.6.7), with an end. */
+void clock_format_http(uint64_t wall_ms, char out[CLOCK_HTTP_DATE_LENGTH + 1]);
+
+/* clock_wall_ms() so written; good until the thread's next call. */
+const char *clock_http_date(void);
+
 #endif

@@ -125,3 +125,12 @@ bool has_idempotency_key(const struct head *h)
     }
     return false;
 }
+
+bool upgrade_next(struct slice *list, struct slice *protocol)
+{
+    while (slice_next_element(list, protocol)) {
+        if (!slice_eq_nocase(*protocol, SLICE("h2c")))
+            return true;
+    }
+    return false;
+}

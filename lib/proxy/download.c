@@ -179,6 +179,7 @@ static enum pump begin_body(struct exchange *e)
         .bodiless = is_bodiless,
         .close = e->outcome.fate != CLIENT_KEPT,
         .keep_alive_seconds = exchange_keep_alive_seconds(e),
+        .date = slice_of(clock_http_date()),
         .server_timing = server_timing(e, timing),
         .own = {e->asked.own_urls, slice_of(e->origin->host), e->origin->plan.port},
     };

@@ -74,11 +74,6 @@ void exchange_end(struct exchange *e)
     TAILQ_INSERT_TAIL(&e->proxy->dead_exchanges, e, link);
 }
 
-unsigned exchange_keep_alive_seconds(const struct exchange *e)
-{
-    return (unsigned)(e->proxy->config->server.keepAliveTimeout / 1000);
-}
-
 enum client_close exchange_fate(const struct exchange *e, enum fault fault, bool delimited)
 {
     const struct client *c = e->client;
@@ -110,14 +105,15 @@ static void log_fault(const struct exchange *e, enum fault fault, const char *te
     enum log_level level = fault_status(fault) >= 500 ? LOG_WARN : LOG_INFO;
     unsigned status =
         e->outcome.status ? e->outcome.status : fault_status(fault); /* a response that is cut has its own */
-    char peer[ADDRESS_TEXT_SIZE];
+    char peer[ADDRESS_TEXT_SIZE], target[512];
     if (!log_enabled(level))
         return;
-    log_event(level, "request failed", LOG_S("detail", text),
-              LOG_S("client", e->client ? peer_address_format(&e->client->peer, peer) : "-"),
-              LOG_S("agent", e->origin ? e->origin->agent->name : "-"),
-              LOG_S("target", e->origin ? e->origin->key : "-"), LOG_N("status", status),
-              LOG_S("error", fault_error(fault)));
+    log_event(
+        level, "request failed", LOG_S("detail", text),
+        LOG_S("client", e->client ? peer_address_format(&e->client->peer, peer) : "-"),
+        LOG_S("agent", e->origin ? e->origin->agent->name : "-"),
+        LOG_SLICE("target", e->origin ? slice_of(e->origin->key) : exchange_target(e, target, sizeof target)),
+        LOG_N("status", status), LOG_S("error", fault_error(fault)));
 }
 
 /* "payments: https://pay.example.com:443: <what happened>" */
@@ -130,6 +126,11 @@ static void describe(const struct exchange *e, const char *text, char *out, size
 }
 
 /* --- Own answers --------------------------------------------------------------------------------------- */
+
+unsigned exchange_keep_alive_seconds(const struct exchange *e)
+{
+    return (unsigned)(e->proxy->config->server.keepAliveTimeout / 1000);
+}
 
 void exchange_reply(struct exchange *e, const struct reply *r)
 {
@@ -193,6 +194,7 @@ static void fail(struct exchange *e, enum fault fault, enum retire_reason reason
         .instance = e->proxy->instance,
         .next_is_h2 = is_http2,
         .text = slice_of(whole),
+        .date = slice_of(clock_http_date()),
         .close = e->outcome.fate != CLIENT_KEPT,
         .keep_alive_seconds = exchange_keep_alive_seconds(e),
         .head_only = e->asked.head_only,

@@ -101,8 +101,7 @@ void exchange_keep_connect(struct exchange *e, const struct uri *to)
     b->end = (uint32_t)line.n;
 }
 
-/* Cut where the room ends. */
-static struct slice target_of(const struct exchange *e, char *room, size_t size)
+struct slice exchange_target(const struct exchange *e, char *room, size_t size)
 {
     if (!e->head)
         return SLICE("-");
@@ -144,7 +143,7 @@ void exchange_describe(const struct exchange *e, struct exchange_record *r, char
     *r = (struct exchange_record){
         .caller = e->client->caller ? e->client->caller->name : NULL,
         .method = e->head ? word_of(buffer_unread(e->head), 0) : SLICE("-"),
-        .target = target_of(e, target, size),
+        .target = exchange_target(e, target, size),
         .status = e->outcome.status,
         .agent = e->origin ? slice_of(e->origin->agent->name) : SLICE(""),
         .protocol = e->attempts.protocol,

@@ -70,11 +70,13 @@ static bool append_sf_string(struct buffer *out, struct slice s)
 
 static bool append_proxy_status(struct buffer *out, const struct reply *r)
 {
-    if (r->fault == FAULT_NONE)
-        return true;
-    return print(out, "Proxy-Status: %.*s; error=%s%s; details=", (int)r->instance.n, r->instance.p,
-                 fault_error(r->fault), r->next_is_h2 ? "; next-protocol=h2" : "") &&
-           append_sf_string(out, r->text) && buffer_append(out, SLICE("\r\n"));
+    bool fits = print(out, "Proxy-Status: %.*s", (int)r->instance.n, r->instance.p);
+    if (r->fault != FAULT_NONE)
+        fits = fits &&
+               print(out, "; error=%s%s", fault_error(r->fault), r->next_is_h2 ? "; next-protocol=h2" : "");
+    return fits && buffer_append(out, SLICE("; details=")) &&
+           append_sf_string(out, r->fault == FAULT_NONE ? r->details : r->text) &&
+           buffer_append(out, SLICE("\r\n"));
 }
 
 /* As a response of an origin says it: to HTTP/1.0 clients, too. */
@@ -95,6 +97,8 @@ static bool write_fields(struct buffer *out, const struct reply *r, unsigned sta
 {
     struct slice type = r->type.n > 0 ? r->type : SLICE("text/plain; charset=utf-8");
     bool fits = print(out, "HTTP/1.1 %u %s\r\n", status, status_reason(status));
+    if (r->date.n > 0)
+        fits = fits && print(out, "Date: %.*s\r\n", (int)r->date.n, r->date.p);
     if (r->text.n > 0)
         fits = fits && print(out, "Content-Type: %.*s\r\n", (int)type.n, type.p);
     fits = fits && print(out, "Content-Length: %zu\r\n", reply_length(r));

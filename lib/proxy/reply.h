@@ -59,15 +59,17 @@ const char *fault_error(enum fault f);            /* its word */
 bool fault_closes(enum fault f);
 
 struct reply {
-    enum fault fault;            /* FAULT_NONE: status and no Proxy-Status */
+    enum fault fault;            /* FAULT_NONE: no failure, see the next two */
     unsigned status;             /* with FAULT_NONE */
+    struct slice details;        /* with FAULT_NONE: why Carpool answers itself, for Proxy-Status */
     struct slice instance;       /* this Carpool's own name */
     bool next_is_h2;             /* the connection to the origin that failed speaks HTTP/2 */
     struct slice text;           /* one line, without its end; where `type` is given, the content as it is */
     struct slice type;           /* empty: plain text */
     struct slice fields;         /* further field lines with their ends, or empty */
+    struct slice date;           /* empty: without one */
     bool close;                  /* says Connection: close, else keep-alive */
-    unsigned keep_alive_seconds; /* advertised where it does not close; 0: not */
+    unsigned keep_alive_seconds; /* advertised; 0: not */
     bool head_only;              /* the answer to HEAD */
 };
 

@@ -57,6 +57,8 @@ static void answer_here(struct exchange *e, bool is_trace)
         .instance = e->proxy->instance,
         .text = is_trace ? buffer_unread(e->head) : SLICE(""),
         .type = is_trace ? SLICE("message/http") : SLICE(""),
+        .details = SLICE("Max-Forwards is 0 (RFC 9110 7.6.2)"),
+        .date = slice_of(clock_http_date()),
         .close = e->outcome.fate != CLIENT_KEPT,
         .keep_alive_seconds = exchange_keep_alive_seconds(e),
     };

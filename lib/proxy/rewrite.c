@@ -120,6 +120,17 @@ static char *put_max_forwards(char *at, const struct head *h, const struct field
     return put(at, SLICE("\r\n"));
 }
 
+static char *put_upgrade(char *at, const struct field *f)
+{
+    struct slice list = f->value, protocol, separator = SLICE(": ");
+    at = put(at, f->name);
+    while (upgrade_next(&list, &protocol)) {
+        at = put(put(at, separator), protocol);
+        separator = SLICE(", ");
+    }
+    return put(at, SLICE("\r\n"));
+}
+
 static char *put_request_fields(char *at, const struct head *h, const struct outgoing_request *o)
 {
     for (uint32_t i = 0; i < h->count; i++) {
@@ -127,7 +138,7 @@ static char *put_request_fields(char *at, const struct head *h, const struct out
         if (f->id == FIELD_HOST || f->id == FIELD_CONTENT_LENGTH)
             continue;
         if (f->id == FIELD_UPGRADE && o->upgrade)
-            at = put_field(at, f->name, f->value);
+            at = put_upgrade(at, f);
         else if (field_stays_on_hop(h, f))
             continue;
         else if (f->id == FIELD_MAX_FORWARDS)
@@ -205,6 +216,13 @@ static char *put_response_connection(char *at, const struct head *h, const struc
     return at;
 }
 
+static char *put_date(char *at, const struct head *h, const struct outgoing_response *o)
+{
+    if (o->date.n == 0 || o->interim || o->upgrade || head_has(h, FIELD_DATE))
+        return at;
+    return put_field(at, SLICE("Date"), o->date);
+}
+
 bool rewrite_response(struct buffer **out, const struct head *h, const struct outgoing_response *o)
 {
     size_t longer = o->own.urls == OWN_URLS_KEPT ? 0 : h->count * OWN_URLS_LONGER;
@@ -218,6 +236,7 @@ bool rewrite_response(struct buffer **out, const struct head *h, const struct ou
     at = put(at, h->reason);
     at = put(at, SLICE("\r\n"));
     at = put_response_fields(at, h, o);
+    at = put_date(at, h, o);
     at = put_via(at, version_of(h, o->from_http2), o->via_name);
     at = put(at, o->server_timing);
     if (!o->interim && !o->upgrade)

@@ -2,7 +2,7 @@
 #define CARPOOL_PROXY_REWRITE_H
 
 /* Heads as they leave: hop-by-hop fields are left out, framing is written anew, Via is appended (RFC 9110
- * 7.6). */
+ * 7.6), and so is a Date that is missing (6.6.1). */
 
 #include <stdbool.h>
 
@@ -34,6 +34,7 @@ struct outgoing_response {
     bool upgrade;                /* 101 */
     bool close;                  /* says Connection: close */
     unsigned keep_alive_seconds; /* advertised; 0: not */
+    struct slice date;           /* for a final response that has none; empty: it stays without */
     struct own_origin own;
     struct slice server_timing; /* a line to be added; empty: none */
 };

@@ -349,17 +349,13 @@ static enum fault route_forward(struct query *q)
 /* Bytes of Upgrade: a longer list is not passed on. */
 #define MAX_PROTOCOLS 63
 
-/* Whether Upgrade may be passed on (RFC 9110 7.8): not h2c, which would start a protocol that Carpool
- * does not speak. */
+/* Whether Upgrade is passed on (RFC 9110 7.8): with what it names beside h2c. */
 static bool upgrade_wanted(const struct head *h)
 {
     if (h->minor == 0 || head_count(h, FIELD_UPGRADE) != 1 || !connection_has(h, SLICE("upgrade")))
         return false;
-    struct slice protocols = head_find(h, FIELD_UPGRADE)->value, list = protocols, element;
-    while (slice_next_element(&list, &element))
-        if (slice_eq_nocase(element, SLICE("h2c")))
-            return false;
-    return protocols.n > 0 && protocols.n <= MAX_PROTOCOLS;
+    struct slice protocols = head_find(h, FIELD_UPGRADE)->value, element;
+    return protocols.n <= MAX_PROTOCOLS && upgrade_next(&protocols, &element);
 }
 
 static bool is_last_hop(const struct head *h)

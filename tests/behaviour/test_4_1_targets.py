@@ -130,6 +130,14 @@ def test_no_password_is_quoted(stage, line):
     assert "cret" not in response.text + carpool.stderr + response.fields.get("Proxy-Status")
 
 
+@pytest.mark.parametrize("line, target", [("GET /x?y", "http://a.test/x?y"), ("GET http://a.test/x?y", "http://a.test/x?y")])
+def test_a_400_that_is_not_about_the_line_logs_its_target(stage, line, target):
+    """each 400 names what is wrong in the user's words [...], and the log has the line"""
+    carpool = stage.carpool()
+    assert carpool.raw(f"{line} HTTP/1.1\r\nHost: a.test\r\nContent-Length: x\r\n\r\n".encode()).status == 400
+    assert f" target={target} " in carpool.stderr
+
+
 def test_what_comes_by_the_wrong_way_is_named(stage):
     """each 400 names what is wrong: fields by their names, never by their values"""
     carpool = stage.carpool()

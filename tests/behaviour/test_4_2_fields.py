@@ -1,6 +1,8 @@
 """Section 4.2: which fields pass, which stay on their hop, and which Carpool adds."""
 
 import re
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -91,6 +93,13 @@ def test_other_fields_pass_as_they_are(stage):
               ("X-Latin", "\xe9\xff"), ("X-Empty", ""), ("ETag", '"x"'), ("Age", "3"), ("Vary", "*")]
     added = ("via", "connection", "content-length", "keep-alive")
     assert [each for each in returned(stage, fields) if each[0].lower() not in added] == fields
+
+
+def test_a_date_that_is_missing_is_added(stage):
+    """RFC 9110 [...] holds for an intermediary: it appends the Date that a response lacks (6.6.1), no other"""
+    (date,) = returned(stage, []).all("Date")
+    assert abs((parsedate_to_datetime(date) - datetime.now(timezone.utc)).total_seconds()) < 3600
+    assert returned(stage, [("date", "Mon, 01 Jan 2024 00:00:00 GMT")]).all("Date") == ["Mon, 01 Jan 2024 00:00:00 GMT"]
 
 
 def test_no_forwarded(stage):
@@ -186,6 +195,7 @@ def test_max_forwards_zero(stage, method):
     carpool = stage.carpool()
     response = carpool.get(origin.url("/"), method=method, fields=[("Max-Forwards", 0)])
     assert response.status in (200, 204, 405, 501) and origin.accepted == 0
+    assert response.fields.get("Proxy-Status").startswith("carpool") and response.error is None
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
@@ -220,6 +230,12 @@ def test_upgrade_to_h2c_is_dropped(stage):
     """`h2c` is dropped with `HTTP2-Settings` and the request forwarded without it"""
     got = forwarded(stage, [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABk")])
     assert "Upgrade" not in got and "HTTP2-Settings" not in got and got.get("Connection") == "keep-alive"
+
+
+def test_upgrade_to_h2c_or_another_protocol(stage):
+    """`h2c` is dropped with `HTTP2-Settings` and the request forwarded without it: the others go on"""
+    got = forwarded(stage, [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c, foo/2,bar"), ("HTTP2-Settings", "AA")])
+    assert got.all("Upgrade") == ["foo/2, bar"] and "HTTP2-Settings" not in got and got.get("Connection") == "Upgrade"
 
 
 def test_nothing_is_written_where_a_name_is_not_a_token(stage):

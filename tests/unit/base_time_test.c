@@ -69,17 +69,31 @@ START_TEST(clock_formats_dates)
 }
 END_TEST
 
+START_TEST(clock_knows_the_date)
+{
+    char now[CLOCK_HTTP_DATE_LENGTH + 1];
+
+    clock_update();
+    clock_format_http(clock_wall_ms(), now);
+    ck_assert_str_eq(clock_http_date(), now);
+    ck_assert_str_eq(clock_http_date(), now);
+}
+END_TEST
+
 START_TEST(clock_formats_like_libc)
 {
     for (uint64_t day = 0; day < 200000; day++) {
         time_t seconds = (time_t)(day * 86400 + day % 86400);
-        char expected[CLOCK_RFC3339_SIZE], text[CLOCK_RFC3339_SIZE];
+        char expected[CLOCK_RFC3339_SIZE], text[CLOCK_RFC3339_SIZE], http[CLOCK_HTTP_DATE_LENGTH + 1];
         struct tm tm;
 
         gmtime_r(&seconds, &tm);
         strftime(expected, sizeof expected, "%Y-%m-%dT%H:%M:%S.007Z", &tm);
         clock_format((uint64_t)seconds * 1000 + 7, text);
         ck_assert_str_eq(text, expected);
+        strftime(expected, sizeof expected, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+        clock_format_http((uint64_t)seconds * 1000 + 7, http);
+        ck_assert_str_eq(http, expected);
     }
 }
 END_TEST
@@ -458,7 +472,7 @@ void base_time_tests(Suite *suite)
 {
     unit_group(suite, "recent", recent_counts_a_minute_or_two);
     unit_group(suite, "clock", clock_is_cached, clock_knows_wall_time, clock_formats_dates,
-               clock_formats_like_libc);
+               clock_formats_like_libc, clock_knows_the_date);
     unit_group(suite, "timer", timer_fires_once_and_never_early, timer_moves_later_without_the_loop,
                timer_moves_earlier, timer_clears, timer_takes_the_past_and_the_far_future,
                timer_is_set_again_from_its_callback, timer_is_released_though_it_could_not_be_moved,

@@ -169,6 +169,16 @@ START_TEST(via_is_read)
 }
 END_TEST
 
+START_TEST(upgrade_leaves_h2c_out)
+{
+    struct slice list = SLICE("h2c, foo/2,, H2C ,websocket"), protocol;
+
+    ck_assert(upgrade_next(&list, &protocol) && slice_eq(protocol, SLICE("foo/2")));
+    ck_assert(upgrade_next(&list, &protocol) && slice_eq(protocol, SLICE("websocket")));
+    ck_assert(!upgrade_next(&list, &protocol));
+}
+END_TEST
+
 START_TEST(te_and_expect_are_read)
 {
     ck_assert(te_has_trailers(request_with("TE: trailers\r\n")));
@@ -337,6 +347,7 @@ END_TEST
 void http_fields_tests(Suite *suite)
 {
     unit_group(suite, "fields", names_are_looked_up, connection_names_fields, connection_says_persistence,
-               keep_alive_hint_is_read, via_is_read, te_and_expect_are_read, challenges_are_parsed,
-               credentials_are_parsed, idempotency_key_is_found, trailers_are_chosen, codings_are_read);
+               keep_alive_hint_is_read, via_is_read, te_and_expect_are_read, upgrade_leaves_h2c_out,
+               challenges_are_parsed, credentials_are_parsed, idempotency_key_is_found, trailers_are_chosen,
+               codings_are_read);
 }

@@ -168,7 +168,8 @@ START_TEST(upgrades_are_passed_on_but_for_h2c)
         {"Upgrade: websocket\r\n", false},
         {"Connection: upgrade\r\n", false},
         {"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: x\r\n", false},
-        {"Upgrade: websocket, H2C\r\nConnection: Upgrade\r\n", false},
+        {"Upgrade: websocket, H2C\r\nConnection: Upgrade\r\n", true},
+        {"Upgrade: h2c, H2C\r\nConnection: Upgrade\r\n", false},
     };
     char request[512];
 

@@ -213,19 +213,20 @@ START_TEST(replies_escape_what_they_quote)
 }
 END_TEST
 
-START_TEST(replies_say_whether_they_close)
+START_TEST(replies_say_what_becomes_of_the_connection)
 {
-    struct reply r = {.status = 200, .text = SLICE(""), .keep_alive_seconds = 5};
+    struct reply r = {
+        .status = 200, .instance = SLICE("c"), .details = SLICE("why"), .keep_alive_seconds = 5};
 
-    ck_assert_ptr_nonnull(strstr(written(&r), "HTTP/1.1 200 OK\r\n"));
-    ck_assert_ptr_nonnull(strstr(written(&r), "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n"));
-    ck_assert_ptr_null(strstr(written(&r), "Proxy-Status"));
+    ck_assert_str_eq(written(&r),
+                     "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nProxy-Status: c; details=\"why\"\r\n"
+                     "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n");
     r.keep_alive_seconds = 0;
-    ck_assert_ptr_null(strstr(written(&r), "Keep-Alive:"));
-    r.keep_alive_seconds = 5;
+    ck_assert_ptr_nonnull(strstr(written(&r), "Connection: keep-alive\r\n\r\n"));
     r.close = true;
-    ck_assert_ptr_nonnull(strstr(written(&r), "Connection: close\r\n"));
-    ck_assert_ptr_null(strstr(written(&r), "Keep-Alive:"));
+    ck_assert_ptr_nonnull(strstr(written(&r), "Connection: close\r\n\r\n"));
+    r.date = SLICE("today");
+    ck_assert_ptr_nonnull(strstr(written(&r), "HTTP/1.1 200 OK\r\nDate: today\r\n"));
     r = (struct reply){.fault = FAULT_NO_PLACE, .text = SLICE("x"), .fields = SLICE("X-More: 1\r\n")};
     ck_assert_ptr_nonnull(strstr(written(&r), "\r\nX-More: 1\r\n"));
 }
@@ -385,6 +386,21 @@ START_TEST(responses_are_written_anew)
 }
 END_TEST
 
+/* RFC 9110 6.6.1 */
+START_TEST(responses_get_the_date_that_they_lack)
+{
+    struct outgoing_response o = {
+        .via_name = SLICE("me"), .framing = {.kind = BODY_LENGTH}, .close = true, .date = SLICE("today")};
+
+    ck_assert_str_eq(answered("HTTP/1.1 200 OK\r\nX-Date: 1\r\n\r\n", &o),
+                     "HTTP/1.1 200 OK\r\nX-Date: 1\r\nDate: today\r\nVia: 1.1 me\r\nContent-Length: 0\r\n"
+                     "Connection: close\r\n\r\n");
+    ck_assert_ptr_null(strstr(answered("HTTP/1.1 200 OK\r\ndate: then\r\n\r\n", &o), "today"));
+    o.interim = true;
+    ck_assert_ptr_null(strstr(answered("HTTP/1.1 103 Early Hints\r\n\r\n", &o), "today"));
+}
+END_TEST
+
 START_TEST(bodiless_responses_keep_their_length)
 {
     struct outgoing_response o = {
@@ -441,12 +457,13 @@ int main(void)
     http_init();
     unit_group(suite, "retry", retries_by_the_book, retries_nothing_unknown, retries_what_was_not_processed);
     unit_group(suite, "reply", faults_are_the_rows_of_the_contract, replies_are_whole_messages,
-               replies_escape_what_they_quote, replies_say_whether_they_close, replies_that_do_not_fit_say_so,
-               close_words_are_those_of_the_contract);
+               replies_escape_what_they_quote, replies_say_what_becomes_of_the_connection,
+               replies_that_do_not_fit_say_so, close_words_are_those_of_the_contract);
     unit_group(suite, "rewrite", requests_are_written_anew, hop_by_hop_fields_stay_in_requests,
                request_framing_is_written_anew, targets_get_their_slash, max_forwards_counts_down,
-               responses_are_written_anew, bodiless_responses_keep_their_length,
-               interim_and_switching_responses, large_heads_get_larger_buffers);
+               responses_are_written_anew, responses_get_the_date_that_they_lack,
+               bodiless_responses_keep_their_length, interim_and_switching_responses,
+               large_heads_get_larger_buffers);
     proxy_fate_tests(suite);
     proxy_access_tests(suite);
     proxy_caller_tests(suite);
