@@ -223,12 +223,18 @@ ssize_t conn_splice_out(struct conn *s, struct pipe *p)
     return put;
 }
 
-void conn_shutdown_write(struct conn *s)
+bool conn_say_end(struct conn *s)
 {
     assert(s->fd >= 0);
-    if (s->tls)
-        tls_shutdown(s);
+    return !s->tls || tls_shutdown(s);
+}
+
+bool conn_shutdown_write(struct conn *s)
+{
+    if (!conn_say_end(s))
+        return false;
     shutdown(s->fd, SHUT_WR);
+    return true;
 }
 
 static bool is_empty(struct conn *s)
@@ -289,8 +295,8 @@ void conn_close(struct conn *s, bool reset)
     conn_unwatch(s);
     if (reset)
         setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
-    else if (s->tls || s->last)
-        conn_shutdown_write(s); /* close() would drop what waits if bytes of the peer were never read */
+    else if ((s->tls || s->last) && !conn_shutdown_write(s))
+        shutdown(s->fd, SHUT_WR); /* close() would drop what waits if bytes of the peer were never read */
     tls_free(s->tls);
     s->tls = NULL;
     close(s->fd);

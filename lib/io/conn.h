@@ -107,8 +107,12 @@ ssize_t conn_splice_in(struct conn *s, struct pipe *p, size_t n);
 /* From the pipe, as conn_write(). */
 ssize_t conn_splice_out(struct conn *s, struct pipe *p);
 
-/* Sends FIN (and close_notify before it). */
-void conn_shutdown_write(struct conn *s);
+/* Where TLS is spoken: says that nothing follows (close_notify), without which the peer takes an end for a cut.
+ * False: there is no room for it; to be called again when the connection is writable. */
+bool conn_say_end(struct conn *s);
+
+/* Sends FIN, and close_notify before it. False: as above, and there is no FIN yet. */
+bool conn_shutdown_write(struct conn *s);
 
 /* A non-blocking look before a request that could not be repeated: true when nothing is there to be read,
  * neither bytes of the application nor an end of file nor an error, which is in `error` then (a read says end
@@ -145,7 +149,8 @@ static inline void conn_call_again(struct conn *s)
 /* Its peer is gone without a word: from now on every call fails with this errno. The owner is notified. */
 void conn_give_up(struct conn *s, int error);
 
-/* Closes; with `reset` by RST, so that the peer cannot take what it has for a whole message. Idempotent. */
+/* Closes; with `reset` by RST, so that the peer cannot take what it has for a whole message. Idempotent. A
+ * close_notify that finds no room is not sent: see conn_say_end(). */
 void conn_close(struct conn *s, bool reset);
 
 static inline bool conn_is_open(const struct conn *s)

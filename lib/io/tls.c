@@ -334,18 +334,20 @@ ssize_t tls_write(struct conn *s, const struct iovec *v, int count)
     return total > 0 || put == 0 ? total : put;
 }
 
-void tls_shutdown(struct conn *s)
+bool tls_shutdown(struct conn *s)
 {
     struct tls *t = s->tls;
 
-    if (t->state != TLS_OPEN || t->failure != TLS_FAILURE_NONE || !SSL_is_init_finished(t->ssl))
-        return;
-    if (SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN)
-        return;
+    if ((t->state != TLS_OPEN && t->state != TLS_ENDING) || t->failure != TLS_FAILURE_NONE ||
+        !SSL_is_init_finished(t->ssl))
+        return true;
     enter(s);
     t->more_follows = true;
-    SSL_shutdown(t->ssl);
+    int rc = SSL_shutdown(t->ssl);
+    bool waits = rc < 0 && SSL_get_error(t->ssl, rc) == SSL_ERROR_WANT_WRITE;
+    t->state = waits ? TLS_ENDING : TLS_READ_ONLY; /* once it was sent, another call would read */
     ERR_clear_error();
+    return !waits;
 }
 
 bool tls_is_quiet(struct conn *s)

@@ -75,7 +75,8 @@ bool tls_was_resumed(const struct conn *s);
 /* Called by conn.c only. */
 ssize_t tls_read(struct conn *s, void *to, size_t n);
 ssize_t tls_write(struct conn *s, const struct iovec *v, int count);
-void tls_shutdown(struct conn *s);
+/* False: there is no room for close_notify. */
+bool tls_shutdown(struct conn *s);
 bool tls_is_quiet(struct conn *s);
 /* The last read left nothing, neither on the socket nor in OpenSSL, and no failure that the next one
  * tells. */

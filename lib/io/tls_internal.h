@@ -23,14 +23,16 @@ struct tls_distrust {
 
 /* What is left of a connection:
  *
- *   TLS_OPEN -- a write fails --> TLS_READ_ONLY -- a read fails --> TLS_OVER
- *      |                                                               |
- *      +------ a read or the handshake fails, or a record is none -----+
+ *   TLS_OPEN -- a write fails, or close_notify is sent --> TLS_READ_ONLY -- a read fails --> TLS_OVER
+ *    |   |                                                       ^                             ^
+ *    |   +---- close_notify finds no room --> TLS_ENDING --------+                             |
+ *    +------------------ a read or the handshake fails, or a record is none -------------------+
  *
  * A close_notify of the peer's changes nothing: our side may write on, and each read says end of file. */
 enum tls_state {
     TLS_OPEN,
-    TLS_READ_ONLY, /* what the peer sent before */
+    TLS_ENDING,
+    TLS_READ_ONLY,
     TLS_OVER,
 };
 

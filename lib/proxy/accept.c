@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "proxy/client.h"
+#include "proxy/client_end.h"
 #include "proxy/reply.h"
 
 /* Clients beyond server.maxConnections that are answered so properly; those beyond these get one write. */

@@ -1,23 +1,16 @@
 #include "proxy/client.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stddef.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "proxy/bad_request.h"
+#include "proxy/client_end.h"
 #include "proxy/exchange.h"
 #include "proxy/inside.h"
 #include "proxy/tunnel.h"
 
-/* After a last response: what may still come of a request is thrown away, so that no reset destroys the
- * answer (RFC 9112 9.6). */
-#define LINGER_MS    1000
-#define LINGER_BYTES (64 * 1024)
-/* TLS may bring a few bytes with each. */
-#define LINGER_READS_PER_TURN 16
 /* Empty lines before a request. */
 #define SKIPPED_BYTES 16
 /* Requests answered in one go before others have their turn. */
@@ -76,33 +69,19 @@ void client_close(struct client *c, enum client_close reason, bool reset)
     TAILQ_INSERT_TAIL(&p->dead_clients, c, link);
 }
 
-static void on_linger_ready(struct client *c)
+/* What is not a request, or soon becomes one, does not hold up a stop. */
+static uint64_t grace_end_ms(const struct client *c)
 {
-    char waste[4096];
-    for (unsigned reads = 0; reads < LINGER_READS_PER_TURN; reads++) {
-        ssize_t n = conn_read(&c->conn, waste, sizeof waste);
-        if (n == CONN_AGAIN)
-            return;
-        c->lingered += n > 0 ? (uint32_t)n : 0;
-        if (n <= 0 || c->lingered > LINGER_BYTES) {
-            client_close(c, c->ending, false);
-            return;
-        }
-    }
-    conn_call_again(&c->conn);
+    uint64_t stop_ms = c->proxy->stopping_since_ms;
+    return (c->since_ms > stop_ms ? c->since_ms : stop_ms) + CLIENT_GRACE_MS;
 }
 
-void client_linger(struct client *c, enum client_close reason)
+void client_arm(struct client *c, uint64_t limit)
 {
-    c->ending = reason;
-    client_set_state(c, CLIENT_LINGERING);
-    drop_buffer(c);
-    conn_shutdown_write(&c->conn);
-    deadline_set(&c->proxy->client_deadlines, &c->deadline, LINGER_MS);
-    if (!client_watch(c))
-        client_close(c, reason, false);
-    else
-        on_linger_ready(c); /* what came while it was not read is announced no more */
+    uint64_t due_ms = limit ? c->since_ms + limit : 0;
+    if (c->proxy->stopping_since_ms && (!due_ms || due_ms > grace_end_ms(c)))
+        due_ms = grace_end_ms(c);
+    client_set_deadline(c, due_ms);
 }
 
 static void on_ready(void *ctx, unsigned ready)
@@ -123,10 +102,8 @@ static void on_ready(void *ctx, unsigned ready)
         client_process(c);
         break;
     case CLIENT_TUNNEL: tunnel_client_ready(c->tunnel); break;
-    case CLIENT_LINGERING:
-        if (ready & CONN_READABLE)
-            on_linger_ready(c);
-        break;
+    case CLIENT_ENDING:
+    case CLIENT_LINGERING: client_end_ready(c, ready); break;
     case CLIENT_MOVING:
     case CLIENT_DEAD: break;
     }
@@ -210,18 +187,12 @@ void client_on_deadline(struct deadline *d)
         client_process(c);
         break;
     case CLIENT_EXCHANGE: exchange_on_deadline(c->exchange); break;
-    case CLIENT_LINGERING: client_close(c, c->ending, false); break;
+    case CLIENT_ENDING:
+    case CLIENT_LINGERING: client_end_on_deadline(c); break;
     case CLIENT_TUNNEL:
     case CLIENT_MOVING:
     case CLIENT_DEAD: break;
     }
-}
-
-/* What has not become a request soon does not hold up a stop. */
-static uint64_t grace_end_ms(const struct client *c)
-{
-    uint64_t stop_ms = c->proxy->stopping_since_ms;
-    return (c->since_ms > stop_ms ? c->since_ms : stop_ms) + CLIENT_GRACE_MS;
 }
 
 void client_arm_for_head(struct client *c)
@@ -230,10 +201,7 @@ void client_arm_for_head(struct client *c)
     uint64_t limit = server->headersTimeout;
     if (c->state == CLIENT_IDLE && c->requests > 0)
         limit = server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0;
-    uint64_t due_ms = limit ? c->since_ms + limit : 0;
-    if (c->proxy->stopping_since_ms && (!due_ms || due_ms > grace_end_ms(c)))
-        due_ms = grace_end_ms(c);
-    client_set_deadline(c, due_ms);
+    client_arm(c, limit);
 }
 
 void client_limits_changed(struct client *c)
@@ -243,9 +211,10 @@ void client_limits_changed(struct client *c)
     case CLIENT_READING: client_arm_for_head(c); break;
     case CLIENT_OPENING: inside_arm(c); break;
     case CLIENT_EXCHANGE: exchange_arm(c->exchange); break;
+    case CLIENT_ENDING:
+    case CLIENT_LINGERING: client_end_arm(c); break;
     case CLIENT_TUNNEL:
     case CLIENT_MOVING:
-    case CLIENT_LINGERING:
     case CLIENT_DEAD: break;
     }
 }
@@ -432,34 +401,15 @@ static void await_next_request(struct client *c)
         client_close(c, CLIENT_CUT, false);
 }
 
-/* A close would answer what comes with a reset, which destroys what the client has not read yet (RFC
- * 9112 9.6). */
-static bool may_still_send(const struct client *c, enum client_close fate)
-{
-    char byte;
-    if (c->gone)
-        return false;
-    bool had_its_last_word = fate == CLIENT_CONNECTION_CLOSE && c->at_boundary && !c->in;
-    if (had_its_last_word && !c->conn.may_read)
-        return false;
-    ssize_t n = recv(c->conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
-        return !had_its_last_word;
-    return n > 0;
-}
-
 void client_exchange_done(struct client *c, enum client_close fate)
 {
     assert(!c->exchange && c->state == CLIENT_EXCHANGE);
     if (fate == CLIENT_KEPT && !c->at_boundary)
         fate = CLIENT_BAD_REQUEST;
-    if (fate == CLIENT_KEPT) {
+    if (fate == CLIENT_KEPT)
         await_next_request(c);
-    } else if (may_still_send(c, fate)) {
-        client_linger(c, fate);
-    } else {
-        client_close(c, fate, false);
-    }
+    else
+        client_end(c, fate);
 }
 
 void client_drop_private(struct client *c)

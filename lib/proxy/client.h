@@ -6,12 +6,12 @@
  *
  *            first byte            head complete
  *   IDLE ------------------> READING ----------> EXCHANGE ----+
- *    ^                          ^                 |  |        |
- *    |  response complete       | more is there   |  |        | last response, bytes still coming
+ *    ^                          ^                 |  |        | last response, bytes still coming
+ *    |  response complete       | more is there   |  |        | or no room for the end of TLS
  *    +--------------------------+-----------------+  |        v
- *                                      TUNNEL <------+     LINGERING
- *                                         | cuts, end v        |
- *                                         +-------> DEAD <-----+
+ *                                      TUNNEL <------+     ENDING --FIN--> LINGERING
+ *                                         | cuts, end v        |               |
+ *                                         +-------> DEAD <-----+---------------+
  *
  * OPENING stands between a CONNECT whose first bytes decide and what comes of it (inside.h).                */
 
@@ -31,6 +31,7 @@ enum client_state {
     CLIENT_EXCHANGE,
     CLIENT_OPENING,
     CLIENT_TUNNEL,
+    CLIENT_ENDING,
     CLIENT_LINGERING,
     CLIENT_DEAD
 };
@@ -47,7 +48,8 @@ struct client {
     uint64_t lasting_since_ms;
     struct deadline deadline;
     struct buffer *in; /* read and not used yet */
-    uint64_t since_ms; /* of the first byte of the request being read, or of the accept; IDLE: of that */
+    /* Of the first byte of the request being read, or of the accept; IDLE, ENDING: of that */
+    uint64_t since_ms;
     struct exchange *exchange; /* EXCHANGE */
     struct tunnel *tunnel;     /* TUNNEL */
     struct inside *inside;     /* NULL: it is in no CONNECT; owned */
@@ -56,8 +58,8 @@ struct client {
     struct caller *caller;
     enum callers_by identified; /* how `caller` was found; CALLERS_OFF: it was not, and is to be if any are */
     enum client_state state;
-    enum client_close ending; /* LINGERING: why it is closed */
-    uint32_t lingered;        /* LINGERING: bytes thrown away */
+    enum client_close ending; /* ENDING, LINGERING: why it is closed */
+    uint32_t lingered;        /* ENDING, LINGERING: bytes thrown away */
     uint32_t requests;
     uint32_t scanned; /* of the head in `in` */
     uint8_t skipped;  /* bytes of empty lines before the request being read */
@@ -106,9 +108,6 @@ void client_process(struct client *c);
  * is the end whatever `fate` says. */
 void client_exchange_done(struct client *c, enum client_close fate);
 
-/* Says FIN, and throws away what still comes for a moment, so that no reset destroys the last response. */
-void client_linger(struct client *c, enum client_close reason);
-
 /* Only for a head that has not come whole: most have, and no deadline is touched for them. The limit is never
  * stored as a time that is due: a reload may change it. */
 void client_arm_for_head(struct client *c);
@@ -122,6 +121,9 @@ bool client_is_idle(struct client *c);
 
 /* Looks for bytes, an end or a reset after a request that was read whole. */
 void client_look(struct client *c);
+
+/* The limit of what is no exchange, counted from since_ms; 0: none. A stop allows it a moment. */
+void client_arm(struct client *c, uint64_t limit);
 
 static inline void client_set_deadline(struct client *c, uint64_t due)
 {

@@ -81,11 +81,13 @@ static bool read_some(struct flow *f, struct buffer_pool *pool)
     return true;
 }
 
+/* An end of TLS may wait for room. */
 static void pass_end(struct flow *f)
 {
-    if (f->state == FLOW_ENDING)
-        conn_shutdown_write(f->to);
-    f->state = f->state == FLOW_ENDING ? FLOW_ENDED : FLOW_ABORTED;
+    if (f->state == FLOW_ABORTING)
+        f->state = FLOW_ABORTED;
+    else if (conn_shutdown_write(f->to))
+        f->state = FLOW_ENDED;
 }
 
 void flow_pump(struct flow *f, struct buffer_pool *pool)

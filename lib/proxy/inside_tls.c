@@ -6,7 +6,9 @@
 #include "base/log.h"
 #include "ca/signer.h"
 #include "http/opening.h"
+#include "http/opening.h"
 #include "io/tls.h"
+#include "proxy/client_end.h"
 
 #define LOG_DISTRUST_EVERY_MS 60000
 /* Each costs a signature; who else waits has a turn between any two. */

@@ -12,6 +12,8 @@ libcarpool_a_SOURCES += \
 	lib/proxy/caller.h \
 	lib/proxy/client.c \
 	lib/proxy/client.h \
+	lib/proxy/client_end.c \
+	lib/proxy/client_end.h \
 	lib/proxy/client_fate.c \
 	lib/proxy/client_fate.h \
 	lib/proxy/close_reason.c \

@@ -177,10 +177,8 @@ void proxy_stop(struct proxy *p)
     TAILQ_FOREACH_SAFE (c, &p->clients, link, next) {
         if (c->state == CLIENT_IDLE && c->requests > 0)
             client_close(c, CLIENT_SHUTDOWN, false);
-        else if (c->state == CLIENT_IDLE || c->state == CLIENT_READING)
-            client_arm_for_head(c);
-        else if (c->state == CLIENT_OPENING)
-            inside_arm(c);
+        else
+            client_limits_changed(c);
     }
     tunnels_stop(p);
 }

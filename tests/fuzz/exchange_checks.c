@@ -279,7 +279,8 @@ void check_nobody_sleeps(void)
     const struct tunnel *t;
 
     TAILQ_FOREACH (c, &world_rig.proxy->clients, link)
-        if (c->state == CLIENT_IDLE || c->state == CLIENT_READING || c->state == CLIENT_LINGERING)
+        if (c->state == CLIENT_IDLE || c->state == CLIENT_READING || c->state == CLIENT_ENDING ||
+            c->state == CLIENT_LINGERING)
             fuzz_assert(is_quiet(&c->conn));
     TAILQ_FOREACH (e, &world_rig.proxy->exchanges, link) {
         if (e->state == EXCHANGE_RELAY && e->transfer->upload.state == UPLOAD_STARVED)

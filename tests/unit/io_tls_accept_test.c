@@ -216,6 +216,59 @@ START_TEST(a_flood_is_told_after_the_data_that_came_with_it)
 }
 END_TEST
 
+/* So much that nothing more goes out until the client reads, all of it in whole records. */
+static void fill(struct pair *p)
+{
+    static char record[16384];
+
+    setsockopt(p->fd, SOL_SOCKET, SO_RCVBUF, &(int){1}, sizeof(int));
+    do
+        ck_assert_int_eq(conn_write(&p->server, &(struct iovec){record, sizeof record}, 1), sizeof record);
+    while (conn_unsent(&p->server) < 4 * sizeof record);
+    setsockopt(p->server.fd, SOL_SOCKET, SO_SNDBUF, &(int){1}, sizeof(int));
+}
+
+/* What the client meets behind all data. */
+static int end_that_is_read(struct pair *p)
+{
+    char got[4096];
+    int n, error;
+
+    do {
+        while ((n = SSL_read(p->client, got, sizeof got)) > 0)
+            ;
+        error = SSL_get_error(p->client, n);
+        if (error == SSL_ERROR_WANT_READ)
+            poll(NULL, 0, 1);
+    } while (error == SSL_ERROR_WANT_READ && conn_unsent(&p->server) > 0);
+    return error;
+}
+
+START_TEST(an_end_waits_for_room)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    struct pair p;
+
+    begin(&p);
+    SSL_set_max_proto_version(p.client, versions[_i]);
+    ck_assert(tls_accept(&p.server, server_ssl(&p), SLICE("")));
+    ck_assert_int_eq(shake(&p), 1);
+    fill(&p);
+    ck_assert(!conn_say_end(&p.server));
+    ck_assert(!conn_shutdown_write(&p.server));
+    ck_assert_int_eq(conn_write(&p.server, &(struct iovec){(char[]){"x"}, 1}, 1), CONN_ERROR);
+    ck_assert_int_eq(end_that_is_read(&p), SSL_ERROR_WANT_READ);
+    ck_assert_int_eq(SSL_write(p.client, "hello", 5), 5);
+    ck_assert_int_eq(read_some(&p, (char[5]){0}, 5), 5);
+    ck_assert(conn_shutdown_write(&p.server));
+    ck_assert_int_eq(end_that_is_read(&p), SSL_ERROR_ZERO_RETURN);
+    ck_assert(conn_shutdown_write(&p.server));
+    ck_assert_int_eq(SSL_write(p.client, "bye", 3), 3);
+    ck_assert_int_eq(read_some(&p, (char[5]){0}, 5), 3);
+    end(&p);
+}
+END_TEST
+
 void io_tls_accept_tests(Suite *suite)
 {
     TCase *group = tcase_create("accept");
@@ -226,5 +279,6 @@ void io_tls_accept_tests(Suite *suite)
     tcase_add_test(group, a_client_that_leaves_is_no_distrust);
     tcase_add_test(group, a_flood_of_key_updates_ends_the_connection);
     tcase_add_test(group, a_flood_is_told_after_the_data_that_came_with_it);
+    tcase_add_loop_test(group, an_end_waits_for_room, 0, 2);
     suite_add_tcase(suite, group);
 }

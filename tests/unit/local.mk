@@ -166,6 +166,7 @@ tests_unit_proxy_test_SOURCES = \
 	tests/unit/proxy_gone_test.c \
 	tests/unit/proxy_private_test.c \
 	tests/unit/proxy_reload_test.c \
+	tests/unit/proxy_secure_test.c \
 	tests/unit/proxy_tunnel_test.c \
 	tests/unit/unit.h
 # Its kernel may refuse, and memory may be short

@@ -478,6 +478,7 @@ int main(void)
     proxy_stale_tests(suite);
     proxy_private_tests(suite);
     proxy_reload_tests(suite);
+    proxy_secure_tests(suite);
     proxy_tunnel_tests(suite);
     return unit_run(suite);
 }

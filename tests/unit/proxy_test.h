@@ -22,6 +22,7 @@ void proxy_gone_tests(Suite *suite);
 void proxy_stale_tests(Suite *suite);
 void proxy_private_tests(Suite *suite);
 void proxy_reload_tests(Suite *suite);
+void proxy_secure_tests(Suite *suite);
 void proxy_tunnel_tests(Suite *suite);
 
 #endif
