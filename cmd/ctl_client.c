@@ -67,14 +67,19 @@ static bool is_unix(const char *address)
     return strncmp(address, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0;
 }
 
+static bool is_port(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+
+    return digits > 0 && digits < 6 && !text[digits] && atoi(text) > 0 && atoi(text) <= UINT16_MAX;
+}
+
 char *ctl_split_address(const char *address, const char **port)
 {
     const char *colon = strrchr(address, ':');
     size_t n;
 
-    if (!colon || colon == address || !colon[1] || is_unix(address))
-        return NULL;
-    if (strspn(colon + 1, "0123456789") != strlen(colon + 1))
+    if (!colon || colon == address || is_unix(address) || !is_port(colon + 1))
         return NULL;
     if (port)
         *port = colon + 1;

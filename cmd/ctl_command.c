@@ -22,6 +22,12 @@ int ctl_fail(const char *format, ...)
     return CTL_FAILED;
 }
 
+static void print_if_json(const struct ctl_options *o, const struct ctl_reply *reply)
+{
+    if (o->json)
+        fputs(reply->body, stdout);
+}
+
 /* An answer that is no success. */
 static int print_failure(const struct ctl_options *o, const char *method, const char *path,
                          const struct ctl_reply *reply)
@@ -29,8 +35,7 @@ static int print_failure(const struct ctl_options *o, const char *method, const 
     json_t *json = json_loadb(reply->body, reply->length, 0, NULL);
     const char *sentence = json_string_value(json_object_get(json, "error"));
 
-    if (o->json)
-        fputs(reply->body, stdout);
+    print_if_json(o, reply);
     if (sentence)
         ctl_fail("%s", sentence);
     else
@@ -59,7 +64,7 @@ int ctl_request(const struct ctl_options *o, const char *method, const char *pat
 }
 
 /* "there is no agent 'paymets', did you mean 'payments'? There are: default, payments" */
-static int print_no_such_agent(const struct ctl_options *o, const char *name)
+static int print_no_such_agent(const struct ctl_options *o, const char *name, const struct ctl_reply *refusal)
 {
     struct ctl_reply reply;
     int status = ctl_request(o, "GET", "/agents", &reply);
@@ -73,6 +78,7 @@ static int print_no_such_agent(const struct ctl_options *o, const char *name)
         names[count] = json_string_value(json_object_get(json_array_get(agents, i), "name"));
         count += names[count] != NULL;
     }
+    print_if_json(o, refusal);
     meant = suggest(name, names, count);
     fprintf(stderr, "carpoolctl: there is no agent '%s'%s%s%s There are:", name,
             meant ? ", did you mean '" : ".", meant ? meant : "", meant ? "'?" : "");
@@ -96,7 +102,8 @@ int ctl_request_agent(const struct ctl_options *o, const char *method, const cha
     if (ctl_ask(o->address, method, path, reply, error) != 0) {
         status = ctl_fail("%s", error);
     } else if (!is_success(reply)) {
-        status = reply->status == 404 ? print_no_such_agent(o, name) : print_failure(o, method, path, reply);
+        status = reply->status == 404 ? print_no_such_agent(o, name, reply)
+                                      : print_failure(o, method, path, reply);
         free(reply->body);
     }
     free(path);

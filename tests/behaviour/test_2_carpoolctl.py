@@ -257,7 +257,8 @@ def test_run_sets_what_goes_direct(stage, given, wanted):
 
 
 @pytest.mark.parametrize("words", [["no-such-verb"], [], ["drain"], ["--no-such-option", "status"],
-                                   ["status", "stray"], ["-s", "nowhere", "status"], ["-s", "unix:", "status"]], ids=" ".join)
+                                   ["status", "stray"], ["-s", "nowhere", "status"], ["-s", "unix:", "status"],
+                                   ["-s", "127.0.0.1:65536", "status"], ["-s", "[::1]:0", "status"]], ids=" ".join)
 def test_wrong_usage(words):
     """Exit status: [...] 2 wrong usage"""
     done = run(*words, program="CARPOOLCTL")
@@ -272,6 +273,15 @@ def test_an_agent_that_is_not_there(stage, words):
     assert done.returncode == 1
     assert done.stderr == ("carpoolctl: there is no agent 'somebdy', did you mean 'somebody'? "
                            "There are: default, somebody\n")
+    assert not done.stdout
+
+
+@pytest.mark.parametrize("words", [["drain", "nobody"], ["agents", "nobody"], ["explain", "nobody"]], ids=" ".join)
+def test_an_agent_that_is_not_there_in_json(stage, words):
+    """`--json` prints what the admin API said"""
+    done = ctl(stage.carpool(), "--json", *words)
+    assert done.returncode == 1 and done.stderr.startswith("carpoolctl: there is no agent 'nobody'.")
+    assert list(json.loads(done.stdout)) == ["error"]
 
 
 def test_a_command_that_is_not_there():
