@@ -105,8 +105,8 @@ static enum fault gateway_absolute(struct query *q, const struct upstream *u)
         return bad_target(q, v);
     uint16_t port = u->host_port ? u->host_port : scheme_default_port(uri->scheme);
     if (uri->port != port || !slice_eq_nocase((struct slice){uri->host, uri->host_length}, slice_of(u->host)))
-        return refuse(q, FAULT_DENIED, "this listener is the gateway of upstream '%s' and serves %s alone",
-                      u->name, u->host);
+        return refuse(q, FAULT_DENIED, "this listener is the gateway of upstream '%s' and serves %s:%u alone",
+                      u->name, u->host, port);
     return FAULT_NONE;
 }
 
