@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "admin/held.h"
 #include "admin/words.h"
 #include "base/units.h"
 
@@ -32,32 +33,24 @@ static void put_counts(struct advice *out, uint32_t now, uint32_t suggested)
     put_count(&out->suggested, suggested);
 }
 
-/* "24 of 41 connections were opened (peer-closed) since " */
+/* "24 of 41 connections (peer-closed) replaced " */
 static void put_cost(struct text *t, const struct account *a, enum opened_for why)
 {
     words_count(t, account_opened_for(a, why));
     text_lit(t, " of ");
     words_counted(t, account_opened(a), "connection");
-    text_format(t, " were opened (%s) since ", opened_for_word(why));
+    text_format(t, " (%s) replaced ", opened_for_word(why));
 }
 
 /* Rules */
 
-static void put_held(struct text *t, const struct account *a, uint32_t n, uint32_t limit)
+static void put_held(struct text *t, const struct account *a, enum held_by by, uint32_t limit)
 {
-    words_count(t, n);
-    text_lit(t, " of ");
-    words_counted(t, a->hour.requests, "request");
-    text_lit(t, " found all connections busy");
-    if (a->hour.waited > 0) {
-        text_lit(t, " and waited ");
-        words_time(t, (double)a->hour.waited_ms / a->hour.waited);
-        text_lit(t, " on average");
-    }
-    if (a->hour.load > (float)limit)
-        text_format(t, "; the busiest minute needed %.1f at a time", (double)a->hour.load);
-    else
-        text_format(t, "; the busiest minute kept %.1f of %u busy on average", (double)a->hour.load, limit);
+    held_put(t, a, by, limit);
+    if (account_needed(a, limit) <= limit)
+        return;
+    text_lit(t, ".");
+    held_put_need(t, a, limit);
 }
 
 static bool advises_max_sockets(const struct account *a, struct advice *out)
@@ -68,7 +61,7 @@ static bool advises_max_sockets(const struct account *a, struct advice *out)
     if (held == 0 || needed <= a->policy->maxSockets)
         return false;
     put_counts(out, a->policy->maxSockets, needed);
-    put_held(&out->why, a, held, a->policy->maxSockets);
+    put_held(&out->why, a, HELD_BY_MAX_SOCKETS, a->policy->maxSockets);
     return true;
 }
 
@@ -83,14 +76,15 @@ static bool advises_max_total(const struct account *a, struct advice *out)
         return false;
     put_counts(out, now, suggested);
     if (held > 0)
-        put_held(&out->why, a, held, now);
+        put_held(&out->why, a, HELD_BY_MAX_TOTAL, now);
     if (held > 0 && evicted)
         text_lit(&out->why, "; ");
     if (evicted) {
         put_cost(&out->why, a, replaced(RETIRE_EVICTED));
-        text_lit(&out->why, "idle ones had been closed to make room for other origins");
-        text_format(&out->why, "; all origins together need %u", a->most_sockets);
+        text_lit(&out->why, "idle ones that had been closed to make room for other origins");
     }
+    if (suggested > needed)
+        text_format(&out->why, "; its origins need up to %u together", a->most_sockets);
     return true;
 }
 
@@ -100,8 +94,8 @@ static bool advises_max_free(const struct account *a, struct advice *out)
         return false;
     put_counts(out, a->policy->maxFreeSockets, a->most_sockets);
     put_cost(&out->why, a, replaced(RETIRE_FREE_FULL));
-    text_lit(&out->why, "so many were idle that earlier ones had been closed");
-    text_format(&out->why, "; %u were open at a time", a->most_sockets);
+    text_format(&out->why, "ones that had been closed because too many were idle; %u were open at a time",
+                a->most_sockets);
     return true;
 }
 
@@ -113,7 +107,7 @@ static bool advises_max_requests(const struct account *a, struct advice *out)
         return false;
     put_counts(out, now, now * 10);
     put_cost(&out->why, a, replaced(RETIRE_MAX_REQUESTS));
-    text_lit(&out->why, "earlier ones had carried as many requests as they may");
+    text_lit(&out->why, "ones that had carried as many requests as they may");
     return true;
 }
 
@@ -142,8 +136,8 @@ static bool advises_longer_free(const struct account *a, struct advice *out)
     put_time(&out->now, now);
     put_time(&out->suggested, suggested);
     put_cost(&out->why, a, replaced(RETIRE_FREE_TIMEOUT));
-    text_lit(&out->why, "earlier ones had been idle for that long");
-    text_lit(&out->why, "; worth it if the service keeps idle connections as long");
+    text_lit(&out->why, "ones that had been idle for timeouts.free. A longer time helps only if the service, "
+                        "too, keeps idle connections for that long");
     return true;
 }
 
@@ -161,12 +155,12 @@ static bool advises_shorter_free(const struct account *a, struct advice *out)
     put_time(&out->now, now);
     put_time(&out->suggested, suggested);
     put_cost(&out->why, a, replaced(RETIRE_PEER_CLOSED));
-    text_lit(&out->why, "the service had closed idle ones, after ");
+    text_lit(&out->why, "ones that the service had closed after ");
     words_time(&out->why, (double)idle);
-    text_lit(&out->why, "; before that they are safe to use. Better, let it keep them longer than "
-                        "the pauses between requests (nginx: keepalive_timeout)");
+    text_lit(&out->why, " of idle time. Best: let the service keep them for longer than the pauses between "
+                        "requests (nginx: keepalive_timeout). Otherwise close them earlier here");
     if (a->learned_ms > 0)
-        text_lit(&out->why, ". Carpool learned this meanwhile; the option outlives a restart");
+        text_lit(&out->why, "; Carpool has learned to, but forgets it at a restart");
     return true;
 }
 

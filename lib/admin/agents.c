@@ -451,6 +451,7 @@ void agents_write_all(struct text *t, const struct admin_daemon *daemon, struct 
 {
     static const uint32_t bounds[] = HISTOGRAM_BOUNDS;
 
+    diagnosis_look(d);
     text_lit(t, "{\"daemon\":");
     overview_write(t, daemon, diagnosis_traffic(d));
     text_lit(t, ",\"agents\":[");

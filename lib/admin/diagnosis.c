@@ -24,6 +24,7 @@ struct diagnosis {
     struct traffic traffic;
     struct history *history;
     struct track *tracks;
+    uint64_t looks;
     uint64_t window_began_ms;
 };
 
@@ -56,9 +57,6 @@ void diagnosis_free(struct diagnosis *d)
     free(d);
 }
 
-/* Stands for the origins of an agent that were forgotten. */
-#define FORGOTTEN "*"
-
 static bool is_saturated(const struct origin *o)
 {
     const struct agent *a = o->agent;
@@ -68,16 +66,22 @@ static bool is_saturated(const struct origin *o)
             o->protocol == PROTOCOL_HTTP2);
 }
 
-static void take_sample(struct track *t, const struct origin_stats *stats, bool window_ends)
+/* Forgotten, and known again since. */
+static bool is_another(const struct track *t, const struct origin_stats *stats)
 {
-    t->seen = true;
+    return stats->requests < t->base.requests || stats->requests < t->next.requests;
+}
+
+static void take_sample(struct diagnosis *d, struct track *t, const struct origin_stats *stats,
+                        bool window_ends)
+{
+    t->looks = d->looks;
+    if (is_another(t, stats))
+        t->base = t->next = (struct figures){0};
     if (window_ends) {
         t->base = t->next;
         figures_take(stats, &t->next);
     }
-    /* Forgotten, and known again since. */
-    if (stats->requests < t->base.requests || stats->requests < t->next.requests)
-        t->base = t->next = (struct figures){0};
 }
 
 static void sample_origin(struct diagnosis *d, const struct origin *o, bool window_ends)
@@ -97,7 +101,9 @@ static void sample_origin(struct diagnosis *d, const struct origin *o, bool wind
         t->saturated_since_ms = 0;
     else if (t->saturated_since_ms == 0)
         t->saturated_since_ms = clock_ms();
-    take_sample(t, &o->stats, window_ends);
+    if (is_another(t, &o->stats))
+        track_hand_over(&d->tracks, t);
+    take_sample(d, t, &o->stats, window_ends);
 }
 
 static void forgotten_stats(const struct agent *a, struct origin_stats *out)
@@ -109,25 +115,30 @@ static void forgotten_stats(const struct agent *a, struct origin_stats *out)
 
 static void sample_forgotten(struct diagnosis *d, const struct agent *a, bool window_ends)
 {
-    struct track *t = track_find(d->tracks, a->name, FORGOTTEN);
     struct origin_stats stats;
+    struct track *t;
 
     forgotten_stats(a, &stats);
-    if (!t && stats.requests >= REMEMBER_FROM_REQUESTS)
-        t = track_make(&d->tracks, a->name, FORGOTTEN);
+    if (stats.requests == 0)
+        return;
+    t = track_forgotten(&d->tracks, a->name);
     if (t)
-        take_sample(t, &stats, window_ends);
+        take_sample(d, t, &stats, window_ends);
 }
 
-static void forget_unseen(struct diagnosis *d)
+/* Those of origins that this look did not find. Those of forgotten ones are looked at after that. */
+static void hand_over_unseen(struct diagnosis *d)
 {
     struct track *t, *next;
 
     HASH_ITER (hh, d->tracks, t, next) {
-        if (!t->seen)
-            track_free(&d->tracks, t);
-        else
-            t->seen = false;
+        bool is_forgotten = track_is_forgotten(t);
+
+        if (t->looks + is_forgotten >= d->looks)
+            continue;
+        if (!is_forgotten)
+            track_hand_over(&d->tracks, t);
+        track_free(&d->tracks, t);
     }
 }
 
@@ -136,17 +147,24 @@ static void look(struct diagnosis *d, bool window_ends)
     const struct agent *a, *share;
     const struct origin *o;
 
+    d->looks++;
     TAILQ_FOREACH (a, &d->daemon->pools[0]->agents, link) {
         AGENT_FOREACH_ORIGIN(a, share, o)
         sample_origin(d, o, window_ends);
-        sample_forgotten(d, a, window_ends);
     }
+    hand_over_unseen(d);
+    TAILQ_FOREACH (a, &d->daemon->pools[0]->agents, link)
+        sample_forgotten(d, a, window_ends);
+}
+
+void diagnosis_look(struct diagnosis *d)
+{
+    look(d, false);
 }
 
 void diagnosis_end_window(struct diagnosis *d)
 {
     look(d, true);
-    forget_unseen(d);
     d->window_began_ms = clock_ms();
 }
 
@@ -158,6 +176,19 @@ void diagnosis_sample(struct diagnosis *d)
         diagnosis_end_window(d);
     else
         look(d, false);
+}
+
+static void begin_forgotten_anew(struct diagnosis *d, const struct agent *a)
+{
+    struct origin_stats stats;
+    struct track *t = track_forgotten(&d->tracks, a->name);
+
+    if (!t)
+        return;
+    forgotten_stats(a, &stats);
+    t->looks = d->looks;
+    figures_take(&stats, &t->base);
+    t->next = t->base;
 }
 
 void diagnosis_begin_anew(struct diagnosis *d, const struct agent *a)
@@ -173,9 +204,10 @@ void diagnosis_begin_anew(struct diagnosis *d, const struct agent *a)
             t = track_make_origin(&d->tracks, o);
         if (!t)
             continue;
-        t->seen = true;
+        t->looks = d->looks;
         track_begin_anew(t, o);
     }
+    begin_forgotten_anew(d, a);
 }
 
 const struct traffic *diagnosis_traffic(const struct diagnosis *d)
@@ -320,13 +352,15 @@ static uint64_t grown(uint64_t now, uint64_t before)
 
 static void describe_forgotten(const struct diagnosis *d, const struct agent *a, struct diagnosis_input *in)
 {
-    const struct track *t = track_find(d->tracks, a->name, FORGOTTEN);
+    const struct track *t = track_find_forgotten(d->tracks, a->name);
     struct origin_stats stats;
 
+    in->paused = a->paused;
     forgotten_stats(a, &stats);
     in->requests = grown(stats.requests, t ? t->base.requests : 0);
     for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
         in->errors[i] = grown(stats.errors[i], t ? t->base.errors[i] : 0);
+    in->refused = in->errors[PROXY_ERROR_LIMIT];
 }
 
 /* Sentences */

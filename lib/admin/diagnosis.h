@@ -55,8 +55,8 @@ struct diagnosis_input {
 enum diagnosis_scope { DIAGNOSIS_AGENT, DIAGNOSIS_ORIGIN, DIAGNOSIS_FORGOTTEN };
 
 /* A row that has nothing to say leaves `out` as it was and returns false. For an agent's rule only who,
- * agent, paused, pending, refused and the certificate are filled in, for a forgotten one's requests and
- * errors. */
+ * agent, paused, pending, refused and the certificate are filled in, for a forgotten one's paused, requests,
+ * refused and errors. */
 struct diagnosis_rule {
     const char *name;
     enum diagnosis_scope scope;
@@ -76,6 +76,8 @@ struct diagnosis *diagnosis_new(const struct admin_daemon *daemon);
 void diagnosis_free(struct diagnosis *d);
 /* Looks at every origin; to be called once a second. */
 void diagnosis_sample(struct diagnosis *d);
+/* The same where it is only to be written: an origin may have been forgotten since the last second. */
+void diagnosis_look(struct diagnosis *d);
 const struct traffic *diagnosis_traffic(const struct diagnosis *d);
 struct history *diagnosis_history(const struct diagnosis *d);
 /* What it does once a minute, too: what happened before no longer counts. */

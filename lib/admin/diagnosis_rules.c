@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "admin/words.h"
 #include "base/clock.h"
 #include "base/units.h"
 #include "http/repair.h"
@@ -54,8 +55,11 @@ static bool says_paused(const struct diagnosis_input *in, struct text *out)
     if (!in->paused)
         return false;
     text_format(out, "%s: paused: %u waiting", in->who, in->pending);
-    if (in->refused > 0)
-        text_format(out, ", %llu refused", (unsigned long long)in->refused);
+    if (in->refused > 0) {
+        text_lit(out, ", ");
+        words_count(out, in->refused);
+        text_lit(out, " refused");
+    }
     text_format(out, "; to go on: carpoolctl resume %s", in->agent);
     return true;
 }
@@ -170,8 +174,10 @@ static void put_refusals(const struct diagnosis_input *in, struct text *out)
 
     if (in->queue_full > 0) {
         text_lit(out, ", ");
-        if (waited > 0)
-            text_format(out, "%llu ", (unsigned long long)in->queue_full);
+        if (waited > 0) {
+            words_count(out, in->queue_full);
+            text_lit(out, " ");
+        }
         if (in->max_pending == 0)
             text_lit(out, "because there is no queue (maxPendingRequests is 0)");
         else
@@ -180,8 +186,10 @@ static void put_refusals(const struct diagnosis_input *in, struct text *out)
     }
     if (waited > 0) {
         text_lit(out, ", ");
-        if (in->queue_full > 0)
-            text_format(out, "%llu ", (unsigned long long)waited);
+        if (in->queue_full > 0) {
+            words_count(out, waited);
+            text_lit(out, " ");
+        }
         text_format(out, "after waiting %s (timeouts.pending)",
                     units_format_time(in->pending_limit_ms, limit));
     }
@@ -191,8 +199,11 @@ static bool says_refused(const struct diagnosis_input *in, struct text *out)
 {
     if (in->paused || in->refused == 0)
         return false;
-    text_format(out, "%s: %llu of %llu requests refused while ", in->who, (unsigned long long)in->refused,
-                (unsigned long long)in->requests);
+    text_format(out, "%s: ", in->who);
+    words_count(out, in->refused);
+    text_lit(out, " of ");
+    words_counted(out, in->requests, "request");
+    text_lit(out, " refused while ");
     put_busy(in, out, "were ");
     put_refusals(in, out);
     put_remedy(in, out);
@@ -231,14 +242,14 @@ static const char *why_no_reuse(const struct diagnosis_input *in, enum retire_re
 {
     switch ((int)reason) {
     case RETIRE_CONNECTION_CLOSE:
-        return "the origin answers Connection: close, or HTTP/1.0 without keep-alive: switch keep-alive on there";
+        return "the origin answers with Connection: close (or with HTTP/1.0): switch keep-alive on there";
     case RETIRE_CLOSE_DELIMITED:
         return "the origin ends each response by closing the connection: have it send Content-Length or chunks";
     case RETIRE_KEEPALIVE_OFF: return in->keep_alive ? NULL : "keepAlive is false: set it to true";
     case RETIRE_MAX_REQUESTS:
         return in->max_requests_per_socket == 1 ? "maxRequestsPerSocket is 1: raise it" : NULL;
     case RETIRE_FREE_FULL: return in->max_free == 0 ? "maxFreeSockets is 0: raise it" : NULL;
-    case RETIRE_PRIVATE: return "NTLM or Negotiate binds each connection to one client";
+    case RETIRE_PRIVATE: return "NTLM or Negotiate binds each one to a single client";
     default: return NULL;
     }
 }
@@ -252,7 +263,7 @@ static bool says_no_reuse(const struct diagnosis_input *in, struct text *out)
         uint64_t n = in->retired[r];
 
         if (why && n >= ENOUGH && percent(n, in->requests) >= 80) {
-            text_format(out, "%s: no reuse: %s", in->who, why);
+            text_format(out, "%s: no connection is used again, because %s", in->who, why);
             return true;
         }
     }
@@ -393,6 +404,7 @@ const struct diagnosis_rule diagnosis_rules[] = {
     {"ping-timeout", DIAGNOSIS_ORIGIN, says_ping_timeout},
     {"repaired", DIAGNOSIS_ORIGIN, says_repaired},
     {"uncompressed", DIAGNOSIS_ORIGIN, says_uncompressed},
+    {"refused-elsewhere", DIAGNOSIS_FORGOTTEN, says_refused_elsewhere},
     {"failing-elsewhere", DIAGNOSIS_FORGOTTEN, says_failing_elsewhere},
 };
 const unsigned diagnosis_rule_count = sizeof diagnosis_rules / sizeof diagnosis_rules[0];

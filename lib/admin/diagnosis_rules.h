@@ -20,5 +20,6 @@ bool says_dead_path(const struct diagnosis_input *in, struct text *out);
 bool says_timeouts(const struct diagnosis_input *in, struct text *out);
 bool says_failing(const struct diagnosis_input *in, struct text *out);
 bool says_failing_elsewhere(const struct diagnosis_input *in, struct text *out);
+bool says_refused_elsewhere(const struct diagnosis_input *in, struct text *out);
 
 #endif

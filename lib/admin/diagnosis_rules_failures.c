@@ -2,6 +2,19 @@
 
 #include "admin/diagnosis_rules.h"
 
+#include <string.h>
+
+#include "admin/words.h"
+
+/* The other texts say what to look at, or the errors do. */
+static void put_connect_advice(const struct diagnosis_input *in, struct text *out)
+{
+    if (in->connect_failure && strstr(in->connect_failure, "connection refused"))
+        text_lit(out, "; is the service running and listening there?");
+    else
+        text_format(out, "; details: carpoolctl errors %s", in->agent);
+}
+
 bool says_connect_fails(const struct diagnosis_input *in, struct text *out)
 {
     uint64_t failed = in->retired[RETIRE_CONNECT_FAILED] + in->retired[RETIRE_CONNECT_TIMEOUT];
@@ -9,9 +22,13 @@ bool says_connect_fails(const struct diagnosis_input *in, struct text *out)
 
     if (failed < ENOUGH || percent(failed, tried) < 20)
         return false;
-    text_format(out, "%s: %s (%llu of the last %llu attempts)", in->who,
-                in->connect_failure ? in->connect_failure : "cannot connect", (unsigned long long)failed,
-                (unsigned long long)tried);
+    text_format(out, "%s: %s (the latest of ", in->who,
+                in->connect_failure ? in->connect_failure : "cannot connect");
+    words_count(out, failed);
+    text_lit(out, " failures in ");
+    words_counted(out, tried, "attempt");
+    text_lit(out, ")");
+    put_connect_advice(in, out);
     return true;
 }
 
@@ -21,11 +38,12 @@ bool says_stale(const struct diagnosis_input *in, struct text *out)
 
     if (closed < ENOUGH || closed * 100 < in->reused)
         return false;
-    text_format(
+    text_format(out, "%s: ", in->who);
+    words_count(out, closed);
+    text_lit(
         out,
-        "%s: %llu connections had been closed by the origin when requests used them again; retries are for those "
-        "that are safe to repeat: where it closes what is idle, a shorter timeouts.free avoids that",
-        in->who, (unsigned long long)closed);
+        " connections had been closed by the origin when requests used them again; retries are for those that are safe "
+        "to repeat: where it closes what is idle, a shorter timeouts.free avoids that");
     return true;
 }
 
@@ -35,11 +53,12 @@ bool says_dead_path(const struct diagnosis_input *in, struct text *out)
 
     if (dead < ENOUGH)
         return false;
-    text_format(
+    text_format(out, "%s: the origin's host acknowledged nothing any more on ", in->who);
+    words_count(out, dead);
+    text_lit(
         out,
-        "%s: the origin's host acknowledged nothing any more on %llu connections: it is gone, or a firewall, NAT or "
-        "load balancer forgets connections that are idle; then set timeouts.free below its limit",
-        in->who, (unsigned long long)dead);
+        " connections: it is gone, or a firewall, NAT or load balancer forgets connections that are idle; then set "
+        "timeouts.free below its limit");
     return true;
 }
 
@@ -58,64 +77,116 @@ bool says_timeouts(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
-/* What no other rule speaks of. */
-static const struct {
-    enum proxy_error error;
-    const char *means;
-} failures[] = {
-    {PROXY_ERROR_TERMINATED, "the origin closed or reset the connection before its response was complete"},
-    {PROXY_ERROR_INCOMPLETE, "the origin's response ended before it was complete"},
-    {PROXY_ERROR_PROTOCOL, "the origin sent malformed responses"},
-    {PROXY_ERROR_RESPONSE_HEAD_SIZE, "heads of responses were larger than server.maxHeaderSize"},
-    {PROXY_ERROR_UNAVAILABLE, "the origin refused them (HTTP/2)"},
-    {PROXY_ERROR_PROHIBITED, "the host's address is in access.denyAddresses"},
-    {PROXY_ERROR_INTERNAL, "Carpool could not serve them, the log says why"},
+/* "4 of 45 requests" */
+static void put_part(struct text *out, uint64_t n, uint64_t requests)
+{
+    words_count(out, n);
+    text_lit(out, " of ");
+    words_counted(out, requests, "request");
+}
+
+/* The most frequent error that was not told yet; PROXY_ERROR_COUNT: none is left. */
+static unsigned most_frequent(const uint64_t left[PROXY_ERROR_COUNT])
+{
+    unsigned most = 0;
+
+    for (unsigned e = 1; e < PROXY_ERROR_COUNT; e++) {
+        if (left[e] > left[most])
+            most = e;
+    }
+    return left[most] > 0 ? most : PROXY_ERROR_COUNT;
+}
+
+/* What no other rule speaks of: each the end of a sentence about one request or several. */
+static const char *const causes[PROXY_ERROR_COUNT] = {
+    [PROXY_ERROR_TERMINATED] = "the origin closed or reset the connection before its response was complete",
+    [PROXY_ERROR_INCOMPLETE] = "the origin's response ended before it was complete",
+    [PROXY_ERROR_PROTOCOL] = "the origin's response was malformed",
+    [PROXY_ERROR_RESPONSE_HEAD_SIZE] = "the head of the response was larger than server.maxHeaderSize",
+    [PROXY_ERROR_UNAVAILABLE] = "the origin refused to serve more (HTTP/2)",
+    [PROXY_ERROR_PROHIBITED] = "the host's address is in access.denyAddresses",
+    [PROXY_ERROR_INTERNAL] = "of an error in Carpool itself, which its log explains",
 };
 
-/* The share is that of all such failures; the words are those of the most frequent one. */
+/* "3 because ..., 1 because ...", the most frequent first. Eats `left`, which adds up to n. */
+static void put_causes(struct text *out, uint64_t left[PROXY_ERROR_COUNT], uint64_t n)
+{
+    const char *between = "failed: ";
+
+    for (unsigned e; (e = most_frequent(left)) < PROXY_ERROR_COUNT; left[e] = 0) {
+        if (left[e] == n) {
+            text_format(out, "failed because %s", causes[e]);
+            return;
+        }
+        text_string(out, between);
+        words_count(out, left[e]);
+        text_format(out, " because %s", causes[e]);
+        between = ", ";
+    }
+}
+
 bool says_failing(const struct diagnosis_input *in, struct text *out)
 {
-    uint64_t n = 0;
-    size_t most = 0;
+    uint64_t left[PROXY_ERROR_COUNT] = {0}, n = 0;
 
-    for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++) {
-        n += in->errors[failures[i].error];
-        if (in->errors[failures[i].error] > in->errors[failures[most].error])
-            most = i;
+    for (unsigned e = 0; e < PROXY_ERROR_COUNT; e++) {
+        left[e] = causes[e] ? in->errors[e] : 0;
+        n += left[e];
     }
     if (n < ENOUGH || percent(n, in->requests) < 5)
         return false;
-    text_format(out, "%s: %llu of %llu requests failed: %s; details: carpoolctl errors %s", in->who,
-                (unsigned long long)n, (unsigned long long)in->requests, failures[most].means, in->agent);
+    text_format(out, "%s: ", in->who);
+    put_part(out, n, in->requests);
+    text_lit(out, " ");
+    put_causes(out, left, n);
+    text_format(out, "; details: carpoolctl errors %s", in->agent);
     return true;
 }
 
-/* The client's own. */
-static bool is_of_client(enum proxy_error e)
+/* Origins that were forgotten. One that no connection could be opened to is so at once, and with it what its
+ * own rules would say. */
+
+/* The client's own, or told by another rule. */
+static bool is_told_elsewhere(unsigned e)
 {
-    return e == PROXY_ERROR_REQUEST || e == PROXY_ERROR_DENIED || e == PROXY_ERROR_LOOP;
+    return e == PROXY_ERROR_REQUEST || e == PROXY_ERROR_DENIED || e == PROXY_ERROR_LOOP ||
+           e == PROXY_ERROR_LIMIT;
 }
 
-/* An origin that no connection could be opened to is forgotten at once, and with it what its own rules would
- * say. */
 bool says_failing_elsewhere(const struct diagnosis_input *in, struct text *out)
 {
-    uint64_t n = 0;
-    unsigned most = PROXY_ERROR_COUNT;
+    uint64_t left[PROXY_ERROR_COUNT] = {0}, n = 0;
+    const char *between = " failed: ";
 
     for (unsigned e = 0; e < PROXY_ERROR_COUNT; e++) {
-        if (is_of_client((enum proxy_error)e))
-            continue;
-        n += in->errors[e];
-        if (in->errors[e] > 0 && (most == PROXY_ERROR_COUNT || in->errors[e] > in->errors[most]))
-            most = e;
+        left[e] = is_told_elsewhere(e) ? 0 : in->errors[e];
+        n += left[e];
     }
     if (n < ENOUGH || percent(n, in->requests) < 20)
         return false;
-    text_format(
-        out,
-        "%s: %llu of %llu requests to origins that are forgotten by now (*) failed: %s; details: carpoolctl errors %s",
-        in->who, (unsigned long long)n, (unsigned long long)in->requests,
-        proxy_error_word((enum proxy_error)most), in->agent);
+    text_format(out, "%s: ", in->who);
+    put_part(out, n, in->requests);
+    text_lit(out, " to origins since forgotten (*)");
+    for (unsigned e; (e = most_frequent(left)) < PROXY_ERROR_COUNT; left[e] = 0) {
+        text_string(out, between);
+        words_count(out, left[e]);
+        text_format(out, " %s", proxy_error_word((enum proxy_error)e));
+        between = ", ";
+    }
+    text_format(out, "; details: carpoolctl errors %s", in->agent);
+    return true;
+}
+
+/* From the first, as those of an origin that is known. */
+bool says_refused_elsewhere(const struct diagnosis_input *in, struct text *out)
+{
+    if (in->paused || in->refused == 0)
+        return false;
+    text_format(out, "%s: ", in->who);
+    put_part(out, in->refused, in->requests);
+    text_format(out,
+                " to origins since forgotten (*) %s refused by a limit: raise maxSockets or maxTotalSockets, "
+                "or find out why the service is slow; details: carpoolctl errors %s",
+                in->refused == 1 ? "was" : "were", in->agent);
     return true;
 }

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "admin/held.h"
 #include "admin/words.h"
 #include "base/units.h"
 
@@ -22,9 +23,14 @@ static void put_traffic(struct text *out, uint64_t requests, uint64_t refused, u
     }
     text_lit(out, " opened ");
     words_counted(out, opened, "connection");
-    if (opened > 0 && carried > opened)
-        text_format(out, ", %.*f requests each", carried < 10 * opened ? 1 : 0,
-                    (double)carried / (double)opened);
+    if (opened == 0 || carried <= opened)
+        return;
+    text_lit(out, ", ");
+    if (carried < 10 * opened)
+        text_format(out, "%.1f", (double)carried / (double)opened);
+    else
+        words_count(out, (carried + opened / 2) / opened);
+    text_lit(out, " requests each");
 }
 
 /* No request came, and no spare was opened. */
@@ -182,100 +188,49 @@ static bool says_now(const struct account *a, struct text *out)
     return true;
 }
 
-static void put_limit(struct text *out, const char *name, uint32_t limit)
-{
-    char text[UNITS_TEXT_SIZE];
-
-    text_format(out, "%s is %s", name, units_format_count(limit, text));
-}
-
-/* What one minute needed, beside the limit that held it. */
-static void put_needed(struct text *out, const struct account *a, const char *name, uint32_t limit)
-{
-    uint32_t needed = account_needed(a, limit);
-
-    if (a->hour.load > (float)limit)
-        text_format(out, " The busiest minute needed %.1f connections at a time on average: raise %s to %u.",
-                    (double)a->hour.load, name, needed);
-    else if (needed > limit)
-        text_format(out, " The busiest minute kept %.1f of %u busy on average: raise %s to %u.",
-                    (double)a->hour.load, limit, name, needed);
-    else
-        text_format(
-            out,
-            " They came in bursts: on average the busiest minute needed only %.1f connections at a time. Raise %s if "
-            "they must not wait.",
-            (double)a->hour.load, name);
-}
-
-static void put_how_many(struct text *out, const struct account *a, uint32_t n)
-{
-    words_count(out, n);
-    text_lit(out, " of ");
-    words_counted(out, a->hour.requests, "request");
-}
-
-static void put_held(struct text *out, const struct account *a, const char *name, uint32_t limit, uint32_t n)
-{
-    put_how_many(out, a, n);
-    text_lit(out, " found all connections busy (");
-    put_limit(out, name, limit);
-    text_lit(out, ")");
-    if (a->hour.waited > 0) {
-        text_lit(out, "; the wait was ");
-        words_time(out, (double)a->hour.waited_ms / a->hour.waited);
-        text_lit(out, " on average");
-    }
-    if (a->hour.waiting > 1)
-        text_format(out, ", with up to %u waiting at a time", a->hour.waiting);
-    if (a->hour.refused > 0) {
-        text_lit(out, "; ");
-        words_counted(out, a->hour.refused, "request");
-        text_string(out, a->hour.refused == 1 ? " was refused" : " were refused");
-    }
-    text_lit(out, ".");
-}
-
 static bool is_of_agent(const struct account *a)
 {
     return strcmp(a->key, "*") == 0;
 }
 
-static uint32_t held_by_a_limit(const struct account *a)
+/* The limit that held most of them; an agent's maxTotalSockets before each origin's maxSockets. */
+static enum held_by holder_of(const struct account *a)
 {
     const uint32_t *held = a->hour.held;
 
-    return held[HELD_BY_MAX_TOTAL] + held[HELD_BY_MAX_SOCKETS] + held[HELD_BY_STREAMS];
+    if (held[HELD_BY_STREAMS] * 2 > held_by_limits(a))
+        return HELD_BY_STREAMS;
+    return held[HELD_BY_MAX_TOTAL] > held[HELD_BY_MAX_SOCKETS] ? HELD_BY_MAX_TOTAL : HELD_BY_MAX_SOCKETS;
+}
+
+static void put_held(struct text *out, const struct account *a)
+{
+    enum held_by by = holder_of(a);
+    uint32_t limit = by == HELD_BY_MAX_TOTAL ? a->policy->maxTotalSockets : a->policy->maxSockets;
+    uint32_t needed = account_needed(a, limit);
+
+    held_put(out, a, by, limit);
+    text_lit(out, ".");
+    /* One limit is the agent's, the other one each origin's. */
+    if (by == HELD_BY_STREAMS || is_of_agent(a) != (by == HELD_BY_MAX_TOTAL))
+        return;
+    held_put_need(out, a, limit);
+    if (needed <= limit)
+        text_format(out, ". Raise %s if they must not wait.", held_by_word(by));
+    else
+        text_format(out, ": raise %s to %u%s.", held_by_word(by), needed,
+                    a->hour.load > (float)limit ? "" : " and look again");
 }
 
 static bool says_waiting(const struct account *a, struct text *out)
 {
-    const uint32_t *held = a->hour.held;
-    bool by_total = held[HELD_BY_MAX_TOTAL] > held[HELD_BY_MAX_SOCKETS];
-
-    if (a->paused) {
+    if (a->paused)
         text_format(out, "The agent is paused, and %u request%s: carpoolctl resume %s.", a->now.pending,
                     a->now.pending == 1 ? " waits" : "s wait", a->agent);
-        return true;
-    }
-    if (held_by_a_limit(a) == 0)
-        return false;
-    if (held[HELD_BY_STREAMS] * 2 > held_by_a_limit(a)) {
-        put_how_many(out, a, held[HELD_BY_STREAMS]);
-        text_lit(
-            out,
-            "waited because the origin accepted no more on its HTTP/2 connections (SETTINGS_MAX_CONCURRENT_STREAMS).");
-        return true;
-    }
-    if (by_total)
-        put_held(out, a, "maxTotalSockets", a->policy->maxTotalSockets, held[HELD_BY_MAX_TOTAL]);
+    else if (held_by_limits(a) > 0)
+        put_held(out, a);
     else
-        put_held(out, a, "maxSockets", a->policy->maxSockets, held[HELD_BY_MAX_SOCKETS]);
-    /* One limit is the agent's, the other one each origin's. */
-    if (by_total && is_of_agent(a))
-        put_needed(out, a, "maxTotalSockets", a->policy->maxTotalSockets);
-    else if (!by_total && !is_of_agent(a))
-        put_needed(out, a, "maxSockets", a->policy->maxSockets);
+        return false;
     return true;
 }
 
@@ -295,12 +250,18 @@ static void put_error_words(struct text *out, const struct account *a)
 
 static bool says_failed(const struct account *a, struct text *out)
 {
-    uint64_t failed = origin_stats_errors(&a->stats);
+    uint64_t all = origin_stats_errors(&a->stats), refused = a->stats.errors[PROXY_ERROR_LIMIT];
 
-    if (failed == 0)
+    if (all == 0)
         return false;
-    words_counted(out, failed, "request");
-    text_lit(out, " failed since the start: ");
+    words_counted(out, all, "request");
+    if (refused == 0)
+        text_lit(out, " failed");
+    else if (refused < all)
+        text_lit(out, " failed or were refused");
+    else
+        text_string(out, all == 1 ? " was refused" : " were refused");
+    text_lit(out, " since the start: ");
     put_error_words(out, a);
     text_format(out, ". The latest: carpoolctl errors %s.", a->agent);
     return true;
@@ -308,7 +269,7 @@ static bool says_failed(const struct account *a, struct text *out)
 
 static bool says_well(const struct account *a, struct text *out)
 {
-    if (is_new(a) || held_by_a_limit(a) > 0 || a->paused || origin_stats_errors(&a->stats) > 0)
+    if (is_new(a) || held_by_limits(a) > 0 || a->paused || origin_stats_errors(&a->stats) > 0)
         return false;
     text_lit(out, "No request waited for a limit, and none failed.");
     return true;

@@ -140,6 +140,7 @@ static void note_now(struct history *h, struct track *t, const struct groups *no
     s->connecting = larger(s->connecting, now->connecting);
     s->free = larger(s->free, now->free);
     s->waiting = larger(s->waiting, now->pending);
+    s->demand = larger(s->demand, larger(now->active, now->http2.streams) + now->connecting + now->pending);
 }
 
 static void take_running(const struct track *t, const struct agent *a, const struct origin_stats *stats,
@@ -206,6 +207,7 @@ static void look_at_agent(struct history *h, const struct agent *a)
         all.connecting += now.connecting;
         all.free += now.free;
         all.pending += now.pending;
+        all.http2.streams += now.http2.streams;
     }
     if (!t)
         t = track_make(h, a, NULL);

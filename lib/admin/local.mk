@@ -24,6 +24,8 @@ libcarpool_a_SOURCES += \
 	lib/admin/explanation_reasons.c \
 	lib/admin/guard.c \
 	lib/admin/guard.h \
+	lib/admin/held.c \
+	lib/admin/held.h \
 	lib/admin/history.c \
 	lib/admin/history.h \
 	lib/admin/metrics.c \

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "admin/words.h"
 #include "base/clock.h"
 
 static uint64_t clients_refused(const struct admin_daemon *d)
@@ -55,6 +56,37 @@ static void say_restart(struct text *t, bool *first, struct text *sentence, cons
     say(t, first, sentence);
 }
 
+static unsigned count_lines(const char *text)
+{
+    unsigned n = 1;
+
+    for (const char *p = text; (p = strchr(p, '\n')); p++)
+        n++;
+    return n;
+}
+
+/* The first error, and where the others stand. */
+static void put_failed_reload(struct text *sentence, const struct admin_daemon *d)
+{
+    const char *error = d->last_reload->error;
+    unsigned lines = count_lines(error);
+
+    text_format(sentence, "the last reload failed, so the previous configuration stays in force: %.*s",
+                (int)strcspn(error, "\n"), error);
+    if (lines > 1)
+        text_format(sentence, ", and %u more: carpoold -t -c %s", lines - 1, d->config(d->ctx)->path);
+}
+
+static void put_refused_clients(struct text *sentence, uint64_t refused, uint32_t limit)
+{
+    words_counted(sentence, refused, "client");
+    text_format(
+        sentence,
+        " %s refused in the last two minutes, because %u (server.maxConnections) %s connected: look for "
+        "clients that do not close, or raise it",
+        refused == 1 ? "was" : "were", limit, limit == 1 ? "was" : "were");
+}
+
 /* What is wrong with the daemon, in words: what concerns one agent stands there. */
 static void put_diagnosis(struct text *t, const struct admin_daemon *d, const struct traffic *traffic)
 {
@@ -64,15 +96,12 @@ static void put_diagnosis(struct text *t, const struct admin_daemon *d, const st
 
     text_lit(t, "[");
     if (!d->last_reload->ok) {
-        text_format(&sentence, "the last reload failed, so the previous configuration stays in force: %.*s",
-                    (int)strcspn(d->last_reload->error, "\n"), d->last_reload->error);
+        put_failed_reload(&sentence, d);
         say(t, &first, &sentence);
     }
     sentence.n = 0;
     if (refused > 0) {
-        text_format(&sentence,
-                    "%llu clients refused in the last two minutes: %u are connected (server.maxConnections)",
-                    (unsigned long long)refused, d->config(d->ctx)->server.maxConnections);
+        put_refused_clients(&sentence, refused, d->config(d->ctx)->server.maxConnections);
         say(t, &first, &sentence);
     }
     sentence.n = 0;

@@ -53,6 +53,7 @@ static void agents(struct admin_call *c)
 
 static void agent(struct admin_call *c)
 {
+    diagnosis_look(c->diagnosis);
     agents_write_one(&c->answer->body, c->agent, c->diagnosis);
     text_lit(&c->answer->body, "\n");
 }

@@ -117,6 +117,7 @@ static void take_peaks(struct span *to, const struct span *from)
     to->connecting = larger(to->connecting, from->connecting);
     to->free = larger(to->free, from->free);
     to->waiting = larger(to->waiting, from->waiting);
+    to->demand = larger(to->demand, from->demand);
     to->p50_us = larger(to->p50_us, from->p50_us);
     to->p99_us = larger(to->p99_us, from->p99_us);
     to->waited_p99_us = larger(to->waited_p99_us, from->waited_p99_us);

@@ -19,6 +19,7 @@ struct span {
     uint32_t peer_closed,
         peer_closed_idle_ms; /* free connections that the origin closed; their idle ages, summed */
     uint32_t active, connecting, free, waiting; /* the most at a time, looked at each second */
+    uint32_t demand;                            /* the same: requests that ran or waited */
     uint32_t p50_us, p99_us; /* of whole responses; of a sum: of its worst minute, as what follows */
     uint32_t waited_p99_us, connect_p99_us;
     uint32_t busy_seconds; /* in which a request came */

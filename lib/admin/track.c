@@ -90,6 +90,49 @@ struct track *track_make_origin(struct track **head, const struct origin *o)
     return t;
 }
 
+/* Stands for the origins of an agent that were forgotten. */
+#define FORGOTTEN "*"
+
+const struct track *track_find_forgotten(struct track *head, const char *agent)
+{
+    return track_find(head, agent, FORGOTTEN);
+}
+
+struct track *track_forgotten(struct track **head, const char *agent)
+{
+    struct track *t = track_find(*head, agent, FORGOTTEN);
+
+    return t ? t : track_make(head, agent, FORGOTTEN);
+}
+
+bool track_is_forgotten(const struct track *t)
+{
+    return strcmp(strrchr(t->key, '\n') + 1, FORGOTTEN) == 0;
+}
+
+/* What the rules of forgotten origins look at. */
+static void figures_add(const struct figures *from, struct figures *to)
+{
+    to->requests += from->requests;
+    to->queue_full += from->queue_full;
+    for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
+        to->errors[i] += from->errors[i];
+}
+
+void track_hand_over(struct track **head, const struct track *gone)
+{
+    struct track *forgotten;
+    char agent[KEY_SIZE];
+
+    snprintf(agent, sizeof agent, "%s", gone->key);
+    *strrchr(agent, '\n') = '\0';
+    forgotten = track_forgotten(head, agent);
+    if (!forgotten)
+        return;
+    figures_add(&gone->base, &forgotten->base);
+    figures_add(&gone->next, &forgotten->next);
+}
+
 void track_begin_anew(struct track *t, const struct origin *o)
 {
     figures_take(&o->stats, &t->base);

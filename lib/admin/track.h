@@ -32,7 +32,7 @@ struct track {
     struct figures base, next;   /* next becomes base when the window ends */
     struct limits limits;        /* under which these came about */
     uint64_t saturated_since_ms; /* 0: it is not */
-    bool seen;                   /* since the window began */
+    uint64_t looks;              /* the number of the last look that found it */
     char key[];                  /* agent, line feed, origin */
 };
 
@@ -46,6 +46,13 @@ void track_free(struct track **head, struct track *t);
 
 struct track *track_find_origin(struct track *head, const struct origin *o);
 struct track *track_make_origin(struct track **head, const struct origin *o);
+/* Of the forgotten origins of an agent, as one; made where there is none. NULL when memory is short. */
+struct track *track_forgotten(struct track **head, const char *agent);
+const struct track *track_find_forgotten(struct track *head, const char *agent); /* NULL: there is none */
+bool track_is_forgotten(const struct track *t);
+/* An origin is forgotten, and what it has counted is among what its agent's forgotten ones have: what came
+ * before the window stays out of that. */
+void track_hand_over(struct track **head, const struct track *gone);
 /* What happened before no longer counts. */
 void track_begin_anew(struct track *t, const struct origin *o);
 /* False: a reload changed limits, and what the earlier ones refused says nothing of these. */

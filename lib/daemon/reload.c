@@ -138,15 +138,17 @@ static bool take_over(struct daemon *d, struct reading *r)
     return true;
 }
 
-/* The first error says that it failed, too: most often it is the only one. */
+/* A line for each error, all with the same words, so that who looks for one finds all. */
 static void log_failure(const char *error)
 {
     struct slice line = {error, strcspn(error, "\n")};
-    log_event(LOG_ERROR, "reload failed: the old configuration stays in force", LOG_SLICE("reason", line));
-    while (line.p[line.n]) {
+    for (;;) {
+        log_event(LOG_ERROR, "reload failed: the old configuration stays in force",
+                  LOG_SLICE("reason", line));
+        if (!line.p[line.n])
+            return;
         line.p += line.n + 1;
         line.n = strcspn(line.p, "\n");
-        log_event(LOG_ERROR, "configuration error", LOG_SLICE("detail", line));
     }
 }
 

@@ -37,7 +37,7 @@ def test_json(stage):
     [advice] = json.loads(carpool.admin("/advice").body)
     why = advice.pop("why")
     assert advice == {"agent": "pay", "origin": PAY, "option": "maxFreeSockets", "now": 1, "suggested": 3}
-    assert "connections were opened (free-full) since" in why
+    assert "connections (free-full) replaced ones" in why
     assert json.loads(shown(carpool, "--json", "advise"))[0]["option"] == "maxFreeSockets"
 
 

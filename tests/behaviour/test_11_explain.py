@@ -64,7 +64,7 @@ def test_what_waited(stage):
     asked.connection.reply()
     origin.take().connection.reply()
     assert [client.response().status for client in clients] == [200, 200]
-    assert "1 of 2 requests found all connections busy (maxSockets is 1); the wait was " in explained(carpool, "pay")
+    assert "1 of 2 requests found all connections busy (maxSockets is 1) and waited " in explained(carpool, "pay")
     carpool.admin("/agents/pay/pause", "POST")
     assert "The agent is paused, and 0 requests wait: carpoolctl resume pay." in explained(carpool, "pay")
 

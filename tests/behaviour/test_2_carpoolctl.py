@@ -90,11 +90,11 @@ def test_what_fails_is_said_first(stage):
     for _ in range(5):
         assert carpool.get("http://closing.test/").status == 200
         assert carpool.get("http://broken.test/").status == 502
-    sentence = "broken: 5 of 5 requests failed: the origin sent malformed responses; details: carpoolctl errors broken"
+    sentence = "broken: 5 of 5 requests failed because the origin's response was malformed; details: carpoolctl errors broken"
     assert carpool.agents()["broken"]["diagnosis"] == [sentence]
     wait_until(lambda: carpool.agents()["closing"]["diagnosis"], "no reuse is a problem")
     lines = shown(carpool, "status").splitlines()
-    assert lines[0].startswith("2 problems: ") and lines[1] == sentence and lines[2].startswith("closing: no reuse: ")
+    assert lines[0].startswith("2 problems: ") and lines[1] == sentence and lines[2].startswith("closing: no connection is used again, because ")
     assert [line.split()[0] for line in lines[5:7]] == ["broken", "closing"]
 
 

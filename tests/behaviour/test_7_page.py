@@ -151,7 +151,7 @@ def test_trouble_comes_first(stage, browse):
     page = browse(carpool)
     assert page.texts["line"].startswith("2 problems: ") and "last reload failed" in page.texts["reload"]
     assert "the last reload failed" in page.before
-    assert f"gone cannot connect to {address}: connection refused (4 of the last 4 attempts)" in page.before
+    assert f"gone cannot connect to {address}: connection refused (the latest of 4 failures in 4 attempts); is the " in page.before
     assert [row["agent"] for row in page.rows()] == ["gone", "fine", "default"]
     assert page.texts["name"] == "gone"         # the worst is chosen
     # It has no connection, and yet it is not dim, as one without traffic is.
@@ -175,7 +175,8 @@ def test_failures_are_said_before_waste(stage, browse):
     wait_until(lambda: carpool.agents()["closing"]["diagnosis"], "no reuse is a problem")
     page = browse(carpool)
     assert [row["agent"] for row in page.rows()] == ["broken", "closing", "default"]
-    assert page.before.index("requests failed: the origin sent malformed responses") < page.before.index("no reuse")
+    assert page.before.index("requests failed because the origin's response was malformed") < page.before.index(
+        "no connection is used again")
 
 
 @pytest.mark.parametrize("mode", ["off", "user"])

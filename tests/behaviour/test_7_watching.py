@@ -234,7 +234,8 @@ def test_diagnosis_of_failed_connects(stage):
     for _ in range(4):
         assert carpool.get("http://api.test/").status == 502
     assert carpool.agents()["api"]["diagnosis"] == [
-        f"api: cannot connect to {address}: connection refused (4 of the last 4 attempts)"]
+        f"api: cannot connect to {address}: connection refused (the latest of 4 failures in 4 attempts); is the service "
+        "running and listening there?"]
     refused.close()
 
 
@@ -269,8 +270,8 @@ def test_diagnosis_of_no_reuse(stage):
     carpool = stage.carpool()
     for _ in range(5):
         carpool.get(origin.url("/"))
-    sentence = ("default: no reuse: the origin answers Connection: close, or HTTP/1.0 without keep-alive: switch keep-alive on "
-                "there")
+    sentence = ("default: no connection is used again, because the origin answers with Connection: close (or with HTTP/1.0): "
+                "switch keep-alive on there")
     wait_until(lambda: carpool.agents()["default"]["diagnosis"] == [sentence],
                lambda: carpool.agents()["default"]["diagnosis"])
 

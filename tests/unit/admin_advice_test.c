@@ -39,12 +39,13 @@ START_TEST(max_sockets)
     account.hour.waited_ms = 3500;
     ck_assert_str_eq(
         advised("maxSockets"),
-        "20 -> 38: 120 of 1,000 requests found all connections busy and waited 35 ms on average; the "
-        "busiest minute needed 30.0 at a time");
+        "20 -> 38: 120 of 1,000 requests found all connections busy (maxSockets is 20) and waited 35 ms on average. In "
+        "the busiest minute, requests per second times seconds per request came to 30.0 connections");
     account.hour.load = 15; /* a load near the limit is held down by it */
     ck_assert_ptr_nonnull(strstr(advised("maxSockets"), "20 -> 25: "));
     ck_assert_ptr_nonnull(
-        strstr(advised("maxSockets"), "; the busiest minute kept 15.0 of 20 busy on average"));
+        strstr(advised("maxSockets"),
+               ". While the limit holds them back, it cannot be seen how many connections they need"));
     account.hour.load = 2; /* bursts */
     ck_assert_str_eq(advised("maxSockets"), "");
 }
@@ -61,8 +62,8 @@ START_TEST(max_total_sockets)
     account_open(replaced(RETIRE_EVICTED), 24);
     ck_assert_str_eq(
         advised("maxTotalSockets"),
-        "5 -> 12: 24 of 36 connections were opened (evicted) since idle ones had been closed to make room "
-        "for other origins; all origins together need 12");
+        "5 -> 12: 24 of 36 connections (evicted) replaced idle ones that had been closed to make room for other "
+        "origins; its origins need up to 12 together");
     account.hour.held[HELD_BY_MAX_TOTAL] = 4;
     account.hour.load = 20;
     ck_assert_ptr_nonnull(
@@ -81,9 +82,10 @@ START_TEST(max_free_sockets)
     account.most_sockets = 9;
     ck_assert_str_eq(advised("maxFreeSockets"), "");
     account_open(replaced(RETIRE_FREE_FULL), 1);
-    ck_assert_str_eq(advised("maxFreeSockets"),
-                     "5 -> 9: 3 of 12 connections were opened (free-full) since so many were "
-                     "idle that earlier ones had been closed; 9 were open at a time");
+    ck_assert_str_eq(
+        advised("maxFreeSockets"),
+        "5 -> 9: 3 of 12 connections (free-full) replaced ones that had been closed because too many were "
+        "idle; 9 were open at a time");
     account_open(OPENED_FOR_CONCURRENCY, 4); /* less than a fifth */
     ck_assert_str_eq(advised("maxFreeSockets"), "");
 }
@@ -96,9 +98,10 @@ START_TEST(max_requests)
     requested(20);
     account_open(OPENED_FOR_FIRST, 1);
     account_open(replaced(RETIRE_MAX_REQUESTS), 3);
-    ck_assert_str_eq(advised("maxRequestsPerSocket"),
-                     "5 -> 50: 3 of 4 connections were opened (max-requests) since "
-                     "earlier ones had carried as many requests as they may");
+    ck_assert_str_eq(
+        advised("maxRequestsPerSocket"),
+        "5 -> 50: 3 of 4 connections (max-requests) replaced ones that had carried as many requests as "
+        "they may");
     policy.maxRequestsPerSocket = COUNT_INFINITE;
     ck_assert_str_eq(advised("maxRequestsPerSocket"), "");
 }
@@ -112,8 +115,8 @@ START_TEST(longer_free)
     account_open(replaced(RETIRE_FREE_TIMEOUT), 60); /* one a minute */
     ck_assert_str_eq(
         advised("longer-free"),
-        "\"30s\" -> \"90s\": 60 of 60 connections were opened (free-timeout) since earlier ones had been idle "
-        "for that long; worth it if the service keeps idle connections as long");
+        "\"30s\" -> \"90s\": 60 of 60 connections (free-timeout) replaced ones that had been idle for timeouts.free. "
+        "A longer time helps only if the service, too, keeps idle connections for that long");
     account_open(replaced(RETIRE_FREE_TIMEOUT), 3600); /* twice at least */
     ck_assert_ptr_nonnull(strstr(advised("longer-free"), "\"30s\" -> \"1m\""));
     account_begin();
@@ -138,9 +141,9 @@ START_TEST(shorter_free)
     account.hour.peer_closed_idle_ms = 5 * 5010;
     ck_assert_str_eq(
         advised("shorter-free"),
-        "\"30s\" -> \"4s\": 5 of 6 connections were opened (peer-closed) since the service had closed idle "
-        "ones, after 5.0 s; before that they are safe to use. Better, let it keep them longer than the "
-        "pauses between requests (nginx: keepalive_timeout)");
+        "\"30s\" -> \"4s\": 5 of 6 connections (peer-closed) replaced ones that the service had closed after 5.0 s of "
+        "idle time. Best: let the service keep them for longer than the pauses between requests (nginx: "
+        "keepalive_timeout). Otherwise close them earlier here");
     account.hour.peer_closed_idle_ms = 5 * 1210; /* not below half of it */
     ck_assert_ptr_nonnull(strstr(advised("shorter-free"), "\"30s\" -> \"600ms\""));
     policy.timeouts.free = 500;
@@ -148,7 +151,8 @@ START_TEST(shorter_free)
     account.learned_ms = 70;
     account.hour.peer_closed_idle_ms = 5 * 150; /* never 0, which would be no limit */
     ck_assert_ptr_nonnull(strstr(advised("shorter-free"), "\"500ms\" -> \"70ms\""));
-    ck_assert_ptr_nonnull(strstr(advised("shorter-free"), "Carpool learned this meanwhile"));
+    ck_assert_ptr_nonnull(
+        strstr(advised("shorter-free"), "; Carpool has learned to, but forgets it at a restart"));
 }
 END_TEST
 

@@ -129,15 +129,14 @@ START_TEST(waiting)
 }
 END_TEST
 
-#define CLOSE \
-    "the origin answers Connection: close, or HTTP/1.0 without keep-alive: switch keep-alive on there"
+#define CLOSE "the origin answers with Connection: close (or with HTTP/1.0): switch keep-alive on there"
 
 START_TEST(no_reuse)
 {
     ck_assert_str_eq(SAID("no-reuse", .requests = 10, .retired = {[RETIRE_CONNECTION_CLOSE] = 9}),
-                     "payments: no reuse: " CLOSE);
+                     "payments: no connection is used again, because " CLOSE);
     ck_assert_str_eq(SAID("no-reuse", .requests = 10, .retired = {[RETIRE_KEEPALIVE_OFF] = 10}),
-                     "payments: no reuse: keepAlive is false: set it to true");
+                     "payments: no connection is used again, because keepAlive is false: set it to true");
     ck_assert_str_eq(
         SAID("no-reuse", .requests = 10, .reused = 1, .retired = {[RETIRE_CONNECTION_CLOSE] = 9}), "");
     ck_assert_str_eq(SAID("no-reuse", .requests = 2, .retired = {[RETIRE_CONNECTION_CLOSE] = 2}), "");
@@ -149,12 +148,12 @@ END_TEST
 START_TEST(no_reuse_does_not_guess)
 {
     ck_assert_str_eq(SAID("no-reuse", .requests = 10, .retired = {[RETIRE_FREE_FULL] = 9}),
-                     "payments: no reuse: maxFreeSockets is 0: raise it");
+                     "payments: no connection is used again, because maxFreeSockets is 0: raise it");
     ck_assert_str_eq(SAID("no-reuse", .requests = 10, .max_free = 1, .retired = {[RETIRE_FREE_FULL] = 9}),
                      ""); /* ten at once */
     ck_assert_str_eq(SAID("no-reuse", .requests = 10, .max_requests_per_socket = 1,
                           .retired = {[RETIRE_MAX_REQUESTS] = 9}),
-                     "payments: no reuse: maxRequestsPerSocket is 1: raise it");
+                     "payments: no connection is used again, because maxRequestsPerSocket is 1: raise it");
     ck_assert_str_eq(SAID("no-reuse", .requests = 10, .max_requests_per_socket = 9,
                           .retired = {[RETIRE_MAX_REQUESTS] = 9}),
                      ""); /* raised meanwhile */
@@ -266,10 +265,13 @@ START_TEST(failures)
     ck_assert_str_eq(
         SAID("connect-fails", .opened = 3, .retired = {[RETIRE_CONNECT_FAILED] = 5},
              .connect_failure = "cannot connect to 127.0.0.1:18080: connection refused"),
-        "payments: cannot connect to 127.0.0.1:18080: connection refused (5 of the last 8 attempts)");
-    ck_assert_str_eq(SAID("connect-fails", .opened = 6,
-                          .retired = {[RETIRE_CONNECT_FAILED] = 3, [RETIRE_CONNECT_TIMEOUT] = 1}),
-                     "payments: cannot connect (4 of the last 10 attempts)");
+        "payments: cannot connect to 127.0.0.1:18080: connection refused (the latest of 5 failures in 8 "
+        "attempts); is the service running and listening there?");
+    ck_assert_str_eq(
+        SAID("connect-fails", .opened = 6000,
+             .retired = {[RETIRE_CONNECT_FAILED] = 3000, [RETIRE_CONNECT_TIMEOUT] = 1}),
+        "payments: cannot connect (the latest of 3,001 failures in 9,001 attempts); details: carpoolctl "
+        "errors payments");
     ck_assert_str_eq(SAID("connect-fails", .opened = 100, .retired = {[RETIRE_CONNECT_FAILED] = 4}), "");
     ck_assert_str_eq(SAID("stale", .reused = 100, .reused_errors = 5),
                      "payments: 5 connections had been closed by the origin when requests used them again; "
@@ -286,21 +288,29 @@ START_TEST(failures)
         "payments: 100 % of requests ran into timeouts.request: find out why the service is slow, or raise it");
     ck_assert_str_eq(
         SAID("failing", .requests = 9, .errors = {[PROXY_ERROR_TERMINATED] = 4, [PROXY_ERROR_PROTOCOL] = 1}),
-        "payments: 5 of 9 requests failed: the origin closed or reset the connection before its response was complete; "
-        "details: carpoolctl errors payments");
+        "payments: 5 of 9 requests failed: 4 because the origin closed or reset the connection before its response was "
+        "complete, 1 because the origin's response was malformed; details: carpoolctl errors payments");
     ck_assert_str_eq(
         SAID("failing", .requests = 9, .errors = {[PROXY_ERROR_PROTOCOL] = 3, [PROXY_ERROR_LIMIT] = 6}),
-        "payments: 3 of 9 requests failed: the origin sent malformed responses; details: carpoolctl errors "
+        "payments: 3 of 9 requests failed because the origin's response was malformed; details: carpoolctl errors "
         "payments");
     ck_assert_str_eq(SAID("failing", .requests = 9, .errors = {[PROXY_ERROR_REFUSED] = 9}), "");
     ck_assert_str_eq(SAID("failing", .requests = 99, .errors = {[PROXY_ERROR_PROTOCOL] = 4}), "");
     ck_assert_str_eq(
         SAID("failing-elsewhere", .requests = 9,
              .errors = {[PROXY_ERROR_DNS] = 4, [PROXY_ERROR_REFUSED] = 1, [PROXY_ERROR_LOOP] = 4}),
-        "payments: 5 of 9 requests to origins that are forgotten by now (*) failed: dns_error; details: carpoolctl "
-        "errors payments");
+        "payments: 5 of 9 requests to origins since forgotten (*) failed: 4 dns_error, 1 connection_refused; "
+        "details: carpoolctl errors payments");
     ck_assert_str_eq(SAID("failing-elsewhere", .requests = 99, .errors = {[PROXY_ERROR_DNS] = 19}), "");
     ck_assert_str_eq(SAID("failing-elsewhere", .requests = 9, .errors = {[PROXY_ERROR_DENIED] = 9}), "");
+    /* Refusals are told by themselves, from the first. */
+    ck_assert_str_eq(SAID("failing-elsewhere", .requests = 9, .errors = {[PROXY_ERROR_LIMIT] = 9}), "");
+    ck_assert_str_eq(
+        SAID("refused-elsewhere", .requests = 6000, .refused = 1),
+        "payments: 1 of 6,000 requests to origins since forgotten (*) was refused by a limit: raise maxSockets or "
+        "maxTotalSockets, or find out why the service is slow; details: carpoolctl errors payments");
+    ck_assert_str_eq(SAID("refused-elsewhere", .requests = 60, .refused = 15, .paused = true), "");
+    ck_assert_str_eq(SAID("refused-elsewhere", .requests = 60), "");
     ck_assert_str_eq(SAID("timeouts", .requests = 1000, .retired = {[RETIRE_SOCKET_TIMEOUT] = 3}), "");
 }
 END_TEST
@@ -399,10 +409,35 @@ START_TEST(failures_of_forgotten_origins_count)
     diagnosis_sample(f.diagnosis);
     ck_assert_str_eq(
         written(&f),
-        "[\"payments: 4 of 4 requests to origins that are forgotten by now (*) failed: dns_error; details: "
-        "carpoolctl errors payments\"]");
+        "[\"payments: 4 of 4 requests to origins since forgotten (*) failed: 4 dns_error; details: carpoolctl errors "
+        "payments\"]");
     diagnosis_end_window(f.diagnosis);
     diagnosis_end_window(f.diagnosis);
+    ck_assert_str_eq(written(&f), "[]");
+    fixture_free(&f);
+}
+END_TEST
+
+/* What an origin counted long before it was forgotten did not happen just now. */
+START_TEST(old_failures_of_a_forgotten_origin_do_not_count)
+{
+    struct fixture f;
+
+    fixture_make(&f);
+    f.origin.stats =
+        (struct origin_stats){.requests = 60, .errors = {[PROXY_ERROR_LIMIT] = 15, [PROXY_ERROR_DNS] = 40}};
+    diagnosis_sample(f.diagnosis);
+    diagnosis_end_window(f.diagnosis);
+    diagnosis_end_window(f.diagnosis);
+    f.origin.stats.requests += 10;
+    f.origin.stats.errors[PROXY_ERROR_LIMIT] += 2;
+    diagnosis_sample(f.diagnosis);
+    fixture_forget(&f);
+    diagnosis_look(f.diagnosis);
+    ck_assert_ptr_nonnull(
+        strstr(written(&f), "payments: 2 of 10 requests to origins since forgotten (*) were refused"));
+    ck_assert_ptr_null(strstr(written(&f), "dns_error"));
+    diagnosis_begin_anew(f.diagnosis, &f.agent);
     ck_assert_str_eq(written(&f), "[]");
     fixture_free(&f);
 }
@@ -416,16 +451,16 @@ START_TEST(forgets_what_is_over)
     f.origin.stats = (struct origin_stats){
         .requests = 10, .first_uses = 10, .opened = 10, .retired = {[RETIRE_CONNECTION_CLOSE] = 10}};
     diagnosis_sample(f.diagnosis);
-    ck_assert_str_eq(written(&f), "[\"payments: no reuse: " CLOSE "\"]");
+    ck_assert_str_eq(written(&f), "[\"payments: no connection is used again, because " CLOSE "\"]");
     diagnosis_end_window(f.diagnosis);
-    ck_assert_str_eq(written(&f), "[\"payments: no reuse: " CLOSE "\"]");
+    ck_assert_str_eq(written(&f), "[\"payments: no connection is used again, because " CLOSE "\"]");
     diagnosis_end_window(f.diagnosis);
     ck_assert_str_eq(written(&f), "[]");
     /* A new one of the same name begins at zero. */
     f.origin.stats = (struct origin_stats){
         .requests = 3, .first_uses = 3, .opened = 3, .retired = {[RETIRE_CONNECTION_CLOSE] = 3}};
     diagnosis_sample(f.diagnosis);
-    ck_assert_str_eq(written(&f), "[\"payments: no reuse: " CLOSE "\"]");
+    ck_assert_str_eq(written(&f), "[\"payments: no connection is used again, because " CLOSE "\"]");
     fixture_free(&f);
 }
 END_TEST
@@ -436,5 +471,5 @@ void add_diagnosis_tests(Suite *suite)
                all_rows_have_a_name);
     unit_group(suite, "diagnosis", silent_when_all_is_well, sees_a_small_pool, counts_refusals_of_a_pause,
                refusals_of_other_limits_do_not_count, failures_of_forgotten_origins_count,
-               forgets_what_is_over);
+               old_failures_of_a_forgotten_origin_do_not_count, forgets_what_is_over);
 }

@@ -257,30 +257,51 @@ START_TEST(waiting)
     account.hour.held[HELD_BY_MAX_SOCKETS] = 27;
     account.hour.waited = 25;
     account.hour.waited_ms = 25 * 432;
-    account.hour.waiting = 9;
-    account.hour.refused = 2;
+    account.hour.demand = 29;
+    account.hour.refused = account.hour.queue_full = 2;
     account.hour.load = 22.4F;
     ck_assert_str_eq(
         said("waiting"),
-        "27 of 36 requests found all connections busy (maxSockets is 20); the wait was 432 ms on average, "
-        "with up to 9 waiting at a time; 2 requests were refused. The busiest minute needed 22.4 "
-        "connections at a time on average: raise maxSockets to 28.");
-    account.hour.refused = 0;
-    account.hour.load = 15;
+        "27 of 36 requests found all connections busy (maxSockets is 20): 25 waited, 432 ms on average, and 2 were "
+        "refused at once. At one moment 29 were running or waiting, those refused not counted. In the busiest minute, "
+        "requests per second times seconds per request came to 22.4 connections: raise maxSockets to 28.");
+    account.hour_ms = 28000;
+    ck_assert_ptr_nonnull(strstr(said("waiting"), ". So far, requests per second times"));
+    account.hour.refused = 3;
     ck_assert_ptr_nonnull(strstr(
-        said("waiting"), " The busiest minute kept 15.0 of 20 busy on average: raise maxSockets to 25."));
+        said("waiting"), ": 25 waited, 432 ms on average (1 of them was then refused), and 2 were refused"));
+    account.hour.refused = account.hour.queue_full = 0;
+    account.hour.load = 15;
+    ck_assert_str_eq(
+        said("waiting"),
+        "27 of 36 requests found all connections busy (maxSockets is 20) and waited 432 ms on average. At one moment 29 "
+        "were running or waiting. While the limit holds them back, it cannot be seen how many connections they need: "
+        "raise maxSockets to 25 and look again.");
     account.hour.load = 0.4F;
     ck_assert_str_eq(
         said("waiting"),
-        "27 of 36 requests found all connections busy (maxSockets is 20); the wait was 432 ms on average, "
-        "with up to 9 waiting at a time. They came in bursts: on average the busiest minute needed "
-        "only 0.4 connections at a time. Raise maxSockets if they must not wait.");
+        "27 of 36 requests found all connections busy (maxSockets is 20) and waited 432 ms on average. They came in "
+        "bursts (at one moment 29 were running or waiting), while on average only 0.4 connections were needed at a time. "
+        "Raise maxSockets if they must not wait.");
+    account.hour.refused = account.hour.queue_full = 27;
+    ck_assert_ptr_nonnull(strstr(said("waiting"), " (maxSockets is 20) and were refused at once. They came"));
+    account.hour.refused = account.hour.queue_full = 0;
     account.key = "*"; /* each origin has its own maxSockets */
     ck_assert_ptr_null(strcasestr(said("waiting"), "raise"));
     account.hour.held[HELD_BY_MAX_TOTAL] = 28;
     account.hour.load = 110;
-    ck_assert_ptr_nonnull(strstr(said("waiting"), "(maxTotalSockets is 100)"));
+    ck_assert_ptr_nonnull(
+        strstr(said("waiting"),
+               "55 of 36 requests found all connections busy, 28 of them because maxTotalSockets is 100"));
     ck_assert_ptr_nonnull(strstr(said("waiting"), "raise maxTotalSockets to 138."));
+    account.hour.held[HELD_BY_PAUSE] = 1;
+    ck_assert_ptr_nonnull(
+        strstr(said("waiting"), "found all connections busy or the agent paused, 28 of them"));
+    account.hour.held[HELD_BY_STREAMS] = 90;
+    ck_assert_ptr_nonnull(
+        strstr(said("waiting"),
+               "146 of 36 requests could not be sent at once, 90 of them because the origin takes no "
+               "more at a time on its HTTP/2 connections (SETTINGS_MAX_CONCURRENT_STREAMS) and waited"));
     account.paused = true;
     account.now.pending = 2;
     ck_assert_str_eq(said("waiting"),
@@ -299,10 +320,16 @@ START_TEST(failed_or_well)
     account.stats.errors[PROXY_ERROR_LIMIT] = 2000;
     ck_assert_str_eq(said("well"), "");
     const char *words = said("failed");
-    ck_assert_ptr_nonnull(strstr(words, "2,001 requests failed since the start: "));
+    ck_assert_ptr_nonnull(strstr(words, "2,001 requests failed or were refused since the start: "));
     ck_assert_ptr_nonnull(strstr(words, "2,000 connection_limit_reached"));
     ck_assert_ptr_nonnull(strstr(words, "1 dns_error"));
     ck_assert_ptr_nonnull(strstr(words, "The latest: carpoolctl errors payments."));
+    account.stats.errors[PROXY_ERROR_LIMIT] = 0;
+    ck_assert_ptr_nonnull(strstr(said("failed"), "1 request failed since the start: 1 dns_error."));
+    account.stats.errors[PROXY_ERROR_DNS] = 0;
+    account.stats.errors[PROXY_ERROR_LIMIT] = 2;
+    ck_assert_ptr_nonnull(
+        strstr(said("failed"), "2 requests were refused since the start: 2 connection_limit"));
 }
 END_TEST
 

@@ -68,8 +68,15 @@ void fixture_make(struct fixture *f)
     f->diagnosis = diagnosis_new(&f->daemon);
 }
 
+void fixture_forget(struct fixture *f)
+{
+    HASH_DEL(f->agent.origins, &f->origin);
+    origin_stats_add(&f->agent.forgotten, &f->origin.stats);
+}
+
 void fixture_free(struct fixture *f)
 {
     diagnosis_free(f->diagnosis);
-    HASH_DEL(f->agent.origins, &f->origin);
+    if (f->agent.origins)
+        HASH_DEL(f->agent.origins, &f->origin);
 }

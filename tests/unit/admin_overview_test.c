@@ -24,6 +24,7 @@ START_TEST(overview_knows_what_is_wrong)
 
     fixture_make(&f);
     f.config.server.maxConnections = 100;
+    f.config.path = (char *)"c.yaml";
     diagnosis_sample(f.diagnosis);
     overview_says(
         &f, "\"reloads\":0,\"reload\":{\"ok\":true,\"time\":\"1970-01-01T00:00:00.000Z\",\"error\":null}");
@@ -34,13 +35,15 @@ START_TEST(overview_knows_what_is_wrong)
     diagnosis_sample(f.diagnosis);
     overview_says(&f, "\"clientsRefused\":7,\"reloads\":3,\"reload\":{\"ok\":false,");
     overview_says(&f, "[\"the last reload failed, so the previous configuration stays in force: "
-                      "c.yaml:1:1: error: unknown key 'mach'\",");
+                      "c.yaml:1:1: error: unknown key 'mach', and 1 more: carpoold -t -c c.yaml\",");
     overview_says(&f, "\"error\":\"c.yaml:1:1: error: unknown key 'mach'\\nand more\"}");
     overview_says(
-        &f, "\"7 clients refused in the last two minutes: 100 are connected (server.maxConnections)\"]");
+        &f,
+        "\"7 clients were refused in the last two minutes, because 100 (server.maxConnections) were connected: look "
+        "for clients that do not close, or raise it\"]");
     for (unsigned i = 1; i < TRAFFIC_SAMPLES; i++)
         diagnosis_sample(f.diagnosis);
-    ck_assert_ptr_null(strstr(overview(&f), "clients refused"));
+    ck_assert_ptr_null(strstr(overview(&f), "were refused in"));
     f.config.restart_needed = (struct text_list){(char *[]){(char *)"workers", (char *)"name"}, 2};
     overview_says(&f, "\"restartNeeded\":[\"workers\",\"name\"]");
     overview_says(&f, ",\"restart carpoold to apply the new values of workers, name\"]");

@@ -25,6 +25,8 @@ struct fixture {
 };
 
 void fixture_make(struct fixture *f);
+/* As the pool forgets its origin. */
+void fixture_forget(struct fixture *f);
 void fixture_free(struct fixture *f);
 
 void add_access_log_tests(Suite *suite);
