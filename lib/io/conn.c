@@ -273,6 +273,11 @@ size_t conn_buffered(const struct conn *s)
     return s->tls ? tls_buffered(s) : 0;
 }
 
+bool conn_has_part(const struct conn *s)
+{
+    return s->tls && tls_has_part(s);
+}
+
 size_t conn_unsent(const struct conn *s)
 {
     int n;

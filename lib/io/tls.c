@@ -387,6 +387,18 @@ size_t tls_buffered(const struct conn *s)
     return t->rest != TLS_REST_NONE && SSL_has_pending(t->ssl) ? 1 : 0;
 }
 
+/* "RH": the head of a record is what it reads next. */
+static bool is_between_records(const struct tls *t)
+{
+    return strcmp(SSL_rstate_string(t->ssl), "RH") == 0 && !SSL_has_pending(t->ssl);
+}
+
+/* Tickets come before the first data, and large ones in parts. */
+bool tls_has_part(const struct conn *s)
+{
+    return s->tls->bytes_read > 0 && !is_between_records(s->tls);
+}
+
 bool tls_is_crossed(const struct conn *s)
 {
     return s->tls->read_crossed || s->tls->write_crossed;

@@ -80,16 +80,22 @@ static bool is_broken_tls(const struct wire *w, ssize_t read)
            tls_failure(&w->conn, text, sizeof text) != TLS_FAILURE_ALERT;
 }
 
+/* The rest of a record would be taken for the response to the next request. */
+static enum retire_reason of_silence(const struct wire *w)
+{
+    return conn_has_part(&w->conn) ? RETIRE_UNEXPECTED_DATA : RETIRE_NONE;
+}
+
 static enum retire_reason probe(struct wire *w)
 {
     char byte;
     if (conn_is_quiet(&w->conn))
-        return RETIRE_NONE;
+        return of_silence(w);
     ssize_t n = conn_read(&w->conn, &byte, 1);
     if (n > 0)
         return RETIRE_UNEXPECTED_DATA;
     if (n == CONN_AGAIN)
-        return RETIRE_NONE;
+        return of_silence(w);
     return ack_is_dead_path(w->conn.error) ? RETIRE_DEAD
            : is_broken_tls(w, n)           ? RETIRE_ERROR
                                            : RETIRE_PEER_CLOSED;
@@ -152,7 +158,8 @@ static void yield(struct call *c)
 /* Whether nothing is left on the conn after the response. */
 static bool is_drained(const struct h1 *h)
 {
-    return !h->in && (conn_is_drained(&h->wire->conn) || conn_is_quiet(&h->wire->conn));
+    struct conn *c = &h->wire->conn;
+    return !h->in && (conn_is_drained(c) || conn_is_quiet(c)) && !conn_has_part(c);
 }
 
 static void note_end(struct h1 *h, struct call_end *end)

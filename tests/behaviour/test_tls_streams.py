@@ -12,7 +12,7 @@ import pytest
 from .harness import PATIENCE, Reset, Truncated, wait_until
 from .harness.certificates import certificates
 from .harness.origin import answer
-from .harness.tls import V12, V13, https_key, secure, tls_origin
+from .harness.tls import V12, V13, RecordSocket, https_key, secure, server_context, tls_origin
 
 KEY_UPDATE = rb">>> [^\n]*KeyUpdate"    # one that the server sent, in what -msg prints
 VERSIONS = pytest.mark.parametrize("versions", [(V12,), (V13,)], ids=["1.2", "1.3"])
@@ -132,6 +132,50 @@ def test_data_behind_the_response_in_one_record(stage):
     for _ in range(3):
         assert carpool.get(origin.url("/")).text == "ok"
     assert origin.accepted == 3 and carpool.retired(https_key(origin), "api") == {"unexpected-data": 3}
+
+
+@pytest.fixture(name="records")
+def make_records(stage):
+    """(origin, carpool): the origin's scripts send records by `sock.record()`."""
+    def make(respond, versions):
+        origin = stage.origin(respond, wrap=lambda sock: RecordSocket(sock, server_context(versions=versions, tickets=0)))
+        return origin, stage.carpool(secure())
+    return make
+
+
+PARTS = pytest.mark.parametrize("part", [1, 5, 20, -1])
+
+
+@VERSIONS
+@PARTS
+def test_part_of_a_record_behind_the_response(records, part, versions):
+    """Its rest would be the answer to the next request, and each after it the answer to the one before."""
+    def respond(request):
+        sock = request.connection.sock
+        first, second = sock.record(answer(b"ok")), sock.record(answer(b"foreign"))
+        request.connection.send(held.pop(sock, b"") + first + second[:part])
+        held[sock] = second[part:]
+    held = {}
+    origin, carpool = records(respond, versions)
+    for _ in range(3):
+        assert carpool.get(origin.url("/")).text == "ok"
+    assert origin.accepted == 3 and carpool.retired(https_key(origin), "api") == {"unexpected-data": 3}
+
+
+@VERSIONS
+@PARTS
+def test_part_of_a_record_on_a_free_socket(records, part, versions):
+    def respond(request):
+        sock = request.connection.sock
+        request.connection.send(sock.record(answer(b"ok")))
+        answered.wait(PATIENCE)
+        request.connection.send(sock.record(answer(b"foreign"))[:part])
+    answered = threading.Event()
+    origin, carpool = records(respond, versions)
+    assert carpool.get(origin.url("/")).status == 200
+    carpool.wait_row(https_key(origin), "api", freeSockets=1)
+    answered.set()
+    carpool.wait_retired(https_key(origin), "unexpected-data", agent="api")
 
 
 # The data path

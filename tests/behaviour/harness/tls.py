@@ -180,6 +180,41 @@ class TlsListener:
         return sum(each.resumed for each in self.sockets)
 
 
+class RecordSocket:
+    """The server's end of a TLS connection whose records the script makes and sends by itself."""
+
+    def __init__(self, sock, context):
+        self._sock = sock
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        sock.settimeout(PATIENCE)
+        self._go_on(self._tls.do_handshake)
+        sock.setblocking(False)
+
+    def __getattr__(self, name):
+        return getattr(self._sock, name)
+
+    def _go_on(self, call):
+        while True:
+            try:
+                return call()
+            except ssl.SSLWantReadError:
+                self._sock.sendall(self._outgoing.read())
+                got = self._sock.recv(1)    # what comes behind a record stays where poll() sees it
+                if not got:
+                    return got
+                self._incoming.write(got)
+            finally:
+                self._sock.sendall(self._outgoing.read())
+
+    def record(self, data):
+        self._tls.write(data)
+        return self._outgoing.read()
+
+    def recv(self, size, flags=0):
+        return self._sock.recv(size, flags) if flags else self._go_on(lambda: self._tls.read(size))
+
+
 def tls_origin(stage, respond=None, pair=None, context=None, **how):
     """An Origin behind TLS. Its `tls` counts handshakes; words for the context may be among `how`."""
     words = {name: how.pop(name) for name in ("versions", "client_ca", "ask_only", "tickets", "ciphers", "protocols")
