@@ -310,11 +310,25 @@ static void describe_origin(const struct diagnosis *d, const struct origin *o, s
     take_changes(base, &now, in);
 }
 
-static void describe_ca(const struct agent *a, struct diagnosis_input *in)
+static bool has_pooling_upstream(const struct config *c)
 {
-    const struct connect_tls *t = a->policy->connect == CONNECT_IS_POOL ? &a->config->connectTls : NULL;
+    for (uint32_t i = 0; i < c->upstream_count; i++)
+        if (c->upstreams[i].policy.connect == CONNECT_IS_POOL)
+            return true;
+    return false;
+}
 
-    if (t && t->signer) {
+/* Where no agent needs the CA yet, the agent "default" says it. */
+static bool speaks_of_ca(const struct config *c, const struct agent *a)
+{
+    return a->policy->connect == CONNECT_IS_POOL || (!a->upstream && !has_pooling_upstream(c));
+}
+
+static void describe_ca(const struct config *c, const struct agent *a, struct diagnosis_input *in)
+{
+    const struct connect_tls *t = &c->connectTls;
+
+    if (t->signer && speaks_of_ca(c, a)) {
         in->ca_file = t->cert;
         in->ca_ends_s = signer_ca(t->signer)->not_after;
     }
@@ -341,7 +355,7 @@ static void describe_agent(const struct diagnosis *d, const struct agent *a, str
         in->certificate_file = tls->not_after_file;
         in->certificate_ends_s = tls->not_after;
     }
-    describe_ca(a, in);
+    describe_ca(d->daemon->config(d->daemon->ctx), a, in);
 }
 
 /* A reload may have begun the count anew. */

@@ -351,7 +351,16 @@ def test_a_ca_that_ends_soon(stage):
     carpool = stage.carpool(setting.config)
     diagnosis = carpool.agents()["p"]["diagnosis"]
     assert any(re.search(r"short/ca.pem expires 20.* \([89] days\)", sentence) for sentence in diagnosis), diagnosis
+    assert carpool.agents()["default"]["diagnosis"] == []
     assert "carpool_connect_tls_ca_not_after_seconds 1" in carpool.admin("/metrics").text
+
+
+def test_a_ca_that_ends_soon_and_that_no_upstream_needs(stage):
+    """A CA that ends within 30 days is in the diagnosis"""
+    pair = dict(zip(("cert", "key"), make_ca(stage, "pool.test", out="short", days="9")))
+    carpool = stage.carpool({"connectTls": pair, "upstreams": {"api": {"match": "api.test"}}})
+    assert "short/ca.pem expires" in "".join(carpool.agents()["default"]["diagnosis"])
+    assert carpool.agents()["api"]["diagnosis"] == []
 
 
 def test_the_ca_is_served(stage):
