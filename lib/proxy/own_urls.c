@@ -79,12 +79,22 @@ static struct slice next_attribute(struct slice cookie, size_t from)
     return (struct slice){rest.p, end ? (size_t)(end - rest.p) : rest.n};
 }
 
+/* By its name: a value of it means nothing (RFC 6265 5.2.5). */
+static bool is_secure(struct slice attribute)
+{
+    struct slice name = slice_from(attribute, 1);
+    const char *equals = memchr(name.p, '=', name.n);
+
+    if (equals)
+        name.n = (size_t)(equals - name.p);
+    return slice_eq_nocase(slice_trim(name), SLICE("secure"));
+}
+
 static char *put_cookie(char *at, struct slice cookie)
 {
     for (size_t done = 0; done < cookie.n;) {
         struct slice part = next_attribute(cookie, done);
-        bool is_secure = done > 0 && slice_eq_nocase(slice_trim(slice_from(part, 1)), SLICE("secure"));
-        if (!is_secure)
+        if (done == 0 || !is_secure(part))
             at = put(at, part);
         done += part.n;
     }

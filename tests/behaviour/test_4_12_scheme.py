@@ -34,6 +34,14 @@ def test_own_urls(stage, name, url, sent, got):
     assert fields_of(stage, [(name, sent)], url).get(name) == got
 
 
+@pytest.mark.parametrize("sent, kept", [
+    ("a=b;secure;HttpOnly", "a=b;HttpOnly"), ("a=b; SECURE", "a=b"), ("a=b; Secure=1; Path=/", "a=b; Path=/"),
+    ("Secure; Path=/", "Secure; Path=/"), ("a=Secure; Securely; Path=/", "a=Secure; Securely; Path=/")])
+def test_what_secure_is_in_a_cookie(stage, sent, kept):
+    """and Set-Cookie without `Secure`: an attribute of that name, whatever its value (RFC 6265 5.2.5)"""
+    assert fields_of(stage, [("Set-Cookie", sent)]).get("Set-Cookie") == kept
+
+
 def test_refresh_and_cookies(stage):
     """and Set-Cookie without `Secure`: each of them"""
     fields = fields_of(stage, [("Refresh", "0; url=https://api.test/a"), ("Set-Cookie", "a=b; Secure; HttpOnly"),
