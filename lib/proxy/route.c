@@ -316,11 +316,14 @@ static enum fault refuse_origin_form(struct query *q)
             "requests go by their Host; or make the client ask for http://host/path (curl: -x http://localhost beside --unix-socket; "
             "Node: the URL as path)",
             q->frontend->text);
+    char any[64];
+    bool is_any = address_is_any(&q->frontend->address);
+    snprintf(any, sizeof any, "localhost:%u", address_port(&q->frontend->address));
     return refuse(
         q, FAULT_BAD_TARGET,
-        "this is an HTTP proxy, but the request has no absolute URL: point the app here with http_proxy=http://%s/ or its proxy "
+        "this is an HTTP proxy, but the request has no absolute URL: point the app here with http_proxy=http://%s/%s or its proxy "
         "setting; for an app that has only a base URL, give the upstream a listen of its own",
-        q->frontend->text);
+        is_any ? any : q->frontend->text, is_any ? " (from another host, with this one's name)" : "");
 }
 
 static enum fault route_by_host(struct query *q)

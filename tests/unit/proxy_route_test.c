@@ -72,6 +72,20 @@ START_TEST(other_targets_are_not)
 }
 END_TEST
 
+START_TEST(apps_are_not_sent_to_a_wildcard)
+{
+    struct address any;
+
+    open_rig();
+    ck_assert(address_from_ip(&any, SLICE("0.0.0.0"), 3128));
+    struct frontend *e = frontend_new(NULL, &any);
+    ck_assert_int_eq(ask(e, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n"), FAULT_BAD_TARGET);
+    ck_assert_ptr_nonnull(strstr(text, "http_proxy=http://localhost:3128/ (from another host"));
+    frontend_unref(e);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
 START_TEST(connect_names_host_and_port)
 {
     open_rig();
@@ -306,7 +320,8 @@ END_TEST
 void proxy_route_tests(Suite *suite)
 {
     unit_group(suite, "route", absolute_targets_are_forwarded, other_targets_are_not,
-               connect_names_host_and_port, unmatched_hosts_may_be_denied, framing_and_host_come_first,
-               loops_are_seen_by_via, last_hops_answer_themselves, upgrades_are_passed_on_but_for_h2c,
-               gateways_serve_one_host, gateways_serve_no_pages, origins_have_keys);
+               apps_are_not_sent_to_a_wildcard, connect_names_host_and_port, unmatched_hosts_may_be_denied,
+               framing_and_host_come_first, loops_are_seen_by_via, last_hops_answer_themselves,
+               upgrades_are_passed_on_but_for_h2c, gateways_serve_one_host, gateways_serve_no_pages,
+               origins_have_keys);
 }
