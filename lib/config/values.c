@@ -77,10 +77,13 @@ char *loader_absolute(struct loader *l, const char *path)
     return arena_format(l->arena, "%s/%s", l->directory, path);
 }
 
-static bool parse_bool(const char *text, bool *value)
+static bool set_bool(const char *text, bool *field)
 {
-    *value = strcmp(text, "true") == 0 || strcmp(text, "True") == 0 || strcmp(text, "TRUE") == 0;
-    return *value || strcmp(text, "false") == 0 || strcmp(text, "False") == 0 || strcmp(text, "FALSE") == 0;
+    bool is_true = strcmp(text, "true") == 0 || strcmp(text, "True") == 0 || strcmp(text, "TRUE") == 0;
+    bool is_false = strcmp(text, "false") == 0 || strcmp(text, "False") == 0 || strcmp(text, "FALSE") == 0;
+    if (is_true || is_false)
+        *field = is_true;
+    return is_true || is_false;
 }
 
 static bool set_quantity(const struct option *o, const char *text, uint64_t *field)
@@ -462,7 +465,7 @@ void value_set(struct loader *l, struct scope *s, const struct option *o, const 
     bool good = true;
     switch (o->type) {
     case OPTION_BOOL:
-    case OPTION_TLS: good = parse_bool(text, field); break;
+    case OPTION_TLS: good = set_bool(text, field); break;
     case OPTION_TIME:
         good = set_quantity(o, text, field);
         if (good)

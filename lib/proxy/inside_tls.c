@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "ca/signer.h"
 #include "http/opening.h"
-#include "http/opening.h"
 #include "io/tls.h"
 #include "proxy/client_end.h"
 

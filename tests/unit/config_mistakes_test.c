@@ -233,6 +233,21 @@ START_TEST(what_makes_no_sense_is_refused)
 }
 END_TEST
 
+/* No warning of what a bad value would do. */
+START_TEST(a_bad_value_changes_nothing)
+{
+    char *messages = NULL;
+    size_t size;
+    FILE *f = open_memstream(&messages, &size);
+    ck_assert_ptr_null(config_parse(SLICE("upstreams: {a: {match: a, tls: {rejectUnauthorized: no}}}\n"),
+                                    "c.yaml", NULL, f));
+    fclose(f);
+    ck_assert_str_eq(messages, "c.yaml:1:53: error: bad value 'no' for upstreams.a.tls.rejectUnauthorized: "
+                               "must be true or false\n");
+    free(messages);
+}
+END_TEST
+
 void add_mistake_tests(Suite *suite)
 {
     TCase *mistakes = tcase_create("mistakes");
@@ -240,5 +255,6 @@ void add_mistake_tests(Suite *suite)
                         (int)(sizeof refused / sizeof refused[0]));
     tcase_add_loop_test(mistakes, what_makes_no_sense_is_refused, 0,
                         (int)(sizeof refused_for / sizeof refused_for[0]));
+    tcase_add_test(mistakes, a_bad_value_changes_nothing);
     suite_add_tcase(suite, mistakes);
 }
