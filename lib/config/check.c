@@ -92,6 +92,15 @@ static void check_listeners(struct loader *l)
     }
 }
 
+/* The admin listener takes none. */
+static bool takes_requests(const struct loader *l)
+{
+    for (const struct listener_note *n = l->listeners; n; n = n->next)
+        if (!n->admin)
+            return true;
+    return false;
+}
+
 /* ---- match */
 
 static int compare_patterns(const struct match_pattern *a, const struct match_pattern *b)
@@ -274,7 +283,7 @@ void check_config(struct loader *l)
     check_connect_tls(l);
     for (uint32_t i = 0; i < l->config->upstream_count && !is_cancelled(l); i++)
         check_upstream(l, &l->upstreams[i]);
-    if (!l->listener_count)
+    if (!l->problems.errors && !takes_requests(l))
         problem_warning(
             &l->problems, scope_mark(&l->top, "listen"),
             "no listener is configured: requests can only come in at sockets that systemd passes");

@@ -395,7 +395,7 @@ START_TEST(odd_policies_are_warned_about)
                   "2:12: warning: defaults.allow: 'root' cannot be a caller with callers: unit: units end in "
                   ".service, .scope or .slice");
     assert_warned(
-        "listen: []\nadmin: {listen: off}\n", IN
+        "listen: []\n", IN
         "1:1: warning: no listener is configured: requests can only come in at sockets that systemd passes");
     assert_warned(
         "upstreams: {a: {match: a.test, connect: pool}}\n", IN
