@@ -56,6 +56,14 @@ static void check_all_streams(const struct pool *p)
     h2_check_loop(&p->wires, &sums);
 }
 
+static bool is_kept(const struct socket *s)
+{
+    const struct socket *kept = *s->keeper;
+    while (kept && kept != s)
+        kept = kept->next_kept;
+    return kept != NULL;
+}
+
 /* Sockets that `list` holds, all of them in `state`; their places are added up. */
 static uint32_t count_sockets(const struct socket_list *list, const struct origin *o, enum socket_state state,
                               uint32_t *in_flight)
@@ -66,7 +74,7 @@ static uint32_t count_sockets(const struct socket_list *list, const struct origi
         assert(s->origin == o);
         assert(s->aside == ASIDE_NOT || s->state == SOCKET_FREE);
         assert(s->state == state || (s->state == SOCKET_PRIVATE && state == SOCKET_ACTIVE));
-        assert(!s->keeper || *s->keeper == s);
+        assert(!s->keeper || is_kept(s));
         assert(s->state != SOCKET_PRIVATE || s->keeper);
         assert((s->connector != NULL) == (state == SOCKET_CONNECTING && !s->greeted_us));
         assert((s->protocol == PROTOCOL_UNKNOWN) == (state == SOCKET_CONNECTING));

@@ -115,8 +115,11 @@ enum retire_reason socket_look(struct socket *s, bool repeatable)
 
 void socket_keep_private(struct socket *s, struct socket **keeper)
 {
-    s->keeper = keeper;
-    *keeper = s;
+    if (!s->keeper) {
+        s->keeper = keeper;
+        s->next_kept = *keeper;
+        *keeper = s;
+    }
     idle_begin(s, SOCKET_PRIVATE);
 }
 
@@ -128,8 +131,11 @@ void socket_take_private(struct socket *s)
 
 void socket_disown(struct socket *s)
 {
-    if (s->keeper)
-        *s->keeper = NULL;
+    struct socket **at = s->keeper;
+    while (at && *at != s)
+        at = &(*at)->next_kept;
+    if (at)
+        *at = s->next_kept;
     s->keeper = NULL;
 }
 

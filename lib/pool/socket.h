@@ -66,8 +66,9 @@ struct socket {
     struct connect_plan plan;
     struct config *config; /* what `plan` and `wire.parent` point into, while they do */
     struct waiter *owner;  /* CONNECTING: the last repeat of this request, which no other may take */
-    /* Where its only user keeps it, since socket_keep_private(); NULL: any may use it */
+    /* The list on which its only user keeps it, since socket_keep_private(); NULL: any may use it */
     struct socket **keeper;
+    struct socket *next_kept; /* on that list */
     /* FREE, PRIVATE: until the look after the response, then until it is too old to be trusted */
     struct timer idle;
     bool http1_only;           /* HTTP/2 was not offered: it says nothing of what the origin speaks */
@@ -100,14 +101,14 @@ bool socket_is_outdated(const struct socket *s);
 /* Whether a connection to where it leads would be permitted now: a reload may have forbidden that. */
 bool socket_is_permitted(struct socket *s);
 
-/* An active one waits for the next request of its only user, who keeps it at `keeper`: watched and timed out
- * as if it were free. However it ends, *keeper becomes NULL. */
+/* An active one waits for the next request of its only user, on whose list `*keeper` it stands from now on:
+ * watched and timed out as if it were free. However it ends, it leaves the list. */
 void socket_keep_private(struct socket *s, struct socket **keeper);
 
 /* That request has come. */
 void socket_take_private(struct socket *s);
 
-/* Its keeper gives it up: *keeper becomes NULL. Nothing where it has none. */
+/* Its keeper gives it up: it leaves the list. Nothing where it has none. */
 void socket_disown(struct socket *s);
 
 /* For maxTotalSockets and descriptors: it has waited long enough that its user is hardly in the middle of

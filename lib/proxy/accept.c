@@ -102,7 +102,7 @@ void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct addr
     c->exchange = NULL;
     c->tunnel = NULL;
     c->inside = NULL;
-    c->private_socket = NULL;
+    c->private_sockets = NULL;
     c->since_ms = clock_ms();
     c->identified = CALLERS_OFF;
     c->caller = NULL;

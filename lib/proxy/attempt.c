@@ -153,7 +153,7 @@ static void start(struct exchange *e, struct socket *s)
         return;
     }
     /* NTLM names its user in the connection's first requests only: what follows on it is as private. */
-    if (e->client->private_socket == s)
+    if (s->keeper)
         e->asked.private_socket = true;
     e->socket = s;
     e->transfer->times.granted_us = clock_us();
@@ -210,11 +210,13 @@ static const void *caller_of(const struct waiter *w)
     return exchange_of(w)->client->caller;
 }
 
-/* The socket that is this client's own, if it fits. */
+/* The socket to this origin that is this client's own; NULL: it has none. */
 static struct socket *own_socket(const struct exchange *e)
 {
-    struct socket *own = e->client->private_socket;
-    return own && own->origin == e->origin && !e->asked.connect ? own : NULL;
+    struct socket *own = e->client->private_sockets;
+    while (own && own->origin != e->origin)
+        own = own->next_kept;
+    return own;
 }
 
 static enum acquire_result acquire(struct exchange *e)
@@ -313,7 +315,7 @@ enum client_close attempt_finished(struct exchange *e)
     call_finish(&e->transfer->call, &end);
     e->socket = NULL;
     /* What others share is not one client's own: over HTTP/2, a challenge is passed on. */
-    bool is_private = s->protocol == PROTOCOL_HTTP1 && (e->asked.private_socket || c->private_socket == s);
+    bool is_private = s->protocol == PROTOCOL_HTTP1 && (e->asked.private_socket || s->keeper);
     /* What was promised with the head may not hold any more: a stop, a request that is not needed to its
      * end. */
     enum client_close fate =
@@ -322,7 +324,7 @@ enum client_close attempt_finished(struct exchange *e)
     if (!is_private)
         socket_release(s, &end);
     else if (refusal == RETIRE_NONE && fate == CLIENT_KEPT)
-        client_keep_private(c, s);
+        socket_keep_private(s, &c->private_sockets);
     else
         socket_retire(s, refusal == RETIRE_NONE ? RETIRE_PRIVATE : refusal);
     return fate;

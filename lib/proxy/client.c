@@ -414,13 +414,6 @@ void client_exchange_done(struct client *c, enum client_close fate)
 
 void client_drop_private(struct client *c)
 {
-    if (c->private_socket)
-        socket_retire(c->private_socket, RETIRE_PRIVATE);
-}
-
-void client_keep_private(struct client *c, struct socket *s)
-{
-    if (c->private_socket != s)
-        client_drop_private(c);
-    socket_keep_private(s, &c->private_socket);
+    while (c->private_sockets)
+        socket_retire(c->private_sockets, RETIRE_PRIVATE);
 }

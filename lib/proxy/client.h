@@ -53,8 +53,8 @@ struct client {
     struct exchange *exchange; /* EXCHANGE */
     struct tunnel *tunnel;     /* TUNNEL */
     struct inside *inside;     /* NULL: it is in no CONNECT; owned */
-    /* Bound to this client by NTLM or Negotiate; NULL once the socket has ended */
-    struct socket *private_socket;
+    /* Bound to this client by NTLM or Negotiate, one an origin; a socket that ends leaves the list */
+    struct socket *private_sockets;
     struct caller *caller;
     enum callers_by identified; /* how `caller` was found; CALLERS_OFF: it was not, and is to be if any are */
     enum client_state state;
@@ -136,10 +136,7 @@ void client_set_keepalive(struct client *c);
 /* A reload changed the time limits: that of its state is counted from when that began. */
 void client_limits_changed(struct client *c);
 
-/* Ends the socket that is kept for this client alone, if one is. */
+/* Ends the sockets that are kept for this client alone. */
 void client_drop_private(struct client *c);
-
-/* Keeps a socket for this client alone. */
-void client_keep_private(struct client *c, struct socket *s);
 
 #endif

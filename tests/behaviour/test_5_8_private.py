@@ -104,6 +104,26 @@ def test_a_short_lived_clients_socket_is_closed_with_it(stage):
     carpool.wait_retired(origin, "private", 3)
 
 
+def test_a_client_may_have_one_for_each_origin(stage):
+    """private to that client: [...] closed with it, and not with its next request to another service"""
+    def respond(asked):
+        return answer(asked.target.encode(), fields=[("WWW-Authenticate", "NTLM")])
+    origins = [stage.origin(respond) for _ in range(3)]
+    carpool = stage.carpool()
+    client = carpool.client()
+    for target in ("/", "/again", "/more"):
+        for origin in origins:
+            assert client.get(origin.url(target)).status == 200
+    assert [origin.accepted for origin in origins] == [1, 1, 1]
+    origins[1].connections[0].close()       # the one in the middle of the list
+    carpool.wait_retired(origins[1], "peer-closed")
+    assert [client.get(origin.url("/more")).status for origin in origins] == [200, 200, 200]
+    assert [origin.accepted for origin in origins] == [1, 2, 1]
+    client.close()
+    for origin in origins:
+        carpool.wait_retired(origin, "private")
+
+
 @pytest.mark.parametrize("how, reason", [("close", "peer-closed"), ("reset", "peer-closed"), ("talk", "unexpected-data")])
 def test_a_private_socket_is_watched_between_its_requests(stage, how, reason):
     """5.5 holds for it as for a free one: when its peer closes or sends application data, it leaves at once, and its

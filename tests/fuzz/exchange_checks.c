@@ -77,7 +77,8 @@ static uint32_t check_clients(void)
         /* It will be heard of. */
         fuzz_assert(c->conn.watched || c->on_lasting);
         idle += c->state == CLIENT_IDLE;
-        kept += c->private_socket && !(c->exchange && c->exchange->socket == c->private_socket);
+        for (const struct socket *s = c->private_sockets; s; s = s->next_kept)
+            kept += !(c->exchange && c->exchange->socket == s);
         open++;
     }
     fuzz_assert(p->stats.clients_open == open && p->stats.clients_idle == idle);
