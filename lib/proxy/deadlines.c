@@ -17,10 +17,13 @@ static uint64_t due_after(uint64_t since_ms, uint64_t limit)
     return limit ? since_ms + limit : 0;
 }
 
+/* Of a tunnel it bounds the time to its 200. Where that was sent first, the client may have said nothing for
+ * long. */
 static uint64_t request_due(const struct exchange *e)
 {
-    return e->asked.connect ? 0
-                            : due_after(e->times.began_us / 1000, e->origin->agent->policy->timeouts.request);
+    return e->asked.established
+               ? 0
+               : due_after(e->times.began_us / 1000, e->origin->agent->policy->timeouts.request);
 }
 
 static uint64_t pending_due(const struct exchange *e)
@@ -109,8 +112,8 @@ static void act_on_time(struct exchange *e)
 {
     char limit[UNITS_TEXT_SIZE];
     if (is_past(request_due(e)))
-        exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT,
-                      "no complete response within %s (timeouts.request)",
+        exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT, "no %s within %s (timeouts.request)",
+                      e->asked.connect ? "tunnel" : "complete response",
                       units_format_time(e->origin->agent->policy->timeouts.request, limit));
     else if (exchange_has_left_the_queue(e))
         exchange_client_fin(e);

@@ -275,6 +275,20 @@ def test_other_timeouts_do_not_hold(stage):
     assert client.exactly(1) == b"x"
 
 
+def test_request_bounds_its_making(stage):
+    """by the matching upstream's limits, queue, timeouts; request: head received to last response byte, waiting included -> 504"""
+    origin = echo_origin(stage)
+    carpool = stage.carpool(config(origin, maxSockets=1, timeouts={"request": "300ms"}))
+    first, second = tunnel(carpool, origin), carpool.client()
+    second.send(request("CONNECT", origin.authority))
+    response = second.response("CONNECT")
+    assert response.status == 504 and "http_response_timeout" in response.fields.get("Proxy-Status")
+    assert b"timeouts.request" in response.body
+    second.expect_end()
+    first.send(b"x")
+    assert first.exactly(1) == b"x"
+
+
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_back_pressure(stage, direction):
     """a slow reader slows the writer, whatever the size"""
