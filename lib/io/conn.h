@@ -89,7 +89,8 @@ void conn_set_priority(struct conn *s, int priority);
  * came with the bytes may follow them all the same: libevent reports it with them, and not again.) */
 ssize_t conn_read(struct conn *s, void *to, size_t n);
 
-/* Writes from the front of the list; a short count (0 < n) means that the next call would say CONN_AGAIN.
+/* Writes from the front of the list; a short count (0 < n) means that the next call would say CONN_AGAIN, or
+ * CONN_ERROR: in either case the connection is reported when that call is worth it.
  * After CONN_AGAIN the same bytes must come first in the next call, and no fewer: TLS may have begun a
  * record with them. */
 ssize_t conn_write(struct conn *s, const struct iovec *v, int count);
@@ -120,7 +121,9 @@ bool conn_shutdown_write(struct conn *s);
 bool conn_is_quiet(struct conn *s);
 
 /* Nothing is left to be read, and the loop will report what comes. Makes no system call: conn_is_quiet()
- * looks. */
+ * looks. (Where TCP's urgent data or a Unix socket's descriptors came between bytes, a read ends in front of what is
+ * behind them: that is left, until more comes or somebody reads or looks. Neither reaches us: the urgent byte is
+ * none of the stream's, and the kernel closes descriptors that a read does not ask for.) */
 static inline bool conn_is_drained(const struct conn *s)
 {
     return s->watched && !s->may_read && !s->peer_fin;

@@ -331,6 +331,8 @@ ssize_t tls_write(struct conn *s, const struct iovec *v, int count)
         total += put;
         left -= (size_t)put;
     }
+    if (put == CONN_ERROR && total > 0 && s->watched)
+        conn_call_again(s); /* the next call says so, and the loop may know nothing of it */
     return total > 0 || put == 0 ? total : put;
 }
 

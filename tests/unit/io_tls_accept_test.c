@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -269,6 +270,66 @@ START_TEST(an_end_waits_for_room)
 }
 END_TEST
 
+/* OpenSSL takes a buffer for each record, and gives it back. */
+static int records_until_failure; /* there is no memory for the how manieth; 0: for all */
+
+static void *allocate(size_t n, const char *file, int line)
+{
+    (void)file, (void)line;
+    return n > 16384 && records_until_failure > 0 && --records_until_failure == 0 ? NULL : malloc(n);
+}
+
+static void *reallocate(void *p, size_t n, const char *file, int line)
+{
+    (void)file, (void)line;
+    return realloc(p, n);
+}
+
+static void release(void *p, const char *file, int line)
+{
+    (void)file, (void)line;
+    free(p);
+}
+
+/* Before OpenSSL has anything. */
+__attribute__((constructor)) static void take_over_memory(void)
+{
+    CRYPTO_set_mem_functions(allocate, reallocate, release);
+}
+
+static unsigned reports;
+
+static void count_report(void *ctx, unsigned ready)
+{
+    (void)ctx, (void)ready;
+    reports++;
+}
+
+/* A descriptor that can be written reports nothing: who waits for more room would wait for ever. */
+START_TEST(a_write_that_fails_behind_a_first_record_is_reported)
+{
+    static char records[3 * 16384];
+    struct event_base *base = io_loop();
+    struct pair p;
+
+    begin(&p);
+    SSL_CTX_set_mode(p.server_ctx, SSL_MODE_RELEASE_BUFFERS);
+    ck_assert(tls_accept(&p.server, server_ssl(&p), SLICE("")));
+    ck_assert_int_eq(shake(&p), 1);
+    ck_assert(conn_watch(&p.server, base, 0, count_report, NULL));
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    reports = 0;
+    records_until_failure = 2;
+    ck_assert_int_eq(conn_write(&p.server, &(struct iovec){records, sizeof records}, 1), 16384);
+    records_until_failure = 0;
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    ck_assert_uint_eq(reports, 1);
+    ck_assert_int_eq(conn_write(&p.server, &(struct iovec){records, sizeof records}, 1), CONN_ERROR);
+    end(&p);
+    event_base_free(base);
+}
+END_TEST
+
 void io_tls_accept_tests(Suite *suite)
 {
     TCase *group = tcase_create("accept");
@@ -279,6 +340,7 @@ void io_tls_accept_tests(Suite *suite)
     tcase_add_test(group, a_client_that_leaves_is_no_distrust);
     tcase_add_test(group, a_flood_of_key_updates_ends_the_connection);
     tcase_add_test(group, a_flood_is_told_after_the_data_that_came_with_it);
+    tcase_add_test(group, a_write_that_fails_behind_a_first_record_is_reported);
     tcase_add_loop_test(group, an_end_waits_for_room, 0, 2);
     suite_add_tcase(suite, group);
 }
