@@ -67,6 +67,10 @@ class Setting:
         with self.secure(target=target, **how) as client:
             return client.raw(request("GET", path, target))
 
+    def take_ca_away(self):
+        del self.carpool.config["connectTls"]
+        self.carpool.reload({})
+
     def handshakes(self, result):
         text = self.carpool.admin("/metrics").text
         return int(next(line.split()[-1] for line in text.splitlines()
@@ -340,7 +344,7 @@ def test_reload(stage):
         setting.secure()
     assert setting.get(context=setting.trust(new)).status == 200
     assert first.raw(request("GET", "/", TARGET)).status == 200
-    setting.carpool.reload({key: value for key, value in setting.config.items() if key != "connectTls"})
+    setting.take_ca_away()
     assert first.raw(request("GET", "/", TARGET)).status == 200
 
 
@@ -382,8 +386,9 @@ def test_two_loops(stage):
     assert setting.handshakes("ok") == 8
 
 
+@pytest.mark.parametrize("after", ["another", "none"])
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_another_ca_while_hands_are_shaken(stage, version):
+def test_another_ca_while_hands_are_shaken(stage, version, after):
     """reload of CA without dropping clients: a handshake that has begun ends as it began, with a ticket"""
     setting = Setting(stage)
     client = setting.dial()
@@ -404,8 +409,10 @@ def test_another_ca_while_hands_are_shaken(stage, version):
     steps = shake()
     next(steps)
     client.sock.recv(1, socket.MSG_PEEK)        # the handshake has begun
-    ca, key = make_ca(stage, "pool.test", out="another")
-    setting.carpool.reload({**setting.config, "connectTls": {"cert": ca, "key": key}})
+    if after == "another":
+        setting.carpool.reload({"connectTls": dict(zip(("cert", "key"), make_ca(stage, "pool.test", out="another")))})
+    else:
+        setting.take_ca_away()
     for _ in steps:
         pass
     tls.write(request("GET", "/", TARGET))
@@ -420,3 +427,15 @@ def test_another_ca_while_hands_are_shaken(stage, version):
     assert received.startswith(b"HTTP/1.1 200")
     assert tls.session.has_ticket
     setting.wait_handshakes("ok", 1)
+
+
+def test_no_ca_any_more_when_the_hello_is_whole(stage):
+    """reload of CA: nobody can answer one who was told 200 before; its next CONNECT opens a tunnel"""
+    setting = Setting(stage, access={"connectPorts": [8443]})
+    first = hello()
+    client = setting.dial(early=first[:100])
+    setting.take_ca_away()
+    client.send(first[100:])
+    client.expect_end()
+    setting.wait_handshakes("failed", 1)
+    assert setting.get(context=setting.trust(certificates().ca.pem)).status == 200

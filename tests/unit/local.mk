@@ -162,6 +162,7 @@ tests_unit_proxy_test_SOURCES = \
 	tests/unit/proxy_test.c \
 	tests/unit/proxy_test.h \
 	tests/unit/proxy_trouble_test.c \
+	tests/unit/proxy_beside_test.c \
 	tests/unit/proxy_blocked_test.c \
 	tests/unit/proxy_gone_test.c \
 	tests/unit/proxy_private_test.c \

@@ -479,6 +479,7 @@ int main(void)
     proxy_private_tests(suite);
     proxy_reload_tests(suite);
     proxy_secure_tests(suite);
+    proxy_beside_tests(suite);
     proxy_tunnel_tests(suite);
     return unit_run(suite);
 }

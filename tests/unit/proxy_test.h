@@ -23,6 +23,7 @@ void proxy_stale_tests(Suite *suite);
 void proxy_private_tests(Suite *suite);
 void proxy_reload_tests(Suite *suite);
 void proxy_secure_tests(Suite *suite);
+void proxy_beside_tests(Suite *suite);
 void proxy_tunnel_tests(Suite *suite);
 
 #endif

@@ -303,11 +303,36 @@ START_TEST(a_tunnel_is_not_silent_when_something_came)
 }
 END_TEST
 
+/* Whether a CONNECT is for HTTP is seen by the first bytes. What came while the process stood still is looked at
+ * before its client is called late. */
+START_TEST(a_client_is_not_late_when_something_came)
+{
+    int client, origin;
+
+    proxy_rig_open(&rig, "", "");
+    client = proxy_rig_client(&rig);
+    say(&rig, client, "CONNECT a.test:80 HTTP/1.1\r\nHost: a.test:80\r\n\r\n");
+    hears(client, "HTTP/1.1 200");
+    struct client *c = TAILQ_FIRST(&rig.proxy->clients);
+    ck_assert_int_eq(c->state, CLIENT_OPENING);
+    put(client, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    c->since_ms = 1;
+    client_on_deadline(&c->deadline);
+    ck_assert_int_eq(c->state, CLIENT_EXCHANGE);
+    origin = origin_end(&rig, 0);
+    proxy_rig_settle(&rig);
+    hears(origin, "GET / HTTP/1.1");
+    close(client);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
 void proxy_tunnel_tests(Suite *suite)
 {
     unit_group(suite, "tunnel", last_words_of_the_origin_arrive, last_words_of_the_client_arrive,
                whoever_is_left_may_go_on_talking, an_end_waits_for_what_came_before_it,
                a_reset_is_passed_on_after_what_came_before_it, an_end_is_passed_on_as_one,
                a_reset_after_the_end_is_noticed, a_stop_waits_for_tunnels_that_move,
-               a_stop_cuts_idle_tunnels_at_once, a_tunnel_is_not_silent_when_something_came);
+               a_stop_cuts_idle_tunnels_at_once, a_tunnel_is_not_silent_when_something_came,
+               a_client_is_not_late_when_something_came);
 }
