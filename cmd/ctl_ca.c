@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/no_core.h"
 #include "ca/issue.h"
 #include "cmd/ctl_client.h"
@@ -45,22 +46,30 @@ static void warn_of_top_level(const char *given, const char *host)
             given, host);
 }
 
-/* What X.509 calls it: a name permits those below it, so "*.example.com" is "example.com". */
+/* What X.509 calls it: a name permits those below it, so "*.example.com" is "example.com". No name is below an
+ * address. */
+static bool parse_host(const char *given, char host[HOSTNAME_SIZE])
+{
+    size_t n = strlen(given);
+    struct slice text = {given, n};
+    struct address address;
+
+    if (n > 2 && given[0] == '[' && given[n - 1] == ']')
+        text = (struct slice){given + 1, n - 2};
+    if (strncmp(given, "*.", 2) != 0)
+        return hostname_parse(text, host);
+    return hostname_parse(slice_from(text, 2), host) && !address_from_ip(&address, slice_of(host), 0);
+}
+
 static bool add_host(struct plan *p, const char *given)
 {
     char host[HOSTNAME_SIZE];
-    size_t n = strlen(given);
-    struct slice text = {given, n};
 
     if (strcmp(given, "*") == 0) {
         ctl_fail("--for '*' would make a CA that can impersonate every host; name those that it is for");
         return false;
     }
-    if (n > 2 && given[0] == '[' && given[n - 1] == ']')
-        text = (struct slice){given + 1, n - 2};
-    else if (strncmp(given, "*.", 2) == 0)
-        text = slice_from(text, 2);
-    if (!hostname_parse(text, host)) {
+    if (!parse_host(given, host)) {
         ctl_fail("--for '%s' is not a host: it takes names (example.com, '*.example.com') and IP addresses",
                  given);
         return false;

@@ -62,8 +62,8 @@ def test_only_names_or_only_addresses(stage):
     assert re.search(r"Excluded:\s+DNS:\s+IP:0.0.0.0/0.0.0.0\s", addresses), addresses
 
 
-@pytest.mark.parametrize("words", [["--for", "*"], ["--for", "a b"], ["--for", "127.1"], [], ["--for", "a", "--days", "0"],
-                                   ["--for", "a", "more"]])
+@pytest.mark.parametrize("words", [["--for", "*"], ["--for", "a b"], ["--for", "127.1"], ["--for", "*.1.2.3.4"], [],
+                                   ["--for", "a", "--days", "0"], ["--for", "a", "more"]])
 def test_wrong_usage(stage, words):
     done = ca("create", "--out", stage.path("none"), *words)
     assert done.returncode == 2 and done.stderr and not os.path.exists(stage.path("none"))
