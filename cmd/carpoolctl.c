@@ -99,6 +99,12 @@ static const char *options_of(const struct command *c)
 
 static int print_command_help(const struct command *c)
 {
+    char *asks[] = {(char *)c->name, (char *)"--help", NULL};
+
+    if (c->words == WORDS_HOSTS)
+        return ctl_ca_create(2, asks);
+    if (c->words == WORDS_FILE)
+        return ctl_ca_show(2, asks);
     printf("Usage: carpoolctl [-s ADDRESS]%s %s%s\n%c%s.\n", options_of(c), c->name, words_of(c),
            toupper((unsigned char)c->help[0]), c->help + 1);
     return CTL_FINE;
@@ -121,6 +127,44 @@ static const struct command *find_command(int argc, char **argv)
     return NULL;
 }
 
+/* Whether `name` is of two words, and this is the first of them. */
+static bool is_of_group(const char *name, const char *word)
+{
+    size_t n = strlen(word);
+
+    return strncmp(name, word, n) == 0 && name[n] == ' ';
+}
+
+static bool is_group(const char *word)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (is_of_group(commands[i].name, word))
+            return true;
+    return false;
+}
+
+/* `next` is what follows the group's word, or NULL: help is about all of its commands, and nothing else can be
+ * done without their second word. */
+static int obey_group(const char *word, const char *next)
+{
+    bool helps = next && (strcmp(next, "-h") == 0 || strcmp(next, "--help") == 0);
+    const char *between = "";
+
+    if (!helps)
+        fprintf(stderr, "carpoolctl: '%s' is no command by itself. There are: ", word);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (!is_of_group(commands[i].name, word))
+            continue;
+        fprintf(helps ? stdout : stderr, "%s%s", between, helps ? "" : commands[i].name);
+        if (helps)
+            print_command_help(&commands[i]);
+        between = helps ? "\n" : ", ";
+    }
+    if (!helps)
+        fprintf(stderr, " (carpoolctl help %s)\n", word);
+    return helps ? CTL_FINE : CTL_USAGE;
+}
+
 static int unknown_command(const char *word)
 {
     const char *names[COMMANDS], *meant;
@@ -128,14 +172,11 @@ static int unknown_command(const char *word)
     for (size_t i = 0; i < COMMANDS; i++)
         names[i] = commands[i].name;
     meant = suggest(word, names, COMMANDS);
-    for (size_t i = 0; !meant && i < COMMANDS; i++)
-        if (strncmp(names[i], word, strlen(word)) == 0 && names[i][strlen(word)] == ' ')
-            meant = names[i];
     fprintf(stderr, "carpoolctl: unknown command '%s'%s%s%s There are:", word,
             meant ? ", did you mean '" : ".", meant ? meant : "", meant ? "'?" : "");
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(stderr, "%s %s", i > 0 ? "," : "", commands[i].name);
-    putc('\n', stderr);
+        fprintf(stderr, " %s,", commands[i].name);
+    fputs(" help\n", stderr);
     return CTL_USAGE;
 }
 
@@ -237,6 +278,8 @@ static int obey(int argc, char **argv)
         ask_help_of_command(argc, argv);
     }
     c = find_command(argc, argv);
+    if (!c && is_group(argv[optind]))
+        return obey_group(argv[optind], argv[optind + 1]);
     if (!c)
         return unknown_command(argv[optind]);
     if (c->words == WORDS_HOSTS)

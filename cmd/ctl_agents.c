@@ -1,5 +1,7 @@
 /* carpoolctl agents [NAME]: a row an agent, or all about one. */
 
+#include "base/units.h"
+#include "cmd/ctl_cells.h"
 #include "cmd/ctl_command.h"
 #include "cmd/ctl_errors.h"
 #include "cmd/ctl_status.h"
@@ -24,6 +26,25 @@ static void print_limit(const json_t *agent, const char *key, const char *end)
         printf("%s Infinity%s", key, end);
 }
 
+/* A time limit of /agents, as the configuration writes it. */
+static void print_timeout(const json_t *timeouts, const char *key, const char *end)
+{
+    json_int_t ms = json_integer_value(json_object_get(timeouts, key));
+    char text[UNITS_TEXT_SIZE];
+
+    printf("%s %s%s", key, units_format_time(ms > 0 ? (uint64_t)ms : 0, text), end);
+}
+
+static void print_timeouts(const json_t *timeouts)
+{
+    fputs("timeouts: ", stdout);
+    print_timeout(timeouts, "connect", ", ");
+    print_timeout(timeouts, "pending", ", ");
+    print_timeout(timeouts, "socket", ", ");
+    print_timeout(timeouts, "request", ", ");
+    print_timeout(timeouts, "free", "\n");
+}
+
 static void print_head(const struct pool_table *t, const json_t *agent, bool colours)
 {
     char name[POOL_NAME_SIZE];
@@ -37,7 +58,12 @@ static void print_head(const struct pool_table *t, const json_t *agent, bool col
     print_limit(agent, "maxTotalSockets", ", ");
     print_limit(agent, "maxFreeSockets", ", ");
     print_limit(agent, "maxPendingRequests", "\n");
-    pool_table_print_sentences(t, stdout, colours);
+    if (json_object_get(agent, "timeoutsMs"))
+        print_timeouts(json_object_get(agent, "timeoutsMs"));
+    putchar('\n');
+    if (pool_table_sentence_count(t) == 0)
+        return;
+    pool_table_print_sentences(t, row.agent, stdout, colours);
     putchar('\n');
 }
 
@@ -112,7 +138,7 @@ static void print_one(struct pool_table *t, const struct ctl_options *o)
     print_retired(agent, how.colours);
     print_http2(agent, how.colours);
     putchar('\n');
-    errors_print(agents, stdout, how.colours);
+    errors_print(agents, false, stdout, how.colours);
 }
 
 int ctl_agents(const struct ctl_options *o, const char *name)

@@ -1,9 +1,11 @@
 /* carpoolctl callers: who uses Carpool, most requests first. */
 
 #include <jansson.h>
+#include <string.h>
 
 #include "cmd/ctl_command.h"
 #include "cmd/ctl_table.h"
+#include "cmd/ctl_words.h"
 
 #define AGENTS_SIZE 1024
 
@@ -25,23 +27,54 @@ static const char *busiest(const json_t *agents)
     return most;
 }
 
-/* "payments 120, mail 3" */
+/* Callers that were forgotten; which agents they asked is not known. */
+#define FORGOTTEN "*"
+
+/* Requests that were refused before an agent was chosen. */
+static long long without_agent(const json_t *row)
+{
+    const char *agent, *caller = json_string_value(json_object_get(row, "caller"));
+    long long left = figure(row, "requests");
+    json_t *requests;
+
+    json_object_foreach(json_object_get(row, "agents"), agent, requests) left -= json_integer_value(requests);
+    return caller && strcmp(caller, FORGOTTEN) == 0 ? 0 : left;
+}
+
+/* Adds "payments 120" to what `out` holds; false: there is no room for it. */
+static bool append(char out[AGENTS_SIZE], const char *agent, long long requests)
+{
+    size_t n = strlen(out);
+    char count[CTL_WORD_SIZE];
+    int k = snprintf(out + n, AGENTS_SIZE - n, "%s%s %s", n ? ", " : "", agent,
+                     ctl_count((uint64_t)requests, count));
+
+    if (k >= 0 && (size_t)k < AGENTS_SIZE - n)
+        return true;
+    out[n] = '\0';
+    return false;
+}
+
+/* "payments 120, mail 3, none 4" */
 static void put_agents(const json_t *row, char out[AGENTS_SIZE])
 {
     json_t *left = json_copy(json_object_get(row, "agents"));
+    long long others = without_agent(row);
     const char *agent;
-    size_t n = 0;
 
     *out = '\0';
-    while ((agent = busiest(left))) {
-        int k = snprintf(out + n, AGENTS_SIZE - n, "%s%s %lld", n ? ", " : "", agent, figure(left, agent));
-
-        if (k < 0 || (size_t)k >= AGENTS_SIZE - n)
-            break;
-        n += (size_t)k;
+    while ((agent = busiest(left)) && append(out, agent, figure(left, agent)))
         json_object_del(left, agent);
-    }
+    if (others > 0)
+        append(out, "none", others);
     json_decref(left);
+}
+
+static void add_count(struct table *t, enum cell_style style, const json_t *row, const char *key)
+{
+    char count[CTL_WORD_SIZE];
+
+    table_add(t, style, "%s", ctl_count((uint64_t)figure(row, key), count));
 }
 
 static void add_row(struct table *t, const json_t *row)
@@ -51,19 +84,19 @@ static void add_row(struct table *t, const json_t *row)
 
     put_agents(row, agents);
     table_add(t, CELL_PLAIN, "%s", caller ? caller : "-");
-    table_add(t, CELL_PLAIN, "%lld", figure(row, "connections"));
-    table_add(t, CELL_PLAIN, "%lld", figure(row, "active"));
-    table_add(t, figure(row, "waiting") ? CELL_WARN : CELL_PLAIN, "%lld", figure(row, "waiting"));
-    table_add(t, CELL_PLAIN, "%lld", figure(row, "requests"));
-    table_add(t, figure(row, "errors") ? CELL_BAD : CELL_PLAIN, "%lld", figure(row, "errors"));
+    add_count(t, CELL_PLAIN, row, "connections");
+    add_count(t, CELL_PLAIN, row, "active");
+    add_count(t, figure(row, "waiting") ? CELL_WARN : CELL_PLAIN, row, "waiting");
+    add_count(t, CELL_PLAIN, row, "requests");
+    add_count(t, figure(row, "errors") ? CELL_BAD : CELL_PLAIN, row, "errors");
     table_add(t, CELL_PLAIN, "%s", agents);
 }
 
 static void print(const json_t *rows)
 {
     static const struct table_column columns[] = {
-        {"CALLER", true},    {"CONNECTIONS", false}, {"ACTIVE", false}, {"WAITING", false},
-        {"REQUESTS", false}, {"FAILED", false},      {"AGENTS", true}};
+        {"CALLER", true},    {"CONNECTIONS", false},    {"ACTIVE", false}, {"WAITING", false},
+        {"REQUESTS", false}, {"FAILED/REFUSED", false}, {"AGENTS", true}};
     struct table paper;
     const json_t *row;
     size_t i;

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/ctl_cells.h"
 #include "cmd/ctl_command.h"
-#include "cmd/ctl_pools.h"
 #include "cmd/ctl_status.h"
 #include "cmd/ctl_table.h"
 #include "cmd/ctl_words.h"
@@ -15,6 +15,7 @@
 struct group {
     const char *agent, *origin, *error, *text, *last;
     unsigned count;
+    bool more; /* perhaps: the agent had more errors than are kept */
 };
 
 struct group_list {
@@ -41,16 +42,34 @@ static struct group *find(const struct group_list *l, const struct group *like)
     return NULL;
 }
 
+/* Since the start. */
+static size_t count_errors(const json_t *agent)
+{
+    const char *error;
+    json_t *count;
+    size_t n = 0;
+
+    json_object_foreach(json_object_get(agent, "errors"), error, count) n +=
+        (size_t)json_integer_value(count);
+    return n;
+}
+
 /* They come oldest first. */
 static void gather(struct group_list *l, const json_t *agent)
 {
-    const json_t *e;
+    const json_t *recent = json_object_get(agent, "recentErrors"), *e;
+    bool more = count_errors(agent) > json_array_size(recent);
     size_t i;
 
-    json_array_foreach(json_object_get(agent, "recentErrors"), i, e)
+    json_array_foreach(recent, i, e)
     {
-        struct group one = {string(agent, "name"), string(e, "origin"), string(e, "error"),
-                            string(e, "text"),     string(e, "time"),   1};
+        struct group one = {string(agent, "name"),
+                            string(e, "origin"),
+                            string(e, "error"),
+                            string(e, "text"),
+                            string(e, "time"),
+                            1,
+                            more};
         struct group *known = find(l, &one);
 
         if (known) {
@@ -78,19 +97,21 @@ static void put_time(const char *time, char out[9])
 
 #define TIMES_SIZE 16
 
-/* "x14", or nothing for once. Returns `out`. */
-static const char *put_times(unsigned count, char out[TIMES_SIZE])
+/* "x14", "x20+" where there may have been more, or nothing for once. Returns `out`. */
+static const char *put_times(const struct group *g, char out[TIMES_SIZE])
 {
     out[0] = '\0';
-    if (count > 1)
-        snprintf(out, TIMES_SIZE, "x%u", count);
+    if (g->count > 1)
+        snprintf(out, TIMES_SIZE, "x%u%s", g->count, g->more ? "+" : "");
     return out;
 }
 
-static void print_recent(const json_t *agents, FILE *out, bool colours)
+static void print_recent(const json_t *agents, bool with_agent, FILE *out, bool colours)
 {
-    static const struct table_column columns[] = {
+    static const struct table_column of_all[] = {
         {"TIME (UTC)", true}, {"TIMES", false}, {"AGENT", true}, {"ORIGIN", true}, {"WHAT", true}};
+    static const struct table_column of_one[] = {
+        {"TIME (UTC)", true}, {"TIMES", false}, {"ORIGIN", true}, {"WHAT", true}};
     struct group_list l = {0};
     struct table paper;
     char time[9], times[TIMES_SIZE], origin[POOL_NAME_SIZE];
@@ -104,14 +125,15 @@ static void print_recent(const json_t *agents, FILE *out, bool colours)
     if (l.count == 0)
         return;
     qsort(l.items, l.count, sizeof *l.items, newest_first);
-    table_begin(&paper, columns, sizeof columns / sizeof columns[0]);
+    table_begin(&paper, with_agent ? of_all : of_one, with_agent ? 5 : 4);
     for (i = 0; i < l.count; i++) {
         const struct group *g = &l.items[i];
 
         put_time(g->last, time);
         table_add(&paper, CELL_PLAIN, "%s", time);
-        table_add(&paper, CELL_PLAIN, "%s", put_times(g->count, times));
-        table_add(&paper, CELL_PLAIN, "%s", g->agent);
+        table_add(&paper, CELL_PLAIN, "%s", put_times(g, times));
+        if (with_agent)
+            table_add(&paper, CELL_PLAIN, "%s", g->agent);
         table_add(&paper, CELL_PLAIN, "%s",
                   pool_origin_name(&(const struct pool_row){.origin = g->origin}, origin));
         table_add(&paper, CELL_PLAIN, "%s: %s", g->error, g->text);
@@ -122,24 +144,25 @@ static void print_recent(const json_t *agents, FILE *out, bool colours)
     free(l.items);
 }
 
-static void add_counts(struct table *t, const json_t *agent, const json_t *origin)
+static void add_counts(struct table *t, bool with_agent, const json_t *agent, const json_t *origin)
 {
-    char name[POOL_NAME_SIZE];
+    char name[POOL_NAME_SIZE], figure[CTL_WORD_SIZE];
     const char *error;
     json_t *count;
 
     json_object_foreach(json_object_get(origin, "errors"), error, count)
     {
-        table_add(t, CELL_PLAIN, "%s", string(agent, "name"));
+        if (with_agent)
+            table_add(t, CELL_PLAIN, "%s", string(agent, "name"));
         table_add(t, CELL_PLAIN, "%s",
                   pool_origin_name(&(const struct pool_row){.origin = string(origin, "origin")}, name));
         table_add(t, CELL_PLAIN, "%s", error);
-        table_add(t, CELL_PLAIN, "%lld", (long long)json_integer_value(count));
+        table_add(t, CELL_PLAIN, "%s", ctl_count((uint64_t)json_integer_value(count), figure));
     }
 }
 
 /* False: there were none. */
-static bool print_counts(const json_t *agents, FILE *out, bool colours)
+static bool print_counts(const json_t *agents, bool with_agent, FILE *out, bool colours)
 {
     static const struct table_column columns[] = {
         {"AGENT", true}, {"ORIGIN", true}, {"ERROR", true}, {"SINCE START", false}};
@@ -148,12 +171,12 @@ static bool print_counts(const json_t *agents, FILE *out, bool colours)
     size_t i, k;
     bool any;
 
-    table_begin(&paper, columns, sizeof columns / sizeof columns[0]);
+    table_begin(&paper, columns + !with_agent, sizeof columns / sizeof columns[0] - !with_agent);
     json_array_foreach(agents, i, agent)
     {
         json_array_foreach(json_object_get(agent, "origins"), k, origin)
         {
-            add_counts(&paper, agent, origin);
+            add_counts(&paper, with_agent, agent, origin);
         }
     }
     any = paper.cell_count > 0;
@@ -181,19 +204,19 @@ static bool has_forgotten(const json_t *agents)
     return false;
 }
 
-void errors_print(const json_t *agents, FILE *out, bool colours)
+void errors_print(const json_t *agents, bool with_agent, FILE *out, bool colours)
 {
-    if (!print_counts(agents, out, colours))
+    if (!print_counts(agents, with_agent, out, colours))
         fputs("no errors since the start\n", out);
     else if (has_forgotten(agents))
         fputs("\n*: origins that were forgotten after a minute without use\n", out);
-    print_recent(agents, out, colours);
+    print_recent(agents, with_agent, out, colours);
 }
 
 static void print_errors(struct pool_table *t, const struct ctl_options *o)
 {
     (void)o;
-    errors_print(json_object_get(t->json, "agents"), stdout, ctl_wants_colours());
+    errors_print(json_object_get(t->json, "agents"), true, stdout, ctl_wants_colours());
 }
 
 int ctl_errors(const struct ctl_options *o, const char *name)

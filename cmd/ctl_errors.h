@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 /* Of these agents (a list as /agents has it): how often each error occurred, and the recent ones, like ones
- * together. "no errors" when there are none. */
-void errors_print(const json_t *agents, FILE *out, bool colours);
+ * together; where there is one agent, perhaps without its name. "no errors" when there are none. */
+void errors_print(const json_t *agents, bool with_agent, FILE *out, bool colours);
 
 #endif

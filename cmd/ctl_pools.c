@@ -83,31 +83,73 @@ static void read_http2(const json_t *o, struct pool_row *r)
     r->goaways = sum(json_object_get(o, "goaways"));
 }
 
-/* Requests of the last hour that failed or were refused. */
-static uint64_t failures(const json_t *agent)
+static uint64_t limit(const json_t *o, const char *key)
 {
-    const json_t *hour = json_object_get(agent, "lastHour");
+    const json_t *max = json_object_get(o, key);
 
-    return number(hour, "errors") + number(hour, "refused");
+    return json_is_integer(max) ? (uint64_t)json_integer_value(max) : UINT64_MAX;
+}
+
+/* What bounds one origin's connections. */
+static uint64_t max_of_origin(const json_t *agent)
+{
+    uint64_t own = limit(agent, "maxSockets"), all = limit(agent, "maxTotalSockets");
+
+    return own < all ? own : all;
+}
+
+/* Sentences about an agent that are about none of its origins alone. */
+static size_t problems_of_all(const json_t *agent)
+{
+    size_t all = json_array_size(json_object_get(agent, "diagnosis")), i;
+    const json_t *origin;
+    uint64_t own = 0;
+
+    json_array_foreach(json_object_get(agent, "origins"), i, origin)
+    {
+        own += number(origin, "problems");
+    }
+    return all > own ? all - (size_t)own : 0;
+}
+
+static size_t problems_of(const json_t *agent, const json_t *o)
+{
+    if (o == agent)
+        return json_array_size(json_object_get(agent, "diagnosis"));
+    return (size_t)number(o, "problems") + problems_of_all(agent);
+}
+
+static uint64_t count_full(const json_t *agent)
+{
+    uint64_t max = max_of_origin(agent), n = 0;
+    const json_t *origin;
+    size_t i;
+
+    json_array_foreach(json_object_get(agent, "origins"), i, origin)
+    {
+        n += max > 0 && number(origin, "sockets") >= max;
+    }
+    return n;
 }
 
 /* `o` is an agent or one of its origins: both have the same figures. */
-static void read_row(const json_t *agent, const json_t *o, const char *limit, struct pool_row *r)
+static void read_row(const json_t *agent, const json_t *o, struct pool_row *r)
 {
     const char *name = json_string_value(json_object_get(agent, "name"));
     const char *origin = json_string_value(json_object_get(o, "origin"));
-    const json_t *max = json_object_get(o, limit);
+    bool has_several = o == agent && json_array_size(json_object_get(agent, "origins")) > 1;
 
     *r = (struct pool_row){.agent = name ? name : "?", .origin = origin ? origin : "-"};
     r->paused = json_is_true(json_object_get(agent, "paused"));
     r->removed = json_is_true(json_object_get(agent, "removed"));
-    r->problems = json_array_size(json_object_get(agent, "diagnosis"));
-    r->fails = failures(agent) > 0;
+    r->problems = problems_of(agent, o);
+    r->lately = number(o, "failedLately");
     r->active = number(o, "sockets");
     r->connecting = number(o, "connecting");
     r->free = number(o, "freeSockets");
     r->waiting = number(o, "requests");
-    r->max = json_is_integer(max) ? (uint64_t)json_integer_value(max) : UINT64_MAX;
+    r->max = has_several ? limit(agent, "maxTotalSockets") : max_of_origin(agent);
+    r->full = has_several ? count_full(agent) : 0;
     r->waited_max_ms = json_number_value(json_object_get(o, "waitedMaxMs"));
     r->requests = number(o, "requestsTotal");
     r->reused = number(o, "reusedTotal");
@@ -125,11 +167,11 @@ static void add_rows(struct pool_table *t, const json_t *agent, bool by_agent)
 
     t->rows = ctl_need(realloc(t->rows, (t->count + count + 1) * sizeof *t->rows));
     if (by_agent || count == 0) {
-        read_row(agent, agent, count > 1 ? "maxTotalSockets" : "maxSockets", &t->rows[t->count++]);
+        read_row(agent, agent, &t->rows[t->count++]);
         return;
     }
     for (size_t i = 0; i < count; i++)
-        read_row(agent, json_array_get(origins, i), "maxSockets", &t->rows[t->count++]);
+        read_row(agent, json_array_get(origins, i), &t->rows[t->count++]);
 }
 
 /* /agents/NAME is read as if it were all. */
@@ -145,6 +187,17 @@ static json_t *as_all(json_t *json)
     return all;
 }
 
+/* Lately, and in the last hour: requests that failed or were refused. */
+static bool fails_more(const json_t *a, const json_t *b)
+{
+    uint64_t x = number(a, "failedLately"), y = number(b, "failedLately");
+    const json_t *p = json_object_get(a, "lastHour"), *q = json_object_get(b, "lastHour");
+
+    if (x != y)
+        return x > y;
+    return number(p, "errors") + number(p, "refused") > number(q, "errors") + number(q, "refused");
+}
+
 /* Whose problems are said first: agents whose requests fail, by how many; the others as the file has them. */
 static void sort_agents(const json_t *all)
 {
@@ -154,7 +207,7 @@ static void sort_agents(const json_t *all)
         json_t *agent = json_incref(json_array_get(agents, i));
         size_t at = i;
 
-        while (at > 0 && failures(json_array_get(agents, at - 1)) < failures(agent))
+        while (at > 0 && fails_more(agent, json_array_get(agents, at - 1)))
             at--;
         json_array_remove(agents, i);
         json_array_insert_new(agents, at, agent);
@@ -207,15 +260,24 @@ static double share_in_use(const struct pool_row *r)
     return sockets > streams ? sockets : streams;
 }
 
+static bool is_forgotten(const struct pool_row *r)
+{
+    return strcmp(r->origin, "*") == 0;
+}
+
 static int compare(const void *a, const void *b)
 {
     const struct pool_row *x = a, *y = b;
     int order = descending(x->problems > 0, y->problems > 0);
 
     if (order == 0)
-        order = descending(x->fails, y->fails);
+        order = descending((double)x->lately, (double)y->lately);
+    if (order == 0)
+        order = descending(!is_forgotten(x), !is_forgotten(y));
     if (order == 0)
         order = descending((double)x->waiting, (double)y->waiting);
+    if (order == 0)
+        order = descending((double)(x->errors + x->refused), (double)(y->errors + y->refused));
     if (order == 0)
         order = descending(share_in_use(x), share_in_use(y));
     if (order == 0)
@@ -295,12 +357,28 @@ static void put_reload(const struct pool_table *t, const json_t *daemon, char *o
         snprintf(out, size, "last reload %s%s ago", failed ? "FAILED " : "", ctl_long_time(age, ago));
 }
 
+static void put_verdict(const struct pool_table *t, char *out, size_t size)
+{
+    uint64_t failed = number(json_object_get(t->json, "daemon"), "failedLately");
+    size_t problems = pool_table_sentence_count(t);
+    char count[CTL_WORD_SIZE];
+
+    if (problems > 0)
+        snprintf(out, size, "%zu problem%s", problems, problems == 1 ? "" : "s");
+    else if (failed > 0)
+        snprintf(out, size,
+                 "no problems, but %s request%s failed in the last two minutes (carpoolctl errors)",
+                 ctl_count(failed, count), failed == 1 ? "" : "s");
+    else
+        snprintf(out, size, "no problems");
+}
+
 const char *pool_table_summary(const struct pool_table *t, char *out, size_t size)
 {
     const json_t *daemon = json_object_get(t->json, "daemon"), *agent;
-    size_t problems = pool_table_sentence_count(t), i;
+    size_t i;
     uint64_t active = 0, waiting = 0;
-    char count[CTL_WORD_SIZE] = "no problems", up[CTL_WORD_SIZE], refused[CTL_WORD_SIZE] = "", reload[64];
+    char up[CTL_WORD_SIZE], refused[CTL_WORD_SIZE] = "", reload[64], verdict[128];
     double refused_rate = json_number_value(json_object_get(daemon, "refusedPerSecond"));
     double error_rate = json_number_value(json_object_get(daemon, "errorsPerSecond")) - refused_rate;
 
@@ -309,15 +387,14 @@ const char *pool_table_summary(const struct pool_table *t, char *out, size_t siz
         active += number(agent, "sockets");
         waiting += number(agent, "requests");
     }
-    if (problems > 0)
-        snprintf(count, sizeof count, "%zu problem%s", problems, problems == 1 ? "" : "s");
+    put_verdict(t, verdict, sizeof verdict);
     if (refused_rate > 0)
         snprintf(refused, sizeof refused, ", %.1f refused/s", refused_rate);
     put_reload(t, daemon, reload, sizeof reload);
-    snprintf(out, size, "%s: %.1f requests/s, %llu active, %llu waiting, %.1f errors/s%s; up %s, %s", count,
-             json_number_value(json_object_get(daemon, "requestsPerSecond")), (unsigned long long)active,
-             (unsigned long long)waiting, error_rate > 0 ? error_rate : 0, refused,
-             ctl_long_time(json_number_value(json_object_get(daemon, "uptimeMs")), up), reload);
+    snprintf(out, size, "%s; now %.1f requests/s, %llu active, %llu waiting, %.1f errors/s%s; up %s, %s",
+             verdict, json_number_value(json_object_get(daemon, "requestsPerSecond")),
+             (unsigned long long)active, (unsigned long long)waiting, error_rate > 0 ? error_rate : 0,
+             refused, ctl_long_time(json_number_value(json_object_get(daemon, "uptimeMs")), up), reload);
     return out;
 }
 
@@ -341,73 +418,6 @@ const char *pool_table_savings(const struct pool_table *t, char *out, size_t siz
     return out;
 }
 
-/* Cells */
-
-const char *pool_agent_name(const struct pool_row *r, char out[POOL_NAME_SIZE])
-{
-    snprintf(out, POOL_NAME_SIZE, "%.200s%s", r->agent, r->removed ? " (removed)" : "");
-    return out;
-}
-
-static const char *default_port(const char *origin)
-{
-    if (strncmp(origin, "http://", 7) == 0)
-        return ":80";
-    return strncmp(origin, "https://", 8) == 0 || strncmp(origin, "tunnel://", 9) == 0 ? ":443" : NULL;
-}
-
-const char *pool_origin_name(const struct pool_row *r, char out[POOL_NAME_SIZE])
-{
-    const char *port = default_port(r->origin);
-    size_t n;
-
-    snprintf(out, POOL_NAME_SIZE, "%s", r->origin);
-    n = strlen(out);
-    if (port && n > strlen(port) && strcmp(out + n - strlen(port), port) == 0)
-        out[n - strlen(port)] = '\0';
-    return out;
-}
-
-const char *pool_active(const struct pool_row *r, char out[POOL_NAME_SIZE])
-{
-    int n = snprintf(out, POOL_NAME_SIZE, "%llu", (unsigned long long)r->active);
-
-    if (r->max != UINT64_MAX)
-        snprintf(out + n, POOL_NAME_SIZE - (size_t)n, "/%llu", (unsigned long long)r->max);
-    return out;
-}
-
-const char *pool_streams(const struct pool_row *r, char out[POOL_NAME_SIZE])
-{
-    if (r->speaks_http2)
-        snprintf(out, POOL_NAME_SIZE, "%llu/%llu", (unsigned long long)r->streams,
-                 (unsigned long long)r->max_streams);
-    else
-        snprintf(out, POOL_NAME_SIZE, "-");
-    return out;
-}
-
-const char *pool_reuse(const struct pool_row *r, char out[POOL_NAME_SIZE])
-{
-    uint64_t given = r->opened + r->reused;
-
-    if (given == 0)
-        snprintf(out, POOL_NAME_SIZE, "-");
-    else
-        snprintf(out, POOL_NAME_SIZE, "%.1f%%", 100.0 * (double)r->reused / (double)given);
-    return out;
-}
-
-bool pool_is_full(const struct pool_row *r)
-{
-    return r->max != UINT64_MAX && r->max > 0 && r->active >= r->max;
-}
-
-bool pool_streams_are_full(const struct pool_row *r)
-{
-    return r->streams > 0 && (r->streams >= r->max_streams || r->streams >= r->max_in_flight);
-}
-
 bool pool_table_has_http2(const struct pool_table *t)
 {
     for (size_t i = 0; i < t->count; i++) {
@@ -415,9 +425,4 @@ bool pool_table_has_http2(const struct pool_table *t)
             return true;
     }
     return false;
-}
-
-bool pool_is_idle(const struct pool_row *r)
-{
-    return r->active + r->connecting + r->free + r->waiting + r->draining == 0;
 }

@@ -13,10 +13,11 @@ struct pool_row {
     const char *agent;
     const char *origin; /* "-": the agent has none yet */
     bool paused, removed;
-    size_t problems; /* sentences about its agent */
-    bool fails;      /* its agent: requests of the last hour failed or were refused */
+    size_t problems; /* sentences about it, or about its agent as a whole */
+    uint64_t lately; /* requests that failed or were refused in the last one to two minutes */
     uint64_t active, connecting, free, waiting;
-    uint64_t max; /* UINT64_MAX: no limit */
+    uint64_t max;  /* UINT64_MAX: no limit; of an origin, the smaller of its own and its agent's */
+    uint64_t full; /* of an agent with several origins: how many of them are at their limit */
     /* HTTP/2; of an agent, whether some origin speaks it */
     bool speaks_http2;
     const char *protocol; /* of an origin; "-": not known, or of an agent */
@@ -41,8 +42,9 @@ bool pool_table_read(struct pool_table *t, const char *body, size_t length, bool
                      size_t error_size);
 void pool_table_free(struct pool_table *t);
 
-/* The worst first: agents with problems, and of these those whose requests fail, then what waits, then the
- * share of the limit in use, then requests. */
+/* The worst first: what has a problem now, then by requests that failed or were refused lately; forgotten
+ * origins last; then by what waits, what failed or was refused since the start, the share of the limit in use, and
+ * requests. */
 void pool_table_sort(struct pool_table *t);
 
 /* What is wrong, the daemon's own sentences before those of the agents, most failures first; NULL at the
@@ -50,37 +52,15 @@ void pool_table_sort(struct pool_table *t);
 const char *pool_table_sentence(const struct pool_table *t, size_t index);
 size_t pool_table_sentence_count(const struct pool_table *t);
 
-/* "no problems: 12.4 requests/s, 2 active, 1 waiting, 0.0 errors/s, 2.7 refused/s; up 3 h, last reload 5 min
- * ago". As in the table, what a limit refused is no error. Returns `out`. */
+/* "no problems; now 12.4 requests/s, 2 active, 1 waiting, 0.0 errors/s, 2.7 refused/s; up 3 h, last reload 5 min
+ * ago"; or "no problems, but 2 requests failed in the last two minutes (carpoolctl errors); now ...": too few for
+ * a problem. As in the table, what a limit refused is no error. Returns `out`. */
 const char *pool_table_summary(const struct pool_table *t, char *out, size_t size);
 
 /* "saved since start: 9,080 connections, 12 min 31 s of handshakes". Returns `out`. */
 const char *pool_table_savings(const struct pool_table *t, char *out, size_t size);
 
-#define POOL_NAME_SIZE 300
-
-/* The agent, and whether it is no longer configured; the origin without its scheme's default port; each
- * returns `out`. */
-const char *pool_agent_name(const struct pool_row *r, char out[POOL_NAME_SIZE]);
-const char *pool_origin_name(const struct pool_row *r, char out[POOL_NAME_SIZE]);
-
-/* "2/20", or "2" where there is no limit. Returns `out`. */
-const char *pool_active(const struct pool_row *r, char out[POOL_NAME_SIZE]);
-
-/* "12/100", or "-" where HTTP/2 is not spoken. Returns `out`. */
-const char *pool_streams(const struct pool_row *r, char out[POOL_NAME_SIZE]);
-
-/* The reuse of connections in per cent, or "-". Returns `out`. */
-const char *pool_reuse(const struct pool_row *r, char out[POOL_NAME_SIZE]);
-
-/* At its limit; has as many exchanges in flight over HTTP/2 as its limit or its connections allow. */
-bool pool_is_full(const struct pool_row *r);
-bool pool_streams_are_full(const struct pool_row *r);
-
 /* Some row of the table has something to say of HTTP/2. */
 bool pool_table_has_http2(const struct pool_table *t);
-
-/* Has no connection, and nothing waits. */
-bool pool_is_idle(const struct pool_row *r);
 
 #endif

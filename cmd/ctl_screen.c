@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/ctl_cells.h"
 #include "cmd/ctl_terminal.h"
 #include "cmd/ctl_words.h"
 
@@ -214,6 +215,13 @@ static void draw_head(const struct screen *s, const struct layout *l, struct pic
     picture_next_line(p);
 }
 
+/* What the first look cannot tell. */
+static bool is_rate(const struct column *c)
+{
+    return c->value == request_rate_of || c->value == error_rate_of || c->value == refused_rate_of ||
+           c->value == opened_rate_of;
+}
+
 static const char *figure(const struct screen_row *r, const struct column *c, char out[POOL_NAME_SIZE])
 {
     double value = c->value(r);
@@ -222,10 +230,10 @@ static const char *figure(const struct screen_row *r, const struct column *c, ch
         return pool_active(r->pool, out);
     if (c->value == streams_of)
         return pool_streams(r->pool, out);
-    if (c->value == reuse_of && value < 0)
+    if ((c->value == reuse_of && value < 0) || (is_rate(c) && r->history->looks < 2))
         return "-";
     if (c->value == reuse_of)
-        snprintf(out, POOL_NAME_SIZE, "%.0f%%", value * 100);
+        snprintf(out, POOL_NAME_SIZE, "%u%%", (unsigned)(value * 100));
     else
         snprintf(out, POOL_NAME_SIZE, "%.*f", value != (double)(long long)value && value < 100 ? 1 : 0,
                  value);
@@ -294,13 +302,15 @@ static void draw_pools(struct screen *s, struct picture *p)
 
     put_wrapped(p, CELL_HEAD, pool_table_summary(s->table, line, sizeof line), 2);
     draw_sentences(s, p);
-    put_wrapped(p, CELL_PLAIN, pool_table_savings(s->table, line, sizeof line), 1);
     picture_next_line(p);
     if (s->scroll >= s->count)
         s->scroll = s->count ? s->count - 1 : 0;
     draw_head(s, &l, p);
-    for (size_t i = s->scroll; i < s->count && p->row < p->rows - 2; i++)
+    for (size_t i = s->scroll; i < s->count && p->row < p->rows - 3; i++)
         draw_row(s, &l, &s->rows[i], p);
+    while (p->row < p->rows - 2)
+        picture_next_line(p);
+    put_wrapped(p, CELL_PLAIN, pool_table_savings(s->table, line, sizeof line), 1);
 }
 
 void screen_draw(struct screen *s)

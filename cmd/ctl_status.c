@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/ctl_cells.h"
 #include "cmd/ctl_hour.h"
 #include "cmd/ctl_table.h"
 #include "cmd/ctl_words.h"
@@ -39,14 +40,18 @@ static size_t choose_columns(const struct pool_print *how, bool http2, struct ta
 
 static void add_count(struct table *t, enum cell_style style, uint64_t n)
 {
-    table_add(t, style, "%llu", (unsigned long long)n);
+    char count[CTL_WORD_SIZE];
+
+    table_add(t, style, "%s", ctl_count(n, count));
 }
 
 static void add_retired(struct table *t, enum cell_style style, const struct pool_row *r)
 {
+    char all[CTL_WORD_SIZE], most[CTL_WORD_SIZE];
+
     if (r->main_reason)
-        table_add(t, style, "%llu (%llu %s)", (unsigned long long)r->retired,
-                  (unsigned long long)r->main_count, r->main_reason);
+        table_add(t, style, "%s (%s %s)", ctl_count(r->retired, all), ctl_count(r->main_count, most),
+                  r->main_reason);
     else
         add_count(t, style, r->retired);
 }
@@ -112,13 +117,24 @@ static void print_wrapped(FILE *out, const char *text, enum cell_style style, bo
     } while (*text);
 }
 
-void pool_table_print_sentences(const struct pool_table *t, FILE *out, bool colours)
+/* "payments: ..." or "payments http://p.test:80: ..." */
+static const char *without_name(const char *sentence, const char *agent)
+{
+    size_t n = agent ? strlen(agent) : 0;
+
+    if (n == 0 || strncmp(sentence, agent, n) != 0 || !strchr(": ", sentence[n]))
+        return sentence;
+    sentence += n;
+    return sentence + strspn(sentence, ": ");
+}
+
+void pool_table_print_sentences(const struct pool_table *t, const char *agent, FILE *out, bool colours)
 {
     char line[1024];
     const char *sentence;
 
     for (size_t i = 0; (sentence = pool_table_sentence(t, i)); i++) {
-        snprintf(line, sizeof line, "%s", sentence);
+        snprintf(line, sizeof line, "%s", without_name(sentence, agent));
         ctl_disarm(line);
         print_wrapped(out, line, CELL_BAD, colours);
     }
@@ -131,7 +147,7 @@ static void print_status(struct pool_table *t, const struct ctl_options *o)
 
     pool_table_sort(t);
     print_wrapped(stdout, pool_table_summary(t, line, sizeof line), CELL_HEAD, how.colours);
-    pool_table_print_sentences(t, stdout, how.colours);
+    pool_table_print_sentences(t, NULL, stdout, how.colours);
     putchar('\n');
     pool_table_print(t, stdout, &how);
     putchar('\n');

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/units.h"
 #include "cmd/ctl_command.h"
 
 /* What the agent had when it was done; the JSON is in `json`. */
@@ -11,6 +12,7 @@ struct before {
     json_t *json;
     bool was_paused;
     long long active, connecting, free, waiting;
+    uint64_t pending_ms; /* timeouts.pending; 0: none */
 };
 
 static int command(const struct ctl_options *o, const char *name, const char *verb, struct before *b)
@@ -30,7 +32,13 @@ static int command(const struct ctl_options *o, const char *name, const char *ve
     b->connecting = json_integer_value(json_object_get(b->json, "connecting"));
     b->free = json_integer_value(json_object_get(b->json, "free"));
     b->waiting = json_integer_value(json_object_get(b->json, "waiting"));
+    b->pending_ms = (uint64_t)json_integer_value(json_object_get(b->json, "pendingTimeoutMs"));
     return CTL_FINE;
+}
+
+static const char *plural(long long n)
+{
+    return n == 1 ? "" : "s";
 }
 
 int ctl_drain(const struct ctl_options *o, const char *name)
@@ -42,9 +50,21 @@ int ctl_drain(const struct ctl_options *o, const char *name)
     if (status == CTL_FINE && b.json && b.free + busy == 0)
         printf("%s: nothing to drain, no connection is open\n", name);
     else if (status == CTL_FINE && b.json)
-        printf("%s: drained: %lld free closed now, %lld in use will close when done\n", name, b.free, busy);
+        printf("%s is drained: %lld free connection%s closed now, %lld in use will close with %s\n", name,
+               b.free, b.free == 1 ? " was" : "s were", busy, busy == 1 ? "its request" : "their requests");
     json_decref(b.json);
     return status;
+}
+
+static void print_paused(const char *name, const struct before *b)
+{
+    char limit[UNITS_TEXT_SIZE];
+
+    printf("%s is paused: %lld running request%s will finish; new ones wait", name, b->active,
+           plural(b->active));
+    if (b->pending_ms > 0)
+        printf(" for at most %s, then they get 503", units_format_time(b->pending_ms, limit));
+    printf(". To go on: carpoolctl resume %s\n", name);
 }
 
 int ctl_pause(const struct ctl_options *o, const char *name)
@@ -53,10 +73,10 @@ int ctl_pause(const struct ctl_options *o, const char *name)
     int status = command(o, name, "pause", &b);
 
     if (status == CTL_FINE && b.json && b.was_paused)
-        printf("%s: was paused already, %lld waiting\n", name, b.waiting);
+        printf("%s was paused already: %lld request%s wait%s\n", name, b.waiting, plural(b.waiting),
+               b.waiting == 1 ? "s" : "");
     else if (status == CTL_FINE && b.json)
-        printf("%s: paused, %lld active will finish, new requests wait until carpoolctl resume %s\n", name,
-               b.active, name);
+        print_paused(name, &b);
     json_decref(b.json);
     return status;
 }
@@ -67,11 +87,12 @@ int ctl_resume(const struct ctl_options *o, const char *name)
     int status = command(o, name, "resume", &b);
 
     if (status == CTL_FINE && b.json && !b.was_paused)
-        printf("%s: was not paused\n", name);
+        printf("%s was not paused\n", name);
     else if (status == CTL_FINE && b.json && b.waiting == 0)
-        printf("%s: resumed, nothing was waiting\n", name);
+        printf("%s is resumed: no request was waiting\n", name);
     else if (status == CTL_FINE && b.json)
-        printf("%s: resumed, %lld waiting go on\n", name, b.waiting);
+        printf("%s is resumed: %lld waiting request%s on\n", name, b.waiting,
+               b.waiting == 1 ? " goes" : "s go");
     json_decref(b.json);
     return status;
 }

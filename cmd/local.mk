@@ -10,6 +10,8 @@ carpoolctl_SOURCES = \
 	cmd/ctl_ca.c \
 	cmd/ctl_ca.h \
 	cmd/ctl_callers.c \
+	cmd/ctl_cells.c \
+	cmd/ctl_cells.h \
 	cmd/ctl_client.c \
 	cmd/ctl_client.h \
 	cmd/ctl_command.c \

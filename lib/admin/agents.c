@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "admin/overview.h"
+#include "admin/recent_errors.h"
 #include "base/clock.h"
 #include "base/units.h"
 
@@ -226,8 +227,19 @@ static void put_protocol(struct text *t, const struct origin *o)
     text_string(t, words[o->protocol]);
 }
 
-static void put_origin(struct text *t, const struct origin *o)
+/* Of one row: how many of the agent's sentences are about it, and what failed within the time that they look at. */
+static void put_verdict(struct text *t, const struct verdict *v)
 {
+    KEY(t, "problems");
+    text_number(t, v->problems);
+    KEY(t, "failedLately");
+    text_number(t, v->failed);
+}
+
+static void put_origin(struct text *t, const struct origin *o, const struct diagnosis *d)
+{
+    const struct verdict verdict = diagnosis_of_origin(d, o);
+
     text_lit(t, "{\"origin\":");
     text_json(t, slice_of(o->key));
     struct groups now;
@@ -238,6 +250,7 @@ static void put_origin(struct text *t, const struct origin *o)
     put_protocol(t, o);
     KEY(t, "maxSockets");
     put_limit(t, o->agent->policy->maxSockets);
+    put_verdict(t, &verdict);
     put_learned(t, o);
     put_stats(t, &o->stats);
     put_saved(t, &saved);
@@ -246,18 +259,19 @@ static void put_origin(struct text *t, const struct origin *o)
 
 /* The row of the forgotten ones: they have no socket and no waiting request. */
 static void put_forgotten(struct text *t, const struct agent *a, const struct origin_stats *forgotten,
-                          const struct savings *saved)
+                          const struct savings *saved, const struct verdict *verdict)
 {
     text_lit(t, "{\"origin\":\"*\"");
     put_groups(t, &(const struct groups){0}, forgotten);
     KEY(t, "maxSockets");
     put_limit(t, a->policy->maxSockets);
+    put_verdict(t, verdict);
     put_stats(t, forgotten);
     put_saved(t, saved);
     text_lit(t, "}");
 }
 
-static void put_origins(struct text *t, const struct agent *a)
+static void put_origins(struct text *t, const struct agent *a, const struct diagnosis *d)
 {
     struct origin_stats forgotten = {0};
     struct savings saved = {0};
@@ -270,7 +284,7 @@ static void put_origins(struct text *t, const struct agent *a)
     AGENT_FOREACH_ORIGIN(a, share, o)
     {
         text_string(t, separator);
-        put_origin(t, o);
+        put_origin(t, o, d);
         separator = ",";
     }
     for (share = a; share; share = share->next_share) {
@@ -278,67 +292,33 @@ static void put_origins(struct text *t, const struct agent *a)
         savings_sum(&saved, &share->forgotten_savings);
     }
     if (!origin_stats_is_empty(&forgotten)) {
+        const struct verdict verdict = diagnosis_of_forgotten(d, a);
+
         text_string(t, separator);
-        put_forgotten(t, a, &forgotten, &saved);
+        put_forgotten(t, a, &forgotten, &saved, &verdict);
     }
     text_lit(t, "]");
 }
 
-/* The newest of a share but for `skip`; NULL: there are no more. */
-static const struct agent_error *recent_error(const struct agent *share, uint32_t skip)
+static void put_timeout(struct text *t, const char *name, uint64_t ms, const char *end)
 {
-    uint32_t kept = share->error_count < AGENT_RECENT_ERRORS ? share->error_count : AGENT_RECENT_ERRORS;
-
-    return skip < kept ? &share->errors[(share->error_count - 1 - skip) % AGENT_RECENT_ERRORS] : NULL;
+    text_format(t, "\"%s\":", name);
+    if (ms == 0)
+        text_lit(t, "null");
+    else
+        text_number(t, ms);
+    text_string(t, end);
 }
 
-/* The newest ones of all shares, newest first; returns how many. */
-static uint32_t collect_errors(const struct agent *a, const struct agent_error *out[AGENT_RECENT_ERRORS])
+static void put_timeouts(struct text *t, const struct agent_policy *p)
 {
-    uint32_t count = 0;
-
-    for (const struct agent *share = a; share; share = share->next_share) {
-        const struct agent_error *e;
-
-        for (uint32_t i = 0; (e = recent_error(share, i)); i++) {
-            uint32_t at = count;
-
-            while (at > 0 && out[at - 1]->wall_ms < e->wall_ms)
-                at--;
-            if (at == AGENT_RECENT_ERRORS)
-                break;
-            count += count < AGENT_RECENT_ERRORS;
-            memmove(&out[at + 1], &out[at], (count - 1 - at) * sizeof(struct agent_error *));
-            out[at] = e;
-        }
-    }
-    return count;
-}
-
-/* Oldest first, as a log is read. */
-static void put_recent_errors(struct text *t, const struct agent *a)
-{
-    const struct agent_error *errors[AGENT_RECENT_ERRORS];
-    uint32_t count = collect_errors(a, errors);
-
-    KEY(t, "recentErrors");
-    text_lit(t, "[");
-    for (uint32_t i = count; i-- > 0;) {
-        const struct agent_error *e = errors[i];
-        char time[CLOCK_RFC3339_SIZE];
-
-        clock_format(e->wall_ms, time);
-        text_string(t, i + 1 < count ? ",{\"time\":\"" : "{\"time\":\"");
-        text_string(t, time);
-        text_lit(t, "\",\"origin\":");
-        text_json(t, slice_of(e->origin));
-        KEY(t, "error");
-        text_json(t, slice_of(e->error));
-        KEY(t, "text");
-        text_json(t, slice_of(e->text));
-        text_lit(t, "}");
-    }
-    text_lit(t, "]");
+    KEY(t, "timeoutsMs");
+    text_lit(t, "{");
+    put_timeout(t, "connect", p->timeouts.connect, ",");
+    put_timeout(t, "pending", p->timeouts.pending, ",");
+    put_timeout(t, "socket", p->timeouts.socket, ",");
+    put_timeout(t, "request", p->timeouts.request, ",");
+    put_timeout(t, "free", p->timeouts.free, "}");
 }
 
 static void put_limits(struct text *t, const struct agent_policy *p)
@@ -353,6 +333,7 @@ static void put_limits(struct text *t, const struct agent_policy *p)
     put_limit(t, p->maxTotalSockets);
     KEY(t, "maxPendingRequests");
     put_limit(t, p->maxPendingRequests);
+    put_timeouts(t, p);
 }
 
 void agent_totals(const struct agent *a, struct agent_totals *out)
@@ -413,8 +394,11 @@ void agents_write_one(struct text *t, const struct agent *a, struct diagnosis *d
     put_last_hour(t, a, d);
     KEY(t, "diagnosis");
     diagnosis_write(d, a, t);
-    put_recent_errors(t, a);
-    put_origins(t, a);
+    KEY(t, "failedLately");
+    text_number(t, diagnosis_failed(d, a));
+    KEY(t, "recentErrors");
+    recent_errors_write(t, a);
+    put_origins(t, a, d);
     text_lit(t, "}");
 }
 

@@ -445,3 +445,57 @@ void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *ou
     apply_rules(&s, &forgotten, DIAGNOSIS_FORGOTTEN);
     text_lit(out, "]");
 }
+
+/* Verdicts */
+
+static struct verdict judge(const struct diagnosis_input *in, enum diagnosis_scope scope)
+{
+    struct verdict v = {0};
+    struct text sentence = {0};
+
+    for (unsigned i = 0; i < diagnosis_rule_count; i++)
+        v.problems += diagnosis_rules[i].scope == scope && diagnosis_rules[i].says(in, &sentence);
+    for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
+        v.failed += in->errors[i];
+    text_free(&sentence);
+    return v;
+}
+
+struct verdict diagnosis_of_origin(const struct diagnosis *d, const struct origin *o)
+{
+    struct diagnosis_input in = {.who = "", .agent = ""};
+
+    describe_origin(d, o, &in);
+    return judge(&in, DIAGNOSIS_ORIGIN);
+}
+
+struct verdict diagnosis_of_forgotten(const struct diagnosis *d, const struct agent *a)
+{
+    struct diagnosis_input in = {.who = "", .agent = ""};
+
+    describe_forgotten(d, a, &in);
+    return judge(&in, DIAGNOSIS_FORGOTTEN);
+}
+
+static uint64_t failed_since(const struct track *t, const struct origin_stats *stats)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
+        n += grown(stats->errors[i], t ? t->base.errors[i] : 0);
+    return n;
+}
+
+uint64_t diagnosis_failed(const struct diagnosis *d, const struct agent *a)
+{
+    struct origin_stats forgotten;
+    const struct agent *share;
+    const struct origin *o;
+    uint64_t n;
+
+    forgotten_stats(a, &forgotten);
+    n = failed_since(track_find_forgotten(d->tracks, a->name), &forgotten);
+    AGENT_FOREACH_ORIGIN(a, share, o)
+    n += failed_since(track_find_origin(d->tracks, o), &o->stats);
+    return n;
+}

@@ -87,6 +87,18 @@ void diagnosis_end_window(struct diagnosis *d);
  * nothing of its limits. */
 void diagnosis_begin_anew(struct diagnosis *d, const struct agent *a);
 
+/* Of one origin, or of an agent's forgotten ones: how many sentences are about it, and how many requests failed
+ * or were refused within the window. */
+struct verdict {
+    unsigned problems;
+    uint64_t failed;
+};
+
+struct verdict diagnosis_of_origin(const struct diagnosis *d, const struct origin *o);
+struct verdict diagnosis_of_forgotten(const struct diagnosis *d, const struct agent *a);
+/* Requests that failed or were refused within the window, of all origins of an agent. */
+uint64_t diagnosis_failed(const struct diagnosis *d, const struct agent *a);
+
 /* Writes a JSON array of the sentences of one agent. */
 void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *out);
 

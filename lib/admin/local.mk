@@ -37,6 +37,8 @@ libcarpool_a_SOURCES += \
 	lib/admin/page.h \
 	lib/admin/process.c \
 	lib/admin/process.h \
+	lib/admin/recent_errors.c \
+	lib/admin/recent_errors.h \
 	lib/admin/request.c \
 	lib/admin/request.h \
 	lib/admin/routes.c \

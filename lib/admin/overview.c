@@ -88,9 +88,8 @@ static void put_refused_clients(struct text *sentence, uint64_t refused, uint32_
 }
 
 /* What is wrong with the daemon, in words: what concerns one agent stands there. */
-static void put_diagnosis(struct text *t, const struct admin_daemon *d, const struct traffic *traffic)
+static void put_diagnosis(struct text *t, const struct admin_daemon *d, uint64_t refused)
 {
-    uint64_t refused = traffic_clients_refused(traffic);
     struct text sentence = {0};
     bool first = true;
 
@@ -112,16 +111,22 @@ static void put_diagnosis(struct text *t, const struct admin_daemon *d, const st
 
 void overview_write(struct text *t, const struct admin_daemon *d, const struct traffic *traffic)
 {
+    struct traffic_sample now;
+    struct traffic_figures figures;
+
+    traffic_gather(d, &now);
+    traffic_figures(traffic, &now, &figures);
     text_format(
         t, "{\"uptimeMs\":%llu,\"requestsPerSecond\":%.1f,\"errorsPerSecond\":%.1f,\"refusedPerSecond\":%.1f",
-        (unsigned long long)traffic_uptime_ms(traffic), traffic_requests_per_second(traffic),
-        traffic_errors_per_second(traffic), traffic_refused_per_second(traffic));
-    text_format(t, ",\"clientsRefused\":%llu,\"reloads\":%llu,\"reload\":",
-                (unsigned long long)clients_refused(d), (unsigned long long)d->last_reload->number);
+        (unsigned long long)traffic_uptime_ms(traffic), figures.requests_per_second,
+        figures.errors_per_second, figures.refused_per_second);
+    text_format(t, ",\"failedLately\":%llu,\"clientsRefused\":%llu,\"reloads\":%llu,\"reload\":",
+                (unsigned long long)figures.failed, (unsigned long long)clients_refused(d),
+                (unsigned long long)d->last_reload->number);
     put_reload(t, d);
     text_lit(t, ",\"restartNeeded\":");
     put_restart_needed(t, &d->config(d->ctx)->restart_needed);
     text_lit(t, ",\"diagnosis\":");
-    put_diagnosis(t, d, traffic);
+    put_diagnosis(t, d, figures.clients_refused);
     text_lit(t, "}");
 }

@@ -25,8 +25,13 @@ const longTime = ms => {
 };
 const withoutPort = origin => origin.replace(/^(http:.*):80$|^((?:https|tunnel):.*):443$/, "$1$2");
 
-/* Where an agent has one origin its limit is that one's, else that over all of them. */
-const limitOf = agent => agent.origins.length > 1 ? agent.maxTotalSockets : agent.maxSockets;
+/* Of connections to one origin: its own, or that over all of them where that is smaller. */
+const limitOfOrigin = agent => agent.maxSockets === null || agent.maxTotalSockets === null
+    ? agent.maxSockets ?? agent.maxTotalSockets : Math.min(agent.maxSockets, agent.maxTotalSockets);
+/* Where an agent has one origin its limit is that one's, else that over all of them; and how many of these are full. */
+const limitOf = agent => agent.origins.length > 1 ? agent.maxTotalSockets : limitOfOrigin(agent);
+const countFull = agent => agent.origins.length < 2 ? 0
+    : agent.origins.filter(o => limitOfOrigin(agent) && o.sockets >= limitOfOrigin(agent)).length;
 
 /* Tables */
 
@@ -51,14 +56,14 @@ function streamsCell(row) {
 
 function rowOf(f, http2, picked, pick) {
     const r = f.row, tr = make("tr", "pick" + (picked ? " picked" : "") + (isIdle(f) ? " idle" : ""));
-    const full = f.limit && r.sockets >= f.limit;
+    const full = isFull(f);
     const name = make("td", f.problems ? "wrong" : r.paused ? "waits" : "", f.title + (r.paused ? " (paused)" : ""));
     name.title = f.title;
     const cells = [
-        [r.sockets + (f.limit ? "/" + f.limit : ""), full ? "waits" : ""], ...http2 ? [streamsCell(r)] : [], [r.freeSockets, "slim"],
+        [r.sockets + (f.limit ? "/" + f.limit : "") + (f.full ? `, ${f.full} full` : ""), full ? "waits" : ""], ...http2 ? [streamsCell(r)] : [], [r.freeSockets, "slim"],
         [r.requests, r.requests ? "waits" : ""], [r.waitedMaxMs ? millis(r.waitedMaxMs) : "-", "slim"], [short(f.rate)],
         [millis(f.p50), "slim"], [millis(f.p99), "slim"], [short(f.errors), f.errors ? "wrong" : ""],
-        [short(f.refused), f.refused ? "wrong" : ""], [percent(f.reuse), "slim"]
+        [short(f.refused), f.refused ? "wrong" : ""], [reusePercent(f.reuse), "slim"]
     ];
     tr.append(name);
     for (const [text, className] of cells) tr.append(make("td", className || "", text));
@@ -95,7 +100,7 @@ function drawOrigins(agent, origin) {
     box.hidden = agent.origins.length < 2;
     if (box.hidden) return;
     const figures = all.filter(o => histories.has(keyOf(agent.name, o.origin)))
-        .map(o => ({...figuresOf(keyOf(agent.name, o.origin), o, o.maxSockets), title: withoutPort(o.origin)}))
+        .map(o => ({...figuresOf(keyOf(agent.name, o.origin), o, limitOfOrigin(agent)), title: withoutPort(o.origin)}))
         .sort(compareFigures).slice(0, ORIGINS_SHOWN);
     const http2 = someSpeaksHttp2(agent);
     let input = box.querySelector("input"), more = box.querySelector("p");
@@ -122,6 +127,8 @@ function drawCallers(all) {
     box.hidden = all.length === 0;
     for (const c of shown) {
         const tr = make("tr"), busiest = Object.entries(c.agents).sort((a, b) => b[1] - a[1]);
+        const others = c.requests - sum(c.agents); // refused before an agent was chosen; of those that were forgotten it is not known
+        if (others > 0 && c.caller !== "*") busiest.push(["none", others]);
         const cells = [[c.caller], [c.connections, "slim"], [c.active], [c.waiting, c.waiting ? "waits" : ""], [short(c.requests)],
                        [short(c.errors), c.errors ? "wrong" : ""], [busiest.map(([name, n]) => `${name} ${short(n)}`).join(", "), "slim"]];
         for (const [text, className] of cells) tr.append(make("td", className || "", text));
@@ -147,9 +154,10 @@ function groupErrors(errors) {
 
 function drawErrors(agent, row) {
     const table = make("table", "words"), body = make("tbody");
+    const more = sum(agent.errors) > agent.recentErrors.length ? "+" : ""; // than are kept
     for (const g of groupErrors(agent.recentErrors)) {
         const tr = make("tr"), when = clock(Date.parse(g.time));
-        tr.append(make("td", "faint", g.count > 1 ? `x${g.count}, last ${when}` : when), make("td", "", withoutPort(g.origin)),
+        tr.append(make("td", "faint", g.count > 1 ? `x${g.count}${more}, last ${when}` : when), make("td", "", withoutPort(g.origin)),
                   make("td", "", `${g.error}: ${g.text}`));
         body.append(tr);
     }
@@ -198,8 +206,8 @@ function drawReasons(row) {
         .filter(([reason]) => reason !== "connect-failed" && reason !== "connect-timeout"));
     const count = row.saved.connections;
     byId("retired").replaceChildren(
-        make("p", "saved", `saved since the start: ${short(count)} connection${count === 1 ? "" : "s"}, ` +
-            `${spanOf(row.saved.connectMs)} of handshakes`),
+        ...count ? [make("p", "saved", `saved since the start: ${short(count)} connection${count === 1 ? "" : "s"}, ` +
+            `${spanOf(row.saved.connectMs)} of handshakes`)] : [],
         reasonTable(`connections opened: ${short(row.socketsOpened)}`, row.openedFor, whyOpened),
         reasonTable(`closed: ${short(sum(closed))}`, closed), ...someSpeaksHttp2(row) ? [http2Table(row)] : []);
 }
@@ -207,14 +215,9 @@ function drawReasons(row) {
 /* What is chosen; the worst agent where nothing is. */
 
 function limitsOf(agent, origin) {
-    const limits = [];
-    const add = (name, value) => { if (value !== null) limits.push({name, value}); };
-    add("maxSockets", agent.maxSockets);
-    if (!origin && agent.origins.length > 1) {
-        limits.pop(); // each origin has that many
-        add("maxTotalSockets", agent.maxTotalSockets);
-    }
-    return limits;
+    const several = !origin && agent.origins.length > 1; // each of them has maxSockets
+    const value = several ? agent.maxTotalSockets : limitOfOrigin(agent);
+    return value === null ? [] : [{name: !several && value === agent.maxSockets ? "maxSockets" : "maxTotalSockets", value}];
 }
 
 /* Of a daemon that has just begun, the seconds say more. */
@@ -261,7 +264,10 @@ function drawState(answer, agents) {
         for (const text of a.diagnosis) problems.push({agent: a.name, text: text.slice(a.name.length).replace(/^: /, "")});
     const count = problems.length, waiting = add(a => a.requests);
     byId("state").className = "card" + (count ? " wrong" : "");
-    byId("line").textContent = `${answer.stopping ? "stopping, " : ""}${count ? count + (count === 1 ? " problem" : " problems") : "no problems"}: ` +
+    const failed = answer.daemon.failedLately;
+    const verdict = count ? count + (count === 1 ? " problem" : " problems")
+        : failed ? `no problems, but ${short(failed)} request${failed === 1 ? "" : "s"} failed in the last two minutes` : "no problems";
+    byId("line").textContent = `${answer.stopping ? "stopping, " : ""}${verdict}; now ` +
         `${short(answer.daemon.requestsPerSecond)} requests/s, ${add(a => a.sockets)} active, ${waiting} waiting, ` +
         `${short(Math.max(0, answer.daemon.errorsPerSecond - refused))} errors/s` + (refused ? `, ${short(refused)} refused/s` : "");
     byId("problems").hidden = count === 0;
@@ -279,22 +285,19 @@ function drawState(answer, agents) {
 }
 
 function drawHeader(answer) {
-    const daemon = answer.daemon, failed = !daemon.reload.ok, last = histories.get("\nclients");
-    const refused = daemon.refusedPerSecond + rateAt(last, last.length - 1, "refused"); // by agents, and clients
+    const daemon = answer.daemon, failed = !daemon.reload.ok;
     byId("uptime").textContent = "up " + longTime(daemon.uptimeMs);
     const age = Math.max(0, answer.timeMs - Date.parse(daemon.reload.time));
     byId("reload").textContent = daemon.reloads === 0 ? "no reload since"
         : `last reload ${failed ? "failed " : ""}${longTime(age)} ago`;
     byId("reload").className = failed ? "wrong" : "";
-    byId("refused").textContent = `refused ${short(refused)}/s`;
-    byId("refused").className = refused ? "wrong" : "";
 }
 
 function draw() {
     const answer = latest;
     if (!answer) return;
     drawHeader(answer);
-    const figures = answer.agents.map(a => ({...figuresOf(keyOf(a.name), a, limitOf(a)), title: a.name,
+    const figures = answer.agents.map(a => ({...figuresOf(keyOf(a.name), a, limitOf(a)), title: a.name, full: countFull(a),
                                              spark: isLive() || !minutesOf(a) ? null : hourView(minutesOf(a)).list})).sort(compareFigures);
     const chosen = answer.agents.find(a => a.name === choice().agent) || figures[0].row;
     drawState(answer, figures.map(f => f.row));
@@ -320,11 +323,6 @@ function take(answer) {
         remember(keyOf(agent.name), agent, now);
         for (const o of worthRemembering(agent)) remember(keyOf(agent.name, o.origin), o, now);
     }
-    const clients = histories.get("\nclients") || [];
-    clients.push({at: now, refused: answer.daemon.clientsRefused});
-    if (clients.length > SAMPLES) clients.shift();
-    clients.seen = now;
-    histories.set("\nclients", clients);
     handOver(answer.agents);
     forgetUnseen(now);
     if (frozen && latest) return;

@@ -116,28 +116,30 @@ function hourView(minutes) {
 function figuresOf(key, row, limit) {
     const list = histories.get(key);
     if (!list) return null;
-    const last = list.length - 1;
+    const last = list.length - 1, rateOf = field => last > 0 ? rateAt(list, last, field) : null; // of one sample none is known
     return {
-        list, row, limit, problems: (row.diagnosis || []).length,
-        rate: rateAt(list, last, "requests"), errors: rateAt(list, last, "errors"), refused: rateAt(list, last, "refused"),
+        list, row, limit, problems: row.problems ?? row.diagnosis.length,
+        rate: rateOf("requests"), errors: rateOf("errors"), refused: rateOf("refused"),
         p50: quantileAt(list, last, "request", 0.5), p99: quantileAt(list, last, "request", 0.99),
         reuse: row.reusedTotal + row.socketsOpened > 0 ? row.reusedTotal / (row.reusedTotal + row.socketsOpened) : null
     };
 }
 
+const isFull = f => Boolean(f.full || (f.limit && f.row.sockets >= f.limit));
+
 /* Dim, since nothing is there and nothing is wrong. */
 const isIdle = f => !f.problems && f.errors + f.refused === 0 &&
     f.row.sockets + f.row.connecting + f.row.freeSockets + f.row.requests + f.row.draining === 0;
 
-/* An agent's requests of the last hour, and of the last seconds. */
-const fails = f => f.errors + f.refused > 0 || (f.row.lastHour && (f.row.lastHour.errors || f.row.lastHour.refused) > 0);
-
-/* The worst first. What changes each second decides last, and coarsely, so that rows stay where they are. */
+/* The worst first: what has a problem now, then by what failed or was refused in the last minutes, and coarsely, so that rows
+ * stay where they are; forgotten origins last, and then by what waits and what failed since the start, as carpoolctl status. */
 function compareFigures(a, b) {
-    const trouble = f => [f.problems > 0, fails(f), f.row.requests > 0, f.limit && f.row.sockets >= f.limit];
+    const coarse = n => Math.ceil(Math.log2(1 + n));
+    const trouble = f => [f.problems > 0, coarse(f.row.failedLately), f.row.origin !== "*", f.row.requests > 0,
+                          coarse(sum(f.row.errors)), isFull(f)];
     const x = trouble(a), y = trouble(b);
     for (let i = 0; i < x.length; i++)
-        if (Boolean(x[i]) !== Boolean(y[i])) return x[i] ? -1 : 1;
+        if (Number(x[i]) !== Number(y[i])) return y[i] - x[i];
     const size = f => Math.ceil(Math.log2(1 + f.rate)) + (f.row.requestsTotal > 0 ? 1 : 0);
     return size(b) - size(a) || a.title.localeCompare(b.title);
 }

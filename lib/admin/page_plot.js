@@ -21,6 +21,7 @@ const short = n => n === null ? "-" : n >= 1e6 ? trim(n / 1e6) + "M" : n >= 1e4 
     : n >= 100 ? String(Math.round(n)) : trim(n);
 const millis = ms => ms === null ? "-" : ms >= 1000 ? (ms / 1000).toFixed(ms >= 1e4 ? 0 : 1) + " s"
     : ms >= 10 ? ms.toFixed(0) + " ms" : ms >= 1 ? ms.toFixed(1) + " ms" : ms.toFixed(2) + " ms";
+const reusePercent = x => x === null ? "-" : trim(Math.floor(1000 * x) / 10) + "%"; // 100% is all
 const percent = x => x === null ? "-" : trim(100 * x) + "%";
 const clock = at => new Date(at).toTimeString().slice(0, 8);
 const clockAt = (view, at) => clock(at).slice(0, view.step < 60000 ? 8 : 5);

@@ -176,11 +176,12 @@ static void say_done(struct admin_call *c, bool was_paused, const struct groups 
     assert(c->agent);
     text_lit(&c->answer->body, "{\"ok\":true,\"agent\":");
     text_json(&c->answer->body, slice_of(c->agent->name));
-    text_format(
-        &c->answer->body,
-        ",\"paused\":%s,\"wasPaused\":%s,\"active\":%u,\"connecting\":%u,\"free\":%u,\"waiting\":%u}\n",
-        c->agent->paused ? "true" : "false", was_paused ? "true" : "false", before->active,
-        before->connecting, before->free, before->pending);
+    text_format(&c->answer->body,
+                ",\"paused\":%s,\"wasPaused\":%s,\"active\":%u,\"connecting\":%u,\"free\":%u,\"waiting\":%u,"
+                "\"pendingTimeoutMs\":%llu}\n",
+                c->agent->paused ? "true" : "false", was_paused ? "true" : "false", before->active,
+                before->connecting, before->free, before->pending,
+                (unsigned long long)c->agent->policy->timeouts.pending);
 }
 
 /* Calls a verb for each loop's share of the agent. */

@@ -19,13 +19,18 @@ void traffic_begin(struct traffic *t);
 /* Takes the counters of all loops; to be called once a second. */
 void traffic_take(struct traffic *t, const struct admin_daemon *daemon);
 
+/* The same for what is now, without keeping it. */
+void traffic_gather(const struct admin_daemon *daemon, struct traffic_sample *out);
+
 uint64_t traffic_uptime_ms(const struct traffic *t);
-/* Over the last ten seconds. */
-double traffic_requests_per_second(const struct traffic *t);
-double traffic_errors_per_second(const struct traffic *t);
-/* Of these errors, refusals by a limit. */
-double traffic_refused_per_second(const struct traffic *t);
-/* In the last two minutes. */
-uint64_t traffic_clients_refused(const struct traffic *t);
+
+struct traffic_figures {
+    double requests_per_second, errors_per_second; /* over the last ten seconds */
+    double refused_per_second;                     /* of these errors, refusals by a limit */
+    uint64_t failed;          /* requests that no limit refused, in the last two minutes */
+    uint64_t clients_refused; /* in the last two minutes */
+};
+
+void traffic_figures(const struct traffic *t, const struct traffic_sample *now, struct traffic_figures *out);
 
 #endif

@@ -363,7 +363,7 @@ def test_carpoolctl_callers(stage, people):
     for uid in (FLOOD, OTHER, FLOOD):
         assert ask(people(uid), carpool, origin.url("/")).status == 200
     lines = run(*server, "callers", program="CARPOOLCTL").stdout.splitlines()
-    assert lines[0].split() == ["CALLER", "CONNECTIONS", "ACTIVE", "WAITING", "REQUESTS", "FAILED", "AGENTS"]
+    assert lines[0].split() == ["CALLER", "CONNECTIONS", "ACTIVE", "WAITING", "REQUESTS", "FAILED/REFUSED", "AGENTS"]
     assert [line.split()[0] for line in lines[1:]] == [name_of(FLOOD), name_of(OTHER)]
     assert lines[1].split()[-2:] == ["default", "2"]
     assert json.loads(run(*server, "--json", "callers", program="CARPOOLCTL").stdout) == json.loads(
@@ -371,13 +371,16 @@ def test_carpoolctl_callers(stage, people):
 
 
 def test_carpoolctl_callers_names_the_busiest_agent_first(stage):
-    """requests by agent"""
+    """requests by agent; what was refused before one was chosen, too, so that they add up"""
     origin = stage.origin()
-    carpool = stage.carpool({"callers": "user", "upstreams": {"api": {"match": "api.test", "address": [origin.authority]}}})
-    for url in (origin.url("/"), "http://api.test/", "http://api.test/"):
+    carpool = stage.carpool({"callers": "user", "access": {"unmatched": "deny"},
+                             "upstreams": {"api": {"match": "api.test", "address": [origin.authority]},
+                                           "other": {"match": "other.test", "address": [origin.authority]}}})
+    for url in ("http://other.test/", "http://api.test/", "http://api.test/"):
         assert carpool.get(url).status == 200
+    assert carpool.get("http://unknown.test/").status == 403
     shown = run("--server", f"127.0.0.1:{carpool.admin_port}", "callers", program="CARPOOLCTL").stdout
-    assert shown.splitlines()[1].endswith("api 2, default 1"), shown
+    assert shown.splitlines()[1].endswith("     4               1  api 2, other 1, none 1"), shown
 
 
 def test_very_many_connections(stage, people):

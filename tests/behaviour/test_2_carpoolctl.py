@@ -67,17 +67,17 @@ def test_status_is_a_table(stage):
 def test_status_begins_with_one_line(stage):
     """`status` begins with one line (problems, requests/s, active, waiting, errors/s, uptime, last reload)"""
     carpool = stage.carpool()
-    assert re.match(r"no problems: [\d.]+ requests/s, 0 active, 0 waiting, [\d.]+ errors/s; up \d+ s, "
+    assert re.match(r"no problems; now [\d.]+ requests/s, 0 active, 0 waiting, [\d.]+ errors/s; up \d+ s, "
                     r"no reload since\n\nAGENT", shown(carpool, "status"))
     assert carpool.admin("/reload", "POST").status == 200
-    assert re.match(r"no problems: .*; up \d+ s, last reload \d+ m?s ago\n", shown(carpool, "status"))
+    assert re.match(r"no problems; now .*; up \d+ s, last reload \d+ m?s ago\n", shown(carpool, "status"))
     carpool.write("nonsense: 1\n")
     assert carpool.admin("/reload", "POST").status == 400
-    assert re.match(r"1 problem: .*; up \d+ s, last reload FAILED \d+ s ago\nthe last reload failed, so the previous configuration "
+    assert re.match(r"1 problem; now .*; up \d+ s, last reload FAILED \d+ s ago\nthe last reload failed, so the previous configuration "
                     r"stays in force: ", shown(carpool, "status"))
     _, carpool, _, _ = busy(stage)
     wait_until(lambda: carpool.agents()["api"]["diagnosis"], "it is a problem")
-    assert re.match(r"1 problem: [\d.]+ requests/s, 1 active, 2 waiting, .*\napi: 2 requests waiting, the only connection "
+    assert re.match(r"1 problem; now [\d.]+ requests/s, 1 active, 2 waiting, .*\napi: 2 requests waiting, the only connection "
                     r"busy \(maxSockets\) for \d+ s: .*\n\nAGENT", shown(carpool, "status"))
 
 
@@ -94,16 +94,16 @@ def test_what_fails_is_said_first(stage):
     assert carpool.agents()["broken"]["diagnosis"] == [sentence]
     wait_until(lambda: carpool.agents()["closing"]["diagnosis"], "no reuse is a problem")
     lines = shown(carpool, "status").splitlines()
-    assert lines[0].startswith("2 problems: ") and lines[1] == sentence and lines[2].startswith("closing: no connection is used again, because ")
+    assert lines[0].startswith("2 problems; now ") and lines[1] == sentence and lines[2].startswith("closing: no connection is used again, because ")
     assert [line.split()[0] for line in lines[5:7]] == ["broken", "closing"]
 
 
-def failing(stage):
+def failing(stage, hosts=("pay", "pay", "pay", "bill", "bill")):
     """A daemon whose upstreams `pay` and `bill` refuse connections, three and two of each."""
     refused = stage.ports.refused()
     carpool = stage.carpool({"upstreams": {name: {"match": f"{name}.test", "address": [
         f"127.0.0.1:{refused.getsockname()[1]}"]} for name in ("pay", "bill")}})
-    for host in ("pay", "pay", "pay", "bill", "bill"):
+    for host in hosts:
         assert carpool.get(f"http://{host}.test/").status == 502
     return carpool, refused
 
@@ -131,6 +131,50 @@ def test_errors(stage):
     refused.close()
 
 
+def test_more_errors_than_are_kept(stage):
+    """`recentErrors` (the last 20): a full list is no total"""
+    refused = stage.ports.refused()
+    carpool = stage.carpool({"upstreams": {"pay": {"match": "pay.test", "address": [f"127.0.0.1:{refused.getsockname()[1]}"]}}})
+    for number in range(1, 22):
+        assert carpool.get("http://pay.test/").status == 502
+        if number == 20:
+            assert [row["TIMES"] for row in rows(shown(carpool, "errors"), "TIME")] == ["x20"]
+    assert [row["TIMES"] for row in rows(shown(carpool, "errors"), "TIME")] == ["x20+"]
+    refused.close()
+
+
+def test_too_few_failures_for_a_problem(stage):
+    """one line: failures are said there, though they are too few to be judged"""
+    carpool, refused = failing(stage, ("bill",))
+    assert re.match(r"no problems, but 1 request failed in the last two minutes \(carpoolctl errors\); now ", shown(carpool, "status"))
+    refused.close()
+
+
+def test_the_origin_with_the_problem_comes_first(stage):
+    """the pools as a table, the worst first: of an agent's origins, too; what bounds the connections of one"""
+    broken, fine = stage.origin(lambda _: b"SSH-2.0-x\r\n\r\n"), stage.origin()
+    carpool = stage.carpool({"upstreams": {"wild": {"match": "127.0.0.1", "maxTotalSockets": 3}, "quiet": {"match": "quiet.test"}}})
+    for origin, status in ((fine, 200), (fine, 200), (broken, 502), (broken, 502), (broken, 502)):
+        assert carpool.get(origin.url("/")).status == status
+    row = carpool.row(broken, "wild")
+    assert (row["problems"], row["failedLately"]) == (1, 3)
+    table = rows(shown(carpool, "status"))
+    assert [row["ORIGIN"] for row in table] == [f"http://{broken.authority}", f"http://{fine.authority}", "-", "-"]
+    assert table[0]["ACTIVE"] == "0/3"
+
+
+def test_an_agent_says_how_many_origins_are_full(stage):
+    """a row an agent: the limit of all, and whether that of one is reached"""
+    held, fine = stage.origin(manual=True), stage.origin()
+    carpool = stage.carpool({"upstreams": {"wild": {"match": "127.0.0.1", "maxSockets": 1}}})
+    assert carpool.get(fine.url("/")).status == 200
+    client = carpool.ask(held.url("/"))
+    asked = held.take()
+    assert rows(shown(carpool, "agents"))[0]["ACTIVE"] == "1/1000, 1 full"
+    asked.connection.reply()
+    assert client.response().status == 200
+
+
 def test_errors_of_forgotten_origins(stage):
     """the agent's row `*`: what it is"""
     refused = stage.ports.refused()
@@ -149,9 +193,12 @@ def test_one_agent(stage):
     carpool, refused = failing(stage)
     assert [row["AGENT"] for row in rows(shown(carpool, "agents"))] == ["pay", "bill", "default"]
     text = shown(carpool, "agents", "pay")
-    assert text.startswith("pay: maxSockets 100, maxTotalSockets 1000, ")
-    assert "pay: cannot connect to 127.0.0.1" in text and "bill" not in text
+    assert re.match(r"pay: maxSockets 100, maxTotalSockets 1000, .*\ntimeouts: connect 10s, pending 30s, socket 1m, request off, "
+                    r"free 30s\n\ncannot connect to 127\.0\.0\.1:\d+: .*\n\nORIGIN ", text)
+    assert "bill" not in text and "AGENT" not in text
     assert rows(text, "ORIGIN")[0]["ORIGIN"] == "http://pay.test" and "connection_refused" in text
+    quiet = shown(carpool, "agents", "default")
+    assert re.search(r"free 30s\n\nORIGIN ", quiet)
     assert json.loads(shown(carpool, "--json", "agents", "pay"))["name"] == "pay"
     refused.close()
 
@@ -183,14 +230,15 @@ def test_pause_and_resume(stage):
     """`carpoolctl pause NAME` holds every new request, `resume NAME` lets them go"""
     origin = stage.origin()
     carpool = stage.carpool({"upstreams": {"api": {"match": "api.test", "address": [origin.authority]}}})
-    assert ctl(carpool, "pause", "api").returncode == 0
+    assert shown(carpool, "pause", "api") == ("api is paused: 0 running requests will finish; new ones wait for at most 30s, then "
+                                              "they get 503. To go on: carpoolctl resume api\n")
     client = carpool.ask("http://api.test/")
     carpool.wait_row("http://api.test:80", "api", requests=1)
     assert origin.accepted == 0
-    assert shown(carpool, "pause", "api") == "api: was paused already, 1 waiting\n"
-    assert shown(carpool, "resume", "api") == "api: resumed, 1 waiting go on\n"
+    assert shown(carpool, "pause", "api") == "api was paused already: 1 request waits\n"
+    assert shown(carpool, "resume", "api") == "api is resumed: 1 waiting request goes on\n"
     assert client.response().status == 200
-    assert shown(carpool, "resume", "api") == "api: was not paused\n"
+    assert shown(carpool, "resume", "api") == "api was not paused\n"
 
 
 def test_drain(stage):
@@ -199,7 +247,8 @@ def test_drain(stage):
     carpool = stage.carpool()
     carpool.get(origin.url("/"))
     carpool.wait_row(origin, freeSockets=1)
-    assert shown(carpool, "drain", "default") == "default: drained: 1 free closed now, 0 in use will close when done\n"
+    assert shown(carpool, "drain", "default") == (
+        "default is drained: 1 free connection was closed now, 0 in use will close with their requests\n")
     origin.connections[0].wait_ended("fin")
     assert carpool.retired(origin) == {"drained": 1}
     assert carpool.get(origin.url("/")).status == 200 and origin.accepted == 2
@@ -208,7 +257,8 @@ def test_drain(stage):
 def test_drain_waits_for_active_sockets(stage):
     """`drain` closes free sockets now and active ones when they finish, and later requests open new ones"""
     origin, carpool, clients, asked = busy(stage)
-    assert shown(carpool, "drain", "api") == "api: drained: 0 free closed now, 1 in use will close when done\n"
+    assert shown(carpool, "drain", "api") == (
+        "api is drained: 0 free connections were closed now, 1 in use will close with its request\n")
     assert not asked.connection.ended
     asked.connection.reply(b"finished")
     assert clients[0].response().text == "finished"
@@ -288,7 +338,7 @@ def test_a_command_that_is_not_there():
     """unknown agents and commands are answered with those that there are, or the likely one"""
     done = run("stauts", program="CARPOOLCTL")
     assert done.returncode == 2 and "unknown command 'stauts', did you mean 'status'?" in done.stderr
-    assert " errors, " in done.stderr
+    assert " errors, " in done.stderr and done.stderr.endswith(" run, help\n")
 
 
 @pytest.mark.parametrize("words", [["drain", "-h"], ["-h"], ["help"], ["run", "--help"]], ids=" ".join)
@@ -306,6 +356,13 @@ def test_help_on_a_command():
         assert done.returncode == 0 and done.stdout == run(*words, "--help", program="CARPOOLCTL").stdout
         assert re.match(rf"Usage: carpoolctl (\[.*\] )?{' '.join(words)}\b", done.stdout), done.stdout
         assert re.match(r"[A-Z].*\.\n$", done.stdout.partition("\n")[2]), done.stdout
+    both = run("help", "ca", program="CARPOOLCTL")
+    assert both.returncode == 0 and both.stdout == "\n".join(
+        run("help", "ca", word, program="CARPOOLCTL").stdout for word in ("create", "show"))
+    assert both.stdout == run("ca", "-h", program="CARPOOLCTL").stdout
+    done = run("ca", "--for", "a.test", program="CARPOOLCTL")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "carpoolctl: 'ca' is no command by itself. There are: ca create, ca show (carpoolctl help ca)\n"
     done = run("help", "nope", program="CARPOOLCTL")
     assert done.returncode == 2 and "unknown command 'nope'" in done.stderr and not done.stdout
 

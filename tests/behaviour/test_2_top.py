@@ -112,7 +112,7 @@ def test_eighty_columns_show_what_matters(stage, watching):
     head = next(line for line in lines if line.startswith("AGENT"))
     assert head.split() == ["AGENT", "ORIGIN", "ACTIVE", "FREE", "WAITING", "REQ/S", "ERR/S"]
     assert "f freeze" in lines[-1] and "pause" not in flat(lines)
-    assert lines[0].startswith("1 problem: ")
+    assert lines[0].startswith("1 problem; now ")
     terminal.press(b"q")
     assert terminal.end() == 0
     assert terminal.got.endswith(b"\x1b[?25h\x1b[?1049l")
@@ -146,7 +146,7 @@ def test_status_breaks_lines_between_words(stage, watching):
     assert terminal.end() == 0
     text = re.sub(r"\x1b\[[0-9;]*m", "", terminal.got.decode())
     above = text.split("\r\n\r\n")[0].split("\r\n")
-    assert above[0].startswith("1 problem: ") and max(map(len, above)) <= 80 and said in flat(above) and len(said) > 80
+    assert above[0].startswith("1 problem; now ") and max(map(len, above)) <= 80 and said in flat(above) and len(said) > 80
     refused.close()
 
 

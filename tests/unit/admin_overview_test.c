@@ -53,30 +53,62 @@ END_TEST
 
 START_TEST(traffic_is_that_of_the_last_ten_seconds)
 {
+    struct traffic_sample now;
+    struct traffic_figures said;
     struct traffic t;
     struct fixture f;
 
     fixture_make(&f);
     traffic_begin(&t);
-    ck_assert(traffic_requests_per_second(&t) == 0);
+    t.samples[0].ms = 0;
     for (unsigned i = 0; i < 30; i++) {
         if (i >= 20) {
             f.origin.stats.requests += 5;
             f.origin.stats.errors[PROXY_ERROR_DNS] += 2;
+            f.origin.stats.errors[PROXY_ERROR_LIMIT]++;
         }
         traffic_take(&t, &f.daemon);
         t.samples[(t.count - 1) % TRAFFIC_SAMPLES].ms = 1000 * (i + 1);
     }
-    ck_assert(traffic_requests_per_second(&t) == 5);
-    ck_assert(traffic_errors_per_second(&t) == 2);
+    traffic_gather(&f.daemon, &now);
+    now.ms = 31000;
+    traffic_figures(&t, &now, &said);
+    ck_assert(said.requests_per_second == 4.5);
+    ck_assert(said.errors_per_second == 2.7);
+    ck_assert(said.refused_per_second == 0.9);
+    ck_assert_uint_eq(said.failed, 20);
     f.origin.stats = (struct origin_stats){0}; /* a reload took it away */
-    traffic_take(&t, &f.daemon);
-    ck_assert(traffic_requests_per_second(&t) == 0);
+    traffic_gather(&f.daemon, &now);
+    traffic_figures(&t, &now, &said);
+    ck_assert(said.requests_per_second == 0 && said.failed == 0);
+    fixture_free(&f);
+}
+END_TEST
+
+/* The first request counts before the first second is over, and for no more than it is. */
+START_TEST(traffic_counts_up_to_now)
+{
+    struct traffic_figures said;
+    struct traffic_sample now;
+    struct traffic t;
+    struct fixture f;
+
+    fixture_make(&f);
+    traffic_begin(&t);
+    f.origin.stats.requests = 3;
+    traffic_gather(&f.daemon, &now);
+    now.ms = t.samples[0].ms + 200;
+    traffic_figures(&t, &now, &said);
+    ck_assert(said.requests_per_second == 3);
+    now.ms = t.samples[0].ms + 1500;
+    traffic_figures(&t, &now, &said);
+    ck_assert(said.requests_per_second == 2);
     fixture_free(&f);
 }
 END_TEST
 
 void add_overview_tests(Suite *suite)
 {
-    unit_group(suite, "overview", overview_knows_what_is_wrong, traffic_is_that_of_the_last_ten_seconds);
+    unit_group(suite, "overview", overview_knows_what_is_wrong, traffic_is_that_of_the_last_ten_seconds,
+               traffic_counts_up_to_now);
 }
