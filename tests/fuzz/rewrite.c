@@ -329,6 +329,8 @@ static void check_response(const struct outgoing_response *o, enum request_kind 
         else
             fuzz_assert(slice_eq(f->value, to->value));
     }
+    if (!o->interim && !o->upgrade && !head_has(&head, FIELD_DATE))
+        expect_field(&r, "date", o->date);
     expect_via(&r, o->via_name);
     if (o->chunked)
         expect_field(&r, "transfer-encoding", SLICE("chunked"));
@@ -347,7 +349,8 @@ static bool decide(unsigned flags, enum request_kind asked, struct outgoing_resp
 {
     bool to_1_0 = flags & TO_HTTP_1_0, unknown;
 
-    *o = (struct outgoing_response){.via_name = via_name(flags)};
+    *o = (struct outgoing_response){.via_name = via_name(flags),
+                                    .date = SLICE("Sun, 06 Nov 1994 08:49:37 GMT")};
     if (flags & OWN_URLS)
         o->own = (struct own_origin){OWN_URLS_PATHS, SLICE("a.test"), 443};
     if (framing_of_response(&head, head.status < 200 ? REQUEST_PLAIN : asked, &o->framing) != FRAMING_OK)
