@@ -47,6 +47,17 @@ static void learn(struct exchange *e, const struct head *h, const struct framing
     e->asked.private_socket = head_has(h, FIELD_AUTHORIZATION) && credentials_are_connection_bound(h);
 }
 
+/* After the line for the access log: see keep_request(). */
+static struct slice kept_request(const struct exchange *e)
+{
+    struct slice rest = buffer_unread(e->head);
+    for (unsigned words = 0; words < 2; words++) {
+        const char *space = memchr(rest.p, ' ', rest.n);
+        rest = slice_from(rest, (size_t)(space + 1 - rest.p));
+    }
+    return rest;
+}
+
 /* Max-Forwards: 0 makes Carpool the final recipient (RFC 9110 7.6.2): OPTIONS is answered empty, TRACE
  * with its request's head. */
 static void answer_here(struct exchange *e, bool is_trace)
@@ -55,7 +66,7 @@ static void answer_here(struct exchange *e, bool is_trace)
     const struct reply r = {
         .status = 200,
         .instance = e->proxy->instance,
-        .text = is_trace ? buffer_unread(e->head) : SLICE(""),
+        .text = is_trace ? kept_request(e) : SLICE(""),
         .type = is_trace ? SLICE("message/http") : SLICE(""),
         .details = SLICE("Max-Forwards is 0 (RFC 9110 7.6.2)"),
         .date = slice_of(clock_http_date()),
@@ -91,15 +102,16 @@ static bool is_secret(const struct field *f)
            slice_eq_nocase(f->name, SLICE("cookie"));
 }
 
-/* What a TRACE is answered with and what the access log names. */
+/* The line for the access log, a space, and what a TRACE is answered with. */
 static bool keep_request(struct exchange *e, const struct head *h, size_t length)
 {
-    e->head = buffer_borrow(e->proxy->heads);
-    struct buffer *b = e->head ? buffer_grow(e->head, length + h->count + 1) : NULL;
+    exchange_keep_line(e, h);
+    struct buffer *b = e->head ? buffer_grow(e->head, e->head->end + length + h->count + 2) : NULL;
     if (!b)
         return false;
     e->head = b;
-    bool fits = buffer_append(b, h->method) && buffer_append(b, SLICE(" ")) && buffer_append(b, h->target) &&
+    bool fits = buffer_append(b, SLICE(" ")) && buffer_append(b, h->method) && buffer_append(b, SLICE(" ")) &&
+                buffer_append(b, h->target) &&
                 buffer_append(b, h->minor ? SLICE(" HTTP/1.1\r\n") : SLICE(" HTTP/1.0\r\n"));
     for (uint32_t i = 0; i < h->count && fits; i++)
         if (!is_secret(&h->fields[i]))

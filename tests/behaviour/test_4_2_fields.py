@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from .harness import Fields
+from .harness import Fields, wait_until
 from .harness.origin import answer
 
 
@@ -196,6 +196,18 @@ def test_max_forwards_zero(stage, method):
     response = carpool.get(origin.url("/"), method=method, fields=[("Max-Forwards", 0)])
     assert response.status in (200, 204, 405, 501) and origin.accepted == 0
     assert response.fields.get("Proxy-Status").startswith("carpool") and response.error is None
+
+
+@pytest.mark.parametrize("target, logged", [("/a?b", "http://127.0.0.1/a?b"), ("http://a.test:80/a", "http://a.test/a")])
+def test_a_trace_is_logged_by_its_url(stage, target, logged):
+    """at 0 [...] TRACE with the request's head as `message/http`; `target` of the access log is an absolute URI"""
+    log, port = stage.path("access.log"), stage.ports.take()
+    carpool = stage.carpool({"accessLog": {"path": log},
+                             "upstreams": {"a": {"match": "a.test", "listen": [f"127.0.0.1:{port}"]}}})
+    sent = f"TRACE {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: {'x' * 9000}\r\nMax-Forwards: 0\r\n\r\n"
+    response = carpool.client(("127.0.0.1", port)).raw(sent.encode())
+    assert response.status == 200 and response.text == sent
+    assert f" target={logged} " in wait_until(lambda: open(log).read(), "a line")
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
