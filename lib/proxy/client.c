@@ -363,9 +363,13 @@ void client_process(struct client *c)
 
 bool client_is_idle(struct client *c)
 {
-    if (c->state == CLIENT_IDLE) {
-        c->conn.may_read = true;
-        client_process(c);
+    if (c->state != CLIENT_IDLE)
+        return false;
+    c->conn.may_read = true;
+    client_process(c);
+    if (c->state == CLIENT_IDLE && conn_has_part(&c->conn)) { /* of a request, most likely */
+        client_begin_reading(c);
+        client_arm_for_head(c);
     }
     return c->state == CLIENT_IDLE;
 }

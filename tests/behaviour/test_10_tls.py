@@ -14,7 +14,7 @@ import pytest
 from .harness import run, wait_until
 from .harness.certificates import certificates
 from .harness.client import request
-from .harness.tls import tls_origin
+from .harness.tls import RecordSocket, tls_origin
 
 HOST, TARGET = "a.pool.test", "a.pool.test:8443"
 
@@ -250,6 +250,24 @@ def test_a_stop_in_the_handshake(stage):
         pass        # it came too late
     assert carpool.wait(60) == 0
     assert "shutdownTimeout is over" not in carpool.stderr
+
+
+def test_part_of_a_request_at_a_stop(stage):
+    """Who has begun a request is not idle: it is answered, and not cut like the one who is"""
+    setting = Setting(stage)
+    client = setting.dial()
+    client.sock = RecordSocket(client.sock, setting.trust(), HOST)
+    client.send(client.sock.record(request("GET", "/", TARGET)))
+    assert client.read_response().status == 200
+    second = client.sock.record(request("GET", "/", TARGET))
+    client.send(second[:20])
+    with setting.carpool.client() as idle:
+        assert idle.get(f"https://{TARGET}/").status == 200
+        setting.carpool.ends_itself()
+        setting.carpool.signal(signal.SIGTERM)
+        idle.expect_end()
+    client.send(second[20:])
+    assert client.read_response().status == 503
 
 
 def test_garbage_behind_the_hello(stage):

@@ -181,15 +181,16 @@ class TlsListener:
 
 
 class RecordSocket:
-    """The server's end of a TLS connection whose records the script makes and sends by itself."""
+    """An end of a TLS connection whose records the script makes and sends by itself: the client's, where it has the server's
+    name."""
 
-    def __init__(self, sock, context):
+    def __init__(self, sock, context, server_name=None):
         self._sock = sock
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=not server_name,
+                                     server_hostname=server_name)
         sock.settimeout(PATIENCE)
         self._go_on(self._tls.do_handshake)
-        sock.setblocking(False)
 
     def __getattr__(self, name):
         return getattr(self._sock, name)
