@@ -202,7 +202,7 @@ static int take_options(int argc, char **argv, struct ctl_options *o, const stru
     char error[CTL_ERROR_SIZE];
     int option;
 
-    while ((option = getopt_long(argc, argv, "+s:jwW:Vh", longs, NULL)) != -1) {
+    while (!o->words_only && (option = getopt_long(argc, argv, "+s:jwW:Vh", longs, NULL)) != -1) {
         switch (option) {
         case 's':
             o->address = ctl_plain_address(optarg);
@@ -219,6 +219,8 @@ static int take_options(int argc, char **argv, struct ctl_options *o, const stru
         default: fputs("carpoolctl -h lists commands and options\n", stderr); return CTL_USAGE;
         }
     }
+    /* getopt() would look at the words before it again. */
+    o->words_only |= optarg != argv[optind - 1] && strcmp(argv[optind - 1], "--") == 0;
     return -1;
 }
 

@@ -14,6 +14,7 @@ enum { CTL_FINE = 0, CTL_FAILED = 1, CTL_USAGE = 2, CTL_STRANGE = -1 };
 struct ctl_options {
     const char *address;
     bool json, wide;
+    bool words_only;   /* "--" was read: no options follow */
     const char *write; /* advise: print a patch of this file; NULL: YAML */
 };
 

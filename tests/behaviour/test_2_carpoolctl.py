@@ -334,6 +334,17 @@ def test_an_agent_that_is_not_there_in_json(stage, words):
     assert list(json.loads(done.stdout)) == ["error"]
 
 
+def test_behind_two_dashes_are_words(stage):
+    """`--` ends the options, before the command and behind it"""
+    carpool = stage.carpool({"upstreams": {"--json": {"match": "x.test"}}})
+    assert shown(carpool, "--", "status").startswith("no problems")
+    assert shown(carpool, "drain", "--", "default") == shown(carpool, "drain", "default")
+    assert shown(carpool, "drain", "--", "--json").startswith("--json: ")
+    assert shown(carpool, "--", "drain", "--json").startswith("--json: ")
+    done = ctl(carpool, "drain", "--", "default", "--json")
+    assert done.returncode == 2 and "one name" in done.stderr
+
+
 def test_a_command_that_is_not_there():
     """unknown agents and commands are answered with those that there are, or the likely one"""
     done = run("stauts", program="CARPOOLCTL")
