@@ -14,7 +14,36 @@ static bool emit_text(yaml_emitter_t *y, const char *value, yaml_scalar_style_t 
            yaml_emitter_emit(y, &event);
 }
 
-/* A dollar would begin a variable when it is read back; null in plain letters would be nothing. */
+static bool is_among(const char *value, const char *const words[])
+{
+    for (size_t i = 0; words[i]; i++)
+        if (strcasecmp(value, words[i]) == 0)
+            return true;
+    return false;
+}
+
+/* More than one dot: an IP address. */
+static bool looks_like_a_number(const char *value)
+{
+    const char *dot = strchr(value, '.');
+    return *value && strchr("+-.0123456789", *value) &&
+           value[strspn(value, "+-.:_0123456789abcdefABCDEFxXoO")] == '\0' && !(dot && strchr(dot + 1, '.'));
+}
+
+/* Whether a reader of YAML 1.1 or 1.2 may take these plain letters for something else than text. */
+static bool is_misread(const char *value)
+{
+    static const char *const words[] = {"",   "~",  "null", "true", "false", "yes",
+                                        "no", "on", "off",  "y",    "n",     NULL};
+    return is_among(value, words) || looks_like_a_number(value);
+}
+
+static yaml_scalar_style_t style_of(const char *value)
+{
+    return is_misread(value) ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_ANY_SCALAR_STYLE;
+}
+
+/* A dollar would begin a variable when it is read back. "off" is plain, as the manual writes it. */
 static bool emit_string(yaml_emitter_t *y, const char *value)
 {
     char *escaped = NULL;
@@ -27,9 +56,8 @@ static bool emit_string(yaml_emitter_t *y, const char *value)
             putc('$', f);
         putc(*p, f);
     }
-    bool null_like = !*value || !strcmp(value, "~") || !strcasecmp(value, "null");
-    bool good = fclose(f) == 0 &&
-                emit_text(y, escaped, null_like ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_ANY_SCALAR_STYLE);
+    bool is_off = strcmp(value, "off") == 0;
+    bool good = fclose(f) == 0 && emit_text(y, escaped, is_off ? YAML_ANY_SCALAR_STYLE : style_of(value));
     free(escaped);
     return good;
 }
@@ -80,7 +108,7 @@ static bool emit_map(yaml_emitter_t *y, json_t *map)
         return false;
     json_object_foreach(map, key, value)
     {
-        if (!emit_text(y, key, YAML_ANY_SCALAR_STYLE) || !emit_value(y, value))
+        if (!emit_text(y, key, style_of(key)) || !emit_value(y, value))
             return false;
     }
     return yaml_mapping_end_event_initialize(&event) && yaml_emitter_emit(y, &event);

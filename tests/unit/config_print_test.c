@@ -63,6 +63,26 @@ START_TEST(defaults_are_spelled_as_in_the_manual)
 }
 END_TEST
 
+/* Other readers of YAML have more types. */
+START_TEST(text_that_looks_like_something_else_is_quoted)
+{
+    struct config *c =
+        good_config("name: \"012\"\nupstreams: {no: {match: a.test}, 1: {match: 127.0.0.1},\n"
+                    "  2026-01-01: {match: b.test}, e3: {match: c.test}, 1e3: {match: d.test}}\n");
+    char *text = printed(c);
+    ck_assert_ptr_nonnull(strstr(text, "name: \"012\"\n"));
+    ck_assert_ptr_nonnull(strstr(text, "  \"no\":\n"));
+    ck_assert_ptr_nonnull(strstr(text, "  \"1\":\n    match: [127.0.0.1]\n"));
+    ck_assert_ptr_nonnull(strstr(text, "  \"2026-01-01\":\n"));
+    ck_assert_ptr_nonnull(strstr(text, "  e3:\n"));
+    ck_assert_ptr_nonnull(strstr(text, "  \"1e3\":\n"));
+    ck_assert_ptr_nonnull(strstr(text, "  path: off\n"));
+    ck_assert_ptr_nonnull(strstr(text, "  listen: 127.0.0.1:3129\n"));
+    free(text);
+    config_unref(c);
+}
+END_TEST
+
 START_TEST(dollars_survive)
 {
     struct config *c = good_config(rich[2]);
@@ -161,7 +181,8 @@ void add_print_tests(Suite *suite)
     TCase *rich_files = tcase_create("print");
     tcase_add_loop_test(rich_files, what_is_printed_reads_back, 0, (int)(sizeof rich / sizeof rich[0]));
     suite_add_tcase(suite, rich_files);
-    unit_group(suite, "show", defaults_are_spelled_as_in_the_manual, dollars_survive,
-               the_environment_is_masked, the_password_of_a_proxy_is_masked,
-               the_password_of_a_proxy_is_not_quoted, references_are_counted);
+    unit_group(suite, "show", defaults_are_spelled_as_in_the_manual,
+               text_that_looks_like_something_else_is_quoted, dollars_survive, the_environment_is_masked,
+               the_password_of_a_proxy_is_masked, the_password_of_a_proxy_is_not_quoted,
+               references_are_counted);
 }
