@@ -120,11 +120,20 @@ static struct socket *emptier(struct socket_list *list, struct socket *than)
     return than;
 }
 
+static bool makes_room(const struct origin *o)
+{
+    const struct socket *s;
+    TAILQ_FOREACH (s, &o->draining, link)
+        if (s->ending == RETIRE_EVICTED)
+            return true;
+    return false;
+}
+
 struct socket *agent_emptiest(const struct agent *a, const struct origin *but)
 {
     struct socket *emptiest = NULL;
     for (struct origin *o = a->origins; o; o = o->hh.next) {
-        if (o->draining_count > 0)
+        if (makes_room(o))
             return NULL;
         if (o != but)
             emptiest = emptier(&o->roomy, emptier(&o->active, emptiest));

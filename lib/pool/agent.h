@@ -87,7 +87,8 @@ bool agent_is_full(const struct agent *a);
 bool agent_make_room(struct agent *a, const struct origin *o);
 
 /* Of the HTTP/2 sockets of all origins but one, the one that carries fewest exchanges: drained, it makes room
- * in the end. NULL: there is none but those on which places were just given, or one is drained already. */
+ * in the end. NULL: there is none but those on which places were just given, or one is drained for that
+ * already. */
 struct socket *agent_emptiest(const struct agent *a, const struct origin *but);
 
 /* Whether agent_make_room() would say yes. */

@@ -338,6 +338,14 @@ void socket_drain(struct socket *s, enum retire_reason reason)
         end_with_last(s, reason, SOCKET_DRAINING);
 }
 
+void origin_drain_old(struct origin *o)
+{
+    struct socket *s, *next;
+    TAILQ_FOREACH_SAFE (s, &o->roomy, link, next)
+        if (s->unbegun == 0 && is_old(s))
+            socket_drain(s, RETIRE_MAX_AGE);
+}
+
 void socket_send_away(struct socket *s, enum retire_reason reason)
 {
     const struct origin *o = s->origin;

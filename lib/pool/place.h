@@ -67,6 +67,9 @@ void socket_send_away(struct socket *s, enum retire_reason reason);
 void socket_take(struct socket *s);
 void socket_untake(struct socket *s);
 
+/* HTTP/2: drains those that have grown too old while they carry something. */
+void origin_drain_old(struct origin *o);
+
 /* A reload may have changed how much room it has. */
 void socket_update_room(struct socket *s);
 

@@ -36,6 +36,7 @@ static struct socket *find_place(const struct origin *o, const struct waiter *p)
 struct socket *queue_find_place(struct origin *o, const struct waiter *p)
 {
     struct socket *s;
+    origin_drain_old(o);
     do
         s = find_place(o, p);
     while (s && s->state == SOCKET_FREE && idle_retire_overdue(s));

@@ -8,7 +8,7 @@ from .harness.tls import https_key, secure
 from .test_2_carpoolctl import ctl, program, rows, shown  # noqa: F401 pylint: disable=unused-import
 from .test_2_top import row_of, watching  # noqa: F401 pylint: disable=unused-import
 from .test_7_page import CHROMIUM, browse  # noqa: F401 pylint: disable=unused-import
-from .test_9_http2 import Held
+from .test_9_http2 import Held, begin
 
 
 def busy(stage):
@@ -40,6 +40,20 @@ def test_the_admin_api(stage):
         assert row["goaways"] == {"NO_ERROR": 1} and row["unprocessedTotal"] == 0
         assert row["streamsReset"] == {"origin": {"INTERNAL_ERROR": 1}, "carpool": {}}
     finish(held, clients)
+
+
+def test_one_that_has_grown_too_old_is_draining(stage):
+    """9.11: draining (sockets that take none, not in `sockets`), maxStreams (over sockets that take new streams)"""
+    held = Held()
+    origin, carpool, key = begin(stage, "clear", held, maxSocketAge="300ms")
+    old = carpool.ask(origin.url("/hold"))
+    held.wait(1)
+    wait_until(lambda: carpool.get(origin.url("/next")).status == 200 and origin.accepted == 2, "another takes its place")
+    row = carpool.row(key, "api")
+    assert (row["sockets"], row["freeSockets"], row["draining"], row["streams"], row["maxStreams"]) == (0, 1, 1, 1, 100)
+    held.let_go()
+    assert old.response().status == 200
+    carpool.wait_retired(key, "max-age", agent="api")
 
 
 def test_status(stage):
