@@ -224,6 +224,27 @@ static void look_at_all(struct history *h)
     h->looked_ms = clock_ms();
 }
 
+/* The running minute up to now. What came since the last look, or is new since then, counts as looked at. */
+static struct span running_now(const struct history *h, const struct agent *a, const struct origin *o)
+{
+    static const struct track nothing;
+    const struct track *t = track_find(h, a, o);
+    struct agent_totals totals;
+    const struct origin_stats *stats = &totals.stats;
+    struct track seen;
+
+    if (o && (t ? t->created_ms != o->created_ms : o->created_ms < h->looked_ms))
+        return t ? t->running : nothing.running;
+    if (o)
+        stats = &o->stats;
+    else
+        agent_totals(a, &totals);
+    seen = t ? *t : nothing;
+    seen.running.busy_seconds += stats->requests != seen.requests;
+    take_running(&seen, a, stats, &seen.running);
+    return seen.running;
+}
+
 /* The end of a minute */
 
 /* Begins the next minute of a track with what the counters are now. */
@@ -252,10 +273,10 @@ static void rebase_agent(struct history *h, const struct agent *a)
     }
 }
 
-/* Its running minute goes into the slot of all. What the counters were is kept after a quiet hour, too. */
-static void push(struct history *h, struct track *t)
+/* Its minute goes into the slot of all. What the counters were is kept after a quiet hour, too. */
+static void push(const struct history *h, struct track *t, const struct span *minute)
 {
-    bool quiet = span_is_empty(&t->running);
+    bool quiet = span_is_empty(minute);
 
     t->quiet_minutes = quiet ? t->quiet_minutes + 1 : 0;
     if (t->quiet_minutes >= HISTORY_MINUTES) {
@@ -265,11 +286,18 @@ static void push(struct history *h, struct track *t)
         t->minutes = calloc(HISTORY_MINUTES, sizeof *t->minutes);
     }
     if (t->minutes)
-        t->minutes[h->count % HISTORY_MINUTES] = t->running;
-    t->running = (struct span){0};
+        t->minutes[h->count % HISTORY_MINUTES] = *minute;
 }
 
-void history_end_minute(struct history *h)
+/* `ended_ms` ago. */
+static void end_slot(struct history *h, uint64_t ms, uint64_t ended_ms)
+{
+    h->slots[h->count % HISTORY_MINUTES].end_wall_ms = clock_wall_ms() - ended_ms;
+    h->slots[h->count % HISTORY_MINUTES].ms = ms;
+    h->count++;
+}
+
+static void end_minute(struct history *h, uint64_t ms, uint64_t ended_ms)
 {
     struct track *t, *next;
     const struct agent *a;
@@ -277,19 +305,74 @@ void history_end_minute(struct history *h)
     look_at_all(h);
     TAILQ_FOREACH (a, &h->daemon->pools[0]->agents, link)
         rebase_agent(h, a);
-    h->slots[h->count % HISTORY_MINUTES].end_wall_ms = clock_wall_ms();
-    h->slots[h->count % HISTORY_MINUTES].ms = clock_ms() - h->minute_began_ms;
     HASH_ITER (hh, h->tracks, t, next) {
-        push(h, t);
+        push(h, t, &t->running);
+        t->running = (struct span){0};
         if (!t->is_origin && t->looked_ms + MINUTE_MS < h->minute_began_ms) /* no longer configured */
             track_free(h, t);
     }
-    h->count++;
+    end_slot(h, ms, ended_ms);
     h->minute_began_ms = clock_ms();
+}
+
+void history_end_minute(struct history *h)
+{
+    end_minute(h, clock_ms() - h->minute_began_ms, 0);
+}
+
+/* Time without a look: the process was stopped, or its machine was. */
+
+static bool was_asked_lately(const struct history *h)
+{
+    const struct agent *a, *share;
+    const struct origin *o;
+
+    TAILQ_FOREACH (a, &h->daemon->pools[0]->agents, link)
+        AGENT_FOREACH_ORIGIN(a, share, o)
+        {
+            if (o->last_request_ms + MINUTE_MS > clock_ms())
+                return true;
+        }
+    return false;
+}
+
+static bool was_asked_in_this_minute(const struct history *h)
+{
+    const struct agent *a;
+
+    TAILQ_FOREACH (a, &h->daemon->pools[0]->agents, link)
+        if (running_now(h, a, NULL).requests > 0)
+            return true;
+    return false;
+}
+
+/* What came since the last look came before the gap or after it, as the last request did. */
+void history_skip(struct history *h, uint64_t gap_ms)
+{
+    static const struct span nothing;
+    uint64_t ran_ms = h->looked_ms - h->minute_began_ms, minutes = gap_ms / MINUTE_MS,
+             rest_ms = gap_ms % MINUTE_MS;
+    struct track *t, *next;
+
+    look_at_all(h);
+    if (was_asked_in_this_minute(h) && !was_asked_lately(h)) {
+        end_minute(h, ran_ms, gap_ms);
+        ran_ms = 0;
+    }
+    h->minute_began_ms = clock_ms() - ran_ms - rest_ms;
+    for (uint64_t left = minutes < HISTORY_MINUTES ? minutes : HISTORY_MINUTES; left > 0; left--) {
+        HASH_ITER (hh, h->tracks, t, next)
+            push(h, t, &nothing);
+        end_slot(h, MINUTE_MS, (left - 1) * MINUTE_MS + rest_ms);
+    }
 }
 
 void history_sample(struct history *h)
 {
+    uint64_t gap_ms = clock_ms() - h->looked_ms;
+
+    if (gap_ms >= MINUTE_MS)
+        history_skip(h, gap_ms);
     if (clock_ms() - h->minute_began_ms >= MINUTE_MS)
         history_end_minute(h);
     else
@@ -298,16 +381,21 @@ void history_sample(struct history *h)
 
 /* Asking */
 
-/* How many minutes are remembered, the running one not among them. */
-static uint32_t remembered(const struct history *h)
-{
-    return h->count < HISTORY_MINUTES ? (uint32_t)h->count : HISTORY_MINUTES;
-}
-
 /* Its slot, `back` before the running one, which is 0. */
 static uint32_t slot(const struct history *h, uint32_t back)
 {
     return (uint32_t)((h->count - back) % HISTORY_MINUTES);
+}
+
+/* How many minutes ended within the last hour. */
+static uint32_t remembered(const struct history *h)
+{
+    uint64_t age_ms = clock_ms() - h->minute_began_ms;
+    uint32_t n = 0;
+
+    while (n < h->count && n < HISTORY_MINUTES && age_ms < HISTORY_MINUTES * MINUTE_MS)
+        age_ms += h->slots[slot(h, ++n)].ms;
+    return n;
 }
 
 uint64_t history_ms(const struct history *h)
@@ -317,27 +405,6 @@ uint64_t history_ms(const struct history *h)
     for (uint32_t back = 1; back <= remembered(h); back++)
         ms += h->slots[slot(h, back)].ms;
     return ms;
-}
-
-/* The running minute up to now. What came since the last look, or is new since then, counts as looked at. */
-static struct span running_now(const struct history *h, const struct agent *a, const struct origin *o)
-{
-    static const struct track nothing;
-    const struct track *t = track_find(h, a, o);
-    struct agent_totals totals;
-    const struct origin_stats *stats = &totals.stats;
-    struct track seen;
-
-    if (o && (t ? t->created_ms != o->created_ms : o->created_ms < h->looked_ms))
-        return t ? t->running : nothing.running;
-    if (o)
-        stats = &o->stats;
-    else
-        agent_totals(a, &totals);
-    seen = t ? *t : nothing;
-    seen.running.busy_seconds += stats->requests != seen.requests;
-    take_running(&seen, a, stats, &seen.running);
-    return seen.running;
 }
 
 void history_hour(const struct history *h, const struct agent *a, const struct origin *o, struct span *out)

@@ -104,6 +104,34 @@ START_TEST(an_hour_is_forgotten)
 }
 END_TEST
 
+/* The process, or its machine, was stopped. */
+START_TEST(time_without_a_look_is_no_minute)
+{
+    begin();
+    serve(&f.origin.stats, 3, 1, 0);
+    f.origin.last_request_ms = clock_ms();
+    history_sample(history);
+    f.origin.last_request_ms = 0; /* a good while ago */
+    history_skip(history, (HISTORY_MINUTES - 1) * 60 * 1000);
+    ck_assert_uint_eq(hour_of(NULL).requests, 3);
+    ck_assert_uint_eq(hour_of(&f.origin).requests, 3);
+    ck_assert_uint_ge(history_ms(history), (HISTORY_MINUTES - 1) * 60 * 1000);
+    serve(&f.origin.stats, 2, 1, 0);
+    f.origin.last_request_ms = clock_ms();
+    history_skip(history, 60 * 1000);
+    ck_assert_uint_eq(hour_of(NULL).requests, 2);
+    ck_assert_uint_eq(hour_of(&f.origin).requests, 2);
+    history_sample(history);
+    ck_assert_uint_eq(hour_of(NULL).requests, 2);
+    f.origin.last_request_ms = 0;
+    history_skip(history, 1000ULL * 60 * 1000);
+    ck_assert_uint_eq(hour_of(NULL).requests, 0);
+    ck_assert_uint_eq(hour_of(&f.origin).requests, 0);
+    ck_assert_uint_eq(history_ms(history) / (60 * 1000), HISTORY_MINUTES);
+    end();
+}
+END_TEST
+
 START_TEST(what_was_before_it_was_looked_at_is_left_out)
 {
     begin();
@@ -260,8 +288,9 @@ END_TEST
 void add_history_tests(Suite *suite)
 {
     unit_group(suite, "history", a_minute_is_what_came_within_it, an_hour_is_forgotten,
-               what_was_before_it_was_looked_at_is_left_out, another_of_the_same_name_begins_anew,
-               load_is_requests_a_second_times_seconds_a_request, given_up_waits_do_not_shorten_requests,
-               a_percentile_is_not_more_than_the_longest, peaks_are_the_largest_that_were_seen,
-               origins_are_remembered_up_to_a_number, is_written_as_json);
+               time_without_a_look_is_no_minute, what_was_before_it_was_looked_at_is_left_out,
+               another_of_the_same_name_begins_anew, load_is_requests_a_second_times_seconds_a_request,
+               given_up_waits_do_not_shorten_requests, a_percentile_is_not_more_than_the_longest,
+               peaks_are_the_largest_that_were_seen, origins_are_remembered_up_to_a_number,
+               is_written_as_json);
 }
