@@ -4,11 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/diagnosis_input.h"
 #include "admin/track.h"
 #include "base/clock.h"
-#include "ca/signer.h"
-#include "pool/http2.h"
-#include "proxy/caller.h"
 
 /* Figures are compared with those of one to two of these ago. */
 #define WINDOW_MS (60 * 1000)
@@ -57,15 +55,6 @@ void diagnosis_free(struct diagnosis *d)
     free(d);
 }
 
-static bool is_saturated(const struct origin *o)
-{
-    const struct agent *a = o->agent;
-
-    return o->blocked_count > 0 && !a->paused &&
-           (origin_sockets(o) >= a->policy->maxSockets || a->total >= a->policy->maxTotalSockets ||
-            o->protocol == PROTOCOL_HTTP2);
-}
-
 /* Forgotten, and known again since. */
 static bool is_another(const struct track *t, const struct origin_stats *stats)
 {
@@ -87,7 +76,7 @@ static void take_sample(struct diagnosis *d, struct track *t, const struct origi
 static void sample_origin(struct diagnosis *d, const struct origin *o, bool window_ends)
 {
     struct track *t = track_find_origin(d->tracks, o);
-    bool saturated = is_saturated(o);
+    bool saturated = origin_is_saturated(o);
 
     if (!t && !saturated && o->stats.requests < REMEMBER_FROM_REQUESTS)
         return;
@@ -104,13 +93,6 @@ static void sample_origin(struct diagnosis *d, const struct origin *o, bool wind
     if (is_another(t, &o->stats))
         track_hand_over(&d->tracks, t);
     take_sample(d, t, &o->stats, window_ends);
-}
-
-static void forgotten_stats(const struct agent *a, struct origin_stats *out)
-{
-    *out = (struct origin_stats){0};
-    for (const struct agent *share = a; share; share = share->next_share)
-        origin_stats_add(out, &share->forgotten);
 }
 
 static void sample_forgotten(struct diagnosis *d, const struct agent *a, bool window_ends)
@@ -220,163 +202,6 @@ struct history *diagnosis_history(const struct diagnosis *d)
     return d->history;
 }
 
-/* What the rules see */
-
-static uint64_t saturated_ms(const struct track *t, const struct origin *o)
-{
-    uint64_t watched = t && t->saturated_since_ms ? clock_ms() - t->saturated_since_ms : 0;
-    uint64_t oldest = origin_oldest_pending_us(o) / 1000;
-
-    if (!is_saturated(o))
-        return 0;
-    return watched > oldest ? watched : oldest;
-}
-
-/* The one that has more than half of the blocked requests is left when one of theirs is taken off for each of
- * others'. */
-static void find_heaviest(const struct origin *o, struct diagnosis_input *in)
-{
-    const struct caller *most = NULL;
-    const struct waiter *p;
-    uint32_t lead = 0, n = 0;
-
-    TAILQ_FOREACH (p, &o->blocked, link) {
-        if (lead == 0)
-            most = waiter_caller(p);
-        lead = waiter_caller(p) == most ? lead + 1 : lead - 1;
-    }
-    TAILQ_FOREACH (p, &o->blocked, link)
-        n += waiter_caller(p) == most;
-    if (!most || 2 * n <= o->blocked_count)
-        return;
-    in->heaviest = most->name;
-    in->heaviest_pending = n;
-}
-
-static void take_changes(const struct figures *base, const struct figures *now, struct diagnosis_input *in)
-{
-    in->requests = now->requests - base->requests;
-    in->reused = now->reused - base->reused;
-    in->opened = now->opened - base->opened;
-    in->queue_full = now->queue_full - base->queue_full;
-    in->reused_errors = now->reused_errors - base->reused_errors;
-    in->dead_errors = now->dead_errors - base->dead_errors;
-    in->texts = now->texts - base->texts;
-    in->texts_plain = now->texts_plain - base->texts_plain;
-    in->repaired = now->repaired - base->repaired;
-    for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
-        in->errors[i] = now->errors[i] - base->errors[i];
-    in->refused = in->errors[PROXY_ERROR_LIMIT];
-    for (unsigned i = 0; i < REPAIR_COUNT; i++)
-        in->repairs[i] = now->repairs[i] - base->repairs[i];
-    for (unsigned i = 0; i < RETIRE_COUNT; i++)
-        in->retired[i] = now->retired[i] - base->retired[i];
-    if (in->retired[RETIRE_PEER_CLOSED] > 0)
-        in->peer_closed_idle_ms =
-            (now->peer_closed_idle_ms - base->peer_closed_idle_ms) / in->retired[RETIRE_PEER_CLOSED];
-}
-
-static void describe_origin(const struct diagnosis *d, const struct origin *o, struct diagnosis_input *in)
-{
-    static const struct figures none;
-    const struct agent *a = o->agent;
-    const struct track *t = track_find_origin(d->tracks, o);
-    const struct figures *base = t ? &t->base : &none;
-    struct figures now;
-
-    figures_take(&o->stats, &now);
-    if (t && !track_limits_hold(t, o))
-        base = &now; /* reloaded since the last look */
-    in->paused = a->paused;
-    in->pending = o->blocked_count;
-    in->takes_turns = a->policy->queue == QUEUE_FAIR;
-    find_heaviest(o, in);
-    in->held_by = queue_held_by(o);
-    in->in_flight = o->in_flight;
-    in->streams_each = http2_streams_each(o);
-    in->sockets = origin_sockets(o);
-    in->agent_sockets = a->total;
-    in->max_sockets = a->policy->maxSockets;
-    in->max_total = a->policy->maxTotalSockets;
-    in->max_pending = a->policy->maxPendingRequests;
-    in->max_free = a->policy->maxFreeSockets;
-    in->max_requests_per_socket = a->policy->maxRequestsPerSocket;
-    in->keep_alive = a->policy->keepAlive;
-    in->learned_ms = origin_learned_ms(o);
-    in->origin_idle_ms = o->learned.least_ms;
-    in->pending_limit_ms = a->policy->timeouts.pending;
-    in->connect_failure = o->connect_failure;
-    in->saturated_ms = saturated_ms(t, o);
-    take_changes(base, &now, in);
-}
-
-static bool has_pooling_upstream(const struct config *c)
-{
-    for (uint32_t i = 0; i < c->upstream_count; i++)
-        if (c->upstreams[i].policy.connect == CONNECT_IS_POOL)
-            return true;
-    return false;
-}
-
-/* Where no agent needs the CA yet, the agent "default" says it. */
-static bool speaks_of_ca(const struct config *c, const struct agent *a)
-{
-    return a->policy->connect == CONNECT_IS_POOL || (!a->upstream && !has_pooling_upstream(c));
-}
-
-static void describe_ca(const struct config *c, const struct agent *a, struct diagnosis_input *in)
-{
-    const struct connect_tls *t = &c->connectTls;
-
-    if (t->signer && speaks_of_ca(c, a)) {
-        in->ca_file = t->cert;
-        in->ca_ends_s = signer_ca(t->signer)->not_after;
-    }
-    for (const struct agent *share = a; share; share = share->next_share)
-        in->distrusts += recent_count(&share->distrusts, clock_ms());
-}
-
-static void describe_agent(const struct diagnosis *d, const struct agent *a, struct diagnosis_input *in)
-{
-    const struct tls_options *tls = a->upstream ? &a->upstream->tls : NULL;
-    const struct agent *share;
-    const struct origin *o;
-
-    in->paused = a->paused;
-    AGENT_FOREACH_ORIGIN(a, share, o)
-    {
-        const struct track *t = track_find_origin(d->tracks, o);
-
-        in->pending += o->blocked_count;
-        in->refused += o->stats.errors[PROXY_ERROR_LIMIT] - (t ? t->base.errors[PROXY_ERROR_LIMIT] : 0);
-    }
-    in->now_s = (int64_t)(clock_wall_ms() / 1000);
-    if (tls && tls->enabled && tls->not_after != 0) {
-        in->certificate_file = tls->not_after_file;
-        in->certificate_ends_s = tls->not_after;
-    }
-    describe_ca(d->daemon->config(d->daemon->ctx), a, in);
-}
-
-/* A reload may have begun the count anew. */
-static uint64_t grown(uint64_t now, uint64_t before)
-{
-    return now > before ? now - before : 0;
-}
-
-static void describe_forgotten(const struct diagnosis *d, const struct agent *a, struct diagnosis_input *in)
-{
-    const struct track *t = track_find_forgotten(d->tracks, a->name);
-    struct origin_stats stats;
-
-    in->paused = a->paused;
-    forgotten_stats(a, &stats);
-    in->requests = grown(stats.requests, t ? t->base.requests : 0);
-    for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
-        in->errors[i] = grown(stats.errors[i], t ? t->base.errors[i] : 0);
-    in->refused = in->errors[PROXY_ERROR_LIMIT];
-}
-
 /* Sentences */
 
 /* A JSON array that grows, up to MAX_SENTENCES. */
@@ -419,15 +244,17 @@ static void say_warnings(struct sentences *s, const struct agent *a)
 void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *out)
 {
     struct sentences s = {.out = out};
-    struct diagnosis_input agent = {.who = a->name, .agent = a->name}, forgotten = agent;
+    struct text ca_path = {0};
+    struct diagnosis_input agent = {.who = a->name, .agent = a->name, .ca_path = &ca_path}, forgotten = agent;
     const struct agent *share;
     const struct origin *o;
     unsigned origins = 0;
     char who[512];
 
     text_lit(out, "[");
-    describe_agent(d, a, &agent);
+    describe_agent(d->daemon, d->tracks, a, &agent);
     apply_rules(&s, &agent, DIAGNOSIS_AGENT);
+    text_free(&ca_path);
     say_warnings(&s, a);
     for (share = a; share; share = share->next_share)
         origins += HASH_COUNT(share->origins);
@@ -438,10 +265,10 @@ void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *ou
         if (s.count >= MAX_SENTENCES)
             break;
         snprintf(who, sizeof who, origins > 1 ? "%s %s" : "%s", a->name, o->key);
-        describe_origin(d, o, &in);
+        describe_origin(d->tracks, o, &in);
         apply_rules(&s, &in, DIAGNOSIS_ORIGIN);
     }
-    describe_forgotten(d, a, &forgotten);
+    describe_forgotten(d->tracks, a, &forgotten);
     apply_rules(&s, &forgotten, DIAGNOSIS_FORGOTTEN);
     text_lit(out, "]");
 }
@@ -465,7 +292,7 @@ struct verdict diagnosis_of_origin(const struct diagnosis *d, const struct origi
 {
     struct diagnosis_input in = {.who = "", .agent = ""};
 
-    describe_origin(d, o, &in);
+    describe_origin(d->tracks, o, &in);
     return judge(&in, DIAGNOSIS_ORIGIN);
 }
 
@@ -473,17 +300,8 @@ struct verdict diagnosis_of_forgotten(const struct diagnosis *d, const struct ag
 {
     struct diagnosis_input in = {.who = "", .agent = ""};
 
-    describe_forgotten(d, a, &in);
+    describe_forgotten(d->tracks, a, &in);
     return judge(&in, DIAGNOSIS_FORGOTTEN);
-}
-
-static uint64_t failed_since(const struct track *t, const struct origin_stats *stats)
-{
-    uint64_t n = 0;
-
-    for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
-        n += grown(stats->errors[i], t ? t->base.errors[i] : 0);
-    return n;
 }
 
 uint64_t diagnosis_failed(const struct diagnosis *d, const struct agent *a)

@@ -23,7 +23,9 @@ struct diagnosis_input {
     int64_t now_s;
     const char *ca_file; /* of connectTls, where the agent uses it; NULL: it does not */
     int64_t ca_ends_s;
-    uint32_t distrusts;              /* clients that did not trust it, lately */
+    uint32_t distrusts;              /* clients that did not trust it, lately, */
+    const char *distrusting;         /* the caller of one of them; "" or NULL: not known */
+    struct text *ca_path;            /* and where they get it */
     uint32_t pending;                /* now */
     const char *heaviest;            /* the caller that has more than half of these; NULL: none has */
     uint32_t heaviest_pending;       /* how many of them */

@@ -101,11 +101,13 @@ static bool says_distrusted(const struct diagnosis_input *in, struct text *out)
 {
     if (in->distrusts == 0)
         return false;
-    text_format(
-        out,
-        "%s: %u client%s not trust Carpool's CA: make %s trust /ca.pem of the admin listener (carpoolctl run does), or "
-        "set connect: tunnel where apps pin certificates",
-        in->who, in->distrusts, in->distrusts == 1 ? " does" : "s do", in->distrusts == 1 ? "it" : "them");
+    text_format(out,
+                "%s: %u client%s not trust Carpool's CA: make %s trust %.*s (carpoolctl run does), or set "
+                "connect: tunnel where apps pin certificates",
+                in->who, in->distrusts, in->distrusts == 1 ? " does" : "s do",
+                in->distrusts == 1 ? "it" : "them", (int)in->ca_path->n, in->ca_path->p);
+    if (in->distrusting && *in->distrusting)
+        text_format(out, "; one of them is of %s", in->distrusting);
     return true;
 }
 

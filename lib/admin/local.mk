@@ -16,6 +16,8 @@ libcarpool_a_SOURCES += \
 	lib/admin/connections.h \
 	lib/admin/diagnosis.c \
 	lib/admin/diagnosis.h \
+	lib/admin/diagnosis_input.c \
+	lib/admin/diagnosis_input.h \
 	lib/admin/diagnosis_rules.c \
 	lib/admin/diagnosis_rules.h \
 	lib/admin/diagnosis_rules_failures.c \

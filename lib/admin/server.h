@@ -33,6 +33,8 @@ struct admin_daemon {
     uint64_t (*reload)(void *ctx);
     bool (*stopping)(void *ctx);
     void (*listeners)(void *ctx, struct text *out); /* {"listeners": [...]}: what it listens on now */
+    /* Where a client gets this path of the admin API: "http://127.0.0.1:3129/ca.pem", or in words */
+    void (*admin_path)(void *ctx, const char *path, struct text *out);
     void *ctx;
     const char *instance; /* this instance's own name */
     uint64_t started_wall_ms;

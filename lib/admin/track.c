@@ -33,7 +33,7 @@ static const char *key_of(const char *agent, const char *origin, char out[KEY_SI
     return n > 0 && n < KEY_SIZE ? out : NULL;
 }
 
-struct track *track_find(struct track *head, const char *agent, const char *origin)
+struct track *track_find(const struct track *head, const char *agent, const char *origin)
 {
     struct track *t = NULL;
     char buffer[KEY_SIZE];
@@ -76,7 +76,7 @@ static struct limits limits_of(const struct origin *o)
                            .pending_ms = p->timeouts.pending};
 }
 
-struct track *track_find_origin(struct track *head, const struct origin *o)
+struct track *track_find_origin(const struct track *head, const struct origin *o)
 {
     return track_find(head, o->agent->name, o->key);
 }
@@ -93,7 +93,7 @@ struct track *track_make_origin(struct track **head, const struct origin *o)
 /* Stands for the origins of an agent that were forgotten. */
 #define FORGOTTEN "*"
 
-const struct track *track_find_forgotten(struct track *head, const char *agent)
+const struct track *track_find_forgotten(const struct track *head, const char *agent)
 {
     return track_find(head, agent, FORGOTTEN);
 }

@@ -39,16 +39,17 @@ struct track {
 void figures_take(const struct origin_stats *s, struct figures *out);
 
 /* NULL when there is none. `head` is of a table of uthash. */
-struct track *track_find(struct track *head, const char *agent, const char *origin);
+struct track *track_find(const struct track *head, const char *agent, const char *origin);
 /* NULL when memory is short, or the names are too long to be worth it. */
 struct track *track_make(struct track **head, const char *agent, const char *origin);
 void track_free(struct track **head, struct track *t);
 
-struct track *track_find_origin(struct track *head, const struct origin *o);
+struct track *track_find_origin(const struct track *head, const struct origin *o);
 struct track *track_make_origin(struct track **head, const struct origin *o);
 /* Of the forgotten origins of an agent, as one; made where there is none. NULL when memory is short. */
 struct track *track_forgotten(struct track **head, const char *agent);
-const struct track *track_find_forgotten(struct track *head, const char *agent); /* NULL: there is none */
+const struct track *track_find_forgotten(const struct track *head,
+                                         const char *agent); /* NULL: there is none */
 bool track_is_forgotten(const struct track *t);
 /* An origin is forgotten, and what it has counted is among what its agent's forgotten ones have: what came
  * before the window stays out of that. */

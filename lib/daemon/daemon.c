@@ -269,6 +269,12 @@ static void write_listeners(void *ctx, struct text *out)
     listeners_write(d->listeners, out);
 }
 
+static void write_admin_path(void *ctx, const char *path, struct text *out)
+{
+    const struct daemon *d = ctx;
+    listeners_write_admin_path(d->listeners, path, out);
+}
+
 static void halt_for_admin(void *ctx)
 {
     struct daemon *d = ctx;
@@ -299,6 +305,7 @@ static bool start_admin(struct daemon *d)
         .reload = reload_for_admin,
         .stopping = is_stopping,
         .listeners = write_listeners,
+        .admin_path = write_admin_path,
         .ctx = d,
         .instance = d->instance,
         .started_wall_ms = d->started_wall_ms,

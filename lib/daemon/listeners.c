@@ -408,6 +408,29 @@ void listeners_write(const struct listeners *l, struct text *out)
     text_lit(out, "]}\n");
 }
 
+/* The admin API's, one of TCP before one of a unix socket; NULL: it is off. */
+static const struct endpoint *admin_endpoint(const struct listeners *l)
+{
+    const struct endpoint *e, *best = NULL;
+    TAILQ_FOREACH (e, &l->open, link)
+        if (e->role == ROLE_ADMIN && (!best || address_port(&best->binding->address) == 0))
+            best = e;
+    return best;
+}
+
+void listeners_write_admin_path(const struct listeners *l, const char *path, struct text *out)
+{
+    const struct endpoint *e = admin_endpoint(l);
+    const struct address *at = e ? &e->binding->address : NULL;
+    char text[ADDRESS_TEXT_SIZE];
+    if (at && address_is_any(at))
+        text_format(out, "http://localhost:%u%s", address_port(at), path);
+    else if (at && address_port(at) > 0)
+        text_format(out, "http://%s%s", address_format(at, text), path);
+    else
+        text_format(out, "%s of %s", path, at ? address_format(at, text) : "the admin listener");
+}
+
 /* ---- the end */
 
 void listeners_stop(struct listeners *l)

@@ -42,6 +42,9 @@ void listeners_discard(struct listeners *l);
 /* {"listeners": [...]}: those that are open, for the admin API. */
 void listeners_write(const struct listeners *l, struct text *out);
 
+/* Where a client gets a path of the admin API: "http://127.0.0.1:3129/ca.pem", or "/ca.pem of unix:/path". */
+void listeners_write_admin_path(const struct listeners *l, const char *path, struct text *out);
+
 /* Stops taking connections, but for the admin API's (those of systemd stay open there, so that none is
  * lost). */
 void listeners_stop(struct listeners *l);

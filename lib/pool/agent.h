@@ -24,6 +24,8 @@ struct agent_error {
     char text[384];
 };
 
+#define AGENT_CALLER_SIZE 256
+
 struct agent {
     TAILQ_ENTRY(agent) link; /* on pool->agents, or pool->removed */
     struct pool *pool;
@@ -57,6 +59,7 @@ struct agent {
      * first loop's share, atomic */
     struct recent distrusts;
     uint64_t distrust_logged_ms;
+    char distrusting[AGENT_CALLER_SIZE]; /* who the latest of them was; "": not known */
     struct agent_error errors[AGENT_RECENT_ERRORS];
     uint32_t error_count; /* ever; the newest is errors[(error_count - 1) % AGENT_RECENT_ERRORS] */
 };

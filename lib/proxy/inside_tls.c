@@ -1,5 +1,6 @@
 #include "proxy/inside_tls.h"
 
+#include <stdio.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -36,6 +37,7 @@ static void note_distrust(struct client *c, const char *why)
     struct agent *a = route_agent(c->proxy, &c->inside->authority);
     char peer[ADDRESS_TEXT_SIZE];
     recent_add(&a->distrusts, clock_ms());
+    snprintf(a->distrusting, sizeof a->distrusting, "%s", c->caller ? c->caller->name : "");
     if (may_log_distrust(c))
         log_event(
             LOG_WARN,

@@ -298,7 +298,8 @@ def test_a_client_that_does_not_trust_it(stage):
     setting.wait_handshakes("untrusted", 3)
     assert setting.carpool.stderr.count("does not trust Carpool's CA") == 1
     diagnosis = setting.carpool.agents()["p"]["diagnosis"]
-    assert any(sentence.startswith("p: 3 clients do not trust Carpool's CA: ") for sentence in diagnosis)
+    assert any(sentence.startswith("p: 3 clients do not trust Carpool's CA: make them trust "
+                                   f"http://127.0.0.1:{setting.carpool.admin_port}/ca.pem (") for sentence in diagnosis), diagnosis
     with setting.secure() as client:
         assert client.raw(request("GET", "/", TARGET)).status == 200
 

@@ -18,6 +18,12 @@ static void listeners(void *ctx, struct text *out)
     text_lit(out, "{\"listeners\":[]}\n");
 }
 
+static void admin_path(void *ctx, const char *path, struct text *out)
+{
+    (void)ctx;
+    text_format(out, "http://127.0.0.1:3129%s", path);
+}
+
 static bool stopping(void *ctx)
 {
     return ((struct fixture *)ctx)->stopping;
@@ -62,6 +68,7 @@ void fixture_make(struct fixture *f)
                                       .reload = reload,
                                       .stopping = stopping,
                                       .listeners = listeners,
+                                      .admin_path = admin_path,
                                       .ctx = f,
                                       .instance = "carpool-test",
                                       .last_reload = &f->last_reload};
