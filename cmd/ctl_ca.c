@@ -35,10 +35,11 @@ struct plan {
 
 /* ---- what is asked for */
 
-/* A name that an organisation owns has two labels or more, but for those of a private network. */
+/* A name permits those below it, and one that an organisation owns has two labels or more, but for those of a
+ * private network. */
 static void warn_of_top_level(const char *given, const char *host)
 {
-    if (strncmp(given, "*.", 2) == 0 && !strchr(host, '.'))
+    if (!strchr(host, '.') && !strchr(host, ':') && strcmp(host, "localhost") != 0)
         fprintf(
             stderr,
             "carpoolctl: warning: --for '%s': the CA may sign for every host that ends in .%s; anyone who steals its key "
@@ -210,7 +211,7 @@ static void say_made(const struct plan *p, const char *cert, const char *key)
         printf("%s %s", i > 0 ? "," : "", p->hosts[i]);
     printf(
         " (and names below), for %u days\n"
-        "%s: its key; keep it on this host, readable by carpoold alone\n\n"
+        "%s: its key; keep it on this host, readable by carpoold alone (chown it to its user, carpool in the package)\n\n"
         "connectTls:\n  cert: %s\n  key: %s\n\n"
         "Next, set connect: pool for the upstreams of these hosts, and let the apps trust ca.pem: carpoolctl run does that\n"
         "for one command, doc/clients.md says how for others.\n",

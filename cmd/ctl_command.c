@@ -39,7 +39,10 @@ static int print_failure(const struct ctl_options *o, const char *method, const 
     if (sentence)
         ctl_fail("%s", sentence);
     else
-        ctl_fail("carpoold at %s answered %u to %s %s", o->address, reply->status, method, path);
+        ctl_fail(
+            "%s is not Carpool's admin listener: it answered %u to %s %s; give the address of admin.listen "
+            "(" CTL_DEFAULT_ADDRESS " by default) with -s",
+            o->address, reply->status, method, path);
     json_decref(json);
     return CTL_FAILED;
 }

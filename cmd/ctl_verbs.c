@@ -97,20 +97,33 @@ int ctl_resume(const struct ctl_options *o, const char *name)
     return status;
 }
 
+/* A line each. */
+static void print_list(const json_t *list, const char *before)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        printf("%s%s\n", before, text ? text : "");
+    }
+}
+
 static int print_reloaded(const struct ctl_options *o, json_t *answer)
 {
     const char *file = json_string_value(json_object_get(answer, "file"));
 
     (void)o;
     printf("reloaded %s\n", file ? file : "the configuration");
+    print_list(json_object_get(answer, "warnings"), "");
+    print_list(json_object_get(answer, "restartNeeded"), "keeps its old value until a restart: ");
     return CTL_FINE;
 }
 
 int ctl_reload(const struct ctl_options *o, const char *name)
 {
-    struct ctl_reply reply;
+    struct ctl_reply reply = {0};
     int status = ctl_request(o, "POST", "/reload", &reply);
 
     (void)name;
+    if (status == CTL_FAILED && reply.status == 400)
+        fputs("the reload failed: the old configuration stays in force\n", stderr);
     return status == CTL_FINE ? ctl_show(o, "/reload", &reply, print_reloaded) : status;
 }

@@ -27,9 +27,10 @@ static void put_reload(struct text *t, const struct admin_daemon *d)
     text_lit(t, "}");
 }
 
-/* What a reload cannot change, where the file has it otherwise than it runs. */
-static void put_restart_needed(struct text *t, const struct text_list *options)
+void overview_write_restart_needed(struct text *t, const struct config *c)
 {
+    const struct text_list *options = &c->restart_needed;
+
     text_lit(t, "[");
     for (uint32_t i = 0; i < options->count; i++) {
         text_string(t, i ? "," : "");
@@ -125,7 +126,7 @@ void overview_write(struct text *t, const struct admin_daemon *d, const struct t
                 (unsigned long long)d->last_reload->number);
     put_reload(t, d);
     text_lit(t, ",\"restartNeeded\":");
-    put_restart_needed(t, &d->config(d->ctx)->restart_needed);
+    overview_write_restart_needed(t, d->config(d->ctx));
     text_lit(t, ",\"diagnosis\":");
     put_diagnosis(t, d, figures.clients_refused);
     text_lit(t, "}");

@@ -10,4 +10,7 @@
 /* {"uptimeMs": ..., ...} */
 void overview_write(struct text *t, const struct admin_daemon *d, const struct traffic *traffic);
 
+/* ["workers"]: what a reload cannot change, where the file has it otherwise than it runs. */
+void overview_write_restart_needed(struct text *t, const struct config *c);
+
 #endif

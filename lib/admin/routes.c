@@ -10,6 +10,7 @@
 #include "admin/callers.h"
 #include "admin/explanation.h"
 #include "admin/metrics.h"
+#include "admin/overview.h"
 #include "admin/system_store.h"
 #include "ca/signer.h"
 
@@ -155,18 +156,35 @@ static void reload(struct admin_call *c)
     c->answer->waits_for = c->daemon->reload(c->daemon->ctx);
 }
 
-void answer_reloaded(const struct admin_daemon *d, struct admin_answer *out, const char *error)
+/* As a list. */
+static void put_lines(struct text *t, const char *lines)
 {
-    const char *path = d->config(d->ctx)->path;
+    text_lit(t, "[");
+    while (*lines) {
+        size_t n = strcspn(lines, "\n");
+        text_json(t, (struct slice){lines, n});
+        lines += n + (lines[n] == '\n');
+        text_string(t, *lines ? "," : "");
+    }
+    text_lit(t, "]");
+}
+
+void answer_reloaded(const struct admin_daemon *d, struct admin_answer *out)
+{
+    const struct config *c = d->config(d->ctx);
 
     out->status = 200;
     out->type = JSON_TYPE;
-    if (error) {
-        admin_answer_error(out, 400, error);
+    if (!d->last_reload->ok) {
+        admin_answer_error(out, 400, d->last_reload->error);
         return;
     }
     text_lit(&out->body, "{\"ok\":true,\"file\":");
-    text_json(&out->body, slice_of(*path ? path : "the built-in defaults"));
+    text_json(&out->body, slice_of(*c->path ? c->path : "the built-in defaults"));
+    text_lit(&out->body, ",\"warnings\":");
+    put_lines(&out->body, d->last_reload->warnings);
+    text_lit(&out->body, ",\"restartNeeded\":");
+    overview_write_restart_needed(&out->body, c);
     text_lit(&out->body, "}\n");
 }
 

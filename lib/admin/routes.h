@@ -12,7 +12,7 @@
 void admin_answer(const struct admin_daemon *d, struct diagnosis *diagnosis, enum admin_method method,
                   struct slice path, struct admin_answer *out);
 
-/* What a reload that was waited for came to; `error`: NULL when it went well. `out` is zeroed. */
-void answer_reloaded(const struct admin_daemon *d, struct admin_answer *out, const char *error);
+/* What a reload that was waited for, the last one, came to. `out` is zeroed. */
+void answer_reloaded(const struct admin_daemon *d, struct admin_answer *out);
 
 #endif

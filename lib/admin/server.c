@@ -82,23 +82,14 @@ void admin_listener_closed(struct admin *a, const void *listener)
     connections_end(a->connections, listener);
 }
 
-struct reloaded {
-    const struct admin_daemon *daemon;
-    const char *error;
-};
-
 static void answer_waiting(void *ctx, struct admin_answer *out)
 {
-    const struct reloaded *r = ctx;
-
-    answer_reloaded(r->daemon, out, r->error);
+    answer_reloaded(ctx, out);
 }
 
-void admin_reloaded(struct admin *a, uint64_t number, const char *error)
+void admin_reloaded(struct admin *a, uint64_t number)
 {
-    struct reloaded r = {&a->daemon, error};
-
-    connections_answer_waiting(a->connections, number, answer_waiting, &r);
+    connections_answer_waiting(a->connections, number, answer_waiting, &a->daemon);
 }
 
 void admin_free(struct admin *a)

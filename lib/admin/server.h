@@ -16,7 +16,8 @@ struct reload_report {
     uint64_t number; /* how many there were; 0: it is of the start */
     bool ok;
     uint64_t wall_ms;
-    const char *error; /* why the old configuration stays, all lines of it; NULL when ok */
+    const char *error;    /* why the old configuration stays, all lines of it; NULL when ok */
+    const char *warnings; /* about the one in force, a line each; "": none, or not ok */
 };
 
 /* What the daemon lets the admin API see and do. All pointers are the daemon's and outlive the server. */
@@ -51,8 +52,8 @@ void admin_accept(struct admin *a, const void *listener, int fd, const struct ad
 /* No command is taken by this listener any more: its connections end, one that is being answered after its
  * answer. */
 void admin_listener_closed(struct admin *a, const void *listener);
-/* The reload of this number is over, and so are those before it; `error` as in its report. */
-void admin_reloaded(struct admin *a, uint64_t number, const char *error);
+/* The reload of this number, of which last_reload says how it went, is over, and so are those before it. */
+void admin_reloaded(struct admin *a, uint64_t number);
 void admin_free(struct admin *a);
 
 #endif

@@ -94,16 +94,11 @@ void callers_check(struct loader *l, const struct scope *s)
     const struct agent_policy *p = s->policy;
     bool off = l->config->callers == CALLERS_OFF;
     if (off && scope_given(s, "queue") && p->queue == QUEUE_FAIR)
-        problem_error(
-            &l->problems, scope_mark(s, "queue"),
-            "%s.queue: fair takes turns among callers, which callers: off does not distinguish: set "
-            "callers: user or unit",
-            s->path);
+        problem_error(&l->problems, scope_mark(s, "queue"),
+                      "%s.queue: fair needs callers: user or callers: unit (it is off)", s->path);
     if (off && scope_given(s, "allow") && p->allow.count)
-        problem_error(
-            &l->problems, scope_mark(s, "allow"),
-            "%s.allow names callers, which callers: off does not distinguish: set callers: user or unit",
-            s->path);
+        problem_error(&l->problems, scope_mark(s, "allow"),
+                      "%s.allow needs callers: user or callers: unit (it is off)", s->path);
     else if (!off && scope_given(s, "allow"))
         check_allow(l, s);
 }

@@ -62,7 +62,7 @@ static void check_beside(struct loader *l, const struct config *running)
     if (running->has_keys && !l->config->has_keys)
         problem_error(
             &l->problems, (struct mark){0},
-            "the file has no option, but the configuration in force has some; if the file is still being "
+            "the file sets no option, but the configuration in force does; if the file is still being "
             "written, reload again when it is complete");
     keep_until_restart(l, running);
 }

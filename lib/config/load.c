@@ -100,8 +100,9 @@ static bool *check_keys(struct loader *l, const struct scope *s, const char *pre
         if (strcmp(places[i].text, places[i - 1].text) != 0)
             continue;
         const yaml_node_t *key = node_at(l, map->data.mapping.pairs.start[places[i].pair].key);
-        problem_error(&l->problems, yaml_mark(key), "duplicate key '%.*s'%s", QUOTED_MAX, places[i].text,
-                      scope_section(l, s, prefix));
+        const yaml_node_t *before = node_at(l, map->data.mapping.pairs.start[places[i - 1].pair].key);
+        problem_error(&l->problems, yaml_mark(key), "duplicate key '%.*s'%s (first on line %u)", QUOTED_MAX,
+                      places[i].text, scope_section(l, s, prefix), yaml_mark(before).line);
         good[places[i].pair] = false;
     }
     return good;

@@ -21,8 +21,8 @@ static const char *complaint(struct arena *a, const char *path)
     if (!is_there && errno != ENOENT)
         return strerror(errno);
     if (!is_there && access(folder_of(a, path), W_OK | X_OK) != 0)
-        return arena_format(a, "its directory: %s; does it exist, and may this user write there?",
-                            strerror(errno));
+        return arena_format(a, errno == ENOENT ? "the directory %s does not exist" : "the directory %s: %s",
+                            folder_of(a, path), strerror(errno));
     if (!is_there)
         return NULL;
     if (S_ISDIR(st.st_mode))

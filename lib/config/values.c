@@ -21,13 +21,22 @@ static bool has_bad_port(const char *text)
     return is_number && (colon == strchr(text, ':') || colon[-1] == ']') && (n == 0 || n > UINT16_MAX);
 }
 
+static bool is_bare_host(const char *text)
+{
+    return strcmp(text, "localhost") == 0 ||
+           (strchr(text, '.') && strspn(text, "0123456789.") == strlen(text));
+}
+
 static void reject(struct loader *l, const struct scope *s, const struct option *o, const struct item *item)
 {
     char wants[OPTION_WANTS_SIZE];
-    bool takes_port = strstr(option_wants(o, wants), "host:port") != NULL;
+    const char *must = option_wants(o, wants);
+    if (strstr(must, "host:port") && has_bad_port(item->text))
+        must = "host:port with a port from 1 to 65535";
+    else if (strncmp(must, "host:port", strlen("host:port")) == 0 && is_bare_host(item->text))
+        must = "host:port; the port is missing";
     problem_error(&l->problems, item->at, "bad value '%.*s' for %s: must be %s", QUOTED_MAX, item->raw,
-                  scope_option_path(l->arena, s, o->path),
-                  takes_port && has_bad_port(item->text) ? "host:port with a port from 1 to 65535" : wants);
+                  scope_option_path(l->arena, s, o->path), must);
 }
 
 static void reject_because(struct loader *l, const struct scope *s, const struct option *o,

@@ -50,6 +50,8 @@ static const char *hint(const yaml_parser_t *y, struct slice text)
         return "; put the value in quotes";
     if (y->problem && strstr(y->problem, "mapping values are not allowed"))
         return "; put a value with ': ' in it in quotes, or a map on one line in { }";
+    if (y->problem && strstr(y->problem, "did not find expected key"))
+        return "; is this line indented like the one above it?";
     return "";
 }
 

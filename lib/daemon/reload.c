@@ -95,20 +95,22 @@ static void end_thread(struct reloader *r)
 
 /* ---- the outcome */
 
-/* Logs the warnings, and puts the errors to the reason. */
-static void sort_messages(char *messages, FILE *reason)
+/* Logs the warnings, and keeps them, or the errors. */
+static void sort_messages(char *messages, bool ok, FILE *kept)
 {
     char *rest = messages, *line;
     while ((line = strsep(&rest, "\n"))) {
-        if (strstr(line, ": warning: "))
+        bool is_warning = strstr(line, ": warning: ") != NULL;
+        if (is_warning)
             log_event(LOG_WARN, "configuration warning", LOG_S("detail", line));
-        else if (*line)
-            fprintf(reason, "%s%s", ftell(reason) ? "\n" : "", line);
+        if (*line && is_warning == ok)
+            fprintf(kept, "%s%s", ftell(kept) ? "\n" : "", line);
     }
 }
 
-/* Why the new configuration is not in force, a line each; NULL when memory is short. */
-static char *write_reason(const struct reading *r)
+/* Why the new configuration is not in force, or what is to be said of it where it is, a line each; NULL when
+ * memory is short. */
+static char *write_lines(const struct reading *r, bool ok)
 {
     char *text = NULL;
     size_t size;
@@ -116,7 +118,7 @@ static char *write_reason(const struct reading *r)
     if (!f)
         return NULL;
     if (r->messages)
-        sort_messages(r->messages, f);
+        sort_messages(r->messages, ok, f);
     if (*r->error)
         fprintf(f, "%s%s", ftell(f) ? "\n" : "", r->error);
     fclose(f);
@@ -167,25 +169,26 @@ static void log_outcome(const struct daemon *d)
                   LOG_S("option", needed->items[i]));
 }
 
-static void report(struct daemon *d, bool ok, char *reason)
+static void report(struct daemon *d, bool ok, char *lines)
 {
     struct reloader *r = &d->reloader;
-    free(r->reason);
-    r->reason = reason;
+    free(r->lines);
+    r->lines = lines;
     r->report = (struct reload_report){
         .number = r->number,
         .ok = ok,
         .wall_ms = clock_wall_ms(),
-        .error = ok                  ? NULL
-                 : reason && *reason ? reason
-                                     : "out of memory",
+        .error = ok                ? NULL
+                 : lines && *lines ? lines
+                                   : "out of memory",
+        .warnings = ok && lines ? lines : "",
     };
     log_outcome(d);
     if (d->phase == SERVING) {
         service_notify_ready();
         daemon_say_status(d);
     }
-    admin_reloaded(d->admin, r->number, r->report.error);
+    admin_reloaded(d->admin, r->number);
 }
 
 static void start_reading(struct daemon *d);
@@ -194,7 +197,7 @@ static void start_reading(struct daemon *d);
 static void end_reading(struct daemon *d, struct reading *reading)
 {
     bool ok = reading && take_over(d, reading);
-    report(d, ok, reading ? write_reason(reading) : NULL);
+    report(d, ok, reading ? write_lines(reading, ok) : NULL);
     if (!reading)
         return;
     if (!ok) {
@@ -291,7 +294,7 @@ void reloader_init(struct daemon *d)
     STAILQ_INIT(&r->past);
     STAILQ_INIT(&r->free);
     r->done.open = on_done;
-    r->report = (struct reload_report){.ok = true, .wall_ms = clock_wall_ms()};
+    r->report = (struct reload_report){.ok = true, .wall_ms = clock_wall_ms(), .warnings = ""};
 }
 
 void reloader_cancel(struct daemon *d)
@@ -308,5 +311,5 @@ void reloader_free(struct daemon *d)
     free_list(&r->free);
     if (r->reading)
         reading_free(r->reading);
-    free(r->reason);
+    free(r->lines);
 }

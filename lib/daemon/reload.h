@@ -32,7 +32,7 @@ struct reloader {
     struct reading_list past; /* what they left to be freed, for as long as others use it */
     struct reading_list free; /* FREEING: what */
     struct reload_report report;
-    char *reason; /* of the report */
+    char *lines; /* of the report: its error or its warnings */
 };
 
 /* The start counts as a reload that went well. */

@@ -114,9 +114,9 @@ static void explain_request_line(struct slice line, char out[EXPLAIN_SIZE])
     if (is_tls(line))
         snprintf(
             out, EXPLAIN_SIZE,
-            "TLS, where plain HTTP is expected: the proxy's own URL begins with http://, for https:// targets, too");
+            "the client spoke TLS to the proxy: write http:// in the proxy's URL, for https:// targets, too");
     else if (line.n > 0 && (line.p[0] == 4 || line.p[0] == 5))
-        snprintf(out, EXPLAIN_SIZE, "SOCKS, where HTTP is expected: the proxy's URL begins with http://");
+        snprintf(out, EXPLAIN_SIZE, "the client spoke SOCKS to the proxy: write http:// in the proxy's URL");
     else if (n == line.n)
         snprintf(out, EXPLAIN_SIZE, "the request line has no target");
     else if (n == 0 && line.p[0] == ' ')
@@ -147,8 +147,7 @@ static void explain_status_line(struct slice data, char out[EXPLAIN_SIZE])
     else if (!begins(data, SLICE("HTTP/")))
         snprintf(out, EXPLAIN_SIZE, "it does not begin with HTTP/1: %s", line);
     else
-        snprintf(out, EXPLAIN_SIZE, "the status line is no HTTP/1.x line with a status of three digits: %s",
-                 line);
+        snprintf(out, EXPLAIN_SIZE, "the status line is not HTTP/1.x and a status of three digits: %s", line);
 }
 
 /* --- Fields ---------------------------------------------------------------------------------------------- */
@@ -292,8 +291,8 @@ static void explain_size(struct slice data, enum head_verdict v, const struct he
         snprintf(out, EXPLAIN_SIZE, "its Connection fields have more options than server.maxHeadersCount, %u",
                  limits->max_count);
     else
-        snprintf(out, EXPLAIN_SIZE, "%zu bytes came without %s end, and server.maxHeaderSize is %u", data.n,
-                 v == HEAD_LINE_TOO_LONG ? "its first line's" : "its", limits->max_size);
+        snprintf(out, EXPLAIN_SIZE, "the %s longer than %u bytes (server.maxHeaderSize)",
+                 v == HEAD_LINE_TOO_LONG ? "first line is" : "head is", limits->max_size);
 }
 
 /* --- Heads ----------------------------------------------------------------------------------------------- */

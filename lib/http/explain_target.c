@@ -68,6 +68,14 @@ static void explain_authority(struct slice authority, const char *where, char ou
                  "%s is a number that programs read as different addresses: write it like 127.0.0.1", where);
 }
 
+static bool has_port(struct slice authority)
+{
+    const char *bracket = memchr(authority.p, ']', authority.n);
+    size_t host = bracket ? (size_t)(bracket - authority.p) : 0;
+
+    return memchr(authority.p + host, ':', authority.n - host) != NULL;
+}
+
 /* After "http:" two slashes are due. */
 static bool has_no_slashes(struct slice target)
 {
@@ -109,7 +117,12 @@ void explain_target(struct slice target, enum uri_verdict v, char out[EXPLAIN_SI
         snprintf(out, EXPLAIN_SIZE,
                  "a user name or password before the host (the part up to @): leave it out");
         return;
-    case URI_BAD_PORT: snprintf(out, EXPLAIN_SIZE, "the port is not a number from 1 to 65535"); return;
+    case URI_BAD_PORT:
+        snprintf(out, EXPLAIN_SIZE, "%s",
+                 has_port(authority)
+                     ? "the port is not a number from 1 to 65535"
+                     : "the port is missing: CONNECT takes host:port, such as example.com:443");
+        return;
     case URI_FRAGMENT:
         snprintf(out, EXPLAIN_SIZE, "a fragment (#) right after the host: a slash is missing between them");
         return;

@@ -108,6 +108,20 @@ static const struct attempt *oldest_under_way(const struct connector *c)
     return oldest;
 }
 
+static const char *step(const struct attempt *a)
+{
+    return a->state == ATTEMPT_PARENT      ? "asked CONNECT of"
+           : a->state == ATTEMPT_HANDSHAKE ? "TLS handshake with"
+                                           : "cannot connect to";
+}
+
+static const char *advice_on_silence(const struct attempt *a)
+{
+    return a->state == ATTEMPT_PARENT      ? ""
+           : a->state == ATTEMPT_HANDSHAKE ? "; does it speak TLS on this port?"
+                                           : "; is the host up, and does a firewall drop the packets?";
+}
+
 static void deadline_passed(void *ctx)
 {
     struct connector *c = ctx;
@@ -117,11 +131,8 @@ static void deadline_passed(void *ctx)
 
     race_remember_slow(c, clock_ms(), 0);
     if (slowest)
-        connector_note(c, CONNECT_TIMEOUT, "%s %s: no answer within %s (timeouts.connect)",
-                       slowest->state == ATTEMPT_PARENT      ? "asked CONNECT of"
-                       : slowest->state == ATTEMPT_HANDSHAKE ? "TLS handshake with"
-                                                             : "cannot connect to",
-                       connector_peer(c, slowest, text), limit);
+        connector_note(c, CONNECT_TIMEOUT, "%s %s: no answer within %s (timeouts.connect)%s", step(slowest),
+                       connector_peer(c, slowest, text), limit, advice_on_silence(slowest));
     else if (c->queued)
         connector_note(
             c, CONNECT_TIMEOUT,

@@ -127,7 +127,11 @@ bool race_is_permitted(struct connector *c, const struct address *a, bool named)
     if (error == CONNECT_LOOP)
         connector_note(c, error, "%s is a listener of this Carpool itself", text);
     else if (error != CONNECT_OK)
-        connector_note(c, error, "%s is an address that access.denyAddresses forbids", text);
+        connector_note(
+            c, error,
+            "%s is an address that access.denyAddresses forbids; an upstream that is meant to go there names it "
+            "in its address",
+            text);
     return error == CONNECT_OK;
 }
 

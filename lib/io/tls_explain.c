@@ -170,7 +170,7 @@ static const char *advice_for_reason(int reason)
     switch (reason) {
     case SSL_R_WRONG_VERSION_NUMBER:
     case SSL_R_HTTP_REQUEST:
-    case SSL_R_RECORD_LENGTH_MISMATCH: return "; the server speaks no TLS on this port?";
+    case SSL_R_RECORD_LENGTH_MISMATCH: return "; does it speak TLS on this port?";
     case SSL_R_UNSUPPORTED_PROTOCOL:
     case SSL_R_VERSION_TOO_LOW: return "; it has no version that tls.minVersion allows";
     case SSL_R_WRONG_CIPHER_RETURNED:

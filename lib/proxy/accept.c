@@ -34,7 +34,7 @@ static struct client *take_client(struct proxy *p)
 static void note_refused(struct proxy *p)
 {
     p->stats.clients_refused++;
-    log_event(LOG_WARN, "client refused: server.maxConnections clients are connected",
+    log_event(LOG_WARN, "client refused: as many are connected as server.maxConnections allows",
               LOG_N("maxConnections", p->config->server.maxConnections));
 }
 
@@ -42,10 +42,11 @@ static void say_too_many(struct proxy *p, int fd)
 {
     note_refused(p);
     struct buffer *b = buffer_borrow(p->heads);
-    const struct reply r = {.fault = FAULT_TOO_MANY_CLIENTS,
-                            .instance = p->instance,
-                            .text = SLICE("too many clients are connected (server.maxConnections)"),
-                            .close = true};
+    char text[96];
+    snprintf(text, sizeof text, "%u clients are connected, as many as server.maxConnections allows",
+             p->config->server.maxConnections);
+    const struct reply r = {
+        .fault = FAULT_TOO_MANY_CLIENTS, .instance = p->instance, .text = slice_of(text), .close = true};
     if (b && reply_write(&b, &r) && send(fd, b->data, b->end, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
         p->stats.requests_by_status[503]++;
     buffer_give(b);

@@ -247,7 +247,8 @@ void attempt_ask(struct exchange *e)
 static const char *advice_on(const struct waiter *w)
 {
     return w->error == CONNECT_REFUSED && strstr(waiter_error(w), "connection refused")
-               ? "; is the service running and listening there?"
+               ? w->origin->plan.parent ? "; is that proxy running and listening there?"
+                                        : "; is the service running and listening there?"
                : "";
 }
 

@@ -112,7 +112,8 @@ static void act_on_time(struct exchange *e)
 {
     char limit[UNITS_TEXT_SIZE];
     if (is_past(request_due(e)))
-        exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT, "no %s within %s (timeouts.request)",
+        exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT,
+                      "no %s within %s (timeouts.request): the service is slow, or the limit too short",
                       e->asked.connect ? "tunnel" : "complete response",
                       units_format_time(e->origin->agent->policy->timeouts.request, limit));
     else if (exchange_has_left_the_queue(e))

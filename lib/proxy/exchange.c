@@ -116,11 +116,17 @@ static void log_fault(const struct exchange *e, enum fault fault, const char *te
         LOG_N("status", status), LOG_S("error", fault_error(fault)));
 }
 
+static bool has_begun_to_answer(const struct exchange *e)
+{
+    return e->transfer && e->transfer->download.state != DOWNLOAD_HEAD;
+}
+
 /* "payments: https://pay.example.com:443: <what happened>" */
 static void describe(const struct exchange *e, const char *text, char *out, size_t size)
 {
     if (e->origin)
-        snprintf(out, size, "agent %s, origin %s: %s", e->origin->agent->name, e->origin->key, text);
+        snprintf(out, size, "agent %s, origin %s: %s%s", e->origin->agent->name, e->origin->key, text,
+                 has_begun_to_answer(e) ? "; the response was cut" : "");
     else
         snprintf(out, size, "%s", text);
 }

@@ -40,8 +40,8 @@ bool gateway_admits(const struct upstream *u, const struct head *h, const struct
     if (authority && !is_own_host(u, authority)) {
         snprintf(
             text, text_size,
-            "Host is %s: the gateway of upstream '%s' takes an IP address, localhost or %s there; for others, list them "
-            "in upstreams.%s.hosts",
+            "Host %s is not one that the listener of upstream '%s' accepts: use an IP address, localhost or %s, or add it "
+            "to upstreams.%s.hosts",
             authority->host, u->name, u->host, u->name);
         return false;
     }
@@ -49,7 +49,7 @@ bool gateway_admits(const struct upstream *u, const struct head *h, const struct
         return true;
     snprintf(
         text, text_size,
-        "a web page of another site sent this: the gateway of upstream '%s' serves apps, and pages that it served itself",
+        "a web page of another site sent this: the listener of upstream '%s' serves apps, and pages that came from it",
         u->name);
     return false;
 }

@@ -167,7 +167,8 @@ static bool allows_caller(const struct agent *a, const struct client *c, char *t
     if (!a || caller_is_allowed(&a->policy->allow, c->caller))
         return true;
     const char *name = c->caller ? c->caller->name : "-";
-    snprintf(text, size, "agent %s: the caller %s is not in its allow", a->name, name);
+    snprintf(text, size, "agent %s: the caller %s may not use it; add it to allow of that agent if it should",
+             a->name, name);
     log_event(LOG_INFO, "caller refused: it is not in the agent's allow", LOG_S("caller", name),
               LOG_S("agent", a->name), LOG_S("client", peer_address_format(&c->peer, peer)));
     return false;

@@ -243,9 +243,9 @@ static enum fault decide_connect(struct query *q)
                ? FAULT_NONE
                : refuse(
                      q, FAULT_DENIED,
-                     "CONNECT to port %u is not allowed: add it to access.connectPorts, or set connect: pool for this "
-                     "upstream, where what is inside is HTTP",
-                     q->out->uri.port);
+                     "CONNECT to %s:%u (agent %s) is not allowed: add the port to access.connectPorts, or set connect: pool "
+                     "for that agent if the tunnel carries HTTP or HTTPS",
+                     q->out->uri.host, q->out->uri.port, q->out->agent->name);
 }
 
 static enum fault route_connect(struct query *q)

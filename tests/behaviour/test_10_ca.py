@@ -69,7 +69,7 @@ def test_wrong_usage(stage, words):
     assert done.returncode == 2 and done.stderr and not os.path.exists(stage.path("none"))
 
 
-@pytest.mark.parametrize("host, warns", [("*.com", True), ("*.pay.test", False), ("localhost", False)])
+@pytest.mark.parametrize("host, warns", [("*.com", True), ("com", True), ("*.pay.test", False), ("localhost", False)])
 def test_a_whole_top_level_domain(stage, host, warns):
     """`--for '*'` is refused; a whole top-level domain is little better"""
     done = ca("create", "--for", host, "--out", stage.path("ca"))

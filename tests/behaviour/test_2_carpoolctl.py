@@ -281,7 +281,23 @@ def test_reload(stage):
     wait_until(lambda: "added" in carpool.agents(), "the new agent is there")
     carpool.write("nonsense: 1\n")
     done = ctl(carpool, "reload")
-    assert done.returncode == 1 and "nonsense" in done.stderr + done.stdout
+    assert done.returncode == 1 and "nonsense" in done.stderr
+    assert done.stderr.endswith("the reload failed: the old configuration stays in force\n")
+
+
+def test_a_reload_says_what_the_check_would(stage):
+    """warnings, and what needs a restart, for who types it"""
+    carpool = stage.carpool()
+    carpool.write({**carpool.config, "name": "another", "defaults": {"timeouts": {"pending": 2}}})
+    reloaded, warning, restart = ctl(carpool, "reload").stdout.splitlines()
+    assert reloaded == f"reloaded {carpool.file}" and restart == "keeps its old value until a restart: name"
+    assert ": warning: " in warning and "timeouts.pending" in warning
+
+
+def test_the_proxy_is_no_admin_listener(stage):
+    """the likeliest wrong address"""
+    done = run("-s", f"127.0.0.1:{stage.carpool().port}", "status", program="CARPOOLCTL")
+    assert done.returncode == 1 and "is not Carpool's admin listener" in done.stderr and "127.0.0.1:3129 by default" in done.stderr
 
 
 def test_run_sets_the_proxy(stage):

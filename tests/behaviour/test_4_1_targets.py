@@ -94,7 +94,7 @@ WRONG = [
     (b"GET http://a.test#b HTTP/1.1", "a fragment (#) right after the host"),
     (b"GET http://a.test/", "no HTTP version"),
     (b"GET http://u:p@a.test/ HTTP/1.1", "a user name or password before the host"),
-    (b"\x16\x03\x01\x02\x00", "TLS, where plain HTTP is expected")]
+    (b"\x16\x03\x01\x02\x00", "the client spoke TLS to the proxy")]
 
 
 @pytest.mark.parametrize("line, words", WRONG, ids=[words for _, words in WRONG])

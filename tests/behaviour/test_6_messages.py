@@ -73,7 +73,7 @@ ROWS = [
         r"m\xfcller.test"),
     Row("control-in-target", raw(b"GET http://{origin}/\x01 HTTP/1.1\r\n\r\n"), 400, "byte 0x01 in the target", r"\x01"),
     Row("no-version", raw(b"GET http://{origin}/\r\n\r\n"), 400, "no HTTP version after the target"),
-    Row("tls-to-the-proxy", raw(b"\x16\x03\x01\x02\x00\x01"), 400, "TLS, where plain HTTP is expected", "http://"),
+    Row("tls-to-the-proxy", raw(b"\x16\x03\x01\x02\x00\x01"), 400, "the client spoke TLS to the proxy", "http://"),
     Row("bad-host-field", raw(b"GET http://{origin}/ HTTP/1.1\r\nHost: a b\r\n\r\n"), 400, "a space in the Host field"),
     Row("space-before-colon", raw(b"GET http://{origin}/ HTTP/1.1\r\nHost: x\r\nX-Early : v\r\n\r\n"), 400, "a space",
         "X-Early", "its colon"),
@@ -81,17 +81,18 @@ ROWS = [
         "Content-Length is not one number: 1 and 2"),
     Row("unknown-coding", raw(b"POST http://{origin}/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n"), 501,
         "other than chunked: gzip"),
-    Row("long-line", raw(b"GET http://{origin}/" + b"x" * 1100), 414, "came without its first line's end",
-        "server.maxHeaderSize is 1024"),
-    Row("large-head", raw(b"GET http://{origin}/ HTTP/1.1\r\nX: " + b"x" * 1100), 431, "bytes came without its end",
-        "server.maxHeaderSize is 1024"),
+    Row("long-line", raw(b"GET http://{origin}/" + b"x" * 1100), 414, "the first line is longer than 1024 bytes",
+        "(server.maxHeaderSize)"),
+    Row("large-head", raw(b"GET http://{origin}/ HTTP/1.1\r\nX: " + b"x" * 1100), 431, "the head is longer than 1024 bytes",
+        "(server.maxHeaderSize)"),
     Row("many-fields", raw(b"GET http://{origin}/ HTTP/1.1\r\n" + b"X: y\r\n" * 12 + b"\r\n"), 431, "it has 12 fields",
         "server.maxHeadersCount is 9"),
     Row("version-2", raw(b"GET http://{origin}/ HTTP/2.0\r\n\r\n"), 505, "HTTP/2.0", "HTTP/1.1"),
     Row("origin-form", get("/x"), 400, "this is an HTTP proxy", "http_proxy=http://{proxy}/"),
     Row("origin-form-at-a-unix-listener", get("/x"), 400, "unix:{path}", "?form=host", "-x http://localhost", to="unix"),
-    Row("connect-to-a-port", get("plain.test:8080", "CONNECT"), 403, "CONNECT to port 8080", "access.connectPorts",
+    Row("connect-to-a-port", get("plain.test:8080", "CONNECT"), 403, "CONNECT to plain.test:8080 (agent default)", "access.connectPorts",
         "connect: pool", method="CONNECT"),
+    Row("connect-without-a-port", get("plain.test", "CONNECT"), 400, "the port is missing", "host:port", method="CONNECT"),
     Row("connect-to-a-gateway", get("billing.test:443", "CONNECT"), 403, "gateway of upstream 'billing'", "base URL",
         to="gateway", method="CONNECT"),
     Row("page-at-a-gateway", get("/x", fields=[("Origin", "https://evil.test")]), 403, "a web page of another site", "billing",
@@ -112,8 +113,8 @@ ROWS = [
     Row("response-of-tls", get("http://{origin}/bad"), 502, "the origin speaks TLS on this port: set tls: true",
         response=b"\x15\x03\x01\x00\x02\x02\x46"),
     bad("response-of-ssh", b"SSH-2.0-x\r\n", "it does not begin with HTTP/1: SSH-2.0-x"),
-    Row("response-head-size", get("http://{origin}/bad"), 502, "response's head is too large", "bytes came without its end",
-        "server.maxHeaderSize is 1024", response=OK + b"X: " + b"x" * 1100),
+    Row("response-head-size", get("http://{origin}/bad"), 502, "response's head is too large", "the head is longer than 1024 bytes",
+        "(server.maxHeaderSize)", response=OK + b"X: " + b"x" * 1100),
     Row("response-head-count", get("http://{origin}/bad"), 502, "it has 10 fields", "server.maxHeadersCount is 9",
         response=OK + b"X: y\r\n" * 10 + b"\r\n"),
     Row("put-over-the-limit", get("http://{origin}/x", "PUT", body=b"x" * 2000), 502, "the connection before it answered",
@@ -148,6 +149,7 @@ def test_what_is_said(stage, row):
     (logged,) = wait_until(lambda: [line for line in scene.carpool.stderr.splitlines() if "request failed" in line], "a line")
     detail = body.rstrip("\n").replace("\\", "\\\\").replace('"', '\\"')
     assert f'detail="{detail}"' in logged
+    assert response.status != 403 or " target=- " not in logged
     recent = [entry for agent in scene.carpool.agents().values() for entry in agent["recentErrors"]]
     if "origin http" not in body:
         assert recent == []

@@ -163,7 +163,7 @@ def test_the_check_looks_at_the_access_log(stage):
     assert not os.path.exists(path)     # who checks may be another user than who writes
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(stage.path("log.sock"))
-        for path, words in ((stage.path("nowhere/access.log"), "its directory"), (stage.directory, "it is a directory"),
+        for path, words in ((stage.path("nowhere/access.log"), "nowhere does not exist"), (stage.directory, "it is a directory"),
                             (stage.path("log.sock"), "write -")):
             done = checked(path)
             assert done.returncode == 1 and "checked.yaml:5:3: error: accessLog.path: " in done.stderr and words in done.stderr, done.stderr
@@ -185,7 +185,7 @@ def test_an_empty_file_is_no_configuration(stage, text):
     carpool = stage.carpool({"access": {"unmatched": "deny"}})
     with open(carpool.file, "w", encoding="ascii") as file:
         file.write(text)
-    assert "has no option" in hangs_up(carpool)
+    assert "sets no option" in hangs_up(carpool)
     assert carpool.get("http://a.test/").status == 403
 
 

@@ -232,7 +232,7 @@ def test_a_plain_server(stage):
     origin = stage.origin(serve=serve)
     carpool = stage.carpool(secure())
     response = carpool.get(origin.url("/"))
-    assert (response.status, response.error) == (502, "tls_protocol_error") and "no TLS on this port" in response.text
+    assert (response.status, response.error) == (502, "tls_protocol_error") and "does it speak TLS on this port?" in response.text
     assert carpool.retired_of_agent("api") == {"connect-failed": 1}
 
 

@@ -203,11 +203,14 @@ START_TEST(routes_reload_is_answered_later)
     answer = answered(&f, ADMIN_POST, "/reload");
     ck_assert_uint_eq(answer.waits_for, 1);
     ck_assert_uint_eq(answered(&f, ADMIN_POST, "/reload").waits_for, 2);
-    answer_reloaded(&f.daemon, &answer, NULL);
+    f.last_reload = (struct reload_report){.ok = true, .warnings = "c.yaml:1:1: warning: one\nand another"};
+    answer_reloaded(&f.daemon, &answer);
     ck_assert_uint_eq(answer.status, 200);
-    assert_text(answer.body, "{\"ok\":true,\"file\":\"the built-in defaults\"}\n");
+    assert_text(answer.body, "{\"ok\":true,\"file\":\"the built-in defaults\",\"warnings\":"
+                             "[\"c.yaml:1:1: warning: one\",\"and another\"],\"restartNeeded\":[]}\n");
     answer = (struct admin_answer){0};
-    answer_reloaded(&f.daemon, &answer, "c.yaml:1:1: error: unknown key 'mach'");
+    f.last_reload = (struct reload_report){.error = "c.yaml:1:1: error: unknown key 'mach'"};
+    answer_reloaded(&f.daemon, &answer);
     ck_assert_uint_eq(answer.status, 400);
     ck_assert_ptr_nonnull(memmem(answer.body.p, answer.body.n, "unknown key 'mach'", 18));
     text_free(&answer.body);

@@ -58,7 +58,7 @@ START_TEST(a_reload_wants_a_file_with_options)
     reload_open(&r, "access: {unmatched: deny}\n");
     for (size_t i = 0; i < sizeof nothing / sizeof nothing[0]; i++) {
         write_to(r.path, nothing[i]);
-        reload_is_refused(&r, "has no option");
+        reload_is_refused(&r, "sets no option");
     }
     unlink(r.path);
     reload_is_refused(&r, "No such file");

@@ -38,8 +38,8 @@ static void check(const struct explain_case *c, bool request)
 
 static const struct explain_case requests[] = {
     {SLICE("\x16\x03\x01"),
-     "TLS, where plain HTTP is expected: the proxy's own URL begins with http://, for https:// targets, too"},
-    {SLICE("\x05\x01"), "SOCKS, where HTTP is expected: the proxy's URL begins with http://"},
+     "the client spoke TLS to the proxy: write http:// in the proxy's URL, for https:// targets, too"},
+    {SLICE("\x05\x01"), "the client spoke SOCKS to the proxy: write http:// in the proxy's URL"},
     {SLICE(" GET"), "a space before the method"},
     {SLICE("GET\r\n\r\n"), "the request line has no target"},
     {SLICE("GET \r\n\r\n"), "the request line has no target"},
@@ -85,10 +85,10 @@ static const struct explain_case requests[] = {
      "its Connection fields have more options than server.maxHeadersCount, 4"},
     {SLICE(
          "GET / HTTP/1.1\r\nA: 1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"),
-     "119 bytes came without its end, and server.maxHeaderSize is 100"},
+     "the head is longer than 100 bytes (server.maxHeaderSize)"},
     {SLICE(
          "GET /1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"),
-     "105 bytes came without its first line's end, and server.maxHeaderSize is 100"},
+     "the first line is longer than 100 bytes (server.maxHeaderSize)"},
 };
 
 static const struct explain_case responses[] = {
@@ -99,9 +99,9 @@ static const struct explain_case responses[] = {
     {SLICE("<html>"), "it does not begin with HTTP/1: <html>"},
     {SLICE("\x01\xff"), "it does not begin with HTTP/1: \"\\x01\\xff\""},
     {SLICE("HTTP/1.1 2OO Fine\r\n\r\n"),
-     "the status line is no HTTP/1.x line with a status of three digits: \"HTTP/1.1 2OO Fine\""},
+     "the status line is not HTTP/1.x and a status of three digits: \"HTTP/1.1 2OO Fine\""},
     {SLICE("HTTP/2 200\r\n\r\n"),
-     "the status line is no HTTP/1.x line with a status of three digits: \"HTTP/2 200\""},
+     "the status line is not HTTP/1.x and a status of three digits: \"HTTP/2 200\""},
     {SLICE("HTTP/1.1 200 OK\r\nX-Good: 1\r\nBad Name: v\r\n\r\n"), "a space in the field name \"Bad Name\""},
     {SLICE("HTTP/1.1 200 OK\r\nX-Good: 1\r\nX-Ctl: a\x01"
            "b\r\n\r\n"),

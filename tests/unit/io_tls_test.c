@@ -182,7 +182,7 @@ START_TEST(tls_tells_failures_apart)
         enum tls_failure failure;
         const char *says;
     } cases[] = {
-        {TLS_SERVER_IS_PLAIN, 0, TLS_FAILURE_PROTOCOL, "speaks no TLS"},
+        {TLS_SERVER_IS_PLAIN, 0, TLS_FAILURE_PROTOCOL, "does it speak TLS on this port?"},
         {TLS_SERVER_HANGS_UP, 0, TLS_FAILURE_IO, ""},
         {TLS_SERVER_TALKS, TLS1_2_VERSION, TLS_FAILURE_ALERT, "tls.minVersion"},
     };
