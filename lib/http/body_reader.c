@@ -90,6 +90,17 @@ bool body_reader_trailers(const struct body_reader *b, struct head *out)
     return true;
 }
 
+const char *body_reader_fault(const struct body_reader *b)
+{
+    if (b->ended)
+        return "trailers are malformed (RFC 9112 7.1.2)";
+    if (b->chunked.trailers >= CHUNKED_MAX_TRAILERS)
+        return "trailers are longer than 8 KiB";
+    if (b->chunked.extensions > CHUNKED_MAX_EXTENSIONS)
+        return "chunk extensions are longer than 16 KiB in all";
+    return "chunked content is malformed (RFC 9112 7.1)";
+}
+
 void body_reader_end(struct body_reader *b)
 {
     buffer_give(b->trailers);

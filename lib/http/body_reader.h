@@ -44,6 +44,9 @@ void body_reader_skip(struct body_reader *b, size_t n);
  * until body_reader_end(). */
 bool body_reader_trailers(const struct body_reader *b, struct head *out);
 
+/* What is wrong with content that is BODY_MALFORMED or has malformed trailers: "chunked content is ...". */
+const char *body_reader_fault(const struct body_reader *b);
+
 /* Gives its buffer back. */
 void body_reader_end(struct body_reader *b);
 

@@ -132,8 +132,8 @@ static bool take_trailers(struct exchange *e)
 
 static enum pump malformed(struct exchange *e)
 {
-    return pump_fail(e, FAULT_BAD_REQUEST, RETIRE_CLIENT_ABORTED,
-                     "the request's chunked content is malformed (RFC 9112 7.1)");
+    return pump_fail(e, FAULT_BAD_REQUEST, RETIRE_CLIENT_ABORTED, "the request's %s",
+                     body_reader_fault(&e->transfer->upload.reader));
 }
 
 static enum pump no_memory(struct exchange *e)

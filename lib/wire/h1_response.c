@@ -234,7 +234,7 @@ static enum call_part content_ended(struct h1 *h, struct head *head)
     if (!h->body.trailers)
         return CALL_END;
     if (!body_reader_trailers(&h->body, head))
-        return fail(h, CALL_ERROR_MALFORMED, "its trailers are broken (RFC 9112 7.1.2)");
+        return fail(h, CALL_ERROR_MALFORMED, "its %s", body_reader_fault(&h->body));
     return CALL_TRAILERS;
 }
 
@@ -248,7 +248,7 @@ static enum call_part buffered(struct h1 *h, struct head *head, struct slice *ru
     switch (event) {
     case BODY_RUN: h->given += run->n; return CALL_CONTENT;
     case BODY_END: return content_ended(h, head);
-    case BODY_MALFORMED: return fail(h, CALL_ERROR_MALFORMED, "its chunked content is broken (RFC 9112 7.1)");
+    case BODY_MALFORMED: return fail(h, CALL_ERROR_MALFORMED, "its %s", body_reader_fault(&h->body));
     case BODY_NO_MEMORY: return fail(h, CALL_ERROR_NO_MEMORY, "out of memory for the response's trailers");
     case BODY_MORE: break;
     }

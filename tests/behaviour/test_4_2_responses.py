@@ -90,12 +90,15 @@ def test_the_limit_of_trailers(stage, size, fine):
     """limits of 8 KiB of trailers"""
     trailers = [(f"X-{number}", "y" * 1000) for number in range(size)]
     origin = stage.origin(lambda _: OK + b"Transfer-Encoding: chunked\r\n\r\n" + chunked(b"abc", trailers=trailers))
-    client = stage.carpool().ask(origin.url("/"), fields=[("TE", "trailers"), ("Connection", "TE")])
+    carpool = stage.carpool()
+    client = carpool.ask(origin.url("/"), fields=[("TE", "trailers"), ("Connection", "TE")])
     if fine:
         assert len(client.response().trailers) == size
     else:
         with pytest.raises((Truncated, Reset)):
             client.response()
+        (error,) = carpool.agents()["default"]["recentErrors"]
+        assert "trailers are longer than 8 KiB" in error["text"]
 
 
 def test_trailers_pass_both_ways(stage):
