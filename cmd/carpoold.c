@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/console.h"
@@ -57,11 +58,19 @@ static bool add_listen(struct text_list *list, char *address)
     return true;
 }
 
+/* Who writes into a pipe may take for ever. */
+static bool is_read_at_once(const char *path)
+{
+    struct stat st;
+    return !path || stat(path, &st) != 0 || S_ISREG(st.st_mode);
+}
+
 static int run(struct daemon_options *options, bool test, bool print)
 {
+    bool starts = !test && !print;
     if (!options->config_path && access(DEFAULT_CONFIG, F_OK) == 0)
         options->config_path = DEFAULT_CONFIG;
-    if (!test && !print)
+    if (starts && is_read_at_once(options->config_path))
         daemon_hold_signals();
     struct config *config =
         (test ? config_test : config_load)(options->config_path, &options->listen, stderr);
@@ -69,8 +78,10 @@ static int run(struct daemon_options *options, bool test, bool print)
         return 1;
     if (print)
         config_print(config, stdout);
-    if (!test && !print)
+    if (starts) {
+        daemon_hold_signals();
         return daemon_run(options, config);
+    }
     if (test && !print)
         fprintf(stderr, "carpoold: %s: the configuration is valid%s\n",
                 options->config_path ? options->config_path : "built-in defaults",

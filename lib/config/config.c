@@ -202,9 +202,7 @@ static const char *refuse_kind(int fd, bool is_reload)
     struct stat st;
     if (fstat(fd, &st) != 0)
         return strerror(errno);
-    if (is_reload && !S_ISREG(st.st_mode))
-        return "it is no longer a regular file";
-    return fcntl(fd, F_SETFL, 0) == 0 ? NULL : strerror(errno);
+    return is_reload && !S_ISREG(st.st_mode) ? "it is no longer a regular file" : NULL;
 }
 
 static struct config *load_open(int fd, const struct source *from, FILE *errors)
@@ -231,7 +229,7 @@ static struct config *load(const struct source *from, FILE *errors)
 {
     if (!from->path)
         return parse(SLICE(""), from, errors);
-    int fd = open(from->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(from->path, O_RDONLY | O_CLOEXEC | (from->running ? O_NONBLOCK : 0));
     if (fd < 0)
         return complain(errors, from->path, "cannot open the configuration file", strerror(errno));
     struct config *c = load_open(fd, from, errors);

@@ -292,6 +292,22 @@ def test_a_graceful_stop(stage, number):
     assert carpool.wait() == 0
 
 
+def test_a_start_waits_for_a_pipe_until_a_signal(stage):
+    """from the moment the configuration is read: until then a signal ends it"""
+    path = stage.path("pipe")
+    os.mkfifo(path)
+    with subprocess.Popen([binary("CARPOOLD"), "-c", path], stderr=subprocess.PIPE, env=environment()) as process:
+        with open(path, "wb") as pipe:  # returns when it is open for reading, too
+            pipe.write(b"nonsense:")
+            pipe.flush()
+            process.terminate()
+            assert process.wait(PATIENCE) == -signal.SIGTERM and not process.stderr.read()
+    with subprocess.Popen([binary("CARPOOLD"), "-c", path], stderr=subprocess.PIPE, env=environment()) as process:
+        with open(path, "wb") as pipe:
+            pipe.write(b"nonsense: 1\n")
+        assert process.wait(PATIENCE) == 1 and b"nonsense" in process.stderr.read()
+
+
 def test_a_second_signal_stops_at_once(stage):
     """SIGTERM/SIGINT graceful stop (a second one: at once) [...] Exit status: 0 fine (a stop too, graceful,
     cut or forced)"""
