@@ -28,23 +28,39 @@ static bool is_made_at_start(const char *folder)
     return strncmp(folder, "/run/", strlen("/run/")) == 0;
 }
 
+#define PATH_SIZE sizeof((struct sockaddr_un *)NULL)->sun_path
+
+/* What stands before the last slash of a path that is absolute. */
+static const char *folder_of(const char *path, char folder[PATH_SIZE])
+{
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, PATH_SIZE, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    return folder;
+}
+
 /* A socket that is there may be this Carpool's own. */
 static const char *path_problem(const char *path)
 {
-    char folder[sizeof((struct sockaddr_un *)NULL)->sun_path];
+    char folder[PATH_SIZE];
     struct stat st;
     if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
         return "the path exists and is not a socket; remove it, or choose another path";
-    snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (!slash)
-        return NULL;
-    slash[slash == folder] = '\0';
-    if (access(folder, W_OK | X_OK) == 0)
+    if (access(folder_of(path, folder), W_OK | X_OK) == 0)
         return NULL;
     if (errno == EACCES)
         return "this user may not write to its directory";
     return is_made_at_start(folder) ? NULL : "its directory does not exist";
+}
+
+bool bindable_is_same(const struct address *a, const struct address *b)
+{
+    if (a->sa.any.sa_family != AF_UNIX || b->sa.any.sa_family != AF_UNIX)
+        return false;
+    const char *left = a->sa.unix_.sun_path, *right = b->sa.unix_.sun_path;
+    char folder[PATH_SIZE];
+    struct stat x, y;
+    return strcmp(strrchr(left, '/'), strrchr(right, '/')) == 0 && stat(folder_of(left, folder), &x) == 0 &&
+           stat(folder_of(right, folder), &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 const char *bindable_problem(const struct address *a)

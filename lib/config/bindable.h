@@ -10,4 +10,7 @@
  * unix path. */
 const char *bindable_problem(const struct address *a);
 
+/* Whether two unix paths, however they are written, name one file. */
+bool bindable_is_same(const struct address *a, const struct address *b);
+
 #endif

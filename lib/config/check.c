@@ -57,6 +57,11 @@ static void check_bindable(struct loader *l, const struct listener_note *n)
                       problem);
 }
 
+static bool collide(const struct loader *l, const struct address *a, const struct address *b)
+{
+    return address_collides(a, b) || (l->on_this_host && bindable_is_same(a, b));
+}
+
 static const char *place_of(const struct listener_note *n)
 {
     return n->at.line ? "" : n->at.column ? " (command line)" : " (its default)";
@@ -66,7 +71,7 @@ static const char *place_of(const struct listener_note *n)
 static void check_collisions(struct loader *l, const struct listener_note *n)
 {
     for (const struct listener_note *other = n->next; other; other = other->next) {
-        if (!address_collides(&n->listen->address, &other->listen->address))
+        if (!collide(l, &n->listen->address, &other->listen->address))
             continue;
         const struct listener_note *blamed = n->at.line || n->at.column ? n : other;
         const struct listener_note *first = blamed == n ? other : n;

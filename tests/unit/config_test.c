@@ -346,6 +346,25 @@ START_TEST(this_host_is_asked_for_its_addresses)
 }
 END_TEST
 
+/* As a start would find out when it binds the second one. */
+START_TEST(two_ways_to_write_a_path_are_told)
+{
+    char first[] = "unix:/tmp/./x", second[] = "unix:/tmp//x", other[] = "unix:/tmp/y", *messages = NULL;
+    char *items[] = {first, other, second};
+    struct text_list list = {items, 2};
+    size_t size;
+    struct config *c = config_test(NULL, &list, stderr);
+    ck_assert_ptr_nonnull(c);
+    config_unref(c);
+    list.count = 3;
+    FILE *f = open_memstream(&messages, &size);
+    ck_assert_ptr_null(config_test(NULL, &list, f));
+    fclose(f);
+    ck_assert_ptr_nonnull(strstr(messages, "'unix:/tmp//x' is in use already, by 'unix:/tmp/./x' of listen"));
+    free(messages);
+}
+END_TEST
+
 START_TEST(bindable_is_what_the_kernel_lets_us)
 {
     struct address a;
@@ -452,8 +471,8 @@ int main(void)
                zero_lifts_limits_but_some, upstreams_inherit_key_by_key, listeners_are_read,
                upstream_addresses_are_read, files_start_at_the_folder, yaml_may_be_written_as_one_likes,
                the_command_line_replaces_listen, the_command_line_names_an_address_once,
-               this_host_is_asked_for_its_addresses, bindable_is_what_the_kernel_lets_us,
-               two_apps_may_have_two_policies_for_one_host);
+               this_host_is_asked_for_its_addresses, two_ways_to_write_a_path_are_told,
+               bindable_is_what_the_kernel_lets_us, two_apps_may_have_two_policies_for_one_host);
     unit_group(suite, "files", all_mistakes_are_told_in_one_pass, aliases_cannot_blow_up,
                strange_files_are_told, exposure_depends_on_the_clients, odd_policies_are_warned_about,
                small_times_without_a_unit_are_warned_about);
