@@ -166,6 +166,16 @@ static void close_path(struct access_log *l)
     l->fd = -1;
 }
 
+static const char *advice(int number)
+{
+    switch (number) {
+    case ENOENT:
+    case EACCES: return "; does its folder exist, and may this user write there?";
+    case ENXIO: return "; if it is a pipe, start first what reads it";
+    }
+    return "";
+}
+
 struct access_log *access_log_open(const char *path, enum access_log_format format, char *error,
                                    size_t error_size)
 {
@@ -184,9 +194,8 @@ struct access_log *access_log_open(const char *path, enum access_log_format form
         return NULL;
     }
     if (!open_path(l)) {
-        snprintf(error, error_size,
-                 "cannot open the access log %s: %s; does its folder exist, and may this user write there?",
-                 path, strerror(errno));
+        snprintf(error, error_size, "cannot open the access log %s: %s%s", path, strerror(errno),
+                 advice(errno));
         free(l->path);
         free(l);
         return NULL;

@@ -292,6 +292,15 @@ def test_a_graceful_stop(stage, number):
     assert carpool.wait() == 0
 
 
+def test_a_log_that_nobody_reads_says_so(stage):
+    """Exit status: [...] 1 could not start"""
+    os.mkfifo(stage.path("log"))
+    listen = [f"127.0.0.1:{stage.ports.take()}" for _ in range(2)]
+    file = stage.write("log.yaml", f"listen: '{listen[0]}'\nadmin: {{listen: '{listen[1]}'}}\naccessLog: {{path: log}}\n")
+    done = run("-c", file)
+    assert done.returncode == 1 and "if it is a pipe, start first what reads it" in done.stderr, done
+
+
 def test_a_start_waits_for_a_pipe_until_a_signal(stage):
     """from the moment the configuration is read: until then a signal ends it"""
     path = stage.path("pipe")
