@@ -377,10 +377,19 @@ static bool says_goaway(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
+/* One is enough where connections are few: it had many requests. */
 static bool says_ping_timeout(const struct diagnosis_input *in, struct text *out)
 {
-    return says_share(in, out, RETIRE_PING_TIMEOUT, 5,
-                      "the origin, or a firewall, NAT or load balancer on the way, stopped answering");
+    uint64_t n = in->retired[RETIRE_PING_TIMEOUT];
+
+    if (n == 0 || percent(n, all_retired(in)) < 5)
+        return false;
+    text_format(out, "%s: PINGs went unanswered on ", in->who);
+    words_counted(out, n, "HTTP/2 connection");
+    text_lit(
+        out,
+        " (ping-timeout): the origin, or a firewall, NAT or load balancer on the way, stopped answering");
+    return true;
 }
 
 const struct diagnosis_rule diagnosis_rules[] = {

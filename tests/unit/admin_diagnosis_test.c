@@ -229,9 +229,12 @@ START_TEST(http2)
     ck_assert_str_eq(SAID("goaway", .requests = 1000, .retired = {[RETIRE_GOAWAY] = 10}), "");
     ck_assert_str_eq(SAID("goaway", .requests = 4, .retired = {[RETIRE_GOAWAY] = 2}), "");
     ck_assert_str_eq(
-        SAID("ping-timeout", .requests = 52, .retired = {[RETIRE_PING_TIMEOUT] = 3, [RETIRE_MAX_AGE] = 7}),
-        "payments: 30 % of closed connections were closed as ping-timeout: the origin, or a firewall, NAT or load "
+        SAID("ping-timeout", .requests = 52, .retired = {[RETIRE_PING_TIMEOUT] = 1, [RETIRE_MAX_AGE] = 7}),
+        "payments: PINGs went unanswered on 1 HTTP/2 connection (ping-timeout): the origin, or a firewall, NAT or load "
         "balancer on the way, stopped answering");
+    ck_assert_str_eq(
+        SAID("ping-timeout", .requests = 52, .retired = {[RETIRE_PING_TIMEOUT] = 1, [RETIRE_MAX_AGE] = 70}),
+        "");
 }
 END_TEST
 
