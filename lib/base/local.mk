@@ -21,6 +21,7 @@ libcarpool_a_SOURCES += \
 	lib/base/recent.h \
 	lib/base/slice.c \
 	lib/base/slice.h \
+	lib/base/stopwatch.h \
 	lib/base/deadline.c \
 	lib/base/deadline.h \
 	lib/base/timer.c \

@@ -35,7 +35,7 @@ enum connect_error {
     CONNECT_PARENT_REFUSED,
     CONNECT_NOT_HTTP2,
     CONNECT_NO_RESOURCES,
-};
+} __attribute__((packed));
 
 /* Where and how to connect. Everything it points to must stay until the connector has ended. */
 struct connect_plan {

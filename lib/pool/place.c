@@ -196,7 +196,9 @@ static const struct origin *in_greater_need(const struct socket *s, struct waite
     if (turns_are_taken(a))
         return next_in_turn(s, mine);
     const struct waiter *other = queue_oldest_elsewhere(a, s->origin);
-    return other && other->since_us + FAIRNESS_US <= (*mine)->since_us ? other->origin : NULL;
+    return other && stopwatch_since_us(&other->waited) + FAIRNESS_US <= stopwatch_since_us(&(*mine)->waited)
+               ? other->origin
+               : NULL;
 }
 
 /* True: it is of no use to its own origin any more. One that carries exchanges is not cut: the one of the

@@ -139,6 +139,7 @@ void pool_notify(struct pool *p)
     while ((w = TAILQ_FIRST(&p->settled))) {
         TAILQ_REMOVE(&p->settled, w, link);
         w->state = WAITER_IDLE;
+        stopwatch_stop(&w->waited);
         char *error_text = w->error_text;
         p->waiter_owner->settled(w);
         free(error_text);

@@ -42,7 +42,7 @@ static void enter_blocked(struct waiter *p, bool first)
     struct origin *o = p->origin;
     insert_in_order(&o->blocked, p);
     p->state = WAITER_BLOCKED;
-    p->blocked_since_us = clock_us();
+    stopwatch_start(&p->pending);
     if (o->blocked_count++ == 0)
         TAILQ_INSERT_TAIL(&o->agent->blocked, o, blocked_link);
     turns_enter(p, first);
@@ -67,7 +67,7 @@ static void leave(struct waiter *p)
     case WAITER_BLOCKED:
         turns_leave(p);
         TAILQ_REMOVE(&o->blocked, p, link);
-        p->pending_us += clock_us() - p->blocked_since_us;
+        stopwatch_stop(&p->pending);
         if (--o->blocked_count == 0)
             TAILQ_REMOVE(&o->agent->blocked, o, blocked_link);
         break;
@@ -84,10 +84,11 @@ static void leave(struct waiter *p)
 }
 
 /* Once a request, whatever came of its waiting. */
-static void note_wait(const struct waiter *p)
+static void note_wait(struct waiter *p)
 {
     if (p->how == ACQUIRE_NEW)
-        histogram_add(&p->origin->stats.pending, p->pending_us);
+        histogram_add(&p->origin->stats.pending, stopwatch_total_us(&p->pending));
+    p->how = ACQUIRE_AGAIN;
 }
 
 static void settle(struct waiter *p)
@@ -126,7 +127,8 @@ struct waiter *queue_oldest_elsewhere(const struct agent *a, const struct origin
         return NULL;
     TAILQ_FOREACH (o, &a->blocked, blocked_link) {
         struct waiter *p = TAILQ_FIRST(&o->blocked);
-        if (o != but && origin_below_max(o) && (!oldest || p->since_us < oldest->since_us))
+        if (o != but && origin_below_max(o) &&
+            (!oldest || stopwatch_since_us(&p->waited) < stopwatch_since_us(&oldest->waited)))
             oldest = p;
     }
     return oldest;
@@ -164,7 +166,7 @@ void queue_again(struct waiter *p)
     const struct waiter *blocked = TAILQ_FIRST(&o->blocked);
     leave(p);
     p->socket = NULL;
-    p->how = ACQUIRE_AGAIN; /* its waiting has been counted */
+    p->how = ACQUIRE_AGAIN;
     if (!blocked || waiter_is_before(p, blocked))
         enter_waiting(p);
     else
@@ -366,34 +368,43 @@ static enum acquire_result own_connection(struct origin *o, struct waiter *p)
     return ACQUIRE_WAITS;
 }
 
-static void begin_acquire(struct origin *o, struct waiter *p, enum acquire_how how)
+static void begin_acquire(struct waiter *p)
 {
+    struct origin *o = p->origin;
     assert(p->state == WAITER_IDLE);
     if (o->http1_until_ms)
         protocol_update(o);
-    p->origin = o;
     p->socket = NULL;
     p->bound = p->displaced = false;
     p->error_text = NULL;
     /* The failed socket of others, too, left one place only: those who share it share the next one. A pause
      * holds the last repeat as it holds those before. */
     bool is_as_others = o->protocol == PROTOCOL_HTTP2 || o->agent->paused;
-    p->how = how == ACQUIRE_OWN_CONNECTION && is_as_others ? ACQUIRE_AGAIN : how;
-    p->since_us = clock_us();
+    if (p->how == ACQUIRE_OWN_CONNECTION && is_as_others)
+        p->how = ACQUIRE_AGAIN;
     o->last_request_ms = clock_ms();
-    if (how == ACQUIRE_NEW) {
+    if (p->how == ACQUIRE_NEW) {
         o->stats.requests++;
         p->nth = ++o->agent->pool->asked;
-        p->pending_us = 0;
+        p->waited = p->pending = (struct stopwatch){0};
     }
 }
 
-enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how)
+/* Who waits is timed from here until it is told, or gives up. */
+static enum acquire_result timed(struct waiter *p, enum acquire_result result)
 {
+    if (result == ACQUIRE_WAITS)
+        stopwatch_start(&p->waited);
+    return result;
+}
+
+enum acquire_result origin_acquire(struct waiter *p)
+{
+    struct origin *o = p->origin;
     struct agent *a = o->agent;
-    begin_acquire(o, p, how);
+    begin_acquire(p);
     if (p->how == ACQUIRE_OWN_CONNECTION)
-        return own_connection(o, p);
+        return timed(p, own_connection(o, p));
     if (a->pool->suspended_us != clock_suspended_us())
         idle_note_suspend(a->pool);
     if (a->dirty)
@@ -405,14 +416,14 @@ enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acqu
         note_wait(p);
         return ACQUIRED;
     }
-    return join_queue(o, p);
+    return timed(p, join_queue(o, p));
 }
 
-enum acquire_result origin_acquire_own(struct origin *o, struct waiter *p, enum acquire_how how,
-                                       struct socket *own)
+enum acquire_result origin_acquire_own(struct waiter *p, struct socket *own)
 {
+    struct origin *o = p->origin;
     assert(own->state == SOCKET_PRIVATE && own->in_use == 1 && own->unbegun == 0 && own->origin == o);
-    begin_acquire(o, p, how);
+    begin_acquire(p);
     if (!o->agent->paused) {
         note_wait(p);
         socket_take_private(own);
@@ -420,11 +431,12 @@ enum acquire_result origin_acquire_own(struct origin *o, struct waiter *p, enum 
         own->unbegun++;
         return ACQUIRED;
     }
-    if (how == ACQUIRE_NEW && !may_wait(p))
+    bool again = p->how != ACQUIRE_NEW;
+    if (!again && !may_wait(p))
         return ACQUIRE_QUEUE_FULL;
     p->bound = true;
-    enter_blocked(p, how == ACQUIRE_AGAIN);
-    return ACQUIRE_WAITS;
+    enter_blocked(p, again);
+    return timed(p, ACQUIRE_WAITS);
 }
 
 void queue_reorder(struct agent *a)
@@ -454,7 +466,7 @@ void queue_resume(struct origin *o)
 uint64_t origin_oldest_pending_us(const struct origin *o)
 {
     const struct waiter *p = TAILQ_FIRST(&o->blocked);
-    return p ? p->pending_us + clock_us() - p->blocked_since_us : 0;
+    return p ? clock_us() - stopwatch_since_us(&p->pending) : 0;
 }
 
 void waiter_cancel(struct waiter *p)
@@ -465,6 +477,7 @@ void waiter_cancel(struct waiter *p)
     if (was == WAITER_IDLE)
         return;
     leave(p);
+    stopwatch_stop(&p->waited);
     p->socket = NULL;
     free(p->error_text);
     p->error_text = NULL;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "base/stopwatch.h"
 #include "io/connector.h"
 
 struct agent;
@@ -23,28 +24,31 @@ enum waiter_state {
     WAITER_WAITING, /* a connection that is being opened will serve it, or a socket that is released before */
     WAITER_OWNER,   /* waits for a connection of its own */
     WAITER_SETTLED, /* has its socket or its error and is notified at the end of the turn */
-};
+} __attribute__((packed));
 
 enum acquire_how {
     ACQUIRE_NEW,            /* a request's first attempt: joins the end of the queue */
     ACQUIRE_AGAIN,          /* a repeat: joins at its head, where those that asked first are first again */
     ACQUIRE_OWN_CONNECTION, /* the last repeat: takes the place that its failed socket left, with a new
                                connection */
-};
+} __attribute__((packed));
 
 /* Embedded in what waits; zeroed at first. */
 struct waiter {
     TAILQ_ENTRY(waiter) link;
-    struct origin *origin;
-    struct turn_entry *entry;  /* BLOCKED, queue: fair: its place among its caller's (turns.h) */
-    uint64_t nth;              /* its place in the order in which the pool's requests first asked */
-    uint64_t since_us;         /* joined the queue */
-    uint64_t blocked_since_us; /* BLOCKED */
-    uint64_t pending_us;       /* of this request in BLOCKED, repeats included; 0 before the first acquire */
+    struct origin *origin; /* the caller's, set before it asks */
+    union {
+        struct turn_entry *entry; /* BLOCKED, queue: fair: its place among its caller's (turns.h) */
+        char *error_text;         /* SETTLED without a socket: see waiter_error() */
+    };
     /* SETTLED: the one on which it has a place, or NULL; OWNER: the one being opened */
     struct socket *socket;
-    char *error_text; /* SETTLED without a socket: see waiter_error() */
+    uint64_t nth;             /* its place in the order in which the pool's requests first asked */
+    struct stopwatch waited;  /* runs from ACQUIRE_WAITS until settled(), in each attempt of this request */
+    struct stopwatch pending; /* runs while it is BLOCKED */
     enum waiter_state state;
+    /* NEW at first. The caller may set it to OWN_CONNECTION before it asks again; else it is AGAIN from when the
+     * request has waited, or had no need to */
     enum acquire_how how;
     enum connect_error error; /* SETTLED without a socket; CONNECT_OK: it was bound and may ask again */
     bool http1_only;          /* the caller's: a connection of HTTP/2 is no use to it */
@@ -80,14 +84,13 @@ enum acquire_result {
     ACQUIRE_NO_MEMORY,
 };
 
-/* Asks for a place. Counts the request when `how` is ACQUIRE_NEW. */
-enum acquire_result origin_acquire(struct origin *o, struct waiter *p, enum acquire_how how);
+/* Asks its origin for a place. Counts the request when p->how is ACQUIRE_NEW. */
+enum acquire_result origin_acquire(struct waiter *p);
 
 /* The same for a request whose client has a socket of its own: it takes no place, and nothing but a pause
  * holds it. When that is over it is settled without a socket and without an error: `own` may have been
  * retired meanwhile, so it asks again. */
-enum acquire_result origin_acquire_own(struct origin *o, struct waiter *p, enum acquire_how how,
-                                       struct socket *own);
+enum acquire_result origin_acquire_own(struct waiter *p, struct socket *own);
 
 /* What keeps requests of the origin from a place, where one does. */
 enum held_by queue_held_by(const struct origin *o);

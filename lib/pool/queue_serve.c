@@ -116,8 +116,8 @@ static struct origin *oldest_to_serve(const struct agent *a)
     uint64_t since = UINT64_MAX;
     TAILQ_FOREACH (o, &a->blocked, blocked_link) {
         const struct waiter *p = TAILQ_FIRST(&o->blocked);
-        if (can_serve(o) && p->since_us < since) {
-            since = p->since_us;
+        if (can_serve(o) && stopwatch_since_us(&p->waited) < since) {
+            since = stopwatch_since_us(&p->waited);
             best = o;
         }
     }

@@ -198,10 +198,12 @@ static struct waiter *next_of_caller(const struct turn *whole, bool (*possible)(
             mine = p;
         else if (!possible(p->origin))
             continue;
-        if (!oldest || p->since_us < oldest->since_us)
+        if (!oldest || stopwatch_since_us(&p->waited) < stopwatch_since_us(&oldest->waited))
             oldest = p;
     }
-    return mine && oldest->since_us + fairness_us > mine->since_us ? mine : oldest;
+    return mine && stopwatch_since_us(&oldest->waited) + fairness_us > stopwatch_since_us(&mine->waited)
+               ? mine
+               : oldest;
 }
 
 struct waiter *turns_next_of_agent(const struct agent *a, bool (*possible)(const struct origin *o),

@@ -40,21 +40,27 @@ static enum fault fault_of_connect(enum connect_error error)
     return FAULT_INTERNAL;
 }
 
+uint32_t attempt_repeats_left(const struct exchange *e)
+{
+    uint32_t most = exchange_policy(e)->retries, had = e->transfer->attempts.retries;
+    return most > had ? most - had : 0;
+}
+
 /* Whether it could be repeated if this socket proved stale: otherwise it is worth a look first. Content of
  * unknown length may turn out to be more than is kept for a repeat. */
 static bool is_repeatable(const struct exchange *e)
 {
-    enum body_kind kind = e->asked.framing.kind;
+    enum body_kind kind = e->framing.kind;
     bool small = kind == BODY_NONE || (kind == BODY_LENGTH && e->transfer->upload.keep_limit > 0);
-    return e->asked.idempotent && small && e->attempts.repeats_left > 0;
+    return e->asked.idempotent && small && attempt_repeats_left(e) > 0;
 }
 
 /* Nothing of the request was acknowledged: whether it is sent again before timeouts.ack decides. */
 static bool is_worth_repeating(const struct exchange *e)
 {
-    bool may_be_stale = exchange_is_http2(e) || e->attempts.may_be_stale; /* h2: the wire says so */
+    bool may_be_stale = exchange_is_http2(e) || e->transfer->attempts.may_be_stale; /* h2: the wire says so */
     return e->state == EXCHANGE_RELAY && e->asked.idempotent && !e->transfer->call.first_byte_us &&
-           may_be_stale && e->attempts.repeats_left > 0 &&
+           may_be_stale && attempt_repeats_left(e) > 0 &&
            upload_is_replayable(&e->transfer->upload, &e->transfer->call);
 }
 
@@ -63,7 +69,7 @@ static bool is_worth_repeating(const struct exchange *e)
 static void on_call_ready(struct call *c, unsigned ready)
 {
     struct exchange *e = ((struct transfer *)((char *)c - offsetof(struct transfer, call)))->exchange;
-    struct pool *pool = e->proxy->pool;
+    struct pool *pool = e->client->proxy->pool;
     unsigned halves = 0;
     if ((ready & CALL_WRITABLE) && e->transfer->upload.state == UPLOAD_BLOCKED)
         halves |= EXCHANGE_UPLOAD;
@@ -85,17 +91,17 @@ static bool open_call(struct exchange *e)
 {
     const struct call_request r = {
         .head = buffer_unread(e->head),
-        .authority = e->origin->authority,
-        .framing = e->asked.framing,
+        .authority = e->waiter.origin->authority,
+        .framing = e->framing,
         .is_head = e->asked.head_only,
         .upgrade = e->asked.upgrade,
         .once = !e->asked.idempotent,
         .te_trailers = e->asked.te_trailers,
-        .last = socket_is_on_its_last_exchange(e->socket),
-        .repair = e->origin->agent->policy->insecureHTTPParser,
+        .last = socket_is_on_its_last_exchange(e->transfer->socket),
+        .repair = exchange_policy(e)->insecureHTTPParser,
     };
     e->transfer->call.ready = on_call_ready;
-    return wire_open(&e->socket->wire, &e->transfer->call, &r);
+    return wire_open(&e->transfer->socket->wire, &e->transfer->call, &r);
 }
 
 /* An attempt begins with nothing of a response. */
@@ -113,7 +119,7 @@ static void relay(struct exchange *e)
 /* What has happened to a socket since it was given. */
 static enum retire_reason look_before(const struct exchange *e, struct socket *s)
 {
-    if (s->generation != e->origin->generation && !e->proxy->pool->stopping)
+    if (s->generation != e->waiter.origin->generation && !e->client->proxy->pool->stopping)
         return RETIRE_DRAINED;
     if (!socket_is_permitted(s))
         return RETIRE_DRAINED;
@@ -138,7 +144,7 @@ static void decline(struct socket *s, enum retire_reason reason)
 /* Takes the place that it was given, unless the socket has ended meanwhile: then it asks again. */
 static void start(struct exchange *e, struct socket *s)
 {
-    assert(!e->socket && (s->state == SOCKET_ACTIVE || s->state == SOCKET_ROOMY));
+    assert(!exchange_socket(e) && (s->state == SOCKET_ACTIVE || s->state == SOCKET_ROOMY));
     if (!transfer_take(e)) {
         socket_return_unused(s);
         exchange_cut(e, CLIENT_CUT);
@@ -148,23 +154,22 @@ static void start(struct exchange *e, struct socket *s)
     if (reason != RETIRE_NONE)
         decline(s, reason);
     if (reason != RETIRE_NONE || !http2_takes_exchange(s)) {
-        e->attempts.how = ACQUIRE_AGAIN;
         e->state = EXCHANGE_ASKING;
         return;
     }
     /* NTLM names its user in the connection's first requests only: what follows on it is as private. */
     if (s->keeper)
         e->asked.private_socket = true;
-    e->socket = s;
+    e->transfer->socket = s;
     e->transfer->times.granted_us = clock_us();
     e->transfer->times.moved_ms = clock_ms();
     if (s->exchanges == 0)
         e->transfer->times.connect_us = s->connect_us;
-    e->attempts.may_be_stale = socket_may_be_stale(s);
+    e->transfer->attempts.may_be_stale = socket_may_be_stale(s);
     socket_begin_exchange(s);
-    e->attempts.reused = s->exchanges > 1;
-    if (!e->asked.connect && protocol_may_be_http2(e->origin))
-        e->attempts.protocol = s->wire.ops->name;
+    e->transfer->attempts.reused = s->exchanges > 1;
+    if (!e->asked.connect && protocol_may_be_http2(e->waiter.origin))
+        e->transfer->attempts.protocol = s->wire.ops->name;
     if (e->asked.connect)
         tunnel_begin(e);
     else
@@ -214,7 +219,7 @@ static const void *caller_of(const struct waiter *w)
 static struct socket *own_socket(const struct exchange *e)
 {
     struct socket *own = e->client->private_sockets;
-    while (own && own->origin != e->origin)
+    while (own && own->origin != e->waiter.origin)
         own = own->next_kept;
     return own;
 }
@@ -223,8 +228,7 @@ static enum acquire_result acquire(struct exchange *e)
 {
     struct socket *own = own_socket(e);
     e->waiter.http1_only = e->asked.upgrade || e->asked.private_socket;
-    return own ? origin_acquire_own(e->origin, &e->waiter, e->attempts.how, own)
-               : origin_acquire(e->origin, &e->waiter, e->attempts.how);
+    return own ? origin_acquire_own(&e->waiter, own) : origin_acquire(&e->waiter);
 }
 
 void attempt_ask(struct exchange *e)
@@ -234,7 +238,7 @@ void attempt_ask(struct exchange *e)
     case ACQUIRED: start(e, e->waiter.socket); return;
     case ACQUIRE_WAITS: wait_for_place(e); return;
     case ACQUIRE_QUEUE_FULL:
-        exchange_fail(e, FAULT_NO_PLACE, RETIRE_NONE, "%s", queue_full_text(e->origin, limit));
+        exchange_fail(e, FAULT_NO_PLACE, RETIRE_NONE, "%s", queue_full_text(e->waiter.origin, limit));
         return;
     case ACQUIRE_NO_MEMORY:
         exchange_fail(e, FAULT_INTERNAL, RETIRE_NONE, "out of memory for another connection");
@@ -254,10 +258,10 @@ static const char *advice_on(const struct waiter *w)
 
 static void fail_unconnected(struct exchange *e, const struct waiter *w)
 {
-    const struct origin *o = e->origin;
+    const struct origin *o = e->waiter.origin;
     char whose[256];
     if (w->error == CONNECT_LOOP && !o->plan.entries &&
-        access_own_listener(e->proxy->config, o->plan.port, whose, sizeof whose))
+        access_own_listener(e->client->proxy->config, o->plan.port, whose, sizeof whose))
         exchange_fail(e, FAULT_LOOP, RETIRE_NONE,
                       "that is Carpool's own %s; set no_proxy=%s, so that the app asks it directly", whose,
                       o->host);
@@ -270,9 +274,7 @@ static void on_settled(struct waiter *w)
     struct exchange *e = exchange_of(w);
     struct client *c = e->client;
     assert(e->state == EXCHANGE_WAITING);
-    e->times.waited_us += clock_us() - w->since_us;
     e->state = EXCHANGE_ASKING;
-    e->attempts.how = ACQUIRE_AGAIN;
     if (w->displaced)
         exchange_fail(e, FAULT_NO_PLACE, RETIRE_NONE, "%s", waiter_error(w));
     else if (w->socket)
@@ -293,10 +295,10 @@ const struct waiter_owner attempt_waiters = {
 
 void attempt_give_up(struct exchange *e, enum retire_reason reason)
 {
-    struct socket *s = e->socket;
-    e->socket = NULL;
+    struct socket *s = exchange_socket(e);
     if (!s)
         return;
+    e->transfer->socket = NULL;
     if (e->transfer->call.wire) {
         call_reset(&e->transfer->call);
         upload_interrupted(e);
@@ -310,11 +312,11 @@ void attempt_give_up(struct exchange *e, enum retire_reason reason)
 
 enum client_close attempt_finished(struct exchange *e)
 {
-    struct socket *s = e->socket;
+    struct socket *s = e->transfer->socket;
     struct client *c = e->client;
     struct call_end end;
     call_finish(&e->transfer->call, &end);
-    e->socket = NULL;
+    e->transfer->socket = NULL;
     /* What others share is not one client's own: over HTTP/2, a challenge is passed on. */
     bool is_private = s->protocol == PROTOCOL_HTTP1 && (e->asked.private_socket || s->keeper);
     /* What was promised with the head may not hold any more: a stop, a request that is not needed to its

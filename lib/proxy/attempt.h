@@ -19,6 +19,9 @@ void attempt_failed(struct exchange *e);
 /* The response is complete: gives the place back. Says what becomes of the client's connection. */
 enum client_close attempt_finished(struct exchange *e);
 
+/* How often it may still be repeated where its socket proves stale. It has a transfer. */
+uint32_t attempt_repeats_left(const struct exchange *e);
+
 /* Gives the call and its place up. Nothing where there is none. */
 void attempt_give_up(struct exchange *e, enum retire_reason reason);
 

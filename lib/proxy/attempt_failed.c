@@ -26,27 +26,25 @@ static enum socket_failure failure_of(int error)
 
 static void log_stale(const struct exchange *e, enum socket_failure failure, bool repeated)
 {
-    const struct socket *s = e->socket;
+    const struct socket *s = e->transfer->socket;
     uint64_t now = clock_ms();
     if (!log_enabled(LOG_INFO))
         return;
     struct slice line = buffer_unread(e->head);
     const char *space = memchr(line.p, ' ', line.n);
     log_event(LOG_INFO, repeated ? "reused socket was stale, request repeated" : "reused socket failed",
-              LOG_S("agent", e->origin->agent->name), LOG_S("target", strstr(e->origin->key, "://") + 3),
-              LOG_B("reused", true), LOG_S("code", socket_failure_code(failure)),
-              LOG_N("socketAgeMs", now - s->opened_ms),
+              LOG_S("agent", e->waiter.origin->agent->name),
+              LOG_S("target", strstr(e->waiter.origin->key, "://") + 3), LOG_B("reused", true),
+              LOG_S("code", socket_failure_code(failure)), LOG_N("socketAgeMs", now - s->opened_ms),
               LOG_N("idleMs", s->idle_since_ms ? e->transfer->times.granted_us / 1000 - s->idle_since_ms : 0),
               LOG_SLICE("method", ((struct slice){line.p, space ? (size_t)(space - line.p) : 0})));
 }
 
-static void repeat(struct exchange *e, enum acquire_how how)
+static void repeat(struct exchange *e)
 {
-    e->attempts.repeats_left--;
-    e->attempts.retries++;
-    e->origin->stats.retries++;
+    e->transfer->attempts.retries++;
+    e->waiter.origin->stats.retries++;
     attempt_give_up(e, RETIRE_ERROR);
-    e->attempts.how = how;
     e->state = EXCHANGE_ASKING;
 }
 
@@ -63,13 +61,12 @@ static void fail_dead_path(struct exchange *e, int error, const struct failed_at
 static void repeat_unprocessed(struct exchange *e, const struct call_failure *f,
                                const struct failed_attempt *facts)
 {
-    struct origin *o = e->origin;
-    e->attempts.refusals += !facts->routine;
+    struct origin *o = e->waiter.origin;
+    e->transfer->attempts.refusals += !facts->routine;
     o->stats.unprocessed++;
     attempt_give_up(e, RETIRE_NONE);
     if (f->error == CALL_ERROR_HTTP_1_1)
         protocol_require_http1(o);
-    e->attempts.how = ACQUIRE_AGAIN;
     e->state = EXCHANGE_ASKING;
 }
 
@@ -77,9 +74,9 @@ static void repeat_unprocessed(struct exchange *e, const struct call_failure *f,
 static bool may_want_tls(const struct exchange *e, const struct call_failure *f,
                          const struct failed_attempt *facts)
 {
-    if (e->origin->plan.tls || facts->response_begun)
+    if (e->waiter.origin->plan.tls || facts->response_begun)
         return false;
-    return e->origin->plan.port % 1000 == 443 || (!facts->reused && f->code == ECONNRESET);
+    return e->waiter.origin->plan.port % 1000 == 443 || (!facts->reused && f->code == ECONNRESET);
 }
 
 static const char *advice_on_end(const struct exchange *e, const struct call_failure *f,
@@ -175,7 +172,7 @@ static void fail_with(struct exchange *e, const struct call_failure *f, const st
 
 void attempt_failed(struct exchange *e)
 {
-    const struct call_failure failure = e->socket->wire.loop->failure;
+    const struct call_failure failure = e->transfer->socket->wire.loop->failure;
     int error = failure.code;
     bool dead = failure.error == CALL_ERROR_ENDED && ack_is_dead_path(error);
     bool by_peer =
@@ -183,33 +180,36 @@ void attempt_failed(struct exchange *e)
     bool is_http2 = exchange_is_http2(e);
     bool refused = failure.error == CALL_ERROR_REFUSED || failure.error == CALL_ERROR_HTTP_1_1;
     const struct failed_attempt facts = {
-        .reused = is_http2 ? failure.proven : e->attempts.may_be_stale,
+        .reused = is_http2 ? failure.proven : e->transfer->attempts.may_be_stale,
         .unprocessed = is_http2 && (refused || failure.progress == CALL_NOT_SENT),
         .routine = (failure.proven && (failure.progress == CALL_NOT_SENT || failure.orderly)) ||
                    (failure.orderly && failure.took),
-        .unprocessed_repeats_left = REFUSALS_MOST - e->attempts.refusals,
+        .unprocessed_repeats_left = REFUSALS_MOST - e->transfer->attempts.refusals,
         .ended_by_peer = by_peer || failure.error == CALL_ERROR_PING,
         .response_begun = e->transfer->call.first_byte_us > 0,
         .request_begun = e->transfer->call.sent > 0,
         .idempotent = e->asked.idempotent,
         .replayable = upload_is_replayable(&e->transfer->upload, &e->transfer->call),
-        .repeats_left = e->attempts.repeats_left,
+        .repeats_left = attempt_repeats_left(e),
     };
     enum retry retry = retry_decide(&facts);
     if (dead)
-        path_died(e->socket, e->transfer->times.granted_us / 1000);
+        path_died(e->transfer->socket, e->transfer->times.granted_us / 1000);
     else if (by_peer && facts.reused && !facts.response_begun)
-        idle_closed_under_request(e->socket, e->transfer->times.granted_us / 1000);
-    if (e->attempts.may_be_stale && failure.error == CALL_ERROR_ENDED &&
+        idle_closed_under_request(e->transfer->socket, e->transfer->times.granted_us / 1000);
+    if (e->transfer->attempts.may_be_stale && failure.error == CALL_ERROR_ENDED &&
         e->transfer->download.state == DOWNLOAD_HEAD) {
         enum socket_failure kind = failure_of(error);
-        e->origin->stats.reused_errors[kind]++;
+        e->waiter.origin->stats.reused_errors[kind]++;
         log_stale(e, kind, retry != RETRY_NO);
     }
     switch (retry) {
-    case RETRY_QUEUE: repeat(e, ACQUIRE_AGAIN); return;
+    case RETRY_QUEUE: repeat(e); return;
     case RETRY_UNPROCESSED: repeat_unprocessed(e, &failure, &facts); return;
-    case RETRY_OWN_CONNECTION: repeat(e, ACQUIRE_OWN_CONNECTION); return;
+    case RETRY_OWN_CONNECTION:
+        e->waiter.how = ACQUIRE_OWN_CONNECTION;
+        repeat(e);
+        return;
     case RETRY_NO: break;
     }
     fail_with(e, &failure, &facts);

@@ -24,7 +24,7 @@ enum client_close {
     CLIENT_CLOSE_LIST(X)
 #undef X
         CLIENT_CLOSE_COUNT
-};
+} __attribute__((packed));
 
 const char *client_close_word(enum client_close c);
 

@@ -21,16 +21,14 @@ static uint64_t due_after(uint64_t since_ms, uint64_t limit)
  * long. */
 static uint64_t request_due(const struct exchange *e)
 {
-    return e->asked.established
-               ? 0
-               : due_after(e->times.began_us / 1000, e->origin->agent->policy->timeouts.request);
+    return e->asked.established ? 0 : due_after(e->began_us / 1000, exchange_policy(e)->timeouts.request);
 }
 
 static uint64_t pending_due(const struct exchange *e)
 {
-    return exchange_is_pending(e)
-               ? due_after(e->waiter.since_us / 1000, e->origin->agent->policy->timeouts.pending)
-               : 0;
+    return exchange_is_pending(e) ? due_after(stopwatch_since_us(&e->waiter.pending) / 1000,
+                                              exchange_policy(e)->timeouts.pending)
+                                  : 0;
 }
 
 /* timeouts.socket runs from the last byte; not while the client is the one who is waited for. */
@@ -40,18 +38,19 @@ static uint64_t silence_due(const struct exchange *e)
         return 0;
     const struct transfer *t = e->transfer;
     uint64_t moved_ms = t->call.moved_ms > t->times.moved_ms ? t->call.moved_ms : t->times.moved_ms;
-    return due_after(moved_ms, e->origin->agent->policy->timeouts.socket);
+    return due_after(moved_ms, exchange_policy(e)->timeouts.socket);
 }
 
 /* The client takes no bytes (server.timeout), or sends none of its content (server.requestTimeout). */
 static uint64_t client_due(const struct exchange *e, enum client_close *reason)
 {
-    const struct server_options *server = &e->proxy->config->server;
+    const struct server_options *server = &e->client->proxy->config->server;
     uint64_t take = 0, send = 0;
     if (exchange_waits_for_client(e))
         take = due_after(e->transfer->times.took_ms, server->timeout);
     if (e->state == EXCHANGE_RELAY && e->transfer->upload.state == UPLOAD_STARVED)
-        send = due_after(e->client->since_ms + e->transfer->times.body_grace_ms + e->times.waited_us / 1000,
+        send = due_after(e->client->since_ms + e->transfer->times.body_grace_ms +
+                             stopwatch_total_us(&e->waiter.waited) / 1000,
                          server->requestTimeout);
     bool is_to_send = send && (!take || send < take);
     *reason = is_to_send ? CLIENT_REQUEST_TIMEOUT : CLIENT_TIMEOUT;
@@ -80,13 +79,13 @@ static bool is_past(uint64_t due)
 
 static void on_silence(struct exchange *e)
 {
-    const struct socket *s = e->socket;
+    const struct socket *s = e->transfer->socket;
     char text[UNITS_TEXT_SIZE];
-    const char *limit = units_format_time(e->origin->agent->policy->timeouts.socket, text);
+    const char *limit = units_format_time(exchange_policy(e)->timeouts.socket, text);
     if (e->transfer->upload.state == UPLOAD_BLOCKED)
         exchange_fail(e, FAULT_WRITE_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
                       "the origin took no byte of the request for %s (timeouts.socket)", limit);
-    else if (e->attempts.may_be_stale && !e->transfer->call.first_byte_us)
+    else if (e->transfer->attempts.may_be_stale && !e->transfer->call.first_byte_us)
         exchange_fail(
             e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
             "no byte came or went for %s (timeouts.socket) on a reused connection that had been idle for %.1f s: the origin is "
@@ -104,8 +103,8 @@ static void on_pending_timeout(struct exchange *e)
 {
     char limit[UNITS_TEXT_SIZE], why[QUEUE_HOLD_TEXT_SIZE];
     exchange_fail(e, FAULT_NO_PLACE, RETIRE_NONE, "waited %s for a connection (timeouts.pending): %s",
-                  units_format_time(e->origin->agent->policy->timeouts.pending, limit),
-                  queue_hold_text(e->origin, why));
+                  units_format_time(exchange_policy(e)->timeouts.pending, limit),
+                  queue_hold_text(e->waiter.origin, why));
 }
 
 static void act_on_time(struct exchange *e)
@@ -115,7 +114,7 @@ static void act_on_time(struct exchange *e)
         exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT,
                       "no %s within %s (timeouts.request): the service is slow, or the limit too short",
                       e->asked.connect ? "tunnel" : "complete response",
-                      units_format_time(e->origin->agent->policy->timeouts.request, limit));
+                      units_format_time(exchange_policy(e)->timeouts.request, limit));
     else if (exchange_has_left_the_queue(e))
         exchange_client_fin(e);
     else if (is_past(pending_due(e)))

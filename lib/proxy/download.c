@@ -52,8 +52,8 @@ static enum pump malformed(struct exchange *e, const char *what)
 /* PUMP_WAITS: it is queued. */
 static enum pump push_head(struct exchange *e, const struct outgoing_response *o)
 {
-    struct buffer *b = buffer_borrow(e->proxy->heads);
-    if (!b || !rewrite_response(&b, &e->proxy->response_head, o)) {
+    struct buffer *b = buffer_borrow(e->client->proxy->heads);
+    if (!b || !rewrite_response(&b, &e->client->proxy->response_head, o)) {
         buffer_give(b);
         return pump_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the response's head");
     }
@@ -103,7 +103,7 @@ static bool was_asked_for(const struct exchange *e, struct slice protocol)
 /* RFC 9110 7.8: only to a protocol that was asked for, and only after the whole request. */
 static bool may_switch(const struct exchange *e)
 {
-    const struct head *h = &e->proxy->response_head;
+    const struct head *h = &e->client->proxy->response_head;
     if (!e->asked.upgrade || e->transfer->upload.state != UPLOAD_DONE || !head_has(h, FIELD_UPGRADE) ||
         !connection_has(h, SLICE("upgrade")))
         return false;
@@ -133,8 +133,8 @@ static enum pump switch_protocols(struct exchange *e)
 /* Stock servers do not compress what comes with a Via (nginx: gzip_proxied): the diagnosis says so. */
 static void note_coding(const struct exchange *e, const struct framing *f)
 {
-    const struct head *h = &e->proxy->response_head;
-    struct origin_stats *stats = &e->origin->stats;
+    const struct head *h = &e->client->proxy->response_head;
+    struct origin_stats *stats = &e->waiter.origin->stats;
     bool large = is_of_unknown_length(f) || (f->kind == BODY_LENGTH && f->length >= TEXT_LEAST);
     if (!large || h->status != 200 || exchange_via(e).n == 0 || !coding_is_text(h))
         return;
@@ -144,7 +144,7 @@ static void note_coding(const struct exchange *e, const struct framing *f)
 
 static void note_repairs(const struct exchange *e)
 {
-    struct origin_stats *stats = &e->origin->stats;
+    struct origin_stats *stats = &e->waiter.origin->stats;
     stats->repaired += e->transfer->call.repairs != 0;
     for (unsigned i = 0; i < REPAIR_COUNT; i++)
         stats->repairs[i] += e->transfer->call.repairs >> i & 1;
@@ -152,7 +152,7 @@ static void note_repairs(const struct exchange *e)
 
 static void learn(struct exchange *e, const struct framing *f)
 {
-    const struct head *h = &e->proxy->response_head;
+    const struct head *h = &e->client->proxy->response_head;
     if (head_has(h, FIELD_WWW_AUTHENTICATE) && challenge_is_connection_bound(h))
         e->asked.private_socket = true;
     if (e->asked.accepts_gzip)
@@ -168,7 +168,7 @@ static enum pump begin_body(struct exchange *e)
     learn(e, f);
     char timing[SERVER_TIMING_SIZE];
     bool is_unknown = is_of_unknown_length(f), is_bodiless = f->kind == BODY_NONE;
-    e->outcome.status = e->proxy->response_head.status;
+    e->outcome.status = e->client->proxy->response_head.status;
     e->outcome.fate = exchange_fate(e, FAULT_NONE, !is_unknown || !e->asked.from_http_1_0);
     d->writer.chunked = is_unknown && !e->asked.from_http_1_0;
     const struct outgoing_response o = {
@@ -181,7 +181,7 @@ static enum pump begin_body(struct exchange *e)
         .keep_alive_seconds = exchange_keep_alive_seconds(e),
         .date = slice_of(clock_http_date()),
         .server_timing = server_timing(e, timing),
-        .own = {e->asked.own_urls, slice_of(e->origin->host), e->origin->plan.port},
+        .own = {e->asked.own_urls, slice_of(e->waiter.origin->host), e->waiter.origin->plan.port},
     };
     enum pump pushed = push_head(e, &o);
     if (pushed == PUMP_WAITS)
@@ -202,8 +202,8 @@ static enum pump pass_head(struct exchange *e, enum call_part part)
 static enum pump keep_trailers(struct exchange *e)
 {
     struct download *d = &e->transfer->download;
-    d->trailers = buffer_borrow(e->proxy->bodies);
-    if (!d->trailers || !trailers_append(d->trailers, &e->proxy->response_head))
+    d->trailers = buffer_borrow(e->client->proxy->bodies);
+    if (!d->trailers || !trailers_append(d->trailers, &e->client->proxy->response_head))
         return pump_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the response's trailers");
     return PUMP_WAITS;
 }
@@ -218,7 +218,7 @@ static enum pump gather(struct exchange *e, enum call_part *part)
     bool more = true;
     while (more && count < CALL_RUNS && result == PUMP_WAITS) {
         struct slice run;
-        *part = call_next(&e->transfer->call, &e->proxy->response_head, &run);
+        *part = call_next(&e->transfer->call, &e->client->proxy->response_head, &run);
         switch (*part) {
         case CALL_INTERIM: more = false; /* fall through */
         case CALL_HEAD: result = pass_head(e, *part); break;
@@ -280,7 +280,7 @@ static enum pump pump_pipe(struct exchange *e)
                                      .to = &c->conn,
                                      .left = call_spliceable(&e->transfer->call)};
     uint64_t in = d->splice.in, out = d->splice.out;
-    enum splice_result result = splice_some(&d->splice, &ends, &e->proxy->pipes);
+    enum splice_result result = splice_some(&d->splice, &ends, &e->client->proxy->pipes);
     d->content += d->splice.in - in;
     if (d->splice.out != out)
         e->transfer->times.took_ms = clock_ms();

@@ -16,9 +16,9 @@
 
 static struct exchange *take_exchange(struct proxy *p)
 {
-    struct exchange *e = TAILQ_FIRST(&p->spare_exchanges);
+    struct exchange *e = p->spare_exchanges;
     if (e) {
-        TAILQ_REMOVE(&p->spare_exchanges, e, link);
+        p->spare_exchanges = e->next;
         p->spare_exchange_count--;
     } else {
         e = malloc(sizeof *e);
@@ -31,17 +31,14 @@ static struct exchange *take_exchange(struct proxy *p)
 
 struct exchange *exchange_new(struct client *c)
 {
-    struct proxy *p = c->proxy;
-    struct exchange *e = take_exchange(p);
+    struct exchange *e = take_exchange(c->proxy);
     if (!e)
         return NULL;
-    e->proxy = p;
     e->client = c;
     e->state = EXCHANGE_ASKING;
-    e->asked.framing.kind = BODY_CLOSE; /* unknown: it has no end */
-    e->times.began_us = clock_us();
+    e->framing.kind = BODY_CLOSE; /* unknown: it has no end */
+    e->began_us = clock_us();
     c->exchange = e;
-    TAILQ_INSERT_TAIL(&p->exchanges, e, link);
     return e;
 }
 
@@ -50,38 +47,43 @@ struct exchange *exchange_new(struct client *c)
 /* To its last byte, and not a byte further. */
 static bool request_is_read(const struct exchange *e)
 {
-    return e->transfer ? upload_source_is_spent(&e->transfer->upload) : framing_is_empty(&e->asked.framing);
+    return e->transfer ? upload_source_is_spent(&e->transfer->upload) : framing_is_empty(&e->framing);
 }
 
-void exchange_end(struct exchange *e)
+void exchange_end_as_tunnel(struct exchange *e)
 {
-    assert(e->state != EXCHANGE_DEAD && !e->socket && !(e->transfer && e->transfer->call.wire));
-    if (e->client) {
-        exchange_record(e);
-        e->client->at_boundary = request_is_read(e);
-        e->client->exchange = NULL;
-    }
-    waiter_cancel(&e->waiter);
+    struct proxy *p = e->client->proxy;
+    assert(e->state != EXCHANGE_DEAD && e->waiter.state == WAITER_IDLE && !exchange_socket(e) &&
+           !(e->transfer && e->transfer->call.wire));
+    e->client->exchange = NULL;
     if (e->transfer) {
         upload_end(&e->transfer->upload);
         download_end(&e->transfer->download);
     }
     buffer_give(e->head);
-    if (e->origin)
-        origin_let_go(e->origin);
+    if (e->waiter.origin)
+        origin_let_go(e->waiter.origin);
     e->state = EXCHANGE_DEAD;
-    TAILQ_REMOVE(&e->proxy->exchanges, e, link);
-    TAILQ_INSERT_TAIL(&e->proxy->dead_exchanges, e, link);
+    e->next = p->dead_exchanges;
+    p->dead_exchanges = e;
+}
+
+void exchange_end(struct exchange *e)
+{
+    waiter_cancel(&e->waiter);
+    exchange_record(e);
+    e->client->at_boundary = request_is_read(e);
+    exchange_end_as_tunnel(e);
 }
 
 enum client_close exchange_fate(const struct exchange *e, enum fault fault, bool delimited)
 {
     const struct client *c = e->client;
+    const struct proxy *p = c->proxy;
     const struct fate_facts facts = {
-        .stopping = e->proxy->stopping_since_ms > 0,
-        .last_allowed = c->requests >= e->proxy->config->server.maxRequestsPerSocket,
-        .refused =
-            e->asked.connect || (fault == FAULT_DENIED && !access_client_allowed(e->proxy->config, &c->peer)),
+        .stopping = p->stopping_since_ms > 0,
+        .last_allowed = c->requests >= p->config->server.maxRequestsPerSocket,
+        .refused = e->asked.connect || (fault == FAULT_DENIED && !access_client_allowed(p->config, &c->peer)),
         .head_read = e->head != NULL,
         .request_read = request_is_read(e),
         .client_wants = e->asked.persists,
@@ -108,12 +110,12 @@ static void log_fault(const struct exchange *e, enum fault fault, const char *te
     char peer[ADDRESS_TEXT_SIZE], target[512];
     if (!log_enabled(level))
         return;
-    log_event(
-        level, "request failed", LOG_S("detail", text),
-        LOG_S("client", e->client ? peer_address_format(&e->client->peer, peer) : "-"),
-        LOG_S("agent", e->origin ? e->origin->agent->name : "-"),
-        LOG_SLICE("target", e->origin ? slice_of(e->origin->key) : exchange_target(e, target, sizeof target)),
-        LOG_N("status", status), LOG_S("error", fault_error(fault)));
+    log_event(level, "request failed", LOG_S("detail", text),
+              LOG_S("client", peer_address_format(&e->client->peer, peer)),
+              LOG_S("agent", e->waiter.origin ? e->waiter.origin->agent->name : "-"),
+              LOG_SLICE("target", e->waiter.origin ? slice_of(e->waiter.origin->key)
+                                                   : exchange_target(e, target, sizeof target)),
+              LOG_N("status", status), LOG_S("error", fault_error(fault)));
 }
 
 static bool has_begun_to_answer(const struct exchange *e)
@@ -124,9 +126,9 @@ static bool has_begun_to_answer(const struct exchange *e)
 /* "payments: https://pay.example.com:443: <what happened>" */
 static void describe(const struct exchange *e, const char *text, char *out, size_t size)
 {
-    if (e->origin)
-        snprintf(out, size, "agent %s, origin %s: %s%s", e->origin->agent->name, e->origin->key, text,
-                 has_begun_to_answer(e) ? "; the response was cut" : "");
+    if (e->waiter.origin)
+        snprintf(out, size, "agent %s, origin %s: %s%s", e->waiter.origin->agent->name, e->waiter.origin->key,
+                 text, has_begun_to_answer(e) ? "; the response was cut" : "");
     else
         snprintf(out, size, "%s", text);
 }
@@ -135,7 +137,7 @@ static void describe(const struct exchange *e, const char *text, char *out, size
 
 unsigned exchange_keep_alive_seconds(const struct exchange *e)
 {
-    return (unsigned)(e->proxy->config->server.keepAliveTimeout / 1000);
+    return (unsigned)(e->client->proxy->config->server.keepAliveTimeout / 1000);
 }
 
 void exchange_reply(struct exchange *e, const struct reply *r)
@@ -149,7 +151,7 @@ void exchange_reply(struct exchange *e, const struct reply *r)
     e->outcome.status = r->fault == FAULT_NONE ? r->status : fault_status(r->fault);
     upload_stop(e);
     buffer_give(d->out_head);
-    d->out_head = buffer_borrow(e->proxy->heads);
+    d->out_head = buffer_borrow(e->client->proxy->heads);
     if (!d->out_head || !reply_write(&d->out_head, r)) {
         exchange_cut(e, CLIENT_CUT);
         return;
@@ -180,8 +182,8 @@ static void fail(struct exchange *e, enum fault fault, enum retire_reason reason
     attempt_give_up(e, reason);
     describe(e, text, whole, sizeof whole);
     log_fault(e, fault, whole);
-    if (e->origin && fault_status(fault) >= 500)
-        agent_record_error(e->origin->agent, e->origin->key, fault_error(fault), text);
+    if (e->waiter.origin && fault_status(fault) >= 500)
+        agent_record_error(e->waiter.origin->agent, e->waiter.origin->key, fault_error(fault), text);
     e->outcome.fault = fault;
     /* Nor is there a place for an answer after half an interim response. */
     if (!transfer_take(e) || e->transfer->download.state != DOWNLOAD_HEAD ||
@@ -197,7 +199,7 @@ static void fail(struct exchange *e, enum fault fault, enum retire_reason reason
     }
     const struct reply r = {
         .fault = fault,
-        .instance = e->proxy->instance,
+        .instance = e->client->proxy->instance,
         .next_is_h2 = is_http2,
         .text = slice_of(whole),
         .date = slice_of(clock_http_date()),
@@ -213,8 +215,8 @@ static void add_address(const struct exchange *e, char *text, size_t size)
 {
     char address[ADDRESS_TEXT_SIZE];
     size_t n = strlen(text);
-    address_format(&e->socket->peer, address);
-    if (!strstr(e->origin->key, address) && !strstr(text, address))
+    address_format(&e->transfer->socket->peer, address);
+    if (!strstr(e->waiter.origin->key, address) && !strstr(text, address))
         snprintf(text + n, size - n, " (connected to %s)", address);
 }
 
@@ -225,14 +227,14 @@ void exchange_fail(struct exchange *e, enum fault fault, enum retire_reason reas
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    if (e->socket && fault_status(fault) >= 500)
+    if (exchange_socket(e) && fault_status(fault) >= 500)
         add_address(e, text, sizeof text);
     fail(e, fault, reason, text);
 }
 
 enum pump pump_fail(struct exchange *e, enum fault fault, enum retire_reason reason, const char *format, ...)
 {
-    struct failure *f = &e->proxy->failure;
+    struct failure *f = &e->client->proxy->failure;
     va_list list;
     va_start(list, format);
     vsnprintf(f->text, sizeof f->text, format, list);
@@ -279,7 +281,7 @@ static enum pump pump_halves(struct exchange *e, unsigned halves)
 
 static void act(struct exchange *e, enum pump result)
 {
-    const struct failure *f = &e->proxy->failure;
+    const struct failure *f = &e->client->proxy->failure;
     switch (result) {
     case PUMP_DONE: complete(e, attempt_finished(e)); break;
     case PUMP_TUNNEL: tunnel_begin(e); break;
@@ -339,11 +341,11 @@ void exchange_run(struct exchange *e, unsigned halves)
 /* The rest of the response may be read for the sake of the socket (drainLimit). */
 static bool leave(struct exchange *e)
 {
-    struct socket *s = e->socket;
-    if (e->state != EXCHANGE_RELAY || e->asked.private_socket || e->proxy->stopping_since_ms ||
-        !call_leave(&e->transfer->call, e->origin->agent->policy->drainLimit))
+    struct socket *s = exchange_socket(e);
+    if (e->state != EXCHANGE_RELAY || e->asked.private_socket || e->client->proxy->stopping_since_ms ||
+        !call_leave(&e->transfer->call, exchange_policy(e)->drainLimit))
         return false;
-    e->socket = NULL;
+    e->transfer->socket = NULL;
     return s != NULL;
 }
 
@@ -365,7 +367,7 @@ bool exchange_is_pending(const struct exchange *e)
 /* Half a connection does not wait for a limit. */
 bool exchange_has_left_the_queue(const struct exchange *e)
 {
-    return exchange_is_pending(e) && e->client->conn.peer_fin && !e->proxy->config->server.halfClose;
+    return exchange_is_pending(e) && e->client->conn.peer_fin && !e->client->proxy->config->server.halfClose;
 }
 
 void exchange_client_fin(struct exchange *e)

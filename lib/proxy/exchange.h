@@ -30,61 +30,43 @@ enum exchange_state {
     EXCHANGE_RELAY, /* its call is open */
     EXCHANGE_REPLY,
     EXCHANGE_DEAD,
-};
+} __attribute__((packed));
 
-/* What the request said. */
+/* What the request said, beside its framing. */
 struct asked {
-    struct framing framing;
-    bool idempotent, head_only, connect, upgrade, te_trailers, from_http_1_0, persists, accepts_gzip;
-    bool established;       /* connect: its 200 was sent before it had a socket */
-    bool private_socket;    /* connection-bound authentication was used or offered */
-    enum own_urls own_urls; /* rewriteScheme */
-};
-
-/* As clock_us() or clock_ms(); 0: it has not come to that. */
-struct exchange_times {
-    uint64_t began_us;
-    uint64_t waited_us; /* for a socket: connecting or pending */
+    bool idempotent : 1, head_only : 1, connect : 1, upgrade : 1, te_trailers : 1, from_http_1_0 : 1;
+    bool persists : 1, accepts_gzip : 1;
+    bool established : 1;    /* connect: its 200 was sent before it had a socket */
+    bool private_socket : 1; /* connection-bound authentication was used or offered */
+    enum own_urls own_urls;  /* rewriteScheme */
 };
 
 struct outcome {
-    unsigned status; /* of the final response; 0: none yet */
+    uint16_t status; /* of the final response; 0: none yet */
     enum fault fault;
     enum client_close fate; /* what the response's head said of the client's connection */
-};
-
-/* How its attempts went. */
-struct attempts {
-    const char *protocol; /* of the latest one's socket; NULL: there was none, a tunnel, or no choice */
-    enum acquire_how how; /* ASKING */
-    uint32_t repeats_left, retries;
-    uint16_t refusals; /* HTTP/2: repeats of what the origin did not process, but for routine ones */
-    bool reused;       /* the latest one's socket had carried an exchange */
-    bool may_be_stale; /* ... or had been free at least */
 };
 
 struct route; /* route.h */
 struct uri;
 
 struct exchange {
-    TAILQ_ENTRY(exchange) link;
-    struct proxy *proxy;
-    struct client *client;
-    struct origin *origin; /* NULL: none was chosen */
-    enum exchange_state state;
-    struct waiter waiter;
-    struct socket *socket; /* RELAY: on which it has a place */
+    struct exchange *next; /* among the dead or spare ones */
+    struct client *client; /* of which it is the only one */
+    struct waiter waiter;  /* whose origin is NULL where none was chosen */
     /* NULL before its first attempt or own answer: most that waits has none */
     struct transfer *transfer;
     struct buffer *head; /* as it leaves, but for its Connection field; of its very size once it has waited */
+    uint64_t began_us;   /* as clock_us() */
+    struct framing framing; /* of the request */
     struct asked asked;
-    struct attempts attempts;
-    struct exchange_times times;
+    enum exchange_state state;
     struct outcome outcome;
 };
 
-/* Thousands may wait. Each costs its head besides. */
-_Static_assert(sizeof(struct exchange) <= 256, "a request that waits stays small");
+/* Thousands may wait: what only attempts need is in the transfer, and enums are packed. Each costs its head
+ * besides. */
+_Static_assert(sizeof(struct exchange) <= 136, "a request that waits stays small");
 
 /* --- For the client's side ------------------------------------------------------------------------------- */
 
@@ -163,10 +145,19 @@ void exchange_reply(struct exchange *e, const struct reply *r);
  * any more. */
 void exchange_end(struct exchange *e);
 
+/* The same without a record: a tunnel has taken over what it had. */
+void exchange_end_as_tunnel(struct exchange *e);
+
+/* Its agent's; its origin was chosen. */
+static inline const struct agent_policy *exchange_policy(const struct exchange *e)
+{
+    return e->waiter.origin->agent->policy;
+}
+
 /* Its own name as Via is to have it; empty: no Via is added. */
 static inline struct slice exchange_via(const struct exchange *e)
 {
-    return e->origin->agent->policy->via ? e->proxy->instance : (struct slice){"", 0};
+    return exchange_policy(e)->via ? e->client->proxy->instance : (struct slice){"", 0};
 }
 
 /* Its client must take some of the response first. */
@@ -175,10 +166,17 @@ static inline bool exchange_waits_for_client(const struct exchange *e)
     return e->transfer && download_is_blocked(&e->transfer->download);
 }
 
-/* It has a place on a socket that speaks HTTP/2. */
+/* The socket on which it has a place; NULL: none. */
+static inline struct socket *exchange_socket(const struct exchange *e)
+{
+    return e->transfer ? e->transfer->socket : NULL;
+}
+
+/* It has a place on one that speaks HTTP/2. */
 static inline bool exchange_is_http2(const struct exchange *e)
 {
-    return e->socket && e->socket->protocol == PROTOCOL_HTTP2;
+    const struct socket *s = exchange_socket(e);
+    return s && s->protocol == PROTOCOL_HTTP2;
 }
 
 /* record.c */

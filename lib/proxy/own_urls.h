@@ -14,7 +14,7 @@ enum own_urls {
     OWN_URLS_HTTP,     /* http://host, with the port unless it is 443: then http's default leads there, too */
     OWN_URLS_HTTP_443, /* http://host:443, as the app wrote it itself */
     OWN_URLS_PATHS,    /* without scheme and host: the app asked a gateway */
-};
+} __attribute__((packed));
 
 struct own_origin {
     enum own_urls urls;

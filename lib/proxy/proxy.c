@@ -77,9 +77,6 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
     TAILQ_INIT(&p->lasting);
     TAILQ_INIT(&p->dead_clients);
     TAILQ_INIT(&p->spare_clients);
-    TAILQ_INIT(&p->exchanges);
-    TAILQ_INIT(&p->dead_exchanges);
-    TAILQ_INIT(&p->spare_exchanges);
     TAILQ_INIT(&p->tunnels);
     TAILQ_INIT(&p->dead_tunnels);
     callers_init(&p->callers);
@@ -142,14 +139,15 @@ static void reap_clients(struct proxy *p)
 static void reap_exchanges(struct proxy *p)
 {
     struct exchange *e;
-    while ((e = TAILQ_FIRST(&p->dead_exchanges))) {
-        TAILQ_REMOVE(&p->dead_exchanges, e, link);
-        transfer_give(e);
+    while ((e = p->dead_exchanges)) {
+        p->dead_exchanges = e->next;
+        transfer_give(p, e);
         if (p->spare_exchange_count >= SPARES_KEPT) {
             free(e);
             continue;
         }
-        TAILQ_INSERT_HEAD(&p->spare_exchanges, e, link);
+        e->next = p->spare_exchanges;
+        p->spare_exchanges = e;
         p->spare_exchange_count++;
     }
 }
@@ -185,17 +183,16 @@ void proxy_stop(struct proxy *p)
 
 bool proxy_is_idle(const struct proxy *p)
 {
-    return TAILQ_EMPTY(&p->exchanges) && TAILQ_EMPTY(&p->tunnels) && TAILQ_EMPTY(&p->clients) &&
-           !p->has_outgoing;
+    return TAILQ_EMPTY(&p->tunnels) && TAILQ_EMPTY(&p->clients) && !p->has_outgoing;
 }
 
 void proxy_cut(struct proxy *p)
 {
-    struct exchange *e, *next_exchange;
-    TAILQ_FOREACH_SAFE (e, &p->exchanges, link, next_exchange)
-        exchange_cut(e, CLIENT_SHUTDOWN);
-    tunnels_cut(p, CLIENT_SHUTDOWN);
     struct client *c, *next;
+    TAILQ_FOREACH_SAFE (c, &p->clients, link, next)
+        if (c->exchange)
+            exchange_cut(c->exchange, CLIENT_SHUTDOWN);
+    tunnels_cut(p, CLIENT_SHUTDOWN);
     TAILQ_FOREACH_SAFE (c, &p->clients, link, next)
         client_close(c, CLIENT_SHUTDOWN, false);
 }
@@ -211,8 +208,8 @@ void proxy_free(struct proxy *p)
         free(c);
     }
     struct exchange *e;
-    while ((e = TAILQ_FIRST(&p->spare_exchanges))) {
-        TAILQ_REMOVE(&p->spare_exchanges, e, link);
+    while ((e = p->spare_exchanges)) {
+        p->spare_exchanges = e->next;
         free(e);
     }
     transfer_free_spares(p);

@@ -28,7 +28,6 @@ struct tunnel;
 struct inside;
 
 TAILQ_HEAD(client_list, client);
-TAILQ_HEAD(exchange_list, exchange);
 TAILQ_HEAD(tunnel_list, tunnel);
 TAILQ_HEAD(inside_list, inside);
 
@@ -81,8 +80,7 @@ struct proxy {
     /* Running an exchange, and to be watched or looked at if it lasts; oldest first */
     struct client_list lasting;
     struct client_list dead_clients, spare_clients;
-    struct exchange_list exchanges; /* all that are running */
-    struct exchange_list dead_exchanges, spare_exchanges;
+    struct exchange *dead_exchanges, *spare_exchanges; /* those that run: client.exchange */
     struct transfer *spare_transfers;
     struct tunnel_list tunnels, dead_tunnels;
     uint32_t client_count; /* structs, spare ones included: each may have a deadline */

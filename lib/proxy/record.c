@@ -76,7 +76,7 @@ static void append_target(struct slice *line, size_t room, char *to, const struc
 void exchange_keep_line(struct exchange *e, const struct head *h)
 {
     struct uri u;
-    struct buffer *b = e->head = buffer_borrow(e->proxy->heads);
+    struct buffer *b = e->head = buffer_borrow(e->client->proxy->heads);
     if (!b)
         return;
     size_t room = buffer_room(b);
@@ -92,7 +92,7 @@ void exchange_keep_line(struct exchange *e, const struct head *h)
 
 void exchange_keep_connect(struct exchange *e, const struct uri *to)
 {
-    struct buffer *b = e->head = buffer_borrow(e->proxy->heads);
+    struct buffer *b = e->head = buffer_borrow(e->client->proxy->heads);
     if (!b)
         return;
     struct slice line = {b->data, 0};
@@ -105,37 +105,41 @@ struct slice exchange_target(const struct exchange *e, char *room, size_t size)
 {
     if (!e->head)
         return SLICE("-");
-    if (!e->origin)
-        return record_shown(e->proxy->config, word_of(buffer_unread(e->head), 1));
+    if (!e->waiter.origin)
+        return record_shown(e->client->proxy->config, word_of(buffer_unread(e->head), 1));
     if (e->asked.connect)
-        return slice_of(e->origin->key);
+        return slice_of(e->waiter.origin->key);
     struct slice path = word_of(buffer_unread(e->head), 1);
-    const char *end = strstr(e->origin->key, "://");
+    const char *end = strstr(e->waiter.origin->key, "://");
     struct slice target = {room, 0};
-    append(&target, size, room, (struct slice){e->origin->key, (size_t)(end + 3 - e->origin->key)});
-    append(&target, size, room, e->origin->authority);
+    append(&target, size, room,
+           (struct slice){e->waiter.origin->key, (size_t)(end + 3 - e->waiter.origin->key)});
+    append(&target, size, room, e->waiter.origin->authority);
     if (path.n > 0 && path.p[0] == '/')
-        append(&target, size, room, record_shown(e->proxy->config, path));
+        append(&target, size, room, record_shown(e->client->proxy->config, path));
     return target;
 }
 
 static void count(const struct exchange *e)
 {
-    struct origin_stats *stats = &e->origin->stats;
+    struct origin_stats *stats = &e->waiter.origin->stats;
     if (e->outcome.fault != FAULT_NONE)
         stats->errors[fault_proxy_error(e->outcome.fault)]++;
     else if (e->transfer && e->transfer->download.state == DOWNLOAD_DONE)
-        histogram_add(&stats->request, clock_us() - e->times.began_us);
+        histogram_add(&stats->request, clock_us() - e->began_us);
     else
         stats->client_aborts++;
 }
 
 static void describe_transfer(const struct transfer *t, struct exchange_record *r)
 {
+    r->protocol = t->attempts.protocol;
+    r->reused = t->attempts.reused;
+    r->retries = t->attempts.retries;
     r->bytes_in = t->upload.content;
     r->bytes_out = t->reply_length + t->download.content;
     r->connect_us = t->times.connect_us;
-    r->ttfb_us = t->call.first_byte_us ? t->call.first_byte_us - t->exchange->times.began_us : 0;
+    r->ttfb_us = t->call.first_byte_us ? t->call.first_byte_us - t->exchange->began_us : 0;
 }
 
 void exchange_describe(const struct exchange *e, struct exchange_record *r, char *target, size_t size)
@@ -145,11 +149,8 @@ void exchange_describe(const struct exchange *e, struct exchange_record *r, char
         .method = e->head ? word_of(buffer_unread(e->head), 0) : SLICE("-"),
         .target = exchange_target(e, target, size),
         .status = e->outcome.status,
-        .agent = e->origin ? slice_of(e->origin->agent->name) : SLICE(""),
-        .protocol = e->attempts.protocol,
-        .reused = e->attempts.reused,
-        .pending_us = e->waiter.pending_us,
-        .retries = e->attempts.retries,
+        .agent = e->waiter.origin ? slice_of(e->waiter.origin->agent->name) : SLICE(""),
+        .pending_us = stopwatch_total_us(&e->waiter.pending),
         .error = e->outcome.fault == FAULT_NONE ? NULL : fault_error(e->outcome.fault),
     };
     if (e->transfer)
@@ -158,11 +159,11 @@ void exchange_describe(const struct exchange *e, struct exchange_record *r, char
 
 void exchange_record(const struct exchange *e)
 {
-    struct proxy *p = e->proxy;
+    struct proxy *p = e->client->proxy;
     struct exchange_record r;
     char target[RECORD_TARGET_SIZE];
     p->stats.requests_by_status[e->outcome.status]++;
-    if (e->origin)
+    if (e->waiter.origin)
         count(e);
     if (e->client->caller)
         e->client->caller->errors += e->outcome.fault != FAULT_NONE;
@@ -171,6 +172,6 @@ void exchange_record(const struct exchange *e)
     const struct address peer = peer_address_get(&e->client->peer);
     exchange_describe(e, &r, target, sizeof target);
     r.client = &peer;
-    r.total_us = clock_us() - e->times.began_us;
+    r.total_us = clock_us() - e->began_us;
     p->record(p->record_ctx, &r);
 }

@@ -51,7 +51,7 @@ enum fault {
     FAULT_LIST(X)
 #undef X
         FAULT_COUNT
-};
+} __attribute__((packed));
 
 unsigned fault_status(enum fault f);
 enum proxy_error fault_proxy_error(enum fault f); /* f is not FAULT_NONE */

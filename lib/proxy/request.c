@@ -36,15 +36,17 @@ static bool has_odd_body(const struct head *h, const struct framing *f)
 
 static void learn(struct exchange *e, const struct head *h, const struct framing *f)
 {
-    e->asked.framing = *f;
-    e->asked.idempotent = is_idempotent(h);
-    e->asked.head_only = slice_eq(h->method, SLICE("HEAD"));
-    e->asked.connect = slice_eq(h->method, SLICE("CONNECT"));
-    e->asked.from_http_1_0 = h->minor == 0;
-    e->asked.persists = head_is_persistent(h) && !has_odd_body(h, f);
-    e->asked.te_trailers = head_has(h, FIELD_TE) && te_has_trailers(h);
-    e->asked.accepts_gzip = head_has(h, FIELD_ACCEPT_ENCODING) && coding_accepts_gzip(h);
-    e->asked.private_socket = head_has(h, FIELD_AUTHORIZATION) && credentials_are_connection_bound(h);
+    e->framing = *f;
+    e->asked = (struct asked){
+        .idempotent = is_idempotent(h),
+        .head_only = slice_eq(h->method, SLICE("HEAD")),
+        .connect = slice_eq(h->method, SLICE("CONNECT")),
+        .from_http_1_0 = h->minor == 0,
+        .persists = head_is_persistent(h) && !has_odd_body(h, f),
+        .te_trailers = head_has(h, FIELD_TE) && te_has_trailers(h),
+        .accepts_gzip = head_has(h, FIELD_ACCEPT_ENCODING) && coding_accepts_gzip(h),
+        .private_socket = head_has(h, FIELD_AUTHORIZATION) && credentials_are_connection_bound(h),
+    };
 }
 
 /* After the line for the access log: see keep_request(). */
@@ -65,7 +67,7 @@ static void answer_here(struct exchange *e, bool is_trace)
     e->outcome.fate = exchange_fate(e, FAULT_NONE, true);
     const struct reply r = {
         .status = 200,
-        .instance = e->proxy->instance,
+        .instance = e->client->proxy->instance,
         .text = is_trace ? kept_request(e) : SLICE(""),
         .type = is_trace ? SLICE("message/http") : SLICE(""),
         .details = SLICE("Max-Forwards is 0 (RFC 9110 7.6.2)"),
@@ -80,19 +82,13 @@ static bool write_head(struct exchange *e, const struct head *h, const struct ro
 {
     const struct outgoing_request o = {
         .path = route->uri.path_query,
-        .authority = e->origin->authority,
+        .authority = e->waiter.origin->authority,
         .via_name = exchange_via(e),
         .framing = route->framing,
         .upgrade = route->upgrade,
     };
-    e->head = buffer_borrow(e->proxy->heads);
+    e->head = buffer_borrow(e->client->proxy->heads);
     return e->head && rewrite_request(&e->head, h, &o);
-}
-
-static void set_limits(struct exchange *e)
-{
-    e->attempts.how = ACQUIRE_NEW;
-    e->attempts.repeats_left = e->origin->agent->policy->retries;
 }
 
 /* What the answer to a TRACE leaves out (RFC 9110 9.3.8). */
@@ -123,8 +119,8 @@ static bool keep_request(struct exchange *e, const struct head *h, size_t length
 /* Which URLs of the origin the app is given. */
 static enum own_urls own_urls_for(const struct exchange *e, const struct uri *uri)
 {
-    if (e->origin->kind != ORIGIN_HTTPS || uri->scheme == SCHEME_HTTPS ||
-        !e->origin->agent->policy->rewriteScheme)
+    if (e->waiter.origin->kind != ORIGIN_HTTPS || uri->scheme == SCHEME_HTTPS ||
+        !exchange_policy(e)->rewriteScheme)
         return OWN_URLS_KEPT;
     if (e->client->frontend->upstream)
         return OWN_URLS_PATHS;
@@ -134,10 +130,10 @@ static enum own_urls own_urls_for(const struct exchange *e, const struct uri *ur
 static bool choose_origin(struct exchange *e, const struct route *route)
 {
     const struct slice host = {route->uri.host, route->uri.host_length};
-    e->origin = origin_find_or_make(route->agent, route->kind, host, route->uri.ipv6, route->uri.port);
-    if (!e->origin)
+    e->waiter.origin = origin_find_or_make(route->agent, route->kind, host, route->uri.ipv6, route->uri.port);
+    if (!e->waiter.origin)
         return false;
-    origin_hold(e->origin);
+    origin_hold(e->waiter.origin);
     e->asked.own_urls = own_urls_for(e, &route->uri);
     return true;
 }
@@ -217,7 +213,7 @@ void exchange_begin(struct client *c, size_t length)
         fault = FAULT_INTERNAL;
         snprintf(text, sizeof text, "out of memory");
     }
-    caller_count_request(c->caller, e->origin ? e->origin->agent->name : NULL);
+    caller_count_request(c->caller, e->waiter.origin ? e->waiter.origin->agent->name : NULL);
     if (!e->head)
         exchange_keep_line(e, h);
     bool is_trace = slice_eq(h->method, SLICE("TRACE"));
@@ -226,8 +222,6 @@ void exchange_begin(struct client *c, size_t length)
         exchange_fail(e, fault, RETIRE_NONE, "%s", text);
     else if (route.answer_here)
         answer_here(e, is_trace);
-    else
-        set_limits(e);
     exchange_run(e, EXCHANGE_UPLOAD);
 }
 
@@ -247,8 +241,8 @@ struct exchange *exchange_in_connect(struct client *c)
     }
     e->asked.connect = e->asked.established = true;
     e->outcome.status = 200;
-    e->times.began_us = c->inside->began_us;
-    e->asked.framing.kind = BODY_NONE;
+    e->began_us = c->inside->began_us;
+    e->framing.kind = BODY_NONE;
     exchange_keep_connect(e, &c->inside->authority);
     return e;
 }
@@ -256,8 +250,7 @@ struct exchange *exchange_in_connect(struct client *c)
 void exchange_open_tunnel(struct exchange *e, const struct route *route)
 {
     if (choose_origin(e, route)) {
-        caller_count_request(e->client->caller, e->origin->agent->name);
-        set_limits(e);
+        caller_count_request(e->client->caller, e->waiter.origin->agent->name);
     } else {
         exchange_fail(e, FAULT_INTERNAL, RETIRE_NONE, "out of memory");
     }

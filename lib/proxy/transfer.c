@@ -9,7 +9,7 @@
 
 bool transfer_take(struct exchange *e)
 {
-    struct proxy *p = e->proxy;
+    struct proxy *p = e->client->proxy;
     struct transfer *t = p->spare_transfers;
     if (e->transfer)
         return true;
@@ -26,9 +26,8 @@ bool transfer_take(struct exchange *e)
     return true;
 }
 
-void transfer_give(struct exchange *e)
+void transfer_give(struct proxy *p, struct exchange *e)
 {
-    struct proxy *p = e->proxy;
     struct transfer *t = e->transfer;
     e->transfer = NULL;
     if (!t)

@@ -23,10 +23,21 @@ struct transfer_times {
     uint64_t took_ms;                         /* when the client last took a byte, or was given the first */
 };
 
+/* How the attempts went. */
+struct attempts {
+    const char *protocol; /* of the latest one's socket; NULL: there was none, a tunnel, or no choice */
+    uint32_t retries;
+    uint16_t refusals; /* HTTP/2: repeats of what the origin did not process, but for routine ones */
+    bool reused;       /* the latest one's socket had carried an exchange */
+    bool may_be_stale; /* ... or had been free at least */
+};
+
 struct transfer {
     struct exchange *exchange;
     struct transfer *next; /* among the spare ones */
+    struct socket *socket; /* RELAY: on which it has a place */
     struct call call;      /* open while the exchange is in RELAY */
+    struct attempts attempts;
     struct transfer_times times;
     uint64_t reply_length; /* bytes of content of an own answer */
     struct upload upload;
@@ -36,8 +47,8 @@ struct transfer {
 /* Sees to it that the exchange has one. False: memory is short. */
 bool transfer_take(struct exchange *e);
 
-/* The exchange has ended: nothing on the stack knows its transfer any more. */
-void transfer_give(struct exchange *e);
+/* The exchange has ended, and its client may be gone: nothing on the stack knows its transfer any more. */
+void transfer_give(struct proxy *p, struct exchange *e);
 
 /* Frees the spare ones. */
 void transfer_free_spares(struct proxy *p);

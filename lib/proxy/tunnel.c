@@ -264,9 +264,9 @@ static struct tunnel *new_tunnel(const struct exchange *e)
     t->caller = caller_hold(e->client->caller);
     t->record.method = keep_text(t->text, r.method);
     t->record.target = keep_text(t->text + r.method.n, r.target);
-    t->began_us = e->times.began_us;
-    t->response_us = (e->asked.connect ? e->transfer->times.granted_us : e->transfer->call.first_byte_us) -
-                     e->times.began_us;
+    t->began_us = e->began_us;
+    t->response_us =
+        (e->asked.connect ? e->transfer->times.granted_us : e->transfer->call.first_byte_us) - e->began_us;
     return t;
 }
 
@@ -275,20 +275,18 @@ static void take_over(struct tunnel *t, struct exchange *e)
 {
     struct client *c = e->client;
     struct buffer *in = e->transfer->call.wire ? call_detach(&e->transfer->call) : NULL;
-    t->proxy = e->proxy;
+    t->proxy = e->client->proxy;
     t->client = c;
-    t->socket = e->socket;
-    t->origin = e->origin;
+    t->socket = e->transfer->socket;
+    t->origin = e->waiter.origin;
     origin_hold(t->origin);
     flow_init(&t->up, &c->conn, socket_conn(t->socket), NULL, c->in);
     flow_init(&t->down, socket_conn(t->socket), &c->conn, e->transfer->download.out_head, in);
     socket_disown(t->socket);
     client_drop_private(c); /* this client asks nothing more */
     c->in = e->transfer->download.out_head = NULL;
-    e->client = NULL;
-    e->socket = NULL;
-    exchange_end(e);
-    c->exchange = NULL;
+    e->transfer->socket = NULL;
+    exchange_end_as_tunnel(e);
     c->tunnel = t;
     client_set_state(c, CLIENT_TUNNEL);
     deadline_clear(&c->deadline);
@@ -302,15 +300,15 @@ static bool write_established(struct exchange *e)
     if (e->asked.established)
         return true;
     e->outcome.status = 200;
-    e->transfer->download.out_head = buffer_borrow(e->proxy->heads);
+    e->transfer->download.out_head = buffer_borrow(e->client->proxy->heads);
     return e->transfer->download.out_head && buffer_append(e->transfer->download.out_head, established);
 }
 
 void tunnel_begin(struct exchange *e)
 {
-    struct proxy *p = e->proxy;
+    struct proxy *p = e->client->proxy;
     bool is_connect = e->asked.connect;
-    assert(e->socket && e->client);
+    assert(e->transfer->socket);
     struct tunnel *t = !is_connect || write_established(e) ? new_tunnel(e) : NULL;
     if (!t) {
         exchange_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for a tunnel");

@@ -10,12 +10,12 @@
 /* How much of the content may be kept for a repeat. */
 static uint64_t keep_limit(const struct exchange *e)
 {
-    const struct framing *f = &e->asked.framing;
-    if (!e->origin)
+    const struct framing *f = &e->framing;
+    if (!e->waiter.origin)
         return 0;
-    const struct agent_policy *policy = e->origin->agent->policy;
+    const struct agent_policy *policy = exchange_policy(e);
     /* What an HTTP/2 origin did not process is repeated whatever its method. */
-    bool may_repeat = (e->asked.idempotent && policy->retries > 0) || e->origin->offer != OFFER_HTTP1;
+    bool may_repeat = (e->asked.idempotent && policy->retries > 0) || e->waiter.origin->offer != OFFER_HTTP1;
     bool fits = f->kind != BODY_LENGTH || f->length <= policy->replayLimit;
     return may_repeat && fits ? policy->replayLimit : 0;
 }
@@ -23,7 +23,7 @@ static uint64_t keep_limit(const struct exchange *e)
 void upload_begin(struct exchange *e)
 {
     struct upload *u = &e->transfer->upload;
-    body_reader_begin(&u->reader, e->asked.framing);
+    body_reader_begin(&u->reader, e->framing);
     u->state = UPLOAD_STARVED;
     u->keep_limit = keep_limit(e);
 }
@@ -93,7 +93,7 @@ static bool has_room_to_keep(struct exchange *e, size_t more)
     if (!u->kept) {
         const struct framing *f = &u->reader.framing;
         size_t need = (size_t)(f->kind == BODY_LENGTH ? f->length : u->keep_limit);
-        u->kept = buffer_borrow(e->proxy->bodies);
+        u->kept = buffer_borrow(e->client->proxy->bodies);
         struct buffer *larger = u->kept && need > u->kept->size ? buffer_grow(u->kept, need) : u->kept;
         u->kept = larger ? larger : u->kept;
     }
@@ -119,10 +119,11 @@ static void keep(struct exchange *e, size_t total)
 static bool take_trailers(struct exchange *e)
 {
     struct upload *u = &e->transfer->upload;
-    struct head *scratch = &e->proxy->request_head;
+    struct head *scratch = &e->client->proxy->request_head;
     if (!u->reader.trailers)
         return true;
-    if (!body_reader_trailers(&u->reader, scratch) || !(u->trailers = buffer_borrow(e->proxy->bodies)))
+    if (!body_reader_trailers(&u->reader, scratch) ||
+        !(u->trailers = buffer_borrow(e->client->proxy->bodies)))
         return false;
     if (!trailers_append(u->trailers, scratch))
         return false;
@@ -152,8 +153,8 @@ static enum pump take_batch(struct exchange *e)
     while (event == BODY_RUN && u->batch.count < CALL_RUNS) {
         size_t used;
         struct slice run;
-        event = body_read(&u->reader, e->proxy->bodies, slice_from(buffer_unread(e->client->in), u->held),
-                          &used, &run);
+        event = body_read(&u->reader, e->client->proxy->bodies,
+                          slice_from(buffer_unread(e->client->in), u->held), &used, &run);
         u->held += (uint32_t)used;
         if (event != BODY_RUN)
             break;
@@ -230,7 +231,7 @@ static bool make_room(struct client *c, struct buffer_pool *bodies)
 static enum pump read_more(struct exchange *e)
 {
     struct client *c = e->client;
-    if (!make_room(c, e->proxy->bodies))
+    if (!make_room(c, e->client->proxy->bodies))
         return no_memory(e);
     ssize_t n = conn_read(&c->conn, c->in->data + c->in->end, buffer_room(c->in));
     if (n > 0) {
@@ -271,7 +272,7 @@ static enum pump pump_pipe(struct exchange *e)
     const struct splice_ends ends = {
         .take = take, .put = put, .from = &c->conn, .to = &e->transfer->call, .left = u->reader.left};
     uint64_t in = u->splice.in;
-    enum splice_result result = splice_some(&u->splice, &ends, &e->proxy->pipes);
+    enum splice_result result = splice_some(&u->splice, &ends, &e->client->proxy->pipes);
     body_reader_skip(&u->reader, (size_t)(u->splice.in - in));
     u->content += u->splice.in - in;
     if (result == SPLICE_BLOCKED)

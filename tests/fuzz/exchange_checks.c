@@ -78,7 +78,7 @@ static uint32_t check_clients(void)
         fuzz_assert(c->conn.watched || c->on_lasting);
         idle += c->state == CLIENT_IDLE;
         for (const struct socket *s = c->private_sockets; s; s = s->next_kept)
-            kept += !(c->exchange && c->exchange->socket == s);
+            kept += !(c->exchange && exchange_socket(c->exchange) == s);
         open++;
     }
     fuzz_assert(p->stats.clients_open == open && p->stats.clients_idle == idle);
@@ -98,22 +98,22 @@ static bool carries(const struct socket *s)
 
 static uint32_t check_exchanges(void)
 {
-    const struct proxy *p = world_rig.proxy;
     const struct exchange *e, *other;
     uint32_t using = 0;
 
-    TAILQ_FOREACH (e, &p->exchanges, link) {
+    for (e = proxy_rig_exchange(&world_rig, NULL); e; e = proxy_rig_exchange(&world_rig, e->client)) {
+        const struct socket *s = exchange_socket(e);
         bool has_call = e->state == EXCHANGE_RELAY;
 
         fuzz_assert(e->state != EXCHANGE_DEAD && e->state != EXCHANGE_ASKING);
-        fuzz_assert(has_call == (e->socket != NULL) && has_call == (e->transfer && e->transfer->call.wire));
-        fuzz_assert(!has_call || e->transfer->call.wire == &e->socket->wire);
+        fuzz_assert(has_call == (s != NULL) && has_call == (e->transfer && e->transfer->call.wire));
+        fuzz_assert(!has_call || e->transfer->call.wire == &s->wire);
         fuzz_assert(e->client && e->client->exchange == e);
         fuzz_assert((e->state == EXCHANGE_WAITING) == (e->waiter.state != WAITER_IDLE));
-        fuzz_assert(!e->socket || (carries(e->socket) && e->socket->origin == e->origin));
-        for (other = TAILQ_NEXT(e, link); other; other = TAILQ_NEXT(other, link))
-            fuzz_assert(!e->socket || other->socket != e->socket || h2_is(&e->socket->wire));
-        using += e->socket != NULL;
+        fuzz_assert(!s || (carries(s) && s->origin == e->waiter.origin));
+        for (other = e; (other = proxy_rig_exchange(&world_rig, other->client));)
+            fuzz_assert(!s || exchange_socket(other) != s || h2_is(&s->wire));
+        using += s != NULL;
     }
     return using;
 }
@@ -206,9 +206,10 @@ static void check_private_sockets(void)
         if (is_active(private[i]))
     private[kept++] = private[i];
     private_count = kept;
-    TAILQ_FOREACH (e, &world_rig.proxy->exchanges, link)
-        if (e->socket && e->asked.private_socket && !is_private(e->socket) && private_count < PRIVATE_MAX)
-    private[private_count++] = e->socket;
+    for (e = proxy_rig_exchange(&world_rig, NULL); e; e = proxy_rig_exchange(&world_rig, e->client))
+        if (exchange_socket(e) && e->asked.private_socket && !is_private(exchange_socket(e)) &&
+            private_count < PRIVATE_MAX)
+    private[private_count++] = exchange_socket(e);
 }
 
 /* --- Edges come once ------------------------------------------------------------------------------------------ */
@@ -283,16 +284,17 @@ void check_nobody_sleeps(void)
         if (c->state == CLIENT_IDLE || c->state == CLIENT_READING || c->state == CLIENT_ENDING ||
             c->state == CLIENT_LINGERING)
             fuzz_assert(is_quiet(&c->conn));
-    TAILQ_FOREACH (e, &world_rig.proxy->exchanges, link) {
+    for (e = proxy_rig_exchange(&world_rig, NULL); e; e = proxy_rig_exchange(&world_rig, e->client)) {
         if (e->state == EXCHANGE_RELAY && e->transfer->upload.state == UPLOAD_STARVED)
             fuzz_assert(is_quiet(&e->client->conn));
         /* Nobody works for who has been reset, nor waits in the queue. */
         if (!e->client->on_lasting)
             fuzz_assert(!was_reset(&e->client->conn));
         if (e->state == EXCHANGE_RELAY && !download_is_blocked(&e->transfer->download) &&
-            !is_quiet(&e->socket->wire.conn)) {
+            !is_quiet(&exchange_socket(e)->wire.conn)) {
             fprintf(stderr, "upload %d, download %d, may_read %d, watched %d\n", e->transfer->upload.state,
-                    e->transfer->download.state, e->socket->wire.conn.may_read, e->socket->wire.conn.watched);
+                    e->transfer->download.state, exchange_socket(e)->wire.conn.may_read,
+                    exchange_socket(e)->wire.conn.watched);
             fuzz_assert(!"somebody sleeps");
         }
     }

@@ -18,12 +18,12 @@ static void check(uint64_t since_ms, uint64_t limit)
 
 static void check_exchange(const struct exchange *e)
 {
-    const struct agent_timeouts *t = &e->origin->agent->policy->timeouts;
+    const struct agent_timeouts *t = &e->waiter.origin->agent->policy->timeouts;
 
     if (!e->asked.connect)
-        check(e->times.began_us / 1000, t->request);
+        check(e->began_us / 1000, t->request);
     if (e->waiter.state == WAITER_BLOCKED)
-        check(e->waiter.since_us / 1000, t->pending);
+        check(stopwatch_since_us(&e->waiter.pending) / 1000, t->pending);
     if (e->state == EXCHANGE_RELAY && !exchange_waits_for_client(e))
         check(e->transfer->call.moved_ms > e->transfer->times.moved_ms ? e->transfer->call.moved_ms
                                                                        : e->transfer->times.moved_ms,
@@ -47,15 +47,16 @@ static void check_client(const struct client *c)
     else if (c->exchange && c->exchange->state == EXCHANGE_RELAY &&
              c->exchange->transfer->upload.state == UPLOAD_STARVED && server->requestTimeout)
         check(c->since_ms, server->requestTimeout + c->exchange->transfer->times.body_grace_ms +
-                               c->exchange->times.waited_us / 1000);
+                               stopwatch_total_us(&c->exchange->waiter.waited) / 1000);
 }
 
 /* What is given to an upload is time in which it was not read, each moment once. */
 static void check_grace(const struct exchange *e)
 {
     uint64_t blocked = e->transfer ? e->transfer->times.body_grace_ms : 0;
+    uint64_t waited = e->waiter.state == WAITER_IDLE ? stopwatch_total_us(&e->waiter.waited) : 0;
 
-    fuzz_assert(blocked + e->times.waited_us / 1000 <= clock_ms() - e->client->since_ms);
+    fuzz_assert(blocked + waited / 1000 <= clock_ms() - e->client->since_ms);
 }
 
 static void check_free(const struct socket *s)
@@ -69,22 +70,20 @@ static void check_free(const struct socket *s)
 
 void world_check_deadlines(void)
 {
-    const struct exchange *e;
     const struct client *c;
     const struct socket *s;
     const struct tunnel *t;
 
-    TAILQ_FOREACH (e, &world_rig.proxy->exchanges, link) {
-        if (e->state != EXCHANGE_REPLY)
-            check_exchange(e);
-        if (e->client)
-            check_grace(e);
-    }
     TAILQ_FOREACH (t, &world_rig.proxy->tunnels, link)
         if (t->state == TUNNEL_OPEN)
             check(t->moved_ms, t->origin->agent->policy->timeouts.tunnel);
-    TAILQ_FOREACH (c, &world_rig.proxy->clients, link)
+    TAILQ_FOREACH (c, &world_rig.proxy->clients, link) {
         check_client(c);
+        if (c->exchange && c->exchange->state != EXCHANGE_REPLY)
+            check_exchange(c->exchange);
+        if (c->exchange)
+            check_grace(c->exchange);
+    }
     TAILQ_FOREACH (s, &proxy_rig_agent(&world_rig)->free_lru, lru)
         check_free(s);
 }

@@ -99,7 +99,7 @@ static void check_clients(void)
         TAILQ_FOREACH (c, &p->clients, link) {
             fuzz_assert(c->proxy == p && c->state != CLIENT_MOVING && c->state != CLIENT_DEAD);
             fuzz_assert((c->state == CLIENT_EXCHANGE) == (c->exchange != NULL));
-            fuzz_assert(!c->exchange || (c->exchange->proxy == p && c->exchange->client == c));
+            fuzz_assert(!c->exchange || c->exchange->client == c);
             for (const struct socket *s = c->private_sockets; s; s = s->next_kept)
                 fuzz_assert(s->origin->agent->pool == p->pool);
             fuzz_assert(c->conn.watched || c->on_lasting);

@@ -360,7 +360,7 @@ START_TEST(sees_a_small_pool)
     fixture_make(&f);
     f.origin.active_count = 20;
     f.origin.blocked_count = 1;
-    f.waiting.blocked_since_us = clock_us() - 3100 * 1000;
+    f.waiting.pending.us = clock_us() - 3100 * 1000;
     TAILQ_INSERT_TAIL(&f.origin.blocked, &f.waiting, link);
     ck_assert_str_eq(
         written(&f),

@@ -36,7 +36,7 @@ START_TEST(where_it_is_http_1_the_others_connect_at_once)
     ck_assert_uint_eq(o->blocked_count, 0);
     places_wait_for(5);
     for (unsigned i = 0; i < 5; i++)
-        ck_assert_uint_eq(places_askers[i].waiter.pending_us, 0);
+        ck_assert_uint_eq(places_askers[i].waiter.pending.us, 0);
     /* That is remembered. */
 
     for (unsigned i = 5; i < 8; i++)

@@ -148,7 +148,7 @@ START_TEST(waiting_is_measured)
     pool_rig_run(&rig, 10);
     ck_assert_uint_ge(origin_oldest_pending_us(o), 5000);
     waiter_cancel(&leaves.waiter);
-    ck_assert_uint_ge(leaves.waiter.pending_us, 5000);
+    ck_assert_uint_ge(leaves.waiter.pending.us, 5000);
     ck_assert_uint_eq(histogram_count(&o->stats.pending), 2);
     asker_release(&a);
     pool_end_turn(rig.pool);
@@ -156,13 +156,15 @@ START_TEST(waiting_is_measured)
     ck_assert_uint_ge(o->stats.pending.sum_us, 10000);
     ck_assert_uint_eq(origin_oldest_pending_us(o), 0);
     /* A repeat waits on: the same request. */
-    uint64_t before = served.waiter.pending_us;
+    uint64_t before = served.waiter.pending.us;
     asker_release(&served);
     asker_get(&a, &rig, o);
     ck_assert_int_eq(asker_ask(&served, o, ACQUIRE_AGAIN), ACQUIRE_WAITS);
+    ck_assert_uint_ge(clock_us() - stopwatch_since_us(&served.waiter.waited), before);
+    ck_assert_uint_ge(origin_oldest_pending_us(o), before);
     pool_rig_run(&rig, 10);
     waiter_cancel(&served.waiter);
-    ck_assert_uint_ge(served.waiter.pending_us, before + 5000);
+    ck_assert_uint_ge(served.waiter.pending.us, before + 5000);
     ck_assert_uint_eq(histogram_count(&o->stats.pending), 4);
     asker_release(&a);
     pool_rig_close(&rig);
@@ -322,12 +324,12 @@ START_TEST(no_origin_starves_under_the_total_cap)
     asker_get(&a, &rig, oa);
     asker_ask(&other, ob, ACQUIRE_NEW);
     asker_ask(&own, oa, ACQUIRE_NEW);
-    other.waiter.since_us = own.waiter.since_us - 99 * 1000; /* as if it had waited so much longer */
+    other.waiter.waited.us = own.waiter.waited.us - 99 * 1000; /* as if it had waited so much longer */
     asker_release(&a);
     pool_rig_turn(&rig);
     ck_assert_uint_eq(own.told, 1);
     asker_ask(&a, oa, ACQUIRE_NEW);
-    other.waiter.since_us = a.waiter.since_us - 100 * 1000;
+    other.waiter.waited.us = a.waiter.waited.us - 100 * 1000;
     asker_release(&own);
     ck_assert_uint_eq(oa->stats.retired[RETIRE_EVICTED], 1);
     pool_rig_run(&rig, 20);

@@ -68,7 +68,9 @@ static void ask(struct walker *w, enum acquire_how how)
     }
     w->seen = WAITER_IDLE;
     w->owner = false;
-    result = origin_acquire(w->origin, &w->asker.waiter, how);
+    w->asker.waiter.origin = w->origin;
+    w->asker.waiter.how = how;
+    result = origin_acquire(&w->asker.waiter);
     w->owner = w->asker.waiter.how == ACQUIRE_OWN_CONNECTION;
     model_note_all_given();
     switch (result) {

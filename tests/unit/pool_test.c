@@ -284,7 +284,9 @@ enum acquire_result asker_ask(struct asker *a, struct origin *o, enum acquire_ho
     a->socket = NULL;
     a->waits = true; /* the callback may not come from within, and is told apart so */
     unsigned told = a->told;
-    result = origin_acquire(o, &a->waiter, how);
+    a->waiter.origin = o;
+    a->waiter.how = how;
+    result = origin_acquire(&a->waiter);
     ck_assert_uint_eq(a->told, told);
     a->waits = result == ACQUIRE_WAITS;
     if (result != ACQUIRED)

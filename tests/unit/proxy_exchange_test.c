@@ -359,10 +359,10 @@ START_TEST(a_response_that_came_whole_does_not_cost_the_socket)
     heard(origin);
     setsockopt(TAILQ_FIRST(&rig.proxy->clients)->conn.fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
     say(&rig, origin, response);
-    ck_assert_int_eq(TAILQ_FIRST(&rig.proxy->exchanges)->transfer->download.state, DOWNLOAD_LAST);
+    ck_assert_int_eq(proxy_rig_exchange(&rig, NULL)->transfer->download.state, DOWNLOAD_LAST);
     close(client);
     proxy_rig_settle(&rig);
-    ck_assert(TAILQ_EMPTY(&rig.proxy->exchanges));
+    ck_assert_ptr_null(proxy_rig_exchange(&rig, NULL));
     ck_assert_uint_eq(proxy_rig_origin(&rig, "a.test")->stats.retired[RETIRE_CLIENT_ABORTED], 0);
     ck_assert_uint_eq(proxy_rig_origin(&rig, "a.test")->free_count, 1);
     proxy_rig_close(&rig);

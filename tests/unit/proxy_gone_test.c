@@ -36,7 +36,7 @@ static void is_noticed(uint64_t retired)
     for (unsigned i = 0; i < 200 && rig.proxy->stats.clients_open > 0; i++)
         proxy_rig_run(&rig, 5);
     ck_assert_uint_eq(rig.proxy->stats.clients_open, 0);
-    ck_assert(TAILQ_EMPTY(&rig.proxy->exchanges));
+    ck_assert_ptr_null(proxy_rig_exchange(&rig, NULL));
     ck_assert_uint_eq(o->blocked_count, 0);
     ck_assert_uint_eq(o->stats.retired[RETIRE_CLIENT_ABORTED], retired);
 }
@@ -107,7 +107,7 @@ START_TEST(behind_a_body_that_the_origin_does_not_take)
     memset(block, 'x', sizeof block);
     ck_assert_int_gt(send(ends[1], block, sizeof block, 0), 10000);
     proxy_accept(rig.proxy, rig.frontend, ends[0], &peer);
-    ck_assert_int_eq(TAILQ_FIRST(&rig.proxy->exchanges)->transfer->upload.state, UPLOAD_BLOCKED);
+    ck_assert_int_eq(proxy_rig_exchange(&rig, NULL)->transfer->upload.state, UPLOAD_BLOCKED);
     close(another);
     close(ends[1]);
     is_noticed(1);

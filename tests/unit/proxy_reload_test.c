@@ -247,14 +247,37 @@ START_TEST(clients_that_take_nothing_get_the_new_limit)
 }
 END_TEST
 
+START_TEST(requests_that_run_are_repeated_as_often_as_now_allowed)
+{
+    int client, origin;
+
+    proxy_rig_open(&rig, "retries: 1", "");
+    client = proxy_rig_client(&rig);
+    origin = begin(client, A_GET, 0);
+    heard(origin);
+    say(&rig, origin, AN_OK);
+    heard(client);
+    say(&rig, client, A_GET);
+    hears(origin, "GET /");
+    proxy_rig_configure(&rig, "retries: 0", "");
+    close(origin);
+    rig.origins[0] = -1;
+    proxy_rig_settle(&rig);
+    hears(client, "connection_terminated");
+    ck_assert_uint_eq(proxy_rig_origin(&rig, "a.test")->stats.retries, 0);
+    close(client);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
 void proxy_reload_tests(Suite *suite)
 {
-    unit_group(suite, "reload", a_right_that_was_taken_away_ends_at_the_next_request,
-               what_ran_before_a_right_was_taken_away_is_finished,
-               a_right_that_is_given_holds_for_who_is_connected,
-               heads_that_are_half_read_are_judged_by_the_new_limit, requests_that_run_get_the_new_limit,
-               requests_that_wait_get_the_new_limit, silent_sockets_get_the_new_limit,
-               tunnels_get_the_new_limit, heads_that_are_half_read_get_the_new_limit,
-               clients_that_say_nothing_get_the_new_limit, bodies_that_are_half_read_get_the_new_limit,
-               idle_clients_get_the_new_limit, clients_that_take_nothing_get_the_new_limit);
+    unit_group(
+        suite, "reload", a_right_that_was_taken_away_ends_at_the_next_request,
+        what_ran_before_a_right_was_taken_away_is_finished, a_right_that_is_given_holds_for_who_is_connected,
+        heads_that_are_half_read_are_judged_by_the_new_limit, requests_that_run_get_the_new_limit,
+        requests_that_wait_get_the_new_limit, silent_sockets_get_the_new_limit, tunnels_get_the_new_limit,
+        heads_that_are_half_read_get_the_new_limit, clients_that_say_nothing_get_the_new_limit,
+        bodies_that_are_half_read_get_the_new_limit, idle_clients_get_the_new_limit,
+        clients_that_take_nothing_get_the_new_limit, requests_that_run_are_repeated_as_often_as_now_allowed);
 }

@@ -123,7 +123,7 @@ static void check_requests(const struct proxy_rig *r)
 {
     const struct agent *a;
     const struct origin *o;
-    const struct exchange *e;
+    const struct client *c;
     const struct tunnel *t;
     struct origin_stats sum = {0};
     uint64_t under_way = 0;
@@ -133,8 +133,8 @@ static void check_requests(const struct proxy_rig *r)
         for (o = a->origins; o; o = o->hh.next)
             origin_stats_add(&sum, &o->stats);
     }
-    TAILQ_FOREACH (e, &r->proxy->exchanges, link)
-        under_way += e->origin && e->client;
+    TAILQ_FOREACH (c, &r->proxy->clients, link)
+        under_way += c->exchange && c->exchange->waiter.origin;
     TAILQ_FOREACH (t, &r->proxy->tunnels, link)
         under_way += t->state == TUNNEL_OPEN;
     rig_assert(sum.requests ==
@@ -179,6 +179,14 @@ void proxy_rig_run(struct proxy_rig *r, int ms)
     } while (clock_ms() < end);
     for (unsigned i = 0; i < RIG_TURNS; i++)
         proxy_rig_turn(r);
+}
+
+struct exchange *proxy_rig_exchange(const struct proxy_rig *r, const struct client *c)
+{
+    c = c ? TAILQ_NEXT(c, link) : TAILQ_FIRST(&r->proxy->clients);
+    while (c && !c->exchange)
+        c = TAILQ_NEXT(c, link);
+    return c ? c->exchange : NULL;
 }
 
 struct agent *proxy_rig_agent(struct proxy_rig *r)

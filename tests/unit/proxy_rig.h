@@ -54,6 +54,9 @@ void proxy_rig_settle(struct proxy_rig *r);
 /* The same for some time. */
 void proxy_rig_run(struct proxy_rig *r, int ms);
 
+/* The exchange of the first client after `c` that has one, NULL: of all; NULL: none has. */
+struct exchange *proxy_rig_exchange(const struct proxy_rig *r, const struct client *c);
+
 struct agent *proxy_rig_agent(struct proxy_rig *r);
 struct origin *proxy_rig_origin(struct proxy_rig *r, const char *host);
 

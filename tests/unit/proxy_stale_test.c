@@ -194,8 +194,8 @@ START_TEST(time_between_attempts_is_given_to_an_upload_once)
     heard(origin_end(&rig, 1));
     proxy_rig_settle(&rig);
     ck_assert_int_eq(e->state, EXCHANGE_RELAY);
-    ck_assert_uint_ge(e->times.waited_us, 50 * 1000);
-    ck_assert_uint_le(e->times.waited_us / 1000 + e->transfer->times.body_grace_ms,
+    ck_assert_uint_ge(e->waiter.waited.us, 50 * 1000);
+    ck_assert_uint_le(e->waiter.waited.us / 1000 + e->transfer->times.body_grace_ms,
                       clock_ms() - TAILQ_FIRST(&rig.proxy->clients)->since_ms);
     close(client);
     proxy_rig_close(&rig);

@@ -59,9 +59,9 @@ int begin(int client, const char *request, unsigned nth)
 
 struct exchange *only_exchange(void)
 {
-    struct exchange *e = TAILQ_FIRST(&rig.proxy->exchanges);
+    struct exchange *e = proxy_rig_exchange(&rig, NULL);
 
     ck_assert_ptr_nonnull(e);
-    ck_assert_ptr_null(TAILQ_NEXT(e, link));
+    ck_assert_ptr_null(proxy_rig_exchange(&rig, e->client));
     return e;
 }

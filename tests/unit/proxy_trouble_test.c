@@ -117,7 +117,7 @@ START_TEST(ends_between_two_exchanges_are_not_missed)
         proxy_rig_turn(&rig);
     }
     say(&rig, origin, "\r\n0\r\n\r\n");
-    ck_assert(download_is_blocked(&TAILQ_FIRST(&rig.proxy->exchanges)->transfer->download));
+    ck_assert(download_is_blocked(&proxy_rig_exchange(&rig, NULL)->transfer->download));
     /* The client takes all of it, and the socket is handed on ... */
     while (TAILQ_EMPTY(&rig.pool->settled)) {
         heard(first);
@@ -169,7 +169,7 @@ START_TEST(origins_outlive_answers_that_wait)
     agent_pause(proxy_rig_agent(&rig));
     client = proxy_rig_client(&rig);
     /* 503 after 503, until one of them gets stuck. */
-    for (unsigned i = 0; i < 5000 && TAILQ_EMPTY(&rig.proxy->exchanges); i++) {
+    for (unsigned i = 0; i < 5000 && !proxy_rig_exchange(&rig, NULL); i++) {
         ssize_t n = send(client, A_GET, strlen(A_GET), MSG_NOSIGNAL);
         (void)n;
         proxy_rig_turn(&rig);
@@ -179,7 +179,7 @@ START_TEST(origins_outlive_answers_that_wait)
     ck_assert_ptr_nonnull(proxy_rig_agent(&rig)->origins);
     close(client);
     proxy_rig_settle(&rig);
-    ck_assert(TAILQ_EMPTY(&rig.proxy->exchanges));
+    ck_assert_ptr_null(proxy_rig_exchange(&rig, NULL));
     forget_old(proxy_rig_agent(&rig), 0);
     ck_assert_ptr_null(proxy_rig_agent(&rig)->origins);
     proxy_rig_close(&rig);
@@ -375,7 +375,7 @@ START_TEST(drained_responses_leave_no_error_behind)
     say(&rig, origin, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
     close(client);
     proxy_rig_run(&rig, 10);
-    while (rig.proxy->exchanges.tqh_first)
+    while (proxy_rig_exchange(&rig, NULL))
         say(&rig, origin, "1000\r\n"), fill(origin), proxy_rig_settle(&rig);
     ck_assert_uint_eq(proxy_rig_agent(&rig)->error_count, 0);
     proxy_rig_close(&rig);
