@@ -89,6 +89,7 @@ static void give_buffers(struct h2_stream *s)
     buffer_give(s->trailers);
     buffer_give(s->lent);
     s->interim = s->content = s->content_end = s->text = s->head = s->trailers = s->lent = NULL;
+    s->given = 0;
 }
 
 void h2_stream_free(struct h2_stream *s)
