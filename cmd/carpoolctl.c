@@ -35,7 +35,7 @@ static const struct command {
     {"errors", WORDS_MAY_NAME, ctl_errors, "how often each error occurred, and the latest ones"},
     {"callers", WORDS_NONE, ctl_callers, "who uses Carpool, the busiest first (option callers)"},
     {"explain", WORDS_MAY_NAME, ctl_explain, "why connections are opened, what waits, and what to change"},
-    {"advise", WORDS_NONE, ctl_advise, "what to change, as YAML to paste or (--write) as a patch"},
+    {"advise", WORDS_NONE, ctl_advise, "what to change, as YAML to paste or (--patch) as a patch"},
     {"drain", WORDS_NAME, ctl_drain, "close free connections now, active ones when they finish"},
     {"pause", WORDS_NAME, ctl_pause, "hold new requests of this agent until resume"},
     {"resume", WORDS_NAME, ctl_resume, "end the pause; requests go on, the oldest first"},
@@ -77,7 +77,7 @@ static int print_help(FILE *out, int status)
           "                        (" CTL_DEFAULT_ADDRESS ")\n"
           "  -j, --json            print what the admin API said\n"
           "  -w, --wide            status, agents: also why connections were closed\n"
-          "  -W, --write FILE      advise: print a patch of this configuration file\n"
+          "  -p, --patch FILE      advise: print a patch of this configuration file\n"
           "  -V, --version         print the version\n"
           "  -h, --help            print this; after a command, help on that command\n"
           "\n"
@@ -94,7 +94,7 @@ static const char *options_of(const struct command *c)
         return "";
     if (c->run == ctl_status || c->run == ctl_agents)
         return " [--json] [--wide]";
-    return c->run == ctl_advise ? " [--json] [--write FILE]" : " [--json]";
+    return c->run == ctl_advise ? " [--json] [--patch FILE]" : " [--json]";
 }
 
 static int print_command_help(const struct command *c)
@@ -194,7 +194,8 @@ static int take_options(int argc, char **argv, struct ctl_options *o, const stru
         {"server", required_argument, NULL, 's'},
         {"json", no_argument, NULL, 'j'},
         {"wide", no_argument, NULL, 'w'},
-        {"write", required_argument, NULL, 'W'},
+        {"patch", required_argument, NULL, 'p'},
+        {"write", required_argument, NULL, 'p'}, /* another name of it */
         {"version", no_argument, NULL, 'V'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
@@ -202,7 +203,7 @@ static int take_options(int argc, char **argv, struct ctl_options *o, const stru
     char error[CTL_ERROR_SIZE];
     int option;
 
-    while (!o->words_only && (option = getopt_long(argc, argv, "+s:jwW:Vh", longs, NULL)) != -1) {
+    while (!o->words_only && (option = getopt_long(argc, argv, "+s:jwp:W:Vh", longs, NULL)) != -1) {
         switch (option) {
         case 's':
             o->address = ctl_plain_address(optarg);
@@ -213,7 +214,8 @@ static int take_options(int argc, char **argv, struct ctl_options *o, const stru
             break;
         case 'j': o->json = true; break;
         case 'w': o->wide = true; break;
-        case 'W': o->write = optarg; break;
+        case 'W':
+        case 'p': o->patch = optarg; break;
         case 'V': puts("carpoolctl " PACKAGE_VERSION); return CTL_FINE;
         case 'h': return c ? print_command_help(c) : print_help(stdout, CTL_FINE);
         default: fputs("carpoolctl -h lists commands and options\n", stderr); return CTL_USAGE;
@@ -236,7 +238,7 @@ static int take_name(int argc, char **argv, struct ctl_options *o, const struct 
         *name = argv[optind++];
         status = take_options(argc, argv, o, c);
     }
-    if (status < 0 && o->write && c->run != ctl_advise)
+    if (status < 0 && o->patch && c->run != ctl_advise)
         return wrong_usage(c, "writes no patch (advise does)");
     if (status < 0 && c->words == WORDS_NAME && !*name)
         return wrong_usage(c, "needs the name of an agent (carpoolctl agents lists them)");

@@ -28,7 +28,7 @@ static const char usage[] =
     "  -h, --help           print this and exit\n"
     "\n"
     "Exit status: 0 fine, 1 could not start or the configuration is invalid, 2 wrong usage.\n"
-    "Signals: TERM, INT stop gracefully (twice: at once), HUP reloads, USR1 reopens log files.\n";
+    "Signals: TERM, INT stop gracefully (twice: at once), HUP reloads, USR1 reopens the access log.\n";
 
 enum { OPTION_PRINT_CONFIG = 256 };
 

@@ -213,8 +213,8 @@ static int print_advice(const struct ctl_options *o, json_t *answer)
 {
     if (!json_is_array(answer))
         return CTL_STRANGE;
-    if (o->write)
-        return print_patch(answer, o->write);
+    if (o->patch)
+        return print_patch(answer, o->patch);
     print_yaml(answer);
     return CTL_FINE;
 }

@@ -15,7 +15,7 @@ struct ctl_options {
     const char *address;
     bool json, wide;
     bool words_only;   /* "--" was read: no options follow */
-    const char *write; /* advise: print a patch of this file; NULL: YAML */
+    const char *patch; /* advise: print a patch of this file; NULL: YAML */
 };
 
 int ctl_status(const struct ctl_options *o, const char *name);

@@ -83,8 +83,9 @@ def test_nothing_to_change(stage):
         assert carpool.get(f"http://{origin.authority}/").status == 200
     assert carpool.admin("/advice").body == b"[]\n"
     assert shown(carpool, "advise") == "nothing to change\n"
-    done = ctl(carpool, "advise", "--write", carpool.file)
-    assert (done.returncode, done.stdout) == (0, "") and "nothing to change" in done.stderr
+    for option in ("--patch", "-p", "--write", "-W"):
+        done = ctl(carpool, "advise", option, carpool.file)
+        assert (done.returncode, done.stdout) == (0, "") and "nothing to change" in done.stderr
 
 
 FILES = {
@@ -104,7 +105,7 @@ def test_a_patch(stage, shape):
     carpool = bursts(stage)
     file = stage.write("mine.yaml", FILES[shape].format(address="127.0.0.1:1"))
     before = open(file, encoding="utf-8").read()
-    patch = shown(carpool, "advise", "--write", file)
+    patch = shown(carpool, "advise", "--patch", file)
     assert open(file, encoding="utf-8").read() == before    # nothing was merged
     done = subprocess.run(["patch", "-p0", os.path.basename(file)], input=patch, text=True, cwd=os.path.dirname(file),
                           capture_output=True, check=False)
@@ -121,7 +122,7 @@ def test_what_cannot_be_patched(stage):
     carpool = bursts(stage)
     for text, said in (("upstreams: {other: {match: a.test}}\n", "has no upstream 'pay'"), ("a: [\n", "line 2"), (None, "cannot read")):
         file = stage.write("mine.yaml", text) if text else stage.path("missing.yaml")
-        done = ctl(carpool, "advise", "--write", file)
+        done = ctl(carpool, "advise", "--patch", file)
         assert (done.returncode, done.stdout) == (1, "") and said in done.stderr, done
     done = ctl(carpool, "status", "--write", "x")
     assert done.returncode == 2 and "advise" in done.stderr
