@@ -67,11 +67,17 @@ static void print_head(const struct pool_table *t, const json_t *agent, bool col
     putchar('\n');
 }
 
+static uint64_t integer(const json_t *o, const char *key)
+{
+    return (uint64_t)json_integer_value(json_object_get(o, key));
+}
+
 /* A row for each word, the most frequent first, with this before it. Eats `counts`. */
 static void add_counts(struct table *t, json_t *counts, const char *before)
 {
     while (json_object_size(counts) > 0) {
         const char *word, *most = NULL;
+        char figure[CTL_WORD_SIZE];
         json_t *count;
 
         json_object_foreach(counts, word, count)
@@ -79,7 +85,7 @@ static void add_counts(struct table *t, json_t *counts, const char *before)
             if (!most || json_integer_value(count) > json_integer_value(json_object_get(counts, most)))
                 most = word;
         }
-        table_add(t, CELL_PLAIN, "%lld", (long long)json_integer_value(json_object_get(counts, most)));
+        table_add(t, CELL_PLAIN, "%s", ctl_count(integer(counts, most), figure));
         table_add(t, CELL_PLAIN, "%s%s", before, most);
         json_object_del(counts, most);
     }
@@ -113,7 +119,8 @@ static void print_http2(const json_t *agent, bool colours)
 {
     static const struct table_column columns[] = {{"COUNT", false}, {"HTTP/2", true}};
     const json_t *resets = json_object_get(agent, "streamsReset");
-    json_int_t repeated = json_integer_value(json_object_get(agent, "unprocessedTotal"));
+    uint64_t repeated = integer(agent, "unprocessedTotal");
+    char figure[CTL_WORD_SIZE];
     struct table paper;
 
     table_begin(&paper, columns, sizeof columns / sizeof columns[0]);
@@ -121,7 +128,7 @@ static void print_http2(const json_t *agent, bool colours)
     add_counts(&paper, json_deep_copy(json_object_get(resets, "origin")), "stream reset by the origin: ");
     add_counts(&paper, json_deep_copy(json_object_get(resets, "carpool")), "stream reset by Carpool: ");
     if (repeated > 0) {
-        table_add(&paper, CELL_PLAIN, "%lld", (long long)repeated);
+        table_add(&paper, CELL_PLAIN, "%s", ctl_count(repeated, figure));
         table_add(&paper, CELL_PLAIN, "requests repeated, since the origin had not processed them");
     }
     print_counts(&paper, colours);

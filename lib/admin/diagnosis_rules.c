@@ -333,11 +333,12 @@ static bool says_uncompressed(const struct diagnosis_input *in, struct text *out
 {
     if (in->texts < ENOUGH_TEXTS || in->texts_plain < in->texts)
         return false;
-    text_format(
+    text_format(out, "%s: none of ", in->who);
+    words_counted(out, in->texts, "text response");
+    text_lit(
         out,
-        "%s: none of %llu text responses was compressed though clients accept gzip: stock nginx and IIS do not "
-        "compress where there is a Via; set gzip_proxied any there, or via: false here",
-        in->who, (unsigned long long)in->texts);
+        " was compressed though clients accept gzip: stock nginx and IIS do not compress where there is a Via; set "
+        "gzip_proxied any there, or via: false here");
     return true;
 }
 
@@ -347,9 +348,9 @@ static bool says_repaired(const struct diagnosis_input *in, struct text *out)
 
     if (in->repaired == 0)
         return false;
-    text_format(
-        out, "%s: insecureHTTPParser repaired %llu malformed responses, each at the price of a connection (",
-        in->who, (unsigned long long)in->repaired);
+    text_format(out, "%s: insecureHTTPParser repaired ", in->who);
+    words_counted(out, in->repaired, "malformed response");
+    text_lit(out, ", each at the price of a connection (");
     for (unsigned i = 0; i < REPAIR_COUNT; i++) {
         if (in->repairs[i] == 0)
             continue;
