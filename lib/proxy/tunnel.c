@@ -25,7 +25,7 @@ static bool is_idle(const struct tunnel *t)
 static void record(struct tunnel *t)
 {
     const struct address peer = peer_address_get(&t->peer);
-    t->record.bytes_in = flow_content(&t->up);
+    t->record.bytes_in += flow_content(&t->up); /* after the content of the request */
     t->record.bytes_out = flow_content(&t->down);
     t->record.agent = slice_of(t->origin->agent->name);
     t->record.total_us = clock_us() - t->began_us;

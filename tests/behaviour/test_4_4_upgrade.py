@@ -81,6 +81,18 @@ def test_bytes_behind_the_101(site):
     assert client.exactly(30000) == b"behind" * 5000
 
 
+def test_the_content_before_the_tunnel_counts(stage):
+    """`bytesIn`, `bytesOut` (bodies): of the request that asked for it, too"""
+    log, origin = stage.path("access.log"), stage.origin(serve=switching())
+    client = stage.carpool({"accessLog": {"path": log}}).client()
+    client.send(request("POST", origin.url("/"), fields=[*UPGRADE, ("Content-Length", 3)]) + b"abc")
+    assert client.read_response_head().status == 101
+    client.send(b"hello")
+    assert client.exactly(5) == b"hello"
+    client.close()
+    assert " bytesIn=8 bytesOut=5 " in wait_until(lambda: open(log).read(), "a line")
+
+
 def test_no_byte_before_the_101(site):
     """No byte is tunnelled before the 101"""
     gate = []
