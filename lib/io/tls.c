@@ -239,6 +239,7 @@ ssize_t tls_read(struct conn *s, void *to, size_t n)
         }
         total += got;
         t->bytes_read += got;
+        t->wants_renegotiation = false; /* it goes on without */
         if (t->rest == TLS_REST_IN_OPENSSL && !SSL_has_pending(t->ssl))
             become_idle(t);
     }

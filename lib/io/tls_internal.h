@@ -63,7 +63,7 @@ struct tls {
     int alert;                /* that ended it, from the peer; 0: none */
     uint64_t bytes_read;      /* of data */
     uint64_t messages;        /* of a handshake, of which the peer may send some after it */
-    bool wants_renegotiation; /* the server; it was refused */
+    bool wants_renegotiation; /* the server; it was refused, and no data came since */
     bool offered;             /* a session */
     bool renewed;             /* the server gave one, in TLS 1.2 within the handshake */
     bool more_follows;        /* what is written now: the rest, or the end, at once */

@@ -91,6 +91,38 @@ START_TEST(tls_says_that_renegotiation_was_wanted)
 }
 END_TEST
 
+static void renegotiate_or_go_on(struct tls_server *server, SSL *ssl)
+{
+    (void)server;
+    SSL_renegotiate(ssl);
+    SSL_do_handshake(ssl);
+    SSL_write(ssl, "abc", 3);
+    SSL_shutdown(ssl);
+}
+
+START_TEST(tls_forgets_a_renegotiation_that_was_not_insisted_on)
+{
+    struct tls_server server;
+    struct tls_context *c;
+    struct conn s;
+    char got[8], text[256];
+
+    io_make_certificates();
+    c = io_tls_context(io_tls_options());
+    tls_server_init(&server, &io_leaf);
+    SSL_CTX_set_max_proto_version(server.ssl, TLS1_2_VERSION);
+    server.serve = renegotiate_or_go_on;
+    tls_server_start(&server);
+    ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL), 1);
+    ck_assert_int_eq(io_read_all(&s, got, 3), 3);
+    ck_assert_int_eq(tls_failure(&s, text, sizeof text), TLS_FAILURE_NONE);
+    conn_close(&s, false);
+    tls_server_stop(&server);
+    tls_context_unref(c);
+    io_free_certificates();
+}
+END_TEST
+
 /* Data between every 50 key updates costs as much as they do; 5000 without any do not end until they are not
  * read. */
 static void update_keys(struct tls_server *server, SSL *ssl)
@@ -495,7 +527,8 @@ END_TEST
 void io_tls_data_tests(Suite *suite)
 {
     unit_group(suite, "tls data", tls_tells_an_end_from_a_cut, tls_says_that_renegotiation_was_wanted,
-               tls_ends_a_flood_of_key_updates, tls_is_quiet_under_tickets,
-               tls_waits_for_the_rest_of_a_record, tls_moves_much, tls_reads_after_a_failed_write,
-               tls_idle_sockets_are_small, tls_that_ends_without_notify_and_takes_nothing_is_an_end);
+               tls_forgets_a_renegotiation_that_was_not_insisted_on, tls_ends_a_flood_of_key_updates,
+               tls_is_quiet_under_tickets, tls_waits_for_the_rest_of_a_record, tls_moves_much,
+               tls_reads_after_a_failed_write, tls_idle_sockets_are_small,
+               tls_that_ends_without_notify_and_takes_nothing_is_an_end);
 }
