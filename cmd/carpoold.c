@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,11 +59,30 @@ static bool add_listen(struct text_list *list, char *address)
     return true;
 }
 
-/* Who writes into a pipe may take for ever. */
 static bool is_read_at_once(const char *path)
 {
     struct stat st;
     return !path || stat(path, &st) != 0 || S_ISREG(st.st_mode);
+}
+
+static void leave(int number)
+{
+    (void)number;
+    _exit(0);
+}
+
+/* Who writes into a pipe may take for ever: while it is read, TERM and INT end the start. */
+static void let_leave(bool may)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGTERM, may ? leave : SIG_DFL);
+    signal(SIGINT, may ? leave : SIG_DFL);
+    if (may)
+        sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
 static int run(struct daemon_options *options, bool test, bool print)
@@ -70,18 +90,21 @@ static int run(struct daemon_options *options, bool test, bool print)
     bool starts = !test && !print;
     if (!options->config_path && access(DEFAULT_CONFIG, F_OK) == 0)
         options->config_path = DEFAULT_CONFIG;
-    if (starts && is_read_at_once(options->config_path))
+    bool waits = starts && !is_read_at_once(options->config_path);
+    if (starts)
         daemon_hold_signals();
+    if (waits)
+        let_leave(true);
     struct config *config =
         (test ? config_test : config_load)(options->config_path, &options->listen, stderr);
+    if (waits)
+        let_leave(false);
     if (!config)
         return 1;
     if (print)
         config_print(config, stdout);
-    if (starts) {
-        daemon_hold_signals();
+    if (starts)
         return daemon_run(options, config);
-    }
     if (test && !print)
         fprintf(stderr, "carpoold: %s: the configuration is valid%s\n",
                 options->config_path ? options->config_path : "built-in defaults",
