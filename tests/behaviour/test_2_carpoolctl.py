@@ -184,7 +184,7 @@ def test_errors_of_forgotten_origins(stage):
     wait_until(lambda: [row["origin"] for row in carpool.agents()["wild"]["origins"]] == ["*"], "it is forgotten")
     said = shown(carpool, "errors")
     assert [(row["ORIGIN"], row["SINCE START"]) for row in rows(said)] == [("*", "1")]
-    assert "\n\n*: origins that were forgotten " in said and "\n\nlatest errors" in said
+    assert "\n\n*: all origins that are no longer listed: " in said and "\n\nlatest errors" in said
     refused.close()
 
 
