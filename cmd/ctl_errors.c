@@ -126,6 +126,7 @@ static void print_recent(const json_t *agents, bool with_agent, FILE *out, bool 
         return;
     qsort(l.items, l.count, sizeof *l.items, newest_first);
     table_begin(&paper, with_agent ? of_all : of_one, with_agent ? 5 : 4);
+    paper.wrapped = ctl_columns();
     for (i = 0; i < l.count; i++) {
         const struct group *g = &l.items[i];
 

@@ -13,6 +13,7 @@
 #define AGENT_WIDTH_MIN 12 /* where the terminal is narrow and a name is longer */
 #define AGENT_WIDTH_MAX 24
 #define ORIGIN_WIDTH    20 /* at least */
+#define ORIGIN_LEAST    10 /* and where no column is left that could make room */
 
 static double active_of(const struct screen_row *r)
 {
@@ -73,8 +74,8 @@ static const struct column {
 } columns[SCREEN_COLUMNS] = {
     {"AGENT", 0, 0, NULL},          {"ORIGIN", 0, 0, NULL},
     {"ACTIVE", 7, 0, active_of},    {"STREAMS", 8, 5, streams_of},
-    {"CONN", 5, 1, connecting_of},  {"FREE", 5, 0, free_of},
-    {"WAITING", 7, 0, waiting_of},  {"REQ/S", 7, 0, request_rate_of},
+    {"CONN", 5, 1, connecting_of},  {"FREE", 5, 6, free_of},
+    {"WAITING", 7, 7, waiting_of},  {"REQ/S", 7, 0, request_rate_of},
     {"ERR/S", 6, 0, error_rate_of}, {"REF/S", 6, 4, refused_rate_of},
     {"REUSE", 5, 3, reuse_of},      {"OPEN/S", 6, 2, opened_rate_of},
 };
@@ -110,9 +111,16 @@ static int fixed_width(const struct layout *l)
     return width;
 }
 
-static bool fits(const struct layout *l, int columns_there)
+static bool fits(const struct layout *l, int columns_there, int origin)
 {
-    return fixed_width(l) + l->agent + 1 + ORIGIN_WIDTH + 1 <= columns_there;
+    return fixed_width(l) + l->agent + 1 + origin + 1 <= columns_there;
+}
+
+static void give_up(struct layout *l, int columns_there, int first, int last, int origin)
+{
+    for (int turn = first; turn <= last && !fits(l, columns_there, origin); turn++)
+        for (size_t i = 0; i < SCREEN_COLUMNS; i++)
+            l->shown[i] &= columns[i].given_up != turn;
 }
 
 static int longest_agent(const struct screen *s)
@@ -135,11 +143,10 @@ static struct layout lay_out(const struct screen *s, int columns_there)
 
     for (size_t i = 0; i < SCREEN_COLUMNS; i++)
         l.shown[i] = columns[i].value != streams_of || pool_table_has_http2(s->table);
-    for (int turn = 1; turn <= 5 && !fits(&l, columns_there); turn++)
-        for (size_t i = 0; i < SCREEN_COLUMNS; i++)
-            l.shown[i] &= columns[i].given_up != turn;
-    while (l.agent > AGENT_WIDTH_MIN && !fits(&l, columns_there))
+    give_up(&l, columns_there, 1, 5, ORIGIN_WIDTH);
+    while (l.agent > AGENT_WIDTH_MIN && !fits(&l, columns_there, ORIGIN_WIDTH))
         l.agent--;
+    give_up(&l, columns_there, 6, 7, ORIGIN_LEAST);
     left = columns_there - fixed_width(&l) - l.agent - 2;
     l.spark = left >= ORIGIN_WIDTH * 2 + SPARK_WIDTH + SCALE_WIDTH + 2;
     l.origin = l.spark ? left - SPARK_WIDTH - SCALE_WIDTH - 2 : left;
@@ -268,6 +275,38 @@ static void put_text(const struct screen *s, struct picture *p, enum cell_style 
         picture_put(p, style, s->utf8 ? "…" : ">", 1);
 }
 
+static size_t bytes_of(const char *text, size_t characters)
+{
+    size_t n = 0;
+
+    while (text[n] && ctl_width(text) - ctl_width(text + n) < characters)
+        n++;
+    while (((unsigned char)text[n] & 0xc0) == 0x80)
+        n++;
+    return n;
+}
+
+/* Of what is cut the middle is left out: both the host and the port tell one origin from another. */
+static void put_origin(const struct screen *s, struct picture *p, enum cell_style style,
+                       const struct pool_row *row, int width)
+{
+    char name[POOL_NAME_SIZE];
+    const char *text = pool_origin_name(row, name);
+    size_t length, begin;
+
+    text += strncmp(text, "http://", 7) == 0 ? 7 : 0;
+    length = ctl_width(text);
+    if (width < 3 || length <= (size_t)width) {
+        picture_put(p, style, text, width);
+        return;
+    }
+    begin = (size_t)(width - 1) / 2;
+    picture_put(p, style, text, (int)begin);
+    picture_put(p, style, s->utf8 ? "…" : ">", 1);
+    begin = (size_t)width - 1 - begin;
+    picture_put(p, style, text + bytes_of(text, length - begin), (int)begin);
+}
+
 static void draw_row(const struct screen *s, const struct layout *l, const struct screen_row *r,
                      struct picture *p)
 {
@@ -281,7 +320,7 @@ static void draw_row(const struct screen *s, const struct layout *l, const struc
         if (i == 0)
             put_text(s, p, style, pool_agent_name(r->pool, text), l->agent);
         else if (i == 1)
-            put_text(s, p, style, pool_origin_name(r->pool, text), l->origin);
+            put_origin(s, p, style, r->pool, l->origin);
         else
             picture_put_right(p, style, figure(r, &columns[i], text), columns[i].width);
         picture_put(p, CELL_PLAIN, "", 1);
@@ -313,9 +352,25 @@ static void draw_pools(struct screen *s, struct picture *p)
     put_wrapped(p, CELL_PLAIN, pool_table_savings(s->table, line, sizeof line), 1);
 }
 
+/* As many as have room whole. */
+static void draw_keys(struct picture *p, bool frozen)
+{
+    static const char *const running[] = {"q quit   ",         "f freeze   ", "left/right sort by   ",
+                                          "up/down scroll   ", "r reverse",   NULL};
+    static const char *const still[] = {"frozen: f continue   ", "q quit", NULL};
+
+    for (const char *const *key = frozen ? still : running; *key; key++) {
+        int width = (int)strlen(*key);
+
+        if (p->column + width > p->columns - 1)
+            break;
+        picture_put(p, frozen ? CELL_WARN : CELL_DIM, *key, width);
+    }
+    picture_next_line(p);
+}
+
 void screen_draw(struct screen *s)
 {
-    static const char keys[] = "q quit   f freeze   left/right sort by   r reverse   up/down scroll";
     struct picture p;
 
     picture_begin(&p);
@@ -325,8 +380,6 @@ void screen_draw(struct screen *s)
         put_wrapped(&p, CELL_BAD, s->error, 4);
     while (p.row < p.rows - 1)
         picture_next_line(&p);
-    picture_put(&p, s->frozen ? CELL_WARN : CELL_DIM, s->frozen ? "frozen: f continue   q quit" : keys,
-                p.columns - 1);
-    picture_next_line(&p);
+    draw_keys(&p, s->frozen);
     picture_show(&p);
 }

@@ -9,7 +9,8 @@
 #include "cmd/ctl_output.h"
 #include "cmd/ctl_words.h"
 
-#define PLAIN "\033[0m"
+#define PLAIN      "\033[0m"
+#define WRAP_LEAST 20 /* columns that a text needs to be wrapped */
 
 const char *table_style(enum cell_style style)
 {
@@ -74,30 +75,60 @@ static size_t width_of(const struct table *t, size_t column)
     return width;
 }
 
-/* Nothing follows the last text of a line. */
-static void print_cell(const struct table *t, FILE *out, size_t column, const char *text,
-                       enum cell_style style, size_t width, bool colours)
+/* The last text of a line, which begins at the column `indent`, and nothing follows it. On a terminal its further
+ * lines begin there, too. */
+static void print_last(const struct table *t, FILE *out, const char *text, enum cell_style style,
+                       size_t indent, bool colours)
 {
-    bool last = column + 1 == t->column_count;
-    int pad = (int)(width - ctl_width(text));
+    size_t room = t->wrapped >= indent + WRAP_LEAST ? t->wrapped - indent : SIZE_MAX;
 
-    if (!t->columns[column].is_text)
-        fprintf(out, "%*s", pad, "");
-    table_print_styled(out, text, style, colours);
-    if (t->columns[column].is_text && !last)
-        fprintf(out, "%*s", pad, "");
-    fputs(last ? "\n" : "  ", out);
+    for (;;) {
+        size_t n = ctl_line_length(text, room);
+        char *line = ctl_need(strndup(text, n));
+
+        table_print_styled(out, line, style, colours);
+        free(line);
+        putc('\n', out);
+        text += n;
+        text += strspn(text, " ");
+        if (!*text)
+            return;
+        fprintf(out, "%*s", (int)indent, "");
+    }
+}
+
+static void print_row(const struct table *t, FILE *out, const struct table_cell *cells, const size_t *widths,
+                      bool colours)
+{
+    size_t indent = 0;
+
+    for (size_t c = 0; c < t->column_count; c++) {
+        bool is_text = t->columns[c].is_text, last = c + 1 == t->column_count;
+        int pad = (int)(widths[c] - ctl_width(cells[c].text));
+
+        fprintf(out, "%*s", is_text ? 0 : pad, "");
+        if (last) {
+            print_last(t, out, cells[c].text, cells[c].style, indent, colours);
+            return;
+        }
+        table_print_styled(out, cells[c].text, cells[c].style, colours);
+        fprintf(out, "%*s  ", is_text ? pad : 0, "");
+        indent += widths[c] + 2;
+    }
 }
 
 void table_print(const struct table *t, FILE *out, bool colours)
 {
     size_t *widths = ctl_need(calloc(t->column_count + 1, sizeof *widths));
+    struct table_cell *head = ctl_need(calloc(t->column_count + 1, sizeof *head));
 
-    for (size_t c = 0; c < t->column_count; c++)
+    for (size_t c = 0; c < t->column_count; c++) {
         widths[c] = width_of(t, c);
-    for (size_t c = 0; c < t->column_count; c++)
-        print_cell(t, out, c, t->columns[c].title, CELL_HEAD, widths[c], colours);
-    for (size_t i = 0, c = 0; i < t->cell_count; i++, c = c + 1 < t->column_count ? c + 1 : 0)
-        print_cell(t, out, c, t->cells[i].text, t->cells[i].style, widths[c], colours);
+        head[c] = (struct table_cell){(char *)t->columns[c].title, CELL_HEAD};
+    }
+    print_row(t, out, head, widths, colours);
+    for (size_t i = 0; i + t->column_count <= t->cell_count; i += t->column_count)
+        print_row(t, out, t->cells + i, widths, colours);
+    free(head);
     free(widths);
 }

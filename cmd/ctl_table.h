@@ -36,6 +36,7 @@ struct table {
     size_t column_count;
     struct table_cell *cells; /* row by row */
     size_t cell_count;
+    size_t wrapped; /* columns of the terminal in which the last text is wrapped; 0: it is not */
 };
 
 void table_begin(struct table *t, const struct table_column *columns, size_t count);

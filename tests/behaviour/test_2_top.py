@@ -150,6 +150,38 @@ def test_status_breaks_lines_between_words(stage, watching):
     refused.close()
 
 
+def test_errors_are_wrapped_below_their_column(stage, watching):
+    """errors on a terminal: what does not fit begins under WHAT again"""
+    refused = stage.ports.refused()
+    carpool = stage.carpool({"upstreams": {"gone": {"match": "gone.test", "address": [f"127.0.0.1:{refused.getsockname()[1]}"]}}})
+    assert carpool.get("http://gone.test/").status == 502
+    said = carpool.agents()["gone"]["recentErrors"][0]["text"]
+    terminal = watching(carpool, command="errors")
+    assert terminal.end() == 0
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", terminal.got.decode()).rstrip().split("\r\n")
+    head = next(i for i, line in enumerate(lines) if line.startswith("TIME"))
+    column = lines[head].index("WHAT")
+    what = [line[column:] for line in lines[head + 1:]]
+    assert " ".join(what).endswith(said) and len(what) > 1 and max(map(len, lines)) <= 80
+    assert all(not line[:column].strip() for line in lines[head + 2:])
+    refused.close()
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_a_narrow_terminal_tells_origins_apart(stage, watching, columns):
+    """nothing cut that matters: host and port of an origin, and the keys whole"""
+    origins = [stage.origin(), stage.origin()]
+    carpool = stage.carpool()
+    for origin in origins:
+        assert carpool.get(f"http://{origin.authority}/").status == 200
+    terminal = watching(carpool, columns=columns)
+    lines = terminal.see(lambda lines: len([line for line in lines if line.startswith("default")]) == 2)
+    shown = [line.split()[1] for line in lines if line.startswith("default")]
+    assert sorted(line[-3:] for line in shown) == sorted(origin.authority[-3:] for origin in origins)
+    assert all(line.startswith("127") for line in shown) and max(map(len, lines)) <= columns
+    assert lines[-1].split("   ")[-1] in ("f freeze", "left/right sort by", "up/down scroll", "r reverse")
+
+
 def test_a_wide_terminal_has_bars_with_a_scale(stage, watching):
     """a scale for the bars"""
     carpool = stage.carpool()
@@ -182,10 +214,10 @@ def test_what_a_forgotten_origin_counted_is_no_rate(stage, watching):
     carpool = stage.carpool()
     assert carpool.get(origin.url("/")).status == 200
     terminal = watching(forgetful(stage, carpool), columns=160)
-    lines = terminal.see(lambda lines: b"http://forgotten.test" in terminal.got and
+    lines = terminal.see(lambda lines: b"forgotten.test" in terminal.got and
                          len([line for line in lines if line.startswith("default")]) == 1)
     (row,) = [line for line in lines if line.startswith("default")]
-    assert "http" not in row and row.endswith("max 0"), lines
+    assert "forgotten" not in row and row.endswith("max 0"), lines
 
 
 def test_freeze(stage, watching):
