@@ -13,6 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/slice.h"
+
 #define UNIX_PREFIX "unix:"
 
 #define TIMEOUT_S 10
@@ -69,9 +71,9 @@ static bool is_unix(const char *address)
 
 static bool is_port(const char *text)
 {
-    size_t digits = strspn(text, "0123456789");
+    unsigned long long port;
 
-    return digits > 0 && digits < 6 && !text[digits] && atoi(text) > 0 && atoi(text) <= UINT16_MAX;
+    return slice_to_u64(slice_of(text), &port) && port > 0 && port <= UINT16_MAX;
 }
 
 char *ctl_split_address(const char *address, const char **port)
