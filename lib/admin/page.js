@@ -45,9 +45,9 @@ function headOf(names) {
 const speaksHttp2 = row => row.protocol === "h2" || row.streams + row.draining + sum(row.goaways) > 0;
 const someSpeaksHttp2 = row => speaksHttp2(row) || (row.origins || []).some(speaksHttp2); // of an agent or an origin
 
-/* [title, class]; streams only where somebody speaks HTTP/2. */
-const columnsOf = http2 => [["active"], ...http2 ? [["streams", "slim"]] : [], ["free", "slim"], ["waiting"], ["waited, max", "slim"], ["requests/s"], ["p50", "slim"], ["p99", "slim"], ["errors/s"],
-                 ["refused/s"], ["reuse", "slim"], ["trend", "slim"]];
+/* [title, class: slim ones are left out on a phone, broad ones on all but a wide window]; streams only where somebody speaks HTTP/2. */
+const columnsOf = http2 => [["active"], ...http2 ? [["streams", "slim"]] : [], ["free", "slim"], ["waiting"], ["waited, max", "slim broad"], ["requests/s"], ["p50", "slim"], ["p99", "slim"], ["errors/s"],
+                 ["refused/s"], ["reuse", "slim"], ["trend", "slim broad"]];
 
 function streamsCell(row) {
     const full = row.streams && (row.streams >= row.maxStreams || (row.origin && row.streams >= row.maxSockets));
@@ -61,14 +61,14 @@ function rowOf(f, http2, picked, pick) {
     name.title = f.title;
     const cells = [
         [r.sockets + (f.limit ? "/" + f.limit : "") + (f.full ? `, ${f.full} full` : ""), full ? "waits" : ""], ...http2 ? [streamsCell(r)] : [], [r.freeSockets, "slim"],
-        [r.requests, r.requests ? "waits" : ""], [r.waitedMaxMs ? millis(r.waitedMaxMs) : "-", "slim"], [short(f.rate)],
+        [r.requests, r.requests ? "waits" : ""], [r.waitedMaxMs ? millis(r.waitedMaxMs) : "-", "slim broad"], [short(f.rate)],
         [millis(f.p50), "slim"], [millis(f.p99), "slim"], [short(f.errors), f.errors ? "wrong" : ""],
         [short(f.refused), f.refused ? "wrong" : ""], [reusePercent(f.reuse), "slim"]
     ];
     tr.append(name);
     for (const [text, className] of cells) tr.append(make("td", className || "", text));
     name.nextSibling.title = "active, of at most " + (f.limit ?? "any number");
-    const last = make("td", "slim");
+    const last = make("td", "slim broad");
     last.append(spark(f.spark || f.list));
     tr.append(last);
     tr.tabIndex = 0;
@@ -162,7 +162,7 @@ function drawErrors(agent, row) {
         body.append(tr);
     }
     const counts = Object.entries(row.errors).sort((a, b) => b[1] - a[1]).map(([word, n]) => `${n} ${word}`).join(", ");
-    if (body.children.length) table.append(headOf([["when"], ["origin"], ["what"]]));
+    if (body.children.length) table.append(headOf([["when (UTC)"], ["origin"], ["what"]]));
     table.prepend(make("caption", "", "errors since the start: " + (counts || "none")));
     table.append(body);
     byId("errors").replaceChildren(table);
@@ -374,7 +374,8 @@ async function look() {
         await askHour();
         await askCallers();
     } catch (e) {
-        silence(`carpoold does not answer${latest ? " since " + clock(latest.timeMs) : ""}`);
+        silence(`${latest ? `carpoold has not answered since ${clock(latest.timeMs)} UTC` : "carpoold does not answer"}. ` +
+                "Is it running? systemctl status carpoold, journalctl -u carpoold");
     }
     setTimeout(look, document.hidden ? 5000 : 1000);
     if (!answer) return;

@@ -23,7 +23,7 @@ const millis = ms => ms === null ? "-" : ms >= 1000 ? (ms / 1000).toFixed(ms >= 
     : ms >= 10 ? ms.toFixed(0) + " ms" : ms >= 1 ? ms.toFixed(1) + " ms" : ms.toFixed(2) + " ms";
 const reusePercent = x => x === null ? "-" : trim(Math.floor(1000 * x) / 10) + "%"; // 100% is all
 const percent = x => x === null ? "-" : trim(100 * x) + "%";
-const clock = at => new Date(at).toTimeString().slice(0, 8);
+const clock = at => new Date(at).toISOString().slice(11, 19); // UTC, as in the log and in carpoolctl
 const clockAt = (view, at) => clock(at).slice(0, view.step < 60000 ? 8 : 5);
 
 /* The newest is at the right. */
@@ -68,14 +68,15 @@ function scaleOf(series, options) {
         if (limit.value <= top * 2.5) top = Math.max(top, limit.value);
     if (!options.log) {
         top = options.top || roundUp(Math.max(top, options.atLeast || 1));
-        return {top, y: v => HEIGHT - (HEIGHT - 2) * v / top, labels: [top, top / 2, 0]};
+        const middle = options.whole && top % 2 ? [] : [top / 2];
+        return {top, y: v => HEIGHT - (HEIGHT - 2) * v / top, labels: [top, ...middle, 0]};
     }
     const low = 0.1, decades = Math.max(2, Math.ceil(Math.log10(Math.max(top, 1) / low) / 2) * 2);
     top = low * Math.pow(10, decades);
     return {top, y: v => HEIGHT - HEIGHT * Math.log10(Math.max(v, low) / low) / decades, labels: [top, low * Math.pow(10, decades / 2), low]};
 }
 
-/* series: {name, className, values, area: stacked on the areas before it, quiet: see quiet(), mayHide}; options: {show, limits: [{name, value}], top, atLeast, log} */
+/* series: {name, className, values, area: stacked on the areas before it, quiet: see quiet(), mayHide, nothing: only its name}; options: {show, limits: [{name, value}], top, atLeast, whole: counts that have no half, log} */
 function drawCurves(series, options, scale) {
     const svg = shape("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": options.title});
     let below = new Array(series[0].values.length).fill(0);
@@ -100,7 +101,7 @@ function drawLegend(series, options, index) {
         const entry = s.mayHide ? make("button", hidden.has(s.name) ? "off" : "") : make("span");
         const isTotal = options.total && cursor === null;
         const value = isTotal ? s.all.reduce((a, b) => a + b, 0) : s.all[index];
-        entry.append(make("i", s.className), hidden.has(s.name) ? "show " + s.name
+        entry.append(make("i", s.className), s.nothing ? s.name : hidden.has(s.name) ? "show " + s.name
             : s.name + " " + options.show(value === undefined ? null : value) + (isTotal ? " in all" : ""));
         if (s.mayHide) entry.addEventListener("click", () => { hidden[hidden.has(s.name) ? "delete" : "add"](s.name); draw(); });
         legend.append(entry);
@@ -168,21 +169,22 @@ function openedSeries(view) {
     if (others.length)
         series.push({name: "others", className: "reason" + REASONS_SHOWN, area: true,
                      values: view.list.map((_, i) => others.reduce((n, reason) => n + view.opened(i, reason), 0))});
-    return series.length ? series : [{name: "none", className: "reason0", area: true, values: view.list.map(() => 0)}];
+    return series.length ? series : [{name: "none", className: "reason0", nothing: true, area: true, values: view.list.map(() => 0)}];
 }
 
 /* Of an agent as a whole, or of one of its origins. */
 function plotsOf(view, limits) {
     const list = view.list, at = f => list.map((_, i) => f(i));
     const field = name => list.map(s => s[name]);
+    const peaks = view.step > 1000; // of a minute: they did not come together, so nothing is stacked
     return [
         plot(view, [
-            {name: "active", className: "active", values: field("active"), area: true},
-            {name: "connecting", className: "connecting", values: field("connecting"), area: true},
-            {name: "free", className: "free", values: field("free"), area: true},
+            {name: "active", className: "active", values: field("active"), area: !peaks},
+            {name: "connecting", className: "connecting", values: field("connecting"), area: !peaks, quiet: peaks},
+            {name: "free", className: "free", values: field("free"), area: !peaks},
             {name: "waiting", className: "waiting", values: field("waiting"), quiet: true}
-        ], {title: view.step > 1000 ? "connections, waiting requests (peaks)" : "connections, waiting requests", show: short, limits}),
-        plot(view, openedSeries(view), {title: "connections opened " + view.per + ", why", show: short, total: view.step > 1000}),
+        ], {title: "connections, waiting requests" + (peaks ? " (peaks)" : ""), show: short, limits, whole: true}),
+        plot(view, openedSeries(view), {title: "connections opened " + view.per + ", why", show: short, total: peaks, whole: peaks}),
         plot(view, [
             {name: "requests", className: "active", values: at(i => view.rate(i, "requests")), area: true},
             {name: "errors", className: "errors", values: at(i => view.rate(i, "errors")), quiet: true},

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import types
 
 import pytest
 
@@ -67,11 +68,11 @@ class Page(html.parser.HTMLParser):
 @pytest.fixture
 def browse(stage):
     """Opens the page of a daemon as a browser would some seconds later."""
-    def look(carpool, fragment=""):
+    def look(carpool, fragment="", width=1280):
         done = subprocess.run([CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom",
-                               f"--user-data-dir={stage.path('browser')}", "--virtual-time-budget=4000",
+                               f"--user-data-dir={stage.path('browser')}", "--virtual-time-budget=4000", f"--window-size={width},900",
                                f"http://127.0.0.1:{carpool.admin_port}/#{fragment}"],
-                              capture_output=True, text=True, timeout=180, check=False, env={"HOME": stage.directory})
+                              capture_output=True, text=True, timeout=180, check=False, env={"HOME": stage.directory, "TZ": "Asia/Tokyo"})
         assert "Content Security Policy" not in done.stderr, done.stderr[-1000:]
         return Page(done.stdout)
     return look
@@ -157,8 +158,9 @@ def test_trouble_comes_first(stage, browse):
     # It has no connection, and yet it is not dim, as one without traffic is.
     assert re.findall(r'<tr class="([^"]*)" tabindex="0" data-title="(\w+)"', page.source) == [
         ("pick picked", "gone"), ("pick", "fine"), ("pick idle", "default")]
-    errors = next(table for table in page.tables if ["when", "origin", "what"] in table)
-    assert errors[-1][0].startswith("x4, last ") and errors[-1][1] == "http://gone.test"
+    errors = next(table for table in page.tables if ["when (UTC)", "origin", "what"] in table)
+    last = carpool.agents()["gone"]["recentErrors"][-1]["time"]
+    assert errors[-1][:2] == ["x4, last " + last[11:19], "http://gone.test"]
     assert "errors since the start: 4 connection_refused" in page.texts["errors"]
     refused.close()
 
@@ -235,6 +237,40 @@ def test_why_connections_were_opened(stage, browse, view):
     assert "connections opened per minute, why" in plots and "drained 2" in plots and "first 1" in plots
     # One minute only, and it is seen: a step, not a point.
     assert 'class="area reason0"' in page.source and 'class="area reason1"' in page.source
+    # Peaks of a minute did not come together, so they are not stacked.
+    assert 'class="line free"' in page.source and 'class="area free"' not in page.source
+
+
+def through(stage, carpool, respond):
+    """A server in place of that admin listener: what it is asked for, and how that was answered, go to `respond`."""
+    def pass_on(asked):
+        asked.connection.send(answer(respond(asked.target, carpool.admin(asked.target).body), fields=[("Connection", "close")]))
+        asked.connection.close()
+    return types.SimpleNamespace(admin_port=stage.origin(pass_on).port)
+
+
+MEASURE = b"""<script>setInterval(() => { document.body.dataset.cut = [...document.querySelectorAll(".wide")]
+    .filter(n => n.scrollWidth > n.clientWidth).map(n => n.textContent.slice(0, 20)).join() || "nothing"; }, 100)</script>"""
+
+
+@pytest.mark.parametrize("width", [500, 660, 800, 1040, 1200])
+def test_no_table_is_cut_off(stage, browse, width):
+    """tables fit the window: columns are left out, and long names are wrapped"""
+    origin = stage.origin()
+    carpool = stage.carpool({"upstreams": {"notifications-and-mail": {"match": "*.test", "address": [origin.authority]}}})
+    for name in ("a", "a-very-long-host-name-of-a-service.in-a-region.of-a-cloud"):
+        assert carpool.get(f"http://{name}.test/").status == 200
+    wide = through(stage, carpool, lambda target, body: body + MEASURE if target == "/" else body)
+    page = browse(wide, "agent=notifications-and-mail", width=width)
+    assert len([table for table in page.tables if table and table[0][:1] in (["agent"], ["origin"])]) == 2
+    assert re.search(r'data-cut="([^"]*)"', page.source)[1] == "nothing"
+
+
+def test_a_daemon_that_is_gone(stage, browse):
+    """what to do when it does not answer"""
+    carpool = stage.carpool()
+    page = browse(through(stage, carpool, lambda target, body: body if target == "/" else b"no JSON"))
+    assert page.texts["line"] == "carpoold does not answer. Is it running? systemctl status carpoold, journalctl -u carpoold"
 
 
 def test_the_hour_of_an_origin(stage, browse):
