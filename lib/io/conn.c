@@ -278,6 +278,11 @@ bool conn_has_part(const struct conn *s)
     return s->tls && tls_has_part(s);
 }
 
+bool conn_awaits_ticket(const struct conn *s)
+{
+    return s->tls && tls_awaits_ticket(s);
+}
+
 size_t conn_unsent(const struct conn *s)
 {
     int n;

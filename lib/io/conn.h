@@ -129,9 +129,12 @@ static inline bool conn_is_drained(const struct conn *s)
     return s->watched && !s->may_read && !s->peer_fin;
 }
 
-/* Nothing is left to be read but part of a record of TLS, most likely of data, whose rest is still to come. Not
- * known before the first byte was read; false for plain ones. */
+/* Nothing is left to be read but part of a record of TLS, most likely of data, whose rest is still to come.
+ * False for plain ones. */
 bool conn_has_part(const struct conn *s);
+
+/* That part may be of a ticket: a server of TLS 1.3 sends some before its first data, and large ones in parts. */
+bool conn_awaits_ticket(const struct conn *s);
 
 /* An error, such as a reset, follows what can still be read: the peer is gone. */
 bool conn_has_failed(const struct conn *s);

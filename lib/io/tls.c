@@ -391,15 +391,19 @@ size_t tls_buffered(const struct conn *s)
 }
 
 /* "RH": the head of a record is what it reads next. */
-static bool is_between_records(const struct tls *t)
-{
-    return strcmp(SSL_rstate_string(t->ssl), "RH") == 0 && !SSL_has_pending(t->ssl);
-}
-
-/* Tickets come before the first data, and large ones in parts. */
 bool tls_has_part(const struct conn *s)
 {
-    return s->tls->bytes_read > 0 && !is_between_records(s->tls);
+    const struct tls *t = s->tls;
+
+    return strcmp(SSL_rstate_string(t->ssl), "RH") != 0 || SSL_has_pending(t->ssl);
+}
+
+/* Those of earlier versions are part of the handshake. */
+bool tls_awaits_ticket(const struct conn *s)
+{
+    const struct tls *t = s->tls;
+
+    return t->bytes_read == 0 && !SSL_is_server(t->ssl) && SSL_version(t->ssl) == TLS1_3_VERSION;
 }
 
 bool tls_is_crossed(const struct conn *s)

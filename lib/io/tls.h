@@ -82,8 +82,9 @@ bool tls_is_quiet(struct conn *s);
  * tells. */
 bool tls_is_drained(const struct conn *s);
 size_t tls_buffered(const struct conn *s);
-/* See conn_has_part(). */
+/* See conn_has_part() and conn_awaits_ticket(). */
 bool tls_has_part(const struct conn *s);
+bool tls_awaits_ticket(const struct conn *s);
 /* A read waits for room to write, or a write for something to read: either readiness is both. */
 bool tls_is_crossed(const struct conn *s);
 void tls_free(struct tls *t);

@@ -108,9 +108,13 @@ void socket_move(struct socket *s, enum socket_state to)
 
 enum retire_reason socket_look(struct socket *s, bool repeatable)
 {
-    if (!s->wire.conn.may_read && (repeatable || !socket_may_be_stale(s)))
-        return RETIRE_NONE;
-    return wire_probe(&s->wire);
+    const struct conn *c = &s->wire.conn;
+    bool must_probe = c->may_read || (!repeatable && socket_may_be_stale(s));
+    enum retire_reason seen = must_probe ? wire_probe(&s->wire) : RETIRE_NONE;
+    /* The rest would be taken for the response, unless it is a ticket's, as which it may pass while free. */
+    if (seen == RETIRE_NONE && s->protocol == PROTOCOL_HTTP1 && conn_has_part(c))
+        return RETIRE_UNEXPECTED_DATA;
+    return seen;
 }
 
 void socket_keep_private(struct socket *s, struct socket **keeper)

@@ -83,7 +83,8 @@ static bool is_broken_tls(const struct wire *w, ssize_t read)
 /* The rest of a record would be taken for the response to the next request. */
 static enum retire_reason of_silence(const struct wire *w)
 {
-    return conn_has_part(&w->conn) ? RETIRE_UNEXPECTED_DATA : RETIRE_NONE;
+    bool is_data = conn_has_part(&w->conn) && !conn_awaits_ticket(&w->conn);
+    return is_data ? RETIRE_UNEXPECTED_DATA : RETIRE_NONE;
 }
 
 static enum retire_reason probe(struct wire *w)

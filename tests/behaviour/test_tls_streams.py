@@ -178,6 +178,31 @@ def test_part_of_a_record_on_a_free_socket(records, part, versions):
     carpool.wait_retired(https_key(origin), "unexpected-data", agent="api")
 
 
+@VERSIONS
+@PARTS
+def test_part_of_a_record_on_a_socket_that_was_not_used_yet(stage, part, versions):
+    """It may be of a ticket, for which the socket is kept; no request gets it before the rest has come."""
+    def speak_first(sock):
+        sock = RecordSocket(sock, server_context(versions=versions, tickets=0))
+        if not spoken.is_set():
+            unasked = sock.record(answer(b"foreign"))
+            sock.sendall(unasked[:part])
+            held[sock] = unasked[part:]
+            spoken.set()
+        return sock
+
+    def respond(request):
+        sock = request.connection.sock
+        request.connection.send(held.pop(sock, b"") + sock.record(answer(b"ok")))
+    held, spoken = {}, threading.Event()
+    origin = stage.origin(respond, wrap=speak_first)
+    carpool = stage.carpool(secure({"servername": "127.0.0.1"}, "u.test", address=[origin.authority], minFreeSockets=1))
+    assert spoken.wait(PATIENCE)
+    carpool.wait_row("https://u.test:443", "api", freeSockets=1)
+    assert carpool.get("http://u.test/").text == "ok"
+    carpool.wait_retired("https://u.test:443", "unexpected-data", agent="api")
+
+
 # The data path
 
 
