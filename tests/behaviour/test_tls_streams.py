@@ -183,8 +183,9 @@ def test_part_of_a_record_on_a_free_socket(records, part, versions):
 def test_part_of_a_record_on_a_socket_that_was_not_used_yet(stage, part, versions):
     """It may be of a ticket, for which the socket is kept; no request gets it before the rest has come."""
     def speak_first(sock):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)    # or the part may wait for an acknowledgement
         sock = RecordSocket(sock, server_context(versions=versions, tickets=0))
-        if not spoken.is_set():
+        if first.acquire(blocking=False):
             unasked = sock.record(answer(b"foreign"))
             sock.sendall(unasked[:part])
             held[sock] = unasked[part:]
@@ -194,7 +195,7 @@ def test_part_of_a_record_on_a_socket_that_was_not_used_yet(stage, part, version
     def respond(request):
         sock = request.connection.sock
         request.connection.send(held.pop(sock, b"") + sock.record(answer(b"ok")))
-    held, spoken = {}, threading.Event()
+    held, first, spoken = {}, threading.Lock(), threading.Event()
     origin = stage.origin(respond, wrap=speak_first)
     carpool = stage.carpool(secure({"servername": "127.0.0.1"}, "u.test", address=[origin.authority], minFreeSockets=1))
     assert spoken.wait(PATIENCE)
