@@ -351,7 +351,8 @@ def test_many_callers_are_few_labels(stage, people):
     text = carpool.admin("/metrics").text
     assert len(re.findall(r'^carpool_caller_requests_total\{caller="uid:\d+"\} 1$', text, re.M)) == 50
     assert 'carpool_caller_requests_total{caller="*"} 10\n' in text
-    assert len(rows(carpool)) == 60
+    # And maybe the user of these tests, who looked whether Carpool is there.
+    assert len([name for name in rows(carpool) if name.startswith("uid:")]) == 60
 
 
 def test_carpoolctl_callers(stage, people):
