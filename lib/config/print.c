@@ -50,11 +50,11 @@ static json_t *listens(const struct listen_list *list)
 static json_t *network(const struct option *o, const struct cidr *c)
 {
     char one[ADDRESS_TEXT_SIZE];
-    struct slice rest = slice_of(o->initial), word;
+    struct slice rest = slice_of(o->initial), element;
     struct cidr in_default;
-    while (slice_next_element(&rest, &word)) {
-        if (cidr_parse(&in_default, word) && cidr_equal(&in_default, c))
-            return json_stringn(word.p, word.n);
+    while (slice_next_element(&rest, &element)) {
+        if (cidr_parse(&in_default, element) && cidr_equal(&in_default, c))
+            return json_stringn(element.p, element.n);
     }
     return text(cidr_format(c, one));
 }

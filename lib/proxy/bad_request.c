@@ -27,10 +27,10 @@ static struct slice first_line(struct slice data)
 /* A request line or a target as body and log may show it. */
 static const char *quote(const struct config *c, struct slice line, char out[EXPLAIN_QUOTED])
 {
-    char shown[256];
+    char shown[256] = "";
+    size_t n = userinfo_mask(record_shown(c, line), shown, sizeof shown);
 
-    return explain_quote((struct slice){shown, userinfo_mask(record_shown(c, line), shown, sizeof shown)},
-                         out);
+    return explain_quote((struct slice){shown, n}, out);
 }
 
 enum fault bad_request_of_head(const struct config *c, struct slice data, enum head_verdict v,
