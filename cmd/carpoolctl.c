@@ -30,7 +30,7 @@ static const struct command {
     const char *help;
 } commands[] = {
     {"status", WORDS_NONE, ctl_status, "what is wrong, then a table of the pools, the worst first"},
-    {"top", WORDS_NONE, top, "the same, live, with rates"},
+    {"top", WORDS_NONE, top, "what status shows, live, with rates"},
     {"agents", WORDS_MAY_NAME, ctl_agents, "one row per agent; with NAME, everything about that one"},
     {"errors", WORDS_MAY_NAME, ctl_errors, "how often each error occurred, and the latest ones"},
     {"callers", WORDS_NONE, ctl_callers, "who uses Carpool, the busiest first (option callers)"},

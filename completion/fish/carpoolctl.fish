@@ -8,7 +8,7 @@ complete -c carpoolctl -s p -l patch -r -F -d 'advise: print a patch of this con
 complete -c carpoolctl -s V -l version -d 'print the version'
 complete -c carpoolctl -s h -l help -d 'print this; after a command, help on that command'
 complete -c carpoolctl -n __fish_use_subcommand -a status -d 'what is wrong, then a table of the pools, the worst first'
-complete -c carpoolctl -n __fish_use_subcommand -a top -d 'the same, live, with rates'
+complete -c carpoolctl -n __fish_use_subcommand -a top -d 'what status shows, live, with rates'
 complete -c carpoolctl -n __fish_use_subcommand -a agents -d 'one row per agent; with NAME, everything about that one'
 complete -c carpoolctl -n __fish_use_subcommand -a errors -d 'how often each error occurred, and the latest ones'
 complete -c carpoolctl -n __fish_use_subcommand -a callers -d 'who uses Carpool, the busiest first (option callers)'

@@ -247,7 +247,9 @@ static const char *why_no_reuse(const struct diagnosis_input *in, enum retire_re
         return "the origin answers with Connection: close (or with HTTP/1.0): switch keep-alive on there";
     case RETIRE_CLOSE_DELIMITED:
         return "the origin ends each response by closing the connection: have it send Content-Length or chunks";
-    case RETIRE_KEEPALIVE_OFF: return in->keep_alive ? NULL : "keepAlive is false: set it to true";
+    case RETIRE_KEEPALIVE_OFF:
+        return in->keep_alive ? NULL
+                              : "keepAlive is false: set it to true if the service can keep connections";
     case RETIRE_MAX_REQUESTS:
         return in->max_requests_per_socket == 1 ? "maxRequestsPerSocket is 1: raise it" : NULL;
     case RETIRE_FREE_FULL: return in->max_free == 0 ? "maxFreeSockets is 0: raise it" : NULL;

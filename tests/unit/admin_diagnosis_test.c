@@ -138,8 +138,10 @@ START_TEST(no_reuse)
 {
     ck_assert_str_eq(SAID("no-reuse", .requests = 10, .retired = {[RETIRE_CONNECTION_CLOSE] = 9}),
                      "payments: no connection is used again, because " CLOSE);
-    ck_assert_str_eq(SAID("no-reuse", .requests = 10, .retired = {[RETIRE_KEEPALIVE_OFF] = 10}),
-                     "payments: no connection is used again, because keepAlive is false: set it to true");
+    ck_assert_str_eq(
+        SAID("no-reuse", .requests = 10, .retired = {[RETIRE_KEEPALIVE_OFF] = 10}),
+        "payments: no connection is used again, because keepAlive is false: set it to true if the service can "
+        "keep connections");
     ck_assert_str_eq(
         SAID("no-reuse", .requests = 10, .reused = 1, .retired = {[RETIRE_CONNECTION_CLOSE] = 9}), "");
     ck_assert_str_eq(SAID("no-reuse", .requests = 2, .retired = {[RETIRE_CONNECTION_CLOSE] = 2}), "");
