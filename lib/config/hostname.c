@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "http/uri.h"
 
@@ -84,4 +86,18 @@ bool hostname_is_ours(struct slice host, const struct text_list *names)
         if (slice_eq_nocase(host, slice_of(names->items[i])))
             return true;
     return false;
+}
+
+bool hostname_has_bad_port(const char *text)
+{
+    const char *colon = strrchr(text, ':'), *port = colon ? colon + 1 : "";
+    bool is_number = *port && strspn(port, "0123456789") == strlen(port);
+    unsigned long n = strtoul(port, NULL, 10);
+    return is_number && (colon == strchr(text, ':') || colon[-1] == ']') && (n == 0 || n > UINT16_MAX);
+}
+
+bool hostname_lacks_port(const char *text)
+{
+    return strcmp(text, "localhost") == 0 ||
+           (strchr(text, '.') && strspn(text, "0123456789.") == strlen(text));
 }

@@ -22,6 +22,12 @@ bool hostname_parse_port(struct slice text, char out[HOSTNAME_SIZE], uint16_t *p
 /* A port from 1 to 65535, digits only. */
 bool hostname_port(struct slice text, uint16_t *port);
 
+/* Of host:port and [v6]:port: whether the port is a number that no port has. */
+bool hostname_has_bad_port(const char *text);
+
+/* Whether it is localhost or an IPv4 address, and nothing more. */
+bool hostname_lacks_port(const char *text);
+
 /* Whether a Host (without port and brackets) shows that the client meant this host: an IP address, localhost,
  * or one of `names`. A page elsewhere whose own name was pointed at this host (DNS rebinding) cannot say
  * any. */

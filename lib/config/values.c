@@ -12,28 +12,13 @@
 #include "config/parent.h"
 #include "http/uri.h"
 
-/* Of host:port and [v6]:port. */
-static bool has_bad_port(const char *text)
-{
-    const char *colon = strrchr(text, ':'), *port = colon ? colon + 1 : "";
-    bool is_number = *port && strspn(port, "0123456789") == strlen(port);
-    unsigned long n = strtoul(port, NULL, 10);
-    return is_number && (colon == strchr(text, ':') || colon[-1] == ']') && (n == 0 || n > UINT16_MAX);
-}
-
-static bool is_bare_host(const char *text)
-{
-    return strcmp(text, "localhost") == 0 ||
-           (strchr(text, '.') && strspn(text, "0123456789.") == strlen(text));
-}
-
 static void reject(struct loader *l, const struct scope *s, const struct option *o, const struct item *item)
 {
     char wants[OPTION_WANTS_SIZE];
     const char *must = option_wants(o, wants);
-    if (strstr(must, "host:port") && has_bad_port(item->text))
+    if (strstr(must, "host:port") && hostname_has_bad_port(item->text))
         must = "host:port with a port from 1 to 65535";
-    else if (strncmp(must, "host:port", strlen("host:port")) == 0 && is_bare_host(item->text))
+    else if (strncmp(must, "host:port", strlen("host:port")) == 0 && hostname_lacks_port(item->text))
         must = "host:port; the port is missing";
     problem_error(&l->problems, item->at, "bad value '%.*s' for %s: must be %s", QUOTED_MAX, item->raw,
                   scope_option_path(l->arena, s, o->path), must);

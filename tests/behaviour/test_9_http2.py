@@ -461,30 +461,6 @@ def test_a_flood_ends_the_connection(stage, frame):
     assert carpool.get(origin.url("/next")).status == 200
 
 
-# 9.11
-
-def test_it_is_seen(stage, transport):
-    """9.11: metrics and access log"""
-    def respond(stream):
-        return stream.rst(INTERNAL_ERROR) if stream.target == "/bad" else b"ok"
-    log = stage.path("access.log")
-    origin = h2_origin(stage, respond, tls=transport == "tls")
-    config = over_tls() if transport == "tls" else in_the_clear()
-    carpool = stage.carpool({**config, "accessLog": {"path": log}})
-    assert carpool.get(origin.url()).status == 200
-    assert carpool.get(origin.url("/bad")).status == 502
-    origin.peers[0].goaway(LAST_STREAM)
-    wait_until(lambda: 'carpool_agent_goaways_total{' in carpool.admin("/metrics").text, "the GOAWAY is counted")
-    metrics = carpool.admin("/metrics").text
-    assert 'by="origin",code="INTERNAL_ERROR"} 1' in metrics and 'code="NO_ERROR"} 1' in metrics
-    wait_until(lambda: open(log).read().count("protocol=h2") == 2, "two lines")
-    if transport == "tls":      # plain HTTP has no choice, and its lines say nothing of it
-        plain = stage.origin()
-        assert carpool.get(f"http://localhost:{plain.port}/plain").status == 200
-        wait_until(lambda: "/plain " in open(log).read(), "a third line")
-        assert open(log).read().count("protocol=") == 2
-
-
 def test_reload_switches_it(stage):
     """9.3: A reload that changes allowH2 holds for new requests at once; running streams finish"""
     held = Held()

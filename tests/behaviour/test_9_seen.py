@@ -8,7 +8,7 @@ from .harness.tls import https_key, secure
 from .test_2_carpoolctl import ctl, program, rows, shown  # noqa: F401 pylint: disable=unused-import
 from .test_2_top import row_of, watching  # noqa: F401 pylint: disable=unused-import
 from .test_7_page import CHROMIUM, browse  # noqa: F401 pylint: disable=unused-import
-from .test_9_http2 import Held, begin
+from .test_9_http2 import Held, begin, in_the_clear, over_tls, transport  # noqa: F401 pylint: disable=unused-import
 
 
 def busy(stage):
@@ -29,6 +29,28 @@ def busy(stage):
 def finish(held, clients):
     held.let_go()
     assert [client.response().status for client in clients] == [200] * len(clients)
+
+
+def test_it_is_seen(stage, transport):
+    """9.11: metrics and access log"""
+    def respond(stream):
+        return stream.rst(INTERNAL_ERROR) if stream.target == "/bad" else b"ok"
+    log = stage.path("access.log")
+    origin = h2_origin(stage, respond, tls=transport == "tls")
+    config = over_tls() if transport == "tls" else in_the_clear()
+    carpool = stage.carpool({**config, "accessLog": {"path": log}})
+    assert carpool.get(origin.url()).status == 200
+    assert carpool.get(origin.url("/bad")).status == 502
+    origin.peers[0].goaway(LAST_STREAM)
+    wait_until(lambda: 'carpool_agent_goaways_total{' in carpool.admin("/metrics").text, "the GOAWAY is counted")
+    metrics = carpool.admin("/metrics").text
+    assert 'by="origin",code="INTERNAL_ERROR"} 1' in metrics and 'code="NO_ERROR"} 1' in metrics
+    wait_until(lambda: open(log).read().count("protocol=h2") == 2, "two lines")
+    if transport == "tls":      # plain HTTP has no choice, and its lines say nothing of it
+        plain = stage.origin()
+        assert carpool.get(f"http://localhost:{plain.port}/plain").status == 200
+        wait_until(lambda: "/plain " in open(log).read(), "a third line")
+        assert open(log).read().count("protocol=") == 2
 
 
 def test_the_admin_api(stage):

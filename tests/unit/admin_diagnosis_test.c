@@ -451,27 +451,6 @@ START_TEST(old_failures_of_a_forgotten_origin_do_not_count)
 }
 END_TEST
 
-START_TEST(each_origin_has_its_verdict)
-{
-    struct fixture f;
-
-    fixture_make(&f);
-    f.origin.stats = (struct origin_stats){.requests = 60,
-                                           .errors = {[PROXY_ERROR_LIMIT] = 15, [PROXY_ERROR_PROTOCOL] = 40}};
-    diagnosis_sample(f.diagnosis);
-    ck_assert_uint_eq(diagnosis_of_origin(f.diagnosis, &f.origin).problems, 2);
-    ck_assert_uint_eq(diagnosis_of_origin(f.diagnosis, &f.origin).failed, 55);
-    ck_assert_uint_eq(diagnosis_failed(f.diagnosis, &f.agent), 55);
-    f.agent.forgotten = (struct origin_stats){.requests = 4, .errors = {[PROXY_ERROR_DNS] = 4}};
-    ck_assert_uint_eq(diagnosis_of_forgotten(f.diagnosis, &f.agent).problems, 1);
-    ck_assert_uint_eq(diagnosis_failed(f.diagnosis, &f.agent), 59);
-    diagnosis_end_window(f.diagnosis);
-    diagnosis_end_window(f.diagnosis);
-    ck_assert_uint_eq(diagnosis_failed(f.diagnosis, &f.agent), 0);
-    fixture_free(&f);
-}
-END_TEST
-
 START_TEST(forgets_what_is_over)
 {
     struct fixture f;
@@ -493,6 +472,7 @@ START_TEST(forgets_what_is_over)
     fixture_free(&f);
 }
 END_TEST
+
 void add_diagnosis_tests(Suite *suite)
 {
     unit_group(suite, "rules", paused, certificate, connect_tls, refused, waiting, no_reuse,
@@ -500,6 +480,5 @@ void add_diagnosis_tests(Suite *suite)
                all_rows_have_a_name);
     unit_group(suite, "diagnosis", silent_when_all_is_well, sees_a_small_pool, counts_refusals_of_a_pause,
                refusals_of_other_limits_do_not_count, failures_of_forgotten_origins_count,
-               old_failures_of_a_forgotten_origin_do_not_count, forgets_what_is_over,
-               each_origin_has_its_verdict);
+               old_failures_of_a_forgotten_origin_do_not_count, forgets_what_is_over);
 }

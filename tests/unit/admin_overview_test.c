@@ -107,8 +107,29 @@ START_TEST(traffic_counts_up_to_now)
 }
 END_TEST
 
+START_TEST(each_origin_has_its_verdict)
+{
+    struct fixture f;
+
+    fixture_make(&f);
+    f.origin.stats = (struct origin_stats){.requests = 60,
+                                           .errors = {[PROXY_ERROR_LIMIT] = 15, [PROXY_ERROR_PROTOCOL] = 40}};
+    diagnosis_sample(f.diagnosis);
+    ck_assert_uint_eq(diagnosis_of_origin(f.diagnosis, &f.origin).problems, 2);
+    ck_assert_uint_eq(diagnosis_of_origin(f.diagnosis, &f.origin).failed, 55);
+    ck_assert_uint_eq(diagnosis_failed(f.diagnosis, &f.agent), 55);
+    f.agent.forgotten = (struct origin_stats){.requests = 4, .errors = {[PROXY_ERROR_DNS] = 4}};
+    ck_assert_uint_eq(diagnosis_of_forgotten(f.diagnosis, &f.agent).problems, 1);
+    ck_assert_uint_eq(diagnosis_failed(f.diagnosis, &f.agent), 59);
+    diagnosis_end_window(f.diagnosis);
+    diagnosis_end_window(f.diagnosis);
+    ck_assert_uint_eq(diagnosis_failed(f.diagnosis, &f.agent), 0);
+    fixture_free(&f);
+}
+END_TEST
+
 void add_overview_tests(Suite *suite)
 {
     unit_group(suite, "overview", overview_knows_what_is_wrong, traffic_is_that_of_the_last_ten_seconds,
-               traffic_counts_up_to_now);
+               traffic_counts_up_to_now, each_origin_has_its_verdict);
 }

@@ -488,48 +488,10 @@ START_TEST(tls_idle_sockets_are_small)
 }
 END_TEST
 
-static void hang_up(struct tls_server *server, SSL *ssl)
-{
-    (void)server;
-    shutdown(SSL_get_fd(ssl), SHUT_RDWR);
-}
-
-/* OpenSSL cannot send its alert then, which is not what ended the connection. */
-START_TEST(tls_that_ends_without_notify_and_takes_nothing_is_an_end)
-{
-    struct tls_server server;
-    struct tls_context *c;
-    struct conn s;
-    struct pollfd reset;
-    char got[8], text[200];
-
-    io_make_certificates();
-    c = io_tls_context(io_tls_options());
-    tls_server_init(&server, &io_leaf);
-    server.serve = hang_up;
-    tls_server_start(&server);
-    ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL), 1);
-    reset = (struct pollfd){.fd = s.fd, .events = POLLRDHUP};
-    ck_assert_int_eq(poll(&reset, 1, 3000), 1);
-    io_say(&s, "anyone?");
-    reset.events = 0;
-    ck_assert_int_eq(poll(&reset, 1, 3000), 1);
-    ck_assert_int_eq(conn_read(&s, got, sizeof got), CONN_EOF);
-    ck_assert(s.eof_without_notify);
-    ck_assert_int_eq(tls_failure(&s, text, sizeof text), TLS_FAILURE_IO);
-    ck_assert_str_eq(text, "the server closed the connection");
-    conn_close(&s, false);
-    tls_server_stop(&server);
-    tls_context_unref(c);
-    io_free_certificates();
-}
-END_TEST
-
 void io_tls_data_tests(Suite *suite)
 {
     unit_group(suite, "tls data", tls_tells_an_end_from_a_cut, tls_says_that_renegotiation_was_wanted,
                tls_forgets_a_renegotiation_that_was_not_insisted_on, tls_ends_a_flood_of_key_updates,
                tls_is_quiet_under_tickets, tls_waits_for_the_rest_of_a_record, tls_moves_much,
-               tls_reads_after_a_failed_write, tls_idle_sockets_are_small,
-               tls_that_ends_without_notify_and_takes_nothing_is_an_end);
+               tls_reads_after_a_failed_write, tls_idle_sockets_are_small);
 }

@@ -355,11 +355,49 @@ START_TEST(tls_ciphers_choose_the_version)
 }
 END_TEST
 
+static void hang_up(struct tls_server *server, SSL *ssl)
+{
+    (void)server;
+    shutdown(SSL_get_fd(ssl), SHUT_RDWR);
+}
+
+/* OpenSSL cannot send its alert then, which is not what ended the connection. */
+START_TEST(tls_that_ends_without_notify_and_takes_nothing_is_an_end)
+{
+    struct tls_server server;
+    struct tls_context *c;
+    struct conn s;
+    struct pollfd reset;
+    char got[8], text[200];
+
+    io_make_certificates();
+    c = io_tls_context(io_tls_options());
+    tls_server_init(&server, &io_leaf);
+    server.serve = hang_up;
+    tls_server_start(&server);
+    ck_assert_int_eq(io_shake(&s, &server, c, "good.test", NULL), 1);
+    reset = (struct pollfd){.fd = s.fd, .events = POLLRDHUP};
+    ck_assert_int_eq(poll(&reset, 1, 3000), 1);
+    io_say(&s, "anyone?");
+    reset.events = 0;
+    ck_assert_int_eq(poll(&reset, 1, 3000), 1);
+    ck_assert_int_eq(conn_read(&s, got, sizeof got), CONN_EOF);
+    ck_assert(s.eof_without_notify);
+    ck_assert_int_eq(tls_failure(&s, text, sizeof text), TLS_FAILURE_IO);
+    ck_assert_str_eq(text, "the server closed the connection");
+    conn_close(&s, false);
+    tls_server_stop(&server);
+    tls_context_unref(c);
+    io_free_certificates();
+}
+END_TEST
+
 void io_tls_tests(Suite *suite)
 {
     unit_group(suite, "tls verification", tls_checks_the_name, tls_checks_the_chain,
                tls_sends_sni_for_names_only, tls_tells_failures_apart, tls_shows_its_own_certificate);
-    unit_group(suite, "tls protocol", tls_agrees_on_a_protocol);
+    unit_group(suite, "tls protocol", tls_agrees_on_a_protocol,
+               tls_that_ends_without_notify_and_takes_nothing_is_an_end);
     unit_group(suite, "tls context", tls_setups_are_shared, tls_ciphers_choose_the_version,
                tls_speaks_old_versions_when_told_to);
 }
