@@ -143,8 +143,8 @@ static bool is_group(const char *word)
     return false;
 }
 
-/* `next` is what follows the group's word, or NULL: help is about all of its commands, and nothing else can be
- * done without their second word. */
+/* `next` is what follows the group's word, or NULL: help is about all of its commands, and nothing else can
+ * be done without their second word. */
 static int obey_group(const char *word, const char *next)
 {
     bool helps = next && (strcmp(next, "-h") == 0 || strcmp(next, "--help") == 0);

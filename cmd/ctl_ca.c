@@ -47,8 +47,8 @@ static void warn_of_top_level(const char *given, const char *host)
             given, host);
 }
 
-/* What X.509 calls it: a name permits those below it, so "*.example.com" is "example.com". No name is below an
- * address. */
+/* What X.509 calls it: a name permits those below it, so "*.example.com" is "example.com". No name is below
+ * an address. */
 static bool parse_host(const char *given, char host[HOSTNAME_SIZE])
 {
     size_t n = strlen(given);

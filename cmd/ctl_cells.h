@@ -12,7 +12,8 @@
 const char *pool_agent_name(const struct pool_row *r, char out[POOL_NAME_SIZE]);
 const char *pool_origin_name(const struct pool_row *r, char out[POOL_NAME_SIZE]);
 
-/* "2/20", or "2" where there is no limit; of an agent with several origins "2/1000, 1 full". Returns `out`. */
+/* "2/20", or "2" where there is no limit; of an agent with several origins "2/1000, 1 full". Returns
+ * `out`. */
 const char *pool_active(const struct pool_row *r, char out[POOL_NAME_SIZE]);
 
 /* "12/100", or "-" where HTTP/2 is not spoken. Returns `out`. */

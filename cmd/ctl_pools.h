@@ -43,8 +43,8 @@ bool pool_table_read(struct pool_table *t, const char *body, size_t length, bool
 void pool_table_free(struct pool_table *t);
 
 /* The worst first: what has a problem now, then by requests that failed or were refused lately; forgotten
- * origins last; then by what waits, what failed or was refused since the start, the share of the limit in use, and
- * requests. */
+ * origins last; then by what waits, what failed or was refused since the start, the share of the limit in
+ * use, and requests. */
 void pool_table_sort(struct pool_table *t);
 
 /* What is wrong, the daemon's own sentences before those of the agents, most failures first; NULL at the
@@ -52,9 +52,9 @@ void pool_table_sort(struct pool_table *t);
 const char *pool_table_sentence(const struct pool_table *t, size_t index);
 size_t pool_table_sentence_count(const struct pool_table *t);
 
-/* "no problems; now 12.4 requests/s, 2 active, 1 waiting, 0.0 errors/s, 2.7 refused/s; up 3 h, last reload 5 min
- * ago"; or "no problems, but 2 requests failed in the last two minutes (carpoolctl errors); now ...": too few for
- * a problem. As in the table, what a limit refused is no error. Returns `out`. */
+/* "no problems; now 12.4 requests/s, 2 active, 1 waiting, 0.0 errors/s, 2.7 refused/s; up 3 h, last reload 5
+ * min ago"; or "no problems, but 2 requests failed in the last two minutes (carpoolctl errors); now ...": too
+ * few for a problem. As in the table, what a limit refused is no error. Returns `out`. */
 const char *pool_table_summary(const struct pool_table *t, char *out, size_t size);
 
 /* "saved since start: 9,080 connections, 12 min 31 s of handshakes". Returns `out`. */

@@ -23,7 +23,8 @@ struct pool_print {
 
 void pool_table_print(const struct pool_table *t, FILE *out, const struct pool_print *how);
 
-/* What is wrong, a line each; of one agent, whose name stands above, without it at the beginning. NULL: of all. */
+/* What is wrong, a line each; of one agent, whose name stands above, without it at the beginning. NULL: of
+ * all. */
 void pool_table_print_sentences(const struct pool_table *t, const char *agent, FILE *out, bool colours);
 
 #endif

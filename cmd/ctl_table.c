@@ -75,8 +75,8 @@ static size_t width_of(const struct table *t, size_t column)
     return width;
 }
 
-/* The last text of a line, which begins at the column `indent`, and nothing follows it. On a terminal its further
- * lines begin there, too. */
+/* The last text of a line, which begins at the column `indent`, and nothing follows it. On a terminal its
+ * further lines begin there, too. */
 static void print_last(const struct table *t, FILE *out, const char *text, enum cell_style style,
                        size_t indent, bool colours)
 {

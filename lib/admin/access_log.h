@@ -19,8 +19,8 @@ struct access_log *access_log_open(const char *path, enum access_log_format form
 void access_log_write(struct access_log *l, const struct exchange_record *r);
 /* Hands gathered lines to the kernel. */
 void access_log_flush(struct access_log *l);
-/* The same, unless it was done a moment ago: to be called after each turn of the loop. True: lines wait for the
- * next turn, which must come within ACCESS_LOG_GATHER_MS. */
+/* The same, unless it was done a moment ago: to be called after each turn of the loop. True: lines wait for
+ * the next turn, which must come within ACCESS_LOG_GATHER_MS. */
 #define ACCESS_LOG_GATHER_MS 10
 bool access_log_end_turn(struct access_log *l);
 /* Closes and opens its file again (SIGUSR1). */

@@ -227,7 +227,8 @@ static void put_protocol(struct text *t, const struct origin *o)
     text_string(t, words[o->protocol]);
 }
 
-/* Of one row: how many of the agent's sentences are about it, and what failed within the time that they look at. */
+/* Of one row: how many of the agent's sentences are about it, and what failed within the time that they look
+ * at. */
 static void put_verdict(struct text *t, const struct verdict *v)
 {
     KEY(t, "problems");

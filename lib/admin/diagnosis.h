@@ -89,8 +89,8 @@ void diagnosis_end_window(struct diagnosis *d);
  * nothing of its limits. */
 void diagnosis_begin_anew(struct diagnosis *d, const struct agent *a);
 
-/* Of one origin, or of an agent's forgotten ones: how many sentences are about it, and how many requests failed
- * or were refused within the window. */
+/* Of one origin, or of an agent's forgotten ones: how many sentences are about it, and how many requests
+ * failed or were refused within the window. */
 struct verdict {
     unsigned problems;
     uint64_t failed;

@@ -25,7 +25,7 @@ void history_sample(struct history *h);
 /* What it does once a minute, too: the running minute is over. */
 void history_end_minute(struct history *h);
 
-/* What it does after a minute or more in which nobody looked: that time was quiet. */
+/* What it does after a minute or more without a look: that time was quiet. */
 void history_skip(struct history *h, uint64_t gap_ms);
 
 /* How much of the last hour is known, in milliseconds. */

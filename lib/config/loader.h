@@ -69,8 +69,7 @@ struct loader {
 };
 
 /* Sets the option from items that came from the file or its default; reports what is wrong with them.
- * values.c
- * */
+ * values.c */
 void value_set(struct loader *l, struct scope *s, const struct option *o, const struct item *items,
                uint32_t count);
 

@@ -128,8 +128,8 @@ static bool set_word(const struct option *o, const char *text, void *field)
     return false;
 }
 
-/* The pseudonym of Via is a token (RFC 9110 7.6.3); fewer bytes than that, so that logs stay easy to read.
- * */
+/* The pseudonym of Via is a token (RFC 9110 7.6.3); fewer bytes than that, so that logs stay easy to
+ * read. */
 static bool is_name(const char *text)
 {
     size_t n = strlen(text);

@@ -100,8 +100,8 @@ bool expects_continue(const struct head *h);
  * passes it on (draft-ietf-httpapi-idempotency-key-header). */
 bool has_idempotency_key(const struct head *h);
 
-/* Takes the next protocol that may be passed on off an Upgrade list (RFC 9110 7.8): not h2c, which would start
- * one that Carpool does not speak. False at its end. */
+/* Takes the next protocol that may be passed on off an Upgrade list (RFC 9110 7.8): not h2c, which would
+ * start one that Carpool does not speak. False at its end. */
 bool upgrade_next(struct slice *list, struct slice *protocol);
 
 /* NTLM or Negotiate, offered in a parsed WWW-Authenticate challenge list (RFC 9110 11.6.1: token68,

@@ -1,6 +1,7 @@
 #include "http/userinfo.h"
 
-/* Where the authority of a word begins: behind the slashes of "http://", "http:/" or "//", else at its start. */
+/* Where the authority of a word begins: after the slashes of "http://", "http:/" or "//", else at its
+ * start. */
 static const char *authority_in(const char *p, const char *end)
 {
     const char *colon = memchr(p, ':', (size_t)(end - p)), *slash = memchr(p, '/', (size_t)(end - p));

@@ -108,8 +108,8 @@ ssize_t conn_splice_in(struct conn *s, struct pipe *p, size_t n);
 /* From the pipe, as conn_write(). */
 ssize_t conn_splice_out(struct conn *s, struct pipe *p);
 
-/* Where TLS is spoken: says that nothing follows (close_notify), without which the peer takes an end for a cut.
- * False: there is no room for it; to be called again when the connection is writable. */
+/* Where TLS is spoken: says that nothing follows (close_notify), without which the peer takes an end for a
+ * cut. False: there is no room for it; to be called again when the connection is writable. */
 bool conn_say_end(struct conn *s);
 
 /* Sends FIN, and close_notify before it. False: as above, and there is no FIN yet. */
@@ -121,9 +121,9 @@ bool conn_shutdown_write(struct conn *s);
 bool conn_is_quiet(struct conn *s);
 
 /* Nothing is left to be read, and the loop will report what comes. Makes no system call: conn_is_quiet()
- * looks. (Where TCP's urgent data or a Unix socket's descriptors came between bytes, a read ends in front of what is
- * behind them: that is left, until more comes or somebody reads or looks. Neither reaches us: the urgent byte is
- * none of the stream's, and the kernel closes descriptors that a read does not ask for.) */
+ * looks. (A read ends where TCP's urgent data or a Unix socket's descriptors came between bytes: what follows
+ * them is left until more comes, or until the next read or look. Neither reaches us: the urgent byte is not
+ * part of the stream, and the kernel closes descriptors that a read does not ask for.) */
 static inline bool conn_is_drained(const struct conn *s)
 {
     return s->watched && !s->may_read && !s->peer_fin;
@@ -133,7 +133,8 @@ static inline bool conn_is_drained(const struct conn *s)
  * False for plain ones. */
 bool conn_has_part(const struct conn *s);
 
-/* That part may be of a ticket: a server of TLS 1.3 sends some before its first data, and large ones in parts. */
+/* That part may be of a ticket: a server of TLS 1.3 sends some before its first data, and large ones in
+ * parts. */
 bool conn_awaits_ticket(const struct conn *s);
 
 /* An error, such as a reset, follows what can still be read: the peer is gone. */

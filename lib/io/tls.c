@@ -14,8 +14,8 @@
 /* The most that one record carries (RFC 8446 5.1). */
 #define RECORD_SIZE 16384
 
-/* No buffer takes more than five full ones. Of tiny ones a peer could otherwise have tens of thousands read at
- * once. */
+/* No buffer takes more than five full ones. Of tiny ones a peer could otherwise have tens of thousands read
+ * at once. */
 #define RECORDS_PER_READ 16
 
 /* ---- begin */
@@ -217,7 +217,8 @@ static void become_idle(struct tls *t)
         SSL_free_buffers(t->ssl);
 }
 
-/* As many records as are there, within reason. What ends the connection behind them is told by the next call. */
+/* As many records as are there, within reason. What ends the connection behind them is told by the next
+ * call. */
 ssize_t tls_read(struct conn *s, void *to, size_t n)
 {
     struct tls *t = s->tls;

@@ -47,8 +47,8 @@ struct waiter {
     struct stopwatch waited;  /* runs from ACQUIRE_WAITS until settled(), in each attempt of this request */
     struct stopwatch pending; /* runs while it is BLOCKED */
     enum waiter_state state;
-    /* NEW at first. The caller may set it to OWN_CONNECTION before it asks again; else it is AGAIN from when the
-     * request has waited, or had no need to */
+    /* NEW at first. The caller may set it to OWN_CONNECTION before it asks again; else it is AGAIN from when
+     * the request has waited, or had no need to */
     enum acquire_how how;
     enum connect_error error; /* SETTLED without a socket; CONNECT_OK: it was bound and may ask again */
     bool http1_only;          /* the caller's: a connection of HTTP/2 is no use to it */

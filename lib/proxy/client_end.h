@@ -16,7 +16,8 @@ void client_end(struct client *c, enum client_close reason);
 /* The same for one of which more may come. */
 void client_linger(struct client *c, enum client_close reason);
 
-/* Of one in ENDING or LINGERING: its connection is ready, its deadline has come, its limit may have changed. */
+/* Of one in ENDING or LINGERING: its connection is ready, its deadline has come, its limit may have
+ * changed. */
 void client_end_ready(struct client *c, unsigned ready);
 void client_end_on_deadline(struct client *c);
 void client_end_arm(struct client *c);

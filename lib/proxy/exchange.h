@@ -185,7 +185,8 @@ void exchange_record(const struct exchange *e);
 void exchange_keep_line(struct exchange *e, const struct head *h);
 /* The same for a CONNECT to there whose head is gone. */
 void exchange_keep_connect(struct exchange *e, const struct uri *to);
-/* The target as logs show it, in `room` if need be, and cut where that ends; "-" when it could not be read. */
+/* The target as logs show it, in `room` if need be, and cut where that ends; "-" when it could not be
+ * read. */
 struct slice exchange_target(const struct exchange *e, char *room, size_t size);
 /* What is known of it so far, less the client's address; slices point into the exchange and to `target`. */
 void exchange_describe(const struct exchange *e, struct exchange_record *r, char *target, size_t size);
