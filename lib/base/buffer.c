@@ -36,18 +36,23 @@ static inline void allow(struct buffer *b)
 }
 #endif
 
-static struct buffer *allocate(struct buffer_pool *pool, size_t size)
+static struct buffer *lend(struct buffer_pool *pool, struct buffer *b)
 {
-    struct buffer *b = malloc(sizeof *b + size);
-
-    if (!b)
-        return NULL;
     b->pool = pool;
     b->next = NULL;
     b->start = b->end = 0;
-    b->size = (uint32_t)size;
     pool->lent++;
     return b;
+}
+
+static struct buffer *allocate(struct buffer_pool *pool, size_t size)
+{
+    struct buffer *b = malloc(offsetof(struct buffer, data) + size);
+
+    if (!b)
+        return NULL;
+    b->size = (uint32_t)size;
+    return lend(pool, b);
 }
 
 struct buffer *buffer_borrow(struct buffer_pool *pool)
@@ -59,11 +64,8 @@ struct buffer *buffer_borrow(struct buffer_pool *pool)
         return allocate(pool, pool->size);
     pool->free = b->next;
     pool->free_count--;
-    pool->lent++;
     allow(b);
-    b->next = NULL;
-    b->start = b->end = 0;
-    return b;
+    return lend(pool, b);
 }
 
 void buffer_give(struct buffer *b)

@@ -17,7 +17,7 @@ struct buffer_pool;
 
 struct buffer {
     struct buffer_pool *pool; /* where it goes back to */
-    struct buffer *next;      /* on the freelist */
+    struct buffer *next;      /* on the freelist, and its holder's to chain it by */
     uint32_t start;           /* first byte that was not consumed */
     uint32_t end;             /* after the last byte that was read */
     uint32_t size;            /* its pool's, or more where buffer_grow() made it */
