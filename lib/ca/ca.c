@@ -112,6 +112,11 @@ bool ca_permits(const struct ca *c, struct slice host)
     return constraints_permit(c->constraints, host);
 }
 
+bool ca_may_sign(const struct ca *c, struct slice host, int64_t now)
+{
+    return now <= c->not_after && ca_permits(c, host);
+}
+
 /* What was written to a memory BIO, as a string; takes the BIO over. */
 static char *text_of(BIO *out, bool written)
 {

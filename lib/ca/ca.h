@@ -39,6 +39,9 @@ void ca_free(struct ca *c); /* NULL is allowed */
  * constraints may sign for all. */
 bool ca_permits(const struct ca *c, struct slice host);
 
+/* Whether it may sign for this host at that time, in Unix seconds: ca_permits(), and it has not ended. */
+bool ca_may_sign(const struct ca *c, struct slice host, int64_t now);
+
 /* malloc'd texts; NULL when memory is short. */
 char *ca_pem(const struct ca *c);
 char *ca_subject(const struct ca *c);

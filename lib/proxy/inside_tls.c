@@ -80,7 +80,7 @@ void inside_shake_hands(struct client *c)
     }
 }
 
-/* A reload may have taken the CA away, or given one that may not sign for this host. */
+/* The CA may have ended meanwhile, or a reload taken it away, or given one that may not sign for this host. */
 static void begin_tls(struct client *c)
 {
     const struct config *config = c->proxy->config;
@@ -161,5 +161,5 @@ bool inside_take_hello(struct client *c)
 bool inside_may_sign(const struct config *config, const struct uri *to)
 {
     const struct signer *signer = config->connectTls.signer;
-    return signer && ca_permits(signer_ca(signer), (struct slice){to->host, to->host_length});
+    return signer && ca_may_sign(signer_ca(signer), (struct slice){to->host, to->host_length}, time(NULL));
 }

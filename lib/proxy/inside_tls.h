@@ -6,7 +6,7 @@
 
 #include "proxy/inside.h"
 
-/* Whether connectTls may sign for this host. */
+/* Whether connectTls may sign for this host now. */
 bool inside_may_sign(const struct config *config, const struct uri *to);
 
 /* INSIDE_HELLO: goes on with a ClientHello of which the first bytes are in c->in. True: more of it must come,

@@ -66,13 +66,16 @@ void h2_pump(struct h2 *h)
     give_back_if_empty(h);
 }
 
+/* More than a receive buffer holds, unless the peer is one that goes on without a pause. */
+#define TURNS_OF_LAST_WORDS 64
+
 /* The peer takes no more: what it said before may still be responses, or a GOAWAY, and is all read, since
  * nothing follows. What was not taken stays in `out`, where its requests are known to be unsent. */
 static void write_failed(struct h2 *h)
 {
     int error = h->wire->conn.error;
     h->out_blocked = true;
-    while (h2_take_in(h))
+    for (unsigned turns = 0; turns < TURNS_OF_LAST_WORDS && h2_take_in(h); turns++)
         ;
     h2_over(h, RETIRE_ERROR, (struct h2_failure){.error = CALL_ERROR_ENDED, .code = (uint32_t)error});
 }

@@ -210,6 +210,17 @@ static int64_t seconds_from(int64_t now, const ASN1_TIME *t)
     return timegm(&tm) - now;
 }
 
+START_TEST(ca_signs_until_its_end)
+{
+    struct ca *c = ca_for(hosts, 3);
+
+    ck_assert(ca_may_sign(c, SLICE("pay.test"), c->not_after));
+    ck_assert(!ca_may_sign(c, SLICE("pay.test"), c->not_after + 1));
+    ck_assert(!ca_may_sign(c, SLICE("other.test"), c->not_after));
+    ca_free(c);
+}
+END_TEST
+
 START_TEST(issue_dates)
 {
     struct ca *c = ca_for(hosts, 3);
@@ -250,7 +261,7 @@ int main(void)
 
     unit_group(suite, "ca", ca_permits_what_openssl_does, ca_excludes_the_kind_that_it_does_not_name,
                ca_lists_its_names, ca_refuses_what_is_none, ca_without_an_identifier,
-               ca_refuses_a_key_that_does_not_sign);
+               ca_refuses_a_key_that_does_not_sign, ca_signs_until_its_end);
     unit_group(suite, "issue", issue_dates, issue_long_names);
     ca_signer_tests(suite);
     return unit_run(suite);
