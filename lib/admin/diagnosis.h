@@ -46,8 +46,8 @@ struct diagnosis_input {
     uint64_t retired[RETIRE_COUNT];
     const char *connect_failure;         /* what the last failed connect said; NULL: none failed */
     uint64_t reused_errors, dead_errors; /* of reused sockets; of these, those whose path was dead */
-    uint64_t learned_ms, origin_idle_ms; /* how long free ones are kept, since the origin closes them so late;
-                                            0: not learned */
+    /* How long free ones are kept, since the origin closes them so late; 0: not learned */
+    uint64_t learned_ms, origin_idle_ms;
     uint64_t repaired, repairs[REPAIR_COUNT]; /* heads of responses; which of them needed what */
     uint64_t texts, texts_plain;  /* that might be compressed where there is a Via; those that were not */
     uint64_t peer_closed_idle_ms; /* on average, of those retired as peer-closed */

@@ -76,8 +76,7 @@ bool field_is_hop_by_hop(enum field_id id)
 }
 
 /* Framing, routing and what the next hop must know: a Connection that names one of these is mistaken or
- * malicious (RFC 9110 7.6.1: never an end-to-end field), and taking it away would make another message of it.
- */
+ * malicious (RFC 9110 7.6.1: never an end-to-end field), and without the field it would be another message. */
 static bool is_protected(enum field_id id)
 {
     switch (id) {
@@ -113,9 +112,8 @@ static bool is_protected(enum field_id id)
     return false;
 }
 
-bool field_stays_on_hop(const struct head *h, const struct field *f)
+bool field_stays_on_hop(const struct field *f)
 {
-    (void)h;
     return hop_by_hop[f->id] || (f->nominated && !is_protected(f->id));
 }
 
@@ -129,8 +127,7 @@ static void nominate(struct head *h, struct slice option)
     }
 }
 
-/* Each option is looked for among all fields, so a list without a limit would cost far more than its bytes.
- */
+/* Each option is looked for among all fields: a list without a limit would cost far more than its bytes. */
 static bool few_members(struct slice list, uint32_t *left)
 {
     const char *end = list.p + list.n;

@@ -65,11 +65,9 @@ bool fields_nominate(struct head *h, uint32_t max);
  * 9110 7.6.1). */
 bool connection_has(const struct head *h, struct slice option);
 
-/* Whether this field of h stays on its hop: by definition or because Connection names it. A Connection that
- * names a field that framing or routing rests on (Content-Length, Host, Transfer-Encoding...) does not remove
- * it (RFC 9110 7.6.1 names end-to-end fields as a mistake; removing one would change the message's framing).
- */
-bool field_stays_on_hop(const struct head *h, const struct field *f);
+/* Whether this field stays on its hop: by definition or because Connection names it (RFC 9110 7.6.1), which a
+ * field that framing or routing rests on ignores: Content-Length, Host, ... */
+bool field_stays_on_hop(const struct field *f);
 
 /* Whether a field may stand in a trailer section that is passed on: never framing, routing, authentication,
  * or control (RFC 9110 6.5.1). */

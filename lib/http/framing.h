@@ -18,8 +18,8 @@ enum body_kind {
 
 struct framing {
     enum body_kind kind;
-    bool doubtful; /* read by the rules, but senders are known to mean something else: let nothing else use
-                      the connection */
+    /* Read by the rules, but senders are known to mean something else: let nothing else use the connection */
+    bool doubtful;
     uint64_t length;
 };
 

@@ -18,10 +18,10 @@ struct head {
     uint16_t status;
     struct slice reason;
     /* Both. */
-    uint8_t minor;    /* of HTTP/1.x; a minor above 1 is read as 1 */
-    uint32_t count;   /* of fields */
-    uint64_t present; /* bit (1 << enum field_id) for each known field that occurs, so that looking for an
-                         absent one is free */
+    uint8_t minor;  /* of HTTP/1.x; a minor above 1 is read as 1 */
+    uint32_t count; /* of fields */
+    /* Bit (1 << enum field_id) for each known field that occurs: looking for an absent one is free */
+    uint64_t present;
     struct field fields[HEAD_MAX_FIELDS];
 };
 

@@ -57,8 +57,7 @@ struct keep_alive_hint keep_alive_hint(const struct head *h)
     return hint;
 }
 
-/* How far the first element of a Via list reaches: to the first comma outside of a comment (RFC 9110 5.6.5).
- */
+/* To the first comma outside of a comment (RFC 9110 5.6.5). */
 static size_t via_element_length(struct slice list)
 {
     size_t depth = 0;
@@ -120,7 +119,7 @@ bool has_idempotency_key(const struct head *h)
         const struct field *f = &h->fields[i];
 
         if ((f->id == FIELD_IDEMPOTENCY_KEY || f->id == FIELD_X_IDEMPOTENCY_KEY) && f->value.n > 0 &&
-            !field_stays_on_hop(h, f))
+            !field_stays_on_hop(f))
             return true;
     }
     return false;

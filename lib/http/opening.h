@@ -9,9 +9,10 @@
 #include "base/slice.h"
 
 enum opening {
-    OPENING_MORE,  /* not known yet */
-    OPENING_HTTP,  /* a request line: a method of capitals but PRI, a space, and a path, a URL, OPTIONS's
-                      asterisk or CONNECT's  authority */
+    OPENING_MORE, /* not known yet */
+    /* A request line: a method of capitals but PRI, a space, and a path, a URL, OPTIONS's asterisk or
+     * CONNECT's authority */
+    OPENING_HTTP,
     OPENING_TLS,   /* a record with a ClientHello */
     OPENING_OTHER, /* neither */
 };

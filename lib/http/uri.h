@@ -14,9 +14,9 @@ enum scheme { SCHEME_HTTP, SCHEME_HTTPS };
 
 struct uri {
     enum scheme scheme;
-    char host[URI_MAX_HOST +
-              1]; /* lower case, without brackets, ends with 0; an IPv6 address in its one canonical spelling,
-                   * an IPv4 address always as a dotted quad; a trailing dot is kept */
+    /* Lower case, without brackets, ends with 0; an IPv6 address in its one canonical spelling, an IPv4
+     * address always as a dotted quad; a trailing dot is kept */
+    char host[URI_MAX_HOST + 1];
     uint16_t host_length;
     bool ipv6;     /* host was in brackets */
     bool has_port; /* one was written */
@@ -31,9 +31,9 @@ enum uri_verdict {
     URI_NOT_ABSOLUTE, /* origin-form or a relative reference */
     URI_BAD_SCHEME,   /* neither http nor https */
     URI_USERINFO,     /* RFC 9110 4.2.4 */
-    URI_BAD_HOST, /* empty, too long, a byte that no host has, a malformed IPv6 literal, zone ids, and what
-                   * only some readers take for an IPv4 address: 127.1, 0x7f.1, 2130706433, 0177.0.0.1,
-                   * 127.0.0.1. */
+    /* Empty, too long, a byte that no host has, a malformed IPv6 literal, zone ids, and what only some readers
+     * take for an IPv4 address: 127.1, 0x7f.1, 2130706433, 0177.0.0.1, 127.0.0.1. */
+    URI_BAD_HOST,
     URI_BAD_PORT,
     URI_FRAGMENT, /* right after the authority, where it may have been meant as something else */
     URI_BAD_PATH, /* a byte that no path or query has */

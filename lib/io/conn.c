@@ -194,8 +194,8 @@ ssize_t conn_splice_in(struct conn *s, struct pipe *p, size_t n)
 {
     ssize_t got;
 
-    assert(s->fd >= 0 && n > 0 &&
-           p->held == 0); /* in a full pipe, AGAIN would say nothing of the connection */
+    /* In a full pipe, AGAIN would say nothing of the connection. */
+    assert(s->fd >= 0 && n > 0 && p->held == 0);
     if (s->given_up)
         return given_up(s);
     do

@@ -33,9 +33,8 @@ enum conn_ready {
 };
 
 struct conn {
-    int fd;    /* -1: closed */
-    int error; /* errno of the last CONN_ERROR; EPROTO for a TLS failure, EPIPE and ECONNRESET as they are
-                */
+    int fd;          /* -1: closed */
+    int error;       /* errno of the last CONN_ERROR; EPROTO for a TLS failure */
     struct tls *tls; /* NULL: plain. Owned. */
     struct event event;
     uint8_t priority;

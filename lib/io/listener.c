@@ -23,8 +23,8 @@
 
 struct listener {
     int fd;
-    int reserve; /* kept open for nothing, so that a shortage of descriptors leaves one to answer with; -1:
-                    lost */
+    /* Kept open for nothing, so that a shortage of descriptors leaves one to answer with; -1: lost */
+    int reserve;
     bool watching;
     bool paused; /* by the owner */
     bool *freed; /* set while a batch runs: where to say that the listener is gone */

@@ -323,8 +323,8 @@ ssize_t tls_write(struct conn *s, const struct iovec *v, int count)
             n = gather(c, record, sizeof record);
             first = record;
         } else if (n > RECORD_SIZE) {
-            n = RECORD_SIZE; /* a call that ends a record begun before writes the next one, too: what was
-                                announced */
+            /* A call that ends a record begun before writes the next one, too: what was announced. */
+            n = RECORD_SIZE;
         }
         s->tls->more_follows = s->last || left > n;
         put = write_some(s, first, n);

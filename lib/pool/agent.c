@@ -93,8 +93,7 @@ struct socket *agent_oldest_idle(const struct agent *a)
     return s ? s : TAILQ_FIRST(&a->private_lru);
 }
 
-/* Whether agent_make_room() would say yes. Above a limit that was lowered, closing one socket makes no
- * room. */
+/* Above a limit that was lowered, closing one socket makes no room. */
 bool agent_could_make_room(const struct agent *a, const struct origin *o)
 {
     return !agent_is_full(a) || (a->total == a->policy->maxTotalSockets && least_recently_used(a, o));

@@ -29,7 +29,7 @@ struct agent_error {
 struct agent {
     TAILQ_ENTRY(agent) link; /* on pool->agents, or pool->removed */
     struct pool *pool;
-    struct agent *next_share; /* the same agent in the workers's next pool; NULL: the last one, or removed */
+    struct agent *next_share; /* the same agent in the next worker's pool; NULL: the last one, or removed */
     unsigned home;            /* the pool in which it lives, or from which its origins are spread */
     bool spread;              /* its origins live in several pools */
     char *name;
@@ -89,13 +89,13 @@ bool agent_is_full(const struct agent *a);
  * another origin could be closed, or an idle private one of any. */
 bool agent_make_room(struct agent *a, const struct origin *o);
 
+/* Whether that would say yes. */
+bool agent_could_make_room(const struct agent *a, const struct origin *o);
+
 /* Of the HTTP/2 sockets of all origins but one, the one that carries fewest exchanges: drained, it makes room
  * in the end. NULL: there is none but those on which places were just given, or one is drained for that
  * already. */
 struct socket *agent_emptiest(const struct agent *a, const struct origin *but);
-
-/* Whether agent_make_room() would say yes. */
-bool agent_could_make_room(const struct agent *a, const struct origin *o);
 
 /* What the admin API calls so (carpoold(8)); this share only. */
 void agent_drain(struct agent *a);

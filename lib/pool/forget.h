@@ -5,11 +5,11 @@
  *
  *   KEPT        in use (a socket, a waiter, a user), or an upstream names it: never forgotten
  *   EMPTY       neither; forgotten after a minute, and the oldest first beyond FORGET_EMPTY_MAX an agent
- *   UNREACHED   the same, and it never had a socket: just long enough for one who asks why; or it lives in another
- *               pool now
+ *   UNREACHED   the same, and it never had a socket: just long enough for one who asks why; or it lives in
+ *               another pool now
  *
- * What it has counted goes on in its agent's row "*". Nothing is forgotten from within another call of the pool's: at
- * the end of a turn, and by a timer. */
+ * What it has counted goes on in its agent's row "*". Nothing is forgotten from within another call of the
+ * pool's: at the end of a turn, and by a timer. */
 
 #include <stdint.h>
 

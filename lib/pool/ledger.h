@@ -38,7 +38,7 @@ struct ledger {
 /* An established connection was retired. */
 void ledger_retired(struct ledger *l, enum retire_reason reason);
 
-/* One was established, as one of `established` ever (itself included), for WARM, RETRY, or CONCURRENCY where
+/* One was established, as one of `established` ever (itself included), for SPARE, RETRY, or CONCURRENCY where
  * a request found no free one: returns why. */
 enum opened_for ledger_opened(struct ledger *l, uint64_t established, enum opened_for wanted);
 

@@ -31,7 +31,6 @@ static enum origin_kind kind_of(const struct origin *o)
     return o->key[0] == 't' ? ORIGIN_TUNNEL : o->key[4] == 's' ? ORIGIN_HTTPS : ORIGIN_HTTP;
 }
 
-/* The present policy's word on how to connect; what is running keeps what it began with. */
 void origin_update_plan(struct origin *o)
 {
     const struct agent *a = o->agent;
@@ -102,7 +101,6 @@ static bool is_named(const struct origin *o, enum origin_kind kind)
            match_names_exactly(a->upstream, slice_of(o->host), o->plan.port, is_default_port);
 }
 
-/* What the present configuration says of this very origin. */
 void origin_update_names(struct origin *o)
 {
     enum origin_kind kind = kind_of(o);
@@ -231,7 +229,6 @@ void origin_forget(struct origin *o)
     release_memory(o);
 }
 
-/* For the diagnosis; without memory there is none. */
 void origin_remember_failure(struct origin *o, const char *text)
 {
     free(o->connect_failure);

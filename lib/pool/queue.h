@@ -29,8 +29,7 @@ enum waiter_state {
 enum acquire_how {
     ACQUIRE_NEW,            /* a request's first attempt: joins the end of the queue */
     ACQUIRE_AGAIN,          /* a repeat: joins at its head, where those that asked first are first again */
-    ACQUIRE_OWN_CONNECTION, /* the last repeat: takes the place that its failed socket left, with a new
-                               connection */
+    ACQUIRE_OWN_CONNECTION, /* the last repeat: a new connection takes the place of the socket that failed */
 } __attribute__((packed));
 
 /* Embedded in what waits; zeroed at first. */

@@ -14,7 +14,7 @@
  *       v            v             v
  *      DEAD <---- socket_retire(): every way out has a reason
  *
- *   ACTIVE <-- socket_take_private, socket_keep_private --> PRIVATE: bound to one user (NTLM), between two of its requests
+ *   ACTIVE <-- socket_take_private, socket_keep_private --> PRIVATE: bound to one user (NTLM), who asks nothing now
  *
  * The state is the list it stands on; socket_move() alone changes both. */
 
@@ -77,7 +77,7 @@ struct socket {
     uint32_t in_use;           /* places on it that are taken: a place is taken when it is given */
     uint32_t unbegun;          /* of those, the ones whose exchange has not begun yet */
     enum retire_reason ending; /* DRAINING, SENT_AWAY: why */
-    enum opened_for opened_for; /* CONNECTING: WARM, RETRY or CONCURRENCY, so far */
+    enum opened_for opened_for; /* CONNECTING: SPARE, RETRY or CONCURRENCY, so far */
     uint32_t generation;        /* the origin's when it was opened */
     uint32_t permitted_in;      /* pool->reloads when it was last known that it may lead where it does */
     uint32_t exchanges;         /* begun */

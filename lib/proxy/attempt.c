@@ -246,8 +246,7 @@ void attempt_ask(struct exchange *e)
     }
 }
 
-/* A URL that leads to Carpool itself has a reader of its own. */
-/* Not of a unix path: there the text says more. */
+/* Not on a unix path: there the text says more. */
 static const char *advice_on(const struct waiter *w)
 {
     return w->error == CONNECT_REFUSED && strstr(waiter_error(w), "connection refused")
@@ -256,6 +255,7 @@ static const char *advice_on(const struct waiter *w)
                : "";
 }
 
+/* A URL that leads to Carpool itself is one for the app's developer to mend. */
 static void fail_unconnected(struct exchange *e, const struct waiter *w)
 {
     const struct origin *o = e->waiter.origin;

@@ -2,7 +2,7 @@
 #define CARPOOL_PROXY_CALLER_H
 
 /* Who a client is, as the kernel says: a user or a systemd unit of this host, another host by its address, or
- * one that is known ("-"). Each loop has a table of its own; a client takes its identity along when it goes
+ * one that is not known ("-"). Each loop has a table of its own; a client takes its identity along when it goes
  * to another one. */
 
 #include <stdbool.h>

@@ -332,9 +332,9 @@ enum pump download_pump(struct exchange *e)
             result = flush(e);
         else
             return result;
-        if (part ==
-            CALL_FAILED) /* it is not reported twice: what a slow client has not taken by now is lost */
-            return result == PUMP_DONE || result == PUMP_WAITS ? PUMP_CALL_FAILED : result;
+        /* A failure is not reported twice: what a slow client has not taken by now is lost. */
+        if (part == CALL_FAILED && (result == PUMP_DONE || result == PUMP_WAITS))
+            return PUMP_CALL_FAILED;
         if (result != PUMP_DONE)
             return result;
         if (d->state == DOWNLOAD_LAST) {

@@ -105,8 +105,8 @@ static void complete(struct exchange *e, enum client_close fate)
 static void log_fault(const struct exchange *e, enum fault fault, const char *text)
 {
     enum log_level level = fault_status(fault) >= 500 ? LOG_WARN : LOG_INFO;
-    unsigned status =
-        e->outcome.status ? e->outcome.status : fault_status(fault); /* a response that is cut has its own */
+    /* A response that is cut has its own. */
+    unsigned status = e->outcome.status ? e->outcome.status : fault_status(fault);
     char peer[ADDRESS_TEXT_SIZE], target[512];
     if (!log_enabled(level))
         return;
@@ -192,9 +192,9 @@ static void fail(struct exchange *e, enum fault fault, enum retire_reason reason
         return;
     }
     e->outcome.fate = exchange_fate(e, fault, true);
+    /* Its answer was the 200: the end of the connection says that nothing came of it. */
     if (e->asked.established) {
-        e->state = EXCHANGE_REPLY; /* its answer was the 200: the end of the connection says that nothing came
-                                      of it */
+        e->state = EXCHANGE_REPLY;
         return;
     }
     const struct reply r = {

@@ -12,8 +12,8 @@
  *                    | +-- response complete --> (done)
  *                    +-- 101, CONNECT --> (a tunnel: tunnel.h)
  *
- * Its two halves, upload.h and download.h, move on their own; exchange_run() moves it on until it waits, and alone acts on
- * what they say. */
+ * Its two halves, upload.h and download.h, move on their own; exchange_run() moves it on until it waits, and
+ * alone acts on what they say. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -104,8 +104,10 @@ void exchange_on_deadline(struct exchange *e);
 /* At a stop: cuts it. */
 void exchange_cut(struct exchange *e, enum client_close reason);
 
-/* --- Within lib/proxy: request.c begins one, attempt.c finds its socket, deadlines.c watches its time, record.c counts and
- * logs it, exchange.c does the rest ------------------------------------------------------------------------------------ */
+/* --- Within lib/proxy -------------------------------------------------------------------------------------
+ *
+ * request.c begins one, attempt.c finds its socket, deadlines.c watches its time, record.c counts and logs it,
+ * exchange.c does the rest. */
 
 /* The halves that are worth a try; bits. */
 enum { EXCHANGE_UPLOAD = 1, EXCHANGE_DOWNLOAD = 2 };

@@ -112,7 +112,7 @@ uint64_t flow_content(const struct flow *f)
     return f->written > f->head_size ? f->written - f->head_size : 0;
 }
 
-/* A side whose connection is broken takes nothing either. After an end of file no read meets the reset. */
+/* After an end of file no read meets the reset. */
 bool flow_source_failed(const struct flow *f)
 {
     return f->state == FLOW_ABORTED || (flow_is_over(f) && (f->from->error != 0 || conn_has_failed(f->from)));

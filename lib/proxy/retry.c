@@ -2,22 +2,21 @@
 
 /* What was certainly not processed is repeated, whatever its method:
  *
- *  response begun  replayable  routine  refusals left | repeat
- *  no              yes         yes      any           | yes
- *  no              yes         no       yes           | yes
- *  otherwise                                          | no
+ *   response begun  replayable  routine  refusals left   repeat
+ *   no              yes         yes      any             yes
+ *   no              yes         no       yes             yes
+ *   otherwise                                            no
  *
- * Of the others:
+ * Of the others ("ended" by the peer; "response" and "request" begun), while repeats are left:
  *
- *  reused  ended by peer  response begun  request begun  idempotent  replayable | repeat
- *  no      any            any             any            any         any        | no: a new connection that
- * fails says something yes     no             any             any            any         any        | no: a
- * timeout is not staleness yes     yes            yes             any            any         any        | no:
- * the origin has answered yes     yes            no              no             any         yes        | yes:
- * nothing was delivered yes     yes            no              yes            yes         yes        | yes
- *  yes     yes            no              yes            no          any        | no: it may have been
- * carried out yes     yes            no              any            any         no         | no: it cannot be
- * said again */
+ *   reused  ended  response  request  idempotent  replayable   repeat
+ *   no      any    any       any      any         any          no: a new connection that fails says something
+ *   yes     no     any       any      any         any          no: a timeout is not staleness
+ *   yes     yes    yes       any      any         any          no: the origin has answered
+ *   yes     yes    no        any      any         no           no: it cannot be said again
+ *   yes     yes    no        no       any         yes          yes: nothing was delivered
+ *   yes     yes    no        yes      yes         yes          yes
+ *   yes     yes    no        yes      no          yes          no: it may have been carried out               */
 enum retry retry_decide(const struct failed_attempt *a)
 {
     if (a->unprocessed)

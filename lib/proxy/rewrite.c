@@ -139,7 +139,7 @@ static char *put_request_fields(char *at, const struct head *h, const struct out
             continue;
         if (f->id == FIELD_UPGRADE && o->upgrade)
             at = put_upgrade(at, f);
-        else if (field_stays_on_hop(h, f))
+        else if (field_stays_on_hop(f))
             continue;
         else if (f->id == FIELD_MAX_FORWARDS)
             at = put_max_forwards(at, h, f);
@@ -180,7 +180,7 @@ static char *put_response_fields(char *at, const struct head *h, const struct ou
         if (f->id == FIELD_CONTENT_LENGTH)
             continue;
         bool upgrade = f->id == FIELD_UPGRADE && (o->upgrade || h->status == 426);
-        if (!upgrade && field_stays_on_hop(h, f))
+        if (!upgrade && field_stays_on_hop(f))
             continue;
         at = o->own.urls == OWN_URLS_KEPT ? put_field(at, f->name, f->value) : own_urls_put(at, f, &o->own);
     }

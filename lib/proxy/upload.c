@@ -298,8 +298,7 @@ static enum pump pump_batch(struct exchange *e)
     if (u->batch.count == 0 && !u->batch.last) {
         enum pump taken = take_batch(e);
         if (taken != PUMP_WAITS) {
-            call_send(&e->transfer->call,
-                      &u->batch); /* what was well-formed before it goes out, then the cut */
+            call_send(&e->transfer->call, &u->batch); /* what was well-formed goes out before the cut */
             return taken;
         }
     }

@@ -30,10 +30,8 @@ enum { CALL_READABLE = 1, CALL_WRITABLE = 2, CALL_UNACKED = 8 };
 
 enum call_write {
     CALL_SENT,    /* every byte given was handed over: its memory is the caller's again */
-    CALL_BLOCKED, /* the bytes stay where they are until CALL_WRITABLE; then call_send() once more, without
-                     content */
-    CALL_WRITE_FAILED, /* the peer takes no more; what it sent before may still be a response: go on
-                        * reading */
+    CALL_BLOCKED, /* the bytes stay where they are until CALL_WRITABLE; then call_send() without content */
+    CALL_WRITE_FAILED, /* the peer takes no more; what it sent before may still be a response: read on */
 };
 
 enum call_part {

@@ -72,7 +72,7 @@ static uint32_t room(const struct wire *w)
     return w->session == NULL;
 }
 
-/* No end of the peer's: by an end of file, or by an alert. */
+/* Not ended by the peer, be it with an end of file or an alert. */
 static bool is_broken_tls(const struct wire *w, ssize_t read)
 {
     char text[256];
@@ -103,6 +103,8 @@ static enum retire_reason probe(struct wire *w)
 }
 
 /* --- A call ---------------------------------------------------------------------------------------------- */
+
+_Static_assert(CALL_READABLE == (int)CONN_READABLE && CALL_WRITABLE == (int)CONN_WRITABLE, "on_ready()");
 
 static void on_ready(void *ctx, unsigned ready)
 {
@@ -241,7 +243,7 @@ static void skip_rest(struct h1 *h)
 
 static void on_left_ready(void *ctx, unsigned ready)
 {
-    if (ready & CALL_READABLE)
+    if (ready & CONN_READABLE)
         skip_rest(ctx);
 }
 

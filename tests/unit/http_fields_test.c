@@ -34,7 +34,7 @@ static bool stays(const char *fields, const char *name)
 
     for (uint32_t i = 0; i < h->count; i++) {
         if (slice_eq(h->fields[i].name, slice_of(name)))
-            return field_stays_on_hop(h, &h->fields[i]);
+            return field_stays_on_hop(&h->fields[i]);
     }
     ck_abort_msg("no field %s", name);
 }
