@@ -4,14 +4,13 @@
 
 #include "base/clock.h"
 
-/* How much of its waiting for a socket the request spent on the connect: a spare was there before it came,
- * and a connect may have begun before, too. */
+/* What it waited for a new socket while no limit held it. A spare was there before it came, and a connect may
+ * have begun before, too. */
 static uint64_t connect_share(const struct exchange *e)
 {
-    uint64_t waited = stopwatch_total_us(&e->waiter.waited) - stopwatch_total_us(&e->waiter.pending);
-    if (e->transfer->attempts.reused)
-        return 0;
-    return e->transfer->times.connect_us < waited ? e->transfer->times.connect_us : waited;
+    return e->transfer->attempts.reused
+               ? 0
+               : stopwatch_total_us(&e->waiter.waited) - stopwatch_total_us(&e->waiter.pending);
 }
 
 struct slice server_timing(const struct exchange *e, char room[SERVER_TIMING_SIZE])

@@ -5,6 +5,7 @@ import time
 
 from .harness import stays
 from .harness.origin import answer
+from .harness.tls import secure, tls_origin
 
 ON = {"server": {"serverTiming": True}}
 PAY = "http://pay.test:80"
@@ -52,6 +53,14 @@ def test_a_spare_was_not_waited_for(stage):
     carpool = daemon(stage, origin, minFreeSockets=1)
     carpool.wait_row(PAY, "pay", freeSockets=1)
     assert timing(carpool.get("http://pay.test/"))[:3] == (0, 0, "warm")
+
+
+def test_no_limit_no_wait(stage):
+    """carpool-wait: for a limit; what precedes the first handshake is part of the connection"""
+    origin = tls_origin(stage)
+    carpool = stage.carpool({**secure(), **ON})
+    wait, connect, reason, _ = timing(carpool.get(f"https://{origin.authority}/"))
+    assert (wait, reason) == (0, "first") and connect > 0
 
 
 def test_waiting_for_a_limit_and_for_the_origin(stage):
