@@ -154,7 +154,7 @@ bool scope_given(const struct scope *s, const char *path)
     return s->marks[option_index(option_find(s->which, path))].line != 0;
 }
 
-static bool failed(const struct scope *s, const char *path)
+bool scope_failed(const struct scope *s, const char *path)
 {
     return s->failed[option_index(option_find(s->which, path))];
 }
@@ -162,7 +162,7 @@ static bool failed(const struct scope *s, const char *path)
 static void check_hosts(struct loader *l, const struct scope *s)
 {
     const struct upstream *u = s->upstream;
-    if (u->hosts.count && !u->listen.count && !failed(s, "listen"))
+    if (u->hosts.count && !u->listen.count && !scope_failed(s, "listen"))
         problem_error(&l->problems, scope_mark(s, "hosts"),
                       "%s.hosts works only with listen; use match to say which URLs it serves", s->path);
 }
@@ -171,7 +171,7 @@ static void check_hosts(struct loader *l, const struct scope *s)
 static void check_names(struct loader *l, const struct scope *s)
 {
     const struct upstream *u = s->upstream;
-    if (failed(s, "match") || failed(s, "host") || failed(s, "listen"))
+    if (scope_failed(s, "match") || scope_failed(s, "host") || scope_failed(s, "listen"))
         return;
     if (*u->host_option && !u->listen.count)
         problem_error(&l->problems, scope_mark(s, "host"),

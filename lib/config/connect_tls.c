@@ -203,11 +203,7 @@ void check_connect_tls(struct loader *l)
         warn_of_no_cas(l);
         return;
     }
-    if (!*t->cert)
-        refuse(l, KEY, t->key, "needs its certificate: set connectTls.cert, too");
-    if (!*t->key)
-        refuse(l, CERT, t->cert, "needs its private key: set connectTls.key, too");
-    if (!*t->cert || !*t->key)
+    if (!check_key_pair(l, &l->top, CERT, KEY))
         return;
     hide_key(l);
     const struct tls_file *cert = read_file(l, &files, CERT, t->cert),

@@ -72,7 +72,11 @@ static const char *put_variable(struct output *o, const char **p)
             o->arena, "the environment variable %s is not set; set it, or write ${%s:-default} to go without",
             name, name);
     if (!utf8_is_text(value))
-        return arena_format(o->arena, "the environment variable %s is not valid UTF-8", name);
+        return arena_format(
+            o->arena,
+            "the environment variable %s holds a line end or another control character, or no "
+            "valid UTF-8%s",
+            name, strstr(value, "-----BEGIN ") ? "; name a file, not what is in it" : "");
     if (!put(o, value, strlen(value)))
         return arena_format(o->arena, "the value is too long with %s replaced (at most 64 KiB)", name);
     return NULL;

@@ -214,10 +214,6 @@ static void load_identity(struct tls_draft *d)
     bool usable = d->cert && load_certificate(d);
     if (d->key)
         load_key(d, usable);
-    if (*d->options->cert && !*d->options->key)
-        tls_find(d->findings, "tls.cert", true, "needs its private key: set key, too");
-    if (*d->options->key && !*d->options->cert)
-        tls_find(d->findings, "tls.key", true, "needs its certificate: set cert, too");
 }
 
 /* ---- making one */

@@ -37,6 +37,35 @@ static void report(struct loader *l, const struct scope *s, const struct tls_fin
     }
 }
 
+/* ---- a certificate and its key */
+
+/* Reports it, but where the other one is wrong and was reported. */
+static void must_have(struct loader *l, const struct scope *s, const char *option, const char *other,
+                      const char *what)
+{
+    if (scope_failed(s, other))
+        return;
+    const char *path = *(char **)option_field(s, option_find(s->which, option));
+    problem_error(&l->problems, scope_mark(s, option), "%s: '%.200s' needs its %s: set %s, too",
+                  scope_option_path(l->arena, s, option), path, what, other);
+}
+
+static bool is_set(const struct scope *s, const char *option)
+{
+    return **(char **)option_field(s, option_find(s->which, option)) != '\0';
+}
+
+bool check_key_pair(struct loader *l, const struct scope *s, const char *cert, const char *key)
+{
+    if (is_set(s, cert) && !is_set(s, key))
+        must_have(l, s, cert, key, "private key");
+    if (is_set(s, key) && !is_set(s, cert))
+        must_have(l, s, key, cert, "certificate");
+    return is_set(s, cert) && is_set(s, key);
+}
+
+/* ---- tls of an upstream */
+
 /* What upstreams without `tls` have for https:// URLs, too. */
 void check_default_tls(struct loader *l)
 {
@@ -62,6 +91,7 @@ void check_tls(struct loader *l, const struct scope *s)
             l, s, scope_mark(s, "tls.rejectUnauthorized"),
             "tls.rejectUnauthorized is false: anyone between here and the server can read and change what is "
             "sent; set tls.ca instead");
+    check_key_pair(l, s, "tls.cert", "tls.key");
     t->setup = tls_setups_get(l->config->tls_setups, t, &dates, &findings);
     t->not_before = dates.not_before;
     t->not_after = dates.not_after;

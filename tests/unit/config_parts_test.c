@@ -48,6 +48,20 @@ START_TEST(variables_are_replaced)
 }
 END_TEST
 
+/* Where a name belongs, some write what the file holds. */
+START_TEST(a_key_in_a_variable_is_told_from_its_file)
+{
+    setenv("CT_KEY", "-----BEGIN PRIVATE KEY-----\nMIG", 1);
+    struct told told;
+    ck_assert_ptr_null(config_of("connectTls: {cert: /c.pem, key: \"${CT_KEY}\"}\n", &told));
+    ck_assert_ptr_nonnull(strstr(told.text, "CT_KEY holds a line end or another control character"));
+    ck_assert_ptr_nonnull(strstr(told.text, "; name a file, not what is in it"));
+    ck_assert_ptr_null(strstr(told.text, "MIG"));
+    ck_assert_ptr_null(strstr(told.text, "needs its private key"));
+    free(told.text);
+}
+END_TEST
+
 START_TEST(typing_comes_after_variables)
 {
     setenv("CT_N", "5", 1);
@@ -129,7 +143,7 @@ END_TEST
 
 void add_part_tests(Suite *suite)
 {
-    unit_group(suite, "parts", variables_are_replaced, typing_comes_after_variables, a_secret_is_not_told,
-               near_names_are_suggested, hosts_have_one_spelling, utf8_is_told_from_bytes,
-               every_option_has_its_row);
+    unit_group(suite, "parts", variables_are_replaced, a_key_in_a_variable_is_told_from_its_file,
+               typing_comes_after_variables, a_secret_is_not_told, near_names_are_suggested,
+               hosts_have_one_spelling, utf8_is_told_from_bytes, every_option_has_its_row);
 }

@@ -151,9 +151,9 @@ static const struct {
     {"ca: key.pem", "'%s/key.pem' holds no certificate"},
     {"ca: broken.pem", "'%s/broken.pem' is broken at certificate 1"},
     {"cert: cert.pem",
-     "c.yaml:4:11: error: upstreams.a.tls.cert: '%s/cert.pem' needs its private key: set key, too\n"},
+     "c.yaml:4:11: error: upstreams.a.tls.cert: '%s/cert.pem' needs its private key: set tls.key, too\n"},
     {"key: key.pem",
-     "c.yaml:4:11: error: upstreams.a.tls.key: '%s/key.pem' needs its certificate: set cert, too\n"},
+     "c.yaml:4:11: error: upstreams.a.tls.key: '%s/key.pem' needs its certificate: set tls.cert, too\n"},
     {"cert: cert.pem, key: other.pem",
      "c.yaml:4:27: error: upstreams.a.tls.key: '%s/other.pem' is not the key of the "
      "certificate in '"},
