@@ -61,6 +61,11 @@ bool host_field_valid(struct slice value);
 /* The same, read: sets host and port (80 where none is written). False when it is empty, too. */
 bool uri_parse_host_field(struct slice value, struct uri *out);
 
+static inline struct slice uri_host(const struct uri *u)
+{
+    return (struct slice){u->host, u->host_length};
+}
+
 static inline uint16_t scheme_default_port(enum scheme s)
 {
     return s == SCHEME_HTTPS ? 443 : 80;

@@ -7,7 +7,7 @@
 
 static bool is_own_host(const struct upstream *u, const struct uri *authority)
 {
-    struct slice host = {authority->host, authority->host_length};
+    struct slice host = uri_host(authority);
     return hostname_is_ours(host, &u->hosts) || slice_eq_nocase(host, slice_of(u->host));
 }
 

@@ -28,8 +28,7 @@ bool handover_begin(struct client *c, const struct route *route)
     struct proxy *p = c->proxy;
     if (p->shared->count == 1)
         return false;
-    struct slice host = {route->uri.host, route->uri.host_length};
-    unsigned to = origin_worker(route->agent, route->kind, host, route->uri.port);
+    unsigned to = origin_worker(route->agent, route->kind, uri_host(&route->uri), route->uri.port);
     if (to == p->pool->index)
         return false;
     client_drop_private(c);

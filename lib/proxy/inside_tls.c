@@ -85,10 +85,9 @@ static void begin_tls(struct client *c)
 {
     const struct config *config = c->proxy->config;
     const struct uri *to = &c->inside->authority;
-    SSL *ssl =
-        inside_may_sign(config, to)
-            ? signer_accept(config->connectTls.signer, (struct slice){to->host, to->host_length}, time(NULL))
-            : NULL;
+    SSL *ssl = inside_may_sign(config, to)
+                   ? signer_accept(config->connectTls.signer, uri_host(to), time(NULL))
+                   : NULL;
     if (!ssl || !tls_accept(&c->conn, ssl, buffer_unread(c->in))) {
         client_close(c, CLIENT_CUT, false);
         return;
@@ -161,5 +160,5 @@ bool inside_take_hello(struct client *c)
 bool inside_may_sign(const struct config *config, const struct uri *to)
 {
     const struct signer *signer = config->connectTls.signer;
-    return signer && ca_may_sign(signer_ca(signer), (struct slice){to->host, to->host_length}, time(NULL));
+    return signer && ca_may_sign(signer_ca(signer), uri_host(to), time(NULL));
 }

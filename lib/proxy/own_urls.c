@@ -23,7 +23,7 @@ static size_t length_of_own(struct slice url, const struct own_origin *own)
         n++;
     if (uri_parse_absolute((struct slice){url.p, n}, &uri) != URI_OK || uri.port != own->port)
         return 0;
-    return slice_eq((struct slice){uri.host, uri.host_length}, own->host) ? n : 0;
+    return slice_eq(uri_host(&uri), own->host) ? n : 0;
 }
 
 static char *put_http(char *at, const struct own_origin *own)

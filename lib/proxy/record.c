@@ -66,7 +66,7 @@ static void append_target(struct slice *line, size_t room, char *to, const struc
         snprintf(port, sizeof port, ":%u", u->port);
     append(line, room, to, slice_of(is_connect ? "tunnel" : scheme_name(u->scheme)));
     append(line, room, to, u->ipv6 ? SLICE("://[") : SLICE("://"));
-    append(line, room, to, (struct slice){u->host, u->host_length});
+    append(line, room, to, uri_host(u));
     append(line, room, to, u->ipv6 ? SLICE("]") : SLICE(""));
     append(line, room, to, slice_of(port));
     if (!is_connect)

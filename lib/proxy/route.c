@@ -38,6 +38,17 @@ static bool method_is(const struct head *h, struct slice name)
     return slice_eq(h->method, name); /* RFC 9110 9.1: case-sensitive */
 }
 
+/* A path, or OPTIONS's asterisk: the host stands elsewhere (RFC 9112 3.2). */
+static bool is_origin_form(const struct query *q)
+{
+    return q->h->target.p[0] == '/' || slice_eq(q->h->target, SLICE("*"));
+}
+
+static enum origin_kind kind_of(const struct uri *uri)
+{
+    return uri->scheme == SCHEME_HTTPS ? ORIGIN_HTTPS : ORIGIN_HTTP;
+}
+
 static enum fault check_framing(struct query *q)
 {
     enum framing_verdict v = framing_of_request(q->h, &q->out->framing);
@@ -104,7 +115,7 @@ static enum fault gateway_absolute(struct query *q, const struct upstream *u)
     if (v != URI_OK)
         return bad_target(q, v);
     uint16_t port = u->host_port ? u->host_port : scheme_default_port(uri->scheme);
-    if (uri->port != port || !slice_eq_nocase((struct slice){uri->host, uri->host_length}, slice_of(u->host)))
+    if (uri->port != port || !slice_eq_nocase(uri_host(uri), slice_of(u->host)))
         return refuse(q, FAULT_DENIED, "this listener is the gateway of upstream '%s' and serves %s:%u alone",
                       u->name, u->host, port);
     return FAULT_NONE;
@@ -157,7 +168,7 @@ static enum fault route_gateway(struct query *q)
         return refuse(q, FAULT_NO_RESOURCES,
                       "this listener is the gateway of upstream '%s', which the configuration does not have",
                       q->frontend->upstream);
-    if (!u->host || !*u->host)
+    if (!*u->host)
         return refuse(
             q, FAULT_NO_RESOURCES,
             "this listener is the gateway of upstream '%s', whose match names no single host: set its host",
@@ -168,20 +179,20 @@ static enum fault route_gateway(struct query *q)
             "this listener is not a proxy but the gateway of upstream '%s': it is a base URL for apps and opens no tunnels; a proxy "
             "setting must name the proxy's own listener",
             u->name);
-    bool absolute = q->h->target.n > 0 && q->h->target.p[0] != '/' && !slice_eq(q->h->target, SLICE("*"));
+    bool absolute = !is_origin_form(q);
     enum fault fault = absolute ? gateway_absolute(q, u) : gateway_origin_form(q, u);
     if (fault == FAULT_NONE)
         fault = check_asker(q, u, absolute);
     if (fault != FAULT_NONE)
         return fault;
-    q->out->kind = q->out->uri.scheme == SCHEME_HTTPS ? ORIGIN_HTTPS : ORIGIN_HTTP;
+    q->out->kind = kind_of(&q->out->uri);
     q->out->agent = pool_agent(q->p->pool, u);
     return FAULT_NONE;
 }
 
 struct agent *route_agent_in(struct pool *pool, const struct config *config, const struct uri *uri)
 {
-    return pool_agent(pool, match_find(config, (struct slice){uri->host, uri->host_length}, uri->port));
+    return pool_agent(pool, match_find(config, uri_host(uri), uri->port));
 }
 
 struct agent *route_agent(struct proxy *p, const struct uri *uri)
@@ -193,7 +204,7 @@ static enum fault choose_agent(struct query *q)
 {
     const struct uri *uri = &q->out->uri;
     const struct upstream *u =
-        match_find(q->p->config, (struct slice){uri->host, uri->host_length}, uri->port);
+        match_find(q->p->config, uri_host(uri), uri->port);
     if (!u && q->p->config->access.unmatched == UNMATCHED_DENY)
         return refuse(q, FAULT_DENIED,
                       "no upstream matches %s:%u and access.unmatched is deny; add it to an upstream's match",
@@ -207,7 +218,7 @@ static enum fault check_destination(struct query *q)
 {
     const struct uri *uri = &q->out->uri;
     const struct upstream *u = q->out->agent->upstream;
-    struct slice host = {uri->host, uri->host_length};
+    struct slice host = uri_host(uri);
     struct address a;
     if ((u && u->address.count) || *q->out->agent->policy->parent.host)
         return FAULT_NONE;
@@ -259,8 +270,8 @@ static enum fault route_connect(struct query *q)
 static bool is_authority(const struct uri *u, const struct uri *wanted, uint16_t port)
 {
     return port == wanted->port && u->ipv6 == wanted->ipv6 &&
-           slice_eq((struct slice){u->host, u->host_length},
-                    (struct slice){wanted->host, wanted->host_length});
+           slice_eq(uri_host(u),
+                    uri_host(wanted));
 }
 
 /* Whether target and Host name what CONNECT did. */
@@ -280,7 +291,7 @@ static bool names_the_same(const struct query *q, bool absolute)
 
 static enum fault route_inside(struct query *q)
 {
-    bool absolute = q->h->target.p[0] != '/' && !slice_eq(q->h->target, SLICE("*"));
+    bool absolute = !is_origin_form(q);
     if (method_is(q->h, SLICE("CONNECT")))
         return refuse(q, FAULT_BAD_TARGET, "a CONNECT inside a CONNECT: let the app ask its proxy directly");
     q->out->uri = *q->inside;
@@ -292,7 +303,7 @@ static enum fault route_inside(struct query *q)
         return refuse(q, q->inside->scheme == SCHEME_HTTPS ? FAULT_MISDIRECTED : FAULT_BAD_TARGET,
                       "this CONNECT is for %s:%u alone, and the request names another host or port",
                       q->inside->host, q->inside->port);
-    q->out->kind = q->inside->scheme == SCHEME_HTTPS ? ORIGIN_HTTPS : ORIGIN_HTTP;
+    q->out->kind = kind_of(q->inside);
     return choose_agent(q);
 }
 
@@ -339,13 +350,12 @@ static enum fault route_by_host(struct query *q)
 
 static enum fault route_forward(struct query *q)
 {
-    struct slice target = q->h->target;
-    if (target.p[0] == '/' || slice_eq(target, SLICE("*")))
+    if (is_origin_form(q))
         return is_by_host(q) ? route_by_host(q) : refuse_origin_form(q);
-    enum uri_verdict v = uri_parse_absolute(target, &q->out->uri);
+    enum uri_verdict v = uri_parse_absolute(q->h->target, &q->out->uri);
     if (v != URI_OK)
         return bad_target(q, v);
-    q->out->kind = q->out->uri.scheme == SCHEME_HTTPS ? ORIGIN_HTTPS : ORIGIN_HTTP;
+    q->out->kind = kind_of(&q->out->uri);
     return choose_agent(q);
 }
 
