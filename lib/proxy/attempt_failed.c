@@ -170,39 +170,57 @@ static void fail_with(struct exchange *e, const struct call_failure *f, const st
     }
 }
 
+static bool is_dead(const struct call_failure *f)
+{
+    return f->error == CALL_ERROR_ENDED && ack_is_dead_path(f->code);
+}
+
+static bool is_end_by_peer(const struct call_failure *f)
+{
+    return f->error == CALL_ERROR_ENDED && (f->code == 0 || f->code == ECONNRESET || f->code == EPIPE);
+}
+
+static struct failed_attempt facts_of(const struct exchange *e, const struct call_failure *f)
+{
+    const struct transfer *t = e->transfer;
+    bool is_http2 = exchange_is_http2(e);
+    bool refused = f->error == CALL_ERROR_REFUSED || f->error == CALL_ERROR_HTTP_1_1;
+    return (struct failed_attempt){
+        .reused = is_http2 ? f->proven : t->attempts.may_be_stale,
+        .unprocessed = is_http2 && (refused || f->progress == CALL_NOT_SENT),
+        .routine = (f->proven && (f->progress == CALL_NOT_SENT || f->orderly)) || (f->orderly && f->took),
+        .unprocessed_repeats_left = REFUSALS_MOST - t->attempts.refusals,
+        .ended_by_peer = is_end_by_peer(f) || is_dead(f) || f->error == CALL_ERROR_PING,
+        .response_begun = t->call.first_byte_us > 0,
+        .request_begun = t->call.sent > 0,
+        .idempotent = e->asked.idempotent,
+        .replayable = upload_is_replayable(&t->upload, &t->call),
+        .repeats_left = attempt_repeats_left(e),
+    };
+}
+
+/* What it says of the socket's path, and of how long the origin keeps what is idle. */
+static void note_failure(struct exchange *e, const struct call_failure *f, const struct failed_attempt *facts,
+                         bool repeated)
+{
+    const struct transfer *t = e->transfer;
+    if (is_dead(f))
+        path_died(t->socket, t->times.granted_us / 1000);
+    else if (is_end_by_peer(f) && facts->reused && !facts->response_begun)
+        idle_closed_under_request(t->socket, t->times.granted_us / 1000);
+    if (t->attempts.may_be_stale && f->error == CALL_ERROR_ENDED && t->download.state == DOWNLOAD_HEAD) {
+        enum socket_failure kind = failure_of(f->code);
+        e->waiter.origin->stats.reused_errors[kind]++;
+        log_stale(e, kind, repeated);
+    }
+}
+
 void attempt_failed(struct exchange *e)
 {
     const struct call_failure failure = e->transfer->socket->wire.loop->failure;
-    int error = failure.code;
-    bool dead = failure.error == CALL_ERROR_ENDED && ack_is_dead_path(error);
-    bool by_peer =
-        failure.error == CALL_ERROR_ENDED && (error == 0 || error == ECONNRESET || error == EPIPE || dead);
-    bool is_http2 = exchange_is_http2(e);
-    bool refused = failure.error == CALL_ERROR_REFUSED || failure.error == CALL_ERROR_HTTP_1_1;
-    const struct failed_attempt facts = {
-        .reused = is_http2 ? failure.proven : e->transfer->attempts.may_be_stale,
-        .unprocessed = is_http2 && (refused || failure.progress == CALL_NOT_SENT),
-        .routine = (failure.proven && (failure.progress == CALL_NOT_SENT || failure.orderly)) ||
-                   (failure.orderly && failure.took),
-        .unprocessed_repeats_left = REFUSALS_MOST - e->transfer->attempts.refusals,
-        .ended_by_peer = by_peer || failure.error == CALL_ERROR_PING,
-        .response_begun = e->transfer->call.first_byte_us > 0,
-        .request_begun = e->transfer->call.sent > 0,
-        .idempotent = e->asked.idempotent,
-        .replayable = upload_is_replayable(&e->transfer->upload, &e->transfer->call),
-        .repeats_left = attempt_repeats_left(e),
-    };
+    const struct failed_attempt facts = facts_of(e, &failure);
     enum retry retry = retry_decide(&facts);
-    if (dead)
-        path_died(e->transfer->socket, e->transfer->times.granted_us / 1000);
-    else if (by_peer && facts.reused && !facts.response_begun)
-        idle_closed_under_request(e->transfer->socket, e->transfer->times.granted_us / 1000);
-    if (e->transfer->attempts.may_be_stale && failure.error == CALL_ERROR_ENDED &&
-        e->transfer->download.state == DOWNLOAD_HEAD) {
-        enum socket_failure kind = failure_of(error);
-        e->waiter.origin->stats.reused_errors[kind]++;
-        log_stale(e, kind, retry != RETRY_NO);
-    }
+    note_failure(e, &failure, &facts, retry != RETRY_NO);
     switch (retry) {
     case RETRY_QUEUE: repeat(e); return;
     case RETRY_UNPROCESSED: repeat_unprocessed(e, &failure, &facts); return;
