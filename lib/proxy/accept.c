@@ -77,21 +77,11 @@ void client_set_keepalive(struct client *c)
     setsockopt(c->conn.fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
 }
 
-void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct address *peer)
+/* Of a client that may have been another one before, and keeps what its deadline has of the heap. */
+static void init(struct client *c, struct proxy *p, struct frontend *f, const struct address *peer)
 {
-    const struct server_options *server = &p->config->server;
-    uint32_t open = __atomic_fetch_add(&p->shared->clients, 1, __ATOMIC_RELAXED);
-    bool too_many = open >= server->maxConnections;
-    bool far_too_many = too_many && open - server->maxConnections >= TURNED_AWAY_MAX;
-    struct client *c = far_too_many ? NULL : take_client(p);
-    if (!c) {
-        __atomic_sub_fetch(&p->shared->clients, 1, __ATOMIC_RELAXED);
-        turn_away(p, fd);
-        return;
-    }
-    conn_open(&c->conn, fd);
     c->proxy = p;
-    c->frontend = frontend_ref(e);
+    c->frontend = frontend_ref(f);
     c->state = CLIENT_READING; /* so that client_set_state() counts it */
     c->on_lasting = c->gone = c->admitted = false;
     c->at_boundary = true;
@@ -107,6 +97,22 @@ void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct addr
     c->since_ms = clock_ms();
     c->identified = CALLERS_OFF;
     c->caller = NULL;
+}
+
+void proxy_accept(struct proxy *p, struct frontend *f, int fd, const struct address *peer)
+{
+    const struct server_options *server = &p->config->server;
+    uint32_t open = __atomic_fetch_add(&p->shared->clients, 1, __ATOMIC_RELAXED);
+    bool too_many = open >= server->maxConnections;
+    bool far_too_many = too_many && open - server->maxConnections >= TURNED_AWAY_MAX;
+    struct client *c = far_too_many ? NULL : take_client(p);
+    if (!c) {
+        __atomic_sub_fetch(&p->shared->clients, 1, __ATOMIC_RELAXED);
+        turn_away(p, fd);
+        return;
+    }
+    conn_open(&c->conn, fd);
+    init(c, p, f, peer);
     TAILQ_INSERT_TAIL(&p->clients, c, link);
     p->stats.clients_total++;
     p->stats.clients_open++;

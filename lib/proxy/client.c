@@ -37,6 +37,13 @@ static void drop_buffer(struct client *c)
     c->scanned = 0;
 }
 
+void client_consume(struct client *c, size_t n)
+{
+    buffer_consume(c->in, n);
+    if (buffer_unread(c->in).n == 0)
+        drop_buffer(c);
+}
+
 static void log_closed(const struct client *c, enum client_close reason)
 {
     char text[ADDRESS_TEXT_SIZE];
@@ -101,7 +108,7 @@ static void on_ready(void *ctx, unsigned ready)
         exchange_client_ready(c->exchange, ready);
         client_process(c);
         break;
-    case CLIENT_TUNNEL: tunnel_client_ready(c->tunnel); break;
+    case CLIENT_TUNNEL: tunnel_go_on(c->tunnel); break;
     case CLIENT_ENDING:
     case CLIENT_LINGERING: client_end_ready(c, ready); break;
     case CLIENT_MOVING:
@@ -160,6 +167,17 @@ void client_lasts(struct client *c)
     }
 }
 
+void client_refuse_slow_head(struct client *c)
+{
+    c->requests++;
+    client_set_state(c, CLIENT_EXCHANGE);
+    if (c->proxy->stopping_since_ms)
+        exchange_refuse(c, FAULT_TOO_MANY_CLIENTS, REFUSED_STOPPING);
+    else
+        exchange_refuse(c, FAULT_CLIENT_TOO_SLOW,
+                        "the request's head did not come within server.headersTimeout");
+}
+
 void client_on_deadline(struct deadline *d)
 {
     struct client *c = (struct client *)((char *)d - offsetof(struct client, deadline));
@@ -173,15 +191,7 @@ void client_on_deadline(struct deadline *d)
                                                  : CLIENT_HEADERS_TIMEOUT,
                      false);
         break;
-    case CLIENT_READING:
-        c->requests++;
-        client_set_state(c, CLIENT_EXCHANGE);
-        if (c->proxy->stopping_since_ms)
-            exchange_refuse(c, FAULT_TOO_MANY_CLIENTS, REFUSED_STOPPING);
-        else
-            exchange_refuse(c, FAULT_CLIENT_TOO_SLOW,
-                            "the request's head did not come within server.headersTimeout");
-        break;
+    case CLIENT_READING: client_refuse_slow_head(c); break;
     case CLIENT_OPENING:
         inside_on_deadline(c);
         client_process(c);
@@ -236,11 +246,10 @@ static bool make_room(struct client *c)
     return larger != NULL;
 }
 
-static const struct head_limits *limits_of(const struct client *c, struct head_limits *l)
+static struct head_limits head_limits_of(const struct config *c)
 {
-    l->max_size = (uint32_t)c->proxy->config->server.maxHeaderSize;
-    l->max_count = c->proxy->config->server.maxHeadersCount;
-    return l;
+    return (struct head_limits){.max_size = (uint32_t)c->server.maxHeaderSize,
+                                .max_count = c->server.maxHeadersCount};
 }
 
 /* RFC 9112 2.2: an empty line before a request is ignored; not any number of them. */
@@ -275,17 +284,16 @@ static bool is_there_a_request(const struct client *c)
 /* Begins the exchange of a head that is whole; false: more must come. */
 static bool try_head(struct client *c)
 {
-    struct head_limits storage;
-    const struct head_limits *limits = limits_of(c, &storage);
+    const struct head_limits limits = head_limits_of(c->proxy->config);
     size_t length;
     struct slice data = buffer_unread(c->in);
     size_t scanned = c->scanned;
-    enum head_verdict v = head_scan(data, &scanned, limits, &length);
+    enum head_verdict v = head_scan(data, &scanned, &limits, &length);
     c->scanned = (uint32_t)scanned;
     if (v == HEAD_INCOMPLETE)
         return false;
     if (v == HEAD_OK)
-        v = head_parse_request((struct slice){data.p, length}, limits, &c->proxy->request_head);
+        v = head_parse_request((struct slice){data.p, length}, &limits, &c->proxy->request_head);
     c->scanned = 0;
     c->skipped = 0;
     c->requests++;
@@ -295,17 +303,17 @@ static bool try_head(struct client *c)
     if (v == HEAD_OK)
         exchange_begin(c, length);
     else
-        refuse_head(c, v, limits);
+        refuse_head(c, v, &limits);
     return true;
 }
 
 bool client_read_some(struct client *c)
 {
-    /* A reset may have come with a piece of a head, and the loop will not report it again. */
-    bool empty = !c->in || buffer_unread(c->in).n == 0;
-    if (conn_is_drained(&c->conn) && empty) {
+    /* Where a piece of a head is there already, a reset may have come with it, which the loop reports no
+     * more: then it is read all the same. */
+    if (conn_is_drained(&c->conn) && buffer_unread(c->in).n == 0) {
         drop_buffer(c);
-        return false; /* it would be in vain: the loop will report it */
+        return false;
     }
     if (!make_room(c)) {
         client_close(c, CLIENT_CUT, false);

@@ -100,6 +100,12 @@ void client_begin_reading(struct client *c);
 /* Reads what is there into c->in. False: nothing, and the loop will report it, or the client is closed. */
 bool client_read_some(struct client *c);
 
+/* Bytes at the front of c->in were used; an empty buffer is given back. */
+void client_consume(struct client *c, size_t n);
+
+/* Its head took longer than server.headersTimeout, or a stop is under way: answers so and closes. */
+void client_refuse_slow_head(struct client *c);
+
 /* Reads and begins exchanges, one after the other, until one is running or nothing is there. */
 void client_process(struct client *c);
 

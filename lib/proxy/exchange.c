@@ -32,8 +32,10 @@ static struct exchange *take_exchange(struct proxy *p)
 struct exchange *exchange_new(struct client *c)
 {
     struct exchange *e = take_exchange(c->proxy);
-    if (!e)
+    if (!e) {
+        client_close(c, CLIENT_CUT, false);
         return NULL;
+    }
     e->client = c;
     e->state = EXCHANGE_ASKING;
     e->framing.kind = BODY_CLOSE; /* unknown: it has no end */
@@ -50,7 +52,7 @@ static bool request_is_read(const struct exchange *e)
     return e->transfer ? upload_source_is_spent(&e->transfer->upload) : framing_is_empty(&e->framing);
 }
 
-void exchange_end_as_tunnel(struct exchange *e)
+void exchange_end_unrecorded(struct exchange *e)
 {
     struct proxy *p = e->client->proxy;
     assert(e->state != EXCHANGE_DEAD && e->waiter.state == WAITER_IDLE && !exchange_socket(e) &&
@@ -73,7 +75,7 @@ void exchange_end(struct exchange *e)
     waiter_cancel(&e->waiter);
     exchange_record(e);
     e->client->at_boundary = request_is_read(e);
-    exchange_end_as_tunnel(e);
+    exchange_end_unrecorded(e);
 }
 
 enum client_close exchange_fate(const struct exchange *e, enum fault fault, bool delimited)

@@ -112,7 +112,7 @@ void exchange_cut(struct exchange *e, enum client_close reason);
 /* The halves that are worth a try; bits. */
 enum { EXCHANGE_UPLOAD = 1, EXCHANGE_DOWNLOAD = 2 };
 
-/* A fresh one of this client's; NULL: memory is short. */
+/* A fresh one of this client's; NULL: memory is short, and the client is closed. */
 struct exchange *exchange_new(struct client *c);
 
 /* Moves it on until it waits or is over. Nothing of it may be on the stack. */
@@ -148,7 +148,7 @@ void exchange_reply(struct exchange *e, const struct reply *r);
 void exchange_end(struct exchange *e);
 
 /* The same without a record: a tunnel has taken over what it had. */
-void exchange_end_as_tunnel(struct exchange *e);
+void exchange_end_unrecorded(struct exchange *e);
 
 /* Its agent's; its origin was chosen. */
 static inline const struct agent_policy *exchange_policy(const struct exchange *e)

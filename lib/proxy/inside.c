@@ -211,9 +211,6 @@ void inside_on_deadline(struct client *c)
     } else if (is_silent(c) || c->inside->state != INSIDE_LISTENING) {
         client_close(c, CLIENT_HEADERS_TIMEOUT, false);
     } else {
-        c->requests++;
-        client_set_state(c, CLIENT_EXCHANGE);
-        exchange_refuse(c, FAULT_CLIENT_TOO_SLOW,
-                        "the request's head did not come within server.headersTimeout");
+        client_refuse_slow_head(c);
     }
 }

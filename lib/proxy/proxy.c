@@ -1,7 +1,5 @@
 #include "proxy/proxy.h"
 
-#include <assert.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,34 +18,34 @@
 
 struct frontend *frontend_new(const char *upstream, const struct address *address)
 {
-    struct frontend *e = calloc(1, sizeof *e);
-    if (!e)
+    struct frontend *f = calloc(1, sizeof *f);
+    if (!f)
         return NULL;
     char text[ADDRESS_TEXT_SIZE];
-    e->refs = 1;
-    e->upstream = upstream ? strdup(upstream) : NULL;
-    e->address = *address;
-    e->text = strdup(address_format(address, text));
-    if (!e->text || (upstream && !e->upstream)) {
-        frontend_unref(e);
+    f->refs = 1;
+    f->upstream = upstream ? strdup(upstream) : NULL;
+    f->address = *address;
+    f->text = strdup(address_format(address, text));
+    if (!f->text || (upstream && !f->upstream)) {
+        frontend_unref(f);
         return NULL;
     }
-    return e;
+    return f;
 }
 
-struct frontend *frontend_ref(struct frontend *e)
+struct frontend *frontend_ref(struct frontend *f)
 {
-    __atomic_add_fetch(&e->refs, 1, __ATOMIC_RELAXED);
-    return e;
+    __atomic_add_fetch(&f->refs, 1, __ATOMIC_RELAXED);
+    return f;
 }
 
-void frontend_unref(struct frontend *e)
+void frontend_unref(struct frontend *f)
 {
-    if (__atomic_sub_fetch(&e->refs, 1, __ATOMIC_ACQ_REL) > 0)
+    if (__atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
-    free(e->upstream);
-    free(e->text);
-    free(e);
+    free(f->upstream);
+    free(f->text);
+    free(f);
 }
 
 static void on_watch(void *ctx)

@@ -40,8 +40,8 @@ struct frontend {
 };
 
 struct frontend *frontend_new(const char *upstream, const struct address *address);
-struct frontend *frontend_ref(struct frontend *e);
-void frontend_unref(struct frontend *e);
+struct frontend *frontend_ref(struct frontend *f);
+void frontend_unref(struct frontend *f);
 
 /* What the proxies of several loops have in common. */
 struct proxy_shared {
@@ -109,7 +109,7 @@ bool proxy_join(struct proxy *p, struct proxy_shared *shared, struct mailbox *ma
 void proxy_configure(struct proxy *p, struct config *config);
 
 /* Takes a connection over. */
-void proxy_accept(struct proxy *p, struct frontend *e, int fd, const struct address *peer);
+void proxy_accept(struct proxy *p, struct frontend *f, int fd, const struct address *peer);
 
 /* Buries the dead. Called by the loop at the end of a turn, after pool_end_turn(). */
 void proxy_end_turn(struct proxy *p);

@@ -129,8 +129,8 @@ static enum own_urls own_urls_for(const struct exchange *e, const struct uri *ur
 
 static bool choose_origin(struct exchange *e, const struct route *route)
 {
-    const struct slice host = {route->uri.host, route->uri.host_length};
-    e->waiter.origin = origin_find_or_make(route->agent, route->kind, host, route->uri.ipv6, route->uri.port);
+    e->waiter.origin = origin_find_or_make(route->agent, route->kind, uri_host(&route->uri), route->uri.ipv6,
+                                           route->uri.port);
     if (!e->waiter.origin)
         return false;
     origin_hold(e->waiter.origin);
@@ -145,15 +145,6 @@ static bool take_request(struct exchange *e, const struct head *h, const struct 
         return keep_request(e, h, length);
     e->asked.upgrade = route->upgrade;
     return choose_origin(e, route) && write_head(e, h, route);
-}
-
-static void consume_head(struct client *c, size_t length)
-{
-    buffer_consume(c->in, length);
-    if (buffer_unread(c->in).n > 0)
-        return;
-    buffer_give(c->in);
-    c->in = NULL;
 }
 
 /* The agent's `allow`. */
@@ -196,7 +187,7 @@ void exchange_begin(struct client *c, size_t length)
     enum fault fault = route_find(p, c->frontend, inside_authority(c), h, &route, text, sizeof text);
     fault = refusal(c, &route, fault, text, sizeof text);
     if (fault == FAULT_NONE && route.first_bytes_decide) {
-        consume_head(c, length);
+        client_consume(c, length);
         inside_begin(c, &route);
         return;
     }
@@ -204,10 +195,8 @@ void exchange_begin(struct client *c, size_t length)
         return;
     c->admitted = false;
     struct exchange *e = exchange_new(c);
-    if (!e) {
-        client_close(c, CLIENT_CUT, false);
+    if (!e)
         return;
-    }
     learn(e, h, &route.framing);
     if (fault == FAULT_NONE && !take_request(e, h, &route, length)) {
         fault = FAULT_INTERNAL;
@@ -217,7 +206,7 @@ void exchange_begin(struct client *c, size_t length)
     if (!e->head)
         exchange_keep_line(e, h);
     bool is_trace = slice_eq(h->method, SLICE("TRACE"));
-    consume_head(c, length);
+    client_consume(c, length);
     if (fault != FAULT_NONE)
         exchange_fail(e, fault, RETIRE_NONE, "%s", text);
     else if (route.answer_here)
@@ -235,10 +224,8 @@ enum fault exchange_admit_tunnel(struct client *c, struct route *route, char *te
 struct exchange *exchange_in_connect(struct client *c)
 {
     struct exchange *e = exchange_new(c);
-    if (!e) {
-        client_close(c, CLIENT_CUT, false);
+    if (!e)
         return NULL;
-    }
     e->asked.connect = e->asked.established = true;
     e->outcome.status = 200;
     e->began_us = c->inside->began_us;
@@ -249,21 +236,18 @@ struct exchange *exchange_in_connect(struct client *c)
 
 void exchange_open_tunnel(struct exchange *e, const struct route *route)
 {
-    if (choose_origin(e, route)) {
+    if (choose_origin(e, route))
         caller_count_request(e->client->caller, e->waiter.origin->agent->name);
-    } else {
+    else
         exchange_fail(e, FAULT_INTERNAL, RETIRE_NONE, "out of memory");
-    }
     exchange_run(e, EXCHANGE_UPLOAD);
 }
 
 void exchange_refuse(struct client *c, enum fault fault, const char *text)
 {
     struct exchange *e = exchange_new(c);
-    if (!e) {
-        client_close(c, CLIENT_CUT, false);
+    if (!e)
         return;
-    }
     caller_count_request(c->caller, NULL);
     exchange_fail(e, fault, RETIRE_NONE, "%s", text);
     exchange_run(e, 0);

@@ -179,7 +179,7 @@ static void pump(struct tunnel *t)
         arm(t);
 }
 
-static void go_on(struct tunnel *t)
+void tunnel_go_on(struct tunnel *t)
 {
     switch (t->state) {
     case TUNNEL_OPEN: pump(t); break;
@@ -188,15 +188,10 @@ static void go_on(struct tunnel *t)
     }
 }
 
-void tunnel_client_ready(struct tunnel *t)
-{
-    go_on(t);
-}
-
 static void on_socket_ready(void *ctx, unsigned ready)
 {
     (void)ready;
-    go_on(ctx);
+    tunnel_go_on(ctx);
 }
 
 /* --- Time ---------------------------------------------------------------------------------------------- */
@@ -205,7 +200,7 @@ static void on_socket_ready(void *ctx, unsigned ready)
 static void on_timer(void *ctx)
 {
     struct tunnel *t = ctx;
-    go_on(t);
+    tunnel_go_on(t);
     uint64_t limit = silence_limit(t);
     if (t->state != TUNNEL_OPEN || !limit || clock_ms() < t->moved_ms + limit)
         return;
@@ -286,7 +281,7 @@ static void take_over(struct tunnel *t, struct exchange *e)
     client_drop_private(c); /* this client asks nothing more */
     c->in = e->transfer->download.out_head = NULL;
     e->transfer->socket = NULL;
-    exchange_end_as_tunnel(e);
+    exchange_end_unrecorded(e);
     c->tunnel = t;
     client_set_state(c, CLIENT_TUNNEL);
     deadline_clear(&c->deadline);
@@ -322,7 +317,7 @@ void tunnel_begin(struct exchange *e)
     if (is_connect)
         log_tunnel(t);
     if (client_watch(t->client))
-        go_on(t);
+        tunnel_go_on(t);
     else
         tunnel_cut(t, CLIENT_CUT);
 }

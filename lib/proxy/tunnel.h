@@ -36,8 +36,8 @@ struct tunnel {
  * recorded when the tunnel ends. Without memory for a tunnel the exchange fails. */
 void tunnel_begin(struct exchange *e);
 
-/* The client's connection is ready. */
-void tunnel_client_ready(struct tunnel *t);
+/* One of its connections is ready. */
+void tunnel_go_on(struct tunnel *t);
 
 /* Ends it now: by a reset of both sides unless it is idle, since what they have is not whole then. */
 void tunnel_cut(struct tunnel *t, enum client_close reason);

@@ -77,12 +77,8 @@ static void release(struct upload *u, struct client *c)
 {
     if (!c->in)
         return;
-    buffer_consume(c->in, u->held);
+    client_consume(c, u->held);
     u->held = 0;
-    if (buffer_unread(c->in).n > 0)
-        return;
-    buffer_give(c->in);
-    c->in = NULL;
 }
 
 static bool has_room_to_keep(struct exchange *e, size_t more)
