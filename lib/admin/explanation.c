@@ -4,7 +4,6 @@
 
 #include "admin/held.h"
 #include "admin/words.h"
-#include "base/units.h"
 
 /* Of an agent with more of them, the busiest are explained. */
 #define ORIGINS_TOLD 10

@@ -1,8 +1,6 @@
 /* From the texts of the file to the fields of the structs, one function a kind of option. */
 
 #include <arpa/inet.h>
-#include <ctype.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,6 @@
 #include "daemon/apply.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>

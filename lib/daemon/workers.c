@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "io/resolver.h"
 #include "proxy/handover.h"
 

@@ -5,8 +5,6 @@
  * sentence of printable ASCII without its full stop; of field values it says nothing but lengths and codings,
  * since they may be secret. Nothing here decides: the verdicts are head.h's, framing.h's and uri.h's. */
 
-#include <stddef.h>
-
 #include "http/framing.h"
 #include "http/head.h"
 #include "http/uri.h"

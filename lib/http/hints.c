@@ -1,6 +1,5 @@
 /* Keep-Alive, Via and Idempotency-Key. */
 
-#include "http/bytes.h"
 #include "http/fields.h"
 #include "http/head.h"
 

@@ -1,6 +1,5 @@
 #include "io/address_policy.h"
 
-#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>

@@ -1,6 +1,5 @@
 #include "io/dns_channel.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

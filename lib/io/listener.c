@@ -1,6 +1,5 @@
 #include "io/listener.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>

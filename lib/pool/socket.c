@@ -1,12 +1,10 @@
 #include "pool/socket.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "io/ack.h"
 #include "io/dial.h"
 #include "pool/http2.h"
 #include "pool/idle.h"

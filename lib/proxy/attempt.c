@@ -6,15 +6,10 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log.h"
-#include "io/ack.h"
 #include "pool/http2.h"
-#include "pool/path.h"
 #include "proxy/access.h"
 #include "proxy/queue_hold_text.h"
-#include "proxy/retry.h"
 #include "proxy/tunnel.h"
-#include "wire/h2.h"
 
 /* --- To a place ---------------------------------------------------------------------------------------- */
 

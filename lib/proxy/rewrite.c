@@ -1,10 +1,8 @@
 #include "proxy/rewrite.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "http/bytes.h"
-#include "http/status.h"
 #include "proxy/put.h"
 
 /* What is added to a head beside its own bytes, at most: see the callers. */

@@ -1,6 +1,5 @@
 /* Fields become the text of an HTTP/1.1 head, which is then read by the same strict parser as any other. */
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
