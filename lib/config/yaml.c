@@ -27,6 +27,17 @@ static struct mark mark_of_offset(struct slice text, size_t offset)
     return m;
 }
 
+/* libyaml counts characters, and not the byte order mark that a file may begin with. */
+static size_t byte_of(struct slice text, const yaml_mark_t *m)
+{
+    size_t at = text.n >= 3 && memcmp(text.p, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    for (size_t characters = m->index; characters > 0 && at < text.n; characters--)
+        do
+            at++;
+        while (at < text.n && ((unsigned char)text.p[at] & 0xc0) == 0x80);
+    return at;
+}
+
 /* Whether the line that the problem is on holds "${" somewhere before it. */
 static bool follows_variable(struct slice text, size_t at)
 {
@@ -39,7 +50,7 @@ static bool follows_variable(struct slice text, size_t at)
 
 static const char *hint(const yaml_parser_t *y, struct slice text)
 {
-    size_t at = y->problem_mark.index;
+    size_t at = byte_of(text, &y->problem_mark);
     bool no_token =
         y->error == YAML_SCANNER_ERROR && y->problem && strstr(y->problem, "cannot start any token");
     if (no_token && at < text.n && text.p[at] == '\t')
@@ -55,35 +66,36 @@ static const char *hint(const yaml_parser_t *y, struct slice text)
     return "";
 }
 
-/* Where an unquoted '*' stands that YAML takes for the name of an anchor; SIZE_MAX: this is another
- * mistake. */
-static size_t star_of(const yaml_parser_t *y, struct slice text)
+/* Where an unquoted '*' stands that YAML takes for the name of an anchor; NULL: this is another mistake. */
+static const yaml_mark_t *star_of(const yaml_parser_t *y, struct slice text)
 {
     bool scanned = y->context && strstr(y->context, "scanning an alias");
     bool undefined = y->problem && strstr(y->problem, "undefined alias");
-    size_t at = scanned ? y->context_mark.index : y->problem_mark.index;
-    return (scanned || undefined) && at < text.n && text.p[at] == '*' ? at : SIZE_MAX;
+    const yaml_mark_t *m = scanned ? &y->context_mark : &y->problem_mark;
+    size_t at = byte_of(text, m);
+    return (scanned || undefined) && at < text.n && text.p[at] == '*' ? m : NULL;
 }
 
 /* "match: *.internal", the likeliest mistake of all. */
-static void tell_star(struct slice text, size_t at, struct problems *p)
+static void tell_star(struct slice text, const yaml_mark_t *m, struct problems *p)
 {
+    struct slice word = slice_from(text, byte_of(text, m));
     size_t n = 0;
-    while (at + n < text.n && !strchr(" \t\r\n,]}", text.p[at + n]) && n < 100)
+    while (n < word.n && !strchr(" \t\r\n,]}", word.p[n]) && n < 100)
         n++;
-    problem_error(p, mark_of_offset(text, at),
-                  "a value that begins with '*' must be in quotes: write \"%.*s\"", (int)n, text.p + at);
+    problem_error(p, to_mark(*m), "a value that begins with '*' must be in quotes: write \"%.*s\"", (int)n,
+                  word.p);
 }
 
 static void report_error(const yaml_parser_t *y, struct slice text, struct problems *p)
 {
     const char *problem = y->problem ? y->problem : "no reason given";
-    size_t star = star_of(y, text);
+    const yaml_mark_t *star = star_of(y, text);
     if (y->error == YAML_MEMORY_ERROR) {
         problem_error(p, (struct mark){0}, "out of memory");
     } else if (y->error == YAML_READER_ERROR) {
         problem_error(p, mark_of_offset(text, y->problem_offset), "not YAML text: %s", problem);
-    } else if (star != SIZE_MAX) {
+    } else if (star) {
         tell_star(text, star, p);
     } else if (y->context && y->context_mark.line != y->problem_mark.line) {
         struct mark began = to_mark(y->context_mark);

@@ -38,6 +38,16 @@ static const struct {
      IN "1:33: error: a value that begins with '*' must be in quotes: write \"*\""},
     {"upstreams: {a: {match: *internal}}\n",
      IN "1:24: error: a value that begins with '*' must be in quotes: write \"*internal\""},
+    {"# f\xc3\xbcr M\xc3\xbcller\nupstreams: {a: {match: *.internal}}\n",
+     IN "2:24: error: a value that begins with '*' must be in quotes: write \"*.internal\""},
+    {"\xef\xbb\xbfupstreams: {a: {match: *.b\xc3\xbc}}\n",
+     IN "1:24: error: a value that begins with '*' must be in quotes: write \"*.b\xc3\xbc\""},
+    {"# \xc3\xbc\nlog:\n\tlevel: info\n",
+     IN "3:1: error: broken YAML: found character that cannot start any token, while "
+        "scanning for the next token; a tab cannot indent, use spaces"},
+    {"# \xc3\xbc\nlog: {level: ${LEVEL}}\n", IN
+     "2:15: error: broken YAML: did not find expected ',' or '}', while parsing a flow mapping; inside [ ] and { } a "
+     "value with ${...} must be in quotes"},
     {"access: {clients: [::1]}\n", IN "1:20: error: broken YAML: did not find expected node content, while "
                                       "parsing a flow node; put the value in quotes"},
     {"upstreams:\n  a: match: x\n",
