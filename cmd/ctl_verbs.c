@@ -7,33 +7,38 @@
 #include "base/units.h"
 #include "cmd/ctl_command.h"
 
-/* What the agent had when it was done; the JSON is in `json`. */
+/* What the agent had when it was done. */
 struct before {
-    json_t *json;
+    const char *name;
     bool was_paused;
     long long active, connecting, free, waiting;
     uint64_t pending_ms; /* timeouts.pending; 0: none */
 };
 
-static int command(const struct ctl_options *o, const char *name, const char *verb, struct before *b)
+/* False: carpoold does not answer so. */
+static bool read_before(const json_t *answer, struct before *b)
+{
+    b->name = json_string_value(json_object_get(answer, "agent"));
+    b->was_paused = json_is_true(json_object_get(answer, "wasPaused"));
+    b->active = json_integer_value(json_object_get(answer, "active"));
+    b->connecting = json_integer_value(json_object_get(answer, "connecting"));
+    b->free = json_integer_value(json_object_get(answer, "free"));
+    b->waiting = json_integer_value(json_object_get(answer, "waiting"));
+    b->pending_ms = (uint64_t)json_integer_value(json_object_get(answer, "pendingTimeoutMs"));
+    return b->name != NULL;
+}
+
+static int command(const struct ctl_options *o, const char *name, const char *verb,
+                   int (*print)(const struct ctl_options *o, json_t *answer))
 {
     struct ctl_reply reply;
     int status = ctl_request_agent(o, "POST", name, verb, &reply);
+    char *path = ctl_agent_path(name, verb);
 
-    *b = (struct before){0};
-    if (status != CTL_FINE)
-        return status;
-    if (o->json)
-        return ctl_print_json(&reply);
-    b->json = json_loadb(reply.body, reply.length, 0, NULL);
-    free(reply.body);
-    b->was_paused = json_is_true(json_object_get(b->json, "wasPaused"));
-    b->active = json_integer_value(json_object_get(b->json, "active"));
-    b->connecting = json_integer_value(json_object_get(b->json, "connecting"));
-    b->free = json_integer_value(json_object_get(b->json, "free"));
-    b->waiting = json_integer_value(json_object_get(b->json, "waiting"));
-    b->pending_ms = (uint64_t)json_integer_value(json_object_get(b->json, "pendingTimeoutMs"));
-    return CTL_FINE;
+    if (status == CTL_FINE)
+        status = ctl_show(o, path, &reply, print);
+    free(path);
+    return status;
 }
 
 static const char *plural(long long n)
@@ -41,60 +46,73 @@ static const char *plural(long long n)
     return n == 1 ? "" : "s";
 }
 
-int ctl_drain(const struct ctl_options *o, const char *name)
+static int print_drained(const struct ctl_options *o, json_t *answer)
 {
     struct before b;
-    int status = command(o, name, "drain", &b);
-    long long busy = b.active + b.connecting;
 
-    if (status == CTL_FINE && b.json && b.free + busy == 0)
-        printf("%s: nothing to drain, no connection is open\n", name);
-    else if (status == CTL_FINE && b.json)
-        printf("%s is drained: %lld free connection%s closed now, %lld in use will close with %s\n", name,
+    (void)o;
+    if (!read_before(answer, &b))
+        return CTL_STRANGE;
+    long long busy = b.active + b.connecting;
+    if (b.free + busy == 0)
+        printf("%s: nothing to drain, no connection is open\n", b.name);
+    else
+        printf("%s is drained: %lld free connection%s closed now, %lld in use will close with %s\n", b.name,
                b.free, b.free == 1 ? " was" : "s were", busy, busy == 1 ? "its request" : "their requests");
-    json_decref(b.json);
-    return status;
+    return CTL_FINE;
 }
 
-static void print_paused(const char *name, const struct before *b)
+int ctl_drain(const struct ctl_options *o, const char *name)
 {
+    return command(o, name, "drain", print_drained);
+}
+
+static int print_paused(const struct ctl_options *o, json_t *answer)
+{
+    struct before b;
     char limit[UNITS_TEXT_SIZE];
 
-    printf("%s is paused: %lld running request%s will finish; new ones wait", name, b->active,
-           plural(b->active));
-    if (b->pending_ms > 0)
-        printf(" for at most %s, then they get 503", units_format_time(b->pending_ms, limit));
-    printf(". To go on: carpoolctl resume %s\n", name);
+    (void)o;
+    if (!read_before(answer, &b))
+        return CTL_STRANGE;
+    if (b.was_paused) {
+        printf("%s was paused already: %lld request%s wait%s\n", b.name, b.waiting, plural(b.waiting),
+               b.waiting == 1 ? "s" : "");
+        return CTL_FINE;
+    }
+    printf("%s is paused: %lld running request%s will finish; new ones wait", b.name, b.active,
+           plural(b.active));
+    if (b.pending_ms > 0)
+        printf(" for at most %s, then they get 503", units_format_time(b.pending_ms, limit));
+    printf(". To go on: carpoolctl resume %s\n", b.name);
+    return CTL_FINE;
 }
 
 int ctl_pause(const struct ctl_options *o, const char *name)
 {
-    struct before b;
-    int status = command(o, name, "pause", &b);
+    return command(o, name, "pause", print_paused);
+}
 
-    if (status == CTL_FINE && b.json && b.was_paused)
-        printf("%s was paused already: %lld request%s wait%s\n", name, b.waiting, plural(b.waiting),
-               b.waiting == 1 ? "s" : "");
-    else if (status == CTL_FINE && b.json)
-        print_paused(name, &b);
-    json_decref(b.json);
-    return status;
+static int print_resumed(const struct ctl_options *o, json_t *answer)
+{
+    struct before b;
+
+    (void)o;
+    if (!read_before(answer, &b))
+        return CTL_STRANGE;
+    if (!b.was_paused)
+        printf("%s was not paused\n", b.name);
+    else if (b.waiting == 0)
+        printf("%s is resumed: no request was waiting\n", b.name);
+    else
+        printf("%s is resumed: %lld waiting request%s on\n", b.name, b.waiting,
+               b.waiting == 1 ? " goes" : "s go");
+    return CTL_FINE;
 }
 
 int ctl_resume(const struct ctl_options *o, const char *name)
 {
-    struct before b;
-    int status = command(o, name, "resume", &b);
-
-    if (status == CTL_FINE && b.json && !b.was_paused)
-        printf("%s was not paused\n", name);
-    else if (status == CTL_FINE && b.json && b.waiting == 0)
-        printf("%s is resumed: no request was waiting\n", name);
-    else if (status == CTL_FINE && b.json)
-        printf("%s is resumed: %lld waiting request%s on\n", name, b.waiting,
-               b.waiting == 1 ? " goes" : "s go");
-    json_decref(b.json);
-    return status;
+    return command(o, name, "resume", print_resumed);
 }
 
 /* A line each. */
@@ -111,7 +129,9 @@ static int print_reloaded(const struct ctl_options *o, json_t *answer)
     const char *file = json_string_value(json_object_get(answer, "file"));
 
     (void)o;
-    printf("reloaded %s\n", file ? file : "the configuration");
+    if (!file)
+        return CTL_STRANGE;
+    printf("reloaded %s\n", file);
     print_list(json_object_get(answer, "warnings"), "");
     print_list(json_object_get(answer, "restartNeeded"), "keeps its old value until a restart: ");
     return CTL_FINE;

@@ -88,6 +88,12 @@ int service_listen_fds(struct service_fd *out, int max)
     int passed = sd_listen_fds_with_names(1, &names);
     int count = 0;
 
+    if (passed < 0)
+        log_event(
+            LOG_ERROR,
+            "the sockets that were passed are not used: LISTEN_FDS must count them, and LISTEN_FDNAMES, where it "
+            "is set, have a name for each",
+            LOG_S("reason", strerror(-passed)));
     for (int i = 0; i < passed; i++) {
         int fd = SD_LISTEN_FDS_START + i;
         const char *name = given_name(names[i]);

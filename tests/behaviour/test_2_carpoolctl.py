@@ -300,6 +300,18 @@ def test_the_proxy_is_no_admin_listener(stage):
     assert done.returncode == 1 and "is not Carpool's admin listener" in done.stderr and "127.0.0.1:3129 by default" in done.stderr
 
 
+@pytest.mark.parametrize("body", [b"welcome", b"{}", b"[]", b'{"status": "ok"}'])
+@pytest.mark.parametrize("words", [["drain", "api"], ["pause", "api"], ["resume", "api"], ["reload"], ["status"]])
+def test_a_server_that_welcomes_everything(stage, words, body):
+    """exit 1: what is no answer of carpoold's has done nothing"""
+    def welcome(request):
+        request.connection.send(answer(body, fields=[("Connection", "close")]))
+        request.connection.close()
+    server = stage.origin(welcome)
+    done = run("-s", server.authority, *words, program="CARPOOLCTL")
+    assert (done.returncode, done.stdout) == (1, "") and "the answer to /" in done.stderr, done
+
+
 def test_run_sets_the_proxy(stage):
     """`run` starts a command with `http_proxy` set; its exit status is the command's"""
     origin = stage.origin()

@@ -123,6 +123,16 @@ def test_a_socket_that_nobody_can_use_is_warned_about(stage, upstreams, words):
     assert carpool.client(gateway.address).get("/x", host="127.0.0.1").status == 200
 
 
+def test_names_that_are_too_few_are_an_error(stage):
+    """what cannot be told apart is served to nobody, and said"""
+    proxy, admin = passed(stage, "proxy"), passed(stage, "admin")
+    how = passing(proxy, admin)
+    how["env"]["LISTEN_FDNAMES"] = "proxy"
+    how["listen"] = None
+    carpool = stage.carpool(**how)
+    assert "the sockets that were passed are not used" in carpool.stderr and "LISTEN_FDNAMES" in carpool.stderr
+
+
 def test_exposure_is_checked_for_passed_sockets(stage):
     """the exposure checks hold for it too"""
     sock = Socket(("0.0.0.0", stage.ports.take()), "proxy")
