@@ -378,8 +378,10 @@ static void begin_acquire(struct waiter *p)
     p->bound = p->displaced = false;
     p->error_text = NULL;
     /* The failed socket of others, too, left one place only: those who share it share the next one. A pause
-     * holds the last repeat as it holds those before. */
-    bool is_as_others = o->protocol == PROTOCOL_HTTP2 || o->agent->paused;
+     * holds the last repeat as it holds those before, and so does a limit that leaves no such place: it was
+     * lowered, or the socket was one that counted under none. */
+    bool has_no_place = !origin_below_max(o) || agent_is_full(o->agent);
+    bool is_as_others = o->protocol == PROTOCOL_HTTP2 || o->agent->paused || has_no_place;
     if (p->how == ACQUIRE_OWN_CONNECTION && is_as_others)
         p->how = ACQUIRE_AGAIN;
     o->last_request_ms = clock_ms();

@@ -35,6 +35,32 @@ START_TEST(lowered_limits_apply)
 }
 END_TEST
 
+/* The place that its socket leaves to the last repeat is one too many then. */
+START_TEST(lowered_limits_hold_the_last_repeat)
+{
+    static const char *const limits[] = {"maxSockets: 1", "maxTotalSockets: 1"};
+
+    for (int i = 0; i < 2; i++) {
+        struct asker a = {.told = 0}, b = {.told = 0};
+        struct origin *o = open_rig("maxSockets: 2");
+
+        asker_get(&a, &rig, o);
+        asker_get(&b, &rig, o);
+        pool_rig_configure(&rig, limits[i]);
+        socket_retire(a.socket, RETIRE_ERROR);
+        ck_assert_int_eq(asker_ask(&a, o, ACQUIRE_OWN_CONNECTION), ACQUIRE_WAITS);
+        ck_assert_uint_eq(origin_sockets(o), 1);
+        ck_assert_int_eq(a.waiter.state, WAITER_BLOCKED);
+        asker_release(&b);
+        pool_rig_run(&rig, 20);
+        ck_assert_uint_eq(a.told, 2);
+        ck_assert_uint_eq(origin_sockets(o), 1);
+        asker_release(&a);
+        pool_rig_close(&rig);
+    }
+}
+END_TEST
+
 /* Who has carried as many exchanges as are allowed now carries no other. */
 START_TEST(lowered_counts_of_exchanges_apply)
 {
@@ -211,8 +237,8 @@ END_TEST
 
 void pool_reload_tests(Suite *suite)
 {
-    unit_group(suite, "reload", lowered_limits_apply, lowered_counts_of_exchanges_apply,
-               lowered_time_limits_apply, hints_go_by_the_present_buffer, probes_go_by_the_present_delay,
-               reloads_keep_sockets, removed_agents_serve_who_waits,
+    unit_group(suite, "reload", lowered_limits_apply, lowered_limits_hold_the_last_repeat,
+               lowered_counts_of_exchanges_apply, lowered_time_limits_apply, hints_go_by_the_present_buffer,
+               probes_go_by_the_present_delay, reloads_keep_sockets, removed_agents_serve_who_waits,
                a_plan_that_is_discarded_changes_nothing);
 }
