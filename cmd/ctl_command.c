@@ -67,28 +67,48 @@ int ctl_request(const struct ctl_options *o, const char *method, const char *pat
 }
 
 /* "there is no agent 'paymets', did you mean 'payments'? There are: default, payments" */
-static int print_no_such_agent(const struct ctl_options *o, const char *name, const struct ctl_reply *refusal)
+static void print_names(const char *name, const json_t *agents)
 {
-    struct ctl_reply reply;
-    int status = ctl_request(o, "GET", "/agents", &reply);
-    json_t *json = status == CTL_FINE ? json_loadb(reply.body, reply.length, 0, NULL) : NULL;
-    const json_t *agents = json_object_get(json, "agents");
     size_t count = 0;
     const char **names = ctl_need(calloc(json_array_size(agents) + 1, sizeof *names));
-    const char *meant;
 
     for (size_t i = 0; i < json_array_size(agents); i++) {
-        names[count] = json_string_value(json_object_get(json_array_get(agents, i), "name"));
-        count += names[count] != NULL;
+        const json_t *agent = json_array_get(agents, i);
+        names[count] = json_string_value(json_object_get(agent, "name"));
+        count += names[count] && !json_is_true(json_object_get(agent, "removed"));
     }
-    print_if_json(o, refusal);
-    meant = suggest(name, names, count);
+    const char *meant = suggest(name, names, count);
     fprintf(stderr, "carpoolctl: there is no agent '%s'%s%s%s There are:", name,
             meant ? ", did you mean '" : ".", meant ? meant : "", meant ? "'?" : "");
     for (size_t i = 0; i < count; i++)
         fprintf(stderr, "%s %s", i > 0 ? "," : "", names[i]);
     putc('\n', stderr);
     free(names);
+}
+
+static bool was_removed(const char *name, const json_t *agents)
+{
+    for (size_t i = 0; i < json_array_size(agents); i++) {
+        const json_t *agent = json_array_get(agents, i);
+        const char *other = json_string_value(json_object_get(agent, "name"));
+        if (json_is_true(json_object_get(agent, "removed")) && other && strcmp(other, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int print_no_such_agent(const struct ctl_options *o, const char *name, const struct ctl_reply *refusal)
+{
+    struct ctl_reply reply;
+    int status = ctl_request(o, "GET", "/agents", &reply);
+    json_t *json = status == CTL_FINE ? json_loadb(reply.body, reply.length, 0, NULL) : NULL;
+    const json_t *agents = json_object_get(json, "agents");
+
+    print_if_json(o, refusal);
+    if (was_removed(name, agents))
+        ctl_fail("a reload removed the agent '%s': its last requests and connections end by themselves", name);
+    else
+        print_names(name, agents);
     json_decref(json);
     if (status == CTL_FINE)
         free(reply.body);

@@ -204,25 +204,30 @@ static bool out_of_memory(const struct preparation *p)
     return false;
 }
 
-static bool open_new(struct preparation *p, const struct wish *w)
+static bool cannot_open(struct preparation *p, const struct wish *w, const char *why)
 {
-    struct listeners *l = p->listeners;
-    const struct address *a = &w->at->address;
-    if (w->at == &l->control)
+    if (w->at == &p->listeners->control)
         snprintf(p->error, p->error_size, CONTROL_SOCKET_VARIABLE ": ");
     else
         write_place(p->config, w, p->error, p->error_size);
     size_t n = strlen(p->error);
-    if (is_passed(&l->open, a) || is_passed(&l->fresh, a)) {
-        snprintf(
-            p->error + n, p->error_size - n,
+    snprintf(p->error + n, p->error_size - n, "%s", why);
+    return false;
+}
+
+static bool open_new(struct preparation *p, const struct wish *w)
+{
+    struct listeners *l = p->listeners;
+    const struct address *a = &w->at->address;
+    char why[512];
+    if (is_passed(&l->open, a) || is_passed(&l->fresh, a))
+        return cannot_open(
+            p, w,
             "systemd passed a socket at this address, for another use: choose another one here or in the unit");
-        return false;
-    }
     struct binding *b = binding_new(a, w->at->mode, w->role == ROLE_ADMIN ? 1 : l->workers->count,
-                                    share_with(l, a), p->error + n, p->error_size - n);
+                                    share_with(l, a), why, sizeof why);
     if (!b)
-        return false;
+        return cannot_open(p, w, why);
     bool added = add(l, w, b);
     binding_unref(b);
     return added || out_of_memory(p);

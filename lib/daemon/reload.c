@@ -119,7 +119,7 @@ static char *write_lines(const struct reading *r, bool ok)
         return NULL;
     if (r->messages)
         sort_messages(r->messages, ok, f);
-    if (*r->error)
+    if (!ok && *r->error)
         fprintf(f, "%s%s", ftell(f) ? "\n" : "", r->error);
     fclose(f);
     return text;

@@ -354,6 +354,23 @@ def test_an_agent_that_is_not_there(stage, words):
     assert not done.stdout
 
 
+@pytest.mark.parametrize("command", ["drain", "errors", "agents", "explain"])
+def test_an_agent_that_a_reload_removed(stage, command):
+    """unknown agents are answered with those that there are: one that ends with its requests is none of them"""
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool({"upstreams": {"gone": {"match": "gone.test", "address": [origin.authority]}}})
+    asked = carpool.ask("http://gone.test/")
+    request = origin.take()
+    carpool.reload({"upstreams": {}})
+    done = ctl(carpool, command, "gone")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == ("carpoolctl: a reload removed the agent 'gone': its last requests and connections end by "
+                           "themselves\n")
+    assert ctl(carpool, command, "gon").stderr == "carpoolctl: there is no agent 'gon'. There are: default\n"
+    request.connection.reply()
+    assert asked.response().status == 200
+
+
 @pytest.mark.parametrize("words", [["drain", "nobody"], ["agents", "nobody"], ["explain", "nobody"]], ids=" ".join)
 def test_an_agent_that_is_not_there_in_json(stage, words):
     """`--json` prints what the admin API said"""

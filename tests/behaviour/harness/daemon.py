@@ -233,6 +233,7 @@ class Daemon:
         self.write({**self.config, **config})
         response = self.admin("/reload", "POST")
         assert response.status == 200, response.text
+        assert ": error: " not in response.text, response.text
 
     def agents(self):
         response = self.admin("/agents")
