@@ -1,5 +1,6 @@
 """Section 8: a reload swaps listeners too, and nobody who comes meanwhile is lost."""
 
+import json
 import os
 import signal
 import socket
@@ -144,6 +145,16 @@ def test_a_path_that_another_process_has_now(stage):
         answer = reloads(carpool, carpool.config)
         assert answer.status == 400 and "in use by a running process" in answer.text
         os.unlink(path)
+
+
+def test_a_listener_that_comes_is_no_warning(stage):
+    """Reload swaps [...] listeners too: what opens is not reported"""
+    origin = stage.origin()
+    carpool = stage.carpool()
+    at, path = f"127.0.0.1:{stage.ports.take()}", stage.path("new.sock")
+    answer = reloads(carpool, {**carpool.config, "listen": [at, f"unix:{path}"],
+                               "upstreams": gateway(origin, [f"127.0.0.1:{stage.ports.take()}"])})
+    assert answer.status == 200 and json.loads(answer.text)["warnings"] == []
 
 
 def test_who_waits_at_a_listener_that_goes_is_served(stage):
