@@ -182,7 +182,8 @@ static int unknown_command(const char *word)
 
 static int wrong_usage(const struct command *c, const char *what)
 {
-    fprintf(stderr, "carpoolctl: %s %s; usage: carpoolctl %s%s\n", c->name, what, c->name, words_of(c));
+    fprintf(stderr, "carpoolctl: %s %s; usage: carpoolctl [-s ADDRESS]%s %s%s\n", c->name, what,
+            options_of(c), c->name, words_of(c));
     return CTL_USAGE;
 }
 

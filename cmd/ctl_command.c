@@ -106,7 +106,8 @@ static int print_no_such_agent(const struct ctl_options *o, const char *name, co
 
     print_if_json(o, refusal);
     if (was_removed(name, agents))
-        ctl_fail("a reload removed the agent '%s': its last requests and connections end by themselves", name);
+        ctl_fail("a reload removed the agent '%s': its last requests and connections end by themselves",
+                 name);
     else
         print_names(name, agents);
     json_decref(json);

@@ -60,7 +60,9 @@ static void print_title(const char *agent, const char *origin, bool *first)
         putchar('\n');
     *first = false;
     snprintf(title, sizeof title, "%s%s%s", agent ? agent : "?", origin ? " " : "", origin ? origin : "");
-    print_wrapped(title, 0, 0, CELL_HEAD);
+    ctl_disarm(title);
+    table_print_styled(stdout, title, CELL_HEAD, ctl_wants_colours());
+    putchar('\n');
 }
 
 static void print_agent(const json_t *agent, bool *first)

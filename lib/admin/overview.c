@@ -78,14 +78,15 @@ static void put_failed_reload(struct text *sentence, const struct admin_daemon *
         text_format(sentence, ", and %u more: carpoold -t -c %s", lines - 1, d->config(d->ctx)->path);
 }
 
+/* A reload may have changed the limit since. */
 static void put_refused_clients(struct text *sentence, uint64_t refused, uint32_t limit)
 {
     words_counted(sentence, refused, "client");
     text_format(
         sentence,
-        " %s refused in the last two minutes, because %u (server.maxConnections) %s connected: look for "
-        "clients that do not close, or raise it",
-        refused == 1 ? "was" : "were", limit, limit == 1 ? "was" : "were");
+        " %s refused in the last two minutes, because as many were connected as server.maxConnections (now %u) "
+        "allowed: look for clients that do not close, or raise it",
+        refused == 1 ? "was" : "were", limit);
 }
 
 /* What is wrong with the daemon, in words: what concerns one agent stands there. */

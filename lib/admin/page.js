@@ -268,7 +268,7 @@ function drawState(answer, agents) {
     const verdict = count ? count + (count === 1 ? " problem" : " problems")
         : failed ? `no problems, but ${short(failed)} request${failed === 1 ? "" : "s"} failed in the last two minutes` : "no problems";
     byId("line").textContent = `${answer.stopping ? "stopping, " : ""}${verdict}; now ` +
-        `${short(answer.daemon.requestsPerSecond)} requests/s, ${add(a => a.sockets)} active, ${waiting} waiting, ` +
+        `${add(a => a.sockets)} active, ${waiting} waiting; last 10 s: ${short(answer.daemon.requestsPerSecond)} requests/s, ` +
         `${short(Math.max(0, answer.daemon.errorsPerSecond - refused))} errors/s` + (refused ? `, ${short(refused)} refused/s` : "");
     byId("problems").hidden = count === 0;
     byId("problems").replaceChildren(...problems.map(p => {

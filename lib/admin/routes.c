@@ -306,7 +306,8 @@ void admin_answer(const struct admin_daemon *d, struct diagnosis *diagnosis, enu
         if (r->method != method) {
             other = r;
         } else if (name.n > 0 && !find_agent(&call, name)) {
-            admin_answer_error(out, 404, "there is no such agent, or a reload removed it: see /agents for their names");
+            admin_answer_error(out, 404,
+                               "there is no such agent, or a reload removed it: see /agents for their names");
             return;
         } else {
             r->serve(&call);

@@ -183,7 +183,7 @@ static void check_names(struct loader *l, const struct scope *s)
                       s->path);
     else if (u->listen.count && !*u->host_option && !match_only_exact(u))
         problem_error(&l->problems, scope_mark(s, "listen"),
-                      "%s.listen needs one host: let match name exactly one in full, or set host", s->path);
+                      "%s.listen needs one host: write one whole host name in match, or set host", s->path);
 }
 
 static void settle_host(struct loader *l, const struct scope *s)

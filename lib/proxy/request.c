@@ -154,8 +154,9 @@ static bool allows_caller(const struct agent *a, const struct client *c, char *t
     if (!a || caller_is_allowed(&a->policy->allow, c->caller))
         return true;
     const char *name = c->caller ? c->caller->name : "-";
-    snprintf(text, size, "agent %s: the caller %s may not use it; add it to allow of that agent if it should",
-             a->name, name);
+    snprintf(text, size,
+             "agent %s: the caller '%s'%s may not use it; if it should, add '%s' to this agent's allow",
+             a->name, name, strcmp(name, "-") == 0 ? " (unknown)" : "", name);
     log_event(LOG_INFO, "caller refused: it is not in the agent's allow", LOG_S("caller", name),
               LOG_S("agent", a->name), LOG_S("client", peer_address_format(&c->peer, peer)));
     return false;

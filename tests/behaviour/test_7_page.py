@@ -82,7 +82,7 @@ def test_a_quiet_daemon(stage, browse):
     """one line of state; agents without traffic as a row; header with uptime, last reload, links"""
     carpool = stage.carpool({"upstreams": {"api": {"match": "api.test", "maxSockets": 7}}})
     page = browse(carpool)
-    assert page.texts["line"] == "no problems; now 0 requests/s, 0 active, 0 waiting, 0 errors/s"
+    assert page.texts["line"] == "no problems; now 0 active, 0 waiting; last 10 s: 0 requests/s, 0 errors/s"
     assert {row["agent"]: row["active"] for row in page.rows()} == {"api": "0/7", "default": "0/100"}
     assert page.texts["uptime"].startswith("up ") and page.texts["reload"] == "no reload since"
     assert "saved" not in page.texts["retired"] and page.links == ["metrics", "agents", "config"]

@@ -38,9 +38,8 @@ START_TEST(overview_knows_what_is_wrong)
                       "c.yaml:1:1: error: unknown key 'mach', and 1 more: carpoold -t -c c.yaml\",");
     overview_says(&f, "\"error\":\"c.yaml:1:1: error: unknown key 'mach'\\nand more\"}");
     overview_says(
-        &f,
-        "\"7 clients were refused in the last two minutes, because 100 (server.maxConnections) were connected: look "
-        "for clients that do not close, or raise it\"]");
+        &f, "\"7 clients were refused in the last two minutes, because as many were connected as "
+            "server.maxConnections (now 100) allowed: look for clients that do not close, or raise it\"]");
     for (unsigned i = 1; i < TRAFFIC_SAMPLES; i++)
         diagnosis_sample(f.diagnosis);
     ck_assert_ptr_null(strstr(overview(&f), "were refused in"));
