@@ -99,14 +99,18 @@ static bool says_ca_ends(const struct diagnosis_input *in, struct text *out)
 
 static bool says_distrusted(const struct diagnosis_input *in, struct text *out)
 {
+    bool is_one = in->distrusts == 1, is_known = in->distrusting && *in->distrusting;
+
     if (in->distrusts == 0)
         return false;
+    text_format(out, "%s: %u client%s", in->who, in->distrusts, is_one ? "" : "s");
+    if (is_one && is_known)
+        text_format(out, " (of %s)", in->distrusting);
     text_format(out,
-                "%s: %u client%s not trust Carpool's CA: make %s trust %.*s (carpoolctl run does), or set "
+                " %s not trust Carpool's CA: make %s trust %.*s (carpoolctl run does), or set "
                 "connect: tunnel where apps pin certificates",
-                in->who, in->distrusts, in->distrusts == 1 ? " does" : "s do",
-                in->distrusts == 1 ? "it" : "them", (int)in->ca_path->n, in->ca_path->p);
-    if (in->distrusting && *in->distrusting)
+                is_one ? "does" : "do", is_one ? "it" : "them", (int)in->ca_path->n, in->ca_path->p);
+    if (!is_one && is_known)
         text_format(out, "; one of them is of %s", in->distrusting);
     return true;
 }
@@ -300,12 +304,12 @@ static bool says_learned(const struct diagnosis_input *in, struct text *out)
 
     if (part == 0 || in->learned_ms == 0)
         return false;
-    text_format(out, "%s: %llu %% of closed connections were closed after ", in->who,
+    text_format(out, "%s: of the closed connections, Carpool closed %llu %% after ", in->who,
                 (unsigned long long)part);
     put_duration(out, in->learned_ms);
-    text_lit(out, ", since the origin was seen to close them after ");
+    text_lit(out, " idle, because the origin closes them after ");
     put_duration(out, in->origin_idle_ms);
-    text_lit(out, ": to use them for longer, raise its keep-alive time");
+    text_lit(out, ": raise the origin's keep-alive time");
     return true;
 }
 

@@ -146,23 +146,23 @@ bool says_failing(const struct diagnosis_input *in, struct text *out)
 /* Origins that were forgotten. One that no connection could be opened to is so at once, and with it what its
  * own rules would say. */
 
-/* The client's own, or told by another rule. */
-static bool is_told_elsewhere(unsigned e)
+/* Not the origin's: by itself it is no problem of the pool. */
+static bool is_clients_own(unsigned e)
 {
-    return e == PROXY_ERROR_REQUEST || e == PROXY_ERROR_DENIED || e == PROXY_ERROR_LOOP ||
-           e == PROXY_ERROR_LIMIT;
+    return e == PROXY_ERROR_REQUEST || e == PROXY_ERROR_DENIED || e == PROXY_ERROR_LOOP;
 }
 
 bool says_failing_elsewhere(const struct diagnosis_input *in, struct text *out)
 {
-    uint64_t left[PROXY_ERROR_COUNT] = {0}, n = 0;
+    uint64_t left[PROXY_ERROR_COUNT] = {0}, n = 0, own = 0;
     const char *between = " failed: ";
 
     for (unsigned e = 0; e < PROXY_ERROR_COUNT; e++) {
-        left[e] = is_told_elsewhere(e) ? 0 : in->errors[e];
+        left[e] = e == PROXY_ERROR_LIMIT ? 0 : in->errors[e]; /* says_refused_elsewhere() */
         n += left[e];
+        own += is_clients_own(e) ? left[e] : 0;
     }
-    if (n < ENOUGH || percent(n, in->requests) < 20)
+    if (n - own < ENOUGH || percent(n - own, in->requests) < 20)
         return false;
     text_format(out, "%s: ", in->who);
     put_part(out, n, in->requests);

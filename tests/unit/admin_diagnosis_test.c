@@ -72,6 +72,10 @@ START_TEST(connect_tls)
         "does), or set connect: tunnel where apps pin certificates; one of them is of cron");
     ck_assert_ptr_nonnull(
         strstr(SAID("distrusted", .distrusts = 1, .ca_path = &ca), "1 client does not trust"));
+    ck_assert_str_eq(SAID("distrusted", .distrusts = 1, .ca_path = &ca, .distrusting = "cron"),
+                     "payments: 1 client (of cron) does not trust Carpool's CA: make it trust "
+                     "http://a/ca.pem (carpoolctl run does), or set connect: tunnel where apps pin "
+                     "certificates");
 }
 END_TEST
 
@@ -198,8 +202,8 @@ START_TEST(learned)
     ck_assert_str_eq(
         SAID("learned", .requests = 500, .retired = {[RETIRE_LEARNED] = 30, [RETIRE_FREE_TIMEOUT] = 70},
              .learned_ms = 4000, .origin_idle_ms = 5000),
-        "payments: 30 % of closed connections were closed after 4 s, since the origin was seen to "
-        "close them after 5 s: to use them for longer, raise its keep-alive time");
+        "payments: of the closed connections, Carpool closed 30 % after 4 s idle, because the origin "
+        "closes them after 5 s: raise the origin's keep-alive time");
     ck_assert_str_eq(SAID("learned", .requests = 500, .retired = {[RETIRE_LEARNED] = 30}),
                      ""); /* forgotten */
     ck_assert_str_eq(SAID("learned", .requests = 500, .retired = {[RETIRE_FREE_TIMEOUT] = 30},
@@ -307,8 +311,8 @@ START_TEST(failures)
     ck_assert_str_eq(
         SAID("failing-elsewhere", .requests = 9,
              .errors = {[PROXY_ERROR_DNS] = 4, [PROXY_ERROR_REFUSED] = 1, [PROXY_ERROR_LOOP] = 4}),
-        "payments: 5 of 9 requests to origins since forgotten (*) failed: 4 dns_error, 1 connection_refused; "
-        "details: carpoolctl errors payments");
+        "payments: 9 of 9 requests to origins since forgotten (*) failed: 4 proxy_loop_detected, 4 dns_error, "
+        "1 connection_refused; details: carpoolctl errors payments");
     ck_assert_str_eq(SAID("failing-elsewhere", .requests = 99, .errors = {[PROXY_ERROR_DNS] = 19}), "");
     ck_assert_str_eq(SAID("failing-elsewhere", .requests = 9, .errors = {[PROXY_ERROR_DENIED] = 9}), "");
     /* Refusals are told by themselves, from the first. */
