@@ -24,6 +24,16 @@ static const char *shown(const struct origin *o, char *out, size_t size)
     return out;
 }
 
+static bool closes_sooner(const struct socket *s)
+{
+    const struct agent_policy *policy = s->origin->agent->policy;
+    uint64_t buffer = policy->agentKeepAliveTimeoutBuffer, free = policy->timeouts.free;
+    uint64_t hinted = s->hint_timeout_ms > buffer ? s->hint_timeout_ms - buffer : 0;
+    uint64_t limit = s->has_hint_timeout ? hinted : origin_learned_ms(s->origin);
+
+    return limit > 0 && (free == 0 || limit < free);
+}
+
 static void look_at_idle(const struct origin *o, struct account *out)
 {
     const struct socket *s;
@@ -35,6 +45,7 @@ static void look_at_idle(const struct origin *o, struct account *out)
             out->longest_idle_ms = idle;
         if (s->has_hint_timeout)
             out->hint_ms = s->hint_timeout_ms;
+        out->closes_some_sooner |= closes_sooner(s);
     }
 }
 
@@ -59,6 +70,7 @@ void account_of_origin(const struct history *h, const struct origin *o, uint64_t
         .stats = o->stats,
         .connect_us = connect_times_median(&o->connect_times),
         .paused = a->paused,
+        .speaks_http2 = o->protocol == PROTOCOL_HTTP2,
         .origins = 1,
         .most_sockets = most_sockets(o),
     };
@@ -67,8 +79,7 @@ void account_of_origin(const struct history *h, const struct origin *o, uint64_t
     history_hour(h, a, o, &out->hour);
     savings_add(&out->saved, &o->stats, &o->connect_times);
     look_at_idle(o, out);
-    out->learned_ms =
-        a->policy->learnFreeTimeout ? learned_limit(&o->learned, a->policy->agentKeepAliveTimeoutBuffer) : 0;
+    out->learned_ms = origin_learned_ms(o);
     out->closes_after_ms = out->learned_ms > 0 ? o->learned.least_ms : 0;
 }
 
@@ -95,6 +106,7 @@ void account_of_agent(const struct history *h, const struct agent *a, uint64_t u
     AGENT_FOREACH_ORIGIN(a, share, o)
     {
         out->origins++;
+        out->speaks_http2 |= o->protocol == PROTOCOL_HTTP2;
         out->most_sockets += most_sockets(o);
         look_at_idle(o, out);
     }
@@ -117,6 +129,16 @@ uint64_t account_requests(const struct account *a)
     return account_is_recent(a) ? a->hour.requests : a->stats.requests;
 }
 
+uint64_t account_carried(const struct account *a)
+{
+    return account_is_recent(a) ? a->hour.carried : savings_carried(&a->stats);
+}
+
+bool account_is_of_agent(const struct account *a)
+{
+    return strcmp(a->key, "*") == 0;
+}
+
 uint64_t account_opened(const struct account *a)
 {
     return account_is_recent(a) ? a->hour.opened : a->stats.opened;
@@ -136,7 +158,7 @@ bool account_costs(const struct account *a, enum opened_for why)
 
 bool account_closes_each_time(const struct account *a)
 {
-    return account_opened(a) * 10 >= account_requests(a) * 9;
+    return account_opened(a) * 10 >= account_carried(a) * 9;
 }
 
 uint64_t account_closed_idle_ms(const struct account *a)
@@ -165,6 +187,15 @@ uint32_t account_needed(const struct account *a, uint32_t limit)
     if (needed > limit)
         return needed;
     return a->hour.load * 2 >= (float)limit ? with_reserve((float)limit) : 0;
+}
+
+uint32_t account_needed_in_total(const struct account *a)
+{
+    uint32_t held = a->hour.held[HELD_BY_MAX_TOTAL];
+    uint32_t needed = held > 0 ? account_needed(a, a->policy->maxTotalSockets) : 0;
+    uint32_t kept = account_costs(a, replaced(RETIRE_EVICTED)) ? a->most_sockets : 0;
+
+    return needed > kept ? needed : kept;
 }
 
 uint32_t account_busiest(const struct agent *a, const struct origin **out, uint32_t room)

@@ -23,6 +23,8 @@ struct account {
     uint64_t connect_us; /* what a connect takes; 0: not known; not of an agent */
     struct groups now;
     bool paused;
+    bool speaks_http2;        /* of an agent: one of its origins does */
+    bool closes_some_sooner;  /* free connections, than timeouts.free says: the origin would */
     uint32_t origins;         /* of an agent: how many it has */
     uint32_t most_sockets;    /* that it had at a time; of an agent: of all its origins, summed */
     uint64_t longest_idle_ms; /* of its free connections */
@@ -44,8 +46,12 @@ bool account_is_whole(const struct account *a);
 /* Of the last hour where any connection was opened within it, else since the start. */
 bool account_is_recent(const struct account *a);
 uint64_t account_requests(const struct account *a);
+uint64_t account_carried(const struct account *a); /* those that a connection carried */
 uint64_t account_opened(const struct account *a);
 uint64_t account_opened_for(const struct account *a, enum opened_for why);
+
+/* The agent as a whole: what its origins have one by one has no meaning. */
+bool account_is_of_agent(const struct account *a);
 
 /* One of five or more of the connections were opened for this, and enough of them to prove anything. */
 bool account_costs(const struct account *a, enum opened_for why);
@@ -59,6 +65,9 @@ uint64_t account_closed_idle_ms(const struct account *a);
 /* How many connections would be enough where requests waited for so many: what the busiest minute needed at a
  * time, and a quarter more. 0: it needed far fewer on average, and the requests came in bursts. */
 uint32_t account_needed(const struct account *a, uint32_t limit);
+
+/* Of an agent: what would be enough for maxTotalSockets. 0: nothing speaks for more than there is. */
+uint32_t account_needed_in_total(const struct account *a);
 
 /* The origins of an agent that were asked most, the busiest first, as many as there is room for; returns how
  * many there are in all. */

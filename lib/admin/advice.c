@@ -44,9 +44,9 @@ static void put_cost(struct text *t, const struct account *a, enum opened_for wh
 
 /* Rules */
 
-static void put_held(struct text *t, const struct account *a, enum held_by by, uint32_t limit)
+static void put_held(struct text *t, const struct account *a, uint32_t limit)
 {
-    held_put(t, a, by, limit);
+    held_put(t, a);
     if (account_needed(a, limit) <= limit)
         return;
     text_lit(t, ".");
@@ -61,29 +61,28 @@ static bool advises_max_sockets(const struct account *a, struct advice *out)
     if (held == 0 || needed <= a->policy->maxSockets)
         return false;
     put_counts(out, a->policy->maxSockets, needed);
-    put_held(&out->why, a, HELD_BY_MAX_SOCKETS, a->policy->maxSockets);
+    put_held(&out->why, a, a->policy->maxSockets);
     return true;
 }
 
 static bool advises_max_total(const struct account *a, struct advice *out)
 {
     uint32_t now = a->policy->maxTotalSockets, held = a->hour.held[HELD_BY_MAX_TOTAL];
-    uint32_t needed = held > 0 ? account_needed(a, now) : 0;
-    uint32_t suggested = a->most_sockets > needed ? a->most_sockets : needed;
+    uint32_t suggested = account_needed_in_total(a);
     bool evicted = account_costs(a, replaced(RETIRE_EVICTED));
 
     if (now == COUNT_INFINITE || suggested <= now || !(held > 0 || evicted))
         return false;
     put_counts(out, now, suggested);
     if (held > 0)
-        put_held(&out->why, a, HELD_BY_MAX_TOTAL, now);
+        put_held(&out->why, a, now);
     if (held > 0 && evicted)
         text_lit(&out->why, "; ");
     if (evicted) {
         put_cost(&out->why, a, replaced(RETIRE_EVICTED));
         text_lit(&out->why, "idle ones that had been closed to make room for other origins");
     }
-    if (suggested > needed)
+    if (evicted && suggested == a->most_sockets)
         text_format(&out->why, "; its origins need up to %u together", a->most_sockets);
     return true;
 }

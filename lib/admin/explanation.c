@@ -10,16 +10,31 @@
 
 /* The rules */
 
-/* Requests that were refused, or failed before they had a connection, are not among the `carried` ones. */
+/* " (2 refused, 3 not sent)": those that no connection carried. They failed before, their clients left, or they
+ * wait. */
+static void put_uncarried(struct text *out, uint64_t refused, uint64_t unsent)
+{
+    if (refused + unsent == 0)
+        return;
+    text_lit(out, " (");
+    if (refused > 0) {
+        words_count(out, refused);
+        text_lit(out, " refused");
+    }
+    if (refused > 0 && unsent > 0)
+        text_lit(out, ", ");
+    if (unsent > 0) {
+        words_count(out, unsent);
+        text_lit(out, " not sent");
+    }
+    text_lit(out, ")");
+}
+
 static void put_traffic(struct text *out, uint64_t requests, uint64_t refused, uint64_t opened,
                         uint64_t carried)
 {
     words_counted(out, requests, "request");
-    if (refused > 0) {
-        text_lit(out, " (");
-        words_count(out, refused);
-        text_lit(out, " refused)");
-    }
+    put_uncarried(out, refused, requests > refused + carried ? requests - refused - carried : 0);
     text_lit(out, " opened ");
     words_counted(out, opened, "connection");
     if (opened == 0 || carried <= opened)
@@ -36,15 +51,6 @@ static void put_traffic(struct text *out, uint64_t requests, uint64_t refused, u
 static bool is_new(const struct account *a)
 {
     return origin_stats_is_empty(&a->stats);
-}
-
-/* Spare connections count as opened, too: hence the limit. */
-static uint64_t carried_in(const struct span *hour)
-{
-    uint64_t most = hour->requests > hour->refused ? hour->requests - hour->refused : 0;
-    uint64_t given = (uint64_t)hour->reused + hour->opened;
-
-    return given < most ? given : most;
 }
 
 static bool says_traffic(const struct account *a, struct text *out)
@@ -64,7 +70,7 @@ static bool says_traffic(const struct account *a, struct text *out)
         else
             words_time(out, (double)a->hour_ms);
         text_lit(out, " ");
-        put_traffic(out, a->hour.requests, a->hour.refused, a->hour.opened, carried_in(&a->hour));
+        put_traffic(out, a->hour.requests, a->hour.refused, a->hour.opened, a->hour.carried);
         text_lit(out, ". ");
     }
     text_lit(out, "Since the start, ");
@@ -127,12 +133,24 @@ static bool says_reasons(const struct account *a, struct text *out)
     return true;
 }
 
-/* ... and not timeouts.free. */
+/* ... and neither timeouts.free nor Keep-Alive: timeout. */
 static bool learned_holds(const struct account *a)
 {
     uint64_t limit = a->policy->timeouts.free;
 
-    return a->learned_ms > 0 && (limit == 0 || a->learned_ms < limit);
+    return a->learned_ms > 0 && a->hint_ms == 0 && (limit == 0 || a->learned_ms < limit);
+}
+
+/* Of an agent: its origins' differ. */
+static void put_idle_limits(struct text *out, const struct account *a)
+{
+    if (a->policy->timeouts.free == 0)
+        return;
+    text_lit(out, " One that has been idle for ");
+    words_time(out, (double)a->policy->timeouts.free);
+    text_string(out, a->closes_some_sooner
+                         ? " is closed (timeouts.free), or sooner where the service closes it sooner."
+                         : " is closed (timeouts.free).");
 }
 
 static void put_idle_limit(struct text *out, const struct account *a)
@@ -182,14 +200,13 @@ static bool says_now(const struct account *a, struct text *out)
     if (g->free > 0)
         words_time(out, (double)a->longest_idle_ms);
     text_lit(out, ".");
-    if (g->free > 0)
+    if (g->free == 0)
+        return true;
+    if (account_is_of_agent(a))
+        put_idle_limits(out, a);
+    else
         put_idle_limit(out, a);
     return true;
-}
-
-static bool is_of_agent(const struct account *a)
-{
-    return strcmp(a->key, "*") == 0;
 }
 
 /* The limit that held most of them; an agent's maxTotalSockets before each origin's maxSockets. */
@@ -208,13 +225,17 @@ static void put_held(struct text *out, const struct account *a)
     uint32_t limit = by == HELD_BY_MAX_TOTAL ? a->policy->maxTotalSockets : a->policy->maxSockets;
     uint32_t needed = account_needed(a, limit);
 
-    held_put(out, a, by, limit);
+    held_put(out, a);
     text_lit(out, ".");
     /* One limit is the agent's, the other one each origin's. */
-    if (by == HELD_BY_STREAMS || is_of_agent(a) != (by == HELD_BY_MAX_TOTAL))
+    if (held_by_limits(a) == 0 || by == HELD_BY_STREAMS ||
+        account_is_of_agent(a) != (by == HELD_BY_MAX_TOTAL))
         return;
     held_put_need(out, a, limit);
-    if (needed <= limit)
+    /* Why connections were opened has said it. */
+    if (by == HELD_BY_MAX_TOTAL && account_costs(a, replaced(RETIRE_EVICTED)))
+        text_lit(out, ".");
+    else if (needed <= limit)
         text_format(out, ". Raise %s if they must not wait.", held_by_word(by));
     else
         text_format(out, ": raise %s to %u%s.", held_by_word(by), needed,
@@ -226,7 +247,7 @@ static bool says_waiting(const struct account *a, struct text *out)
     if (a->paused)
         text_format(out, "The agent is paused, and %u request%s: carpoolctl resume %s.", a->now.pending,
                     a->now.pending == 1 ? " waits" : "s wait", a->agent);
-    else if (held_by_limits(a) > 0)
+    else if (held_in_all(a) > 0)
         put_held(out, a);
     else
         return false;
@@ -268,9 +289,14 @@ static bool says_failed(const struct account *a, struct text *out)
 
 static bool says_well(const struct account *a, struct text *out)
 {
-    if (is_new(a) || held_by_limits(a) > 0 || a->paused || origin_stats_errors(&a->stats) > 0)
+    uint64_t held = 0;
+
+    if (is_new(a) || held_in_all(a) > 0 || a->paused || origin_stats_errors(&a->stats) > 0)
         return false;
-    text_lit(out, "No request waited for a limit, and none failed.");
+    for (unsigned i = 0; i < HELD_BY_COUNT; i++)
+        held += a->stats.held[i];
+    text_string(out, held > 0 ? "No request waited for a limit in the last hour, and none failed."
+                              : "No request waited for a limit, and none failed.");
     return true;
 }
 

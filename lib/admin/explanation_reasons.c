@@ -21,7 +21,7 @@ static void because_warm(struct text *out, const struct account *a)
 static void because_concurrency(struct text *out, const struct account *a)
 {
     text_lit(out, "more requests ran at the same time than ever before");
-    if (a->most_sockets > 1)
+    if (a->most_sockets > 1 && !account_is_of_agent(a))
         text_format(out, ", on up to %u connections", a->most_sockets);
 }
 
@@ -33,7 +33,7 @@ static void because_close(struct text *out, const struct account *a)
         text_lit(out, "the service ends each connection with its response (Connection: close, or HTTP/1.0)");
     else
         text_format(out, "the service said Connection: close after %.0f requests on average",
-                    (double)account_requests(a) / (double)opened);
+                    (double)account_carried(a) / (double)opened);
 }
 
 static void because_free_full(struct text *out, const struct account *a)
@@ -99,20 +99,46 @@ static void because_learned(struct text *out, const struct account *a)
     }
     text_lit(out, "idle for ");
     words_time(out, (double)a->learned_ms);
-    text_lit(out, ", since the service does so after ");
+    text_lit(out, ", because the service does so after ");
     words_time(out, (double)a->closes_after_ms);
 }
 
 static void because_evicted(struct text *out, const struct account *a)
 {
     if (a->policy->maxTotalSockets == COUNT_INFINITE)
-        text_lit(out, "idle ones were closed, since descriptors had run short");
+        text_lit(out, "idle ones were closed, because descriptors had run short");
     else
         text_format(out, "idle ones were closed to make room for other origins, as maxTotalSockets is %u",
                     a->policy->maxTotalSockets);
 }
 
 /* What to change */
+
+/* Connections that were closed before they had carried anything, at least. */
+static uint64_t unused(const struct account *a)
+{
+    uint64_t used = a->stats.first_uses + a->now.free;
+
+    return a->stats.opened > used ? a->stats.opened - used : 0;
+}
+
+static bool spares_are_in_vain(const struct account *a)
+{
+    return unused(a) >= 3 && unused(a) * 5 >= a->stats.opened;
+}
+
+static void advise_warm(struct text *out, const struct account *a)
+{
+    const uint64_t *retired = a->stats.retired;
+    bool by_us = retired[RETIRE_FREE_TIMEOUT] >
+                 retired[RETIRE_PEER_CLOSED] + retired[RETIRE_LEARNED] + retired[RETIRE_KEEPALIVE_HINT];
+
+    words_counted(out, unused(a), "connection");
+    text_format(
+        out, " %s closed unused: lower minFreeSockets, or raise the time for which idle ones are kept (%s)",
+        unused(a) == 1 ? "was" : "were",
+        by_us ? "timeouts.free" : "at the service: nginx: keepalive_timeout; Apache: KeepAliveTimeout");
+}
 
 static void advise_close(struct text *out, const struct account *a)
 {
@@ -127,7 +153,7 @@ static void advise_close(struct text *out, const struct account *a)
 static void advise_free_full(struct text *out, const struct account *a)
 {
     text_lit(out, "Raise maxFreeSockets");
-    if (a->most_sockets > a->policy->maxFreeSockets)
+    if (a->most_sockets > a->policy->maxFreeSockets && !account_is_of_agent(a))
         text_format(out, " to %u, the most that were open at a time", a->most_sockets);
 }
 
@@ -149,12 +175,14 @@ static void because_upgraded(struct text *out, const struct account *a)
 
 static void advise_evicted(struct text *out, const struct account *a)
 {
+    uint32_t needed = account_is_of_agent(a) ? account_needed_in_total(a) : 0;
+
     if (a->policy->maxTotalSockets == COUNT_INFINITE)
         text_lit(out, "Raise the limit of open files (LimitNOFILE)");
     else
         text_lit(out, "Raise maxTotalSockets");
-    if (a->policy->maxTotalSockets < a->most_sockets)
-        text_format(out, " to %u", a->most_sockets);
+    if (a->policy->maxTotalSockets < needed)
+        text_format(out, " to %u", needed);
 }
 
 static const struct reason {
@@ -163,8 +191,9 @@ static const struct reason {
     const char *cause;
     void (*advise)(struct text *out, const struct account *a); /* or */
     const char *advice;                                        /* NULL: nothing needs to be changed */
+    bool (*is_bad)(const struct account *a);                   /* NULL: where it costs enough */
 } reasons[] = {
-    {"warm", .because = because_warm},
+    {"warm", .because = because_warm, .advise = advise_warm, .is_bad = spares_are_in_vain},
     {"first", .cause = "there was none yet"},
     {"concurrency", .because = because_concurrency},
     {"retry", .cause = "a request was sent again because its idle connection had died",
@@ -236,7 +265,7 @@ void explanation_put_reason(struct text *out, const struct account *a, enum open
     else
         text_string(out, r->cause);
     text_lit(out, ".");
-    if (!account_costs(a, why) || !(r->advise || r->advice))
+    if (!account_costs(a, why) || !(r->advise || r->advice) || (r->is_bad && !r->is_bad(a)))
         return;
     text_lit(out, " ");
     if (r->advise)

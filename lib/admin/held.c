@@ -1,48 +1,89 @@
 #include "admin/held.h"
 
+#include <string.h>
+
 #include "admin/words.h"
 #include "base/units.h"
 
 #define MINUTE_MS (60 * 1000)
 
-static uint32_t held_in_all(const struct account *a)
-{
-    return held_by_limits(a) + a->hour.held[HELD_BY_PAUSE];
-}
-
 uint32_t held_by_limits(const struct account *a)
 {
-    const uint32_t *held = a->hour.held;
-
-    return held[HELD_BY_MAX_TOTAL] + held[HELD_BY_MAX_SOCKETS] + held[HELD_BY_STREAMS];
+    return held_in_all(a) - a->hour.held[HELD_BY_PAUSE];
 }
 
-/* Where one thing held them all it stands in brackets. */
-static void put_limit(struct text *out, const struct account *a, enum held_by by, uint32_t limit)
+uint32_t held_in_all(const struct account *a)
 {
-    char value[UNITS_TEXT_SIZE];
+    uint32_t n = 0;
 
-    if (a->hour.held[by] == held_in_all(a)) {
-        text_format(out, " (%s is %s)", held_by_word(by), units_format_count(limit, value));
-        return;
-    }
-    if (a->hour.held[HELD_BY_PAUSE] > 0)
-        text_lit(out, " or the agent paused");
-    text_lit(out, ", ");
-    words_count(out, a->hour.held[by]);
-    text_format(out, " of them because %s is %s", held_by_word(by), units_format_count(limit, value));
+    for (unsigned i = 0; i < HELD_BY_COUNT; i++)
+        n += a->hour.held[i];
+    return n;
 }
 
-/* HTTP/2: the limit is the origin's. */
-static void put_streams(struct text *out, const struct account *a)
+/* Over HTTP/2 maxSockets limits the requests under way, too, and connections may be few. */
+static void put_full(struct text *out, const struct account *a)
 {
-    text_lit(out, " could not be sent at once, ");
-    if (a->hour.held[HELD_BY_STREAMS] < held_in_all(a)) {
-        words_count(out, a->hour.held[HELD_BY_STREAMS]);
-        text_lit(out, " of them ");
+    char limit[UNITS_TEXT_SIZE];
+    uint32_t most = a->policy->maxSockets;
+
+    if (!a->speaks_http2)
+        text_lit(out, "all connections busy");
+    else if (most == 1)
+        text_lit(out, "another request under way");
+    else
+        text_format(out, "%u requests under way", most);
+    text_format(out, " (maxSockets is %s)", units_format_count(most, limit));
+}
+
+/* What requests found that were held by it. */
+static void put_cause(struct text *out, const struct account *a, enum held_by by)
+{
+    char limit[UNITS_TEXT_SIZE];
+
+    if (by == HELD_BY_MAX_SOCKETS)
+        put_full(out, a);
+    else if (by == HELD_BY_MAX_TOTAL)
+        text_format(out, "all connections busy (maxTotalSockets is %s)",
+                    units_format_count(a->policy->maxTotalSockets, limit));
+    else if (by == HELD_BY_STREAMS)
+        text_lit(out, "all HTTP/2 connections full (the origin's SETTINGS_MAX_CONCURRENT_STREAMS)");
+    else
+        text_lit(out, "the agent paused");
+}
+
+/* What held most of those that are left. */
+static enum held_by heaviest(const uint32_t left[HELD_BY_COUNT])
+{
+    unsigned most = 0;
+
+    for (unsigned i = 1; i < HELD_BY_COUNT; i++)
+        if (left[i] > left[most])
+            most = i;
+    return (enum held_by)most;
+}
+
+/* "Of 570 requests 6 found all connections busy (maxSockets is 2) and 2 found the agent paused" */
+static void put_causes(struct text *out, const struct account *a)
+{
+    uint32_t left[HELD_BY_COUNT], n, rest = held_in_all(a);
+    const char *between = " ";
+    enum held_by by;
+
+    memcpy(left, a->hour.held, sizeof left);
+    text_lit(out, "Of ");
+    words_counted(out, a->hour.requests, "request");
+    while (rest > 0) {
+        by = heaviest(left);
+        n = left[by];
+        text_string(out, n == rest ? " and " : between);
+        words_count(out, n);
+        text_lit(out, " found ");
+        put_cause(out, a, by);
+        rest -= n;
+        left[by] = 0;
+        between = ", ";
     }
-    text_lit(out, "because the origin takes no more at a time on its HTTP/2 connections "
-                  "(SETTINGS_MAX_CONCURRENT_STREAMS)");
 }
 
 /* Those that wait still, or waited for less than can be measured, have no part in the average. */
@@ -53,7 +94,8 @@ static void put_average(struct text *out, const struct account *a, const char *b
     if (a->hour.waited > 0) {
         text_string(out, before);
         words_time(out, (double)a->hour.waited_ms / a->hour.waited);
-        text_lit(out, " on average");
+        if (a->hour.waited > 1)
+            text_lit(out, " on average");
     }
     if (in_vain > 0) {
         text_lit(out, " (");
@@ -62,11 +104,20 @@ static void put_average(struct text *out, const struct account *a, const char *b
     }
 }
 
-/* What became of them: they add up. */
-static void put_fate(struct text *out, const struct account *a)
+/* "5 waited, 483 ms on average, and 3 were refused at once" */
+static void put_split(struct text *out, const struct account *a, uint32_t at_once)
 {
-    uint32_t all = held_in_all(a), at_once = a->hour.queue_full < all ? a->hour.queue_full : all;
+    words_count(out, held_in_all(a) - at_once);
+    text_lit(out, " waited");
+    put_average(out, a, ", ");
+    text_lit(out, ", and ");
+    words_count(out, at_once);
+    text_format(out, " %s refused at once", at_once == 1 ? "was" : "were");
+}
 
+/* What became of them all: they add up. */
+static void put_fate(struct text *out, const struct account *a, uint32_t all, uint32_t at_once)
+{
     if (at_once == all) {
         text_format(out, " and %s refused at once", all == 1 ? "was" : "were");
     } else if (at_once == 0) {
@@ -74,27 +125,46 @@ static void put_fate(struct text *out, const struct account *a)
         put_average(out, a, " ");
     } else {
         text_lit(out, ": ");
-        words_count(out, all - at_once);
-        text_lit(out, " waited");
-        put_average(out, a, ", ");
-        text_lit(out, ", and ");
-        words_count(out, at_once);
-        text_format(out, " %s refused at once", at_once == 1 ? "was" : "were");
+        put_split(out, a, at_once);
     }
 }
 
-void held_put(struct text *out, const struct account *a, enum held_by by, uint32_t limit)
+/* The same where several things held them. */
+static void put_fate_of_these(struct text *out, const struct account *a, uint32_t all, uint32_t at_once)
 {
-    words_count(out, held_in_all(a));
+    if (at_once == all) {
+        text_lit(out, ". All ");
+        words_count(out, all);
+        text_lit(out, " were refused at once");
+    } else if (at_once == 0) {
+        text_lit(out, ". These ");
+        words_count(out, all);
+        text_lit(out, " waited");
+        put_average(out, a, " ");
+    } else {
+        text_lit(out, ". Of these ");
+        words_count(out, all);
+        text_lit(out, ", ");
+        put_split(out, a, at_once);
+    }
+}
+
+void held_put(struct text *out, const struct account *a)
+{
+    uint32_t all = held_in_all(a), at_once = a->hour.queue_full < all ? a->hour.queue_full : all;
+    enum held_by by = heaviest(a->hour.held);
+
+    if (a->hour.held[by] < all) {
+        put_causes(out, a);
+        put_fate_of_these(out, a, all, at_once);
+        return;
+    }
+    words_count(out, all);
     text_lit(out, " of ");
     words_counted(out, a->hour.requests, "request");
-    if (by == HELD_BY_STREAMS) {
-        put_streams(out, a);
-    } else {
-        text_lit(out, " found all connections busy");
-        put_limit(out, a, by, limit);
-    }
-    put_fate(out, a);
+    text_lit(out, " found ");
+    put_cause(out, a, by);
+    put_fate(out, a, all, at_once);
 }
 
 static void put_bursts(struct text *out, const struct account *a, bool is_peak)
@@ -102,7 +172,8 @@ static void put_bursts(struct text *out, const struct account *a, bool is_peak)
     text_lit(out, " They came in bursts");
     if (is_peak)
         text_format(out, " (at one moment %u were running or waiting)", a->hour.demand);
-    text_format(out, ", while on average only %.1f connections were needed at a time", (double)a->hour.load);
+    text_format(out, ", while on average only %.1f %s needed at a time", (double)a->hour.load,
+                a->speaks_http2 ? "requests under way were" : "connections were");
 }
 
 void held_put_need(struct text *out, const struct account *a, uint32_t limit)
@@ -115,10 +186,12 @@ void held_put_need(struct text *out, const struct account *a, uint32_t limit)
     }
     if (is_peak)
         text_format(out, " At one moment %u were running or waiting%s.", a->hour.demand,
-                    a->hour.refused > 0 ? ", those refused not counted" : "");
+                    a->hour.queue_full > 0 ? ", those refused at once not counted" : "");
     if (a->hour.load > (float)limit)
-        text_format(out, " %s, requests per second times seconds per request came to %.1f connections",
-                    a->hour_ms < MINUTE_MS ? "So far" : "In the busiest minute", (double)a->hour.load);
+        text_format(out, " %s, requests per second times seconds per request came to %.1f %s",
+                    a->hour_ms < MINUTE_MS ? "So far" : "In the busiest minute", (double)a->hour.load,
+                    a->speaks_http2 ? "under way" : "connections");
     else
-        text_lit(out, " While the limit holds them back, it cannot be seen how many connections they need");
+        text_format(out, " While the limit holds them back, it cannot be seen how many %s",
+                    a->speaks_http2 ? "would be under way" : "connections they need");
 }

@@ -1,17 +1,18 @@
 #ifndef CARPOOL_ADMIN_HELD_H
 #define CARPOOL_ADMIN_HELD_H
 
-/* Requests of the last hour that found all connections busy, in words: of explain and of advise alike. No
- * sentence ends with a full stop. */
+/* Requests of the last hour that a limit or a pause held, in words: of explain and of advise alike. The last
+ * sentence ends without a full stop. */
 
 #include "admin/account.h"
 
-/* How many limits held, a pause not among them. */
+/* How many limits held, a pause not among them; and with it. */
 uint32_t held_by_limits(const struct account *a);
+uint32_t held_in_all(const struct account *a);
 
 /* "83 of 265 requests found all connections busy (maxSockets is 4): 74 waited, 483 ms on average, and 9 were
- * refused at once" */
-void held_put(struct text *out, const struct account *a, enum held_by by, uint32_t limit);
+ * refused at once". Some were held. */
+void held_put(struct text *out, const struct account *a);
 
 /* " At one moment 12 were running or waiting. In the busiest minute, requests per second times seconds per
  * request came to 20.8 connections": why account_needed() says what it says. */

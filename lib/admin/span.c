@@ -1,5 +1,7 @@
 #include "admin/span.h"
 
+#include "pool/savings.h"
+
 static uint32_t less(uint64_t now, uint64_t before)
 {
     uint64_t n = now > before ? now - before : 0;
@@ -88,6 +90,7 @@ void span_between(const struct origin_stats *from, const struct origin_stats *to
 {
     out->requests = less(to->requests, from->requests);
     out->reused = less(to->reused, from->reused);
+    out->carried = less(savings_carried(to), savings_carried(from));
     out->opened = less(to->opened, from->opened);
     out->retries = less(to->retries, from->retries);
     out->client_aborts = less(to->client_aborts, from->client_aborts);
@@ -129,6 +132,7 @@ void span_add(struct span *to, const struct span *from)
 {
     to->requests += from->requests;
     to->reused += from->reused;
+    to->carried += from->carried;
     to->opened += from->opened;
     to->retries += from->retries;
     to->client_aborts += from->client_aborts;

@@ -10,6 +10,7 @@
 
 struct span {
     uint32_t requests, reused, opened, retries, client_aborts;
+    uint32_t carried; /* requests that a connection carried, as savings_carried() */
     uint32_t opened_for[OPENED_FOR_COUNT];
     uint32_t held[HELD_BY_COUNT]; /* requests that found no place */
     uint32_t waited, waited_ms;   /* of them, those that were not refused at once, and how long together */

@@ -24,7 +24,7 @@ static const char *advised(const char *rule)
 
 static void requested(uint32_t n)
 {
-    account.hour.requests = n;
+    account.hour.requests = account.hour.carried = n;
     account.stats.requests = n + 1; /* there was more before that hour */
 }
 
@@ -68,6 +68,10 @@ START_TEST(max_total_sockets)
     account.hour.load = 20;
     ck_assert_ptr_nonnull(
         strstr(advised("maxTotalSockets"), "5 -> 25: 4 of 36 requests found all connections busy"));
+    account_open(OPENED_FOR_CONCURRENCY, 100); /* as good as none was evicted: nothing needs to be kept */
+    account.hour.load = 6;
+    ck_assert_ptr_nonnull(strstr(advised("maxTotalSockets"), "5 -> 8: 4 of 36 requests"));
+    ck_assert_ptr_null(strstr(advised("maxTotalSockets"), "together"));
     policy.maxTotalSockets = COUNT_INFINITE; /* descriptors ran short */
     ck_assert_str_eq(advised("maxTotalSockets"), "");
 }
@@ -181,6 +185,8 @@ START_TEST(keep_alive_at_the_service)
         advised("keep-alive"),
         "\"close\" -> \"keep-alive\": it closes the connection each time, so that 10 requests opened 10 "
         "connections (nginx: keepalive_timeout; Apache: KeepAlive On)");
+    account.hour.requests = 50; /* the others were refused */
+    ck_assert_ptr_nonnull(strstr(advised("keep-alive"), "keep-alive"));
     requested(50); /* after five requests each */
     ck_assert_str_eq(advised("keep-alive"), "");
     account_begin();

@@ -32,7 +32,7 @@ static const char *said(const char *rule)
 
 static void requested(uint32_t n)
 {
-    account.hour.requests = n;
+    account.hour.requests = account.hour.carried = n;
     account.stats.requests = account.stats.first_uses = n;
 }
 
@@ -82,7 +82,6 @@ START_TEST(traffic)
     account_begin();
     ck_assert_str_eq(said("traffic"), "No request since the start, 3 h ago.");
     requested(37);
-    account.hour.reused = 36;
     account_open(OPENED_FOR_FIRST, 1);
     ck_assert_str_eq(said("traffic"),
                      "Since the start, 3 h ago, 37 requests opened 1 connection, 37 requests each. "
@@ -100,19 +99,20 @@ START_TEST(traffic)
     ck_assert_ptr_null(strstr(said("traffic"), "Direct"));
     account.stats.errors[PROXY_ERROR_LIMIT] = 30290;
     ck_assert_ptr_nonnull(
-        strstr(said("traffic"), "30,412 requests (30,290 refused) opened 122 connections."));
+        strstr(said("traffic"), "30,412 requests (30,290 refused, 122 not sent) opened 122 connections."));
     account.stats.errors[PROXY_ERROR_LIMIT] = 30412 - 244;
     account.stats.first_uses = 244;
     ck_assert_ptr_nonnull(strstr(
         said("traffic"), "30,412 requests (30,168 refused) opened 122 connections, 2.0 requests each."));
     account.hour_ms = 125000;
     ck_assert_ptr_nonnull(strstr(said("traffic"), "In the last 2 min 5 s 37 requests"));
-    account.hour.reused = 4; /* of the others, the connect failed */
-    ck_assert_ptr_nonnull(strstr(said("traffic"), "37 requests opened 1 connection, 5.0 requests each."));
+    account.hour.carried = 5; /* of the others, the connect failed */
+    ck_assert_ptr_nonnull(
+        strstr(said("traffic"), "37 requests (32 not sent) opened 1 connection, 5.0 requests each."));
     account.stats.errors[PROXY_ERROR_LIMIT] = 0;
-    ck_assert_ptr_nonnull(strstr(
-        said("traffic"), "30,412 requests opened 122 connections, 2.0 requests each. Direct clients would "
-                         "have opened 244."));
+    ck_assert_ptr_nonnull(strstr(said("traffic"),
+                                 "30,412 requests (30,168 not sent) opened 122 connections, 2.0 requests "
+                                 "each. Direct clients would have opened 244."));
 }
 END_TEST
 
@@ -132,6 +132,9 @@ START_TEST(reasons_in_order_of_weight)
         "- 6 (60 %) drained: earlier ones were drained, by carpoolctl drain or a reload.\n"
         "- 3 (30 %) concurrency: more requests ran at the same time than ever before, on up to 4 connections.\n"
         "- 1 (10 %) first: there was none yet.");
+    account.key = "*"; /* what each origin had at a time adds up to nothing */
+    ck_assert_ptr_nonnull(
+        strstr(said("reasons"), "concurrency: more requests ran at the same time than ever before.\n"));
     account.stats.opened++;
     ck_assert_ptr_nonnull(strstr(said("reasons"), "Why they were opened in that time:\n- 6"));
     account.hour = (struct span){0};
@@ -153,6 +156,8 @@ START_TEST(advice_where_it_costs)
         reason(replaced(RETIRE_FREE_FULL)),
         "free-full: earlier ones were closed, as 5 others were idle already (maxFreeSockets). Raise "
         "maxFreeSockets to 9, the most that were open at a time.");
+    account.key = "*"; /* it is each origin's */
+    ck_assert_ptr_nonnull(strstr(reason(replaced(RETIRE_FREE_FULL)), " Raise maxFreeSockets."));
     account_open(OPENED_FOR_CONCURRENCY, 100);
     ck_assert_ptr_null(strstr(reason(replaced(RETIRE_FREE_FULL)), "Raise"));
 }
@@ -221,11 +226,18 @@ START_TEST(own_limits)
     ck_assert_str_eq(
         reason(replaced(RETIRE_EVICTED)),
         "evicted: idle ones were closed to make room for other origins, as maxTotalSockets is 5. Raise "
-        "maxTotalSockets to 12.");
+        "maxTotalSockets.");
+    account.key = "*"; /* it is the agent's */
+    ck_assert_ptr_nonnull(strstr(reason(replaced(RETIRE_EVICTED)), " Raise maxTotalSockets to 12."));
+    account.hour.held[HELD_BY_MAX_TOTAL] = 3; /* the number is told once */
+    account.hour.load = 16;
+    ck_assert_ptr_nonnull(strstr(reason(replaced(RETIRE_EVICTED)), " Raise maxTotalSockets to 20."));
+    ck_assert_ptr_nonnull(strstr(said("waiting"), " came to 16.0 connections."));
+    ck_assert_ptr_null(strstr(said("waiting"), "aise"));
     policy.maxTotalSockets = COUNT_INFINITE;
     ck_assert_str_eq(
         reason(replaced(RETIRE_EVICTED)),
-        "evicted: idle ones were closed, since descriptors had run short. Raise the limit of open files "
+        "evicted: idle ones were closed, because descriptors had run short. Raise the limit of open files "
         "(LimitNOFILE).");
 }
 END_TEST
@@ -263,7 +275,7 @@ START_TEST(waiting)
     ck_assert_str_eq(
         said("waiting"),
         "27 of 36 requests found all connections busy (maxSockets is 20): 25 waited, 432 ms on average, and 2 were "
-        "refused at once. At one moment 29 were running or waiting, those refused not counted. In the busiest minute, "
+        "refused at once. At one moment 29 were running or waiting, those refused at once not counted. In the busiest minute, "
         "requests per second times seconds per request came to 22.4 connections: raise maxSockets to 28.");
     account.hour_ms = 28000;
     ck_assert_ptr_nonnull(strstr(said("waiting"), ". So far, requests per second times"));
@@ -290,22 +302,84 @@ START_TEST(waiting)
     ck_assert_ptr_null(strcasestr(said("waiting"), "raise"));
     account.hour.held[HELD_BY_MAX_TOTAL] = 28;
     account.hour.load = 110;
-    ck_assert_ptr_nonnull(
-        strstr(said("waiting"),
-               "55 of 36 requests found all connections busy, 28 of them because maxTotalSockets is 100"));
     ck_assert_ptr_nonnull(strstr(said("waiting"), "raise maxTotalSockets to 138."));
-    account.hour.held[HELD_BY_PAUSE] = 1;
-    ck_assert_ptr_nonnull(
-        strstr(said("waiting"), "found all connections busy or the agent paused, 28 of them"));
-    account.hour.held[HELD_BY_STREAMS] = 90;
-    ck_assert_ptr_nonnull(
-        strstr(said("waiting"),
-               "146 of 36 requests could not be sent at once, 90 of them because the origin takes no "
-               "more at a time on its HTTP/2 connections (SETTINGS_MAX_CONCURRENT_STREAMS) and waited"));
     account.paused = true;
     account.now.pending = 2;
     ck_assert_str_eq(said("waiting"),
                      "The agent is paused, and 2 requests wait: carpoolctl resume payments.");
+}
+END_TEST
+
+/* Each has its part, and what became of them is said of all. */
+START_TEST(several_things_held_them)
+{
+    account_begin();
+    requested(570);
+    account.hour.held[HELD_BY_PAUSE] = 2;
+    account.hour.waited = 2;
+    account.hour.waited_ms = 6600;
+    ck_assert_str_eq(said("waiting"),
+                     "2 of 570 requests found the agent paused and waited 3.3 s on average.");
+    ck_assert_str_eq(said("well"), "");
+    account.hour.held[HELD_BY_PAUSE] = account.hour.waited = 1;
+    ck_assert_str_eq(said("waiting"), "1 of 570 requests found the agent paused and waited 6.6 s.");
+    account.hour.held[HELD_BY_MAX_SOCKETS] = 7;
+    account.hour.waited = 5;
+    account.hour.refused = 7;
+    account.hour.queue_full = 3;
+    ck_assert_ptr_nonnull(strstr(
+        said("waiting"),
+        "Of 570 requests 7 found all connections busy (maxSockets is 20) and 1 found the agent paused. Of these "
+        "8, 5 waited, 1.3 s on average (4 of them were then refused), and 3 were refused at once."));
+    account.hour.queue_full = 8;
+    ck_assert_ptr_nonnull(strstr(said("waiting"), " paused. All 8 were refused at once."));
+    account.hour.refused = account.hour.queue_full = 0;
+    account.hour.held[HELD_BY_STREAMS] = 90;
+    ck_assert_ptr_nonnull(strstr(
+        said("waiting"),
+        "Of 570 requests 90 found all HTTP/2 connections full (the origin's SETTINGS_MAX_CONCURRENT_STREAMS), 7 "
+        "found all connections busy (maxSockets is 20) and 1 found the agent paused. These 98 waited 1.3 s on"));
+}
+END_TEST
+
+/* One connection carries many. */
+START_TEST(over_http2_requests_are_limited)
+{
+    account_begin();
+    account.speaks_http2 = true;
+    requested(11);
+    account.hour.held[HELD_BY_MAX_SOCKETS] = 2;
+    account.hour.load = 22.4F;
+    ck_assert_str_eq(said("waiting"),
+                     "2 of 11 requests found 20 requests under way (maxSockets is 20) and waited. In "
+                     "the busiest minute, requests per second times seconds per request came to "
+                     "22.4 under way: raise maxSockets to 28.");
+    account.hour.load = 18;
+    ck_assert_ptr_nonnull(strstr(said("waiting"), "it cannot be seen how many would be under way: raise"));
+    account.hour.load = 1;
+    ck_assert_ptr_nonnull(strstr(said("waiting"), "on average only 1.0 requests under way were needed"));
+    policy.maxSockets = 1;
+    ck_assert_ptr_nonnull(strstr(said("waiting"), "found another request under way (maxSockets is 1)"));
+}
+END_TEST
+
+/* Connections that are kept spare, and closed before a request comes. */
+START_TEST(spares_in_vain)
+{
+    account_begin();
+    policy.minFreeSockets = 2;
+    requested(3);
+    account_open(OPENED_FOR_SPARE, 677);
+    account.now.free = 2;
+    account.stats.retired[RETIRE_PEER_CLOSED] = 675;
+    ck_assert_str_eq(
+        reason(OPENED_FOR_SPARE),
+        "warm: 2 are kept spare (minFreeSockets). 672 connections were closed unused: lower minFreeSockets, or raise "
+        "the time for which idle ones are kept (at the service: nginx: keepalive_timeout; Apache: KeepAliveTimeout).");
+    account.stats.retired[RETIRE_FREE_TIMEOUT] = 676;
+    ck_assert_ptr_nonnull(strstr(reason(OPENED_FOR_SPARE), "are kept (timeouts.free)."));
+    account.stats.first_uses = 673; /* as good as all of them were used */
+    ck_assert_str_eq(reason(OPENED_FOR_SPARE), "warm: 2 are kept spare (minFreeSockets).");
 }
 END_TEST
 
@@ -316,6 +390,8 @@ START_TEST(failed_or_well)
     ck_assert_str_eq(said("well"), ""); /* nobody asked */
     requested(10);
     ck_assert_str_eq(said("well"), "No request waited for a limit, and none failed.");
+    account.stats.held[HELD_BY_PAUSE] = 1; /* but long ago */
+    ck_assert_str_eq(said("well"), "No request waited for a limit in the last hour, and none failed.");
     account.stats.errors[PROXY_ERROR_DNS] = 1;
     account.stats.errors[PROXY_ERROR_LIMIT] = 2000;
     ck_assert_str_eq(said("well"), "");
@@ -343,6 +419,13 @@ START_TEST(now)
     ck_assert_str_eq(said("now"),
                      "Now 1 connection is in use, 3 are idle, the longest for 12 s. One that has been idle "
                      "for 30 s is closed (timeouts.free).");
+    account.key = "*";
+    account.closes_some_sooner = true;
+    account.hint_ms = 5000; /* of one origin */
+    ck_assert_ptr_nonnull(
+        strstr(said("now"), "One that has been idle for 30 s is closed (timeouts.free), or sooner where the "
+                            "service closes it sooner."));
+    account.key = "http://p.test:80";
     account.now = (struct groups){.connecting = 2, .free = 1};
     account.hint_ms = 5000;
     ck_assert_str_eq(
@@ -373,9 +456,12 @@ START_TEST(learned)
                      "connection after 1.0 s.");
     ck_assert_str_eq(reason(replaced(RETIRE_LEARNED)),
                      "learned-timeout: Carpool had closed earlier ones idle for 1.0 s, "
-                     "since the service does so after 2.0 s.");
+                     "because the service does so after 2.0 s.");
     account.now.free = 1;
     ck_assert_str_eq(said("now"), "Now 0 connections are in use, 1 has been idle for 0.00 ms.");
+    account.hint_ms = 5000; /* goes before it */
+    ck_assert_str_eq(said("learned"), "");
+    account.hint_ms = 0;
     policy.timeouts.free = 500; /* comes before it */
     ck_assert_str_eq(said("learned"), "");
     ck_assert_ptr_nonnull(strstr(said("now"), "(timeouts.free)"));
@@ -403,7 +489,7 @@ START_TEST(origins_are_told_the_busiest_first)
     const char *words;
 
     fixture_make(&f);
-    f.origin.stats = (struct origin_stats){.requests = 3, .opened = 3};
+    f.origin.stats = (struct origin_stats){.requests = 3, .first_uses = 3, .opened = 3};
     explanation_write(diagnosis_history(f.diagnosis), &f.daemon, NULL, 1000, &t);
     words = text_of(&t);
     ck_assert_ptr_nonnull(
@@ -411,7 +497,7 @@ START_TEST(origins_are_told_the_busiest_first)
     other = (struct origin){.key = (char *)"http://q.test:80", .agent = &f.agent};
     TAILQ_INIT(&other.blocked);
     TAILQ_INIT(&other.free);
-    other.stats = (struct origin_stats){.requests = 5, .opened = 3};
+    other.stats = (struct origin_stats){.requests = 5, .first_uses = 5, .opened = 3};
     HASH_ADD_KEYPTR(hh, f.agent.origins, other.key, strlen(other.key), &other);
     explanation_write(diagnosis_history(f.diagnosis), &f.daemon, &f.agent, 1000, &t);
     words = text_of(&t);
@@ -428,6 +514,7 @@ void add_explanation_tests(Suite *suite)
 {
     unit_group(suite, "words", words_are_short);
     unit_group(suite, "explanation", traffic, reasons_in_order_of_weight, advice_where_it_costs,
-               services_that_close, own_limits, every_reason_has_a_cause, waiting, failed_or_well, now,
-               learned, saved, origins_are_told_the_busiest_first);
+               services_that_close, own_limits, every_reason_has_a_cause, waiting, several_things_held_them,
+               over_http2_requests_are_limited, spares_in_vain, failed_or_well, now, learned, saved,
+               origins_are_told_the_busiest_first);
 }

@@ -1,0 +1,120 @@
+"""Section 11.4: the figures of carpoolctl explain fit each other, and carpoolctl status."""
+
+import re
+
+import pytest
+
+from .harness import wait_until
+from .harness.h2 import h2_origin
+from .harness.origin import answer
+from .test_11_explain import PAY, explained, upstream
+from .test_2_carpoolctl import program  # pylint: disable=unused-import
+
+
+def test_requests_that_no_connection_carried(stage):
+    """requests and connections: those that were not sent are told, so that the figures divide"""
+    origin = stage.origin()
+    carpool = stage.carpool(upstream(origin))
+    for _ in range(3):
+        assert carpool.get("http://pay.test/").status == 200
+    refused = stage.ports.refused()
+    carpool.reload({"upstreams": {"pay": {"match": "pay.test", "address": [f"127.0.0.1:{refused.getsockname()[1]}"]}}})
+    for _ in range(2):
+        assert carpool.get("http://pay.test/").status == 502
+    refused.close()
+    assert ("5 requests (2 not sent) opened 1 connection, 3.0 requests each. Direct clients would have opened 3."
+            in explained(carpool, "pay"))
+
+
+def test_what_a_pause_held(stage):
+    """what waited and for what: a pause, too"""
+    origin = stage.origin()
+    carpool = stage.carpool(upstream(origin))
+    carpool.admin("/agents/pay/pause", "POST")
+    client = carpool.ask("http://pay.test/")
+    carpool.wait_row(PAY, "pay", requests=1)
+    carpool.admin("/agents/pay/resume", "POST")
+    assert client.response().status == 200
+    text = explained(carpool, "pay")
+    assert re.search(r"1 of 1 request found the agent paused and waited \S+ m?s\. ", text), text
+    assert "No request waited" not in text
+
+
+def test_a_limit_and_a_pause(stage):
+    """what waited and for what: how many for each, and what became of all"""
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool(upstream(origin, maxSockets=1, maxPendingRequests=1))
+    clients = [carpool.ask("http://pay.test/")]
+    asked = origin.take()
+    clients.append(carpool.ask("http://pay.test/"))
+    carpool.wait_row(PAY, "pay", requests=1)
+    assert carpool.get("http://pay.test/").status == 503
+    asked.connection.reply()
+    origin.take().connection.reply()
+    carpool.wait_row(PAY, "pay", freeSockets=1)
+    carpool.admin("/agents/pay/pause", "POST")
+    clients.append(carpool.ask("http://pay.test/"))
+    carpool.wait_row(PAY, "pay", requests=1)
+    carpool.admin("/agents/pay/resume", "POST")
+    origin.take().connection.reply()
+    assert [client.response().status for client in clients] == [200] * 3
+    text = explained(carpool, "pay")
+    assert ("Of 4 requests 2 found all connections busy (maxSockets is 1) and 1 found the agent paused. "
+            "Of these 3, 2 waited, ") in text
+    assert " on average, and 1 was refused at once." in text
+
+
+def test_requests_over_http2(stage):
+    """over HTTP/2 maxSockets limits requests under way, not only connections"""
+    held = []
+    origin = h2_origin(stage, lambda stream: held.append(stream) if stream.target == "/hold" else b"ok", tls=False)
+    carpool = stage.carpool({"upstreams": {"api": {"match": "127.0.0.1", "h2Options": {"useH2c": True}, "maxSockets": 2}}})
+    assert carpool.get(origin.url("/")).status == 200
+    clients = [carpool.ask(origin.url("/hold")) for _ in range(3)]
+    carpool.wait_row(origin.key, "api", requests=1)
+    for number in range(1, 4):
+        wait_until(lambda: held, f"request {number}")
+        held.pop(0).answer()
+    assert [client.response().status for client in clients] == [200] * 3
+    assert "1 of 4 requests found 2 requests under way (maxSockets is 2) and waited " in explained(carpool, "api")
+
+
+def test_no_sum_of_peaks(stage):
+    """of an agent with several origins: no number of connections that there never were at a time"""
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool({"upstreams": {"pay": {"match": "*.pay.test", "address": [origin.authority]}}})
+    for host in ("a", "b"):
+        clients = [carpool.ask(f"http://{host}.pay.test/") for _ in range(2)]
+        for asked in [origin.take() for _ in clients]:
+            asked.connection.reply()
+        assert [client.response().status for client in clients] == [200, 200]
+    agent, _, origins = explained(carpool, "pay").partition(" pay http://")
+    assert "2 concurrency: more requests ran at the same time than ever before. " in agent
+    assert origins.count("on up to 2 connections") == 2
+
+
+@pytest.mark.parametrize("fields", [[("Keep-Alive", "timeout=5")], []])
+def test_idle_ones_of_several_origins(stage, fields):
+    """what idles and for how long: of several origins, some may be closed sooner"""
+    origin = stage.origin(lambda _: answer(fields=fields))
+    other = stage.origin()
+    carpool = stage.carpool({"upstreams": {"pay": {"match": "127.0.0.1"}}})
+    assert carpool.get(origin.url()).status == carpool.get(other.url()).status == 200
+    carpool.wait_row(origin.key, "pay", freeSockets=1)
+    carpool.wait_row(other.key, "pay", freeSockets=1)
+    agent = explained(carpool, "pay").partition(" pay http://")[0]
+    assert "One that has been idle for 30 s is closed (timeouts.free)" in agent
+    assert (", or sooner where the service closes it sooner." in agent) == bool(fields)
+
+
+def test_spares_in_vain(stage):
+    """spares that the service closes before a request comes: what to change"""
+    origin = stage.origin()
+    carpool = stage.carpool(upstream(origin, minFreeSockets=2))
+    for round_ in range(1, 4):
+        carpool.wait_row(PAY, "pay", freeSockets=2, socketsOpened=2 * round_)
+        origin.wait_open(2)
+        origin.close_connections()
+    carpool.wait_row(PAY, "pay", freeSockets=2, socketsOpened=8)
+    assert re.search(r"- 8 warm: 2 are kept spare \(minFreeSockets\)\. 6 connections were closed unused: lower minFreeSockets, "
+                     r"or raise the time for which idle ones are kept \(at the service: ", explained(carpool, "pay"))
