@@ -33,8 +33,9 @@ fuzz_link = $(addprefix -Wl$(comma)--wrap=,$(fuzz_wrapped))
 fuzz_libs = $(LIBEVENT_LIBS) $(YAML_LIBS) $(OPENSSL_LIBS) $(CARES_LIBS) $(JANSSON_LIBS) $(NGHTTP2_LIBS) $(HTTP_PARSER_LIBS)
 comma = ,
 
-# make check: inputs that once were trouble, on every build
+# make check: inputs that once were trouble, and what fuzzing begins with, on every build
 check_PROGRAMS += tests/fuzz/replay
+check_DATA = fuzz/seeds
 tests_fuzz_replay_SOURCES = \
 	tests/fuzz/admin_request.c \
 	tests/fuzz/calls.c \

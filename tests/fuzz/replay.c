@@ -1,6 +1,7 @@
 /* Runs inputs that once were trouble, and by themselves those that are looked at, without libFuzzer.
  *
- *     replay                   every file of tests/fuzz/regressions/TARGET/ (below $srcdir), each target's
+ *     replay                   every file of tests/fuzz/regressions/TARGET/ (below $srcdir), and of
+ *                              fuzz/seeds/TARGET/, what fuzzing begins with, where it was made
  *     replay TARGET FILE...    these, in this order */
 
 #include <dirent.h>
@@ -33,15 +34,13 @@ static void run_file(const struct fuzz_target *t, const char *path)
 }
 
 /* How many there are. */
-static unsigned run_folder(const struct fuzz_target *t)
+static unsigned run_folder(const struct fuzz_target *t, const char *folder)
 {
-    const char *source = getenv("srcdir");
-    char folder[512], path[1024];
+    char path[1024];
     struct dirent *entry;
     unsigned count = 0;
-
-    snprintf(folder, sizeof folder, "%s/tests/fuzz/regressions/%s", source ? source : ".", t->name);
     DIR *dir = opendir(folder);
+
     while (dir && (entry = readdir(dir))) {
         if (entry->d_name[0] == '.')
             continue;
@@ -52,6 +51,16 @@ static unsigned run_folder(const struct fuzz_target *t)
     if (dir)
         closedir(dir);
     return count;
+}
+
+static unsigned run_folders(const struct fuzz_target *t)
+{
+    const char *source = getenv("srcdir");
+    char regressions[512], seeds[512];
+
+    snprintf(regressions, sizeof regressions, "%s/tests/fuzz/regressions/%s", source ? source : ".", t->name);
+    snprintf(seeds, sizeof seeds, "fuzz/seeds/%s", t->name);
+    return run_folder(t, regressions) + run_folder(t, seeds);
 }
 
 static const struct fuzz_target *target_named(const char *name)
@@ -77,7 +86,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
         targets[i]->prepare();
-        count += run_folder(targets[i]);
+        count += run_folders(targets[i]);
     }
     printf("%u inputs\n", count);
     return count == 0;
