@@ -76,45 +76,53 @@ static enum pump pass_interim(struct exchange *e)
     return push_head(e, &o);
 }
 
-/* Of the one Upgrade field in the head that was sent. */
-static struct slice protocols_asked_for(const struct exchange *e)
+static bool line_asks_for(struct slice line, struct slice protocol)
 {
     const struct slice name = SLICE("upgrade:");
-    struct slice rest = buffer_unread(e->head);
-    const char *end;
-    while ((end = memchr(rest.p, '\r', rest.n))) {
-        struct slice line = {rest.p, (size_t)(end - rest.p)};
-        if (line.n > name.n && slice_eq_nocase((struct slice){line.p, name.n}, name))
-            return slice_from(line, name.n);
-        rest = slice_from(rest, line.n + 2);
-    }
-    return SLICE("");
-}
-
-static bool was_asked_for(const struct exchange *e, struct slice protocol)
-{
-    struct slice list = protocols_asked_for(e), element;
+    if (line.n < name.n || !slice_eq_nocase((struct slice){line.p, name.n}, name))
+        return false;
+    struct slice list = slice_from(line, name.n), element;
     while (slice_next_element(&list, &element))
         if (slice_eq_nocase(element, protocol))
             return true;
     return false;
 }
 
+/* By the head that was sent. */
+static bool was_asked_for(const struct exchange *e, struct slice protocol)
+{
+    struct slice rest = buffer_unread(e->head);
+    const char *end;
+    while ((end = memchr(rest.p, '\r', rest.n))) {
+        struct slice line = {rest.p, (size_t)(end - rest.p)};
+        if (line_asks_for(line, protocol))
+            return true;
+        rest = slice_from(rest, line.n + 2);
+    }
+    return false;
+}
+
+/* The response names a protocol, and none that was not asked for. */
+static bool names_what_was_asked_for(const struct exchange *e, const struct head *h)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < h->count; i++) {
+        struct slice list = h->fields[i].value, element;
+        while (h->fields[i].id == FIELD_UPGRADE && slice_next_element(&list, &element)) {
+            if (!was_asked_for(e, element))
+                return false;
+            any = true;
+        }
+    }
+    return any;
+}
+
 /* RFC 9110 7.8: only to a protocol that was asked for, and only after the whole request. */
 static bool may_switch(const struct exchange *e)
 {
     const struct head *h = &e->client->proxy->response_head;
-    if (!e->asked.upgrade || e->transfer->upload.state != UPLOAD_DONE || !head_has(h, FIELD_UPGRADE) ||
-        !connection_has(h, SLICE("upgrade")))
-        return false;
-    struct slice list = head_find(h, FIELD_UPGRADE)->value, element;
-    bool any = false;
-    while (slice_next_element(&list, &element)) {
-        if (!was_asked_for(e, element))
-            return false;
-        any = true;
-    }
-    return any;
+    return e->asked.upgrade && e->transfer->upload.state == UPLOAD_DONE &&
+           connection_has(h, SLICE("upgrade")) && names_what_was_asked_for(e, h);
 }
 
 static enum pump switch_protocols(struct exchange *e)

@@ -120,12 +120,12 @@ static char *put_max_forwards(char *at, const struct head *h, const struct field
 
 static char *put_upgrade(char *at, const struct field *f)
 {
-    struct slice list = f->value, protocol, separator = SLICE(": ");
-    at = put(at, f->name);
-    while (upgrade_next(&list, &protocol)) {
-        at = put(put(at, separator), protocol);
-        separator = SLICE(", ");
-    }
+    struct slice list = f->value, protocol;
+    if (!upgrade_next(&list, &protocol))
+        return at;
+    at = put(put(put(at, f->name), SLICE(": ")), protocol);
+    while (upgrade_next(&list, &protocol))
+        at = put(put(at, SLICE(", ")), protocol);
     return put(at, SLICE("\r\n"));
 }
 

@@ -359,16 +359,17 @@ static enum fault route_forward(struct query *q)
     return choose_agent(q);
 }
 
-/* Bytes of Upgrade: a longer list is not passed on. */
-#define MAX_PROTOCOLS 63
-
 /* Whether Upgrade is passed on (RFC 9110 7.8): with what it names beside h2c. */
 static bool upgrade_wanted(const struct head *h)
 {
-    if (h->minor == 0 || head_count(h, FIELD_UPGRADE) != 1 || !connection_has(h, SLICE("upgrade")))
+    if (h->minor == 0 || !connection_has(h, SLICE("upgrade")))
         return false;
-    struct slice protocols = head_find(h, FIELD_UPGRADE)->value, element;
-    return protocols.n <= MAX_PROTOCOLS && upgrade_next(&protocols, &element);
+    for (uint32_t i = 0; i < h->count; i++) {
+        struct slice protocols = h->fields[i].value, element;
+        if (h->fields[i].id == FIELD_UPGRADE && upgrade_next(&protocols, &element))
+            return true;
+    }
+    return false;
 }
 
 static bool is_last_hop(const struct head *h)

@@ -143,12 +143,26 @@ def test_h2c_is_dropped(site):
     assert "Upgrade" not in origin.requests[0].fields and "HTTP2-Settings" not in origin.requests[0].fields
 
 
+def test_upgrade_in_several_lines_is_one_list(site):
+    """WebSocket and any other token is passed on, `h2c` is not (RFC 9110 5.3: lines of one name are one list)"""
+    long = "p" * 100
+    origin, _ = site.origin(serve=switching())
+    client = site.carpool().client()
+    client.send(request("GET", origin.url("/"), fields=[("Connection", "Upgrade"), ("Upgrade", "h2c"), ("Upgrade", long),
+                                                        ("Upgrade", "H2C, chat/1")]))
+    assert client.read_response_head().status == 101
+    client.send(b"hello")
+    assert client.exactly(5) == b"hello"
+    assert origin.requests[0].fields.all("Upgrade") == [long, "chat/1"]
+
+
 @pytest.mark.parametrize("fields, reply", [
     ((), SWITCH),
     (UPGRADE, SWITCH.replace(b"Upgrade: chat/1", b"Upgrade: other")),
     (UPGRADE, SWITCH.replace(b"Upgrade: chat/1\r\n", b"")),
+    (UPGRADE, SWITCH.replace(b"Upgrade: chat/1\r\n", b"Upgrade: chat/1\r\nUpgrade: other\r\n")),
     (UPGRADE, SWITCH.replace(b"Connection: Upgrade\r\n", b"")),
-    ([("Upgrade", "chat/1")], SWITCH)], ids=["unasked", "another", "unnamed", "no-connection", "not-hop-by-hop"])
+    ([("Upgrade", "chat/1")], SWITCH)], ids=["unasked", "another", "unnamed", "one-more", "no-connection", "not-hop-by-hop"])
 def test_a_101_that_was_not_asked_for(site, fields, reply):
     """A 101 that was not asked for is a malformed response."""
     origin, key = site.origin(lambda request: reply)
