@@ -93,6 +93,26 @@ def test_the_next_address_where_one_hangs_up(stage):
     assert listed(stage, gone.authority, origin.authority).get("http://api.test/").status == 200
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_next_address_where_one_has_a_wrong_certificate(stage, method):
+    """A failure to connect tries the host's next address: one of several servers may be set up wrongly."""
+    wrong, right = (tls_origin(stage, pair=certificates().leaf(f"DNS:{name}.test")) for name in ("other", "api"))
+    carpool = stage.carpool(secure(match="api.test", address=[wrong.authority, right.authority], keepAlive=False))
+    for _ in range(4):
+        assert carpool.get("http://api.test/", method=method, body=b"x").status == 200
+    wait_until(lambda: len(wrong.tls.hellos) == 1, "one connection to the server with the wrong certificate")
+    assert (len(wrong.requests), len(right.requests)) == (0, 4)
+    assert carpool.retired_of_agent("api") == {"keepAlive-off": 4}
+
+
+def test_a_certificate_that_is_wrong_everywhere_is_one_failure(stage):
+    wrong = [tls_origin(stage, pair=certificates().leaf("DNS:other.test")) for _ in range(2)]
+    carpool = listed(stage, *(origin.authority for origin in wrong))
+    assert carpool.get("http://api.test/").error == "tls_certificate_error"
+    assert [len(origin.tls.hellos) for origin in wrong] == [1, 1]
+    assert carpool.retired_of_agent("api") == {"connect-failed": 1}
+
+
 def test_an_address_is_not_what_is_checked(stage):
     origin = tls_origin(stage, pair=certificates().leaf("IP:127.0.0.1"))
     assert listed(stage, origin.authority).get("http://api.test/").error == "tls_certificate_error"

@@ -22,12 +22,12 @@ START_TEST(tls_through_the_connector)
 {
     static const struct {
         int raw;
-        enum connect_error alone, beside_another;
+        enum connect_error alone;
     } cases[] = {
-        {TLS_SERVER_TALKS, CONNECT_OK, CONNECT_OK},
-        {TLS_SERVER_IS_PLAIN, CONNECT_TLS_PROTOCOL, CONNECT_TLS_PROTOCOL},
-        {TLS_SERVER_HANGS_UP, CONNECT_TERMINATED, CONNECT_OK},
-        {TLS_SERVER_IS_SILENT, CONNECT_TIMEOUT, CONNECT_OK},
+        {TLS_SERVER_TALKS, CONNECT_OK},
+        {TLS_SERVER_IS_PLAIN, CONNECT_TLS_PROTOCOL},
+        {TLS_SERVER_HANGS_UP, CONNECT_TERMINATED},
+        {TLS_SERVER_IS_SILENT, CONNECT_TIMEOUT},
     };
     struct event_base *base = io_loop();
     struct connect_memory memory = {0};
@@ -52,13 +52,13 @@ START_TEST(tls_through_the_connector)
         ck_assert_int_eq(m.result.error, cases[i].alone);
         if (m.result.error != CONNECT_OK)
             ck_assert_ptr_nonnull(strstr(m.result.text, "TLS handshake with 127.0.0.1:"));
-        /* One that hangs up or stalls leads on to the next address. */
+        /* Each of them leads on to the next address. */
         list.count = 2;
         memory = (struct connect_memory){0};
         m = (struct made){0};
         connector_start(base, NULL, &plan, on_made, &m);
         io_run_until(base, &m.done, 3000);
-        ck_assert_int_eq(m.result.error, cases[i].beside_another);
+        ck_assert_int_eq(m.result.error, CONNECT_OK);
         tls_server_stop(&server);
         tls_server_stop(&good);
     }
