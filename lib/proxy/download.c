@@ -49,7 +49,6 @@ static enum pump malformed(struct exchange *e, const char *what)
 
 /* --- Heads --------------------------------------------------------------------------------------------- */
 
-/* PUMP_WAITS: it is queued. */
 static enum pump push_head(struct exchange *e, const struct outgoing_response *o)
 {
     struct buffer *b = buffer_borrow(e->client->proxy->heads);
@@ -61,7 +60,7 @@ static enum pump push_head(struct exchange *e, const struct outgoing_response *o
     e->transfer->download.out_head = b;
     sendq_push(&e->transfer->download.out, buffer_unread(b));
     e->transfer->times.took_ms = clock_ms();
-    return PUMP_WAITS;
+    return PUMP_DONE;
 }
 
 /* RFC 9110 15.2: passed on, but not to a client of HTTP/1.0. */
@@ -70,7 +69,7 @@ static enum pump pass_interim(struct exchange *e)
     if (++e->transfer->download.interim > MAX_INTERIM)
         return malformed(e, "more than 16 interim responses");
     if (e->asked.from_http_1_0)
-        return PUMP_WAITS;
+        return PUMP_DONE;
     const struct outgoing_response o = {
         .via_name = exchange_via(e), .from_http2 = exchange_is_http2(e), .interim = true};
     return push_head(e, &o);
@@ -132,7 +131,7 @@ static enum pump switch_protocols(struct exchange *e)
     const struct outgoing_response o = {.via_name = exchange_via(e), .upgrade = true};
     e->outcome.status = 101;
     enum pump pushed = push_head(e, &o);
-    return pushed == PUMP_WAITS ? PUMP_TUNNEL : pushed;
+    return pushed == PUMP_DONE ? PUMP_TUNNEL : pushed;
 }
 
 /* A smaller text is not worth a server's while. */
@@ -192,7 +191,7 @@ static enum pump begin_body(struct exchange *e)
         .own = {e->asked.own_urls, slice_of(e->waiter.origin->host), e->waiter.origin->plan.port},
     };
     enum pump pushed = push_head(e, &o);
-    if (pushed == PUMP_WAITS)
+    if (pushed == PUMP_DONE)
         d->state = DOWNLOAD_BODY;
     return pushed;
 }
@@ -213,7 +212,7 @@ static enum pump keep_trailers(struct exchange *e)
     d->trailers = buffer_borrow(e->client->proxy->bodies);
     if (!d->trailers || !trailers_append(d->trailers, &e->client->proxy->response_head))
         return pump_fail(e, FAULT_INTERNAL, RETIRE_ERROR, "out of memory for the response's trailers");
-    return PUMP_WAITS;
+    return PUMP_DONE;
 }
 
 /* Queues what has come, up to a batch. *part: after what it stopped. */
@@ -222,9 +221,9 @@ static enum pump gather(struct exchange *e, enum call_part *part)
     struct download *d = &e->transfer->download;
     struct iovec runs[CALL_RUNS];
     unsigned count = 0;
-    enum pump result = PUMP_WAITS;
+    enum pump result = PUMP_DONE;
     bool more = true;
-    while (more && count < CALL_RUNS && result == PUMP_WAITS) {
+    while (more && count < CALL_RUNS && result == PUMP_DONE) {
         struct slice run;
         *part = call_next(&e->transfer->call, &e->client->proxy->response_head, &run);
         switch (*part) {
@@ -245,7 +244,7 @@ static enum pump gather(struct exchange *e, enum call_part *part)
     return result;
 }
 
-/* PUMP_DONE: the queue is empty, and the call has its bytes back. */
+/* When the queue is empty, the call has its bytes back. */
 static enum pump flush(struct exchange *e)
 {
     struct download *d = &e->transfer->download;
@@ -277,7 +276,6 @@ static ssize_t put(void *to, struct pipe *p)
     return conn_splice_out(to, p);
 }
 
-/* PUMP_DONE: go on by reading. */
 static enum pump pump_pipe(struct exchange *e)
 {
     struct download *d = &e->transfer->download;
@@ -311,15 +309,14 @@ static bool may_splice(const struct exchange *e)
                               splice_pays(&d->splice, call_spliceable(&e->transfer->call)));
 }
 
-/* Queues what comes next, if nothing is queued. PUMP_WAITS: the origin must send some first; PUMP_DONE: flush
- * it. */
+/* Queues what comes next, if nothing is queued. PUMP_WAITS: the origin must send some first. */
 static enum pump fill(struct exchange *e, enum call_part *part)
 {
     struct download *d = &e->transfer->download;
     if (d->out.count > 0 || d->state == DOWNLOAD_LAST)
         return PUMP_DONE;
     enum pump result = gather(e, part);
-    if (result != PUMP_WAITS)
+    if (result != PUMP_DONE)
         return result;
     if (*part == CALL_END)
         d->state = DOWNLOAD_LAST;
@@ -336,10 +333,9 @@ enum pump download_pump(struct exchange *e)
             result = pump_pipe(e);
         if (result == PUMP_DONE)
             result = fill(e, &part);
-        if (result == PUMP_DONE)
-            result = flush(e);
-        else
+        if (result != PUMP_DONE)
             return result;
+        result = flush(e);
         /* A failure is not reported twice: what a slow client has not taken by now is lost. */
         if (part == CALL_FAILED && (result == PUMP_DONE || result == PUMP_WAITS))
             return PUMP_CALL_FAILED;

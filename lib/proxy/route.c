@@ -203,8 +203,7 @@ struct agent *route_agent(struct proxy *p, const struct uri *uri)
 static enum fault choose_agent(struct query *q)
 {
     const struct uri *uri = &q->out->uri;
-    const struct upstream *u =
-        match_find(q->p->config, uri_host(uri), uri->port);
+    const struct upstream *u = match_find(q->p->config, uri_host(uri), uri->port);
     if (!u && q->p->config->access.unmatched == UNMATCHED_DENY)
         return refuse(q, FAULT_DENIED,
                       "no upstream matches %s:%u and access.unmatched is deny; add it to an upstream's match",
@@ -269,9 +268,7 @@ static enum fault route_connect(struct query *q)
 
 static bool is_authority(const struct uri *u, const struct uri *wanted, uint16_t port)
 {
-    return port == wanted->port && u->ipv6 == wanted->ipv6 &&
-           slice_eq(uri_host(u),
-                    uri_host(wanted));
+    return port == wanted->port && u->ipv6 == wanted->ipv6 && slice_eq(uri_host(u), uri_host(wanted));
 }
 
 /* Whether target and Host name what CONNECT did. */

@@ -138,8 +138,7 @@ static enum pump no_memory(struct exchange *e)
     return pump_fail(e, FAULT_INTERNAL, RETIRE_CLIENT_ABORTED, "out of memory for the request's content");
 }
 
-/* Undoes the framing of what is buffered, into a batch. PUMP_FAILED: it is malformed after what stands in the
- * batch. */
+/* Undoes the framing of what is buffered, into a batch. PUMP_FAILED: what follows the batch is malformed. */
 static enum pump take_batch(struct exchange *e)
 {
     struct upload *u = &e->transfer->upload;
@@ -165,7 +164,7 @@ static enum pump take_batch(struct exchange *e)
     u->batch.last = u->reader.ended;
     if (u->keep_limit > 0 && total > 0)
         keep(e, total);
-    return PUMP_WAITS;
+    return PUMP_DONE;
 }
 
 static enum pump blocked(struct exchange *e)
@@ -181,7 +180,7 @@ static enum pump sink_failed(struct exchange *e)
     return PUMP_SINK_FAILED;
 }
 
-/* Hands the batch over, NULL: goes on with it. PUMP_DONE: it was sent. */
+/* Hands the batch over, NULL: goes on with it. */
 static enum pump hand_over(struct exchange *e, const struct call_content *batch)
 {
     struct upload *u = &e->transfer->upload;
@@ -223,7 +222,6 @@ static bool make_room(struct client *c, struct buffer_pool *bodies)
     return true;
 }
 
-/* PUMP_DONE: there is more. */
 static enum pump read_more(struct exchange *e)
 {
     struct client *c = e->client;
@@ -260,7 +258,6 @@ static bool may_splice(const struct exchange *e)
            call_takes_pipe(&e->transfer->call);
 }
 
-/* PUMP_DONE: go on by reading. */
 static enum pump pump_pipe(struct exchange *e)
 {
     struct upload *u = &e->transfer->upload;
@@ -285,7 +282,7 @@ static enum pump pump_pipe(struct exchange *e)
 
 /* --- Both ---------------------------------------------------------------------------------------------- */
 
-/* What is there already of the content goes out with the head. PUMP_DONE: something moved. */
+/* What is there already of the content goes out with the head. */
 static enum pump pump_batch(struct exchange *e)
 {
     struct upload *u = &e->transfer->upload;
@@ -293,7 +290,7 @@ static enum pump pump_batch(struct exchange *e)
         return hand_over(e, NULL);
     if (u->batch.count == 0 && !u->batch.last) {
         enum pump taken = take_batch(e);
-        if (taken != PUMP_WAITS) {
+        if (taken != PUMP_DONE) {
             call_send(&e->transfer->call, &u->batch); /* what was well-formed goes out before the cut */
             return taken;
         }
