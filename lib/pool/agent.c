@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "pool/idle.h"
 #include "pool/pool.h"
 #include "pool/queue.h"
 #include "pool/spares.h"
@@ -51,8 +52,7 @@ void agent_free(struct agent *a)
     if (a->dirty)
         TAILQ_REMOVE(&a->pool->dirty, a, dirty_link);
     tls_context_unref(a->tls);
-    if (a->config)
-        config_unref(a->config);
+    config_unref(a->config);
     free(a->name);
     free(a);
 }
@@ -84,7 +84,7 @@ static struct socket *least_recently_used(const struct agent *a, const struct or
         if (s->origin != but || s->aside != ASIDE_NOT)
             return s;
     s = TAILQ_FIRST(&a->private_lru);
-    return s && socket_may_be_evicted(s) ? s : NULL;
+    return s && idle_is_settled(s) ? s : NULL;
 }
 
 struct socket *agent_oldest_idle(const struct agent *a)

@@ -64,7 +64,7 @@ static bool draft_shares(struct pools_plan *plan, uint32_t k, struct agent *pres
 
 static const char *servername_of(const struct upstream *u)
 {
-    return u && u->tls.servername ? u->tls.servername : "";
+    return u ? u->tls.servername : "";
 }
 
 /* What decides about its TLS is as it was: its context, and the sessions that it can resume, stay. A session
@@ -173,8 +173,7 @@ static void swap(struct pool *p, const struct pools_plan *plan, struct agent **a
         TAILQ_INSERT_TAIL(&p->removed, a, link);
         agent_remove(a);
     }
-    if (before)
-        config_unref(before);
+    config_unref(before);
 }
 
 /* All pools have the same agents in the same order. */

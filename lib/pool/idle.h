@@ -30,7 +30,7 @@ void idle_note_suspend(struct pool *p);
  * suspended meanwhile, or the limit is new. */
 bool idle_retire_overdue(struct socket *s);
 
-/* It has waited long enough that its user, if it has one, is hardly in the middle of logging in. */
+/* A private one has waited long enough that its user is hardly in the middle of logging in. */
 bool idle_is_settled(const struct socket *s);
 
 #endif

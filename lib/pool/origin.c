@@ -26,18 +26,13 @@ static enum relief relieve(void *origin)
     return o->free_count == 0 ? pool_relieve(o->agent->pool) : RELIEF_NONE;
 }
 
-static enum origin_kind kind_of(const struct origin *o)
-{
-    return o->key[0] == 't' ? ORIGIN_TUNNEL : o->key[4] == 's' ? ORIGIN_HTTPS : ORIGIN_HTTP;
-}
-
 void origin_update_plan(struct origin *o)
 {
     const struct agent *a = o->agent;
     const struct agent_policy *policy = a->policy;
-    bool secure = kind_of(o) == ORIGIN_HTTPS;
+    bool secure = o->kind == ORIGIN_HTTPS;
     o->plan.parent = *policy->parent.host ? &policy->parent : NULL;
-    o->plan.tunnel = o->plan.parent && kind_of(o) != ORIGIN_HTTP;
+    o->plan.tunnel = o->plan.parent && o->kind != ORIGIN_HTTP;
     o->plan.entries = a->upstream && a->upstream->address.count ? &a->upstream->address : NULL;
     o->plan.family = plan_family(policy->family);
     o->plan.local = policy->local.length ? &policy->local : NULL;
@@ -45,9 +40,7 @@ void origin_update_plan(struct origin *o)
     o->plan.keepalive_ms = policy->keepAliveMsecs;
     tls_context_unref(o->plan.tls);
     o->plan.tls = secure ? tls_context_ref(a->tls) : NULL;
-    o->plan.servername = a->upstream && a->upstream->tls.servername && *a->upstream->tls.servername
-                             ? a->upstream->tls.servername
-                             : o->host;
+    o->plan.servername = a->upstream && *a->upstream->tls.servername ? a->upstream->tls.servername : o->host;
     o->plan.sessions = secure && (!a->upstream || a->upstream->tls.sessionReuse) ? o->sessions : NULL;
     o->plan.permit = a->pool->permit;
     o->plan.permit_ctx = a->pool->permit_ctx;
@@ -58,14 +51,14 @@ void origin_update_plan(struct origin *o)
 }
 
 /* What Host says: the key without its scheme, and without the port where that is the scheme's default. */
-static struct slice authority_of(const struct origin *o, enum origin_kind kind, size_t key_length)
+static struct slice authority_of(const struct origin *o, size_t key_length)
 {
     struct slice all = {o->key, key_length};
     struct slice authority = slice_from(all, (size_t)(strstr(o->key, "://") + 3 - o->key));
-    bool is_default =
-        (kind == ORIGIN_HTTP && o->plan.port == 80) || (kind == ORIGIN_HTTPS && o->plan.port == 443);
-    if (is_default)
-        authority.n -= kind == ORIGIN_HTTP ? strlen(":80") : strlen(":443");
+    if (o->kind == ORIGIN_HTTP && o->plan.port == 80)
+        authority.n -= strlen(":80");
+    else if (o->kind == ORIGIN_HTTPS && o->plan.port == 443)
+        authority.n -= strlen(":443");
     return authority;
 }
 
@@ -92,23 +85,22 @@ static bool one_host(const struct agent *a, enum origin_kind *kind, struct slice
     return true;
 }
 
-static bool is_named(const struct origin *o, enum origin_kind kind)
+static bool is_named(const struct origin *o)
 {
     const struct agent *a = o->agent;
     bool is_default_port =
-        (o->plan.port == 80 && kind != ORIGIN_HTTPS) || (o->plan.port == 443 && kind != ORIGIN_HTTP);
+        (o->plan.port == 80 && o->kind != ORIGIN_HTTPS) || (o->plan.port == 443 && o->kind != ORIGIN_HTTP);
     return a->upstream && !o->moved && !a->removed &&
            match_names_exactly(a->upstream, slice_of(o->host), o->plan.port, is_default_port);
 }
 
 void origin_update_names(struct origin *o)
 {
-    enum origin_kind kind = kind_of(o);
-    enum origin_kind one_kind;
+    enum origin_kind kind;
     struct slice host;
     uint16_t port;
-    o->exact = is_named(o, kind);
-    o->warm = o->exact && one_host(o->agent, &one_kind, &host, &port) && one_kind == kind &&
+    o->exact = is_named(o);
+    o->warm = o->exact && one_host(o->agent, &kind, &host, &port) && kind == o->kind &&
               port == o->plan.port && slice_eq(host, slice_of(o->host));
     forget_update(o);
 }
@@ -152,7 +144,7 @@ static struct origin *origin_new(struct agent *a, enum origin_kind kind, const c
     TAILQ_INIT(&o->ring);
     o->plan.host = o->host;
     o->plan.port = port;
-    o->authority = authority_of(o, kind, key_length);
+    o->authority = authority_of(o, key_length);
     origin_update_plan(o);
     HASH_ADD_KEYPTR(hh, a->origins, o->key, key_length, o);
     if (!o->hh.tbl) {

@@ -230,7 +230,6 @@ void pool_free(struct pool *p)
     wire_loop_destroy(&p->wires);
     resolver_set_relief(p->resolver, NULL, NULL);
     free(p->by_place);
-    if (p->config)
-        config_unref(p->config);
+    config_unref(p->config);
     free(p);
 }

@@ -100,8 +100,7 @@ void agent_configure(struct agent *a, struct config *config, const struct upstre
     origin_warm_up(a);
     a->pool->trim_due = true; /* another number of origins may be its share now */
     agent_mark_dirty(a);
-    if (before)
-        config_unref(before);
+    config_unref(before);
 }
 
 void agent_remove(struct agent *a)

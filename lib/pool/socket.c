@@ -141,11 +141,6 @@ void socket_disown(struct socket *s)
     s->keeper = NULL;
 }
 
-bool socket_may_be_evicted(const struct socket *s)
-{
-    return s->state == SOCKET_FREE || idle_is_settled(s);
-}
-
 void socket_become_free(struct socket *s)
 {
     struct origin *o = s->origin;

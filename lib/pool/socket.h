@@ -111,10 +111,6 @@ void socket_take_private(struct socket *s);
 /* Its keeper gives it up: it leaves the list. Nothing where it has none. */
 void socket_disown(struct socket *s);
 
-/* For maxTotalSockets and descriptors: it has waited long enough that its user is hardly in the middle of
- * logging in. */
-bool socket_may_be_evicted(const struct socket *s);
-
 /* Ends it, in whatever state, under a name: closed now, freed at the end of the loop turn. Its places go with
  * it: who has one may not give it back; who was given one and is not notified yet waits again, at the head of
  * the queue. */
