@@ -11,6 +11,7 @@
 #include "admin/text.h"
 #include "base/clock.h"
 #include "base/console.h"
+#include "base/decimal.h"
 #include "base/log.h"
 
 #define LINES_SIZE (128 * 1024)
@@ -68,7 +69,7 @@ static void put_text(struct line *l, struct slice value, size_t room)
 
 static void put_number(struct line *l, uint64_t value)
 {
-    l->at += digits_put(l->at, value);
+    l->at = decimal_put(l->at, value);
 }
 
 static void put_client(struct line *l, const struct address *client)

@@ -2,6 +2,7 @@
 
 #include "admin/callers.h"
 #include "admin/process.h"
+#include "base/decimal.h"
 #include "ca/signer.h"
 
 void metrics_label_value(struct text *t, struct slice value)
@@ -69,14 +70,14 @@ static void put_clients(struct text *t, const struct proxy_stats *s)
 
 static void put_client_requests(struct text *t, const struct proxy_stats *s)
 {
-    char status[DIGITS_SIZE + 1];
+    char status[DECIMAL_MAX + 1];
 
     metrics_family(t, "client_requests_total", "counter",
                    "Requests of clients, by the status that they were answered with (0: none).");
     for (unsigned i = 0; i < sizeof s->requests_by_status / sizeof s->requests_by_status[0]; i++) {
         if (s->requests_by_status[i] == 0)
             continue;
-        status[digits_put(status, i)] = '\0';
+        *decimal_put(status, i) = '\0';
         put_simple(t, "client_requests_total", "status", status, s->requests_by_status[i]);
     }
     metrics_family(t, "tunnels", "gauge", "Open tunnels (CONNECT and upgraded connections).");
@@ -150,7 +151,7 @@ static void put_process(struct text *t, const struct admin_daemon *d)
 /* With one loop there is nothing to hand over. */
 static void put_workers(struct text *t, const struct admin_daemon *d)
 {
-    char index[DIGITS_SIZE + 1];
+    char index[DECIMAL_MAX + 1];
 
     metrics_family(t, "workers", "gauge", "Number of event loops.");
     put_simple(t, "workers", NULL, NULL, d->count);
@@ -159,12 +160,12 @@ static void put_workers(struct text *t, const struct admin_daemon *d)
     metrics_family(t, "worker_handovers_total", "counter",
                    "Clients that a loop handed to the loop of the origin that they asked.");
     for (unsigned i = 0; i < d->count; i++) {
-        index[digits_put(index, i)] = '\0';
+        *decimal_put(index, i) = '\0';
         put_simple(t, "worker_handovers_total", "worker", index, d->proxies[i]->stats.handed_over);
     }
     metrics_family(t, "worker_wakeups_total", "counter", "How often another loop woke this one.");
     for (unsigned i = 0; i < d->count; i++) {
-        index[digits_put(index, i)] = '\0';
+        *decimal_put(index, i) = '\0';
         put_simple(t, "worker_wakeups_total", "worker", index, mailbox_wakes(d->proxies[i]->mailbox));
     }
 }

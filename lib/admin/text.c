@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/decimal.h"
 #include "base/log.h"
 
 #define FIRST_ROOM 4096
@@ -50,24 +51,10 @@ void text_fit(struct text *t)
     t->room = t->n;
 }
 
-size_t digits_put(char out[DIGITS_SIZE], uint64_t value)
-{
-    char reversed[DIGITS_SIZE];
-    size_t n = 0;
-
-    do {
-        reversed[n++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    for (size_t i = 0; i < n; i++)
-        out[i] = reversed[n - 1 - i];
-    return n;
-}
-
 void text_number(struct text *t, uint64_t value)
 {
-    if (text_reserve(t, DIGITS_SIZE))
-        t->n += digits_put(t->p + t->n, value);
+    if (text_reserve(t, DECIMAL_MAX))
+        t->n = (size_t)(decimal_put(t->p + t->n, value) - t->p);
 }
 
 void text_seconds(struct text *t, uint64_t us)

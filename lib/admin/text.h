@@ -40,12 +40,6 @@ static inline void text_string(struct text *t, const char *s)
     text_put(t, slice_of(s));
 }
 
-/* Room for any uint64_t. */
-#define DIGITS_SIZE 20
-
-/* Writes the number without an end; returns its length. */
-size_t digits_put(char out[DIGITS_SIZE], uint64_t value);
-
 void text_number(struct text *t, uint64_t value);
 /* Microseconds as seconds with up to six decimals: 1500000 is "1.5". */
 void text_seconds(struct text *t, uint64_t us);

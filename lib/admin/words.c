@@ -1,9 +1,11 @@
 #include "admin/words.h"
 
+#include "base/decimal.h"
+
 void words_count(struct text *t, uint64_t n)
 {
-    char digits[DIGITS_SIZE];
-    size_t count = digits_put(digits, n);
+    char digits[DECIMAL_MAX];
+    size_t count = (size_t)(decimal_put(digits, n) - digits);
 
     for (size_t i = 0; i < count; i++) {
         if (i > 0 && (count - i) % 3 == 0)

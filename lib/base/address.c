@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/decimal.h"
+
 #define UNIX_PREFIX "unix:"
 #define MAPPED_BITS 96
 
@@ -78,7 +80,7 @@ bool address_parse(struct address *a, struct slice text)
     uint16_t port;
     bool brackets;
 
-    if (text.n >= prefix.n && slice_eq((struct slice){text.p, prefix.n}, prefix))
+    if (slice_begins(text, prefix))
         return parse_unix(a, slice_from(text, prefix.n));
     colon = text.n > 0 ? memrchr(text.p, ':', text.n) : NULL;
     if (!colon)
@@ -216,19 +218,6 @@ const char *peer_address_format(const struct peer_address *p, char out[ADDRESS_T
     return address_format(&a, out);
 }
 
-static char *put_number(char *out, unsigned n)
-{
-    char digits[5];
-    int count = 0;
-
-    do
-        digits[count++] = (char)('0' + n % 10);
-    while (n /= 10);
-    while (count > 0)
-        *out++ = digits[--count];
-    return out;
-}
-
 /* By hand: with an access log this runs for every request, and inet_ntop() calls sprintf() four times.
  * Returns the end. */
 static char *put_ipv4(char *out, const struct in_addr *ip)
@@ -238,7 +227,7 @@ static char *put_ipv4(char *out, const struct in_addr *ip)
     for (int i = 0; i < 4; i++) {
         if (i > 0)
             *out++ = '.';
-        out = put_number(out, byte[i]);
+        out = decimal_put(out, byte[i]);
     }
     return out;
 }
@@ -266,7 +255,7 @@ const char *address_format(const struct address *a, char out[ADDRESS_TEXT_SIZE])
     if (a->sa.any.sa_family == AF_INET) {
         end = put_ipv4(out, &a->sa.v4.sin_addr);
         *end = ':';
-        *put_number(end + 1, address_port(a)) = '\0';
+        *decimal_put(end + 1, address_port(a)) = '\0';
         return out;
     }
     address_format_host(a, host);

@@ -10,6 +10,7 @@ libcarpool_a_SOURCES += \
 	lib/base/console.h \
 	lib/base/memory_trim.c \
 	lib/base/memory_trim.h \
+	lib/base/decimal.h \
 	lib/base/hash.h \
 	lib/base/list.h \
 	lib/base/log.c \

@@ -32,6 +32,21 @@ static inline bool slice_eq_nocase(struct slice a, struct slice b)
     return a.n == b.n && slice_bytes_eq_nocase(a.p, b.p, a.n);
 }
 
+static inline bool slice_begins(struct slice s, struct slice with)
+{
+    return s.n >= with.n && slice_eq((struct slice){s.p, with.n}, with);
+}
+
+static inline bool slice_begins_nocase(struct slice s, struct slice with)
+{
+    return s.n >= with.n && slice_eq_nocase((struct slice){s.p, with.n}, with);
+}
+
+static inline bool slice_ends_nocase(struct slice s, struct slice with)
+{
+    return s.n >= with.n && slice_eq_nocase((struct slice){s.p + (s.n - with.n), with.n}, with);
+}
+
 /* The part of s from byte `from` on; empty when s is shorter. */
 static inline struct slice slice_from(struct slice s, size_t from)
 {

@@ -49,7 +49,7 @@ static bool is_below(struct slice name, struct slice base)
 {
     if (base.n == 0)
         return true;
-    if (name.n < base.n || !slice_eq_nocase(slice_from(name, name.n - base.n), base))
+    if (!slice_ends_nocase(name, base))
         return false;
     return name.n == base.n || base.p[0] == '.' || name.p[name.n - base.n - 1] == '.';
 }

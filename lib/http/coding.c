@@ -35,16 +35,6 @@ bool coding_accepts_gzip(const struct head *h)
     return false;
 }
 
-static bool begins(struct slice s, struct slice with)
-{
-    return s.n >= with.n && slice_eq_nocase((struct slice){s.p, with.n}, with);
-}
-
-static bool ends(struct slice s, struct slice with)
-{
-    return s.n >= with.n && slice_eq_nocase(slice_from(s, s.n - with.n), with);
-}
-
 bool coding_is_text(const struct head *h)
 {
     const struct field *f = head_find(h, FIELD_CONTENT_TYPE);
@@ -53,6 +43,7 @@ bool coding_is_text(const struct head *h)
 
     if (semicolon)
         type = slice_trim((struct slice){type.p, (size_t)(semicolon - type.p)});
-    return begins(type, SLICE("text/")) || ends(type, SLICE("/json")) || ends(type, SLICE("+json")) ||
-           ends(type, SLICE("/xml")) || ends(type, SLICE("+xml")) || ends(type, SLICE("/javascript"));
+    return slice_begins_nocase(type, SLICE("text/")) || slice_ends_nocase(type, SLICE("/json")) ||
+           slice_ends_nocase(type, SLICE("+json")) || slice_ends_nocase(type, SLICE("/xml")) ||
+           slice_ends_nocase(type, SLICE("+xml")) || slice_ends_nocase(type, SLICE("/javascript"));
 }

@@ -48,11 +48,6 @@ static struct slice line_at(struct slice data, size_t at)
     return line;
 }
 
-static bool begins(struct slice s, struct slice with)
-{
-    return s.n >= with.n && slice_eq((struct slice){s.p, with.n}, with);
-}
-
 /* A record of TLS: alert or handshake, and the first byte of its version. */
 static bool is_tls(struct slice data)
 {
@@ -62,7 +57,7 @@ static bool is_tls(struct slice data)
 /* "HTTP/1.1" and nothing after it, with any digits. */
 static bool is_version(struct slice s)
 {
-    return s.n == 8 && begins(s, SLICE("HTTP/")) && byte_is(s.p[5], BYTE_DIGIT) && s.p[6] == '.' &&
+    return s.n == 8 && slice_begins(s, SLICE("HTTP/")) && byte_is(s.p[5], BYTE_DIGIT) && s.p[6] == '.' &&
            byte_is(s.p[7], BYTE_DIGIT);
 }
 
@@ -144,7 +139,7 @@ static void explain_status_line(struct slice data, char out[EXPLAIN_SIZE])
         snprintf(out, EXPLAIN_SIZE, "the origin speaks TLS: set tls: true for its upstream, or ask https://");
     else if (is_http2(data))
         snprintf(out, EXPLAIN_SIZE, "the origin speaks HTTP/2 where HTTP/1.1 is expected");
-    else if (!begins(data, SLICE("HTTP/")))
+    else if (!slice_begins(data, SLICE("HTTP/")))
         snprintf(out, EXPLAIN_SIZE, "it does not begin with HTTP/1: %s", line);
     else
         snprintf(out, EXPLAIN_SIZE, "the status line is not HTTP/1.x and a status of three digits: %s", line);

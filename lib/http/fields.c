@@ -253,9 +253,7 @@ bool field_allowed_in_trailer(const struct field *f)
             return false;
     }
     for (size_t i = 0; i < sizeof not_in_trailers_prefixes / sizeof *not_in_trailers_prefixes; i++) {
-        struct slice prefix = not_in_trailers_prefixes[i];
-
-        if (f->name.n >= prefix.n && slice_eq_nocase((struct slice){f->name.p, prefix.n}, prefix))
+        if (slice_begins_nocase(f->name, not_in_trailers_prefixes[i]))
             return false;
     }
     return true;

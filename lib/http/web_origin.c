@@ -2,16 +2,12 @@
 
 static struct slice without_suffix(struct slice s, struct slice suffix)
 {
-    bool has = s.n >= suffix.n && slice_eq((struct slice){s.p + (s.n - suffix.n), suffix.n}, suffix);
-
-    return has ? (struct slice){s.p, s.n - suffix.n} : s;
+    return slice_ends_nocase(s, suffix) ? (struct slice){s.p, s.n - suffix.n} : s;
 }
 
 static bool names(struct slice origin, struct slice scheme, struct slice default_port, struct slice host)
 {
-    struct slice head = {origin.p, origin.n < scheme.n ? origin.n : scheme.n};
-
-    return slice_eq_nocase(head, scheme) &&
+    return slice_begins_nocase(origin, scheme) &&
            slice_eq_nocase(without_suffix(slice_from(origin, scheme.n), default_port),
                            without_suffix(host, default_port));
 }

@@ -30,9 +30,7 @@ static void take_option(struct slice word, struct slice name, int cap, int unit,
 {
     unsigned long long value;
 
-    if (word.n <= name.n || !slice_eq((struct slice){word.p, name.n}, name))
-        return;
-    if (slice_to_u64(slice_from(word, name.n), &value) && value > 0)
+    if (slice_begins(word, name) && slice_to_u64(slice_from(word, name.n), &value) && value > 0)
         *to = (value < (unsigned)cap ? (int)value : cap) * unit;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "config/match.h"
 #include "http/uri.h"
 #include "pool/pool.h"
@@ -168,14 +169,7 @@ static size_t write_key(char *out, enum origin_kind kind, struct slice host, boo
     if (ipv6)
         *at++ = ']';
     *at++ = ':';
-    char digits[5];
-    int n = 0;
-    do
-        digits[n++] = (char)('0' + port % 10);
-    while (port /= 10);
-    while (n)
-        *at++ = digits[--n];
-    return (size_t)(at - out);
+    return (size_t)(decimal_put(at, port) - out);
 }
 
 unsigned origin_worker(const struct agent *a, enum origin_kind kind, struct slice host, uint16_t port)

@@ -78,7 +78,7 @@ static enum pump pass_interim(struct exchange *e)
 static bool line_asks_for(struct slice line, struct slice protocol)
 {
     const struct slice name = SLICE("upgrade:");
-    if (line.n < name.n || !slice_eq_nocase((struct slice){line.p, name.n}, name))
+    if (!slice_begins_nocase(line, name))
         return false;
     struct slice list = slice_from(line, name.n), element;
     while (slice_next_element(&list, &element))

@@ -7,17 +7,12 @@
 
 static const struct slice https = SLICE("https://");
 
-static bool begins_with_https(struct slice s)
-{
-    return s.n > https.n && slice_eq_nocase((struct slice){s.p, https.n}, https);
-}
-
 /* Up to the end of its authority, when the URL names this origin; 0: another one. */
 static size_t length_of_own(struct slice url, const struct own_origin *own)
 {
     struct uri uri;
     size_t n = https.n;
-    if (!begins_with_https(url))
+    if (!slice_begins_nocase(url, https))
         return 0;
     while (n < url.n && !memchr("/?#\"' ;,", url.p[n], 9))
         n++;
@@ -65,7 +60,7 @@ static char *put_url(char *at, struct slice url, const struct own_origin *own)
 static char *put_refresh(char *at, struct slice value, const struct own_origin *own)
 {
     size_t n = 0;
-    while (n < value.n && !begins_with_https(slice_from(value, n)))
+    while (n < value.n && !slice_begins_nocase(slice_from(value, n), https))
         n++;
     at = put(at, (struct slice){value.p, n});
     return put_url(at, slice_from(value, n), own);

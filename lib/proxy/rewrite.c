@@ -2,28 +2,17 @@
 
 #include <string.h>
 
+#include "base/decimal.h"
 #include "http/bytes.h"
 #include "proxy/put.h"
 
 /* What is added to a head beside its own bytes, at most: see the callers. */
 #define ADDED_BYTES 512
 
-static char *put_number(char *at, uint64_t n)
-{
-    char digits[20];
-    int count = 0;
-    do
-        digits[count++] = (char)('0' + n % 10);
-    while (n /= 10);
-    while (count)
-        *at++ = digits[--count];
-    return at;
-}
-
 static char *put_length(char *at, uint64_t length)
 {
     at = put(at, SLICE("Content-Length: "));
-    at = put_number(at, length);
+    at = decimal_put(at, length);
     return put(at, SLICE("\r\n"));
 }
 
@@ -114,7 +103,7 @@ static char *put_max_forwards(char *at, const struct head *h, const struct field
     if (!counts || !slice_to_u64(f->value, &left) || left == 0)
         return put_field(at, f->name, f->value);
     at = put(at, SLICE("Max-Forwards: "));
-    at = put_number(at, left - 1);
+    at = decimal_put(at, left - 1);
     return put(at, SLICE("\r\n"));
 }
 
@@ -208,7 +197,7 @@ static char *put_response_connection(char *at, const struct head *h, const struc
                                : SLICE("Connection: keep-alive\r\n"));
     if (o->keep_alive_seconds) {
         at = put(at, SLICE("Keep-Alive: timeout="));
-        at = put_number(at, o->keep_alive_seconds);
+        at = decimal_put(at, o->keep_alive_seconds);
         at = put(at, SLICE("\r\n"));
     }
     return at;
@@ -229,7 +218,7 @@ bool rewrite_response(struct buffer **out, const struct head *h, const struct ou
     struct buffer *b = *out;
     char *at = b->data;
     at = put(at, SLICE("HTTP/1.1 "));
-    at = put_number(at, h->status);
+    at = decimal_put(at, h->status);
     *at++ = ' ';
     at = put(at, h->reason);
     at = put(at, SLICE("\r\n"));
