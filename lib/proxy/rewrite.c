@@ -1,5 +1,6 @@
 #include "proxy/rewrite.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/decimal.h"
@@ -34,12 +35,14 @@ static char *put_via(char *at, struct slice version, struct slice name)
     return put(at, SLICE("\r\n"));
 }
 
-/* Every field with its separators, and what we add. */
+/* Every field with its separators, and what we add: behind each comma of Upgrade a space. */
 static size_t most_bytes(const struct head *h, size_t extra)
 {
     size_t n = h->method.n + h->reason.n + extra + ADDED_BYTES;
-    for (uint32_t i = 0; i < h->count; i++)
-        n += h->fields[i].name.n + h->fields[i].value.n + 4;
+    for (uint32_t i = 0; i < h->count; i++) {
+        const struct field *f = &h->fields[i];
+        n += f->name.n + f->value.n + 4 + (f->id == FIELD_UPGRADE ? f->value.n : 0);
+    }
     return n;
 }
 
@@ -51,6 +54,14 @@ static bool make_room(struct buffer **out, size_t n)
     if (larger)
         *out = larger;
     return larger != NULL;
+}
+
+/* All that was put had room: see most_bytes(). */
+static bool ends_at(struct buffer *b, const char *at)
+{
+    b->end = (uint32_t)(at - b->data);
+    assert(b->end <= b->size);
+    return true;
 }
 
 /* Bytes beyond ASCII are percent-encoded (RFC 3986 2.1), three for one. */
@@ -156,8 +167,7 @@ bool rewrite_request(struct buffer **out, const struct head *h, const struct out
         at = put_length(at, o->framing.length);
     else if (o->framing.kind == BODY_CHUNKED)
         at = put(at, SLICE("Transfer-Encoding: chunked\r\n"));
-    b->end = (uint32_t)(at - b->data);
-    return true;
+    return ends_at(b, at);
 }
 
 static char *put_response_fields(char *at, const struct head *h, const struct outgoing_response *o)
@@ -231,6 +241,5 @@ bool rewrite_response(struct buffer **out, const struct head *h, const struct ou
     if (!o->interim)
         at = put_response_connection(at, h, o);
     at = put(at, SLICE("\r\n"));
-    b->end = (uint32_t)(at - b->data);
-    return true;
+    return ends_at(b, at);
 }

@@ -353,6 +353,20 @@ START_TEST(max_forwards_counts_down)
 }
 END_TEST
 
+/* Each comma gets a space. */
+START_TEST(long_lists_of_protocols_have_room)
+{
+    char request[8192] = "GET http://h/ HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: a";
+    size_t n = strlen(request), begin = n;
+
+    for (; n < 8000; n += 2)
+        memcpy(request + n, ",b", 2);
+    memcpy(request + n, "\r\n\r\n", 5);
+    ck_assert_uint_gt(strlen(forwarded_by(request, &(struct outgoing_request){.upgrade = true})),
+                      (n - begin) / 2 * 3);
+}
+END_TEST
+
 static const char *answered(const char *response, const struct outgoing_response *o)
 {
     struct buffer *b = buffer_borrow(&heads);
@@ -461,9 +475,9 @@ int main(void)
                replies_that_do_not_fit_say_so, close_words_are_those_of_the_contract);
     unit_group(suite, "rewrite", requests_are_written_anew, hop_by_hop_fields_stay_in_requests,
                request_framing_is_written_anew, targets_get_their_slash, max_forwards_counts_down,
-               responses_are_written_anew, responses_get_the_date_that_they_lack,
-               bodiless_responses_keep_their_length, interim_and_switching_responses,
-               large_heads_get_larger_buffers);
+               long_lists_of_protocols_have_room, responses_are_written_anew,
+               responses_get_the_date_that_they_lack, bodiless_responses_keep_their_length,
+               interim_and_switching_responses, large_heads_get_larger_buffers);
     proxy_fate_tests(suite);
     proxy_access_tests(suite);
     proxy_caller_tests(suite);
