@@ -401,18 +401,10 @@ const char *pool_table_summary(const struct pool_table *t, char *out, size_t siz
 const char *pool_table_savings(const struct pool_table *t, char *out, size_t size)
 {
     char count[CTL_WORD_SIZE], span[CTL_WORD_SIZE];
-    uint64_t connections = 0;
-    const json_t *agent;
-    double ms = 0;
-    size_t i;
+    const json_t *saved = json_object_get(json_object_get(t->json, "daemon"), "saved");
+    uint64_t connections = number(saved, "connections");
+    double ms = json_number_value(json_object_get(saved, "connectMs"));
 
-    json_array_foreach(json_object_get(t->json, "agents"), i, agent)
-    {
-        const json_t *saved = json_object_get(agent, "saved");
-
-        connections += number(saved, "connections");
-        ms += json_number_value(json_object_get(saved, "connectMs"));
-    }
     snprintf(out, size, "saved since start: %s connection%s, %s of handshakes", ctl_count(connections, count),
              connections == 1 ? "" : "s", ctl_span(ms, span));
     return out;

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "admin/words.h"
 #include "cmd/ctl_output.h"
 
 const char *ctl_short_time(double ms, char out[CTL_WORD_SIZE])
@@ -34,19 +35,14 @@ const char *ctl_long_time(double ms, char out[CTL_WORD_SIZE])
 
 const char *ctl_span(double ms, char out[CTL_WORD_SIZE])
 {
-    uint64_t s = ms > 0 ? (uint64_t)(ms / 1e3) : 0;
+    struct text words = {0};
 
-    if (s < 1)
-        snprintf(out, CTL_WORD_SIZE, "%.0f ms", ms > 0 ? ms : 0);
-    else if (s < 60)
-        snprintf(out, CTL_WORD_SIZE, "%u s", (unsigned)s);
-    else if (s < 3600)
-        snprintf(out, CTL_WORD_SIZE, "%u min %u s", (unsigned)(s / 60), (unsigned)(s % 60));
-    else if (s < 86400)
-        snprintf(out, CTL_WORD_SIZE, "%u h %u min", (unsigned)(s / 3600), (unsigned)(s / 60 % 60));
+    if (ms > 0)
+        words_time(&words, ms);
     else
-        snprintf(out, CTL_WORD_SIZE, "%llu d %u h", (unsigned long long)(s / 86400),
-                 (unsigned)(s / 3600 % 24));
+        text_lit(&words, "0 ms");
+    snprintf(out, CTL_WORD_SIZE, "%.*s", (int)words.n, words.p ? words.p : "");
+    text_free(&words);
     return out;
 }
 

@@ -15,8 +15,7 @@ const char *ctl_short_time(double ms, char out[CTL_WORD_SIZE]);
 /* A long one for a sentence: "40 s", "12 min", "3 h 12 min", "5 days". Returns `out`. */
 const char *ctl_long_time(double ms, char out[CTL_WORD_SIZE]);
 
-/* A span with its two largest units: "850 ms", "31 s", "12 min 31 s", "3 h 12 min", "5 d 2 h". Returns
- * `out`. */
+/* A span as in the daemon's sentences: "0 ms", "0.05 ms", "31 s", "12 min 31 s", "5 days". Returns `out`. */
 const char *ctl_span(double ms, char out[CTL_WORD_SIZE]);
 
 /* 9080 as "9,080". Returns `out`. */

@@ -55,6 +55,12 @@ static uint32_t most_sockets(const struct origin *o)
     return origin_sockets(o) - o->connecting_count + o->ledger.lacking_count;
 }
 
+/* How long its counters have counted. */
+static uint64_t age_of(const struct agent *a, uint64_t uptime_ms)
+{
+    return a->added_ms > 0 ? clock_ms() - a->added_ms : uptime_ms;
+}
+
 void account_of_origin(const struct history *h, const struct origin *o, uint64_t uptime_ms,
                        struct account *out)
 {
@@ -65,7 +71,8 @@ void account_of_origin(const struct history *h, const struct origin *o, uint64_t
         .key = o->key,
         .is_tunnel = is_tunnel(o),
         .policy = a->policy,
-        .uptime_ms = uptime_ms,
+        .uptime_ms = age_of(a, uptime_ms),
+        .was_added = a->added_ms > 0,
         .hour_ms = history_ms(h),
         .stats = o->stats,
         .connect_us = connect_times_median(&o->connect_times),
@@ -78,6 +85,7 @@ void account_of_origin(const struct history *h, const struct origin *o, uint64_t
     out->origin = shown(o, out->origin_text, sizeof out->origin_text);
     history_hour(h, a, o, &out->hour);
     savings_add(&out->saved, &o->stats, &o->connect_times);
+    out->saved = savings_shown(&out->saved);
     look_at_idle(o, out);
     out->learned_ms = origin_learned_ms(o);
     out->closes_after_ms = out->learned_ms > 0 ? o->learned.least_ms : 0;
@@ -95,10 +103,11 @@ void account_of_agent(const struct history *h, const struct agent *a, uint64_t u
         .key = "*",
         .origin = "*",
         .policy = a->policy,
-        .uptime_ms = uptime_ms,
+        .uptime_ms = age_of(a, uptime_ms),
+        .was_added = a->added_ms > 0,
         .hour_ms = history_ms(h),
         .stats = totals.stats,
-        .saved = totals.saved,
+        .saved = savings_shown(&totals.saved),
         .now = totals.now,
         .paused = a->paused,
     };

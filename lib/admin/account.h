@@ -15,8 +15,9 @@ struct account {
     const char *origin; /* the same without its scheme's default port */
     bool is_tunnel;     /* CONNECT */
     const struct agent_policy *policy;
-    uint64_t uptime_ms;
-    uint64_t hour_ms; /* how much of the last hour is known */
+    uint64_t uptime_ms; /* the daemon's, or since a reload added the agent */
+    bool was_added;     /* by a reload */
+    uint64_t hour_ms;   /* how much of the last hour is known */
     struct span hour;
     struct origin_stats stats; /* since the start */
     struct savings saved;

@@ -165,14 +165,21 @@ static void put_stats(struct text *t, const struct origin_stats *s)
     text_lit(t, "}");
 }
 
+void agents_write_savings(struct text *t, const struct savings *saved)
+{
+    const struct savings shown = savings_shown(saved);
+
+    text_lit(t, "{\"connections\":");
+    text_number(t, (uint64_t)shown.connections);
+    KEY(t, "connectMs");
+    put_ms(t, (uint64_t)shown.connect_us);
+    text_lit(t, "}");
+}
+
 static void put_saved(struct text *t, const struct savings *saved)
 {
     KEY(t, "saved");
-    text_lit(t, "{\"connections\":");
-    text_number(t, saved->connections);
-    KEY(t, "connectMs");
-    put_ms(t, saved->connect_us);
-    text_lit(t, "}");
+    agents_write_savings(t, saved);
 }
 
 static void put_groups(struct text *t, const struct groups *g, const struct origin_stats *s)

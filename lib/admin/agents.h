@@ -16,6 +16,9 @@ void agents_write_all(struct text *t, const struct admin_daemon *daemon, struct 
 /* One of them. */
 void agents_write_one(struct text *t, const struct agent *a, struct diagnosis *d);
 
+/* {"connections":...,"connectMs":...} */
+void agents_write_savings(struct text *t, const struct savings *saved);
+
 /* What an origin, or all of an agent's, have now. */
 struct groups {
     uint32_t active, connecting, free, pending;

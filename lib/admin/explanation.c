@@ -47,6 +47,12 @@ static void put_traffic(struct text *out, uint64_t requests, uint64_t refused, u
     text_lit(out, " requests each");
 }
 
+/* "since the ...": when its counters began. */
+static const char *beginning(const struct account *a)
+{
+    return a->was_added ? "reload that added it" : "start";
+}
+
 /* No request came, and no spare was opened. */
 static bool is_new(const struct account *a)
 {
@@ -58,7 +64,7 @@ static bool says_traffic(const struct account *a, struct text *out)
     uint64_t carried = savings_carried(&a->stats);
 
     if (is_new(a)) {
-        text_lit(out, "No request since the start, ");
+        text_format(out, "No request since the %s, ", beginning(a));
         words_time(out, (double)a->uptime_ms);
         text_lit(out, " ago.");
         return true;
@@ -73,7 +79,7 @@ static bool says_traffic(const struct account *a, struct text *out)
         put_traffic(out, a->hour.requests, a->hour.refused, a->hour.opened, a->hour.carried);
         text_lit(out, ". ");
     }
-    text_lit(out, "Since the start, ");
+    text_format(out, "Since the %s, ", beginning(a));
     words_time(out, (double)a->uptime_ms);
     text_lit(out, " ago, ");
     put_traffic(out, a->stats.requests, a->stats.errors[PROXY_ERROR_LIMIT], a->stats.opened, carried);
@@ -113,9 +119,11 @@ static bool says_reasons(const struct account *a, struct text *out)
         return false;
     text_lit(out, "Why ");
     text_string(out, opened == 1 ? "it was opened" : "they were opened");
-    text_string(out, account_is_whole(a)    ? ":"
-                     : account_is_recent(a) ? " in that time:"
-                                            : " since the start:");
+    if (account_is_recent(a))
+        text_lit(out, " in that time");
+    else if (!account_is_whole(a))
+        text_format(out, " since the %s", beginning(a));
+    text_lit(out, ":");
     while ((why = most_frequent(a, explained)) != OPENED_FOR_COUNT) {
         uint64_t n = account_opened_for(a, why);
 
@@ -281,7 +289,7 @@ static bool says_failed(const struct account *a, struct text *out)
         text_lit(out, " failed or were refused");
     else
         text_string(out, all == 1 ? " was refused" : " were refused");
-    text_lit(out, " since the start: ");
+    text_format(out, " since the %s: ", beginning(a));
     put_error_words(out, a);
     text_format(out, ". The latest: carpoolctl errors %s.", a->agent);
     return true;
@@ -316,8 +324,8 @@ static bool says_saved(const struct account *a, struct text *out)
 {
     if (a->saved.connections == 0)
         return false;
-    text_lit(out, "Saved since the start: ");
-    words_counted(out, a->saved.connections, "connection");
+    text_format(out, "Saved since the %s: ", beginning(a));
+    words_counted(out, (uint64_t)a->saved.connections, "connection");
     text_lit(out, ", ");
     words_time(out, (double)a->saved.connect_us / 1e3);
     text_lit(out, " of handshakes");

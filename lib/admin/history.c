@@ -13,6 +13,7 @@
 /* Of an agent, or of one of its origins. Found by its name, since the pool may forget either at any time. */
 struct track {
     UT_hash_handle hh;
+    uint64_t added_ms;        /* of the agent: one that a reload removed has nothing to do with the next */
     uint64_t created_ms;      /* of the origin: another one of the same name begins anew */
     struct origin_stats base; /* as the running minute began */
     uint64_t requests;        /* as of the last look */
@@ -76,15 +77,21 @@ static const char *key_of(const struct agent *a, const struct origin *o, char ou
     return n > 0 && n < KEY_SIZE ? out : NULL;
 }
 
-static struct track *track_find(const struct history *h, const struct agent *a, const struct origin *o)
+static struct track *find_named(const struct history *h, const char *key)
 {
     struct track *t = NULL;
-    char buffer[KEY_SIZE];
-    const char *key = key_of(a, o, buffer);
 
     if (key)
         HASH_FIND_STR(h->tracks, key, t);
     return t;
+}
+
+static struct track *track_find(const struct history *h, const struct agent *a, const struct origin *o)
+{
+    char buffer[KEY_SIZE];
+    struct track *t = find_named(h, key_of(a, o, buffer));
+
+    return t && t->added_ms == a->added_ms ? t : NULL;
 }
 
 /* Makes room for one more origin. */
@@ -103,8 +110,10 @@ static struct track *track_make(struct history *h, const struct agent *a, const 
 {
     char buffer[KEY_SIZE];
     const char *key = key_of(a, o, buffer);
-    struct track *t;
+    struct track *t = find_named(h, key); /* of an earlier agent of this name */
 
+    if (t)
+        track_free(h, t);
     if (o && h->origin_count >= HISTORY_ORIGINS)
         forget_quietest(h);
     t = key ? calloc(1, sizeof *t + strlen(key) + 1) : NULL;
@@ -116,6 +125,7 @@ static struct track *track_make(struct history *h, const struct agent *a, const 
         free(t);
         return NULL;
     }
+    t->added_ms = a->added_ms;
     t->is_origin = o != NULL;
     h->origin_count += t->is_origin;
     return t;

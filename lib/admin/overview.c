@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "admin/agents.h"
 #include "admin/words.h"
 #include "base/clock.h"
 
@@ -12,6 +13,33 @@ static uint64_t clients_refused(const struct admin_daemon *d)
     for (unsigned i = 0; i < d->count; i++)
         n += d->proxies[i]->stats.clients_refused;
     return n;
+}
+
+static void add_savings(struct savings *to, const struct agent_list *agents)
+{
+    const struct agent *a;
+
+    TAILQ_FOREACH (a, agents, link) {
+        savings_sum(to, &a->forgotten_savings);
+        for (const struct origin *o = a->origins; o; o = o->hh.next)
+            savings_add(to, &o->stats, &o->connect_times);
+    }
+}
+
+/* Since the start: what a reload removed is not taken back. */
+static void put_savings(struct text *t, const struct admin_daemon *d)
+{
+    struct savings saved = {0};
+
+    for (unsigned i = 0; i < d->count; i++) {
+        const struct pool *p = d->pools[i];
+
+        savings_sum(&saved, &p->removed_savings);
+        add_savings(&saved, &p->agents);
+        add_savings(&saved, &p->removed);
+    }
+    text_lit(t, ",\"saved\":");
+    agents_write_savings(t, &saved);
 }
 
 static void put_reload(struct text *t, const struct admin_daemon *d)
@@ -128,6 +156,7 @@ void overview_write(struct text *t, const struct admin_daemon *d, const struct t
     put_reload(t, d);
     text_lit(t, ",\"restartNeeded\":");
     overview_write_restart_needed(t, d->config(d->ctx));
+    put_savings(t, d);
     text_lit(t, ",\"diagnosis\":");
     put_diagnosis(t, d, figures.clients_refused);
     text_lit(t, "}");

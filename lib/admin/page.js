@@ -182,7 +182,8 @@ function reasonTable(title, counts, name = reason => reason) {
 }
 
 /* A span with its two largest units. */
-const spanOf = ms => ms < 1000 ? Math.round(ms) + " ms" : ms < 6e4 ? Math.floor(ms / 1e3) + " s"
+const spanOf = ms => ms < 1000 ? (ms < 0.995 ? ms > 0 ? ms.toFixed(2) : 0 : ms < 9.95 ? ms.toFixed(1) : Math.round(ms)) + " ms"
+    : ms < 9950 ? (ms / 1e3).toFixed(1) + " s" : ms < 6e4 ? Math.floor(ms / 1e3) + " s"
     : ms < 3.6e6 ? Math.floor(ms / 6e4) + " min " + Math.floor(ms / 1e3) % 60 + " s" : longTime(ms);
 
 /* What went otherwise than it should over HTTP/2, by who did it and why. */

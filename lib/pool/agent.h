@@ -39,6 +39,8 @@ struct agent {
     struct tls_context *tls;
     bool paused;
     bool removed; /* no longer configured */
+    uint64_t
+        added_ms; /* when a reload added it, which tells it from an earlier one; 0: there since the start */
 
     struct origin *origins;                    /* hash by key */
     struct socket_list free_lru;               /* of all origins, least recently used first */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "config/tls_setup.h"
 #include "io/resolver.h"
 #include "io/tls.h"
@@ -145,6 +146,12 @@ void pools_discard(struct pools_plan *plan)
 
 /* ---- to commit */
 
+static void begin_agent(struct pool *p, struct agent *a, bool is_reload)
+{
+    a->home = p->homes_given++ % p->workers;
+    a->added_ms = is_reload ? clock_ms() : 0;
+}
+
 /* `agents` is taken over. */
 static void swap(struct pool *p, const struct pools_plan *plan, struct agent **agents)
 {
@@ -159,10 +166,10 @@ static void swap(struct pool *p, const struct pools_plan *plan, struct agent **a
     for (uint32_t k = 0; k < plan->agent_count; k++) {
         const struct upstream *u = k > 0 ? &c->upstreams[k - 1] : NULL;
         a = agents[k];
-        if (!a->config)
-            a->home = p->homes_given++ % p->workers;
-        else
+        if (a->config)
             TAILQ_REMOVE(&old, a, link);
+        else
+            begin_agent(p, a, before != NULL);
         TAILQ_INSERT_TAIL(&p->agents, a, link);
         agent_configure(a, c, u, tls_context_ref(plan->tls[k]));
     }

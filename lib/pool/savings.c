@@ -29,8 +29,12 @@ uint64_t savings_carried(const struct origin_stats *stats)
 
 void savings_add(struct savings *to, const struct origin_stats *stats, const struct connect_times *times)
 {
-    uint64_t carried = savings_carried(stats);
-    uint64_t connections = carried > stats->opened ? carried - stats->opened : 0;
+    int64_t connections = (int64_t)(savings_carried(stats) - stats->opened);
     to->connections += connections;
-    to->connect_us += connections * connect_times_median(times);
+    to->connect_us += connections * (int64_t)connect_times_median(times);
+}
+
+struct savings savings_shown(const struct savings *s)
+{
+    return (struct savings){s->connections > 0 ? s->connections : 0, s->connect_us > 0 ? s->connect_us : 0};
 }

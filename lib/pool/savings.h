@@ -26,13 +26,17 @@ uint64_t connect_times_median(const struct connect_times *t);
  * cost a direct client no connection either. */
 uint64_t savings_carried(const struct origin_stats *stats);
 
+/* Below 0 where more connections were opened than used: of several origins, that reduces what the others
+ * saved. */
 struct savings {
-    uint64_t connections, connect_us;
+    int64_t connections, connect_us;
 };
 
-/* Adds those of an origin: requests carried less connections opened (0 at least), and that times its
- * median. */
+/* Adds those of an origin: requests carried less connections opened, and that times its median. */
 void savings_add(struct savings *to, const struct origin_stats *stats, const struct connect_times *times);
+
+/* As they are shown: 0 at least. */
+struct savings savings_shown(const struct savings *s);
 
 /* Adds those of several origins. */
 static inline void savings_sum(struct savings *to, const struct savings *from)

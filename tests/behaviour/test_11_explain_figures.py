@@ -118,3 +118,22 @@ def test_spares_in_vain(stage):
     carpool.wait_row(PAY, "pay", freeSockets=2, socketsOpened=8)
     assert re.search(r"- 8 warm: 2 are kept spare \(minFreeSockets\)\. 6 connections were closed unused: lower minFreeSockets, "
                      r"or raise the time for which idle ones are kept \(at the service: ", explained(carpool, "pay"))
+
+
+def test_an_upstream_that_comes_back(stage):
+    """an upstream that one reload removes and another brings back begins anew, its last hour with its counters"""
+    origin = stage.origin()
+    config = upstream(origin)
+    carpool = stage.carpool(config)
+    for _ in range(5):
+        assert carpool.get("http://pay.test/").status == 200
+    carpool.agents()
+    carpool.reload({"upstreams": {}})
+    carpool.reload(config)
+    for _ in range(2):
+        assert carpool.get("http://pay.test/").status == 200
+    agent = carpool.agents()["pay"]
+    assert agent["requestsTotal"] == agent["lastHour"]["requests"] == 2
+    text = explained(carpool, "pay")
+    assert re.search(r"Since the reload that added it, \S+ m?s ago, 2 requests opened 1 connection, 2\.0 requests each", text), text
+    assert "Saved since the reload that added it: 1 connection, " in text

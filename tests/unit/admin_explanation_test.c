@@ -474,6 +474,9 @@ START_TEST(saved)
     ck_assert_str_eq(said("saved"), "");
     account.saved = (struct savings){.connections = 9080, .connect_us = 751000000};
     ck_assert_str_eq(said("saved"), "Saved since the start: 9,080 connections, 12 min 31 s of handshakes.");
+    account.was_added = true;
+    ck_assert_ptr_nonnull(strstr(said("saved"), "Saved since the reload that added it: 9,080 connections"));
+    ck_assert_str_eq(said("traffic"), "No request since the reload that added it, 3 h ago.");
     account.connect_us = 82700;
     ck_assert_ptr_nonnull(strstr(said("saved"), "12 min 31 s of handshakes (one takes 83 ms)."));
 }

@@ -166,6 +166,29 @@ START_TEST(another_of_the_same_name_begins_anew)
 }
 END_TEST
 
+/* A reload removes an agent, and another one brings it back: its counters begin anew, and so does its hour. */
+START_TEST(another_agent_of_the_same_name_begins_anew)
+{
+    begin();
+    serve(&f.origin.stats, 7, 1, 0);
+    f.origin.last_request_ms = UINT64_MAX;
+    history_sample(history);
+    history_end_minute(history);
+    f.agent.added_ms = 1;
+    f.origin.stats = (struct origin_stats){0};
+    ck_assert_uint_eq(hour_of(NULL).requests, 0); /* before anybody looked */
+    ck_assert_uint_eq(hour_of(&f.origin).requests, 0);
+    serve(&f.origin.stats, 9, 1, 0);
+    f.origin.created_ms = UINT64_MAX;
+    history_sample(history);
+    ck_assert_uint_eq(hour_of(NULL).requests, 9);
+    ck_assert_uint_eq(hour_of(&f.origin).requests, 9);
+    history_end_minute(history);
+    ck_assert_uint_eq(hour_of(NULL).requests, 9);
+    end();
+}
+END_TEST
+
 /* Little's law: 20 requests in one second, 500 ms each, need 10 connections at a time. */
 START_TEST(load_is_requests_a_second_times_seconds_a_request)
 {
@@ -289,8 +312,8 @@ void add_history_tests(Suite *suite)
 {
     unit_group(suite, "history", a_minute_is_what_came_within_it, an_hour_is_forgotten,
                time_without_a_look_is_no_minute, what_was_before_it_was_looked_at_is_left_out,
-               another_of_the_same_name_begins_anew, load_is_requests_a_second_times_seconds_a_request,
-               given_up_waits_do_not_shorten_requests, a_percentile_is_not_more_than_the_longest,
-               peaks_are_the_largest_that_were_seen, origins_are_remembered_up_to_a_number,
-               is_written_as_json);
+               another_of_the_same_name_begins_anew, another_agent_of_the_same_name_begins_anew,
+               load_is_requests_a_second_times_seconds_a_request, given_up_waits_do_not_shorten_requests,
+               a_percentile_is_not_more_than_the_longest, peaks_are_the_largest_that_were_seen,
+               origins_are_remembered_up_to_a_number, is_written_as_json);
 }

@@ -28,7 +28,7 @@ START_TEST(overview_knows_what_is_wrong)
     diagnosis_sample(f.diagnosis);
     overview_says(
         &f, "\"reloads\":0,\"reload\":{\"ok\":true,\"time\":\"1970-01-01T00:00:00.000Z\",\"error\":null}");
-    overview_says(&f, "\"restartNeeded\":[],\"diagnosis\":[]}");
+    overview_says(&f, "\"restartNeeded\":[],\"saved\":{\"connections\":0,\"connectMs\":0},\"diagnosis\":[]}");
     f.proxy.stats.clients_refused = 7;
     f.last_reload =
         (struct reload_report){.number = 3, .error = "c.yaml:1:1: error: unknown key 'mach'\nand more"};
@@ -46,6 +46,24 @@ START_TEST(overview_knows_what_is_wrong)
     f.config.restart_needed = (struct text_list){(char *[]){(char *)"workers", (char *)"name"}, 2};
     overview_says(&f, "\"restartNeeded\":[\"workers\",\"name\"]");
     overview_says(&f, ",\"restart carpoold to apply the new values of workers, name\"]");
+    fixture_free(&f);
+}
+END_TEST
+
+/* What an origin opened in vain is taken off, and what a reload removed is not taken back. */
+START_TEST(savings_are_those_since_the_start)
+{
+    struct fixture f;
+
+    fixture_make(&f);
+    f.origin.stats = (struct origin_stats){.first_uses = 1, .reused = 9, .opened = 1};
+    overview_says(&f, "\"saved\":{\"connections\":9,\"connectMs\":0}");
+    f.agent.forgotten_savings = (struct savings){-4, 0};
+    overview_says(&f, "\"saved\":{\"connections\":5,\"connectMs\":0}");
+    f.pool.removed_savings = (struct savings){20, 7000};
+    overview_says(&f, "\"saved\":{\"connections\":25,\"connectMs\":7}");
+    f.agent.forgotten_savings.connections = -50;
+    overview_says(&f, "\"saved\":{\"connections\":0,\"connectMs\":7}");
     fixture_free(&f);
 }
 END_TEST
@@ -129,6 +147,7 @@ END_TEST
 
 void add_overview_tests(Suite *suite)
 {
-    unit_group(suite, "overview", overview_knows_what_is_wrong, traffic_is_that_of_the_last_ten_seconds,
-               traffic_counts_up_to_now, each_origin_has_its_verdict);
+    unit_group(suite, "overview", overview_knows_what_is_wrong, savings_are_those_since_the_start,
+               traffic_is_that_of_the_last_ten_seconds, traffic_counts_up_to_now,
+               each_origin_has_its_verdict);
 }

@@ -31,7 +31,7 @@ START_TEST(old_connects_are_forgotten)
 }
 END_TEST
 
-START_TEST(never_less_than_nothing)
+START_TEST(what_was_opened_in_vain_is_taken_off)
 {
     const struct origin_stats reused = {.requests = 10, .first_uses = 3, .reused = 7, .opened = 3},
                               spare = {.requests = 1, .first_uses = 1, .opened = 2};
@@ -43,10 +43,17 @@ START_TEST(never_less_than_nothing)
     ck_assert_uint_eq(saved.connections, 7);
     ck_assert_uint_eq(saved.connect_us, 140);
     savings_add(&saved, &spare, &t);
-    ck_assert_uint_eq(saved.connections, 7);
+    ck_assert_int_eq(saved.connections, 6);
     savings_sum(&saved, &(const struct savings){1, 2});
-    ck_assert_uint_eq(saved.connections, 8);
-    ck_assert_uint_eq(saved.connect_us, 142);
+    ck_assert_int_eq(saved.connections, 7);
+    ck_assert_int_eq(saved.connect_us, 122);
+    ck_assert_int_eq(savings_shown(&saved).connections, 7);
+    ck_assert_int_eq(savings_shown(&saved).connect_us, 122);
+    saved = (struct savings){0};
+    savings_add(&saved, &spare, &t);
+    ck_assert_int_eq(saved.connections, -1);
+    ck_assert_int_eq(savings_shown(&saved).connections, 0);
+    ck_assert_int_eq(savings_shown(&saved).connect_us, 0);
 }
 END_TEST
 
@@ -96,5 +103,5 @@ END_TEST
 void pool_savings_tests(Suite *suite)
 {
     unit_group(suite, "savings", a_connect_takes_the_median, old_connects_are_forgotten,
-               never_less_than_nothing, only_what_a_connection_carried, outlive_their_origin);
+               what_was_opened_in_vain_is_taken_off, only_what_a_connection_carried, outlive_their_origin);
 }
