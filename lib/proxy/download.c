@@ -12,6 +12,9 @@
 #include "proxy/server_timing.h"
 
 #define MAX_INTERIM 16
+/* Protocols that a 101 may name: each is looked for among those that were asked for, of which there may be
+ * thousands. */
+#define MAX_SWITCHED_TO 8
 /* One busy pair must not keep the others waiting, nor one whose chunks are tiny. */
 #define BATCHES_PER_TURN 64
 
@@ -104,16 +107,14 @@ static bool was_asked_for(const struct exchange *e, struct slice protocol)
 /* The response names a protocol, and none that was not asked for. */
 static bool names_what_was_asked_for(const struct exchange *e, const struct head *h)
 {
-    bool any = false;
+    unsigned count = 0;
     for (uint32_t i = 0; i < h->count; i++) {
         struct slice list = h->fields[i].value, element;
-        while (h->fields[i].id == FIELD_UPGRADE && slice_next_element(&list, &element)) {
-            if (!was_asked_for(e, element))
+        while (h->fields[i].id == FIELD_UPGRADE && slice_next_element(&list, &element))
+            if (++count > MAX_SWITCHED_TO || !was_asked_for(e, element))
                 return false;
-            any = true;
-        }
     }
-    return any;
+    return count > 0;
 }
 
 /* RFC 9110 7.8: only to a protocol that was asked for, and only after the whole request. */

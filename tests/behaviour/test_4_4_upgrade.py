@@ -161,8 +161,9 @@ def test_upgrade_in_several_lines_is_one_list(site):
     (UPGRADE, SWITCH.replace(b"Upgrade: chat/1", b"Upgrade: other")),
     (UPGRADE, SWITCH.replace(b"Upgrade: chat/1\r\n", b"")),
     (UPGRADE, SWITCH.replace(b"Upgrade: chat/1\r\n", b"Upgrade: chat/1\r\nUpgrade: other\r\n")),
+    (UPGRADE, SWITCH.replace(b"Upgrade: chat/1", b"Upgrade: " + b", ".join([b"chat/1"] * 9))),
     (UPGRADE, SWITCH.replace(b"Connection: Upgrade\r\n", b"")),
-    ([("Upgrade", "chat/1")], SWITCH)], ids=["unasked", "another", "unnamed", "one-more", "no-connection", "not-hop-by-hop"])
+    ([("Upgrade", "chat/1")], SWITCH)], ids=["unasked", "another", "unnamed", "one-more", "too-many", "no-connection", "not-hop-by-hop"])
 def test_a_101_that_was_not_asked_for(site, fields, reply):
     """A 101 that was not asked for is a malformed response."""
     origin, key = site.origin(lambda request: reply)
