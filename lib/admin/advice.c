@@ -83,7 +83,8 @@ static bool advises_max_total(const struct account *a, struct advice *out)
         text_lit(&out->why, "idle ones that had been closed to make room for other origins");
     }
     if (evicted && suggested == a->most_sockets)
-        text_format(&out->why, "; its origins need up to %u together", a->most_sockets);
+        text_format(&out->why, "; with %u, each origin keeps as many as it ever had at a time",
+                    a->most_sockets);
     return true;
 }
 

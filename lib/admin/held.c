@@ -109,7 +109,7 @@ static void put_split(struct text *out, const struct account *a, uint32_t at_onc
 {
     words_count(out, held_in_all(a) - at_once);
     text_lit(out, " waited");
-    put_average(out, a, ", ");
+    put_average(out, a, a->hour.waited > 1 ? ", " : " ");
     text_lit(out, ", and ");
     words_count(out, at_once);
     text_format(out, " %s refused at once", at_once == 1 ? "was" : "were");
@@ -167,11 +167,20 @@ void held_put(struct text *out, const struct account *a)
     put_fate(out, a, all, at_once);
 }
 
+static void put_peak(struct text *out, const struct account *a, const char *at)
+{
+    text_format(out, "%s one moment %u were running or waiting%s", at, a->hour.demand,
+                a->hour.queue_full > 0 ? ", those refused at once not counted" : "");
+}
+
 static void put_bursts(struct text *out, const struct account *a, bool is_peak)
 {
     text_lit(out, " They came in bursts");
-    if (is_peak)
-        text_format(out, " (at one moment %u were running or waiting)", a->hour.demand);
+    if (is_peak) {
+        text_lit(out, " (");
+        put_peak(out, a, "at");
+        text_lit(out, ")");
+    }
     text_format(out, ", while on average only %.1f %s needed at a time", (double)a->hour.load,
                 a->speaks_http2 ? "requests under way were" : "connections were");
 }
@@ -184,13 +193,15 @@ void held_put_need(struct text *out, const struct account *a, uint32_t limit)
         put_bursts(out, a, is_peak);
         return;
     }
-    if (is_peak)
-        text_format(out, " At one moment %u were running or waiting%s.", a->hour.demand,
-                    a->hour.queue_full > 0 ? ", those refused at once not counted" : "");
+    if (is_peak) {
+        text_lit(out, " ");
+        put_peak(out, a, "At");
+        text_lit(out, ".");
+    }
     if (a->hour.load > (float)limit)
         text_format(out, " %s, requests per second times seconds per request came to %.1f %s",
                     a->hour_ms < MINUTE_MS ? "So far" : "In the busiest minute", (double)a->hour.load,
-                    a->speaks_http2 ? "under way" : "connections");
+                    a->speaks_http2 ? "requests under way" : "connections");
     else
         text_format(out, " While the limit holds them back, it cannot be seen how many %s",
                     a->speaks_http2 ? "would be under way" : "connections they need");

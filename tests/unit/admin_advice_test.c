@@ -63,7 +63,7 @@ START_TEST(max_total_sockets)
     ck_assert_str_eq(
         advised("maxTotalSockets"),
         "5 -> 12: 24 of 36 connections (evicted) replaced idle ones that had been closed to make room for other "
-        "origins; its origins need up to 12 together");
+        "origins; with 12, each origin keeps as many as it ever had at a time");
     account.hour.held[HELD_BY_MAX_TOTAL] = 4;
     account.hour.load = 20;
     ck_assert_ptr_nonnull(
@@ -71,7 +71,7 @@ START_TEST(max_total_sockets)
     account_open(OPENED_FOR_CONCURRENCY, 100); /* as good as none was evicted: nothing needs to be kept */
     account.hour.load = 6;
     ck_assert_ptr_nonnull(strstr(advised("maxTotalSockets"), "5 -> 8: 4 of 36 requests"));
-    ck_assert_ptr_null(strstr(advised("maxTotalSockets"), "together"));
+    ck_assert_ptr_null(strstr(advised("maxTotalSockets"), "each origin"));
     policy.maxTotalSockets = COUNT_INFINITE; /* descriptors ran short */
     ck_assert_str_eq(advised("maxTotalSockets"), "");
 }

@@ -296,6 +296,8 @@ START_TEST(waiting)
         "bursts (at one moment 29 were running or waiting), while on average only 0.4 connections were needed at a time. "
         "Raise maxSockets if they must not wait.");
     account.hour.refused = account.hour.queue_full = 27;
+    ck_assert_ptr_nonnull(
+        strstr(said("waiting"), "were running or waiting, those refused at once not counted)"));
     ck_assert_ptr_nonnull(strstr(said("waiting"), " (maxSockets is 20) and were refused at once. They came"));
     account.hour.refused = account.hour.queue_full = 0;
     account.key = "*"; /* each origin has its own maxSockets */
@@ -331,6 +333,9 @@ START_TEST(several_things_held_them)
         said("waiting"),
         "Of 570 requests 7 found all connections busy (maxSockets is 20) and 1 found the agent paused. Of these "
         "8, 5 waited, 1.3 s on average (4 of them were then refused), and 3 were refused at once."));
+    account.hour.waited = 1;
+    ck_assert_ptr_nonnull(strstr(said("waiting"), " Of these 8, 5 waited 6.6 s (4 of them"));
+    account.hour.waited = 5;
     account.hour.queue_full = 8;
     ck_assert_ptr_nonnull(strstr(said("waiting"), " paused. All 8 were refused at once."));
     account.hour.refused = account.hour.queue_full = 0;
@@ -353,7 +358,7 @@ START_TEST(over_http2_requests_are_limited)
     ck_assert_str_eq(said("waiting"),
                      "2 of 11 requests found 20 requests under way (maxSockets is 20) and waited. In "
                      "the busiest minute, requests per second times seconds per request came to "
-                     "22.4 under way: raise maxSockets to 28.");
+                     "22.4 requests under way: raise maxSockets to 28.");
     account.hour.load = 18;
     ck_assert_ptr_nonnull(strstr(said("waiting"), "it cannot be seen how many would be under way: raise"));
     account.hour.load = 1;
