@@ -19,12 +19,11 @@
 #include "cmd/ctl_command.h"
 #include "config/hostname.h"
 
-#define CA_FILE       "ca.pem"
-#define KEY_FILE      "ca-key.pem"
-#define DAYS          1826 /* five years */
-#define DAYS_MAX      36500
-#define SUBJECT_SIZE  65 /* RFC 5280 A.1, ub-common-name */
-#define FILE_MAX_SIZE (1024 * 1024)
+#define CA_FILE      "ca.pem"
+#define KEY_FILE     "ca-key.pem"
+#define DAYS         1826 /* five years */
+#define DAYS_MAX     36500
+#define SUBJECT_SIZE 65 /* RFC 5280 A.1, ub-common-name */
 
 struct plan {
     const char *out;
@@ -256,24 +255,6 @@ int ctl_ca_create(int argc, char **argv)
 
 /* ---- showing one */
 
-/* malloc'd; NULL when it cannot be read, with errno. */
-static char *read_file(const char *path, size_t *n)
-{
-    FILE *f = fopen(path, "re");
-    char *text;
-
-    if (!f)
-        return NULL;
-    text = ctl_need(malloc(FILE_MAX_SIZE));
-    *n = fread(text, 1, FILE_MAX_SIZE, f);
-    if (ferror(f)) {
-        free(text);
-        text = NULL;
-    }
-    fclose(f);
-    return text;
-}
-
 static void print_name(void *first, const char *text)
 {
     printf("%s%s", *(bool *)first ? "" : ", ", text);
@@ -314,9 +295,9 @@ int ctl_ca_show(int argc, char **argv)
         ctl_fail("ca show needs one file; usage: carpoolctl ca show FILE");
         return CTL_USAGE;
     }
-    text = read_file(argv[1], &n);
+    text = ctl_read_file(argv[1], &n);
     if (!text)
-        return ctl_fail("cannot read %s: %s", argv[1], strerror(errno));
+        return CTL_FAILED;
     c = ca_read((struct slice){text, n}, (struct slice){"", 0}, &problem);
     free(text);
     if (!c)

@@ -1,5 +1,6 @@
 #include "cmd/ctl_command.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,8 @@
 
 #include "cmd/ctl_output.h"
 #include "config/suggest.h"
+
+#define FILE_MAX_SIZE (16 * 1024 * 1024)
 
 int ctl_fail(const char *format, ...)
 {
@@ -151,6 +154,32 @@ int ctl_show(const struct ctl_options *o, const char *path, struct ctl_reply *re
     free(reply->body);
     json_decref(answer);
     return status == CTL_STRANGE ? ctl_fail("the answer to %s is not an answer of carpoold", path) : status;
+}
+
+char *ctl_read_file(const char *path, size_t *n)
+{
+    char *text = NULL, block[4096];
+    FILE *to = ctl_need(open_memstream(&text, n)), *from = fopen(path, "re");
+    size_t left = FILE_MAX_SIZE, got;
+    bool good;
+
+    while (from && left > 0 && (got = fread(block, 1, sizeof block, from)) > 0) {
+        fwrite(block, 1, got, to);
+        left -= got;
+    }
+    if (left == 0)
+        errno = EFBIG;
+    good = from && left > 0 && !ferror(from);
+    if (!good)
+        ctl_fail("cannot read %s: %s", path, strerror(errno));
+    if (from)
+        fclose(from);
+    if (fclose(to) != 0)
+        ctl_need(NULL);
+    if (good)
+        return text;
+    free(text);
+    return NULL;
 }
 
 bool ctl_wants_colours(void)

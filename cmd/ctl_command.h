@@ -50,6 +50,10 @@ int ctl_print_json(struct ctl_reply *reply);
 int ctl_show(const struct ctl_options *o, const char *path, struct ctl_reply *reply,
              int (*print)(const struct ctl_options *o, json_t *answer));
 
+/* A file whole, malloc'd and ended by a zero, which is not among its *n bytes. NULL, and a sentence on stderr,
+ * when it cannot be read. */
+char *ctl_read_file(const char *path, size_t *n);
+
 /* Whether stdout is a terminal that wants colours. */
 bool ctl_wants_colours(void);
 

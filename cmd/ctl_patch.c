@@ -13,31 +13,10 @@ struct patch {
     char *before, *text; /* as it was, and with what was set */
 };
 
-static char *read_file(const char *file)
-{
-    FILE *f = fopen(file, "rb");
-    char *text = NULL;
-    size_t size;
-    FILE *to = f ? open_memstream(&text, &size) : NULL;
-    char block[4096];
-    size_t n;
-
-    if (!f || !to) {
-        ctl_fail("cannot read %s: %m", file);
-        if (f)
-            fclose(f);
-        return NULL;
-    }
-    while ((n = fread(block, 1, sizeof block, f)) > 0)
-        fwrite(block, 1, n, to);
-    fclose(f);
-    fclose(to);
-    return text;
-}
-
 struct patch *patch_begin(const char *file)
 {
-    char *text = read_file(file);
+    size_t n;
+    char *text = ctl_read_file(file, &n);
     struct patch *p;
 
     if (!text)

@@ -164,9 +164,11 @@ static int wait_for(pid_t child, const sigset_t *signals)
     }
 }
 
-/* Beside us: files are removed after it, and a signal that ends it becomes an exit status. */
+/* Beside us: files are removed after it, and a signal that ends it becomes an exit status. Nothing would tell of
+ * that end where SIGCHLD is ignored, as whoever started us may have it; the command gets it as it was. */
 static int run_beside(char *const argv[])
 {
+    void (*ends_before)(int) = signal(SIGCHLD, SIG_DFL);
     sigset_t signals, before;
     pid_t child;
 
@@ -174,6 +176,7 @@ static int run_beside(char *const argv[])
     sigprocmask(SIG_BLOCK, &signals, &before);
     child = fork();
     if (child == 0) {
+        signal(SIGCHLD, ends_before);
         sigprocmask(SIG_SETMASK, &before, NULL);
         _exit(start(argv));
     }

@@ -91,6 +91,15 @@ def test_the_exit_status(stage, connect_tls, command, status):
     assert ("cannot start" in done.stderr) == (status in (126, 127))
 
 
+def test_where_the_ends_of_children_are_ignored(stage):
+    """the exit status is the command's, though what starts carpoolctl ignores SIGCHLD; the command finds that as it was"""
+    carpool = stage.carpool()
+    script = "import signal, sys; sys.exit(7 if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN else 8)"
+    done = subprocess.run([binary("CARPOOLCTL"), *words(carpool, sys.executable, "-c", script)], env=environment({}),
+                          timeout=PATIENCE, check=False, preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    assert done.returncode == 7
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1])
 def test_signals_are_passed_on(stage, number):
     """Signals are passed on"""

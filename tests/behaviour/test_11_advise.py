@@ -118,10 +118,11 @@ def test_a_patch(stage, shape):
 
 
 def test_what_cannot_be_patched(stage):
-    """a file without that upstream, that is no YAML, or that is not there: exit 1 and why; another command: exit 2"""
+    """a file without that upstream, that is no YAML, is a directory, or is not there: exit 1 and why; another command: exit 2"""
     carpool = bursts(stage)
-    for text, said in (("upstreams: {other: {match: a.test}}\n", "has no upstream 'pay'"), ("a: [\n", "line 2"), (None, "cannot read")):
-        file = stage.write("mine.yaml", text) if text else stage.path("missing.yaml")
+    files = (stage.write("other.yaml", "upstreams: {other: {match: a.test}}\n"), stage.write("torn.yaml", "a: [\n"),
+             stage.path("missing.yaml"), stage.path("."))
+    for file, said in zip(files, ("has no upstream 'pay'", "line 2", "cannot read", "Is a directory")):
         done = ctl(carpool, "advise", "--patch", file)
         assert (done.returncode, done.stdout) == (1, "") and said in done.stderr, done
     done = ctl(carpool, "status", "--write", "x")
