@@ -57,7 +57,6 @@ static void take_changes(const struct figures *base, const struct figures *now, 
     in->requests = now->requests - base->requests;
     in->reused = now->reused - base->reused;
     in->opened = now->opened - base->opened;
-    in->queue_full = now->queue_full - base->queue_full;
     in->reused_errors = now->reused_errors - base->reused_errors;
     in->dead_errors = now->dead_errors - base->dead_errors;
     in->texts = now->texts - base->texts;
@@ -66,6 +65,10 @@ static void take_changes(const struct figures *base, const struct figures *now, 
     for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
         in->errors[i] = now->errors[i] - base->errors[i];
     in->refused = in->errors[PROXY_ERROR_LIMIT];
+    /* One whose client has not taken the answer yet is no error yet. */
+    in->queue_full = now->queue_full - base->queue_full;
+    if (in->queue_full > in->refused)
+        in->queue_full = in->refused;
     for (unsigned i = 0; i < REPAIR_COUNT; i++)
         in->repairs[i] = now->repairs[i] - base->repairs[i];
     for (unsigned i = 0; i < RETIRE_COUNT; i++)

@@ -95,7 +95,8 @@ void span_between(const struct origin_stats *from, const struct origin_stats *to
     out->retries = less(to->retries, from->retries);
     out->client_aborts = less(to->client_aborts, from->client_aborts);
     out->refused = less(to->errors[PROXY_ERROR_LIMIT], from->errors[PROXY_ERROR_LIMIT]);
-    out->queue_full = less(to->queue_full, from->queue_full);
+    /* One whose client has not taken the answer yet is no error yet. */
+    out->queue_full = smaller(less(to->queue_full, from->queue_full), out->refused);
     out->errors = less(origin_stats_errors(to), origin_stats_errors(from)) - out->refused;
     out->connects_failed = less(to->retired[RETIRE_CONNECT_FAILED] + to->retired[RETIRE_CONNECT_TIMEOUT],
                                 from->retired[RETIRE_CONNECT_FAILED] + from->retired[RETIRE_CONNECT_TIMEOUT]);

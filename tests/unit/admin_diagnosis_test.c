@@ -412,6 +412,23 @@ START_TEST(refusals_of_other_limits_do_not_count)
 }
 END_TEST
 
+/* Of two that were refused at once, one has its answer: none was refused after a wait. */
+START_TEST(refusals_that_are_not_answered_yet)
+{
+    struct fixture f;
+
+    fixture_make(&f);
+    f.policy.maxSockets = 2;
+    f.policy.maxPendingRequests = 0;
+    f.origin.stats =
+        (struct origin_stats){.requests = 4, .queue_full = 2, .errors = {[PROXY_ERROR_LIMIT] = 1}};
+    ck_assert_str_eq(written(&f), "[\"payments: 1 of 4 requests refused while both connections were busy "
+                                  "(maxSockets), because there is no queue (maxPendingRequests is 0): raise "
+                                  "maxSockets, or find out why the service is slow\"]");
+    fixture_free(&f);
+}
+END_TEST
+
 START_TEST(failures_of_forgotten_origins_count)
 {
     struct fixture f;
@@ -483,6 +500,7 @@ void add_diagnosis_tests(Suite *suite)
                no_reuse_does_not_guess, peer_closed, learned, dead_paths, http2, shares, failures,
                all_rows_have_a_name);
     unit_group(suite, "diagnosis", silent_when_all_is_well, sees_a_small_pool, counts_refusals_of_a_pause,
-               refusals_of_other_limits_do_not_count, failures_of_forgotten_origins_count,
-               old_failures_of_a_forgotten_origin_do_not_count, forgets_what_is_over);
+               refusals_of_other_limits_do_not_count, refusals_that_are_not_answered_yet,
+               failures_of_forgotten_origins_count, old_failures_of_a_forgotten_origin_do_not_count,
+               forgets_what_is_over);
 }
