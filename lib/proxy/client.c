@@ -396,8 +396,8 @@ void client_look(struct client *c)
             c->in->end += (uint32_t)n;
         if (buffer_unread(c->in).n == 0)
             drop_buffer(c);
-        if (n == CONN_ERROR)
-            c->gone = true;
+        /* A reset behind a FIN is no error to a read: the end of file stays. */
+        c->gone |= n == CONN_ERROR || (n == CONN_EOF && conn_has_failed(&c->conn));
         if (n <= 0)
             return;
     }

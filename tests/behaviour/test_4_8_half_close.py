@@ -119,6 +119,20 @@ def test_a_reset_means_gone(stage, half_close):
     assert origin.targets == ["/active"]
 
 
+def test_a_reset_behind_a_fin_means_gone(stage):
+    """A FIN behind a complete request is a half-close ... A reset ... means that the client is gone."""
+    origin, carpool, active, asked, pending = waiting(stage, True)
+    pending.fin()
+    active.fin()
+    assert not pending.closed_by_peer(0.1) and not active.closed_by_peer(0.1)
+    pending.reset()
+    carpool.wait_row(origin, requests=0)
+    active.reset()
+    asked.connection.wait_ended()
+    assert carpool.retired(origin) == {"client-aborted": 1}
+    assert origin.targets == ["/active"] and carpool.row(origin)["clientAborts"] == 2
+
+
 OWN_WORDS = {
     "close": {"fields": [("Connection", "close")]},
     "http-1.0": {"version": "1.0"},
