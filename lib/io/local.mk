@@ -58,5 +58,7 @@ libcarpool_a_SOURCES += \
 	lib/io/tls_sessions.c \
 	lib/io/this_host.c \
 	lib/io/this_host.h \
+	lib/io/uptake.c \
+	lib/io/uptake.h \
 	lib/io/user_name.c \
 	lib/io/user_name.h

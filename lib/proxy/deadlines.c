@@ -31,14 +31,21 @@ static uint64_t pending_due(const struct exchange *e)
                                   : 0;
 }
 
+static bool waits_for_origin(const struct exchange *e)
+{
+    return e->state == EXCHANGE_RELAY && !exchange_waits_for_client(e);
+}
+
+static uint64_t origin_moved_ms(const struct exchange *e)
+{
+    const struct transfer *t = e->transfer;
+    return t->call.moved_ms > t->times.moved_ms ? t->call.moved_ms : t->times.moved_ms;
+}
+
 /* timeouts.socket runs from the last byte; not while the client is the one who is waited for. */
 static uint64_t silence_due(const struct exchange *e)
 {
-    if (e->state != EXCHANGE_RELAY || exchange_waits_for_client(e))
-        return 0;
-    const struct transfer *t = e->transfer;
-    uint64_t moved_ms = t->call.moved_ms > t->times.moved_ms ? t->call.moved_ms : t->times.moved_ms;
-    return due_after(moved_ms, exchange_policy(e)->timeouts.socket);
+    return waits_for_origin(e) ? due_after(origin_moved_ms(e), exchange_policy(e)->timeouts.socket) : 0;
 }
 
 /* The client takes no bytes (server.timeout), or sends none of its content (server.requestTimeout). */
@@ -66,10 +73,50 @@ static uint64_t origin_due(const struct exchange *e)
     return earlier(earlier(request_due(e), queue), silence_due(e));
 }
 
+/* Of an HTTP/2 connection it is not known whose bytes the kernel has. */
+static bool has_own_socket(const struct exchange *e)
+{
+    return e->transfer->socket && !exchange_is_http2(e);
+}
+
+/* Whose limit runs while bytes that were written wait in the kernel. */
+struct taker {
+    const struct conn *conn; /* NULL: nobody's */
+    struct uptake *uptake;
+    uint64_t *moved_ms;          /* set when it takes some */
+    uint64_t since_ms, limit_ms; /* the limit and what it runs from */
+};
+
+static struct taker taker_of(struct exchange *e)
+{
+    struct transfer *t = e->transfer;
+    if (exchange_waits_for_client(e))
+        return (struct taker){&e->client->conn, &t->by_client, &t->times.took_ms, t->times.took_ms,
+                              e->client->proxy->config->server.timeout};
+    if (waits_for_origin(e) && has_own_socket(e))
+        return (struct taker){socket_conn(t->socket), &t->by_origin, &t->times.moved_ms, origin_moved_ms(e),
+                              exchange_policy(e)->timeouts.socket};
+    return (struct taker){.conn = NULL};
+}
+
+static uint64_t plan_look(struct exchange *e)
+{
+    const struct taker t = taker_of(e);
+    return t.conn ? uptake_plan(t.uptake, t.since_ms, t.limit_ms) : 0;
+}
+
+/* A byte that leaves the kernel for a slow peer moves, too. */
+static void look(struct exchange *e)
+{
+    const struct taker t = taker_of(e);
+    if (t.conn && uptake_look(t.uptake, t.conn, t.since_ms, t.limit_ms))
+        *t.moved_ms = clock_ms();
+}
+
 void exchange_arm(struct exchange *e)
 {
     enum client_close reason;
-    client_set_deadline(e->client, earlier(client_due(e, &reason), origin_due(e)));
+    client_set_deadline(e->client, earlier(earlier(client_due(e, &reason), origin_due(e)), plan_look(e)));
 }
 
 static bool is_past(uint64_t due)
@@ -138,6 +185,7 @@ void exchange_on_deadline(struct exchange *e)
 {
     struct client *c = e->client;
     enum client_close reason;
+    look(e);
     if (is_past(client_due(e, &reason)))
         on_slow_client(e, reason);
     else if (e->state == EXCHANGE_REPLY)

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "io/uptake.h"
 #include "proxy/download.h"
 #include "proxy/upload.h"
 #include "wire/call.h"
@@ -39,7 +40,8 @@ struct transfer {
     struct call call;      /* open while the exchange is in RELAY */
     struct attempts attempts;
     struct transfer_times times;
-    uint64_t reply_length; /* bytes of content of an own answer */
+    struct uptake by_client, by_origin; /* what they take of what the kernel has for them */
+    uint64_t reply_length;              /* bytes of content of an own answer */
     struct upload upload;
     struct download download;
 };

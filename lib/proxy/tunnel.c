@@ -154,11 +154,27 @@ static uint64_t silence_limit(const struct tunnel *t)
     return t->proxy->stopping_since_ms ? IDLE_MS : t->origin->agent->policy->timeouts.tunnel;
 }
 
+static uint64_t plan_looks(struct tunnel *t, uint64_t limit)
+{
+    uptake_plan(&t->by_socket, t->moved_ms, limit);
+    return uptake_plan(&t->by_client, t->moved_ms, limit); /* the same: both are looked at in one go */
+}
+
 static void arm(struct tunnel *t)
 {
-    uint64_t limit = silence_limit(t);
+    uint64_t limit = silence_limit(t), look_ms = plan_looks(t, limit);
     if (t->state == TUNNEL_OPEN)
-        timer_set_at(&t->timer, limit ? t->moved_ms + limit : 0);
+        timer_set_at(&t->timer, !limit || look_ms < t->moved_ms + limit ? look_ms : t->moved_ms + limit);
+}
+
+/* A byte that leaves the kernel for a slow peer moves, too. */
+static void look_for_uptake(struct tunnel *t)
+{
+    uint64_t limit = silence_limit(t);
+    bool by_client = uptake_look(&t->by_client, &t->client->conn, t->moved_ms, limit);
+    bool by_socket = uptake_look(&t->by_socket, socket_conn(t->socket), t->moved_ms, limit);
+    if (by_client || by_socket)
+        t->moved_ms = clock_ms();
 }
 
 static void pump(struct tunnel *t)
@@ -202,8 +218,13 @@ static void on_timer(void *ctx)
     struct tunnel *t = ctx;
     tunnel_go_on(t);
     uint64_t limit = silence_limit(t);
-    if (t->state != TUNNEL_OPEN || !limit || clock_ms() < t->moved_ms + limit)
+    if (t->state != TUNNEL_OPEN)
         return;
+    look_for_uptake(t);
+    if (!limit || clock_ms() < t->moved_ms + limit) {
+        arm(t);
+        return;
+    }
     tunnel_cut(t, t->proxy->stopping_since_ms ? CLIENT_SHUTDOWN : CLIENT_TIMEOUT);
 }
 

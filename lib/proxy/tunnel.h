@@ -5,6 +5,7 @@
  * 7.8, 9.3.6). What one side has sent is delivered though the other side has gone; an end is passed on as an
  * end, a reset as a reset. It owns the socket, and lives no longer than the proxy. */
 
+#include "io/uptake.h"
 #include "proxy/exchange.h"
 #include "proxy/flow.h"
 
@@ -21,7 +22,8 @@ struct tunnel {
     struct origin *origin;
     struct flow up, down;
     struct timer timer;
-    uint64_t moved_ms;             /* when a byte was last moved */
+    uint64_t moved_ms; /* when a byte was last moved */
+    struct uptake by_client, by_socket;
     uint64_t look_ms;              /* CLOSING: until the next look */
     size_t unsent;                 /* CLOSING: what the kernel had at the last one */
     struct exchange_record record; /* of its exchange, less what is known at the end only */

@@ -1,5 +1,6 @@
 """Section 3: the time limits of an agent, each by what the client and the origin see of it."""
 
+import socket
 import threading
 import time
 
@@ -223,3 +224,38 @@ def test_pending_may_be_off(stage):
     asked.connection.reply()
     origin.take().connection.reply()
     assert first.response().status == second.response().status == 200
+
+
+def take_slowly(socks, seconds):
+    """Each takes 20 kB now and then, from what its kernel has."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for sock in socks:
+            sock.settimeout(seconds)
+            assert sock.recv(20000), "the connection has ended"
+        time.sleep(0.05)
+
+
+def test_who_takes_little_is_not_silent(stage):
+    """server.timeout: a client that takes no byte of what is ready for it is cut; timeouts.socket, timeouts.tunnel: no byte either
+    way. The kernel has megabytes for them, and long nothing to say."""
+    data = b"x" * 20_000_000
+    flood = stage.origin(lambda request: answer(data))
+    spring = stage.origin(serve=lambda connection: connection.send(data))
+    sink = socket.socket()
+    sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    sink.bind(("127.0.0.1", stage.ports.take()))
+    sink.listen()
+    carpool = stage.carpool({"server": {"timeout": "2s"}, "access": {"connectPorts": [spring.port]},
+                             "defaults": {"timeouts": {"socket": "2s", "tunnel": "2s"}}})
+    upload = carpool.client()
+    upload.send(request("POST", f"http://127.0.0.1:{sink.getsockname()[1]}/", fields=[("Content-Length", len(data))]))
+    with sink, sink.accept()[0] as taker:
+        upload.send_until_blocked(data)
+        download = carpool.client(receive_buffer=65536).ask(flood.url("/"))
+        tunnel = carpool.client(receive_buffer=65536)
+        tunnel.send(request("CONNECT", spring.authority))
+        take_slowly([taker, download.sock, tunnel.sock], 5)
+        assert not upload.answered()
+        metrics = carpool.admin("/metrics").text
+        assert 'carpool_client_connections_closed_total{reason="timeout"} 0\n' in metrics and "carpool_tunnels 1\n" in metrics
