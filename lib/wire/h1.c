@@ -17,7 +17,7 @@
 /* Kept for the next burst. */
 #define SPARES_KEPT 512
 
-static void on_left_timeout(void *ctx);
+static void on_timeout(void *ctx);
 
 static struct h1 *take(struct wire_loop *loop)
 {
@@ -29,7 +29,7 @@ static struct h1 *take(struct wire_loop *loop)
         h = malloc(sizeof *h);
         if (!h)
             return NULL;
-        timer_init(&h->timer, loop->base, on_left_timeout, h);
+        timer_init(&h->timer, loop->base, on_timeout, h);
     }
     memset((char *)h + offsetof(struct h1, wire), 0, sizeof *h - offsetof(struct h1, wire));
     return h;
@@ -144,6 +144,7 @@ static void end_call(struct h1 *h)
         h->call->stream = NULL;
     }
     timer_clear(&h->timer);
+    h1_batch_end(h);
     h1_forget_turn(h);
     body_reader_end(&h->body);
     buffer_give(h->repaired);
@@ -247,9 +248,13 @@ static void on_left_ready(void *ctx, unsigned ready)
         skip_rest(ctx);
 }
 
-static void on_left_timeout(void *ctx)
+static void on_timeout(void *ctx)
 {
-    end_left(ctx, RETIRE_CLIENT_ABORTED);
+    struct h1 *h = ctx;
+    if (h->call)
+        h1_batch_end(h);
+    else
+        end_left(h, RETIRE_CLIENT_ABORTED);
 }
 
 static bool leave(struct call *c, uint64_t limit)
@@ -262,6 +267,7 @@ static bool leave(struct call *c, uint64_t limit)
     h->call = NULL;
     h->skip_most = limit;
     h1_settle(h);
+    h1_batch_end(h);
     conn_set_owner(&h->wire->conn, on_left_ready, h);
     timer_set(&h->timer, LEFT_MS);
     conn_call_again(&h->wire->conn); /* what has come is reported once more */

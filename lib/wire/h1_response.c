@@ -338,6 +338,9 @@ ssize_t h1_splice_in(struct call *c, struct pipe *p, size_t n)
     if (got > 0) {
         body_reader_skip(&h->body, (size_t)got);
         note_bytes(h);
+        h1_batch_moved(h, (size_t)got);
+    } else if (got == CONN_AGAIN) {
+        h1_batch_await(h);
     }
     return got;
 }

@@ -79,6 +79,30 @@ def test_what_came_before_an_early_end_arrives(stage):
     carpool.wait_retired(origin, "error")
 
 
+def test_what_comes_slowly_behind_what_came_fast_arrives(stage):
+    """Bodies stream: a byte that the origin sends is not kept until more comes, however much came before it"""
+    content, fast = body(b"s"), SIZE // 2
+    may_go_on = threading.Semaphore(0)
+
+    def serve(connection):
+        while connection.read_request_head():
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % SIZE, content[:fast])
+            for at in range(fast, fast + 3):
+                may_go_on.acquire()
+                connection.send(content[at:at + 1])
+            connection.send(content[fast + 3:])
+    origin = stage.origin(serve=serve)
+    client = stage.carpool().client()
+    for _ in range(2):
+        client.ask(origin.url("/"))
+        client.read_response_head()
+        assert client.exactly(fast) == content[:fast]
+        for at in range(fast, fast + 3):
+            may_go_on.release()
+            assert client.exactly(1) == content[at:at + 1]
+        assert client.exactly(SIZE - fast - 3) == content[fast + 3:]
+
+
 def test_one_connection_carries_one_after_the_other(stage):
     """keep-alive: what stands behind a large body is not taken with it"""
     origin = stage.origin(by_target)
