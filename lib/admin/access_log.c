@@ -259,9 +259,8 @@ static void skip_torn_line(struct access_log *l)
 
 static bool begins_a_line(const struct access_log *l, const char *p, size_t n)
 {
-    struct slice start = l->format == ACCESS_LOG_TEXT ? SLICE("time=") : SLICE("{\"time\":");
-
-    return n >= start.n && memcmp(p, start.p, start.n) == 0;
+    return slice_begins((struct slice){p, n},
+                        l->format == ACCESS_LOG_TEXT ? SLICE("time=") : SLICE("{\"time\":"));
 }
 
 /* What stood in the FIFO goes before what was not written yet, which goes on where it ends. Its own first

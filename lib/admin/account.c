@@ -7,20 +7,15 @@
 /* Fewer prove nothing. */
 #define ENOUGH 3
 
-static bool is_tunnel(const struct origin *o)
-{
-    return o->kind == ORIGIN_TUNNEL;
-}
-
 /* All but its scheme's default port. */
 static const char *shown(const struct origin *o, char *out, size_t size)
 {
     const char *rest = strstr(o->key, "://");
 
-    snprintf(out, size, "%.*s%.*s", rest ? (int)(rest + 3 - o->key) : 0, o->key, (int)o->authority.n,
-             o->authority.n > 0 ? o->authority.p : "");
     if (o->authority.n == 0)
-        snprintf(out, size, "%s", o->key);
+        return o->key;
+    snprintf(out, size, "%.*s%.*s", rest ? (int)(rest + 3 - o->key) : 0, o->key, (int)o->authority.n,
+             o->authority.p);
     return out;
 }
 
@@ -69,7 +64,7 @@ void account_of_origin(const struct history *h, const struct origin *o, uint64_t
     *out = (struct account){
         .agent = a->name,
         .key = o->key,
-        .is_tunnel = is_tunnel(o),
+        .is_tunnel = o->kind == ORIGIN_TUNNEL,
         .policy = a->policy,
         .uptime_ms = age_of(a, uptime_ms),
         .was_added = a->added_ms > 0,

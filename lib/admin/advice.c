@@ -36,9 +36,7 @@ static void put_counts(struct advice *out, uint32_t now, uint32_t suggested)
 /* "24 of 41 connections (peer-closed) replaced " */
 static void put_cost(struct text *t, const struct account *a, enum opened_for why)
 {
-    words_count(t, account_opened_for(a, why));
-    text_lit(t, " of ");
-    words_counted(t, account_opened(a), "connection");
+    words_part(t, account_opened_for(a, why), account_opened(a), "connection");
     text_format(t, " (%s) replaced ", opened_for_word(why));
 }
 
@@ -228,11 +226,6 @@ void advice_free(struct advice *a)
 
 /* JSON */
 
-static struct slice slice_of_text(const struct text *t)
-{
-    return (struct slice){t->p, t->n};
-}
-
 static void put_advice(struct text *out, const struct account *a, const char *option,
                        const struct advice *advice, const char **separator)
 {
@@ -241,11 +234,11 @@ static void put_advice(struct text *out, const struct account *a, const char *op
     text_lit(out, ",\"origin\":");
     text_json(out, slice_of(a->key));
     text_format(out, ",\"option\":\"%s\",\"now\":", option);
-    text_put(out, slice_of_text(&advice->now));
+    text_put(out, text_slice(&advice->now));
     text_lit(out, ",\"suggested\":");
-    text_put(out, slice_of_text(&advice->suggested));
+    text_put(out, text_slice(&advice->suggested));
     text_lit(out, ",\"why\":");
-    text_json(out, slice_of_text(&advice->why));
+    text_json(out, text_slice(&advice->why));
     text_lit(out, "}");
     *separator = ",";
 }

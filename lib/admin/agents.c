@@ -225,6 +225,19 @@ void origin_groups(const struct origin *o, struct groups *out)
     http2_figures_add(&out->http2, o);
 }
 
+void groups_add(struct groups *to, const struct groups *from)
+{
+    to->active += from->active;
+    to->connecting += from->connecting;
+    to->free += from->free;
+    to->pending += from->pending;
+    if (from->oldest_pending_us > to->oldest_pending_us)
+        to->oldest_pending_us = from->oldest_pending_us;
+    to->http2.streams += from->http2.streams;
+    to->http2.max_streams += from->http2.max_streams;
+    to->http2.draining += from->http2.draining;
+}
+
 static void put_protocol(struct text *t, const struct origin *o)
 {
     static const char *const words[] = {
@@ -356,15 +369,10 @@ void agent_totals(const struct agent *a, struct agent_totals *out)
     }
     AGENT_FOREACH_ORIGIN(a, share, o)
     {
-        uint64_t oldest = origin_oldest_pending_us(o);
+        struct groups now;
 
-        out->now.active += origin_used(o);
-        out->now.connecting += o->connecting_count;
-        out->now.free += o->free_count;
-        out->now.pending += o->blocked_count;
-        if (oldest > out->now.oldest_pending_us)
-            out->now.oldest_pending_us = oldest;
-        http2_figures_add(&out->now.http2, o);
+        origin_groups(o, &now);
+        groups_add(&out->now, &now);
         origin_stats_add(&out->stats, &o->stats);
         savings_add(&out->saved, &o->stats, &o->connect_times);
     }

@@ -34,6 +34,7 @@ struct agent_totals {
 };
 
 void origin_groups(const struct origin *o, struct groups *out);
+void groups_add(struct groups *to, const struct groups *from);
 void agent_totals(const struct agent *a, struct agent_totals *out);
 
 #endif

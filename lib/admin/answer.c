@@ -8,12 +8,10 @@
 #include "base/clock.h"
 #include "http/status.h"
 
-#define JSON_TYPE "application/json"
-
 void admin_answer_error(struct admin_answer *out, unsigned status, const char *sentence)
 {
     out->status = status;
-    out->type = JSON_TYPE;
+    out->type = ANSWER_JSON;
     text_lit(&out->body, "{\"error\":");
     text_json(&out->body, slice_of(sentence));
     text_lit(&out->body, "}\n");
@@ -67,7 +65,7 @@ size_t answer_write_sorry(const char *sentence, char out[ANSWER_HEAD_SIZE])
     static const char before[] = "{\"error\":\"", after[] = "\"}\n";
     struct head_writer w = {.out = out};
 
-    put_common(&w, 503, JSON_TYPE, sizeof before - 1 + strlen(sentence) + sizeof after - 1);
+    put_common(&w, 503, ANSWER_JSON, sizeof before - 1 + strlen(sentence) + sizeof after - 1);
     put(&w, "Retry-After: 1\r\nConnection: close\r\n\r\n%s%s%s", before, sentence, after);
     return w.n;
 }

@@ -10,6 +10,8 @@
 #include "admin/page.h"
 #include "admin/text.h"
 
+#define ANSWER_JSON "application/json"
+
 /* Room for any head, and for answer_write_sorry(). */
 #define ANSWER_HEAD_SIZE 2048
 

@@ -1,16 +1,17 @@
 #ifndef CARPOOL_ADMIN_CONNECTIONS_H
 #define CARPOOL_ADMIN_CONNECTIONS_H
 
-/* The connections to the admin API: one request after the other, and answers of megabytes that leave as their clients
- * take them. Strangers and short memory cannot make them many, long-lived or large:
+/* The connections to the admin API: one request after the other, and answers of megabytes that leave as their
+ * clients take them. Strangers and short memory cannot make them many, long-lived or large:
  *
- *   READING --request complete--> QUEUED --its turn--> SENDING --all taken--> READING, or LINGERING after the last answer
- *                                           |              ^
+ *   READING --request complete--> QUEUED --its turn--> SENDING --all taken--> READING,
+ *                                           |              ^                  or LINGERING after the last answer
  *                                           +--> WAITING --+
  *
- * READING has 10 s in all. One that is QUEUED is answered in each turn of the loop. WAITING is for an answer that takes a
- * while, a reload's, at most ten minutes. SENDING ends when nothing is taken for 10 s, and when an answer takes much longer than its
- * size explains. LINGERING throws away what still comes, for 1 s, so that no reset destroys the answer. */
+ * READING has 10 s in all. One that is QUEUED is answered in each turn of the loop. WAITING is for an answer
+ * that takes a while, a reload's, at most ten minutes. SENDING ends when nothing is taken for 10 s, and when an
+ * answer takes much longer than its size explains. LINGERING throws away what still comes, for 1 s, so that no
+ * reset destroys the answer. */
 
 #include <event2/event.h>
 
@@ -22,8 +23,7 @@
  * has had a second to do so; else it gets 503. */
 #define CONNECTIONS_MAX 64
 
-/* Bytes of answers that clients have not taken yet.
- * What does not fit gets 503, but for a single answer. */
+/* Bytes of answers that clients have not taken yet. What does not fit gets 503, but for a single answer. */
 #define CONNECTIONS_MAX_HELD (64 * 1024 * 1024)
 
 struct connections;

@@ -226,7 +226,7 @@ static void apply_rules(struct sentences *s, const struct diagnosis_input *in, e
     for (unsigned i = 0; i < diagnosis_rule_count && s->count < MAX_SENTENCES; i++) {
         sentence.n = 0;
         if (diagnosis_rules[i].scope == scope && diagnosis_rules[i].says(in, &sentence) && !sentence.failed)
-            say(s, (struct slice){sentence.p, sentence.n});
+            say(s, text_slice(&sentence));
     }
     text_free(&sentence);
 }

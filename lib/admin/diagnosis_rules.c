@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "admin/account.h"
 #include "admin/words.h"
 #include "base/clock.h"
 #include "base/units.h"
@@ -64,35 +65,36 @@ static bool says_paused(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
-static bool says_certificate(const struct diagnosis_input *in, struct text *out)
+#define DAY_S (24 * 60 * 60)
+
+/* " expires 2026-12-01 (3 days)" */
+static void put_end(struct text *out, int64_t ends_s, int64_t now_s)
 {
-    const int64_t day = 24 * 60 * 60;
-    int64_t left = in->certificate_ends_s - in->now_s;
+    bool is_to_come = ends_s > now_s;
     char date[CLOCK_RFC3339_SIZE];
 
-    if (!in->certificate_file || left > 14 * day)
+    clock_format((uint64_t)ends_s * 1000, date);
+    text_format(out, " %s %.10s", is_to_come ? "expires" : "expired", date);
+    if (is_to_come)
+        text_format(out, " (%lld days)", (long long)((ends_s - now_s) / DAY_S));
+}
+
+static bool says_certificate(const struct diagnosis_input *in, struct text *out)
+{
+    if (!in->certificate_file || in->certificate_ends_s - in->now_s > 14 * DAY_S)
         return false;
-    clock_format((uint64_t)in->certificate_ends_s * 1000, date);
-    text_format(out, "%s: %s %s %.10s", in->who, in->certificate_file, left > 0 ? "expires" : "expired",
-                date);
-    if (left > 0)
-        text_format(out, " (%lld days)", (long long)(left / day));
+    text_format(out, "%s: %s", in->who, in->certificate_file);
+    put_end(out, in->certificate_ends_s, in->now_s);
     text_lit(out, ": renew it, then reload");
     return true;
 }
 
 static bool says_ca_ends(const struct diagnosis_input *in, struct text *out)
 {
-    const int64_t day = 24 * 60 * 60;
-    int64_t left = in->ca_ends_s - in->now_s;
-    char date[CLOCK_RFC3339_SIZE];
-
-    if (!in->ca_file || left > 30 * day)
+    if (!in->ca_file || in->ca_ends_s - in->now_s > 30 * DAY_S)
         return false;
-    clock_format((uint64_t)in->ca_ends_s * 1000, date);
-    text_format(out, "%s: the CA %s %s %.10s", in->who, in->ca_file, left > 0 ? "expires" : "expired", date);
-    if (left > 0)
-        text_format(out, " (%lld days)", (long long)(left / day));
+    text_format(out, "%s: the CA %s", in->who, in->ca_file);
+    put_end(out, in->ca_ends_s, in->now_s);
     text_lit(out, ": make a new one with carpoolctl ca create, make the clients trust it, then reload");
     return true;
 }
@@ -206,9 +208,7 @@ static bool says_refused(const struct diagnosis_input *in, struct text *out)
     if (in->paused || in->refused == 0)
         return false;
     text_format(out, "%s: ", in->who);
-    words_count(out, in->refused);
-    text_lit(out, " of ");
-    words_counted(out, in->requests, "request");
+    words_part(out, in->refused, in->requests, "request");
     text_lit(out, " refused while ");
     put_busy(in, out, "were ");
     put_refusals(in, out);
@@ -278,9 +278,6 @@ static bool says_no_reuse(const struct diagnosis_input *in, struct text *out)
     return false;
 }
 
-/* What is closed so soon was not idle. */
-#define AT_ONCE_MS 100
-
 static bool says_peer_closed(const struct diagnosis_input *in, struct text *out)
 {
     uint64_t part = share(in, RETIRE_PEER_CLOSED, 20);
@@ -291,7 +288,7 @@ static bool says_peer_closed(const struct diagnosis_input *in, struct text *out)
                 in->who, (unsigned long long)part);
     put_duration(out, in->peer_closed_idle_ms);
     text_lit(out, " after their last response on average: ");
-    if (in->peer_closed_idle_ms < AT_ONCE_MS)
+    if (in->peer_closed_idle_ms < ACCOUNT_AT_ONCE_MS)
         text_lit(out, "switch keep-alive on there, or have it say Connection: close");
     else
         text_lit(out, "raise its keep-alive time, or have it announce that (Keep-Alive: timeout=N)");

@@ -77,14 +77,6 @@ bool says_timeouts(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
-/* "4 of 45 requests" */
-static void put_part(struct text *out, uint64_t n, uint64_t requests)
-{
-    words_count(out, n);
-    text_lit(out, " of ");
-    words_counted(out, requests, "request");
-}
-
 /* The most frequent error that was not told yet; PROXY_ERROR_COUNT: none is left. */
 static unsigned most_frequent(const uint64_t left[PROXY_ERROR_COUNT])
 {
@@ -136,7 +128,7 @@ bool says_failing(const struct diagnosis_input *in, struct text *out)
     if (n < ENOUGH || percent(n, in->requests) < 5)
         return false;
     text_format(out, "%s: ", in->who);
-    put_part(out, n, in->requests);
+    words_part(out, n, in->requests, "request");
     text_lit(out, " ");
     put_causes(out, left, n);
     text_format(out, "; details: carpoolctl errors %s", in->agent);
@@ -165,7 +157,7 @@ bool says_failing_elsewhere(const struct diagnosis_input *in, struct text *out)
     if (n - own < ENOUGH || percent(n - own, in->requests) < 20)
         return false;
     text_format(out, "%s: ", in->who);
-    put_part(out, n, in->requests);
+    words_part(out, n, in->requests, "request");
     text_lit(out, " to origins since forgotten (*)");
     for (unsigned e; (e = most_frequent(left)) < PROXY_ERROR_COUNT; left[e] = 0) {
         text_string(out, between);
@@ -183,7 +175,7 @@ bool says_refused_elsewhere(const struct diagnosis_input *in, struct text *out)
     if (in->paused || in->refused == 0)
         return false;
     text_format(out, "%s: ", in->who);
-    put_part(out, in->refused, in->requests);
+    words_part(out, in->refused, in->requests, "request");
     text_format(out,
                 " to origins since forgotten (*) %s refused by a limit: raise maxSockets or maxTotalSockets, "
                 "or find out why the service is slow; details: carpoolctl errors %s",

@@ -378,7 +378,7 @@ static void put_paragraphs(struct text *out, const struct account *a)
     for (unsigned i = 0; i < explanation_rule_count; i++) {
         paragraph.n = 0;
         if (explanation_rules[i].says(a, &paragraph) && !paragraph.failed)
-            put_lines(out, (struct slice){paragraph.p, paragraph.n}, &separator);
+            put_lines(out, text_slice(&paragraph), &separator);
     }
     text_lit(out, "]");
     text_free(&paragraph);

@@ -112,6 +112,12 @@ static void because_evicted(struct text *out, const struct account *a)
                     a->policy->maxTotalSockets);
 }
 
+static void because_upgraded(struct text *out, const struct account *a)
+{
+    text_string(out, a->is_tunnel ? "each tunnel needs its own; with connect: pool https requests share them"
+                                  : "each tunnel or upgraded request needs its own");
+}
+
 /* What to change */
 
 /* Connections that were closed before they had carried anything, at least. */
@@ -165,12 +171,6 @@ static void advise_peer_closed(struct text *out, const struct account *a)
         text_lit(
             out,
             "Raise the time for which it keeps idle connections, above the pauses between requests (nginx: keepalive_timeout; Apache: KeepAliveTimeout)");
-}
-
-static void because_upgraded(struct text *out, const struct account *a)
-{
-    text_string(out, a->is_tunnel ? "each tunnel needs its own; with connect: pool https requests share them"
-                                  : "each tunnel or upgraded request needs its own");
 }
 
 static void advise_evicted(struct text *out, const struct account *a)

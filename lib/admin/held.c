@@ -159,9 +159,7 @@ void held_put(struct text *out, const struct account *a)
         put_fate_of_these(out, a, all, at_once);
         return;
     }
-    words_count(out, all);
-    text_lit(out, " of ");
-    words_counted(out, a->hour.requests, "request");
+    words_part(out, all, a->hour.requests, "request");
     text_lit(out, " found ");
     put_cause(out, a, by);
     put_fate(out, a, all, at_once);

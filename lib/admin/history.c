@@ -11,14 +11,14 @@
 #define KEY_SIZE  1024
 
 /* Of an agent, or of one of its origins. Found by its name, since the pool may forget either at any time. */
-struct track {
+struct past {
     UT_hash_handle hh;
     uint64_t added_ms;        /* of the agent: one that a reload removed has nothing to do with the next */
     uint64_t created_ms;      /* of the origin: another one of the same name begins anew */
     struct origin_stats base; /* as the running minute began */
     uint64_t requests;        /* as of the last look */
     struct span running;
-    struct span *minutes;   /* a ring that all tracks fill together; NULL: nothing happened yet */
+    struct span *minutes;   /* a ring that all pasts fill together; NULL: nothing happened yet */
     uint32_t quiet_minutes; /* in a row */
     uint64_t looked_ms;     /* when something was there last */
     bool is_origin;
@@ -27,7 +27,7 @@ struct track {
 
 struct history {
     const struct admin_daemon *daemon;
-    struct track *tracks;
+    struct past *pasts;
     uint32_t origin_count;
     uint64_t minute_began_ms, looked_ms;
     uint64_t count; /* of minutes that are over; the newest is at (count - 1) % HISTORY_MINUTES */
@@ -48,22 +48,22 @@ struct history *history_new(const struct admin_daemon *daemon)
     return h;
 }
 
-static void track_free(struct history *h, struct track *t)
+static void past_free(struct history *h, struct past *p)
 {
-    h->origin_count -= t->is_origin;
-    HASH_DEL(h->tracks, t); /* NOLINT(clang-analyzer-unix.Malloc): the last one empties h->tracks */
-    free(t->minutes);
-    free(t);
+    h->origin_count -= p->is_origin;
+    HASH_DEL(h->pasts, p); /* NOLINT(clang-analyzer-unix.Malloc): the last one empties h->pasts */
+    free(p->minutes);
+    free(p);
 }
 
 void history_free(struct history *h)
 {
-    struct track *t, *next;
+    struct past *p, *next;
 
     if (!h)
         return;
-    HASH_ITER (hh, h->tracks, t, next)
-        track_free(h, t);
+    HASH_ITER (hh, h->pasts, p, next)
+        past_free(h, p);
     free(h);
 }
 
@@ -77,58 +77,58 @@ static const char *key_of(const struct agent *a, const struct origin *o, char ou
     return n > 0 && n < KEY_SIZE ? out : NULL;
 }
 
-static struct track *find_named(const struct history *h, const char *key)
+static struct past *find_named(const struct history *h, const char *key)
 {
-    struct track *t = NULL;
+    struct past *p = NULL;
 
     if (key)
-        HASH_FIND_STR(h->tracks, key, t);
-    return t;
+        HASH_FIND_STR(h->pasts, key, p);
+    return p;
 }
 
-static struct track *track_find(const struct history *h, const struct agent *a, const struct origin *o)
+static struct past *past_find(const struct history *h, const struct agent *a, const struct origin *o)
 {
     char buffer[KEY_SIZE];
-    struct track *t = find_named(h, key_of(a, o, buffer));
+    struct past *p = find_named(h, key_of(a, o, buffer));
 
-    return t && t->added_ms == a->added_ms ? t : NULL;
+    return p && p->added_ms == a->added_ms ? p : NULL;
 }
 
 /* Makes room for one more origin. */
 static void forget_quietest(struct history *h)
 {
-    struct track *t, *next, *quietest = NULL;
+    struct past *p, *next, *quietest = NULL;
 
-    HASH_ITER (hh, h->tracks, t, next)
-        if (t->is_origin && (!quietest || t->looked_ms < quietest->looked_ms))
-            quietest = t;
+    HASH_ITER (hh, h->pasts, p, next)
+        if (p->is_origin && (!quietest || p->looked_ms < quietest->looked_ms))
+            quietest = p;
     if (quietest)
-        track_free(h, quietest);
+        past_free(h, quietest);
 }
 
-static struct track *track_make(struct history *h, const struct agent *a, const struct origin *o)
+static struct past *past_make(struct history *h, const struct agent *a, const struct origin *o)
 {
     char buffer[KEY_SIZE];
     const char *key = key_of(a, o, buffer);
-    struct track *t = find_named(h, key); /* of an earlier agent of this name */
+    struct past *p = find_named(h, key); /* of an earlier agent of this name */
 
-    if (t)
-        track_free(h, t);
+    if (p)
+        past_free(h, p);
     if (o && h->origin_count >= HISTORY_ORIGINS)
         forget_quietest(h);
-    t = key ? calloc(1, sizeof *t + strlen(key) + 1) : NULL;
-    if (!t)
+    p = key ? calloc(1, sizeof *p + strlen(key) + 1) : NULL;
+    if (!p)
         return NULL;
-    memcpy(t->key, key, strlen(key) + 1);
-    HASH_ADD_STR(h->tracks, key, t);
-    if (!t->hh.tbl) {
-        free(t);
+    memcpy(p->key, key, strlen(key) + 1);
+    HASH_ADD_STR(h->pasts, key, p);
+    if (!p->hh.tbl) {
+        free(p);
         return NULL;
     }
-    t->added_ms = a->added_ms;
-    t->is_origin = o != NULL;
-    h->origin_count += t->is_origin;
-    return t;
+    p->added_ms = a->added_ms;
+    p->is_origin = o != NULL;
+    h->origin_count += p->is_origin;
+    return p;
 }
 
 /* Looking */
@@ -139,13 +139,13 @@ static uint32_t larger(uint32_t a, uint32_t b)
 }
 
 /* What is there now, and whether a request came since the last look. */
-static void note_now(struct history *h, struct track *t, const struct groups *now, uint64_t requests)
+static void note_now(struct history *h, struct past *p, const struct groups *now, uint64_t requests)
 {
-    struct span *s = &t->running;
+    struct span *s = &p->running;
 
-    s->busy_seconds += requests != t->requests;
-    t->requests = requests;
-    t->looked_ms = h->looked_ms;
+    s->busy_seconds += requests != p->requests;
+    p->requests = requests;
+    p->looked_ms = h->looked_ms;
     s->active = larger(s->active, now->active);
     s->connecting = larger(s->connecting, now->connecting);
     s->free = larger(s->free, now->free);
@@ -153,14 +153,14 @@ static void note_now(struct history *h, struct track *t, const struct groups *no
     s->demand = larger(s->demand, larger(now->active, now->http2.streams) + now->connecting + now->pending);
 }
 
-static void take_running(const struct track *t, const struct agent *a, const struct origin_stats *stats,
+static void take_running(const struct past *p, const struct agent *a, const struct origin_stats *stats,
                          struct span *out)
 {
     static const struct origin_stats none;
-    bool anew = stats->requests < t->base.requests || stats->opened < t->base.opened;
+    bool anew = stats->requests < p->base.requests || stats->opened < p->base.opened;
 
-    *out = t->running;
-    span_between(anew ? &none : &t->base, stats, a->policy->timeouts.pending, out);
+    *out = p->running;
+    span_between(anew ? &none : &p->base, stats, a->policy->timeouts.pending, out);
 }
 
 static bool is_busy(const struct history *h, const struct origin *o)
@@ -169,36 +169,36 @@ static bool is_busy(const struct history *h, const struct origin *o)
 }
 
 /* Where it was there before, what it did then is no part of this minute. */
-static struct track *track_of_origin(struct history *h, const struct agent *a, const struct origin *o)
+static struct past *past_of_origin(struct history *h, const struct agent *a, const struct origin *o)
 {
-    struct track *t = track_find(h, a, o);
-    bool known = t && t->created_ms == o->created_ms;
+    struct past *p = past_find(h, a, o);
+    bool known = p && p->created_ms == o->created_ms;
 
     if (known)
-        return t;
-    t = t ? t : track_make(h, a, o);
-    if (!t)
+        return p;
+    p = p ? p : past_make(h, a, o);
+    if (!p)
         return NULL;
-    t->created_ms = o->created_ms;
-    t->base = o->created_ms < h->looked_ms ? o->stats : (struct origin_stats){0};
-    t->requests = t->base.requests;
-    return t;
+    p->created_ms = o->created_ms;
+    p->base = o->created_ms < h->looked_ms ? o->stats : (struct origin_stats){0};
+    p->requests = p->base.requests;
+    return p;
 }
 
 static void look_at_origin(struct history *h, const struct agent *a, const struct origin *o,
                            const struct groups *now)
 {
-    struct track *t = is_busy(h, o) ? track_of_origin(h, a, o) : NULL;
+    struct past *p = is_busy(h, o) ? past_of_origin(h, a, o) : NULL;
 
-    if (!t)
+    if (!p)
         return;
-    note_now(h, t, now, o->stats.requests);
-    take_running(t, a, &o->stats, &t->running);
+    note_now(h, p, now, o->stats.requests);
+    take_running(p, a, &o->stats, &p->running);
 }
 
 static void look_at_agent(struct history *h, const struct agent *a)
 {
-    struct track *t = track_find(h, a, NULL);
+    struct past *p = past_find(h, a, NULL);
     const struct agent *share;
     const struct origin *o;
     struct groups all = {0};
@@ -213,16 +213,12 @@ static void look_at_agent(struct history *h, const struct agent *a)
         origin_groups(o, &now);
         look_at_origin(h, a, o, &now);
         requests += o->stats.requests;
-        all.active += now.active;
-        all.connecting += now.connecting;
-        all.free += now.free;
-        all.pending += now.pending;
-        all.http2.streams += now.http2.streams;
+        groups_add(&all, &now);
     }
-    if (!t)
-        t = track_make(h, a, NULL);
-    if (t)
-        note_now(h, t, &all, requests);
+    if (!p)
+        p = past_make(h, a, NULL);
+    if (p)
+        note_now(h, p, &all, requests);
 }
 
 static void look_at_all(struct history *h)
@@ -237,19 +233,19 @@ static void look_at_all(struct history *h)
 /* The running minute up to now. What came since the last look, or is new since then, counts as looked at. */
 static struct span running_now(const struct history *h, const struct agent *a, const struct origin *o)
 {
-    static const struct track nothing;
-    const struct track *t = track_find(h, a, o);
+    static const struct past nothing;
+    const struct past *p = past_find(h, a, o);
     struct agent_totals totals;
     const struct origin_stats *stats = &totals.stats;
-    struct track seen;
+    struct past seen;
 
-    if (o && (t ? t->created_ms != o->created_ms : o->created_ms < h->looked_ms))
-        return t ? t->running : nothing.running;
+    if (o && (p ? p->created_ms != o->created_ms : o->created_ms < h->looked_ms))
+        return p ? p->running : nothing.running;
     if (o)
         stats = &o->stats;
     else
         agent_totals(a, &totals);
-    seen = t ? *t : nothing;
+    seen = p ? *p : nothing;
     seen.running.busy_seconds += stats->requests != seen.requests;
     take_running(&seen, a, stats, &seen.running);
     return seen.running;
@@ -257,46 +253,46 @@ static struct span running_now(const struct history *h, const struct agent *a, c
 
 /* The end of a minute */
 
-/* Begins the next minute of a track with what the counters are now. */
-static void rebase(struct track *t, const struct agent *a, const struct origin_stats *stats)
+/* Begins the next minute of a past with what the counters are now. */
+static void rebase(struct past *p, const struct agent *a, const struct origin_stats *stats)
 {
-    take_running(t, a, stats, &t->running);
-    t->base = *stats;
+    take_running(p, a, stats, &p->running);
+    p->base = *stats;
 }
 
 static void rebase_agent(struct history *h, const struct agent *a)
 {
-    struct track *t = track_find(h, a, NULL);
+    struct past *p = past_find(h, a, NULL);
     const struct agent *share;
     const struct origin *o;
     struct agent_totals totals;
 
-    if (t) {
+    if (p) {
         agent_totals(a, &totals);
-        rebase(t, a, &totals.stats);
+        rebase(p, a, &totals.stats);
     }
     AGENT_FOREACH_ORIGIN(a, share, o)
     {
-        t = o->stats.requests + o->stats.opened > 0 ? track_find(h, a, o) : NULL;
-        if (t && t->created_ms == o->created_ms)
-            rebase(t, a, &o->stats);
+        p = o->stats.requests + o->stats.opened > 0 ? past_find(h, a, o) : NULL;
+        if (p && p->created_ms == o->created_ms)
+            rebase(p, a, &o->stats);
     }
 }
 
 /* Its minute goes into the slot of all. What the counters were is kept after a quiet hour, too. */
-static void push(const struct history *h, struct track *t, const struct span *minute)
+static void push(const struct history *h, struct past *p, const struct span *minute)
 {
     bool quiet = span_is_empty(minute);
 
-    t->quiet_minutes = quiet ? t->quiet_minutes + 1 : 0;
-    if (t->quiet_minutes >= HISTORY_MINUTES) {
-        free(t->minutes);
-        t->minutes = NULL;
-    } else if (!t->minutes && !quiet) {
-        t->minutes = calloc(HISTORY_MINUTES, sizeof *t->minutes);
+    p->quiet_minutes = quiet ? p->quiet_minutes + 1 : 0;
+    if (p->quiet_minutes >= HISTORY_MINUTES) {
+        free(p->minutes);
+        p->minutes = NULL;
+    } else if (!p->minutes && !quiet) {
+        p->minutes = calloc(HISTORY_MINUTES, sizeof *p->minutes);
     }
-    if (t->minutes)
-        t->minutes[h->count % HISTORY_MINUTES] = *minute;
+    if (p->minutes)
+        p->minutes[h->count % HISTORY_MINUTES] = *minute;
 }
 
 /* `ended_ms` ago. */
@@ -309,17 +305,17 @@ static void end_slot(struct history *h, uint64_t ms, uint64_t ended_ms)
 
 static void end_minute(struct history *h, uint64_t ms, uint64_t ended_ms)
 {
-    struct track *t, *next;
+    struct past *p, *next;
     const struct agent *a;
 
     look_at_all(h);
     TAILQ_FOREACH (a, &h->daemon->pools[0]->agents, link)
         rebase_agent(h, a);
-    HASH_ITER (hh, h->tracks, t, next) {
-        push(h, t, &t->running);
-        t->running = (struct span){0};
-        if (!t->is_origin && t->looked_ms + MINUTE_MS < h->minute_began_ms) /* no longer configured */
-            track_free(h, t);
+    HASH_ITER (hh, h->pasts, p, next) {
+        push(h, p, &p->running);
+        p->running = (struct span){0};
+        if (!p->is_origin && p->looked_ms + MINUTE_MS < h->minute_began_ms) /* no longer configured */
+            past_free(h, p);
     }
     end_slot(h, ms, ended_ms);
     h->minute_began_ms = clock_ms();
@@ -362,7 +358,7 @@ void history_skip(struct history *h, uint64_t gap_ms)
     static const struct span nothing;
     uint64_t ran_ms = h->looked_ms - h->minute_began_ms, minutes = gap_ms / MINUTE_MS,
              rest_ms = gap_ms % MINUTE_MS;
-    struct track *t, *next;
+    struct past *p, *next;
 
     look_at_all(h);
     if (was_asked_in_this_minute(h) && !was_asked_lately(h)) {
@@ -371,8 +367,8 @@ void history_skip(struct history *h, uint64_t gap_ms)
     }
     h->minute_began_ms = clock_ms() - ran_ms - rest_ms;
     for (uint64_t left = minutes < HISTORY_MINUTES ? minutes : HISTORY_MINUTES; left > 0; left--) {
-        HASH_ITER (hh, h->tracks, t, next)
-            push(h, t, &nothing);
+        HASH_ITER (hh, h->pasts, p, next)
+            push(h, p, &nothing);
         end_slot(h, MINUTE_MS, (left - 1) * MINUTE_MS + rest_ms);
     }
 }
@@ -412,18 +408,18 @@ uint64_t history_ms(const struct history *h)
 {
     uint64_t ms = clock_ms() - h->minute_began_ms;
 
-    for (uint32_t back = 1; back <= remembered(h); back++)
+    for (uint32_t back = remembered(h); back > 0; back--)
         ms += h->slots[slot(h, back)].ms;
     return ms;
 }
 
 void history_hour(const struct history *h, const struct agent *a, const struct origin *o, struct span *out)
 {
-    const struct track *t = track_find(h, a, o);
+    const struct past *p = past_find(h, a, o);
 
     *out = running_now(h, a, o);
-    for (uint32_t back = 1; t && t->minutes && back <= remembered(h); back++)
-        span_add(out, &t->minutes[slot(h, back)]);
+    for (uint32_t back = p && p->minutes ? remembered(h) : 0; back > 0; back--)
+        span_add(out, &p->minutes[slot(h, back)]);
 }
 
 /* JSON */
@@ -439,7 +435,7 @@ static void put_minute(struct text *t, uint64_t end_wall_ms, uint64_t ms, const 
 static void put_minutes(struct text *t, const struct history *h, const struct agent *a,
                         const struct origin *o)
 {
-    const struct track *track = track_find(h, a, o);
+    const struct past *past = past_find(h, a, o);
     const struct span now = running_now(h, a, o);
 
     text_lit(t, "\"minutes\":[");
@@ -447,7 +443,7 @@ static void put_minutes(struct text *t, const struct history *h, const struct ag
         uint32_t i = slot(h, back);
 
         put_minute(t, h->slots[i].end_wall_ms, h->slots[i].ms,
-                   track && track->minutes ? &track->minutes[i] : NULL);
+                   past && past->minutes ? &past->minutes[i] : NULL);
         text_lit(t, ",");
     }
     put_minute(t, clock_wall_ms(), clock_ms() - h->minute_began_ms, &now);
@@ -485,7 +481,7 @@ void history_write_one(const struct history *h, const struct agent *a, struct te
     text_lit(t, ",\"origins\":[");
     AGENT_FOREACH_ORIGIN(a, share, o)
     {
-        if (!track_find(h, a, o))
+        if (!past_find(h, a, o))
             continue;
         text_format(t, "%s{\"origin\":", separator);
         text_json(t, slice_of(o->key));

@@ -4,15 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "admin/agents.h"
 #include "admin/metrics.h"
-#include "pool/http2.h"
 #include "wire/h2.h"
 
 /* One agent and origin: what all the families named agent_ have a line (or more) of. */
 struct series {
     size_t labels_at, labels_n; /* agent="..",origin=".." in series_list.labels */
-    uint32_t active, connecting, free, pending;
-    struct http2_figures http2;
+    struct groups now;
     const struct origin_stats *stats;
 };
 
@@ -37,20 +36,11 @@ static struct series *add_series(struct series_list *l, const struct agent *a, c
     return s;
 }
 
-static void add_figures(struct series *s, const struct origin *o)
-{
-    s->active += origin_used(o);
-    s->connecting += o->connecting_count;
-    s->free += o->free_count;
-    s->pending += o->blocked_count;
-    http2_figures_add(&s->http2, o);
-}
-
 /* Its exact origins a series each, the rest one together, which is there when it says something, or when
  * nothing else does. */
 static void add_agent(struct series_list *l, const struct agent *a, struct origin_stats *shared)
 {
-    struct series figures = {0}, *rest;
+    struct groups now, others = {0};
     bool has_exact = false, has_others = false;
     const struct agent *share;
     const struct origin *o;
@@ -59,23 +49,19 @@ static void add_agent(struct series_list *l, const struct agent *a, struct origi
         origin_stats_add(shared, &share->forgotten);
     AGENT_FOREACH_ORIGIN(a, share, o)
     {
+        origin_groups(o, &now);
         if (o->exact) {
             has_exact = true;
-            add_figures(add_series(l, a, o->key, &o->stats), o);
+            add_series(l, a, o->key, &o->stats)->now = now;
             continue;
         }
         has_others = true;
         origin_stats_add(shared, &o->stats);
-        add_figures(&figures, o);
+        groups_add(&others, &now);
     }
     if (has_exact && !has_others && origin_stats_is_empty(shared))
         return;
-    rest = add_series(l, a, "*", shared);
-    rest->active = figures.active;
-    rest->connecting = figures.connecting;
-    rest->free = figures.free;
-    rest->pending = figures.pending;
-    rest->http2 = figures.http2;
+    add_series(l, a, "*", shared)->now = others;
 }
 
 static bool collect(const struct pool *p, struct series_list *l)
@@ -131,13 +117,13 @@ static void put_series(struct text *t, const struct series_list *l, const struct
 
 static void put_gauges(struct text *t, const struct series_list *l)
 {
-    PUT_FIGURE(t, l, "agent_sockets", "gauge", "Connections that carry a request now.", s->active);
+    PUT_FIGURE(t, l, "agent_sockets", "gauge", "Connections that carry a request now.", s->now.active);
     PUT_FIGURE(t, l, "agent_connecting_sockets", "gauge", "Connections that are being opened.",
-               s->connecting);
-    PUT_FIGURE(t, l, "agent_free_sockets", "gauge", "Idle connections that can be reused.", s->free);
+               s->now.connecting);
+    PUT_FIGURE(t, l, "agent_free_sockets", "gauge", "Idle connections that can be reused.", s->now.free);
     PUT_FIGURE(t, l, "agent_pending_requests", "gauge",
-               "Requests that wait for a limit or the end of a pause.", s->pending);
-    PUT_FIGURE(t, l, "agent_streams", "gauge", "Requests in flight over HTTP/2.", s->http2.streams);
+               "Requests that wait for a limit or the end of a pause.", s->now.pending);
+    PUT_FIGURE(t, l, "agent_streams", "gauge", "Requests in flight over HTTP/2.", s->now.http2.streams);
 }
 
 static void put_counters(struct text *t, const struct series_list *l)
@@ -203,27 +189,24 @@ static void put_certificates(struct text *t, const struct pool *p)
                          offsetof(struct tls_options, not_after));
 }
 
-/* `what` is the label with its sign and quote, as in ,reason=" */
+/* `what` is the label with its sign and quote, as in ,reason="; `at` is where an origin_stats has the
+ * counts, one a word. */
 static void put_words(struct text *t, const struct series_list *l, struct slice name, struct slice what,
-                      const uint64_t *(*counts)(const struct origin_stats *), unsigned words,
-                      const char *(*word)(unsigned))
+                      size_t at, unsigned words, const char *(*word)(unsigned))
 {
     FOREACH_SERIES(s, l)
     {
+        const uint64_t *counts = (const uint64_t *)((const char *)s->stats + at);
+
         for (unsigned i = 0; i < words; i++) {
             char extra[64];
 
-            if (counts(s->stats)[i] == 0)
+            if (counts[i] == 0)
                 continue;
             int n = snprintf(extra, sizeof extra, "%.*s%s\"", (int)what.n, what.p, word(i));
-            put_series(t, l, s, name, (struct slice){extra, (size_t)n}, counts(s->stats)[i]);
+            put_series(t, l, s, name, (struct slice){extra, (size_t)n}, counts[i]);
         }
     }
-}
-
-static const uint64_t *retired_of(const struct origin_stats *s)
-{
-    return s->retired;
 }
 
 static const char *retired_word_of(unsigned i)
@@ -231,29 +214,14 @@ static const char *retired_word_of(unsigned i)
     return retire_word((enum retire_reason)i);
 }
 
-static const uint64_t *opened_for_of(const struct origin_stats *s)
-{
-    return s->opened_for;
-}
-
 static const char *opened_for_word_of(unsigned i)
 {
     return opened_for_word((enum opened_for)i);
 }
 
-static const uint64_t *reused_errors_of(const struct origin_stats *s)
-{
-    return s->reused_errors;
-}
-
 static const char *failure_code_of(unsigned i)
 {
     return socket_failure_code((enum socket_failure)i);
-}
-
-static const uint64_t *errors_of(const struct origin_stats *s)
-{
-    return s->errors;
 }
 
 static const char *error_word_of(unsigned i)
@@ -264,52 +232,37 @@ static const char *error_word_of(unsigned i)
 static void put_worded_counters(struct text *t, const struct series_list *l)
 {
     metrics_family(t, "agent_sockets_opened_for_total", "counter", "Connections opened, by the reason.");
-    put_words(t, l, SLICE("agent_sockets_opened_for_total"), SLICE(",reason=\""), opened_for_of,
-              OPENED_FOR_COUNT, opened_for_word_of);
+    put_words(t, l, SLICE("agent_sockets_opened_for_total"), SLICE(",reason=\""),
+              offsetof(struct origin_stats, opened_for), OPENED_FOR_COUNT, opened_for_word_of);
     metrics_family(t, "agent_sockets_retired_total", "counter",
                    "Connections closed, and connects that failed, by reason.");
-    put_words(t, l, SLICE("agent_sockets_retired_total"), SLICE(",reason=\""), retired_of, RETIRE_COUNT,
-              retired_word_of);
+    put_words(t, l, SLICE("agent_sockets_retired_total"), SLICE(",reason=\""),
+              offsetof(struct origin_stats, retired), RETIRE_COUNT, retired_word_of);
     metrics_family(t, "agent_reused_socket_errors_total", "counter",
                    "Reused connections that failed while they carried a request, by error.");
-    put_words(t, l, SLICE("agent_reused_socket_errors_total"), SLICE(",code=\""), reused_errors_of,
-              SOCKET_FAILURE_COUNT, failure_code_of);
+    put_words(t, l, SLICE("agent_reused_socket_errors_total"), SLICE(",code=\""),
+              offsetof(struct origin_stats, reused_errors), SOCKET_FAILURE_COUNT, failure_code_of);
     metrics_family(
         t, "agent_errors_total", "counter",
         "Requests that did not get a complete response of the origin, by Proxy-Status error; connection_limit_reached: refused by a limit.");
-    put_words(t, l, SLICE("agent_errors_total"), SLICE(",error=\""), errors_of, PROXY_ERROR_COUNT,
-              error_word_of);
+    put_words(t, l, SLICE("agent_errors_total"), SLICE(",error=\""), offsetof(struct origin_stats, errors),
+              PROXY_ERROR_COUNT, error_word_of);
 }
 
 /* HTTP/2 */
-
-static const uint64_t *resets_by_origin_of(const struct origin_stats *s)
-{
-    return s->resets_by_origin;
-}
-
-static const uint64_t *resets_by_carpool_of(const struct origin_stats *s)
-{
-    return s->resets_by_carpool;
-}
-
-static const uint64_t *goaways_of(const struct origin_stats *s)
-{
-    return s->goaways;
-}
 
 static void put_http2_counters(struct text *t, const struct series_list *l)
 {
     metrics_family(t, "agent_streams_reset_total", "counter",
                    "Streams reset by RST_STREAM (HTTP/2), by sender and error code.");
-    put_words(t, l, SLICE("agent_streams_reset_total"), SLICE(",by=\"origin\",code=\""), resets_by_origin_of,
-              H2_ERROR_COUNT, h2_error_name);
+    put_words(t, l, SLICE("agent_streams_reset_total"), SLICE(",by=\"origin\",code=\""),
+              offsetof(struct origin_stats, resets_by_origin), H2_ERROR_COUNT, h2_error_name);
     put_words(t, l, SLICE("agent_streams_reset_total"), SLICE(",by=\"carpool\",code=\""),
-              resets_by_carpool_of, H2_ERROR_COUNT, h2_error_name);
+              offsetof(struct origin_stats, resets_by_carpool), H2_ERROR_COUNT, h2_error_name);
     metrics_family(t, "agent_goaways_total", "counter",
                    "GOAWAY frames from the origin (HTTP/2), by error code.");
-    put_words(t, l, SLICE("agent_goaways_total"), SLICE(",code=\""), goaways_of, H2_ERROR_COUNT,
-              h2_error_name);
+    put_words(t, l, SLICE("agent_goaways_total"), SLICE(",code=\""), offsetof(struct origin_stats, goaways),
+              H2_ERROR_COUNT, h2_error_name);
 }
 
 /* Histograms */

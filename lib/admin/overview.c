@@ -71,7 +71,7 @@ void overview_write_restart_needed(struct text *t, const struct config *c)
 static void say(struct text *t, bool *first, const struct text *sentence)
 {
     text_put(t, *first ? SLICE("") : SLICE(","));
-    text_json(t, (struct slice){sentence->p, sentence->n});
+    text_json(t, text_slice(sentence));
     *first = false;
 }
 

@@ -33,8 +33,7 @@ const char *page_policy(const char *html, char out[PAGE_POLICY_SIZE])
 
     snprintf(out, PAGE_POLICY_SIZE,
              "default-src 'none'; script-src %s; style-src %s; connect-src 'self'; img-src data:; "
-             "base-uri 'none'; "
-             "form-action 'none'; frame-ancestors 'none'",
+             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
              hash_between(html, "<script>", "</script>", script),
              hash_between(html, "<style>", "</style>", style));
     return out;

@@ -13,8 +13,6 @@
 #include "admin/system_store.h"
 #include "ca/signer.h"
 
-#define JSON_TYPE "application/json"
-
 /* Percent-encoding taken off, of the agent's name. */
 #define NAME_SIZE 1024
 
@@ -173,7 +171,7 @@ void answer_reloaded(const struct admin_daemon *d, struct admin_answer *out)
     const struct config *c = d->config(d->ctx);
 
     out->status = 200;
-    out->type = JSON_TYPE;
+    out->type = ANSWER_JSON;
     if (!d->last_reload->ok) {
         admin_answer_error(out, 400, d->last_reload->error);
         return;
@@ -265,15 +263,15 @@ static const struct route {
 static bool fits(const char *pattern, struct slice path, struct slice *name)
 {
     const char *star = strchr(pattern, '*');
-    size_t before = star ? (size_t)(star - pattern) : strlen(pattern);
+    struct slice before = {pattern, star ? (size_t)(star - pattern) : strlen(pattern)};
     struct slice after = slice_of(star ? star + 1 : "");
 
     *name = (struct slice){"", 0};
-    if (path.n < before || memcmp(path.p, pattern, before) != 0)
+    if (!slice_begins(path, before))
         return false;
     if (!star)
-        return path.n == before;
-    path = slice_from(path, before);
+        return path.n == before.n;
+    path = slice_from(path, before.n);
     if (path.n <= after.n || !slice_eq(slice_from(path, path.n - after.n), after))
         return false;
     *name = (struct slice){path.p, path.n - after.n};
@@ -297,7 +295,7 @@ void admin_answer(const struct admin_daemon *d, struct diagnosis *diagnosis, enu
     struct admin_call call = {d, diagnosis, NULL, out};
     const struct route *other = NULL;
 
-    *out = (struct admin_answer){.status = 200, .type = JSON_TYPE};
+    *out = (struct admin_answer){.status = 200, .type = ANSWER_JSON};
     for (const struct route *r = routes; r < routes + sizeof routes / sizeof routes[0]; r++) {
         struct slice name;
 
@@ -305,14 +303,14 @@ void admin_answer(const struct admin_daemon *d, struct diagnosis *diagnosis, enu
             continue;
         if (r->method != method) {
             other = r;
-        } else if (name.n > 0 && !find_agent(&call, name)) {
+            continue;
+        }
+        if (name.n > 0 && !find_agent(&call, name))
             admin_answer_error(out, 404,
                                "there is no such agent, or a reload removed it: see /agents for their names");
-            return;
-        } else {
+        else
             r->serve(&call);
-            return;
-        }
+        return;
     }
     if (!other) {
         admin_answer_error(out, 404, "no such path: carpoold(8) lists them");

@@ -46,10 +46,10 @@ struct admin;
 
 /* NULL when memory is short. */
 struct admin *admin_new(const struct admin_daemon *daemon);
-/* Serves a connection that one of the daemon's admin listeners accepted, and takes it over.
- * `listener` is only compared. */
+/* Serves a connection that one of the daemon's admin listeners accepted, and takes it over. `listener` is only
+ * compared. */
 void admin_accept(struct admin *a, const void *listener, int fd, const struct address *peer);
-/* No command is taken by this listener any more: its connections end, one that is being answered after its
+/* No command is taken from this listener any more: its connections end, one that is being answered after its
  * answer. */
 void admin_listener_closed(struct admin *a, const void *listener);
 /* The reload of this number, of which last_reload says how it went, is over, and so are those before it. */

@@ -24,6 +24,12 @@ void text_free(struct text *t);
 /* Gives back the room after its end. */
 void text_fit(struct text *t);
 
+/* What is there; it moves when more is written. */
+static inline struct slice text_slice(const struct text *t)
+{
+    return (struct slice){t->p, t->n};
+}
+
 static inline void text_put(struct text *t, struct slice s)
 {
     if (t->room - t->n < s.n && !text_reserve(t, s.n))

@@ -20,6 +20,13 @@ void words_counted(struct text *t, uint64_t n, const char *one)
     text_format(t, " %s%s", one, n == 1 ? "" : "s");
 }
 
+void words_part(struct text *t, uint64_t part, uint64_t whole, const char *one)
+{
+    words_count(t, part);
+    text_lit(t, " of ");
+    words_counted(t, whole, one);
+}
+
 /* The smaller unit is left out where it is 0. */
 static void put_units(struct text *t, uint64_t n, uint64_t per_large, const char *large, const char *small)
 {
@@ -53,7 +60,6 @@ void words_time(struct text *t, double ms)
 void words_percent(struct text *t, uint64_t part, uint64_t whole)
 {
     double percent = whole > 0 ? 100.0 * (double)part / (double)whole : 0;
-
     bool is_near_end = (percent > 0 && percent < 0.95) || (percent > 99.05 && percent < 100);
 
     if (percent > 0 && percent < 0.05)

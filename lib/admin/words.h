@@ -11,6 +11,9 @@ void words_count(struct text *t, uint64_t n);
 /* "1 connection", "9,080 connections". */
 void words_counted(struct text *t, uint64_t n, const char *one);
 
+/* "4 of 45 requests". */
+void words_part(struct text *t, uint64_t part, uint64_t whole, const char *one);
+
 /* A time with its two largest units at most: "0.4 ms", "35 ms", "2.1 s", "31 s", "12 min 31 s", "3 h 12 min",
  * "5 days". */
 void words_time(struct text *t, double ms);
