@@ -54,6 +54,7 @@ static void say_too_many(struct proxy *p, int fd)
 
 static void turn_away_client(struct client *c)
 {
+    c->turned_away = true;
     say_too_many(c->proxy, c->conn.fd);
     client_linger(c, CLIENT_MAX_CONNECTIONS);
 }
@@ -83,7 +84,7 @@ static void init(struct client *c, struct proxy *p, struct frontend *f, const st
     c->proxy = p;
     c->frontend = frontend_ref(f);
     c->state = CLIENT_READING; /* so that client_set_state() counts it */
-    c->on_lasting = c->gone = c->admitted = false;
+    c->on_lasting = c->gone = c->admitted = c->turned_away = false;
     c->at_boundary = true;
     peer_address_set(&c->peer, peer);
     c->in = NULL;
@@ -99,15 +100,25 @@ static void init(struct client *c, struct proxy *p, struct frontend *f, const st
     c->caller = NULL;
 }
 
+/* Of what all loops count together. */
+static bool take_place(uint32_t *count, uint32_t most)
+{
+    if (__atomic_fetch_add(count, 1, __ATOMIC_RELAXED) < most)
+        return true;
+    __atomic_sub_fetch(count, 1, __ATOMIC_RELAXED);
+    return false;
+}
+
 void proxy_accept(struct proxy *p, struct frontend *f, int fd, const struct address *peer)
 {
     const struct server_options *server = &p->config->server;
-    uint32_t open = __atomic_fetch_add(&p->shared->clients, 1, __ATOMIC_RELAXED);
-    bool too_many = open >= server->maxConnections;
-    bool far_too_many = too_many && open - server->maxConnections >= TURNED_AWAY_MAX;
+    struct proxy_shared *shared = p->shared;
+    bool too_many = !take_place(&shared->clients, server->maxConnections);
+    bool far_too_many = too_many && !take_place(&shared->turned_away, TURNED_AWAY_MAX);
     struct client *c = far_too_many ? NULL : take_client(p);
     if (!c) {
-        __atomic_sub_fetch(&p->shared->clients, 1, __ATOMIC_RELAXED);
+        if (!far_too_many)
+            __atomic_sub_fetch(too_many ? &shared->turned_away : &shared->clients, 1, __ATOMIC_RELAXED);
         turn_away(p, fd);
         return;
     }

@@ -66,7 +66,7 @@ void client_close(struct client *c, enum client_close reason, bool reset)
     conn_close(&c->conn, reset);
     client_set_state(c, CLIENT_DEAD);
     p->stats.clients_open--;
-    __atomic_sub_fetch(&p->shared->clients, 1, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(c->turned_away ? &p->shared->turned_away : &p->shared->clients, 1, __ATOMIC_RELAXED);
     p->stats.clients_closed[reason]++;
     log_closed(c, reason);
     frontend_unref(c->frontend);

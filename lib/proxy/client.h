@@ -68,6 +68,7 @@ struct client {
     bool gone;        /* reset, or a write failed */
     /* Its request by the loop from which it comes: not refused for a stop that began meanwhile */
     bool admitted;
+    bool turned_away; /* beyond server.maxConnections: it takes no place of it */
     struct peer_address peer;
 };
 

@@ -47,7 +47,8 @@ void frontend_unref(struct frontend *f);
 struct proxy_shared {
     unsigned count;
     struct proxy **members; /* by the index of their pools */
-    uint32_t clients;       /* atomic: connections open in all of them */
+    uint32_t clients;       /* atomic: connections open in all of them, but for those: */
+    uint32_t turned_away;   /* atomic: beyond server.maxConnections, and not closed yet */
 };
 
 /* Why a pump failed, and what that does to the socket. */

@@ -1,6 +1,7 @@
 """Section 3: the listeners and the options of `server`, towards the clients."""
 
 import os
+import re
 import signal
 import socket
 import stat
@@ -107,6 +108,25 @@ def test_too_many_clients(stage):
     refused.expect_end()
     first.close()
     wait_until(lambda: carpool.get(origin.url("/")).status == 200, "a place is free again")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_who_was_refused_takes_no_place(stage, workers):
+    """maxConnections: of those that are connected, a client that was refused and lingers is none"""
+    origin = stage.origin()
+    carpool = stage.carpool({"workers": workers, "server": {"maxConnections": 2}})
+    first, second = carpool.client(), carpool.client()
+    assert first.get(origin.url("/")).status == second.get(origin.url("/")).status == 200
+    refused = [carpool.client() for _ in range(5)]
+    assert [client.response().status for client in refused] == [503] * 5
+
+    def closed():
+        (line,) = re.findall(r'^carpool_client_connections_closed_total{reason="client"} (\d+)$', carpool.admin("/metrics").text, re.M)
+        return int(line)
+    before = closed()
+    first.close()
+    wait_until(lambda: closed() > before, "the end of the first one is seen")
+    assert carpool.client().get(origin.url("/")).status == 200
 
 
 def test_the_headers_timeout(stage):
