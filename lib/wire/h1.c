@@ -159,11 +159,12 @@ static void yield(struct call *c)
     h1_yield(h1_of(c));
 }
 
-/* Whether nothing is left on the conn after the response. */
+/* Whether nothing is left on the conn after the response. Of less than a batch the loop says nothing. */
 static bool is_drained(const struct h1 *h)
 {
     struct conn *c = &h->wire->conn;
-    return !h->in && (conn_is_drained(c) || conn_is_quiet(c)) && !conn_has_part(c);
+    bool is_known = h->batch == 0 && conn_is_drained(c);
+    return !h->in && (is_known || conn_is_quiet(c)) && !conn_has_part(c);
 }
 
 static void note_end(struct h1 *h, struct call_end *end)

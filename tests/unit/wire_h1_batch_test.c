@@ -239,6 +239,31 @@ START_TEST(the_next_response_is_small)
 }
 END_TEST
 
+/* As the loop says nothing of it, while a slow client takes the end of the response. */
+START_TEST(what_is_behind_the_rest_is_seen)
+{
+    static struct head head;
+    struct slice run;
+    struct call_end end;
+    set_up();
+    send_head();
+    take_head();
+    burst(WHOLE - 20 * 1024);
+    ck_assert_int_eq(least(), 20 * 1024);
+    send_content(20 * 1024);
+    await_bytes(20 * 1024);
+    ck_assert_int_eq(call_next(&call, &head, &run), CALL_CONTENT);
+    ck_assert_uint_eq(run.n, 20 * 1024);
+    ck_assert_int_eq(send(far_end, "HTTP", 4, MSG_NOSIGNAL), 4);
+    await_bytes(4);
+    call_consumed(&call, run.n);
+    ck_assert_int_eq(call_next(&call, &head, &run), CALL_END);
+    call_finish(&call, &end);
+    ck_assert(!end.drained);
+    tear_down();
+}
+END_TEST
+
 START_TEST(what_was_left_is_read_as_it_comes)
 {
     set_up();
@@ -255,5 +280,5 @@ void add_h1_batch(Suite *suite)
 {
     unit_group(suite, "batch", a_fast_origin_is_told_of_in_batches, what_is_less_than_a_batch_is_told,
                the_rest_is_a_batch, an_end_is_told_at_once, the_next_response_is_small,
-               what_was_left_is_read_as_it_comes);
+               what_is_behind_the_rest_is_seen, what_was_left_is_read_as_it_comes);
 }
