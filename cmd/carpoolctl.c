@@ -15,7 +15,7 @@
 #include "cmd/ctl_top.h"
 #include "config/suggest.h"
 
-enum words { WORDS_NONE, WORDS_MAY_NAME, WORDS_NAME, WORDS_COMMAND, WORDS_HOSTS, WORDS_FILE };
+enum words { WORDS_NONE, WORDS_MAY_NAME, WORDS_NAME, WORDS_COMMAND, WORDS_FILE };
 
 static int top(const struct ctl_options *o, const char *name)
 {
@@ -26,8 +26,9 @@ static int top(const struct ctl_options *o, const char *name)
 static const struct command {
     const char *name; /* of one word, or two */
     enum words words;
-    int (*run)(const struct ctl_options *o, const char *name); /* NULL: it takes words of its own */
+    int (*run)(const struct ctl_options *o, const char *name); /* NULL: it takes options of its own */
     const char *help;
+    int (*run_words)(int argc, char **argv); /* with these */
 } commands[] = {
     {"status", WORDS_NONE, ctl_status, "what is wrong, then a table of the pools, the worst first"},
     {"top", WORDS_NONE, top, "what status shows, live, with rates"},
@@ -42,8 +43,9 @@ static const struct command {
     {"reload", WORDS_NONE, ctl_reload, "read the configuration again"},
     {"config", WORDS_NONE, ctl_config, "the configuration in force, as YAML"},
     {"version", WORDS_NONE, ctl_version, "versions of carpoolctl and of the daemon"},
-    {"ca create", WORDS_HOSTS, NULL, "make a CA for connectTls (--for HOST, --out DIR, --days N)"},
-    {"ca show", WORDS_FILE, NULL, "what a CA may sign for, and until when"},
+    {"ca create", WORDS_NONE, NULL, "make a CA for connectTls (--for HOST, --out DIR, --days N)",
+     ctl_ca_create},
+    {"ca show", WORDS_FILE, NULL, "what a CA may sign for, and until when", ctl_ca_show},
     {"run", WORDS_COMMAND, NULL, "start a command that uses Carpool and trusts its CA"},
 };
 
@@ -56,7 +58,6 @@ static const char *words_of(const struct command *c)
     case WORDS_MAY_NAME: return " [NAME]";
     case WORDS_NAME: return " NAME";
     case WORDS_COMMAND: return " -- COMMAND";
-    case WORDS_HOSTS: break;
     case WORDS_FILE: return " FILE";
     }
     return "";
@@ -101,10 +102,8 @@ static int print_command_help(const struct command *c)
 {
     char *asks[] = {(char *)c->name, (char *)"--help", NULL};
 
-    if (c->words == WORDS_HOSTS)
-        return ctl_ca_create(2, asks);
-    if (c->words == WORDS_FILE)
-        return ctl_ca_show(2, asks);
+    if (c->run_words)
+        return c->run_words(2, asks);
     printf("Usage: carpoolctl [-s ADDRESS]%s %s%s\n%c%s.\n", options_of(c), c->name, words_of(c),
            toupper((unsigned char)c->help[0]), c->help + 1);
     return CTL_FINE;
@@ -143,26 +142,40 @@ static bool is_group(const char *word)
     return false;
 }
 
-/* `next` is what follows the group's word, or NULL: help is about all of its commands, and nothing else can
- * be done without their second word. */
-static int obey_group(const char *word, const char *next)
+/* `word` may be NULL. */
+static bool asks_for_help(const char *word)
 {
-    bool helps = next && (strcmp(next, "-h") == 0 || strcmp(next, "--help") == 0);
+    return word && (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0);
+}
+
+/* Of all its commands. */
+static int print_group_help(const char *word)
+{
     const char *between = "";
 
-    if (!helps)
-        fprintf(stderr, "carpoolctl: '%s' is no command by itself. There are: ", word);
     for (size_t i = 0; i < COMMANDS; i++) {
         if (!is_of_group(commands[i].name, word))
             continue;
-        fprintf(helps ? stdout : stderr, "%s%s", between, helps ? "" : commands[i].name);
-        if (helps)
-            print_command_help(&commands[i]);
-        between = helps ? "\n" : ", ";
+        fputs(between, stdout);
+        print_command_help(&commands[i]);
+        between = "\n";
     }
-    if (!helps)
-        fprintf(stderr, " (carpoolctl help %s)\n", word);
-    return helps ? CTL_FINE : CTL_USAGE;
+    return CTL_FINE;
+}
+
+static int refuse_group(const char *word)
+{
+    const char *between = "";
+
+    fprintf(stderr, "carpoolctl: '%s' is no command by itself. There are: ", word);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (!is_of_group(commands[i].name, word))
+            continue;
+        fprintf(stderr, "%s%s", between, commands[i].name);
+        between = ", ";
+    }
+    fprintf(stderr, " (carpoolctl help %s)\n", word);
+    return CTL_USAGE;
 }
 
 static int unknown_command(const char *word)
@@ -249,7 +262,7 @@ static int take_name(int argc, char **argv, struct ctl_options *o, const struct 
 /* What follows it is a command of its own, options and all. */
 static int take_run(int argc, char **argv, const struct ctl_options *o, const struct command *c)
 {
-    if (optind < argc && (strcmp(argv[optind], "-h") == 0 || strcmp(argv[optind], "--help") == 0))
+    if (asks_for_help(argv[optind]))
         return print_command_help(c);
     if (optind < argc && strcmp(argv[optind], "--") == 0)
         optind++;
@@ -284,13 +297,11 @@ static int obey(int argc, char **argv)
     }
     c = find_command(argc, argv);
     if (!c && is_group(argv[optind]))
-        return obey_group(argv[optind], argv[optind + 1]);
+        return asks_for_help(argv[optind + 1]) ? print_group_help(argv[optind]) : refuse_group(argv[optind]);
     if (!c)
         return unknown_command(argv[optind]);
-    if (c->words == WORDS_HOSTS)
-        return ctl_ca_create(argc - optind, argv + optind);
-    if (c->words == WORDS_FILE)
-        return ctl_ca_show(argc - optind, argv + optind);
+    if (c->run_words)
+        return c->run_words(argc - optind, argv + optind);
     optind++;
     if (c->words == WORDS_COMMAND)
         return take_run(argc, argv, &o, c);

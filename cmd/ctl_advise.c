@@ -27,16 +27,16 @@ static bool is_at_service(const json_t *advice)
 /* A comment of as many lines as it takes. */
 static void print_comment(const char *words, size_t indent)
 {
-    char *text = ctl_need(strdup(words)), *at = text;
+    char *text = ctl_need(strdup(words));
+    const char *rest = text;
 
     ctl_disarm(text);
     do {
-        size_t n = ctl_line_length(at, COLUMNS - indent - strlen("# "));
+        const char *line = rest;
+        size_t n = ctl_take_line(&rest, COLUMNS - indent - strlen("# "));
 
-        printf("%*s# %.*s\n", (int)indent, "", (int)n, at);
-        at += n;
-        at += strspn(at, " ");
-    } while (*at);
+        printf("%*s# %.*s\n", (int)indent, "", (int)n, line);
+    } while (*rest);
     free(text);
 }
 

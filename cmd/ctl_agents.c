@@ -3,10 +3,10 @@
 #include "base/units.h"
 #include "cmd/ctl_cells.h"
 #include "cmd/ctl_command.h"
+#include "cmd/ctl_counts.h"
 #include "cmd/ctl_errors.h"
 #include "cmd/ctl_status.h"
 #include "cmd/ctl_table.h"
-#include "cmd/ctl_words.h"
 
 static void print_all(struct pool_table *t, const struct ctl_options *o)
 {
@@ -76,16 +76,9 @@ static uint64_t integer(const json_t *o, const char *key)
 static void add_counts(struct table *t, json_t *counts, const char *before)
 {
     while (json_object_size(counts) > 0) {
-        const char *word, *most = NULL;
-        char figure[CTL_WORD_SIZE];
-        json_t *count;
+        const char *most = counts_largest(counts);
 
-        json_object_foreach(counts, word, count)
-        {
-            if (!most || json_integer_value(count) > json_integer_value(json_object_get(counts, most)))
-                most = word;
-        }
-        table_add(t, CELL_PLAIN, "%s", ctl_count(integer(counts, most), figure));
+        table_add_count(t, CELL_PLAIN, integer(counts, most));
         table_add(t, CELL_PLAIN, "%s%s", before, most);
         json_object_del(counts, most);
     }
@@ -120,7 +113,6 @@ static void print_http2(const json_t *agent, bool colours)
     static const struct table_column columns[] = {{"COUNT", false}, {"HTTP/2", true}};
     const json_t *resets = json_object_get(agent, "streamsReset");
     uint64_t repeated = integer(agent, "unprocessedTotal");
-    char figure[CTL_WORD_SIZE];
     struct table paper;
 
     table_begin(&paper, columns, sizeof columns / sizeof columns[0]);
@@ -128,7 +120,7 @@ static void print_http2(const json_t *agent, bool colours)
     add_counts(&paper, json_deep_copy(json_object_get(resets, "origin")), "stream reset by the origin: ");
     add_counts(&paper, json_deep_copy(json_object_get(resets, "carpool")), "stream reset by Carpool: ");
     if (repeated > 0) {
-        table_add(&paper, CELL_PLAIN, "%s", ctl_count(repeated, figure));
+        table_add_count(&paper, CELL_PLAIN, repeated);
         table_add(&paper, CELL_PLAIN, "requests repeated, since the origin had not processed them");
     }
     print_counts(&paper, colours);

@@ -4,50 +4,35 @@
 #include <string.h>
 
 #include "cmd/ctl_command.h"
+#include "cmd/ctl_counts.h"
 #include "cmd/ctl_table.h"
 #include "cmd/ctl_words.h"
 
 #define AGENTS_SIZE 1024
 
-static long long figure(const json_t *row, const char *key)
+static uint64_t figure(const json_t *row, const char *key)
 {
-    return (long long)json_integer_value(json_object_get(row, key));
-}
-
-static const char *busiest(const json_t *agents)
-{
-    const char *agent, *most = NULL;
-    json_t *requests;
-
-    json_object_foreach((json_t *)agents, agent, requests)
-    {
-        if (!most || json_integer_value(requests) > figure(agents, most))
-            most = agent;
-    }
-    return most;
+    return (uint64_t)json_integer_value(json_object_get(row, key));
 }
 
 /* Callers that were forgotten; which agents they asked is not known. */
 #define FORGOTTEN "*"
 
 /* Requests that were refused before an agent was chosen. */
-static long long without_agent(const json_t *row)
+static uint64_t without_agent(const json_t *row)
 {
-    const char *agent, *caller = json_string_value(json_object_get(row, "caller"));
-    long long left = figure(row, "requests");
-    json_t *requests;
+    const char *caller = json_string_value(json_object_get(row, "caller"));
+    uint64_t all = figure(row, "requests"), with = counts_sum(json_object_get(row, "agents"));
 
-    json_object_foreach(json_object_get(row, "agents"), agent, requests) left -= json_integer_value(requests);
-    return caller && strcmp(caller, FORGOTTEN) == 0 ? 0 : left;
+    return with > all || (caller && strcmp(caller, FORGOTTEN) == 0) ? 0 : all - with;
 }
 
 /* Adds "payments 120" to what `out` holds; false: there is no room for it. */
-static bool append(char out[AGENTS_SIZE], const char *agent, long long requests)
+static bool append(char out[AGENTS_SIZE], const char *agent, uint64_t requests)
 {
     size_t n = strlen(out);
     char count[CTL_WORD_SIZE];
-    int k = snprintf(out + n, AGENTS_SIZE - n, "%s%s %s", n ? ", " : "", agent,
-                     ctl_count((uint64_t)requests, count));
+    int k = snprintf(out + n, AGENTS_SIZE - n, "%s%s %s", n ? ", " : "", agent, ctl_count(requests, count));
 
     if (k >= 0 && (size_t)k < AGENTS_SIZE - n)
         return true;
@@ -59,36 +44,30 @@ static bool append(char out[AGENTS_SIZE], const char *agent, long long requests)
 static void put_agents(const json_t *row, char out[AGENTS_SIZE])
 {
     json_t *left = json_copy(json_object_get(row, "agents"));
-    long long others = without_agent(row);
+    uint64_t others = without_agent(row);
     const char *agent;
 
     *out = '\0';
-    while ((agent = busiest(left)) && append(out, agent, figure(left, agent)))
+    while ((agent = counts_largest(left)) && append(out, agent, figure(left, agent)))
         json_object_del(left, agent);
     if (others > 0)
         append(out, "none", others);
     json_decref(left);
 }
 
-static void add_count(struct table *t, enum cell_style style, const json_t *row, const char *key)
-{
-    char count[CTL_WORD_SIZE];
-
-    table_add(t, style, "%s", ctl_count((uint64_t)figure(row, key), count));
-}
-
 static void add_row(struct table *t, const json_t *row)
 {
     const char *caller = json_string_value(json_object_get(row, "caller"));
+    uint64_t waiting = figure(row, "waiting"), errors = figure(row, "errors");
     char agents[AGENTS_SIZE];
 
     put_agents(row, agents);
     table_add(t, CELL_PLAIN, "%s", caller ? caller : "-");
-    add_count(t, CELL_PLAIN, row, "connections");
-    add_count(t, CELL_PLAIN, row, "active");
-    add_count(t, figure(row, "waiting") ? CELL_WARN : CELL_PLAIN, row, "waiting");
-    add_count(t, CELL_PLAIN, row, "requests");
-    add_count(t, figure(row, "errors") ? CELL_BAD : CELL_PLAIN, row, "errors");
+    table_add_count(t, CELL_PLAIN, figure(row, "connections"));
+    table_add_count(t, CELL_PLAIN, figure(row, "active"));
+    table_add_count(t, waiting > 0 ? CELL_WARN : CELL_PLAIN, waiting);
+    table_add_count(t, CELL_PLAIN, figure(row, "requests"));
+    table_add_count(t, errors > 0 ? CELL_BAD : CELL_PLAIN, errors);
     table_add(t, CELL_PLAIN, "%s", agents);
 }
 

@@ -7,9 +7,9 @@
 
 #include "cmd/ctl_cells.h"
 #include "cmd/ctl_command.h"
+#include "cmd/ctl_counts.h"
 #include "cmd/ctl_status.h"
 #include "cmd/ctl_table.h"
-#include "cmd/ctl_words.h"
 
 /* Recent errors of one agent that say the same. */
 struct group {
@@ -42,23 +42,11 @@ static struct group *find(const struct group_list *l, const struct group *like)
     return NULL;
 }
 
-/* Since the start. */
-static size_t count_errors(const json_t *agent)
-{
-    const char *error;
-    json_t *count;
-    size_t n = 0;
-
-    json_object_foreach(json_object_get(agent, "errors"), error, count) n +=
-        (size_t)json_integer_value(count);
-    return n;
-}
-
 /* They come oldest first. */
 static void gather(struct group_list *l, const json_t *agent)
 {
     const json_t *recent = json_object_get(agent, "recentErrors"), *e;
-    bool more = count_errors(agent) > json_array_size(recent);
+    bool more = counts_sum(json_object_get(agent, "errors")) > json_array_size(recent);
     size_t i;
 
     json_array_foreach(recent, i, e)
@@ -147,7 +135,7 @@ static void print_recent(const json_t *agents, bool with_agent, FILE *out, bool 
 
 static void add_counts(struct table *t, bool with_agent, const json_t *agent, const json_t *origin)
 {
-    char name[POOL_NAME_SIZE], figure[CTL_WORD_SIZE];
+    char name[POOL_NAME_SIZE];
     const char *error;
     json_t *count;
 
@@ -158,7 +146,7 @@ static void add_counts(struct table *t, bool with_agent, const json_t *agent, co
         table_add(t, CELL_PLAIN, "%s",
                   pool_origin_name(&(const struct pool_row){.origin = string(origin, "origin")}, name));
         table_add(t, CELL_PLAIN, "%s", error);
-        table_add(t, CELL_PLAIN, "%s", ctl_count((uint64_t)json_integer_value(count), figure));
+        table_add_count(t, CELL_PLAIN, (uint64_t)json_integer_value(count));
     }
 }
 

@@ -15,21 +15,20 @@
 /* The words of a line, broken between them; the lines after the first one are indented by `hanging` more. */
 static void print_wrapped(const char *words, size_t indent, size_t hanging, enum cell_style style)
 {
-    char *text = ctl_need(strdup(words)), *at = text;
+    char *text = ctl_need(strdup(words));
+    const char *rest = text;
 
     ctl_disarm(text);
     do {
-        size_t n = ctl_line_length(at, COLUMNS - indent);
-        char *line = ctl_need(strndup(at, n));
+        const char *at = rest;
+        char *line = ctl_need(strndup(at, ctl_take_line(&rest, COLUMNS - indent)));
 
         printf("%*s", (int)indent, "");
         table_print_styled(stdout, line, style, ctl_wants_colours());
         putchar('\n');
         free(line);
         indent += at == text ? hanging : 0;
-        at += n;
-        at += strspn(at, " ");
-    } while (*at);
+    } while (*rest);
     free(text);
 }
 

@@ -12,7 +12,8 @@
 #define HISTORY_LENGTH 60
 
 struct counters {
-    uint64_t requests, reused, opened, errors, refused; /* by a limit: no error */
+    uint64_t requests, reused, opened, errors;
+    uint64_t refused; /* by a limit: no errors */
 };
 
 struct history {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cmd/ctl_client.h"
+#include "cmd/ctl_counts.h"
 #include "cmd/ctl_words.h"
 
 /* Further reasons are reported together. */
@@ -38,23 +39,6 @@ static struct sums add_up(const struct pool_table *t)
     return s;
 }
 
-/* The most frequent one; NULL: none is left. */
-static const char *most_frequent(json_t *reasons, json_int_t *count)
-{
-    const char *reason, *most = NULL;
-    json_t *value;
-
-    *count = 0;
-    json_object_foreach(reasons, reason, value)
-    {
-        if (json_integer_value(value) > *count) {
-            *count = json_integer_value(value);
-            most = reason;
-        }
-    }
-    return most;
-}
-
 __attribute__((format(printf, 3, 4))) static void append(char *out, size_t size, const char *format, ...)
 {
     size_t n = strlen(out);
@@ -71,7 +55,8 @@ static void append_reasons(char *out, size_t size, struct sums *s)
     const char *between = " (", *reason;
     char text[CTL_WORD_SIZE];
 
-    for (unsigned i = 0; i < REASONS_SHOWN && (reason = most_frequent(s->reasons, &count)); i++) {
+    for (unsigned i = 0; i < REASONS_SHOWN && (reason = counts_largest(s->reasons)); i++) {
+        count = json_integer_value(json_object_get(s->reasons, reason));
         append(out, size, "%s%s %s", between, ctl_count((uint64_t)count, text), reason);
         between = ", ";
         others -= count;

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "cmd/ctl_client.h"
+#include "cmd/ctl_counts.h"
 #include "cmd/ctl_words.h"
 
 #define LIMIT_ERROR "connection_limit_reached"
@@ -17,16 +18,6 @@ static uint64_t number(const json_t *o, const char *key)
     json_int_t n = json_integer_value(json_object_get(o, key));
 
     return n > 0 ? (uint64_t)n : 0;
-}
-
-static uint64_t sum(const json_t *o)
-{
-    const char *key;
-    json_t *value;
-    uint64_t n = 0;
-
-    json_object_foreach((json_t *)o, key, value) n += (uint64_t)json_integer_value(value);
-    return n;
 }
 
 /* A failed connect stands there too, though nothing was open. */
@@ -80,7 +71,7 @@ static void read_http2(const json_t *o, struct pool_row *r)
     r->max_streams = number(o, "maxStreams");
     r->max_in_flight = json_object_get(o, "origin") ? r->max : UINT64_MAX;
     r->draining = number(o, "draining");
-    r->goaways = sum(json_object_get(o, "goaways"));
+    r->goaways = counts_sum(json_object_get(o, "goaways"));
 }
 
 static uint64_t limit(const json_t *o, const char *key)
@@ -112,13 +103,6 @@ static size_t problems_of_all(const json_t *agent)
     return all > own ? all - (size_t)own : 0;
 }
 
-static size_t problems_of(const json_t *agent, const json_t *o)
-{
-    if (o == agent)
-        return json_array_size(json_object_get(agent, "diagnosis"));
-    return (size_t)number(o, "problems") + problems_of_all(agent);
-}
-
 static uint64_t count_full(const json_t *agent)
 {
     uint64_t max = max_of_origin(agent), n = 0;
@@ -132,8 +116,8 @@ static uint64_t count_full(const json_t *agent)
     return n;
 }
 
-/* `o` is an agent or one of its origins: both have the same figures. */
-static void read_row(const json_t *agent, const json_t *o, struct pool_row *r)
+/* `o` is an agent or one of its origins: both have the same figures but for the problems. */
+static void read_row(const json_t *agent, const json_t *o, size_t problems, struct pool_row *r)
 {
     const char *name = json_string_value(json_object_get(agent, "name"));
     const char *origin = json_string_value(json_object_get(o, "origin"));
@@ -142,7 +126,7 @@ static void read_row(const json_t *agent, const json_t *o, struct pool_row *r)
     *r = (struct pool_row){.agent = name ? name : "?", .origin = origin ? origin : "-"};
     r->paused = json_is_true(json_object_get(agent, "paused"));
     r->removed = json_is_true(json_object_get(agent, "removed"));
-    r->problems = problems_of(agent, o);
+    r->problems = problems;
     r->lately = number(o, "failedLately");
     r->active = number(o, "sockets");
     r->connecting = number(o, "connecting");
@@ -155,7 +139,7 @@ static void read_row(const json_t *agent, const json_t *o, struct pool_row *r)
     r->reused = number(o, "reusedTotal");
     r->opened = number(o, "socketsOpened");
     r->refused = number(json_object_get(o, "errors"), LIMIT_ERROR);
-    r->errors = sum(json_object_get(o, "errors")) - r->refused;
+    r->errors = counts_sum(json_object_get(o, "errors")) - r->refused;
     read_retired(json_object_get(o, "retiredTotal"), r);
     read_http2(o, r);
 }
@@ -163,15 +147,18 @@ static void read_row(const json_t *agent, const json_t *o, struct pool_row *r)
 static void add_rows(struct pool_table *t, const json_t *agent, bool by_agent)
 {
     const json_t *origins = json_object_get(agent, "origins");
-    size_t count = json_array_size(origins);
+    size_t count = json_array_size(origins), of_all = problems_of_all(agent);
 
     t->rows = ctl_need(realloc(t->rows, (t->count + count + 1) * sizeof *t->rows));
     if (by_agent || count == 0) {
-        read_row(agent, agent, &t->rows[t->count++]);
+        read_row(agent, agent, json_array_size(json_object_get(agent, "diagnosis")), &t->rows[t->count++]);
         return;
     }
-    for (size_t i = 0; i < count; i++)
-        read_row(agent, json_array_get(origins, i), &t->rows[t->count++]);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *o = json_array_get(origins, i);
+
+        read_row(agent, o, (size_t)number(o, "problems") + of_all, &t->rows[t->count++]);
+    }
 }
 
 /* /agents/NAME is read as if it were all. */
@@ -321,10 +308,10 @@ const char *pool_table_sentence(const struct pool_table *t, size_t index)
 
 size_t pool_table_sentence_count(const struct pool_table *t)
 {
-    size_t n = 0;
+    size_t places = json_array_size(json_object_get(t->json, "agents")) + 1, n = 0;
 
-    while (pool_table_sentence(t, n))
-        n++;
+    for (size_t i = 0; i < places; i++)
+        n += json_array_size(diagnosis_of(t, i));
     return n;
 }
 

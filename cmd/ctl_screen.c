@@ -166,13 +166,11 @@ static void put_wrapped(struct picture *p, enum cell_style style, const char *te
     char line[1024];
 
     for (; *text && room > 0; room--) {
-        size_t n = ctl_line_length(text, (size_t)p->columns);
+        const char *at = text;
 
-        snprintf(line, sizeof line, "%.*s", (int)n, text);
+        snprintf(line, sizeof line, "%.*s", (int)ctl_take_line(&text, (size_t)p->columns), at);
         picture_put(p, style, line, p->columns);
         picture_next_line(p);
-        text += n;
-        text += strspn(text, " ");
     }
 }
 
@@ -180,11 +178,8 @@ static int lines_of(const struct picture *p, const char *text)
 {
     int lines = 0;
 
-    while (*text) {
-        text += ctl_line_length(text, (size_t)p->columns);
-        text += strspn(text, " ");
-        lines++;
-    }
+    for (; *text; lines++)
+        ctl_take_line(&text, (size_t)p->columns);
     return lines;
 }
 

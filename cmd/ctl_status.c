@@ -2,6 +2,7 @@
 
 #include "cmd/ctl_status.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,13 +39,6 @@ static size_t choose_columns(const struct pool_print *how, bool http2, struct ta
     return n;
 }
 
-static void add_count(struct table *t, enum cell_style style, uint64_t n)
-{
-    char count[CTL_WORD_SIZE];
-
-    table_add(t, style, "%s", ctl_count(n, count));
-}
-
 static void add_retired(struct table *t, enum cell_style style, const struct pool_row *r)
 {
     char all[CTL_WORD_SIZE], most[CTL_WORD_SIZE];
@@ -53,7 +47,7 @@ static void add_retired(struct table *t, enum cell_style style, const struct poo
         table_add(t, style, "%s (%s %s)", ctl_count(r->retired, all), ctl_count(r->main_count, most),
                   r->main_reason);
     else
-        add_count(t, style, r->retired);
+        table_add_count(t, style, r->retired);
 }
 
 static void add_row(struct table *t, const struct pool_row *r, const struct pool_print *how, bool http2)
@@ -69,19 +63,19 @@ static void add_row(struct table *t, const struct pool_row *r, const struct pool
     table_add(t, pool_is_full(r) ? CELL_WARN : plain, "%s", pool_active(r, text));
     if (http2)
         table_add(t, pool_streams_are_full(r) ? CELL_WARN : plain, "%s", pool_streams(r, text));
-    add_count(t, plain, r->connecting);
-    add_count(t, plain, r->free);
-    add_count(t, r->waiting > 0 ? CELL_WARN : plain, r->waiting);
+    table_add_count(t, plain, r->connecting);
+    table_add_count(t, plain, r->free);
+    table_add_count(t, r->waiting > 0 ? CELL_WARN : plain, r->waiting);
     table_add(t, plain, "%s", ctl_short_time(r->waited_max_ms, waited));
-    add_count(t, plain, r->requests);
+    table_add_count(t, plain, r->requests);
     table_add(t, plain, "%s", pool_reuse(r, text));
-    add_count(t, plain, r->opened);
-    add_count(t, refused, r->refused);
-    add_count(t, wrong, r->errors);
+    table_add_count(t, plain, r->opened);
+    table_add_count(t, refused, r->refused);
+    table_add_count(t, wrong, r->errors);
     if (how->wide && http2) {
         table_add(t, plain, "%s", r->protocol);
-        add_count(t, plain, r->draining);
-        add_count(t, plain, r->goaways);
+        table_add_count(t, plain, r->draining);
+        table_add_count(t, plain, r->goaways);
     }
     if (how->wide)
         add_retired(t, plain, r);
@@ -107,13 +101,11 @@ static void print_wrapped(FILE *out, const char *text, enum cell_style style, bo
     char line[1024];
 
     do {
-        size_t n = columns > 0 ? ctl_line_length(text, columns) : strlen(text);
+        const char *at = text;
 
-        snprintf(line, sizeof line, "%.*s", (int)n, text);
+        snprintf(line, sizeof line, "%.*s", (int)ctl_take_line(&text, columns > 0 ? columns : SIZE_MAX), at);
         table_print_styled(out, line, style, colours);
         putc('\n', out);
-        text += n;
-        text += *text == ' ';
     } while (*text);
 }
 

@@ -1,7 +1,6 @@
 #include "cmd/ctl_table.h"
 
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +43,13 @@ void table_add(struct table *t, enum cell_style style, const char *format, ...)
     t->cells[t->cell_count++] = (struct table_cell){text, style};
 }
 
+void table_add_count(struct table *t, enum cell_style style, uint64_t n)
+{
+    char count[CTL_WORD_SIZE];
+
+    table_add(t, style, "%s", ctl_count(n, count));
+}
+
 void table_free(struct table *t)
 {
     for (size_t i = 0; i < t->cell_count; i++)
@@ -83,14 +89,12 @@ static void print_last(const struct table *t, FILE *out, const char *text, enum 
     size_t room = t->wrapped >= indent + WRAP_LEAST ? t->wrapped - indent : SIZE_MAX;
 
     for (;;) {
-        size_t n = ctl_line_length(text, room);
-        char *line = ctl_need(strndup(text, n));
+        const char *at = text;
+        char *line = ctl_need(strndup(at, ctl_take_line(&text, room)));
 
         table_print_styled(out, line, style, colours);
         free(line);
         putc('\n', out);
-        text += n;
-        text += strspn(text, " ");
         if (!*text)
             return;
         fprintf(out, "%*s", (int)indent, "");

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 enum cell_style {
@@ -44,6 +45,9 @@ void table_begin(struct table *t, const struct table_column *columns, size_t cou
 /* The next cell of a row; a row is complete with its last column. Exits when memory is short. */
 void table_add(struct table *t, enum cell_style style, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The same of a count: "9,080". */
+void table_add_count(struct table *t, enum cell_style style, uint64_t n);
 
 /* With its head; with colours for a terminal. */
 void table_print(const struct table *t, FILE *out, bool colours);

@@ -117,9 +117,7 @@ static int escape_key(void)
         char letter;
         int key;
     } arrows[] = {{'A', KEY_UP}, {'B', KEY_DOWN}, {'C', KEY_RIGHT}, {'D', KEY_LEFT}};
-    char letter = '\0';
-    if (typed_count >= 3)
-        letter = typed[2];
+    char letter = typed_count >= 3 ? typed[2] : '\0';
 
     if (typed_count == 1 || (typed[1] != '[' && typed[1] != 'O'))
         return KEY_LEAVE;

@@ -1,6 +1,7 @@
 #include "cmd/ctl_words.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "admin/words.h"
 #include "cmd/ctl_output.h"
@@ -94,7 +95,7 @@ size_t ctl_width(const char *text)
     return n;
 }
 
-size_t ctl_line_length(const char *text, size_t columns)
+static size_t line_length(const char *text, size_t columns)
 {
     size_t at = 0, used = 0, last_space = 0;
 
@@ -109,4 +110,13 @@ size_t ctl_line_length(const char *text, size_t columns)
     if (!text[at] || text[at] == ' ')
         return at;
     return last_space ? last_space : at;
+}
+
+size_t ctl_take_line(const char **text, size_t columns)
+{
+    size_t n = line_length(*text, columns);
+
+    *text += n;
+    *text += strspn(*text, " ");
+    return n;
 }

@@ -27,8 +27,8 @@ void ctl_disarm(char *text);
 /* Columns of a terminal that a UTF-8 text takes, were all its characters one wide. */
 size_t ctl_width(const char *text);
 
-/* How many bytes of `text` fit in a line of so many columns, cut between words where there are some; at least
- * one character. The next line begins after them and the spaces there. */
-size_t ctl_line_length(const char *text, size_t columns);
+/* The first line of a text that is wrapped to so many columns, between words where there are some: how many bytes
+ * it has, of one character at least. `*text` goes to the next line, after the spaces before it. */
+size_t ctl_take_line(const char **text, size_t columns);
 
 #endif

@@ -17,6 +17,8 @@ carpoolctl_SOURCES = \
 	cmd/ctl_command.c \
 	cmd/ctl_command.h \
 	cmd/ctl_config.c \
+	cmd/ctl_counts.c \
+	cmd/ctl_counts.h \
 	cmd/ctl_diff.c \
 	cmd/ctl_diff.h \
 	cmd/ctl_errors.c \
