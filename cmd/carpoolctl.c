@@ -15,7 +15,7 @@
 #include "cmd/ctl_top.h"
 #include "config/suggest.h"
 
-enum words { WORDS_NONE, WORDS_MAY_NAME, WORDS_NAME, WORDS_COMMAND, WORDS_FILE };
+enum words { WORDS_NONE, WORDS_MAY_NAME, WORDS_NAME, WORDS_COMMAND, WORDS_HOSTS, WORDS_FILE };
 
 static int top(const struct ctl_options *o, const char *name)
 {
@@ -26,9 +26,8 @@ static int top(const struct ctl_options *o, const char *name)
 static const struct command {
     const char *name; /* of one word, or two */
     enum words words;
-    int (*run)(const struct ctl_options *o, const char *name); /* NULL: it takes options of its own */
+    int (*run)(const struct ctl_options *o, const char *name); /* NULL: it takes words of its own */
     const char *help;
-    int (*run_words)(int argc, char **argv); /* with these */
 } commands[] = {
     {"status", WORDS_NONE, ctl_status, "what is wrong, then a table of the pools, the worst first"},
     {"top", WORDS_NONE, top, "what status shows, live, with rates"},
@@ -43,9 +42,8 @@ static const struct command {
     {"reload", WORDS_NONE, ctl_reload, "read the configuration again"},
     {"config", WORDS_NONE, ctl_config, "the configuration in force, as YAML"},
     {"version", WORDS_NONE, ctl_version, "versions of carpoolctl and of the daemon"},
-    {"ca create", WORDS_NONE, NULL, "make a CA for connectTls (--for HOST, --out DIR, --days N)",
-     ctl_ca_create},
-    {"ca show", WORDS_FILE, NULL, "what a CA may sign for, and until when", ctl_ca_show},
+    {"ca create", WORDS_HOSTS, NULL, "make a CA for connectTls (--for HOST, --out DIR, --days N)"},
+    {"ca show", WORDS_FILE, NULL, "what a CA may sign for, and until when"},
     {"run", WORDS_COMMAND, NULL, "start a command that uses Carpool and trusts its CA"},
 };
 
@@ -58,6 +56,7 @@ static const char *words_of(const struct command *c)
     case WORDS_MAY_NAME: return " [NAME]";
     case WORDS_NAME: return " NAME";
     case WORDS_COMMAND: return " -- COMMAND";
+    case WORDS_HOSTS: break;
     case WORDS_FILE: return " FILE";
     }
     return "";
@@ -102,8 +101,10 @@ static int print_command_help(const struct command *c)
 {
     char *asks[] = {(char *)c->name, (char *)"--help", NULL};
 
-    if (c->run_words)
-        return c->run_words(2, asks);
+    if (c->words == WORDS_HOSTS)
+        return ctl_ca_create(2, asks);
+    if (c->words == WORDS_FILE)
+        return ctl_ca_show(2, asks);
     printf("Usage: carpoolctl [-s ADDRESS]%s %s%s\n%c%s.\n", options_of(c), c->name, words_of(c),
            toupper((unsigned char)c->help[0]), c->help + 1);
     return CTL_FINE;
@@ -300,8 +301,10 @@ static int obey(int argc, char **argv)
         return asks_for_help(argv[optind + 1]) ? print_group_help(argv[optind]) : refuse_group(argv[optind]);
     if (!c)
         return unknown_command(argv[optind]);
-    if (c->run_words)
-        return c->run_words(argc - optind, argv + optind);
+    if (c->words == WORDS_HOSTS)
+        return ctl_ca_create(argc - optind, argv + optind);
+    if (c->words == WORDS_FILE)
+        return ctl_ca_show(argc - optind, argv + optind);
     optind++;
     if (c->words == WORDS_COMMAND)
         return take_run(argc, argv, &o, c);
