@@ -59,6 +59,13 @@ static bool add_listen(struct text_list *list, char *address)
     return true;
 }
 
+/* What cannot be looked at, or is a link to nowhere, is no reason to run without the policy. */
+static bool has_default_config(void)
+{
+    struct stat st;
+    return lstat(DEFAULT_CONFIG, &st) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
 static bool is_read_at_once(const char *path)
 {
     struct stat st;
@@ -88,7 +95,7 @@ static void let_leave(bool may)
 static int run(struct daemon_options *options, bool test, bool print)
 {
     bool starts = !test && !print;
-    if (!options->config_path && access(DEFAULT_CONFIG, F_OK) == 0)
+    if (!options->config_path && has_default_config())
         options->config_path = DEFAULT_CONFIG;
     bool waits = starts && !is_read_at_once(options->config_path);
     if (starts)

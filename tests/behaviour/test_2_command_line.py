@@ -57,6 +57,20 @@ def test_without_a_file_it_is_a_working_proxy(stage):
         assert process.returncode == 0, said
 
 
+def test_a_default_file_that_cannot_be_read_is_an_error(stage):
+    """without [-c] `SYSCONFDIR/carpool/carpool.yaml` if it exists: not the built-in defaults because it cannot be read"""
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs root and unshare -m")
+    path = re.search(r"without it (\S+)", run("-h").stdout)[1]
+    folder = os.path.dirname(os.path.dirname(path))
+    if not os.path.isdir(folder):
+        pytest.skip(f"there is no {folder}")
+    words = f"mount -t tmpfs none '{folder}' && mkdir '{os.path.dirname(path)}' && ln -s nowhere '{path}' && exec \"$0\" -t"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", words, binary("CARPOOLD")], capture_output=True, text=True, check=False,
+                          env=environment(), cwd=stage.directory)
+    assert done.returncode == 1 and done.stderr.startswith(f"{path}: error: cannot open the configuration file"), done.stderr
+
+
 @pytest.mark.parametrize("option", ["-c", "--config", "--config="])
 def test_the_configuration_file_is_named(stage, option):
     """`-c, --config FILE`"""
