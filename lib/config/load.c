@@ -96,11 +96,13 @@ static bool *check_keys(struct loader *l, const struct scope *s, const char *pre
     }
     if (n)
         qsort(places, (size_t)n, sizeof *places, by_text);
-    for (int i = 1; i < n; i++) {
-        if (strcmp(places[i].text, places[i - 1].text) != 0)
+    for (int i = 1, first = 0; i < n; i++) {
+        if (strcmp(places[i].text, places[first].text) != 0) {
+            first = i;
             continue;
+        }
         const yaml_node_t *key = node_at(l, map->data.mapping.pairs.start[places[i].pair].key);
-        const yaml_node_t *before = node_at(l, map->data.mapping.pairs.start[places[i - 1].pair].key);
+        const yaml_node_t *before = node_at(l, map->data.mapping.pairs.start[places[first].pair].key);
         problem_error(&l->problems, yaml_mark(key), "duplicate key '%.*s'%s (first on line %u)", QUOTED_MAX,
                       places[i].text, scope_section(l, s, prefix), yaml_mark(before).line);
         good[places[i].pair] = false;
