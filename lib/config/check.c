@@ -245,8 +245,10 @@ static void check_policy(struct loader *l, const struct scope *s)
           scope_given(s, "maxFreeSockets") || scope_given(s, "maxTotalSockets");
     check_spares(l, s, own);
     if (own && p->minFreeSockets && !p->keepAlive)
-        problem_warning(&l->problems, scope_mark(s, "minFreeSockets"),
-                        "%s: minFreeSockets does nothing while keepAlive is false", s->path);
+        problem_warning(
+            &l->problems, scope_mark(s, "minFreeSockets"),
+            "%s: the connections of minFreeSockets carry one request each, since keepAlive is false",
+            s->path);
 }
 
 static void check_scheme(struct loader *l, const struct scope *s)

@@ -63,13 +63,23 @@ static uint32_t add_room(const struct socket_list *list, uint32_t room, uint32_t
     return room;
 }
 
-/* Requests that could begin at once: a place each, on whatever socket, or on one that is being opened and
- * promised to none. */
+/* Of sockets that are being opened: those that are promised to none. */
+static uint32_t spare_places(const struct origin *o)
+{
+    return o->connecting_places > o->waiting_count ? o->connecting_places - o->waiting_count : 0;
+}
+
+/* Requests that could begin at once: a place each, on whatever socket, or on one that is being opened. */
 static bool has_enough(const struct origin *o)
 {
     uint32_t enough = o->agent->policy->minFreeSockets;
-    uint32_t room = o->connecting_places > o->waiting_count ? o->connecting_places - o->waiting_count : 0;
-    return add_room(&o->roomy, add_room(&o->free, room, enough), enough) >= enough;
+    return add_room(&o->roomy, add_room(&o->free, spare_places(o), enough), enough) >= enough;
+}
+
+/* One more would be closed as soon as it is open. */
+static bool is_free_full(const struct origin *o)
+{
+    return (uint64_t)o->free_count + spare_places(o) >= o->agent->policy->maxFreeSockets;
 }
 
 void spares_open(struct origin *o)
@@ -77,8 +87,7 @@ void spares_open(struct origin *o)
     const struct agent *a = o->agent;
     if (!wants_spares(o))
         return;
-    while (!has_enough(o) && o->free_count < a->policy->maxFreeSockets && origin_below_max(o) &&
-           !agent_is_full(a)) {
+    while (!has_enough(o) && !is_free_full(o) && origin_below_max(o) && !agent_is_full(a)) {
         if (!socket_connect(o, NULL, OPENED_FOR_SPARE))
             return;
     }

@@ -61,6 +61,15 @@ def test_within_max_sockets(stage):
     assert client.response().status == 200
 
 
+def test_within_max_free_sockets(stage):
+    """maxFreeSockets [...] free, per origin: no spare is opened only to be closed"""
+    origin = stage.origin()
+    carpool = stage.carpool({"upstreams": {"api": {"match": origin.authority, "minFreeSockets": 3, "maxFreeSockets": 1}}})
+    carpool.wait_row(origin, "api", freeSockets=1)
+    stays(lambda: origin.accepted == 1, lambda: f"{origin.accepted} connections")
+    assert carpool.retired(origin, "api") == {}
+
+
 def test_spares_age_and_are_replaced(stage):
     """They age out by `free` like others and are replaced"""
     origin = stage.origin()

@@ -66,8 +66,8 @@ static const struct {
         "'timeouts.free'"},
     {"server:\n  maxConnections: 1\n  maxConnections: 2\n",
      IN "3:3: error: duplicate key 'maxConnections' in server (first on line 2)"},
-    {"log: {}\nlog: {}\nlog: {}\n",
-     IN "2:1: error: duplicate key 'log' (first on line 1)\n" IN "3:1: error: duplicate key 'log' (first on line 1)"},
+    {"log: {}\nlog: {}\nlog: {}\n", IN "2:1: error: duplicate key 'log' (first on line 1)\n" IN
+                                       "3:1: error: duplicate key 'log' (first on line 1)"},
     {"log: {}\nserver: {}\nlog: {}\n", IN "3:1: error: duplicate key 'log' (first on line 1)"},
     {"upstreams:\n  a: {match: a.test}\n  a: {match: b.test}\n",
      IN "3:3: error: duplicate key 'a' in upstreams (first on line 2)"},

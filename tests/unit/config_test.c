@@ -408,8 +408,9 @@ START_TEST(odd_policies_are_warned_about)
                   IN "1:12: warning: defaults: minFreeSockets 5 is never reached, since maxSockets is 2");
     assert_warned("defaults: {minFreeSockets: 5, maxFreeSockets: 4, maxTotalSockets: 3}\n", IN
                   "1:12: warning: defaults: minFreeSockets 5 is never reached, since maxTotalSockets is 3");
-    assert_warned("defaults: {minFreeSockets: 5, keepAlive: false}\n",
-                  IN "1:12: warning: defaults: minFreeSockets does nothing while keepAlive is false");
+    assert_warned(
+        "defaults: {minFreeSockets: 5, keepAlive: false}\n", IN
+        "1:12: warning: defaults: the connections of minFreeSockets carry one request each, since keepAlive is false");
     assert_warned("callers: unit\ndefaults: {allow: [cron.service, -, 10.0.0.1, root]}\n", IN
                   "2:12: warning: defaults.allow: 'root' cannot be a caller with callers: unit: units end in "
                   ".service, .scope or .slice");
