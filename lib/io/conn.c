@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -266,6 +267,14 @@ bool conn_has_failed(const struct conn *s)
 
     assert(s->fd >= 0);
     return s->given_up || getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0 || error != 0;
+}
+
+bool conn_has_hung_up(const struct conn *s)
+{
+    struct pollfd p = {.fd = s->fd};
+
+    assert(s->fd >= 0);
+    return poll(&p, 1, 0) == 1 && (p.revents & POLLHUP);
 }
 
 size_t conn_buffered(const struct conn *s)

@@ -139,6 +139,9 @@ bool conn_awaits_ticket(const struct conn *s);
 /* An error, such as a reset, follows what can still be read: the peer is gone. */
 bool conn_has_failed(const struct conn *s);
 
+/* Both directions are over. A unix socket knows so when its peer closes; over TCP that looks like a FIN. */
+bool conn_has_hung_up(const struct conn *s);
+
 /* What TLS has taken off the descriptor and that was not read yet, bytes or an end: no event will come for
  * it. 0 for plain ones. */
 size_t conn_buffered(const struct conn *s);

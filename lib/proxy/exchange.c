@@ -366,10 +366,12 @@ bool exchange_is_pending(const struct exchange *e)
     return e->state == EXCHANGE_WAITING && e->waiter.state == WAITER_BLOCKED;
 }
 
-/* Half a connection does not wait for a limit. */
+/* Half a connection does not wait for a limit unless it is told to, and a closed one never does. */
 bool exchange_has_left_the_queue(const struct exchange *e)
 {
-    return exchange_is_pending(e) && e->client->conn.peer_fin && !e->client->proxy->config->server.halfClose;
+    const struct client *c = e->client;
+    return exchange_is_pending(e) && c->conn.peer_fin &&
+           (!c->proxy->config->server.halfClose || conn_has_hung_up(&c->conn));
 }
 
 void exchange_client_fin(struct exchange *e)

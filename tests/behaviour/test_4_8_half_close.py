@@ -72,6 +72,26 @@ def test_half_close_keeps_a_pending_request(stage):
     assert pending.response().text == "patience"
 
 
+def test_a_closed_unix_socket_does_not_wait(stage):
+    """halfClose: a client that sent FIN stays in the queue too; one that has closed is not half a connection, which a unix
+    socket tells"""
+    origin, path = stage.origin(manual=True), stage.path("carpool.sock")
+    carpool = stage.carpool({"listen": [f"127.0.0.1:{stage.ports.take()}", f"unix:{path}"], "server": {"halfClose": True},
+                             "defaults": {"maxSockets": 1}})
+    active = carpool.ask(origin.url("/active"))
+    asked = origin.take()
+    half, closed = (carpool.client(path).ask(origin.url(f"/{name}")) for name in ("half", "closed"))
+    carpool.wait_row(origin, requests=2)
+    half.fin()
+    closed.close()
+    carpool.wait_row(origin, requests=1)
+    asked.connection.reply()
+    origin.take().connection.reply(b"patience")
+    assert (active.response().status, half.response().text) == (200, "patience")
+    carpool.wait_row(origin, freeSockets=1, sockets=0)
+    assert origin.targets == ["/active", "/half"]
+
+
 @pytest.mark.parametrize("half_close", [False, True])
 def test_a_fin_that_came_with_the_request(stage, half_close):
     """Only a request that waits for a limit is dropped by it: however early the FIN came"""
