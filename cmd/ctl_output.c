@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
+
 #define UTF8_MAX 4
 
 /* A stream whose bytes go to `to`; the beginning of a character may wait for its rest. */
@@ -24,18 +26,10 @@ static unsigned length_of(unsigned char first)
     return first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
 }
 
-/* Whether these bytes are one character and no control character. What is longer than it needs, or a
- * surrogate, is none. */
+/* Whether these bytes are one character and no control character. */
 static bool is_harmless(const unsigned char *p, unsigned n)
 {
-    if (n != length_of(*p))
-        return false;
-    if (n == 1)
-        return *p >= ' ' && *p < 0x7f;
-    if (*p == 0xc2 && p[1] < 0xa0) /* C1 */
-        return false;
-    return !((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] >= 0xa0) || (*p == 0xf0 && p[1] < 0x90) ||
-             (*p == 0xf4 && p[1] >= 0x90));
+    return utf8_length(p, n) == n && !utf8_is_control(p, n);
 }
 
 static bool is_continuation(unsigned char c)

@@ -28,4 +28,6 @@ libcarpool_a_SOURCES += \
 	lib/base/timer.c \
 	lib/base/timer.h \
 	lib/base/units.c \
-	lib/base/units.h
+	lib/base/units.h \
+	lib/base/utf8.c \
+	lib/base/utf8.h

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/console.h"
+#include "base/utf8.h"
 
 /* A pipe takes this much whole or not at all, so lines of several threads never mix. */
 #define LINE_SIZE  PIPE_BUF
@@ -119,43 +120,13 @@ static size_t escape_text_byte(char out[4], unsigned char c)
     return 4;
 }
 
-/* The length of the UTF-8 character at the front (RFC 3629: no overlong form, no surrogate, at most
- * U+10FFFF); 0 when there is none. */
-static size_t utf8_length(const unsigned char *p, size_t n)
-{
-    unsigned char low = 0x80, high = 0xbf;
-    size_t length;
-
-    if (p[0] < 0x80)
-        return 1;
-    if (p[0] < 0xc2 || p[0] > 0xf4)
-        return 0;
-    length = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-    if (p[0] == 0xe0)
-        low = 0xa0;
-    else if (p[0] == 0xed)
-        high = 0x9f;
-    else if (p[0] == 0xf0)
-        low = 0x90;
-    else if (p[0] == 0xf4)
-        high = 0x8f;
-    if (n < length || p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < length; i++) {
-        if (p[i] < 0x80 || p[i] > 0xbf)
-            return 0;
-    }
-    return length;
-}
-
 /* One character as it stands in a JSON string; sets how many bytes of the value it was, returns the length.
  * Controls of the C1 block are escaped too, since terminals obey them. */
 static size_t escape_json_char(char out[6], const unsigned char *p, size_t n, size_t *taken)
 {
-    size_t length = utf8_length(p, n);
+    size_t length = p[0] < 0x80 ? 1 : utf8_length(p, n);
     char letter = short_escape(p[0]);
-    bool c1 = length == 2 && p[0] == 0xc2 && p[1] < 0xa0;
-    unsigned char code = c1 ? p[1] : p[0];
+    unsigned char code = length == 2 ? p[1] : p[0]; /* of a control */
 
     *taken = length > 0 ? length : 1;
     if (letter) {
@@ -163,7 +134,7 @@ static size_t escape_json_char(char out[6], const unsigned char *p, size_t n, si
         out[1] = letter;
         return 2;
     }
-    if (length > 0 && p[0] >= ' ' && p[0] != 0x7f && !c1) {
+    if (length > 0 && !utf8_is_control(p, length)) {
         memcpy(out, p, length);
         return length;
     }

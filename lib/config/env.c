@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/utf8.h"
+#include "base/utf8.h"
 
 struct output {
     struct arena *arena;

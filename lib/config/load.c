@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "config/env.h"
 #include "config/loader.h"
-#include "config/utf8.h"
 #include "config/yaml.h"
 
 #define ALIASED_MAX  100000 /* visits beyond one a node */

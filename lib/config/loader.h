@@ -96,19 +96,18 @@ void tell_unknown_key(struct loader *l, const struct scope *s, const char *prefi
 void load_defaults(struct loader *l);
 bool load_text(struct loader *l, struct slice text);
 
-/* Whether the file names the option there. check.c */
+/* Whether the file names the option there; whether what it has was wrong, and reported. check.c */
 bool scope_given(const struct scope *s, const char *path);
-/* Reports an option for a certificate that is set without the one for its key, or the other way round; false:
- * one of them is not set. tls_check.c */
-bool check_key_pair(struct loader *l, const struct scope *s, const char *cert, const char *key);
-
-/* Whether what the file has there was wrong, and reported. check.c */
 bool scope_failed(const struct scope *s, const char *path);
 
 /* What only the whole can show. check.c, tls_check.c */
 void check_config(struct loader *l);
 void check_default_tls(struct loader *l);
 void check_tls(struct loader *l, const struct scope *s);
+
+/* Reports an option for a certificate that is set without the one for its key, or the other way round; false:
+ * one of them is not set. tls_check.c */
+bool check_key_pair(struct loader *l, const struct scope *s, const char *cert, const char *key);
 
 /* connectTls, made as connections take it. connect_tls.c */
 void check_connect_tls(struct loader *l);

@@ -38,8 +38,6 @@ libcarpool_a_SOURCES += \
 	lib/config/tls_trust.c \
 	lib/config/tls_trust.h \
 	lib/config/unknown_key.c \
-	lib/config/utf8.c \
-	lib/config/utf8.h \
 	lib/config/values.c \
 	lib/config/yaml.c \
 	lib/config/yaml.h \

@@ -243,8 +243,7 @@ void tls_setup_unref(struct tls_setup *s)
     if (__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     SSL_CTX_free(s->ssl);
-    if (s->trust)
-        tls_trust_unref(s->trust);
+    tls_trust_unref(s->trust);
     free(s);
 }
 

@@ -4,9 +4,10 @@
 /* The files that `tls` names, each read once in a load however many upstreams name it. Inside lib/config
  * only. */
 
-#include "base/hash.h"
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "base/hash.h"
 
 #define TLS_DIGEST_SIZE (2 * 32 + 1)
 

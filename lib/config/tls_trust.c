@@ -125,8 +125,7 @@ struct tls_trust *tls_trust_parse(struct tls_file *f)
         return t;
     if (!*f->broken)
         snprintf(f->broken, sizeof f->broken, "cannot be used: out of memory");
-    if (t)
-        tls_trust_unref(t);
+    tls_trust_unref(t);
     ERR_clear_error();
     return NULL;
 }
@@ -214,8 +213,7 @@ struct tls_trust *tls_trust_of_system(const char key[TLS_DIGEST_SIZE])
     ERR_clear_error();
     if (good)
         return t;
-    if (t)
-        tls_trust_unref(t);
+    tls_trust_unref(t);
     return NULL;
 }
 
@@ -279,7 +277,7 @@ struct tls_trust *tls_trust_ref(struct tls_trust *t)
 
 void tls_trust_unref(struct tls_trust *t)
 {
-    if (__atomic_sub_fetch(&t->refs, 1, __ATOMIC_ACQ_REL) > 0)
+    if (!t || __atomic_sub_fetch(&t->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     X509_STORE_free(t->store);
     free(t);

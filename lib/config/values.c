@@ -173,19 +173,17 @@ static void set_proxy(struct loader *l, struct scope *s, const struct option *o,
     *(char **)option_field(s, o) = item->text;
 }
 
-static bool set_text(struct loader *l, struct scope *s, const struct option *o, const struct item *item,
-                     bool legal)
+static bool set_text(struct scope *s, const struct option *o, const struct item *item, bool legal)
 {
     if (legal)
         *(char **)option_field(s, o) = item->text;
-    (void)l;
     return legal;
 }
 
 static void set_host(struct loader *l, struct scope *s, const struct option *o, const struct item *item,
                      bool legal)
 {
-    if (!set_text(l, s, o, item, legal))
+    if (!set_text(s, o, item, legal))
         reject_host(l, s, o, item);
 }
 
@@ -468,12 +466,12 @@ void value_set(struct loader *l, struct scope *s, const struct option *o, const 
     case OPTION_COUNT: good = set_count(o, text, field); break;
     case OPTION_WORD: good = set_word(o, text, field); break;
     case OPTION_WORKERS: good = set_workers(o, text, field); break;
-    case OPTION_NAME: good = set_text(l, s, o, items, is_name(text)); break;
+    case OPTION_NAME: good = set_text(s, o, items, is_name(text)); break;
     case OPTION_HOST: set_host(l, s, o, items, is_host(text)); break;
     case OPTION_PROXY: set_proxy(l, s, o, items); break;
     case OPTION_SERVERNAME: set_host(l, s, o, items, is_servername(text)); break;
     case OPTION_CIPHERS:
-    case OPTION_SECRET: good = set_text(l, s, o, items, true); break;
+    case OPTION_SECRET: good = set_text(s, o, items, true); break;
     case OPTION_LOCAL_ADDRESS: good = set_local_address(l, s, o, text); break;
     case OPTION_FILE:
     case OPTION_LOG_FILE: good = set_file(l, s, o, text); break;

@@ -341,7 +341,6 @@ static bool start(struct daemon *d, char *error, size_t error_size)
     struct service_fd passed[MAX_PASSED_SOCKETS];
     int passed_count = service_listen_fds(passed, MAX_PASSED_SOCKETS);
     reloader_init(d);
-    snprintf(error, error_size, "out of memory");
     if (!choose_instance(d, error, error_size) || !start_workers(d, error, error_size))
         return false;
     timer_init(&d->watchdog, d->base, on_watchdog, d);

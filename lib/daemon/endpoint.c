@@ -68,7 +68,7 @@ struct endpoint *endpoint_new(struct workers *workers, struct admin *admin, enum
 void endpoint_open(struct endpoint *e)
 {
     for (unsigned i = 0; i < e->acceptor_count; i++)
-        listener_resume(e->acceptors[i].listener);
+        listener_begin(e->acceptors[i].listener);
 }
 
 void endpoint_close(struct endpoint *e)
@@ -85,8 +85,7 @@ void endpoint_discard(struct endpoint *e)
 {
     for (unsigned i = 0; i < e->acceptor_count; i++)
         listener_free(e->acceptors[i].listener);
-    if (e->frontend)
-        frontend_unref(e->frontend);
+    frontend_unref(e->frontend);
     binding_unref(e->binding);
     free(e->upstream);
     free(e);

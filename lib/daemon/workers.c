@@ -275,8 +275,7 @@ static void free_worker(struct worker *w)
         proxy_free(w->proxy);
     if (w->pool)
         pool_free(w->pool);
-    if (w->resolver)
-        resolver_free(w->resolver);
+    resolver_free(w->resolver);
     mailbox_close(&w->mailbox);
     if (!w->base)
         return;

@@ -7,7 +7,7 @@
  *
  *   RUNNING --workers_halt(): a message to each--> all but the caller wait between two events --workers_go_on()--> RUNNING
  *
- * While it stands still the main thread may do with every loop's objects what that loop could do itself. */
+ * While they stand still the main thread may do with every loop's objects what that loop could do itself. */
 
 #include <event2/event.h>
 #include <pthread.h>
@@ -41,7 +41,7 @@ struct workers {
     unsigned count;
     struct pool **pools; /* of the workers, in their order */
     struct proxy_shared proxies;
-    struct access_log *access_log; /* NULL: off. One for all: changed while the workers stands still */
+    struct access_log *access_log; /* NULL: off. One for all: changed while the workers stand still */
     pthread_mutex_t lock;          /* of the two below */
     pthread_cond_t changed;
     unsigned standing;

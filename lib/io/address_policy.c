@@ -2,8 +2,8 @@
 
 #include <stdint.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
+
+#include "io/this_host.h"
 
 #define PRECEDENCE_OF_IPV4 35
 
@@ -61,26 +61,10 @@ bool address_pair_yields_to_ipv4(const struct address *a, const struct address *
            to->precedence < PRECEDENCE_OF_IPV4;
 }
 
-/* The address from which the kernel would send. */
-static bool find_source(const struct address *to, struct address *source)
-{
-    struct address with_port = *to;
-    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool found;
-
-    if (fd < 0)
-        return false;
-    address_set_port(&with_port, 9); /* of UDP, nothing is sent */
-    source->length = sizeof source->sa;
-    found = connect(fd, &with_port.sa.any, with_port.length) == 0 &&
-            getsockname(fd, &source->sa.any, &source->length) == 0;
-    close(fd);
-    return found;
-}
-
 bool address_yields_to_ipv4(const struct address *a)
 {
-    struct address source;
+    struct address with_port = *a, source;
 
-    return !find_source(a, &source) || address_pair_yields_to_ipv4(a, &source);
+    address_set_port(&with_port, 9); /* of UDP, nothing is sent */
+    return !this_host_source(&with_port, &source) || address_pair_yields_to_ipv4(a, &source);
 }

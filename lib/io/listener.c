@@ -25,7 +25,7 @@ struct listener {
     /* Kept open for nothing, so that a shortage of descriptors leaves one to answer with; -1: lost */
     int reserve;
     bool watching;
-    bool paused; /* by the owner */
+    bool begun;  /* listener_begin() was called */
     bool *freed; /* set while a batch runs: where to say that the listener is gone */
     int batch; /* how many are taken at once: a call that finds none costs nearly as much as one that does */
     int in_full; /* batches that were full, in a row */
@@ -41,7 +41,7 @@ struct listener {
 
 static void watch(struct listener *l)
 {
-    bool wanted = !l->paused && !timer_is_set(&l->shortage);
+    bool wanted = l->begun && !timer_is_set(&l->shortage);
 
     if (wanted == l->watching)
         return;
@@ -199,7 +199,6 @@ struct listener *listener_new(struct event_base *base, int fd, listener_accept *
         return NULL;
     l->fd = fd;
     l->reserve = -1;
-    l->paused = true;
     l->batch = 1;
     l->accepted = accepted;
     l->ctx = ctx;
@@ -223,15 +222,9 @@ void listener_set_relief(struct listener *l, enum relief (*relieve)(void *ctx), 
     l->relieve_ctx = ctx;
 }
 
-void listener_pause(struct listener *l)
+void listener_begin(struct listener *l)
 {
-    l->paused = true;
-    watch(l);
-}
-
-void listener_resume(struct listener *l)
-{
-    l->paused = false;
+    l->begun = true;
     watch(l);
 }
 

@@ -16,7 +16,7 @@ struct listener;
 typedef void listener_accept(void *ctx, int fd, const struct address *peer);
 
 /* Takes connections from a listening descriptor, which stays the caller's and must outlive it, once
- * listener_resume() was called. They come in batches of at most 64 per turn. When descriptors run short it
+ * listener_begin() was called. They come in batches of at most 64 per turn. When descriptors run short it
  * pauses for 100 ms instead of spinning, after closing what its reserve descriptor let it take. NULL when
  * memory is short. */
 struct listener *listener_new(struct event_base *base, int fd, listener_accept *accepted, void *ctx);
@@ -28,9 +28,8 @@ void listener_set_refusal(struct listener *l, struct slice text);
 /* Asked when descriptors run short, before anybody is turned away. */
 void listener_set_relief(struct listener *l, enum relief (*relieve)(void *ctx), void *ctx);
 
-/* Connections wait in the kernel's queue in between. Both may be called from `accepted`. */
-void listener_pause(struct listener *l);
-void listener_resume(struct listener *l);
+/* Connections wait in the kernel's queue before. */
+void listener_begin(struct listener *l);
 
 /* Takes what waits in the kernel's queue, before the descriptor is closed. TCP clients that come later are
  * not lost: they meet who listens at the address a second later. Those of a unix listener are refused, and

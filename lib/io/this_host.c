@@ -11,9 +11,7 @@ static bool is_unreachable(int number)
            number == EAFNOSUPPORT || number == EINVAL;
 }
 
-/* The address that the kernel would send from to this target; no packet is sent. False where it does not
- * say. */
-static bool find_source(const struct address *target, struct address *source)
+bool this_host_source(const struct address *target, struct address *source)
 {
     int fd = socket(target->sa.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -32,7 +30,7 @@ bool this_host_has(const struct address *a)
     struct address source;
     if (address_is_loopback(a) || address_is_any(a))
         return true;
-    if (!find_source(a, &source))
+    if (!this_host_source(a, &source))
         return !is_unreachable(errno);
     address_set_port(&source, address_port(a));
     return address_equal(&source, a);

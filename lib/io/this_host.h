@@ -12,4 +12,8 @@
  * them. What cannot be known is taken for local. Four system calls; none for loopback. */
 bool this_host_has(const struct address *a);
 
+/* The address that the kernel would send from to this target, which has a port; no packet is sent. False, with
+ * errno, where it does not say. Four system calls. */
+bool this_host_source(const struct address *target, struct address *source);
+
 #endif

@@ -467,8 +467,7 @@ void socket_retire(struct socket *s, enum retire_reason reason)
     log_retired(s, reason);
     if (reason == RETIRE_DEAD)
         path_died(s, path_dead_since(s));
-    if (s->connector)
-        connector_cancel(s->connector);
+    connector_cancel(s->connector);
     s->connector = NULL;
     s->wire.parent = NULL;
     let_go_of_plan(s);

@@ -7,13 +7,12 @@
 #include "proxy/exchange.h"
 #include "proxy/handover.h"
 #include "proxy/inside_tls.h"
+#include "proxy/tunnel.h"
 
 /* How long a client may be silent before its tunnel is opened: in some protocols the server speaks first. */
 #define SILENCE_MS 300
 /* How long a stop waits for one that was told 200. */
 #define STOP_MS 500
-
-static const struct slice established = SLICE("HTTP/1.1 200 Connection established\r\n\r\n");
 
 void inside_end(struct client *c)
 {
@@ -147,14 +146,14 @@ static void listen_first(struct client *c)
 static bool answer(struct client *c)
 {
     struct inside *i = c->inside;
-    struct slice rest = slice_from(established, i->answered);
+    struct slice rest = slice_from(TUNNEL_ESTABLISHED, i->answered);
     ssize_t n = conn_write(&c->conn, &(struct iovec){.iov_base = (void *)rest.p, .iov_len = rest.n}, 1);
     if (n < 0 && n != CONN_AGAIN) {
         client_close(c, CLIENT_CLOSED, false);
         return false;
     }
     i->answered += n > 0 ? (size_t)n : 0;
-    if (i->answered == established.n)
+    if (i->answered == TUNNEL_ESTABLISHED.n)
         i->state = INSIDE_LISTENING;
     if (i->state == INSIDE_LISTENING && (c->in || c->conn.watched))
         return true;

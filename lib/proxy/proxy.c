@@ -41,7 +41,7 @@ struct frontend *frontend_ref(struct frontend *f)
 
 void frontend_unref(struct frontend *f)
 {
-    if (__atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL) > 0)
+    if (!f || __atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     free(f->upstream);
     free(f->text);

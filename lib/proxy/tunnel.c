@@ -312,12 +312,12 @@ static void take_over(struct tunnel *t, struct exchange *e)
 /* The head of the answer to a CONNECT; that of a 101 is there already. */
 static bool write_established(struct exchange *e)
 {
-    static const struct slice established = SLICE("HTTP/1.1 200 Connection established\r\n\r\n");
     if (e->asked.established)
         return true;
     e->outcome.status = 200;
     e->transfer->download.out_head = buffer_borrow(e->client->proxy->heads);
-    return e->transfer->download.out_head && buffer_append(e->transfer->download.out_head, established);
+    return e->transfer->download.out_head &&
+           buffer_append(e->transfer->download.out_head, TUNNEL_ESTABLISHED);
 }
 
 void tunnel_begin(struct exchange *e)

@@ -9,6 +9,8 @@
 #include "proxy/exchange.h"
 #include "proxy/flow.h"
 
+#define TUNNEL_ESTABLISHED SLICE("HTTP/1.1 200 Connection established\r\n\r\n")
+
 /* OPEN until neither flow moves any more. If one side is to be reset, then not before its kernel has sent
  * what was written: a reset throws that away. Meanwhile, CLOSING, the other side is closed already. */
 enum tunnel_state { TUNNEL_OPEN, TUNNEL_CLOSING, TUNNEL_DEAD };

@@ -13,7 +13,7 @@
 #include "wire/retire.h"
 
 struct h2;           /* h2_internal.h */
-struct parent_proxy; /* io/parent.h */
+struct parent_proxy; /* config/config.h */
 
 /* What is worth counting, and its value. */
 enum wire_note {

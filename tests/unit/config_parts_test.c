@@ -2,11 +2,11 @@
 
 #include "config_test.h"
 
+#include "base/utf8.h"
 #include "config/env.h"
 #include "config/hostname.h"
 #include "config/options.h"
 #include "config/suggest.h"
-#include "config/utf8.h"
 
 static const char *expand(struct arena *a, const char *text, const char **complaint)
 {

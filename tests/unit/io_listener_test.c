@@ -17,7 +17,7 @@
 struct taken {
     struct binding *binding;
     struct listener *listener;
-    int count, fds[512], wanted, pause_at, free_at;
+    int count, fds[512], wanted, free_at;
     bool done;
     struct address peer;
 };
@@ -36,8 +36,6 @@ static void take(void *ctx, int fd, const struct address *peer)
     t->fds[t->count++] = fd;
     t->peer = *peer;
     t->done = t->count >= t->wanted;
-    if (t->count == t->pause_at)
-        listener_pause(t->listener);
     if (t->count == t->free_at)
         close_tcp(t);
 }
@@ -60,7 +58,7 @@ static struct listener *open_tcp(struct event_base *base, struct taken *t)
     ck_assert_msg(t->binding != NULL, "%s", error);
     ck_assert(binding_listen(t->binding, error, sizeof error));
     t->listener = listener_new(base, t->binding->fds[0], take, t);
-    listener_resume(t->listener);
+    listener_begin(t->listener);
     return t->listener;
 }
 
@@ -95,27 +93,6 @@ START_TEST(listener_takes_many)
     ck_assert(address_is_loopback(&t.peer));
     give_back(&t);
     for (int i = 0; i < 200; i++)
-        close(fds[i]);
-    close_tcp(&t);
-    event_base_free(base);
-}
-END_TEST
-
-START_TEST(listener_pauses)
-{
-    struct event_base *base = io_loop();
-    struct taken t = {.wanted = 3, .pause_at = 1};
-    struct listener *l = open_tcp(base, &t);
-    int fds[3];
-
-    for (int i = 0; i < 3; i++)
-        ck_assert_int_ge(fds[i] = dial(&t.binding->address), 0);
-    io_run_for(base, 20);
-    ck_assert_int_eq(t.count, 1);
-    listener_resume(l);
-    io_run_until(base, &t.done, 1000);
-    give_back(&t);
-    for (int i = 0; i < 3; i++)
         close(fds[i]);
     close_tcp(&t);
     event_base_free(base);
@@ -201,7 +178,7 @@ START_TEST(nobody_is_cut_by_a_listener_that_goes)
     next.binding = binding_new(&a, 0, 1, false, error, sizeof error);
     ck_assert(next.binding && binding_listen(next.binding, error, sizeof error));
     next.listener = listener_new(base, next.binding->fds[0], take, &next);
-    listener_resume(next.listener);
+    listener_begin(next.listener);
     io_run_until(base, &next.done, 20000); /* a SYN is sent again after a second, and after three */
     ck_assert_int_eq(next.count, 1);
     give_back(&next);
@@ -321,8 +298,7 @@ END_TEST
 
 void io_listener_tests(Suite *suite)
 {
-    unit_group(suite, "listener", listener_takes_many, listener_pauses, listener_drains,
-               unix_listener_drains_and_refuses, nobody_is_cut_by_a_listener_that_goes,
-               listener_may_go_while_it_takes, listener_runs_short_of_descriptors,
-               listener_is_not_held_by_whom_it_turns_away);
+    unit_group(suite, "listener", listener_takes_many, listener_drains, unix_listener_drains_and_refuses,
+               nobody_is_cut_by_a_listener_that_goes, listener_may_go_while_it_takes,
+               listener_runs_short_of_descriptors, listener_is_not_held_by_whom_it_turns_away);
 }
