@@ -33,8 +33,8 @@ static bool looks_like_a_number(const char *value)
 /* Whether a reader of YAML 1.1 or 1.2 may take these plain letters for something else than text. */
 static bool is_misread(const char *value)
 {
-    static const char *const words[] = {"",   "~",  "null", "true", "false", "yes",
-                                        "no", "on", "off",  "y",    "n",     NULL};
+    static const char *const words[] = {"",  "~", "null", "true",  "false", "yes",  "no", "on", "off",
+                                        "y", "n", ".inf", "+.inf", "-.inf", ".nan", "<<", "=",  NULL};
     return is_among(value, words) || looks_like_a_number(value);
 }
 

@@ -66,9 +66,9 @@ END_TEST
 /* Other readers of YAML have more types. */
 START_TEST(text_that_looks_like_something_else_is_quoted)
 {
-    struct config *c =
-        good_config("name: \"012\"\nupstreams: {no: {match: a.test}, 1: {match: 127.0.0.1},\n"
-                    "  2026-01-01: {match: b.test}, e3: {match: c.test}, 1e3: {match: d.test}}\n");
+    struct config *c = good_config(
+        "name: \"012\"\nupstreams: {no: {match: a.test}, 1: {match: 127.0.0.1},\n"
+        "  2026-01-01: {match: b.test}, e3: {match: c.test}, 1e3: {match: d.test}, .inf: {match: e.test}}\n");
     char *text = printed(c);
     ck_assert_ptr_nonnull(strstr(text, "name: \"012\"\n"));
     ck_assert_ptr_nonnull(strstr(text, "  \"no\":\n"));
@@ -76,6 +76,7 @@ START_TEST(text_that_looks_like_something_else_is_quoted)
     ck_assert_ptr_nonnull(strstr(text, "  \"2026-01-01\":\n"));
     ck_assert_ptr_nonnull(strstr(text, "  e3:\n"));
     ck_assert_ptr_nonnull(strstr(text, "  \"1e3\":\n"));
+    ck_assert_ptr_nonnull(strstr(text, "  \".inf\":\n"));
     ck_assert_ptr_nonnull(strstr(text, "  path: off\n"));
     ck_assert_ptr_nonnull(strstr(text, "  listen: 127.0.0.1:3129\n"));
     free(text);
