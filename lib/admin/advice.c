@@ -92,8 +92,8 @@ static bool advises_max_free(const struct account *a, struct advice *out)
         return false;
     put_counts(out, a->policy->maxFreeSockets, a->most_sockets);
     put_cost(&out->why, a, replaced(RETIRE_FREE_FULL));
-    text_format(&out->why, "ones that had been closed because too many were idle; %u were open at a time",
-                a->most_sockets);
+    text_format(&out->why, "ones that had been closed because too many were idle; %u %s open at a time",
+                a->most_sockets, a->most_sockets == 1 ? "was" : "were");
     return true;
 }
 
