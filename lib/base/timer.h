@@ -50,6 +50,12 @@ static inline bool timer_is_set(const struct timer *t)
     return t->due != 0;
 }
 
+/* Of one that was set: false, and it never fires, where memory is short. */
+static inline bool timer_will_fire(const struct timer *t)
+{
+    return t->armed != 0;
+}
+
 /* Takes it out of the loop, before its memory goes; may be called twice, and from `fire`. */
 void timer_release(struct timer *t);
 

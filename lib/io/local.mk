@@ -32,6 +32,8 @@ libcarpool_a_SOURCES += \
 	lib/io/dns_search.h \
 	lib/io/listener.c \
 	lib/io/listener.h \
+	lib/io/low_water.c \
+	lib/io/low_water.h \
 	lib/io/parent.c \
 	lib/io/parent.h \
 	lib/io/peer_diag.c \

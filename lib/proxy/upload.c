@@ -45,6 +45,7 @@ void upload_end(struct upload *u)
     buffer_give(u->trailers);
     u->kept = u->trailers = NULL;
     splice_end(&u->splice);
+    low_water_end(&u->low_water);
 }
 
 /* Carpool itself does not read: the client's clock stands still. */
@@ -268,13 +269,16 @@ static enum pump pump_pipe(struct exchange *e)
     enum splice_result result = splice_some(&u->splice, &ends, &e->client->proxy->pipes);
     body_reader_skip(&u->reader, (size_t)(u->splice.in - in));
     u->content += u->splice.in - in;
+    low_water_moved(&u->low_water, u->splice.in - in);
     if (result == SPLICE_BLOCKED)
         return blocked(e);
     if (result == SPLICE_FAILED)
         return sink_failed(e);
     set_state(e, UPLOAD_STARVED);
-    if (result == SPLICE_STARVED)
+    if (result == SPLICE_STARVED) {
+        low_water_await(&c->proxy->pool->wires.low_waters, &u->low_water, &c->conn, u->reader.left);
         return client_watch(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
+    }
     if (result == SPLICE_YIELD)
         return client_yield(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
     return PUMP_DONE;

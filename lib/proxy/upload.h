@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "http/body_reader.h"
+#include "io/low_water.h"
 #include "proxy/pump.h"
 #include "proxy/splice.h"
 #include "wire/call.h"
@@ -38,6 +39,7 @@ struct upload {
     struct buffer *kept; /* all of it so far; NULL: none came */
     struct buffer *trailers; /* those that go on, as lines */
     struct splice splice;
+    struct low_water low_water; /* of the client's conn */
 };
 
 /* Of a zeroed one: nothing of the content was read yet. */

@@ -17,7 +17,7 @@
 /* Kept for the next burst. */
 #define SPARES_KEPT 512
 
-static void on_timeout(void *ctx);
+static void on_left_timeout(void *ctx);
 
 static struct h1 *take(struct wire_loop *loop)
 {
@@ -29,7 +29,7 @@ static struct h1 *take(struct wire_loop *loop)
         h = malloc(sizeof *h);
         if (!h)
             return NULL;
-        timer_init(&h->timer, loop->base, on_timeout, h);
+        timer_init(&h->timer, loop->base, on_left_timeout, h);
     }
     memset((char *)h + offsetof(struct h1, wire), 0, sizeof *h - offsetof(struct h1, wire));
     return h;
@@ -144,7 +144,7 @@ static void end_call(struct h1 *h)
         h->call->stream = NULL;
     }
     timer_clear(&h->timer);
-    h1_batch_end(h);
+    low_water_end(&h->low_water);
     h1_forget_turn(h);
     body_reader_end(&h->body);
     buffer_give(h->repaired);
@@ -159,17 +159,17 @@ static void yield(struct call *c)
     h1_yield(h1_of(c));
 }
 
-/* Whether nothing is left on the conn after the response. Of less than a batch the loop says nothing. */
+/* Whether nothing is left on the conn after the response. */
 static bool is_drained(const struct h1 *h)
 {
     struct conn *c = &h->wire->conn;
-    bool is_known = h->batch == 0 && conn_is_drained(c);
-    return !h->in && (is_known || conn_is_quiet(c)) && !conn_has_part(c);
+    return !h->in && (conn_is_drained(c) || conn_is_quiet(c)) && !conn_has_part(c);
 }
 
 static void note_end(struct h1 *h, struct call_end *end)
 {
     h1_settle(h);
+    low_water_end(&h->low_water);
     *end = h->end;
     end->request_complete = h->request == H1_REQUEST_SENT;
     end->response_complete = h->response == H1_ENDED;
@@ -249,13 +249,9 @@ static void on_left_ready(void *ctx, unsigned ready)
         skip_rest(ctx);
 }
 
-static void on_timeout(void *ctx)
+static void on_left_timeout(void *ctx)
 {
-    struct h1 *h = ctx;
-    if (h->call)
-        h1_batch_end(h);
-    else
-        end_left(h, RETIRE_CLIENT_ABORTED);
+    end_left(ctx, RETIRE_CLIENT_ABORTED);
 }
 
 static bool leave(struct call *c, uint64_t limit)
@@ -268,7 +264,7 @@ static bool leave(struct call *c, uint64_t limit)
     h->call = NULL;
     h->skip_most = limit;
     h1_settle(h);
-    h1_batch_end(h);
+    low_water_end(&h->low_water);
     conn_set_owner(&h->wire->conn, on_left_ready, h);
     timer_set(&h->timer, LEFT_MS);
     conn_call_again(&h->wire->conn); /* what has come is reported once more */

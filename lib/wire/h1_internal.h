@@ -12,6 +12,7 @@
 
 #include "base/timer.h"
 #include "http/body_reader.h"
+#include "io/low_water.h"
 #include "io/sendq.h"
 #include "wire/body_writer.h"
 #include "wire/h1.h"
@@ -20,7 +21,7 @@ enum h1_request { H1_REQUEST_OPEN, H1_REQUEST_LAST, H1_REQUEST_SENT, H1_REQUEST_
 enum h1_response { H1_HEAD, H1_BODY, H1_ENDED };
 
 struct h1 {
-    struct timer timer; /* of a batch; outlives the call: limits the reading of what was left */
+    struct timer timer; /* outlives the call: limits the reading of what was left */
     struct h1 *next;    /* among the spare ones */
     /* From here on zero at first. */
     struct wire *wire;
@@ -46,18 +47,12 @@ struct h1 {
     size_t given;                /* bytes of content among them that were given and not consumed */
     uint64_t first_byte_ms;      /* 0: no byte of the response came */
     uint64_t skipped, skip_most; /* bytes of content, of a call that was left */
-    int batch;                   /* bytes of which the loop is told together; 0: of each */
-    size_t burst;                /* bytes that passed by since the conn had none */
+    struct low_water low_water;  /* of content that passes by */
 };
 
 /* h1_turns.c */
 void h1_yield(struct h1 *h);
 void h1_forget_turn(struct h1 *h);
-
-/* h1_batch.c: content passed by; the conn has none now; nothing is waited for together any more. */
-void h1_batch_moved(struct h1 *h, size_t n);
-void h1_batch_await(struct h1 *h);
-void h1_batch_end(struct h1 *h);
 
 /* h1_request.c */
 void h1_queue_head(struct h1 *h);

@@ -338,9 +338,9 @@ ssize_t h1_splice_in(struct call *c, struct pipe *p, size_t n)
     if (got > 0) {
         body_reader_skip(&h->body, (size_t)got);
         note_bytes(h);
-        h1_batch_moved(h, (size_t)got);
+        low_water_moved(&h->low_water, (size_t)got);
     } else if (got == CONN_AGAIN) {
-        h1_batch_await(h);
+        low_water_await(&h->wire->loop->low_waters, &h->low_water, &h->wire->conn, h->body.left);
     }
     return got;
 }

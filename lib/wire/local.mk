@@ -7,7 +7,6 @@ libcarpool_a_SOURCES += \
 	lib/wire/call_end.h \
 	lib/wire/h1.c \
 	lib/wire/h1.h \
-	lib/wire/h1_batch.c \
 	lib/wire/h1_head.c \
 	lib/wire/h1_internal.h \
 	lib/wire/h1_request.c \

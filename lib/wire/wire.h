@@ -9,6 +9,7 @@
 #include "base/buffer.h"
 #include "http/head.h"
 #include "io/conn.h"
+#include "io/low_water.h"
 #include "wire/call.h"
 #include "wire/retire.h"
 
@@ -48,9 +49,10 @@ struct wire_loop {
     struct call_failure failure; /* of the last call that failed: good until the next function of call.h */
     struct h1 *spare;            /* h1.c's */
     unsigned spare_count;
-    TAILQ_HEAD(, h1) yielded; /* h1_turns.c's */
-    struct event turn;        /* the same: the first of them goes on */
-    LIST_HEAD(, h2) h2_due;   /* h2.c's: those with something to do at the end of the turn */
+    TAILQ_HEAD(, h1) yielded;     /* h1_turns.c's */
+    struct event turn;            /* the same: the first of them goes on */
+    struct low_waters low_waters; /* those of its clients, too */
+    LIST_HEAD(, h2) h2_due;       /* h2.c's: those with something to do at the end of the turn */
     uint64_t h2_turn;
     uint64_t h2_grown; /* bytes by which windows of streams are larger than at first */
 };

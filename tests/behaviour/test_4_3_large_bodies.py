@@ -103,6 +103,29 @@ def test_what_comes_slowly_behind_what_came_fast_arrives(stage):
         assert client.exactly(SIZE - fast - 3) == content[fast + 3:]
 
 
+def test_what_a_client_sends_slowly_behind_what_it_sent_fast_arrives(stage):
+    """Bodies stream: the same for a request's"""
+    content, fast = body(b"v"), SIZE // 2
+    arrived = threading.Semaphore(0)
+
+    def serve(connection):
+        while connection.read_request_head():
+            for count in (fast, 1, 1, 1, SIZE - fast - 3):
+                connection.exactly(count)
+                arrived.release()
+            connection.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+    origin = stage.origin(serve=serve)
+    client = stage.carpool().client()
+    for _ in range(2):
+        client.send(request("POST", origin.url("/"), fields=[("Content-Length", str(SIZE))]), content[:fast])
+        assert arrived.acquire(timeout=60)
+        for at in range(fast, fast + 3):
+            client.send(content[at:at + 1])
+            assert arrived.acquire(timeout=60)
+        client.send(content[fast + 3:])
+        assert client.response("POST").status == 204
+
+
 def test_one_connection_carries_one_after_the_other(stage):
     """keep-alive: what stands behind a large body is not taken with it"""
     origin = stage.origin(by_target)

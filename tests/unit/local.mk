@@ -180,7 +180,7 @@ tests_unit_wire_test_SOURCES = \
 	tests/unit/wire_h1_requests_test.c \
 	tests/unit/wire_h1_rig.c \
 	tests/unit/wire_h1_rig.h \
-	tests/unit/wire_h1_batch_test.c \
+	tests/unit/wire_h1_low_water_test.c \
 	tests/unit/wire_h1_turns_test.c \
 	tests/unit/wire_h2_ends_test.c \
 	tests/unit/wire_h2_flow_test.c \

@@ -8,7 +8,7 @@ int main(void)
 
     http_init();
     add_h1(suite);
-    add_h1_batch(suite);
+    add_h1_low_water(suite);
     add_h1_turns(suite);
     add_h1_requests(suite);
     add_h2_translation(suite);

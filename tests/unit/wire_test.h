@@ -4,7 +4,7 @@
 #include "wire_h2_rig.h"
 
 void add_h1(Suite *suite);
-void add_h1_batch(Suite *suite);
+void add_h1_low_water(Suite *suite);
 void add_h1_turns(Suite *suite);
 void add_h1_requests(Suite *suite);
 void add_h2_translation(Suite *suite);

@@ -1,4 +1,4 @@
-/* Large content comes in batches, but nobody waits for one that does not come. */
+/* Of large content the loop is told in large pieces, but nothing waits for more that does not come. */
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -12,9 +12,9 @@
 #include "io/pipe.h"
 #include "wire_h1_rig.h"
 
-#define WHOLE (2 * 1024 * 1024)
-#define BATCH (256 * 1024)
-#define PIECE (64 * 1024)
+#define WHOLE  (2 * 1024 * 1024)
+#define RAISED (256 * 1024)
+#define PIECE  (64 * 1024)
 
 static const struct wire_owner owner;
 static struct wire wire;
@@ -30,7 +30,7 @@ static void on_ready(struct call *c, unsigned ready)
     reports += (ready & CALL_READABLE) != 0;
 }
 
-/* Only TCP's sockets know batches. */
+/* Only TCP's sockets know the mark. */
 static void open_tcp_pair(struct conn *c, int *other)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -100,7 +100,7 @@ static void send_head(void)
 
 /* ---- Carpool's side */
 
-static int least(void)
+static int mark(void)
 {
     int value;
     socklen_t n = sizeof value;
@@ -170,19 +170,19 @@ static void burst(size_t n)
     ck_assert_int_eq(pass_by(1), CONN_AGAIN);
 }
 
-START_TEST(a_fast_origin_is_told_of_in_batches)
+START_TEST(a_fast_origin_raises_it)
 {
     set_up();
     send_head();
     take_head();
-    ck_assert_int_eq(least(), 1);
+    ck_assert_int_eq(mark(), 1);
     burst(100 * 1024);
-    ck_assert_int_eq(least(), BATCH);
+    ck_assert_int_eq(mark(), RAISED);
     tear_down();
 }
 END_TEST
 
-START_TEST(what_is_less_than_a_batch_is_told)
+START_TEST(what_is_less_is_told)
 {
     set_up();
     send_head();
@@ -193,18 +193,18 @@ START_TEST(what_is_less_than_a_batch_is_told)
     ck_assert_int_eq(pass_by(1000), 1000);
     /* It is no fast one now. */
     ck_assert_int_eq(pass_by(1), CONN_AGAIN);
-    ck_assert_int_eq(least(), 1);
+    ck_assert_int_eq(mark(), 1);
     tear_down();
 }
 END_TEST
 
-START_TEST(the_rest_is_a_batch)
+START_TEST(the_rest_is_enough)
 {
     set_up();
     send_head();
     take_head();
     burst(WHOLE - 50 * 1024);
-    ck_assert_int_eq(least(), 50 * 1024);
+    ck_assert_int_eq(mark(), 50 * 1024);
     tear_down();
 }
 END_TEST
@@ -234,7 +234,7 @@ START_TEST(the_next_response_is_small)
     send_and_pass_by(50 * 1024);
     ck_assert_int_eq(call_next(&call, &head, &run), CALL_END);
     call_finish(&call, &end);
-    ck_assert_int_eq(least(), 1);
+    ck_assert_int_eq(mark(), 1);
     tear_down();
 }
 END_TEST
@@ -249,7 +249,7 @@ START_TEST(what_is_behind_the_rest_is_seen)
     send_head();
     take_head();
     burst(WHOLE - 20 * 1024);
-    ck_assert_int_eq(least(), 20 * 1024);
+    ck_assert_int_eq(mark(), 20 * 1024);
     send_content(20 * 1024);
     await_bytes(20 * 1024);
     ck_assert_int_eq(call_next(&call, &head, &run), CALL_CONTENT);
@@ -271,14 +271,14 @@ START_TEST(what_was_left_is_read_as_it_comes)
     take_head();
     burst(WHOLE - 50 * 1024);
     ck_assert(call_leave(&call, WHOLE));
-    ck_assert_int_eq(least(), 1);
+    ck_assert_int_eq(mark(), 1);
     tear_down();
 }
 END_TEST
 
-void add_h1_batch(Suite *suite)
+void add_h1_low_water(Suite *suite)
 {
-    unit_group(suite, "batch", a_fast_origin_is_told_of_in_batches, what_is_less_than_a_batch_is_told,
-               the_rest_is_a_batch, an_end_is_told_at_once, the_next_response_is_small,
-               what_is_behind_the_rest_is_seen, what_was_left_is_read_as_it_comes);
+    unit_group(suite, "low_water", a_fast_origin_raises_it, what_is_less_is_told, the_rest_is_enough,
+               an_end_is_told_at_once, the_next_response_is_small, what_is_behind_the_rest_is_seen,
+               what_was_left_is_read_as_it_comes);
 }
