@@ -55,18 +55,10 @@ void diagnosis_free(struct diagnosis *d)
     free(d);
 }
 
-/* Forgotten, and known again since. */
-static bool is_another(const struct track *t, const struct origin_stats *stats)
-{
-    return stats->requests < t->base.requests || stats->requests < t->next.requests;
-}
-
 static void take_sample(struct diagnosis *d, struct track *t, const struct origin_stats *stats,
                         bool window_ends)
 {
     t->looks = d->looks;
-    if (is_another(t, stats))
-        t->base = t->next = (struct figures){0};
     if (window_ends) {
         t->base = t->next;
         figures_take(stats, &t->next);
@@ -90,8 +82,6 @@ static void sample_origin(struct diagnosis *d, const struct origin *o, bool wind
         t->saturated_since_ms = 0;
     else if (t->saturated_since_ms == 0)
         t->saturated_since_ms = clock_ms();
-    if (is_another(t, &o->stats))
-        track_hand_over(&d->tracks, t);
     take_sample(d, t, &o->stats, window_ends);
 }
 
@@ -104,8 +94,11 @@ static void sample_forgotten(struct diagnosis *d, const struct agent *a, bool wi
     if (stats.requests == 0)
         return;
     t = track_forgotten(&d->tracks, a->name);
-    if (t)
-        take_sample(d, t, &stats, window_ends);
+    if (!t)
+        return;
+    if (stats.requests < t->base.requests || stats.requests < t->next.requests) /* of an agent that is back */
+        t->base = t->next = (struct figures){0};
+    take_sample(d, t, &stats, window_ends);
 }
 
 /* Those of origins that this look did not find. Those of forgotten ones are looked at after that. */

@@ -33,7 +33,7 @@ static const char *key_of(const char *agent, const char *origin, char out[KEY_SI
     return n > 0 && n < KEY_SIZE ? out : NULL;
 }
 
-struct track *track_find(const struct track *head, const char *agent, const char *origin)
+static struct track *find(const struct track *head, const char *agent, const char *origin)
 {
     struct track *t = NULL;
     char buffer[KEY_SIZE];
@@ -44,7 +44,7 @@ struct track *track_find(const struct track *head, const char *agent, const char
     return t;
 }
 
-struct track *track_make(struct track **head, const char *agent, const char *origin)
+static struct track *make(struct track **head, const char *agent, const char *origin)
 {
     char buffer[KEY_SIZE];
     const char *key = key_of(agent, origin, buffer);
@@ -76,14 +76,23 @@ static struct limits limits_of(const struct origin *o)
                            .pending_ms = p->timeouts.pending};
 }
 
+static const char *id_of(const struct origin *o, char out[KEY_SIZE])
+{
+    snprintf(out, KEY_SIZE, "%llu %s", (unsigned long long)o->created_ms, o->key);
+    return out;
+}
+
 struct track *track_find_origin(const struct track *head, const struct origin *o)
 {
-    return track_find(head, o->agent->name, o->key);
+    char id[KEY_SIZE];
+
+    return find(head, o->agent->name, id_of(o, id));
 }
 
 struct track *track_make_origin(struct track **head, const struct origin *o)
 {
-    struct track *t = track_make(head, o->agent->name, o->key);
+    char id[KEY_SIZE];
+    struct track *t = make(head, o->agent->name, id_of(o, id));
 
     if (t)
         t->limits = limits_of(o);
@@ -95,14 +104,14 @@ struct track *track_make_origin(struct track **head, const struct origin *o)
 
 const struct track *track_find_forgotten(const struct track *head, const char *agent)
 {
-    return track_find(head, agent, FORGOTTEN);
+    return find(head, agent, FORGOTTEN);
 }
 
 struct track *track_forgotten(struct track **head, const char *agent)
 {
-    struct track *t = track_find(*head, agent, FORGOTTEN);
+    struct track *t = find(*head, agent, FORGOTTEN);
 
-    return t ? t : track_make(head, agent, FORGOTTEN);
+    return t ? t : make(head, agent, FORGOTTEN);
 }
 
 bool track_is_forgotten(const struct track *t)

@@ -26,30 +26,29 @@ struct limits {
     uint64_t pending_ms;
 };
 
-/* Found by its name, since the pool may forget the origin at any time. */
+/* Found by name and age, since the pool may forget the origin at any time, and know another one of that name
+ * soon after, or both at a time. */
 struct track {
     UT_hash_handle hh;
     struct figures base, next;   /* next becomes base when the window ends */
     struct limits limits;        /* under which these came about */
     uint64_t saturated_since_ms; /* 0: it is not */
     uint64_t looks;              /* the number of the last look that found it */
-    char key[];                  /* agent, line feed, origin */
+    char key[];                  /* agent, line feed, when the origin was created, a space, origin */
 };
 
 void figures_take(const struct origin_stats *s, struct figures *out);
 
 /* NULL when there is none. `head` is of a table of uthash. */
-struct track *track_find(const struct track *head, const char *agent, const char *origin);
+struct track *track_find_origin(const struct track *head, const struct origin *o);
 /* NULL when memory is short, or the names are too long to be worth it. */
-struct track *track_make(struct track **head, const char *agent, const char *origin);
+struct track *track_make_origin(struct track **head, const struct origin *o);
 void track_free(struct track **head, struct track *t);
 
-struct track *track_find_origin(const struct track *head, const struct origin *o);
-struct track *track_make_origin(struct track **head, const struct origin *o);
 /* Of the forgotten origins of an agent, as one; made where there is none. NULL when memory is short. */
 struct track *track_forgotten(struct track **head, const char *agent);
-const struct track *track_find_forgotten(const struct track *head,
-                                         const char *agent); /* NULL: there is none */
+/* NULL: there is none. */
+const struct track *track_find_forgotten(const struct track *head, const char *agent);
 bool track_is_forgotten(const struct track *t);
 /* An origin is forgotten, and what it has counted is among what its agent's forgotten ones have: what came
  * before the window stays out of that. */

@@ -472,6 +472,27 @@ START_TEST(old_failures_of_a_forgotten_origin_do_not_count)
 }
 END_TEST
 
+/* Between two looks, and with as many requests as the one before it. */
+START_TEST(another_origin_of_the_same_name_begins_anew)
+{
+    struct fixture f;
+
+    fixture_make(&f);
+    f.origin.stats = (struct origin_stats){.requests = 50, .errors = {[PROXY_ERROR_TERMINATED] = 50}};
+    diagnosis_end_window(f.diagnosis);
+    diagnosis_end_window(f.diagnosis);
+    ck_assert_str_eq(written(&f), "[]");
+    f.origin.created_ms++;
+    f.origin.stats = (struct origin_stats){.requests = 60, .errors = {[PROXY_ERROR_TERMINATED] = 45}};
+    diagnosis_look(f.diagnosis);
+    ck_assert_str_eq(written(&f),
+                     "[\"payments: 45 of 60 requests failed because the origin closed or reset the "
+                     "connection before its response was complete; details: carpoolctl errors "
+                     "payments\"]");
+    fixture_free(&f);
+}
+END_TEST
+
 START_TEST(forgets_what_is_over)
 {
     struct fixture f;
@@ -486,6 +507,7 @@ START_TEST(forgets_what_is_over)
     diagnosis_end_window(f.diagnosis);
     ck_assert_str_eq(written(&f), "[]");
     /* A new one of the same name begins at zero. */
+    f.origin.created_ms++;
     f.origin.stats = (struct origin_stats){
         .requests = 3, .first_uses = 3, .opened = 3, .retired = {[RETIRE_CONNECTION_CLOSE] = 3}};
     diagnosis_sample(f.diagnosis);
@@ -502,5 +524,5 @@ void add_diagnosis_tests(Suite *suite)
     unit_group(suite, "diagnosis", silent_when_all_is_well, sees_a_small_pool, counts_refusals_of_a_pause,
                refusals_of_other_limits_do_not_count, refusals_that_are_not_answered_yet,
                failures_of_forgotten_origins_count, old_failures_of_a_forgotten_origin_do_not_count,
-               forgets_what_is_over);
+               forgets_what_is_over, another_origin_of_the_same_name_begins_anew);
 }
