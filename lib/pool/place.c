@@ -359,6 +359,11 @@ void socket_send_away(struct socket *s, enum retire_reason reason)
 
 void socket_update_room(struct socket *s)
 {
-    if (s->state == SOCKET_ACTIVE || s->state == SOCKET_ROOMY)
+    if (s->state != SOCKET_ACTIVE && s->state != SOCKET_ROOMY)
+        return;
+    enum retire_reason over = is_old(s) ? RETIRE_MAX_AGE : socket_spent(s);
+    if (s->protocol == PROTOCOL_HTTP2 && s->unbegun == 0 && over != RETIRE_NONE)
+        socket_drain(s, over);
+    else
         update_state(s);
 }

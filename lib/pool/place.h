@@ -70,7 +70,8 @@ void socket_untake(struct socket *s);
 /* HTTP/2: drains those that have grown too old while they carry something. */
 void origin_drain_old(struct origin *o);
 
-/* A reload may have changed how much room it has. */
+/* A reload may have changed how much room it has; an HTTP/2 socket that is too old now, or has carried enough, is
+ * drained. */
 void socket_update_room(struct socket *s);
 
 /* Gives its room to those who wait; without any it becomes free, or another origin's request gets what it

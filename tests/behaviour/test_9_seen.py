@@ -78,6 +78,21 @@ def test_one_that_has_grown_too_old_is_draining(stage):
     carpool.wait_retired(key, "max-age", agent="api")
 
 
+@pytest.mark.parametrize("option, reason", [({"maxSocketAge": "1ms"}, "max-age"), ({"maxRequestsPerSocket": 1}, "max-requests")])
+def test_one_that_takes_none_after_a_reload_is_draining(stage, option, reason):
+    """limits and timeouts apply in place, also to what runs; draining (sockets that take none, not in `sockets`)"""
+    held = Held()
+    origin, carpool, key = begin(stage, "clear", held)
+    client = carpool.ask(origin.url("/hold"))
+    held.wait(1)
+    upstream = carpool.config["upstreams"]["api"]
+    carpool.reload({"upstreams": {"api": {**upstream, **option}}})
+    carpool.wait_row(key, "api", sockets=0, draining=1, streams=1, maxStreams=0)
+    held.let_go()
+    assert client.response().status == 200
+    carpool.wait_retired(key, reason, agent="api")
+
+
 def test_status(stage):
     """a column STREAMS beside ACTIVE; what ends connections under --wide"""
     carpool, _, held, clients = busy(stage)
