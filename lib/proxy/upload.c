@@ -265,11 +265,13 @@ static enum pump pump_pipe(struct exchange *e)
     struct client *c = e->client;
     const struct splice_ends ends = {
         .take = take, .put = put, .from = &c->conn, .to = &e->transfer->call, .left = u->reader.left};
-    uint64_t in = u->splice.in;
+    uint64_t before = u->splice.in;
     enum splice_result result = splice_some(&u->splice, &ends, &e->client->proxy->pipes);
-    body_reader_skip(&u->reader, (size_t)(u->splice.in - in));
-    u->content += u->splice.in - in;
-    low_water_moved(&u->low_water, u->splice.in - in);
+    uint64_t moved = u->splice.in - before;
+    body_reader_skip(&u->reader, (size_t)moved);
+    u->content += moved;
+    if (moved > 0)
+        low_water_moved(&u->low_water, moved);
     if (result == SPLICE_BLOCKED)
         return blocked(e);
     if (result == SPLICE_FAILED)
@@ -281,6 +283,7 @@ static enum pump pump_pipe(struct exchange *e)
     }
     if (result == SPLICE_YIELD)
         return client_yield(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
+    low_water_end(&u->low_water);
     return PUMP_DONE;
 }
 

@@ -341,6 +341,8 @@ ssize_t h1_splice_in(struct call *c, struct pipe *p, size_t n)
         low_water_moved(&h->low_water, (size_t)got);
     } else if (got == CONN_AGAIN) {
         low_water_await(&h->wire->loop->low_waters, &h->low_water, &h->wire->conn, h->body.left);
+    } else {
+        low_water_end(&h->low_water);
     }
     return got;
 }

@@ -164,6 +164,7 @@ tests_unit_proxy_test_SOURCES = \
 	tests/unit/proxy_trouble_test.c \
 	tests/unit/proxy_beside_test.c \
 	tests/unit/proxy_blocked_test.c \
+	tests/unit/proxy_low_water_test.c \
 	tests/unit/proxy_gone_test.c \
 	tests/unit/proxy_private_test.c \
 	tests/unit/proxy_reload_test.c \

@@ -488,6 +488,7 @@ int main(void)
     proxy_trouble_tests(suite);
     proxy_memory_tests(suite);
     proxy_blocked_tests(suite);
+    proxy_low_water_tests(suite);
     proxy_gone_tests(suite);
     proxy_stale_tests(suite);
     proxy_private_tests(suite);

@@ -18,6 +18,7 @@ void proxy_exchange_tests(Suite *suite);
 void proxy_trouble_tests(Suite *suite);
 void proxy_memory_tests(Suite *suite);
 void proxy_blocked_tests(Suite *suite);
+void proxy_low_water_tests(Suite *suite);
 void proxy_gone_tests(Suite *suite);
 void proxy_stale_tests(Suite *suite);
 void proxy_private_tests(Suite *suite);
