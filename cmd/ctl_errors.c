@@ -15,7 +15,7 @@
 struct group {
     const char *agent, *origin, *error, *text, *last;
     unsigned count;
-    bool more; /* perhaps: the agent had more errors than are kept */
+    bool more; /* perhaps: the agent had more of this error than are kept */
 };
 
 struct group_list {
@@ -42,11 +42,24 @@ static struct group *find(const struct group_list *l, const struct group *like)
     return NULL;
 }
 
+/* Not all that the agent had of this error since the start are among the recent ones. */
+static bool lacks_some(const json_t *agent, const json_t *recent, const char *error)
+{
+    json_int_t all = json_integer_value(json_object_get(json_object_get(agent, "errors"), error));
+    const json_t *e;
+    size_t i;
+
+    json_array_foreach(recent, i, e)
+    {
+        all -= strcmp(string(e, "error"), error) == 0;
+    }
+    return all > 0;
+}
+
 /* They come oldest first. */
 static void gather(struct group_list *l, const json_t *agent)
 {
     const json_t *recent = json_object_get(agent, "recentErrors"), *e;
-    bool more = counts_sum(json_object_get(agent, "errors")) > json_array_size(recent);
     size_t i;
 
     json_array_foreach(recent, i, e)
@@ -57,7 +70,7 @@ static void gather(struct group_list *l, const json_t *agent)
                             string(e, "text"),
                             string(e, "time"),
                             1,
-                            more};
+                            lacks_some(agent, recent, string(e, "error"))};
         struct group *known = find(l, &one);
 
         if (known) {

@@ -129,6 +129,8 @@ static bool speaks_of_ca(const struct config *c, const struct agent *a)
 static void describe_distrust(const struct admin_daemon *daemon, const struct agent *a,
                               struct diagnosis_input *in)
 {
+    if (a->policy->connect != CONNECT_IS_POOL)
+        return; /* nothing is to be trusted any more */
     for (const struct agent *share = a; share; share = share->next_share) {
         uint32_t n = recent_count(&share->distrusts, clock_ms());
 

@@ -154,10 +154,11 @@ function groupErrors(errors) {
 
 function drawErrors(agent, row) {
     const table = make("table", "words"), body = make("tbody");
-    const more = sum(agent.errors) > agent.recentErrors.length ? "+" : ""; // than are kept
+    const more = error => // than are kept
+        agent.errors[error] > agent.recentErrors.filter(e => e.error === error).length ? "+" : "";
     for (const g of groupErrors(agent.recentErrors)) {
         const tr = make("tr"), when = clock(Date.parse(g.time));
-        tr.append(make("td", "faint", g.count > 1 ? `x${g.count}${more}, last ${when}` : when), make("td", "", withoutPort(g.origin)),
+        tr.append(make("td", "faint", g.count > 1 ? `x${g.count}${more(g.error)}, last ${when}` : when), make("td", "", withoutPort(g.origin)),
                   make("td", "", `${g.error}: ${g.text}`));
         body.append(tr);
     }

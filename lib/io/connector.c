@@ -65,6 +65,7 @@ void connector_end(struct connector *c)
     if (r->error != CONNECT_OK && c->failed > 1)
         snprintf(r->text + n, sizeof r->text - n, " (and %u more address%s failed)", c->failed - 1,
                  c->failed > 2 ? "es" : "");
+    clock_update(); /* the last step of a handshake takes a while */
     r->took_us = clock_us() - c->began_us;
     c->state = CONNECTOR_ENDED;
     event_active(&c->ended, EV_TIMEOUT, 0);

@@ -154,14 +154,35 @@ static void on_pending_timeout(struct exchange *e)
                   queue_hold_text(e->waiter.origin, why));
 }
 
-static void act_on_time(struct exchange *e)
+static uint64_t held_ms(const struct exchange *e)
+{
+    const struct stopwatch *pending = &e->waiter.pending;
+    return (exchange_is_pending(e) ? clock_us() - stopwatch_since_us(pending) : stopwatch_total_us(pending)) /
+           1000;
+}
+
+static void on_request_timeout(struct exchange *e)
 {
     char limit[UNITS_TEXT_SIZE];
-    if (is_past(request_due(e)))
+    uint64_t limit_ms = exchange_policy(e)->timeouts.request, held = held_ms(e);
+    const char *what = e->asked.connect ? "tunnel" : "complete response";
+    units_format_time(limit_ms, limit);
+    if (held == 0 || held < limit_ms / 2)
         exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT,
-                      "no %s within %s (timeouts.request): the service is slow, or the limit too short",
-                      e->asked.connect ? "tunnel" : "complete response",
-                      units_format_time(exchange_policy(e)->timeouts.request, limit));
+                      "no %s within %s (timeouts.request): the service is slow, or the limit too short", what,
+                      limit);
+    else
+        exchange_fail(
+            e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT,
+            "no %s within %s (timeouts.request): the request waited %.1f s of that for a connection; "
+            "carpoolctl explain %s says why",
+            what, limit, (double)held / 1e3, e->waiter.origin->agent->name);
+}
+
+static void act_on_time(struct exchange *e)
+{
+    if (is_past(request_due(e)))
+        on_request_timeout(e);
     else if (exchange_has_left_the_queue(e))
         exchange_client_fin(e);
     else if (is_past(pending_due(e)))

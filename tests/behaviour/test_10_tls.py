@@ -302,6 +302,9 @@ def test_a_client_that_does_not_trust_it(stage):
                                    f"http://127.0.0.1:{setting.carpool.admin_port}/ca.pem (") for sentence in diagnosis), diagnosis
     with setting.secure() as client:
         assert client.raw(request("GET", "/", TARGET)).status == 200
+    setting.config["upstreams"]["p"]["connect"] = "tunnel"
+    setting.carpool.reload(setting.config)
+    assert not any("do not trust" in sentence for sentence in setting.carpool.agents()["p"]["diagnosis"])
 
 
 def test_the_origins_certificate_fails(stage):

@@ -143,6 +143,20 @@ def test_more_errors_than_are_kept(stage):
     refused.close()
 
 
+def test_all_errors_of_a_kind_beside_more_than_are_kept_of_another(stage):
+    """`recentErrors` (the last 20): what is there whole is a total"""
+    refused = stage.ports.refused()
+    carpool = stage.carpool({"upstreams": {"pay": {"match": "pay.test", "address": [f"127.0.0.1:{refused.getsockname()[1]}"],
+                                                   "timeouts": {"pending": "1ms"}}}})
+    for _ in range(20):
+        assert carpool.get("http://pay.test/").status == 502
+    carpool.admin("/agents/pay/pause", "POST")
+    for _ in range(2):
+        assert carpool.get("http://pay.test/").status == 503
+    assert [row["TIMES"] for row in rows(shown(carpool, "errors"), "TIME")] == ["x2", "x18+"]
+    refused.close()
+
+
 def test_too_few_failures_for_a_problem(stage):
     """one line: failures are said there, though they are too few to be judged"""
     carpool, refused = failing(stage, ("bill",))

@@ -173,6 +173,18 @@ def test_request_timeout(stage):
     expect(carpool.get(origin.url("/")), 504, "http_response_timeout", origin.authority, "timeouts.request")
 
 
+def test_request_timeout_in_the_queue(stage):
+    """socket or request timeout before the response head | 504 | [...]: the text says where the time went"""
+    origin = stage.origin(manual=True)
+    carpool = stage.pooled(maxSockets=1, timeouts={"request": "300ms"})
+    running = carpool.ask(origin.url("/"))
+    origin.take()
+    response = carpool.get(origin.url("/"))
+    expect(response, 504, "http_response_timeout", origin.authority, "timeouts.request", "carpoolctl explain")
+    assert "waited 0.3 s of that for a connection" in response.text or "waited 0.2 s of that" in response.text
+    assert "waited" not in running.response().text
+
+
 def test_pending_timeout(stage):
     """pending timeout; queue full; agent paused too long | 503 + `Retry-After: 1` |
     connection_limit_reached"""
