@@ -163,9 +163,10 @@ static void take_running(const struct past *p, const struct agent *a, const stru
     span_between(anew ? &none : &p->base, stats, a->policy->timeouts.pending, out);
 }
 
+/* What is left of one that lives in another worker is not: there is one past of both, and it is that one's. */
 static bool is_busy(const struct history *h, const struct origin *o)
 {
-    return origin_sockets(o) > 0 || o->blocked_count > 0 || o->last_request_ms >= h->looked_ms;
+    return !o->moved && (origin_sockets(o) > 0 || o->blocked_count > 0 || o->last_request_ms >= h->looked_ms);
 }
 
 /* Where it was there before, what it did then is no part of this minute. */
@@ -481,7 +482,7 @@ void history_write_one(const struct history *h, const struct agent *a, struct te
     text_lit(t, ",\"origins\":[");
     AGENT_FOREACH_ORIGIN(a, share, o)
     {
-        if (!past_find(h, a, o))
+        if (o->moved || !past_find(h, a, o))
             continue;
         text_format(t, "%s{\"origin\":", separator);
         text_json(t, slice_of(o->key));

@@ -166,6 +166,27 @@ START_TEST(another_of_the_same_name_begins_anew)
 }
 END_TEST
 
+/* A reload gave it to another worker, and its last request runs on in this one. */
+START_TEST(what_is_left_of_a_moved_origin_is_no_other_one)
+{
+    begin();
+    struct agent share = {.name = f.agent.name, .policy = &f.policy, .added_ms = f.agent.added_ms};
+    struct origin left = {.key = f.origin.key, .agent = &share, .moved = true, .active_count = 1};
+
+    TAILQ_INIT(&left.blocked);
+    HASH_ADD_KEYPTR(hh, share.origins, left.key, strlen(left.key), &left);
+    f.agent.next_share = &share;
+    f.origin.last_request_ms = UINT64_MAX;
+    for (int i = 0; i < 2; i++) {
+        serve(&f.origin.stats, 7, 1, 0);
+        history_sample(history);
+    }
+    ck_assert_uint_eq(hour_of(&f.origin).requests, 14);
+    HASH_DEL(share.origins, &left);
+    end();
+}
+END_TEST
+
 /* A reload removes an agent, and another one brings it back: its counters begin anew, and so does its hour. */
 START_TEST(another_agent_of_the_same_name_begins_anew)
 {
@@ -312,8 +333,9 @@ void add_history_tests(Suite *suite)
 {
     unit_group(suite, "history", a_minute_is_what_came_within_it, an_hour_is_forgotten,
                time_without_a_look_is_no_minute, what_was_before_it_was_looked_at_is_left_out,
-               another_of_the_same_name_begins_anew, another_agent_of_the_same_name_begins_anew,
-               load_is_requests_a_second_times_seconds_a_request, given_up_waits_do_not_shorten_requests,
-               a_percentile_is_not_more_than_the_longest, peaks_are_the_largest_that_were_seen,
-               origins_are_remembered_up_to_a_number, is_written_as_json);
+               another_of_the_same_name_begins_anew, what_is_left_of_a_moved_origin_is_no_other_one,
+               another_agent_of_the_same_name_begins_anew, load_is_requests_a_second_times_seconds_a_request,
+               given_up_waits_do_not_shorten_requests, a_percentile_is_not_more_than_the_longest,
+               peaks_are_the_largest_that_were_seen, origins_are_remembered_up_to_a_number,
+               is_written_as_json);
 }
