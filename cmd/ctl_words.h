@@ -27,8 +27,8 @@ void ctl_disarm(char *text);
 /* Columns of a terminal that a UTF-8 text takes, were all its characters one wide. */
 size_t ctl_width(const char *text);
 
-/* The first line of a text that is wrapped to so many columns, between words where there are some: how many bytes
- * it has, of one character at least. `*text` goes to the next line, after the spaces before it. */
+/* The first line of a text that is wrapped to so many columns, between words where there are some: how many
+ * bytes it has, of one character at least. `*text` goes to the next line, after the spaces before it. */
 size_t ctl_take_line(const char **text, size_t columns);
 
 #endif

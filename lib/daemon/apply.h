@@ -1,8 +1,8 @@
 #ifndef CARPOOL_DAEMON_APPLY_H
 #define CARPOOL_DAEMON_APPLY_H
 
-/* How a configuration comes into force, at the start and at each reload: whatever can fail is prepared beside what runs, then
- * taken in one step that cannot fail.
+/* How a configuration comes into force, at the start and at each reload: whatever can fail is prepared beside
+ * what runs, then taken in one step that cannot fail.
  *
  *   change_prepare(), in any thread --> change_bind() --> change_commit()
  *          |                                 |

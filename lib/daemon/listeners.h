@@ -1,8 +1,8 @@
 #ifndef CARPOOL_DAEMON_LISTENERS_H
 #define CARPOOL_DAEMON_LISTENERS_H
 
-/* All ways in: the proxy's listeners, the gateways of upstreams, the admin API's. A configuration's are prepared beside those
- * that are open, then take their place in one step:
+/* All ways in: the proxy's listeners, the gateways of upstreams, the admin API's. A configuration's are
+ * prepared beside those that are open, then take their place in one step:
  *
  *   OPEN --listeners_prepare()--> OPEN + prepared --listeners_commit()--> OPEN
  *                                                 --listeners_discard()--> OPEN, as before

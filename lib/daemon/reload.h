@@ -1,8 +1,9 @@
 #ifndef CARPOOL_DAEMON_RELOAD_H
 #define CARPOOL_DAEMON_RELOAD_H
 
-/* A reload reads the file and all that it names in a thread, while the loops go on, and takes what it read in one step of the
- * main thread's. What it no longer needs is freed by a thread, too: a thousand certificates take their time.
+/* A reload reads the file and all that it names in a thread, while the loops go on, and takes what it read in
+ * one step of the main thread's. What it no longer needs is freed by a thread, too: a thousand certificates
+ * take their time.
  *
  *   RESTING --reload_begin()--> READING --> RESTING
  *      +----reloader_tick()---> FREEING --> RESTING

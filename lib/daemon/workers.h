@@ -1,9 +1,10 @@
 #ifndef CARPOOL_DAEMON_WORKERS_H
 #define CARPOOL_DAEMON_WORKERS_H
 
-/* The loops of the process. The first one is the main thread's; signals, systemd and the admin API are on it. Each
- * loop has its own resolver, pool and proxy, and what belongs to another one goes there by mailbox: no lock is held
- * while a request is served. Code that has to see or change them all (reload, stop, admin API) halts the workers:
+/* The loops of the process. The first one is the main thread's; signals, systemd and the admin API are on it.
+ * Each loop has its own resolver, pool and proxy, and what belongs to another one goes there by mailbox: no
+ * lock is held while a request is served. Code that has to see or change them all (reload, stop, admin API)
+ * halts the workers:
  *
  *   RUNNING --workers_halt(): a message to each--> all but the caller wait between two events --workers_go_on()--> RUNNING
  *

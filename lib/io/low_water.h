@@ -8,8 +8,8 @@
  *
  *   low --low_water_await() after a burst--> raised --5 ms passed, or low_water_end()--> low
  *
- * A slow sender is not waited for twice: the mark stays low until it has sent a burst without a pause. An end of
- * file or a reset is told at once in any case. */
+ * A slow sender is not waited for twice: the mark stays low until it has sent a burst without a pause. An end
+ * of file or a reset is told at once in any case. */
 
 #include <stddef.h>
 #include <stdint.h>

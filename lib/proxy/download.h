@@ -1,7 +1,8 @@
 #ifndef CARPOOL_PROXY_DOWNLOAD_H
 #define CARPOOL_PROXY_DOWNLOAD_H
 
-/* The response's half of an exchange: interim responses, the head, then the content, from the call to the client.
+/* The response's half of an exchange: interim responses, the head, then the content, from the call to the
+ * client.
  *
  *   HEAD --the final head is queued--> BODY --so is the end--> LAST --its last byte was handed to the kernel--> DONE
  *

@@ -1,8 +1,8 @@
 #ifndef CARPOOL_PROXY_FLOW_H
 #define CARPOOL_PROXY_FLOW_H
 
-/* One direction of a tunnel: bytes from one connection to the other, one buffer at a time, so that a slow reader
- * slows the writer.
+/* One direction of a tunnel: bytes from one connection to the other, one buffer at a time, so that a slow
+ * reader slows the writer.
  *
  *   OPEN --end of file--> ENDING ----all written, FIN----> ENDED
  *     |

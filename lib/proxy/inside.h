@@ -1,8 +1,9 @@
 #ifndef CARPOOL_PROXY_INSIDE_H
 #define CARPOOL_PROXY_INSIDE_H
 
-/* What is inside a CONNECT whose first bytes decide: the client was told 200, and nothing is connected yet. HTTP is served request
- * by request, TLS is answered here where connectTls may sign for the host, and anything else becomes a tunnel where one is allowed.
+/* What is inside a CONNECT whose first bytes decide: the client was told 200, and nothing is connected yet.
+ * HTTP is served request by request, TLS is answered here where connectTls may sign for the host, and
+ * anything else becomes a tunnel where one is allowed.
  *
  *   ANSWERING --200 is out--> LISTENING --HTTP-----------------------> SERVING (the client's own states from here on)
  *                                 |  \--HELLO--> HANDSHAKE -----------^

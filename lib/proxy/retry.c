@@ -16,7 +16,7 @@
  *   yes     yes    no        any      any         no           no: it cannot be said again
  *   yes     yes    no        no       any         yes          yes: nothing was delivered
  *   yes     yes    no        yes      yes         yes          yes
- *   yes     yes    no        yes      no          yes          no: it may have been carried out               */
+ *   yes     yes    no        yes      no          yes          no: it may have been carried out */
 enum retry retry_decide(const struct failed_attempt *a)
 {
     if (a->unprocessed)

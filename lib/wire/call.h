@@ -5,8 +5,8 @@
  *
  *   wire_open() --> open --call_finish(), call_leave(), call_reset(), call_detach()--> closed
  *
- * The request goes out by call_send(), the response comes in by call_next(); both halves move on their own. Nothing
- * here blocks: `ready` says when it is worth another try. No function of this header calls `ready`. */
+ * The request goes out by call_send(), the response comes in by call_next(); both halves move on their own.
+ * Nothing here blocks: `ready` says when it is worth another try. No function of this header calls `ready`. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -8,8 +8,8 @@
  *       |                   |                                              |
  *       +-------------------+---- end, error, flood ---> OVER <------------+
  *
- * wire_room() is 0 until OPEN: the owner hears of that by wire_owner.room(). What is to be sent is written once a turn,
- * by h2_end_turn(). */
+ * wire_room() is 0 until OPEN: the owner hears of that by wire_owner.room(). What is to be sent is written
+ * once a turn, by h2_end_turn(). */
 
 #include <stdbool.h>
 #include <stdint.h>
