@@ -69,8 +69,7 @@ static const json_t *chosen(const json_t *all, const char *agent, const char *op
     const json_t *best = NULL, *advice;
     size_t i;
 
-    json_array_foreach(all, i, advice)
-    {
+    json_array_foreach (all, i, advice) {
         if (is_for(advice, agent, option) &&
             (!best || goes_before(json_object_get(advice, "suggested"), json_object_get(best, "suggested"))))
             best = advice;
@@ -106,8 +105,7 @@ static void print_option(const json_t *all, const char *agent, const char *optio
         printf("%*s%.*s:\n", (int)indent, "", (int)(dot - option), option);
         indent += 2;
     }
-    json_array_foreach(all, i, advice)
-    {
+    json_array_foreach (all, i, advice) {
         if (is_for(advice, agent, option))
             print_why(advice, indent);
     }
@@ -121,8 +119,7 @@ static void print_agent(const json_t *all, const char *agent, size_t indent)
     const json_t *advice;
     size_t i;
 
-    json_array_foreach(all, i, advice)
-    {
+    json_array_foreach (all, i, advice) {
         if (strcmp(field(advice, "agent"), agent) == 0 && is_first(all, i, true))
             print_option(all, agent, field(advice, "option"), indent);
     }
@@ -135,8 +132,7 @@ static void print_agents(const json_t *all)
     bool named = false;
     size_t i;
 
-    json_array_foreach(all, i, advice)
-    {
+    json_array_foreach (all, i, advice) {
         const char *agent = field(advice, "agent");
         char key[CTL_VALUE_SIZE];
 
@@ -161,8 +157,7 @@ static void print_services(const json_t *all)
     bool first = true;
     size_t i;
 
-    json_array_foreach(all, i, advice)
-    {
+    json_array_foreach (all, i, advice) {
         if (!is_at_service(advice))
             continue;
         if (first)
@@ -192,8 +187,7 @@ static int print_patch(const json_t *all, const char *file)
     const json_t *advice;
     size_t i;
 
-    json_array_foreach(all, i, advice)
-    {
+    json_array_foreach (all, i, advice) {
         const char *agent = field(advice, "agent"), *option = field(advice, "option");
 
         if (!good || !is_first(all, i, true))

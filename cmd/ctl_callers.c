@@ -85,8 +85,7 @@ static void print(const json_t *rows)
         return;
     }
     table_begin(&paper, columns, sizeof columns / sizeof columns[0]);
-    json_array_foreach(rows, i, row)
-    {
+    json_array_foreach (rows, i, row) {
         add_row(&paper, row);
     }
     table_print(&paper, stdout, ctl_wants_colours());

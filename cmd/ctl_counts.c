@@ -6,8 +6,7 @@ uint64_t counts_sum(const json_t *counts)
     json_t *count;
     uint64_t n = 0;
 
-    json_object_foreach((json_t *)counts, word, count)
-    {
+    json_object_foreach ((json_t *)counts, word, count) {
         n += (uint64_t)json_integer_value(count);
     }
     return n;
@@ -19,8 +18,7 @@ const char *counts_largest(const json_t *counts)
     json_int_t most = 0;
     json_t *count;
 
-    json_object_foreach((json_t *)counts, word, count)
-    {
+    json_object_foreach ((json_t *)counts, word, count) {
         if (largest && json_integer_value(count) <= most)
             continue;
         largest = word;

@@ -62,8 +62,7 @@ static void gather(struct group_list *l, const json_t *agent)
     const json_t *recent = json_object_get(agent, "recentErrors"), *e;
     size_t i;
 
-    json_array_foreach(recent, i, e)
-    {
+    json_array_foreach (recent, i, e) {
         struct group one = {string(agent, "name"),
                             string(e, "origin"),
                             string(e, "error"),
@@ -119,8 +118,7 @@ static void print_recent(const json_t *agents, bool with_agent, FILE *out, bool 
     const json_t *agent;
     size_t i;
 
-    json_array_foreach(agents, i, agent)
-    {
+    json_array_foreach (agents, i, agent) {
         gather(&l, agent);
     }
     if (l.count == 0)
@@ -152,8 +150,7 @@ static void add_counts(struct table *t, bool with_agent, const json_t *agent, co
     const char *error;
     json_t *count;
 
-    json_object_foreach(json_object_get(origin, "errors"), error, count)
-    {
+    json_object_foreach (json_object_get(origin, "errors"), error, count) {
         if (with_agent)
             table_add(t, CELL_PLAIN, "%s", string(agent, "name"));
         table_add(t, CELL_PLAIN, "%s",
@@ -174,10 +171,8 @@ static bool print_counts(const json_t *agents, bool with_agent, FILE *out, bool 
     bool any;
 
     table_begin(&paper, columns + !with_agent, sizeof columns / sizeof columns[0] - !with_agent);
-    json_array_foreach(agents, i, agent)
-    {
-        json_array_foreach(json_object_get(agent, "origins"), k, origin)
-        {
+    json_array_foreach (agents, i, agent) {
+        json_array_foreach (json_object_get(agent, "origins"), k, origin) {
             add_counts(&paper, with_agent, agent, origin);
         }
     }
@@ -194,10 +189,8 @@ static bool has_forgotten(const json_t *agents)
     const json_t *agent, *origin;
     size_t i, k;
 
-    json_array_foreach(agents, i, agent)
-    {
-        json_array_foreach(json_object_get(agent, "origins"), k, origin)
-        {
+    json_array_foreach (agents, i, agent) {
+        json_array_foreach (json_object_get(agent, "origins"), k, origin) {
             if (strcmp(string(origin, "origin"), "*") == 0 &&
                 json_object_size(json_object_get(origin, "errors")) > 0)
                 return true;

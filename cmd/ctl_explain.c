@@ -42,8 +42,7 @@ static void print_paragraphs(const json_t *paragraphs)
     const json_t *line;
     size_t i;
 
-    json_array_foreach(paragraphs, i, line)
-    {
+    json_array_foreach (paragraphs, i, line) {
         const char *words = json_string_value(line);
 
         if (words)
@@ -76,8 +75,7 @@ static void print_agent(const json_t *agent, bool *first)
         print_title(name, NULL, first);
         print_paragraphs(own);
     }
-    json_array_foreach(json_object_get(agent, "origins"), i, origin)
-    {
+    json_array_foreach (json_object_get(agent, "origins"), i, origin) {
         print_title(name, json_string_value(json_object_get(origin, "origin")), first);
         print_paragraphs(json_object_get(origin, "paragraphs"));
     }
@@ -98,8 +96,7 @@ static int print_explanation(const struct ctl_options *o, json_t *answer)
     (void)o;
     if (!json_is_array(agents))
         return CTL_STRANGE;
-    json_array_foreach(agents, i, agent)
-    {
+    json_array_foreach (agents, i, agent) {
         print_agent(agent, &first);
     }
     return CTL_FINE;

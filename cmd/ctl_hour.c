@@ -22,15 +22,13 @@ static struct sums add_up(const struct pool_table *t)
     const json_t *agent;
     size_t i;
 
-    json_array_foreach(json_object_get(t->json, "agents"), i, agent)
-    {
+    json_array_foreach (json_object_get(t->json, "agents"), i, agent) {
         json_t *hour = json_object_get(agent, "lastHour"), *count;
         const char *reason;
 
         s.requests += json_integer_value(json_object_get(hour, "requests"));
         s.opened += json_integer_value(json_object_get(hour, "socketsOpened"));
-        json_object_foreach(json_object_get(hour, "openedFor"), reason, count)
-        {
+        json_object_foreach (json_object_get(hour, "openedFor"), reason, count) {
             json_int_t sum = json_integer_value(json_object_get(s.reasons, reason));
 
             json_object_set_new(s.reasons, reason, json_integer(sum + json_integer_value(count)));

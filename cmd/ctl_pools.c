@@ -26,8 +26,7 @@ static void read_retired(const json_t *retired, struct pool_row *r)
     const char *reason;
     json_t *value;
 
-    json_object_foreach((json_t *)retired, reason, value)
-    {
+    json_object_foreach ((json_t *)retired, reason, value) {
         uint64_t n = (uint64_t)json_integer_value(value);
 
         if (strcmp(reason, "connect-failed") == 0 || strcmp(reason, "connect-timeout") == 0)
@@ -52,8 +51,7 @@ static bool some_speaks_http2(const json_t *origins)
     const json_t *o;
     size_t i;
 
-    json_array_foreach(origins, i, o)
-    {
+    json_array_foreach (origins, i, o) {
         if (speaks_http2(o))
             return true;
     }
@@ -96,8 +94,7 @@ static size_t problems_of_all(const json_t *agent)
     const json_t *origin;
     uint64_t own = 0;
 
-    json_array_foreach(json_object_get(agent, "origins"), i, origin)
-    {
+    json_array_foreach (json_object_get(agent, "origins"), i, origin) {
         own += number(origin, "problems");
     }
     return all > own ? all - (size_t)own : 0;
@@ -109,8 +106,7 @@ static uint64_t count_full(const json_t *agent)
     const json_t *origin;
     size_t i;
 
-    json_array_foreach(json_object_get(agent, "origins"), i, origin)
-    {
+    json_array_foreach (json_object_get(agent, "origins"), i, origin) {
         n += max > 0 && number(origin, "sockets") >= max;
     }
     return n;
@@ -369,8 +365,7 @@ const char *pool_table_summary(const struct pool_table *t, char *out, size_t siz
     double refused_rate = json_number_value(json_object_get(daemon, "refusedPerSecond"));
     double error_rate = json_number_value(json_object_get(daemon, "errorsPerSecond")) - refused_rate;
 
-    json_array_foreach(json_object_get(t->json, "agents"), i, agent)
-    {
+    json_array_foreach (json_object_get(t->json, "agents"), i, agent) {
         active += number(agent, "sockets");
         waiting += number(agent, "requests");
     }

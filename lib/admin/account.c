@@ -107,8 +107,7 @@ void account_of_agent(const struct history *h, const struct agent *a, uint64_t u
         .paused = a->paused,
     };
     history_hour(h, a, NULL, &out->hour);
-    AGENT_FOREACH_ORIGIN(a, share, o)
-    {
+    AGENT_FOREACH_ORIGIN (a, share, o) {
         out->origins++;
         out->speaks_http2 |= o->protocol == PROTOCOL_HTTP2;
         out->most_sockets += most_sockets(o);
@@ -208,8 +207,7 @@ uint32_t account_busiest(const struct agent *a, const struct origin **out, uint3
     const struct origin *o;
     uint32_t all = 0;
 
-    AGENT_FOREACH_ORIGIN(a, share, o)
-    {
+    AGENT_FOREACH_ORIGIN (a, share, o) {
         uint32_t at = all < room ? all : room;
 
         while (at > 0 && out[at - 1]->stats.requests < o->stats.requests) {

@@ -302,8 +302,7 @@ static void put_origins(struct text *t, const struct agent *a, const struct diag
 
     KEY(t, "origins");
     text_lit(t, "[");
-    AGENT_FOREACH_ORIGIN(a, share, o)
-    {
+    AGENT_FOREACH_ORIGIN (a, share, o) {
         text_string(t, separator);
         put_origin(t, o, d);
         separator = ",";
@@ -367,8 +366,7 @@ void agent_totals(const struct agent *a, struct agent_totals *out)
         origin_stats_add(&out->stats, &share->forgotten);
         savings_sum(&out->saved, &share->forgotten_savings);
     }
-    AGENT_FOREACH_ORIGIN(a, share, o)
-    {
+    AGENT_FOREACH_ORIGIN (a, share, o) {
         struct groups now;
 
         origin_groups(o, &now);

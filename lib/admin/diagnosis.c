@@ -124,8 +124,8 @@ static void look(struct diagnosis *d, bool window_ends)
 
     d->looks++;
     TAILQ_FOREACH (a, &d->daemon->pools[0]->agents, link) {
-        AGENT_FOREACH_ORIGIN(a, share, o)
-        sample_origin(d, o, window_ends);
+        AGENT_FOREACH_ORIGIN (a, share, o)
+            sample_origin(d, o, window_ends);
     }
     hand_over_unseen(d);
     TAILQ_FOREACH (a, &d->daemon->pools[0]->agents, link)
@@ -171,8 +171,7 @@ void diagnosis_begin_anew(struct diagnosis *d, const struct agent *a)
     const struct agent *share;
     const struct origin *o;
 
-    AGENT_FOREACH_ORIGIN(a, share, o)
-    {
+    AGENT_FOREACH_ORIGIN (a, share, o) {
         struct track *t = track_find_origin(d->tracks, o);
 
         if (!t)
@@ -251,8 +250,7 @@ void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *ou
     say_warnings(&s, a);
     for (share = a; share; share = share->next_share)
         origins += HASH_COUNT(share->origins);
-    AGENT_FOREACH_ORIGIN(a, share, o)
-    {
+    AGENT_FOREACH_ORIGIN (a, share, o) {
         struct diagnosis_input in = {.who = who, .agent = a->name};
 
         if (s.count >= MAX_SENTENCES)
@@ -306,7 +304,7 @@ uint64_t diagnosis_failed(const struct diagnosis *d, const struct agent *a)
 
     forgotten_stats(a, &forgotten);
     n = failed_since(track_find_forgotten(d->tracks, a->name), &forgotten);
-    AGENT_FOREACH_ORIGIN(a, share, o)
-    n += failed_since(track_find_origin(d->tracks, o), &o->stats);
+    AGENT_FOREACH_ORIGIN (a, share, o)
+        n += failed_since(track_find_origin(d->tracks, o), &o->stats);
     return n;
 }

@@ -160,8 +160,7 @@ void describe_agent(const struct admin_daemon *daemon, const struct track *track
     const struct origin *o;
 
     in->paused = a->paused;
-    AGENT_FOREACH_ORIGIN(a, share, o)
-    {
+    AGENT_FOREACH_ORIGIN (a, share, o) {
         const struct track *t = track_find_origin(tracks, o);
 
         in->pending += o->blocked_count;

@@ -207,8 +207,7 @@ static void look_at_agent(struct history *h, const struct agent *a)
 
     for (share = a; share; share = share->next_share)
         requests += share->forgotten.requests;
-    AGENT_FOREACH_ORIGIN(a, share, o)
-    {
+    AGENT_FOREACH_ORIGIN (a, share, o) {
         struct groups now;
 
         origin_groups(o, &now);
@@ -272,8 +271,7 @@ static void rebase_agent(struct history *h, const struct agent *a)
         agent_totals(a, &totals);
         rebase(p, a, &totals.stats);
     }
-    AGENT_FOREACH_ORIGIN(a, share, o)
-    {
+    AGENT_FOREACH_ORIGIN (a, share, o) {
         p = o->stats.requests + o->stats.opened > 0 ? past_find(h, a, o) : NULL;
         if (p && p->created_ms == o->created_ms)
             rebase(p, a, &o->stats);
@@ -335,8 +333,7 @@ static bool was_asked_lately(const struct history *h)
     const struct origin *o;
 
     TAILQ_FOREACH (a, &h->daemon->pools[0]->agents, link)
-        AGENT_FOREACH_ORIGIN(a, share, o)
-        {
+        AGENT_FOREACH_ORIGIN (a, share, o) {
             if (o->last_request_ms + MINUTE_MS > clock_ms())
                 return true;
         }
@@ -480,8 +477,7 @@ void history_write_one(const struct history *h, const struct agent *a, struct te
     text_lit(t, ",");
     put_minutes(t, h, a, NULL);
     text_lit(t, ",\"origins\":[");
-    AGENT_FOREACH_ORIGIN(a, share, o)
-    {
+    AGENT_FOREACH_ORIGIN (a, share, o) {
         if (o->moved || !past_find(h, a, o))
             continue;
         text_format(t, "%s{\"origin\":", separator);

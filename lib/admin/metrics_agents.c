@@ -47,8 +47,7 @@ static void add_agent(struct series_list *l, const struct agent *a, struct origi
 
     for (share = a; share; share = share->next_share)
         origin_stats_add(shared, &share->forgotten);
-    AGENT_FOREACH_ORIGIN(a, share, o)
-    {
+    AGENT_FOREACH_ORIGIN (a, share, o) {
         origin_groups(o, &now);
         if (o->exact) {
             has_exact = true;
@@ -108,11 +107,11 @@ static void put_series(struct text *t, const struct series_list *l, const struct
 
 #define FOREACH_SERIES(s, l) for (const struct series *s = (l)->items; s < (l)->items + (l)->count; s++)
 
-#define PUT_FIGURE(t, l, name, type, help, expression)           \
-    do {                                                         \
-        metrics_family(t, name, type, help);                     \
-        FOREACH_SERIES(s, l)                                     \
-        put_series(t, l, s, SLICE(name), SLICE(""), expression); \
+#define PUT_FIGURE(t, l, name, type, help, expression)               \
+    do {                                                             \
+        metrics_family(t, name, type, help);                         \
+        FOREACH_SERIES (s, l)                                        \
+            put_series(t, l, s, SLICE(name), SLICE(""), expression); \
     } while (0)
 
 static void put_gauges(struct text *t, const struct series_list *l)
@@ -130,8 +129,7 @@ static void put_counters(struct text *t, const struct series_list *l)
 {
     metrics_family(t, "agent_requests_total", "counter",
                    "Requests that were given a connection, by whether it was reused; a retry counts again.");
-    FOREACH_SERIES(s, l)
-    {
+    FOREACH_SERIES (s, l) {
         put_series(t, l, s, SLICE("agent_requests_total"), SLICE(",reused=\"false\""), s->stats->first_uses);
         put_series(t, l, s, SLICE("agent_requests_total"), SLICE(",reused=\"true\""), s->stats->reused);
     }
@@ -148,8 +146,7 @@ static void put_counters(struct text *t, const struct series_list *l)
         s->stats->unprocessed);
     metrics_family(t, "agent_tls_handshakes_total", "counter",
                    "TLS handshakes with origins, by whether a session was resumed.");
-    FOREACH_SERIES(s, l)
-    {
+    FOREACH_SERIES (s, l) {
         put_series(t, l, s, SLICE("agent_tls_handshakes_total"), SLICE(",resumed=\"false\""),
                    s->stats->handshakes_full);
         put_series(t, l, s, SLICE("agent_tls_handshakes_total"), SLICE(",resumed=\"true\""),
@@ -194,8 +191,7 @@ static void put_certificates(struct text *t, const struct pool *p)
 static void put_words(struct text *t, const struct series_list *l, struct slice name, struct slice what,
                       size_t at, unsigned words, const char *(*word)(unsigned))
 {
-    FOREACH_SERIES(s, l)
-    {
+    FOREACH_SERIES (s, l) {
         const uint64_t *counts = (const uint64_t *)((const char *)s->stats + at);
 
         for (unsigned i = 0; i < words; i++) {
@@ -307,8 +303,7 @@ static void put_sum(struct text *t, const struct series_list *l, const struct se
 static void put_histogram(struct text *t, const struct series_list *l, const struct bucket_labels *b,
                           struct histogram_names names, size_t offset)
 {
-    FOREACH_SERIES(s, l)
-    {
+    FOREACH_SERIES (s, l) {
         const struct histogram *h = (const struct histogram *)((const char *)s->stats + offset);
         uint64_t below = 0;
 

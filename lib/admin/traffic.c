@@ -29,8 +29,8 @@ void traffic_gather(const struct admin_daemon *daemon, struct traffic_sample *ou
     TAILQ_FOREACH (a, &daemon->pools[0]->agents, link) {
         for (share = a; share; share = share->next_share)
             add(out, &share->forgotten);
-        AGENT_FOREACH_ORIGIN(a, share, o)
-        add(out, &o->stats);
+        AGENT_FOREACH_ORIGIN (a, share, o)
+            add(out, &o->stats);
     }
 }
 

@@ -81,8 +81,7 @@ static bool emit_list(yaml_emitter_t *y, const json_t *list)
     if (!yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, YAML_FLOW_SEQUENCE_STYLE) ||
         !yaml_emitter_emit(y, &event))
         return false;
-    json_array_foreach(list, i, item)
-    {
+    json_array_foreach (list, i, item) {
         if (!emit_scalar(y, item))
             return false;
     }
@@ -106,8 +105,7 @@ static bool emit_map(yaml_emitter_t *y, json_t *map)
     if (!yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, YAML_BLOCK_MAPPING_STYLE) ||
         !yaml_emitter_emit(y, &event))
         return false;
-    json_object_foreach(map, key, value)
-    {
+    json_object_foreach (map, key, value) {
         if (!emit_text(y, key, style_of(key)) || !emit_value(y, value))
             return false;
     }
