@@ -16,18 +16,12 @@ static void set_mark(struct low_water *w, int mark)
     w->mark = mark;
 }
 
-static void stop_waiting(struct low_water *w)
-{
-    if (w->among)
-        TAILQ_REMOVE(&w->among->awaiting, w, link);
-    w->among = NULL;
-}
-
 void low_water_end(struct low_water *w)
 {
-    stop_waiting(w);
-    if (w->mark == 0)
+    if (!w->among)
         return;
+    TAILQ_REMOVE(&w->among->raised, w, link);
+    w->among = NULL;
     set_mark(w, 1);
     w->mark = 0;
     w->conn->may_read = true; /* of less than the mark the loop has said nothing */
@@ -37,7 +31,7 @@ static void on_time(void *ctx)
 {
     struct low_waters *l = ctx;
     struct low_water *w;
-    while ((w = TAILQ_FIRST(&l->awaiting)) && w->due <= clock_ms())
+    while ((w = TAILQ_FIRST(&l->raised)) && w->due <= clock_ms())
         low_water_end(w);
     if (w)
         timer_set_at(&l->timer, w->due);
@@ -45,7 +39,7 @@ static void on_time(void *ctx)
 
 void low_waters_init(struct low_waters *l, struct event_base *base)
 {
-    TAILQ_INIT(&l->awaiting);
+    TAILQ_INIT(&l->raised);
     timer_init(&l->timer, base, on_time, l);
 }
 
@@ -54,32 +48,43 @@ void low_waters_end(struct low_waters *l)
     timer_release(&l->timer);
 }
 
+static void append(struct low_water *w)
+{
+    w->due = timer_due_after(PATIENCE_MS);
+    TAILQ_INSERT_TAIL(&w->among->raised, w, link);
+}
+
+static void postpone(struct low_water *w)
+{
+    TAILQ_REMOVE(&w->among->raised, w, link);
+    append(w);
+}
+
 void low_water_moved(struct low_water *w, uint64_t n)
 {
     w->burst += n;
-    stop_waiting(w);
+    if (w->among)
+        postpone(w);
 }
 
-/* False: memory is short. */
-static bool wait_in(struct low_waters *l, struct low_water *w)
+/* False: memory is short, and nothing would lower it. */
+static bool join(struct low_waters *l, struct low_water *w)
 {
-    w->due = timer_due_after(PATIENCE_MS);
-    if (TAILQ_EMPTY(&l->awaiting))
-        timer_set_at(&l->timer, w->due);
+    if (TAILQ_EMPTY(&l->raised))
+        timer_set(&l->timer, PATIENCE_MS);
     if (!timer_will_fire(&l->timer))
         return false;
-    TAILQ_INSERT_TAIL(&l->awaiting, w, link);
     w->among = l;
+    append(w);
     return true;
 }
 
 void low_water_await(struct low_waters *l, struct low_water *w, struct conn *c, uint64_t left)
 {
-    uint64_t burst = w->burst;
+    bool is_fast = w->burst >= BURST;
     w->burst = 0;
     w->conn = c;
-    stop_waiting(w);
-    if (burst >= BURST && wait_in(l, w))
+    if (is_fast && (w->among || join(l, w)))
         set_mark(w, left < RAISED ? (int)left : RAISED);
     else
         low_water_end(w);

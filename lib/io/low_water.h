@@ -18,16 +18,16 @@
 #include "base/timer.h"
 #include "io/conn.h"
 
-/* Those of a loop for which bytes are awaited. */
+/* The raised ones of a loop. Each goes low a while after bytes came, whatever happens: nothing hangs by it. */
 struct low_waters {
-    TAILQ_HEAD(, low_water) awaiting; /* the longest first */
-    struct timer timer;               /* of the first */
+    TAILQ_HEAD(, low_water) raised; /* by `due` */
+    struct timer timer;             /* of the first */
 };
 
 /* Zeroed at first. */
 struct low_water {
     TAILQ_ENTRY(low_water) link;
-    struct low_waters *among; /* NULL: no bytes are awaited */
+    struct low_waters *among; /* NULL: it is low */
     struct conn *conn;
     uint64_t due;   /* clock_ms() */
     uint64_t burst; /* bytes that passed by since the conn had none */
@@ -35,7 +35,7 @@ struct low_water {
 };
 
 void low_waters_init(struct low_waters *l, struct event_base *base);
-/* Nothing is awaited any more. */
+/* None is raised any more. */
 void low_waters_end(struct low_waters *l);
 
 /* So many bytes passed by. */
