@@ -149,22 +149,22 @@ static int fail_to_reach(const char *address, char error[CTL_ERROR_SIZE], const 
                 address, why);
 }
 
-static void set_timeouts(int fd)
+static void set_timeouts(int fd, unsigned seconds)
 {
-    const struct timeval limit = {.tv_sec = TIMEOUT_S};
+    const struct timeval limit = {.tv_sec = seconds};
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
 /* A connected descriptor, or -1 with errno. */
-static int open_and_connect(int family, const struct sockaddr *sa, socklen_t length)
+static int open_and_connect(int family, const struct sockaddr *sa, socklen_t length, unsigned seconds)
 {
     int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return -1;
-    set_timeouts(fd);
+    set_timeouts(fd, seconds);
     if (connect(fd, sa, length) != 0) {
         int saved = errno;
 
@@ -175,17 +175,17 @@ static int open_and_connect(int family, const struct sockaddr *sa, socklen_t len
     return fd;
 }
 
-static int connect_unix(const char *address, char error[CTL_ERROR_SIZE])
+static int connect_unix(const char *address, unsigned seconds, char error[CTL_ERROR_SIZE])
 {
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
     int fd;
 
     snprintf(sa.sun_path, sizeof sa.sun_path, "%s", address + strlen(UNIX_PREFIX));
-    fd = open_and_connect(AF_UNIX, (struct sockaddr *)&sa, sizeof sa);
+    fd = open_and_connect(AF_UNIX, (struct sockaddr *)&sa, sizeof sa, seconds);
     return fd >= 0 ? fd : fail_to_reach(address, error, strerror(errno));
 }
 
-static int connect_tcp(const char *address, char error[CTL_ERROR_SIZE])
+static int connect_tcp(const char *address, unsigned seconds, char error[CTL_ERROR_SIZE])
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
@@ -198,7 +198,7 @@ static int connect_tcp(const char *address, char error[CTL_ERROR_SIZE])
     if (rc != 0)
         return fail_to_reach(address, error, gai_strerror(rc));
     for (const struct addrinfo *a = found; a && fd < 0; a = a->ai_next)
-        fd = open_and_connect(a->ai_family, a->ai_addr, a->ai_addrlen);
+        fd = open_and_connect(a->ai_family, a->ai_addr, a->ai_addrlen, seconds);
     rc = errno;
     freeaddrinfo(found);
     return fd >= 0 ? fd : fail_to_reach(address, error, strerror(rc));
@@ -275,7 +275,13 @@ static int take_apart(const char *address, struct bytes *in, struct ctl_reply *o
 int ctl_ask(const char *address, const char *method, const char *path, struct ctl_reply *out,
             char error[CTL_ERROR_SIZE])
 {
-    int fd = is_unix(address) ? connect_unix(address, error) : connect_tcp(address, error);
+    return ctl_ask_within(TIMEOUT_S, address, method, path, out, error);
+}
+
+int ctl_ask_within(unsigned seconds, const char *address, const char *method, const char *path,
+                   struct ctl_reply *out, char error[CTL_ERROR_SIZE])
+{
+    int fd = is_unix(address) ? connect_unix(address, seconds, error) : connect_tcp(address, seconds, error);
     struct bytes in = {0};
     char *head;
     int rc;

@@ -21,6 +21,10 @@ struct ctl_reply {
 int ctl_ask(const char *address, const char *method, const char *path, struct ctl_reply *out,
             char error[CTL_ERROR_SIZE]);
 
+/* The same, for so long without a byte at most. */
+int ctl_ask_within(unsigned seconds, const char *address, const char *method, const char *path,
+                   struct ctl_reply *out, char error[CTL_ERROR_SIZE]);
+
 /* An address as the user gave it, perhaps as a URL ("http://host:port/"), as ctl_ask() takes it: the part of
  * `given`, which is cut after it. */
 const char *ctl_plain_address(char *given);

@@ -21,7 +21,7 @@
 
 static struct termios before;
 static bool utf8;
-static volatile sig_atomic_t ending, resized;
+static volatile sig_atomic_t resized;
 
 /* Safe in a signal handler. */
 static void give_back(void)
@@ -41,9 +41,12 @@ static void take(void)
     (void)!write(STDOUT_FILENO, ENTER, strlen(ENTER));
 }
 
+/* At once: a daemon that hangs is waited for meanwhile. */
 static void on_end(int number)
 {
-    ending = number;
+    (void)number;
+    give_back();
+    _exit(0);
 }
 
 static void on_resize(int number)
@@ -143,8 +146,6 @@ int terminal_key(int timeout_ms)
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
     ssize_t n;
 
-    if (ending)
-        return KEY_LEAVE;
     if (typed_count == 0 && !resized && poll(&input, 1, timeout_ms) == 1) {
         n = read(STDIN_FILENO, typed, sizeof typed);
         if (n == 0 || (n < 0 && errno != EINTR))
@@ -152,8 +153,6 @@ int terminal_key(int timeout_ms)
         typed_count = n > 0 ? (size_t)n : 0;
     }
     resized = 0;
-    if (ending)
-        return KEY_LEAVE;
     return typed_count > 0 ? next_key() : KEY_NONE;
 }
 

@@ -10,6 +10,7 @@
 #include "cmd/ctl_terminal.h"
 
 #define INTERVAL_MS 1000
+#define PATIENCE_S  3 /* then the rows are out of date */
 
 struct top {
     struct screen screen;
@@ -77,7 +78,7 @@ static bool look(struct top *t)
     double seconds = t->last_look > 0 ? now - t->last_look : 0;
     bool good;
 
-    if (ctl_ask(t->screen.address, "GET", "/agents", &reply, t->error) != 0) {
+    if (ctl_ask_within(PATIENCE_S, t->screen.address, "GET", "/agents", &reply, t->error) != 0) {
         show_nothing(t);
         return false;
     }

@@ -196,8 +196,9 @@ void daemon_say_status(struct daemon *d)
             }
     }
     workers_go_on(&d->workers);
-    snprintf(text, sizeof text, "%u clients, upstream sockets: %u active, %u free, %u requests pending%s%.*s",
-             clients, active, idle, pending,
+    snprintf(text, sizeof text,
+             "clients: %u; upstream sockets: %u active, %u free; requests pending: %u%s%.*s", clients, active,
+             idle, pending,
              r->ok ? "" : "; the last reload failed: ", r->ok ? 0 : (int)strcspn(r->error, "\n"),
              r->ok ? "" : r->error);
     service_notify_status(text);

@@ -243,6 +243,21 @@ def test_no_row_stays_when_the_daemon_is_gone(stage, watching):
     assert terminal.end() == 0
 
 
+def test_a_daemon_that_hangs(stage, watching):
+    """rows that are out of date are not shown, and who waits for an answer can leave"""
+    carpool = stage.carpool()
+    terminal = watching(carpool)
+    terminal.see(lambda lines: row_of(lines, "default"))
+    carpool.signal(signal.SIGSTOP)
+    try:
+        lines = terminal.see(lambda lines: "it took too long" in flat(lines))
+        assert not row_of(lines, "default")
+        os.kill(terminal.pid, signal.SIGINT)
+        assert terminal.end() == 0
+    finally:
+        carpool.signal(signal.SIGCONT)
+
+
 def test_without_a_terminal(stage):
     """top needs a terminal"""
     from .harness import run
