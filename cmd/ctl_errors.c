@@ -49,8 +49,7 @@ static bool lacks_some(const json_t *agent, const json_t *recent, const char *er
     const json_t *e;
     size_t i;
 
-    json_array_foreach(recent, i, e)
-    {
+    json_array_foreach (recent, i, e) {
         all -= strcmp(string(e, "error"), error) == 0;
     }
     return all > 0;
