@@ -29,16 +29,31 @@ static void set_v6(struct address *a, const void *bytes, uint16_t port)
     memcpy(&a->sa.v6.sin6_addr, bytes, 16);
 }
 
+/* As inet_pton() takes it, which would not see what follows a NUL. False: it is no address. */
+static bool copy_ip(struct slice ip, char out[INET6_ADDRSTRLEN])
+{
+    if (ip.n == 0 || ip.n >= INET6_ADDRSTRLEN || memchr(ip.p, '\0', ip.n))
+        return false;
+    memcpy(out, ip.p, ip.n);
+    out[ip.n] = '\0';
+    return true;
+}
+
+bool address_spell_ipv6(struct slice ip, char out[INET6_ADDRSTRLEN])
+{
+    struct in6_addr bytes;
+
+    return copy_ip(ip, out) && inet_pton(AF_INET6, out, &bytes) == 1 &&
+           inet_ntop(AF_INET6, &bytes, out, INET6_ADDRSTRLEN);
+}
+
 bool address_from_ip(struct address *a, struct slice ip, uint16_t port)
 {
     char text[INET6_ADDRSTRLEN];
     uint8_t bytes[16];
 
-    /* inet_pton() would not see what follows a NUL. */
-    if (ip.n == 0 || ip.n >= sizeof text || memchr(ip.p, '\0', ip.n))
+    if (!copy_ip(ip, text))
         return false;
-    memcpy(text, ip.p, ip.n);
-    text[ip.n] = '\0';
     if (inet_pton(AF_INET, text, bytes) == 1) {
         set_v4(a, bytes, port);
         return true;

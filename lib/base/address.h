@@ -36,6 +36,9 @@ struct address peer_address_get(const struct peer_address *p);
 /* "1.2.3.4" or "::1" (no brackets, no zone) with a port. False when it is no IP address. */
 bool address_from_ip(struct address *a, struct slice ip, uint16_t port);
 
+/* An IPv6 address (no brackets, no zone) in its shortest spelling, ended by a zero. False when it is none. */
+bool address_spell_ipv6(struct slice ip, char out[INET6_ADDRSTRLEN]);
+
 /* "127.0.0.1:80", "[::1]:80" (port 0 to 65535) or "unix:/path" (absolute, no query, short enough for the
  * kernel). False when it is none of these: a host name is not resolved here. */
 bool address_parse(struct address *a, struct slice text);

@@ -2,30 +2,18 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "http/uri.h"
-
-static bool parse_ipv6(struct slice text, char out[HOSTNAME_SIZE])
-{
-    char copy[INET6_ADDRSTRLEN];
-    struct in6_addr address;
-    /* inet_pton() would not see what follows a NUL. */
-    if (text.n >= sizeof copy || memchr(text.p, 0, text.n))
-        return false;
-    memcpy(copy, text.p, text.n);
-    copy[text.n] = 0;
-    return inet_pton(AF_INET6, copy, &address) == 1 && inet_ntop(AF_INET6, &address, out, HOSTNAME_SIZE);
-}
 
 bool hostname_parse(struct slice text, char out[HOSTNAME_SIZE])
 {
     size_t label = 0;
     struct in_addr address;
     if (memchr(text.p, ':', text.n))
-        return parse_ipv6(text, out);
+        return address_spell_ipv6(text, out);
     bool dotted = text.n > 1 && text.p[text.n - 1] == '.';
     if (dotted)
         text.n--;
@@ -59,7 +47,7 @@ bool hostname_parse_port(struct slice text, char out[HOSTNAME_SIZE], uint16_t *p
     struct slice host = text, rest = {text.p, 0};
     if (text.n && text.p[0] == '[') {
         const char *end = memchr(text.p, ']', text.n);
-        if (!end || !parse_ipv6((struct slice){text.p + 1, (size_t)(end - text.p) - 1}, out))
+        if (!end || !address_spell_ipv6((struct slice){text.p + 1, (size_t)(end - text.p) - 1}, out))
             return false;
         rest = slice_from(text, (size_t)(end - text.p) + 1);
     } else {

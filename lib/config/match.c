@@ -1,9 +1,8 @@
 #include "config/match.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 
+#include "base/address.h"
 #include "config/config.h"
 
 #define HOST_MAX 255
@@ -86,15 +85,10 @@ static const struct upstream *find_suffix(const struct match_index *index, struc
 /* The spelling that patterns have: no dot at the end; an IPv6 address in its shortest form, in `room`. */
 static struct slice canonical(struct slice host, char room[INET6_ADDRSTRLEN])
 {
-    struct in6_addr address;
     if (host.n > 1 && host.p[host.n - 1] == '.')
         host.n--;
-    if (host.n < INET6_ADDRSTRLEN && memchr(host.p, ':', host.n)) {
-        memcpy(room, host.p, host.n);
-        room[host.n] = 0;
-        if (inet_pton(AF_INET6, room, &address) == 1 && inet_ntop(AF_INET6, &address, room, INET6_ADDRSTRLEN))
-            return slice_of(room);
-    }
+    if (memchr(host.p, ':', host.n) && address_spell_ipv6(host, room))
+        return slice_of(room);
     return host;
 }
 

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include "base/address.h"
 #include "http/bytes.h"
 
 const char *uri_verdict_text(enum uri_verdict v)
@@ -34,16 +35,10 @@ static bool set_host(struct uri *out, const char *text, size_t n)
  * client has a say in. Rewritten to the one spelling that RFC 5952 wants, so that an origin has one name. */
 static bool set_ipv6(struct uri *out, struct slice literal)
 {
-    struct in6_addr address;
     char text[INET6_ADDRSTRLEN];
 
-    if (literal.n >= sizeof text || memchr(literal.p, '\0', literal.n))
+    if (!address_spell_ipv6(literal, text))
         return false;
-    memcpy(text, literal.p, literal.n);
-    text[literal.n] = '\0';
-    if (inet_pton(AF_INET6, text, &address) != 1)
-        return false;
-    inet_ntop(AF_INET6, &address, text, sizeof text);
     out->ipv6 = true;
     return set_host(out, text, strlen(text));
 }

@@ -59,12 +59,13 @@ static void tls_go_on(struct attempt *a)
         return;
     }
     switch (tls_handshake(&a->conn)) {
-    case 0: return;
-    case 1:
+    case TLS_WAITS: return;
+    case TLS_DONE:
         c->result.tls_resumed = tls_was_resumed(&a->conn);
         c->result.speaks_h2 = tls_speaks_h2(&a->conn);
         connector_succeed(c, a);
         return;
+    case TLS_FAILED: break;
     }
     error = connect_error_of_tls(tls_failure(&a->conn, cause, sizeof cause));
     connector_note(c, error, "TLS handshake with %s: %s", connector_peer(c, a, text), cause);

@@ -171,12 +171,12 @@ static ssize_t over(struct conn *s)
 
 /* ---- handshake */
 
-int tls_handshake(struct conn *s)
+enum tls_progress tls_handshake(struct conn *s)
 {
     struct tls *t = s->tls;
 
     if (s->watched && !s->may_read && SSL_want_read(t->ssl))
-        return 0; /* the loop said only that it can be written */
+        return TLS_WAITS; /* the loop said only that it can be written */
     enter(s);
     t->rest = TLS_REST_UNKNOWN;
     if (SSL_do_handshake(t->ssl) == 1) {
@@ -185,11 +185,11 @@ int tls_handshake(struct conn *s)
         /* A server that refuses a session once will refuse it again. */
         if (t->offered && !t->renewed && !SSL_session_reused(t->ssl))
             tls_sessions_clear(t->sessions);
-        return 1;
+        return TLS_DONE;
     }
     if (failed(s, &t->read_crossed, SSL_ERROR_NONE) == CONN_AGAIN) {
         s->may_read &= t->rest == TLS_REST_UNKNOWN;
-        return 0;
+        return TLS_WAITS;
     }
     if (t->failure == TLS_FAILURE_NONE) {
         ERR_clear_error();
@@ -197,7 +197,7 @@ int tls_handshake(struct conn *s)
     }
     if (t->offered)
         tls_sessions_clear(t->sessions);
-    return -1;
+    return TLS_FAILED;
 }
 
 bool tls_was_resumed(const struct conn *s)

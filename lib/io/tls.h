@@ -56,8 +56,10 @@ bool tls_offer_h2(struct conn *s);
 /* After the handshake: the peer chose h2. */
 bool tls_speaks_h2(const struct conn *s);
 
-/* Goes on with the handshake: 1 done, 0 wait for the connection to be ready, -1 failed. */
-int tls_handshake(struct conn *s);
+enum tls_progress { TLS_FAILED = -1, TLS_WAITS, TLS_DONE };
+
+/* Goes on with the handshake. TLS_WAITS: for the connection to be ready. */
+enum tls_progress tls_handshake(struct conn *s);
 
 /* After -1, or CONN_ERROR with EPROTO (in TLS 1.3 a server judges our certificate after the handshake):
  * what failed and a sentence: which certificate, which check, what option would mend it. */

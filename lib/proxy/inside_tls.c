@@ -69,14 +69,13 @@ static void fail_handshake(struct client *c)
 
 void inside_shake_hands(struct client *c)
 {
-    int done = tls_handshake(&c->conn);
-    if (done < 0) {
-        fail_handshake(c);
-    } else if (done > 0) {
+    switch (tls_handshake(&c->conn)) {
+    case TLS_FAILED: fail_handshake(c); break;
+    case TLS_WAITS: inside_await(c); break;
+    case TLS_DONE:
         inside_end_handshake(c, HANDSHAKE_OK);
         inside_serve(c, SCHEME_HTTPS);
-    } else {
-        inside_await(c);
+        break;
     }
 }
 
