@@ -16,10 +16,8 @@ static void set_mark(struct low_water *w, int mark)
     w->mark = mark;
 }
 
-void low_water_end(struct low_water *w)
+void low_water_lower(struct low_water *w)
 {
-    if (!w->among)
-        return;
     TAILQ_REMOVE(&w->among->raised, w, link);
     w->among = NULL;
     set_mark(w, 1);

@@ -44,7 +44,14 @@ void low_water_moved(struct low_water *w, uint64_t n);
 /* `c` has none now, and `left` are to come, which is not 0. */
 void low_water_await(struct low_waters *l, struct low_water *w, struct conn *c, uint64_t left);
 
+/* Used by low_water_end(). */
+void low_water_lower(struct low_water *w);
+
 /* Low again: before what follows the content is looked at or awaited. */
-void low_water_end(struct low_water *w);
+static inline void low_water_end(struct low_water *w)
+{
+    if (w->among)
+        low_water_lower(w);
+}
 
 #endif
