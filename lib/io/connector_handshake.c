@@ -11,8 +11,8 @@
 #define HANDSHAKE_STEPS_A_TURN 8
 
 /* The next address gets its chance: one server of several may be restarting, or have a certificate that has
- * ended. A parent proxy that refuses is the same one at all of its addresses; those that are under way may
- * still agree. */
+ * ended. A parent proxy is the same at all of its addresses, and so is what answers wrongly behind it; but
+ * those that are under way may still agree. */
 static void give_up(struct attempt *a, enum connect_error error)
 {
     struct connector *c = a->connector;
@@ -20,7 +20,7 @@ static void give_up(struct attempt *a, enum connect_error error)
     race_close(a);
     a->state = ATTEMPT_FAILED;
     c->failed++;
-    if (error != CONNECT_PARENT_REFUSED) {
+    if (error == CONNECT_TERMINATED || !c->plan.tunnel) {
         address_remember_failure(c->plan.memory, &a->address);
         race_try_next(c);
     } else if (c->under_way == 0) {

@@ -121,6 +121,18 @@ def test_the_origins_certificate_is_what_counts(stage):
     assert f"{origin.authority}, through the parent proxy 127.0.0.1:{parent.port}" in response.text
 
 
+def test_a_wrong_certificate_is_as_wrong_at_the_parents_next_address(stage):
+    """A failure to connect tries the host's next address: a parent's addresses all lead to the same origin"""
+    parent, origin = scripted(stage), tls_origin(stage, pair=certificates().self_signed)
+    try:
+        other = scripted(stage, host="::1", port=parent.port)
+    except OSError:
+        pytest.skip("this machine has no IPv6, or the port is taken there")
+    carpool = stage.carpool(secure(proxy=f"http://localhost:{parent.port}"))
+    assert carpool.get(origin.url()).error == "tls_certificate_error"
+    assert connects(parent) + connects(other) == [origin.authority]
+
+
 def test_tunnels_by_connect(stage):
     """TLS origins and tunnels by CONNECT through it: what comes right behind the parent's answer is the tunnel's"""
     origin = stage.origin(serve=lambda connection: connection.send(connection.until(b"\n")))
