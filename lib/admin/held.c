@@ -179,15 +179,20 @@ static void put_bursts(struct text *out, const struct account *a, bool is_peak)
         put_peak(out, a, "at");
         text_lit(out, ")");
     }
-    text_format(out, ", while on average only %.1f %s needed at a time", (double)a->hour.load,
+    text_lit(out, ", while on average ");
+    if (a->hour.load < 0.05F)
+        text_lit(out, "under 0.1");
+    else
+        text_format(out, "only %.1f", (double)a->hour.load);
+    text_format(out, " %s needed at a time",
                 a->speaks_http2 ? "requests under way were" : "connections were");
 }
 
 void held_put_need(struct text *out, const struct account *a, uint32_t limit)
 {
-    bool is_peak = a->hour.demand > limit;
+    bool is_peak = a->hour.demand > limit, is_known = a->hour.load > 0 || a->hour.served > 0;
 
-    if (account_needed(a, limit) <= limit) {
+    if (is_known && account_needed(a, limit) <= limit) {
         put_bursts(out, a, is_peak);
         return;
     }
@@ -201,6 +206,7 @@ void held_put_need(struct text *out, const struct account *a, uint32_t limit)
                     a->hour_ms < MINUTE_MS ? "So far" : "In the busiest minute", (double)a->hour.load,
                     a->speaks_http2 ? "requests under way" : "connections");
     else
-        text_format(out, " While the limit holds them back, it cannot be seen how many %s",
+        text_format(out, " %s, it cannot be seen how many %s",
+                    is_known ? "While the limit holds them back" : "Since none was served",
                     a->speaks_http2 ? "would be under way" : "connections they need");
 }

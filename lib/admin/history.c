@@ -153,14 +153,13 @@ static void note_now(struct history *h, struct past *p, const struct groups *now
     s->demand = larger(s->demand, larger(now->active, now->http2.streams) + now->connecting + now->pending);
 }
 
-static void take_running(const struct past *p, const struct agent *a, const struct origin_stats *stats,
-                         struct span *out)
+static void take_running(const struct past *p, const struct origin_stats *stats, struct span *out)
 {
     static const struct origin_stats none;
     bool anew = stats->requests < p->base.requests || stats->opened < p->base.opened;
 
     *out = p->running;
-    span_between(anew ? &none : &p->base, stats, a->policy->timeouts.pending, out);
+    span_between(anew ? &none : &p->base, stats, out);
 }
 
 /* What is left of one that lives in another worker is not: there is one past of both, and it is that one's. */
@@ -194,7 +193,7 @@ static void look_at_origin(struct history *h, const struct agent *a, const struc
     if (!p)
         return;
     note_now(h, p, now, o->stats.requests);
-    take_running(p, a, &o->stats, &p->running);
+    take_running(p, &o->stats, &p->running);
 }
 
 static void look_at_agent(struct history *h, const struct agent *a)
@@ -247,16 +246,16 @@ static struct span running_now(const struct history *h, const struct agent *a, c
         agent_totals(a, &totals);
     seen = p ? *p : nothing;
     seen.running.busy_seconds += stats->requests != seen.requests;
-    take_running(&seen, a, stats, &seen.running);
+    take_running(&seen, stats, &seen.running);
     return seen.running;
 }
 
 /* The end of a minute */
 
 /* Begins the next minute of a past with what the counters are now. */
-static void rebase(struct past *p, const struct agent *a, const struct origin_stats *stats)
+static void rebase(struct past *p, const struct origin_stats *stats)
 {
-    take_running(p, a, stats, &p->running);
+    take_running(p, stats, &p->running);
     p->base = *stats;
 }
 
@@ -269,12 +268,12 @@ static void rebase_agent(struct history *h, const struct agent *a)
 
     if (p) {
         agent_totals(a, &totals);
-        rebase(p, a, &totals.stats);
+        rebase(p, &totals.stats);
     }
     AGENT_FOREACH_ORIGIN (a, share, o) {
         p = o->stats.requests + o->stats.opened > 0 ? past_find(h, a, o) : NULL;
         if (p && p->created_ms == o->created_ms)
-            rebase(p, a, &o->stats);
+            rebase(p, &o->stats);
     }
 }
 

@@ -67,26 +67,20 @@ static void take_words(const struct origin_stats *from, const struct origin_stat
         out->held[i] = less(to->held[i], from->held[i]);
 }
 
-static void take_times(const struct origin_stats *from, const struct origin_stats *to,
-                       uint64_t pending_limit_ms, struct span *out)
+static void take_times(const struct origin_stats *from, const struct origin_stats *to, struct span *out)
 {
-    uint64_t waited_us = to->pending.sum_us - from->pending.sum_us;
-    /* Those that were refused after their wait were not served: it is no part of what follows. */
-    uint64_t given_up_us = (out->refused - out->queue_full) * pending_limit_ms * 1000;
-    uint64_t of_served_us = waited_us > given_up_us ? waited_us - given_up_us : 0;
-
     out->waited = waited_of(from, to);
-    out->waited_ms = less(waited_us / 1000, 0);
+    out->waited_ms = less((to->pending.sum_us - from->pending.sum_us) / 1000, 0);
     out->served = less(histogram_count(&to->request), histogram_count(&from->request));
-    out->service_ms = less((to->request.sum_us - from->request.sum_us) / 1000, of_served_us / 1000);
+    out->service_ms = less((to->request.sum_us - from->request.sum_us) / 1000,
+                           (to->served_wait_us - from->served_wait_us) / 1000);
     out->p50_us = quantile(&to->request, &from->request, 0.5);
     out->p99_us = quantile(&to->request, &from->request, 0.99);
     out->waited_p99_us = out->waited > 0 ? quantile(&to->pending, &from->pending, 0.99) : 0;
     out->connect_p99_us = quantile(&to->connect, &from->connect, 0.99);
 }
 
-void span_between(const struct origin_stats *from, const struct origin_stats *to, uint64_t pending_limit_ms,
-                  struct span *out)
+void span_between(const struct origin_stats *from, const struct origin_stats *to, struct span *out)
 {
     out->requests = less(to->requests, from->requests);
     out->reused = less(to->reused, from->reused);
@@ -103,7 +97,7 @@ void span_between(const struct origin_stats *from, const struct origin_stats *to
     out->peer_closed = less(to->retired[RETIRE_PEER_CLOSED], from->retired[RETIRE_PEER_CLOSED]);
     out->peer_closed_idle_ms = less(to->peer_closed_idle_ms, from->peer_closed_idle_ms);
     take_words(from, to, out);
-    take_times(from, to, pending_limit_ms, out);
+    take_times(from, to, out);
     out->load = load_of(out);
 }
 

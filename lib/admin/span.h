@@ -28,9 +28,8 @@ struct span {
 };
 
 /* What came between two states of the same counters. The peaks and `busy_seconds` of `out` stay as they are;
- * `load` follows from these. `pending_limit_ms` is timeouts.pending. */
-void span_between(const struct origin_stats *from, const struct origin_stats *to, uint64_t pending_limit_ms,
-                  struct span *out);
+ * `load` follows from these. */
+void span_between(const struct origin_stats *from, const struct origin_stats *to, struct span *out);
 
 void span_add(struct span *to, const struct span *from);
 

@@ -102,6 +102,8 @@ void origin_stats_add(struct origin_stats *to, const struct origin_stats *from)
     for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
         to->errors[i] += from->errors[i];
     to->client_aborts += from->client_aborts;
+    to->timed_out_waiting += from->timed_out_waiting;
+    to->served_wait_us += from->served_wait_us;
     for (unsigned i = 0; i < HELD_BY_COUNT; i++)
         to->held[i] += from->held[i];
     to->queue_full += from->queue_full;
@@ -128,6 +130,11 @@ uint64_t origin_stats_errors(const struct origin_stats *s)
     for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
         n += s->errors[i];
     return n;
+}
+
+uint64_t origin_stats_ended(const struct origin_stats *s)
+{
+    return histogram_count(&s->request) + origin_stats_errors(s) + s->client_aborts;
 }
 
 bool origin_stats_is_empty(const struct origin_stats *s)

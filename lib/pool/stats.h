@@ -86,6 +86,9 @@ struct origin_stats {
      * with an error, or because its client left. */
     uint64_t errors[PROXY_ERROR_COUNT];
     uint64_t client_aborts;
+    uint64_t
+        timed_out_waiting; /* of errors[PROXY_ERROR_RESPONSE_TIMEOUT], those that waited most of their time */
+    uint64_t served_wait_us; /* how long those in `request` had waited, summed */
     /* Texts of some size that came to clients which accept gzip, with Via; and those of them that were not
      * compressed */
     uint64_t texts, texts_plain;
@@ -105,6 +108,9 @@ struct origin_stats {
 
 /* Of all words. */
 uint64_t origin_stats_errors(const struct origin_stats *s);
+
+/* Requests that ended. */
+uint64_t origin_stats_ended(const struct origin_stats *s);
 
 /* Nothing was asked, opened or closed yet. */
 bool origin_stats_is_empty(const struct origin_stats *s);

@@ -123,12 +123,16 @@ struct slice exchange_target(const struct exchange *e, char *room, size_t size)
 static void count(const struct exchange *e)
 {
     struct origin_stats *stats = &e->waiter.origin->stats;
-    if (e->outcome.fault != FAULT_NONE)
+    uint64_t took_us = clock_us() - e->began_us, waited_us = stopwatch_total_us(&e->waiter.pending);
+    if (e->outcome.fault != FAULT_NONE) {
         stats->errors[fault_proxy_error(e->outcome.fault)]++;
-    else if (e->transfer && e->transfer->download.state == DOWNLOAD_DONE)
-        histogram_add(&stats->request, clock_us() - e->began_us);
-    else
+        stats->timed_out_waiting += e->outcome.fault == FAULT_RESPONSE_TIMEOUT && waited_us * 2 > took_us;
+    } else if (e->transfer && e->transfer->download.state == DOWNLOAD_DONE) {
+        histogram_add(&stats->request, took_us);
+        stats->served_wait_us += waited_us;
+    } else {
         stats->client_aborts++;
+    }
 }
 
 static void describe_transfer(const struct transfer *t, struct exchange_record *r)

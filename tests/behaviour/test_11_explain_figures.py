@@ -1,6 +1,7 @@
 """Section 11.4: the figures of carpoolctl explain fit each other, and carpoolctl status."""
 
 import re
+import time
 
 import pytest
 
@@ -77,6 +78,26 @@ def test_requests_over_http2(stage):
         held.pop(0).answer()
     assert [client.response().status for client in clients] == [200] * 3
     assert "1 of 4 requests found 2 requests under way (maxSockets is 2) and waited " in explained(carpool, "api")
+
+
+def test_waits_of_clients_that_left(stage):
+    """what is needed follows from requests that were served; those that waited in vain take nothing off it"""
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool(upstream(origin, maxSockets=1))
+    client = carpool.ask("http://pay.test/")
+    asked = origin.take()
+    others = [carpool.ask("http://pay.test/") for _ in range(3)]
+    carpool.wait_row(PAY, "pay", requests=3)
+    waited_from = time.monotonic()
+    wait_until(lambda: time.monotonic() - waited_from > 0.5, "time that counts")
+    for other in others:
+        other.close()
+    carpool.wait_row(PAY, "pay", requests=0)
+    asked.connection.reply()
+    assert client.response().status == 200
+    carpool.wait_row(PAY, "pay", freeSockets=1)
+    text = explained(carpool, "pay")
+    assert "3 of 4 requests found all connections busy" in text and "raise maxSockets to " in text, text
 
 
 def test_no_sum_of_peaks(stage):

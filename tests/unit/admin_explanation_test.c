@@ -295,6 +295,15 @@ START_TEST(waiting)
         "27 of 36 requests found all connections busy (maxSockets is 20) and waited 432 ms on average. They came in "
         "bursts (at one moment 29 were running or waiting), while on average only 0.4 connections were needed at a time. "
         "Raise maxSockets if they must not wait.");
+    account.hour.load = 0.01F;
+    ck_assert_ptr_nonnull(
+        strstr(said("waiting"), ", while on average under 0.1 connections were needed at a time."));
+    account.hour.load = 0;
+    ck_assert_ptr_nonnull(
+        strstr(said("waiting"),
+               " At one moment 29 were running or waiting. Since none was served, it cannot be seen "
+               "how many connections they need. Raise maxSockets if they must not wait."));
+    account.hour.served = 1;
     account.hour.refused = account.hour.queue_full = 27;
     ck_assert_ptr_nonnull(
         strstr(said("waiting"), "were running or waiting, those refused at once not counted)"));

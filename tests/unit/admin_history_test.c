@@ -53,6 +53,7 @@ static void serve(struct origin_stats *s, unsigned count, unsigned ms, unsigned 
         s->requests++;
         histogram_add(&s->pending, waited_ms * 1000);
         histogram_add(&s->request, (ms + waited_ms) * 1000);
+        s->served_wait_us += waited_ms * 1000;
     }
 }
 
@@ -230,19 +231,23 @@ START_TEST(load_is_requests_a_second_times_seconds_a_request)
 }
 END_TEST
 
-/* What waited in vain for timeouts.pending was not served: its wait is no part of the time of those that
- * were. */
-START_TEST(given_up_waits_do_not_shorten_requests)
+/* What waited in vain was not served: its wait is no part of the time of those that were, however it ended. */
+START_TEST(waits_in_vain_do_not_shorten_requests)
 {
+    struct origin_stats *stats = &f.origin.stats;
+
     begin();
-    f.policy.timeouts.pending = 3000;
     f.origin.last_request_ms = UINT64_MAX;
-    serve(&f.origin.stats, 2, 1000, 0);
-    f.origin.stats.requests++;
-    f.origin.stats.errors[PROXY_ERROR_LIMIT]++;
-    histogram_add(&f.origin.stats.pending, 3000 * 1000);
+    serve(stats, 2, 1000, 500);
+    stats->requests += 3;
+    stats->errors[PROXY_ERROR_LIMIT]++;
+    stats->errors[PROXY_ERROR_RESPONSE_TIMEOUT]++;
+    stats->client_aborts++;
+    for (unsigned i = 0; i < 3; i++)
+        histogram_add(&stats->pending, 3000 * 1000);
     history_sample(history);
     ck_assert_uint_eq(hour_of(&f.origin).service_ms, 2000);
+    ck_assert_uint_eq(hour_of(&f.origin).waited_ms, 10000);
     ck_assert_uint_eq(hour_of(&f.origin).refused, 1);
     end();
 }
@@ -335,7 +340,7 @@ void add_history_tests(Suite *suite)
                time_without_a_look_is_no_minute, what_was_before_it_was_looked_at_is_left_out,
                another_of_the_same_name_begins_anew, what_is_left_of_a_moved_origin_is_no_other_one,
                another_agent_of_the_same_name_begins_anew, load_is_requests_a_second_times_seconds_a_request,
-               given_up_waits_do_not_shorten_requests, a_percentile_is_not_more_than_the_longest,
+               waits_in_vain_do_not_shorten_requests, a_percentile_is_not_more_than_the_longest,
                peaks_are_the_largest_that_were_seen, origins_are_remembered_up_to_a_number,
                is_written_as_json);
 }
