@@ -39,10 +39,12 @@ struct diagnosis_input {
     bool keep_alive;
     uint64_t pending_limit_ms; /* timeouts.pending; 0: none */
     uint64_t saturated_ms;     /* since when a request waits and no place is left; 0: not so */
-    uint64_t requests, reused, opened;
+    uint64_t requests; /* that began; where more ended, those: a failure counts when its request ends */
+    uint64_t reused, opened;
     uint64_t refused;    /* by a limit */
     uint64_t queue_full; /* of these, at once */
     uint64_t errors[PROXY_ERROR_COUNT];
+    uint64_t timed_out_waiting; /* of those of timeouts.request, those that waited most of that time */
     uint64_t retired[RETIRE_COUNT];
     const char *connect_failure;         /* what the last failed connect said; NULL: none failed */
     uint64_t reused_errors, dead_errors; /* of reused sockets; of these, those whose path was dead */

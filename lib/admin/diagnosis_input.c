@@ -52,9 +52,14 @@ static void find_heaviest(const struct origin *o, struct diagnosis_input *in)
     in->heaviest_pending = n;
 }
 
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static void take_changes(const struct figures *base, const struct figures *now, struct diagnosis_input *in)
 {
-    in->requests = now->requests - base->requests;
+    in->requests = larger(now->requests - base->requests, now->ended - base->ended);
     in->reused = now->reused - base->reused;
     in->opened = now->opened - base->opened;
     in->reused_errors = now->reused_errors - base->reused_errors;
@@ -65,6 +70,7 @@ static void take_changes(const struct figures *base, const struct figures *now, 
     for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
         in->errors[i] = now->errors[i] - base->errors[i];
     in->refused = in->errors[PROXY_ERROR_LIMIT];
+    in->timed_out_waiting = now->timed_out_waiting - base->timed_out_waiting;
     /* One whose client has not taken the answer yet is no error yet. */
     in->queue_full = now->queue_full - base->queue_full;
     if (in->queue_full > in->refused)
@@ -188,7 +194,8 @@ void describe_forgotten(const struct track *tracks, const struct agent *a, struc
 
     in->paused = a->paused;
     forgotten_stats(a, &stats);
-    in->requests = grown(stats.requests, t ? t->base.requests : 0);
+    in->requests = larger(grown(stats.requests, t ? t->base.requests : 0),
+                          grown(origin_stats_ended(&stats), t ? t->base.ended : 0));
     for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
         in->errors[i] = grown(stats.errors[i], t ? t->base.errors[i] : 0);
     in->refused = in->errors[PROXY_ERROR_LIMIT];

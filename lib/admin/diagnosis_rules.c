@@ -151,8 +151,7 @@ static bool put_busy_streams(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
-/* "all 20 connections busy (maxSockets)"; `were` goes before "busy". */
-static void put_busy(const struct diagnosis_input *in, struct text *out, const char *were)
+void put_busy(const struct diagnosis_input *in, struct text *out, const char *were)
 {
     uint32_t limit = is_held_by_total(in) ? in->max_total : in->max_sockets;
 
@@ -169,7 +168,7 @@ static void put_busy(const struct diagnosis_input *in, struct text *out, const c
     text_lit(out, ")");
 }
 
-static void put_remedy(const struct diagnosis_input *in, struct text *out)
+void put_remedy(const struct diagnosis_input *in, struct text *out)
 {
     text_format(out, ": raise %s, or find out why the service is slow", holding_limit(in));
 }

@@ -13,6 +13,11 @@ static inline uint64_t percent(uint64_t part, uint64_t whole)
     return whole ? part * 100 / whole : 0;
 }
 
+/* diagnosis_rules.c: "all 20 connections busy (maxSockets)", where `were` goes before "busy"; ": raise maxSockets,
+ * or find out why the service is slow" */
+void put_busy(const struct diagnosis_input *in, struct text *out, const char *were);
+void put_remedy(const struct diagnosis_input *in, struct text *out);
+
 /* diagnosis_rules_failures.c: connections and requests that failed */
 bool says_connect_fails(const struct diagnosis_input *in, struct text *out);
 bool says_stale(const struct diagnosis_input *in, struct text *out);

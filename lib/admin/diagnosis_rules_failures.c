@@ -62,18 +62,44 @@ bool says_dead_path(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
+/* Requests that ran into timeouts.socket. Over HTTP/2 unanswered PINGs end as silence does, and
+ * says_ping_timeout() tells of these. */
+static uint64_t met_silence(const struct diagnosis_input *in)
+{
+    if (in->retired[RETIRE_PING_TIMEOUT] > 0)
+        return in->retired[RETIRE_SOCKET_TIMEOUT];
+    return in->errors[PROXY_ERROR_READ_TIMEOUT] + in->errors[PROXY_ERROR_WRITE_TIMEOUT];
+}
+
+/* Those that waited in a pause ran out of time for that. */
 bool says_timeouts(const struct diagnosis_input *in, struct text *out)
 {
-    uint64_t silent = in->retired[RETIRE_SOCKET_TIMEOUT], slow = in->retired[RETIRE_REQUEST_TIMEOUT];
+    uint64_t silent = met_silence(in), waited = in->paused ? 0 : in->timed_out_waiting;
+    uint64_t slow = in->errors[PROXY_ERROR_RESPONSE_TIMEOUT] - (in->timed_out_waiting - waited);
+    uint64_t all = silent + slow;
 
-    if (silent + slow < ENOUGH || percent(silent + slow, in->requests) < 5)
+    if (all < ENOUGH || percent(all, in->requests) < 5)
         return false;
-    text_format(out, "%s: %llu %% of requests ran into %s: find out why the service is slow, or raise %s",
-                in->who, (unsigned long long)percent(silent + slow, in->requests),
+    text_format(out, "%s: ", in->who);
+    words_part(out, all, in->requests, "request");
+    text_format(out, " ran into %s",
                 slow == 0     ? "timeouts.socket"
                 : silent == 0 ? "timeouts.request"
-                              : "timeouts.socket or timeouts.request",
-                slow == 0 || silent == 0 ? "it" : "them");
+                              : "timeouts.socket or timeouts.request");
+    if (waited > 0) {
+        text_lit(out, ", ");
+        if (waited < all)
+            words_count(out, waited);
+        else
+            text_lit(out, "all");
+        text_lit(out, " of them after waiting for most of that time while ");
+        put_busy(in, out, "were ");
+    }
+    if (waited * 2 >= all)
+        put_remedy(in, out);
+    else
+        text_format(out, ": find out why the service is slow, or raise %s",
+                    slow == 0 || silent == 0 ? "it" : "them");
     return true;
 }
 

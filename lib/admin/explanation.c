@@ -10,8 +10,8 @@
 
 /* The rules */
 
-/* " (2 refused, 3 not sent)": those that no connection carried. They failed before, their clients left, or they
- * wait. */
+/* " (2 refused, 3 not sent)": those that no connection carried. They failed before, their time ran out, their
+ * clients left, or they wait. */
 static void put_uncarried(struct text *out, uint64_t refused, uint64_t unsent)
 {
     if (refused + unsent == 0)

@@ -10,6 +10,7 @@ void figures_take(const struct origin_stats *s, struct figures *out)
 {
     *out = (struct figures){
         .requests = s->requests,
+        .ended = origin_stats_ended(s),
         .reused = s->reused,
         .opened = s->opened,
         .peer_closed_idle_ms = s->peer_closed_idle_ms,
@@ -18,6 +19,7 @@ void figures_take(const struct origin_stats *s, struct figures *out)
         .texts_plain = s->texts_plain,
         .repaired = s->repaired,
         .queue_full = s->queue_full,
+        .timed_out_waiting = s->timed_out_waiting,
     };
     memcpy(out->retired, s->retired, sizeof out->retired);
     memcpy(out->repairs, s->repairs, sizeof out->repairs);
@@ -123,6 +125,7 @@ bool track_is_forgotten(const struct track *t)
 static void figures_add(const struct figures *from, struct figures *to)
 {
     to->requests += from->requests;
+    to->ended += from->ended;
     to->queue_full += from->queue_full;
     for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
         to->errors[i] += from->errors[i];

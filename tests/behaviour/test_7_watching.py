@@ -226,6 +226,22 @@ def test_diagnosis_of_refusals(stage):
     assert client.response().status == 200
 
 
+def test_diagnosis_of_requests_whose_time_ran_out_in_the_queue(stage):
+    """what never came as far as the service failed, too: it is a problem, and the limit is named"""
+    origin = stage.origin(manual=True)
+    origin_of_tunnel = stage.origin(serve=lambda connection: connection.fill())
+    carpool = stage.carpool({"access": {"connectPorts": [origin_of_tunnel.port]},
+                             "upstreams": {"api": {"match": "127.0.0.1", "maxTotalSockets": 1, "timeouts": {"request": "300ms"}}}})
+    with carpool.client() as client:    # its tunnel has the only place for as long as it likes
+        client.send(request("CONNECT", origin_of_tunnel.authority))
+        assert client.read_response_head().status == 200
+        for _ in range(3):
+            assert carpool.get(origin.url("/")).status == 504
+        assert carpool.agents()["api"]["diagnosis"] == [
+            f"api {origin.key}: 3 of 3 requests ran into timeouts.request, all of them after waiting for most of that time "
+            "while the only connection was busy (maxTotalSockets): raise maxTotalSockets, or find out why the service is slow"]
+
+
 def test_diagnosis_of_failed_connects(stage):
     """cannot connect to 127.0.0.1:18080: connection refused (5 of the last 8 attempts)"""
     refused = stage.ports.refused()
