@@ -6,7 +6,7 @@
 #include "base/clock.h"
 
 /* What may still come of a request is thrown away, so that no reset destroys the answer (RFC 9112 9.6). */
-#define LINGER_MS    1000
+#define LINGER_MS    900 /* so that a stop is over within a second */
 #define LINGER_BYTES (64 * 1024)
 /* TLS may bring a few bytes with each. */
 #define READS_PER_TURN 16
