@@ -128,7 +128,7 @@ def test_a_wrong_certificate_is_as_wrong_at_the_parents_next_address(stage):
         other = scripted(stage, host="::1", port=parent.port)
     except OSError:
         pytest.skip("this machine has no IPv6, or the port is taken there")
-    carpool = stage.carpool(secure(proxy=f"http://localhost:{parent.port}"))
+    carpool = stage.carpool(secure(proxy=f"http://parent.localhost:{parent.port}"))
     assert carpool.get(origin.url()).error == "tls_certificate_error"
     assert connects(parent) + connects(other) == [origin.authority]
 
