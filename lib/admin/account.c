@@ -173,6 +173,13 @@ uint64_t account_closed_idle_ms(const struct account *a)
     return 0;
 }
 
+uint32_t account_limit(const struct account *a)
+{
+    const struct agent_policy *p = a->policy;
+
+    return p->maxTotalSockets < p->maxSockets ? p->maxTotalSockets : p->maxSockets;
+}
+
 /* A quarter more, and whole. */
 static uint32_t with_reserve(float load)
 {

@@ -63,6 +63,9 @@ bool account_closes_each_time(const struct account *a);
 /* How long free connections had been idle as the origin closed them, on average; 0: it closed none. */
 uint64_t account_closed_idle_ms(const struct account *a);
 
+/* The most connections that an origin may have: the smaller one of its limit and of its agent's. */
+uint32_t account_limit(const struct account *a);
+
 /* How many connections would be enough where requests waited for so many: what the busiest minute needed at a
  * time, and a quarter more. 0: it needed far fewer on average, and the requests came in bursts. */
 uint32_t account_needed(const struct account *a, uint32_t limit);

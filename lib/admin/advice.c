@@ -51,16 +51,34 @@ static void put_held(struct text *t, const struct account *a, uint32_t limit)
     held_put_need(t, a, limit);
 }
 
+/* Of one origin, whichever of the two limits held it: what it needs, the other one must allow, too. */
+static uint32_t needed_by_origin(const struct account *a)
+{
+    uint32_t held = a->hour.held[HELD_BY_MAX_SOCKETS] + a->hour.held[HELD_BY_MAX_TOTAL];
+
+    return held > 0 ? account_needed(a, account_limit(a)) : 0;
+}
+
+static bool advises_of_origin(const struct account *a, uint32_t now, struct advice *out)
+{
+    uint32_t needed = needed_by_origin(a);
+
+    if (now == COUNT_INFINITE || needed <= now)
+        return false;
+    put_counts(out, now, needed);
+    put_held(&out->why, a, account_limit(a));
+    return true;
+}
+
 static bool advises_max_sockets(const struct account *a, struct advice *out)
 {
-    uint32_t held = a->hour.held[HELD_BY_MAX_SOCKETS];
-    uint32_t needed = account_needed(a, a->policy->maxSockets);
+    return advises_of_origin(a, a->policy->maxSockets, out);
+}
 
-    if (held == 0 || needed <= a->policy->maxSockets)
-        return false;
-    put_counts(out, a->policy->maxSockets, needed);
-    put_held(&out->why, a, a->policy->maxSockets);
-    return true;
+/* Where it held some, the row of the agent speaks. */
+static bool advises_total_for_origin(const struct account *a, struct advice *out)
+{
+    return a->hour.held[HELD_BY_MAX_TOTAL] == 0 && advises_of_origin(a, a->policy->maxTotalSockets, out);
 }
 
 static bool advises_max_total(const struct account *a, struct advice *out)
@@ -199,6 +217,7 @@ static bool advises_keep_alive(const struct account *a, struct advice *out)
 const struct advice_rule advice_rules[] = {
     {"maxTotalSockets", ADVICE_AGENT, "maxTotalSockets", advises_max_total},
     {"maxSockets", ADVICE_ORIGIN, "maxSockets", advises_max_sockets},
+    {"total-for-origin", ADVICE_ORIGIN, "maxTotalSockets", advises_total_for_origin},
     {"maxFreeSockets", ADVICE_ORIGIN, "maxFreeSockets", advises_max_free},
     {"maxRequestsPerSocket", ADVICE_ORIGIN, "maxRequestsPerSocket", advises_max_requests},
     {"longer-free", ADVICE_ORIGIN, "timeouts.free", advises_longer_free},

@@ -123,18 +123,28 @@ static bool is_held_by_streams(const struct diagnosis_input *in)
     return in->held_by == HELD_BY_STREAMS && in->pending > 0;
 }
 
-/* The limit over all origins where that is what holds. */
+/* The limit over all origins where that is what holds. Over HTTP/2 the other one may, even if it is larger: it
+ * limits requests. */
 static bool is_held_by_total(const struct diagnosis_input *in)
 {
-    return in->max_sockets == COUNT_INFINITE ||
+    return in->max_sockets == COUNT_INFINITE || (in->max_total < in->max_sockets && in->streams_each == 0) ||
            (in->sockets < in->max_sockets && in->agent_sockets >= in->max_total);
+}
+
+/* To raise one of them alone would be in vain. */
+static bool is_held_by_both(const struct diagnosis_input *in)
+{
+    return in->max_total == in->max_sockets ||
+           (in->sockets >= in->max_sockets && in->agent_sockets >= in->max_total);
 }
 
 static const char *holding_limit(const struct diagnosis_input *in)
 {
     if (is_held_by_streams(in))
         return "that limit";
-    return is_held_by_total(in) ? "maxTotalSockets" : "maxSockets";
+    if (is_held_by_total(in))
+        return "maxTotalSockets";
+    return is_held_by_both(in) ? "maxSockets and maxTotalSockets" : "maxSockets";
 }
 
 static bool put_busy_streams(const struct diagnosis_input *in, struct text *out)

@@ -227,10 +227,18 @@ static enum held_by holder_of(const struct account *a)
     return held[HELD_BY_MAX_TOTAL] > held[HELD_BY_MAX_SOCKETS] ? HELD_BY_MAX_TOTAL : HELD_BY_MAX_SOCKETS;
 }
 
+/* Which are too small for so many connections. */
+static const char *limits_below(const struct account *a, uint32_t connections)
+{
+    if (account_is_of_agent(a) || a->policy->maxSockets >= connections)
+        return "maxTotalSockets";
+    return a->policy->maxTotalSockets >= connections ? "maxSockets" : "maxSockets and maxTotalSockets";
+}
+
 static void put_held(struct text *out, const struct account *a)
 {
     enum held_by by = holder_of(a);
-    uint32_t limit = by == HELD_BY_MAX_TOTAL ? a->policy->maxTotalSockets : a->policy->maxSockets;
+    uint32_t limit = account_is_of_agent(a) ? a->policy->maxTotalSockets : account_limit(a);
     uint32_t needed = account_needed(a, limit);
 
     held_put(out, a);
@@ -244,9 +252,9 @@ static void put_held(struct text *out, const struct account *a)
     if (by == HELD_BY_MAX_TOTAL && account_costs(a, replaced(RETIRE_EVICTED)))
         text_lit(out, ".");
     else if (needed <= limit)
-        text_format(out, ". Raise %s if they must not wait.", held_by_word(by));
+        text_format(out, ". Raise %s if they must not wait.", limits_below(a, limit + 1));
     else
-        text_format(out, ": raise %s to %u%s.", held_by_word(by), needed,
+        text_format(out, ": raise %s to %u%s.", limits_below(a, needed), needed,
                     a->hour.load > (float)limit ? "" : " and look again");
 }
 

@@ -1,5 +1,6 @@
 """Section 11.4: the figures of carpoolctl explain fit each other, and carpoolctl status."""
 
+import json
 import re
 import time
 
@@ -80,10 +81,12 @@ def test_requests_over_http2(stage):
     assert "1 of 4 requests found 2 requests under way (maxSockets is 2) and waited " in explained(carpool, "api")
 
 
-def test_waits_of_clients_that_left(stage):
-    """what is needed follows from requests that were served; those that waited in vain take nothing off it"""
+@pytest.mark.parametrize("limits", [["maxSockets"], ["maxSockets", "maxTotalSockets"]])
+def test_waits_of_clients_that_left(stage, limits):
+    """what is needed follows from requests that were served; those that waited in vain take nothing off it. Of two limits
+    that hold, both are to be raised"""
     origin = stage.origin(manual=True)
-    carpool = stage.carpool(upstream(origin, maxSockets=1))
+    carpool = stage.carpool(upstream(origin, **{limit: 1 for limit in limits}))
     client = carpool.ask("http://pay.test/")
     asked = origin.take()
     others = [carpool.ask("http://pay.test/") for _ in range(3)]
@@ -97,7 +100,9 @@ def test_waits_of_clients_that_left(stage):
     assert client.response().status == 200
     carpool.wait_row(PAY, "pay", freeSockets=1)
     text = explained(carpool, "pay")
-    assert "3 of 4 requests found all connections busy" in text and "raise maxSockets to " in text, text
+    assert "3 of 4 requests found all connections busy" in text and f"raise {' and '.join(limits)} to " in text, text
+    advice = [entry["option"] for entry in json.loads(carpool.admin("/advice").body)]
+    assert sorted(advice) == limits, advice
 
 
 def test_no_sum_of_peaks(stage):

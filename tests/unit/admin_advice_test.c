@@ -51,6 +51,33 @@ START_TEST(max_sockets)
 }
 END_TEST
 
+/* What one limit is raised to, the other one must allow. */
+START_TEST(both_limits)
+{
+    account_begin();
+    requested(1000);
+    account.hour.held[HELD_BY_MAX_SOCKETS] = 120;
+    account.hour.load = 30;
+    ck_assert_str_eq(advised("total-for-origin"), "");
+    policy.maxTotalSockets = 20;
+    ck_assert_ptr_nonnull(strstr(advised("maxSockets"), "20 -> 38: 120 of"));
+    ck_assert_ptr_nonnull(strstr(advised("total-for-origin"), "20 -> 38: 120 of"));
+    policy.maxTotalSockets = 4; /* so that it is what holds now */
+    policy.maxSockets = 5;
+    account.hour.load = 3.6F;
+    ck_assert_str_eq(advised("maxSockets"), "");
+    ck_assert_ptr_nonnull(strstr(advised("total-for-origin"), "4 -> 5: 120 of"));
+    account.hour.held[HELD_BY_MAX_SOCKETS] = 0;
+    account.hour.held[HELD_BY_MAX_TOTAL] = 9;
+    ck_assert_str_eq(advised("total-for-origin"), ""); /* it is the agent's */
+    account.hour.load = 10;                            /* and with more, maxSockets would */
+    ck_assert_ptr_nonnull(strstr(advised("maxSockets"), "5 -> 13: 9 of"));
+    account.hour.held[HELD_BY_MAX_TOTAL] = 0;
+    policy.maxTotalSockets = COUNT_INFINITE;
+    ck_assert_str_eq(advised("total-for-origin"), "");
+}
+END_TEST
+
 START_TEST(max_total_sockets)
 {
     account_begin();
@@ -228,6 +255,6 @@ END_TEST
 
 void add_advice_tests(Suite *suite)
 {
-    unit_group(suite, "advice", max_sockets, max_total_sockets, max_free_sockets, max_requests, longer_free,
-               shorter_free, connect_pool, keep_alive_at_the_service, is_written_as_json);
+    unit_group(suite, "advice", max_sockets, both_limits, max_total_sockets, max_free_sockets, max_requests,
+               longer_free, shorter_free, connect_pool, keep_alive_at_the_service, is_written_as_json);
 }

@@ -104,6 +104,22 @@ END_TEST
 
 #define FULL .sockets = 20, .max_sockets = 20, .max_total = 100
 
+/* maxTotalSockets is the smaller one, or full, too: to raise maxSockets alone would change nothing. */
+START_TEST(both_limits)
+{
+    ck_assert_ptr_nonnull(strstr(SAID("waiting", .pending = 6, .saturated_ms = 2000, .sockets = 4,
+                                      .max_sockets = 4, .agent_sockets = 4, .max_total = 4),
+                                 "all 4 connections busy (maxSockets and maxTotalSockets) for 2 s: raise "
+                                 "maxSockets and maxTotalSockets, or"));
+    ck_assert_ptr_nonnull(strstr(SAID("waiting", .pending = 6, .saturated_ms = 2000, .sockets = 4,
+                                      .max_sockets = 4, .agent_sockets = 8, .max_total = 8),
+                                 ": raise maxSockets and maxTotalSockets, or"));
+    ck_assert_ptr_nonnull(strstr(
+        SAID("refused", .requests = 20, .refused = 12, .queue_full = 12, .max_sockets = 5, .max_total = 4),
+        "all 4 connections were busy (maxTotalSockets), because"));
+}
+END_TEST
+
 START_TEST(waiting)
 {
     ck_assert_str_eq(SAID("waiting", .pending = 12, .saturated_ms = 30500, FULL),
@@ -565,7 +581,7 @@ END_TEST
 
 void add_diagnosis_tests(Suite *suite)
 {
-    unit_group(suite, "rules", paused, certificate, connect_tls, refused, waiting, no_reuse,
+    unit_group(suite, "rules", paused, certificate, connect_tls, refused, both_limits, waiting, no_reuse,
                no_reuse_does_not_guess, peer_closed, learned, dead_paths, http2, shares, failures, timeouts,
                all_rows_have_a_name);
     unit_group(suite, "diagnosis", silent_when_all_is_well, sees_a_small_pool, counts_refusals_of_a_pause,

@@ -309,6 +309,16 @@ START_TEST(waiting)
         strstr(said("waiting"), "were running or waiting, those refused at once not counted)"));
     ck_assert_ptr_nonnull(strstr(said("waiting"), " (maxSockets is 20) and were refused at once. They came"));
     account.hour.refused = account.hour.queue_full = 0;
+    policy.maxTotalSockets = 20; /* to raise maxSockets alone would change nothing */
+    ck_assert_ptr_nonnull(
+        strstr(said("waiting"), ". Raise maxSockets and maxTotalSockets if they must not wait."));
+    account.hour.load = 22.4F;
+    ck_assert_ptr_nonnull(strstr(said("waiting"), ": raise maxSockets and maxTotalSockets to 28."));
+    policy.maxTotalSockets = 19;
+    policy.maxSockets = 30;
+    ck_assert_ptr_nonnull(strstr(said("waiting"), ": raise maxTotalSockets to 28."));
+    policy.maxSockets = 20;
+    policy.maxTotalSockets = 100;
     account.key = "*"; /* each origin has its own maxSockets */
     ck_assert_ptr_null(strcasestr(said("waiting"), "raise"));
     account.hour.held[HELD_BY_MAX_TOTAL] = 28;
