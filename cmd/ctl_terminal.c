@@ -120,10 +120,12 @@ static int escape_key(void)
         char letter;
         int key;
     } arrows[] = {{'A', KEY_UP}, {'B', KEY_DOWN}, {'C', KEY_RIGHT}, {'D', KEY_LEFT}};
-    char letter = typed_count >= 3 ? typed[2] : '\0';
+    char letter = '\0';
 
     if (typed_count == 1 || (typed[1] != '[' && typed[1] != 'O'))
         return KEY_LEAVE;
+    if (typed_count >= 3)
+        letter = typed[2];
     take_off(typed_count < 3 ? typed_count : 3);
     for (size_t i = 0; i < sizeof arrows / sizeof arrows[0]; i++)
         if (letter == arrows[i].letter)
