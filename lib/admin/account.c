@@ -201,8 +201,8 @@ uint32_t account_needed(const struct account *a, uint32_t limit)
 
 uint32_t account_needed_in_total(const struct account *a)
 {
-    uint32_t held = a->hour.held[HELD_BY_MAX_TOTAL];
-    uint32_t needed = held > 0 ? account_needed(a, a->policy->maxTotalSockets) : 0;
+    bool holds = a->hour.held[HELD_BY_MAX_TOTAL] > a->hour.held_before[HELD_BY_MAX_TOTAL];
+    uint32_t needed = holds ? account_needed(a, a->policy->maxTotalSockets) : 0;
     uint32_t kept = account_costs(a, replaced(RETIRE_EVICTED)) ? a->most_sockets : 0;
 
     return needed > kept ? needed : kept;

@@ -54,7 +54,7 @@ static void put_held(struct text *t, const struct account *a, uint32_t limit)
 /* Of one origin, whichever of the two limits held it: what it needs, the other one must allow, too. */
 static uint32_t needed_by_origin(const struct account *a)
 {
-    uint32_t held = a->hour.held[HELD_BY_MAX_SOCKETS] + a->hour.held[HELD_BY_MAX_TOTAL];
+    uint32_t held = held_lately(a, HELD_BY_MAX_SOCKETS) + held_lately(a, HELD_BY_MAX_TOTAL);
 
     return held > 0 ? account_needed(a, account_limit(a)) : 0;
 }
@@ -78,12 +78,12 @@ static bool advises_max_sockets(const struct account *a, struct advice *out)
 /* Where it held some, the row of the agent speaks. */
 static bool advises_total_for_origin(const struct account *a, struct advice *out)
 {
-    return a->hour.held[HELD_BY_MAX_TOTAL] == 0 && advises_of_origin(a, a->policy->maxTotalSockets, out);
+    return held_lately(a, HELD_BY_MAX_TOTAL) == 0 && advises_of_origin(a, a->policy->maxTotalSockets, out);
 }
 
 static bool advises_max_total(const struct account *a, struct advice *out)
 {
-    uint32_t now = a->policy->maxTotalSockets, held = a->hour.held[HELD_BY_MAX_TOTAL];
+    uint32_t now = a->policy->maxTotalSockets, held = held_lately(a, HELD_BY_MAX_TOTAL);
     uint32_t suggested = account_needed_in_total(a);
     bool evicted = account_costs(a, replaced(RETIRE_EVICTED));
 

@@ -134,6 +134,7 @@ static void look(struct diagnosis *d, bool window_ends)
 
 void diagnosis_look(struct diagnosis *d)
 {
+    history_note_limits(d->history);
     look(d, false);
 }
 

@@ -220,11 +220,10 @@ static bool says_now(const struct account *a, struct text *out)
 /* The limit that held most of them; an agent's maxTotalSockets before each origin's maxSockets. */
 static enum held_by holder_of(const struct account *a)
 {
-    const uint32_t *held = a->hour.held;
-
-    if (held[HELD_BY_STREAMS] * 2 > held_by_limits(a))
+    if (held_lately(a, HELD_BY_STREAMS) * 2 > held_lately_by_limits(a))
         return HELD_BY_STREAMS;
-    return held[HELD_BY_MAX_TOTAL] > held[HELD_BY_MAX_SOCKETS] ? HELD_BY_MAX_TOTAL : HELD_BY_MAX_SOCKETS;
+    return held_lately(a, HELD_BY_MAX_TOTAL) > held_lately(a, HELD_BY_MAX_SOCKETS) ? HELD_BY_MAX_TOTAL
+                                                                                   : HELD_BY_MAX_SOCKETS;
 }
 
 /* Which are too small for so many connections. */
@@ -243,8 +242,10 @@ static void put_held(struct text *out, const struct account *a)
 
     held_put(out, a);
     text_lit(out, ".");
+    if (held_by_limits(a) > 0 && held_lately_by_limits(a) == 0)
+        text_lit(out, " None has waited for a limit since a reload changed them.");
     /* One limit is the agent's, the other one each origin's. */
-    if (held_by_limits(a) == 0 || by == HELD_BY_STREAMS ||
+    if (held_lately_by_limits(a) == 0 || by == HELD_BY_STREAMS ||
         account_is_of_agent(a) != (by == HELD_BY_MAX_TOTAL))
         return;
     held_put_need(out, a, limit);

@@ -21,35 +21,62 @@ uint32_t held_in_all(const struct account *a)
     return n;
 }
 
+uint32_t held_lately(const struct account *a, enum held_by by)
+{
+    uint32_t held = a->hour.held[by], before = a->hour.held_before[by];
+
+    return held > before ? held - before : 0;
+}
+
+uint32_t held_lately_by_limits(const struct account *a)
+{
+    uint32_t n = 0;
+
+    for (unsigned i = 0; i < HELD_BY_COUNT; i++)
+        n += i == HELD_BY_PAUSE ? 0 : held_lately(a, (enum held_by)i);
+    return n;
+}
+
+/* " (maxSockets is 4)"; " (maxSockets)" where it has been another one within the hour. */
+static void put_limit(struct text *out, const struct account *a, enum held_by by, uint32_t now)
+{
+    char limit[UNITS_TEXT_SIZE];
+
+    if (a->hour.held_before[by] > 0)
+        text_format(out, " (%s)", held_by_word(by));
+    else
+        text_format(out, " (%s is %s)", held_by_word(by), units_format_count(now, limit));
+}
+
 /* Over HTTP/2 maxSockets limits the requests under way, too, and connections may be few. */
 static void put_full(struct text *out, const struct account *a)
 {
-    char limit[UNITS_TEXT_SIZE];
     uint32_t most = a->policy->maxSockets;
 
     if (!a->speaks_http2)
         text_lit(out, "all connections busy");
+    else if (a->hour.held_before[HELD_BY_MAX_SOCKETS] > 0)
+        text_lit(out, "too many requests under way");
     else if (most == 1)
         text_lit(out, "another request under way");
     else
         text_format(out, "%u requests under way", most);
-    text_format(out, " (maxSockets is %s)", units_format_count(most, limit));
+    put_limit(out, a, HELD_BY_MAX_SOCKETS, most);
 }
 
 /* What requests found that were held by it. */
 static void put_cause(struct text *out, const struct account *a, enum held_by by)
 {
-    char limit[UNITS_TEXT_SIZE];
-
-    if (by == HELD_BY_MAX_SOCKETS)
+    if (by == HELD_BY_MAX_SOCKETS) {
         put_full(out, a);
-    else if (by == HELD_BY_MAX_TOTAL)
-        text_format(out, "all connections busy (maxTotalSockets is %s)",
-                    units_format_count(a->policy->maxTotalSockets, limit));
-    else if (by == HELD_BY_STREAMS)
+    } else if (by == HELD_BY_MAX_TOTAL) {
+        text_lit(out, "all connections busy");
+        put_limit(out, a, by, a->policy->maxTotalSockets);
+    } else if (by == HELD_BY_STREAMS) {
         text_lit(out, "all HTTP/2 connections full (the origin's SETTINGS_MAX_CONCURRENT_STREAMS)");
-    else
+    } else {
         text_lit(out, "the agent paused");
+    }
 }
 
 /* What held most of those that are left. */

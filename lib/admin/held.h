@@ -10,6 +10,10 @@
 uint32_t held_by_limits(const struct account *a);
 uint32_t held_in_all(const struct account *a);
 
+/* Those that the present limits held: no earlier ones, and no pause. */
+uint32_t held_lately(const struct account *a, enum held_by by);
+uint32_t held_lately_by_limits(const struct account *a);
+
 /* "83 of 265 requests found all connections busy (maxSockets is 4): 74 waited, 483 ms on average, and 9 were
  * refused at once". Some were held. */
 void held_put(struct text *out, const struct account *a);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "admin/agents.h"
+#include "admin/tenure.h"
 #include "base/clock.h"
 #include "base/hash.h"
 
@@ -18,6 +19,7 @@ struct past {
     struct origin_stats base; /* as the running minute began */
     uint64_t requests;        /* as of the last look */
     struct span running;
+    struct tenure tenure;
     struct span *minutes;   /* a ring that all pasts fill together; NULL: nothing happened yet */
     uint32_t quiet_minutes; /* in a row */
     uint64_t looked_ms;     /* when something was there last */
@@ -45,6 +47,7 @@ struct history *history_new(const struct admin_daemon *daemon)
         return NULL;
     h->daemon = daemon;
     h->minute_began_ms = h->looked_ms = clock_ms();
+    history_note_limits(h);
     return h;
 }
 
@@ -125,6 +128,7 @@ static struct past *past_make(struct history *h, const struct agent *a, const st
         free(p);
         return NULL;
     }
+    tenure_begin(&p->tenure, a->policy, 0, &p->running);
     p->added_ms = a->added_ms;
     p->is_origin = o != NULL;
     h->origin_count += p->is_origin;
@@ -220,10 +224,49 @@ static void look_at_agent(struct history *h, const struct agent *a)
         note_now(h, p, &all, requests);
 }
 
+static void begin_tenure(const struct history *h, struct past *p, const struct agent *a,
+                         const struct origin_stats *stats)
+{
+    struct span running;
+
+    take_running(p, stats, &running);
+    tenure_begin(&p->tenure, a->policy, h->count, &running);
+}
+
+static void begin_tenures(struct history *h, struct past *p, const struct agent *a)
+{
+    struct agent_totals totals;
+    const struct agent *share;
+    const struct origin *o;
+
+    agent_totals(a, &totals);
+    begin_tenure(h, p, a, &totals.stats);
+    AGENT_FOREACH_ORIGIN (a, share, o) {
+        p = is_busy(h, o) ? past_of_origin(h, a, o) : past_find(h, a, o);
+        if (p && p->created_ms == o->created_ms)
+            begin_tenure(h, p, a, &o->stats);
+    }
+}
+
+void history_note_limits(struct history *h)
+{
+    const struct agent *a;
+
+    TAILQ_FOREACH (a, &h->daemon->pools[0]->agents, link) {
+        struct past *p = past_find(h, a, NULL);
+
+        if (!p)
+            past_make(h, a, NULL);
+        else if (!tenure_holds(&p->tenure, a->policy))
+            begin_tenures(h, p, a);
+    }
+}
+
 static void look_at_all(struct history *h)
 {
     const struct agent *a;
 
+    history_note_limits(h);
     TAILQ_FOREACH (a, &h->daemon->pools[0]->agents, link)
         look_at_agent(h, a);
     h->looked_ms = clock_ms();
@@ -415,76 +458,34 @@ void history_hour(const struct history *h, const struct agent *a, const struct o
     const struct past *p = past_find(h, a, o);
 
     *out = running_now(h, a, o);
-    for (uint32_t back = p && p->minutes ? remembered(h) : 0; back > 0; back--)
+    if (p)
+        tenure_add_before(&p->tenure, h->count, out, out);
+    for (uint32_t back = p && p->minutes ? remembered(h) : 0; back > 0; back--) {
         span_add(out, &p->minutes[slot(h, back)]);
+        tenure_add_before(&p->tenure, h->count - back, &p->minutes[slot(h, back)], out);
+    }
 }
 
-/* JSON */
-
-static void put_minute(struct text *t, uint64_t end_wall_ms, uint64_t ms, const struct span *s)
+const struct admin_daemon *history_daemon(const struct history *h)
 {
-    text_format(t, "{\"end\":%llu,\"ms\":%llu", (unsigned long long)end_wall_ms, (unsigned long long)ms);
-    if (s)
-        span_write(t, s);
-    text_lit(t, "}");
+    return h->daemon;
 }
 
-static void put_minutes(struct text *t, const struct history *h, const struct agent *a,
-                        const struct origin *o)
+bool history_knows(const struct history *h, const struct agent *a, const struct origin *o)
 {
-    const struct past *past = past_find(h, a, o);
+    return past_find(h, a, o) != NULL;
+}
+
+void history_each_minute(const struct history *h, const struct agent *a, const struct origin *o,
+                         history_take *take, struct text *t)
+{
+    const struct past *p = past_find(h, a, o);
     const struct span now = running_now(h, a, o);
 
-    text_lit(t, "\"minutes\":[");
     for (uint32_t back = remembered(h); back > 0; back--) {
         uint32_t i = slot(h, back);
 
-        put_minute(t, h->slots[i].end_wall_ms, h->slots[i].ms,
-                   past && past->minutes ? &past->minutes[i] : NULL);
-        text_lit(t, ",");
+        take(t, h->slots[i].end_wall_ms, h->slots[i].ms, p && p->minutes ? &p->minutes[i] : NULL);
     }
-    put_minute(t, clock_wall_ms(), clock_ms() - h->minute_began_ms, &now);
-    text_lit(t, "]");
-}
-
-void history_write_all(const struct history *h, struct text *t)
-{
-    const char *separator = "";
-    const struct agent *a;
-
-    text_format(t, "{\"minuteMs\":%u,\"timeMs\":%llu,\"agents\":[", MINUTE_MS,
-                (unsigned long long)clock_wall_ms());
-    TAILQ_FOREACH (a, &h->daemon->pools[0]->agents, link) {
-        text_format(t, "%s{\"name\":", separator);
-        text_json(t, slice_of(a->name));
-        text_lit(t, ",");
-        put_minutes(t, h, a, NULL);
-        text_lit(t, "}");
-        separator = ",";
-    }
-    text_lit(t, "]}\n");
-}
-
-void history_write_one(const struct history *h, const struct agent *a, struct text *t)
-{
-    const char *separator = "";
-    const struct agent *share;
-    const struct origin *o;
-
-    text_lit(t, "{\"name\":");
-    text_json(t, slice_of(a->name));
-    text_lit(t, ",");
-    put_minutes(t, h, a, NULL);
-    text_lit(t, ",\"origins\":[");
-    AGENT_FOREACH_ORIGIN (a, share, o) {
-        if (o->moved || !past_find(h, a, o))
-            continue;
-        text_format(t, "%s{\"origin\":", separator);
-        text_json(t, slice_of(o->key));
-        text_lit(t, ",");
-        put_minutes(t, h, a, o);
-        text_lit(t, "}");
-        separator = ",";
-    }
-    text_lit(t, "]}\n");
+    take(t, clock_wall_ms(), clock_ms() - h->minute_began_ms, &now);
 }

@@ -22,6 +22,9 @@ void history_free(struct history *h);
 /* Looks at every agent and its origins; to be called once a second. */
 void history_sample(struct history *h);
 
+/* A reload may have changed limits; a look, too, sees that. */
+void history_note_limits(struct history *h);
+
 /* What it does once a minute, too: the running minute is over. */
 void history_end_minute(struct history *h);
 
@@ -34,6 +37,18 @@ uint64_t history_ms(const struct history *h);
 /* All of that of an agent (origin NULL) or of one of its origins, up to now. All zero where nothing is known
  * of it. */
 void history_hour(const struct history *h, const struct agent *a, const struct origin *o, struct span *out);
+
+const struct admin_daemon *history_daemon(const struct history *h);
+bool history_knows(const struct history *h, const struct agent *a, const struct origin *o);
+
+/* `s` NULL: nothing happened in it. */
+typedef void history_take(struct text *t, uint64_t end_wall_ms, uint64_t ms, const struct span *s);
+
+/* The oldest first, the running one last. */
+void history_each_minute(const struct history *h, const struct agent *a, const struct origin *o,
+                         history_take *take, struct text *t);
+
+/* history_write.c */
 
 /* {"minuteMs":60000,"timeMs":...,"agents":[{"name":...,"minutes":[...]}]}: every agent; the oldest minute
  * first, the running one last, each {"end":milliseconds since 1970,"ms":its length,...} with what is not

@@ -30,6 +30,7 @@ libcarpool_a_SOURCES += \
 	lib/admin/held.h \
 	lib/admin/history.c \
 	lib/admin/history.h \
+	lib/admin/history_write.c \
 	lib/admin/metrics.c \
 	lib/admin/metrics.h \
 	lib/admin/metrics_agents.c \
@@ -51,6 +52,8 @@ libcarpool_a_SOURCES += \
 	lib/admin/span.h \
 	lib/admin/system_store.c \
 	lib/admin/system_store.h \
+	lib/admin/tenure.c \
+	lib/admin/tenure.h \
 	lib/admin/text.c \
 	lib/admin/text.h \
 	lib/admin/track.c \

@@ -89,6 +89,9 @@ static void answer_waiting(void *ctx, struct admin_answer *out)
 
 void admin_reloaded(struct admin *a, uint64_t number)
 {
+    a->daemon.halt(a->daemon.ctx);
+    diagnosis_look(a->diagnosis);
+    a->daemon.go_on(a->daemon.ctx);
     connections_answer_waiting(a->connections, number, answer_waiting, &a->daemon);
 }
 

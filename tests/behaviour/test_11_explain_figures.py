@@ -105,6 +105,24 @@ def test_waits_of_clients_that_left(stage, limits):
     assert sorted(advice) == limits, advice
 
 
+def test_waits_for_an_earlier_limit(stage):
+    """what waited for a limit that a reload has raised: told without the present one, and nothing is advised"""
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool(upstream(origin, maxSockets=1))
+    clients = [carpool.ask("http://pay.test/")]
+    asked = origin.take()
+    clients.append(carpool.ask("http://pay.test/"))
+    carpool.wait_row(PAY, "pay", requests=1)
+    asked.connection.reply()
+    origin.take().connection.reply()
+    assert [client.response().status for client in clients] == [200, 200]
+    assert "(maxSockets is 1)" in explained(carpool, "pay")
+    carpool.reload(upstream(origin, maxSockets=20))
+    text = explained(carpool, "pay")
+    assert "1 of 2 requests found all connections busy (maxSockets) and waited " in text, text
+    assert ". None has waited for a limit since a reload changed them. " in text and "aise maxSockets" not in text, text
+
+
 def test_no_sum_of_peaks(stage):
     """of an agent with several origins: no number of connections that there never were at a time"""
     origin = stage.origin(manual=True)

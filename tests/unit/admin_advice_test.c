@@ -46,6 +46,9 @@ START_TEST(max_sockets)
     ck_assert_ptr_nonnull(
         strstr(advised("maxSockets"),
                ". While the limit holds them back, it cannot be seen how many connections they need"));
+    account.hour.held_before[HELD_BY_MAX_SOCKETS] = 120; /* by an earlier limit, all of them */
+    ck_assert_str_eq(advised("maxSockets"), "");
+    account.hour.held_before[HELD_BY_MAX_SOCKETS] = 0;
     account.hour.load = 2; /* bursts */
     ck_assert_str_eq(advised("maxSockets"), "");
 }

@@ -331,6 +331,29 @@ START_TEST(waiting)
 }
 END_TEST
 
+/* Those that an earlier limit held are told without the present one, and advise nothing. */
+START_TEST(earlier_limits_held_them)
+{
+    account_begin();
+    requested(36);
+    account.hour.held[HELD_BY_MAX_SOCKETS] = account.hour.held_before[HELD_BY_MAX_SOCKETS] = 12;
+    account.hour.waited = 12;
+    account.hour.waited_ms = 12 * 585;
+    account.hour.load = 22.4F;
+    ck_assert_str_eq(
+        said("waiting"),
+        "12 of 36 requests found all connections busy (maxSockets) and waited 585 ms on average. None has waited for "
+        "a limit since a reload changed them.");
+    account.hour.held[HELD_BY_MAX_SOCKETS]++;
+    ck_assert_ptr_nonnull(
+        strstr(said("waiting"), "13 of 36 requests found all connections busy (maxSockets) and"));
+    ck_assert_ptr_nonnull(strstr(said("waiting"), ": raise maxSockets to 28."));
+    ck_assert_ptr_null(strstr(said("waiting"), "None has waited"));
+    account.speaks_http2 = true;
+    ck_assert_ptr_nonnull(strstr(said("waiting"), "found too many requests under way (maxSockets)"));
+}
+END_TEST
+
 /* Each has its part, and what became of them is said of all. */
 START_TEST(several_things_held_them)
 {
@@ -541,7 +564,7 @@ void add_explanation_tests(Suite *suite)
 {
     unit_group(suite, "words", words_are_short);
     unit_group(suite, "explanation", traffic, reasons_in_order_of_weight, advice_where_it_costs,
-               services_that_close, own_limits, every_reason_has_a_cause, waiting, several_things_held_them,
-               over_http2_requests_are_limited, spares_in_vain, failed_or_well, now, learned, saved,
-               origins_are_told_the_busiest_first);
+               services_that_close, own_limits, every_reason_has_a_cause, waiting, earlier_limits_held_them,
+               several_things_held_them, over_http2_requests_are_limited, spares_in_vain, failed_or_well, now,
+               learned, saved, origins_are_told_the_busiest_first);
 }

@@ -253,6 +253,33 @@ START_TEST(waits_in_vain_do_not_shorten_requests)
 }
 END_TEST
 
+/* What they held says nothing of the present ones. */
+START_TEST(what_earlier_limits_held_is_told_apart)
+{
+    begin();
+    f.origin.last_request_ms = UINT64_MAX;
+    serve(&f.origin.stats, 4, 500, 100);
+    f.origin.stats.held[HELD_BY_MAX_SOCKETS] = 3;
+    history_end_minute(history);
+    serve(&f.origin.stats, 4, 500, 100);
+    f.origin.stats.held[HELD_BY_MAX_SOCKETS] = 5;
+    history_sample(history);
+    ck_assert_uint_eq(hour_of(&f.origin).held_before[HELD_BY_MAX_SOCKETS], 0);
+    f.policy.maxSockets = 40;
+    history_note_limits(history);
+    ck_assert_uint_eq(hour_of(&f.origin).held[HELD_BY_MAX_SOCKETS], 5);
+    ck_assert_uint_eq(hour_of(&f.origin).held_before[HELD_BY_MAX_SOCKETS], 5);
+    ck_assert_uint_eq(hour_of(NULL).held_before[HELD_BY_MAX_SOCKETS], 5);
+    f.origin.stats.held[HELD_BY_MAX_SOCKETS] = 6;
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_uint_eq(hour_of(&f.origin).held[HELD_BY_MAX_SOCKETS], 6);
+        ck_assert_uint_eq(hour_of(&f.origin).held_before[HELD_BY_MAX_SOCKETS], 5);
+        history_end_minute(history);
+    }
+    end();
+}
+END_TEST
+
 START_TEST(a_percentile_is_not_more_than_the_longest)
 {
     struct span s;
@@ -340,7 +367,7 @@ void add_history_tests(Suite *suite)
                time_without_a_look_is_no_minute, what_was_before_it_was_looked_at_is_left_out,
                another_of_the_same_name_begins_anew, what_is_left_of_a_moved_origin_is_no_other_one,
                another_agent_of_the_same_name_begins_anew, load_is_requests_a_second_times_seconds_a_request,
-               waits_in_vain_do_not_shorten_requests, a_percentile_is_not_more_than_the_longest,
-               peaks_are_the_largest_that_were_seen, origins_are_remembered_up_to_a_number,
-               is_written_as_json);
+               waits_in_vain_do_not_shorten_requests, what_earlier_limits_held_is_told_apart,
+               a_percentile_is_not_more_than_the_longest, peaks_are_the_largest_that_were_seen,
+               origins_are_remembered_up_to_a_number, is_written_as_json);
 }

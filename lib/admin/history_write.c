@@ -1,0 +1,66 @@
+/* The last hour as JSON. */
+
+#include "admin/history.h"
+#include "base/clock.h"
+
+#define MINUTE_MS (60 * 1000)
+
+static void put_minute(struct text *t, uint64_t end_wall_ms, uint64_t ms, const struct span *s)
+{
+    if (t->n > 0 && t->p[t->n - 1] == '}')
+        text_lit(t, ",");
+    text_format(t, "{\"end\":%llu,\"ms\":%llu", (unsigned long long)end_wall_ms, (unsigned long long)ms);
+    if (s)
+        span_write(t, s);
+    text_lit(t, "}");
+}
+
+static void put_minutes(struct text *t, const struct history *h, const struct agent *a,
+                        const struct origin *o)
+{
+    text_lit(t, "\"minutes\":[");
+    history_each_minute(h, a, o, put_minute, t);
+    text_lit(t, "]");
+}
+
+void history_write_all(const struct history *h, struct text *t)
+{
+    const char *separator = "";
+    const struct agent *a;
+
+    text_format(t, "{\"minuteMs\":%u,\"timeMs\":%llu,\"agents\":[", MINUTE_MS,
+                (unsigned long long)clock_wall_ms());
+    TAILQ_FOREACH (a, &history_daemon(h)->pools[0]->agents, link) {
+        text_format(t, "%s{\"name\":", separator);
+        text_json(t, slice_of(a->name));
+        text_lit(t, ",");
+        put_minutes(t, h, a, NULL);
+        text_lit(t, "}");
+        separator = ",";
+    }
+    text_lit(t, "]}\n");
+}
+
+void history_write_one(const struct history *h, const struct agent *a, struct text *t)
+{
+    const char *separator = "";
+    const struct agent *share;
+    const struct origin *o;
+
+    text_lit(t, "{\"name\":");
+    text_json(t, slice_of(a->name));
+    text_lit(t, ",");
+    put_minutes(t, h, a, NULL);
+    text_lit(t, ",\"origins\":[");
+    AGENT_FOREACH_ORIGIN (a, share, o) {
+        if (o->moved || !history_knows(h, a, o))
+            continue;
+        text_format(t, "%s{\"origin\":", separator);
+        text_json(t, slice_of(o->key));
+        text_lit(t, ",");
+        put_minutes(t, h, a, o);
+        text_lit(t, "}");
+        separator = ",";
+    }
+    text_lit(t, "]}\n");
+}
