@@ -31,23 +31,32 @@ static void put_duration(struct text *t, uint64_t ms)
         text_format(t, "%llu min", (unsigned long long)(ms / 60000));
 }
 
-/* A share of closed connections that one reason takes; 0 when it does not matter. */
-static uint64_t share(const struct diagnosis_input *in, enum retire_reason reason, uint64_t at_least)
+void put_lately(const struct diagnosis_input *in, struct text *out)
 {
-    uint64_t part = percent(in->retired[reason], all_retired(in));
+    text_format(out, "%s: in the last 1 to 2 minutes, ", in->who);
+}
 
-    return in->retired[reason] >= ENOUGH && part >= at_least ? part : 0;
+/* "41 of 100 closed connections were closed ", where that is a large share. */
+static void put_closed(const struct diagnosis_input *in, struct text *out, enum retire_reason reason)
+{
+    put_lately(in, out);
+    words_part(out, in->retired[reason], all_retired(in), "closed connection");
+    text_lit(out, " were closed ");
+}
+
+/* Of the closed connections; one that proves something. */
+static bool is_large_share(const struct diagnosis_input *in, enum retire_reason reason, uint64_t at_least)
+{
+    return in->retired[reason] >= ENOUGH && percent(in->retired[reason], all_retired(in)) >= at_least;
 }
 
 static bool says_share(const struct diagnosis_input *in, struct text *out, enum retire_reason reason,
                        uint64_t at_least, const char *advice)
 {
-    uint64_t part = share(in, reason, at_least);
-
-    if (part == 0)
+    if (!is_large_share(in, reason, at_least))
         return false;
-    text_format(out, "%s: %llu %% of closed connections were closed as %s: %s", in->who,
-                (unsigned long long)part, retire_word(reason), advice);
+    put_closed(in, out, reason);
+    text_format(out, "as %s: %s", retire_word(reason), advice);
     return true;
 }
 
@@ -216,7 +225,7 @@ static bool says_refused(const struct diagnosis_input *in, struct text *out)
 {
     if (in->paused || in->refused == 0)
         return false;
-    text_format(out, "%s: ", in->who);
+    put_lately(in, out);
     words_part(out, in->refused, in->requests, "request");
     text_lit(out, " refused while ");
     put_busy(in, out, "were ");
@@ -289,12 +298,10 @@ static bool says_no_reuse(const struct diagnosis_input *in, struct text *out)
 
 static bool says_peer_closed(const struct diagnosis_input *in, struct text *out)
 {
-    uint64_t part = share(in, RETIRE_PEER_CLOSED, 20);
-
-    if (part == 0 || in->learned_ms > 0)
+    if (!is_large_share(in, RETIRE_PEER_CLOSED, 20) || in->learned_ms > 0)
         return false;
-    text_format(out, "%s: %llu %% of closed connections were closed by the origin while they were free, ",
-                in->who, (unsigned long long)part);
+    put_closed(in, out, RETIRE_PEER_CLOSED);
+    text_lit(out, "by the origin while they were free, ");
     put_duration(out, in->peer_closed_idle_ms);
     text_lit(out, " after their last response on average: ");
     if (in->peer_closed_idle_ms < ACCOUNT_AT_ONCE_MS)
@@ -306,12 +313,10 @@ static bool says_peer_closed(const struct diagnosis_input *in, struct text *out)
 
 static bool says_learned(const struct diagnosis_input *in, struct text *out)
 {
-    uint64_t part = share(in, RETIRE_LEARNED, 20);
-
-    if (part == 0 || in->learned_ms == 0)
+    if (!is_large_share(in, RETIRE_LEARNED, 20) || in->learned_ms == 0)
         return false;
-    text_format(out, "%s: of the closed connections, Carpool closed %llu %% after ", in->who,
-                (unsigned long long)part);
+    put_closed(in, out, RETIRE_LEARNED);
+    text_lit(out, "by Carpool after ");
     put_duration(out, in->learned_ms);
     text_lit(out, " idle, because the origin closes them after ");
     put_duration(out, in->origin_idle_ms);
@@ -345,7 +350,8 @@ static bool says_uncompressed(const struct diagnosis_input *in, struct text *out
 {
     if (in->texts < ENOUGH_TEXTS || in->texts_plain < in->texts)
         return false;
-    text_format(out, "%s: none of ", in->who);
+    put_lately(in, out);
+    text_lit(out, "none of ");
     words_counted(out, in->texts, "text response");
     text_lit(
         out,
@@ -360,7 +366,8 @@ static bool says_repaired(const struct diagnosis_input *in, struct text *out)
 
     if (in->repaired == 0)
         return false;
-    text_format(out, "%s: insecureHTTPParser repaired ", in->who);
+    put_lately(in, out);
+    text_lit(out, "insecureHTTPParser repaired ");
     words_counted(out, in->repaired, "malformed response");
     text_lit(out, ", each at the price of a connection (");
     for (unsigned i = 0; i < REPAIR_COUNT; i++) {
@@ -397,7 +404,8 @@ static bool says_ping_timeout(const struct diagnosis_input *in, struct text *out
 
     if (n == 0 || percent(n, all_retired(in)) < 5)
         return false;
-    text_format(out, "%s: PINGs went unanswered on ", in->who);
+    put_lately(in, out);
+    text_lit(out, "PINGs went unanswered on ");
     words_counted(out, n, "HTTP/2 connection");
     text_lit(
         out,

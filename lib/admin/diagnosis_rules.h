@@ -13,9 +13,12 @@ static inline uint64_t percent(uint64_t part, uint64_t whole)
     return whole ? part * 100 / whole : 0;
 }
 
-/* diagnosis_rules.c: "all 20 connections busy (maxSockets)", where `were` goes before "busy"; ": raise maxSockets,
- * or find out why the service is slow" */
+/* diagnosis_rules.c */
+/* "payments: in the last 1 to 2 minutes, ": figures follow. */
+void put_lately(const struct diagnosis_input *in, struct text *out);
+/* "all 20 connections busy (maxSockets)"; `were` goes before "busy". */
 void put_busy(const struct diagnosis_input *in, struct text *out, const char *were);
+/* ": raise maxSockets, or find out why the service is slow" */
 void put_remedy(const struct diagnosis_input *in, struct text *out);
 
 /* diagnosis_rules_failures.c: connections and requests that failed */

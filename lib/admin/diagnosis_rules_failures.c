@@ -27,7 +27,7 @@ bool says_connect_fails(const struct diagnosis_input *in, struct text *out)
     words_count(out, failed);
     text_lit(out, " failures in ");
     words_counted(out, tried, "attempt");
-    text_lit(out, ")");
+    text_lit(out, " of the last 1 to 2 minutes)");
     put_connect_advice(in, out);
     return true;
 }
@@ -38,7 +38,7 @@ bool says_stale(const struct diagnosis_input *in, struct text *out)
 
     if (closed < ENOUGH || closed * 100 < in->reused)
         return false;
-    text_format(out, "%s: ", in->who);
+    put_lately(in, out);
     words_count(out, closed);
     text_lit(
         out,
@@ -53,7 +53,8 @@ bool says_dead_path(const struct diagnosis_input *in, struct text *out)
 
     if (dead < ENOUGH)
         return false;
-    text_format(out, "%s: the origin's host acknowledged nothing any more on ", in->who);
+    put_lately(in, out);
+    text_lit(out, "the origin's host acknowledged nothing any more on ");
     words_count(out, dead);
     text_lit(
         out,
@@ -80,7 +81,7 @@ bool says_timeouts(const struct diagnosis_input *in, struct text *out)
 
     if (all < ENOUGH || percent(all, in->requests) < 5)
         return false;
-    text_format(out, "%s: ", in->who);
+    put_lately(in, out);
     words_part(out, all, in->requests, "request");
     text_format(out, " ran into %s",
                 slow == 0     ? "timeouts.socket"
@@ -153,7 +154,7 @@ bool says_failing(const struct diagnosis_input *in, struct text *out)
     }
     if (n < ENOUGH || percent(n, in->requests) < 5)
         return false;
-    text_format(out, "%s: ", in->who);
+    put_lately(in, out);
     words_part(out, n, in->requests, "request");
     text_lit(out, " ");
     put_causes(out, left, n);
@@ -182,7 +183,7 @@ bool says_failing_elsewhere(const struct diagnosis_input *in, struct text *out)
     }
     if (n - own < ENOUGH || percent(n - own, in->requests) < 20)
         return false;
-    text_format(out, "%s: ", in->who);
+    put_lately(in, out);
     words_part(out, n, in->requests, "request");
     text_lit(out, " to origins since forgotten (*)");
     for (unsigned e; (e = most_frequent(left)) < PROXY_ERROR_COUNT; left[e] = 0) {
@@ -200,7 +201,7 @@ bool says_refused_elsewhere(const struct diagnosis_input *in, struct text *out)
 {
     if (in->paused || in->refused == 0)
         return false;
-    text_format(out, "%s: ", in->who);
+    put_lately(in, out);
     words_part(out, in->refused, in->requests, "request");
     text_format(out,
                 " to origins since forgotten (*) %s refused by a limit: raise maxSockets or maxTotalSockets, "

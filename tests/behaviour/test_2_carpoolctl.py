@@ -90,7 +90,7 @@ def test_what_fails_is_said_first(stage):
     for _ in range(5):
         assert carpool.get("http://closing.test/").status == 200
         assert carpool.get("http://broken.test/").status == 502
-    sentence = "broken: 5 of 5 requests failed because the origin's response was malformed; details: carpoolctl errors broken"
+    sentence = "broken: in the last 1 to 2 minutes, 5 of 5 requests failed because the origin's response was malformed; details: carpoolctl errors broken"
     assert carpool.agents()["broken"]["diagnosis"] == [sentence]
     wait_until(lambda: carpool.agents()["closing"]["diagnosis"], "no reuse is a problem")
     lines = shown(carpool, "status").splitlines()

@@ -152,7 +152,7 @@ def test_trouble_comes_first(stage, browse):
     page = browse(carpool)
     assert page.texts["line"].startswith("2 problems; now ") and "last reload failed" in page.texts["reload"]
     assert "the last reload failed" in page.before
-    assert f"gone cannot connect to {address}: connection refused (the latest of 4 failures in 4 attempts); is the " in page.before
+    assert f"gone cannot connect to {address}: connection refused (the latest of 4 failures in 4 attempts of the last 1 to 2 minutes); is the " in page.before
     assert [row["agent"] for row in page.rows()] == ["gone", "fine", "default"]
     assert page.texts["name"] == "gone"         # the worst is chosen
     # It has no connection, and yet it is not dim, as one without traffic is.

@@ -216,7 +216,7 @@ def test_diagnosis_of_refusals(stage):
     for _ in range(4):
         assert carpool.get("http://api.test/").status == 503
     assert carpool.agents()["api"]["diagnosis"] == [
-        "api: 4 of 5 requests refused while the only connection was busy (maxSockets), because there is no queue "
+        "api: in the last 1 to 2 minutes, 4 of 5 requests refused while the only connection was busy (maxSockets), because there is no queue "
         "(maxPendingRequests is 0): raise maxSockets, or find out why the service is slow"]
     daemon = json.loads(carpool.admin("/agents").text)["daemon"]
     wait_until(lambda: json.loads(carpool.admin("/agents").text)["daemon"]["refusedPerSecond"] > 0, lambda: daemon)
@@ -238,7 +238,7 @@ def test_diagnosis_of_requests_whose_time_ran_out_in_the_queue(stage):
         for _ in range(3):
             assert carpool.get(origin.url("/")).status == 504
         assert carpool.agents()["api"]["diagnosis"] == [
-            f"api {origin.key}: 3 of 3 requests ran into timeouts.request, all of them after waiting for most of that time "
+            f"api {origin.key}: in the last 1 to 2 minutes, 3 of 3 requests ran into timeouts.request, all of them after waiting for most of that time "
             "while the only connection was busy (maxTotalSockets): raise maxTotalSockets, or find out why the service is slow"]
 
 
@@ -250,7 +250,7 @@ def test_diagnosis_of_failed_connects(stage):
     for _ in range(4):
         assert carpool.get("http://api.test/").status == 502
     assert carpool.agents()["api"]["diagnosis"] == [
-        f"api: cannot connect to {address}: connection refused (the latest of 4 failures in 4 attempts); is the service "
+        f"api: cannot connect to {address}: connection refused (the latest of 4 failures in 4 attempts of the last 1 to 2 minutes); is the service "
         "running and listening there?"]
     refused.close()
 

@@ -84,17 +84,17 @@ START_TEST(refused)
     ck_assert_str_eq(
         SAID("refused", .requests = 20, .refused = 12, .queue_full = 12, .max_pending = 3, .sockets = 2,
              .max_sockets = 2, .agent_sockets = 2, .max_total = 1000),
-        "payments: 12 of 20 requests refused while both connections were busy (maxSockets), because 3 "
+        "payments: in the last 1 to 2 minutes, 12 of 20 requests refused while both connections were busy (maxSockets), because 3 "
         "were waiting already (maxPendingRequests): raise maxSockets, or find out why the service is slow");
     ck_assert_str_eq(
         SAID("refused", .requests = 20, .refused = 1, .queue_full = 1, .max_sockets = 1, .max_total = 1000),
-        "payments: 1 of 20 requests refused while the only connection was busy (maxSockets), because there is no queue "
+        "payments: in the last 1 to 2 minutes, 1 of 20 requests refused while the only connection was busy (maxSockets), because there is no queue "
         "(maxPendingRequests is 0): raise maxSockets, or find out why the service is slow");
     ck_assert_str_eq(
         SAID("refused", .requests = 20, .refused = 12, .queue_full = 2, .max_pending = 1,
              .pending_limit_ms = 30000, .sockets = 2, .max_sockets = COUNT_INFINITE, .agent_sockets = 50,
              .max_total = 50),
-        "payments: 12 of 20 requests refused while all 50 connections were busy (maxTotalSockets), 2 because "
+        "payments: in the last 1 to 2 minutes, 12 of 20 requests refused while all 50 connections were busy (maxTotalSockets), 2 because "
         "1 was waiting already (maxPendingRequests), 10 after waiting 30s (timeouts.pending): raise "
         "maxTotalSockets, or find out why the service is slow");
     ck_assert_str_eq(SAID("refused", .requests = 20), "");
@@ -187,9 +187,9 @@ START_TEST(no_reuse_does_not_guess)
 }
 END_TEST
 
-#define PEER_CLOSED(part, idle)                                                                        \
-    "payments: " part " % of closed connections were closed by the origin while they were free, " idle \
-    " after their last "                                                                               \
+#define PEER_CLOSED(part, idle)                                                                      \
+    "payments: in the last 1 to 2 minutes, " part                                                    \
+    " closed connections were closed by the origin while they were free, " idle " after their last " \
     "response on average: "
 
 START_TEST(peer_closed)
@@ -197,12 +197,12 @@ START_TEST(peer_closed)
     ck_assert_str_eq(
         SAID("peer-closed", .requests = 500,
              .retired = {[RETIRE_PEER_CLOSED] = 41, [RETIRE_FREE_TIMEOUT] = 59}, .peer_closed_idle_ms = 5012),
-        PEER_CLOSED("41",
+        PEER_CLOSED("41 of 100",
                     "5 s") "raise its keep-alive time, or have it announce that (Keep-Alive: timeout=N)");
     ck_assert_str_eq(
         SAID("peer-closed", .requests = 500, .retired = {[RETIRE_PEER_CLOSED] = 41},
              .peer_closed_idle_ms = 1),
-        PEER_CLOSED("100", "1 ms") "switch keep-alive on there, or have it say Connection: close");
+        PEER_CLOSED("41 of 41", "1 ms") "switch keep-alive on there, or have it say Connection: close");
     ck_assert_str_eq(SAID("peer-closed", .requests = 500,
                           .retired = {[RETIRE_PEER_CLOSED] = 19, [RETIRE_FREE_TIMEOUT] = 81}),
                      "");
@@ -218,7 +218,7 @@ START_TEST(learned)
     ck_assert_str_eq(
         SAID("learned", .requests = 500, .retired = {[RETIRE_LEARNED] = 30, [RETIRE_FREE_TIMEOUT] = 70},
              .learned_ms = 4000, .origin_idle_ms = 5000),
-        "payments: of the closed connections, Carpool closed 30 % after 4 s idle, because the origin "
+        "payments: in the last 1 to 2 minutes, 30 of 100 closed connections were closed by Carpool after 4 s idle, because the origin "
         "closes them after 5 s: raise the origin's keep-alive time");
     ck_assert_str_eq(SAID("learned", .requests = 500, .retired = {[RETIRE_LEARNED] = 30}),
                      ""); /* forgotten */
@@ -228,8 +228,9 @@ START_TEST(learned)
 }
 END_TEST
 
-#define DEAD(n)                                                                                         \
-    "payments: the origin's host acknowledged nothing any more on " n " connections: it is gone, or a " \
+#define DEAD(n)                                                                                   \
+    "payments: in the last 1 to 2 minutes, the origin's host acknowledged nothing any more on " n \
+    " connections: it is gone, or a "                                                             \
     "firewall, NAT or load balancer forgets connections that are idle; then set timeouts.free below its limit"
 
 START_TEST(dead_paths)
@@ -252,7 +253,7 @@ START_TEST(http2)
     ck_assert_str_eq(SAID("goaway", .requests = 4, .retired = {[RETIRE_GOAWAY] = 2}), "");
     ck_assert_str_eq(
         SAID("ping-timeout", .requests = 52, .retired = {[RETIRE_PING_TIMEOUT] = 1, [RETIRE_MAX_AGE] = 7}),
-        "payments: PINGs went unanswered on 1 HTTP/2 connection (ping-timeout): the origin, or a firewall, NAT or load "
+        "payments: in the last 1 to 2 minutes, PINGs went unanswered on 1 HTTP/2 connection (ping-timeout): the origin, or a firewall, NAT or load "
         "balancer on the way, stopped answering");
     ck_assert_str_eq(
         SAID("ping-timeout", .requests = 52, .retired = {[RETIRE_PING_TIMEOUT] = 1, [RETIRE_MAX_AGE] = 70}),
@@ -262,25 +263,26 @@ END_TEST
 
 START_TEST(shares)
 {
-    ck_assert_str_eq(SAID("free-full", .requests = 10, .max_free = 1, .retired = {[RETIRE_FREE_FULL] = 3}),
-                     "payments: 100 % of closed connections were closed as free-full: raise maxFreeSockets");
+    ck_assert_str_eq(
+        SAID("free-full", .requests = 10, .max_free = 1, .retired = {[RETIRE_FREE_FULL] = 3}),
+        "payments: in the last 1 to 2 minutes, 3 of 3 closed connections were closed as free-full: raise maxFreeSockets");
     ck_assert_str_eq(SAID("free-full", .requests = 10, .retired = {[RETIRE_FREE_FULL] = 3}), "");
     ck_assert_str_eq(
         SAID("evicted", .requests = 10, .retired = {[RETIRE_EVICTED] = 3, [RETIRE_MAX_AGE] = 3}),
-        "payments: 50 % of closed connections were closed as evicted: others needed their places: raise "
+        "payments: in the last 1 to 2 minutes, 3 of 6 closed connections were closed as evicted: others needed their places: raise "
         "maxTotalSockets, or the limit of open files where the log says that descriptors ran out");
     ck_assert_str_eq(
         SAID("max-requests", .requests = 10, .reused = 5, .retired = {[RETIRE_MAX_REQUESTS] = 5}),
-        "payments: 100 % of closed connections were closed as max-requests: raise maxRequestsPerSocket");
+        "payments: in the last 1 to 2 minutes, 5 of 5 closed connections were closed as max-requests: raise maxRequestsPerSocket");
     ck_assert_str_eq(
         SAID("max-requests", .requests = 1000, .reused = 990, .retired = {[RETIRE_MAX_REQUESTS] = 10}), "");
     ck_assert_str_eq(
         SAID("uncompressed", .requests = 30, .texts = 20, .texts_plain = 20),
-        "payments: none of 20 text responses was compressed though clients accept gzip: stock nginx and IIS "
+        "payments: in the last 1 to 2 minutes, none of 20 text responses was compressed though clients accept gzip: stock nginx and IIS "
         "do not compress where there is a Via; set gzip_proxied any there, or via: false here");
     ck_assert_str_eq(
         SAID("repaired", .requests = 3, .repaired = 2, .repairs = {[REPAIR_BARE_LF] = 2, [REPAIR_FOLD] = 1}),
-        "payments: insecureHTTPParser repaired 2 malformed responses, each at the price of a connection (lines that end "
+        "payments: in the last 1 to 2 minutes, insecureHTTPParser repaired 2 malformed responses, each at the price of a connection (lines that end "
         "with LF alone, fields that go on in the next line): have the service fixed");
     ck_assert_str_eq(SAID("repaired", .requests = 3), "");
     ck_assert_str_eq(SAID("uncompressed", .requests = 30, .texts = 19, .texts_plain = 19), "");
@@ -294,32 +296,33 @@ START_TEST(failures)
         SAID("connect-fails", .opened = 3, .retired = {[RETIRE_CONNECT_FAILED] = 5},
              .connect_failure = "cannot connect to 127.0.0.1:18080: connection refused"),
         "payments: cannot connect to 127.0.0.1:18080: connection refused (the latest of 5 failures in 8 "
-        "attempts); is the service running and listening there?");
+        "attempts of the last 1 to 2 minutes); is the service running and listening there?");
     ck_assert_str_eq(
         SAID("connect-fails", .opened = 6000,
              .retired = {[RETIRE_CONNECT_FAILED] = 3000, [RETIRE_CONNECT_TIMEOUT] = 1}),
-        "payments: cannot connect (the latest of 3,001 failures in 9,001 attempts); details: carpoolctl "
+        "payments: cannot connect (the latest of 3,001 failures in 9,001 attempts of the last 1 to 2 minutes); details: carpoolctl "
         "errors payments");
     ck_assert_str_eq(SAID("connect-fails", .opened = 100, .retired = {[RETIRE_CONNECT_FAILED] = 4}), "");
-    ck_assert_str_eq(SAID("stale", .reused = 100, .reused_errors = 5),
-                     "payments: 5 connections had been closed by the origin when requests used them again; "
-                     "retries are for those that are safe to repeat: where it closes what is idle, a shorter "
-                     "timeouts.free avoids that");
+    ck_assert_str_eq(
+        SAID("stale", .reused = 100, .reused_errors = 5),
+        "payments: in the last 1 to 2 minutes, 5 connections had been closed by the origin when requests used them again; "
+        "retries are for those that are safe to repeat: where it closes what is idle, a shorter "
+        "timeouts.free avoids that");
     ck_assert_str_eq(SAID("stale", .reused = 10000, .reused_errors = 5), "");
     ck_assert_str_eq(
         SAID("failing", .requests = 9, .errors = {[PROXY_ERROR_TERMINATED] = 4, [PROXY_ERROR_PROTOCOL] = 1}),
-        "payments: 5 of 9 requests failed: 4 because the origin closed or reset the connection before its response was "
+        "payments: in the last 1 to 2 minutes, 5 of 9 requests failed: 4 because the origin closed or reset the connection before its response was "
         "complete, 1 because the origin's response was malformed; details: carpoolctl errors payments");
     ck_assert_str_eq(
         SAID("failing", .requests = 9, .errors = {[PROXY_ERROR_PROTOCOL] = 3, [PROXY_ERROR_LIMIT] = 6}),
-        "payments: 3 of 9 requests failed because the origin's response was malformed; details: carpoolctl errors "
+        "payments: in the last 1 to 2 minutes, 3 of 9 requests failed because the origin's response was malformed; details: carpoolctl errors "
         "payments");
     ck_assert_str_eq(SAID("failing", .requests = 9, .errors = {[PROXY_ERROR_REFUSED] = 9}), "");
     ck_assert_str_eq(SAID("failing", .requests = 99, .errors = {[PROXY_ERROR_PROTOCOL] = 4}), "");
     ck_assert_str_eq(
         SAID("failing-elsewhere", .requests = 9,
              .errors = {[PROXY_ERROR_DNS] = 4, [PROXY_ERROR_REFUSED] = 1, [PROXY_ERROR_LOOP] = 4}),
-        "payments: 9 of 9 requests to origins since forgotten (*) failed: 4 proxy_loop_detected, 4 dns_error, "
+        "payments: in the last 1 to 2 minutes, 9 of 9 requests to origins since forgotten (*) failed: 4 proxy_loop_detected, 4 dns_error, "
         "1 connection_refused; details: carpoolctl errors payments");
     ck_assert_str_eq(SAID("failing-elsewhere", .requests = 99, .errors = {[PROXY_ERROR_DNS] = 19}), "");
     ck_assert_str_eq(SAID("failing-elsewhere", .requests = 9, .errors = {[PROXY_ERROR_DENIED] = 9}), "");
@@ -327,7 +330,7 @@ START_TEST(failures)
     ck_assert_str_eq(SAID("failing-elsewhere", .requests = 9, .errors = {[PROXY_ERROR_LIMIT] = 9}), "");
     ck_assert_str_eq(
         SAID("refused-elsewhere", .requests = 6000, .refused = 1),
-        "payments: 1 of 6,000 requests to origins since forgotten (*) was refused by a limit: raise maxSockets or "
+        "payments: in the last 1 to 2 minutes, 1 of 6,000 requests to origins since forgotten (*) was refused by a limit: raise maxSockets or "
         "maxTotalSockets, or find out why the service is slow; details: carpoolctl errors payments");
     ck_assert_str_eq(SAID("refused-elsewhere", .requests = 60, .refused = 15, .paused = true), "");
     ck_assert_str_eq(SAID("refused-elsewhere", .requests = 60), "");
@@ -342,16 +345,16 @@ START_TEST(timeouts)
              .errors = {[PROXY_ERROR_READ_TIMEOUT] = 2,
                         [PROXY_ERROR_WRITE_TIMEOUT] = 1,
                         [PROXY_ERROR_RESPONSE_TIMEOUT] = 2}),
-        "payments: 5 of 20 requests ran into timeouts.socket or timeouts.request: find out why the service is "
+        "payments: in the last 1 to 2 minutes, 5 of 20 requests ran into timeouts.socket or timeouts.request: find out why the service is "
         "slow, or raise them");
     ck_assert_str_eq(
         SAID("timeouts", .requests = 20, .errors = {[PROXY_ERROR_RESPONSE_TIMEOUT] = 20}),
-        "payments: 20 of 20 requests ran into timeouts.request: find out why the service is slow, "
+        "payments: in the last 1 to 2 minutes, 20 of 20 requests ran into timeouts.request: find out why the service is slow, "
         "or raise it");
     ck_assert_str_eq(
         SAID("timeouts", .requests = 12, .errors = {[PROXY_ERROR_RESPONSE_TIMEOUT] = 10},
              .timed_out_waiting = 7, .sockets = 2, .max_sockets = 2, .max_total = 1000),
-        "payments: 10 of 12 requests ran into timeouts.request, 7 of them after waiting for most of that time while "
+        "payments: in the last 1 to 2 minutes, 10 of 12 requests ran into timeouts.request, 7 of them after waiting for most of that time while "
         "both connections were busy (maxSockets): raise maxSockets, or find out why the service is slow");
     ck_assert_ptr_nonnull(
         strstr(SAID("timeouts", .requests = 12, .errors = {[PROXY_ERROR_RESPONSE_TIMEOUT] = 10},
@@ -441,14 +444,18 @@ START_TEST(refusals_of_other_limits_do_not_count)
     f.policy.maxSockets = 2;
     f.origin.stats = (struct origin_stats){.requests = 14, .errors = {[PROXY_ERROR_LIMIT] = 10}};
     diagnosis_sample(f.diagnosis);
-    ck_assert_ptr_nonnull(strstr(written(&f), "payments: 10 of 14 requests refused while both connections"));
+    ck_assert_ptr_nonnull(
+        strstr(written(&f),
+               "payments: in the last 1 to 2 minutes, 10 of 14 requests refused while both connections"));
     f.policy.maxSockets = 3;
     ck_assert_str_eq(written(&f), "[]");
     diagnosis_sample(f.diagnosis);
     ck_assert_str_eq(written(&f), "[]");
     f.origin.stats.requests += 4;
     f.origin.stats.errors[PROXY_ERROR_LIMIT]++;
-    ck_assert_ptr_nonnull(strstr(written(&f), "payments: 1 of 4 requests refused while all 3 connections"));
+    ck_assert_ptr_nonnull(
+        strstr(written(&f),
+               "payments: in the last 1 to 2 minutes, 1 of 4 requests refused while all 3 connections"));
     fixture_free(&f);
 }
 END_TEST
@@ -463,9 +470,11 @@ START_TEST(refusals_that_are_not_answered_yet)
     f.policy.maxPendingRequests = 0;
     f.origin.stats =
         (struct origin_stats){.requests = 4, .queue_full = 2, .errors = {[PROXY_ERROR_LIMIT] = 1}};
-    ck_assert_str_eq(written(&f), "[\"payments: 1 of 4 requests refused while both connections were busy "
-                                  "(maxSockets), because there is no queue (maxPendingRequests is 0): raise "
-                                  "maxSockets, or find out why the service is slow\"]");
+    ck_assert_str_eq(
+        written(&f),
+        "[\"payments: in the last 1 to 2 minutes, 1 of 4 requests refused while both connections were busy "
+        "(maxSockets), because there is no queue (maxPendingRequests is 0): raise "
+        "maxSockets, or find out why the service is slow\"]");
     fixture_free(&f);
 }
 END_TEST
@@ -483,11 +492,13 @@ START_TEST(failures_are_compared_with_what_ended)
     f.origin.stats.client_aborts = 1;
     histogram_add(&f.origin.stats.request, 1000);
     diagnosis_end_window(f.diagnosis);
-    ck_assert_ptr_nonnull(strstr(written(&f), "payments: 4 of 6 requests refused"));
+    ck_assert_ptr_nonnull(
+        strstr(written(&f), "payments: in the last 1 to 2 minutes, 4 of 6 requests refused"));
     f.policy.maxSockets = 3;
     diagnosis_sample(f.diagnosis);
     f.origin.stats.errors[PROXY_ERROR_LIMIT]++;
-    ck_assert_ptr_nonnull(strstr(written(&f), "payments: 1 of 1 request refused"));
+    ck_assert_ptr_nonnull(
+        strstr(written(&f), "payments: in the last 1 to 2 minutes, 1 of 1 request refused"));
     fixture_free(&f);
 }
 END_TEST
@@ -501,7 +512,7 @@ START_TEST(failures_of_forgotten_origins_count)
     diagnosis_sample(f.diagnosis);
     ck_assert_str_eq(
         written(&f),
-        "[\"payments: 4 of 4 requests to origins since forgotten (*) failed: 4 dns_error; details: carpoolctl errors "
+        "[\"payments: in the last 1 to 2 minutes, 4 of 4 requests to origins since forgotten (*) failed: 4 dns_error; details: carpoolctl errors "
         "payments\"]");
     diagnosis_end_window(f.diagnosis);
     diagnosis_end_window(f.diagnosis);
@@ -526,8 +537,9 @@ START_TEST(old_failures_of_a_forgotten_origin_do_not_count)
     diagnosis_sample(f.diagnosis);
     fixture_forget(&f);
     diagnosis_look(f.diagnosis);
-    ck_assert_ptr_nonnull(
-        strstr(written(&f), "payments: 2 of 10 requests to origins since forgotten (*) were refused"));
+    ck_assert_ptr_nonnull(strstr(
+        written(&f),
+        "payments: in the last 1 to 2 minutes, 2 of 10 requests to origins since forgotten (*) were refused"));
     ck_assert_ptr_null(strstr(written(&f), "dns_error"));
     diagnosis_begin_anew(f.diagnosis, &f.agent);
     ck_assert_str_eq(written(&f), "[]");
@@ -548,10 +560,11 @@ START_TEST(another_origin_of_the_same_name_begins_anew)
     f.origin.created_ms++;
     f.origin.stats = (struct origin_stats){.requests = 60, .errors = {[PROXY_ERROR_TERMINATED] = 45}};
     diagnosis_look(f.diagnosis);
-    ck_assert_str_eq(written(&f),
-                     "[\"payments: 45 of 60 requests failed because the origin closed or reset the "
-                     "connection before its response was complete; details: carpoolctl errors "
-                     "payments\"]");
+    ck_assert_str_eq(
+        written(&f),
+        "[\"payments: in the last 1 to 2 minutes, 45 of 60 requests failed because the origin closed or reset the "
+        "connection before its response was complete; details: carpoolctl errors "
+        "payments\"]");
     fixture_free(&f);
 }
 END_TEST
