@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -298,6 +300,12 @@ size_t conn_unsent(const struct conn *s)
 
     assert(s->fd >= 0);
     return ioctl(s->fd, SIOCOUTQ, &n) == 0 && n > 0 ? (size_t)n : 0;
+}
+
+void conn_limit_unsent(struct conn *s, int bytes)
+{
+    assert(s->fd >= 0);
+    setsockopt(s->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
 }
 
 void conn_give_up(struct conn *s, int error)

@@ -150,6 +150,10 @@ size_t conn_buffered(const struct conn *s);
  * 0 when the kernel does not say. */
 size_t conn_unsent(const struct conn *s);
 
+/* There is room for a write only while the kernel holds less than so many bytes that it has not sent. A kind of
+ * socket that cannot do it stays as it is. */
+void conn_limit_unsent(struct conn *s, int bytes);
+
 /* Has on_ready() called once more for both directions, after what else is ready: for an owner that stopped
  * early. The connection is watched. The loop's turn ends here, since it would go on for as long as it finds
  * an event that is active; what is left of it comes first in the next one. */

@@ -12,6 +12,9 @@
 #include "proxy/server_timing.h"
 
 #define MAX_INTERIM 16
+/* What the kernel holds for a client that does not read. Without a limit it takes megabytes at first, and lets
+ * the origin send tens of them, since whoever reads so fast seems to want more. */
+#define MOST_UNSENT (1024 * 1024)
 /* Protocols that a 101 may name: each is looked for among those that were asked for, of which there may be
  * thousands. */
 #define MAX_SWITCHED_TO 8
@@ -174,6 +177,8 @@ static enum pump begin_body(struct exchange *e)
     const struct framing *f = &e->transfer->call.framing;
     struct download *d = &e->transfer->download;
     learn(e, f);
+    if (f->kind == BODY_LENGTH && f->length > MOST_UNSENT)
+        conn_limit_unsent(&e->client->conn, MOST_UNSENT);
     char timing[SERVER_TIMING_SIZE];
     bool is_unknown = is_of_unknown_length(f), is_bodiless = f->kind == BODY_NONE;
     e->outcome.status = e->client->proxy->response_head.status;

@@ -1,14 +1,11 @@
 #include <assert.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "wire/h2_internal.h"
 
 /* So that the HEADERS of one do not wait in the kernel until a megabyte of another's upload is gone. */
-#define NOTSENT_LOWAT (128 * 1024)
+#define MOST_UNSENT (128 * 1024)
 
 /* A wire whose owners always have more to send is written so often at the end of one turn. */
 #define PASSES_A_TURN 8
@@ -239,7 +236,7 @@ bool h2_open(struct wire *w, const struct h2_options *o)
     w->ops = &h2_ops;
     w->session = h;
     conn_set_owner(&w->conn, on_ready, h);
-    setsockopt(w->conn.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){NOTSENT_LOWAT}, sizeof(int));
+    conn_limit_unsent(&w->conn, MOST_UNSENT);
     h2_due(h);
     if (w->conn.tls) /* the handshake's last read may have brought SETTINGS */
         take_in(h);

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from .harness import wait_until
+from .harness import stays, wait_until
 from .harness.client import request
 
 SIZE = 8 << 20
@@ -77,6 +77,25 @@ def test_what_came_before_an_early_end_arrives(stage):
     assert client.exactly(100000) == content[:100000]
     assert client.rest() == content[100000:part]
     carpool.wait_retired(origin, "error")
+
+
+def unsent(port, to):
+    """Bytes that the kernel holds on this port of 127.0.0.1 for that one."""
+    with open("/proc/net/tcp", encoding="ascii") as lines:
+        for _, here, there, _, queues, *_ in (line.split() for line in list(lines)[1:]):
+            if int(here.split(":")[1], 16) == port and int(there.split(":")[1], 16) == to:
+                return int(queues.split(":")[0], 16)
+    return 0
+
+
+def test_what_the_kernel_holds_for_a_client_that_does_not_read_is_bounded(stage):
+    """Memory is bounded, the kernel's too: a client that does not read stops the origin"""
+    origin = stage.origin(by_target)
+    carpool = stage.carpool()
+    client = stalled(stage, carpool, origin, "/h")
+    port = client.sock.getsockname()[1]
+    wait_until(lambda: unsent(carpool.port, port) > 1 << 19, "the kernel holds some")
+    stays(lambda: unsent(carpool.port, port) < 2 << 20, "it takes no more", 0.3)
 
 
 def test_what_comes_slowly_behind_what_came_fast_arrives(stage):
