@@ -244,6 +244,7 @@ def test_who_takes_little_is_not_silent(stage):
     spring = stage.origin(serve=lambda connection: connection.send(data))
     sink = socket.socket()
     sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    sink.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sink.bind(("127.0.0.1", stage.ports.take()))
     sink.listen()
     carpool = stage.carpool({"server": {"timeout": "2s"}, "access": {"connectPorts": [spring.port]},

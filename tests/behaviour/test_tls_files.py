@@ -50,11 +50,11 @@ def test_the_key_of_another(stage):
 
 
 def test_a_certificate_without_its_key(stage):
-    refused(stage, {"cert": certificates().local.cert}, "tls.cert", "set key")
+    refused(stage, {"cert": certificates().local.cert}, "tls.cert", "set tls.key")
 
 
 def test_a_key_without_its_certificate(stage):
-    refused(stage, {"key": certificates().local.key}, "tls.key", "set cert")
+    refused(stage, {"key": certificates().local.key}, "tls.key", "set tls.cert")
 
 
 SECRET = "open, sesame"
