@@ -135,7 +135,7 @@ static void on_silence(struct exchange *e)
     else if (e->transfer->attempts.may_be_stale && !e->transfer->call.first_byte_us)
         exchange_fail(
             e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
-            "no byte came or went for %s (timeouts.socket) on a reused connection that had been idle for %.1f s: the origin is "
+            "no byte came or went for %s (timeouts.socket) on a connection that had been idle for %.1f s: the origin is "
             "slow, or a firewall or NAT has dropped the connection; then set timeouts.free below what that allows",
             limit,
             s->idle_since_ms ? (double)(e->transfer->times.granted_us - s->idle_since_ms * 1000) / 1e6 : 0.0);
