@@ -59,6 +59,15 @@ static bool is_new(const struct account *a)
     return origin_stats_is_empty(&a->stats);
 }
 
+static void put_recent(struct text *out, const struct account *a)
+{
+    text_lit(out, "the last ");
+    if (a->hour_ms >= 3590 * 1000)
+        text_lit(out, "hour");
+    else
+        words_time(out, (double)a->hour_ms);
+}
+
 static bool says_traffic(const struct account *a, struct text *out)
 {
     uint64_t carried = savings_carried(&a->stats);
@@ -70,11 +79,8 @@ static bool says_traffic(const struct account *a, struct text *out)
         return true;
     }
     if (!account_is_whole(a)) {
-        text_lit(out, "In the last ");
-        if (a->hour_ms >= 3590 * 1000)
-            text_lit(out, "hour");
-        else
-            words_time(out, (double)a->hour_ms);
+        text_lit(out, "In ");
+        put_recent(out, a);
         text_lit(out, " ");
         put_traffic(out, a->hour.requests, a->hour.refused, a->hour.opened, a->hour.carried);
         text_lit(out, ". ");
@@ -109,6 +115,17 @@ static enum opened_for most_frequent(const struct account *a, const bool explain
     return best;
 }
 
+/* Of what the reasons are told, where it could be the hour or all. */
+static void put_reasons_span(struct text *out, const struct account *a)
+{
+    if (account_is_recent(a)) {
+        text_lit(out, " in ");
+        put_recent(out, a);
+    } else if (!account_is_whole(a)) {
+        text_format(out, " since the %s", beginning(a));
+    }
+}
+
 static bool says_reasons(const struct account *a, struct text *out)
 {
     bool explained[OPENED_FOR_COUNT] = {false};
@@ -119,10 +136,7 @@ static bool says_reasons(const struct account *a, struct text *out)
         return false;
     text_lit(out, "Why ");
     text_string(out, opened == 1 ? "it was opened" : "they were opened");
-    if (account_is_recent(a))
-        text_lit(out, " in that time");
-    else if (!account_is_whole(a))
-        text_format(out, " since the %s", beginning(a));
+    put_reasons_span(out, a);
     text_lit(out, ":");
     while ((why = most_frequent(a, explained)) != OPENED_FOR_COUNT) {
         uint64_t n = account_opened_for(a, why);

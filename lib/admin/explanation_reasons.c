@@ -15,7 +15,8 @@ static void put_setting(struct text *out, const char *name, uint64_t ms)
 
 static void because_warm(struct text *out, const struct account *a)
 {
-    text_format(out, "%u are kept spare (minFreeSockets)", a->policy->minFreeSockets);
+    text_format(out, "%u %s kept spare (minFreeSockets)", a->policy->minFreeSockets,
+                a->policy->minFreeSockets == 1 ? "is" : "are");
 }
 
 static void because_concurrency(struct text *out, const struct account *a)

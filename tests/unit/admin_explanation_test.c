@@ -136,7 +136,7 @@ START_TEST(reasons_in_order_of_weight)
     ck_assert_ptr_nonnull(
         strstr(said("reasons"), "concurrency: more requests ran at the same time than ever before.\n"));
     account.stats.opened++;
-    ck_assert_ptr_nonnull(strstr(said("reasons"), "Why they were opened in that time:\n- 6"));
+    ck_assert_ptr_nonnull(strstr(said("reasons"), "Why they were opened in the last hour:\n- 6"));
     account.hour = (struct span){0};
     ck_assert_ptr_nonnull(strstr(said("reasons"), "Why they were opened since the start:\n- 6"));
 }
@@ -206,6 +206,8 @@ START_TEST(own_limits)
     account.most_sockets = 12;
     requested(10);
     ck_assert_str_eq(reason(OPENED_FOR_SPARE), "warm: 3 are kept spare (minFreeSockets).");
+    policy.minFreeSockets = 1;
+    ck_assert_str_eq(reason(OPENED_FOR_SPARE), "warm: 1 is kept spare (minFreeSockets).");
     ck_assert_str_eq(
         reason(replaced(RETIRE_FREE_TIMEOUT)),
         "free-timeout: earlier ones were closed, as they had been idle for timeouts.free (30s).");
