@@ -36,5 +36,7 @@ void savings_add(struct savings *to, const struct origin_stats *stats, const str
 
 struct savings savings_shown(const struct savings *s)
 {
-    return (struct savings){s->connections > 0 ? s->connections : 0, s->connect_us > 0 ? s->connect_us : 0};
+    if (s->connections <= 0)
+        return (struct savings){0};
+    return (struct savings){s->connections, s->connect_us > 0 ? s->connect_us : 0};
 }

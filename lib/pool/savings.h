@@ -35,7 +35,7 @@ struct savings {
 /* Adds those of an origin: requests carried less connections opened, and that times its median. */
 void savings_add(struct savings *to, const struct origin_stats *stats, const struct connect_times *times);
 
-/* As they are shown: 0 at least. */
+/* As they are shown: 0 at least, and no time where no connection was saved. */
 struct savings savings_shown(const struct savings *s);
 
 /* Adds those of several origins. */

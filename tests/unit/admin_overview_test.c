@@ -63,7 +63,7 @@ START_TEST(savings_are_those_since_the_start)
     f.pool.removed_savings = (struct savings){20, 7000};
     overview_says(&f, "\"saved\":{\"connections\":25,\"connectMs\":7}");
     f.agent.forgotten_savings.connections = -50;
-    overview_says(&f, "\"saved\":{\"connections\":0,\"connectMs\":7}");
+    overview_says(&f, "\"saved\":{\"connections\":0,\"connectMs\":0}");
     fixture_free(&f);
 }
 END_TEST
