@@ -146,15 +146,17 @@ static uint32_t larger(uint32_t a, uint32_t b)
 static void note_now(struct history *h, struct past *p, const struct groups *now, uint64_t requests)
 {
     struct span *s = &p->running;
+    uint32_t demand = larger(now->active, now->http2.streams) + now->connecting + now->pending;
 
-    s->busy_seconds += requests != p->requests;
+    s->arrival_seconds += requests != p->requests;
+    s->busy_seconds += requests != p->requests || demand > 0;
     p->requests = requests;
     p->looked_ms = h->looked_ms;
     s->active = larger(s->active, now->active);
     s->connecting = larger(s->connecting, now->connecting);
     s->free = larger(s->free, now->free);
     s->waiting = larger(s->waiting, now->pending);
-    s->demand = larger(s->demand, larger(now->active, now->http2.streams) + now->connecting + now->pending);
+    s->demand = larger(s->demand, demand);
 }
 
 static void take_running(const struct past *p, const struct origin_stats *stats, struct span *out)
@@ -288,6 +290,7 @@ static struct span running_now(const struct history *h, const struct agent *a, c
     else
         agent_totals(a, &totals);
     seen = p ? *p : nothing;
+    seen.running.arrival_seconds += stats->requests != seen.requests;
     seen.running.busy_seconds += stats->requests != seen.requests;
     take_running(&seen, stats, &seen.running);
     return seen.running;

@@ -50,13 +50,26 @@ static uint32_t waited_of(const struct origin_stats *from, const struct origin_s
     return n;
 }
 
-/* Little's law: requests a second, times the seconds that one has a connection. Seconds without any request
- * are left out, or a burst would look like nothing. */
+/* The seconds in which requests would have run without a limit, each for so long. Others are left out, or a
+ * burst would look like nothing; so are those in which some ran only because a limit had made them wait. */
+static float loaded_seconds(const struct span *s, float each)
+{
+    float unheld = (float)s->arrival_seconds * (each > 1 ? each : 1);
+
+    return unheld < (float)s->busy_seconds ? unheld : (float)s->busy_seconds;
+}
+
+/* Little's law: requests a second, times the seconds that one has a connection. What runs for a second is
+ * seen: then no more are needed than ran, waited or were refused at once. */
 static float load_of(const struct span *s)
 {
-    if (s->busy_seconds == 0 || s->served == 0)
+    float each, load, seen = (float)s->demand + (float)s->queue_full;
+
+    if (s->arrival_seconds == 0 || s->served == 0)
         return 0;
-    return (float)s->requests / (float)s->busy_seconds * (float)s->service_ms / (float)s->served / 1e3F;
+    each = (float)s->service_ms / (float)s->served / 1e3F;
+    load = (float)s->requests * each / loaded_seconds(s, each);
+    return each >= 1 && s->demand > 0 && load > seen ? seen : load;
 }
 
 static void take_words(const struct origin_stats *from, const struct origin_stats *to, struct span *out)
@@ -141,6 +154,7 @@ void span_add(struct span *to, const struct span *from)
     to->service_ms += from->service_ms;
     to->peer_closed += from->peer_closed;
     to->peer_closed_idle_ms += from->peer_closed_idle_ms;
+    to->arrival_seconds += from->arrival_seconds;
     to->busy_seconds += from->busy_seconds;
     add_words(to, from);
     take_peaks(to, from);

@@ -24,12 +24,13 @@ struct span {
     uint32_t demand;                            /* the same: requests that ran or waited */
     uint32_t p50_us, p99_us; /* of whole responses; of a sum: of its worst minute, as what follows */
     uint32_t waited_p99_us, connect_p99_us;
-    uint32_t busy_seconds; /* in which a request came */
+    uint32_t arrival_seconds; /* in which a request came */
+    uint32_t busy_seconds;    /* in which one came, ran or waited */
     float load; /* connections needed at a time, by Little's law: of a sum, in its busiest minute */
 };
 
-/* What came between two states of the same counters. The peaks and `busy_seconds` of `out` stay as they are;
- * `load` follows from these. */
+/* What came between two states of the same counters. The peaks and seconds of `out` stay as they are; `load`
+ * follows from these. */
 void span_between(const struct origin_stats *from, const struct origin_stats *to, struct span *out);
 
 void span_add(struct span *to, const struct span *from);

@@ -231,6 +231,70 @@ START_TEST(load_is_requests_a_second_times_seconds_a_request)
 }
 END_TEST
 
+/* A second of the life of the origin: so many have a connection, so many wait. */
+static void pass_second(uint32_t active, uint32_t waiting)
+{
+    f.origin.active_count = active;
+    f.origin.blocked_count = waiting;
+    history_sample(history);
+    f.origin.active_count = f.origin.blocked_count = 0;
+}
+
+/* Two requests come at once, of 5 s each, and the second one waits for the first. */
+START_TEST(load_of_long_requests_counts_the_seconds_in_which_they_run)
+{
+    begin();
+    f.origin.last_request_ms = UINT64_MAX;
+    f.origin.stats.requests = 2;
+    for (unsigned i = 0; i < 5; i++)
+        pass_second(1, 1);
+    f.origin.stats.requests = 0; /* serve() counts them */
+    serve(&f.origin.stats, 1, 5000, 0);
+    serve(&f.origin.stats, 1, 5000, 5000);
+    for (unsigned i = 0; i < 5; i++)
+        pass_second(1, 0);
+    pass_second(0, 0);
+    ck_assert_float_eq_tol(hour_of(&f.origin).load, 2, 0.01F);
+    ck_assert_float_eq_tol(hour_of(NULL).load, 2, 0.01F);
+    end();
+}
+END_TEST
+
+/* One request of 3 s each 4 s needs one connection. */
+START_TEST(load_of_requests_that_do_not_overlap_is_one)
+{
+    begin();
+    f.origin.last_request_ms = UINT64_MAX;
+    for (unsigned i = 0; i < 10; i++) {
+        f.origin.stats.requests++;
+        for (unsigned second = 0; second < 3; second++)
+            pass_second(1, 0);
+        f.origin.stats.requests--;
+        serve(&f.origin.stats, 1, 3000, 0);
+        pass_second(0, 0);
+    }
+    ck_assert_float_eq_tol(hour_of(&f.origin).load, 1, 0.01F);
+    end();
+}
+END_TEST
+
+/* One of 20 s and nine that take no time, at once: when one looks, one is there. Those refused at once would
+ * have been, too. */
+START_TEST(load_of_long_requests_is_not_more_than_was_seen)
+{
+    begin();
+    f.origin.last_request_ms = UINT64_MAX;
+    serve(&f.origin.stats, 9, 0, 0);
+    serve(&f.origin.stats, 1, 20000, 0);
+    for (unsigned i = 0; i < 20; i++)
+        pass_second(1, 0);
+    ck_assert_float_eq_tol(hour_of(&f.origin).load, 1, 0.01F);
+    f.origin.stats.errors[PROXY_ERROR_LIMIT] = f.origin.stats.queue_full = 3;
+    ck_assert_float_eq_tol(hour_of(&f.origin).load, 4, 0.01F);
+    end();
+}
+END_TEST
+
 /* What waited in vain was not served: its wait is no part of the time of those that were, however it ended. */
 START_TEST(waits_in_vain_do_not_shorten_requests)
 {
@@ -367,6 +431,8 @@ void add_history_tests(Suite *suite)
                time_without_a_look_is_no_minute, what_was_before_it_was_looked_at_is_left_out,
                another_of_the_same_name_begins_anew, what_is_left_of_a_moved_origin_is_no_other_one,
                another_agent_of_the_same_name_begins_anew, load_is_requests_a_second_times_seconds_a_request,
+               load_of_long_requests_counts_the_seconds_in_which_they_run,
+               load_of_requests_that_do_not_overlap_is_one, load_of_long_requests_is_not_more_than_was_seen,
                waits_in_vain_do_not_shorten_requests, what_earlier_limits_held_is_told_apart,
                a_percentile_is_not_more_than_the_longest, peaks_are_the_largest_that_were_seen,
                origins_are_remembered_up_to_a_number, is_written_as_json);
