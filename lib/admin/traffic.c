@@ -18,19 +18,27 @@ static void add(struct traffic_sample *to, const struct origin_stats *stats)
     to->refused += stats->errors[PROXY_ERROR_LIMIT];
 }
 
+static void add_agents(struct traffic_sample *to, const struct agent_list *agents)
+{
+    const struct agent *a;
+
+    TAILQ_FOREACH (a, agents, link) {
+        add(to, &a->forgotten);
+        for (const struct origin *o = a->origins; o; o = o->hh.next)
+            add(to, &o->stats);
+    }
+}
+
 void traffic_gather(const struct admin_daemon *daemon, struct traffic_sample *out)
 {
-    const struct agent *a, *share;
-    const struct origin *o;
-
     *out = (struct traffic_sample){.ms = clock_ms()};
-    for (unsigned i = 0; i < daemon->count; i++)
+    for (unsigned i = 0; i < daemon->count; i++) {
+        const struct pool *p = daemon->pools[i];
+
         out->clients_refused += daemon->proxies[i]->stats.clients_refused;
-    TAILQ_FOREACH (a, &daemon->pools[0]->agents, link) {
-        for (share = a; share; share = share->next_share)
-            add(out, &share->forgotten);
-        AGENT_FOREACH_ORIGIN (a, share, o)
-            add(out, &o->stats);
+        add(out, &p->removed_stats);
+        add_agents(out, &p->agents);
+        add_agents(out, &p->removed);
     }
 }
 
@@ -52,12 +60,6 @@ static const struct traffic_sample *sample(const struct traffic *t, uint64_t bac
     return &t->samples[(t->count - (back < kept ? back : kept)) % TRAFFIC_SAMPLES];
 }
 
-/* What a reload took away is no traffic. */
-static uint64_t grown(uint64_t now, uint64_t before)
-{
-    return now > before ? now - before : 0;
-}
-
 /* Of less than a second it says nothing yet. */
 static double per_second(uint64_t n, uint64_t ms)
 {
@@ -68,13 +70,13 @@ void traffic_figures(const struct traffic *t, const struct traffic_sample *now, 
 {
     const struct traffic_sample *lately = sample(t, RATE_SAMPLES), *oldest = sample(t, TRAFFIC_SAMPLES);
     uint64_t ms = now->ms - lately->ms;
-    uint64_t refused = grown(now->refused, lately->refused), errors = grown(now->errors, lately->errors);
+    uint64_t refused = now->refused - lately->refused, errors = now->errors - lately->errors;
 
     *out = (struct traffic_figures){
-        .requests_per_second = per_second(grown(now->requests, lately->requests), ms),
+        .requests_per_second = per_second(now->requests - lately->requests, ms),
         .errors_per_second = per_second(errors, ms),
         .refused_per_second = per_second(refused, ms),
-        .failed = grown(grown(now->errors, oldest->errors), grown(now->refused, oldest->refused)),
-        .clients_refused = grown(now->clients_refused, oldest->clients_refused),
+        .failed = now->errors - oldest->errors - (now->refused - oldest->refused),
+        .clients_refused = now->clients_refused - oldest->clients_refused,
     };
 }

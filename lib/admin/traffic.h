@@ -10,6 +10,7 @@
 struct traffic {
     uint64_t began_ms;
     struct traffic_sample {
+        /* Of all agents, removed ones included: none of them ever goes down */
         uint64_t ms, requests, errors, refused, clients_refused;
     } samples[TRAFFIC_SAMPLES]; /* a ring; the newest is at (count - 1) % TRAFFIC_SAMPLES */
     uint64_t count;

@@ -37,6 +37,7 @@ static void on_sweep(void *ctx)
         forget_old(a, 0);
         if (!a->origins) {
             TAILQ_REMOVE(&p->removed, a, link);
+            origin_stats_add(&p->removed_stats, &a->forgotten);
             savings_sum(&p->removed_savings, &a->forgotten_savings);
             agent_free(a);
         }

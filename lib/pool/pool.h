@@ -39,7 +39,8 @@ struct pool {
     struct config *config;                   /* counted */
     struct agent_list agents;                /* "default" first, then in the file's order */
     struct agent_list removed;               /* no longer configured, until their last socket is gone */
-    struct savings removed_savings;          /* of those that are gone */
+    struct origin_stats removed_stats;       /* of those that are gone, */
+    struct savings removed_savings;          /* and what they saved */
     struct agent **by_place;                 /* "default", then those of config->upstreams */
     uint32_t homes_given;                    /* to agents, in turn */
     uint32_t reloads;

@@ -314,6 +314,17 @@ def log_lines(path, count):
     return wait_until(read, f"{count} lines")
 
 
+def test_what_a_removed_agent_counted_stays_in_the_sums(stage):
+    """`requestsPerSecond`, `failedLately`: a reload that removes an upstream takes nothing back"""
+    origin = stage.origin(lambda _: b"SSH-2.0-x\r\n\r\n")
+    carpool = stage.carpool({"upstreams": {"old": {"match": "old.test", "address": [origin.authority]}}})
+    for _ in range(3):
+        assert carpool.get("http://old.test/").status == 502
+    assert json.loads(carpool.admin("/agents").text)["daemon"]["failedLately"] == 3
+    carpool.reload({"upstreams": {}})
+    assert json.loads(carpool.admin("/agents").text)["daemon"]["failedLately"] == 3
+
+
 def test_usr1_reopens_the_access_log(stage):
     """SIGUSR1 reopen log files; one line an exchange"""
     origin = stage.origin()

@@ -94,10 +94,41 @@ START_TEST(traffic_is_that_of_the_last_ten_seconds)
     ck_assert(said.errors_per_second == 2.7);
     ck_assert(said.refused_per_second == 0.9);
     ck_assert_uint_eq(said.failed, 20);
-    f.origin.stats = (struct origin_stats){0}; /* a reload took it away */
-    traffic_gather(&f.daemon, &now);
-    traffic_figures(&t, &now, &said);
-    ck_assert(said.requests_per_second == 0 && said.failed == 0);
+    fixture_free(&f);
+}
+END_TEST
+
+static void took(struct traffic *t, const struct fixture *f, struct traffic_figures *out)
+{
+    struct traffic_sample now;
+
+    traffic_gather(&f->daemon, &now);
+    now.ms = t->samples[0].ms + 10000;
+    traffic_figures(t, &now, out);
+}
+
+/* A reload removes an agent; its last connection closes; and it is freed. */
+START_TEST(traffic_of_removed_agents_stays)
+{
+    struct agent other = {.forgotten = {.requests = 40, .errors = {[PROXY_ERROR_PROTOCOL] = 4}}};
+    struct traffic_figures said;
+    struct traffic t;
+    struct fixture f;
+
+    fixture_make(&f);
+    f.origin.stats = (struct origin_stats){.requests = 60, .errors = {[PROXY_ERROR_DNS] = 10}};
+    traffic_begin(&t);
+    traffic_take(&t, &f.daemon);
+    TAILQ_REMOVE(&f.pool.agents, &f.agent, link);
+    TAILQ_INSERT_TAIL(&f.pool.removed, &f.agent, link);
+    TAILQ_INSERT_TAIL(&f.pool.agents, &other, link);
+    took(&t, &f, &said);
+    ck_assert(said.requests_per_second == 10 && said.errors_per_second == 1.4);
+    TAILQ_REMOVE(&f.pool.removed, &f.agent, link);
+    f.pool.removed_stats = f.origin.stats;
+    took(&t, &f, &said);
+    ck_assert(said.requests_per_second == 10 && said.errors_per_second == 1.4);
+    ck_assert_uint_eq(said.failed, 14);
     fixture_free(&f);
 }
 END_TEST
@@ -149,5 +180,5 @@ void add_overview_tests(Suite *suite)
 {
     unit_group(suite, "overview", overview_knows_what_is_wrong, savings_are_those_since_the_start,
                traffic_is_that_of_the_last_ten_seconds, traffic_counts_up_to_now,
-               each_origin_has_its_verdict);
+               traffic_of_removed_agents_stays, each_origin_has_its_verdict);
 }
