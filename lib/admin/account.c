@@ -65,6 +65,7 @@ void account_of_origin(const struct history *h, const struct origin *o, uint64_t
         .agent = a->name,
         .key = o->key,
         .is_tunnel = o->kind == ORIGIN_TUNNEL,
+        .tunnel_cause = tunnel_cause(o),
         .policy = a->policy,
         .uptime_ms = age_of(a, uptime_ms),
         .was_added = a->added_ms > 0,

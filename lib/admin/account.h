@@ -5,15 +5,17 @@
 
 #include "admin/agents.h"
 #include "admin/history.h"
+#include "proxy/tunnel_cause.h"
 
 /* An origin that closes idle connections sooner than this closes them after each response. */
 #define ACCOUNT_AT_ONCE_MS 100
 
 struct account {
     const char *agent;
-    const char *key;    /* as in /agents; "*": the agent as a whole */
-    const char *origin; /* the same without its scheme's default port */
-    bool is_tunnel;     /* CONNECT */
+    const char *key;                /* as in /agents; "*": the agent as a whole */
+    const char *origin;             /* the same without its scheme's default port */
+    bool is_tunnel;                 /* CONNECT, */
+    enum tunnel_cause tunnel_cause; /* and why */
     const struct agent_policy *policy;
     uint64_t uptime_ms; /* the daemon's, or since a reload added the agent */
     bool was_added;     /* by a reload */

@@ -115,8 +115,18 @@ static void because_evicted(struct text *out, const struct account *a)
 
 static void because_upgraded(struct text *out, const struct account *a)
 {
-    text_string(out, a->is_tunnel ? "each tunnel needs its own; with connect: pool https requests share them"
-                                  : "each tunnel or upgraded request needs its own");
+    static const char *const tunnels[] = {
+        [TUNNEL_BY_POLICY] = "; with connect: pool https requests share them",
+        [TUNNEL_WITHOUT_CA] = "; with a CA in connectTls (carpoolctl ca create) https requests share them",
+        [TUNNEL_UNSIGNED] =
+            ", as the CA of connectTls may not sign for this host; with a new CA that names it, too "
+            "(carpoolctl ca create), https requests share them",
+        [TUNNEL_BY_CONTENT] = "",
+    };
+
+    text_string(out,
+                a->is_tunnel ? "each tunnel needs its own" : "each tunnel or upgraded request needs its own");
+    text_string(out, a->is_tunnel ? tunnels[a->tunnel_cause] : "");
 }
 
 /* What to change */

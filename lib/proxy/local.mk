@@ -62,5 +62,7 @@ libcarpool_a_SOURCES += \
 	lib/proxy/transfer.h \
 	lib/proxy/tunnel.c \
 	lib/proxy/tunnel.h \
+	lib/proxy/tunnel_cause.c \
+	lib/proxy/tunnel_cause.h \
 	lib/proxy/upload.c \
 	lib/proxy/upload.h

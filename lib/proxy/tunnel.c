@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "proxy/tunnel_cause.h"
 
 /* One busy tunnel must not keep the others waiting. */
 #define READS_PER_TURN 16
@@ -252,14 +253,23 @@ void tunnels_arm(struct proxy *p)
 /* Once a connection, at info: it is what users wonder about. */
 static void log_tunnel(const struct tunnel *t)
 {
+    static const char *const messages[] = {
+#define TUNNEL "CONNECT opens a tunnel, which cannot be pooled; "
+        [TUNNEL_BY_POLICY] = TUNNEL "to share TLS connections set connect: pool, or use an http:// URL and "
+                                    "tls: true for this upstream",
+        [TUNNEL_WITHOUT_CA] = TUNNEL "connect is pool, but for https it needs a CA in connectTls: carpoolctl "
+                                     "ca create makes one",
+        [TUNNEL_UNSIGNED] =
+            TUNNEL "connect is pool, but the CA of connectTls may not sign for this host: for "
+                   "https make a new CA that names it, too (carpoolctl ca create)",
+        [TUNNEL_BY_CONTENT] = TUNNEL "connect is pool, but the client sent neither HTTP nor TLS",
+#undef TUNNEL
+    };
     char peer[ADDRESS_TEXT_SIZE];
     if (log_enabled(LOG_INFO))
-        log_event(
-            LOG_INFO,
-            "CONNECT opens a tunnel, which cannot be pooled; to share TLS connections set connect: pool, or use an http:// URL and "
-            "tls: true for this upstream",
-            LOG_S("client", peer_address_format(&t->peer, peer)), LOG_S("agent", t->origin->agent->name),
-            LOG_S("origin", t->origin->key));
+        log_event(LOG_INFO, messages[tunnel_cause(t->origin)],
+                  LOG_S("client", peer_address_format(&t->peer, peer)),
+                  LOG_S("agent", t->origin->agent->name), LOG_S("origin", t->origin->key));
 }
 
 static struct slice keep_text(char *room, struct slice text)

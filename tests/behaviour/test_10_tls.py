@@ -165,6 +165,27 @@ def test_a_host_that_the_ca_may_not_sign_for_stays_a_tunnel(stage, hosts, target
     assert setting.handshakes("ok") == 0
 
 
+def test_what_is_set_already_is_not_advised(stage):
+    """the log and `carpoolctl explain` of a tunnel say what keeps it from being pooled"""
+    setting = Setting(stage, hosts=("b.pool.test",), access={"connectPorts": [8443]})
+    causes = ["the CA of connectTls may not sign for this host", "needs a CA in connectTls", "set connect: pool"]
+
+    def check(cause, explained):
+        context = setting.trust(certificates().ca.pem)
+        for _ in range(2):
+            with setting.secure(context) as client:
+                assert client.raw(request("GET", "/", TARGET)).status == 200
+        wait_until(lambda: cause in setting.carpool.stderr, lambda: setting.carpool.stderr)
+        assert [said for said in causes if said in setting.carpool.stderr] == causes[:causes.index(cause) + 1]
+        assert explained in " ".join(setting.carpool.admin("/explain").text.split())
+
+    check(causes[0], "as the CA of connectTls may not sign for this host; with a new CA that names it")
+    setting.take_ca_away()
+    check(causes[1], "each tunnel needs its own; with a CA in connectTls")
+    setting.carpool.reload({"upstreams": {"p": {**setting.config["upstreams"]["p"], "connect": "tunnel"}}})
+    check(causes[2], "each tunnel needs its own; with connect: pool")
+
+
 def test_another_name_in_sni(stage):
     """An SNI that names another host than CONNECT did is refused (`unrecognized_name`); none is fine"""
     setting = Setting(stage)

@@ -163,6 +163,31 @@ START_TEST(advice_where_it_costs)
 }
 END_TEST
 
+/* What is set already is not advised. */
+START_TEST(tunnels)
+{
+    account_begin();
+    requested(3);
+    account_open(replaced(RETIRE_UPGRADED), 3);
+    ck_assert_str_eq(reason(replaced(RETIRE_UPGRADED)),
+                     "upgraded: each tunnel or upgraded request needs its own.");
+    account.is_tunnel = true;
+    ck_assert_str_eq(reason(replaced(RETIRE_UPGRADED)),
+                     "upgraded: each tunnel needs its own; with connect: pool https requests share them.");
+    account.tunnel_cause = TUNNEL_WITHOUT_CA;
+    ck_assert_str_eq(reason(replaced(RETIRE_UPGRADED)),
+                     "upgraded: each tunnel needs its own; with a CA in connectTls (carpoolctl ca create) "
+                     "https requests share them.");
+    account.tunnel_cause = TUNNEL_UNSIGNED;
+    ck_assert_str_eq(reason(replaced(RETIRE_UPGRADED)),
+                     "upgraded: each tunnel needs its own, as the CA of connectTls may not sign for this "
+                     "host; with a new CA that names it, too (carpoolctl ca create), https requests share "
+                     "them.");
+    account.tunnel_cause = TUNNEL_BY_CONTENT;
+    ck_assert_str_eq(reason(replaced(RETIRE_UPGRADED)), "upgraded: each tunnel needs its own.");
+}
+END_TEST
+
 START_TEST(services_that_close)
 {
     account_begin();
@@ -565,7 +590,7 @@ END_TEST
 void add_explanation_tests(Suite *suite)
 {
     unit_group(suite, "words", words_are_short);
-    unit_group(suite, "explanation", traffic, reasons_in_order_of_weight, advice_where_it_costs,
+    unit_group(suite, "explanation", traffic, reasons_in_order_of_weight, advice_where_it_costs, tunnels,
                services_that_close, own_limits, every_reason_has_a_cause, waiting, earlier_limits_held_them,
                several_things_held_them, over_http2_requests_are_limited, spares_in_vain, failed_or_well, now,
                learned, saved, origins_are_told_the_busiest_first);
