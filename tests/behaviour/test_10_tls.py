@@ -177,7 +177,8 @@ def test_what_is_set_already_is_not_advised(stage):
                 assert client.raw(request("GET", "/", TARGET)).status == 200
         wait_until(lambda: cause in setting.carpool.stderr, lambda: setting.carpool.stderr)
         assert [said for said in causes if said in setting.carpool.stderr] == causes[:causes.index(cause) + 1]
-        assert explained in " ".join(setting.carpool.admin("/explain").text.split())
+        wait_until(lambda: explained in " ".join(setting.carpool.admin("/explain").text.split()),
+                   lambda: setting.carpool.admin("/explain").text)
 
     check(causes[0], "as the CA of connectTls may not sign for this host; with a new CA that names it")
     setting.take_ca_away()
