@@ -66,6 +66,7 @@ def test_within_max_free_sockets(stage):
     origin = stage.origin()
     carpool = stage.carpool({"upstreams": {"api": {"match": origin.authority, "minFreeSockets": 3, "maxFreeSockets": 1}}})
     carpool.wait_row(origin, "api", freeSockets=1)
+    origin.wait_accepted(1)
     stays(lambda: origin.accepted == 1, lambda: f"{origin.accepted} connections")
     assert carpool.retired(origin, "api") == {}
 
