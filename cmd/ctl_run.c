@@ -165,7 +165,7 @@ static int wait_for(pid_t child, const sigset_t *signals)
 }
 
 /* Beside us: files are removed after it, and a signal that ends it becomes an exit status. Nothing would tell
- * of that end where SIGCHLD is ignored, as whoever started us may have it; the command gets it as it was. */
+ * of that end where SIGCHLD is ignored, as our parent may have it; the command gets it as it was. */
 static int run_beside(char *const argv[])
 {
     void (*ends_before)(int) = signal(SIGCHLD, SIG_DFL);

@@ -31,7 +31,7 @@ struct low_water {
     struct conn *conn;
     uint64_t due;   /* clock_ms() */
     uint64_t burst; /* bytes that passed by since the conn had none */
-    int mark;       /* 0: low */
+    int mark;       /* bytes, while it is raised */
 };
 
 void low_waters_init(struct low_waters *l, struct event_base *base);

@@ -81,7 +81,7 @@ static bool has_own_socket(const struct exchange *e)
 
 /* Whose limit runs while bytes that were written wait in the kernel. */
 struct taker {
-    const struct conn *conn; /* NULL: nobody's */
+    const struct conn *conn; /* NULL: none */
     struct uptake *uptake;
     uint64_t *moved_ms;          /* set when it takes some */
     uint64_t since_ms, limit_ms; /* the limit and what it runs from */

@@ -13,7 +13,7 @@
 
 #define MAX_INTERIM 16
 /* What the kernel holds for a client that does not read. Without a limit it takes more at first, and lets the
- * origin send tens of megabytes, since whoever reads so fast seems to want them. Half of this costs 64
+ * origin send tens of megabytes, since a fast reader seems to want them. Half of this costs 64
  * transfers a third more CPU. */
 #define MOST_UNSENT (2 * 1024 * 1024)
 /* Protocols that a 101 may name: each is looked for among those that were asked for, of which there may be
