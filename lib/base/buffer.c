@@ -117,6 +117,16 @@ struct buffer *buffer_grow(struct buffer *b, size_t size)
     return grown;
 }
 
+bool buffer_enlarge(struct buffer **b, size_t more)
+{
+    size_t twice = 2 * (size_t)(*b)->size, needed;
+    if (__builtin_add_overflow(buffer_unread(*b).n, more, &needed))
+        return false;
+    struct buffer *larger = buffer_grow(*b, needed > twice ? needed : twice);
+    *b = larger ? larger : *b;
+    return larger != NULL;
+}
+
 struct buffer *buffer_fit(struct buffer *b)
 {
     struct slice unread = buffer_unread(b);

@@ -44,6 +44,9 @@ void buffer_give(struct buffer *b);
  * back. NULL (and `b` kept) when memory is short. */
 struct buffer *buffer_grow(struct buffer *b, size_t size);
 
+/* Used by buffer_reserve(). */
+bool buffer_enlarge(struct buffer **b, size_t more);
+
 /* One just large enough, for what stays unread for long: its unread bytes move, and `b` is given back, for
  * the next who reads. NULL stays NULL, and `b` stays where memory is short. */
 struct buffer *buffer_fit(struct buffer *b);
@@ -64,6 +67,13 @@ static inline struct slice buffer_unread(const struct buffer *b)
 static inline size_t buffer_room(const struct buffer *b)
 {
     return b->size - b->end;
+}
+
+/* Room for `more` bytes: *b becomes one of twice the size, or more, where it has less. False, and *b stays,
+ * when memory is short. */
+static inline bool buffer_reserve(struct buffer **b, size_t more)
+{
+    return more <= buffer_room(*b) || buffer_enlarge(b, more);
 }
 
 /* Marks n bytes as done; an emptied buffer starts again at its front. */

@@ -109,15 +109,6 @@ static bool write_fields(struct buffer *out, const struct reply *r, unsigned sta
     return fits && append_connection(out, r) && buffer_append(out, SLICE("\r\n"));
 }
 
-static bool make_room(struct buffer **out, size_t n)
-{
-    if (n <= buffer_room(*out))
-        return true;
-    struct buffer *larger = buffer_grow(*out, (*out)->end + n);
-    *out = larger ? larger : *out;
-    return larger != NULL;
-}
-
 bool reply_write(struct buffer **out, const struct reply *r)
 {
     unsigned status = r->fault == FAULT_NONE ? r->status : fault_status(r->fault);
@@ -125,6 +116,6 @@ bool reply_write(struct buffer **out, const struct reply *r)
         return false;
     if (r->head_only || reply_length(r) == 0)
         return true;
-    return make_room(out, reply_length(r)) && buffer_append(*out, r->text) &&
+    return buffer_reserve(out, reply_length(r)) && buffer_append(*out, r->text) &&
            (reply_length(r) == r->text.n || buffer_append(*out, SLICE("\n")));
 }

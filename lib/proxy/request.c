@@ -102,10 +102,9 @@ static bool is_secret(const struct field *f)
 static bool keep_request(struct exchange *e, const struct head *h, size_t length)
 {
     exchange_keep_line(e, h);
-    struct buffer *b = e->head ? buffer_grow(e->head, e->head->end + length + h->count + 2) : NULL;
-    if (!b)
+    if (!e->head || !buffer_reserve(&e->head, length + h->count + 2))
         return false;
-    e->head = b;
+    struct buffer *b = e->head;
     bool fits = buffer_append(b, SLICE(" ")) && buffer_append(b, h->method) && buffer_append(b, SLICE(" ")) &&
                 buffer_append(b, h->target) &&
                 buffer_append(b, h->minor ? SLICE(" HTTP/1.1\r\n") : SLICE(" HTTP/1.0\r\n"));

@@ -46,16 +46,6 @@ static size_t most_bytes(const struct head *h, size_t extra)
     return n;
 }
 
-static bool make_room(struct buffer **out, size_t n)
-{
-    if (n <= buffer_room(*out))
-        return true;
-    struct buffer *larger = buffer_grow(*out, n);
-    if (larger)
-        *out = larger;
-    return larger != NULL;
-}
-
 /* All that was put had room: see most_bytes(). */
 static bool ends_at(struct buffer *b, const char *at)
 {
@@ -151,7 +141,7 @@ static char *put_request_fields(char *at, const struct head *h, const struct out
 
 bool rewrite_request(struct buffer **out, const struct head *h, const struct outgoing_request *o)
 {
-    if (!make_room(out, most_bytes(h, encoded_length(o->path) + o->authority.n + o->via_name.n)))
+    if (!buffer_reserve(out, most_bytes(h, encoded_length(o->path) + o->authority.n + o->via_name.n)))
         return false;
     struct buffer *b = *out;
     char *at = b->data;
@@ -223,7 +213,7 @@ static char *put_date(char *at, const struct head *h, const struct outgoing_resp
 bool rewrite_response(struct buffer **out, const struct head *h, const struct outgoing_response *o)
 {
     size_t longer = o->own.urls == OWN_URLS_KEPT ? 0 : h->count * OWN_URLS_LONGER;
-    if (!make_room(out, most_bytes(h, o->via_name.n + o->server_timing.n + longer)))
+    if (!buffer_reserve(out, most_bytes(h, o->via_name.n + o->server_timing.n + longer)))
         return false;
     struct buffer *b = *out;
     char *at = b->data;

@@ -91,8 +91,8 @@ static bool has_room_to_keep(struct exchange *e, size_t more)
         const struct framing *f = &u->reader.framing;
         size_t need = (size_t)(f->kind == BODY_LENGTH ? f->length : u->keep_limit);
         u->kept = buffer_borrow(e->client->proxy->bodies);
-        struct buffer *larger = u->kept && need > u->kept->size ? buffer_grow(u->kept, need) : u->kept;
-        u->kept = larger ? larger : u->kept;
+        if (!u->kept || !buffer_reserve(&u->kept, need))
+            return false;
     }
     return u->kept && buffer_room(u->kept) >= more;
 }

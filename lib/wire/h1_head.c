@@ -14,17 +14,14 @@ static bool may_repair(const struct h1 *h, enum head_verdict v)
 static enum head_verdict parse_repaired(struct h1 *h, struct slice raw, struct head *head, uint32_t *kinds)
 {
     struct wire_loop *loop = h->wire->loop;
-    struct buffer *b = buffer_borrow(&loop->heads);
-    struct buffer *large = b && REPAIR_ROOM(raw.n) > b->size ? buffer_grow(b, REPAIR_ROOM(raw.n)) : b;
-    if (!large) {
-        buffer_give(b);
+    h->repaired = buffer_borrow(&loop->heads);
+    if (!h->repaired || !buffer_reserve(&h->repaired, REPAIR_ROOM(raw.n)))
         return h->fault;
-    }
-    h->repaired = large;
-    large->end = (uint32_t)repair_head(raw, large->data, kinds);
-    if (large->end == 0)
+    struct buffer *b = h->repaired;
+    b->end = (uint32_t)repair_head(raw, b->data, kinds);
+    if (b->end == 0)
         return h->fault;
-    return head_parse_response(buffer_unread(large), &loop->limits, head);
+    return head_parse_response(buffer_unread(b), &loop->limits, head);
 }
 
 /* Said at once: a peer that speaks another protocol may never send the end of a head. */

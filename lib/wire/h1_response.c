@@ -74,11 +74,7 @@ static bool make_room(struct h1 *h)
     if (!h->in)
         return false;
     buffer_compact(h->in);
-    if (buffer_room(h->in) > 0)
-        return true;
-    struct buffer *larger = buffer_grow(h->in, h->in->size * 2);
-    h->in = larger ? larger : h->in;
-    return larger != NULL;
+    return buffer_reserve(&h->in, 1);
 }
 
 static void note_bytes(struct h1 *h)

@@ -65,15 +65,8 @@ static uint8_t flags_of(struct slice name, enum field_id id)
 static bool join_cookies(struct outgoing *o, struct slice head, struct buffer_pool *pool)
 {
     struct slice rest = head, name, value;
-    size_t most = head.n + 2;
     o->cookies = buffer_borrow(pool);
-    if (o->cookies && buffer_room(o->cookies) < most) {
-        struct buffer *larger = buffer_grow(o->cookies, most);
-        if (!larger)
-            buffer_give(o->cookies);
-        o->cookies = larger;
-    }
-    if (!o->cookies)
+    if (!o->cookies || !buffer_reserve(&o->cookies, head.n + 2))
         return false;
     while (rest.n > 0) {
         if (!split(next_line(&rest), &name, &value) || !slice_eq_nocase(name, SLICE("cookie")))

@@ -20,16 +20,6 @@ static int fail(struct h2_stream *s, enum call_error error, const char *text)
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
-static bool make_room(struct h2_stream *s, size_t n)
-{
-    if (n <= buffer_room(s->text))
-        return true;
-    struct buffer *larger = buffer_grow(s->text, s->text->end + n + s->text->size);
-    if (larger)
-        s->text = larger;
-    return larger != NULL;
-}
-
 int h2_head_begins(struct h2_stream *s)
 {
     if (s->response == H2_RESPONSE_AWAITED)
@@ -81,7 +71,7 @@ int h2_head_field(struct h2_stream *s, struct slice name, struct slice value)
         return 0;
     if (s->text->end + n > limits_of(s)->max_size)
         return too_large(s);
-    if (!make_room(s, n + 2))
+    if (!buffer_reserve(&s->text, n + 2))
         return fail(s, CALL_ERROR_NO_MEMORY, "out of memory for the response");
     buffer_append(s->text, name);
     buffer_append(s->text, SLICE(": "));
@@ -119,7 +109,7 @@ void h2_head_ends(struct h2_stream *s, const nghttp2_frame *frame)
         return;
     h2_guard_useful(s->h2, 0, 1);
     s->h2->silent_pings = 0;
-    if (!make_room(s, 2)) {
+    if (!buffer_reserve(&s->text, 2)) {
         fail(s, CALL_ERROR_NO_MEMORY, "out of memory for the response");
         return;
     }

@@ -258,6 +258,32 @@ START_TEST(buffer_grows)
 }
 END_TEST
 
+START_TEST(buffer_reserves_what_is_needed_or_twice_its_size)
+{
+    struct buffer_pool pool = {.size = 16};
+    struct buffer *b = buffer_borrow(&pool), *before = b;
+
+    ck_assert(buffer_append(b, SLICE("xxabc")));
+    buffer_consume(b, 2);
+    ck_assert(buffer_reserve(&b, 11));
+    ck_assert_ptr_eq(b, before);
+    ck_assert(buffer_reserve(&b, 12));
+    ck_assert_uint_eq(b->size, 32);
+    assert_slice(buffer_unread(b), "abc");
+    ck_assert(buffer_reserve(&b, 100));
+    ck_assert_uint_eq(b->size, 103);
+
+    before = b;
+    ck_assert(!buffer_reserve(&b, UINT32_MAX));
+    ck_assert(!buffer_reserve(&b, SIZE_MAX));
+    ck_assert_ptr_eq(b, before);
+    assert_slice(buffer_unread(b), "abc");
+    buffer_give(b);
+    ck_assert_uint_eq(pool.lent, 0);
+    buffer_pool_destroy(&pool);
+}
+END_TEST
+
 START_TEST(buffer_goes_back_to_its_own_pool)
 {
     struct buffer_pool heads = {.size = BUFFER_HEAD_SIZE}, bodies = {.size = BUFFER_SIZE};
@@ -408,7 +434,8 @@ int main(void)
     unit_group(suite, "slice", slice_compares, slice_compares_letters_of_any_case, slice_cuts_from,
                slice_trims_ows, slice_finds_elements, slice_reads_numbers, slice_undoes_percent_encoding);
     unit_group(suite, "buffer", buffer_is_lent_and_given_back, buffer_fits_what_it_holds,
-               buffer_fills_and_empties, buffer_grows, buffer_goes_back_to_its_own_pool);
+               buffer_fills_and_empties, buffer_grows, buffer_reserves_what_is_needed_or_twice_its_size,
+               buffer_goes_back_to_its_own_pool);
     unit_group(suite, "units", units_read_times, units_read_sizes_and_counts, units_write_what_reads_back);
     base_deadline_tests(suite);
     base_time_tests(suite);
