@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/minmax.h"
 #include "cmd/ctl_client.h"
 
 void history_begin(struct history_set *s)
@@ -113,9 +114,7 @@ void history_free(struct history_set *s)
 /* Of the last `width` rates, those that there are. */
 static unsigned shown(const struct history *h, unsigned width)
 {
-    unsigned kept = h->count < HISTORY_LENGTH ? h->count : HISTORY_LENGTH;
-
-    return width < kept ? width : kept;
+    return min32(width, min32(h->count, HISTORY_LENGTH));
 }
 
 /* The one `back` before the newest, which is 1. */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/minmax.h"
 #include "cmd/ctl_client.h"
 #include "cmd/ctl_counts.h"
 #include "cmd/ctl_words.h"
@@ -84,7 +85,7 @@ static uint64_t max_of_origin(const json_t *agent)
 {
     uint64_t own = limit(agent, "maxSockets"), all = limit(agent, "maxTotalSockets");
 
-    return own < all ? own : all;
+    return min64(own, all);
 }
 
 /* Sentences about an agent that are about none of its origins alone. */

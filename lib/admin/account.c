@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/minmax.h"
 
 /* Fewer prove nothing. */
 #define ENOUGH 3
@@ -178,7 +179,7 @@ uint32_t account_limit(const struct account *a)
 {
     const struct agent_policy *p = a->policy;
 
-    return p->maxTotalSockets < p->maxSockets ? p->maxTotalSockets : p->maxSockets;
+    return min32(p->maxTotalSockets, p->maxSockets);
 }
 
 /* A quarter more, and whole. */
@@ -206,7 +207,7 @@ uint32_t account_needed_in_total(const struct account *a)
     uint32_t needed = holds ? account_needed(a, a->policy->maxTotalSockets) : 0;
     uint32_t kept = account_costs(a, replaced(RETIRE_EVICTED)) ? a->most_sockets : 0;
 
-    return needed > kept ? needed : kept;
+    return max32(needed, kept);
 }
 
 uint32_t account_busiest(const struct agent *a, const struct origin **out, uint32_t room)
@@ -216,7 +217,7 @@ uint32_t account_busiest(const struct agent *a, const struct origin **out, uint3
     uint32_t all = 0;
 
     AGENT_FOREACH_ORIGIN (a, share, o) {
-        uint32_t at = all < room ? all : room;
+        uint32_t at = min32(all, room);
 
         while (at > 0 && out[at - 1]->stats.requests < o->stats.requests) {
             if (at < room)

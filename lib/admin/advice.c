@@ -4,6 +4,7 @@
 
 #include "admin/held.h"
 #include "admin/words.h"
+#include "base/minmax.h"
 #include "base/units.h"
 
 /* Of an agent with thousands of origins, the busiest are looked at. */
@@ -134,9 +135,8 @@ static uint64_t longer_free(const struct account *a)
     uint64_t span = account_is_recent(a) ? a->hour_ms : a->uptime_ms;
     uint64_t pause = span / n * 3 / 2, twice = a->policy->timeouts.free * 2;
     uint64_t longest = a->policy->maxSocketAge ? a->policy->maxSocketAge : UINT64_MAX;
-    uint64_t wanted = pause > twice ? pause : twice;
+    uint64_t wanted = min64(max64(pause, twice), longest);
 
-    wanted = wanted < longest ? wanted : longest;
     return wanted < 1000 ? wanted : wanted / 1000 * 1000;
 }
 

@@ -5,6 +5,7 @@
 #include "admin/overview.h"
 #include "admin/recent_errors.h"
 #include "base/clock.h"
+#include "base/minmax.h"
 #include "base/units.h"
 
 /* `name` is written as it stands: only our own words. */
@@ -184,8 +185,6 @@ static void put_saved(struct text *t, const struct savings *saved)
 
 static void put_groups(struct text *t, const struct groups *g, const struct origin_stats *s)
 {
-    uint64_t served = s->pending.max_us;
-
     KEY(t, "sockets");
     text_number(t, g->active);
     KEY(t, "connecting");
@@ -195,7 +194,7 @@ static void put_groups(struct text *t, const struct groups *g, const struct orig
     KEY(t, "requests");
     text_number(t, g->pending);
     KEY(t, "waitedMaxMs");
-    put_ms(t, served > g->oldest_pending_us ? served : g->oldest_pending_us);
+    put_ms(t, max64(s->pending.max_us, g->oldest_pending_us));
     KEY(t, "streams");
     text_number(t, g->http2.streams);
     KEY(t, "maxStreams");
@@ -231,8 +230,7 @@ void groups_add(struct groups *to, const struct groups *from)
     to->connecting += from->connecting;
     to->free += from->free;
     to->pending += from->pending;
-    if (from->oldest_pending_us > to->oldest_pending_us)
-        to->oldest_pending_us = from->oldest_pending_us;
+    to->oldest_pending_us = max64(to->oldest_pending_us, from->oldest_pending_us);
     to->http2.streams += from->http2.streams;
     to->http2.max_streams += from->http2.max_streams;
     to->http2.draining += from->http2.draining;

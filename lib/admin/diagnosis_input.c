@@ -1,6 +1,7 @@
 #include "admin/diagnosis_input.h"
 
 #include "base/clock.h"
+#include "base/minmax.h"
 #include "ca/signer.h"
 #include "pool/http2.h"
 #include "proxy/caller.h"
@@ -28,7 +29,7 @@ static uint64_t saturated_ms(const struct track *t, const struct origin *o)
 
     if (!origin_is_saturated(o))
         return 0;
-    return watched > oldest ? watched : oldest;
+    return max64(watched, oldest);
 }
 
 /* The one that has more than half of the blocked requests is left when one of theirs is taken off for each of
@@ -52,14 +53,9 @@ static void find_heaviest(const struct origin *o, struct diagnosis_input *in)
     in->heaviest_pending = n;
 }
 
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 static void take_changes(const struct figures *base, const struct figures *now, struct diagnosis_input *in)
 {
-    in->requests = larger(now->requests - base->requests, now->ended - base->ended);
+    in->requests = max64(now->requests - base->requests, now->ended - base->ended);
     in->reused = now->reused - base->reused;
     in->opened = now->opened - base->opened;
     in->reused_errors = now->reused_errors - base->reused_errors;
@@ -72,9 +68,7 @@ static void take_changes(const struct figures *base, const struct figures *now, 
     in->refused = in->errors[PROXY_ERROR_LIMIT];
     in->timed_out_waiting = now->timed_out_waiting - base->timed_out_waiting;
     /* One whose client has not taken the answer yet is no error yet. */
-    in->queue_full = now->queue_full - base->queue_full;
-    if (in->queue_full > in->refused)
-        in->queue_full = in->refused;
+    in->queue_full = min64(now->queue_full - base->queue_full, in->refused);
     for (unsigned i = 0; i < REPAIR_COUNT; i++)
         in->repairs[i] = now->repairs[i] - base->repairs[i];
     for (unsigned i = 0; i < RETIRE_COUNT; i++)
@@ -194,8 +188,8 @@ void describe_forgotten(const struct track *tracks, const struct agent *a, struc
 
     in->paused = a->paused;
     forgotten_stats(a, &stats);
-    in->requests = larger(grown(stats.requests, t ? t->base.requests : 0),
-                          grown(origin_stats_ended(&stats), t ? t->base.ended : 0));
+    in->requests = max64(grown(stats.requests, t ? t->base.requests : 0),
+                         grown(origin_stats_ended(&stats), t ? t->base.ended : 0));
     for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
         in->errors[i] = grown(stats.errors[i], t ? t->base.errors[i] : 0);
     in->refused = in->errors[PROXY_ERROR_LIMIT];

@@ -4,6 +4,7 @@
 
 #include "admin/held.h"
 #include "admin/words.h"
+#include "base/minmax.h"
 
 /* Of an agent with more of them, the busiest are explained. */
 #define ORIGINS_TOLD 10
@@ -430,8 +431,7 @@ static void put_origins(const struct teller *t, const struct origin *const *orig
 static void put_agent(const struct teller *t, const struct agent *agent)
 {
     const struct origin *explained[ORIGINS_TOLD];
-    uint32_t all = account_busiest(agent, explained, ORIGINS_TOLD),
-             count = all < ORIGINS_TOLD ? all : ORIGINS_TOLD;
+    uint32_t all = account_busiest(agent, explained, ORIGINS_TOLD), count = min32(all, ORIGINS_TOLD);
     struct account a;
 
     account_of_agent(t->history, agent, t->uptime_ms, &a);

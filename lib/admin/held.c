@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "admin/words.h"
+#include "base/minmax.h"
 #include "base/units.h"
 
 #define MINUTE_MS (60 * 1000)
@@ -178,7 +179,7 @@ static void put_fate_of_these(struct text *out, const struct account *a, uint32_
 
 void held_put(struct text *out, const struct account *a)
 {
-    uint32_t all = held_in_all(a), at_once = a->hour.queue_full < all ? a->hour.queue_full : all;
+    uint32_t all = held_in_all(a), at_once = min32(a->hour.queue_full, all);
     enum held_by by = heaviest(a->hour.held);
 
     if (a->hour.held[by] < all) {

@@ -7,6 +7,7 @@
 #include "admin/tenure.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/minmax.h"
 
 #define MINUTE_MS (60 * 1000)
 #define KEY_SIZE  1024
@@ -137,26 +138,21 @@ static struct past *past_make(struct history *h, const struct agent *a, const st
 
 /* Looking */
 
-static uint32_t larger(uint32_t a, uint32_t b)
-{
-    return a > b ? a : b;
-}
-
 /* What is there now, and whether a request came since the last look. */
 static void note_now(struct history *h, struct past *p, const struct groups *now, uint64_t requests)
 {
     struct span *s = &p->running;
-    uint32_t demand = larger(now->active, now->http2.streams) + now->connecting + now->pending;
+    uint32_t demand = max32(now->active, now->http2.streams) + now->connecting + now->pending;
 
     s->arrival_seconds += requests != p->requests;
     s->busy_seconds += requests != p->requests || demand > 0;
     p->requests = requests;
     p->looked_ms = h->looked_ms;
-    s->active = larger(s->active, now->active);
-    s->connecting = larger(s->connecting, now->connecting);
-    s->free = larger(s->free, now->free);
-    s->waiting = larger(s->waiting, now->pending);
-    s->demand = larger(s->demand, demand);
+    s->active = max32(s->active, now->active);
+    s->connecting = max32(s->connecting, now->connecting);
+    s->free = max32(s->free, now->free);
+    s->waiting = max32(s->waiting, now->pending);
+    s->demand = max32(s->demand, demand);
 }
 
 static void take_running(const struct past *p, const struct origin_stats *stats, struct span *out)
@@ -409,7 +405,7 @@ void history_skip(struct history *h, uint64_t gap_ms)
         ran_ms = 0;
     }
     h->minute_began_ms = clock_ms() - ran_ms - rest_ms;
-    for (uint64_t left = minutes < HISTORY_MINUTES ? minutes : HISTORY_MINUTES; left > 0; left--) {
+    for (uint64_t left = min64(minutes, HISTORY_MINUTES); left > 0; left--) {
         HASH_ITER (hh, h->pasts, p, next)
             push(h, p, &nothing);
         end_slot(h, MINUTE_MS, (left - 1) * MINUTE_MS + rest_ms);

@@ -3,11 +3,12 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/minmax.h"
 
 /* The newest of a share but for `skip`; NULL: there are no more. */
 static const struct agent_error *recent_error(const struct agent *share, uint32_t skip)
 {
-    uint32_t kept = share->error_count < AGENT_RECENT_ERRORS ? share->error_count : AGENT_RECENT_ERRORS;
+    uint32_t kept = min32(share->error_count, AGENT_RECENT_ERRORS);
 
     return skip < kept ? &share->errors[(share->error_count - 1 - skip) % AGENT_RECENT_ERRORS] : NULL;
 }

@@ -1,5 +1,6 @@
 #include "admin/span.h"
 
+#include "base/minmax.h"
 #include "pool/savings.h"
 
 static uint32_t less(uint64_t now, uint64_t before)
@@ -7,16 +8,6 @@ static uint32_t less(uint64_t now, uint64_t before)
     uint64_t n = now > before ? now - before : 0;
 
     return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
-}
-
-static uint32_t larger(uint32_t a, uint32_t b)
-{
-    return a > b ? a : b;
-}
-
-static uint32_t smaller(uint32_t a, uint64_t b)
-{
-    return a < b ? a : (uint32_t)b;
 }
 
 /* From the buckets that filled, and never more than the largest value ever; what lies beyond the last bound
@@ -33,7 +24,7 @@ static uint32_t quantile(const struct histogram *now, const struct histogram *be
         double n = less(now->bucket[i], before->bucket[i]);
 
         if (rest <= n)
-            return smaller(low + (uint32_t)((bounds[i] - low) * rest / n), now->max_us);
+            return (uint32_t)min64(low + (uint32_t)((bounds[i] - low) * rest / n), now->max_us);
         rest -= n;
         low = bounds[i];
     }
@@ -103,7 +94,7 @@ void span_between(const struct origin_stats *from, const struct origin_stats *to
     out->client_aborts = less(to->client_aborts, from->client_aborts);
     out->refused = less(to->errors[PROXY_ERROR_LIMIT], from->errors[PROXY_ERROR_LIMIT]);
     /* One whose client has not taken the answer yet is no error yet. */
-    out->queue_full = smaller(less(to->queue_full, from->queue_full), out->refused);
+    out->queue_full = (uint32_t)min64(less(to->queue_full, from->queue_full), out->refused);
     out->errors = less(origin_stats_errors(to), origin_stats_errors(from)) - out->refused;
     out->connects_failed = less(to->retired[RETIRE_CONNECT_FAILED] + to->retired[RETIRE_CONNECT_TIMEOUT],
                                 from->retired[RETIRE_CONNECT_FAILED] + from->retired[RETIRE_CONNECT_TIMEOUT]);
@@ -124,15 +115,15 @@ static void add_words(struct span *to, const struct span *from)
 
 static void take_peaks(struct span *to, const struct span *from)
 {
-    to->active = larger(to->active, from->active);
-    to->connecting = larger(to->connecting, from->connecting);
-    to->free = larger(to->free, from->free);
-    to->waiting = larger(to->waiting, from->waiting);
-    to->demand = larger(to->demand, from->demand);
-    to->p50_us = larger(to->p50_us, from->p50_us);
-    to->p99_us = larger(to->p99_us, from->p99_us);
-    to->waited_p99_us = larger(to->waited_p99_us, from->waited_p99_us);
-    to->connect_p99_us = larger(to->connect_p99_us, from->connect_p99_us);
+    to->active = max32(to->active, from->active);
+    to->connecting = max32(to->connecting, from->connecting);
+    to->free = max32(to->free, from->free);
+    to->waiting = max32(to->waiting, from->waiting);
+    to->demand = max32(to->demand, from->demand);
+    to->p50_us = max32(to->p50_us, from->p50_us);
+    to->p99_us = max32(to->p99_us, from->p99_us);
+    to->waited_p99_us = max32(to->waited_p99_us, from->waited_p99_us);
+    to->connect_p99_us = max32(to->connect_p99_us, from->connect_p99_us);
     to->load = to->load > from->load ? to->load : from->load;
 }
 

@@ -1,6 +1,7 @@
 #include "admin/traffic.h"
 
 #include "base/clock.h"
+#include "base/minmax.h"
 
 #define RATE_SAMPLES 10
 
@@ -55,9 +56,9 @@ uint64_t traffic_uptime_ms(const struct traffic *t)
 /* The sample `back` before now, of which the newest one is 1; or the oldest that there is. */
 static const struct traffic_sample *sample(const struct traffic *t, uint64_t back)
 {
-    uint64_t kept = t->count < TRAFFIC_SAMPLES ? t->count : TRAFFIC_SAMPLES;
+    uint64_t kept = min64(t->count, TRAFFIC_SAMPLES);
 
-    return &t->samples[(t->count - (back < kept ? back : kept)) % TRAFFIC_SAMPLES];
+    return &t->samples[(t->count - min64(back, kept)) % TRAFFIC_SAMPLES];
 }
 
 /* Of less than a second it says nothing yet. */

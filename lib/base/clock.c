@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/minmax.h"
 
 #include <string.h>
 #include <time.h>
@@ -122,7 +123,7 @@ static char *put_digits(char *out, uint32_t value, int width)
 
 int clock_format(uint64_t wall_ms, char out[CLOCK_RFC3339_SIZE])
 {
-    uint64_t ms = wall_ms < LAST_MS ? wall_ms : LAST_MS;
+    uint64_t ms = min64(wall_ms, LAST_MS);
     uint32_t in_day = (uint32_t)(ms % 86400000);
     uint32_t year, month, day;
     char *p = out;
@@ -150,7 +151,7 @@ void clock_format_http(uint64_t wall_ms, char out[CLOCK_HTTP_DATE_LENGTH + 1])
 {
     static const char week[] = "ThuFriSatSunMonTueWed"; /* 1970 began on a Thursday */
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    uint64_t ms = wall_ms < LAST_MS ? wall_ms : LAST_MS;
+    uint64_t ms = min64(wall_ms, LAST_MS);
     uint32_t days = (uint32_t)(ms / 86400000), seconds = (uint32_t)(ms / 1000 % 86400);
     uint32_t year, month, day;
 

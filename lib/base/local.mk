@@ -17,6 +17,7 @@ libcarpool_a_SOURCES += \
 	lib/base/log.h \
 	lib/base/mailbox.c \
 	lib/base/mailbox.h \
+	lib/base/minmax.h \
 	lib/base/no_core.c \
 	lib/base/no_core.h \
 	lib/base/recent.h \

@@ -3,12 +3,9 @@
 #include <ctype.h>
 #include <string.h>
 
-#define LONGEST 48
+#include "base/minmax.h"
 
-static unsigned least(unsigned a, unsigned b)
-{
-    return a < b ? a : b;
-}
+#define LONGEST 48
 
 static int lower(const char *text, size_t at)
 {
@@ -26,9 +23,9 @@ static unsigned distance(const char *a, size_t n, const char *b, size_t m)
         now[0] = (unsigned)i;
         for (size_t j = 1; j <= m; j++) {
             unsigned change = lower(a, i - 1) != lower(b, j - 1);
-            now[j] = least(least(last[j], now[j - 1]) + 1, last[j - 1] + change);
+            now[j] = min32(min32(last[j], now[j - 1]) + 1, last[j - 1] + change);
             if (i > 1 && j > 1 && lower(a, i - 1) == lower(b, j - 2) && lower(a, i - 2) == lower(b, j - 1))
-                now[j] = least(now[j], before[j - 2] + 1);
+                now[j] = min32(now[j], before[j - 2] + 1);
         }
         unsigned *spare = before;
         before = last;

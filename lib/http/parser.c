@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/minmax.h"
 #include "http/agreement.h"
 #include "http/bytes.h"
 #include "http/head.h"
@@ -139,7 +140,7 @@ static enum head_verdict take_field(struct cursor *c, struct field *out)
 
 static enum head_verdict take_fields(struct cursor *c, const struct head_limits *limits, struct head *out)
 {
-    uint32_t max = limits->max_count < HEAD_MAX_FIELDS ? limits->max_count : HEAD_MAX_FIELDS;
+    uint32_t max = min32(limits->max_count, HEAD_MAX_FIELDS);
 
     while (!take(c, "\r\n")) {
         struct field *f = &out->fields[out->count];

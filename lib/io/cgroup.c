@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/minmax.h"
 
 /* Linux 6.5; the number is that of most architectures, and the kernel says no where it is another. */
 #ifndef SO_PEERPIDFD
@@ -201,7 +202,7 @@ static bool may_walk(struct cgroup_units *u)
 {
     uint64_t share = (clock_us() - u->counted_us) / WALK_SHARE;
     u->counted_us += share * WALK_SHARE;
-    u->owed_us -= share < u->owed_us ? share : u->owed_us;
+    u->owed_us -= min64(share, u->owed_us);
     return u->owed_us < WALK_CREDIT_US;
 }
 

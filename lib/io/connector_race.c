@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/minmax.h"
 #include "io/address_memory.h"
 #include "io/connect_error.h"
 #include "io/connector_internal.h"
@@ -80,7 +81,7 @@ static uint64_t handshake_delay_ms(const struct connector *c)
 
     if (ms == 0 || ms > HANDSHAKE_DELAY_MS)
         return HANDSHAKE_DELAY_MS;
-    return ms < ATTEMPT_DELAY_MS ? ATTEMPT_DELAY_MS : ms;
+    return max64(ms, ATTEMPT_DELAY_MS);
 }
 
 static void attempt_connected(struct attempt *a)

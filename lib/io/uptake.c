@@ -1,16 +1,15 @@
 #include "io/uptake.h"
 
 #include "base/clock.h"
+#include "base/minmax.h"
 
 /* How exact the limit is for a peer that has stopped to take bytes. */
 #define LOOKS_IN_A_LIMIT 8
 
 uint64_t uptake_plan(struct uptake *u, uint64_t moved_ms, uint64_t limit_ms)
 {
-    uint64_t since_ms = u->looked_ms > moved_ms ? u->looked_ms : moved_ms;
-    uint64_t due_ms = since_ms + limit_ms / LOOKS_IN_A_LIMIT + 1;
-    if (due_ms < clock_ms())
-        due_ms = clock_ms();
+    uint64_t since_ms = max64(u->looked_ms, moved_ms);
+    uint64_t due_ms = max64(since_ms + limit_ms / LOOKS_IN_A_LIMIT + 1, clock_ms());
     u->due_ms = limit_ms ? due_ms : 0;
     return u->due_ms;
 }

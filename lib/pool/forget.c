@@ -1,6 +1,7 @@
 #include "pool/forget.h"
 
 #include "base/clock.h"
+#include "base/minmax.h"
 #include "pool/pool.h"
 
 static enum origin_keeping keeping_of(const struct origin *o)
@@ -52,7 +53,7 @@ static void forget_older(struct agent *a, enum origin_keeping keeping, uint64_t 
 void forget_old(struct agent *a, uint64_t empty_ms)
 {
     forget_older(a, ORIGIN_EMPTY, empty_ms);
-    forget_older(a, ORIGIN_UNREACHED, empty_ms < FORGET_UNREACHED_MS ? empty_ms : FORGET_UNREACHED_MS);
+    forget_older(a, ORIGIN_UNREACHED, min64(empty_ms, FORGET_UNREACHED_MS));
 }
 
 void forget_excess(struct agent *a)

@@ -1,16 +1,12 @@
 #include "pool/idle.h"
 
 #include "base/clock.h"
+#include "base/minmax.h"
 #include "pool/http2.h"
 #include "pool/pool.h"
 #include "pool/spares.h"
 
 #define LOOK_AFTER_MS 250
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* 0: none */
 static uint64_t learned_limit_of(const struct socket *s)
@@ -29,7 +25,7 @@ static uint64_t idle_limit_of(const struct socket *s, enum retire_reason *reason
     if (s->has_hint_timeout) {
         uint64_t hinted = s->hint_timeout_ms > buffer ? s->hint_timeout_ms - buffer : 0;
         *reason = limit && limit <= hinted ? RETIRE_FREE_TIMEOUT : RETIRE_KEEPALIVE_HINT;
-        return limit ? smaller(limit, hinted) : hinted;
+        return limit ? min64(limit, hinted) : hinted;
     }
     *reason = learned && (!limit || learned < limit) ? RETIRE_LEARNED : RETIRE_FREE_TIMEOUT;
     return *reason == RETIRE_LEARNED ? learned : limit;

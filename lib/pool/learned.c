@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/minmax.h"
+
 /* What is closed sooner is closed for another reason. */
 #define SHORTEST_MS 500
 /* Ages are alike within so much, or a tenth. */
@@ -11,21 +13,11 @@
 #define TRIAL_EVERY   50
 #define TRIALS_ENOUGH 2
 
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 static uint64_t least_of(const struct learned *l)
 {
     uint64_t least = UINT64_MAX;
     for (uint32_t i = 0; i < l->count; i++)
-        least = smaller(least, l->ages_ms[i]);
+        least = min64(least, l->ages_ms[i]);
     return least;
 }
 
@@ -33,14 +25,14 @@ static uint64_t most_of(const struct learned *l)
 {
     uint64_t most = 0;
     for (uint32_t i = 0; i < l->count; i++)
-        most = larger(most, l->ages_ms[i]);
+        most = max64(most, l->ages_ms[i]);
     return most;
 }
 
 static bool is_like_the_others(const struct learned *l, uint64_t idle_ms)
 {
-    uint64_t least = smaller(least_of(l), idle_ms), most = larger(most_of(l), idle_ms);
-    return most - least <= larger(ALIKE_MS, most / 10);
+    uint64_t least = min64(least_of(l), idle_ms), most = max64(most_of(l), idle_ms);
+    return most - least <= max64(ALIKE_MS, most / 10);
 }
 
 static void drop_oldest(struct learned *l)
@@ -69,7 +61,7 @@ bool learned_closing(struct learned *l, uint64_t idle_ms, uint64_t now_ms)
 uint64_t learned_limit(const struct learned *l, uint64_t buffer_ms)
 {
     uint64_t least = l->least_ms;
-    return larger(least > buffer_ms ? least - buffer_ms : 0, least / 2);
+    return max64(least > buffer_ms ? least - buffer_ms : 0, least / 2);
 }
 
 bool learned_is_trial(struct learned *l)

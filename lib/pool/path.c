@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/minmax.h"
 #include "io/ack.h"
 #include "io/address_memory.h"
 #include "io/dial.h"
@@ -123,11 +124,6 @@ static void review(struct origin *o)
 
 /* --- Active ones --------------------------------------------------------------------------------------- */
 
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t quiet_since_ms(const struct socket *s)
 {
     return s->path.quiet_since_us / 1000;
@@ -141,7 +137,7 @@ static bool is_quiet(struct socket *s, uint64_t now, uint64_t ack)
         s->path.unacked_since_ms = 0;
     }
     /* What it has sent before may be read yet. */
-    return !s->wire.conn.may_read && now - quiet_since_ms(s) >= (ack ? smaller(ack, QUIET_MS) : QUIET_MS);
+    return !s->wire.conn.may_read && now - quiet_since_ms(s) >= (ack ? min64(ack, QUIET_MS) : QUIET_MS);
 }
 
 static bool is_dead(const struct socket *s, const struct ack_state *a, uint64_t ack)
@@ -160,7 +156,7 @@ static enum verdict judge(struct socket *s, uint64_t now, uint64_t ack)
     set_probes(s, ack ? PROBES_ACTIVE : PROBES_NO_ACK);
     if (!a.unacked && a.probes == 0) {
         s->path.unacked_since_ms = 0;
-        s->path.look_ms = now + (ack ? smaller(ack / WELL_PART, WELL_MAX_MS) : WELL_MAX_MS);
+        s->path.look_ms = now + (ack ? min64(ack / WELL_PART, WELL_MAX_MS) : WELL_MAX_MS);
         return PATH_WELL;
     }
     if (s->path.unacked_since_ms == 0)

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/clock.h"
+#include "base/minmax.h"
 #include "pool/idle.h"
 #include "pool/pool.h"
 #include "pool/protocol.h"
@@ -30,11 +31,6 @@ static bool is_old(const struct socket *s)
 {
     uint64_t max = max_age_ms(s);
     return max && clock_ms() - s->opened_ms >= max;
-}
-
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
 }
 
 /* How many exchanges may begin on it before maxRequestsPerSocket. */
@@ -66,7 +62,7 @@ static uint32_t room_beside(const struct socket *s)
 {
     if (!s->origin->agent->policy->keepAlive || socket_is_outdated(s) || is_old(s))
         return 0;
-    return smaller(s->capacity - s->in_use, exchanges_left(s));
+    return min32(s->capacity - s->in_use, exchanges_left(s));
 }
 
 uint32_t socket_room(const struct socket *s)
@@ -75,7 +71,7 @@ uint32_t socket_room(const struct socket *s)
         return 0;
     if (s->in_use > 0)
         return room_beside(s);
-    return s->origin->agent->policy->keepAlive ? smaller(s->capacity, exchanges_left(s)) : 1;
+    return s->origin->agent->policy->keepAlive ? min32(s->capacity, exchanges_left(s)) : 1;
 }
 
 enum retire_reason socket_spent(const struct socket *s)

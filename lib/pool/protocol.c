@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/minmax.h"
 #include "pool/place.h"
 #include "pool/pool.h"
 #include "pool/queue.h"
@@ -35,7 +36,7 @@ static uint32_t expected_capacity(const struct origin *o)
     case PROTOCOL_HTTP2: break;
     }
     uint32_t most = policy->keepAlive ? policy->maxRequestsPerSocket : 1;
-    return o->http2_capacity < most ? o->http2_capacity : most;
+    return min32(o->http2_capacity, most);
 }
 
 /* Of those that are being opened, too. */

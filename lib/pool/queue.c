@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/minmax.h"
 #include "pool/idle.h"
 #include "pool/pool.h"
 #include "pool/protocol.h"
@@ -205,7 +206,7 @@ uint32_t queue_places_to_come(const struct origin *o)
 {
     uint32_t max = o->agent->policy->maxSockets;
     uint32_t allowed = max > o->in_flight ? max - o->in_flight : 0;
-    return o->connecting_places < allowed ? o->connecting_places : allowed;
+    return min32(o->connecting_places, allowed);
 }
 
 void queue_promote(struct waiter *p)

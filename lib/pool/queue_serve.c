@@ -1,5 +1,6 @@
 /* Who of an agent's blocked requests is served next, and by what. */
 
+#include "base/minmax.h"
 #include "pool/idle.h"
 #include "pool/pool.h"
 #include "pool/turns.h"
@@ -124,11 +125,6 @@ static struct origin *oldest_to_serve(const struct agent *a)
     return best;
 }
 
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Whether maxTotalSockets keeps blocked requests from the connections that maxSockets of their origins would
  * let them have. */
 static bool total_holds(const struct agent *a)
@@ -137,7 +133,7 @@ static bool total_holds(const struct agent *a)
     uint64_t wanted = a->total;
     TAILQ_FOREACH (o, &a->blocked, blocked_link)
         if (origin_below_max(o))
-            wanted += smaller(o->blocked_count, a->policy->maxSockets - origin_sockets(o));
+            wanted += min32(o->blocked_count, a->policy->maxSockets - origin_sockets(o));
     return wanted > a->policy->maxTotalSockets;
 }
 

@@ -1,5 +1,6 @@
 #include "pool/savings.h"
 
+#include "base/minmax.h"
 #include "pool/stats.h"
 
 void connect_times_add(struct connect_times *t, uint64_t us)
@@ -9,7 +10,7 @@ void connect_times_add(struct connect_times *t, uint64_t us)
 
 uint64_t connect_times_median(const struct connect_times *t)
 {
-    uint32_t sorted[CONNECT_TIMES], count = t->count < CONNECT_TIMES ? t->count : CONNECT_TIMES;
+    uint32_t sorted[CONNECT_TIMES], count = min32(t->count, CONNECT_TIMES);
     if (count == 0)
         return 0;
     for (uint32_t i = 0; i < count; i++) {

@@ -1,6 +1,7 @@
 #include "pool/spares.h"
 
 #include "base/clock.h"
+#include "base/minmax.h"
 #include "pool/pool.h"
 
 #define BACKOFF_FIRST_MS 1000
@@ -13,9 +14,9 @@ void spares_back_off(struct origin *o)
 {
     if (clock_ms() < o->spare_not_before_ms)
         return;
-    uint64_t wait = (uint64_t)BACKOFF_FIRST_MS << (o->spare_failures < 5 ? o->spare_failures : 5);
+    uint64_t wait = (uint64_t)BACKOFF_FIRST_MS << min32(o->spare_failures, 5);
     o->spare_failures++;
-    o->spare_not_before_ms = clock_ms() + (wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS);
+    o->spare_not_before_ms = clock_ms() + min64(wait, BACKOFF_MAX_MS);
 }
 
 /* What can end a connection that carries nothing by what its peer did. */

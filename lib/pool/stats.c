@@ -1,11 +1,7 @@
 #include "pool/stats.h"
 
 #include "base/clock.h"
-
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
+#include "base/minmax.h"
 
 static uint64_t present_window(void)
 {
@@ -30,16 +26,16 @@ void histogram_add(struct histogram *h, uint64_t us)
         i++;
     h->bucket[i]++;
     h->sum_us += us;
-    h->max_us = larger(h->max_us, us);
+    h->max_us = max64(h->max_us, us);
     enter_window(h, present_window());
-    h->recent_max_us[0] = larger(h->recent_max_us[0], us);
+    h->recent_max_us[0] = max64(h->recent_max_us[0], us);
 }
 
 uint64_t histogram_recent_max(const struct histogram *h)
 {
     struct histogram now = *h;
     enter_window(&now, present_window());
-    return larger(now.recent_max_us[0], now.recent_max_us[1]);
+    return max64(now.recent_max_us[0], now.recent_max_us[1]);
 }
 
 uint64_t histogram_count(const struct histogram *h)
@@ -76,11 +72,11 @@ static void histogram_merge(struct histogram *to, const struct histogram *from)
     enter_window(&recent, present_window());
     enter_window(to, present_window());
     for (unsigned i = 0; i < 2; i++)
-        to->recent_max_us[i] = larger(to->recent_max_us[i], recent.recent_max_us[i]);
+        to->recent_max_us[i] = max64(to->recent_max_us[i], recent.recent_max_us[i]);
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
         to->bucket[i] += from->bucket[i];
     to->sum_us += from->sum_us;
-    to->max_us = larger(to->max_us, from->max_us);
+    to->max_us = max64(to->max_us, from->max_us);
 }
 
 void origin_stats_add(struct origin_stats *to, const struct origin_stats *from)

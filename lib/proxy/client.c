@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/minmax.h"
 #include "proxy/bad_request.h"
 #include "proxy/client_end.h"
 #include "proxy/exchange.h"
@@ -80,7 +81,7 @@ void client_close(struct client *c, enum client_close reason, bool reset)
 static uint64_t grace_end_ms(const struct client *c)
 {
     uint64_t stop_ms = c->proxy->stopping_since_ms;
-    return (c->since_ms > stop_ms ? c->since_ms : stop_ms) + CLIENT_GRACE_MS;
+    return max64(c->since_ms, stop_ms) + CLIENT_GRACE_MS;
 }
 
 void client_arm(struct client *c, uint64_t limit)
@@ -232,18 +233,12 @@ void client_limits_changed(struct client *c)
 /* Makes room in the buffer: a head may be as large as server.maxHeaderSize. */
 static bool make_room(struct client *c)
 {
-    struct proxy *p = c->proxy;
     if (!c->in)
-        c->in = buffer_borrow(p->heads);
+        c->in = buffer_borrow(c->proxy->heads);
     if (!c->in)
         return false;
     buffer_compact(c->in);
-    if (buffer_room(c->in) > 0)
-        return true;
-    struct buffer *larger = buffer_grow(c->in, c->in->size * 2);
-    if (larger)
-        c->in = larger;
-    return larger != NULL;
+    return buffer_reserve(&c->in, 1);
 }
 
 static struct head_limits head_limits_of(const struct config *c)

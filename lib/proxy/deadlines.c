@@ -2,13 +2,14 @@
  * began. */
 
 #include "base/clock.h"
+#include "base/minmax.h"
 #include "base/units.h"
 #include "proxy/exchange.h"
 #include "proxy/queue_hold_text.h"
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
-    return !a ? b : !b ? a : a < b ? a : b;
+    return a && b ? min64(a, b) : a ? a : b;
 }
 
 /* Limits are never stored as a time that is due: a reload may change them at any moment. */
@@ -39,7 +40,7 @@ static bool waits_for_origin(const struct exchange *e)
 static uint64_t origin_moved_ms(const struct exchange *e)
 {
     const struct transfer *t = e->transfer;
-    return t->call.moved_ms > t->times.moved_ms ? t->call.moved_ms : t->times.moved_ms;
+    return max64(t->call.moved_ms, t->times.moved_ms);
 }
 
 /* timeouts.socket runs from the last byte; not while the client is the one who is waited for. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/minmax.h"
 #include "wire/h2_internal.h"
 
 /* So that the HEADERS of one do not wait in the kernel until a megabyte of another's upload is gone. */
@@ -262,7 +263,7 @@ uint32_t h2_max_streams(const struct wire *w)
     const struct h2 *h = w->session;
     if (h->state == H2_GREETING)
         return 0;
-    return h->options.max_streams < h->max_streams ? h->options.max_streams : h->max_streams;
+    return min32(h->options.max_streams, h->max_streams);
 }
 
 uint32_t h2_capacity(const struct wire *w)

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/minmax.h"
 #include "wire/h2_internal.h"
 
 /* What the library serialises at a time, at most: a frame of 16 KiB, its head, and some. */
@@ -34,7 +35,7 @@ void h2_take_back(struct h2 *h)
     TAILQ_FOREACH (s, &h->streams, link) {
         if (s->head_at == H2_NOT_SERIALISED || s->head_at < h->handed)
             continue;
-        keep = s->head_at < keep ? s->head_at : keep;
+        keep = min64(s->head_at, keep);
         s->head_at = H2_NOT_SERIALISED;
     }
     if (h->out)

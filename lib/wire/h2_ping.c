@@ -1,6 +1,7 @@
 /* Is the origin still there? Asked with a reason only: servers punish PINGs without one. */
 
 #include "base/clock.h"
+#include "base/minmax.h"
 #include "wire/h2_internal.h"
 
 /* The first silence is asked about after pingInterval; where answers are all that comes, with more
@@ -8,8 +9,7 @@
 static uint64_t patience(const struct h2 *h)
 {
     static const uint64_t times[] = {1, 4, 20};
-    uint32_t n = h->silent_pings < 2 ? h->silent_pings : 2;
-    return h->options.ping_interval_ms * times[n];
+    return h->options.ping_interval_ms * times[min32(h->silent_pings, 2)];
 }
 
 void h2_ping_heard(struct h2 *h)
