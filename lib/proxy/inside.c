@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "http/opening.h"
+#include "proxy/caller.h"
 #include "proxy/exchange.h"
 #include "proxy/handover.h"
 #include "proxy/inside_tls.h"
@@ -71,6 +72,7 @@ static void open_or_refuse(struct client *c, const struct route *route, enum fau
     if (fault == FAULT_NONE) {
         exchange_open_tunnel(e, route);
     } else {
+        caller_count_request(c->caller, NULL);
         exchange_fail(e, fault, RETIRE_NONE, "%s", text);
         exchange_run(e, 0);
     }

@@ -236,9 +236,9 @@ struct exchange *exchange_in_connect(struct client *c)
 
 void exchange_open_tunnel(struct exchange *e, const struct route *route)
 {
-    if (choose_origin(e, route))
-        caller_count_request(e->client->caller, e->waiter.origin->agent->name);
-    else
+    bool is_chosen = choose_origin(e, route);
+    caller_count_request(e->client->caller, is_chosen ? e->waiter.origin->agent->name : NULL);
+    if (!is_chosen)
         exchange_fail(e, FAULT_INTERNAL, RETIRE_NONE, "out of memory");
     exchange_run(e, EXCHANGE_UPLOAD);
 }

@@ -15,6 +15,7 @@ import tempfile
 import pytest
 
 from .harness import run, wait_until
+from .harness.client import request
 from .harness.users import NAMED, NAMELESS, Cgroup, Somebody, need_users
 
 
@@ -382,6 +383,20 @@ def test_carpoolctl_callers_names_the_busiest_agent_first(stage):
     assert carpool.get("http://unknown.test/").status == 403
     shown = run("--server", f"127.0.0.1:{carpool.admin_port}", "callers", program="CARPOOLCTL").stdout
     assert shown.splitlines()[1].endswith("     4               1  api 2, other 1, none 1"), shown
+
+
+def test_what_is_refused_inside_connect_is_a_request_of_its_caller(stage):
+    """requests and errors: a CONNECT whose inside was refused counts as both"""
+    carpool = telling(stage)
+    with carpool.client() as client:
+        client.send(request("CONNECT", "a.test:80"))
+        assert client.read_response_head().status == 200
+        client.send(b"SSH-2.0-x\r\n")
+        client.expect_end()
+    (line,) = logged(stage, 1)
+    assert (line["target"], line["error"]) == ("tunnel://a.test:80", "http_request_denied")
+    (row,) = rows(carpool).values()
+    assert (row["requests"], row["errors"]) == (1, 1)
 
 
 def test_very_many_connections(stage, people):
