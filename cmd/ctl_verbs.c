@@ -11,7 +11,7 @@
 struct before {
     const char *name;
     bool was_paused;
-    long long active, connecting, free, waiting;
+    long long active, connecting, free, running, waiting;
     uint64_t pending_ms; /* timeouts.pending; 0: none */
 };
 
@@ -23,6 +23,7 @@ static bool read_before(const json_t *answer, struct before *b)
     b->active = json_integer_value(json_object_get(answer, "active"));
     b->connecting = json_integer_value(json_object_get(answer, "connecting"));
     b->free = json_integer_value(json_object_get(answer, "free"));
+    b->running = json_integer_value(json_object_get(answer, "running"));
     b->waiting = json_integer_value(json_object_get(answer, "waiting"));
     b->pending_ms = (uint64_t)json_integer_value(json_object_get(answer, "pendingTimeoutMs"));
     return b->name != NULL;
@@ -80,8 +81,8 @@ static int print_paused(const struct ctl_options *o, json_t *answer)
                b.waiting == 1 ? "s" : "");
         return CTL_FINE;
     }
-    printf("%s is paused: %lld running request%s will finish; new ones wait", b.name, b.active,
-           plural(b.active));
+    printf("%s is paused: %lld running request%s will finish; new ones wait", b.name, b.running,
+           plural(b.running));
     if (b.pending_ms > 0)
         printf(" for at most %s, then they get 503", units_format_time(b.pending_ms, limit));
     printf(". To go on: carpoolctl resume %s\n", b.name);

@@ -234,6 +234,12 @@ void groups_add(struct groups *to, const struct groups *from)
     to->http2.streams += from->http2.streams;
     to->http2.max_streams += from->http2.max_streams;
     to->http2.draining += from->http2.draining;
+    to->http2.active += from->http2.active;
+}
+
+uint32_t groups_running(const struct groups *g)
+{
+    return g->active - g->http2.active + g->http2.streams;
 }
 
 static void put_protocol(struct text *t, const struct origin *o)

@@ -35,6 +35,10 @@ struct agent_totals {
 
 void origin_groups(const struct origin *o, struct groups *out);
 void groups_add(struct groups *to, const struct groups *from);
+
+/* Requests that were given a connection: one each, over HTTP/2 several. */
+uint32_t groups_running(const struct groups *g);
+
 void agent_totals(const struct agent *a, struct agent_totals *out);
 
 #endif

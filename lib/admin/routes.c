@@ -192,10 +192,10 @@ static void say_done(struct admin_call *c, bool was_paused, const struct groups 
     text_lit(&c->answer->body, "{\"ok\":true,\"agent\":");
     text_json(&c->answer->body, slice_of(c->agent->name));
     text_format(&c->answer->body,
-                ",\"paused\":%s,\"wasPaused\":%s,\"active\":%u,\"connecting\":%u,\"free\":%u,\"waiting\":%u,"
-                "\"pendingTimeoutMs\":%llu}\n",
+                ",\"paused\":%s,\"wasPaused\":%s,\"active\":%u,\"connecting\":%u,\"free\":%u,\"running\":%u,"
+                "\"waiting\":%u,\"pendingTimeoutMs\":%llu}\n",
                 c->agent->paused ? "true" : "false", was_paused ? "true" : "false", before->active,
-                before->connecting, before->free, before->pending,
+                before->connecting, before->free, groups_running(before), before->pending,
                 (unsigned long long)c->agent->policy->timeouts.pending);
 }
 

@@ -158,6 +158,7 @@ static void add_list(struct http2_figures *f, const struct socket_list *list, bo
         if (s->protocol != PROTOCOL_HTTP2)
             continue;
         f->streams += s->in_use - s->unbegun;
+        f->active += s->state == SOCKET_ACTIVE || s->state == SOCKET_ROOMY;
         f->max_streams += takes_new && h2_is(&s->wire) ? h2_max_streams(&s->wire) : 0;
     }
 }

@@ -27,6 +27,7 @@ struct http2_figures {
     uint32_t streams;     /* exchanges in flight */
     uint32_t max_streams; /* at a time, of those that take new ones */
     uint32_t draining;    /* sockets that take no new ones, and carry some */
+    uint32_t active;      /* sockets that take new ones, and carry some */
 };
 void http2_figures_add(struct http2_figures *f, const struct origin *o);
 

@@ -116,6 +116,13 @@ def test_agents(stage):
     finish(held, clients)
 
 
+def test_pause_counts_requests(stage):
+    """running exchanges finish: a connection has several, and one that drains has some"""
+    carpool, _, held, clients = busy(stage)
+    assert shown(carpool, "pause", "api").startswith("api is paused: 3 running requests will finish; ")
+    finish(held, clients)
+
+
 def test_nothing_is_said_where_nobody_speaks_it(stage):
     """where all speak HTTP/1.1, no column is wasted"""
     origin = stage.origin()
