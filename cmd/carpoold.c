@@ -51,7 +51,7 @@ static int wrong_usage(void)
 
 static bool add_listen(struct text_list *list, char *address)
 {
-    char **items = realloc(list->items, (list->count + 1) * sizeof *items);
+    char **items = reallocarray(list->items, list->count + 1, sizeof *items);
     if (!items)
         return false;
     items[list->count++] = address;

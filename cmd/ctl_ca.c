@@ -75,7 +75,7 @@ static bool add_host(struct plan *p, const char *given)
         return false;
     }
     warn_of_top_level(given, host);
-    p->hosts = ctl_need(realloc(p->hosts, (p->count + 1) * sizeof *p->hosts));
+    p->hosts = ctl_need(reallocarray(p->hosts, p->count + 1, sizeof *p->hosts));
     p->hosts[p->count++] = ctl_need(strdup(host));
     return true;
 }

@@ -13,11 +13,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/slice.h"
 
 #define UNIX_PREFIX "unix:"
 
 #define TIMEOUT_S 10
+#define READ_SIZE (64 * 1024)
 #define MAX_REPLY (64 * 1024 * 1024)
 
 /* A text that grows. */
@@ -223,13 +225,9 @@ static int send_all(int fd, const char *p, size_t n)
 static int read_all(int fd, struct bytes *in)
 {
     for (;;) {
-        ssize_t n;
+        in->p = ctl_need(array_reserve(in->p, &in->room, in->n + READ_SIZE + 1, 1));
 
-        if (in->room - in->n < 4096) {
-            in->room = in->room ? in->room * 2 : 64 * 1024;
-            in->p = ctl_need(realloc(in->p, in->room + 1));
-        }
-        n = recv(fd, in->p + in->n, in->room - in->n, 0);
+        ssize_t n = recv(fd, in->p + in->n, READ_SIZE, 0);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {

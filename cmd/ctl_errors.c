@@ -76,7 +76,7 @@ static void gather(struct group_list *l, const json_t *agent)
             known->last = one.last;
             continue;
         }
-        l->items = ctl_need(realloc(l->items, (l->count + 1) * sizeof *l->items));
+        l->items = ctl_need(reallocarray(l->items, l->count + 1, sizeof *l->items));
         l->items[l->count++] = one;
     }
 }

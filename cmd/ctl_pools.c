@@ -146,7 +146,7 @@ static void add_rows(struct pool_table *t, const json_t *agent, bool by_agent)
     const json_t *origins = json_object_get(agent, "origins");
     size_t count = json_array_size(origins), of_all = problems_of_all(agent);
 
-    t->rows = ctl_need(realloc(t->rows, (t->count + count + 1) * sizeof *t->rows));
+    t->rows = ctl_need(reallocarray(t->rows, t->count + count + 1, sizeof *t->rows));
     if (by_agent || count == 0) {
         read_row(agent, agent, json_array_size(json_object_get(agent, "diagnosis")), &t->rows[t->count++]);
         return;

@@ -39,7 +39,7 @@ void table_add(struct table *t, enum cell_style style, const char *format, ...)
     char *text = ctl_vformat(format, args);
     va_end(args);
     ctl_disarm(text);
-    t->cells = ctl_need(realloc(t->cells, (t->cell_count + 1) * sizeof *t->cells));
+    t->cells = ctl_need(reallocarray(t->cells, t->cell_count + 1, sizeof *t->cells));
     t->cells[t->cell_count++] = (struct table_cell){text, style};
 }
 

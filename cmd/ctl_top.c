@@ -60,7 +60,7 @@ static void show_nothing(struct top *t)
 static void take_rows(struct top *t, double seconds)
 {
     t->screen.count = t->table.count;
-    t->rows = ctl_need(realloc(t->rows, (t->table.count + 1) * sizeof *t->rows));
+    t->rows = ctl_need(reallocarray(t->rows, t->table.count + 1, sizeof *t->rows));
     pool_table_sort(&t->table);
     history_begin(&t->histories);
     for (size_t i = 0; i < t->table.count; i++)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/decimal.h"
 #include "base/log.h"
 
@@ -11,28 +12,12 @@
 
 bool text_reserve(struct text *t, size_t n)
 {
-    size_t room = t->room ? t->room : FIRST_ROOM;
-    char *p;
+    size_t needed = t->n + n < FIRST_ROOM ? FIRST_ROOM : t->n + n;
+    char *p = t->failed ? NULL : array_reserve(t->p, &t->room, needed, 1);
 
-    if (t->failed)
-        return false;
-    if (t->room - t->n >= n)
-        return true;
-    while (room - t->n < n) {
-        if (room > SIZE_MAX / 2) {
-            t->failed = true;
-            return false;
-        }
-        room *= 2;
-    }
-    p = realloc(t->p, room);
-    if (!p) {
-        t->failed = true;
-        return false;
-    }
-    t->p = p;
-    t->room = room;
-    return true;
+    t->failed = !p;
+    t->p = p ? p : t->p;
+    return p != NULL;
 }
 
 void text_free(struct text *t)

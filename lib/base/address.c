@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/decimal.h"
+#include "base/fnv.h"
 
 #define UNIX_PREFIX "unix:"
 #define MAPPED_BITS 96
@@ -369,27 +370,17 @@ const char *cidr_format(const struct cidr *c, char out[ADDRESS_TEXT_SIZE])
     return out;
 }
 
-/* FNV-1a */
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n)
-{
-    const unsigned char *at = bytes;
-
-    while (n-- > 0)
-        hash = (hash ^ *at++) * 0x100000001b3u;
-    return hash;
-}
-
 uint64_t address_hash(const struct address *a)
 {
-    uint64_t hash = hash_bytes(0xcbf29ce484222325u, &a->sa.any.sa_family, sizeof a->sa.any.sa_family);
+    uint64_t hash = fnv64(FNV64_START, &a->sa.any.sa_family, sizeof a->sa.any.sa_family);
     uint16_t port = address_port(a);
 
     if (a->sa.any.sa_family == AF_UNIX)
-        return hash_bytes(hash, a->sa.unix_.sun_path, strlen(a->sa.unix_.sun_path));
-    hash = hash_bytes(hash, &port, sizeof port);
+        return fnv64(hash, a->sa.unix_.sun_path, strlen(a->sa.unix_.sun_path));
+    hash = fnv64(hash, &port, sizeof port);
     if (a->sa.any.sa_family == AF_INET)
-        return hash_bytes(hash, &a->sa.v4.sin_addr, sizeof a->sa.v4.sin_addr);
-    return hash_bytes(hash, &a->sa.v6.sin6_addr, sizeof a->sa.v6.sin6_addr);
+        return fnv64(hash, &a->sa.v4.sin_addr, sizeof a->sa.v4.sin_addr);
+    return fnv64(hash, &a->sa.v6.sin6_addr, sizeof a->sa.v6.sin6_addr);
 }
 
 bool address_unwrap(const struct address *a, struct address *inner)

@@ -3,11 +3,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 
 /* So many have their turn before what else the loop has to do. */
 #define LOOKS_PER_TURN 256
-#define ROOM_AT_FIRST  64
 
 static void put(struct deadlines *l, uint32_t place, struct deadline *d)
 {
@@ -37,16 +37,10 @@ static void move_down(struct deadlines *l, struct deadline *d)
 
 bool deadlines_make_room(struct deadlines *l, uint32_t count)
 {
-    if (count < l->room)
-        return true;
-    uint32_t room = l->room ? l->room : ROOM_AT_FIRST;
-    while (room <= count)
-        room *= 2;
-    struct deadline **heap = realloc(l->heap, room * sizeof(struct deadline *));
+    struct deadline **heap = array_reserve(l->heap, &l->room, (size_t)count + 1, sizeof(struct deadline *));
     if (!heap)
         return false;
     l->heap = heap;
-    l->room = room;
     return true;
 }
 

@@ -6,6 +6,7 @@
  * are late. */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/timer.h"
@@ -21,7 +22,8 @@ struct deadlines {
     struct timer timer;
     uint64_t until;         /* those that were due by then have their turns; 0: none have */
     struct deadline **heap; /* by `armed`; heap[0] is not used */
-    uint32_t count, room;
+    uint32_t count;
+    size_t room; /* of the heap */
     void (*fire)(struct deadline *d);
 };
 

@@ -2,6 +2,7 @@
 libcarpool_a_SOURCES += \
 	lib/base/address.c \
 	lib/base/address.h \
+	lib/base/array.h \
 	lib/base/buffer.c \
 	lib/base/buffer.h \
 	lib/base/clock.c \
@@ -11,6 +12,7 @@ libcarpool_a_SOURCES += \
 	lib/base/memory_trim.c \
 	lib/base/memory_trim.h \
 	lib/base/decimal.h \
+	lib/base/fnv.h \
 	lib/base/hash.h \
 	lib/base/list.h \
 	lib/base/log.c \

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/console.h"
+#include "base/fnv.h"
 #include "base/utf8.h"
 
 /* A pipe takes this much whole or not at all, so lines of several threads never mix. */
@@ -346,13 +347,6 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static uint64_t hash_more(uint64_t hash, struct slice text) /* FNV-1a */
-{
-    for (size_t i = 0; i < text.n; i++)
-        hash = (hash ^ (unsigned char)text.p[i]) * 0x100000001b3;
-    return hash;
-}
-
 static struct slice agent_of(const struct log_pair *pairs, int count)
 {
     for (int i = 0; i < count; i++)
@@ -399,8 +393,8 @@ static void copy(char *out, size_t size, struct slice text)
 static bool is_repetition(enum log_level level, struct slice message, struct slice agent)
 {
     uint64_t now = now_ms();
-    uint64_t hash = hash_more(0xcbf29ce484222325 ^ (uint64_t)level, message);
-    uint64_t of_agent = hash_more(hash, agent);
+    uint64_t hash = fnv64(FNV64_START ^ (uint64_t)level, message.p, message.n);
+    uint64_t of_agent = fnv64(hash, agent.p, agent.n);
     struct repeat *slot = find_slot(of_agent, now, agent.n == 0);
 
     if (!slot) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/address.h"
+#include "base/fnv.h"
 #include "config/config.h"
 
 #define HOST_MAX 255
@@ -20,19 +21,12 @@ struct match_index {
     struct slot slots[];
 };
 
-/* FNV-1a from the end to the front, so that one pass over a host yields the hashes of all its suffixes. */
-#define HASH_START 2166136261u
-
-static uint32_t hash_byte(uint32_t hash, char c)
-{
-    return (hash ^ (unsigned char)c) * 16777619u;
-}
-
+/* From the end to the front, so that one pass over a host yields the hashes of all its suffixes. */
 static uint32_t hash_host(struct slice host)
 {
-    uint32_t hash = HASH_START;
+    uint32_t hash = FNV32_START;
     for (size_t i = host.n; i > 0; i--)
-        hash = hash_byte(hash, host.p[i - 1]);
+        hash = fnv32(hash, host.p[i - 1]);
     return hash;
 }
 
@@ -66,9 +60,9 @@ static const struct upstream *with_port_before_without(const struct match_index 
 static const struct upstream *find_suffix(const struct match_index *index, struct slice host, uint16_t port)
 {
     uint32_t hashes[HOST_MAX];
-    uint32_t hash = HASH_START;
+    uint32_t hash = FNV32_START;
     for (size_t i = host.n; i > 0; i--) {
-        hash = hash_byte(hash, host.p[i - 1]);
+        hash = fnv32(hash, host.p[i - 1]);
         hashes[i - 1] = hash;
     }
     for (size_t i = 1; i < host.n; i++) {

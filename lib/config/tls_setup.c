@@ -28,6 +28,15 @@ static void warn_of_dates(struct tls_findings *f, const char *option, const stru
                  d->youngest);
 }
 
+/* Room for one more in a list of pointers. NULL, and reported, when memory is short. */
+static void *lengthen(void *list, uint32_t count, struct tls_findings *f)
+{
+    void *longer = reallocarray(list, (size_t)count + 1, sizeof(void *));
+    if (!longer)
+        tls_find(f, "tls", true, "cannot be set up: out of memory");
+    return longer;
+}
+
 /* ---- trust */
 
 static struct tls_trust *find_trust(const struct tls_setups *all, const char *key)
@@ -41,10 +50,9 @@ static struct tls_trust *find_trust(const struct tls_setups *all, const char *ke
 /* Takes the reference over. NULL, and reported, when memory is short. */
 static struct tls_trust *keep_trust(struct tls_setups *all, struct tls_trust *t, struct tls_findings *f)
 {
-    struct tls_trust **longer = realloc(all->trusts, (all->trust_count + 1) * sizeof(struct tls_trust *));
+    struct tls_trust **longer = lengthen(all->trusts, all->trust_count, f);
     if (!longer) {
         tls_trust_unref(t);
-        tls_find(f, "tls", true, "cannot be set up: out of memory");
         return NULL;
     }
     all->trusts = longer;
@@ -128,10 +136,9 @@ static struct tls_setup *find_setup(const struct tls_setups *all, const char *ke
 /* Takes the reference over. NULL, and reported, when memory is short. */
 static struct tls_setup *keep_setup(struct tls_setups *all, struct tls_setup *s, struct tls_findings *f)
 {
-    struct tls_setup **longer = realloc(all->setups, (all->setup_count + 1) * sizeof(struct tls_setup *));
+    struct tls_setup **longer = lengthen(all->setups, all->setup_count, f);
     if (!longer) {
         tls_setup_unref(s);
-        tls_find(f, "tls", true, "cannot be set up: out of memory");
         return NULL;
     }
     all->setups = longer;

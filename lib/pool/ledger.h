@@ -7,6 +7,7 @@
  * was retired last and is not replaced yet, and is counted under the reason for which that one was
  * retired. */
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "wire/retire.h"
@@ -26,13 +27,14 @@ enum opened_for {
     OPENED_FOR_COUNT = OPENED_FOR_REPLACED + RETIRE_COUNT
 };
 
-/* The word: one of the list, or that of the retirement reason. */
-const char *opened_for_word(enum opened_for why);
+/* The word of an enum opened_for: one of the list, or that of the retirement reason. */
+const char *opened_for_word(unsigned why);
 
 /* All zero at first. */
 struct ledger {
     uint8_t *lacking; /* enum retire_reason of those that were retired and not replaced; the last one last */
-    uint32_t lacking_count, lacking_size;
+    uint32_t lacking_count;
+    size_t lacking_room;
 };
 
 /* An established connection was retired. */

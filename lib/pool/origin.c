@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/decimal.h"
+#include "base/fnv.h"
 #include "config/match.h"
 #include "http/uri.h"
 #include "pool/pool.h"
@@ -177,9 +178,9 @@ unsigned origin_worker(const struct agent *a, enum origin_kind kind, struct slic
     if (!a->spread)
         return a->home;
     apply_tls(a, &kind, &port);
-    uint32_t hash = 2166136261u ^ port; /* FNV-1a */
+    uint32_t hash = FNV32_START ^ port;
     for (size_t i = 0; i < host.n; i++)
-        hash = (hash ^ (unsigned char)host.p[i]) * 16777619u;
+        hash = fnv32(hash, host.p[i]);
     return (a->home + (hash ^ hash >> 16)) % a->pool->workers;
 }
 

@@ -2,6 +2,7 @@
 
 #include "unit.h"
 
+#include "base/array.h"
 #include "base/buffer.h"
 #include "base/units.h"
 #include "base_test.h"
@@ -427,6 +428,27 @@ START_TEST(units_write_what_reads_back)
 }
 END_TEST
 
+START_TEST(arrays_double)
+{
+    size_t room = 0;
+    uint64_t *a = array_reserve(NULL, &room, 1, sizeof *a), *more;
+
+    ck_assert_uint_eq(room, ARRAY_FIRST_ROOM);
+    a[0] = 7;
+    ck_assert_ptr_eq(array_reserve(a, &room, room, sizeof *a), a);
+    ck_assert_uint_eq(room, ARRAY_FIRST_ROOM);
+    a = array_reserve(a, &room, room + 1, sizeof *a);
+    ck_assert_uint_eq(room, 2 * ARRAY_FIRST_ROOM);
+    a = array_reserve(a, &room, 1000, sizeof *a);
+    ck_assert_uint_eq(room, 1000);
+    ck_assert_uint_eq(a[0], 7);
+    more = array_reserve(a, &room, SIZE_MAX / sizeof *a + 1, sizeof *a);
+    ck_assert_ptr_null(more);
+    ck_assert_uint_eq(room, 1000);
+    free(a);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("base");
@@ -436,6 +458,7 @@ int main(void)
     unit_group(suite, "buffer", buffer_is_lent_and_given_back, buffer_fits_what_it_holds,
                buffer_fills_and_empties, buffer_grows, buffer_reserves_what_is_needed_or_twice_its_size,
                buffer_goes_back_to_its_own_pool);
+    unit_group(suite, "array", arrays_double);
     unit_group(suite, "units", units_read_times, units_read_sizes_and_counts, units_write_what_reads_back);
     base_deadline_tests(suite);
     base_time_tests(suite);
