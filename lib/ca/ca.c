@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "ca/issue.h"
+#include "ca/unix_time.h"
 
 /* OpenSSL would ask for a pass phrase on the terminal. */
 static int note_passphrase(char *out, int size, int writing, void *asked)
@@ -39,12 +40,6 @@ static bool may_sign(X509 *x)
     return X509_check_ca(x) == 1 && (X509_get_key_usage(x) & KU_KEY_CERT_SIGN);
 }
 
-static int64_t unix_time(const ASN1_TIME *t)
-{
-    struct tm tm;
-    return ASN1_TIME_to_tm(t, &tm) == 1 ? timegm(&tm) : 0;
-}
-
 static enum ca_problem take_certificate(struct ca *c, struct slice text)
 {
     c->certificate = read_certificate(text);
@@ -52,8 +47,8 @@ static enum ca_problem take_certificate(struct ca *c, struct slice text)
         return CA_NO_CERTIFICATE;
     if (!may_sign(c->certificate))
         return CA_NO_AUTHORITY;
-    c->not_before = unix_time(X509_get0_notBefore(c->certificate));
-    c->not_after = unix_time(X509_get0_notAfter(c->certificate));
+    (void)unix_time(X509_get0_notBefore(c->certificate), &c->not_before);
+    (void)unix_time(X509_get0_notAfter(c->certificate), &c->not_after); /* without one it has ended */
     c->constraints = constraints_of(c->certificate);
     return c->constraints ? CA_FINE : CA_NO_CERTIFICATE;
 }

@@ -11,4 +11,5 @@ libcarpool_a_SOURCES += \
 	lib/ca/signer.c \
 	lib/ca/signer.h \
 	lib/ca/tickets.c \
-	lib/ca/tickets.h
+	lib/ca/tickets.h \
+	lib/ca/unix_time.h

@@ -7,21 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
-/* ---- dates */
+#include "ca/unix_time.h"
 
-static bool to_unix_time(const ASN1_TIME *t, int64_t *out)
-{
-    struct tm tm;
-    if (ASN1_TIME_to_tm(t, &tm) != 1)
-        return false;
-    *out = timegm(&tm);
-    return true;
-}
+/* ---- dates */
 
 static void not_before(struct tls_dates *d, int64_t when, const char *whose)
 {
@@ -43,7 +35,7 @@ void tls_dates_add(struct tls_dates *d, X509 *x)
 {
     int64_t from, until;
     char name[TLS_SUBJECT_SIZE];
-    if (!to_unix_time(X509_get0_notBefore(x), &from) || !to_unix_time(X509_get0_notAfter(x), &until))
+    if (!unix_time(X509_get0_notBefore(x), &from) || !unix_time(X509_get0_notAfter(x), &until))
         return;
     const char *subject = X509_NAME_oneline(X509_get_subject_name(x), name, sizeof name);
     not_before(d, from, subject ? subject : "");
