@@ -196,81 +196,74 @@ static void advise_evicted(struct text *out, const struct account *a)
         text_format(out, " to %u", needed);
 }
 
+#define REPLACED(retired, ...) [OPENED_FOR_REPLACED + (retired)] = {__VA_ARGS__}
+
 static const struct reason {
-    const char *word;
     void (*because)(struct text *out, const struct account *a); /* or */
     const char *cause;
     void (*advise)(struct text *out, const struct account *a); /* or */
     const char *advice;                                        /* NULL: nothing needs to be changed */
     bool (*is_bad)(const struct account *a);                   /* NULL: where it costs enough */
-} reasons[] = {
-    {"warm", .because = because_warm, .advise = advise_warm, .is_bad = spares_are_in_vain},
-    {"first", .cause = "there was none yet"},
-    {"concurrency", .because = because_concurrency},
-    {"retry", .cause = "a request was sent again because its idle connection had died",
-     .advice = "Set timeouts.free below the time for which the service keeps idle ones"},
-    {"keepAlive-off", .cause = "each connection carries one request, as keepAlive is false",
-     .advice = "Set keepAlive: true if the service can keep connections"},
-    {"connection-close", .because = because_close, .advise = advise_close},
-    {"close-delimited", .cause = "the service ends a response by closing the connection",
-     .advice = "Let it send Content-Length or chunks"},
-    {"free-full", .because = because_free_full, .advise = advise_free_full},
-    {"free-timeout", .because = because_free_timeout,
-     .advice = "Raise timeouts.free, if the service keeps idle ones as long"},
-    {"keepalive-hint", .because = because_hint,
-     .advice = "Raise that time there (nginx: keepalive_timeout; Apache: KeepAliveTimeout)"},
-    {"max-requests", .because = because_max_requests, .advice = "Raise maxRequestsPerSocket"},
-    {"max-age", .because = because_max_age},
-    {"peer-closed", .because = because_peer_closed, .advise = advise_peer_closed},
-    {"unexpected-data", .cause = "the service sent bytes that no request had asked for",
-     .advice = "Find out what it sends after its responses"},
-    {"socket-timeout", .cause = "requests on earlier ones ran into timeouts.socket",
-     .advice = "Find out why the service is silent for so long"},
-    {"request-timeout", .cause = "requests on earlier ones ran into timeouts.request",
-     .advice = "Find out why the service is slow"},
-    {"connect-failed", .cause = "earlier ones could not be opened"},
-    {"connect-timeout", .cause = "earlier ones were not open in time"},
-    {"error",
-     .cause = "earlier ones were closed or reset in the middle of a message, or when they were used again",
-     .advice = "The latest: carpoolctl errors"},
-    {"client-aborted", .cause = "apps left in the middle of a response",
-     .advice = "Look at their time limits"},
-    {"protocol-error", .cause = "the service sent malformed responses",
-     .advice = "The latest: carpoolctl errors"},
-    {"evicted", .because = because_evicted, .advise = advise_evicted},
-    {"drained", .cause = "earlier ones were drained, by carpoolctl drain or a reload"},
-    {"upgraded", .because = because_upgraded},
-    {"private", .cause = "NTLM or Negotiate binds each to one client"},
-    {"early-response", .cause = "the service answered before it had taken the whole request"},
-    {"shutdown", .cause = "Carpool stops"},
-    {"learned-timeout", .because = because_learned,
-     .advice = "Raise the time for which it keeps idle connections (nginx: keepalive_timeout; Apache: "
-               "KeepAliveTimeout)"},
-    {"dead", .cause = "earlier ones were idle, and the other end did not answer any more",
-     .advice = "Set timeouts.free below the time after which a NAT or load balancer on the way forgets idle "
-               "connections"},
-    {"goaway", .cause = "the service had sent GOAWAY",
-     .advice = "Raise what limits the requests of a connection there (nginx: keepalive_requests)"},
-    {"ping-timeout", .cause = "the service did not answer a PING"},
-    {"flood", .cause = "the service sent too many useless HTTP/2 frames"},
+} reasons[OPENED_FOR_COUNT] = {
+    [OPENED_FOR_SPARE] = {.because = because_warm, .advise = advise_warm, .is_bad = spares_are_in_vain},
+    [OPENED_FOR_FIRST] = {.cause = "there was none yet"},
+    [OPENED_FOR_CONCURRENCY] = {.because = because_concurrency},
+    [OPENED_FOR_RETRY] = {.cause = "a request was sent again because its idle connection had died",
+                          .advice = "Set timeouts.free below the time for which the service keeps idle ones"},
+    REPLACED(RETIRE_KEEPALIVE_OFF, .cause = "each connection carries one request, as keepAlive is false",
+             .advice = "Set keepAlive: true if the service can keep connections"),
+    REPLACED(RETIRE_CONNECTION_CLOSE, .because = because_close, .advise = advise_close),
+    REPLACED(RETIRE_CLOSE_DELIMITED, .cause = "the service ends a response by closing the connection",
+             .advice = "Let it send Content-Length or chunks"),
+    REPLACED(RETIRE_FREE_FULL, .because = because_free_full, .advise = advise_free_full),
+    REPLACED(RETIRE_FREE_TIMEOUT, .because = because_free_timeout,
+             .advice = "Raise timeouts.free, if the service keeps idle ones as long"),
+    REPLACED(RETIRE_KEEPALIVE_HINT, .because = because_hint,
+             .advice = "Raise that time there (nginx: keepalive_timeout; Apache: KeepAliveTimeout)"),
+    REPLACED(RETIRE_MAX_REQUESTS, .because = because_max_requests, .advice = "Raise maxRequestsPerSocket"),
+    REPLACED(RETIRE_MAX_AGE, .because = because_max_age),
+    REPLACED(RETIRE_PEER_CLOSED, .because = because_peer_closed, .advise = advise_peer_closed),
+    REPLACED(RETIRE_UNEXPECTED_DATA, .cause = "the service sent bytes that no request had asked for",
+             .advice = "Find out what it sends after its responses"),
+    REPLACED(RETIRE_SOCKET_TIMEOUT, .cause = "requests on earlier ones ran into timeouts.socket",
+             .advice = "Find out why the service is silent for so long"),
+    REPLACED(RETIRE_REQUEST_TIMEOUT, .cause = "requests on earlier ones ran into timeouts.request",
+             .advice = "Find out why the service is slow"),
+    REPLACED(RETIRE_CONNECT_FAILED, .cause = "earlier ones could not be opened"),
+    REPLACED(RETIRE_CONNECT_TIMEOUT, .cause = "earlier ones were not open in time"),
+    REPLACED(RETIRE_ERROR,
+             .cause =
+                 "earlier ones were closed or reset in the middle of a message, or when they were used again",
+             .advice = "The latest: carpoolctl errors"),
+    REPLACED(RETIRE_CLIENT_ABORTED, .cause = "apps left in the middle of a response",
+             .advice = "Look at their time limits"),
+    REPLACED(RETIRE_PROTOCOL_ERROR, .cause = "the service sent malformed responses",
+             .advice = "The latest: carpoolctl errors"),
+    REPLACED(RETIRE_EVICTED, .because = because_evicted, .advise = advise_evicted),
+    REPLACED(RETIRE_DRAINED, .cause = "earlier ones were drained, by carpoolctl drain or a reload"),
+    REPLACED(RETIRE_UPGRADED, .because = because_upgraded),
+    REPLACED(RETIRE_PRIVATE, .cause = "NTLM or Negotiate binds each to one client"),
+    REPLACED(RETIRE_EARLY_RESPONSE, .cause = "the service answered before it had taken the whole request"),
+    REPLACED(RETIRE_SHUTDOWN, .cause = "Carpool stops"),
+    REPLACED(
+        RETIRE_LEARNED, .because = because_learned,
+        .advice =
+            "Raise the time for which it keeps idle connections (nginx: keepalive_timeout; Apache: KeepAliveTimeout)"),
+    REPLACED(
+        RETIRE_DEAD, .cause = "earlier ones were idle, and the other end did not answer any more",
+        .advice =
+            "Set timeouts.free below the time after which a NAT or load balancer on the way forgets idle connections"),
+    REPLACED(RETIRE_GOAWAY, .cause = "the service had sent GOAWAY",
+             .advice = "Raise what limits the requests of a connection there (nginx: keepalive_requests)"),
+    REPLACED(RETIRE_PING_TIMEOUT, .cause = "the service did not answer a PING"),
+    REPLACED(RETIRE_FLOOD, .cause = "the service sent too many useless HTTP/2 frames"),
 };
-
-static const struct reason *find_reason(const char *word)
-{
-    static const struct reason none = {.cause = "earlier ones were closed for that"};
-
-    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
-        if (strcmp(reasons[i].word, word) == 0)
-            return &reasons[i];
-    return &none;
-}
 
 void explanation_put_reason(struct text *out, const struct account *a, enum opened_for why)
 {
-    const char *word = opened_for_word(why);
-    const struct reason *r = find_reason(word);
+    const struct reason *r = &reasons[why];
 
-    text_format(out, "%s: ", word);
+    text_format(out, "%s: ", opened_for_word(why));
     if (r->because)
         r->because(out, a);
     else

@@ -15,10 +15,12 @@ static void put_minute(struct text *t, uint64_t end_wall_ms, uint64_t ms, const 
     text_lit(t, "}");
 }
 
-static void put_minutes(struct text *t, const struct history *h, const struct agent *a,
-                        const struct origin *o)
+/* {"KEY":NAME,"minutes":[...]; its end is left to the caller. */
+static void put_row(struct text *t, const struct history *h, const struct agent *a, const struct origin *o)
 {
-    text_lit(t, "\"minutes\":[");
+    text_string(t, o ? "{\"origin\":" : "{\"name\":");
+    text_json(t, slice_of(o ? o->key : a->name));
+    text_lit(t, ",\"minutes\":[");
     history_each_minute(h, a, o, put_minute, t);
     text_lit(t, "]");
 }
@@ -31,10 +33,8 @@ void history_write_all(const struct history *h, struct text *t)
     text_format(t, "{\"minuteMs\":%u,\"timeMs\":%llu,\"agents\":[", MINUTE_MS,
                 (unsigned long long)clock_wall_ms());
     TAILQ_FOREACH (a, &history_daemon(h)->pools[0]->agents, link) {
-        text_format(t, "%s{\"name\":", separator);
-        text_json(t, slice_of(a->name));
-        text_lit(t, ",");
-        put_minutes(t, h, a, NULL);
+        text_string(t, separator);
+        put_row(t, h, a, NULL);
         text_lit(t, "}");
         separator = ",";
     }
@@ -47,18 +47,13 @@ void history_write_one(const struct history *h, const struct agent *a, struct te
     const struct agent *share;
     const struct origin *o;
 
-    text_lit(t, "{\"name\":");
-    text_json(t, slice_of(a->name));
-    text_lit(t, ",");
-    put_minutes(t, h, a, NULL);
+    put_row(t, h, a, NULL);
     text_lit(t, ",\"origins\":[");
     AGENT_FOREACH_ORIGIN (a, share, o) {
         if (o->moved || !history_knows(h, a, o))
             continue;
-        text_format(t, "%s{\"origin\":", separator);
-        text_json(t, slice_of(o->key));
-        text_lit(t, ",");
-        put_minutes(t, h, a, o);
+        text_string(t, separator);
+        put_row(t, h, a, o);
         text_lit(t, "}");
         separator = ",";
     }

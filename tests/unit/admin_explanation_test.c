@@ -283,7 +283,6 @@ START_TEST(every_reason_has_a_cause)
         words = reason((enum opened_for)i);
         ck_assert_msg(strncmp(words, word, strlen(word)) == 0 && words[strlen(words) - 1] == '.', "%s",
                       words);
-        ck_assert_msg(!strstr(words, "closed for that"), "%s has no row", word);
     }
 }
 END_TEST
