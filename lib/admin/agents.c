@@ -24,82 +24,36 @@ static void put_bool(struct text *t, bool value)
     text_put(t, value ? SLICE("true") : SLICE("false"));
 }
 
-/* "word":count with a comma before all but the first */
-static void put_count(struct text *t, const char *word, uint64_t count, bool *first)
+/* {"word":count,...} of those that are not 0. */
+static void put_counts(struct text *t, const uint64_t *counts, unsigned words, const char *(*word)(unsigned))
 {
-    if (count == 0)
-        return;
-    if (!*first)
-        text_lit(t, ",");
-    *first = false;
-    text_lit(t, "\"");
-    text_string(t, word);
-    text_lit(t, "\":");
-    text_number(t, count);
-}
-
-static void put_retired(struct text *t, const struct origin_stats *s)
-{
-    bool first = true;
+    const char *begin = "\"";
 
     text_lit(t, "{");
-    for (unsigned i = 0; i < RETIRE_COUNT; i++)
-        put_count(t, retire_word((enum retire_reason)i), s->retired[i], &first);
-    text_lit(t, "}");
-}
-
-static void put_opened_for(struct text *t, const struct origin_stats *s)
-{
-    bool first = true;
-
-    text_lit(t, "{");
-    for (unsigned i = 0; i < OPENED_FOR_COUNT; i++)
-        put_count(t, opened_for_word((enum opened_for)i), s->opened_for[i], &first);
-    text_lit(t, "}");
-}
-
-static void put_reused_errors(struct text *t, const struct origin_stats *s)
-{
-    bool first = true;
-
-    text_lit(t, "{");
-    for (unsigned i = 0; i < SOCKET_FAILURE_COUNT; i++)
-        put_count(t, socket_failure_code((enum socket_failure)i), s->reused_errors[i], &first);
-    text_lit(t, "}");
-}
-
-static void put_http2_errors(struct text *t, const uint64_t counts[H2_ERROR_COUNT])
-{
-    bool first = true;
-
-    text_lit(t, "{");
-    for (unsigned i = 0; i < H2_ERROR_COUNT; i++)
-        put_count(t, h2_error_name(i), counts[i], &first);
+    for (unsigned i = 0; i < words; i++) {
+        if (counts[i] == 0)
+            continue;
+        text_string(t, begin);
+        text_string(t, word(i));
+        text_lit(t, "\":");
+        text_number(t, counts[i]);
+        begin = ",\"";
+    }
     text_lit(t, "}");
 }
 
 static void put_http2_stats(struct text *t, const struct origin_stats *s)
 {
     KEY(t, "goaways");
-    put_http2_errors(t, s->goaways);
+    put_counts(t, s->goaways, H2_ERROR_COUNT, h2_error_name);
     KEY(t, "streamsReset");
     text_lit(t, "{\"origin\":");
-    put_http2_errors(t, s->resets_by_origin);
+    put_counts(t, s->resets_by_origin, H2_ERROR_COUNT, h2_error_name);
     KEY(t, "carpool");
-    put_http2_errors(t, s->resets_by_carpool);
+    put_counts(t, s->resets_by_carpool, H2_ERROR_COUNT, h2_error_name);
     text_lit(t, "}");
     KEY(t, "unprocessedTotal");
     text_number(t, s->unprocessed);
-}
-
-static void put_errors(struct text *t, const struct origin_stats *s)
-{
-    bool first = true;
-
-    text_lit(t, "{");
-    for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)
-        put_count(t, proxy_error_word((enum proxy_error)i), s->errors[i], &first);
-    text_lit(t, "}");
 }
 
 /* Microseconds as milliseconds with up to three decimals. */
@@ -134,18 +88,18 @@ static void put_stats(struct text *t, const struct origin_stats *s)
     KEY(t, "socketsOpened");
     text_number(t, s->opened);
     KEY(t, "openedFor");
-    put_opened_for(t, s);
+    put_counts(t, s->opened_for, OPENED_FOR_COUNT, opened_for_word);
     KEY(t, "reusedTotal");
     text_number(t, s->reused);
     KEY(t, "retiredTotal");
-    put_retired(t, s);
+    put_counts(t, s->retired, RETIRE_COUNT, retire_word);
     KEY(t, "reusedSocketErrors");
-    put_reused_errors(t, s);
+    put_counts(t, s->reused_errors, SOCKET_FAILURE_COUNT, socket_failure_code);
     KEY(t, "retriesTotal");
     text_number(t, s->retries);
     put_http2_stats(t, s);
     KEY(t, "errors");
-    put_errors(t, s);
+    put_counts(t, s->errors, PROXY_ERROR_COUNT, proxy_error_word);
     KEY(t, "clientAborts");
     text_number(t, s->client_aborts);
     KEY(t, "responsesRepaired");

@@ -189,7 +189,7 @@ bool says_failing_elsewhere(const struct diagnosis_input *in, struct text *out)
     for (unsigned e; (e = most_frequent(left)) < PROXY_ERROR_COUNT; left[e] = 0) {
         text_string(out, between);
         words_count(out, left[e]);
-        text_format(out, " %s", proxy_error_word((enum proxy_error)e));
+        text_format(out, " %s", proxy_error_word(e));
         between = ", ";
     }
     text_format(out, "; details: carpoolctl errors %s", in->agent);

@@ -295,7 +295,7 @@ static void put_error_words(struct text *out, const struct account *a)
             continue;
         text_string(out, between);
         words_count(out, a->stats.errors[i]);
-        text_format(out, " %s", proxy_error_word((enum proxy_error)i));
+        text_format(out, " %s", proxy_error_word(i));
         between = ", ";
     }
 }

@@ -205,44 +205,24 @@ static void put_words(struct text *t, const struct series_list *l, struct slice 
     }
 }
 
-static const char *retired_word_of(unsigned i)
-{
-    return retire_word((enum retire_reason)i);
-}
-
-static const char *opened_for_word_of(unsigned i)
-{
-    return opened_for_word((enum opened_for)i);
-}
-
-static const char *failure_code_of(unsigned i)
-{
-    return socket_failure_code((enum socket_failure)i);
-}
-
-static const char *error_word_of(unsigned i)
-{
-    return proxy_error_word((enum proxy_error)i);
-}
-
 static void put_worded_counters(struct text *t, const struct series_list *l)
 {
     metrics_family(t, "agent_sockets_opened_for_total", "counter", "Connections opened, by the reason.");
     put_words(t, l, SLICE("agent_sockets_opened_for_total"), SLICE(",reason=\""),
-              offsetof(struct origin_stats, opened_for), OPENED_FOR_COUNT, opened_for_word_of);
+              offsetof(struct origin_stats, opened_for), OPENED_FOR_COUNT, opened_for_word);
     metrics_family(t, "agent_sockets_retired_total", "counter",
                    "Connections closed, and connects that failed, by reason.");
     put_words(t, l, SLICE("agent_sockets_retired_total"), SLICE(",reason=\""),
-              offsetof(struct origin_stats, retired), RETIRE_COUNT, retired_word_of);
+              offsetof(struct origin_stats, retired), RETIRE_COUNT, retire_word);
     metrics_family(t, "agent_reused_socket_errors_total", "counter",
                    "Reused connections that failed while they carried a request, by error.");
     put_words(t, l, SLICE("agent_reused_socket_errors_total"), SLICE(",code=\""),
-              offsetof(struct origin_stats, reused_errors), SOCKET_FAILURE_COUNT, failure_code_of);
+              offsetof(struct origin_stats, reused_errors), SOCKET_FAILURE_COUNT, socket_failure_code);
     metrics_family(
         t, "agent_errors_total", "counter",
         "Requests that did not get a complete response of the origin, by Proxy-Status error; connection_limit_reached: refused by a limit.");
     put_words(t, l, SLICE("agent_errors_total"), SLICE(",error=\""), offsetof(struct origin_stats, errors),
-              PROXY_ERROR_COUNT, error_word_of);
+              PROXY_ERROR_COUNT, proxy_error_word);
 }
 
 /* HTTP/2 */

@@ -178,16 +178,6 @@ static void put_ms(struct text *t, const char *key, uint32_t us)
     text_seconds(t, (uint64_t)us * 1000);
 }
 
-static const char *opened_for(unsigned i)
-{
-    return opened_for_word((enum opened_for)i);
-}
-
-static const char *held_by(unsigned i)
-{
-    return held_by_word((enum held_by)i);
-}
-
 static void put_words(struct text *t, const char *key, const uint32_t *counts, unsigned words,
                       const char *(*word)(unsigned))
 {
@@ -209,12 +199,12 @@ void span_write(struct text *t, const struct span *s)
 {
     put(t, "requests", s->requests);
     put(t, "socketsOpened", s->opened);
-    put_words(t, "openedFor", s->opened_for, OPENED_FOR_COUNT, opened_for);
+    put_words(t, "openedFor", s->opened_for, OPENED_FOR_COUNT, opened_for_word);
     put(t, "reused", s->reused);
     put(t, "errors", s->errors);
     put(t, "refused", s->refused);
     put(t, "waited", s->waited);
-    put_words(t, "held", s->held, HELD_BY_COUNT, held_by);
+    put_words(t, "held", s->held, HELD_BY_COUNT, held_by_word);
     put(t, "sockets", s->active);
     put(t, "connecting", s->connecting);
     put(t, "freeSockets", s->free);

@@ -35,6 +35,7 @@ enum proxy_error {
         PROXY_ERROR_COUNT
 };
 
-const char *proxy_error_word(enum proxy_error e);
+/* The word of an enum proxy_error. */
+const char *proxy_error_word(unsigned error);
 
 #endif

@@ -1,41 +1,26 @@
 #include "pool/ledger.h"
 
-#include <stdbool.h>
-#include <stdlib.h>
-
-#define FIRST_SIZE 16
+#include "base/array.h"
 
 _Static_assert(RETIRE_COUNT <= UINT8_MAX, "a reason is a byte");
 
-const char *opened_for_word(enum opened_for why)
+const char *opened_for_word(unsigned why)
 {
     static const char *const words[] = {
 #define X(id, word, help) [id] = word,
         OPENED_FOR_LIST(X)
 #undef X
     };
-    return why < OPENED_FOR_REPLACED ? words[why]
-                                     : retire_word((enum retire_reason)(why - OPENED_FOR_REPLACED));
-}
-
-static bool has_room(struct ledger *l)
-{
-    if (l->lacking_count < l->lacking_size)
-        return true;
-    uint32_t size = l->lacking_size ? 2 * l->lacking_size : FIRST_SIZE;
-    uint8_t *larger = realloc(l->lacking, size);
-    if (!larger)
-        return false;
-    l->lacking = larger;
-    l->lacking_size = size;
-    return true;
+    return why < OPENED_FOR_REPLACED ? words[why] : retire_word(why - OPENED_FOR_REPLACED);
 }
 
 void ledger_retired(struct ledger *l, enum retire_reason reason)
 {
-    /* Without memory it is as if the origin had never had so many. */
-    if (has_room(l))
-        l->lacking[l->lacking_count++] = (uint8_t)reason;
+    uint8_t *lacking = array_reserve(l->lacking, &l->lacking_room, (size_t)l->lacking_count + 1, 1);
+    if (!lacking)
+        return; /* as if the origin had never had so many */
+    l->lacking = lacking;
+    lacking[l->lacking_count++] = (uint8_t)reason;
 }
 
 /* Of the one that a new connection stands in for; RETIRE_NONE: there were never so many. */

@@ -46,24 +46,24 @@ uint64_t histogram_count(const struct histogram *h)
     return n;
 }
 
-const char *socket_failure_code(enum socket_failure f)
+const char *socket_failure_code(unsigned failure)
 {
     static const char *const codes[SOCKET_FAILURE_COUNT] = {
 #define X(id, code) [id] = code,
         SOCKET_FAILURE_LIST(X)
 #undef X
     };
-    return codes[f];
+    return codes[failure];
 }
 
-const char *held_by_word(enum held_by h)
+const char *held_by_word(unsigned by)
 {
     static const char *const words[HELD_BY_COUNT] = {
 #define X(id, word) [id] = word,
         HELD_BY_LIST(X)
 #undef X
     };
-    return words[h];
+    return words[by];
 }
 
 static void histogram_merge(struct histogram *to, const struct histogram *from)

@@ -52,7 +52,8 @@ enum socket_failure {
         SOCKET_FAILURE_COUNT
 };
 
-const char *socket_failure_code(enum socket_failure f);
+/* Of an enum socket_failure. */
+const char *socket_failure_code(unsigned failure);
 
 /* What a request waited for: X(id, the word in /agents). STREAMS: the origin lets no more begin on its
  * connections of HTTP/2. */
@@ -69,7 +70,8 @@ enum held_by {
         HELD_BY_COUNT
 };
 
-const char *held_by_word(enum held_by h);
+/* Of an enum held_by. */
+const char *held_by_word(unsigned by);
 
 struct origin_stats {
     uint64_t requests;                     /* requests, not attempts */

@@ -43,7 +43,7 @@ enum retire_reason {
         RETIRE_COUNT
 };
 
-/* The word; "" for RETIRE_NONE. */
-const char *retire_word(enum retire_reason r);
+/* The word of an enum retire_reason; "" for RETIRE_NONE. */
+const char *retire_word(unsigned reason);
 
 #endif
