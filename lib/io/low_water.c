@@ -33,6 +33,9 @@ static void on_time(void *ctx)
         low_water_end(w);
     if (w)
         timer_set_at(&l->timer, w->due);
+    /* Memory is short: nothing would lower the others. */
+    while (!timer_will_fire(&l->timer) && (w = TAILQ_FIRST(&l->raised)))
+        low_water_end(w);
 }
 
 void low_waters_init(struct low_waters *l, struct event_base *base)
@@ -68,7 +71,7 @@ void low_water_moved(struct low_water *w, uint64_t n)
 /* False: memory is short, and nothing would lower it. */
 static bool join(struct low_waters *l, struct low_water *w)
 {
-    if (TAILQ_EMPTY(&l->raised))
+    if (TAILQ_EMPTY(&l->raised) || !timer_will_fire(&l->timer))
         timer_set(&l->timer, PATIENCE_MS);
     if (!timer_will_fire(&l->timer))
         return false;

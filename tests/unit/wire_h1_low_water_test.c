@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -276,9 +277,70 @@ START_TEST(what_was_left_is_read_as_it_comes)
 }
 END_TEST
 
+#define CROWD 64 /* more timers than the loop has room for */
+
+static bool memory_is_short;
+
+static void *grow(void *p, size_t n)
+{
+    return memory_is_short ? NULL : realloc(p, n);
+}
+
+static void on_other(void *ctx)
+{
+    (void)ctx;
+}
+
+/* Room for a timer is left to none. */
+static unsigned crowd(struct timer timers[CROWD])
+{
+    unsigned n = 0;
+    memory_is_short = true;
+    do {
+        ck_assert_uint_lt(n, CROWD);
+        timer_init(&timers[n], h1_loop.base, on_other, NULL);
+        timer_set(&timers[n], 3600000);
+    } while (timer_will_fire(&timers[n++]));
+    return n;
+}
+
+static void raise_mark(struct low_water *w)
+{
+    low_water_moved(w, RAISED);
+    low_water_await(&h1_loop.low_waters, w, &wire.conn, WHOLE);
+    ck_assert_ptr_nonnull(w->among);
+}
+
+START_TEST(without_memory_for_its_timer_it_is_low)
+{
+    struct low_water first = {0}, second = {0};
+    struct low_waters *l = &h1_loop.low_waters;
+    struct timer others[CROWD];
+    event_set_mem_functions(malloc, grow, free);
+    set_up();
+    raise_mark(&first);
+    raise_mark(&second);
+    /* The first one's time has come, and its event leaves room, which others take. */
+    first.due = clock_ms();
+    second.due = clock_ms() + 1000;
+    timer_release(&l->timer);
+    unsigned count = crowd(others);
+    l->timer.fire(l);
+    ck_assert_ptr_null(first.among);
+    ck_assert_ptr_null(second.among);
+    memory_is_short = false;
+    raise_mark(&second);
+    ck_assert(timer_will_fire(&l->timer));
+    low_water_end(&second);
+    while (count > 0)
+        timer_release(&others[--count]);
+    tear_down();
+}
+END_TEST
+
 void add_h1_low_water(Suite *suite)
 {
     unit_group(suite, "low_water", a_fast_origin_raises_it, what_is_less_is_told, the_rest_is_enough,
                an_end_is_told_at_once, the_next_response_is_small, what_is_behind_the_rest_is_seen,
-               what_was_left_is_read_as_it_comes);
+               what_was_left_is_read_as_it_comes, without_memory_for_its_timer_it_is_low);
 }
