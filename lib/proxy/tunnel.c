@@ -214,20 +214,17 @@ static void on_socket_ready(void *ctx, unsigned ready)
 
 /* --- Time ---------------------------------------------------------------------------------------------- */
 
-/* What came while Carpool itself stood still is moved before anybody is called silent. */
+/* What came or was taken while Carpool itself stood still has moved before anybody is called silent. The look
+ * comes first: it must know for when it was planned. */
 static void on_timer(void *ctx)
 {
     struct tunnel *t = ctx;
+    if (t->state == TUNNEL_OPEN)
+        look_for_uptake(t);
     tunnel_go_on(t);
     uint64_t limit = silence_limit(t);
-    if (t->state != TUNNEL_OPEN)
-        return;
-    look_for_uptake(t);
-    if (!limit || clock_ms() < t->moved_ms + limit) {
-        arm(t);
-        return;
-    }
-    tunnel_cut(t, t->proxy->stopping_since_ms ? CLIENT_SHUTDOWN : CLIENT_TIMEOUT);
+    if (t->state == TUNNEL_OPEN && limit && clock_ms() >= t->moved_ms + limit)
+        tunnel_cut(t, t->proxy->stopping_since_ms ? CLIENT_SHUTDOWN : CLIENT_TIMEOUT);
 }
 
 void tunnels_stop(struct proxy *p)

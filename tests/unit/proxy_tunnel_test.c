@@ -304,6 +304,28 @@ START_TEST(a_tunnel_is_not_silent_when_something_came)
 }
 END_TEST
 
+/* The process stood still before it looked the first time at what the kernel has for the client. */
+START_TEST(a_tunnel_is_not_silent_when_a_look_comes_too_late)
+{
+    int client, origin;
+
+    proxy_rig_open(&rig, "timeouts: {tunnel: 60s}", "");
+    client = proxy_rig_client(&rig);
+    origin = open_tunnel(client);
+    struct tunnel *t = TAILQ_FIRST(&rig.proxy->tunnels);
+    put(origin, "taken meanwhile");
+    proxy_rig_settle(&rig);
+    hears(client, "taken meanwhile");
+    t->moved_ms -= 61000;
+    t->by_client.due_ms -= 61000;
+    t->by_socket.due_ms -= 61000;
+    t->timer.fire(t);
+    ck_assert_uint_eq(rig.proxy->stats.tunnels_open, 1);
+    close(client);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
 /* Whether a CONNECT is for HTTP is seen by the first bytes. What came while the process stood still is looked at
  * before its client is called late. */
 START_TEST(a_client_is_not_late_when_something_came)
@@ -335,5 +357,5 @@ void proxy_tunnel_tests(Suite *suite)
                a_reset_is_passed_on_after_what_came_before_it, an_end_is_passed_on_as_one,
                a_reset_after_the_end_is_noticed, a_stop_waits_for_tunnels_that_move,
                a_stop_cuts_idle_tunnels_at_once, a_tunnel_is_not_silent_when_something_came,
-               a_client_is_not_late_when_something_came);
+               a_tunnel_is_not_silent_when_a_look_comes_too_late, a_client_is_not_late_when_something_came);
 }
