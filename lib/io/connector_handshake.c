@@ -68,7 +68,8 @@ static void tls_go_on(struct attempt *a)
     case TLS_FAILED: break;
     }
     error = connect_error_of_tls(tls_failure(&a->conn, cause, sizeof cause));
-    connector_note(c, error, "TLS handshake with %s: %s", connector_peer(c, a, text), cause);
+    connector_note(c, error, "TLS handshake with %s: %s%s", connector_peer(c, a, text), cause,
+                   error == CONNECT_TERMINATED ? "; does it speak TLS on this port?" : "");
     give_up(a, error);
 }
 

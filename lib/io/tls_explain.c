@@ -146,6 +146,16 @@ static void explain_distrust(const struct tls *t, char *text, size_t size)
     snprintf(text, size, "certificate %s: %s", subject, check);
 }
 
+/* OpenSSL has no names for those that TLS 1.3 added (RFC 8446 6). */
+static const char *alert_name(int alert)
+{
+    switch (alert) {
+    case TLS13_AD_MISSING_EXTENSION: return "missing extension";
+    case TLS13_AD_CERTIFICATE_REQUIRED: return "certificate required";
+    }
+    return SSL_alert_desc_string_long(alert);
+}
+
 static const char *advice_for_alert(int alert)
 {
     switch (alert) {
@@ -210,7 +220,7 @@ static void explain_code(struct tls *t, unsigned long code, char *text, size_t s
     if (ERR_GET_LIB(code) == ERR_LIB_SSL && reason > ALERT_REASON) {
         t->failure = TLS_FAILURE_ALERT;
         t->alert = reason - ALERT_REASON;
-        snprintf(text, size, "the %s sent the alert '%s'%s", peer_of(t), SSL_alert_desc_string_long(t->alert),
+        snprintf(text, size, "the %s sent the alert '%s'%s", peer_of(t), alert_name(t->alert),
                  SSL_is_server(t->ssl) ? "" : advice_for_alert(t->alert));
     } else if (ERR_GET_LIB(code) == ERR_LIB_SSL && reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
         t->failure = TLS_FAILURE_CERTIFICATE;
