@@ -37,6 +37,11 @@ static bool waits_for_origin(const struct exchange *e)
     return e->state == EXCHANGE_RELAY && !exchange_waits_for_client(e);
 }
 
+static bool waits_for_content(const struct exchange *e)
+{
+    return e->state == EXCHANGE_RELAY && e->transfer->upload.state == UPLOAD_STARVED;
+}
+
 static uint64_t origin_moved_ms(const struct exchange *e)
 {
     const struct transfer *t = e->transfer;
@@ -56,7 +61,7 @@ static uint64_t client_due(const struct exchange *e, enum client_close *reason)
     uint64_t take = 0, send = 0;
     if (exchange_waits_for_client(e))
         take = due_after(e->transfer->times.took_ms, server->timeout);
-    if (e->state == EXCHANGE_RELAY && e->transfer->upload.state == UPLOAD_STARVED)
+    if (waits_for_content(e))
         send = due_after(e->client->since_ms + e->transfer->times.body_grace_ms +
                              stopwatch_total_us(&e->waiter.waited) / 1000,
                          server->requestTimeout);
@@ -125,6 +130,13 @@ static bool is_past(uint64_t due)
     return due && clock_ms() >= due;
 }
 
+static const char *who_is_late(const struct exchange *e)
+{
+    return waits_for_content(e)
+               ? "the client has not sent all of its content, and the service has not answered"
+               : "the service is slow, or the limit too short";
+}
+
 static void on_silence(struct exchange *e)
 {
     const struct socket *s = e->transfer->socket;
@@ -133,7 +145,7 @@ static void on_silence(struct exchange *e)
     if (e->transfer->upload.state == UPLOAD_BLOCKED)
         exchange_fail(e, FAULT_WRITE_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
                       "the origin took no byte of the request for %s (timeouts.socket)", limit);
-    else if (e->transfer->attempts.may_be_stale && !e->transfer->call.first_byte_us)
+    else if (e->transfer->attempts.may_be_stale && !e->transfer->call.first_byte_us && !waits_for_content(e))
         exchange_fail(
             e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
             "no byte came or went for %s (timeouts.socket) on a connection that had been idle for %.1f s: the origin is "
@@ -141,10 +153,8 @@ static void on_silence(struct exchange *e)
             limit,
             s->idle_since_ms ? (double)(e->transfer->times.granted_us - s->idle_since_ms * 1000) / 1e6 : 0.0);
     else
-        exchange_fail(
-            e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
-            "no byte came or went for %s (timeouts.socket): the service is slow, or the limit too short",
-            limit);
+        exchange_fail(e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
+                      "no byte came or went for %s (timeouts.socket): %s", limit, who_is_late(e));
 }
 
 static void on_pending_timeout(struct exchange *e)
@@ -170,8 +180,7 @@ static void on_request_timeout(struct exchange *e)
     units_format_time(limit_ms, limit);
     if (held == 0 || held < limit_ms / 2)
         exchange_fail(e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT,
-                      "no %s within %s (timeouts.request): the service is slow, or the limit too short", what,
-                      limit);
+                      "no %s within %s (timeouts.request): %s", what, limit, who_is_late(e));
     else
         exchange_fail(
             e, FAULT_RESPONSE_TIMEOUT, RETIRE_REQUEST_TIMEOUT,

@@ -127,6 +127,8 @@ ROWS = [
         "if it speaks TLS on this port: set tls: true", response="reset"),
     Row("get-timed-out", get("http://{origin}/x"), 504, "no byte came or went for 1s (timeouts.socket)",
         "on a connection that had been idle for", "timeouts.free", warm=True),
+    Row("content-that-does-not-come", raw(b"PUT http://{origin}/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"), 504,
+        "no byte came or went for 1s (timeouts.socket): the client has not sent all of its content", warm=True),
     Row("get-timed-out-on-a-new-connection", get("http://{origin}/x"), 504,
         "no byte came or went for 1s (timeouts.socket): the service is slow"),
 ]
