@@ -151,6 +151,12 @@ void http2_on_closed(struct wire *w, enum retire_reason reason)
     pool_notify(pool);
 }
 
+/* At a time. */
+static uint32_t streams_of(const struct socket *s)
+{
+    return s->origin->agent->policy->keepAlive ? h2_max_streams(&s->wire) : 1;
+}
+
 static void add_list(struct http2_figures *f, const struct socket_list *list, bool takes_new)
 {
     const struct socket *s;
@@ -159,7 +165,7 @@ static void add_list(struct http2_figures *f, const struct socket_list *list, bo
             continue;
         f->streams += s->in_use - s->unbegun;
         f->active += s->state == SOCKET_ACTIVE || s->state == SOCKET_ROOMY;
-        f->max_streams += takes_new && h2_is(&s->wire) ? h2_max_streams(&s->wire) : 0;
+        f->max_streams += takes_new && h2_is(&s->wire) ? streams_of(s) : 0;
     }
 }
 
@@ -183,7 +189,7 @@ uint32_t http2_streams_each(const struct origin *o)
     for (unsigned i = 0; lists[i]; i++)
         TAILQ_FOREACH (s, lists[i], link)
             if (s->protocol == PROTOCOL_HTTP2 && h2_is(&s->wire))
-                return h2_max_streams(&s->wire);
+                return streams_of(s);
     return 0;
 }
 

@@ -125,6 +125,8 @@ void socket_begin_exchange(struct socket *s)
         stats->first_uses++;
     if (s->has_hint_max && s->hint_left > 0)
         s->hint_left--;
+    if (s->protocol == PROTOCOL_HTTP2 && s->unbegun == 0 && exchanges_left(s) == 0)
+        socket_drain(s, RETIRE_MAX_REQUESTS);
 }
 
 bool socket_is_on_its_last_exchange(const struct socket *s)

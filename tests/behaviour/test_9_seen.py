@@ -93,6 +93,31 @@ def test_one_that_takes_none_after_a_reload_is_draining(stage, option, reason):
     carpool.wait_retired(key, reason, agent="api")
 
 
+def test_one_that_carries_its_last_requests_is_draining(stage):
+    """9.2, 9.11: maxRequestsPerSocket counts streams, and ends a socket for new ones"""
+    held = Held()
+    origin, carpool, key = begin(stage, "clear", held, maxRequestsPerSocket=2)
+    clients = [carpool.ask(origin.url("/hold"))]
+    held.wait(1)
+    assert [carpool.row(key, "api")[name] for name in ("sockets", "maxStreams", "draining")] == [1, 100, 0]
+    clients.append(carpool.ask(origin.url("/hold")))
+    held.wait(2)
+    carpool.wait_row(key, "api", sockets=0, draining=1, streams=2, maxStreams=0)
+    assert carpool.get(origin.url("/next")).status == 200 and origin.accepted == 2
+    finish(held, clients)
+    carpool.wait_retired(key, "max-requests", agent="api")
+
+
+def test_one_request_a_connection(stage):
+    """9.11: maxStreams is the lower of the limits; with keepAlive: false a socket carries one"""
+    held = Held()
+    origin, carpool, key = begin(stage, "clear", held, keepAlive=False)
+    clients = [carpool.ask(origin.url("/hold")) for _ in range(2)]
+    held.wait(2)
+    carpool.wait_row(key, "api", sockets=2, draining=0, streams=2, maxStreams=2)
+    finish(held, clients)
+
+
 def test_status(stage):
     """a column STREAMS beside ACTIVE; what ends connections under --wide"""
     carpool, _, held, clients = busy(stage)
