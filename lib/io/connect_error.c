@@ -71,6 +71,8 @@ const char *connect_error_advice(int number)
     case ENFILE: return ": raise the limit of open files (LimitNOFILE=, ulimit -n)";
     case EADDRNOTAVAIL: return " (no local port is left, or the host has no such address)";
     case ENOENT: return " (is its server running?)";
+    case ENETUNREACH:
+    case EHOSTUNREACH: return "; is the address right, and does this host have a route to it?";
     case EACCES:
     case EPERM: return " (a firewall, or the permissions of the socket file)";
     }

@@ -140,7 +140,9 @@ static void deadline_passed(void *ctx)
             "cannot connect to %s: its queue of connections stayed full for %s (timeouts.connect); the server there accepts none",
             address_format(&c->queued->address, text), limit);
     else if (names_unanswered(c))
-        connector_note(c, CONNECT_DNS_TIMEOUT, "cannot resolve %s: no answer within %s (timeouts.connect)",
+        connector_note(c, CONNECT_DNS_TIMEOUT,
+                       "cannot resolve %s: no answer within %s (timeouts.connect); do the DNS servers of "
+                       "/etc/resolv.conf work?",
                        names_unanswered(c), limit);
     else
         connector_note(c, CONNECT_TIMEOUT, "no connection within %s (timeouts.connect)", limit);

@@ -40,10 +40,10 @@ static const char *text_of(int status)
     case ARES_SUCCESS: return "";
     case ARES_ENOTFOUND: return "no such name (Carpool asks DNS and /etc/hosts only)";
     case ARES_ENODATA: return "the name has no such address";
-    case ARES_ETIMEOUT: return "the DNS servers do not answer";
+    case ARES_ETIMEOUT: return "the DNS servers of /etc/resolv.conf do not answer";
     case ARES_ESERVFAIL:
     case ARES_EREFUSED:
-    case ARES_ECONNREFUSED: return "the DNS servers refuse or fail";
+    case ARES_ECONNREFUSED: return "the DNS servers of /etc/resolv.conf refuse or fail";
     case ARES_ECANCELLED: return "memory is too short to wait for the DNS servers";
     }
     return ares_strerror(status);

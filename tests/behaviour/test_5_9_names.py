@@ -347,7 +347,7 @@ def test_expired_answers_may_be_refused(stage):
     assert carpool.admin("/reload", "POST").status == 200
     wait_until(lambda: carpool.get(url).status != 200, "what was used on is used no more")
     response = carpool.get(url)
-    assert response.error == "dns_error" and b"the DNS servers refuse or fail" in response.body
+    assert response.error == "dns_error" and b"the DNS servers of /etc/resolv.conf refuse or fail" in response.body
 
 
 def test_the_hosts_file_answers_for_both_families(stage):

@@ -83,7 +83,7 @@ def test_a_name_that_does_not_resolve(stage):
     server = stage.names({"broken.test": 2})
     carpool = stage.carpool(prefix=stage.asking(server))
     expect(carpool.get("http://missing.test/"), 502, "dns_error", "missing.test", "default")
-    expect(carpool.get("http://broken.test/"), 502, "dns_error", "broken.test")
+    expect(carpool.get("http://broken.test/"), 502, "dns_error", "broken.test", "/etc/resolv.conf")
     server.names["empty.test"] = []
     expect(carpool.get("http://empty.test/"), 502, "dns_error", "empty.test")
     assert carpool.retired_of_agent() == {"connect-failed": 3}
@@ -93,7 +93,7 @@ def test_a_resolver_that_does_not_answer(stage):
     """resolver does not answer | 504 | dns_timeout"""
     server = stage.names({"silent.test": "silent"})
     carpool = stage.carpool({"defaults": {"timeouts": {"connect": "1s"}}}, prefix=stage.asking(server))
-    expect(carpool.get("http://silent.test/"), 504, "dns_timeout", "silent.test")
+    expect(carpool.get("http://silent.test/"), 504, "dns_timeout", "silent.test", "timeouts.connect", "/etc/resolv.conf")
 
 
 def test_refused(stage):
@@ -111,7 +111,7 @@ def test_unreachable(stage):
         pytest.skip("needs unshare -n for a place without network")
     path = stage.path("carpool.sock")
     carpool = stage.carpool({"listen": [f"unix:{path}"], "admin": {"listen": "off"}}, prefix=prefix)
-    expect(carpool.get("http://192.0.2.1/"), 502, "destination_ip_unroutable", "192.0.2.1")
+    expect(carpool.get("http://192.0.2.1/"), 502, "destination_ip_unroutable", "192.0.2.1", "a route to it")
 
 
 def test_connect_timeout(stage):
