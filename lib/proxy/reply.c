@@ -1,6 +1,7 @@
 #include "proxy/reply.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -68,9 +69,16 @@ static bool append_sf_string(struct buffer *out, struct slice s)
     return fits && buffer_append(out, SLICE("\""));
 }
 
+/* A token begins with a letter (RFC 8941 3.3.4); any other name is a string. */
+static bool append_instance(struct buffer *out, struct slice name)
+{
+    bool is_token = name.n > 0 && isalpha((unsigned char)name.p[0]);
+    return is_token ? buffer_append(out, name) : append_sf_string(out, name);
+}
+
 static bool append_proxy_status(struct buffer *out, const struct reply *r)
 {
-    bool fits = print(out, "Proxy-Status: %.*s", (int)r->instance.n, r->instance.p);
+    bool fits = buffer_append(out, SLICE("Proxy-Status: ")) && append_instance(out, r->instance);
     if (r->fault != FAULT_NONE)
         fits = fits &&
                print(out, "; error=%s%s", fault_error(r->fault), r->next_is_h2 ? "; next-protocol=h2" : "");
