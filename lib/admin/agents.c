@@ -56,12 +56,6 @@ static void put_http2_stats(struct text *t, const struct origin_stats *s)
     text_number(t, s->unprocessed);
 }
 
-/* Microseconds as milliseconds with up to three decimals. */
-static void put_ms(struct text *t, uint64_t us)
-{
-    text_seconds(t, us * 1000);
-}
-
 /* {"count":3,"sumMs":12.5,"recentMaxMs":7.25,"buckets":[...]}; the bounds of the buckets stand once at the
  * end of /agents. */
 static void put_histogram(struct text *t, const struct histogram *h)
@@ -69,9 +63,9 @@ static void put_histogram(struct text *t, const struct histogram *h)
     text_lit(t, "{\"count\":");
     text_number(t, histogram_count(h));
     text_lit(t, ",\"sumMs\":");
-    put_ms(t, h->sum_us);
+    text_ms(t, h->sum_us);
     text_lit(t, ",\"recentMaxMs\":");
-    put_ms(t, histogram_recent_max(h));
+    text_ms(t, histogram_recent_max(h));
     text_lit(t, ",\"buckets\":[");
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
         if (i > 0)
@@ -127,7 +121,7 @@ void agents_write_savings(struct text *t, const struct savings *saved)
     text_lit(t, "{\"connections\":");
     text_number(t, (uint64_t)shown.connections);
     KEY(t, "connectMs");
-    put_ms(t, (uint64_t)shown.connect_us);
+    text_ms(t, (uint64_t)shown.connect_us);
     text_lit(t, "}");
 }
 
@@ -148,7 +142,7 @@ static void put_groups(struct text *t, const struct groups *g, const struct orig
     KEY(t, "requests");
     text_number(t, g->pending);
     KEY(t, "waitedMaxMs");
-    put_ms(t, max64(s->pending.max_us, g->oldest_pending_us));
+    text_ms(t, max64(s->pending.max_us, g->oldest_pending_us));
     KEY(t, "streams");
     text_number(t, g->http2.streams);
     KEY(t, "maxStreams");
@@ -415,7 +409,7 @@ void agents_write_all(struct text *t, const struct admin_daemon *daemon, struct 
     text_lit(t, "],\"latencyBoundsMs\":[");
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
         text_string(t, i > 0 ? "," : "");
-        text_seconds(t, (uint64_t)bounds[i] * 1000);
+        text_ms(t, bounds[i]);
     }
     text_lit(t, "],\"timeMs\":");
     text_number(t, clock_wall_ms());

@@ -175,7 +175,7 @@ static void put_ms(struct text *t, const char *key, uint32_t us)
     text_lit(t, ",\"");
     text_string(t, key);
     text_lit(t, "\":");
-    text_seconds(t, (uint64_t)us * 1000);
+    text_ms(t, us);
 }
 
 static void put_words(struct text *t, const char *key, const uint32_t *counts, unsigned words,

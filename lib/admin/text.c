@@ -42,23 +42,30 @@ void text_number(struct text *t, uint64_t value)
         t->n = (size_t)(decimal_put(t->p + t->n, value) - t->p);
 }
 
+/* Of so many parts to the unit, a power of ten; no zeros at the end. */
+static void put_fraction(struct text *t, uint64_t n, uint64_t parts)
+{
+    char decimals[DECIMAL_MAX], *end = decimals;
+
+    text_number(t, n / parts);
+    if (n % parts == 0)
+        return;
+    while ((n %= parts) > 0) {
+        parts /= 10;
+        *end++ = (char)('0' + n / parts);
+    }
+    text_lit(t, ".");
+    text_put(t, (struct slice){decimals, (size_t)(end - decimals)});
+}
+
 void text_seconds(struct text *t, uint64_t us)
 {
-    char decimals[6];
-    size_t n = sizeof decimals;
-    uint64_t rest = us % 1000000;
+    put_fraction(t, us, 1000000);
+}
 
-    text_number(t, us / 1000000);
-    if (rest == 0)
-        return;
-    for (size_t i = sizeof decimals; i > 0; i--) {
-        decimals[i - 1] = (char)('0' + rest % 10);
-        rest /= 10;
-    }
-    while (decimals[n - 1] == '0')
-        n--;
-    text_lit(t, ".");
-    text_put(t, (struct slice){decimals, n});
+void text_ms(struct text *t, uint64_t us)
+{
+    put_fraction(t, us, 1000);
 }
 
 void text_json(struct text *t, struct slice value)

@@ -49,6 +49,8 @@ static inline void text_string(struct text *t, const char *s)
 void text_number(struct text *t, uint64_t value);
 /* Microseconds as seconds with up to six decimals: 1500000 is "1.5". */
 void text_seconds(struct text *t, uint64_t us);
+/* As milliseconds with up to three. */
+void text_ms(struct text *t, uint64_t us);
 /* As a JSON string with its quotes. */
 void text_json(struct text *t, struct slice value);
 void text_format(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));

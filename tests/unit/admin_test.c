@@ -34,7 +34,11 @@ START_TEST(text_writes_numbers)
     text_seconds(&t, 1);
     text_lit(&t, " ");
     text_seconds(&t, 0);
-    assert_text(t, "0 18446744073709551615 1.5 0.000001 0");
+    text_lit(&t, " ");
+    text_ms(&t, 12050);
+    text_lit(&t, " ");
+    text_ms(&t, UINT64_MAX);
+    assert_text(t, "0 18446744073709551615 1.5 0.000001 0 12.05 18446744073709551.615");
 }
 END_TEST
 
