@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/minmax.h"
 #include "proxy/tunnel_cause.h"
 
 /* One busy tunnel must not keep the others waiting. */
@@ -127,7 +128,7 @@ static void look(struct tunnel *t)
         return;
     }
     timer_set(&t->timer, t->look_ms);
-    t->look_ms = t->look_ms * 2 < LAST_LOOK_MS ? t->look_ms * 2 : LAST_LOOK_MS;
+    t->look_ms = min64(t->look_ms * 2, LAST_LOOK_MS);
 }
 
 /* Neither flow moves any more. */
