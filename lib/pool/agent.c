@@ -25,6 +25,7 @@ struct agent *agent_new(struct pool *p, const char *name)
     TAILQ_INIT(&a->private_lru);
     TAILQ_INIT(&a->blocked);
     TAILQ_INIT(&a->ring);
+    TAILQ_INIT(&a->short_of_spares);
     for (enum origin_keeping k = 0; k < ORIGIN_KEEPINGS; k++)
         TAILQ_INIT(&a->empty[k]);
     return a;
@@ -57,12 +58,34 @@ void agent_free(struct agent *a)
     free(a);
 }
 
-void agent_mark_dirty(struct agent *a)
+static void mark(struct agent *a)
 {
     if (a->dirty)
         return;
     a->dirty = true;
     TAILQ_INSERT_TAIL(&a->pool->dirty, a, dirty_link);
+}
+
+void agent_mark_dirty(struct agent *a)
+{
+    a->any_is_short = true;
+    mark(a);
+}
+
+void agent_mark_short(struct origin *o)
+{
+    mark(o->agent);
+    if (o->may_be_short)
+        return;
+    o->may_be_short = true;
+    TAILQ_INSERT_TAIL(&o->agent->short_of_spares, o, short_link);
+}
+
+void agent_unmark_short(struct origin *o)
+{
+    if (o->may_be_short)
+        TAILQ_REMOVE(&o->agent->short_of_spares, o, short_link);
+    o->may_be_short = false;
 }
 
 void agent_may_serve(struct agent *a)
@@ -140,6 +163,21 @@ struct socket *agent_emptiest(const struct agent *a, const struct origin *but)
     return emptiest;
 }
 
+/* A request of one origin, as most are, is no reason to look at thousands of others. */
+static void open_spares(struct agent *a)
+{
+    bool any = a->any_is_short;
+    struct origin *o;
+    a->any_is_short = false;
+    while ((o = TAILQ_FIRST(&a->short_of_spares))) {
+        agent_unmark_short(o);
+        if (!any)
+            spares_open(o);
+    }
+    for (o = any && a->policy->minFreeSockets ? a->origins : NULL; o; o = o->hh.next)
+        spares_open(o);
+}
+
 void agent_serve(struct agent *a)
 {
     if (a->dirty) {
@@ -147,9 +185,7 @@ void agent_serve(struct agent *a)
         TAILQ_REMOVE(&a->pool->dirty, a, dirty_link);
     }
     queue_serve(a);
-    if (a->policy->minFreeSockets)
-        for (struct origin *o = a->origins; o; o = o->hh.next)
-            spares_open(o);
+    open_spares(a);
 }
 
 void agent_drain(struct agent *a)

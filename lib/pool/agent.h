@@ -54,6 +54,9 @@ struct agent {
     uint32_t empty_count[ORIGIN_KEEPINGS];
     bool dirty; /* a place came free, or a request came: agent_serve() is due */
     TAILQ_ENTRY(agent) dirty_link;
+    /* minFreeSockets: whose spares agent_serve() looks at: those of these origins, or of all */
+    struct origin_list short_of_spares;
+    bool any_is_short;
 
     struct origin_stats forgotten; /* of origins that were forgotten: the row "*" */
     struct savings forgotten_savings;
@@ -76,6 +79,12 @@ void agent_may_serve(struct agent *a);
 
 /* Marks it for agent_serve() at the end of the turn. */
 void agent_mark_dirty(struct agent *a);
+
+/* The same where nobody can be served by what happened, but this origin may be short of spares. */
+void agent_mark_short(struct origin *o);
+
+/* Before an origin goes. */
+void agent_unmark_short(struct origin *o);
 
 /* Gives free places to blocked requests, oldest first, until none is left or no one waits; then opens spares.
  * They are notified later. */

@@ -322,6 +322,7 @@ static uint32_t check_agents(const struct agent_list *list, bool removed)
     TAILQ_FOREACH (a, list, link) {
         assert(a->removed == removed);
         check_agent(a);
+        assert(a->dirty || TAILQ_EMPTY(&a->short_of_spares));
         dirty += a->dirty;
     }
     return dirty;

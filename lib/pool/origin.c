@@ -210,6 +210,7 @@ void origin_forget(struct origin *o)
 {
     assert(origin_is_empty(o));
     forget_leave(o);
+    agent_unmark_short(o);
     HASH_DEL(o->agent->origins, o);
     origin_stats_add(&o->agent->forgotten, &o->stats);
     savings_add(&o->agent->forgotten_savings, &o->stats, &o->connect_times);

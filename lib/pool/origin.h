@@ -79,6 +79,8 @@ struct origin {
     uint64_t empty_since_ms;
 
     uint64_t created_ms, last_request_ms;
+    TAILQ_ENTRY(origin) short_link; /* on agent->short_of_spares */
+    bool may_be_short;
     uint64_t spare_not_before_ms;        /* back-off of minFreeSockets after a failed connect */
     uint32_t spare_failures, spare_ends; /* since one stood */
     char *connect_failure;               /* what the last failed connect said; NULL: none failed yet */

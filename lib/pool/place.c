@@ -101,7 +101,7 @@ void socket_take(struct socket *s)
     o->in_flight++;
     update_state(s);
     if (o->agent->policy->minFreeSockets)
-        agent_mark_dirty(o->agent); /* another spare may be due */
+        agent_mark_short(o); /* another spare may be due */
 }
 
 static void give_back(struct socket *s)

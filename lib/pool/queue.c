@@ -350,7 +350,7 @@ static enum acquire_result join_queue(struct origin *o, struct waiter *p)
     if (has_place_to_come(o, p)) {
         enter_waiting(p);
         if (o->agent->policy->minFreeSockets)
-            agent_mark_dirty(o->agent); /* another spare is due */
+            agent_mark_short(o); /* another spare is due */
     } else if (!again && !may_wait(p)) {
         return ACQUIRE_QUEUE_FULL;
     } else {
