@@ -30,7 +30,7 @@ struct diagnosis_input {
     const char *heaviest;            /* the caller that has more than half of these; NULL: none has */
     uint32_t heaviest_pending;       /* how many of them */
     bool takes_turns;                /* queue: fair */
-    enum held_by held_by;            /* what holds these, if any are */
+    enum held_by held_by;            /* what holds these; if none are, what held most of the window's */
     uint32_t in_flight;              /* now; over HTTP/2 several share a connection */
     uint32_t streams_each;           /* HTTP/2: that a connection takes at a time */
     uint32_t sockets, agent_sockets; /* now: connecting, active and free; of all its origins */

@@ -78,6 +78,16 @@ static void take_changes(const struct figures *base, const struct figures *now, 
             (now->peer_closed_idle_ms - base->peer_closed_idle_ms) / in->retired[RETIRE_PEER_CLOSED];
 }
 
+static enum held_by held_most(const struct figures *base, const struct figures *now)
+{
+    unsigned most = 0;
+
+    for (unsigned i = 1; i < HELD_BY_COUNT; i++)
+        if (now->held[i] - base->held[i] > now->held[most] - base->held[most])
+            most = i;
+    return (enum held_by)most;
+}
+
 void describe_origin(const struct track *tracks, const struct origin *o, struct diagnosis_input *in)
 {
     static const struct figures none;
@@ -93,7 +103,7 @@ void describe_origin(const struct track *tracks, const struct origin *o, struct 
     in->pending = o->blocked_count;
     in->takes_turns = a->policy->queue == QUEUE_FAIR;
     find_heaviest(o, in);
-    in->held_by = queue_held_by(o);
+    in->held_by = o->blocked_count > 0 ? queue_held_by(o) : held_most(base, &now);
     in->in_flight = o->in_flight;
     in->streams_each = http2_streams_each(o);
     in->sockets = origin_sockets(o);

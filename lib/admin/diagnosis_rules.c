@@ -129,7 +129,7 @@ static bool says_distrusted(const struct diagnosis_input *in, struct text *out)
 /* What holds requests is not the number of connections. */
 static bool is_held_by_streams(const struct diagnosis_input *in)
 {
-    return in->held_by == HELD_BY_STREAMS && in->pending > 0;
+    return in->held_by == HELD_BY_STREAMS;
 }
 
 /* The limit over all origins where that is what holds. Over HTTP/2 the other one may, even if it is larger: it

@@ -23,6 +23,7 @@ void figures_take(const struct origin_stats *s, struct figures *out)
     };
     memcpy(out->retired, s->retired, sizeof out->retired);
     memcpy(out->repairs, s->repairs, sizeof out->repairs);
+    memcpy(out->held, s->held, sizeof out->held);
     memcpy(out->errors, s->errors, sizeof out->errors);
     for (unsigned i = 0; i < SOCKET_FAILURE_COUNT; i++)
         out->reused_errors += s->reused_errors[i];

@@ -13,6 +13,9 @@
 #include "pool/spares.h"
 #include "pool/turns.h"
 
+/* A place that was lost for a shorter time is no matter: often the next one is there at once. */
+#define HELD_US 1000
+
 bool waiter_is_before(const struct waiter *p, const struct waiter *q)
 {
     bool p_again = p->how == ACQUIRE_AGAIN, q_again = q->how == ACQUIRE_AGAIN;
@@ -60,6 +63,20 @@ static void enter_waiting(struct waiter *p)
     forget_update(o);
 }
 
+/* The place that was to come does not come. One that was held before is counted already. */
+static void note_loss(struct waiter *p)
+{
+    if (p->how == ACQUIRE_NEW && stopwatch_total_us(&p->pending) < HELD_US)
+        p->uncounted = (uint8_t)(1 + queue_held_by(p->origin));
+}
+
+static void count_loss(struct waiter *p)
+{
+    if (p->uncounted && stopwatch_total_us(&p->pending) >= HELD_US)
+        p->origin->stats.held[p->uncounted - 1]++;
+    p->uncounted = 0;
+}
+
 /* Takes a waiter off the list it stands on. */
 static void leave(struct waiter *p)
 {
@@ -69,6 +86,7 @@ static void leave(struct waiter *p)
         turns_leave(p);
         TAILQ_REMOVE(&o->blocked, p, link);
         stopwatch_stop(&p->pending);
+        count_loss(p);
         if (--o->blocked_count == 0)
             TAILQ_REMOVE(&o->agent->blocked, o, blocked_link);
         break;
@@ -233,6 +251,7 @@ void queue_balance(struct origin *o)
     while (o->waiting_count > places) {
         struct waiter *p = TAILQ_LAST(&o->waiting, waiter_list);
         leave(p);
+        note_loss(p);
         enter_blocked(p, true);
         if (o->agent->pool->waiter_owner->blocked)
             o->agent->pool->waiter_owner->blocked(p);

@@ -54,6 +54,7 @@ struct waiter {
     bool bound; /* BLOCKED: its client has a socket of its own, and it waits for a resume only */
     /* SETTLED without a socket: another caller took its place in a full queue; waiter_error() says so */
     bool displaced;
+    uint8_t uncounted; /* BLOCKED: what holds it, not counted yet: 1 + an enum held_by; 0: none */
 };
 
 /* What the pool tells those whose waiters they are, and asks them; the same for all waiters of a pool. */

@@ -1,9 +1,13 @@
 """Section 9.11: what an operator sees of HTTP/2, in carpoolctl and on the page."""
 
+import threading
+import time
+
 import pytest
 
-from .harness import wait_until
+from .harness import PATIENCE, wait_until
 from .harness.h2 import INTERNAL_ERROR, LAST_STREAM, h2_origin
+from .harness.origin import echo
 from .harness.tls import https_key, secure
 from .test_2_carpoolctl import ctl, program, rows, shown  # noqa: F401 pylint: disable=unused-import
 from .test_2_top import row_of, watching  # noqa: F401 pylint: disable=unused-import
@@ -195,6 +199,39 @@ def test_a_limit_of_streams_is_named(stage):
     for peer in origin.peers:
         peer.setting(max_concurrent_streams=1)
     assert client.response().status == 200
+
+
+def test_a_limit_of_streams_is_named_when_nobody_waits_any_more(stage):
+    """... for the requests that it refused, too, those that waited for the first connection among them"""
+    origin = h2_origin(stage, max_concurrent_streams=0)
+    carpool = stage.carpool(secure(allowH2=True, timeouts={"pending": "300ms"}))
+    clients = [carpool.ask(origin.url()) for _ in range(3)]
+    assert [client.response().error for client in clients] == ["connection_limit_reached"] * 3
+    agent = carpool.agents()["api"]
+    assert any("3 of 3 requests refused while the origin takes 0 at a time on each of its HTTP/2 connections" in sentence
+               for sentence in agent["diagnosis"]), agent["diagnosis"]
+    assert agent["lastHour"]["held"] == {"streams": 3}
+    assert "3 of 3 requests found all HTTP/2 connections full" in " ".join(shown(carpool, "explain", "api").split())
+
+
+def test_a_first_connection_that_was_not_enough(stage):
+    """11.4: what waited, and for what: those that waited for the first connection to learn its protocol were held by
+    maxSockets as soon as it was HTTP/1.1"""
+    begun, go_on = [], threading.Event()
+
+    def serve(request):
+        begun.append(request)
+        go_on.wait(PATIENCE)
+        return echo(request)
+    origin = h2_origin(stage, protocols=("http/1.1",), respond_h1=serve)
+    carpool = stage.carpool(secure(allowH2=True, maxSockets=2))
+    clients = [carpool.ask(origin.url()) for _ in range(5)]
+    carpool.wait_row(https_key(origin), "api", requests=3)
+    wait_until(lambda: len(begun) == 2, "two run")
+    time.sleep(0.01)    # what a request waits for a moment is not counted
+    go_on.set()
+    assert [client.response().status for client in clients] == [200] * 5
+    assert carpool.agents()["api"]["lastHour"]["held"] == {"maxSockets": 3}
 
 
 def test_max_sockets_is_named(stage):
