@@ -48,22 +48,37 @@ static bool follows_variable(struct slice text, size_t at)
     return false;
 }
 
-static const char *hint(const yaml_parser_t *y, struct slice text)
+/* What libyaml calls it, and what to do. */
+static const char *hint_for(const char *problem)
+{
+    static const struct {
+        const char *problem, *hint;
+    } hints[] = {
+        {"cannot start any token", "; put the value in quotes"},
+        {"expected node content", "; put the value in quotes"},
+        {"mapping values are not allowed",
+         "; put a value with ': ' in it in quotes, or a map on one line in { }"},
+        {"did not find expected key", "; is this line indented like the one above it?"},
+        {"block sequence entries are not allowed",
+         "; write \"-\" where that is the value, and a list on one line in [ ]"},
+        {"unexpected end of stream", "; is a closing quote missing?"},
+        {"did not find expected ',' or", "; is a comma or a closing bracket missing?"},
+        {"could not find expected ':'", "; is ': ' missing after a key?"},
+    };
+    for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
+        if (strstr(problem, hints[i].problem))
+            return hints[i].hint;
+    return "";
+}
+
+static const char *hint(const yaml_parser_t *y, const char *problem, struct slice text)
 {
     size_t at = byte_of(text, &y->problem_mark);
-    bool no_token =
-        y->error == YAML_SCANNER_ERROR && y->problem && strstr(y->problem, "cannot start any token");
-    if (no_token && at < text.n && text.p[at] == '\t')
+    if (strstr(problem, "cannot start any token") && at < text.n && text.p[at] == '\t')
         return "; a tab cannot indent, use spaces";
     if (follows_variable(text, at))
         return "; inside [ ] and { } a value with ${...} must be in quotes";
-    if (no_token || (y->problem && strstr(y->problem, "expected node content")))
-        return "; put the value in quotes";
-    if (y->problem && strstr(y->problem, "mapping values are not allowed"))
-        return "; put a value with ': ' in it in quotes, or a map on one line in { }";
-    if (y->problem && strstr(y->problem, "did not find expected key"))
-        return "; is this line indented like the one above it?";
-    return "";
+    return hint_for(problem);
 }
 
 /* Where an unquoted '*' stands that YAML takes for the name of an anchor; NULL: this is another mistake. */
@@ -100,10 +115,10 @@ static void report_error(const yaml_parser_t *y, struct slice text, struct probl
     } else if (y->context && y->context_mark.line != y->problem_mark.line) {
         struct mark began = to_mark(y->context_mark);
         problem_error(p, to_mark(y->problem_mark), "broken YAML: %s, %s that began at line %u, column %u%s",
-                      problem, y->context, began.line, began.column, hint(y, text));
+                      problem, y->context, began.line, began.column, hint(y, problem, text));
     } else {
         problem_error(p, to_mark(y->problem_mark), "broken YAML: %s%s%s%s", problem, y->context ? ", " : "",
-                      y->context ? y->context : "", hint(y, text));
+                      y->context ? y->context : "", hint(y, problem, text));
     }
 }
 

@@ -53,6 +53,17 @@ static const struct {
     {"upstreams:\n  a: match: x\n",
      IN "2:11: error: broken YAML: mapping values are not allowed in this context; put a value with ': ' in "
         "it in quotes, or a map on one line in { }"},
+    {"accessLog:\n  path: -\n",
+     IN "2:9: error: broken YAML: block sequence entries are not allowed in this "
+        "context; write \"-\" where that is the value, and a list on one line in [ ]"},
+    {"name: \"edge\n", IN "2:1: error: broken YAML: found unexpected end of stream, while scanning a quoted "
+                          "scalar that began at line 1, column 7; is a closing quote missing?"},
+    {"log: {level: info\n",
+     IN "2:1: error: broken YAML: did not find expected ',' or '}', while parsing a flow "
+        "mapping that began at line 1, column 6; is a comma or a closing bracket missing?"},
+    {"workers: 1\nname\n",
+     IN "3:1: error: broken YAML: could not find expected ':', while scanning a simple key "
+        "that began at line 2, column 1; is ': ' missing after a key?"},
     {"maxSockets: 1\n", IN "1:1: error: unknown key 'maxSockets' (did you mean 'defaults.maxSockets'?)"},
     {"defaults: {pending: 1}\n",
      IN "1:12: error: unknown key 'pending' in defaults (did you mean 'timeouts.pending'?)"},
