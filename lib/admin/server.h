@@ -52,7 +52,8 @@ void admin_accept(struct admin *a, const void *listener, int fd, const struct ad
 /* No command is taken from this listener any more: its connections end, one that is being answered after its
  * answer. */
 void admin_listener_closed(struct admin *a, const void *listener);
-/* The reload of this number, of which last_reload says how it went, is over, and so are those before it. */
+/* The reload of this number, of which last_reload says how it went, is over, and so are those before it; with
+ * 0, the start. */
 void admin_reloaded(struct admin *a, uint64_t number);
 void admin_free(struct admin *a);
 

@@ -355,6 +355,8 @@ static bool start(struct daemon *d, char *error, size_t error_size)
     d->listeners = listeners_new(&d->workers, d->admin, passed, passed_count);
     if (!d->listeners || !apply_first(d, error, error_size))
         return false;
+    /* What it remembers of each agent takes its memory now, not when memory is short. */
+    admin_reloaded(d->admin, 0);
     int number = workers_start(&d->workers);
     if (number != 0)
         snprintf(error, error_size, "cannot start a thread for a worker: %s; lower workers",

@@ -8,6 +8,7 @@ import pytest
 
 from .harness import wait_until
 from .harness.client import Client, chunked, request
+from .harness.daemon import open_files
 
 LIMIT = 10      # seconds for a request
 
@@ -173,14 +174,7 @@ def admin_connections(carpool):
     with open("/proc/net/tcp", encoding="ascii") as file:
         rows = [line.split() for line in file.readlines()[1:]]
     mine = {row[9] for row in rows if row[1].endswith(f":{carpool.admin_port:04X}") and row[3] != "0A"}
-    held = 0
-    for name in os.listdir(f"/proc/{carpool.pid}/fd"):
-        try:
-            link = os.readlink(f"/proc/{carpool.pid}/fd/{name}")
-        except FileNotFoundError:
-            continue
-        held += link.startswith("socket:[") and link[8:-1] in mine
-    return held
+    return sum(what.startswith("socket:[") and what[8:-1] in mine for what in open_files(carpool.pid))
 
 
 def test_sixty_four_connections(stage):

@@ -12,6 +12,7 @@ import pytest
 from .harness import Client, wait_until
 from .harness.certificates import certificates, openssl
 from .harness.client import request
+from .harness.daemon import open_files
 from .harness.wire import Closed, Reset, Truncated
 
 
@@ -375,9 +376,7 @@ def test_a_signal_while_it_starts(stage, number):
     with open(os.open(pipe, os.O_RDWR), "w", encoding="ascii") as file, open(errors, "wb") as err:
         with subprocess.Popen([os.environ["CARPOOLD"], "-c", pipe], stderr=err, stdin=subprocess.DEVNULL) as process:
             try:
-                held = f"/proc/{process.pid}/fd"
-                wait_until(lambda: any(os.path.realpath(os.path.join(held, fd)) == pipe for fd in os.listdir(held)),
-                           "it reads its configuration")
+                wait_until(lambda: os.path.realpath(pipe) in open_files(process.pid), "it reads its configuration")
                 process.send_signal(number)
                 file.write(f"listen: 127.0.0.1:{port}\nadmin: {{listen: off}}\n")
                 file.close()

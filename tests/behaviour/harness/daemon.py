@@ -39,6 +39,15 @@ def run(*args, env=None, cwd=None, program="CARPOOLD", patience=PATIENCE):
     return done
 
 
+def open_files(pid):
+    """What the descriptors of a process are: paths, or e.g. socket:[INODE]."""
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{name}")
+        except FileNotFoundError:
+            pass        # closed since
+
+
 class NotStarted(Exception):
     """The daemon ended before it listened."""
 
@@ -163,20 +172,13 @@ class Daemon:
 
     # Resources
 
-    def _open(self):
-        for name in os.listdir(f"/proc/{self.pid}/fd"):
-            try:
-                yield os.readlink(f"/proc/{self.pid}/fd/{name}")
-            except FileNotFoundError:
-                pass        # closed since
-
     def descriptors(self):
         """Open ones but for pipes, of which each loop keeps a few for large content (lib/io/pipe.c)."""
-        return sum(not what.startswith("pipe:") for what in self._open())
+        return sum(not what.startswith("pipe:") for what in open_files(self.pid))
 
     def pipes(self):
         """Ends of pipes."""
-        return sum(what.startswith("pipe:") for what in self._open())
+        return sum(what.startswith("pipe:") for what in open_files(self.pid))
 
     def resident(self):
         """Bytes of memory in RAM."""
