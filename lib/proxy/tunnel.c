@@ -13,15 +13,22 @@
 #define READS_PER_TURN 16
 /* A tunnel that has moved nothing for this long is idle: a stop need not wait for it. */
 #define IDLE_MS 250
+/* The same where a slow peer is to take bytes first: its kernel may open the window for many at a time. */
+#define BLOCKED_MS 2000
 /* How often to ask the kernel whether it has sent everything: no event says so. */
 #define FIRST_LOOK_MS 5
 #define LAST_LOOK_MS  500
 
 /* --- The end ------------------------------------------------------------------------------------------- */
 
+static bool is_empty(const struct tunnel *t)
+{
+    return flow_is_empty(&t->up) && flow_is_empty(&t->down);
+}
+
 static bool is_idle(const struct tunnel *t)
 {
-    return flow_is_empty(&t->up) && flow_is_empty(&t->down) && clock_ms() >= t->moved_ms + IDLE_MS;
+    return is_empty(t) && clock_ms() >= t->moved_ms + IDLE_MS;
 }
 
 static void record(struct tunnel *t)
@@ -154,28 +161,36 @@ static void end(struct tunnel *t)
 
 static uint64_t silence_limit(const struct tunnel *t)
 {
-    return t->proxy->stopping_since_ms ? IDLE_MS : t->origin->agent->policy->timeouts.tunnel;
+    if (!t->proxy->stopping_since_ms)
+        return t->origin->agent->policy->timeouts.tunnel;
+    return is_empty(t) ? IDLE_MS : BLOCKED_MS;
+}
+
+/* Of what was taken before a stop nothing is known, as the looks were far apart. */
+static uint64_t silent_since_ms(const struct tunnel *t)
+{
+    return max64(t->moved_ms, t->proxy->stopping_since_ms);
 }
 
 static uint64_t plan_looks(struct tunnel *t, uint64_t limit)
 {
-    uptake_plan(&t->by_socket, t->moved_ms, limit);
-    return uptake_plan(&t->by_client, t->moved_ms, limit); /* the same: both are looked at in one go */
+    uptake_plan(&t->by_socket, silent_since_ms(t), limit);
+    return uptake_plan(&t->by_client, silent_since_ms(t), limit); /* the same: both are looked at in one go */
 }
 
 static void arm(struct tunnel *t)
 {
     uint64_t limit = silence_limit(t), look_ms = plan_looks(t, limit);
     if (t->state == TUNNEL_OPEN)
-        timer_set_at(&t->timer, !limit || look_ms < t->moved_ms + limit ? look_ms : t->moved_ms + limit);
+        timer_set_at(&t->timer, limit ? min64(look_ms, silent_since_ms(t) + limit) : 0);
 }
 
 /* A byte that leaves the kernel for a slow peer moves, too. */
 static void look_for_uptake(struct tunnel *t)
 {
-    uint64_t limit = silence_limit(t);
-    bool by_client = uptake_look(&t->by_client, &t->client->conn, t->moved_ms, limit);
-    bool by_socket = uptake_look(&t->by_socket, socket_conn(t->socket), t->moved_ms, limit);
+    uint64_t limit = silence_limit(t), since_ms = silent_since_ms(t);
+    bool by_client = uptake_look(&t->by_client, &t->client->conn, since_ms, limit);
+    bool by_socket = uptake_look(&t->by_socket, socket_conn(t->socket), since_ms, limit);
     if (by_client || by_socket)
         t->moved_ms = clock_ms();
 }
@@ -224,7 +239,7 @@ static void on_timer(void *ctx)
         look_for_uptake(t);
     tunnel_go_on(t);
     uint64_t limit = silence_limit(t);
-    if (t->state == TUNNEL_OPEN && limit && clock_ms() >= t->moved_ms + limit)
+    if (t->state == TUNNEL_OPEN && limit && clock_ms() >= silent_since_ms(t) + limit)
         tunnel_cut(t, t->proxy->stopping_since_ms ? CLIENT_SHUTDOWN : CLIENT_TIMEOUT);
 }
 
