@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "admin/diagnosis_input.h"
+#include "admin/diagnosis_rules.h"
 #include "admin/track.h"
 #include "base/clock.h"
 
@@ -13,9 +14,6 @@
 
 /* Of an agent with thousands of origins in trouble, so many say enough. */
 #define MAX_SENTENCES 20
-
-/* Origins that were asked less often have no history of their own: all their figures are in the window. */
-#define REMEMBER_FROM_REQUESTS 3
 
 struct diagnosis {
     const struct admin_daemon *daemon;
@@ -70,8 +68,6 @@ static void sample_origin(struct diagnosis *d, const struct origin *o, bool wind
     struct track *t = track_find_origin(d->tracks, o);
     bool saturated = origin_is_saturated(o);
 
-    if (!t && !saturated && o->stats.requests < REMEMBER_FROM_REQUESTS)
-        return;
     if (!t)
         t = track_make_origin(&d->tracks, o);
     if (!t)
@@ -238,7 +234,8 @@ void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *ou
 {
     struct sentences s = {.out = out};
     struct text ca_path = {0};
-    struct diagnosis_input agent = {.who = a->name, .agent = a->name, .ca_path = &ca_path}, forgotten = agent;
+    struct diagnosis_input agent = {.who = a->name, .agent = a->name, .ca_path = &ca_path};
+    struct diagnosis_input forgotten = {.who = a->name, .agent = a->name}, together = forgotten;
     const struct agent *share;
     const struct origin *o;
     unsigned origins = 0;
@@ -259,9 +256,12 @@ void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *ou
         snprintf(who, sizeof who, origins > 1 ? "%s %s" : "%s", a->name, o->key);
         describe_origin(d->tracks, o, &in);
         apply_rules(&s, &in, DIAGNOSIS_ORIGIN);
+        add_untold(&in, DIAGNOSIS_ORIGIN, &together);
     }
     describe_forgotten(d->tracks, a, &forgotten);
     apply_rules(&s, &forgotten, DIAGNOSIS_FORGOTTEN);
+    add_untold(&forgotten, DIAGNOSIS_FORGOTTEN, &together);
+    apply_rules(&s, &together, DIAGNOSIS_TOGETHER);
     text_lit(out, "]");
 }
 

@@ -55,12 +55,13 @@ struct diagnosis_input {
     uint64_t peer_closed_idle_ms; /* on average, of those retired as peer-closed */
 };
 
-/* FORGOTTEN: all origins of an agent that were forgotten, as one. */
-enum diagnosis_scope { DIAGNOSIS_AGENT, DIAGNOSIS_ORIGIN, DIAGNOSIS_FORGOTTEN };
+/* FORGOTTEN: all origins of an agent that were forgotten, as one. TOGETHER: all of them, and what no rule has
+ * said of each. */
+enum diagnosis_scope { DIAGNOSIS_AGENT, DIAGNOSIS_ORIGIN, DIAGNOSIS_FORGOTTEN, DIAGNOSIS_TOGETHER };
 
 /* A row that has nothing to say leaves `out` as it was and returns false. For an agent's rule only who,
  * agent, paused, pending, refused and the certificate are filled in, for a forgotten one's paused, requests,
- * refused and errors. */
+ * refused and errors, for all together requests and errors. */
 struct diagnosis_rule {
     const char *name;
     enum diagnosis_scope scope;

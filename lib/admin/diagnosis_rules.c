@@ -398,11 +398,18 @@ static bool says_goaway(const struct diagnosis_input *in, struct text *out)
 }
 
 /* One is enough where connections are few: it had many requests. */
+bool ping_timeouts_matter(const struct diagnosis_input *in)
+{
+    uint64_t n = in->retired[RETIRE_PING_TIMEOUT];
+
+    return n > 0 && percent(n, all_retired(in)) >= 5;
+}
+
 static bool says_ping_timeout(const struct diagnosis_input *in, struct text *out)
 {
     uint64_t n = in->retired[RETIRE_PING_TIMEOUT];
 
-    if (n == 0 || percent(n, all_retired(in)) < 5)
+    if (!ping_timeouts_matter(in))
         return false;
     put_lately(in, out);
     text_lit(out, "PINGs went unanswered on ");
@@ -438,6 +445,7 @@ const struct diagnosis_rule diagnosis_rules[] = {
     {"uncompressed", DIAGNOSIS_ORIGIN, says_uncompressed},
     {"refused-elsewhere", DIAGNOSIS_FORGOTTEN, says_refused_elsewhere},
     {"failing-elsewhere", DIAGNOSIS_FORGOTTEN, says_failing_elsewhere},
+    {"failing-together", DIAGNOSIS_TOGETHER, says_failing_together},
 };
 const unsigned diagnosis_rule_count = sizeof diagnosis_rules / sizeof diagnosis_rules[0];
 

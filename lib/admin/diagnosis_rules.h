@@ -20,6 +20,8 @@ void put_lately(const struct diagnosis_input *in, struct text *out);
 void put_busy(const struct diagnosis_input *in, struct text *out, const char *were);
 /* ": raise maxSockets, or find out why the service is slow" */
 void put_remedy(const struct diagnosis_input *in, struct text *out);
+/* There are enough of them to be told. */
+bool ping_timeouts_matter(const struct diagnosis_input *in);
 
 /* diagnosis_rules_failures.c: connections and requests that failed */
 bool says_connect_fails(const struct diagnosis_input *in, struct text *out);
@@ -29,5 +31,10 @@ bool says_timeouts(const struct diagnosis_input *in, struct text *out);
 bool says_failing(const struct diagnosis_input *in, struct text *out);
 bool says_failing_elsewhere(const struct diagnosis_input *in, struct text *out);
 bool says_refused_elsewhere(const struct diagnosis_input *in, struct text *out);
+bool says_failing_together(const struct diagnosis_input *in, struct text *out);
+/* Adds an origin, or the forgotten ones, to what says_failing_together() sees: its requests, and those of them
+ * whose failure no other rule tells. */
+void add_untold(const struct diagnosis_input *in, enum diagnosis_scope scope,
+                struct diagnosis_input *together);
 
 #endif

@@ -15,12 +15,28 @@ static void put_connect_advice(const struct diagnosis_input *in, struct text *ou
         text_format(out, "; details: carpoolctl errors %s", in->agent);
 }
 
+static bool are_many(uint64_t failed, uint64_t requests, uint64_t at_least)
+{
+    return failed >= ENOUGH && percent(failed, requests) >= at_least;
+}
+
+static uint64_t failed_connects(const struct diagnosis_input *in)
+{
+    return in->retired[RETIRE_CONNECT_FAILED] + in->retired[RETIRE_CONNECT_TIMEOUT];
+}
+
+static bool connects_fail(const struct diagnosis_input *in)
+{
+    uint64_t failed = failed_connects(in);
+
+    return are_many(failed, failed + in->opened, 20);
+}
+
 bool says_connect_fails(const struct diagnosis_input *in, struct text *out)
 {
-    uint64_t failed = in->retired[RETIRE_CONNECT_FAILED] + in->retired[RETIRE_CONNECT_TIMEOUT];
-    uint64_t tried = failed + in->opened;
+    uint64_t failed = failed_connects(in), tried = failed + in->opened;
 
-    if (failed < ENOUGH || percent(failed, tried) < 20)
+    if (!connects_fail(in))
         return false;
     text_format(out, "%s: %s (the latest of ", in->who,
                 in->connect_failure ? in->connect_failure : "cannot connect");
@@ -47,9 +63,14 @@ bool says_stale(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
+static uint64_t dead_paths(const struct diagnosis_input *in)
+{
+    return in->dead_errors + in->retired[RETIRE_DEAD];
+}
+
 bool says_dead_path(const struct diagnosis_input *in, struct text *out)
 {
-    uint64_t dead = in->dead_errors + in->retired[RETIRE_DEAD];
+    uint64_t dead = dead_paths(in);
 
     if (dead < ENOUGH)
         return false;
@@ -72,14 +93,23 @@ static uint64_t met_silence(const struct diagnosis_input *in)
     return in->errors[PROXY_ERROR_READ_TIMEOUT] + in->errors[PROXY_ERROR_WRITE_TIMEOUT];
 }
 
-/* Those that waited in a pause ran out of time for that. */
+/* Requests that ran into timeouts.request. Those that waited in a pause ran out of time for that. */
+static uint64_t met_slowness(const struct diagnosis_input *in)
+{
+    return in->errors[PROXY_ERROR_RESPONSE_TIMEOUT] - (in->paused ? in->timed_out_waiting : 0);
+}
+
+static bool is_too_slow(const struct diagnosis_input *in)
+{
+    return are_many(met_silence(in) + met_slowness(in), in->requests, 5);
+}
+
 bool says_timeouts(const struct diagnosis_input *in, struct text *out)
 {
-    uint64_t silent = met_silence(in), waited = in->paused ? 0 : in->timed_out_waiting;
-    uint64_t slow = in->errors[PROXY_ERROR_RESPONSE_TIMEOUT] - (in->timed_out_waiting - waited);
-    uint64_t all = silent + slow;
+    uint64_t silent = met_silence(in), slow = met_slowness(in), all = silent + slow;
+    uint64_t waited = in->paused ? 0 : in->timed_out_waiting;
 
-    if (all < ENOUGH || percent(all, in->requests) < 5)
+    if (!is_too_slow(in))
         return false;
     put_lately(in, out);
     words_part(out, all, in->requests, "request");
@@ -116,16 +146,62 @@ static unsigned most_frequent(const uint64_t left[PROXY_ERROR_COUNT])
     return left[most] > 0 ? most : PROXY_ERROR_COUNT;
 }
 
-/* What no other rule speaks of: each the end of a sentence about one request or several. */
-static const char *const causes[PROXY_ERROR_COUNT] = {
-    [PROXY_ERROR_TERMINATED] = "the origin closed or reset the connection before its response was complete",
-    [PROXY_ERROR_INCOMPLETE] = "the origin's response ended before it was complete",
-    [PROXY_ERROR_PROTOCOL] = "the origin's response was malformed",
-    [PROXY_ERROR_RESPONSE_HEAD_SIZE] = "the head of the response was larger than server.maxHeaderSize",
-    [PROXY_ERROR_UNAVAILABLE] = "the origin refused to serve more (HTTP/2)",
-    [PROXY_ERROR_PROHIBITED] = "the host's address is in access.denyAddresses",
-    [PROXY_ERROR_INTERNAL] = "of an error in Carpool itself, which its log explains",
+/* Which rule tells of an error where there are enough of its kind. */
+enum error_kind { TOLD_ELSEWHERE, OF_CONNECTING, OF_SLOWNESS, OF_ITSELF };
+
+/* All but what clients have done, and refusals by a limit, of which one is enough for says_refused(). The
+ * text is the end of a sentence about one request or several. */
+static const struct {
+    enum error_kind kind;
+    const char *because;
+} causes[PROXY_ERROR_COUNT] = {
+    [PROXY_ERROR_UNROUTABLE] = {OF_CONNECTING, "the host cannot be reached"},
+    [PROXY_ERROR_DNS] = {OF_CONNECTING, "the name does not resolve"},
+    [PROXY_ERROR_DNS_TIMEOUT] = {OF_CONNECTING, "the name servers did not answer"},
+    [PROXY_ERROR_REFUSED] = {OF_CONNECTING, "the connection was refused"},
+    [PROXY_ERROR_CONNECT_TIMEOUT] = {OF_CONNECTING, "the host did not respond"},
+    [PROXY_ERROR_TLS_PROTOCOL] = {OF_CONNECTING, "the TLS handshake failed"},
+    [PROXY_ERROR_TLS_CERTIFICATE] = {OF_CONNECTING, "the certificate is not accepted"},
+    [PROXY_ERROR_TLS_ALERT] = {OF_CONNECTING, "the host ended the TLS handshake"},
+    [PROXY_ERROR_READ_TIMEOUT] = {OF_SLOWNESS, "the origin sent nothing for timeouts.socket"},
+    [PROXY_ERROR_WRITE_TIMEOUT] = {OF_SLOWNESS, "the origin took nothing for timeouts.socket"},
+    [PROXY_ERROR_RESPONSE_TIMEOUT] = {OF_SLOWNESS, "timeouts.request ran out"},
+    [PROXY_ERROR_TERMINATED] = {OF_ITSELF,
+                                "the origin closed or reset the connection before its response was complete"},
+    [PROXY_ERROR_INCOMPLETE] = {OF_ITSELF, "the origin's response ended before it was complete"},
+    [PROXY_ERROR_PROTOCOL] = {OF_ITSELF, "the origin's response was malformed"},
+    [PROXY_ERROR_RESPONSE_HEAD_SIZE] = {OF_ITSELF,
+                                        "the head of the response was larger than server.maxHeaderSize"},
+    [PROXY_ERROR_UNAVAILABLE] = {OF_ITSELF, "the origin refused to serve more (HTTP/2)"},
+    [PROXY_ERROR_PROHIBITED] = {OF_ITSELF, "the host's address is in access.denyAddresses"},
+    [PROXY_ERROR_INTERNAL] = {OF_ITSELF, "of an error in Carpool itself, which its log explains"},
 };
+
+/* Another rule speaks of these. */
+static bool is_told(const struct diagnosis_input *in, enum error_kind kind)
+{
+    switch (kind) {
+    case OF_CONNECTING: return connects_fail(in) || dead_paths(in) >= ENOUGH;
+    case OF_SLOWNESS: return is_too_slow(in) || ping_timeouts_matter(in);
+    case OF_ITSELF: return false; /* says_failing() does */
+    case TOLD_ELSEWHERE: break;
+    }
+    return true;
+}
+
+/* What no other rule speaks of, whatever the reasons: returns how many. */
+static uint64_t find_untold(const struct diagnosis_input *in, uint64_t left[PROXY_ERROR_COUNT])
+{
+    uint64_t n = 0;
+
+    for (unsigned e = 0; e < PROXY_ERROR_COUNT; e++) {
+        left[e] = is_told(in, causes[e].kind) ? 0 : in->errors[e];
+        if (e == PROXY_ERROR_RESPONSE_TIMEOUT && left[e] > 0)
+            left[e] = met_slowness(in);
+        n += left[e];
+    }
+    return n;
+}
 
 /* "3 because ..., 1 because ...", the most frequent first. Eats `left`, which adds up to n. */
 static void put_causes(struct text *out, uint64_t left[PROXY_ERROR_COUNT], uint64_t n)
@@ -134,31 +210,35 @@ static void put_causes(struct text *out, uint64_t left[PROXY_ERROR_COUNT], uint6
 
     for (unsigned e; (e = most_frequent(left)) < PROXY_ERROR_COUNT; left[e] = 0) {
         if (left[e] == n) {
-            text_format(out, "failed because %s", causes[e]);
+            text_format(out, "failed because %s", causes[e].because);
             return;
         }
         text_string(out, between);
         words_count(out, left[e]);
-        text_format(out, " because %s", causes[e]);
+        text_format(out, " because %s", causes[e].because);
         between = ", ";
     }
 }
 
-bool says_failing(const struct diagnosis_input *in, struct text *out)
+static void put_failing(const struct diagnosis_input *in, struct text *out, const char *of,
+                        uint64_t left[PROXY_ERROR_COUNT], uint64_t n)
 {
-    uint64_t left[PROXY_ERROR_COUNT] = {0}, n = 0;
-
-    for (unsigned e = 0; e < PROXY_ERROR_COUNT; e++) {
-        left[e] = causes[e] ? in->errors[e] : 0;
-        n += left[e];
-    }
-    if (n < ENOUGH || percent(n, in->requests) < 5)
-        return false;
     put_lately(in, out);
     words_part(out, n, in->requests, "request");
+    text_string(out, of);
     text_lit(out, " ");
     put_causes(out, left, n);
     text_format(out, "; details: carpoolctl errors %s", in->agent);
+}
+
+/* Where a few failed for each of several reasons, they count together. */
+bool says_failing(const struct diagnosis_input *in, struct text *out)
+{
+    uint64_t left[PROXY_ERROR_COUNT], n = find_untold(in, left);
+
+    if (!are_many(n, in->requests, 5))
+        return false;
+    put_failing(in, out, "", left, n);
     return true;
 }
 
@@ -171,17 +251,25 @@ static bool is_clients_own(unsigned e)
     return e == PROXY_ERROR_REQUEST || e == PROXY_ERROR_DENIED || e == PROXY_ERROR_LOOP;
 }
 
-bool says_failing_elsewhere(const struct diagnosis_input *in, struct text *out)
+static bool fails_elsewhere(const struct diagnosis_input *in, uint64_t left[PROXY_ERROR_COUNT], uint64_t *n)
 {
-    uint64_t left[PROXY_ERROR_COUNT] = {0}, n = 0, own = 0;
-    const char *between = " failed: ";
+    uint64_t own = 0;
 
+    *n = 0;
     for (unsigned e = 0; e < PROXY_ERROR_COUNT; e++) {
         left[e] = e == PROXY_ERROR_LIMIT ? 0 : in->errors[e]; /* says_refused_elsewhere() */
-        n += left[e];
+        *n += left[e];
         own += is_clients_own(e) ? left[e] : 0;
     }
-    if (n - own < ENOUGH || percent(n - own, in->requests) < 20)
+    return are_many(*n - own, in->requests, 20);
+}
+
+bool says_failing_elsewhere(const struct diagnosis_input *in, struct text *out)
+{
+    uint64_t left[PROXY_ERROR_COUNT], n;
+    const char *between = " failed: ";
+
+    if (!fails_elsewhere(in, left, &n))
         return false;
     put_lately(in, out);
     words_part(out, n, in->requests, "request");
@@ -207,5 +295,31 @@ bool says_refused_elsewhere(const struct diagnosis_input *in, struct text *out)
                 " to origins since forgotten (*) %s refused by a limit: raise maxSockets or maxTotalSockets, "
                 "or find out why the service is slow; details: carpoolctl errors %s",
                 in->refused == 1 ? "was" : "were", in->agent);
+    return true;
+}
+
+/* Of all its origins: each had too few failures to prove anything. */
+
+void add_untold(const struct diagnosis_input *in, enum diagnosis_scope scope,
+                struct diagnosis_input *together)
+{
+    uint64_t left[PROXY_ERROR_COUNT], n;
+    bool is_told_of = scope == DIAGNOSIS_FORGOTTEN ? fails_elsewhere(in, left, &n)
+                                                   : are_many(find_untold(in, left), in->requests, 5);
+
+    together->requests += in->requests;
+    for (unsigned e = 0; e < PROXY_ERROR_COUNT && !is_told_of; e++)
+        together->errors[e] += causes[e].because ? left[e] : 0;
+}
+
+bool says_failing_together(const struct diagnosis_input *in, struct text *out)
+{
+    uint64_t left[PROXY_ERROR_COUNT], n = 0;
+
+    for (unsigned e = 0; e < PROXY_ERROR_COUNT; e++)
+        n += left[e] = in->errors[e];
+    if (!are_many(n, in->requests, 20))
+        return false;
+    put_failing(in, out, " to different origins", left, n);
     return true;
 }

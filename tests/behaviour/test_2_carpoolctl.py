@@ -108,6 +108,20 @@ def failing(stage, hosts=("pay", "pay", "pay", "bill", "bill")):
     return carpool, refused
 
 
+def test_failures_of_several_kinds_are_one_problem(stage):
+    """an agent whose requests all fail is a problem, whatever they fail with: two of one kind and two of another"""
+    def odd(asked):
+        return b"SSH-2.0-x\r\n\r\n" if asked.target == "/malformed" else b""
+    broken = stage.origin(odd)
+    carpool = stage.carpool({"upstreams": {"broken": {"match": "broken.test", "address": [broken.authority],
+                                                      "timeouts": {"request": "200ms"}}}})
+    for path, status in (("malformed", 502), ("silent", 504)) * 2:
+        assert carpool.get(f"http://broken.test/{path}").status == status
+    assert carpool.agents()["broken"]["diagnosis"] == [
+        "broken: in the last 1 to 2 minutes, 4 of 4 requests failed: 2 because the origin's response was malformed, "
+        "2 because timeouts.request ran out; details: carpoolctl errors broken"]
+
+
 def test_failed_connects_are_errors(stage):
     """REFUSED by limits, ERRORS all others; failed connects stand in `retiredTotal` alone"""
     carpool, refused = failing(stage)

@@ -317,7 +317,9 @@ START_TEST(failures)
         SAID("failing", .requests = 9, .errors = {[PROXY_ERROR_PROTOCOL] = 3, [PROXY_ERROR_LIMIT] = 6}),
         "payments: in the last 1 to 2 minutes, 3 of 9 requests failed because the origin's response was malformed; details: carpoolctl errors "
         "payments");
-    ck_assert_str_eq(SAID("failing", .requests = 9, .errors = {[PROXY_ERROR_REFUSED] = 9}), "");
+    ck_assert_str_eq(SAID("failing", .requests = 9, .errors = {[PROXY_ERROR_REFUSED] = 9},
+                          .retired = {[RETIRE_CONNECT_FAILED] = 9}),
+                     "");
     ck_assert_str_eq(SAID("failing", .requests = 99, .errors = {[PROXY_ERROR_PROTOCOL] = 4}), "");
     ck_assert_str_eq(
         SAID("failing-elsewhere", .requests = 9,
@@ -334,6 +336,40 @@ START_TEST(failures)
         "maxTotalSockets, or find out why the service is slow; details: carpoolctl errors payments");
     ck_assert_str_eq(SAID("refused-elsewhere", .requests = 60, .refused = 15, .paused = true), "");
     ck_assert_str_eq(SAID("refused-elsewhere", .requests = 60), "");
+}
+END_TEST
+
+/* "No problems" where each request failed: two of them so, and two otherwise. */
+START_TEST(failures_of_several_kinds)
+{
+    ck_assert_str_eq(
+        SAID("failing", .requests = 4,
+             .errors = {[PROXY_ERROR_TERMINATED] = 2, [PROXY_ERROR_RESPONSE_TIMEOUT] = 2}),
+        "payments: in the last 1 to 2 minutes, 4 of 4 requests failed: 2 because the origin closed or reset the "
+        "connection before its response was complete, 2 because timeouts.request ran out; details: carpoolctl errors "
+        "payments");
+    ck_assert_ptr_nonnull(strstr(SAID("failing", .requests = 4,
+                                      .errors = {[PROXY_ERROR_PROTOCOL] = 2, [PROXY_ERROR_READ_TIMEOUT] = 2}),
+                                 "4 of 4 requests failed"));
+    ck_assert_ptr_nonnull(
+        strstr(SAID("failing", .requests = 4, .retired = {[RETIRE_CONNECT_FAILED] = 2}, .opened = 2,
+                    .errors = {[PROXY_ERROR_REFUSED] = 2, [PROXY_ERROR_WRITE_TIMEOUT] = 1}),
+               "3 of 4 requests failed: 2 because the connection was refused, 1 because"));
+    /* Each kind once: what another rule tells is not told again. */
+    ck_assert_str_eq(SAID("failing", .requests = 5,
+                          .errors = {[PROXY_ERROR_TERMINATED] = 2, [PROXY_ERROR_READ_TIMEOUT] = 3}),
+                     "");
+    ck_assert_str_eq(SAID("failing", .requests = 6, .retired = {[RETIRE_PING_TIMEOUT] = 1},
+                          .errors = {[PROXY_ERROR_TERMINATED] = 2, [PROXY_ERROR_READ_TIMEOUT] = 4}),
+                     "");
+    ck_assert_str_eq(SAID("failing", .requests = 6, .paused = true, .timed_out_waiting = 4,
+                          .errors = {[PROXY_ERROR_TERMINATED] = 2, [PROXY_ERROR_RESPONSE_TIMEOUT] = 4}),
+                     "");
+    /* Nor what clients have done, or a limit refused. */
+    ck_assert_str_eq(
+        SAID("failing", .requests = 9,
+             .errors = {[PROXY_ERROR_TERMINATED] = 2, [PROXY_ERROR_REQUEST] = 3, [PROXY_ERROR_LIMIT] = 4}),
+        "");
 }
 END_TEST
 
@@ -521,6 +557,49 @@ START_TEST(failures_of_forgotten_origins_count)
 }
 END_TEST
 
+/* A few of each origin: too few to prove anything, but for all together. */
+START_TEST(failures_of_several_origins_count_together)
+{
+    struct fixture f;
+
+    fixture_make(&f);
+    f.origin.stats = (struct origin_stats){.requests = 2, .errors = {[PROXY_ERROR_TERMINATED] = 2}};
+    f.agent.forgotten =
+        (struct origin_stats){.requests = 3, .errors = {[PROXY_ERROR_DNS] = 1, [PROXY_ERROR_DENIED] = 1}};
+    ck_assert_str_eq(
+        written(&f),
+        "[\"payments: in the last 1 to 2 minutes, 3 of 5 requests to different origins failed: 2 because the origin "
+        "closed or reset the connection before its response was complete, 1 because the name does not resolve; "
+        "details: carpoolctl errors payments\"]");
+    f.agent.forgotten.requests = 30;
+    ck_assert_str_eq(written(&f), "[]");
+    f.agent.forgotten = (struct origin_stats){.requests = 3, .errors = {[PROXY_ERROR_DNS] = 3}};
+    ck_assert_ptr_nonnull(strstr(written(&f), "3 of 3 requests to origins since forgotten (*) failed"));
+    ck_assert_ptr_null(strstr(written(&f), "different origins"));
+    fixture_free(&f);
+}
+END_TEST
+
+/* "13 of 13 of the last 1 to 2 minutes": the first one was a minute older, alone. */
+START_TEST(a_single_failure_is_over_in_time)
+{
+    struct fixture f;
+
+    fixture_make(&f);
+    f.origin.stats = (struct origin_stats){.requests = 1, .errors = {[PROXY_ERROR_PROTOCOL] = 1}};
+    diagnosis_sample(f.diagnosis);
+    diagnosis_end_window(f.diagnosis);
+    ck_assert_uint_eq(diagnosis_failed(f.diagnosis, &f.agent), 1);
+    f.origin.stats.requests += 12;
+    f.origin.stats.errors[PROXY_ERROR_PROTOCOL] += 12;
+    ck_assert_uint_eq(diagnosis_failed(f.diagnosis, &f.agent), 13);
+    diagnosis_end_window(f.diagnosis);
+    ck_assert_uint_eq(diagnosis_failed(f.diagnosis, &f.agent), 12);
+    ck_assert_ptr_nonnull(strstr(written(&f), "12 of 12 requests failed"));
+    fixture_free(&f);
+}
+END_TEST
+
 /* What an origin counted long before it was forgotten did not happen just now. */
 START_TEST(old_failures_of_a_forgotten_origin_do_not_count)
 {
@@ -595,11 +674,12 @@ END_TEST
 void add_diagnosis_tests(Suite *suite)
 {
     unit_group(suite, "rules", paused, certificate, connect_tls, refused, both_limits, waiting, no_reuse,
-               no_reuse_does_not_guess, peer_closed, learned, dead_paths, http2, shares, failures, timeouts,
-               all_rows_have_a_name);
+               no_reuse_does_not_guess, peer_closed, learned, dead_paths, http2, shares, failures,
+               failures_of_several_kinds, timeouts, all_rows_have_a_name);
     unit_group(suite, "diagnosis", silent_when_all_is_well, sees_a_small_pool, counts_refusals_of_a_pause,
                refusals_of_other_limits_do_not_count, refusals_that_are_not_answered_yet,
                failures_are_compared_with_what_ended, failures_of_forgotten_origins_count,
+               failures_of_several_origins_count_together, a_single_failure_is_over_in_time,
                old_failures_of_a_forgotten_origin_do_not_count, forgets_what_is_over,
                another_origin_of_the_same_name_begins_anew);
 }
