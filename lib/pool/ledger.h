@@ -37,7 +37,8 @@ struct ledger {
     size_t lacking_room;
 };
 
-/* An established connection was retired. */
+/* An established connection takes no more requests: it was retired, or will be with the last of those that it
+ * carries. */
 void ledger_retired(struct ledger *l, enum retire_reason reason);
 
 /* One was established, as one of `established` ever (itself included), for SPARE, RETRY, or CONCURRENCY where

@@ -252,16 +252,11 @@ static void let_others_begin(struct origin *o)
         agent_mark_dirty(o->agent);
 }
 
-static bool is_ending(const struct socket *s)
-{
-    return s->state == SOCKET_DRAINING || s->state == SOCKET_SENT_AWAY;
-}
-
 void socket_release(struct socket *s, const struct call_end *end)
 {
     enum retire_reason refusal = socket_refusal(s, end);
     give_back(s);
-    if (is_ending(s))
+    if (socket_is_ending(s))
         refusal = s->ending;
     if (refusal == RETIRE_NONE)
         socket_hand_on(s);
@@ -308,7 +303,7 @@ void socket_set_capacity(struct socket *s, uint32_t capacity)
     assert(s->protocol == PROTOCOL_HTTP2);
     s->capacity = capacity;
     protocol_learn(o, PROTOCOL_HTTP2, capacity);
-    if (!is_ending(s)) {
+    if (!socket_is_ending(s)) {
         if (s->in_use > capacity)
             queue_take_back(s, s->in_use - capacity);
         if (capacity > 0)
@@ -326,6 +321,8 @@ static void end_with_last(struct socket *s, enum retire_reason reason, enum sock
         socket_retire(s, reason);
         return;
     }
+    if (!socket_is_ending(s))
+        ledger_retired(&s->origin->ledger, reason); /* the next one stands in for it */
     s->ending = reason;
     socket_move(s, state);
     queue_balance(s->origin);
@@ -334,7 +331,7 @@ static void end_with_last(struct socket *s, enum retire_reason reason, enum sock
 
 void socket_drain(struct socket *s, enum retire_reason reason)
 {
-    if (!is_ending(s))
+    if (!socket_is_ending(s))
         end_with_last(s, reason, SOCKET_DRAINING);
 }
 

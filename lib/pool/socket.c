@@ -459,7 +459,7 @@ void socket_retire(struct socket *s, enum retire_reason reason)
     /* A connection that was given up before it stood was never opened: it has no line in the books. */
     if (established || reason == RETIRE_CONNECT_FAILED || reason == RETIRE_CONNECT_TIMEOUT)
         o->stats.retired[reason]++;
-    if (established)
+    if (established && !socket_is_ending(s))
         ledger_retired(&o->ledger, reason);
     if (reason == RETIRE_PEER_CLOSED && (s->state == SOCKET_FREE || s->state == SOCKET_PRIVATE))
         idle_closed_by_peer(s);

@@ -155,6 +155,12 @@ void socket_become_free(struct socket *s);
 /* A reload changed the time limits, which are counted from when what they limit began. */
 void socket_limits_changed(struct socket *s);
 
+/* DRAINING or SENT_AWAY: the next connection stands in for it already. */
+static inline bool socket_is_ending(const struct socket *s)
+{
+    return s->state == SOCKET_DRAINING || s->state == SOCKET_SENT_AWAY;
+}
+
 /* Whether a free one may carry requests. */
 void socket_set_aside(struct socket *s, enum aside why);
 

@@ -3,8 +3,10 @@
 import pytest
 
 from .harness.client import request
+from .harness.h2 import LAST_STREAM
 from .harness.origin import answer
 from .test_7_watching import series
+from .test_9_http2 import Held, begin
 
 
 def opened_for(carpool, origin, agent="default"):
@@ -92,6 +94,24 @@ def test_warm(stage):
     origin.wait_accepted(5)
     reasons = opened_for(carpool, "http://u.test:80", "u")
     assert set(reasons) == {"warm"} and reasons["warm"] >= 4
+
+
+@pytest.mark.parametrize("reason", ["goaway", "max-requests"])
+def test_replacing_one_that_still_carries_some(stage, reason):
+    """the retirement reason of the socket that would have served: over HTTP/2 it takes no more long before it ends"""
+    held = Held()
+    origin, carpool, key = begin(stage, "clear", held, **({} if reason == "goaway" else {"maxRequestsPerSocket": 1}))
+    old = carpool.ask(origin.url("/hold"))
+    held.wait(1)
+    if reason == "goaway":
+        origin.peers[0].goaway(LAST_STREAM)
+    carpool.wait_row(key, "api", draining=1)
+    assert carpool.get(origin.url("/next")).status == 200
+    assert carpool.row(key, "api")["openedFor"] == {"first": 1, reason: 1}
+    held.let_go()
+    assert old.response().status == 200
+    carpool.wait_retired(key, reason, agent="api")
+    assert carpool.row(key, "api")["openedFor"] == {"first": 1, reason: 1}
 
 
 def test_told_everywhere(stage):
