@@ -9,7 +9,7 @@
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
-    return a && b ? min64(a, b) : a ? a : b;
+    return !a ? b : !b ? a : min64(a, b);
 }
 
 /* Limits are never stored as a time that is due: a reload may change them at any moment. */
