@@ -13,6 +13,7 @@ libcarpool_a_SOURCES += \
 	lib/base/memory_trim.h \
 	lib/base/decimal.h \
 	lib/base/fnv.h \
+	lib/base/freelist.h \
 	lib/base/hash.h \
 	lib/base/list.h \
 	lib/base/log.c \

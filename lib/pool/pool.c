@@ -70,7 +70,6 @@ struct pool *pool_new(struct event_base *base, struct resolver *resolver, struct
     TAILQ_INIT(&p->dirty);
     TAILQ_INIT(&p->settled);
     TAILQ_INIT(&p->graveyard);
-    TAILQ_INIT(&p->spare);
     p->workers = 1;
     clock_update();
     p->suspended_us = clock_suspended_us();
@@ -106,13 +105,8 @@ struct agent *pool_agent(struct pool *p, const struct upstream *u)
 
 struct socket *pool_take_socket(struct pool *p)
 {
-    struct socket *s = TAILQ_FIRST(&p->spare);
-    if (!s)
-        return calloc(1, sizeof *s);
-    TAILQ_REMOVE(&p->spare, s, link);
-    p->spare_count--;
-    memset(s, 0, sizeof *s);
-    return s;
+    struct socket *s = freelist_take(&p->spare_sockets);
+    return s ? memset(s, 0, sizeof *s) : calloc(1, sizeof *s);
 }
 
 void pool_reap(struct pool *p, struct socket *s)
@@ -125,12 +119,8 @@ static void empty_graveyard(struct pool *p)
     struct socket *s;
     while ((s = TAILQ_FIRST(&p->graveyard))) {
         TAILQ_REMOVE(&p->graveyard, s, link);
-        if (p->spare_count >= SPARE_SOCKETS_KEPT) {
+        if (!freelist_keep(&p->spare_sockets, s, SPARE_SOCKETS_KEPT))
             free(s);
-            continue;
-        }
-        TAILQ_INSERT_HEAD(&p->spare, s, link);
-        p->spare_count++;
     }
 }
 
@@ -223,10 +213,8 @@ void pool_free(struct pool *p)
     }
     empty_graveyard(p);
     struct socket *s;
-    while ((s = TAILQ_FIRST(&p->spare))) {
-        TAILQ_REMOVE(&p->spare, s, link);
+    while ((s = freelist_take(&p->spare_sockets)))
         free(s);
-    }
     timer_release(&p->sweep);
     timer_release(&p->paths);
     wire_loop_destroy(&p->wires);

@@ -11,6 +11,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 
+#include "base/freelist.h"
 #include "base/list.h"
 #include "base/memory_trim.h"
 #include "base/timer.h"
@@ -47,8 +48,8 @@ struct pool {
     struct agent_list dirty;
     struct waiter_list settled;
     struct wire_loop wires;
-    struct socket_list graveyard, spare; /* spare: freelist */
-    uint32_t spare_count;
+    struct socket_list graveyard;
+    struct freelist spare_sockets;
     uint32_t free_count;                  /* sockets; atomic: others look */
     enum relief (*ask_others)(void *ctx); /* to close a free socket of theirs; NULL: there are none */
     void *ask_others_ctx;

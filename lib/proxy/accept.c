@@ -17,14 +17,11 @@
 /* NULL: memory is short, be it for its deadline only, without which it might stay forever. */
 static struct client *take_client(struct proxy *p)
 {
-    struct client *c = TAILQ_FIRST(&p->spare_clients);
     if (!deadlines_make_room(&p->client_deadlines, p->client_count + 1))
         return NULL;
-    if (c) {
-        TAILQ_REMOVE(&p->spare_clients, c, link);
-        p->spare_client_count--;
+    struct client *c = freelist_take(&p->spare_clients);
+    if (c)
         return c;
-    }
     c = calloc(1, sizeof *c);
     p->client_count += c != NULL;
     return c;

@@ -16,15 +16,9 @@
 
 static struct exchange *take_exchange(struct proxy *p)
 {
-    struct exchange *e = p->spare_exchanges;
-    if (e) {
-        p->spare_exchanges = e->next;
-        p->spare_exchange_count--;
-    } else {
-        e = malloc(sizeof *e);
-        if (!e)
-            return NULL;
-    }
+    struct exchange *e = freelist_take(&p->spare_exchanges);
+    if (!e && !(e = malloc(sizeof *e)))
+        return NULL;
     memset(e, 0, sizeof *e);
     return e;
 }

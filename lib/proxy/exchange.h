@@ -51,7 +51,7 @@ struct route; /* route.h */
 struct uri;
 
 struct exchange {
-    struct exchange *next; /* among the dead or spare ones */
+    struct exchange *next; /* among the dead ones */
     struct client *client; /* of which it is the only one */
     struct waiter waiter;  /* whose origin is NULL where none was chosen */
     /* NULL before its first attempt or own answer: most that waits has none */

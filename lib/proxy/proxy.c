@@ -74,7 +74,6 @@ struct proxy *proxy_new(struct event_base *base, struct pool *pool, struct confi
     TAILQ_INIT(&p->clients);
     TAILQ_INIT(&p->lasting);
     TAILQ_INIT(&p->dead_clients);
-    TAILQ_INIT(&p->spare_clients);
     TAILQ_INIT(&p->tunnels);
     TAILQ_INIT(&p->dead_tunnels);
     callers_init(&p->callers);
@@ -123,14 +122,11 @@ static void reap_clients(struct proxy *p)
     struct client *c;
     while ((c = TAILQ_FIRST(&p->dead_clients))) {
         TAILQ_REMOVE(&p->dead_clients, c, link);
-        if (p->spare_client_count >= SPARES_KEPT) {
-            deadline_release(&p->client_deadlines, &c->deadline);
-            free(c);
-            p->client_count--;
+        if (freelist_keep(&p->spare_clients, c, SPARES_KEPT))
             continue;
-        }
-        TAILQ_INSERT_HEAD(&p->spare_clients, c, link);
-        p->spare_client_count++;
+        deadline_release(&p->client_deadlines, &c->deadline);
+        free(c);
+        p->client_count--;
     }
 }
 
@@ -140,13 +136,8 @@ static void reap_exchanges(struct proxy *p)
     while ((e = p->dead_exchanges)) {
         p->dead_exchanges = e->next;
         transfer_give(p, e);
-        if (p->spare_exchange_count >= SPARES_KEPT) {
+        if (!freelist_keep(&p->spare_exchanges, e, SPARES_KEPT))
             free(e);
-            continue;
-        }
-        e->next = p->spare_exchanges;
-        p->spare_exchanges = e;
-        p->spare_exchange_count++;
     }
 }
 
@@ -200,16 +191,13 @@ void proxy_free(struct proxy *p)
     proxy_cut(p);
     proxy_end_turn(p);
     struct client *c;
-    while ((c = TAILQ_FIRST(&p->spare_clients))) {
-        TAILQ_REMOVE(&p->spare_clients, c, link);
+    while ((c = freelist_take(&p->spare_clients))) {
         deadline_release(&p->client_deadlines, &c->deadline);
         free(c);
     }
     struct exchange *e;
-    while ((e = p->spare_exchanges)) {
-        p->spare_exchanges = e->next;
+    while ((e = freelist_take(&p->spare_exchanges)))
         free(e);
-    }
     transfer_free_spares(p);
     callers_free(&p->callers);
     timer_release(&p->watch);

@@ -9,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "base/deadline.h"
+#include "base/freelist.h"
 #include "base/list.h"
 #include "base/mailbox.h"
 #include "base/memory_trim.h"
@@ -80,12 +81,11 @@ struct proxy {
     struct client_list clients;
     /* Running an exchange, and to be watched or looked at if it lasts; oldest first */
     struct client_list lasting;
-    struct client_list dead_clients, spare_clients;
-    struct exchange *dead_exchanges, *spare_exchanges; /* those that run: client.exchange */
-    struct transfer *spare_transfers;
+    struct client_list dead_clients;
+    struct exchange *dead_exchanges; /* those that run: client.exchange */
+    struct freelist spare_clients, spare_exchanges, spare_transfers;
     struct tunnel_list tunnels, dead_tunnels;
     uint32_t client_count; /* structs, spare ones included: each may have a deadline */
-    uint32_t spare_client_count, spare_exchange_count, spare_transfer_count;
     struct deadlines client_deadlines;
     struct timer watch;        /* for the oldest of `lasting` */
     struct inside_list hellos; /* clients whose handshake may begin in another turn, oldest first */

@@ -35,7 +35,6 @@ struct attempts {
 
 struct transfer {
     struct exchange *exchange;
-    struct transfer *next; /* among the spare ones */
     struct socket *socket; /* RELAY: on which it has a place */
     struct call call;      /* open while the exchange is in RELAY */
     struct attempts attempts;

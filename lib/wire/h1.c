@@ -21,11 +21,8 @@ static void on_left_timeout(void *ctx);
 
 static struct h1 *take(struct wire_loop *loop)
 {
-    struct h1 *h = loop->spare;
-    if (h) {
-        loop->spare = h->next;
-        loop->spare_count--;
-    } else {
+    struct h1 *h = freelist_take(&loop->spare_h1);
+    if (!h) {
         h = malloc(sizeof *h);
         if (!h)
             return NULL;
@@ -35,27 +32,23 @@ static struct h1 *take(struct wire_loop *loop)
     return h;
 }
 
+static void destroy(struct h1 *h)
+{
+    timer_release(&h->timer);
+    free(h);
+}
+
 static void give(struct wire_loop *loop, struct h1 *h)
 {
-    if (loop->spare_count >= SPARES_KEPT) {
-        timer_release(&h->timer);
-        free(h);
-        return;
-    }
-    h->next = loop->spare;
-    loop->spare = h;
-    loop->spare_count++;
+    if (!freelist_keep(&loop->spare_h1, h, SPARES_KEPT))
+        destroy(h);
 }
 
 void h1_destroy_freelist(struct wire_loop *loop)
 {
     struct h1 *h;
-    while ((h = loop->spare)) {
-        loop->spare = h->next;
-        timer_release(&h->timer);
-        free(h);
-    }
-    loop->spare_count = 0;
+    while ((h = freelist_take(&loop->spare_h1)))
+        destroy(h);
 }
 
 /* --- Between calls --------------------------------------------------------------------------------------- */

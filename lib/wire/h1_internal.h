@@ -21,8 +21,8 @@ enum h1_request { H1_REQUEST_OPEN, H1_REQUEST_LAST, H1_REQUEST_SENT, H1_REQUEST_
 enum h1_response { H1_HEAD, H1_BODY, H1_ENDED };
 
 struct h1 {
+    void *spare;        /* freelist.h */
     struct timer timer; /* outlives the call: limits the reading of what was left */
-    struct h1 *next;    /* among the spare ones */
     /* From here on zero at first. */
     struct wire *wire;
     TAILQ_ENTRY(h1) yielded; /* tqe_prev NULL: it has not */

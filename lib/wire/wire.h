@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "base/buffer.h"
+#include "base/freelist.h"
 #include "http/head.h"
 #include "io/conn.h"
 #include "io/low_water.h"
@@ -46,9 +47,8 @@ struct wire_loop {
     struct event_base *base;
     struct buffer_pool heads, bodies; /* its clients borrow from them, too */
     struct head_limits limits;        /* of response heads; a reload may change them */
-    struct call_failure failure; /* of the last call that failed: good until the next function of call.h */
-    struct h1 *spare;            /* h1.c's */
-    unsigned spare_count;
+    struct call_failure failure;  /* of the last call that failed: good until the next function of call.h */
+    struct freelist spare_h1;     /* h1.c's */
     TAILQ_HEAD(, h1) yielded;     /* h1_turns.c's */
     struct event turn;            /* the same: the first of them goes on */
     struct low_waters low_waters; /* those of its clients, too */
