@@ -42,7 +42,7 @@ static void note_distrust(struct client *c, const char *why)
         log_event(
             LOG_WARN,
             "a client does not trust Carpool's CA: make it trust /ca.pem of the admin listener (carpoolctl run does; see "
-            "clients.md), or set connect: tunnel if the app pins certificates",
+            "doc/clients.md), or set connect: tunnel if the app pins certificates",
             LOG_S("client", peer_address_format(&c->peer, peer)), LOG_S("agent", a->name),
             LOG_S("host", c->inside->authority.host), LOG_S("detail", why));
 }

@@ -55,6 +55,14 @@ def test_the_manual_is_there():
         assert pathlib.Path(f"/usr/share/man/{page}.gz").exists()
 
 
+def test_the_documents_lead_to_each_other():
+    folder = pathlib.Path("/usr/share/doc/carpool")
+    for document in folder.rglob("*.md"):
+        for link in re.findall(r"\]\(([^)# ]+)", document.read_text()):
+            assert link.startswith("http") or (document.parent / link).exists(), f"{document}: {link}"
+    assert (folder / "doc/clients.md").exists() and (folder / "SECURITY.md").exists()
+
+
 def test_a_key_that_only_carpool_may_read(edit, ask):
     """a client's certificate: its key belongs to the group carpool"""
     sh("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=us -days 9 "
