@@ -352,6 +352,21 @@ def test_the_query_in_the_access_log(stage, query, shown):
     assert origin.targets == ["/x?key=secret"]
 
 
+@pytest.mark.parametrize("query", ["keep", "strip"])
+@pytest.mark.parametrize("target, status", [("http://256.1.1.1/x?key=secret", 400), ("http://b.test/x?key=secret", 403)])
+def test_the_log_has_targets_of_what_is_refused_first(stage, target, status, query):
+    """SECURITY.md: the whole target of a request that is refused before its origin is known, else the origin; `query: strip`"""
+    refused = stage.ports.refused()
+    carpool = stage.carpool({"access": {"unmatched": "deny"}, "accessLog": {"query": query},
+                             "upstreams": {"a": {"match": "a.test", "address": [f"127.0.0.1:{refused.getsockname()[1]}"]}}})
+    assert carpool.get("http://a.test/x?key=secret").status == 502
+    assert " target=http://a.test:80 " in carpool.stderr and "secret" not in carpool.stderr
+    assert carpool.get(target).status == status
+    logged = target if query == "keep" else target.partition("?")[0]
+    assert re.search(f' target="?{re.escape(logged)}"? ', carpool.stderr)
+    refused.close()
+
+
 @pytest.mark.parametrize("length", [9000, 16000])
 def test_a_long_target_is_logged_whole(stage, length):
     """`target` (absolute URI): of any length that server.maxHeaderSize lets pass"""
