@@ -215,9 +215,6 @@ static int print_advice(const struct ctl_options *o, json_t *answer)
 
 int ctl_advise(const struct ctl_options *o, const char *name)
 {
-    struct ctl_reply reply;
-    int status = ctl_request(o, "GET", "/advice", &reply);
-
     (void)name;
-    return status == CTL_FINE ? ctl_show(o, "/advice", &reply, print_advice) : status;
+    return ctl_get(o, "/advice", print_advice);
 }

@@ -29,10 +29,9 @@ static void print_limit(const json_t *agent, const char *key, const char *end)
 /* A time limit of /agents, as the configuration writes it. */
 static void print_timeout(const json_t *timeouts, const char *key, const char *end)
 {
-    json_int_t ms = json_integer_value(json_object_get(timeouts, key));
     char text[UNITS_TEXT_SIZE];
 
-    printf("%s %s%s", key, units_format_time(ms > 0 ? (uint64_t)ms : 0, text), end);
+    printf("%s %s%s", key, units_format_time(counts_get(timeouts, key), text), end);
 }
 
 static void print_timeouts(const json_t *timeouts)
@@ -67,18 +66,13 @@ static void print_head(const struct pool_table *t, const json_t *agent, bool col
     putchar('\n');
 }
 
-static uint64_t integer(const json_t *o, const char *key)
-{
-    return (uint64_t)json_integer_value(json_object_get(o, key));
-}
-
 /* A row for each word, the most frequent first, with this before it. Eats `counts`. */
 static void add_counts(struct table *t, json_t *counts, const char *before)
 {
     while (json_object_size(counts) > 0) {
         const char *most = counts_largest(counts);
 
-        table_add_count(t, CELL_PLAIN, integer(counts, most));
+        table_add_count(t, CELL_PLAIN, counts_get(counts, most));
         table_add(t, CELL_PLAIN, "%s%s", before, most);
         json_object_del(counts, most);
     }
@@ -112,7 +106,7 @@ static void print_http2(const json_t *agent, bool colours)
 {
     static const struct table_column columns[] = {{"COUNT", false}, {"HTTP/2", true}};
     const json_t *resets = json_object_get(agent, "streamsReset");
-    uint64_t repeated = integer(agent, "unprocessedTotal");
+    uint64_t repeated = counts_get(agent, "unprocessedTotal");
     struct table paper;
 
     table_begin(&paper, columns, sizeof columns / sizeof columns[0]);

@@ -10,11 +10,6 @@
 
 #define AGENTS_SIZE 1024
 
-static uint64_t figure(const json_t *row, const char *key)
-{
-    return (uint64_t)json_integer_value(json_object_get(row, key));
-}
-
 /* Callers that were forgotten; which agents they asked is not known. */
 #define FORGOTTEN "*"
 
@@ -22,7 +17,7 @@ static uint64_t figure(const json_t *row, const char *key)
 static uint64_t without_agent(const json_t *row)
 {
     const char *caller = json_string_value(json_object_get(row, "caller"));
-    uint64_t all = figure(row, "requests"), with = counts_sum(json_object_get(row, "agents"));
+    uint64_t all = counts_get(row, "requests"), with = counts_sum(json_object_get(row, "agents"));
 
     return with > all || (caller && strcmp(caller, FORGOTTEN) == 0) ? 0 : all - with;
 }
@@ -48,7 +43,7 @@ static void put_agents(const json_t *row, char out[AGENTS_SIZE])
     const char *agent;
 
     *out = '\0';
-    while ((agent = counts_largest(left)) && append(out, agent, figure(left, agent)))
+    while ((agent = counts_largest(left)) && append(out, agent, counts_get(left, agent)))
         json_object_del(left, agent);
     if (others > 0)
         append(out, "none", others);
@@ -58,15 +53,15 @@ static void put_agents(const json_t *row, char out[AGENTS_SIZE])
 static void add_row(struct table *t, const json_t *row)
 {
     const char *caller = json_string_value(json_object_get(row, "caller"));
-    uint64_t waiting = figure(row, "waiting"), errors = figure(row, "errors");
+    uint64_t waiting = counts_get(row, "waiting"), errors = counts_get(row, "errors");
     char agents[AGENTS_SIZE];
 
     put_agents(row, agents);
     table_add(t, CELL_PLAIN, "%s", caller ? caller : "-");
-    table_add_count(t, CELL_PLAIN, figure(row, "connections"));
-    table_add_count(t, CELL_PLAIN, figure(row, "active"));
+    table_add_count(t, CELL_PLAIN, counts_get(row, "connections"));
+    table_add_count(t, CELL_PLAIN, counts_get(row, "active"));
     table_add_count(t, waiting > 0 ? CELL_WARN : CELL_PLAIN, waiting);
-    table_add_count(t, CELL_PLAIN, figure(row, "requests"));
+    table_add_count(t, CELL_PLAIN, counts_get(row, "requests"));
     table_add_count(t, errors > 0 ? CELL_BAD : CELL_PLAIN, errors);
     table_add(t, CELL_PLAIN, "%s", agents);
 }
@@ -105,9 +100,6 @@ static int print_callers(const struct ctl_options *o, json_t *answer)
 
 int ctl_callers(const struct ctl_options *o, const char *name)
 {
-    struct ctl_reply reply;
-    int status = ctl_request(o, "GET", "/callers", &reply);
-
     (void)name;
-    return status == CTL_FINE ? ctl_show(o, "/callers", &reply, print_callers) : status;
+    return ctl_get(o, "/callers", print_callers);
 }

@@ -144,8 +144,7 @@ int ctl_print_json(struct ctl_reply *reply)
     return CTL_FINE;
 }
 
-int ctl_show(const struct ctl_options *o, const char *path, struct ctl_reply *reply,
-             int (*print)(const struct ctl_options *o, json_t *answer))
+int ctl_show(const struct ctl_options *o, const char *path, struct ctl_reply *reply, ctl_print *print)
 {
     if (o->json)
         return ctl_print_json(reply);
@@ -154,6 +153,27 @@ int ctl_show(const struct ctl_options *o, const char *path, struct ctl_reply *re
     free(reply->body);
     json_decref(answer);
     return status == CTL_STRANGE ? ctl_fail("the answer to %s is not an answer of carpoold", path) : status;
+}
+
+int ctl_get(const struct ctl_options *o, const char *path, ctl_print *print)
+{
+    struct ctl_reply reply;
+    int status = ctl_request(o, "GET", path, &reply);
+
+    return status == CTL_FINE ? ctl_show(o, path, &reply, print) : status;
+}
+
+int ctl_ask_agent(const struct ctl_options *o, const char *method, const char *name, const char *verb,
+                  ctl_print *print)
+{
+    struct ctl_reply reply;
+    int status = ctl_request_agent(o, method, name, verb, &reply);
+    char *path = ctl_agent_path(name, verb);
+
+    if (status == CTL_FINE)
+        status = ctl_show(o, path, &reply, print);
+    free(path);
+    return status;
 }
 
 char *ctl_read_file(const char *path, size_t *n)

@@ -45,10 +45,16 @@ int ctl_request_agent(const struct ctl_options *o, const char *method, const cha
 /* Prints what the API said, and frees it. */
 int ctl_print_json(struct ctl_reply *reply);
 
+typedef int ctl_print(const struct ctl_options *o, json_t *answer);
+
 /* The same where --json was given; else print() does, which returns the exit status, or CTL_STRANGE where it
  * is not what carpoold says at this path. */
-int ctl_show(const struct ctl_options *o, const char *path, struct ctl_reply *reply,
-             int (*print)(const struct ctl_options *o, json_t *answer));
+int ctl_show(const struct ctl_options *o, const char *path, struct ctl_reply *reply, ctl_print *print);
+
+/* Both: asks, and shows the answer. */
+int ctl_get(const struct ctl_options *o, const char *path, ctl_print *print);
+int ctl_ask_agent(const struct ctl_options *o, const char *method, const char *name, const char *verb,
+                  ctl_print *print);
 
 /* A file whole, malloc'd and ended by a zero, which is not among its *n bytes. NULL, and a sentence on stderr,
  * when it cannot be read. */

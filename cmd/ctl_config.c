@@ -16,11 +16,8 @@ static int print_config(const struct ctl_options *o, json_t *answer)
 
 int ctl_config(const struct ctl_options *o, const char *name)
 {
-    struct ctl_reply reply;
-    int status = ctl_request(o, "GET", "/config", &reply);
-
     (void)name;
-    return status == CTL_FINE ? ctl_show(o, "/config", &reply, print_config) : status;
+    return ctl_get(o, "/config", print_config);
 }
 
 static int print_version(const struct ctl_options *o, json_t *answer)
@@ -37,11 +34,8 @@ static int print_version(const struct ctl_options *o, json_t *answer)
 
 int ctl_version(const struct ctl_options *o, const char *name)
 {
-    struct ctl_reply reply;
-
     (void)name;
     if (!o->json)
         puts("carpoolctl " PACKAGE_VERSION);
-    int status = ctl_request(o, "GET", "/version", &reply);
-    return status == CTL_FINE ? ctl_show(o, "/version", &reply, print_version) : status;
+    return ctl_get(o, "/version", print_version);
 }

@@ -1,5 +1,12 @@
 #include "cmd/ctl_counts.h"
 
+uint64_t counts_get(const json_t *o, const char *key)
+{
+    json_int_t n = json_integer_value(json_object_get(o, key));
+
+    return n > 0 ? (uint64_t)n : 0;
+}
+
 uint64_t counts_sum(const json_t *counts)
 {
     const char *word;

@@ -1,10 +1,13 @@
 #ifndef CARPOOL_CMD_CTL_COUNTS_H
 #define CARPOOL_CMD_CTL_COUNTS_H
 
-/* Counts by a word, as the admin API writes them: {"first":3,"retry":1}. */
+/* Counts as the admin API writes them, and those by a word: {"first":3,"retry":1}. */
 
 #include <jansson.h>
 #include <stdint.h>
+
+/* The one of this key; 0: there is none. */
+uint64_t counts_get(const json_t *o, const char *key);
 
 uint64_t counts_sum(const json_t *counts);
 

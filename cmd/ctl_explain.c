@@ -104,9 +104,6 @@ static int print_explanation(const struct ctl_options *o, json_t *answer)
 
 int ctl_explain(const struct ctl_options *o, const char *name)
 {
-    struct ctl_reply reply;
-    int status = name ? ctl_request_agent(o, "GET", name, "explain", &reply)
-                      : ctl_request(o, "GET", "/explain", &reply);
-
-    return status == CTL_FINE ? ctl_show(o, "/explain", &reply, print_explanation) : status;
+    return name ? ctl_ask_agent(o, "GET", name, "explain", print_explanation)
+                : ctl_get(o, "/explain", print_explanation);
 }

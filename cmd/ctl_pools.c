@@ -14,13 +14,6 @@
 
 /* Reading */
 
-static uint64_t number(const json_t *o, const char *key)
-{
-    json_int_t n = json_integer_value(json_object_get(o, key));
-
-    return n > 0 ? (uint64_t)n : 0;
-}
-
 /* A failed connect stands there too, though nothing was open. */
 static void read_retired(const json_t *retired, struct pool_row *r)
 {
@@ -44,7 +37,8 @@ static bool speaks_http2(const json_t *o)
 {
     const char *protocol = json_string_value(json_object_get(o, "protocol"));
 
-    return (protocol && strcmp(protocol, "h2") == 0) || number(o, "streams") + number(o, "draining") > 0;
+    return (protocol && strcmp(protocol, "h2") == 0) ||
+           counts_get(o, "streams") + counts_get(o, "draining") > 0;
 }
 
 static bool some_speaks_http2(const json_t *origins)
@@ -66,10 +60,10 @@ static void read_http2(const json_t *o, struct pool_row *r)
 
     r->protocol = protocol ? protocol : "-";
     r->speaks_http2 = speaks_http2(o) || some_speaks_http2(json_object_get(o, "origins"));
-    r->streams = number(o, "streams");
-    r->max_streams = number(o, "maxStreams");
+    r->streams = counts_get(o, "streams");
+    r->max_streams = counts_get(o, "maxStreams");
     r->max_in_flight = json_object_get(o, "origin") ? r->max : UINT64_MAX;
-    r->draining = number(o, "draining");
+    r->draining = counts_get(o, "draining");
     r->goaways = counts_sum(json_object_get(o, "goaways"));
 }
 
@@ -96,7 +90,7 @@ static size_t problems_of_all(const json_t *agent)
     uint64_t own = 0;
 
     json_array_foreach (json_object_get(agent, "origins"), i, origin) {
-        own += number(origin, "problems");
+        own += counts_get(origin, "problems");
     }
     return all > own ? all - (size_t)own : 0;
 }
@@ -108,7 +102,7 @@ static uint64_t count_full(const json_t *agent)
     size_t i;
 
     json_array_foreach (json_object_get(agent, "origins"), i, origin) {
-        n += max > 0 && number(origin, "sockets") >= max;
+        n += max > 0 && counts_get(origin, "sockets") >= max;
     }
     return n;
 }
@@ -124,18 +118,18 @@ static void read_row(const json_t *agent, const json_t *o, size_t problems, stru
     r->paused = json_is_true(json_object_get(agent, "paused"));
     r->removed = json_is_true(json_object_get(agent, "removed"));
     r->problems = problems;
-    r->lately = number(o, "failedLately");
-    r->active = number(o, "sockets");
-    r->connecting = number(o, "connecting");
-    r->free = number(o, "freeSockets");
-    r->waiting = number(o, "requests");
+    r->lately = counts_get(o, "failedLately");
+    r->active = counts_get(o, "sockets");
+    r->connecting = counts_get(o, "connecting");
+    r->free = counts_get(o, "freeSockets");
+    r->waiting = counts_get(o, "requests");
     r->max = has_several ? limit(agent, "maxTotalSockets") : max_of_origin(agent);
     r->full = has_several ? count_full(agent) : 0;
     r->waited_max_ms = json_number_value(json_object_get(o, "waitedMaxMs"));
-    r->requests = number(o, "requestsTotal");
-    r->reused = number(o, "reusedTotal");
-    r->opened = number(o, "socketsOpened");
-    r->refused = number(json_object_get(o, "errors"), LIMIT_ERROR);
+    r->requests = counts_get(o, "requestsTotal");
+    r->reused = counts_get(o, "reusedTotal");
+    r->opened = counts_get(o, "socketsOpened");
+    r->refused = counts_get(json_object_get(o, "errors"), LIMIT_ERROR);
     r->errors = counts_sum(json_object_get(o, "errors")) - r->refused;
     read_retired(json_object_get(o, "retiredTotal"), r);
     read_http2(o, r);
@@ -154,7 +148,7 @@ static void add_rows(struct pool_table *t, const json_t *agent, bool by_agent)
     for (size_t i = 0; i < count; i++) {
         const json_t *o = json_array_get(origins, i);
 
-        read_row(agent, o, (size_t)number(o, "problems") + of_all, &t->rows[t->count++]);
+        read_row(agent, o, (size_t)counts_get(o, "problems") + of_all, &t->rows[t->count++]);
     }
 }
 
@@ -174,12 +168,13 @@ static json_t *as_all(json_t *json)
 /* Lately, and in the last hour: requests that failed or were refused. */
 static bool fails_more(const json_t *a, const json_t *b)
 {
-    uint64_t x = number(a, "failedLately"), y = number(b, "failedLately");
+    uint64_t x = counts_get(a, "failedLately"), y = counts_get(b, "failedLately");
     const json_t *p = json_object_get(a, "lastHour"), *q = json_object_get(b, "lastHour");
 
     if (x != y)
         return x > y;
-    return number(p, "errors") + number(p, "refused") > number(q, "errors") + number(q, "refused");
+    return counts_get(p, "errors") + counts_get(p, "refused") >
+           counts_get(q, "errors") + counts_get(q, "refused");
 }
 
 /* Whose problems are said first: agents whose requests fail, by how many; the others as the file has them. */
@@ -343,7 +338,7 @@ static void put_reload(const struct pool_table *t, const json_t *daemon, char *o
 
 static void put_verdict(const struct pool_table *t, char *out, size_t size)
 {
-    uint64_t failed = number(json_object_get(t->json, "daemon"), "failedLately");
+    uint64_t failed = counts_get(json_object_get(t->json, "daemon"), "failedLately");
     size_t problems = pool_table_sentence_count(t);
     char count[CTL_WORD_SIZE];
 
@@ -367,8 +362,8 @@ const char *pool_table_summary(const struct pool_table *t, char *out, size_t siz
     double error_rate = json_number_value(json_object_get(daemon, "errorsPerSecond")) - refused_rate;
 
     json_array_foreach (json_object_get(t->json, "agents"), i, agent) {
-        active += number(agent, "sockets");
-        waiting += number(agent, "requests");
+        active += counts_get(agent, "sockets");
+        waiting += counts_get(agent, "requests");
     }
     put_verdict(t, verdict, sizeof verdict);
     if (refused_rate > 0)
@@ -385,7 +380,7 @@ const char *pool_table_savings(const struct pool_table *t, char *out, size_t siz
 {
     char count[CTL_WORD_SIZE], span[CTL_WORD_SIZE];
     const json_t *saved = json_object_get(json_object_get(t->json, "daemon"), "saved");
-    uint64_t connections = number(saved, "connections");
+    uint64_t connections = counts_get(saved, "connections");
     double ms = json_number_value(json_object_get(saved, "connectMs"));
 
     snprintf(out, size, "saved since start: %s connection%s, %s of handshakes", ctl_count(connections, count),

@@ -29,19 +29,6 @@ static bool read_before(const json_t *answer, struct before *b)
     return b->name != NULL;
 }
 
-static int command(const struct ctl_options *o, const char *name, const char *verb,
-                   int (*print)(const struct ctl_options *o, json_t *answer))
-{
-    struct ctl_reply reply;
-    int status = ctl_request_agent(o, "POST", name, verb, &reply);
-    char *path = ctl_agent_path(name, verb);
-
-    if (status == CTL_FINE)
-        status = ctl_show(o, path, &reply, print);
-    free(path);
-    return status;
-}
-
 static const char *plural(long long n)
 {
     return n == 1 ? "" : "s";
@@ -65,7 +52,7 @@ static int print_drained(const struct ctl_options *o, json_t *answer)
 
 int ctl_drain(const struct ctl_options *o, const char *name)
 {
-    return command(o, name, "drain", print_drained);
+    return ctl_ask_agent(o, "POST", name, "drain", print_drained);
 }
 
 static int print_paused(const struct ctl_options *o, json_t *answer)
@@ -91,7 +78,7 @@ static int print_paused(const struct ctl_options *o, json_t *answer)
 
 int ctl_pause(const struct ctl_options *o, const char *name)
 {
-    return command(o, name, "pause", print_paused);
+    return ctl_ask_agent(o, "POST", name, "pause", print_paused);
 }
 
 static int print_resumed(const struct ctl_options *o, json_t *answer)
@@ -113,7 +100,7 @@ static int print_resumed(const struct ctl_options *o, json_t *answer)
 
 int ctl_resume(const struct ctl_options *o, const char *name)
 {
-    return command(o, name, "resume", print_resumed);
+    return ctl_ask_agent(o, "POST", name, "resume", print_resumed);
 }
 
 /* A line each. */
