@@ -96,6 +96,15 @@ static void put_time(const char *time, char out[9])
 
 #define TIMES_SIZE 16
 
+static bool any_may_be_more(const struct group_list *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        if (l->items[i].count > 1 && l->items[i].more)
+            return true;
+    }
+    return false;
+}
+
 /* "x14", "x20+" where there may have been more, or nothing for once. Returns `out`. */
 static const char *put_times(const struct group *g, char out[TIMES_SIZE])
 {
@@ -137,7 +146,8 @@ static void print_recent(const json_t *agents, bool with_agent, FILE *out, bool 
                   pool_origin_name(&(const struct pool_row){.origin = g->origin}, origin));
         table_add(&paper, CELL_PLAIN, "%s: %s", g->error, g->text);
     }
-    fputs("\nlatest errors, newest first (at most 20 per agent):\n", out);
+    fprintf(out, "\nlatest errors, newest first (at most 20 per agent%s):\n",
+            any_may_be_more(&l) ? "; a plus: so many or more" : "");
     table_print(&paper, out, colours);
     table_free(&paper);
     free(l.items);

@@ -118,6 +118,7 @@ void describe_origin(const struct track *tracks, const struct origin *o, struct 
     in->origin_idle_ms = o->learned.least_ms;
     in->pending_limit_ms = a->policy->timeouts.pending;
     in->connect_failure = o->connect_failure;
+    in->by_parent = o->plan.parent;
     in->saturated_ms = saturated_ms(t, o);
     take_changes(base, &now, in);
 }

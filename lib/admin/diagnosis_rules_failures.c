@@ -10,7 +10,8 @@
 static void put_connect_advice(const struct diagnosis_input *in, struct text *out)
 {
     if (in->connect_failure && strstr(in->connect_failure, "connection refused"))
-        text_lit(out, "; is the service running and listening there?");
+        text_format(out, "; is %s running and listening there?",
+                    in->by_parent ? "that proxy" : "the service");
     else
         text_format(out, "; details: carpoolctl errors %s", in->agent);
 }
@@ -58,8 +59,8 @@ bool says_stale(const struct diagnosis_input *in, struct text *out)
     words_count(out, closed);
     text_lit(
         out,
-        " connections had been closed by the origin when requests used them again; retries are for those that are safe "
-        "to repeat: where it closes what is idle, a shorter timeouts.free avoids that");
+        " times the origin had closed a connection before a request used it again. Requests that are safe to repeat were "
+        "sent again, others failed. Set timeouts.free below the time after which the origin closes idle connections");
     return true;
 }
 

@@ -5,6 +5,7 @@
 #include "admin/agents.h"
 #include "admin/words.h"
 #include "base/clock.h"
+#include "base/units.h"
 
 static uint64_t clients_refused(const struct admin_daemon *d)
 {
@@ -112,9 +113,20 @@ static void put_refused_clients(struct text *sentence, uint64_t refused, uint32_
     words_counted(sentence, refused, "client");
     text_format(
         sentence,
-        " %s refused in the last two minutes, because as many were connected as server.maxConnections (now %u) "
-        "allowed: look for clients that do not close, or raise it",
+        " %s refused in the last two minutes, because server.maxConnections (now %u) were connected already: look for "
+        "clients that do not close, or raise it",
         refused == 1 ? "was" : "were", limit);
+}
+
+static void put_stopping(struct text *sentence, const struct config *c)
+{
+    char time[UNITS_TEXT_SIZE];
+
+    text_lit(sentence, "carpoold is stopping: ");
+    if (c->shutdownDelay > 0)
+        text_format(sentence, "after shutdownDelay (%s) ", units_format_time(c->shutdownDelay, time));
+    text_format(sentence, "it takes no new connections, and requests under way finish (shutdownTimeout: %s)",
+                units_format_time(c->shutdownTimeout, time));
 }
 
 /* What is wrong with the daemon, in words: what concerns one agent stands there. */
@@ -124,6 +136,11 @@ static void put_diagnosis(struct text *t, const struct admin_daemon *d, uint64_t
     bool first = true;
 
     text_lit(t, "[");
+    if (d->stopping(d->ctx)) {
+        put_stopping(&sentence, d->config(d->ctx));
+        say(t, &first, &sentence);
+    }
+    sentence.n = 0;
     if (!d->last_reload->ok) {
         put_failed_reload(&sentence, d);
         say(t, &first, &sentence);

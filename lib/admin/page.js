@@ -158,6 +158,7 @@ function drawErrors(agent, row) {
         agent.errors[error] > agent.recentErrors.filter(e => e.error === error).length ? "+" : "";
     for (const g of groupErrors(agent.recentErrors)) {
         const tr = make("tr"), when = clock(Date.parse(g.time));
+        tr.title = more(g.error) && "+: there may have been more like it than the latest 20 errors that are kept";
         tr.append(make("td", "faint", g.count > 1 ? `x${g.count}${more(g.error)}, last ${when}` : when), make("td", "", withoutPort(g.origin)),
                   make("td", "", `${g.error}: ${g.text}`));
         body.append(tr);

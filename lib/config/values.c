@@ -36,8 +36,11 @@ static void reject_host(struct loader *l, const struct scope *s, const struct op
     struct slice host = {item->text, strcspn(item->text, ":")};
     struct in_addr ip;
     if (strstr(item->text, "://"))
-        reject_because(l, s, o, item,
-                       "a URL is not accepted: write only the host, and tls: true if it is reached by https");
+        reject_because(
+            l, s, o, item,
+            arena_format(l->arena,
+                         "a URL is not accepted: write only %s, and tls: true if it is reached by https",
+                         o->type == OPTION_ADDRESS_LIST ? "host:port" : "the host"));
     else if (uri_ends_in_number(host) && inet_pton(AF_INET, arena_text(l->arena, host.p, host.n), &ip) != 1)
         reject_because(
             l, s, o, item,

@@ -2,6 +2,7 @@
 
 #include "http/explain.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "http/bytes.h"
@@ -40,6 +41,21 @@ static bool has_empty_label(struct slice host)
     return host.n > 0 && (host.p[0] == '.' || memmem(host.p, host.n, "..", 2));
 }
 
+/* Of a host that ends in a number and is no IPv4 address. */
+static void explain_number(struct slice host, const char *where, char out[EXPLAIN_SIZE])
+{
+    char text[URI_MAX_HOST + 1];
+    struct in_addr ip;
+
+    snprintf(text, sizeof text, "%.*s", (int)host.n, host.p);
+    if (inet_aton(text, &ip))
+        snprintf(out, EXPLAIN_SIZE,
+                 "%s is a number that programs read as different addresses: write it like 127.0.0.1", where);
+    else
+        snprintf(out, EXPLAIN_SIZE,
+                 "%s ends in a number but is no IPv4 address, which has four numbers from 0 to 255", where);
+}
+
 /* `where` is "the host" or "the Host field". */
 static void explain_authority(struct slice authority, const char *where, char out[EXPLAIN_SIZE])
 {
@@ -64,8 +80,7 @@ static void explain_authority(struct slice authority, const char *where, char ou
     else if (has_empty_label(host))
         snprintf(out, EXPLAIN_SIZE, "a dot too many in %s", where);
     else
-        snprintf(out, EXPLAIN_SIZE,
-                 "%s is a number that programs read as different addresses: write it like 127.0.0.1", where);
+        explain_number(host, where, out);
 }
 
 static bool has_port(struct slice authority)

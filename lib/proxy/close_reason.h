@@ -11,7 +11,7 @@
     X(CLIENT_KEEPALIVE_TIMEOUT, "keepAliveTimeout", "idle for server.keepAliveTimeout and its buffer") \
     X(CLIENT_HEADERS_TIMEOUT, "headersTimeout", "a head took longer than server.headersTimeout")       \
     X(CLIENT_REQUEST_TIMEOUT, "requestTimeout", "a request took longer than server.requestTimeout")    \
-    X(CLIENT_TIMEOUT, "timeout", "it took no byte for server.timeout")                                 \
+    X(CLIENT_TIMEOUT, "timeout", "ran into server.timeout (tunnel: timeouts.tunnel)")                  \
     X(CLIENT_MAX_REQUESTS, "maxRequestsPerSocket", "it made server.maxRequestsPerSocket requests")     \
     X(CLIENT_MAX_CONNECTIONS, "maxConnections", "server.maxConnections were open already")             \
     X(CLIENT_BAD_REQUEST, "bad-request", "malformed or refused; a CONNECT or TLS that failed")         \

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 
 import pytest
 
@@ -122,6 +123,22 @@ def test_failures_of_several_kinds_are_one_problem(stage):
         "2 because timeouts.request ran out; details: carpoolctl errors broken"]
 
 
+def test_a_stop_is_a_problem(stage):
+    """one line: a daemon that takes no new connections is not well"""
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool({"shutdownTimeout": "45s"})
+    carpool.ends_itself()
+    running = carpool.ask(origin.url("/"))
+    asked = origin.take()
+    carpool.signal(signal.SIGTERM)
+    wait_until(lambda: "stopping: running requests finish" in carpool.stderr, "it stops")
+    assert re.match(r"1 problem; now .*\ncarpoold is stopping: it takes no new connections, and requests under way finish "
+                    r"\(shutdownTimeout: 45s\)\n", shown(carpool, "status"))
+    asked.connection.reply()
+    assert running.response().status == 200
+    assert carpool.wait() == 0
+
+
 def test_failed_connects_are_errors(stage):
     """REFUSED by limits, ERRORS all others; failed connects stand in `retiredTotal` alone"""
     carpool, refused = failing(stage)
@@ -153,7 +170,9 @@ def test_more_errors_than_are_kept(stage):
         assert carpool.get("http://pay.test/").status == 502
         if number == 20:
             assert [row["TIMES"] for row in rows(shown(carpool, "errors"), "TIME")] == ["x20"]
+            assert "(at most 20 per agent):" in shown(carpool, "errors")
     assert [row["TIMES"] for row in rows(shown(carpool, "errors"), "TIME")] == ["x20+"]
+    assert "(at most 20 per agent; a plus: so many or more):" in shown(carpool, "errors")
     refused.close()
 
 

@@ -255,6 +255,17 @@ def test_diagnosis_of_failed_connects(stage):
     refused.close()
 
 
+def test_diagnosis_of_a_parent_proxy_that_is_not_there(stage):
+    """what to look at: the parent proxy, where it is that which refuses"""
+    refused = stage.ports.refused()
+    carpool = stage.carpool({"upstreams": {"far": {"match": "far.test", "proxy": f"http://127.0.0.1:{refused.getsockname()[1]}"}}})
+    for _ in range(3):
+        assert carpool.get("http://far.test/").status == 502
+    sentence, = carpool.agents()["far"]["diagnosis"]
+    assert sentence.startswith("far: cannot connect to the parent proxy ") and sentence.endswith("; is that proxy running and listening there?")
+    refused.close()
+
+
 def test_refusals_of_a_paused_agent(stage):
     """the answer, and the diagnosis, name the pause and no limit; afterwards nothing is said of it"""
     address = {"address": [stage.origin().authority]}

@@ -302,12 +302,16 @@ START_TEST(failures)
              .retired = {[RETIRE_CONNECT_FAILED] = 3000, [RETIRE_CONNECT_TIMEOUT] = 1}),
         "payments: cannot connect (the latest of 3,001 failures in 9,001 attempts of the last 1 to 2 minutes); details: carpoolctl "
         "errors payments");
+    ck_assert_ptr_nonnull(strstr(
+        SAID("connect-fails", .by_parent = true, .retired = {[RETIRE_CONNECT_FAILED] = 5},
+             .connect_failure = "cannot connect to the parent proxy 127.0.0.1:3999: connection refused"),
+        "; is that proxy running and listening there?"));
     ck_assert_str_eq(SAID("connect-fails", .opened = 100, .retired = {[RETIRE_CONNECT_FAILED] = 4}), "");
     ck_assert_str_eq(
         SAID("stale", .reused = 100, .reused_errors = 5),
-        "payments: in the last 1 to 2 minutes, 5 connections had been closed by the origin when requests used them again; "
-        "retries are for those that are safe to repeat: where it closes what is idle, a shorter "
-        "timeouts.free avoids that");
+        "payments: in the last 1 to 2 minutes, 5 times the origin had closed a connection before a request used it again. "
+        "Requests that are safe to repeat were sent again, others failed. Set timeouts.free below the time after which "
+        "the origin closes idle connections");
     ck_assert_str_eq(SAID("stale", .reused = 10000, .reused_errors = 5), "");
     ck_assert_str_eq(
         SAID("failing", .requests = 9, .errors = {[PROXY_ERROR_TERMINATED] = 4, [PROXY_ERROR_PROTOCOL] = 1}),

@@ -38,11 +38,20 @@ START_TEST(overview_knows_what_is_wrong)
                       "c.yaml:1:1: error: unknown key 'mach', and 1 more: carpoold -t -c c.yaml\",");
     overview_says(&f, "\"error\":\"c.yaml:1:1: error: unknown key 'mach'\\nand more\"}");
     overview_says(
-        &f, "\"7 clients were refused in the last two minutes, because as many were connected as "
-            "server.maxConnections (now 100) allowed: look for clients that do not close, or raise it\"]");
+        &f,
+        "\"7 clients were refused in the last two minutes, because "
+        "server.maxConnections (now 100) were connected already: look for clients that do not close, or raise it\"]");
     for (unsigned i = 1; i < TRAFFIC_SAMPLES; i++)
         diagnosis_sample(f.diagnosis);
     ck_assert_ptr_null(strstr(overview(&f), "were refused in"));
+    f.stopping = true;
+    f.config.shutdownTimeout = 30000;
+    overview_says(
+        &f, "\"diagnosis\":[\"carpoold is stopping: it takes no new connections, and requests under way "
+            "finish (shutdownTimeout: 30s)\",\"the last reload");
+    f.config.shutdownDelay = 5000;
+    overview_says(&f, "stopping: after shutdownDelay (5s) it takes no new connections, and requests");
+    f.stopping = false;
     f.config.restart_needed = (struct text_list){(char *[]){(char *)"workers", (char *)"name"}, 2};
     overview_says(&f, "\"restartNeeded\":[\"workers\",\"name\"]");
     overview_says(&f, ",\"restart carpoold to apply the new values of workers, name\"]");

@@ -193,6 +193,8 @@ static const struct {
     {"upstreams: {a: {match: []}}\n", "upstreams.a has no match"},
     {"upstreams: {a: {match: 'https://a.test/'}}\n",
      "write only the host, and tls: true if it is reached by https"},
+    {"upstreams: {a: {match: a, address: 'http://10.0.0.7:80'}}\n",
+     "write only host:port, and tls: true if it is reached by https"},
     {"upstreams: {a: {match: a, address: 10.0.0.7}}\n",
      "bad value '10.0.0.7' for upstreams.a.address: must be host:port"},
     {"upstreams: {a: {match: a, address: '10.0.7:80'}}\n", "an IP address with all four parts"},
