@@ -85,9 +85,16 @@ void client_end_ready(struct client *c, unsigned ready)
     discard(c);
 }
 
+/* Where a slow client has taken some there is room for the end, of which the loop has not told yet. */
 void client_end_on_deadline(struct client *c)
 {
-    client_close(c, c->state == CLIENT_ENDING ? CLIENT_TIMEOUT : c->ending, false);
+    if (c->state == CLIENT_LINGERING) {
+        client_close(c, c->ending, false);
+        return;
+    }
+    say_end(c);
+    if (c->state == CLIENT_ENDING)
+        client_close(c, CLIENT_TIMEOUT, false);
 }
 
 void client_end_arm(struct client *c)

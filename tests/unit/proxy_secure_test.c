@@ -165,6 +165,22 @@ START_TEST(who_does_not_read_is_waited_for_no_longer_than_server_timeout)
 }
 END_TEST
 
+/* The loop tells of room later than there is some. */
+START_TEST(who_has_read_some_is_told_the_end_at_the_last_moment)
+{
+    char got[4096];
+    begin_secure("");
+    answer_until_full(OLD_GET, ENDLESS);
+    ck_assert_int_eq(c->state, CLIENT_ENDING);
+    while (SSL_read(ssl, got, sizeof got) > 0)
+        ;
+    client_on_deadline(&c->deadline);
+    ck_assert_int_eq(c->state, CLIENT_LINGERING);
+    ck_assert_int_eq(SSL_get_error(ssl, SSL_read(ssl, got, sizeof got)), SSL_ERROR_ZERO_RETURN);
+    end_secure();
+}
+END_TEST
+
 START_TEST(a_stop_does_not_wait_for_who_does_not_read)
 {
     begin_secure("");
@@ -216,5 +232,6 @@ void proxy_secure_tests(Suite *suite)
     unit_group(suite, "secure", the_end_of_a_response_waits_for_room,
                the_end_of_a_response_waits_for_who_has_ended_as_well, the_end_of_a_tunnel_waits_for_room,
                who_does_not_read_is_waited_for_no_longer_than_server_timeout,
+               who_has_read_some_is_told_the_end_at_the_last_moment,
                a_stop_does_not_wait_for_who_does_not_read, who_lingers_has_a_share_of_each_turn);
 }
