@@ -34,6 +34,7 @@ struct diagnosis_input {
     uint32_t in_flight;              /* now; over HTTP/2 several share a connection */
     uint32_t streams_each;           /* HTTP/2: that a connection takes at a time */
     uint32_t sockets, agent_sockets; /* now: connecting, active and free; of all its origins */
+    uint32_t connecting;             /* of its sockets */
     uint32_t max_sockets, max_total; /* COUNT_INFINITE: none */
     uint32_t max_pending, max_free, max_requests_per_socket;
     bool keep_alive;

@@ -107,6 +107,7 @@ void describe_origin(const struct track *tracks, const struct origin *o, struct 
     in->in_flight = o->in_flight;
     in->streams_each = http2_streams_each(o);
     in->sockets = origin_sockets(o);
+    in->connecting = o->connecting_count;
     in->agent_sockets = a->total;
     in->max_sockets = a->policy->maxSockets;
     in->max_total = a->policy->maxTotalSockets;

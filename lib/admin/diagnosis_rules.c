@@ -170,18 +170,29 @@ static bool put_busy_streams(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
+/* Of the connections that the limit counts not one was open: those that requests waited for were being opened. */
+static bool was_none_open(const struct diagnosis_input *in)
+{
+    uint32_t taken = is_held_by_total(in) ? in->agent_sockets : in->sockets;
+    uint64_t failed = failed_connects(in);
+
+    return (in->connecting > 0 || failed > 0) && in->opened == 0 && in->reused == 0 &&
+           in->connecting == taken && all_retired(in) == failed;
+}
+
 void put_busy(const struct diagnosis_input *in, struct text *out, const char *were)
 {
     uint32_t limit = is_held_by_total(in) ? in->max_total : in->max_sockets;
+    const char *state = was_none_open(in) ? "being opened" : "busy";
 
     if (put_busy_streams(in, out))
         return;
     if (limit == 1)
-        text_format(out, "the only connection %sbusy (%s", *were ? "was " : "", holding_limit(in));
+        text_format(out, "the only connection %s%s (%s", *were ? "was " : "", state, holding_limit(in));
     else if (limit == 2)
-        text_format(out, "both connections %sbusy (%s", were, holding_limit(in));
+        text_format(out, "both connections %s%s (%s", were, state, holding_limit(in));
     else
-        text_format(out, "all %u connections %sbusy (%s", limit, were, holding_limit(in));
+        text_format(out, "all %u connections %s%s (%s", limit, were, state, holding_limit(in));
     if (in->streams_each > 0)
         text_format(out, "; over HTTP/2 each takes %u at a time", in->streams_each);
     text_lit(out, ")");
@@ -189,7 +200,10 @@ void put_busy(const struct diagnosis_input *in, struct text *out, const char *we
 
 void put_remedy(const struct diagnosis_input *in, struct text *out)
 {
-    text_format(out, ": raise %s, or find out why the service is slow", holding_limit(in));
+    if (was_none_open(in))
+        text_lit(out, ": find out why connecting fails or takes so long");
+    else
+        text_format(out, ": raise %s, or find out why the service is slow", holding_limit(in));
 }
 
 /* Why requests were refused: at once, after their wait, or some so and some so. */

@@ -13,6 +13,11 @@ static inline uint64_t percent(uint64_t part, uint64_t whole)
     return whole ? part * 100 / whole : 0;
 }
 
+static inline uint64_t failed_connects(const struct diagnosis_input *in)
+{
+    return in->retired[RETIRE_CONNECT_FAILED] + in->retired[RETIRE_CONNECT_TIMEOUT];
+}
+
 /* diagnosis_rules.c */
 /* "payments: in the last 1 to 2 minutes, ": figures follow. */
 void put_lately(const struct diagnosis_input *in, struct text *out);

@@ -21,11 +21,6 @@ static bool are_many(uint64_t failed, uint64_t requests, uint64_t at_least)
     return failed >= ENOUGH && percent(failed, requests) >= at_least;
 }
 
-static uint64_t failed_connects(const struct diagnosis_input *in)
-{
-    return in->retired[RETIRE_CONNECT_FAILED] + in->retired[RETIRE_CONNECT_TIMEOUT];
-}
-
 static bool connects_fail(const struct diagnosis_input *in)
 {
     uint64_t failed = failed_connects(in);
@@ -294,7 +289,7 @@ bool says_refused_elsewhere(const struct diagnosis_input *in, struct text *out)
     words_part(out, in->refused, in->requests, "request");
     text_format(out,
                 " to origins since forgotten (*) %s refused by a limit: raise maxSockets or maxTotalSockets, "
-                "or find out why the service is slow; details: carpoolctl errors %s",
+                "or find out why the service is slow or cannot be reached; details: carpoolctl errors %s",
                 in->refused == 1 ? "was" : "were", in->agent);
     return true;
 }

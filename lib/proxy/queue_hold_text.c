@@ -5,14 +5,18 @@
 #include "config/config.h"
 #include "pool/agent.h"
 
-static void put_busy(char out[QUEUE_HOLD_TEXT_SIZE], uint32_t limit, const char *name)
+/* `taken` are all that the limit counts: those of one origin, or of its agent. */
+static void put_taken(char out[QUEUE_HOLD_TEXT_SIZE], const struct origin *o, uint32_t taken, uint32_t limit,
+                      const char *name)
 {
+    const char *state = taken > 0 && o->connecting_count == taken ? "being opened" : "busy";
+
     if (limit == 1)
-        snprintf(out, QUEUE_HOLD_TEXT_SIZE, "the only connection busy (%s)", name);
+        snprintf(out, QUEUE_HOLD_TEXT_SIZE, "the only connection %s (%s)", state, name);
     else if (limit == 2)
-        snprintf(out, QUEUE_HOLD_TEXT_SIZE, "both connections busy (%s)", name);
+        snprintf(out, QUEUE_HOLD_TEXT_SIZE, "both connections %s (%s)", state, name);
     else
-        snprintf(out, QUEUE_HOLD_TEXT_SIZE, "all %u connections busy (%s)", limit, name);
+        snprintf(out, QUEUE_HOLD_TEXT_SIZE, "all %u connections %s (%s)", limit, state, name);
 }
 
 /* HTTP/2: it bounds the requests that share connections, too. */
@@ -21,7 +25,7 @@ static void put_max_sockets(char out[QUEUE_HOLD_TEXT_SIZE], const struct origin 
     uint32_t limit = o->agent->policy->maxSockets;
 
     if (!origin_below_max(o))
-        put_busy(out, limit, "maxSockets");
+        put_taken(out, o, origin_sockets(o), limit, "maxSockets");
     else if (!origin_may_begin(o))
         snprintf(out, QUEUE_HOLD_TEXT_SIZE, "%u in flight over HTTP/2 (maxSockets)", limit);
     else
@@ -36,7 +40,7 @@ const char *queue_hold_text(const struct origin *o, char out[QUEUE_HOLD_TEXT_SIZ
     case HELD_BY_PAUSE:
         snprintf(out, QUEUE_HOLD_TEXT_SIZE, "the agent is paused; to go on: carpoolctl resume %s", a->name);
         break;
-    case HELD_BY_MAX_TOTAL: put_busy(out, a->policy->maxTotalSockets, "maxTotalSockets"); break;
+    case HELD_BY_MAX_TOTAL: put_taken(out, o, a->total, a->policy->maxTotalSockets, "maxTotalSockets"); break;
     case HELD_BY_STREAMS:
         snprintf(out, QUEUE_HOLD_TEXT_SIZE,
                  "the origin takes no more on its HTTP/2 connections (SETTINGS_MAX_CONCURRENT_STREAMS)");

@@ -226,6 +226,23 @@ def test_diagnosis_of_refusals(stage):
     assert client.response().status == 200
 
 
+def test_diagnosis_of_refusals_while_connecting(stage):
+    """a host that cannot be reached: no connection is busy, and more of them would not help"""
+    origin = stage.origin(backlog=0)
+    origin.stall()
+    carpool = stage.carpool({"upstreams": {"api": {"match": "api.test", "address": [origin.authority], "maxSockets": 1,
+                                                   "maxPendingRequests": 0, "timeouts": {"connect": "60s"}}}})
+    client = carpool.ask("http://api.test/")
+    carpool.wait_row("http://api.test:80", "api", connecting=1)
+    refused = carpool.get("http://api.test/")
+    assert refused.status == 503 and "no queue (maxPendingRequests is 0), the only connection being opened (maxSockets)" in refused.text
+    assert carpool.agents()["api"]["diagnosis"] == [
+        "api: in the last 1 to 2 minutes, 1 of 2 requests refused while the only connection was being opened (maxSockets), because there is "
+        "no queue (maxPendingRequests is 0): find out why connecting fails or takes so long"]
+    client.close()
+    origin.resume()
+
+
 def test_diagnosis_of_requests_whose_time_ran_out_in_the_queue(stage):
     """what never came as far as the service failed, too: it is a problem, and the limit is named"""
     origin = stage.origin(manual=True)

@@ -97,6 +97,26 @@ START_TEST(refused)
         "payments: in the last 1 to 2 minutes, 12 of 20 requests refused while all 50 connections were busy (maxTotalSockets), 2 because "
         "1 was waiting already (maxPendingRequests), 10 after waiting 30s (timeouts.pending): raise "
         "maxTotalSockets, or find out why the service is slow");
+    /* A host that cannot be reached: no connection was busy, and more of them would wait as long. */
+    ck_assert_str_eq(
+        SAID("refused", .requests = 16, .refused = 10, .queue_full = 10, .max_pending = 2, .sockets = 1,
+             .connecting = 1, .agent_sockets = 1, .max_sockets = 1, .max_total = 1000,
+             .retired = {[RETIRE_CONNECT_TIMEOUT] = 2}),
+        "payments: in the last 1 to 2 minutes, 10 of 16 requests refused while the only connection was being opened "
+        "(maxSockets), because 2 were waiting already (maxPendingRequests): find out why connecting fails or takes so "
+        "long");
+    ck_assert_ptr_nonnull(
+        strstr(SAID("refused", .requests = 16, .refused = 10, .queue_full = 10, .max_sockets = 2,
+                    .max_total = 1000, .retired = {[RETIRE_CONNECT_TIMEOUT] = 2}),
+               "while both connections were being opened (maxSockets)"));
+    ck_assert_ptr_nonnull(
+        strstr(SAID("refused", .requests = 16, .refused = 10, .queue_full = 10, .max_sockets = 1,
+                    .max_total = 1000, .opened = 1, .retired = {[RETIRE_CONNECT_TIMEOUT] = 2}),
+               "while the only connection was busy (maxSockets)"));
+    ck_assert_ptr_nonnull(strstr(SAID("refused", .requests = 16, .refused = 10, .queue_full = 10,
+                                      .max_sockets = 1, .max_total = 1000, .sockets = 1, .agent_sockets = 1,
+                                      .retired = {[RETIRE_CONNECT_TIMEOUT] = 2}),
+                                 "while the only connection was busy (maxSockets)"));
     ck_assert_str_eq(SAID("refused", .requests = 20), "");
     ck_assert_str_eq(SAID("refused", .paused = true, .requests = 20, .refused = 12), "");
 }
@@ -125,6 +145,11 @@ START_TEST(waiting)
     ck_assert_str_eq(SAID("waiting", .pending = 12, .saturated_ms = 30500, FULL),
                      "payments: 12 requests waiting, all 20 connections busy (maxSockets) for 30 s: raise "
                      "maxSockets, or find out why the service is slow");
+    ck_assert_str_eq(
+        SAID("waiting", .pending = 1, .saturated_ms = 2000, .sockets = 1, .connecting = 1, .agent_sockets = 1,
+             .max_sockets = 1, .max_total = 100),
+        "payments: 1 request waiting, the only connection being opened (maxSockets) for 2 s: find out "
+        "why connecting fails or takes so long");
     ck_assert_str_eq(SAID("waiting", .pending = 1, .sockets = 1, .max_sockets = 20, .agent_sockets = 50,
                           .max_total = 50, .saturated_ms = 2000),
                      "payments: 1 request waiting, all 50 connections busy (maxTotalSockets) for 2 s: raise "
@@ -337,7 +362,7 @@ START_TEST(failures)
     ck_assert_str_eq(
         SAID("refused-elsewhere", .requests = 6000, .refused = 1),
         "payments: in the last 1 to 2 minutes, 1 of 6,000 requests to origins since forgotten (*) was refused by a limit: raise maxSockets or "
-        "maxTotalSockets, or find out why the service is slow; details: carpoolctl errors payments");
+        "maxTotalSockets, or find out why the service is slow or cannot be reached; details: carpoolctl errors payments");
     ck_assert_str_eq(SAID("refused-elsewhere", .requests = 60, .refused = 15, .paused = true), "");
     ck_assert_str_eq(SAID("refused-elsewhere", .requests = 60), "");
 }
