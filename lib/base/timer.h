@@ -38,6 +38,12 @@ uint64_t timer_due_after(uint64_t ms);
 /* Fires at an absolute clock_ms(); 0: never. */
 void timer_set_at(struct timer *t, uint64_t due);
 
+/* The sooner of two such times. */
+static inline uint64_t timer_sooner(uint64_t a, uint64_t b)
+{
+    return !a ? b : !b || a < b ? a : b;
+}
+
 /* From `fire`: once more in the next turn, of which it has not had enough; it is not late then, however long
  * that takes. */
 void timer_go_on(struct timer *t);

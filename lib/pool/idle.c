@@ -61,8 +61,7 @@ static void arm(struct socket *s)
         return;
     }
     enum retire_reason reason;
-    uint64_t due = due_of(s, &reason), look = s->idle_since_ms + LOOK_AFTER_MS;
-    timer_set_at(&s->idle, !due || look < due ? look : due);
+    timer_set_at(&s->idle, timer_sooner(due_of(s, &reason), s->idle_since_ms + LOOK_AFTER_MS));
 }
 
 /* A reset that came before the response was read was announced with it, and is announced no more. A socket

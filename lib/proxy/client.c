@@ -87,8 +87,8 @@ static uint64_t grace_end_ms(const struct client *c)
 void client_arm(struct client *c, uint64_t limit)
 {
     uint64_t due_ms = limit ? c->since_ms + limit : 0;
-    if (c->proxy->stopping_since_ms && (!due_ms || due_ms > grace_end_ms(c)))
-        due_ms = grace_end_ms(c);
+    if (c->proxy->stopping_since_ms)
+        due_ms = timer_sooner(due_ms, grace_end_ms(c));
     client_set_deadline(c, due_ms);
 }
 

@@ -7,11 +7,6 @@
 #include "proxy/exchange.h"
 #include "proxy/queue_hold_text.h"
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return !a ? b : !b ? a : min64(a, b);
-}
-
 /* Limits are never stored as a time that is due: a reload may change them at any moment. */
 static uint64_t due_after(uint64_t since_ms, uint64_t limit)
 {
@@ -76,7 +71,7 @@ static uint64_t origin_due(const struct exchange *e)
     if (e->state == EXCHANGE_REPLY)
         return 0;
     uint64_t queue = exchange_has_left_the_queue(e) ? clock_ms() : pending_due(e);
-    return earlier(earlier(request_due(e), queue), silence_due(e));
+    return timer_sooner(timer_sooner(request_due(e), queue), silence_due(e));
 }
 
 /* Of an HTTP/2 connection it is not known whose bytes the kernel has. */
@@ -122,7 +117,8 @@ static void look(struct exchange *e)
 void exchange_arm(struct exchange *e)
 {
     enum client_close reason;
-    client_set_deadline(e->client, earlier(earlier(client_due(e, &reason), origin_due(e)), plan_look(e)));
+    client_set_deadline(e->client,
+                        timer_sooner(timer_sooner(client_due(e, &reason), origin_due(e)), plan_look(e)));
 }
 
 static bool is_past(uint64_t due)

@@ -1,6 +1,7 @@
 /* What came against what was of any use: libnghttp2 itself stops almost no flood. */
 
 #include "base/clock.h"
+#include "base/minmax.h"
 #include "wire/h2_internal.h"
 
 /* As libnghttp2 1.67 counts them; a server that is a little odd does not come near. */
@@ -41,8 +42,7 @@ void h2_guard_useful(struct h2 *h, size_t bytes, uint32_t frames)
 {
     h->useful += bytes;
     if (h->glitches.since_ms)
-        h->glitches.left +=
-            frames < GLITCHES_AT_ONCE - h->glitches.left ? frames : GLITCHES_AT_ONCE - h->glitches.left;
+        h->glitches.left = min32(h->glitches.left + frames, GLITCHES_AT_ONCE);
 }
 
 /* Some give a window back as they read, the connection's and the stream's; some measure with each frame that

@@ -87,8 +87,7 @@ static uint64_t silence_due(const struct h2 *h)
 
 void h2_ping_arm(struct h2 *h)
 {
-    uint64_t silence = silence_due(h), resets = h2_resets_due(h);
-    timer_set_at(&h->timer, !silence || (resets && resets < silence) ? resets : silence);
+    timer_set_at(&h->timer, timer_sooner(silence_due(h), h2_resets_due(h)));
 }
 
 void h2_ping_send(struct h2 *h)

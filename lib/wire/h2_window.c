@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "base/minmax.h"
 #include "wire/h2_internal.h"
 
 static void drop_from_front(struct h2_stream *s, size_t n)
@@ -28,9 +29,7 @@ static void grow(struct h2_stream *s)
 {
     struct h2 *h = s->h2;
     uint64_t *grown = &h->wire->loop->h2_grown;
-    uint32_t larger = s->window * 2;
-    if (larger > h->options.max_stream_window)
-        larger = h->options.max_stream_window;
+    uint32_t larger = min32(s->window * 2, h->options.max_stream_window);
     s->kept_up = 0;
     if (larger <= s->window || *grown + (larger - s->window) > H2_GROWN_MOST)
         return;
