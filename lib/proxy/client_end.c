@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/minmax.h"
 
 /* What may still come of a request is thrown away, so that no reset destroys the answer (RFC 9112 9.6). */
 #define LINGER_MS    900 /* so that a stop is over within a second */
@@ -29,12 +30,19 @@ static void discard(struct client *c)
     conn_call_again(&c->conn);
 }
 
+/* A stop has waited for the rest of a head before. */
+static uint64_t linger_ms(const struct client *c)
+{
+    uint64_t stop_ms = c->proxy->stopping_since_ms;
+    return LINGER_MS - (stop_ms ? min64(clock_ms() - stop_ms, CLIENT_GRACE_MS) : 0);
+}
+
 static void say_end(struct client *c)
 {
     if (!conn_shutdown_write(&c->conn))
         return;
     client_set_state(c, CLIENT_LINGERING);
-    deadline_set(&c->proxy->client_deadlines, &c->deadline, LINGER_MS);
+    deadline_set(&c->proxy->client_deadlines, &c->deadline, linger_ms(c));
 }
 
 void client_linger(struct client *c, enum client_close reason)
