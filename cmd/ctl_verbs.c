@@ -10,7 +10,7 @@
 /* What the agent had when it was done. */
 struct before {
     const char *name;
-    bool was_paused;
+    bool was_paused, stopping;
     long long active, connecting, free, running, waiting;
     uint64_t pending_ms; /* timeouts.pending; 0: none */
 };
@@ -25,6 +25,7 @@ static bool read_before(const json_t *answer, struct before *b)
     b->free = json_integer_value(json_object_get(answer, "free"));
     b->running = json_integer_value(json_object_get(answer, "running"));
     b->waiting = json_integer_value(json_object_get(answer, "waiting"));
+    b->stopping = json_is_true(json_object_get(answer, "stopping"));
     b->pending_ms = (uint64_t)json_integer_value(json_object_get(answer, "pendingTimeoutMs"));
     return b->name != NULL;
 }
@@ -73,6 +74,8 @@ static int print_paused(const struct ctl_options *o, json_t *answer)
     if (b.pending_ms > 0)
         printf(" for at most %s, then they get 503", units_format_time(b.pending_ms, limit));
     printf(". To go on: carpoolctl resume %s\n", b.name);
+    if (b.stopping)
+        printf("But carpoold is stopping: see carpoolctl status\n");
     return CTL_FINE;
 }
 

@@ -134,6 +134,8 @@ def test_a_stop_is_a_problem(stage):
     wait_until(lambda: "stopping: running requests finish" in carpool.stderr, "it stops")
     assert re.match(r"1 problem; now .*\ncarpoold is stopping: it takes no new connections, and requests under way finish "
                     r"\(shutdownTimeout: 45s\)\n", shown(carpool, "status"))
+    assert shown(carpool, "pause", "default").endswith(". To go on: carpoolctl resume default\n"
+                                                       "But carpoold is stopping: see carpoolctl status\n")
     asked.connection.reply()
     assert running.response().status == 200
     assert carpool.wait() == 0
