@@ -75,7 +75,7 @@ static void look_after_response(struct socket *s)
     }
     timer_set_at(&s->idle, due_of(s, &reason));
     path_watch_idle(s);
-    spares_forget_failures(s->origin);
+    spares_forget_failures(s);
     if (s->state == SOCKET_PRIVATE)
         agent_may_serve(s->origin->agent); /* it may be evicted from now on */
 }

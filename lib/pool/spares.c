@@ -36,8 +36,13 @@ void spares_retired(const struct socket *s, enum retire_reason reason)
         spares_back_off(o);
 }
 
-void spares_forget_failures(struct origin *o)
+void spares_forget_failures(const struct socket *s)
 {
+    struct origin *o = s->origin;
+    if (s->opened_ms < o->spare_not_before_ms)
+        return;
+    if (o->spare_failures > 0)
+        agent_mark_short(o); /* the others may follow */
     o->spare_failures = 0;
     o->spare_ends = 0;
 }
@@ -83,12 +88,19 @@ static bool is_free_full(const struct origin *o)
     return (uint64_t)o->free_count + spare_places(o) >= o->agent->policy->maxFreeSockets;
 }
 
+/* After a failure, one connection at a time shows whether the next ones would fail, too. */
+static bool waits_for_trial(const struct origin *o)
+{
+    return o->spare_failures > 0 && spare_places(o) > 0;
+}
+
 void spares_open(struct origin *o)
 {
     const struct agent *a = o->agent;
     if (!wants_spares(o))
         return;
-    while (!has_enough(o) && !is_free_full(o) && origin_below_max(o) && !agent_is_full(a)) {
+    while (!has_enough(o) && !is_free_full(o) && origin_below_max(o) && !agent_is_full(a) &&
+           !waits_for_trial(o)) {
         if (!socket_connect(o, NULL, OPENED_FOR_SPARE))
             return;
     }

@@ -8,7 +8,7 @@
 struct origin;
 struct socket;
 
-/* Opens as many as are missing and allowed. */
+/* Opens as many as are missing and allowed; after a failure, one at a time. */
 void spares_open(struct origin *o);
 
 /* One failed to connect: the next is tried after 1 s, then 2 s, ... 30 s. */
@@ -18,7 +18,7 @@ void spares_back_off(struct origin *o);
  * too. */
 void spares_retired(const struct socket *s, enum retire_reason reason);
 
-/* A free socket has stayed open for a while: earlier failures no longer count. */
-void spares_forget_failures(struct origin *o);
+/* It has been free for a while. Where it was opened after the back-off, earlier failures no longer count. */
+void spares_forget_failures(const struct socket *s);
 
 #endif

@@ -299,6 +299,56 @@ START_TEST(failed_spares_are_not_tried_at_once)
 }
 END_TEST
 
+/* Nor many of them at a time, where the last one failed. */
+START_TEST(failed_spares_are_tried_one_at_a_time)
+{
+    struct origin *o = open_rig("minFreeSockets: 5");
+    struct asker a = {0};
+
+    asker_get(&a, &rig, o);
+    asker_release(&a);
+    pool_rig_run(&rig, 20);
+    pool_rig_listen(&rig, false);
+    for (unsigned i = 0; i < rig.count; i++)
+        pool_rig_hang_up(&rig, i);
+    pool_rig_run(&rig, 100);
+    uint64_t at_first = o->stats.retired[RETIRE_CONNECT_FAILED];
+    ck_assert_uint_ge(at_first, 5);
+    pool_rig_run(&rig, 2300);
+    ck_assert_uint_ge(o->stats.retired[RETIRE_CONNECT_FAILED], at_first + 1);
+    ck_assert_uint_le(o->stats.retired[RETIRE_CONNECT_FAILED], at_first + 3);
+    pool_rig_listen(&rig, true);
+    pool_rig_run(&rig, 3500);
+    ck_assert_uint_ge(o->free_count, 5);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+/* Nor sooner because one that was there before is used. */
+START_TEST(an_older_connection_does_not_end_the_back_off)
+{
+    struct origin *o = open_rig("minFreeSockets: 2");
+    struct asker a = {0};
+
+    asker_get(&a, &rig, o);
+    asker_release(&a);
+    pool_rig_run(&rig, 400);
+    pool_rig_listen(&rig, false);
+    uint64_t began = clock_ms();
+    for (unsigned i = 1; i < rig.count; i++)
+        pool_rig_hang_up(&rig, i);
+    for (unsigned i = 0; i < 10; i++) {
+        pool_rig_run(&rig, 350);
+        asker_get(&a, &rig, o);
+        asker_release(&a);
+    }
+    uint64_t failed = o->stats.retired[RETIRE_CONNECT_FAILED];
+    ck_assert_uint_ge(failed, 2);
+    ck_assert_uint_le((1u << (failed - 1)) - 1, (clock_ms() - began) / 1000); /* after 1, 3, 7 s ... */
+    pool_rig_close(&rig);
+}
+END_TEST
+
 /* Nor where they are established and end at once, by a server at its limit or one that speaks first. */
 static void are_not_hammered(void (*end)(unsigned nth), enum retire_reason reason)
 {
@@ -375,6 +425,7 @@ void pool_life_tests(Suite *suite)
                sockets_given_and_not_yet_told_are_safe, sockets_that_come_back_unused_are_looked_at,
                sockets_that_come_back_unused_pass_the_checklist, new_sockets_not_yet_told_are_safe,
                drained_sockets_end_when_they_are_free, warm_sockets_are_kept,
-               failed_spares_are_not_tried_at_once, spares_that_end_at_once_are_not_hammered,
+               failed_spares_are_not_tried_at_once, failed_spares_are_tried_one_at_a_time,
+               an_older_connection_does_not_end_the_back_off, spares_that_end_at_once_are_not_hammered,
                stopping_keeps_nothing, recent_errors_are_twenty);
 }
