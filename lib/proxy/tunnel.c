@@ -159,11 +159,17 @@ static void end(struct tunnel *t)
     look(t);
 }
 
+/* Bytes that were written are with the kernel still. */
+static bool has_unsent(const struct tunnel *t)
+{
+    return conn_unsent(&t->client->conn) > 0 || conn_unsent(socket_conn(t->socket)) > 0;
+}
+
 static uint64_t silence_limit(const struct tunnel *t)
 {
     if (!t->proxy->stopping_since_ms)
         return t->origin->agent->policy->timeouts.tunnel;
-    return is_empty(t) ? IDLE_MS : BLOCKED_MS;
+    return is_empty(t) && !has_unsent(t) ? IDLE_MS : BLOCKED_MS;
 }
 
 /* Of what was taken before a stop nothing is known, as the looks were far apart. */
@@ -180,9 +186,10 @@ static uint64_t plan_looks(struct tunnel *t, uint64_t limit)
 
 static void arm(struct tunnel *t)
 {
+    if (t->state != TUNNEL_OPEN)
+        return;
     uint64_t limit = silence_limit(t), look_ms = plan_looks(t, limit);
-    if (t->state == TUNNEL_OPEN)
-        timer_set_at(&t->timer, limit ? min64(look_ms, silent_since_ms(t) + limit) : 0);
+    timer_set_at(&t->timer, limit ? min64(look_ms, silent_since_ms(t) + limit) : 0);
 }
 
 /* A byte that leaves the kernel for a slow peer moves, too. */
@@ -238,8 +245,10 @@ static void on_timer(void *ctx)
     if (t->state == TUNNEL_OPEN)
         look_for_uptake(t);
     tunnel_go_on(t);
+    if (t->state != TUNNEL_OPEN)
+        return;
     uint64_t limit = silence_limit(t);
-    if (t->state == TUNNEL_OPEN && limit && clock_ms() >= silent_since_ms(t) + limit)
+    if (limit && clock_ms() >= silent_since_ms(t) + limit)
         tunnel_cut(t, t->proxy->stopping_since_ms ? CLIENT_SHUTDOWN : CLIENT_TIMEOUT);
 }
 
@@ -247,7 +256,7 @@ void tunnels_stop(struct proxy *p)
 {
     struct tunnel *t, *next;
     TAILQ_FOREACH_SAFE (t, &p->tunnels, link, next) {
-        if (t->state == TUNNEL_OPEN && is_idle(t))
+        if (t->state == TUNNEL_OPEN && is_idle(t) && !has_unsent(t))
             tunnel_cut(t, CLIENT_SHUTDOWN);
         else
             arm(t);

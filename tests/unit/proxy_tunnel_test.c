@@ -280,6 +280,24 @@ START_TEST(a_stop_waits_for_tunnels_that_hold_bytes)
 }
 END_TEST
 
+START_TEST(a_stop_waits_for_what_the_kernel_holds)
+{
+    int client, origin;
+
+    begin_tunnel(&client, &origin);
+    struct tunnel *t = TAILQ_FIRST(&rig.proxy->tunnels);
+    say(&rig, client, "not taken yet");
+    t->moved_ms -= 61000;
+    proxy_stop(rig.proxy);
+    ck_assert_uint_eq(rig.proxy->stats.tunnels_open, 1);
+    t->timer.fire(t);
+    ck_assert_uint_eq(rig.proxy->stats.tunnels_open, 1);
+    hears(origin, "not taken yet");
+    close(client);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
 START_TEST(a_stop_cuts_idle_tunnels_at_once)
 {
     int client, origin;
@@ -374,7 +392,7 @@ void proxy_tunnel_tests(Suite *suite)
                whoever_is_left_may_go_on_talking, an_end_waits_for_what_came_before_it,
                a_reset_is_passed_on_after_what_came_before_it, an_end_is_passed_on_as_one,
                a_reset_after_the_end_is_noticed, a_stop_waits_for_tunnels_that_move,
-               a_stop_waits_for_tunnels_that_hold_bytes, a_stop_cuts_idle_tunnels_at_once,
-               a_tunnel_is_not_silent_when_something_came, a_tunnel_is_not_silent_when_a_look_comes_too_late,
-               a_client_is_not_late_when_something_came);
+               a_stop_waits_for_tunnels_that_hold_bytes, a_stop_waits_for_what_the_kernel_holds,
+               a_stop_cuts_idle_tunnels_at_once, a_tunnel_is_not_silent_when_something_came,
+               a_tunnel_is_not_silent_when_a_look_comes_too_late, a_client_is_not_late_when_something_came);
 }
