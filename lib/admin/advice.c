@@ -182,7 +182,7 @@ static bool advises_shorter_free(const struct account *a, struct advice *out)
 
 static bool advises_connect_pool(const struct account *a, struct advice *out)
 {
-    uint32_t n = a->hour.requests;
+    uint32_t n = a->hour.carried; /* but for those that were refused, or could not be made */
 
     if (!a->is_tunnel || n < ENOUGH_TUNNELS || a->policy->connect != CONNECT_IS_TUNNEL)
         return false;
@@ -287,6 +287,7 @@ void advice_write(const struct history *h, const struct admin_daemon *daemon, ui
     const struct agent *agent;
     struct account a;
 
+    history_settle(h);
     text_lit(out, "[");
     TAILQ_FOREACH (agent, &daemon->pools[0]->agents, link) {
         uint32_t all = account_busiest(agent, busiest, ORIGINS_LOOKED_AT);

@@ -454,6 +454,7 @@ void explanation_write(const struct history *h, const struct admin_daemon *daemo
     const char *separator = "";
     const struct agent *a;
 
+    history_settle(h);
     text_lit(out, "{\"agents\":[");
     TAILQ_FOREACH (a, &daemon->pools[0]->agents, link) {
         if (only && a != only)

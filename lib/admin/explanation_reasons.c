@@ -21,9 +21,9 @@ static void because_warm(struct text *out, const struct account *a)
 
 static void because_concurrency(struct text *out, const struct account *a)
 {
-    text_lit(out, "more requests ran at the same time than ever before");
+    text_lit(out, "more connections were in use at the same time than ever before");
     if (a->most_sockets > 1 && !account_is_of_agent(a))
-        text_format(out, ", on up to %u connections", a->most_sockets);
+        text_format(out, ", up to %u", a->most_sockets);
 }
 
 static void because_close(struct text *out, const struct account *a)
@@ -102,6 +102,33 @@ static void because_learned(struct text *out, const struct account *a)
     words_time(out, (double)a->learned_ms);
     text_lit(out, ", because the service does so after ");
     words_time(out, (double)a->closes_after_ms);
+}
+
+/* Of the requests that such a connection was closed for, those that had waited in Carpool for most of their time:
+ * all but those that had not, at least. */
+static uint64_t timed_out_waiting(const struct account *a)
+{
+    uint64_t retired = a->stats.retired[RETIRE_REQUEST_TIMEOUT];
+    uint64_t slow = a->stats.errors[PROXY_ERROR_RESPONSE_TIMEOUT] - a->stats.timed_out_waiting;
+
+    return retired > slow ? retired - slow : 0;
+}
+
+static bool service_was_slow(const struct account *a)
+{
+    return timed_out_waiting(a) * 2 <= a->stats.retired[RETIRE_REQUEST_TIMEOUT];
+}
+
+static void because_request_timeout(struct text *out, const struct account *a)
+{
+    uint64_t waited = timed_out_waiting(a);
+
+    text_lit(out, "requests on earlier ones ran into timeouts.request");
+    if (waited > 0 && waited == a->stats.retired[RETIRE_REQUEST_TIMEOUT])
+        text_lit(out, ", after they had waited in Carpool for most of that time");
+    else if (waited > 0)
+        text_format(out, ", %s of them after they had waited in Carpool for most of that time",
+                    service_was_slow(a) ? "some" : "most");
 }
 
 static void because_evicted(struct text *out, const struct account *a)
@@ -227,8 +254,8 @@ static const struct reason {
              .advice = "Find out what it sends after its responses"),
     REPLACED(RETIRE_SOCKET_TIMEOUT, .cause = "requests on earlier ones ran into timeouts.socket",
              .advice = "Find out why the service is silent for so long"),
-    REPLACED(RETIRE_REQUEST_TIMEOUT, .cause = "requests on earlier ones ran into timeouts.request",
-             .advice = "Find out why the service is slow"),
+    REPLACED(RETIRE_REQUEST_TIMEOUT, .because = because_request_timeout,
+             .advice = "Find out why the service is slow", .is_bad = service_was_slow),
     REPLACED(RETIRE_CONNECT_FAILED, .cause = "earlier ones could not be opened"),
     REPLACED(RETIRE_CONNECT_TIMEOUT, .cause = "earlier ones were not open in time"),
     REPLACED(RETIRE_ERROR,

@@ -212,13 +212,12 @@ static void put_bursts(struct text *out, const struct account *a, bool is_peak)
         text_lit(out, "under 0.1");
     else
         text_format(out, "only %.1f", (double)a->hour.load);
-    text_format(out, " %s needed at a time",
-                a->speaks_http2 ? "requests under way were" : "connections were");
+    text_string(out, a->speaks_http2 ? " were under way at a time" : " connections were needed at a time");
 }
 
 void held_put_need(struct text *out, const struct account *a, uint32_t limit)
 {
-    bool is_peak = a->hour.demand > limit, is_known = a->hour.load > 0 || a->hour.served > 0;
+    bool is_peak = a->hour.demand > limit, is_known = a->hour.load > 0 || a->hour.carried > 0;
 
     if (is_known && account_needed(a, limit) <= limit) {
         put_bursts(out, a, is_peak);
@@ -235,6 +234,6 @@ void held_put_need(struct text *out, const struct account *a, uint32_t limit)
                     a->speaks_http2 ? "requests under way" : "connections");
     else
         text_format(out, " %s, it cannot be seen how many %s",
-                    is_known ? "While the limit holds them back" : "Since none was served",
+                    is_known ? "While the limit holds them back" : "Since none got a connection",
                     a->speaks_http2 ? "would be under way" : "connections they need");
 }

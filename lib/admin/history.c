@@ -139,10 +139,10 @@ static struct past *past_make(struct history *h, const struct agent *a, const st
 /* Looking */
 
 /* What is there now, and whether a request came since the last look. */
-static void note_now(struct history *h, struct past *p, const struct groups *now, uint64_t requests)
+static void note_now(struct history *h, struct past *p, const struct groups *now, uint64_t requests,
+                     uint32_t demand)
 {
     struct span *s = &p->running;
-    uint32_t demand = max32(now->active, now->http2.streams) + now->connecting + now->pending;
 
     s->arrival_seconds += requests != p->requests;
     s->busy_seconds += requests != p->requests || demand > 0;
@@ -194,7 +194,7 @@ static void look_at_origin(struct history *h, const struct agent *a, const struc
 
     if (!p)
         return;
-    note_now(h, p, now, o->stats.requests);
+    note_now(h, p, now, o->stats.requests, o->demand.peak);
     take_running(p, &o->stats, &p->running);
 }
 
@@ -219,7 +219,7 @@ static void look_at_agent(struct history *h, const struct agent *a)
     if (!p)
         p = past_make(h, a, NULL);
     if (p)
-        note_now(h, p, &all, requests);
+        note_now(h, p, &all, requests, demand_peak_of_agent(a));
 }
 
 static void begin_tenure(const struct history *h, struct past *p, const struct agent *a,
@@ -260,13 +260,24 @@ void history_note_limits(struct history *h)
     }
 }
 
+void history_settle(const struct history *h)
+{
+    struct agent *a;
+
+    TAILQ_FOREACH (a, &h->daemon->pools[0]->agents, link)
+        demand_settle(a);
+}
+
 static void look_at_all(struct history *h)
 {
-    const struct agent *a;
+    struct agent *a;
 
     history_note_limits(h);
-    TAILQ_FOREACH (a, &h->daemon->pools[0]->agents, link)
+    history_settle(h);
+    TAILQ_FOREACH (a, &h->daemon->pools[0]->agents, link) {
         look_at_agent(h, a);
+        demand_restart(a);
+    }
     h->looked_ms = clock_ms();
 }
 
@@ -288,6 +299,7 @@ static struct span running_now(const struct history *h, const struct agent *a, c
     seen = p ? *p : nothing;
     seen.running.arrival_seconds += stats->requests != seen.requests;
     seen.running.busy_seconds += stats->requests != seen.requests;
+    seen.running.demand = max32(seen.running.demand, o ? o->demand.peak : demand_peak_of_agent(a));
     take_running(&seen, stats, &seen.running);
     return seen.running;
 }

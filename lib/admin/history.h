@@ -25,6 +25,9 @@ void history_sample(struct history *h);
 /* A reload may have changed limits; a look, too, sees that. */
 void history_note_limits(struct history *h);
 
+/* What it does before each look: how long connections are in use is known up to now. */
+void history_settle(const struct history *h);
+
 /* What it does once a minute, too: the running minute is over. */
 void history_end_minute(struct history *h);
 

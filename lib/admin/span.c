@@ -50,17 +50,28 @@ static float loaded_seconds(const struct span *s, float each)
     return unheld < (float)s->busy_seconds ? unheld : (float)s->busy_seconds;
 }
 
-/* Little's law: requests a second, times the seconds that one has a connection. What runs for a second is
- * seen: then no more are needed than ran, waited or were refused at once. */
+/* Where none began, earlier ones run on; or none got a connection, and nothing is known. */
+static float load_of_earlier(const struct span *s)
+{
+    return s->active > 0 && s->busy_seconds > 0 ? (float)s->used_ms / 1e3F / (float)s->busy_seconds : 0;
+}
+
+/* Little's law: requests a second, times the seconds that one has a connection. */
+static float load_of_new(const struct span *s)
+{
+    float each = (float)s->used_ms / (float)s->carried / 1e3F;
+
+    return s->arrival_seconds > 0 ? (float)s->requests * each / loaded_seconds(s, each) : 0;
+}
+
+/* No more than ran or waited at a time, and would have: those that got no connection. */
 static float load_of(const struct span *s)
 {
-    float each, load, seen = (float)s->demand + (float)s->queue_full;
+    float load = s->carried > 0 ? load_of_new(s) : load_of_earlier(s);
+    uint32_t lost = s->requests > s->carried ? s->requests - s->carried : 0;
+    float most = (float)s->demand + (float)lost;
 
-    if (s->arrival_seconds == 0 || s->served == 0)
-        return 0;
-    each = (float)s->service_ms / (float)s->served / 1e3F;
-    load = (float)s->requests * each / loaded_seconds(s, each);
-    return each >= 1 && s->demand > 0 && load > seen ? seen : load;
+    return load < most ? load : most;
 }
 
 static void take_words(const struct origin_stats *from, const struct origin_stats *to, struct span *out)
@@ -75,9 +86,7 @@ static void take_times(const struct origin_stats *from, const struct origin_stat
 {
     out->waited = waited_of(from, to);
     out->waited_ms = less((to->pending.sum_us - from->pending.sum_us) / 1000, 0);
-    out->served = less(histogram_count(&to->request), histogram_count(&from->request));
-    out->service_ms = less((to->request.sum_us - from->request.sum_us) / 1000,
-                           (to->served_wait_us - from->served_wait_us) / 1000);
+    out->used_ms = less(to->used_us / 1000, from->used_us / 1000);
     out->p50_us = quantile(&to->request, &from->request, 0.5);
     out->p99_us = quantile(&to->request, &from->request, 0.99);
     out->waited_p99_us = out->waited > 0 ? quantile(&to->pending, &from->pending, 0.99) : 0;
@@ -141,8 +150,7 @@ void span_add(struct span *to, const struct span *from)
     to->queue_full += from->queue_full;
     to->errors += from->errors;
     to->connects_failed += from->connects_failed;
-    to->served += from->served;
-    to->service_ms += from->service_ms;
+    to->used_ms += from->used_ms;
     to->peer_closed += from->peer_closed;
     to->peer_closed_idle_ms += from->peer_closed_idle_ms;
     to->arrival_seconds += from->arrival_seconds;

@@ -17,11 +17,12 @@ struct span {
     uint32_t waited, waited_ms;   /* of them, those that were not refused at once, and how long together */
     uint32_t refused, queue_full; /* by a limit; of these, at once */
     uint32_t errors, connects_failed; /* but for `refused`; connections that could not be made */
-    uint32_t served, service_ms;      /* whole responses; the time on a connection and to get one, together */
+    uint32_t
+        used_ms; /* for how long requests and tunnels had connections, and waited for them to be opened */
     uint32_t peer_closed,
         peer_closed_idle_ms; /* free connections that the origin closed; their idle ages, summed */
     uint32_t active, connecting, free, waiting; /* the most at a time, looked at each second */
-    uint32_t demand;                            /* the same: requests that ran or waited */
+    uint32_t demand;                            /* the most requests that ran or waited at a time */
     uint32_t p50_us, p99_us; /* of whole responses; of a sum: of its worst minute, as what follows */
     uint32_t waited_p99_us, connect_p99_us;
     uint32_t arrival_seconds; /* in which a request came */

@@ -46,6 +46,7 @@ struct agent {
     struct socket_list free_lru;               /* of all origins, least recently used first */
     struct socket_list private_lru;            /* the same of private ones between two requests */
     uint32_t total;                            /* sockets of all origins */
+    struct demand demand;                      /* of all origins */
     struct origin_list blocked;                /* origins with blocked requests */
     struct turn *turns;                        /* queue: fair: hash by origin and caller */
     struct turn_list ring;                     /* callers that have blocked requests, the next one first */

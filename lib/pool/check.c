@@ -245,6 +245,8 @@ static void check_origin(const struct origin *o)
     assert(o->draining_count == count_sockets(&o->draining, o, SOCKET_DRAINING, &in_flight));
     assert(o->sent_away_count == count_sockets(&o->sent_away, o, SOCKET_SENT_AWAY, &sent_away));
     assert(o->in_flight == in_flight);
+    assert(o->demand.now == o->in_flight + o->waiting_count + o->blocked_count);
+    assert(o->demand.peak >= o->demand.now);
     assert(o->aside_count == count_aside(o));
     check_queue(o);
     check_books(o);
@@ -293,16 +295,18 @@ static void check_lru(const struct agent *a, uint32_t free_count)
 static void check_agent(const struct agent *a)
 {
     const struct origin *o;
-    uint32_t total = 0, free_count = 0, blocked = 0, empty = 0;
+    uint32_t total = 0, free_count = 0, blocked = 0, empty = 0, demand = 0;
     for (o = a->origins; o; o = o->hh.next) {
         assert(o->agent == a);
         check_origin(o);
         total += origin_sockets(o);
         free_count += o->free_count;
+        demand += o->demand.now;
         blocked += o->blocked_count > 0;
         empty += o->keeping != ORIGIN_KEPT;
     }
     assert(a->total == total);
+    assert(a->demand.now == demand);
     assert(a->empty_count[ORIGIN_EMPTY] + a->empty_count[ORIGIN_UNREACHED] == empty);
     check_ring(a);
     check_empty(a);

@@ -13,10 +13,10 @@
 #include "wire/retire.h"
 
 /* X(id, word, what it means) */
-#define OPENED_FOR_LIST(X)                                                                        \
-    X(OPENED_FOR_SPARE, "warm", "minFreeSockets asked for it")                                    \
-    X(OPENED_FOR_FIRST, "first", "the origin had none before")                                    \
-    X(OPENED_FOR_CONCURRENCY, "concurrency", "more requests at once than ever before needed one") \
+#define OPENED_FOR_LIST(X)                                                                       \
+    X(OPENED_FOR_SPARE, "warm", "minFreeSockets asked for it")                                   \
+    X(OPENED_FOR_FIRST, "first", "the origin had none before")                                   \
+    X(OPENED_FOR_CONCURRENCY, "concurrency", "more connections in use at once than ever before") \
     X(OPENED_FOR_RETRY, "retry", "a request on a stale socket was repeated")
 
 enum opened_for {

@@ -6,6 +6,8 @@ libcarpool_a_SOURCES += \
 	lib/pool/check.h \
 	lib/pool/configure.c \
 	lib/pool/configure.h \
+	lib/pool/demand.c \
+	lib/pool/demand.h \
 	lib/pool/forget.c \
 	lib/pool/forget.h \
 	lib/pool/http2.c \

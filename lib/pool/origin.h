@@ -20,6 +20,7 @@
 
 #include "base/hash.h"
 #include "base/list.h"
+#include "pool/demand.h"
 #include "pool/forget.h"
 #include "pool/learned.h"
 #include "pool/ledger.h"
@@ -63,6 +64,8 @@ struct origin {
     uint32_t in_flight;         /* places taken, on all sockets but those that were sent away */
     struct waiter_list waiting, blocked;
     uint32_t waiting_count, blocked_count;
+    struct demand demand;             /* in_flight, waiting_count and blocked_count, summed */
+    uint64_t settled_us;              /* up to when stats.used_us is known */
     TAILQ_ENTRY(origin) blocked_link; /* on agent->blocked while blocked_count > 0 */
     struct turn_list ring; /* queue: fair: callers that have blocked requests, the next one first */
 

@@ -98,7 +98,7 @@ void socket_take(struct socket *s)
         idle_end(s);
     s->in_use++;
     s->unbegun++;
-    o->in_flight++;
+    demand_rise(o, &o->in_flight, 1);
     update_state(s);
     if (o->agent->policy->minFreeSockets)
         agent_mark_short(o); /* another spare may be due */
@@ -109,7 +109,7 @@ static void give_back(struct socket *s)
     assert(s->in_use > 0);
     s->in_use--;
     if (s->state != SOCKET_SENT_AWAY)
-        s->origin->in_flight--;
+        demand_fall(s->origin, &s->origin->in_flight, 1);
 }
 
 void socket_begin_exchange(struct socket *s)

@@ -47,7 +47,8 @@ static void enter_blocked(struct waiter *p, bool first)
     insert_in_order(&o->blocked, p);
     p->state = WAITER_BLOCKED;
     stopwatch_start(&p->pending);
-    if (o->blocked_count++ == 0)
+    demand_rise(o, &o->blocked_count, 1);
+    if (o->blocked_count == 1)
         TAILQ_INSERT_TAIL(&o->agent->blocked, o, blocked_link);
     turns_enter(p, first);
     forget_update(o);
@@ -59,7 +60,7 @@ static void enter_waiting(struct waiter *p)
     struct origin *o = p->origin;
     insert_in_order(&o->waiting, p);
     p->state = WAITER_WAITING;
-    o->waiting_count++;
+    demand_rise(o, &o->waiting_count, 1);
     forget_update(o);
 }
 
@@ -87,12 +88,13 @@ static void leave(struct waiter *p)
         TAILQ_REMOVE(&o->blocked, p, link);
         stopwatch_stop(&p->pending);
         count_loss(p);
-        if (--o->blocked_count == 0)
+        demand_fall(o, &o->blocked_count, 1);
+        if (o->blocked_count == 0)
             TAILQ_REMOVE(&o->agent->blocked, o, blocked_link);
         break;
     case WAITER_WAITING:
         TAILQ_REMOVE(&o->waiting, p, link);
-        o->waiting_count--;
+        demand_fall(o, &o->waiting_count, 1);
         break;
     case WAITER_SETTLED: TAILQ_REMOVE(&o->agent->pool->settled, p, link); break;
     case WAITER_OWNER:
@@ -100,6 +102,15 @@ static void leave(struct waiter *p)
     }
     p->state = WAITER_IDLE;
     forget_update(o);
+}
+
+/* It has waited for a connection to be opened, which nobody could use meanwhile. */
+static void note_opening(struct waiter *p)
+{
+    uint64_t waited_us = clock_us() - stopwatch_since_us(&p->waited);
+    uint64_t pending_us = stopwatch_total_us(&p->pending);
+    if (p->how == ACQUIRE_NEW && waited_us > pending_us)
+        p->origin->stats.used_us += waited_us - pending_us;
 }
 
 /* Once a request, whatever came of its waiting. */
@@ -157,6 +168,8 @@ void queue_give(struct waiter *p, struct socket *s)
 {
     struct origin *o = p->origin;
     turns_pass(p);
+    if (p->state == WAITER_WAITING)
+        note_opening(p);
     settle(p);
     p->socket = s;
     socket_take(s);
@@ -327,10 +340,10 @@ static bool may_wait(const struct waiter *p)
 {
     struct origin *o = p->origin;
     o->stats.held[queue_held_by(o)]++;
-    if (o->blocked_count < o->agent->policy->maxPendingRequests)
+    if (o->blocked_count < o->agent->policy->maxPendingRequests || displace(p))
         return true;
     o->stats.queue_full++;
-    return displace(p);
+    return false;
 }
 
 /* Whether the connections that are being opened have a place for it, after those that are older. */
@@ -413,8 +426,9 @@ static void begin_acquire(struct waiter *p)
 }
 
 /* Who waits is timed from here until it is told, or gives up. */
-static enum acquire_result timed(struct waiter *p, enum acquire_result result)
+static enum acquire_result joined(struct waiter *p, enum acquire_result result)
 {
+    demand_note(p->origin);
     if (result == ACQUIRE_WAITS)
         stopwatch_start(&p->waited);
     return result;
@@ -426,7 +440,7 @@ enum acquire_result origin_acquire(struct waiter *p)
     struct agent *a = o->agent;
     begin_acquire(p);
     if (p->how == ACQUIRE_OWN_CONNECTION)
-        return timed(p, own_connection(o, p));
+        return joined(p, own_connection(o, p));
     if (a->pool->suspended_us != clock_suspended_us())
         idle_note_suspend(a->pool);
     if (a->dirty)
@@ -436,9 +450,9 @@ enum acquire_result origin_acquire(struct waiter *p)
     if (!a->paused && is_next && origin_may_begin(o) && (p->socket = queue_find_place(o, p))) {
         socket_take(p->socket);
         note_wait(p);
-        return ACQUIRED;
+        return joined(p, ACQUIRED);
     }
-    return timed(p, join_queue(o, p));
+    return joined(p, join_queue(o, p));
 }
 
 enum acquire_result origin_acquire_own(struct waiter *p, struct socket *own)
@@ -451,14 +465,14 @@ enum acquire_result origin_acquire_own(struct waiter *p, struct socket *own)
         socket_take_private(own);
         p->socket = own;
         own->unbegun++;
-        return ACQUIRED;
+        return joined(p, ACQUIRED);
     }
     bool again = p->how != ACQUIRE_NEW;
     if (!again && !may_wait(p))
         return ACQUIRE_QUEUE_FULL;
     p->bound = true;
     enter_blocked(p, again);
-    return timed(p, ACQUIRE_WAITS);
+    return joined(p, ACQUIRE_WAITS);
 }
 
 void queue_reorder(struct agent *a)

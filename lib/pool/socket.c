@@ -90,7 +90,7 @@ void socket_move(struct socket *s, enum socket_state to)
     socket_set_aside(s, ASIDE_NOT);
     if (counts_under_limits(s->state) && !counts_under_limits(to)) {
         a->total--;
-        o->in_flight -= s->in_use;
+        demand_fall(o, &o->in_flight, s->in_use);
     }
     s->state = to;
     list = list_of(o, to, &count);
@@ -381,7 +381,7 @@ struct socket *socket_connect(struct origin *o, struct waiter *owner, enum opene
     a->total++;
     if (owner) {
         o->owned_count++;
-        o->in_flight++;
+        demand_rise(o, &o->in_flight, 1);
     } else {
         o->connecting_places += s->capacity;
     }

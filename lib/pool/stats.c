@@ -99,7 +99,7 @@ void origin_stats_add(struct origin_stats *to, const struct origin_stats *from)
         to->errors[i] += from->errors[i];
     to->client_aborts += from->client_aborts;
     to->timed_out_waiting += from->timed_out_waiting;
-    to->served_wait_us += from->served_wait_us;
+    to->used_us += from->used_us;
     for (unsigned i = 0; i < HELD_BY_COUNT; i++)
         to->held[i] += from->held[i];
     to->queue_full += from->queue_full;

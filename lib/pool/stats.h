@@ -90,7 +90,9 @@ struct origin_stats {
     uint64_t client_aborts;
     uint64_t
         timed_out_waiting; /* of errors[PROXY_ERROR_RESPONSE_TIMEOUT], those that waited most of their time */
-    uint64_t served_wait_us; /* how long those in `request` had waited, summed */
+    /* How long requests and tunnels had places, and waited for theirs to be opened, summed; the former as far
+     * as demand_settle() knows */
+    uint64_t used_us;
     /* Texts of some size that came to clients which accept gzip, with Via; and those of them that were not
      * compressed */
     uint64_t texts, texts_plain;

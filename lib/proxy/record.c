@@ -129,7 +129,6 @@ static void count(const struct exchange *e)
         stats->timed_out_waiting += e->outcome.fault == FAULT_RESPONSE_TIMEOUT && waited_us * 2 > took_us;
     } else if (e->transfer && e->transfer->download.state == DOWNLOAD_DONE) {
         histogram_add(&stats->request, took_us);
-        stats->served_wait_us += waited_us;
     } else {
         stats->client_aborts++;
     }

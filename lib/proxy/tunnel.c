@@ -41,7 +41,6 @@ static void record(struct tunnel *t)
     t->record.client = &peer;
     t->proxy->stats.requests_by_status[t->record.status]++;
     histogram_add(&t->origin->stats.request, t->response_us);
-    t->origin->stats.served_wait_us += t->record.pending_us;
     if (t->proxy->record)
         t->proxy->record(t->proxy->record_ctx, &t->record);
 }

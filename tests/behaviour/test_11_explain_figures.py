@@ -7,6 +7,7 @@ import time
 import pytest
 
 from .harness import wait_until
+from .harness.client import request
 from .harness.h2 import h2_origin
 from .harness.origin import answer
 from .test_11_explain import PAY, explained, upstream
@@ -105,6 +106,50 @@ def test_waits_of_clients_that_left(stage, limits):
     assert sorted(advice) == limits, advice
 
 
+def test_a_burst_between_two_looks(stage):
+    """what waited: the most at a time is that of the moment at which the last of them came, looked at or not"""
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool(upstream(origin, maxSockets=1))
+    clients = [carpool.ask("http://pay.test/")]
+    asked = origin.take()
+    clients += [carpool.ask("http://pay.test/") for _ in range(5)]
+    carpool.wait_row(PAY, "pay", requests=5)
+    asked.connection.reply()
+    for _ in range(5):
+        origin.take().connection.reply()
+    assert [client.response().status for client in clients] == [200] * 6
+    assert "t one moment 6 were running or waiting" in explained(carpool, "pay")
+
+
+def test_tunnels_need_connections_while_they_are_open(stage):
+    """what waited: a connection is needed for as long as its tunnel is open, not only until it is"""
+    origin = stage.origin(serve=lambda connection: connection.fill())
+    carpool = stage.carpool({"access": {"connectPorts": [origin.port]}, "defaults": {"maxSockets": 1, "maxPendingRequests": 1}})
+    clients = [carpool.client() for _ in range(2)]
+    clients[0].send(request("CONNECT", origin.authority))
+    assert clients[0].read_response_head().status == 200
+    clients[1].send(request("CONNECT", origin.authority))
+    carpool.wait_row(f"tunnel://{origin.authority}", requests=1)
+    for _ in range(2):
+        assert carpool.raw(request("CONNECT", origin.authority), "CONNECT-REFUSED").status == 503
+    assert "Since none got a connection" not in explained(carpool)
+    wait_until(lambda: "requests per second times seconds per request came to " in explained(carpool), lambda: explained(carpool))
+    assert re.search(r": raise maxSockets to \d+\.", explained(carpool))
+
+
+def test_requests_without_an_answer_need_connections(stage):
+    """what waited: a request that ran into a time limit, or whose client left, has had a connection, too"""
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool(upstream(origin, maxSockets=1, timeouts={"socket": "1s"}))
+    clients = [carpool.ask("http://pay.test/")]
+    origin.take()
+    clients.append(carpool.ask("http://pay.test/"))
+    carpool.wait_row(PAY, "pay", requests=1)
+    assert [client.response().status for client in clients] == [504, 504]
+    text = explained(carpool, "pay")
+    assert "1 of 2 requests found all connections busy" in text and ": raise maxSockets to " in text, text
+
+
 def test_waits_for_an_earlier_limit(stage):
     """what waited for a limit that a reload has raised: told without the present one, and nothing is advised"""
     origin = stage.origin(manual=True)
@@ -133,8 +178,8 @@ def test_no_sum_of_peaks(stage):
             asked.connection.reply()
         assert [client.response().status for client in clients] == [200, 200]
     agent, _, origins = explained(carpool, "pay").partition(" pay http://")
-    assert "2 concurrency: more requests ran at the same time than ever before. " in agent
-    assert origins.count("on up to 2 connections") == 2
+    assert "2 concurrency: more connections were in use at the same time than ever before. " in agent
+    assert origins.count("than ever before, up to 2. ") == 2
 
 
 @pytest.mark.parametrize("fields", [[("Keep-Alive", "timeout=5")], []])

@@ -130,11 +130,11 @@ START_TEST(reasons_in_order_of_weight)
         said("reasons"),
         "Why they were opened:\n"
         "- 6 (60 %) drained: earlier ones were drained, by carpoolctl drain or a reload.\n"
-        "- 3 (30 %) concurrency: more requests ran at the same time than ever before, on up to 4 connections.\n"
+        "- 3 (30 %) concurrency: more connections were in use at the same time than ever before, up to 4.\n"
         "- 1 (10 %) first: there was none yet.");
     account.key = "*"; /* what each origin had at a time adds up to nothing */
-    ck_assert_ptr_nonnull(
-        strstr(said("reasons"), "concurrency: more requests ran at the same time than ever before.\n"));
+    ck_assert_ptr_nonnull(strstr(
+        said("reasons"), "concurrency: more connections were in use at the same time than ever before.\n"));
     account.stats.opened++;
     ck_assert_ptr_nonnull(strstr(said("reasons"), "Why they were opened in the last hour:\n- 6"));
     account.hour = (struct span){0};
@@ -269,6 +269,33 @@ START_TEST(own_limits)
 }
 END_TEST
 
+/* Time that ran out in the queue is no fault of the service's. */
+START_TEST(requests_that_timed_out_had_waited)
+{
+    account_begin();
+    requested(20);
+    account_open(replaced(RETIRE_REQUEST_TIMEOUT), 6);
+    account.stats.retired[RETIRE_REQUEST_TIMEOUT] = 6;
+    account.stats.errors[PROXY_ERROR_RESPONSE_TIMEOUT] = 6;
+    ck_assert_str_eq(reason(replaced(RETIRE_REQUEST_TIMEOUT)),
+                     "request-timeout: requests on earlier ones ran into timeouts.request. Find out why the "
+                     "service is slow.");
+    account.stats.errors[PROXY_ERROR_RESPONSE_TIMEOUT] = 14; /* eight more had no connection */
+    account.stats.timed_out_waiting = 14;
+    ck_assert_str_eq(reason(replaced(RETIRE_REQUEST_TIMEOUT)),
+                     "request-timeout: requests on earlier ones ran into timeouts.request, after they had "
+                     "waited in Carpool for most of that time.");
+    account.stats.timed_out_waiting = 12;
+    ck_assert_str_eq(
+        reason(replaced(RETIRE_REQUEST_TIMEOUT)),
+        "request-timeout: requests on earlier ones ran into timeouts.request, most of them after "
+        "they had waited in Carpool for most of that time.");
+    account.stats.timed_out_waiting = 9;
+    ck_assert_ptr_nonnull(strstr(reason(replaced(RETIRE_REQUEST_TIMEOUT)), ", some of them after they"));
+    ck_assert_ptr_nonnull(strstr(reason(replaced(RETIRE_REQUEST_TIMEOUT)), " Find out why the service"));
+}
+END_TEST
+
 /* No reason of the ledger is without words. */
 START_TEST(every_reason_has_a_cause)
 {
@@ -324,12 +351,12 @@ START_TEST(waiting)
     account.hour.load = 0.01F;
     ck_assert_ptr_nonnull(
         strstr(said("waiting"), ", while on average under 0.1 connections were needed at a time."));
-    account.hour.load = 0;
+    account.hour.load = account.hour.carried = 0;
     ck_assert_ptr_nonnull(
         strstr(said("waiting"),
-               " At one moment 29 were running or waiting. Since none was served, it cannot be seen "
+               " At one moment 29 were running or waiting. Since none got a connection, it cannot be seen "
                "how many connections they need. Raise maxSockets if they must not wait."));
-    account.hour.served = 1;
+    account.hour.carried = 1;
     account.hour.refused = account.hour.queue_full = 27;
     ck_assert_ptr_nonnull(
         strstr(said("waiting"), "were running or waiting, those refused at once not counted)"));
@@ -430,7 +457,8 @@ START_TEST(over_http2_requests_are_limited)
     account.hour.load = 18;
     ck_assert_ptr_nonnull(strstr(said("waiting"), "it cannot be seen how many would be under way: raise"));
     account.hour.load = 1;
-    ck_assert_ptr_nonnull(strstr(said("waiting"), "on average only 1.0 requests under way were needed"));
+    ck_assert_ptr_nonnull(
+        strstr(said("waiting"), ", while on average only 1.0 were under way at a time. Raise"));
     policy.maxSockets = 1;
     ck_assert_ptr_nonnull(strstr(said("waiting"), "found another request under way (maxSockets is 1)"));
 }
@@ -590,7 +618,7 @@ void add_explanation_tests(Suite *suite)
 {
     unit_group(suite, "words", words_are_short);
     unit_group(suite, "explanation", traffic, reasons_in_order_of_weight, advice_where_it_costs, tunnels,
-               services_that_close, own_limits, every_reason_has_a_cause, waiting, earlier_limits_held_them,
-               several_things_held_them, over_http2_requests_are_limited, spares_in_vain, failed_or_well, now,
-               learned, saved, origins_are_told_the_busiest_first);
+               services_that_close, own_limits, requests_that_timed_out_had_waited, every_reason_has_a_cause,
+               waiting, earlier_limits_held_them, several_things_held_them, over_http2_requests_are_limited,
+               spares_in_vain, failed_or_well, now, learned, saved, origins_are_told_the_busiest_first);
 }

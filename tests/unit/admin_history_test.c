@@ -53,8 +53,16 @@ static void serve(struct origin_stats *s, unsigned count, unsigned ms, unsigned 
         s->requests++;
         histogram_add(&s->pending, waited_ms * 1000);
         histogram_add(&s->request, (ms + waited_ms) * 1000);
-        s->served_wait_us += waited_ms * 1000;
+        s->first_uses++;
+        s->used_us += ms * 1000;
     }
+}
+
+/* So many run or wait, at a moment between two looks. */
+static void at_one_moment(uint32_t demand)
+{
+    f.origin.demand.now = f.agent.demand.now = demand;
+    demand_note(&f.origin);
 }
 
 START_TEST(a_minute_is_what_came_within_it)
@@ -78,8 +86,8 @@ START_TEST(a_minute_is_what_came_within_it)
     ck_assert_uint_eq(s.requests, 16);
     ck_assert_uint_eq(s.opened, 1);
     ck_assert_uint_eq(s.opened_for[OPENED_FOR_FIRST], 1);
-    ck_assert_uint_eq(s.served, 16);
-    ck_assert_uint_eq(s.service_ms, 640);
+    ck_assert_uint_eq(s.carried, 16);
+    ck_assert_uint_eq(s.used_ms, 640);
     ck_assert_uint_eq(s.waited, 0);
     end();
 }
@@ -218,6 +226,7 @@ START_TEST(load_is_requests_a_second_times_seconds_a_request)
     f.origin.last_request_ms = UINT64_MAX;
     serve(&f.origin.stats, 20, 500, 1500);
     f.origin.stats.held[HELD_BY_MAX_SOCKETS] = 20;
+    at_one_moment(20);
     history_sample(history);
     struct span s = hour_of(&f.origin);
     ck_assert_float_eq_tol(s.load, 10, 0.01F);
@@ -236,8 +245,11 @@ static void pass_second(uint32_t active, uint32_t waiting)
 {
     f.origin.active_count = active;
     f.origin.blocked_count = waiting;
+    f.origin.stats.used_us += active * 1000 * 1000;
+    at_one_moment(active + waiting);
     history_sample(history);
     f.origin.active_count = f.origin.blocked_count = 0;
+    f.origin.demand = f.agent.demand = (struct demand){0};
 }
 
 /* Two requests come at once, of 5 s each, and the second one waits for the first. */
@@ -245,12 +257,9 @@ START_TEST(load_of_long_requests_counts_the_seconds_in_which_they_run)
 {
     begin();
     f.origin.last_request_ms = UINT64_MAX;
-    f.origin.stats.requests = 2;
+    serve(&f.origin.stats, 2, 0, 0); /* a second that passes counts as used */
     for (unsigned i = 0; i < 5; i++)
         pass_second(1, 1);
-    f.origin.stats.requests = 0; /* serve() counts them */
-    serve(&f.origin.stats, 1, 5000, 0);
-    serve(&f.origin.stats, 1, 5000, 5000);
     for (unsigned i = 0; i < 5; i++)
         pass_second(1, 0);
     pass_second(0, 0);
@@ -266,11 +275,9 @@ START_TEST(load_of_requests_that_do_not_overlap_is_one)
     begin();
     f.origin.last_request_ms = UINT64_MAX;
     for (unsigned i = 0; i < 10; i++) {
-        f.origin.stats.requests++;
+        serve(&f.origin.stats, 1, 0, 0);
         for (unsigned second = 0; second < 3; second++)
             pass_second(1, 0);
-        f.origin.stats.requests--;
-        serve(&f.origin.stats, 1, 3000, 0);
         pass_second(0, 0);
     }
     ck_assert_float_eq_tol(hour_of(&f.origin).load, 1, 0.01F);
@@ -284,13 +291,70 @@ START_TEST(load_of_long_requests_is_not_more_than_was_seen)
 {
     begin();
     f.origin.last_request_ms = UINT64_MAX;
-    serve(&f.origin.stats, 9, 0, 0);
-    serve(&f.origin.stats, 1, 20000, 0);
+    serve(&f.origin.stats, 10, 0, 0);
     for (unsigned i = 0; i < 20; i++)
         pass_second(1, 0);
     ck_assert_float_eq_tol(hour_of(&f.origin).load, 1, 0.01F);
+    f.origin.stats.requests += 3;
     f.origin.stats.errors[PROXY_ERROR_LIMIT] = f.origin.stats.queue_full = 3;
     ck_assert_float_eq_tol(hour_of(&f.origin).load, 4, 0.01F);
+    end();
+}
+END_TEST
+
+/* Two tunnels, or requests that no response ends, are in use in each minute in which they are open. */
+START_TEST(load_counts_what_is_in_use_until_it_ends)
+{
+    begin();
+    f.origin.last_request_ms = UINT64_MAX;
+    f.origin.stats.requests = f.origin.stats.first_uses = 2;
+    for (unsigned minute = 0; minute < 2; minute++) {
+        for (unsigned i = 0; i < 10; i++)
+            pass_second(2, 0);
+        ck_assert_float_eq_tol(hour_of(&f.origin).load, 2, 0.01F);
+        for (unsigned i = 0; minute == 0 && i < HISTORY_MINUTES; i++)
+            history_end_minute(history);
+    }
+    history_end_minute(history);
+    ck_assert_float_eq_tol(hour_of(&f.origin).load, 2, 0.01F); /* the second one alone */
+    end();
+}
+END_TEST
+
+/* Of a service that cannot be reached nothing is known. */
+START_TEST(no_load_where_none_got_a_connection)
+{
+    begin();
+    f.origin.last_request_ms = UINT64_MAX;
+    f.origin.stats.requests = 3;
+    for (unsigned i = 0; i < 3; i++)
+        pass_second(0, 3);
+    ck_assert_float_eq(hour_of(&f.origin).load, 0);
+    ck_assert_uint_eq(hour_of(&f.origin).demand, 3);
+    end();
+}
+END_TEST
+
+/* More ran or waited between two looks than at either. */
+START_TEST(demand_is_the_most_at_any_moment)
+{
+    begin();
+    f.origin.last_request_ms = UINT64_MAX;
+    serve(&f.origin.stats, 6, 0, 0);
+    at_one_moment(6);
+    at_one_moment(1);
+    ck_assert_uint_eq(hour_of(NULL).demand, 6); /* not looked at yet */
+    history_sample(history);
+    ck_assert_uint_eq(hour_of(&f.origin).demand, 6);
+    history_end_minute(history);
+    serve(&f.origin.stats, 2, 0, 0);
+    at_one_moment(2);
+    history_sample(history);
+    for (unsigned i = 0; i < HISTORY_MINUTES; i++)
+        history_end_minute(history);
+    ck_assert_uint_eq(hour_of(&f.origin).demand, 2); /* the first minute is forgotten */
+    ck_assert_uint_eq(hour_of(NULL).demand, 2);
+    f.origin.demand = f.agent.demand = (struct demand){0};
     end();
 }
 END_TEST
@@ -310,7 +374,7 @@ START_TEST(waits_in_vain_do_not_shorten_requests)
     for (unsigned i = 0; i < 3; i++)
         histogram_add(&stats->pending, 3000 * 1000);
     history_sample(history);
-    ck_assert_uint_eq(hour_of(&f.origin).service_ms, 2000);
+    ck_assert_uint_eq(hour_of(&f.origin).used_ms, 2000);
     ck_assert_uint_eq(hour_of(&f.origin).waited_ms, 10000);
     ck_assert_uint_eq(hour_of(&f.origin).refused, 1);
     end();
@@ -433,7 +497,9 @@ void add_history_tests(Suite *suite)
                another_agent_of_the_same_name_begins_anew, load_is_requests_a_second_times_seconds_a_request,
                load_of_long_requests_counts_the_seconds_in_which_they_run,
                load_of_requests_that_do_not_overlap_is_one, load_of_long_requests_is_not_more_than_was_seen,
-               waits_in_vain_do_not_shorten_requests, what_earlier_limits_held_is_told_apart,
-               a_percentile_is_not_more_than_the_longest, peaks_are_the_largest_that_were_seen,
-               origins_are_remembered_up_to_a_number, is_written_as_json);
+               load_counts_what_is_in_use_until_it_ends, no_load_where_none_got_a_connection,
+               demand_is_the_most_at_any_moment, waits_in_vain_do_not_shorten_requests,
+               what_earlier_limits_held_is_told_apart, a_percentile_is_not_more_than_the_longest,
+               peaks_are_the_largest_that_were_seen, origins_are_remembered_up_to_a_number,
+               is_written_as_json);
 }
