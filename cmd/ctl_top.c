@@ -1,9 +1,7 @@
 #include "cmd/ctl_top.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "cmd/ctl_client.h"
 #include "cmd/ctl_screen.h"

@@ -1,7 +1,5 @@
 #include "admin/agents.h"
 
-#include <string.h>
-
 #include "admin/overview.h"
 #include "admin/recent_errors.h"
 #include "base/clock.h"

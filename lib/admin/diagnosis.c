@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "admin/diagnosis_input.h"
 #include "admin/diagnosis_rules.h"

@@ -12,7 +12,9 @@ static bool is_digits(struct slice s)
     return true;
 }
 
-bool guard_host_name(struct slice authority, struct slice *name)
+/* The host of "host", "host:port" or "[v6]:port"; false when it is none. A port of any digits is taken off
+ * unread. */
+static bool take_host_name(struct slice authority, struct slice *name)
 {
     bool bracketed = authority.n > 0 && authority.p[0] == '[';
     char end = bracketed ? ']' : ':';
@@ -31,7 +33,7 @@ static bool is_own_host(const struct config *c, struct slice authority)
 {
     struct slice name;
 
-    return guard_host_name(authority, &name) && hostname_is_ours(name, &c->admin.hosts);
+    return take_host_name(authority, &name) && hostname_is_ours(name, &c->admin.hosts);
 }
 
 static bool is_client(const struct config *c, const struct address *peer)

@@ -21,8 +21,4 @@ struct guard_request {
 /* NULL: it may. Else a sentence for the answer (403). */
 const char *guard_refusal(const struct config *c, const struct guard_request *r);
 
-/* The host of "host", "host:port" or "[v6]:port"; false when it is none. A port of any digits is taken off
- * unread. */
-bool guard_host_name(struct slice authority, struct slice *name);
-
 #endif

@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "config/loader.h"

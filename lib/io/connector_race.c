@@ -2,7 +2,6 @@
  * parent proxy's answer, TLS) is part of the race: while it stalls, further addresses are tried. */
 
 #include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"

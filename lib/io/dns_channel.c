@@ -1,7 +1,6 @@
 #include "io/dns_channel.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/timer.h"

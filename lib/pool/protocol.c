@@ -1,7 +1,5 @@
 #include "pool/protocol.h"
 
-#include <string.h>
-
 #include "base/clock.h"
 #include "base/minmax.h"
 #include "pool/place.h"

@@ -64,7 +64,8 @@ void exchange_end_unrecorded(struct exchange *e)
     p->dead_exchanges = e;
 }
 
-void exchange_end(struct exchange *e)
+/* Its client is notified by the caller. */
+static void end(struct exchange *e)
 {
     waiter_cancel(&e->waiter);
     exchange_record(e);
@@ -93,7 +94,7 @@ enum client_close exchange_fate(const struct exchange *e, enum fault fault, bool
 static void complete(struct exchange *e, enum client_close fate)
 {
     struct client *c = e->client;
-    exchange_end(e);
+    end(e);
     client_exchange_done(c, fate);
 }
 
@@ -257,7 +258,7 @@ void exchange_cut(struct exchange *e, enum client_close reason)
     waiter_cancel(&e->waiter);
     attempt_give_up(e, reason == CLIENT_SHUTDOWN ? RETIRE_SHUTDOWN : RETIRE_CLIENT_ABORTED);
     bool by_reset = download_end_misleads(e);
-    exchange_end(e);
+    end(e);
     client_close(c, reason, by_reset);
 }
 
@@ -351,7 +352,7 @@ void exchange_client_gone(struct exchange *e, enum client_close reason)
     waiter_cancel(&e->waiter);
     if (!leave(e))
         attempt_give_up(e, RETIRE_CLIENT_ABORTED);
-    exchange_end(e);
+    end(e);
     client_close(c, reason, false);
 }
 

@@ -143,11 +143,8 @@ enum pump pump_fail(struct exchange *e, enum fault fault, enum retire_reason rea
 /* Queues an own answer; the caller runs it on. */
 void exchange_reply(struct exchange *e, const struct reply *r);
 
-/* Gives back what is left and records it; its client is notified by the caller. It has no call and no socket
- * any more. */
-void exchange_end(struct exchange *e);
-
-/* The same without a record: a tunnel has taken over what it had. */
+/* Gives back what is left; a tunnel has taken over the rest, and its record. It has no call and no socket any
+ * more. */
 void exchange_end_unrecorded(struct exchange *e);
 
 /* Its agent's; its origin was chosen. */

@@ -1,7 +1,6 @@
 #include "proxy/rewrite.h"
 
 #include <assert.h>
-#include <string.h>
 
 #include "base/decimal.h"
 #include "http/bytes.h"

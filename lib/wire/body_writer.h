@@ -8,10 +8,6 @@
 
 #include "io/sendq.h"
 
-/* Pieces that framing adds to a batch: the chunk's line and end, the last chunk, the trailers, the empty
- * line. */
-#define BODY_WRITER_FRAMING 5
-
 struct body_writer {
     /* In chunks of our own; else as it is: its length is known, or the connection's end ends it */
     bool chunked;

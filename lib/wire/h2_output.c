@@ -1,5 +1,3 @@
-#include <string.h>
-
 #include "base/minmax.h"
 #include "wire/h2_internal.h"
 

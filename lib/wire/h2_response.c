@@ -1,7 +1,6 @@
 /* Fields become the text of an HTTP/1.1 head, which is then read by the same strict parser as any other. */
 
 #include <stdio.h>
-#include <string.h>
 
 #include "http/body_reader.h"
 #include "http/status.h"
