@@ -29,6 +29,17 @@ static void reject_because(struct loader *l, const struct scope *s, const struct
                   scope_option_path(l->arena, s, o->path), why);
 }
 
+static void reject_url(struct loader *l, const struct scope *s, const struct option *o,
+                       const struct item *item)
+{
+    bool is_address = o->type == OPTION_ADDRESS_LIST,
+         can_have_tls = is_address || o->type == OPTION_MATCH_LIST;
+    reject_because(l, s, o, item,
+                   arena_format(l->arena, "a URL is not accepted: write only %s%s",
+                                is_address ? "host:port" : "the host",
+                                can_have_tls ? ", and tls: true if it is reached by https" : ""));
+}
+
 /* Of a host, with or without a port or "*." before it. */
 static void reject_host(struct loader *l, const struct scope *s, const struct option *o,
                         const struct item *item)
@@ -36,15 +47,11 @@ static void reject_host(struct loader *l, const struct scope *s, const struct op
     struct slice host = {item->text, strcspn(item->text, ":")};
     struct in_addr ip;
     if (strstr(item->text, "://"))
-        reject_because(
-            l, s, o, item,
-            arena_format(l->arena,
-                         "a URL is not accepted: write only %s, and tls: true if it is reached by https",
-                         o->type == OPTION_ADDRESS_LIST ? "host:port" : "the host"));
+        reject_url(l, s, o, item);
     else if (uri_ends_in_number(host) && inet_pton(AF_INET, arena_text(l->arena, host.p, host.n), &ip) != 1)
         reject_because(
             l, s, o, item,
-            "a host whose last part is a number must be an IP address with all four parts, such as 127.0.0.1");
+            "a host that ends in a number must be an IPv4 address: four numbers from 0 to 255, such as 127.0.0.1");
     else
         reject(l, s, o, item);
 }
