@@ -412,7 +412,7 @@ void client_exchange_done(struct client *c, enum client_close fate)
 {
     assert(!c->exchange && c->state == CLIENT_EXCHANGE);
     if (fate == CLIENT_KEPT && !c->at_boundary)
-        fate = CLIENT_BAD_REQUEST;
+        fate = CLIENT_CONNECTION_CLOSE;
     if (fate == CLIENT_KEPT)
         await_next_request(c);
     else

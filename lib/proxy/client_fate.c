@@ -8,7 +8,7 @@
  *   ... with its body                           requestTimeout
  *   a fault after which nothing is certain      bad-request
  *   refused                                     bad-request
- *   the request was not read to its end         bad-request: what follows may be its rest
+ *   the request was not read to its end         connection-close: what follows may be its rest
  *   the client asked for close                  connection-close
  *   the response ends with the connection       connection-close
  *   otherwise                                   the connection goes on                                     */
@@ -22,9 +22,9 @@ enum client_close client_fate(const struct fate_facts *f)
         return f->head_read ? CLIENT_REQUEST_TIMEOUT : CLIENT_HEADERS_TIMEOUT;
     if (f->fault != FAULT_NONE && fault_closes(f->fault))
         return CLIENT_BAD_REQUEST;
-    if (f->refused || !f->request_read)
+    if (f->refused)
         return CLIENT_BAD_REQUEST;
-    if (!f->client_wants || !f->delimited)
+    if (!f->request_read || !f->client_wants || !f->delimited)
         return CLIENT_CONNECTION_CLOSE;
     return CLIENT_KEPT;
 }

@@ -148,6 +148,8 @@ def test_an_early_response_is_relayed(stage):
     origin.connections[0].wait_ended()
     assert carpool.retired(origin) == {"early-response": 1}
     assert not origin.connections[0].left()
+    client.close()
+    wait_until(lambda: 'closed_total{reason="connection-close"} 1\n' in carpool.admin("/metrics").text, "the client did no wrong")
 
 
 def test_an_early_response_does_not_wait_for_the_client(stage):

@@ -15,7 +15,7 @@ static enum client_close spoil(unsigned nth, struct fate_facts *f)
     case 1: f->last_allowed = true; return CLIENT_MAX_REQUESTS;
     case 2: f->fault = FAULT_CLIENT_TOO_SLOW; return CLIENT_REQUEST_TIMEOUT;
     case 3: f->refused = true; return CLIENT_BAD_REQUEST;
-    case 4: f->request_read = false; return CLIENT_BAD_REQUEST;
+    case 4: f->request_read = false; return CLIENT_CONNECTION_CLOSE;
     case 5: f->client_wants = false; return CLIENT_CONNECTION_CLOSE;
     case 6: f->delimited = false; return CLIENT_CONNECTION_CLOSE;
     }
