@@ -263,6 +263,10 @@ static void put_held(struct text *out, const struct account *a)
     if (held_lately_by_limits(a) == 0 || by == HELD_BY_STREAMS ||
         account_is_of_agent(a) != (by == HELD_BY_MAX_TOTAL))
         return;
+    if (held_while_connecting(a, by)) {
+        text_lit(out, " None has been open so far: find out why connecting fails or takes so long.");
+        return;
+    }
     held_put_need(out, a, limit);
     /* Why connections were opened has said it. */
     if (by == HELD_BY_MAX_TOTAL && account_costs(a, replaced(RETIRE_EVICTED)))

@@ -49,13 +49,27 @@ static void put_limit(struct text *out, const struct account *a, enum held_by by
         text_format(out, " (%s is %s)", held_by_word(by), units_format_count(now, limit));
 }
 
+/* Under maxTotalSockets those of other origins may have been open. */
+bool held_while_connecting(const struct account *a, enum held_by by)
+{
+    uint64_t failed = a->stats.retired[RETIRE_CONNECT_FAILED] + a->stats.retired[RETIRE_CONNECT_TIMEOUT];
+
+    return a->stats.opened == 0 && (failed > 0 || a->now.connecting > 0) &&
+           (by == HELD_BY_MAX_SOCKETS || (by == HELD_BY_MAX_TOTAL && account_is_of_agent(a)));
+}
+
+static void put_taken(struct text *out, const struct account *a, enum held_by by)
+{
+    text_format(out, "all connections %s", held_while_connecting(a, by) ? "still being opened" : "busy");
+}
+
 /* Over HTTP/2 maxSockets limits the requests under way, too, and connections may be few. */
 static void put_full(struct text *out, const struct account *a)
 {
     uint32_t most = a->policy->maxSockets;
 
     if (!a->speaks_http2)
-        text_lit(out, "all connections busy");
+        put_taken(out, a, HELD_BY_MAX_SOCKETS);
     else if (a->hour.held_before[HELD_BY_MAX_SOCKETS] > 0)
         text_lit(out, "too many requests under way");
     else if (most == 1)
@@ -71,7 +85,7 @@ static void put_cause(struct text *out, const struct account *a, enum held_by by
     if (by == HELD_BY_MAX_SOCKETS) {
         put_full(out, a);
     } else if (by == HELD_BY_MAX_TOTAL) {
-        text_lit(out, "all connections busy");
+        put_taken(out, a, by);
         put_limit(out, a, by, a->policy->maxTotalSockets);
     } else if (by == HELD_BY_STREAMS) {
         text_lit(out, "all HTTP/2 connections full (the origin's SETTINGS_MAX_CONCURRENT_STREAMS)");

@@ -14,6 +14,10 @@ uint32_t held_in_all(const struct account *a);
 uint32_t held_lately(const struct account *a, enum held_by by);
 uint32_t held_lately_by_limits(const struct account *a);
 
+/* Not one connection has been open since the start, so that none was busy: they failed, or are still being
+ * opened. */
+bool held_while_connecting(const struct account *a, enum held_by by);
+
 /* "83 of 265 requests found all connections busy (maxSockets is 4): 74 waited, 483 ms on average, and 9 were
  * refused at once". Some were held. */
 void held_put(struct text *out, const struct account *a);

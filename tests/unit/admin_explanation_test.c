@@ -314,6 +314,32 @@ START_TEST(every_reason_has_a_cause)
 }
 END_TEST
 
+/* A host that cannot be reached keeps no connection busy, and to allow more of them is no remedy. */
+START_TEST(waiting_for_what_does_not_open)
+{
+    account_begin();
+    requested(12);
+    account.hour.held[HELD_BY_MAX_SOCKETS] = 9;
+    account.hour.waited = 9;
+    account.hour.waited_ms = 9 * 2000;
+    account.hour.refused = 8;
+    account.stats.retired[RETIRE_CONNECT_TIMEOUT] = 3;
+    ck_assert_str_eq(
+        said("waiting"),
+        "9 of 12 requests found all connections still being opened (maxSockets is 20) and waited 2.0 s on average (8 "
+        "of them were then refused). None has been open so far: find out why connecting fails or takes so long.");
+    account.stats.opened = 1;
+    ck_assert_ptr_nonnull(strstr(said("waiting"), "all connections busy (maxSockets is 20)"));
+    account.stats.opened = 0;
+    account.hour.held[HELD_BY_MAX_SOCKETS] = 0;
+    account.hour.held[HELD_BY_MAX_TOTAL] = 9;
+    ck_assert_ptr_nonnull(strstr(said("waiting"), "all connections busy (maxTotalSockets is 100)"));
+    account.key = "*";
+    ck_assert_ptr_nonnull(
+        strstr(said("waiting"), "all connections still being opened (maxTotalSockets is 100)"));
+}
+END_TEST
+
 START_TEST(waiting)
 {
     account_begin();
@@ -619,6 +645,7 @@ void add_explanation_tests(Suite *suite)
     unit_group(suite, "words", words_are_short);
     unit_group(suite, "explanation", traffic, reasons_in_order_of_weight, advice_where_it_costs, tunnels,
                services_that_close, own_limits, requests_that_timed_out_had_waited, every_reason_has_a_cause,
-               waiting, earlier_limits_held_them, several_things_held_them, over_http2_requests_are_limited,
-               spares_in_vain, failed_or_well, now, learned, saved, origins_are_told_the_busiest_first);
+               waiting, waiting_for_what_does_not_open, earlier_limits_held_them, several_things_held_them,
+               over_http2_requests_are_limited, spares_in_vain, failed_or_well, now, learned, saved,
+               origins_are_told_the_busiest_first);
 }
