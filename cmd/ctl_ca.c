@@ -46,19 +46,25 @@ static void warn_of_top_level(const char *given, const char *host)
             given, host);
 }
 
+static bool is_address(const char *host)
+{
+    struct address address;
+
+    return address_from_ip(&address, slice_of(host), 0);
+}
+
 /* What X.509 calls it: a name permits those below it, so "*.example.com" is "example.com". No name is below
  * an address. */
 static bool parse_host(const char *given, char host[HOSTNAME_SIZE])
 {
     size_t n = strlen(given);
     struct slice text = {given, n};
-    struct address address;
 
     if (n > 2 && given[0] == '[' && given[n - 1] == ']')
         text = (struct slice){given + 1, n - 2};
     if (strncmp(given, "*.", 2) != 0)
         return hostname_parse(text, host);
-    return hostname_parse(slice_from(text, 2), host) && !address_from_ip(&address, slice_of(host), 0);
+    return hostname_parse(slice_from(text, 2), host) && !is_address(host);
 }
 
 static bool add_host(struct plan *p, const char *given)
@@ -204,17 +210,21 @@ static void name_it(char subject[SUBJECT_SIZE])
 static void say_made(const struct plan *p, const char *cert, const char *key)
 {
     char *whole_cert = realpath(cert, NULL), *whole_key = realpath(key, NULL);
+    bool has_names = false;
 
     printf("%s: a CA that may sign for", cert);
-    for (size_t i = 0; i < p->count; i++)
+    for (size_t i = 0; i < p->count; i++) {
         printf("%s %s", i > 0 ? "," : "", p->hosts[i]);
+        has_names |= !is_address(p->hosts[i]);
+    }
     printf(
-        " (and names below), for %u days\n"
+        "%s, for %u days\n"
         "%s: its key; keep it on this host, readable by carpoold alone (chown it to its user, carpool in the package)\n\n"
         "connectTls:\n  cert: %s\n  key: %s\n\n"
         "Next, set connect: pool for the upstreams of these hosts, and let the apps trust ca.pem: carpoolctl run does that\n"
         "for one command, doc/clients.md says how for others.\n",
-        p->days, key, whole_cert ? whole_cert : cert, whole_key ? whole_key : key);
+        has_names ? " (and names below)" : "", p->days, key, whole_cert ? whole_cert : cert,
+        whole_key ? whole_key : key);
     free(whole_cert);
     free(whole_key);
 }

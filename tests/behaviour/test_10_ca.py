@@ -87,6 +87,14 @@ def test_it_never_overwrites(stage, there):
     assert not os.path.exists(os.path.join(os.path.dirname(path), other))
 
 
+@pytest.mark.parametrize("hosts, words", [(["pay.test"], "pay.test (and names below), for "), (["10.0.0.7", "::1"], "10.0.0.7, ::1, for "),
+                                          (["10.0.0.7", "*.pay.test"], "10.0.0.7, pay.test (and names below), for ")])
+def test_create_says_what_it_made(stage, hosts, words):
+    """a name permits those below it; nothing is below an address"""
+    done = ca("create", *(word for host in hosts for word in ("--for", host)), "--out", stage.path("ca"))
+    assert done.returncode == 0 and f"a CA that may sign for {words}" in done.stdout, done.stdout
+
+
 def test_it_is_shown(stage):
     """prints subject, names, end and SHA-256 fingerprint"""
     cert, _ = made(stage, "pay.test", "10.0.0.7", days=10)
