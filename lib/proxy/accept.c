@@ -31,7 +31,7 @@ static struct client *take_client(struct proxy *p)
 static void note_refused(struct proxy *p)
 {
     p->stats.clients_refused++;
-    log_event(LOG_WARN, "client refused: as many are connected as server.maxConnections allows",
+    log_event(LOG_WARN, "client refused: server.maxConnections are connected already",
               LOG_N("maxConnections", p->config->server.maxConnections));
 }
 
