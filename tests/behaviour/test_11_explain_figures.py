@@ -140,7 +140,7 @@ def test_tunnels_need_connections_while_they_are_open(stage):
 def test_requests_without_an_answer_need_connections(stage):
     """what waited: a request that ran into a time limit, or whose client left, has had a connection, too"""
     origin = stage.origin(manual=True)
-    carpool = stage.carpool(upstream(origin, maxSockets=1, timeouts={"socket": "1s"}))
+    carpool = stage.carpool(upstream(origin, maxSockets=1, timeouts={"socket": "2s"}))
     clients = [carpool.ask("http://pay.test/")]
     origin.take()
     clients.append(carpool.ask("http://pay.test/"))
