@@ -175,6 +175,7 @@ def test_what_is_set_already_is_not_advised(stage):
         for _ in range(2):
             with setting.secure(context) as client:
                 assert client.raw(request("GET", "/", TARGET)).status == 200
+            setting.carpool.wait_row(f"tunnel://{TARGET}", "p", sockets=0)
         wait_until(lambda: cause in setting.carpool.stderr, lambda: setting.carpool.stderr)
         assert [said for said in causes if said in setting.carpool.stderr] == causes[:causes.index(cause) + 1]
         wait_until(lambda: explained in " ".join(setting.carpool.admin("/explain").text.split()),

@@ -40,7 +40,7 @@ def test_repeated_soon(stage, network, method, fields):  # noqa: F811
 
 def test_others_go_elsewhere(stage, network):  # noqa: F811
     """what may not be repeated waits for `ack`; nothing new begins there meanwhile"""
-    carpool, dead, other = two(stage, network, timeouts={"ack": "3s", "socket": "5m"})
+    carpool, dead, other = two(stage, network, timeouts={"ack": "8s", "socket": "5m"})
     network.lose(dead.host)
     post = carpool.ask("http://u.test/post", method="POST", body=b"once")
     carpool.wait_row(KEY, "u", draining=1)
