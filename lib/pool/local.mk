@@ -1,5 +1,6 @@
 # Every .c and .h of this folder, one a line.
 libcarpool_a_SOURCES += \
+	lib/pool/acquire.c \
 	lib/pool/agent.c \
 	lib/pool/agent.h \
 	lib/pool/check.c \
@@ -30,6 +31,7 @@ libcarpool_a_SOURCES += \
 	lib/pool/protocol.h \
 	lib/pool/queue.c \
 	lib/pool/queue.h \
+	lib/pool/queue_internal.h \
 	lib/pool/queue_serve.c \
 	lib/pool/reload.c \
 	lib/pool/reload.h \

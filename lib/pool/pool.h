@@ -56,6 +56,7 @@ struct pool {
     struct timer sweep, paths; /* paths: path.h */
     uint64_t suspended_us;     /* clock_suspended_us(), as far as the ages of idle sockets follow it */
     uint64_t asked;            /* requests that ever asked for a place: their order */
+    uint64_t promoted;         /* blocked ones that ever had their turn for a place to come: their order */
     bool trim_due;             /* some agent has more empty origins than it may remember */
     struct memory_trim memory;
     unsigned short dice[3]; /* of erand48() */

@@ -10,6 +10,7 @@
 #include "pool/idle.h"
 #include "pool/pool.h"
 #include "pool/protocol.h"
+#include "pool/queue_internal.h"
 #include "pool/spares.h"
 #include "pool/turns.h"
 
@@ -40,8 +41,7 @@ static void insert_in_order(struct waiter_list *list, struct waiter *p)
     TAILQ_INSERT_BEFORE(q, p, link);
 }
 
-/* `first`: it was to be served already. */
-static void enter_blocked(struct waiter *p, bool first)
+void queue_enter_blocked(struct waiter *p, bool first)
 {
     struct origin *o = p->origin;
     insert_in_order(&o->blocked, p);
@@ -55,11 +55,12 @@ static void enter_blocked(struct waiter *p, bool first)
     protocol_note_blocked(o);
 }
 
-static void enter_waiting(struct waiter *p)
+void queue_enter_waiting(struct waiter *p)
 {
     struct origin *o = p->origin;
     insert_in_order(&o->waiting, p);
     p->state = WAITER_WAITING;
+    p->promoted = 0;
     demand_rise(o, &o->waiting_count, 1);
     forget_update(o);
 }
@@ -95,6 +96,7 @@ static void leave(struct waiter *p)
     case WAITER_WAITING:
         TAILQ_REMOVE(&o->waiting, p, link);
         demand_fall(o, &o->waiting_count, 1);
+        p->error_text = NULL;
         break;
     case WAITER_SETTLED: TAILQ_REMOVE(&o->agent->pool->settled, p, link); break;
     case WAITER_OWNER:
@@ -113,8 +115,7 @@ static void note_opening(struct waiter *p)
         p->origin->stats.used_us += waited_us - pending_us;
 }
 
-/* Once a request, whatever came of its waiting. */
-static void note_wait(struct waiter *p)
+void queue_note_wait(struct waiter *p)
 {
     if (p->how == ACQUIRE_NEW)
         histogram_add(&p->origin->stats.pending, stopwatch_total_us(&p->pending));
@@ -124,7 +125,7 @@ static void note_wait(struct waiter *p)
 static void settle(struct waiter *p)
 {
     leave(p);
-    note_wait(p);
+    queue_note_wait(p);
     p->state = WAITER_SETTLED;
     TAILQ_INSERT_TAIL(&p->origin->agent->pool->settled, p, link);
 }
@@ -167,9 +168,10 @@ struct waiter *queue_oldest_elsewhere(const struct agent *a, const struct origin
 void queue_give(struct waiter *p, struct socket *s)
 {
     struct origin *o = p->origin;
-    turns_pass(p);
     if (p->state == WAITER_WAITING)
         note_opening(p);
+    else
+        turns_pass(p);
     settle(p);
     p->socket = s;
     socket_take(s);
@@ -200,9 +202,9 @@ void queue_again(struct waiter *p)
     p->socket = NULL;
     p->how = ACQUIRE_AGAIN;
     if (!blocked || waiter_is_before(p, blocked))
-        enter_waiting(p);
+        queue_enter_waiting(p);
     else
-        enter_blocked(p, true);
+        queue_enter_blocked(p, true);
 }
 
 void queue_take_back(struct socket *s, uint32_t most)
@@ -244,7 +246,23 @@ void queue_promote(struct waiter *p)
 {
     turns_pass(p);
     leave(p);
-    enter_waiting(p);
+    queue_enter_waiting(p);
+    p->promoted = ++p->origin->agent->pool->promoted;
+}
+
+/* Who gives back a place that does not come: the newest; with turns, the newest of the caller whose turn came
+ * last, so that no turn is passed over. */
+static struct waiter *last_to_come(const struct origin *o)
+{
+    struct waiter *newest = TAILQ_LAST(&o->waiting, waiter_list), *latest = newest, *p;
+    if (!turns_are_taken(o->agent))
+        return newest;
+    TAILQ_FOREACH (p, &o->waiting, link)
+        if (p->promoted > latest->promoted)
+            latest = p;
+    while (waiter_caller(newest) != waiter_caller(latest))
+        newest = TAILQ_PREV(newest, waiter_list, link);
+    return newest;
 }
 
 void queue_own(struct waiter *p, struct socket *s)
@@ -262,10 +280,10 @@ void queue_balance(struct origin *o)
 {
     uint32_t places = queue_places_to_come(o);
     while (o->waiting_count > places) {
-        struct waiter *p = TAILQ_LAST(&o->waiting, waiter_list);
+        struct waiter *p = last_to_come(o);
         leave(p);
         note_loss(p);
-        enter_blocked(p, true);
+        queue_enter_blocked(p, true);
         if (o->agent->pool->waiter_owner->blocked)
             o->agent->pool->waiter_owner->blocked(p);
         agent_mark_dirty(o->agent);
@@ -317,164 +335,6 @@ enum held_by queue_held_by(const struct origin *o)
     return is_held_by_streams(o) ? HELD_BY_STREAMS : HELD_BY_MAX_SOCKETS;
 }
 
-/* The newest of the caller that has most in the queue goes, if this one's caller has fewer. */
-static bool displace(const struct waiter *p)
-{
-    const struct origin *o = p->origin;
-    struct waiter *other = turns_displaced_by(p);
-    char text[256];
-    if (!other)
-        return false;
-    snprintf(
-        text, sizeof text,
-        "queue full: %u requests waiting (maxPendingRequests), most of them this caller's: one of another "
-        "caller took the place of this one (queue: fair)",
-        o->blocked_count);
-    queue_fail(other, CONNECT_OK, text);
-    other->displaced = true;
-    return true;
-}
-
-/* Whether a further request, for which there is no place, may wait; counts both. */
-static bool may_wait(const struct waiter *p)
-{
-    struct origin *o = p->origin;
-    o->stats.held[queue_held_by(o)]++;
-    if (o->blocked_count < o->agent->policy->maxPendingRequests || displace(p))
-        return true;
-    o->stats.queue_full++;
-    return false;
-}
-
-/* Whether the connections that are being opened have a place for it, after those that are older. */
-static bool has_place_to_come(const struct origin *o, const struct waiter *p)
-{
-    const struct waiter *blocked = TAILQ_FIRST(&o->blocked), *last = TAILQ_LAST(&o->waiting, waiter_list);
-    if (blocked && !waiter_is_before(p, blocked))
-        return false;
-    if (last && waiter_is_before(p, last))
-        return true; /* at the expense of the last one, where it must be */
-    return !o->agent->paused && o->waiting_count < queue_places_to_come(o);
-}
-
-/* The same for a request that HTTP/2 is no use to. */
-static enum acquire_result join_for_http1(struct origin *o, struct waiter *p)
-{
-    bool again = p->how == ACQUIRE_AGAIN;
-    if (!o->agent->paused && (again || o->blocked_count == 0) && queue_could_connect_http1(o))
-        return queue_connect_http1(p) ? ACQUIRE_WAITS : ACQUIRE_NO_MEMORY;
-    if (!again && !may_wait(p))
-        return ACQUIRE_QUEUE_FULL;
-    enter_blocked(p, again);
-    return ACQUIRE_WAITS;
-}
-
-/* A new connection for this request, or the queue. */
-static enum acquire_result join_queue(struct origin *o, struct waiter *p)
-{
-    bool again = p->how == ACQUIRE_AGAIN;
-    if (!waiter_takes_http2(p))
-        return join_for_http1(o, p);
-    bool connects = !o->agent->paused && o->waiting_count >= queue_places_to_come(o) &&
-                    (again || o->blocked_count == 0) && queue_may_connect(o) && queue_make_room(o);
-    if (connects && !socket_connect(o, NULL, OPENED_FOR_CONCURRENCY))
-        return ACQUIRE_NO_MEMORY;
-    if (has_place_to_come(o, p)) {
-        enter_waiting(p);
-        if (o->agent->policy->minFreeSockets)
-            agent_mark_short(o); /* another spare is due */
-    } else if (!again && !may_wait(p)) {
-        return ACQUIRE_QUEUE_FULL;
-    } else {
-        enter_blocked(p, again);
-    }
-    queue_balance(o);
-    return ACQUIRE_WAITS;
-}
-
-static enum acquire_result own_connection(struct origin *o, struct waiter *p)
-{
-    struct socket *s = socket_connect(o, p, OPENED_FOR_RETRY);
-    if (!s)
-        return ACQUIRE_NO_MEMORY;
-    queue_own(p, s);
-    return ACQUIRE_WAITS;
-}
-
-static void begin_acquire(struct waiter *p)
-{
-    struct origin *o = p->origin;
-    assert(p->state == WAITER_IDLE);
-    if (o->http1_until_ms)
-        protocol_update(o);
-    p->socket = NULL;
-    p->bound = p->displaced = false;
-    p->error_text = NULL;
-    /* The failed socket of others, too, left one place only: those who share it share the next one. A pause
-     * holds the last repeat as it holds those before, and so does a limit that leaves no such place: it was
-     * lowered, or the socket was one that counted under none. */
-    bool has_no_place = !origin_below_max(o) || agent_is_full(o->agent);
-    bool is_as_others = o->protocol == PROTOCOL_HTTP2 || o->agent->paused || has_no_place;
-    if (p->how == ACQUIRE_OWN_CONNECTION && is_as_others)
-        p->how = ACQUIRE_AGAIN;
-    o->last_request_ms = clock_ms();
-    if (p->how == ACQUIRE_NEW) {
-        o->stats.requests++;
-        p->nth = ++o->agent->pool->asked;
-        p->waited = p->pending = (struct stopwatch){0};
-    }
-}
-
-/* Who waits is timed from here until it is told, or gives up. */
-static enum acquire_result joined(struct waiter *p, enum acquire_result result)
-{
-    demand_note(p->origin);
-    if (result == ACQUIRE_WAITS)
-        stopwatch_start(&p->waited);
-    return result;
-}
-
-enum acquire_result origin_acquire(struct waiter *p)
-{
-    struct origin *o = p->origin;
-    struct agent *a = o->agent;
-    begin_acquire(p);
-    if (p->how == ACQUIRE_OWN_CONNECTION)
-        return joined(p, own_connection(o, p));
-    if (a->pool->suspended_us != clock_suspended_us())
-        idle_note_suspend(a->pool);
-    if (a->dirty)
-        agent_serve(a); /* places that came free in this turn belong to those who waited */
-    /* No request overtakes the one that waits for a connection that HTTP/2 gives up. */
-    bool is_next = o->waiting_count == 0 && (o->blocked_count == 0 || waiter_takes_http2(turns_next(o)));
-    if (!a->paused && is_next && origin_may_begin(o) && (p->socket = queue_find_place(o, p))) {
-        socket_take(p->socket);
-        note_wait(p);
-        return joined(p, ACQUIRED);
-    }
-    return joined(p, join_queue(o, p));
-}
-
-enum acquire_result origin_acquire_own(struct waiter *p, struct socket *own)
-{
-    struct origin *o = p->origin;
-    assert(own->state == SOCKET_PRIVATE && own->in_use == 1 && own->unbegun == 0 && own->origin == o);
-    begin_acquire(p);
-    if (!o->agent->paused) {
-        note_wait(p);
-        socket_take_private(own);
-        p->socket = own;
-        own->unbegun++;
-        return joined(p, ACQUIRED);
-    }
-    bool again = p->how != ACQUIRE_NEW;
-    if (!again && !may_wait(p))
-        return ACQUIRE_QUEUE_FULL;
-    p->bound = true;
-    enter_blocked(p, again);
-    return joined(p, ACQUIRE_WAITS);
-}
-
 void queue_reorder(struct agent *a)
 {
     struct waiter *p;
@@ -483,7 +343,7 @@ void queue_reorder(struct agent *a)
     for (struct origin *o = a->origins; o && a->policy->queue == QUEUE_FIFO; o = o->hh.next)
         while (o->blocked_count > 0 && (p = TAILQ_LAST(&o->waiting, waiter_list))) {
             leave(p);
-            enter_blocked(p, false);
+            queue_enter_blocked(p, false);
         }
 }
 
@@ -518,7 +378,7 @@ void waiter_cancel(struct waiter *p)
     free(p->error_text);
     p->error_text = NULL;
     if (was != WAITER_SETTLED)
-        note_wait(p);
+        queue_note_wait(p);
     if (was == WAITER_OWNER)
         socket_lose_owner(s);
     else if (was == WAITER_SETTLED && s)

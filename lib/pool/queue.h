@@ -38,6 +38,7 @@ struct waiter {
     struct origin *origin; /* the caller's, set before it asks */
     union {
         struct turn_entry *entry; /* BLOCKED, queue: fair: its place among its caller's (turns.h) */
+        uint64_t promoted;        /* WAITING: when its turn came, by the pool's count; 0: it had no turn */
         char *error_text;         /* SETTLED without a socket: see waiter_error() */
     };
     /* SETTLED: the one on which it has a place, or NULL; OWNER: the one being opened */
