@@ -2,7 +2,6 @@
 
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cmd/ctl_command.h"
@@ -12,24 +11,12 @@
 #define COLUMNS 80
 #define INDENT  2
 
-/* The words of a line, broken between them; the lines after the first one are indented by `hanging` more. */
-static void print_wrapped(const char *words, size_t indent, size_t hanging, enum cell_style style)
+static void print_words(const char *words, size_t indent, size_t hanging)
 {
-    char *text = ctl_need(strdup(words));
-    const char *rest = text;
+    const struct wrapping w = {
+        .columns = COLUMNS, .first = indent, .others = indent + hanging, .colours = ctl_wants_colours()};
 
-    ctl_disarm(text);
-    do {
-        const char *at = rest;
-        char *line = ctl_need(strndup(at, ctl_take_line(&rest, COLUMNS - indent)));
-
-        printf("%*s", (int)indent, "");
-        table_print_styled(stdout, line, style, ctl_wants_colours());
-        putchar('\n');
-        free(line);
-        indent += at == text ? hanging : 0;
-    } while (*rest);
-    free(text);
+    table_print_wrapped(stdout, words, &w);
 }
 
 static bool is_item(const char *line)
@@ -46,7 +33,7 @@ static void print_paragraphs(const json_t *paragraphs)
         const char *words = json_string_value(line);
 
         if (words)
-            print_wrapped(words, INDENT, is_item(words) ? 2 : 0, CELL_PLAIN);
+            print_words(words, INDENT, is_item(words) ? 2 : 0);
     }
 }
 
@@ -83,7 +70,7 @@ static void print_agent(const json_t *agent, bool *first)
         snprintf(line, sizeof line, "... and %lld more origins: carpoolctl status lists all.",
                  (long long)more);
         putchar('\n');
-        print_wrapped(line, 0, 0, CELL_PLAIN);
+        print_words(line, 0, 0);
     }
 }
 

@@ -97,16 +97,9 @@ void pool_table_print(const struct pool_table *t, FILE *out, const struct pool_p
 /* On a terminal its lines end between words. */
 static void print_wrapped(FILE *out, const char *text, enum cell_style style, bool colours)
 {
-    size_t columns = ctl_columns();
-    char line[1024];
+    const struct wrapping w = {.columns = ctl_columns(), .style = style, .colours = colours};
 
-    do {
-        const char *at = text;
-
-        snprintf(line, sizeof line, "%.*s", (int)ctl_take_line(&text, columns > 0 ? columns : SIZE_MAX), at);
-        table_print_styled(out, line, style, colours);
-        putc('\n', out);
-    } while (*text);
+    table_print_wrapped(out, text, &w);
 }
 
 /* "payments: ..." or "payments http://p.test:80: ..." */
@@ -122,14 +115,10 @@ static const char *without_name(const char *sentence, const char *agent)
 
 void pool_table_print_sentences(const struct pool_table *t, const char *agent, FILE *out, bool colours)
 {
-    char line[1024];
     const char *sentence;
 
-    for (size_t i = 0; (sentence = pool_table_sentence(t, i)); i++) {
-        snprintf(line, sizeof line, "%s", without_name(sentence, agent));
-        ctl_disarm(line);
-        print_wrapped(out, line, CELL_BAD, colours);
-    }
+    for (size_t i = 0; (sentence = pool_table_sentence(t, i)); i++)
+        print_wrapped(out, without_name(sentence, agent), CELL_BAD, colours);
 }
 
 static void print_status(struct pool_table *t, const struct ctl_options *o)

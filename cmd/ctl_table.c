@@ -69,6 +69,35 @@ void table_print_styled(FILE *out, const char *text, enum cell_style style, bool
         ctl_put_sequence(out, PLAIN);
 }
 
+/* What stands before the first line is there. */
+static void print_lines(FILE *out, const char *text, const struct wrapping *w)
+{
+    size_t indent = w->first;
+
+    for (;;) {
+        const char *at = text;
+        char *line = ctl_need(strndup(at, ctl_take_line(&text, w->columns ? w->columns - indent : SIZE_MAX)));
+
+        table_print_styled(out, line, w->style, w->colours);
+        free(line);
+        putc('\n', out);
+        if (!*text)
+            return;
+        indent = w->others;
+        fprintf(out, "%*s", (int)indent, "");
+    }
+}
+
+void table_print_wrapped(FILE *out, const char *text, const struct wrapping *w)
+{
+    char *words = ctl_need(strdup(text));
+
+    ctl_disarm(words);
+    fprintf(out, "%*s", (int)w->first, "");
+    print_lines(out, words, w);
+    free(words);
+}
+
 static size_t width_of(const struct table *t, size_t column)
 {
     size_t width = ctl_width(t->columns[column].title);
@@ -86,19 +115,13 @@ static size_t width_of(const struct table *t, size_t column)
 static void print_last(const struct table *t, FILE *out, const char *text, enum cell_style style,
                        size_t indent, bool colours)
 {
-    size_t room = t->wrapped >= indent + WRAP_LEAST ? t->wrapped - indent : SIZE_MAX;
+    const struct wrapping w = {.columns = t->wrapped >= indent + WRAP_LEAST ? t->wrapped : 0,
+                               .first = indent,
+                               .others = indent,
+                               .style = style,
+                               .colours = colours};
 
-    for (;;) {
-        const char *at = text;
-        char *line = ctl_need(strndup(at, ctl_take_line(&text, room)));
-
-        table_print_styled(out, line, style, colours);
-        free(line);
-        putc('\n', out);
-        if (!*text)
-            return;
-        fprintf(out, "%*s", (int)indent, "");
-    }
+    print_lines(out, text, &w);
 }
 
 static void print_row(const struct table *t, FILE *out, const struct table_cell *cells, const size_t *widths,

@@ -56,4 +56,14 @@ void table_free(struct table *t);
 /* A text in a style of the table. */
 void table_print_styled(FILE *out, const char *text, enum cell_style style, bool colours);
 
+struct wrapping {
+    size_t columns;       /* 0: one line */
+    size_t first, others; /* where the first line begins, and the others */
+    enum cell_style style;
+    bool colours;
+};
+
+/* A text in lines that end between words; its control characters become `?`. */
+void table_print_wrapped(FILE *out, const char *text, const struct wrapping *w);
+
 #endif

@@ -154,6 +154,14 @@ def test_colours_are_carpoolctls_own():
     assert b"\x1b]0;" not in got and b"\x1b[31m" not in got and b"\xc2\x9b" not in got
 
 
+def test_a_long_sentence_is_printed_whole():
+    """`status` says what is wrong, however long the file's path in it is"""
+    sentence = "payments: /etc/" + "ü" * 3000 + ".pem expires tomorrow"
+    with answers(json.dumps({"agents": [{"name": "payments", "diagnosis": [sentence]}]}).encode()) as server:
+        done = ctl(server.authority, "status")
+    assert sentence in done.stdout.decode()
+
+
 def test_top_shows_no_control_characters():
     """top: the same"""
     with answers(steering(AGENTS)) as server:
