@@ -123,7 +123,7 @@ bool track_is_forgotten(const struct track *t)
 }
 
 /* What the rules of forgotten origins look at. */
-static void figures_add(const struct figures *from, struct figures *to)
+static void figures_add(struct figures *to, const struct figures *from)
 {
     to->requests += from->requests;
     to->ended += from->ended;
@@ -142,8 +142,8 @@ void track_hand_over(struct track **head, const struct track *gone)
     forgotten = track_forgotten(head, agent);
     if (!forgotten)
         return;
-    figures_add(&gone->base, &forgotten->base);
-    figures_add(&gone->next, &forgotten->next);
+    figures_add(&forgotten->base, &gone->base);
+    figures_add(&forgotten->next, &gone->next);
 }
 
 void track_begin_anew(struct track *t, const struct origin *o)

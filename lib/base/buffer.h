@@ -87,6 +87,25 @@ static inline void buffer_consume(struct buffer *b, size_t n)
 /* Moves the unread bytes to the front. */
 void buffer_compact(struct buffer *b);
 
+/* One to read into, with room for a byte at least: borrowed where *b is NULL, and its unread bytes at the
+ * front. False, and *b stays or is empty, when memory is short. */
+static inline bool buffer_make_room(struct buffer **b, struct buffer_pool *pool)
+{
+    if (!*b && !(*b = buffer_borrow(pool)))
+        return false;
+    buffer_compact(*b);
+    return buffer_reserve(b, 1);
+}
+
+/* Gives it back when it has no unread bytes. */
+static inline void buffer_give_if_empty(struct buffer **b)
+{
+    if (!*b || buffer_unread(*b).n > 0)
+        return;
+    buffer_give(*b);
+    *b = NULL;
+}
+
 /* Copies s after the last byte; false (and nothing copied) when it does not fit. */
 static inline bool buffer_append(struct buffer *b, struct slice s)
 {

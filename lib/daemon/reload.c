@@ -121,8 +121,10 @@ static char *write_lines(const struct reading *r, bool ok)
         sort_messages(r->messages, ok, f);
     if (!ok && *r->error)
         fprintf(f, "%s%s", ftell(f) ? "\n" : "", r->error);
-    fclose(f);
-    return text;
+    if (fclose(f) == 0)
+        return text;
+    free(text);
+    return NULL;
 }
 
 static bool take_over(struct daemon *d, struct reading *r)

@@ -230,17 +230,6 @@ void client_limits_changed(struct client *c)
     }
 }
 
-/* Makes room in the buffer: a head may be as large as server.maxHeaderSize. */
-static bool make_room(struct client *c)
-{
-    if (!c->in)
-        c->in = buffer_borrow(c->proxy->heads);
-    if (!c->in)
-        return false;
-    buffer_compact(c->in);
-    return buffer_reserve(&c->in, 1);
-}
-
 static struct head_limits head_limits_of(const struct config *c)
 {
     return (struct head_limits){.max_size = (uint32_t)c->server.maxHeaderSize,
@@ -310,7 +299,7 @@ bool client_read_some(struct client *c)
         drop_buffer(c);
         return false;
     }
-    if (!make_room(c)) {
+    if (!buffer_make_room(&c->in, c->proxy->heads)) {
         client_close(c, CLIENT_CUT, false);
         return false;
     }

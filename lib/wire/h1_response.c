@@ -58,24 +58,6 @@ static enum call_part fail_ended(struct h1 *h, int error)
 
 /* --- Reading ------------------------------------------------------------------------------------------- */
 
-static void give_back_if_empty(struct h1 *h)
-{
-    if (!h->in || buffer_unread(h->in).n > 0)
-        return;
-    buffer_give(h->in);
-    h->in = NULL;
-}
-
-static bool make_room(struct h1 *h)
-{
-    if (!h->in)
-        h->in = buffer_borrow(&h->wire->loop->bodies);
-    if (!h->in)
-        return false;
-    buffer_compact(h->in);
-    return buffer_reserve(&h->in, 1);
-}
-
 static void note_bytes(struct h1 *h)
 {
     if (!h->first_byte_ms)
@@ -87,13 +69,13 @@ static void note_bytes(struct h1 *h)
 static ssize_t read_some(struct h1 *h)
 {
     struct conn *from = &h->wire->conn;
-    if (!make_room(h)) {
+    if (!buffer_make_room(&h->in, &h->wire->loop->bodies)) {
         from->error = ENOMEM;
         return CONN_ERROR;
     }
     ssize_t n = conn_read(from, h->in->data + h->in->end, buffer_room(h->in));
     if (n <= 0) {
-        give_back_if_empty(h);
+        buffer_give_if_empty(&h->in);
         return n;
     }
     h->in->end += (uint32_t)n;
@@ -220,7 +202,7 @@ static void release(struct h1 *h)
         buffer_consume(h->in, h->used);
     h->used = 0;
     h->given = 0;
-    give_back_if_empty(h);
+    buffer_give_if_empty(&h->in);
 }
 
 static enum call_part content_ended(struct h1 *h, struct head *head)

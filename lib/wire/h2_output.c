@@ -18,14 +18,6 @@ static bool make_room(struct h2 *h)
     return buffer_room(h->out) >= PIECE_MOST;
 }
 
-static void give_back_if_empty(struct h2 *h)
-{
-    if (!h->out || buffer_unread(h->out).n > 0)
-        return;
-    buffer_give(h->out);
-    h->out = NULL;
-}
-
 void h2_take_back(struct h2 *h)
 {
     struct h2_stream *s;
@@ -62,7 +54,7 @@ void h2_pump(struct h2 *h)
     }
     if (n < 0)
         h2_out_of_memory(h);
-    give_back_if_empty(h);
+    buffer_give_if_empty(&h->out);
 }
 
 /* More than a receive buffer holds, unless the peer is one that goes on without a pause. */
@@ -108,5 +100,5 @@ void h2_write(struct h2 *h)
     h2_pump(h);
     while (h->out && write_out(h))
         h2_pump(h);
-    give_back_if_empty(h);
+    buffer_give_if_empty(&h->out);
 }
