@@ -85,7 +85,7 @@ const struct option options[] = {
     TOP(server.timeout, TIME, "60s", 0, YEAR, NULL,
         "how long a client may read nothing of its response; then its connection is cut"),
     TOP(server.keepAliveTimeout, TIME, "5s", 0, YEAR, NULL,
-        "how long a client may be idle after a response; advertised as Keep-Alive: timeout=5"),
+        "how long a client may be idle after it took a response; advertised as Keep-Alive: timeout=5"),
     TOP(server.keepAliveTimeoutBuffer, TIME, "1s", 0, YEAR, NULL,
         "how much longer than advertised Carpool waits"),
     TOP(server.maxRequestsPerSocket, LIMIT, "0", 0, 0, NULL,

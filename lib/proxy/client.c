@@ -179,6 +179,22 @@ void client_refuse_slow_head(struct client *c)
                         "the request's head did not come within server.headersTimeout");
 }
 
+/* Milliseconds; 0: none. */
+static uint64_t keep_alive_limit(const struct client *c)
+{
+    const struct server_options *server = &c->proxy->config->server;
+    return server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0;
+}
+
+/* While the kernel holds some of its last response a slow client is not idle yet, for server.timeout at
+ * most. */
+static bool still_takes(const struct client *c)
+{
+    uint64_t limit = c->proxy->config->server.timeout;
+    bool for_too_long = limit && clock_ms() - c->since_ms >= limit;
+    return c->requests > 0 && !c->proxy->stopping_since_ms && !for_too_long && conn_unsent(&c->conn) > 0;
+}
+
 void client_on_deadline(struct deadline *d)
 {
     struct client *c = (struct client *)((char *)d - offsetof(struct client, deadline));
@@ -186,6 +202,10 @@ void client_on_deadline(struct deadline *d)
     case CLIENT_IDLE:
         if (!client_is_idle(c))
             return;
+        if (still_takes(c)) {
+            client_set_deadline(c, clock_ms() + keep_alive_limit(c));
+            return;
+        }
         client_close(c,
                      c->proxy->stopping_since_ms ? CLIENT_SHUTDOWN
                      : c->requests               ? CLIENT_KEEPALIVE_TIMEOUT
@@ -208,11 +228,8 @@ void client_on_deadline(struct deadline *d)
 
 void client_arm_for_head(struct client *c)
 {
-    const struct server_options *server = &c->proxy->config->server;
-    uint64_t limit = server->headersTimeout;
-    if (c->state == CLIENT_IDLE && c->requests > 0)
-        limit = server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0;
-    client_arm(c, limit);
+    bool keeps_alive = c->state == CLIENT_IDLE && c->requests > 0;
+    client_arm(c, keeps_alive ? keep_alive_limit(c) : c->proxy->config->server.headersTimeout);
 }
 
 void client_limits_changed(struct client *c)

@@ -247,3 +247,21 @@ def test_a_fin_inside_the_upload(stage):
     client.send(request("POST", origin.url("/"), fields=[("Content-Length", 100)]) + b"x" * 10)
     response = client.response()
     assert response.status == 502 and response.error == "connection_terminated"
+
+
+def test_who_still_takes_a_response_is_not_idle(stage):
+    """keepAliveTimeout: idle after a response, which has not ended while Carpool's kernel holds some of it"""
+    content = b"x" * 100_000
+    origin = stage.origin(lambda _: answer(content))
+    carpool = stage.carpool({"server": {"keepAliveTimeout": "300ms", "keepAliveTimeoutBuffer": 0}})
+    slow = carpool.client(receive_buffer=4096)
+    slow.ask(origin.url("/"))
+    wait_until(lambda: 'client_connections{state="idle"} 1\n' in carpool.admin("/metrics").text,
+               "the whole response is in the kernel")
+    for _ in range(2):
+        other = carpool.client()
+        assert other.get(origin.url("/")).status == 200
+        other.expect_end()
+    assert slow.response().body == content
+    assert slow.get(origin.url("/")).body == content
+    slow.expect_end()
