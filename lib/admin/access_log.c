@@ -102,6 +102,20 @@ static void put_times(struct line *l, const struct exchange_record *r)
     put_ms(l, r->total_us);
 }
 
+static void put_request(struct line *l, const struct exchange_record *r)
+{
+    PUT_KEY(l, "client");
+    put_client(l, r->client);
+    if (r->caller) {
+        PUT_KEY(l, "caller");
+        put_text(l, slice_of(r->caller), CALLER_ROOM);
+    }
+    PUT_KEY(l, "method");
+    put_text(l, r->method, METHOD_ROOM);
+    PUT_KEY(l, "target");
+    put_text(l, r->target, TARGET_ROOM);
+}
+
 static size_t put_line(char *out, enum access_log_format format, const struct exchange_record *r)
 {
     struct line l = {out, format};
@@ -110,16 +124,7 @@ static size_t put_line(char *out, enum access_log_format format, const struct ex
     l.at += clock_format(clock_wall_ms(), l.at);
     if (format == ACCESS_LOG_JSON)
         put(&l, SLICE("\""));
-    PUT_KEY(&l, "client");
-    put_client(&l, r->client);
-    if (r->caller) {
-        PUT_KEY(&l, "caller");
-        put_text(&l, slice_of(r->caller), CALLER_ROOM);
-    }
-    PUT_KEY(&l, "method");
-    put_text(&l, r->method, METHOD_ROOM);
-    PUT_KEY(&l, "target");
-    put_text(&l, r->target, TARGET_ROOM);
+    put_request(&l, r);
     PUT_KEY(&l, "status");
     put_number(&l, r->status);
     PUT_KEY(&l, "bytesIn");
