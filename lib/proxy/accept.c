@@ -35,18 +35,22 @@ static void note_refused(struct proxy *p)
               LOG_N("maxConnections", p->config->server.maxConnections));
 }
 
+static void answer(struct proxy *p, int fd, enum fault fault, const char *text)
+{
+    struct buffer *b = buffer_borrow(p->heads);
+    const struct reply r = {.fault = fault, .instance = p->instance, .text = slice_of(text), .close = true};
+    if (b && reply_write(&b, &r) && send(fd, b->data, b->end, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+        p->stats.requests_by_status[fault_status(fault)]++;
+    buffer_give(b);
+}
+
 static void say_too_many(struct proxy *p, int fd)
 {
     note_refused(p);
-    struct buffer *b = buffer_borrow(p->heads);
     char text[96];
     snprintf(text, sizeof text, "%u clients are connected, as many as server.maxConnections allows",
              p->config->server.maxConnections);
-    const struct reply r = {
-        .fault = FAULT_TOO_MANY_CLIENTS, .instance = p->instance, .text = slice_of(text), .close = true};
-    if (b && reply_write(&b, &r) && send(fd, b->data, b->end, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
-        p->stats.requests_by_status[503]++;
-    buffer_give(b);
+    answer(p, fd, FAULT_TOO_MANY_CLIENTS, text);
 }
 
 static void turn_away_client(struct client *c)
@@ -56,13 +60,26 @@ static void turn_away_client(struct client *c)
     client_linger(c, CLIENT_MAX_CONNECTIONS);
 }
 
-/* Without a state of its own: clients far beyond the limit cost nothing but a write. */
-static void turn_away(struct proxy *p, int fd)
+/* Both without a state of their own: a client far beyond the limit costs nothing but a write, and for one
+ * without memory there is nothing else. */
+static void close_unkept(struct proxy *p, int fd, enum client_close reason)
 {
     p->stats.clients_total++;
-    p->stats.clients_closed[CLIENT_MAX_CONNECTIONS]++;
-    say_too_many(p, fd);
+    p->stats.clients_closed[reason]++;
     close(fd);
+}
+
+static void turn_away(struct proxy *p, int fd)
+{
+    say_too_many(p, fd);
+    close_unkept(p, fd, CLIENT_MAX_CONNECTIONS);
+}
+
+static void fail_without_memory(struct proxy *p, int fd)
+{
+    log_line(LOG_ERROR, "out of memory for a client; its connection is closed");
+    answer(p, fd, FAULT_INTERNAL, "out of memory for another client");
+    close_unkept(p, fd, CLIENT_CUT);
 }
 
 void client_set_keepalive(struct client *c)
@@ -116,7 +133,10 @@ void proxy_accept(struct proxy *p, struct frontend *f, int fd, const struct addr
     if (!c) {
         if (!far_too_many)
             __atomic_sub_fetch(too_many ? &shared->turned_away : &shared->clients, 1, __ATOMIC_RELAXED);
-        turn_away(p, fd);
+        if (too_many)
+            turn_away(p, fd);
+        else
+            fail_without_memory(p, fd);
         return;
     }
     conn_open(&c->conn, fd);

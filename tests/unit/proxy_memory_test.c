@@ -7,6 +7,8 @@
 
 #include "proxy/client.h"
 
+#define ROOM_FOR_CLIENTS 64
+
 static bool memory_is_short;
 static size_t size_refused; /* there is no memory for this alone; 0: there is for all */
 
@@ -130,6 +132,32 @@ START_TEST(clients_that_are_taken_without_memory_have_a_deadline)
 }
 END_TEST
 
+/* That is not for server.maxConnections, and says so. */
+START_TEST(a_client_without_memory_is_told_so)
+{
+    proxy_rig_open(&rig, "", "server: {maxConnections: 100}\n");
+    size_t room = rig.proxy->client_deadlines.room;
+    int clients[ROOM_FOR_CLIENTS + 1], n = 0;
+
+    while (room == 0 || rig.proxy->client_count + 2 <= room) {
+        ck_assert_int_lt(n, ROOM_FOR_CLIENTS);
+        clients[n++] = proxy_rig_client(&rig);
+        room = rig.proxy->client_deadlines.room;
+    }
+    memory_is_short = true;
+    clients[n] = proxy_rig_client(&rig);
+    memory_is_short = false;
+    hears(clients[n], "HTTP/1.1 500 ");
+    ck_assert_uint_eq(rig.proxy->stats.clients_closed[CLIENT_CUT], 1);
+    ck_assert_uint_eq(rig.proxy->stats.clients_closed[CLIENT_MAX_CONNECTIONS], 0);
+    ck_assert_uint_eq(rig.proxy->stats.clients_refused, 0);
+    ck_assert_uint_eq(rig.proxy->shared->clients, (unsigned)n);
+    for (int i = 0; i <= n; i++)
+        close(clients[i]);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
 /* A client asks when there is no memory to move its content. */
 static void ask_in_vain(void)
 {
@@ -201,7 +229,7 @@ END_TEST
 void proxy_memory_tests(Suite *suite)
 {
     unit_group(suite, "memory", responses_that_are_cut_for_want_of_memory_are_not_whole,
-               clients_that_are_taken_without_memory_have_a_deadline,
+               clients_that_are_taken_without_memory_have_a_deadline, a_client_without_memory_is_told_so,
                a_request_without_memory_costs_no_connection,
                a_request_without_memory_costs_no_connection_that_others_share);
 }
