@@ -43,7 +43,7 @@ struct diagnosis_input {
     uint64_t requests; /* that began; where more ended, those: a failure counts when its request ends */
     uint64_t reused, opened;
     uint64_t refused;    /* by a limit */
-    uint64_t queue_full; /* of these, at once */
+    uint64_t queue_full; /* of these, for maxPendingRequests */
     uint64_t errors[PROXY_ERROR_COUNT];
     uint64_t timed_out_waiting; /* of those of timeouts.request, those that waited most of that time */
     uint64_t retired[RETIRE_COUNT];

@@ -18,7 +18,7 @@ void figures_take(const struct origin_stats *s, struct figures *out)
         .texts = s->texts,
         .texts_plain = s->texts_plain,
         .repaired = s->repaired,
-        .queue_full = s->queue_full,
+        .queue_full = s->queue_full + s->displaced,
         .timed_out_waiting = s->timed_out_waiting,
     };
     memcpy(out->retired, s->retired, sizeof out->retired);

@@ -13,7 +13,7 @@
 /* The newest of the caller that has most in the queue goes, if this one's caller has fewer. */
 static bool displace(const struct waiter *p)
 {
-    const struct origin *o = p->origin;
+    struct origin *o = p->origin;
     struct waiter *other = turns_displaced_by(p);
     char text[256];
     if (!other)
@@ -25,6 +25,7 @@ static bool displace(const struct waiter *p)
         o->blocked_count);
     queue_fail(other, CONNECT_OK, text);
     other->displaced = true;
+    o->stats.displaced++;
     return true;
 }
 

@@ -103,6 +103,7 @@ void origin_stats_add(struct origin_stats *to, const struct origin_stats *from)
     for (unsigned i = 0; i < HELD_BY_COUNT; i++)
         to->held[i] += from->held[i];
     to->queue_full += from->queue_full;
+    to->displaced += from->displaced;
     to->repaired += from->repaired;
     for (unsigned i = 0; i < REPAIR_COUNT; i++)
         to->repairs[i] += from->repairs[i];

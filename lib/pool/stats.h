@@ -99,7 +99,9 @@ struct origin_stats {
     uint64_t repaired;              /* heads of responses (insecureHTTPParser), */
     uint64_t repairs[REPAIR_COUNT]; /* and which of them needed what */
     uint64_t held[HELD_BY_COUNT];   /* requests that found no place, by what kept it from them */
-    uint64_t queue_full; /* of errors[PROXY_ERROR_LIMIT], those refused at once: maxPendingRequests */
+    /* Of errors[PROXY_ERROR_LIMIT], for maxPendingRequests: those refused at once, and those that lost their
+     * place in the queue to another caller (queue: fair) */
+    uint64_t queue_full, displaced;
     /* HTTP/2: RST_STREAM by who sent it and GOAWAY, by error code; requests that were repeated since the
      * origin certainly had not processed them; and how long PINGs took */
     uint64_t resets_by_origin[H2_ERROR_COUNT], resets_by_carpool[H2_ERROR_COUNT], goaways[H2_ERROR_COUNT];

@@ -544,6 +544,25 @@ START_TEST(refusals_that_are_not_answered_yet)
 }
 END_TEST
 
+/* They had waited, but for no time limit. */
+START_TEST(refusals_of_those_that_lost_their_place)
+{
+    struct fixture f;
+
+    fixture_make(&f);
+    f.policy.maxSockets = 2;
+    f.policy.maxPendingRequests = 3;
+    f.origin.stats = (struct origin_stats){
+        .requests = 9, .queue_full = 1, .displaced = 2, .errors = {[PROXY_ERROR_LIMIT] = 3}};
+    ck_assert_str_eq(
+        written(&f),
+        "[\"payments: in the last 1 to 2 minutes, 3 of 9 requests refused while both connections were busy "
+        "(maxSockets), because 3 were waiting already (maxPendingRequests): raise "
+        "maxSockets, or find out why the service is slow\"]");
+    fixture_free(&f);
+}
+END_TEST
+
 /* Those that fail in this window began before it: "4 of 0 requests". */
 START_TEST(failures_are_compared_with_what_ended)
 {
@@ -707,8 +726,8 @@ void add_diagnosis_tests(Suite *suite)
                failures_of_several_kinds, timeouts, all_rows_have_a_name);
     unit_group(suite, "diagnosis", silent_when_all_is_well, sees_a_small_pool, counts_refusals_of_a_pause,
                refusals_of_other_limits_do_not_count, refusals_that_are_not_answered_yet,
-               failures_are_compared_with_what_ended, failures_of_forgotten_origins_count,
-               failures_of_several_origins_count_together, a_single_failure_is_over_in_time,
-               old_failures_of_a_forgotten_origin_do_not_count, forgets_what_is_over,
-               another_origin_of_the_same_name_begins_anew);
+               refusals_of_those_that_lost_their_place, failures_are_compared_with_what_ended,
+               failures_of_forgotten_origins_count, failures_of_several_origins_count_together,
+               a_single_failure_is_over_in_time, old_failures_of_a_forgotten_origin_do_not_count,
+               forgets_what_is_over, another_origin_of_the_same_name_begins_anew);
 }

@@ -224,7 +224,8 @@ START_TEST(a_full_queue_gives_places_to_those_who_have_fewer)
     pool_end_turn(rig.pool);
     ck_assert_uint_eq(askers[1].told + askers[2].told + askers[5].told, 3);
     ck_assert_uint_eq(o->blocked_count, 3);
-    ck_assert_uint_eq(o->stats.queue_full, 2); /* the others had waited */
+    ck_assert_uint_eq(o->stats.queue_full, 2);
+    ck_assert_uint_eq(o->stats.displaced, 3); /* these had waited */
     ck_assert_uint_eq(o->demand.peak, 4);
     ck_assert_uint_eq(o->stats.requests, 9);
     asker_release(&holder);
