@@ -11,13 +11,14 @@
 #include "base/units.h"
 #include "http/repair.h"
 
-static uint64_t all_retired(const struct diagnosis_input *in)
+/* Those that were open: a connect that failed made none. */
+static uint64_t closed_connections(const struct diagnosis_input *in)
 {
     uint64_t n = 0;
 
     for (unsigned i = 0; i < RETIRE_COUNT; i++)
         n += in->retired[i];
-    return n;
+    return n - failed_connects(in);
 }
 
 /* "30 s", "350 ms", "12 min" */
@@ -40,14 +41,14 @@ void put_lately(const struct diagnosis_input *in, struct text *out)
 static void put_closed(const struct diagnosis_input *in, struct text *out, enum retire_reason reason)
 {
     put_lately(in, out);
-    words_part(out, in->retired[reason], all_retired(in), "closed connection");
+    words_part(out, in->retired[reason], closed_connections(in), "closed connection");
     text_lit(out, " were closed ");
 }
 
 /* Of the closed connections; one that proves something. */
 static bool is_large_share(const struct diagnosis_input *in, enum retire_reason reason, uint64_t at_least)
 {
-    return in->retired[reason] >= ENOUGH && percent(in->retired[reason], all_retired(in)) >= at_least;
+    return in->retired[reason] >= ENOUGH && percent(in->retired[reason], closed_connections(in)) >= at_least;
 }
 
 static bool says_share(const struct diagnosis_input *in, struct text *out, enum retire_reason reason,
@@ -174,10 +175,9 @@ static bool put_busy_streams(const struct diagnosis_input *in, struct text *out)
 static bool was_none_open(const struct diagnosis_input *in)
 {
     uint32_t taken = is_held_by_total(in) ? in->agent_sockets : in->sockets;
-    uint64_t failed = failed_connects(in);
 
-    return (in->connecting > 0 || failed > 0) && in->opened == 0 && in->reused == 0 &&
-           in->connecting == taken && all_retired(in) == failed;
+    return (in->connecting > 0 || failed_connects(in) > 0) && in->opened == 0 && in->reused == 0 &&
+           in->connecting == taken && closed_connections(in) == 0;
 }
 
 void put_busy(const struct diagnosis_input *in, struct text *out, const char *were)
@@ -314,10 +314,12 @@ static bool says_peer_closed(const struct diagnosis_input *in, struct text *out)
 {
     if (!is_large_share(in, RETIRE_PEER_CLOSED, 20) || in->learned_ms > 0)
         return false;
+    if (connects_fail(in))
+        return false; /* a service that ends closes all its connections; what is wrong is that it is gone */
     put_closed(in, out, RETIRE_PEER_CLOSED);
-    text_lit(out, "by the origin while they were free, ");
+    text_lit(out, "by the origin after ");
     put_duration(out, in->peer_closed_idle_ms);
-    text_lit(out, " after their last response on average: ");
+    text_lit(out, " idle on average: ");
     if (in->peer_closed_idle_ms < ACCOUNT_AT_ONCE_MS)
         text_lit(out, "switch keep-alive on there, or have it say Connection: close");
     else
@@ -416,7 +418,7 @@ bool ping_timeouts_matter(const struct diagnosis_input *in)
 {
     uint64_t n = in->retired[RETIRE_PING_TIMEOUT];
 
-    return n > 0 && percent(n, all_retired(in)) >= 5;
+    return n > 0 && percent(n, closed_connections(in)) >= 5;
 }
 
 static bool says_ping_timeout(const struct diagnosis_input *in, struct text *out)

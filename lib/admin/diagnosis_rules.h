@@ -29,6 +29,8 @@ void put_remedy(const struct diagnosis_input *in, struct text *out);
 bool ping_timeouts_matter(const struct diagnosis_input *in);
 
 /* diagnosis_rules_failures.c: connections and requests that failed */
+/* There are enough of them for says_connect_fails(). */
+bool connects_fail(const struct diagnosis_input *in);
 bool says_connect_fails(const struct diagnosis_input *in, struct text *out);
 bool says_stale(const struct diagnosis_input *in, struct text *out);
 bool says_dead_path(const struct diagnosis_input *in, struct text *out);

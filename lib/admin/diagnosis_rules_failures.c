@@ -21,7 +21,7 @@ static bool are_many(uint64_t failed, uint64_t requests, uint64_t at_least)
     return failed >= ENOUGH && percent(failed, requests) >= at_least;
 }
 
-static bool connects_fail(const struct diagnosis_input *in)
+bool connects_fail(const struct diagnosis_input *in)
 {
     uint64_t failed = failed_connects(in);
 

@@ -212,10 +212,9 @@ START_TEST(no_reuse_does_not_guess)
 }
 END_TEST
 
-#define PEER_CLOSED(part, idle)                                                                      \
-    "payments: in the last 1 to 2 minutes, " part                                                    \
-    " closed connections were closed by the origin while they were free, " idle " after their last " \
-    "response on average: "
+#define PEER_CLOSED(part, idle)                   \
+    "payments: in the last 1 to 2 minutes, " part \
+    " closed connections were closed by the origin after " idle " idle on average: "
 
 START_TEST(peer_closed)
 {
@@ -230,6 +229,17 @@ START_TEST(peer_closed)
         PEER_CLOSED("41 of 41", "1 ms") "switch keep-alive on there, or have it say Connection: close");
     ck_assert_str_eq(SAID("peer-closed", .requests = 500,
                           .retired = {[RETIRE_PEER_CLOSED] = 19, [RETIRE_FREE_TIMEOUT] = 81}),
+                     "");
+    /* A connect that failed made no connection that could be closed. */
+    ck_assert_str_eq(
+        SAID("peer-closed", .requests = 500, .opened = 50,
+             .retired = {[RETIRE_PEER_CLOSED] = 4, [RETIRE_CONNECT_FAILED] = 5, [RETIRE_CONNECT_TIMEOUT] = 6},
+             .peer_closed_idle_ms = 558),
+        PEER_CLOSED("4 of 4", "558 ms") "raise its keep-alive time, or have it announce that "
+                                        "(Keep-Alive: timeout=N)");
+    /* The service is gone: its keep-alive time is not what is wrong. */
+    ck_assert_str_eq(SAID("peer-closed", .requests = 18, .opened = 4, .peer_closed_idle_ms = 558,
+                          .retired = {[RETIRE_PEER_CLOSED] = 4, [RETIRE_CONNECT_FAILED] = 6}),
                      "");
     /* It is learned now, and will not go on. */
     ck_assert_str_eq(SAID("peer-closed", .requests = 500, .retired = {[RETIRE_PEER_CLOSED] = 41},
