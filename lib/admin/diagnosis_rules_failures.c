@@ -54,8 +54,9 @@ bool says_stale(const struct diagnosis_input *in, struct text *out)
     words_count(out, closed);
     text_lit(
         out,
-        " times the origin had closed a connection before a request used it again. Requests that are safe to repeat were "
-        "sent again, others failed. Set timeouts.free below the time after which the origin closes idle connections");
+        " times a connection that a request used again was closed by the origin before it answered. Requests that are safe "
+        "to repeat were sent again, others failed. If these connections had been idle for long (idleMs in the log), set "
+        "timeouts.free below the time after which the origin closes idle ones; if not, see the service's log");
     return true;
 }
 

@@ -235,8 +235,11 @@ static const struct reason {
     [OPENED_FOR_SPARE] = {.because = because_warm, .advise = advise_warm, .is_bad = spares_are_in_vain},
     [OPENED_FOR_FIRST] = {.cause = "there was none yet"},
     [OPENED_FOR_CONCURRENCY] = {.because = because_concurrency},
-    [OPENED_FOR_RETRY] = {.cause = "a request was sent again because its idle connection had died",
-                          .advice = "Set timeouts.free below the time for which the service keeps idle ones"},
+    [OPENED_FOR_RETRY] =
+        {.cause =
+             "a request was sent again because the connection that it had used again ended without an answer",
+         .advice =
+             "If these had been idle for long (idleMs in the log), set timeouts.free below the time for which the service keeps idle ones; if not, see the service's log"},
     REPLACED(RETIRE_KEEPALIVE_OFF, .cause = "each connection carries one request, as keepAlive is false",
              .advice = "Set keepAlive: true if the service can keep connections"),
     REPLACED(RETIRE_CONNECTION_CLOSE, .because = because_close, .advise = advise_close),

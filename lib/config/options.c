@@ -137,7 +137,7 @@ const struct option options[] = {
     POLICY(agentKeepAliveTimeoutBuffer, TIME, "1s", 0, YEAR, NULL,
         "how long before the end of an origin's hint Keep-Alive: timeout=N a free connection is closed"),
     POLICY(learnFreeTimeout, BOOL, "true", 0, 0, NULL,
-        "learn after what idle time the origin closes; close agentKeepAliveTimeoutBuffer earlier, or at half that time if later"),
+        "learn after what idle time the origin closes, and close agentKeepAliveTimeoutBuffer (at most half that time) earlier"),
     POLICY(drainLimit, SIZE, "64KiB", 0, GIB, NULL,
         "when a client leaves during a response, up to this much of the rest is read to keep the connection"),
     POLICY(replayLimit, SIZE, "64KiB", 0, GIB, NULL,

@@ -27,7 +27,10 @@ static bool explain(char *error, size_t size, const struct address *a, const cha
     const char *advice = "";
 
     if (number == EADDRINUSE)
-        advice = "; another process listens there: stop it, or choose another address";
+        advice = is_unix(a)
+                     ? "; another process listens there: stop it, or choose another path"
+                     : "; another process listens there, or has a connection of its own from that port: "
+                       "stop it, or choose another address";
     else if (number == EACCES)
         advice = "; check the permissions (ports below 1024 need CAP_NET_BIND_SERVICE)";
     else if (number == EADDRNOTAVAIL)

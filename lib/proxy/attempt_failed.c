@@ -70,13 +70,15 @@ static void repeat_unprocessed(struct exchange *e, const struct call_failure *f,
     e->state = EXCHANGE_ASKING;
 }
 
-/* Some servers reset a connection to their TLS port that begins otherwise, and others close it. */
+/* Some servers reset a connection to their TLS port that begins otherwise, and others close it. Who has answered
+ * without TLS does not speak it. */
 static bool may_want_tls(const struct exchange *e, const struct call_failure *f,
                          const struct failed_attempt *facts)
 {
-    if (e->waiter.origin->plan.tls || facts->response_begun)
+    const struct origin *o = e->waiter.origin;
+    if (o->plan.tls || facts->response_begun || histogram_count(&o->stats.request) > 0)
         return false;
-    return e->waiter.origin->plan.port % 1000 == 443 || (!facts->reused && f->code == ECONNRESET);
+    return o->plan.port % 1000 == 443 || (!facts->reused && f->code == ECONNRESET);
 }
 
 static const char *advice_on_end(const struct exchange *e, const struct call_failure *f,

@@ -7,6 +7,7 @@ import pytest
 
 from .harness import wait_until
 from .harness.certificates import certificates
+from .harness.origin import answer
 from .harness.parents import scripted
 from .harness.tls import secure
 
@@ -62,6 +63,17 @@ def test_http_to_a_tls_port_that_only_hangs_up(stage):
     carpool = stage.pooled(proxy=parent.url(""))
     response = carpool.get("http://a.test:443/")
     assert response.error == "connection_terminated" and "if it speaks TLS on this port: set tls: true" in response.text
+
+
+def test_who_answers_without_tls_does_not_speak_it(stage):
+    """the text does not ask for tls: true where a response came without it"""
+    closing = answer(fields=[("Connection", "close")])
+    origin = stage.origin(lambda asked: closing if asked.method == "GET" else asked.connection.reset())
+    carpool = stage.carpool()
+    assert "if it speaks TLS" in carpool.get(origin.url("/"), method="POST", body=b"x").text
+    assert carpool.get(origin.url("/")).status == 200
+    response = carpool.get(origin.url("/"), method="POST", body=b"x")
+    assert response.error == "connection_terminated" and "TLS" not in response.text
 
 
 def test_a_server_that_wants_renegotiation(stage):

@@ -344,9 +344,9 @@ START_TEST(failures)
     ck_assert_str_eq(SAID("connect-fails", .opened = 100, .retired = {[RETIRE_CONNECT_FAILED] = 4}), "");
     ck_assert_str_eq(
         SAID("stale", .reused = 100, .reused_errors = 5),
-        "payments: in the last 1 to 2 minutes, 5 times the origin had closed a connection before a request used it again. "
-        "Requests that are safe to repeat were sent again, others failed. Set timeouts.free below the time after which "
-        "the origin closes idle connections");
+        "payments: in the last 1 to 2 minutes, 5 times a connection that a request used again was closed by the origin before it answered. "
+        "Requests that are safe to repeat were sent again, others failed. If these connections had been idle for long "
+        "(idleMs in the log), set timeouts.free below the time after which the origin closes idle ones; if not, see the service's log");
     ck_assert_str_eq(SAID("stale", .reused = 10000, .reused_errors = 5), "");
     ck_assert_str_eq(
         SAID("failing", .requests = 9, .errors = {[PROXY_ERROR_TERMINATED] = 4, [PROXY_ERROR_PROTOCOL] = 1}),
