@@ -106,6 +106,15 @@ static void leave(struct waiter *p)
     forget_update(o);
 }
 
+/* The place that it had, or that was to come, is gone. */
+static void hold(struct waiter *p)
+{
+    const struct waiter_owner *owner = p->origin->agent->pool->waiter_owner;
+    queue_enter_blocked(p, true);
+    if (owner->blocked)
+        owner->blocked(p);
+}
+
 /* It has waited for a connection to be opened, which nobody could use meanwhile. */
 static void note_opening(struct waiter *p)
 {
@@ -204,7 +213,7 @@ void queue_again(struct waiter *p)
     if (!blocked || waiter_is_before(p, blocked))
         queue_enter_waiting(p);
     else
-        queue_enter_blocked(p, true);
+        hold(p);
 }
 
 void queue_take_back(struct socket *s, uint32_t most)
@@ -283,9 +292,7 @@ void queue_balance(struct origin *o)
         struct waiter *p = last_to_come(o);
         leave(p);
         note_loss(p);
-        queue_enter_blocked(p, true);
-        if (o->agent->pool->waiter_owner->blocked)
-            o->agent->pool->waiter_owner->blocked(p);
+        hold(p);
         agent_mark_dirty(o->agent);
     }
     struct waiter *next;

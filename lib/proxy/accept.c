@@ -35,13 +35,14 @@ static void note_refused(struct proxy *p)
               LOG_N("maxConnections", p->config->server.maxConnections));
 }
 
-static void answer(struct proxy *p, int fd, enum fault fault, const char *text)
+/* False: nothing of it went out. */
+static bool answer(struct proxy *p, int fd, enum fault fault, const char *text)
 {
     struct buffer *b = buffer_borrow(p->heads);
     const struct reply r = {.fault = fault, .instance = p->instance, .text = slice_of(text), .close = true};
-    if (b && reply_write(&b, &r) && send(fd, b->data, b->end, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
-        p->stats.requests_by_status[fault_status(fault)]++;
+    bool is_sent = b && reply_write(&b, &r) && send(fd, b->data, b->end, MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
     buffer_give(b);
+    return is_sent;
 }
 
 static void say_too_many(struct proxy *p, int fd)
@@ -50,7 +51,7 @@ static void say_too_many(struct proxy *p, int fd)
     char text[96];
     snprintf(text, sizeof text, "%u clients are connected, as many as server.maxConnections allows",
              p->config->server.maxConnections);
-    answer(p, fd, FAULT_TOO_MANY_CLIENTS, text);
+    p->stats.requests_by_status[503] += answer(p, fd, FAULT_TOO_MANY_CLIENTS, text);
 }
 
 static void turn_away_client(struct client *c)
@@ -78,7 +79,7 @@ static void turn_away(struct proxy *p, int fd)
 static void fail_without_memory(struct proxy *p, int fd)
 {
     log_line(LOG_ERROR, "out of memory for a client; its connection is closed");
-    answer(p, fd, FAULT_INTERNAL, "out of memory for another client");
+    (void)answer(p, fd, FAULT_INTERNAL, "out of memory for another client");
     close_unkept(p, fd, CLIENT_CUT);
 }
 

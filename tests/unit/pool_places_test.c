@@ -152,6 +152,41 @@ START_TEST(who_was_not_told_yet_waits_again_in_order)
 END_TEST
 
 /* Those who shared a socket come back in any order, and stand in the order in which they asked. */
+static struct waiter *held_last;
+
+static void on_blocked(struct waiter *p)
+{
+    held_last = p;
+}
+
+/* Other limits hold for it now, also where an older repeat waits for a place already. */
+START_TEST(who_loses_a_place_behind_a_repeat_is_told)
+{
+    struct origin *o = places_open("maxSockets: 20, maxTotalSockets: 1", 2);
+    struct waiter_owner owner;
+
+    places_ask(o, 4);
+    places_wait_for(2);
+    struct socket *s = places_askers[1].socket;
+    asker_release(&places_askers[0]);
+    pool_rig_turn(&rig);
+    socket_set_capacity(s, 3);
+    ck_assert_int_eq(places_askers[3].waiter.state, WAITER_SETTLED);
+    ck_assert_int_eq(asker_ask(&places_askers[0], o, ACQUIRE_AGAIN), ACQUIRE_WAITS);
+    ck_assert_int_eq(places_askers[0].waiter.state, WAITER_BLOCKED);
+    owner = *rig.pool->waiter_owner;
+    owner.blocked = on_blocked;
+    rig.pool->waiter_owner = &owner;
+    socket_set_capacity(s, 2);
+    ck_assert_int_eq(places_askers[3].waiter.state, WAITER_BLOCKED);
+    ck_assert_ptr_eq(held_last, &places_askers[3].waiter);
+    pool_check(rig.pool);
+    for (unsigned i = 0; i < 4; i += 3)
+        waiter_cancel(&places_askers[i].waiter);
+    places_close();
+}
+END_TEST
+
 START_TEST(repeats_stand_in_their_old_order)
 {
     struct origin *o = places_open("maxSockets: 3", 10);
@@ -365,7 +400,8 @@ void pool_places_tests(Suite *suite)
     unit_group(suite, "places", max_sockets_bounds_what_is_in_flight, lifo_packs_and_fifo_spreads,
                room_grows_and_shrinks, one_that_drains_ends_with_its_last,
                one_that_is_sent_away_gives_up_its_place, who_was_not_told_yet_waits_again_in_order,
-               repeats_stand_in_their_old_order, max_requests_counts_what_has_begun, old_sockets_take_no_more,
+               who_loses_a_place_behind_a_repeat_is_told, repeats_stand_in_their_old_order,
+               max_requests_counts_what_has_begun, old_sockets_take_no_more,
                where_none_may_begin_one_more_is_opened, where_none_may_begin_no_third_one_is_opened,
                what_a_peer_allows_is_remembered, a_busy_socket_yields_to_another_origin,
                a_place_that_was_given_is_not_taken_for_another_origin, spares_are_room,
