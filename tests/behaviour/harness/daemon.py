@@ -68,6 +68,7 @@ class Daemon:
         self.write(self.config)
         self.address = listen or next(self._addresses())
         self.clients = []
+        self.told_to_end = self.ended_by_test = False
         self.expected_status = 0
         self._err_path = os.path.join(directory, "stderr")
         self._out_path = os.path.join(directory, "stdout")
@@ -134,6 +135,7 @@ class Daemon:
             return file.read()
 
     def signal(self, number):
+        self.told_to_end = self.told_to_end or number in (signal.SIGTERM, signal.SIGINT)
         self.process.send_signal(number)
 
     def wait(self, patience=PATIENCE):
@@ -153,8 +155,8 @@ class Daemon:
     def finish(self):
         """Stops it and asserts that all was well: it still ran, ends with 0, and no sanitizer complained."""
         try:
-            if not getattr(self, "ended_by_test", False):
-                assert self.running, f"carpoold ended with {self.process.returncode} during the test"
+            if not self.ended_by_test:
+                assert self.running or self.told_to_end, f"carpoold ended with {self.process.returncode} during the test"
                 self.signal(signal.SIGTERM)
             try:
                 status = self.wait(20)
