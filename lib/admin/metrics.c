@@ -75,7 +75,7 @@ static void put_client_requests(struct text *t, const struct proxy_stats *s)
     metrics_family(
         t, "client_requests_total", "counter",
         "Requests of clients, by the status that they were answered with (0: none), and connections "
-        "beyond server.maxConnections, as 503.");
+        "beyond server.maxConnections or without memory, as 503.");
     for (unsigned i = 0; i < sizeof s->requests_by_status / sizeof s->requests_by_status[0]; i++) {
         if (s->requests_by_status[i] == 0)
             continue;

@@ -35,14 +35,15 @@ static void note_refused(struct proxy *p)
               LOG_N("maxConnections", p->config->server.maxConnections));
 }
 
-/* False: nothing of it went out. */
-static bool answer(struct proxy *p, int fd, enum fault fault, const char *text)
+/* One who is not served for now is told so, where there is memory for it. */
+static void answer_busy(struct proxy *p, int fd, const char *text)
 {
     struct buffer *b = buffer_borrow(p->heads);
-    const struct reply r = {.fault = fault, .instance = p->instance, .text = slice_of(text), .close = true};
-    bool is_sent = b && reply_write(&b, &r) && send(fd, b->data, b->end, MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+    const struct reply r = {
+        .fault = FAULT_TOO_MANY_CLIENTS, .instance = p->instance, .text = slice_of(text), .close = true};
+    if (b && reply_write(&b, &r) && send(fd, b->data, b->end, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+        p->stats.requests_by_status[503]++;
     buffer_give(b);
-    return is_sent;
 }
 
 static void say_too_many(struct proxy *p, int fd)
@@ -51,7 +52,7 @@ static void say_too_many(struct proxy *p, int fd)
     char text[96];
     snprintf(text, sizeof text, "%u clients are connected, as many as server.maxConnections allows",
              p->config->server.maxConnections);
-    p->stats.requests_by_status[503] += answer(p, fd, FAULT_TOO_MANY_CLIENTS, text);
+    answer_busy(p, fd, text);
 }
 
 static void turn_away_client(struct client *c)
@@ -79,7 +80,7 @@ static void turn_away(struct proxy *p, int fd)
 static void fail_without_memory(struct proxy *p, int fd)
 {
     log_line(LOG_ERROR, "out of memory for a client; its connection is closed");
-    (void)answer(p, fd, FAULT_INTERNAL, "out of memory for another client");
+    answer_busy(p, fd, "out of memory for another client");
     close_unkept(p, fd, CLIENT_CUT);
 }
 

@@ -147,7 +147,7 @@ START_TEST(a_client_without_memory_is_told_so)
     memory_is_short = true;
     clients[n] = proxy_rig_client(&rig);
     memory_is_short = false;
-    hears(clients[n], "HTTP/1.1 500 ");
+    hears(clients[n], "out of memory for another client");
     ck_assert_uint_eq(rig.proxy->stats.clients_closed[CLIENT_CUT], 1);
     ck_assert_uint_eq(rig.proxy->stats.clients_closed[CLIENT_MAX_CONNECTIONS], 0);
     ck_assert_uint_eq(rig.proxy->stats.clients_refused, 0);
