@@ -57,8 +57,8 @@ struct diagnosis_input {
     uint64_t peer_closed_idle_ms; /* on average, of those retired as peer-closed */
 };
 
-/* FORGOTTEN: all origins of an agent that were forgotten, as one. TOGETHER: all of them, and what no rule has
- * said of each. */
+/* FORGOTTEN: all origins of an agent that were forgotten, as one. TOGETHER: all of its origins whose failures no
+ * rule has told. */
 enum diagnosis_scope { DIAGNOSIS_AGENT, DIAGNOSIS_ORIGIN, DIAGNOSIS_FORGOTTEN, DIAGNOSIS_TOGETHER };
 
 /* A row that has nothing to say leaves `out` as it was and returns false. For an agent's rule only who,

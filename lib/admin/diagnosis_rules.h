@@ -39,8 +39,8 @@ bool says_failing(const struct diagnosis_input *in, struct text *out);
 bool says_failing_elsewhere(const struct diagnosis_input *in, struct text *out);
 bool says_refused_elsewhere(const struct diagnosis_input *in, struct text *out);
 bool says_failing_together(const struct diagnosis_input *in, struct text *out);
-/* Adds an origin, or the forgotten ones, to what says_failing_together() sees: its requests, and those of them
- * whose failure no other rule tells. */
+/* Adds an origin, or the forgotten ones, to what says_failing_together() sees, unless another rule tells of its
+ * failures: its requests, and those of them that failed. */
 void add_untold(const struct diagnosis_input *in, enum diagnosis_scope scope,
                 struct diagnosis_input *together);
 

@@ -152,6 +152,8 @@ static const struct {
     enum error_kind kind;
     const char *because;
 } causes[PROXY_ERROR_COUNT] = {
+    [PROXY_ERROR_LOOP] = {OF_CONNECTING, "of a loop back to Carpool itself"},
+    [PROXY_ERROR_PROHIBITED] = {OF_CONNECTING, "the host's address is in access.denyAddresses"},
     [PROXY_ERROR_UNROUTABLE] = {OF_CONNECTING, "the host cannot be reached"},
     [PROXY_ERROR_DNS] = {OF_CONNECTING, "the name does not resolve"},
     [PROXY_ERROR_DNS_TIMEOUT] = {OF_CONNECTING, "the name servers did not answer"},
@@ -170,9 +172,14 @@ static const struct {
     [PROXY_ERROR_RESPONSE_HEAD_SIZE] = {OF_ITSELF,
                                         "the head of the response was larger than server.maxHeaderSize"},
     [PROXY_ERROR_UNAVAILABLE] = {OF_ITSELF, "the origin refused to serve more (HTTP/2)"},
-    [PROXY_ERROR_PROHIBITED] = {OF_ITSELF, "the host's address is in access.denyAddresses"},
     [PROXY_ERROR_INTERNAL] = {OF_ITSELF, "of an error in Carpool itself, which its log explains"},
 };
+
+/* No request had a connection, so what failed did so for want of one. */
+static bool are_all_unconnected(const struct diagnosis_input *in)
+{
+    return connects_fail(in) && in->opened == 0 && in->reused == 0;
+}
 
 /* Another rule speaks of these. */
 static bool is_told(const struct diagnosis_input *in, enum error_kind kind)
@@ -180,7 +187,7 @@ static bool is_told(const struct diagnosis_input *in, enum error_kind kind)
     switch (kind) {
     case OF_CONNECTING: return connects_fail(in) || dead_paths(in) >= ENOUGH;
     case OF_SLOWNESS: return is_too_slow(in) || ping_timeouts_matter(in);
-    case OF_ITSELF: return false; /* says_failing() does */
+    case OF_ITSELF: return are_all_unconnected(in); /* else says_failing() does */
     case TOLD_ELSEWHERE: break;
     }
     return true;
@@ -245,7 +252,7 @@ bool says_failing(const struct diagnosis_input *in, struct text *out)
 /* Not the origin's: by itself it is no problem of the pool. */
 static bool is_clients_own(unsigned e)
 {
-    return e == PROXY_ERROR_REQUEST || e == PROXY_ERROR_DENIED || e == PROXY_ERROR_LOOP;
+    return e == PROXY_ERROR_REQUEST || e == PROXY_ERROR_DENIED;
 }
 
 static bool fails_elsewhere(const struct diagnosis_input *in, uint64_t left[PROXY_ERROR_COUNT], uint64_t *n)
@@ -295,17 +302,29 @@ bool says_refused_elsewhere(const struct diagnosis_input *in, struct text *out)
     return true;
 }
 
-/* Of all its origins: each had too few failures to prove anything. */
+/* Of all its origins that had too few failures each to prove anything. */
+
+/* A rule speaks of its failures. */
+static bool is_reported(const struct diagnosis_input *in, enum diagnosis_scope scope,
+                        uint64_t left[PROXY_ERROR_COUNT])
+{
+    uint64_t n;
+
+    if (scope == DIAGNOSIS_FORGOTTEN)
+        return fails_elsewhere(in, left, &n);
+    n = find_untold(in, left);
+    return is_told(in, OF_CONNECTING) || is_told(in, OF_SLOWNESS) || are_many(n, in->requests, 5);
+}
 
 void add_untold(const struct diagnosis_input *in, enum diagnosis_scope scope,
                 struct diagnosis_input *together)
 {
-    uint64_t left[PROXY_ERROR_COUNT], n;
-    bool is_told_of = scope == DIAGNOSIS_FORGOTTEN ? fails_elsewhere(in, left, &n)
-                                                   : are_many(find_untold(in, left), in->requests, 5);
+    uint64_t left[PROXY_ERROR_COUNT];
 
+    if (is_reported(in, scope, left))
+        return;
     together->requests += in->requests;
-    for (unsigned e = 0; e < PROXY_ERROR_COUNT && !is_told_of; e++)
+    for (unsigned e = 0; e < PROXY_ERROR_COUNT; e++)
         together->errors[e] += causes[e].because ? left[e] : 0;
 }
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from .harness import wait_until
 from .harness.client import request
 from .harness.origin import answer
 
@@ -106,3 +107,29 @@ def test_a_loop_of_two_one_of_which_says_via(stage):
     response = daemons[0].get("http://o.test/")
     assert response.status == 502 and response.error == "proxy_loop_detected"
     assert daemons[0].row("http://o.test:80", "next")["requestsTotal"] == 2
+
+
+def problems_of_three(carpool):
+    """What the diagnosis says when three requests have failed."""
+    wait_until(lambda: carpool.agents()["default"]["failedLately"] == 3, "three failures")
+    return carpool.agents()["default"]["diagnosis"]
+
+
+def test_loops_are_a_problem(stage):
+    """a target that is one of Carpool's own listeners: three requests failed, each to another one"""
+    listeners = stage.ports.take(), stage.ports.take()
+    carpool = stage.carpool({"upstreams": {f"u{port}": {"match": f"u{port}.test", "listen": [f"127.0.0.1:{port}"]} for port in listeners}})
+    for port in (carpool.port, *listeners):
+        assert carpool.get(f"http://127.0.0.1:{port}/").error == "proxy_loop_detected"
+    problem, = problems_of_three(carpool)
+    # Whether the origins are forgotten yet is a question of time.
+    assert "3 of 3 requests to different origins failed because of a loop back to Carpool itself;" in problem \
+        or "3 of 3 requests to origins since forgotten (*) failed: 3 proxy_loop_detected;" in problem
+
+
+def test_a_forbidden_address_is_one_problem(stage):
+    """`access.denyAddresses`: one cause is one problem"""
+    carpool = stage.carpool()
+    for _ in range(3):
+        assert carpool.get("http://169.254.169.254/").error == "destination_ip_prohibited"
+    assert len(problems_of_three(carpool)) == 1

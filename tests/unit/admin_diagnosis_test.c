@@ -367,6 +367,9 @@ START_TEST(failures)
         "1 connection_refused; details: carpoolctl errors payments");
     ck_assert_str_eq(SAID("failing-elsewhere", .requests = 99, .errors = {[PROXY_ERROR_DNS] = 19}), "");
     ck_assert_str_eq(SAID("failing-elsewhere", .requests = 9, .errors = {[PROXY_ERROR_DENIED] = 9}), "");
+    ck_assert_ptr_nonnull(
+        strstr(SAID("failing-elsewhere", .requests = 9, .errors = {[PROXY_ERROR_LOOP] = 9}),
+               "9 of 9 requests to origins since forgotten (*) failed: 9 proxy_loop_detected;"));
     /* Refusals are told by themselves, from the first. */
     ck_assert_str_eq(SAID("failing-elsewhere", .requests = 9, .errors = {[PROXY_ERROR_LIMIT] = 9}), "");
     ck_assert_str_eq(
@@ -409,6 +412,33 @@ START_TEST(failures_of_several_kinds)
         SAID("failing", .requests = 9,
              .errors = {[PROXY_ERROR_TERMINATED] = 2, [PROXY_ERROR_REQUEST] = 3, [PROXY_ERROR_LIMIT] = 4}),
         "");
+}
+END_TEST
+
+/* What kept connections from being opened is told once: by the failed connects, where there were any. */
+START_TEST(failures_without_a_connection)
+{
+    ck_assert_str_eq(SAID("failing", .requests = 3, .errors = {[PROXY_ERROR_PROHIBITED] = 3},
+                          .retired = {[RETIRE_CONNECT_FAILED] = 3}),
+                     "");
+    ck_assert_str_eq(
+        SAID("failing", .requests = 3, .errors = {[PROXY_ERROR_PROHIBITED] = 3}),
+        "payments: in the last 1 to 2 minutes, 3 of 3 requests failed because the host's address is in "
+        "access.denyAddresses; details: carpoolctl errors payments");
+    ck_assert_str_eq(SAID("failing", .requests = 3, .errors = {[PROXY_ERROR_LOOP] = 3},
+                          .retired = {[RETIRE_CONNECT_FAILED] = 3}),
+                     "");
+    ck_assert_str_eq(SAID("failing", .requests = 3, .errors = {[PROXY_ERROR_LOOP] = 3}),
+                     "payments: in the last 1 to 2 minutes, 3 of 3 requests failed because of a loop back to "
+                     "Carpool itself; details: carpoolctl errors payments");
+    /* The handshake was cut, the parent proxy refused: an open connection may meet that, too. */
+    ck_assert_str_eq(SAID("failing", .requests = 7,
+                          .errors = {[PROXY_ERROR_TERMINATED] = 4, [PROXY_ERROR_INTERNAL] = 3},
+                          .retired = {[RETIRE_CONNECT_FAILED] = 7}),
+                     "");
+    ck_assert_ptr_nonnull(strstr(SAID("failing", .requests = 7, .errors = {[PROXY_ERROR_TERMINATED] = 4},
+                                      .retired = {[RETIRE_CONNECT_FAILED] = 4}, .opened = 1),
+                                 "4 of 7 requests failed because the origin closed or reset"));
 }
 END_TEST
 
@@ -638,6 +668,37 @@ START_TEST(failures_of_several_origins_count_together)
 }
 END_TEST
 
+/* "3 of 65 requests to different origins": 60 were to one whose failures have a sentence of their own. */
+START_TEST(reported_origins_do_not_count_together)
+{
+    struct fixture f;
+    struct origin other;
+
+    fixture_make(&f);
+    other = f.origin;
+    other.key = (char *)"http://q.test:80";
+    TAILQ_INIT(&other.blocked);
+    TAILQ_INIT(&other.free);
+    HASH_ADD_KEYPTR(hh, f.agent.origins, other.key, strlen(other.key), &other);
+    other.stats = (struct origin_stats){.requests = 60, .errors = {[PROXY_ERROR_PROTOCOL] = 9}};
+    f.origin.stats = (struct origin_stats){.requests = 2, .errors = {[PROXY_ERROR_LOOP] = 2}};
+    f.agent.forgotten = (struct origin_stats){.requests = 3, .errors = {[PROXY_ERROR_LOOP] = 1}};
+    ck_assert_ptr_nonnull(strstr(written(&f), "9 of 60 requests failed because the origin's response"));
+    ck_assert_ptr_nonnull(
+        strstr(written(&f), "3 of 5 requests to different origins failed because of a loop"));
+    /* Its connects are told, and what else failed there is part of that. */
+    other.stats = (struct origin_stats){.requests = 60,
+                                        .opened = 4,
+                                        .retired = {[RETIRE_CONNECT_FAILED] = 3},
+                                        .errors = {[PROXY_ERROR_REFUSED] = 3, [PROXY_ERROR_TERMINATED] = 2}};
+    ck_assert_ptr_nonnull(strstr(written(&f), "the latest of 3 failures in 7 attempts"));
+    ck_assert_ptr_nonnull(
+        strstr(written(&f), "3 of 5 requests to different origins failed because of a loop"));
+    HASH_DEL(f.agent.origins, &other);
+    fixture_free(&f);
+}
+END_TEST
+
 /* "13 of 13 of the last 1 to 2 minutes": the first one was a minute older, alone. */
 START_TEST(a_single_failure_is_over_in_time)
 {
@@ -733,11 +794,12 @@ void add_diagnosis_tests(Suite *suite)
 {
     unit_group(suite, "rules", paused, certificate, connect_tls, refused, both_limits, waiting, no_reuse,
                no_reuse_does_not_guess, peer_closed, learned, dead_paths, http2, shares, failures,
-               failures_of_several_kinds, timeouts, all_rows_have_a_name);
+               failures_of_several_kinds, failures_without_a_connection, timeouts, all_rows_have_a_name);
     unit_group(suite, "diagnosis", silent_when_all_is_well, sees_a_small_pool, counts_refusals_of_a_pause,
                refusals_of_other_limits_do_not_count, refusals_that_are_not_answered_yet,
                refusals_of_those_that_lost_their_place, failures_are_compared_with_what_ended,
                failures_of_forgotten_origins_count, failures_of_several_origins_count_together,
-               a_single_failure_is_over_in_time, old_failures_of_a_forgotten_origin_do_not_count,
-               forgets_what_is_over, another_origin_of_the_same_name_begins_anew);
+               reported_origins_do_not_count_together, a_single_failure_is_over_in_time,
+               old_failures_of_a_forgotten_origin_do_not_count, forgets_what_is_over,
+               another_origin_of_the_same_name_begins_anew);
 }
