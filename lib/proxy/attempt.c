@@ -161,6 +161,7 @@ static void start(struct exchange *e, struct socket *s)
     if (s->exchanges == 0)
         e->transfer->times.connect_us = s->connect_us;
     e->transfer->attempts.may_be_stale = socket_may_be_stale(s);
+    e->transfer->attempts.was_free = s->was_free;
     socket_begin_exchange(s);
     e->transfer->attempts.reused = s->exchanges > 1;
     if (!e->asked.connect && protocol_may_be_http2(e->waiter.origin))

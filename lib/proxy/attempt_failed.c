@@ -36,7 +36,9 @@ static void log_stale(const struct exchange *e, enum socket_failure failure, boo
               LOG_S("agent", e->waiter.origin->agent->name),
               LOG_S("target", strstr(e->waiter.origin->key, "://") + 3), LOG_B("reused", true),
               LOG_S("code", socket_failure_code(failure)), LOG_N("socketAgeMs", now - s->opened_ms),
-              LOG_N("idleMs", s->idle_since_ms ? e->transfer->times.granted_us / 1000 - s->idle_since_ms : 0),
+              LOG_N("idleMs", e->transfer->attempts.was_free
+                                  ? e->transfer->times.granted_us / 1000 - s->idle_since_ms
+                                  : 0),
               LOG_SLICE("method", ((struct slice){line.p, space ? (size_t)(space - line.p) : 0})));
 }
 

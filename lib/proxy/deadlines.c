@@ -141,13 +141,12 @@ static void on_silence(struct exchange *e)
     if (e->transfer->upload.state == UPLOAD_BLOCKED)
         exchange_fail(e, FAULT_WRITE_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
                       "the origin took no byte of the request for %s (timeouts.socket)", limit);
-    else if (e->transfer->attempts.may_be_stale && !e->transfer->call.first_byte_us && !waits_for_content(e))
+    else if (e->transfer->attempts.was_free && !e->transfer->call.first_byte_us && !waits_for_content(e))
         exchange_fail(
             e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
             "no byte came or went for %s (timeouts.socket) on a connection that had been idle for %.1f s: the origin is "
             "slow, or a firewall or NAT has dropped the connection; then set timeouts.free below what that allows",
-            limit,
-            s->idle_since_ms ? (double)(e->transfer->times.granted_us - s->idle_since_ms * 1000) / 1e6 : 0.0);
+            limit, (double)(e->transfer->times.granted_us - s->idle_since_ms * 1000) / 1e6);
     else
         exchange_fail(e, FAULT_READ_TIMEOUT, RETIRE_SOCKET_TIMEOUT,
                       "no byte came or went for %s (timeouts.socket): %s", limit, who_is_late(e));

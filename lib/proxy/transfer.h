@@ -31,6 +31,7 @@ struct attempts {
     uint16_t refusals; /* HTTP/2: repeats of what the origin did not process, but for routine ones */
     bool reused;       /* the latest one's socket had carried an exchange */
     bool may_be_stale; /* ... or had been free at least */
+    bool was_free;     /* ... right before, not handed on by another exchange */
 };
 
 struct transfer {

@@ -168,6 +168,34 @@ START_TEST(an_end_that_comes_while_chunks_are_passed_on_is_seen)
 }
 END_TEST
 
+/* Under load one request hands it on to the next: the last time that it was free says nothing then. */
+START_TEST(a_socket_that_was_handed_on_had_not_been_idle)
+{
+    int first, second, origin;
+
+    proxy_rig_open(&rig, "maxSockets: 1", "");
+    first = proxy_rig_client(&rig);
+    origin = begin(first, A_GET, 0);
+    heard(origin);
+    say(&rig, origin, AN_OK);
+    heard(first);
+    ck_assert_uint_eq(proxy_rig_origin(&rig, "a.test")->free_count, 1);
+    say(&rig, first, A_GET);
+    heard(origin);
+    second = proxy_rig_client(&rig);
+    say(&rig, second, A_GET);
+    say(&rig, origin, AN_OK);
+    hears(origin, "GET /");
+    proxy_rig_configure(&rig, "maxSockets: 1, timeouts: {socket: 30ms}", "");
+    while (rig.records < 3)
+        proxy_rig_run(&rig, 10);
+    hears(second, "the service is slow, or the limit too short");
+    close(first);
+    close(second);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
 /* A repeat that waits for its place: its time counts as waiting, not as time in which the first attempt's
  * origin took nothing, too. */
 START_TEST(time_between_attempts_is_given_to_an_upload_once)
@@ -240,5 +268,6 @@ void proxy_stale_tests(Suite *suite)
                any_number_of_stale_sockets_is_passed_by, sockets_given_before_a_drain_are_not_used_behind_it,
                bytes_that_come_while_chunks_are_passed_on_are_nobodys_answer,
                an_end_that_comes_while_chunks_are_passed_on_is_seen,
+               a_socket_that_was_handed_on_had_not_been_idle,
                time_between_attempts_is_given_to_an_upload_once, who_does_not_read_has_no_more_time_to_send);
 }
