@@ -22,14 +22,16 @@ void forgotten_stats(const struct agent *a, struct origin_stats *out)
         origin_stats_add(out, &share->forgotten);
 }
 
+/* What was held in a pause was not held by a limit. */
 static uint64_t saturated_ms(const struct track *t, const struct origin *o)
 {
     uint64_t watched = t && t->saturated_since_ms ? clock_ms() - t->saturated_since_ms : 0;
+    uint64_t since_pause = (clock_us() - o->agent->resumed_us) / 1000;
     uint64_t oldest = origin_oldest_pending_us(o) / 1000;
 
     if (!origin_is_saturated(o))
         return 0;
-    return max64(watched, oldest);
+    return min64(max64(watched, oldest), since_pause);
 }
 
 /* The one that has more than half of the blocked requests is left when one of theirs is taken off for each of

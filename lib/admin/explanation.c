@@ -278,15 +278,21 @@ static void put_held(struct text *out, const struct account *a)
                     a->hour.load > (float)limit ? "" : " and look again");
 }
 
+static bool says_paused(const struct account *a, struct text *out)
+{
+    if (!a->paused)
+        return false;
+    text_format(out, "The agent is paused, and %u request%s: carpoolctl resume %s.", a->now.pending,
+                a->now.pending == 1 ? " waits" : "s wait", a->agent);
+    return true;
+}
+
+/* What a pause alone has held is not told while it lasts: who waits now has been. */
 static bool says_waiting(const struct account *a, struct text *out)
 {
-    if (a->paused)
-        text_format(out, "The agent is paused, and %u request%s: carpoolctl resume %s.", a->now.pending,
-                    a->now.pending == 1 ? " waits" : "s wait", a->agent);
-    else if (held_in_all(a) > 0)
-        put_held(out, a);
-    else
+    if ((a->paused ? held_by_limits(a) : held_in_all(a)) == 0)
         return false;
+    put_held(out, a);
     return true;
 }
 
@@ -367,8 +373,9 @@ static bool says_saved(const struct account *a, struct text *out)
 }
 
 const struct explanation_rule explanation_rules[] = {
-    {"traffic", says_traffic}, {"reasons", says_reasons}, {"waiting", says_waiting}, {"failed", says_failed},
-    {"well", says_well},       {"now", says_now},         {"learned", says_learned}, {"saved", says_saved},
+    {"traffic", says_traffic}, {"reasons", says_reasons}, {"paused", says_paused},
+    {"waiting", says_waiting}, {"failed", says_failed},   {"well", says_well},
+    {"now", says_now},         {"learned", says_learned}, {"saved", says_saved},
 };
 const unsigned explanation_rule_count = sizeof explanation_rules / sizeof explanation_rules[0];
 

@@ -128,6 +128,18 @@ static void put_causes(struct text *out, const struct account *a)
     }
 }
 
+/* ", 9 s of that while the agent was paused": of an average that a pause alone did not make. */
+static void put_pause(struct text *out, const struct account *a)
+{
+    uint32_t paused_ms = min32(a->hour.paused_ms, a->hour.waited_ms) / a->hour.waited;
+
+    if (paused_ms == 0 || held_by_limits(a) == 0)
+        return;
+    text_lit(out, ", ");
+    words_time(out, (double)paused_ms);
+    text_lit(out, " of that while the agent was paused");
+}
+
 /* Those that wait still, or waited for less than can be measured, have no part in the average. */
 static void put_average(struct text *out, const struct account *a, const char *before)
 {
@@ -138,6 +150,7 @@ static void put_average(struct text *out, const struct account *a, const char *b
         words_time(out, (double)a->hour.waited_ms / a->hour.waited);
         if (a->hour.waited > 1)
             text_lit(out, " on average");
+        put_pause(out, a);
     }
     if (in_vain > 0) {
         text_lit(out, " (");

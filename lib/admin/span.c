@@ -86,6 +86,7 @@ static void take_times(const struct origin_stats *from, const struct origin_stat
 {
     out->waited = waited_of(from, to);
     out->waited_ms = less((to->pending.sum_us - from->pending.sum_us) / 1000, 0);
+    out->paused_ms = less(to->paused_us / 1000, from->paused_us / 1000);
     out->used_ms = less(to->used_us / 1000, from->used_us / 1000);
     out->p50_us = quantile(&to->request, &from->request, 0.5);
     out->p99_us = quantile(&to->request, &from->request, 0.99);
@@ -146,6 +147,7 @@ void span_add(struct span *to, const struct span *from)
     to->client_aborts += from->client_aborts;
     to->waited += from->waited;
     to->waited_ms += from->waited_ms;
+    to->paused_ms += from->paused_ms;
     to->refused += from->refused;
     to->queue_full += from->queue_full;
     to->errors += from->errors;

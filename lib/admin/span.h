@@ -15,6 +15,7 @@ struct span {
     uint32_t held[HELD_BY_COUNT];        /* requests that found no place */
     uint32_t held_before[HELD_BY_COUNT]; /* of the hour: of these, under other limits than now */
     uint32_t waited, waited_ms;   /* of them, those that were not refused at once, and how long together */
+    uint32_t paused_ms;           /* of waited_ms, the time in pauses */
     uint32_t refused, queue_full; /* by a limit; of these, at once */
     uint32_t errors, connects_failed; /* but for `refused`; connections that could not be made */
     uint32_t

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/minmax.h"
 #include "pool/idle.h"
 #include "pool/pool.h"
 #include "pool/queue.h"
@@ -196,15 +197,25 @@ void agent_drain(struct agent *a)
 
 void agent_pause(struct agent *a)
 {
+    if (!a->paused)
+        a->paused_us = clock_us();
     a->paused = true;
 }
 
 void agent_resume(struct agent *a)
 {
+    if (a->paused)
+        a->resumed_us = clock_us();
     a->paused = false;
     for (struct origin *o = a->origins; o; o = o->hh.next)
         queue_resume(o);
     agent_mark_dirty(a);
+}
+
+uint64_t agent_pause_us(const struct agent *a, uint64_t since_us)
+{
+    uint64_t began = max64(a->paused_us, since_us), ended = a->paused ? clock_us() : a->resumed_us;
+    return ended > began ? ended - began : 0;
 }
 
 void agent_record_error(struct agent *a, const char *origin, const char *error, const char *text)

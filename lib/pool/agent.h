@@ -38,7 +38,8 @@ struct agent {
     const struct agent_policy *policy; /* of config */
     struct tls_context *tls;
     bool paused;
-    bool removed; /* no longer configured */
+    uint64_t paused_us, resumed_us; /* when the latest pause began, and when one ended last; 0: none did */
+    bool removed;                   /* no longer configured */
     uint64_t
         added_ms; /* when a reload added it, which tells it from an earlier one; 0: there since the start */
 
@@ -113,6 +114,9 @@ struct socket *agent_emptiest(const struct agent *a, const struct origin *but);
 void agent_drain(struct agent *a);
 void agent_pause(struct agent *a);
 void agent_resume(struct agent *a);
+
+/* How much of the time from then until now the latest pause took. */
+uint64_t agent_pause_us(const struct agent *a, uint64_t since_us);
 
 /* Remembers an error for /agents. */
 void agent_record_error(struct agent *a, const char *origin, const char *error, const char *text);

@@ -124,10 +124,21 @@ static void note_opening(struct waiter *p)
         p->origin->stats.used_us += waited_us - pending_us;
 }
 
+/* How much of its time in the queue was in a pause: the latest one counts. */
+static void note_pause(const struct waiter *p)
+{
+    uint64_t pending_us = stopwatch_total_us(&p->pending);
+    if (pending_us > 0)
+        p->origin->stats.paused_us +=
+            min64(pending_us, agent_pause_us(p->origin->agent, stopwatch_since_us(&p->waited)));
+}
+
 void queue_note_wait(struct waiter *p)
 {
-    if (p->how == ACQUIRE_NEW)
+    if (p->how == ACQUIRE_NEW) {
         histogram_add(&p->origin->stats.pending, stopwatch_total_us(&p->pending));
+        note_pause(p);
+    }
     p->how = ACQUIRE_AGAIN;
 }
 
@@ -380,12 +391,12 @@ void waiter_cancel(struct waiter *p)
     if (was == WAITER_IDLE)
         return;
     leave(p);
+    if (was != WAITER_SETTLED)
+        queue_note_wait(p);
     stopwatch_stop(&p->waited);
     p->socket = NULL;
     free(p->error_text);
     p->error_text = NULL;
-    if (was != WAITER_SETTLED)
-        queue_note_wait(p);
     if (was == WAITER_OWNER)
         socket_lose_owner(s);
     else if (was == WAITER_SETTLED && s)

@@ -117,6 +117,7 @@ void origin_stats_add(struct origin_stats *to, const struct origin_stats *from)
     to->unprocessed += from->unprocessed;
     histogram_merge(&to->ping, &from->ping);
     histogram_merge(&to->pending, &from->pending);
+    to->paused_us += from->paused_us;
     histogram_merge(&to->connect, &from->connect);
     histogram_merge(&to->request, &from->request);
 }

@@ -108,6 +108,7 @@ struct origin_stats {
     uint64_t unprocessed;
     struct histogram ping;
     struct histogram pending; /* held by a limit or a pause; all requests but those refused at once */
+    uint64_t paused_us;       /* of the sum of `pending`, the time in pauses */
     struct histogram connect; /* established sockets */
     struct histogram request; /* from the head to the last byte of a whole response */
 };

@@ -745,6 +745,26 @@ START_TEST(old_failures_of_a_forgotten_origin_do_not_count)
 }
 END_TEST
 
+/* The oldest has waited for 20 s, most of them in a pause. */
+START_TEST(a_limit_does_not_hold_while_the_agent_is_paused)
+{
+    struct fixture f;
+
+    fixture_make(&f);
+    f.policy.maxSockets = f.origin.active_count = 1;
+    f.policy.timeouts.pending = 0;
+    f.origin.blocked_count = 1;
+    TAILQ_INSERT_TAIL(&f.origin.blocked, &f.waiting, link);
+    f.waiting.pending.us = clock_us() - 20 * 1000 * 1000;
+    ck_assert_ptr_nonnull(strstr(written(&f), "the only connection busy (maxSockets) for 20 s"));
+    f.agent.resumed_us = clock_us() - 3 * 1000 * 1000;
+    ck_assert_ptr_nonnull(strstr(written(&f), "the only connection busy (maxSockets) for 3 s"));
+    f.agent.resumed_us = clock_us();
+    ck_assert_str_eq(written(&f), "[]");
+    fixture_free(&f);
+}
+END_TEST
+
 /* Between two looks, and with as many requests as the one before it. */
 START_TEST(another_origin_of_the_same_name_begins_anew)
 {
@@ -801,5 +821,5 @@ void add_diagnosis_tests(Suite *suite)
                failures_of_forgotten_origins_count, failures_of_several_origins_count_together,
                reported_origins_do_not_count_together, a_single_failure_is_over_in_time,
                old_failures_of_a_forgotten_origin_do_not_count, forgets_what_is_over,
-               another_origin_of_the_same_name_begins_anew);
+               a_limit_does_not_hold_while_the_agent_is_paused, another_origin_of_the_same_name_begins_anew);
 }

@@ -405,8 +405,41 @@ START_TEST(waiting)
     ck_assert_ptr_nonnull(strstr(said("waiting"), "raise maxTotalSockets to 138."));
     account.paused = true;
     account.now.pending = 2;
+    ck_assert_str_eq(said("paused"), "The agent is paused, and 2 requests wait: carpoolctl resume payments.");
+    ck_assert_ptr_nonnull(strstr(said("waiting"), "raise maxTotalSockets to 138."));
+    account.hour.held[HELD_BY_MAX_SOCKETS] = account.hour.held[HELD_BY_MAX_TOTAL] = 0;
+    account.hour.held[HELD_BY_PAUSE] = 2;
+    ck_assert_str_eq(said("waiting"), "");
+    account.paused = false;
+    ck_assert_str_eq(said("paused"), "");
+}
+END_TEST
+
+/* Time in a pause is not time for which a limit held them. */
+START_TEST(a_pause_was_part_of_their_wait)
+{
+    account_begin();
+    requested(12);
+    account.hour.held[HELD_BY_MAX_SOCKETS] = account.hour.waited = 10;
+    account.hour.waited_ms = 10 * 9900;
+    account.hour.paused_ms = 10 * 8600;
+    ck_assert_ptr_nonnull(
+        strstr(said("waiting"),
+               "10 of 12 requests found all connections busy (maxSockets is 20) and waited 9.9 s on average, "
+               "8.6 s of that while the agent was paused."));
+    account.hour.held[HELD_BY_MAX_SOCKETS] = 13;
+    account.hour.refused = account.hour.queue_full = 3;
+    ck_assert_ptr_nonnull(strstr(
+        said("waiting"),
+        ": 10 waited, 9.9 s on average, 8.6 s of that while the agent was paused, and 3 were refused at once."));
+    account.hour.refused = account.hour.queue_full = 0;
+    account.hour.paused_ms = 9; /* for most not even a millisecond */
+    ck_assert_ptr_null(strstr(said("waiting"), "paused"));
+    account.hour.paused_ms = 10 * 8600;
+    account.hour.held[HELD_BY_MAX_SOCKETS] = 0;
+    account.hour.held[HELD_BY_PAUSE] = 10;
     ck_assert_str_eq(said("waiting"),
-                     "The agent is paused, and 2 requests wait: carpoolctl resume payments.");
+                     "10 of 12 requests found the agent paused and waited 9.9 s on average.");
 }
 END_TEST
 
@@ -646,6 +679,6 @@ void add_explanation_tests(Suite *suite)
     unit_group(suite, "explanation", traffic, reasons_in_order_of_weight, advice_where_it_costs, tunnels,
                services_that_close, own_limits, requests_that_timed_out_had_waited, every_reason_has_a_cause,
                waiting, waiting_for_what_does_not_open, earlier_limits_held_them, several_things_held_them,
-               over_http2_requests_are_limited, spares_in_vain, failed_or_well, now, learned, saved,
-               origins_are_told_the_busiest_first);
+               a_pause_was_part_of_their_wait, over_http2_requests_are_limited, spares_in_vain,
+               failed_or_well, now, learned, saved, origins_are_told_the_busiest_first);
 }

@@ -342,6 +342,42 @@ START_TEST(no_origin_starves_under_the_total_cap)
 }
 END_TEST
 
+/* Of the time in the queue: neither what came before a pause and after it, nor one that was over. */
+START_TEST(time_in_a_pause_is_counted)
+{
+    struct asker a = {0}, b = {0}, c = {0};
+    struct origin *o = open_rig("maxSockets: 1");
+
+    asker_get(&a, &rig, o);
+    asker_ask(&b, o, ACQUIRE_NEW);
+    pool_rig_run(&rig, 10);
+    agent_pause(pool_rig_agent(&rig));
+    asker_ask(&c, o, ACQUIRE_NEW);
+    pool_rig_run(&rig, 10);
+    agent_pause(pool_rig_agent(&rig)); /* it is already */
+    waiter_cancel(&c.waiter);
+    c.waits = false;
+    uint64_t pause = o->stats.paused_us;
+    ck_assert_uint_gt(pause, 0);
+    ck_assert_uint_eq(pause, o->stats.pending.sum_us);
+    agent_resume(pool_rig_agent(&rig));
+    pool_rig_run(&rig, 10);
+    asker_release(&a);
+    pool_rig_run(&rig, 10);
+    ck_assert_uint_eq(b.told, 1);
+    ck_assert_uint_eq(o->stats.paused_us, 2 * pause);
+    ck_assert_uint_gt(o->stats.pending.sum_us, 2 * pause);
+    asker_ask(&c, o, ACQUIRE_NEW);
+    pool_rig_run(&rig, 10);
+    asker_release(&b);
+    pool_rig_run(&rig, 10);
+    ck_assert_uint_eq(c.told, 1);
+    ck_assert_uint_eq(o->stats.paused_us, 2 * pause);
+    asker_release(&c);
+    pool_rig_close(&rig);
+}
+END_TEST
+
 START_TEST(paused_agents_hold_new_requests)
 {
     struct asker a = {0}, b = {0}, c = {0};
@@ -467,6 +503,6 @@ void pool_queue_tests(Suite *suite)
                owners_get_their_own_connection, orphaned_connections_serve_others,
                cancelling_is_allowed_in_any_state, the_least_recently_used_makes_room,
                no_origin_starves_under_the_total_cap, paused_agents_hold_new_requests,
-               paused_agents_hold_repeats, who_becomes_pending_is_told,
+               time_in_a_pause_is_counted, paused_agents_hold_repeats, who_becomes_pending_is_told,
                own_free_sockets_serve_above_a_lowered_total);
 }
