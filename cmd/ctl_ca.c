@@ -218,13 +218,13 @@ static void say_made(const struct plan *p, const char *cert, const char *key)
         has_names |= !is_address(p->hosts[i]);
     }
     printf(
-        "%s, for %u days\n"
+        "%s, for %u day%s\n"
         "%s: its key; keep it on this host, readable by carpoold alone (chown it to its user, carpool in the package)\n\n"
         "connectTls:\n  cert: %s\n  key: %s\n\n"
         "Next, set connect: pool for the upstreams of these hosts, and let the apps trust ca.pem: carpoolctl run does that\n"
         "for one command, doc/clients.md says how for others.\n",
-        has_names ? " (and names below)" : "", p->days, key, whole_cert ? whole_cert : cert,
-        whole_key ? whole_key : key);
+        has_names ? " (and names below)" : "", p->days, p->days == 1 ? "" : "s", key,
+        whole_cert ? whole_cert : cert, whole_key ? whole_key : key);
     free(whole_cert);
     free(whole_key);
 }

@@ -67,8 +67,8 @@ static void print_agent(const json_t *agent, bool *first)
         print_paragraphs(json_object_get(origin, "paragraphs"));
     }
     if (more > 0) {
-        snprintf(line, sizeof line, "... and %lld more origins: carpoolctl status lists all.",
-                 (long long)more);
+        snprintf(line, sizeof line, "... and %lld more origin%s: carpoolctl status lists all.",
+                 (long long)more, more == 1 ? "" : "s");
         putchar('\n');
         print_words(line, 0, 0);
     }

@@ -77,7 +77,7 @@ static bool says_paused(const struct diagnosis_input *in, struct text *out)
 
 #define DAY_S (24 * 60 * 60)
 
-/* " expires 2026-12-01 (3 days)" */
+/* " expires 2026-12-01 (3 days)", of the last two days " (47 h 59 min)" */
 static void put_end(struct text *out, int64_t ends_s, int64_t now_s)
 {
     bool is_to_come = ends_s > now_s;
@@ -85,8 +85,11 @@ static void put_end(struct text *out, int64_t ends_s, int64_t now_s)
 
     clock_format((uint64_t)ends_s * 1000, date);
     text_format(out, " %s %.10s", is_to_come ? "expires" : "expired", date);
-    if (is_to_come)
-        text_format(out, " (%lld days)", (long long)((ends_s - now_s) / DAY_S));
+    if (!is_to_come)
+        return;
+    text_lit(out, " (");
+    words_time(out, (double)(ends_s - now_s) * 1e3);
+    text_lit(out, ")");
 }
 
 static bool says_certificate(const struct diagnosis_input *in, struct text *out)
@@ -405,11 +408,12 @@ static bool says_goaway(const struct diagnosis_input *in, struct text *out)
 
     if (n < ENOUGH || in->requests >= n * FEW_REQUESTS)
         return false;
-    text_format(
+    text_format(out, "%s: the origin ends connections of HTTP/2 after ", in->who);
+    words_counted(out, in->requests / n, "request");
+    text_lit(
         out,
-        "%s: the origin ends connections of HTTP/2 after %llu requests each (GOAWAY); none is lost by that, but each "
-        "new connection costs a handshake: raise its limit (nginx: keepalive_requests)",
-        in->who, (unsigned long long)(in->requests / n));
+        " each (GOAWAY); none is lost by that, but each new connection costs a handshake: raise its limit "
+        "(nginx: keepalive_requests)");
     return true;
 }
 

@@ -95,6 +95,13 @@ def test_create_says_what_it_made(stage, hosts, words):
     assert done.returncode == 0 and f"a CA that may sign for {words}" in done.stdout, done.stdout
 
 
+@pytest.mark.parametrize("days, words", [(1, "for 1 day\n"), (2, "for 2 days\n")])
+def test_create_says_for_how_long(stage, days, words):
+    """5 years or `--days`"""
+    done = ca("create", "--for", "pay.test", "--days", str(days), "--out", stage.path("ca"))
+    assert done.returncode == 0 and words in done.stdout, done.stdout
+
+
 def test_it_is_shown(stage):
     """prints subject, names, end and SHA-256 fingerprint"""
     cert, _ = made(stage, "pay.test", "10.0.0.7", days=10)

@@ -45,6 +45,9 @@ START_TEST(certificate)
     ck_assert_str_eq(SAID("certificate", .certificate_file = "client.pem", .now_s = now,
                           .certificate_ends_s = now + 3 * 86400 + 5),
                      "payments: client.pem expires 2026-12-04 (3 days): renew it, then reload");
+    ck_assert_str_eq(SAID("certificate", .certificate_file = "client.pem", .now_s = now,
+                          .certificate_ends_s = now + 2 * 86400 - 60),
+                     "payments: client.pem expires 2026-12-02 (47 h 59 min): renew it, then reload");
     ck_assert_str_eq(
         SAID("certificate", .certificate_file = "client.pem", .now_s = now, .certificate_ends_s = now - 5),
         "payments: client.pem expired 2026-11-30: renew it, then reload");
@@ -284,6 +287,8 @@ START_TEST(http2)
         SAID("goaway", .requests = 52, .retired = {[RETIRE_GOAWAY] = 10}),
         "payments: the origin ends connections of HTTP/2 after 5 requests each (GOAWAY); none is lost by that, "
         "but each new connection costs a handshake: raise its limit (nginx: keepalive_requests)");
+    ck_assert_ptr_nonnull(strstr(SAID("goaway", .requests = 12, .retired = {[RETIRE_GOAWAY] = 10}),
+                                 "after 1 request each (GOAWAY);"));
     ck_assert_str_eq(SAID("goaway", .requests = 1000, .retired = {[RETIRE_GOAWAY] = 10}), "");
     ck_assert_str_eq(SAID("goaway", .requests = 4, .retired = {[RETIRE_GOAWAY] = 2}), "");
     ck_assert_str_eq(
