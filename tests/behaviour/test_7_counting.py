@@ -182,8 +182,10 @@ def test_estimates_have_an_upper_bound(stage):
 
 def test_clients_refused(stage):
     """`clientsRefused`: by server.maxConnections, counted and logged"""
+    origin = stage.origin()
     carpool = stage.carpool({"server": {"maxConnections": 1}})
-    with carpool.client():
+    with carpool.client() as client:
+        assert client.get(origin.url("/")).status == 200, "it has the place"
         wait_until(lambda: carpool.get("http://x.test/").status == 503, "one is refused")
         daemon = json.loads(carpool.admin("/agents").body)["daemon"]
         assert daemon["clientsRefused"] >= 1
