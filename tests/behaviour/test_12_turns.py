@@ -86,6 +86,8 @@ def test_the_full_queue(stage, people):
     assert ask(people(OTHER), carpool, origin.url("/more")).status == 503      # as many as the other has
     row = carpool.row(origin)
     assert row["requests"] == 2 and row["errors"] == {"connection_limit_reached": 3}
+    problem, = carpool.agents()["default"]["diagnosis"]
+    assert "3 of 6 requests refused" in problem and "timeouts.pending" not in problem
     assert served(origin, 3) == ["0", "other"]
     for client in (clients[0], clients[1], other):
         assert client.response().status == 200
