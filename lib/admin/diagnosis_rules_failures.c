@@ -172,7 +172,8 @@ static const struct {
     [PROXY_ERROR_RESPONSE_HEAD_SIZE] = {OF_ITSELF,
                                         "the head of the response was larger than server.maxHeaderSize"},
     [PROXY_ERROR_UNAVAILABLE] = {OF_ITSELF, "the origin refused to serve more (HTTP/2)"},
-    [PROXY_ERROR_INTERNAL] = {OF_ITSELF, "of an error in Carpool itself, which its log explains"},
+    [PROXY_ERROR_INTERNAL] = {OF_ITSELF,
+                              "Carpool itself failed, or its parent proxy refused them (see its log)"},
 };
 
 /* No request had a connection, so what failed did so for want of one. */

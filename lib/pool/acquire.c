@@ -15,14 +15,15 @@ static bool displace(const struct waiter *p)
 {
     struct origin *o = p->origin;
     struct waiter *other = turns_displaced_by(p);
+    bool only = o->blocked_count == 1;
     char text[256];
     if (!other)
         return false;
     snprintf(
         text, sizeof text,
-        "queue full: %u requests waiting (maxPendingRequests), most of them this caller's: one of another "
-        "caller took the place of this one (queue: fair)",
-        o->blocked_count);
+        "queue full: %u request%s waiting (maxPendingRequests)%s: one of another caller took the place of "
+        "this one (queue: fair)",
+        o->blocked_count, only ? "" : "s", only ? "" : ", most of them this caller's");
     queue_fail(other, CONNECT_OK, text);
     other->displaced = true;
     o->stats.displaced++;
