@@ -80,7 +80,7 @@ static enum acquire_result join_queue(struct origin *o, struct waiter *p)
             agent_mark_short(o); /* another spare is due */
     } else if (!again && !may_wait(p)) {
         return ACQUIRE_QUEUE_FULL;
-    } else {
+    } else if (!again || !queue_take_over(p)) {
         queue_enter_blocked(p, again);
     }
     queue_balance(o);

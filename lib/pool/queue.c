@@ -106,11 +106,11 @@ static void leave(struct waiter *p)
     forget_update(o);
 }
 
-/* The place that it had, or that was to come, is gone. */
-static void hold(struct waiter *p)
+/* The place that it had, or that was to come, is gone: to nobody, or to another one of its caller. */
+static void hold(struct waiter *p, bool to_nobody)
 {
     const struct waiter_owner *owner = p->origin->agent->pool->waiter_owner;
-    queue_enter_blocked(p, true);
+    queue_enter_blocked(p, to_nobody);
     if (owner->blocked)
         owner->blocked(p);
 }
@@ -214,6 +214,30 @@ void queue_fail_all(struct origin *o, enum connect_error error, const char *text
     queue_balance(o);
 }
 
+/* NULL: there is none that waits for a connection. */
+static struct waiter *newest_of_caller(const struct waiter *p)
+{
+    struct waiter *q;
+    TAILQ_FOREACH_REVERSE(q, &p->origin->waiting, waiter_list, link)
+    if (waiter_caller(q) == waiter_caller(p))
+        break;
+    return q;
+}
+
+bool queue_take_over(struct waiter *p)
+{
+    struct waiter *newest = turns_are_taken(p->origin->agent) ? newest_of_caller(p) : NULL;
+    if (!newest || waiter_is_before(newest, p))
+        return false;
+    uint64_t promoted = newest->promoted;
+    leave(newest);
+    note_loss(newest);
+    hold(newest, false);
+    queue_enter_waiting(p);
+    p->promoted = promoted;
+    return true;
+}
+
 void queue_again(struct waiter *p)
 {
     const struct origin *o = p->origin;
@@ -223,8 +247,8 @@ void queue_again(struct waiter *p)
     p->how = ACQUIRE_AGAIN;
     if (!blocked || waiter_is_before(p, blocked))
         queue_enter_waiting(p);
-    else
-        hold(p);
+    else if (!queue_take_over(p))
+        hold(p, true);
 }
 
 void queue_take_back(struct socket *s, uint32_t most)
@@ -303,7 +327,7 @@ void queue_balance(struct origin *o)
         struct waiter *p = last_to_come(o);
         leave(p);
         note_loss(p);
-        hold(p);
+        hold(p, true);
         agent_mark_dirty(o->agent);
     }
     struct waiter *next;

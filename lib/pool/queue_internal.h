@@ -11,6 +11,9 @@
 void queue_enter_blocked(struct waiter *p, bool first);
 /* An IDLE waiter becomes WAITING. */
 void queue_enter_waiting(struct waiter *p);
+/* queue: fair: an IDLE waiter that comes again takes the place to come of a younger one of its caller, which is
+ * BLOCKED then. False: there is none, and nothing has changed. */
+bool queue_take_over(struct waiter *p);
 /* Once a request, whatever came of its waiting. */
 void queue_note_wait(struct waiter *p);
 

@@ -34,12 +34,15 @@ static void check_client(const struct client *c)
 {
     const struct server_options *server = &c->proxy->config->server;
     bool kept = c->state == CLIENT_IDLE && c->requests > 0;
+    /* Who still takes a response puts its end off, for server.timeout at most. */
+    uint64_t keep_alive = server->keepAliveTimeout && server->timeout
+                              ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer + server->timeout
+                              : 0;
 
     fuzz_assert(!deadline_is_set(&c->deadline) || c->deadline.place);
 
     if (kept)
-        check(c->since_ms,
-              server->keepAliveTimeout ? server->keepAliveTimeout + server->keepAliveTimeoutBuffer : 0);
+        check(c->since_ms, keep_alive);
     else if (c->state == CLIENT_IDLE || c->state == CLIENT_READING)
         check(c->since_ms, server->headersTimeout);
     else if (c->exchange && exchange_waits_for_client(c->exchange))

@@ -189,6 +189,81 @@ START_TEST(a_repeat_is_next)
 }
 END_TEST
 
+/* Its connection ends under it. */
+static void lose_socket(struct asker *a)
+{
+    socket_retire(a->socket, RETIRE_ERROR);
+    a->socket = NULL;
+}
+
+static void leave(struct asker *a)
+{
+    waiter_cancel(&a->waiter);
+    a->waits = false;
+    pool_check(rig.pool);
+}
+
+/* The nth letter is the caller of askers[n], which all get a socket. */
+static struct origin *open_held_by(const char *letters, const char *options)
+{
+    memset(askers, 0, sizeof askers);
+    struct origin *o = open_rig(options);
+    for (unsigned i = 0; letters[i]; i++) {
+        askers[i].caller = caller(letters[i]);
+        asker_get(&askers[i], &rig, o);
+    }
+    return o;
+}
+
+START_TEST(a_place_that_does_not_come_is_given_back_by_the_last_turn)
+{
+    struct origin *o = open_held_by("aa", "maxSockets: 2, queue: fair");
+    struct asker *repeat = &askers[1], *before = &askers[2], *last = &askers[3], *other = &askers[4];
+
+    ask_as(before, o, 'a', ACQUIRE_NEW);
+    ask_as(last, o, 'a', ACQUIRE_NEW);
+    ask_as(other, o, 'b', ACQUIRE_NEW);
+    asker_release(&askers[0]);
+    pool_rig_turn(&rig);
+    ck_assert_ptr_nonnull(before->socket);
+    lose_socket(before);
+    lose_socket(repeat);
+    ck_assert_int_eq(ask_as(repeat, o, 'a', ACQUIRE_AGAIN), ACQUIRE_WAITS);
+    ck_assert_int_eq(repeat->waiter.state, WAITER_WAITING);
+    ck_assert_int_eq(other->waiter.state, WAITER_WAITING);
+    ck_assert_int_eq(last->waiter.state, WAITER_BLOCKED);
+    leave(repeat);
+    leave(other);
+    leave(last);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+/* Another caller's repeat, which is older, waits in front of it. */
+START_TEST(a_repeat_takes_the_place_of_a_younger_one_of_its_caller)
+{
+    struct origin *o = open_held_by("baa", "maxSockets: 3, queue: fair");
+    struct asker *other = &askers[0], *gone = &askers[1], *repeat = &askers[2], *younger = &askers[3];
+
+    ask_as(younger, o, 'a', ACQUIRE_NEW);
+    pool_rig_configure(&rig, "maxSockets: 1, queue: fair");
+    lose_socket(other);
+    ask_as(other, o, 'b', ACQUIRE_AGAIN);
+    lose_socket(gone);
+    ask_as(gone, o, 'a', ACQUIRE_AGAIN);
+    leave(gone);
+    lose_socket(repeat);
+    ck_assert_int_eq(ask_as(repeat, o, 'a', ACQUIRE_AGAIN), ACQUIRE_WAITS);
+    ck_assert_int_eq(repeat->waiter.state, WAITER_WAITING);
+    ck_assert_int_eq(other->waiter.state, WAITER_BLOCKED);
+    ck_assert_int_eq(younger->waiter.state, WAITER_BLOCKED);
+    leave(repeat);
+    leave(other);
+    leave(younger);
+    pool_rig_close(&rig);
+}
+END_TEST
+
 START_TEST(who_leaves_gives_up_no_turn_of_others)
 {
     struct asker holder = {0};
@@ -337,7 +412,8 @@ void pool_turns_tests(Suite *suite)
 {
     unit_group(suite, "turns", callers_take_turns, fifo_does_not_care_who_asks,
                a_reload_changes_the_order_of_those_who_wait, a_reload_to_fifo_puts_those_who_connect_in_order,
-               a_repeat_is_next, who_leaves_gives_up_no_turn_of_others,
+               a_repeat_is_next, a_place_that_does_not_come_is_given_back_by_the_last_turn,
+               a_repeat_takes_the_place_of_a_younger_one_of_its_caller, who_leaves_gives_up_no_turn_of_others,
                a_full_queue_gives_places_to_those_who_have_fewer, no_queue_has_no_places_to_give,
                turns_are_the_agents_where_its_limit_holds, turns_are_the_origins_where_its_limit_holds,
                without_memory_for_turns_the_oldest_is_next, without_memory_for_an_entry_the_oldest_is_next);
