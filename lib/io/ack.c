@@ -23,6 +23,11 @@ void ack_set_probes(int fd, int count)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
 }
 
+void ack_now(int fd)
+{
+    setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
+}
+
 bool ack_is_dead_path(int error)
 {
     switch (error) {

@@ -44,6 +44,7 @@ struct h1 {
     bool interim_close;      /* an interim response said Connection: close */
     struct body_reader body;
     uint32_t used;               /* bytes at the front of `in` that were read as content or its framing */
+    uint32_t came;               /* bytes that were read, or passed by, since the conn had no more */
     size_t given;                /* bytes of content among them that were given and not consumed */
     uint64_t first_byte_ms;      /* 0: no byte of the response came */
     uint64_t skipped, skip_most; /* bytes of content, of a call that was left */

@@ -10,6 +10,7 @@
 #include "http/explain.h"
 #include "http/fields.h"
 #include "http/repair.h"
+#include "io/ack.h"
 #include "io/tls.h"
 #include "wire/h1_internal.h"
 
@@ -58,11 +59,23 @@ static enum call_part fail_ended(struct h1 *h, int error)
 
 /* --- Reading ------------------------------------------------------------------------------------------- */
 
-static void note_bytes(struct h1 *h)
+static void note_bytes(struct h1 *h, size_t n)
 {
+    h->came += (uint32_t)n;
     if (!h->first_byte_ms)
         h->first_byte_ms = clock_ms();
     call_received(h->call);
+}
+
+/* Who writes more than that at a time fills segments, which nothing holds back. */
+#define SMALL_PART (16 * 1024)
+
+/* Some servers write a head and its content apart. */
+static void wait_for_more(struct h1 *h)
+{
+    if (h->came > 0 && h->came < SMALL_PART)
+        ack_now(h->wire->conn.fd);
+    h->came = 0;
 }
 
 /* > 0, CONN_AGAIN, CONN_EOF, CONN_ERROR as conn_read(); CONN_ERROR with ENOMEM where memory is short. */
@@ -74,12 +87,14 @@ static ssize_t read_some(struct h1 *h)
         return CONN_ERROR;
     }
     ssize_t n = conn_read(from, h->in->data + h->in->end, buffer_room(h->in));
+    if (n == CONN_AGAIN)
+        wait_for_more(h);
     if (n <= 0) {
         buffer_give_if_empty(&h->in);
         return n;
     }
     h->in->end += (uint32_t)n;
-    note_bytes(h);
+    note_bytes(h, (size_t)n);
     return n;
 }
 
@@ -314,9 +329,10 @@ ssize_t h1_splice_in(struct call *c, struct pipe *p, size_t n)
     ssize_t got = conn_splice_in(&h->wire->conn, p, n);
     if (got > 0) {
         body_reader_skip(&h->body, (size_t)got);
-        note_bytes(h);
+        note_bytes(h, (size_t)got);
         low_water_moved(&h->low_water, (size_t)got);
     } else if (got == CONN_AGAIN) {
+        wait_for_more(h);
         low_water_await(&h->wire->loop->low_waters, &h->low_water, &h->wire->conn, h->body.left);
     } else {
         low_water_end(&h->low_water);

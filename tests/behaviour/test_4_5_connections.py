@@ -1,5 +1,7 @@
 """Section 4.5: pipelining, and how connections end without losing an answer."""
 
+import socket
+import statistics
 import threading
 import time
 
@@ -265,3 +267,24 @@ def test_who_still_takes_a_response_is_not_idle(stage):
     assert slow.response().body == content
     assert slow.get(origin.url("/")).body == content
     slow.expect_end()
+
+
+def test_a_head_is_acknowledged_though_its_content_comes_apart(stage):
+    """a service with Nagle's algorithm sends the second of two small parts when the first is acknowledged, which is not put off"""
+    def serve(connection):
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+        while True:
+            target = connection.read_request().target
+            head, _, content = answer(b"content").rpartition(b"\r\n\r\n")
+            parts = [head + b"\r\n\r\n", content]
+            connection.send(*(parts if target == "/apart" else [b"".join(parts)]))
+    origin = stage.origin(serve=serve)
+    client = stage.carpool().client()
+
+    def took(target):
+        before = time.monotonic()
+        assert client.get(origin.url(target)).body == b"content"
+        return time.monotonic() - before
+    times = [(took("/apart"), took("/together")) for _ in range(25)]
+    apart, together = (statistics.median(column) for column in zip(*times))
+    assert apart < 20 * together, times
