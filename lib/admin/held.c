@@ -155,7 +155,7 @@ static void put_average(struct text *out, const struct account *a, const char *b
     if (in_vain > 0) {
         text_lit(out, " (");
         words_count(out, in_vain);
-        text_format(out, " of them %s then refused)", in_vain == 1 ? "was" : "were");
+        text_format(out, " of them %s refused in the end)", in_vain == 1 ? "was" : "were");
     }
 }
 

@@ -93,7 +93,7 @@ def test_the_full_queue(stage, people):
         assert client.response().status == 200
         client.close()
     told = carpool.admin("/explain").text
-    assert "3 waited, " in told and " (1 of them was then refused), and 2 were refused at once" in told, told
+    assert "3 waited, " in told and " (1 of them was refused in the end), and 2 were refused at once" in told, told
 
 
 def test_the_diagnosis_names_who_holds_up_the_others(stage, people):

@@ -327,7 +327,7 @@ START_TEST(waiting_for_what_does_not_open)
     ck_assert_str_eq(
         said("waiting"),
         "9 of 12 requests found all connections still being opened (maxSockets is 20) and waited 2.0 s on average (8 "
-        "of them were then refused). None has been open so far: find out why connecting fails or takes so long.");
+        "of them were refused in the end). None has been open so far: find out why connecting fails or takes so long.");
     account.stats.opened = 1;
     ck_assert_ptr_nonnull(strstr(said("waiting"), "all connections busy (maxSockets is 20)"));
     account.stats.opened = 0;
@@ -360,7 +360,7 @@ START_TEST(waiting)
     ck_assert_ptr_nonnull(strstr(said("waiting"), ". So far, requests per second times"));
     account.hour.refused = 3;
     ck_assert_ptr_nonnull(strstr(
-        said("waiting"), ": 25 waited, 432 ms on average (1 of them was then refused), and 2 were refused"));
+        said("waiting"), ": 25 waited, 432 ms on average (1 of them was refused in the end), and 2 were refused"));
     account.hour.refused = account.hour.queue_full = 0;
     account.hour.load = 15;
     ck_assert_str_eq(
@@ -486,7 +486,7 @@ START_TEST(several_things_held_them)
     ck_assert_ptr_nonnull(strstr(
         said("waiting"),
         "Of 570 requests 7 found all connections busy (maxSockets is 20) and 1 found the agent paused. Of these "
-        "8, 5 waited, 1.3 s on average (4 of them were then refused), and 3 were refused at once."));
+        "8, 5 waited, 1.3 s on average (4 of them were refused in the end), and 3 were refused at once."));
     account.hour.waited = 1;
     ck_assert_ptr_nonnull(strstr(said("waiting"), " Of these 8, 5 waited 6.6 s (4 of them"));
     account.hour.waited = 5;
