@@ -359,8 +359,9 @@ START_TEST(waiting)
     account.hour_ms = 28000;
     ck_assert_ptr_nonnull(strstr(said("waiting"), ". So far, requests per second times"));
     account.hour.refused = 3;
-    ck_assert_ptr_nonnull(strstr(
-        said("waiting"), ": 25 waited, 432 ms on average (1 of them was refused in the end), and 2 were refused"));
+    ck_assert_ptr_nonnull(
+        strstr(said("waiting"),
+               ": 25 waited, 432 ms on average (1 of them was refused in the end), and 2 were refused"));
     account.hour.refused = account.hour.queue_full = 0;
     account.hour.load = 15;
     ck_assert_str_eq(
