@@ -1,37 +1,17 @@
 #include "admin/history.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "admin/agents.h"
-#include "admin/tenure.h"
+#include "admin/past.h"
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/minmax.h"
 
 #define MINUTE_MS (60 * 1000)
-#define KEY_SIZE  1024
-
-/* Of an agent, or of one of its origins. Found by its name, since the pool may forget either at any time. */
-struct past {
-    UT_hash_handle hh;
-    uint64_t added_ms;        /* of the agent: one that a reload removed has nothing to do with the next */
-    uint64_t created_ms;      /* of the origin: another one of the same name begins anew */
-    struct origin_stats base; /* as the running minute began */
-    uint64_t requests;        /* as of the last look */
-    struct span running;
-    struct tenure tenure;
-    struct span *minutes;   /* a ring that all pasts fill together; NULL: nothing happened yet */
-    uint32_t quiet_minutes; /* in a row */
-    uint64_t looked_ms;     /* when something was there last */
-    bool is_origin;
-    char key[]; /* agent, line feed, origin */
-};
 
 struct history {
     const struct admin_daemon *daemon;
-    struct past *pasts;
-    uint32_t origin_count;
+    struct past_table pasts;
     uint64_t minute_began_ms, looked_ms;
     uint64_t count; /* of minutes that are over; the newest is at (count - 1) % HISTORY_MINUTES */
     struct {
@@ -52,88 +32,12 @@ struct history *history_new(const struct admin_daemon *daemon)
     return h;
 }
 
-static void past_free(struct history *h, struct past *p)
-{
-    h->origin_count -= p->is_origin;
-    HASH_DEL(h->pasts, p); /* NOLINT(clang-analyzer-unix.Malloc): the last one empties h->pasts */
-    free(p->minutes);
-    free(p);
-}
-
 void history_free(struct history *h)
 {
-    struct past *p, *next;
-
     if (!h)
         return;
-    HASH_ITER (hh, h->pasts, p, next)
-        past_free(h, p);
+    past_free_all(&h->pasts);
     free(h);
-}
-
-/* Tracks */
-
-/* NULL when the names are too long to be worth it. */
-static const char *key_of(const struct agent *a, const struct origin *o, char out[KEY_SIZE])
-{
-    int n = snprintf(out, KEY_SIZE, "%s\n%s", a->name, o ? o->key : "");
-
-    return n > 0 && n < KEY_SIZE ? out : NULL;
-}
-
-static struct past *find_named(const struct history *h, const char *key)
-{
-    struct past *p = NULL;
-
-    if (key)
-        HASH_FIND_STR(h->pasts, key, p);
-    return p;
-}
-
-static struct past *past_find(const struct history *h, const struct agent *a, const struct origin *o)
-{
-    char buffer[KEY_SIZE];
-    struct past *p = find_named(h, key_of(a, o, buffer));
-
-    return p && p->added_ms == a->added_ms ? p : NULL;
-}
-
-/* Makes room for one more origin. */
-static void forget_quietest(struct history *h)
-{
-    struct past *p, *next, *quietest = NULL;
-
-    HASH_ITER (hh, h->pasts, p, next)
-        if (p->is_origin && (!quietest || p->looked_ms < quietest->looked_ms))
-            quietest = p;
-    if (quietest)
-        past_free(h, quietest);
-}
-
-static struct past *past_make(struct history *h, const struct agent *a, const struct origin *o)
-{
-    char buffer[KEY_SIZE];
-    const char *key = key_of(a, o, buffer);
-    struct past *p = find_named(h, key); /* of an earlier agent of this name */
-
-    if (p)
-        past_free(h, p);
-    if (o && h->origin_count >= HISTORY_ORIGINS)
-        forget_quietest(h);
-    p = key ? calloc(1, sizeof *p + strlen(key) + 1) : NULL;
-    if (!p)
-        return NULL;
-    memcpy(p->key, key, strlen(key) + 1);
-    HASH_ADD_STR(h->pasts, key, p);
-    if (!p->hh.tbl) {
-        free(p);
-        return NULL;
-    }
-    tenure_begin(&p->tenure, a->policy, 0, &p->running);
-    p->added_ms = a->added_ms;
-    p->is_origin = o != NULL;
-    h->origin_count += p->is_origin;
-    return p;
 }
 
 /* Looking */
@@ -173,12 +77,12 @@ static bool is_busy(const struct history *h, const struct origin *o)
 /* Where it was there before, what it did then is no part of this minute. */
 static struct past *past_of_origin(struct history *h, const struct agent *a, const struct origin *o)
 {
-    struct past *p = past_find(h, a, o);
+    struct past *p = past_find(&h->pasts, a, o);
     bool known = p && p->created_ms == o->created_ms;
 
     if (known)
         return p;
-    p = p ? p : past_make(h, a, o);
+    p = p ? p : past_make(&h->pasts, a, o);
     if (!p)
         return NULL;
     p->created_ms = o->created_ms;
@@ -200,7 +104,7 @@ static void look_at_origin(struct history *h, const struct agent *a, const struc
 
 static void look_at_agent(struct history *h, const struct agent *a)
 {
-    struct past *p = past_find(h, a, NULL);
+    struct past *p = past_find(&h->pasts, a, NULL);
     const struct agent *share;
     const struct origin *o;
     struct groups all = {0};
@@ -217,7 +121,7 @@ static void look_at_agent(struct history *h, const struct agent *a)
         groups_add(&all, &now);
     }
     if (!p)
-        p = past_make(h, a, NULL);
+        p = past_make(&h->pasts, a, NULL);
     if (p)
         note_now(h, p, &all, requests, demand_peak_of_agent(a));
 }
@@ -240,7 +144,7 @@ static void begin_tenures(struct history *h, struct past *p, const struct agent 
     agent_totals(a, &totals);
     begin_tenure(h, p, a, &totals.stats);
     AGENT_FOREACH_ORIGIN (a, share, o) {
-        p = is_busy(h, o) ? past_of_origin(h, a, o) : past_find(h, a, o);
+        p = is_busy(h, o) ? past_of_origin(h, a, o) : past_find(&h->pasts, a, o);
         if (p && p->created_ms == o->created_ms)
             begin_tenure(h, p, a, &o->stats);
     }
@@ -251,10 +155,10 @@ void history_note_limits(struct history *h)
     const struct agent *a;
 
     TAILQ_FOREACH (a, &h->daemon->pools[0]->agents, link) {
-        struct past *p = past_find(h, a, NULL);
+        struct past *p = past_find(&h->pasts, a, NULL);
 
         if (!p)
-            past_make(h, a, NULL);
+            past_make(&h->pasts, a, NULL);
         else if (!tenure_holds(&p->tenure, a->policy))
             begin_tenures(h, p, a);
     }
@@ -285,7 +189,7 @@ static void look_at_all(struct history *h)
 static struct span running_now(const struct history *h, const struct agent *a, const struct origin *o)
 {
     static const struct past nothing;
-    const struct past *p = past_find(h, a, o);
+    const struct past *p = past_find(&h->pasts, a, o);
     struct agent_totals totals;
     const struct origin_stats *stats = &totals.stats;
     struct past seen;
@@ -315,7 +219,7 @@ static void rebase(struct past *p, const struct origin_stats *stats)
 
 static void rebase_agent(struct history *h, const struct agent *a)
 {
-    struct past *p = past_find(h, a, NULL);
+    struct past *p = past_find(&h->pasts, a, NULL);
     const struct agent *share;
     const struct origin *o;
     struct agent_totals totals;
@@ -325,7 +229,7 @@ static void rebase_agent(struct history *h, const struct agent *a)
         rebase(p, &totals.stats);
     }
     AGENT_FOREACH_ORIGIN (a, share, o) {
-        p = o->stats.requests + o->stats.opened > 0 ? past_find(h, a, o) : NULL;
+        p = o->stats.requests + o->stats.opened > 0 ? past_find(&h->pasts, a, o) : NULL;
         if (p && p->created_ms == o->created_ms)
             rebase(p, &o->stats);
     }
@@ -363,11 +267,11 @@ static void end_minute(struct history *h, uint64_t ms, uint64_t ended_ms)
     look_at_all(h);
     TAILQ_FOREACH (a, &h->daemon->pools[0]->agents, link)
         rebase_agent(h, a);
-    HASH_ITER (hh, h->pasts, p, next) {
+    PAST_FOREACH (&h->pasts, p, next) {
         push(h, p, &p->running);
         p->running = (struct span){0};
         if (!p->is_origin && p->looked_ms + MINUTE_MS < h->minute_began_ms) /* no longer configured */
-            past_free(h, p);
+            past_free(&h->pasts, p);
     }
     end_slot(h, ms, ended_ms);
     h->minute_began_ms = clock_ms();
@@ -418,7 +322,7 @@ void history_skip(struct history *h, uint64_t gap_ms)
     }
     h->minute_began_ms = clock_ms() - ran_ms - rest_ms;
     for (uint64_t left = min64(minutes, HISTORY_MINUTES); left > 0; left--) {
-        HASH_ITER (hh, h->pasts, p, next)
+        PAST_FOREACH (&h->pasts, p, next)
             push(h, p, &nothing);
         end_slot(h, MINUTE_MS, (left - 1) * MINUTE_MS + rest_ms);
     }
@@ -466,7 +370,7 @@ uint64_t history_ms(const struct history *h)
 
 void history_hour(const struct history *h, const struct agent *a, const struct origin *o, struct span *out)
 {
-    const struct past *p = past_find(h, a, o);
+    const struct past *p = past_find(&h->pasts, a, o);
 
     *out = running_now(h, a, o);
     if (p)
@@ -484,13 +388,13 @@ const struct admin_daemon *history_daemon(const struct history *h)
 
 bool history_knows(const struct history *h, const struct agent *a, const struct origin *o)
 {
-    return past_find(h, a, o) != NULL;
+    return past_find(&h->pasts, a, o) != NULL;
 }
 
 void history_each_minute(const struct history *h, const struct agent *a, const struct origin *o,
                          history_take *take, struct text *t)
 {
-    const struct past *p = past_find(h, a, o);
+    const struct past *p = past_find(&h->pasts, a, o);
     const struct span now = running_now(h, a, o);
 
     for (uint32_t back = remembered(h); back > 0; back--) {

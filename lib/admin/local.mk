@@ -38,6 +38,8 @@ libcarpool_a_SOURCES += \
 	lib/admin/overview.h \
 	lib/admin/page.c \
 	lib/admin/page.h \
+	lib/admin/past.c \
+	lib/admin/past.h \
 	lib/admin/process.c \
 	lib/admin/process.h \
 	lib/admin/recent_errors.c \

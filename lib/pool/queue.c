@@ -96,7 +96,7 @@ static void leave(struct waiter *p)
     case WAITER_WAITING:
         TAILQ_REMOVE(&o->waiting, p, link);
         demand_fall(o, &o->waiting_count, 1);
-        p->error_text = NULL;
+        p->error_text = NULL; /* where `promoted` stood */
         break;
     case WAITER_SETTLED: TAILQ_REMOVE(&o->agent->pool->settled, p, link); break;
     case WAITER_OWNER:

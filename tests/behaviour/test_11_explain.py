@@ -23,6 +23,18 @@ def explained(carpool, *words):
     return " ".join(text.split())
 
 
+def one_waits(stage):
+    """A daemon of which maxSockets: 1 holds the second of two clients, the origin, which answers by hand, these clients, and the
+    request of the first one."""
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool(upstream(origin, maxSockets=1))
+    clients = [carpool.ask("http://pay.test/")]
+    asked = origin.take()
+    clients.append(carpool.ask("http://pay.test/"))
+    carpool.wait_row(PAY, "pay", requests=1)
+    return carpool, origin, clients, asked
+
+
 def test_requests_connections_and_why(stage):
     """requests and connections, why the connections were opened in order of weight, what was saved, direct clients"""
     origin = stage.origin()
@@ -55,12 +67,7 @@ def test_what_to_change_at_the_service(stage):
 
 def test_what_waited(stage):
     """what waited and for what"""
-    origin = stage.origin(manual=True)
-    carpool = stage.carpool(upstream(origin, maxSockets=1))
-    clients = [carpool.ask("http://pay.test/")]
-    asked = origin.take()
-    clients.append(carpool.ask("http://pay.test/"))
-    carpool.wait_row(PAY, "pay", requests=1)
+    carpool, origin, clients, asked = one_waits(stage)
     asked.connection.reply()
     origin.take().connection.reply()
     assert [client.response().status for client in clients] == [200, 200]

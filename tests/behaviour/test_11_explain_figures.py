@@ -10,7 +10,7 @@ from .harness import wait_until
 from .harness.client import request
 from .harness.h2 import h2_origin
 from .harness.origin import answer
-from .test_11_explain import PAY, explained, upstream
+from .test_11_explain import PAY, explained, one_waits, upstream
 from .test_2_carpoolctl import program  # pylint: disable=unused-import
 
 
@@ -45,12 +45,7 @@ def test_what_a_pause_held(stage):
 
 def test_a_pause_while_a_limit_holds(stage):
     """what waited and for what: how much of that was in a pause"""
-    origin = stage.origin(manual=True)
-    carpool = stage.carpool(upstream(origin, maxSockets=1))
-    clients = [carpool.ask("http://pay.test/")]
-    asked = origin.take()
-    clients.append(carpool.ask("http://pay.test/"))
-    carpool.wait_row(PAY, "pay", requests=1)
+    carpool, origin, clients, asked = one_waits(stage)
     carpool.admin("/agents/pay/pause", "POST")
     time.sleep(.02)                      # of a pause, which no event ends
     carpool.admin("/agents/pay/resume", "POST")
@@ -171,12 +166,7 @@ def test_requests_without_an_answer_need_connections(stage):
 
 def test_waits_for_an_earlier_limit(stage):
     """what waited for a limit that a reload has raised: told without the present one, and nothing is advised"""
-    origin = stage.origin(manual=True)
-    carpool = stage.carpool(upstream(origin, maxSockets=1))
-    clients = [carpool.ask("http://pay.test/")]
-    asked = origin.take()
-    clients.append(carpool.ask("http://pay.test/"))
-    carpool.wait_row(PAY, "pay", requests=1)
+    carpool, origin, clients, asked = one_waits(stage)
     asked.connection.reply()
     origin.take().connection.reply()
     assert [client.response().status for client in clients] == [200, 200]

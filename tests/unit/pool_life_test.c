@@ -278,10 +278,9 @@ START_TEST(warm_sockets_are_kept)
 }
 END_TEST
 
-/* Where spares fail, the next ones are tried after a second, not at once. */
-START_TEST(failed_spares_are_not_tried_at_once)
+/* It is asked once; then its connections end, and it takes no further ones. */
+static void lose_origin(struct origin *o)
 {
-    struct origin *o = open_rig("minFreeSockets: 1");
     struct asker a = {0};
 
     asker_get(&a, &rig, o);
@@ -291,6 +290,14 @@ START_TEST(failed_spares_are_not_tried_at_once)
     for (unsigned i = 0; i < rig.count; i++)
         pool_rig_hang_up(&rig, i);
     pool_rig_run(&rig, 100);
+}
+
+/* Where spares fail, the next ones are tried after a second, not at once. */
+START_TEST(failed_spares_are_not_tried_at_once)
+{
+    struct origin *o = open_rig("minFreeSockets: 1");
+
+    lose_origin(o);
     ck_assert_uint_eq(o->stats.retired[RETIRE_CONNECT_FAILED], 1);
     pool_rig_listen(&rig, true);
     pool_rig_run(&rig, 2500);
@@ -303,15 +310,8 @@ END_TEST
 START_TEST(failed_spares_are_tried_one_at_a_time)
 {
     struct origin *o = open_rig("minFreeSockets: 5");
-    struct asker a = {0};
 
-    asker_get(&a, &rig, o);
-    asker_release(&a);
-    pool_rig_run(&rig, 20);
-    pool_rig_listen(&rig, false);
-    for (unsigned i = 0; i < rig.count; i++)
-        pool_rig_hang_up(&rig, i);
-    pool_rig_run(&rig, 100);
+    lose_origin(o);
     uint64_t at_first = o->stats.retired[RETIRE_CONNECT_FAILED];
     ck_assert_uint_ge(at_first, 5);
     pool_rig_run(&rig, 2300);
