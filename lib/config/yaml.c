@@ -104,9 +104,9 @@ static void tell_star(struct slice text, const yaml_mark_t *m, struct problems *
 
 static void report_error(const yaml_parser_t *y, struct slice text, struct problems *p)
 {
-    const char *problem = y->problem ? y->problem : "no reason given";
+    const char *problem = y->problem;
     const yaml_mark_t *star = star_of(y, text);
-    if (y->error == YAML_MEMORY_ERROR) {
+    if (!problem) { /* libyaml gives one for all else, while not all of its calls set YAML_MEMORY_ERROR */
         problem_error(p, (struct mark){0}, "out of memory");
     } else if (y->error == YAML_READER_ERROR) {
         problem_error(p, mark_of_offset(text, y->problem_offset), "not YAML text: %s", problem);

@@ -57,6 +57,7 @@ class State:
     def reload(self):
         """By its admin listener, whose own calls may fail as well. Whether it said that it went well."""
         answer = self.ask_admin("POST", "/reload")
+        assert b"YAML" not in (answer or b""), f"nothing is wrong with the file: {answer}"
         return bool(answer) and answer.startswith(b"HTTP/1.1 200 ")
 
 
