@@ -40,10 +40,10 @@ const char *why_not_repeated(const struct failed_attempt *a)
     if (!a->reused || !a->ended_by_peer || a->response_begun)
         return "";
     if (a->request_begun && !a->idempotent)
-        return "; the connection had been idle, and a request of this method is sent once only, unless it has an Idempotency-Key";
+        return "; the connection was reused, and a request of this method is sent once only, unless it has an Idempotency-Key";
     if (a->repeats_left == 0)
-        return "; the connection had been idle, and no more `retries` are left";
+        return "; the connection was reused, and no more `retries` are left";
     return a->replayable
                ? ""
-               : "; the connection had been idle, and content larger than replayLimit cannot be sent again";
+               : "; the connection was reused, and content larger than replayLimit cannot be sent again";
 }
