@@ -23,9 +23,13 @@ void ack_set_probes(int fd, int count)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
 }
 
-void ack_now(int fd)
+/* Who writes more than that at a time fills segments, which nothing holds back. */
+#define SMALL_PART (16 * 1024)
+
+void ack_part(int fd, uint64_t came)
 {
-    setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
+    if (came < SMALL_PART)
+        setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
 }
 
 bool ack_is_dead_path(int error)

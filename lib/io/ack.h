@@ -21,9 +21,10 @@ bool ack_look(int fd, struct ack_state *out);
  * dial_set_keepalive() says. */
 void ack_set_probes(int fd, int count);
 
-/* Acknowledges at once what has come, which the kernel puts off for up to 40 ms on a connection that is used
- * again: a peer with Nagle's algorithm (RFC 9293 3.7.4) sends the next part only then. */
-void ack_now(int fd);
+/* A message has begun, `came` bytes of it have come, and the next read would block. A small part is acknowledged
+ * at once, which the kernel puts off for up to 40 ms on a connection that is used again: a peer with Nagle's
+ * algorithm (RFC 9293 3.7.4) sends the next part only then. */
+void ack_part(int fd, uint64_t came);
 
 /* Whether an errno says that the peer is not reached any more, as opposed to an end that it made. */
 bool ack_is_dead_path(int error);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/minmax.h"
+#include "io/ack.h"
 #include "proxy/bad_request.h"
 #include "proxy/client_end.h"
 #include "proxy/exchange.h"
@@ -146,6 +147,14 @@ bool client_watch(struct client *c)
         return true;
     log_line(LOG_ERROR, "the event loop took no further client; the connection is closed");
     return false;
+}
+
+bool client_watch_for_rest(struct client *c, uint64_t came)
+{
+    unsigned first = c->state == CLIENT_EXCHANGE ? 1 : 0;
+    if (c->requests > first) /* a new connection acknowledges at once by itself */
+        ack_part(c->conn.fd, came);
+    return client_watch(c);
 }
 
 bool client_yield(struct client *c)
@@ -323,9 +332,10 @@ bool client_read_some(struct client *c)
     size_t room = buffer_room(c->in);
     ssize_t n = conn_read(&c->conn, c->in->data + c->in->end, room);
     if (n == CONN_AGAIN) {
-        if (buffer_unread(c->in).n == 0)
+        size_t came = buffer_unread(c->in).n;
+        if (came == 0)
             drop_buffer(c);
-        if (!client_watch(c))
+        if (!(came == 0 ? client_watch(c) : client_watch_for_rest(c, came)))
             client_close(c, CLIENT_CUT, false);
         return false;
     }

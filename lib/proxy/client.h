@@ -78,6 +78,9 @@ _Static_assert(sizeof(struct client) <= 376, "an idle client stays small");
 /* Registers it with the loop, if it is not yet. False: the loop does not take it. */
 bool client_watch(struct client *c);
 
+/* The same, where a request has begun, of which `came` bytes have come: see ack_part(). */
+bool client_watch_for_rest(struct client *c, uint64_t came);
+
 /* The same, and the loop reports both directions once more, after what else is ready: for who stopped
  * early. */
 bool client_yield(struct client *c);

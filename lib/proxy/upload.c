@@ -236,7 +236,7 @@ static enum pump read_more(struct exchange *e)
     release(&e->transfer->upload, c);
     if (n != CONN_AGAIN)
         return PUMP_CLIENT_GONE;
-    return client_watch(c) ? PUMP_WAITS : PUMP_CLIENT_CUT;
+    return client_watch_for_rest(c, e->transfer->upload.content) ? PUMP_WAITS : PUMP_CLIENT_CUT;
 }
 
 static ssize_t take(void *from, struct pipe *p, size_t n)

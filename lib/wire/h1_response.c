@@ -67,14 +67,11 @@ static void note_bytes(struct h1 *h, size_t n)
     call_received(h->call);
 }
 
-/* Who writes more than that at a time fills segments, which nothing holds back. */
-#define SMALL_PART (16 * 1024)
-
 /* Some servers write a head and its content apart. */
 static void wait_for_more(struct h1 *h)
 {
-    if (h->came > 0 && h->came < SMALL_PART)
-        ack_now(h->wire->conn.fd);
+    if (h->came > 0)
+        ack_part(h->wire->conn.fd, h->came);
     h->came = 0;
 }
 

@@ -285,6 +285,28 @@ def test_a_head_is_acknowledged_though_its_content_comes_apart(stage):
         before = time.monotonic()
         assert client.get(origin.url(target)).body == b"content"
         return time.monotonic() - before
-    times = [(took("/apart"), took("/together")) for _ in range(25)]
-    apart, together = (statistics.median(column) for column in zip(*times))
-    assert apart < 20 * together, times
+    assert_about_as_fast(took, "/apart", "/together")
+
+
+def assert_about_as_fast(took, one, other):
+    times = [(took(one), took(other)) for _ in range(25)]
+    medians = [statistics.median(column) for column in zip(*times)]
+    assert medians[0] < 20 * medians[1], times
+
+
+@pytest.mark.parametrize("at", ["within the head", "behind the head"])
+def test_a_part_of_a_request_is_acknowledged(stage, at):
+    """the same with a client that writes in two small parts"""
+    origin = stage.origin()
+    client = stage.carpool().client()
+    client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+    message = request("POST", origin.url(), body=b"body")
+    ends = {"within the head": 20, "behind the head": len(message) - 4, "together": len(message)}
+
+    def took(cut):
+        before = time.monotonic()
+        for part in filter(None, (message[:ends[cut]], message[ends[cut]:])):
+            client.send(part)
+        assert client.response().body == b"body"
+        return time.monotonic() - before
+    assert_about_as_fast(took, at, "together")
