@@ -7,6 +7,7 @@
 #include "io/connect_error.h"
 #include "io/tls.h"
 #include "pool/pool.h"
+#include "pool/protocol.h"
 #include "pool/queue.h"
 #include "wire/h2.h"
 
@@ -133,11 +134,13 @@ static void end(struct socket *s, enum retire_reason reason, void (*how)(struct 
 void http2_on_draining(struct wire *w, enum retire_reason reason)
 {
     struct socket *s = socket_of(w);
-    struct pool *pool = s->origin->agent->pool;
-    if (s->state == SOCKET_CONNECTING)
-        return; /* it ends at once */
-    end(s, reason, reason == RETIRE_GOAWAY ? socket_send_away : socket_drain);
-    pool_notify(pool);
+    struct origin *o = s->origin;
+    bool must_be_http1 = h2_must_be_http1(w);
+    if (s->state != SOCKET_CONNECTING) /* else it ends at once */
+        end(s, reason, reason == RETIRE_GOAWAY ? socket_send_away : socket_drain);
+    if (must_be_http1)
+        protocol_require_http1(o);
+    pool_notify(o->agent->pool);
 }
 
 void http2_on_closed(struct wire *w, enum retire_reason reason)

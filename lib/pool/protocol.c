@@ -92,10 +92,20 @@ static void drain_http2(struct socket_list *list)
             socket_drain(s, RETIRE_DRAINED);
 }
 
+/* Those that are being opened may turn out to be of HTTP/2: an owner would be refused there once. */
+static void give_up_connecting(struct origin *o)
+{
+    struct socket *s, *next;
+    TAILQ_FOREACH_SAFE (s, &o->connecting, link, next)
+        if (!s->owner && (s->plan.offer_h2 || s->plan.speaks_h2))
+            socket_retire(s, RETIRE_DRAINED);
+}
+
 void protocol_require_http1(struct origin *o)
 {
     o->http1_until_ms = clock_ms() + HTTP1_MS;
     protocol_update(o);
+    give_up_connecting(o);
     drain_http2(&o->free);
     drain_http2(&o->roomy);
     drain_http2(&o->active);

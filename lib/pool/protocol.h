@@ -32,7 +32,8 @@ void protocol_offer(struct origin *o, enum protocol_offer offer);
 bool protocol_may_be_http2(const struct origin *o);
 
 /* The origin said HTTP_1_1_REQUIRED (RFC 9113 7): for ten minutes it is offered nothing else, and its
- * connections of HTTP/2 take no more requests. Not from within a call of the pool's. */
+ * connections of HTTP/2 take no more requests; those that are being opened are given up. Not from within a
+ * call of the pool's. */
 void protocol_require_http1(struct origin *o);
 
 /* Used within the pool. */

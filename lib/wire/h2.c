@@ -275,6 +275,12 @@ uint32_t h2_capacity(const struct wire *w)
     return most > lost ? most - lost : 0;
 }
 
+bool h2_must_be_http1(const struct wire *w)
+{
+    const struct h2 *h = w->session;
+    return h->goaway_code == NGHTTP2_HTTP_1_1_REQUIRED;
+}
+
 static uint32_t room(const struct wire *w)
 {
     const struct h2 *h = w->session;

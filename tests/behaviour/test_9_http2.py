@@ -1,6 +1,7 @@
 """Section 9: HTTP/2 to the origin. The origin is harness/h2.py's, frame by frame."""
 
 import contextlib
+import threading
 
 import pytest
 
@@ -107,6 +108,46 @@ def test_http_1_1_required(stage, how):
     for _ in range(3):
         assert carpool.get(origin.url("/x"), method="POST", body=b"once").body == b"once"
     assert len(origin.peers) == 1 and origin.tls.hellos[-1].protocols == ["http/1.1"]
+
+
+@pytest.mark.parametrize("when", ["before any request", "with the answer"])
+def test_http_1_1_required_of_none_that_was_refused(stage, when):
+    """9.1: what an origin refused with HTTP_1_1_REQUIRED, by a GOAWAY too, goes over HTTP/1.1"""
+    def opened(peer):
+        with peer.together():
+            peer.setting()
+            if when == "before any request":
+                peer.goaway(LAST_STREAM, HTTP_1_1_REQUIRED)
+
+    def respond(stream):
+        stream.answer(stream.body)
+        stream.peer.goaway(stream.number, HTTP_1_1_REQUIRED)
+    origin = h2_origin(stage, respond, opened=opened)
+    carpool = stage.carpool(over_tls())
+    for number in range(3):
+        assert carpool.get(origin.url("/x"), method="POST", body=b"once").body == b"once"
+        if number == 0:
+            carpool.wait_row(https_key(origin), "api", draining=0)
+    assert len(origin.peers) == 1 and carpool.row(https_key(origin), "api")["protocol"] == "http/1.1"
+
+
+def test_http_1_1_required_while_others_connect(stage):
+    """9.1: connections that are being opened then are none that requests are refused on, one after the other"""
+    said = threading.Event()
+
+    def opened(peer):
+        if len(origin.peers) > 1:
+            assert said.wait(20)
+        peer.setting(max_concurrent_streams=1)
+
+    def refuse(stream):
+        wait_until(lambda: len(origin.peers) >= 5 or said.is_set(), "the others connect")
+        stream.rst(HTTP_1_1_REQUIRED)
+        said.set()
+    origin = h2_origin(stage, refuse, opened=opened)
+    carpool = stage.carpool(over_tls())
+    clients = [carpool.ask(origin.url(f"/{number}"), method="POST", body=b"once") for number in range(5)]
+    assert [client.response().body for client in clients] == [b"once"] * 5
 
 
 # 9.2
