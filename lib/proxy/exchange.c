@@ -333,6 +333,16 @@ void exchange_run(struct exchange *e, unsigned halves)
     }
 }
 
+void exchange_turn_away(struct exchange *e)
+{
+    if (e->state != EXCHANGE_WAITING)
+        return;
+    exchange_fail(
+        e, FAULT_TOO_MANY_CLIENTS, RETIRE_SHUTDOWN,
+        "Carpool is stopping, and the request still waited when shutdownTimeout was over: send it again");
+    exchange_run(e, 0);
+}
+
 /* --- The client's side --------------------------------------------------------------------------------- */
 
 /* The rest of the response may be read for the sake of the socket (drainLimit). */

@@ -101,7 +101,10 @@ void exchange_arm(struct exchange *e);
 /* That deadline has come. */
 void exchange_on_deadline(struct exchange *e);
 
-/* At a stop: cuts it. */
+/* At the end of a stop: its client is told, if it still waits. */
+void exchange_turn_away(struct exchange *e);
+
+/* At the end of a stop, and wherever no answer is possible any more. */
 void exchange_cut(struct exchange *e, enum client_close reason);
 
 /* --- Within lib/proxy -------------------------------------------------------------------------------------

@@ -180,6 +180,9 @@ void proxy_cut(struct proxy *p)
     struct client *c, *next;
     TAILQ_FOREACH_SAFE (c, &p->clients, link, next)
         if (c->exchange)
+            exchange_turn_away(c->exchange);
+    TAILQ_FOREACH_SAFE (c, &p->clients, link, next)
+        if (c->exchange)
             exchange_cut(c->exchange, CLIENT_SHUTDOWN);
     tunnels_cut(p, CLIENT_SHUTDOWN);
     TAILQ_FOREACH_SAFE (c, &p->clients, link, next)
