@@ -41,8 +41,9 @@ static void configure_origin(struct origin *o, bool identity_changed)
     const struct agent *a = o->agent;
     /* The port is already the one after `tls: true`, which holds for no kind but http. */
     o->moved = origin_worker(a, ORIGIN_TUNNEL, slice_of(o->host), o->plan.port) != a->pool->index;
+    enum protocol_offer offered = o->offer;
     origin_update_plan(o);
-    if (identity_changed || o->moved)
+    if (identity_changed || o->moved || o->offer != offered)
         origin_drain(o, RETIRE_DRAINED);
     apply_limits(o);
     origin_update_names(o);
@@ -56,12 +57,11 @@ static bool same_addresses(const struct address_list *a, const struct address_li
     return a->count == b->count;
 }
 
-/* Whether all that sockets depend on beside their origin's key is as it was. */
+/* Whether all that sockets depend on beside their origin's key, and what it is offered, is as it was. */
 static bool keeps_sockets(const struct agent *a, const struct agent_policy *policy, const struct upstream *u)
 {
     if (a->policy->family != policy->family || strcmp(a->policy->localAddress, policy->localAddress) != 0 ||
-        strcmp(a->policy->proxy, policy->proxy) != 0 || a->policy->allowH2 != policy->allowH2 ||
-        a->policy->h2Options.useH2c != policy->h2Options.useH2c)
+        strcmp(a->policy->proxy, policy->proxy) != 0)
         return false;
     if (!a->upstream || !u)
         return a->upstream == u;

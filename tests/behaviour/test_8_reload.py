@@ -13,6 +13,7 @@ from .harness import Client, wait_until
 from .harness.certificates import certificates, openssl
 from .harness.client import request
 from .harness.daemon import open_files
+from .harness.tls import secure, tls_origin
 from .harness.wire import Closed, Reset, Truncated
 
 
@@ -204,6 +205,22 @@ def test_a_fifo_as_a_certificate_is_not_waited_for(stage):
     os.mkfifo(stage.path("ca.pem"))
     answer = reloads(carpool, {**carpool.config, "upstreams": {"a": {"match": "a.test", "tls": {"ca": stage.path("ca.pem")}}}})
     assert answer.status == 400 and "a regular file" in answer.text
+
+
+# What stays
+
+
+@pytest.mark.parametrize("http2, encrypted", [({"allowH2": True}, False), ({"h2Options": {"useH2c": True}}, True)],
+                         ids=["allowH2 in the clear", "useH2c over TLS"])
+def test_a_change_of_http2_leaves_what_it_does_not_concern(stage, http2, encrypted):
+    """Sockets are retired only where their origin key, `address` or the contents of a TLS file changed"""
+    origin = tls_origin(stage) if encrypted else stage.origin()
+    upstreams = secure()["upstreams"] if encrypted else {"api": {"match": "127.0.0.1"}}
+    carpool = stage.carpool({"upstreams": upstreams})
+    assert carpool.get(origin.url("/before")).status == 200
+    carpool.reload({"upstreams": {"api": {**upstreams["api"], **http2}}})
+    assert carpool.get(origin.url("/after")).status == 200
+    assert origin.accepted == 1 and carpool.retired_of_agent("api") == {}
 
 
 # While it reads
