@@ -14,24 +14,37 @@ static struct socket *free_of(const struct origin *o, enum protocol protocol)
     return s;
 }
 
+/* Of those that carry some, the fullest or the emptiest with room. */
+static struct socket *roomy_of(const struct origin *o, bool fullest)
+{
+    struct socket *s, *best = NULL;
+    TAILQ_FOREACH (s, &o->roomy, link) {
+        bool is_better = !best || (fullest ? s->in_use > best->in_use : s->in_use < best->in_use);
+        if (is_better && socket_room(s) > 0) /* it may have grown too old meanwhile */
+            best = s;
+    }
+    return best;
+}
+
+/* Of those that carry none, the one that was used last or first. */
+static struct socket *empty_of(const struct origin *o, bool last_used)
+{
+    struct socket *s = last_used ? TAILQ_FIRST(&o->free) : TAILQ_LAST(&o->free, socket_list);
+    while (s && socket_room(s) == 0)
+        s = last_used ? TAILQ_NEXT(s, link) : TAILQ_PREV(s, socket_list, link);
+    return s;
+}
+
 /* It may have been kept for too long. */
 static struct socket *find_place(const struct origin *o, const struct waiter *p)
 {
     bool packs = o->agent->policy->scheduling == SCHEDULING_LIFO;
-    struct socket *s, *best = NULL;
     if (!waiter_takes_http2(p))
         return free_of(o, PROTOCOL_HTTP1);
-    TAILQ_FOREACH (s, &o->roomy, link) {
-        bool is_better = !best || (packs ? s->in_use > best->in_use : s->in_use < best->in_use);
-        if (is_better && socket_room(s) > 0) /* it may have grown too old meanwhile */
-            best = s;
-    }
-    if (best)
-        return best;
-    s = packs ? TAILQ_FIRST(&o->free) : TAILQ_LAST(&o->free, socket_list);
-    while (s && socket_room(s) == 0)
-        s = packs ? TAILQ_NEXT(s, link) : TAILQ_PREV(s, socket_list, link);
-    return s;
+    struct socket *s = packs ? roomy_of(o, true) : empty_of(o, false);
+    if (s)
+        return s;
+    return packs ? empty_of(o, true) : roomy_of(o, false);
 }
 
 struct socket *queue_find_place(struct origin *o, const struct waiter *p)

@@ -24,8 +24,8 @@ START_TEST(max_sockets_bounds_what_is_in_flight)
 }
 END_TEST
 
-/* Two with room, of which one carries more. */
-static struct socket *pack(const char *options)
+/* Two, of which one carries two and the other `fewer`, and one more that asks. The fuller. */
+static struct socket *pack(const char *options, unsigned fewer)
 {
     struct origin *o = places_open(options, 2);
 
@@ -34,7 +34,8 @@ static struct socket *pack(const char *options)
     ck_assert_uint_eq(o->stats.opened, 2);
     socket_set_capacity(places_askers[0].socket, 4);
     socket_set_capacity(places_askers[3].socket, 4);
-    asker_release(&places_askers[0]);
+    for (unsigned i = fewer; i < 2; i++)
+        asker_release(&places_askers[i]);
     struct socket *fuller = places_askers[2].socket;
     asker_ask(&places_askers[5], o, ACQUIRE_NEW);
     return fuller;
@@ -42,12 +43,14 @@ static struct socket *pack(const char *options)
 
 START_TEST(lifo_packs_and_fifo_spreads)
 {
-    struct socket *fuller = pack("scheduling: lifo");
-    ck_assert_ptr_eq(places_askers[5].socket, fuller);
-    places_close();
-    fuller = pack("scheduling: fifo");
-    ck_assert_ptr_ne(places_askers[5].socket, fuller);
-    places_close();
+    for (unsigned fewer = 0; fewer < 2; fewer++) {
+        struct socket *fuller = pack("scheduling: lifo", fewer);
+        ck_assert_ptr_eq(places_askers[5].socket, fuller);
+        places_close();
+        fuller = pack("scheduling: fifo", fewer);
+        ck_assert_ptr_ne(places_askers[5].socket, fuller);
+        places_close();
+    }
 }
 END_TEST
 
