@@ -105,7 +105,7 @@ static bool serve(struct waiter *p)
     if (!queue_may_connect(o) || !queue_make_room(o))
         return false;
     if (!socket_connect(o, NULL, OPENED_FOR_CONCURRENCY)) {
-        queue_fail(queue_oldest(o), CONNECT_NO_RESOURCES, "out of memory for another connection");
+        queue_fail(p, CONNECT_NO_RESOURCES, "out of memory for another connection");
         return true;
     }
     queue_promote(p);

@@ -408,6 +408,29 @@ START_TEST(without_memory_for_an_entry_the_oldest_is_next)
 }
 END_TEST
 
+/* Those whose connection is being opened already have one all the same. */
+START_TEST(without_memory_for_a_connection_who_is_next_fails)
+{
+    struct origin *o = open_rig("maxSockets: 1");
+
+    memset(askers, 0, sizeof askers);
+    queue_up(o, "aab");
+    ck_assert_uint_eq(o->waiting_count, 1);
+    pool_rig_configure(&rig, "maxSockets: 2");
+    memory_left = 0;
+    pool_end_turn(rig.pool);
+    memory_left = UINT_MAX;
+    pool_check(rig.pool);
+    ck_assert_uint_eq(askers[0].told, 0);
+    for (unsigned i = 1; i < 3; i++)
+        ck_assert_int_eq(askers[i].error, CONNECT_NO_RESOURCES);
+    pool_rig_run(&rig, 20);
+    ck_assert_ptr_nonnull(askers[0].socket);
+    asker_release(&askers[0]);
+    pool_rig_close(&rig);
+}
+END_TEST
+
 void pool_turns_tests(Suite *suite)
 {
     unit_group(suite, "turns", callers_take_turns, fifo_does_not_care_who_asks,
@@ -416,5 +439,6 @@ void pool_turns_tests(Suite *suite)
                a_repeat_takes_the_place_of_a_younger_one_of_its_caller, who_leaves_gives_up_no_turn_of_others,
                a_full_queue_gives_places_to_those_who_have_fewer, no_queue_has_no_places_to_give,
                turns_are_the_agents_where_its_limit_holds, turns_are_the_origins_where_its_limit_holds,
-               without_memory_for_turns_the_oldest_is_next, without_memory_for_an_entry_the_oldest_is_next);
+               without_memory_for_turns_the_oldest_is_next, without_memory_for_an_entry_the_oldest_is_next,
+               without_memory_for_a_connection_who_is_next_fails);
 }
