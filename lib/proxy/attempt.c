@@ -237,7 +237,7 @@ void attempt_ask(struct exchange *e)
         exchange_fail(e, FAULT_NO_PLACE, RETIRE_NONE, "%s", queue_full_text(e->waiter.origin, limit));
         return;
     case ACQUIRE_NO_MEMORY:
-        exchange_fail(e, FAULT_INTERNAL, RETIRE_NONE, "out of memory for another connection");
+        exchange_fail(e, FAULT_NO_RESOURCES, RETIRE_NONE, "out of memory for another connection");
         return;
     }
 }

@@ -172,7 +172,8 @@ tests_unit_proxy_test_SOURCES = \
 	tests/unit/proxy_tunnel_test.c \
 	tests/unit/unit.h
 # Its kernel may refuse, and memory may be short
-tests_unit_proxy_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=splice -Wl,--wrap=realloc -Wl,--wrap=malloc
+tests_unit_proxy_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=splice -Wl,--wrap=realloc -Wl,--wrap=malloc \
+	-Wl,--wrap=calloc
 
 check_PROGRAMS += tests/unit/wire_test
 tests_unit_wire_test_SOURCES = \

@@ -38,6 +38,14 @@ void *__wrap_malloc(size_t n)
     return n == size_refused ? NULL : __real_malloc(n);
 }
 
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return memory_is_short ? NULL : __real_calloc(n, size);
+}
+
 /* Over TCP, where a reset can be told from an end; what it says is there when it is accepted. */
 static int tcp_client(const char *request)
 {
@@ -158,6 +166,31 @@ START_TEST(a_client_without_memory_is_told_so)
 }
 END_TEST
 
+/* As where it waits for a limit, and there is none when its turn comes: others have theirs, and it may ask
+ * again. */
+START_TEST(a_request_without_memory_for_a_connection_is_told_so)
+{
+    int clients[2], origin;
+
+    proxy_rig_open(&rig, "", "");
+    clients[0] = proxy_rig_client(&rig);
+    origin = begin(clients[0], A_GET, 0);
+    clients[1] = proxy_rig_client(&rig);
+    memory_is_short = true;
+    say(&rig, clients[1], A_GET);
+    memory_is_short = false;
+    hears(clients[1], "HTTP/1.1 503 ");
+    say(&rig, origin, AN_OK);
+    hears(clients[0], "200 OK");
+    say(&rig, clients[1], A_GET);
+    say(&rig, origin, AN_OK);
+    hears(clients[1], "200 OK");
+    for (int i = 0; i < 2; i++)
+        close(clients[i]);
+    proxy_rig_close(&rig);
+}
+END_TEST
+
 /* A client asks when there is no memory to move its content. */
 static void ask_in_vain(void)
 {
@@ -230,6 +263,7 @@ void proxy_memory_tests(Suite *suite)
 {
     unit_group(suite, "memory", responses_that_are_cut_for_want_of_memory_are_not_whole,
                clients_that_are_taken_without_memory_have_a_deadline, a_client_without_memory_is_told_so,
+               a_request_without_memory_for_a_connection_is_told_so,
                a_request_without_memory_costs_no_connection,
                a_request_without_memory_costs_no_connection_that_others_share);
 }
