@@ -41,10 +41,7 @@ static void put_traffic(struct text *out, uint64_t requests, uint64_t refused, u
     if (opened == 0 || carried <= opened)
         return;
     text_lit(out, ", ");
-    if (carried < 10 * opened)
-        text_format(out, "%.1f", (double)carried / (double)opened);
-    else
-        words_count(out, (carried + opened / 2) / opened);
+    words_average(out, carried, opened);
     text_lit(out, " requests each");
 }
 

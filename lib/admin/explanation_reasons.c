@@ -28,13 +28,13 @@ static void because_concurrency(struct text *out, const struct account *a)
 
 static void because_close(struct text *out, const struct account *a)
 {
-    uint64_t opened = account_opened(a);
-
-    if (account_closes_each_time(a))
+    if (account_closes_each_time(a)) {
         text_lit(out, "the service ends each connection with its response (Connection: close, or HTTP/1.0)");
-    else
-        text_format(out, "the service said Connection: close after %.0f requests on average",
-                    (double)account_carried(a) / (double)opened);
+        return;
+    }
+    text_lit(out, "the service said Connection: close after ");
+    words_average(out, account_carried(a), account_opened(a));
+    text_lit(out, " requests on average");
 }
 
 static void because_free_full(struct text *out, const struct account *a)

@@ -35,6 +35,14 @@ static void put_units(struct text *t, uint64_t n, uint64_t per_large, const char
         text_format(t, " %llu %s", (unsigned long long)(n % per_large), small);
 }
 
+void words_average(struct text *t, uint64_t sum, uint64_t of)
+{
+    if (sum < 10 * of)
+        text_format(t, "%.1f", (double)sum / (double)of);
+    else
+        words_count(t, (sum + of / 2) / of);
+}
+
 void words_time(struct text *t, double ms)
 {
     uint64_t s = (uint64_t)(ms / 1e3);

@@ -11,6 +11,9 @@ void words_count(struct text *t, uint64_t n);
 /* "1 connection", "9,080 connections". */
 void words_counted(struct text *t, uint64_t n, const char *one);
 
+/* So many of them for each of those: "3.9", "16". */
+void words_average(struct text *t, uint64_t sum, uint64_t of);
+
 /* "4 of 45 requests". */
 void words_part(struct text *t, uint64_t part, uint64_t whole, const char *one);
 

@@ -195,9 +195,11 @@ START_TEST(services_that_close)
     account_open(replaced(RETIRE_CONNECTION_CLOSE), 12);
     ck_assert_str_eq(
         reason(replaced(RETIRE_CONNECTION_CLOSE)),
-        "connection-close: the service said Connection: close after 5 requests on average. Raise what "
+        "connection-close: the service said Connection: close after 5.0 requests on average. Raise what "
         "limits the requests of a connection there (nginx: keepalive_requests; Apache: "
         "MaxKeepAliveRequests).");
+    requested(16);
+    ck_assert_ptr_nonnull(strstr(reason(replaced(RETIRE_CONNECTION_CLOSE)), "after 1.3 requests on average"));
     requested(12);
     ck_assert_str_eq(
         reason(replaced(RETIRE_CONNECTION_CLOSE)),
