@@ -46,11 +46,12 @@ static size_t section_names(struct loader *l, const struct scope *s, const char 
     return n;
 }
 
-/* Where an option stands, as seen from this scope; NULL: nowhere that helps. */
-static const char *place_of(struct loader *l, const struct scope *s, const struct option *o)
+/* Where an option stands, as seen from this scope, from a section of it whole; NULL: nowhere that helps. */
+static const char *place_of(struct loader *l, const struct scope *s, const char *prefix,
+                            const struct option *o)
 {
     if (o->scope & s->which)
-        return o->path;
+        return *prefix ? scope_option_path(l->arena, s, o->path) : o->path;
     if (o->scope == SCOPE_UPSTREAM)
         return arena_format(l->arena, OPTION_UPSTREAMS ".NAME.%s", o->path);
     return (s->which & SCOPE_TOP) ? arena_format(l->arena, OPTION_DEFAULTS ".%s", o->path) : NULL;
@@ -58,14 +59,14 @@ static const char *place_of(struct loader *l, const struct scope *s, const struc
 
 /* A key that is right elsewhere: 'timeouts.connect' for 'connect', 'defaults.maxSockets' at the top; a
  * section too. */
-static const char *elsewhere(struct loader *l, const struct scope *s, const char *key)
+static const char *elsewhere(struct loader *l, const struct scope *s, const char *prefix, const char *key)
 {
     const char **names = arena_array(l->arena, 2 * option_count, sizeof *names);
     const char **places = arena_array(l->arena, 2 * option_count, sizeof *places);
     size_t n = 0;
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &options[i];
-        const char *place = place_of(l, s, o), *dot = strrchr(o->path, '.');
+        const char *place = place_of(l, s, prefix, o), *dot = strrchr(o->path, '.');
         if (!place)
             continue;
         names[n] = option_key(o);
@@ -100,11 +101,11 @@ void tell_unknown_key(struct loader *l, const struct scope *s, const char *prefi
         return;
     const char **names = arena_array(l->arena, option_count + 2, sizeof *names);
     size_t n = section_names(l, s, prefix, names);
-    const char *near = suggest(key, names, n);
-    if (!near)
-        near = elsewhere(l, s, key);
+    const char *near = suggest(key, names, n), *end = near ? "'?)" : "";
+    if (!near && (near = elsewhere(l, s, prefix, key)))
+        end = *prefix && !strchr(near, '.') ? "', at the top?)" : "'?)";
     problem_error(&l->problems, at, "unknown key '%.*s'%s%s%s%s%s", QUOTED_MAX, key,
                   scope_section(l, s, prefix), near ? " (did you mean '" : "",
-                  near ? near : keys_there(l, names, n), near ? "'?)" : "",
+                  near ? near : keys_there(l, names, n), end,
                   strchr(key, ':') ? "; a space must follow the colon" : "");
 }

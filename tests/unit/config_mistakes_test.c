@@ -67,6 +67,12 @@ static const struct {
     {"maxSockets: 1\n", IN "1:1: error: unknown key 'maxSockets' (did you mean 'defaults.maxSockets'?)"},
     {"defaults: {pending: 1}\n",
      IN "1:12: error: unknown key 'pending' in defaults (did you mean 'timeouts.pending'?)"},
+    {"upstreams: {a: {match: a, timeouts: {keepAlive: 1}}}\n", IN
+     "1:38: error: unknown key 'keepAlive' in upstreams.a.timeouts (did you mean 'upstreams.a.keepAlive'?)"},
+    {"log: {pending: 1}\n",
+     IN "1:7: error: unknown key 'pending' in log (did you mean 'defaults.timeouts.pending'?)"},
+    {"server: {listen: 127.0.0.1:1}\n",
+     IN "1:10: error: unknown key 'listen' in server (did you mean 'listen', at the top?)"},
     {"defaults: {timeout: 1}\n",
      IN "1:12: error: unknown key 'timeout' in defaults: that is Node's name; here it is 'timeouts.socket'"},
     {"defaults: {timeout: {request: 2s}}\n",
