@@ -82,7 +82,7 @@ static bool one_host(const struct agent *a, enum origin_kind *kind, struct slice
     *host = slice_of(exact ? exact->host : u->host);
     *port = exact ? exact->port : u->host_port;
     *port = *port ? *port : 80;
-    *kind = ORIGIN_HTTP;
+    *kind = *port == 443 ? ORIGIN_HTTPS : ORIGIN_HTTP; /* what apps say with this port */
     apply_tls(a, kind, port);
     return true;
 }

@@ -3,6 +3,8 @@
 import time
 
 from .harness import stays, wait_until
+from .harness.certificates import certificates
+from .harness.tls import tls_origin
 
 
 def warm(carpool, origin, count, agent="default"):
@@ -34,6 +36,16 @@ def test_warm_from_the_start(stage):
     assert carpool.get("http://a.test/").status == 200
     warm(carpool, "http://a.test:80", 2, "a")
     assert origin.accepted <= 3
+
+
+def test_warm_from_the_start_over_tls(stage):
+    """from start where the upstream names one exact host: what is asked for with port 443 is https"""
+    origin = tls_origin(stage)
+    carpool = stage.carpool({"upstreams": {"a": {"match": "api.test:443", "address": [origin.authority], "minFreeSockets": 2}}},
+                            env={"SSL_CERT_FILE": certificates().ca.pem})
+    warm(carpool, "https://api.test:443", 2, "a")
+    assert carpool.get("https://api.test/").status == 200
+    assert carpool.row("https://api.test:443", "a")["retiredTotal"] == {}
 
 
 def test_kept_warm_while_others_are_active(stage):
