@@ -12,7 +12,7 @@ struct before {
     const char *name;
     bool was_paused, stopping;
     long long active, connecting, free, running, waiting;
-    uint64_t pending_ms; /* timeouts.pending; 0: none */
+    uint64_t pending_ms, request_ms; /* timeouts.pending, timeouts.request; 0: none */
 };
 
 /* False: carpoold does not answer so. */
@@ -27,6 +27,7 @@ static bool read_before(const json_t *answer, struct before *b)
     b->waiting = json_integer_value(json_object_get(answer, "waiting"));
     b->stopping = json_is_true(json_object_get(answer, "stopping"));
     b->pending_ms = (uint64_t)json_integer_value(json_object_get(answer, "pendingTimeoutMs"));
+    b->request_ms = (uint64_t)json_integer_value(json_object_get(answer, "requestTimeoutMs"));
     return b->name != NULL;
 }
 
@@ -56,10 +57,21 @@ int ctl_drain(const struct ctl_options *o, const char *name)
     return ctl_ask_agent(o, "POST", name, "drain", print_drained);
 }
 
+/* " for at most 1s, then they get 504 (timeouts.request)": by the limit that ends first. */
+static void print_patience(const struct before *b)
+{
+    bool by_request = b->request_ms > 0 && (b->pending_ms == 0 || b->request_ms <= b->pending_ms);
+    uint64_t most_ms = by_request ? b->request_ms : b->pending_ms;
+    char limit[UNITS_TEXT_SIZE];
+
+    if (most_ms > 0)
+        printf(" for at most %s, then they get %s", units_format_time(most_ms, limit),
+               by_request ? "504 (timeouts.request)" : "503 (timeouts.pending)");
+}
+
 static int print_paused(const struct ctl_options *o, json_t *answer)
 {
     struct before b;
-    char limit[UNITS_TEXT_SIZE];
 
     (void)o;
     if (!read_before(answer, &b))
@@ -71,8 +83,7 @@ static int print_paused(const struct ctl_options *o, json_t *answer)
     }
     printf("%s is paused: %lld running request%s will finish; new ones wait", b.name, b.running,
            plural(b.running));
-    if (b.pending_ms > 0)
-        printf(" for at most %s, then they get 503", units_format_time(b.pending_ms, limit));
+    print_patience(&b);
     printf(". To go on: carpoolctl resume %s\n", b.name);
     if (b.stopping)
         printf("But carpoold is stopping: see carpoolctl status\n");

@@ -193,10 +193,11 @@ static void say_done(struct admin_call *c, bool was_paused, const struct groups 
     text_json(&c->answer->body, slice_of(c->agent->name));
     text_format(&c->answer->body,
                 ",\"paused\":%s,\"wasPaused\":%s,\"active\":%u,\"connecting\":%u,\"free\":%u,\"running\":%u,"
-                "\"waiting\":%u,\"pendingTimeoutMs\":%llu,\"stopping\":%s}\n",
+                "\"waiting\":%u,\"pendingTimeoutMs\":%llu,\"requestTimeoutMs\":%llu,\"stopping\":%s}\n",
                 c->agent->paused ? "true" : "false", was_paused ? "true" : "false", before->active,
                 before->connecting, before->free, groups_running(before), before->pending,
                 (unsigned long long)c->agent->policy->timeouts.pending,
+                (unsigned long long)c->agent->policy->timeouts.request,
                 c->daemon->stopping(c->daemon->ctx) ? "true" : "false");
 }
 

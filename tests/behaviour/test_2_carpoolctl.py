@@ -275,12 +275,28 @@ def test_config_is_yaml(stage):
     assert printed.returncode == 0 and printed.stdout == run("--print-config", "-c", carpool.file).stdout
 
 
+def test_a_pause_ends_by_the_shortest_limit(stage):
+    """`carpoolctl pause NAME`: how long new ones wait, what they get then, and what the answer says"""
+    upstreams = {name: {"match": f"{name}.test", "address": [stage.origin().authority], "timeouts": timeouts}
+                 for name, timeouts in (("slow", {"request": "300ms"}), ("same", {"request": "1h", "pending": "200ms"}),
+                                        ("off", {"pending": "off"}))}
+    carpool = stage.carpool({"upstreams": upstreams})
+    assert "new ones wait for at most 300ms, then they get 504 (timeouts.request). To" in shown(carpool, "pause", "slow")
+    assert "new ones wait for at most 200ms, then they get 503 (timeouts.pending). To" in shown(carpool, "pause", "same")
+    assert "new ones wait. To go on" in shown(carpool, "pause", "off")
+    for name, status in (("slow", 504), ("same", 503)):
+        response = carpool.get(f"http://{name}.test/")
+        assert response.status == status
+        assert " for a connection" in response.text
+        assert f": the agent is paused; to go on: carpoolctl resume {name}" in response.text
+
+
 def test_pause_and_resume(stage):
     """`carpoolctl pause NAME` holds every new request, `resume NAME` lets them go"""
     origin = stage.origin()
     carpool = stage.carpool({"upstreams": {"api": {"match": "api.test", "address": [origin.authority]}}})
     assert shown(carpool, "pause", "api") == ("api is paused: 0 running requests will finish; new ones wait for at most 30s, then "
-                                              "they get 503. To go on: carpoolctl resume api\n")
+                                              "they get 503 (timeouts.pending). To go on: carpoolctl resume api\n")
     client = carpool.ask("http://api.test/")
     carpool.wait_row("http://api.test:80", "api", requests=1)
     assert origin.accepted == 0
