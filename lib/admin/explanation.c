@@ -361,7 +361,7 @@ static bool says_saved(const struct account *a, struct text *out)
     words_time(out, (double)a->saved.connect_us / 1e3);
     text_lit(out, " of handshakes");
     if (a->connect_us > 0) {
-        text_lit(out, " (one takes ");
+        text_lit(out, " (lately, one took ");
         words_time(out, (double)a->connect_us / 1e3);
         text_lit(out, ")");
     }

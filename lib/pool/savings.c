@@ -3,8 +3,21 @@
 #include "base/minmax.h"
 #include "pool/stats.h"
 
-void connect_times_add(struct connect_times *t, uint64_t us)
+/* A repeat belongs to the request that it repeats. */
+static int64_t reuses(const struct origin_stats *stats)
 {
+    return (int64_t)(savings_carried(stats) - stats->first_uses);
+}
+
+static int64_t reuses_us(const struct connect_times *t, const struct origin_stats *stats)
+{
+    return t->reuses_us + (reuses(stats) - t->reuses) * (int64_t)connect_times_median(t);
+}
+
+void connect_times_add(struct connect_times *t, const struct origin_stats *stats, uint64_t us)
+{
+    t->reuses_us = reuses_us(t, stats);
+    t->reuses = reuses(stats);
     t->us[t->count++ % CONNECT_TIMES] = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
 }
 
@@ -30,9 +43,12 @@ uint64_t savings_carried(const struct origin_stats *stats)
 
 void savings_add(struct savings *to, const struct origin_stats *stats, const struct connect_times *times)
 {
-    int64_t connections = (int64_t)(savings_carried(stats) - stats->opened);
+    int64_t connections = (int64_t)(savings_carried(stats) - stats->opened), each_of = reuses(stats);
     to->connections += connections;
-    to->connect_us += connections * (int64_t)connect_times_median(times);
+    if (each_of > 0)
+        to->connect_us += (int64_t)((double)reuses_us(times, stats) * (double)connections / (double)each_of);
+    else
+        to->connect_us += connections * (int64_t)connect_times_median(times);
 }
 
 struct savings savings_shown(const struct savings *s)

@@ -11,13 +11,16 @@ struct origin_stats;
 /* So many connects decide what one takes. */
 #define CONNECT_TIMES 15
 
-/* What the latest connects took, TLS included. All zero at first. */
+/* What the latest connects took, TLS included, and what reuse saved before the last one. All zero at first. */
 struct connect_times {
     uint32_t us[CONNECT_TIMES]; /* a ring */
     uint32_t count;             /* ever */
+    int64_t reuses,
+        reuses_us; /* how many requests needed no connection of their own, each times its median */
 };
 
-void connect_times_add(struct connect_times *t, uint64_t us);
+/* `stats` are those of the origin. */
+void connect_times_add(struct connect_times *t, const struct origin_stats *stats, uint64_t us);
 
 /* In microseconds; 0: there was none. */
 uint64_t connect_times_median(const struct connect_times *t);
@@ -32,7 +35,8 @@ struct savings {
     int64_t connections, connect_us;
 };
 
-/* Adds those of an origin: requests carried less connections opened, and that times its median. */
+/* Adds those of an origin: requests carried less connections opened, and that times what one saved on average:
+ * the median as it was then, or a later connect would change what earlier requests saved. */
 void savings_add(struct savings *to, const struct origin_stats *stats, const struct connect_times *times);
 
 /* As they are shown: 0 at least, and no time where no connection was saved. */

@@ -252,7 +252,7 @@ static void count_connected(struct socket *s)
     s->opened_for = ledger_opened(&o->ledger, ++o->stats.opened, s->opened_for);
     o->stats.opened_for[s->opened_for]++;
     histogram_add(&o->stats.connect, s->connect_us);
-    connect_times_add(&o->connect_times, s->connect_us);
+    connect_times_add(&o->connect_times, &o->stats, s->connect_us);
     if (o->plan.tls)
         ++*(s->tls_resumed ? &o->stats.handshakes_resumed : &o->stats.handshakes_full);
 }

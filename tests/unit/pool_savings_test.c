@@ -3,18 +3,20 @@
 #include "pool/savings.h"
 #include "pool_test.h"
 
+static const struct origin_stats unused;
+
 START_TEST(a_connect_takes_the_median)
 {
     struct connect_times t = {0};
 
     ck_assert_uint_eq(connect_times_median(&t), 0);
-    connect_times_add(&t, 40);
+    connect_times_add(&t, &unused, 40);
     ck_assert_uint_eq(connect_times_median(&t), 40);
-    connect_times_add(&t, 10);
+    connect_times_add(&t, &unused, 10);
     ck_assert_uint_eq(connect_times_median(&t), 25);
-    connect_times_add(&t, 9000);
+    connect_times_add(&t, &unused, 9000);
     ck_assert_uint_eq(connect_times_median(&t), 40);
-    connect_times_add(&t, UINT64_MAX);
+    connect_times_add(&t, &unused, UINT64_MAX);
     ck_assert_uint_eq(connect_times_median(&t), (40 + 9000) / 2);
 }
 END_TEST
@@ -24,9 +26,9 @@ START_TEST(old_connects_are_forgotten)
     struct connect_times t = {0};
 
     for (unsigned i = 0; i < CONNECT_TIMES; i++)
-        connect_times_add(&t, 1000);
+        connect_times_add(&t, &unused, 1000);
     for (unsigned i = 0; i < CONNECT_TIMES; i++)
-        connect_times_add(&t, 7);
+        connect_times_add(&t, &unused, 7);
     ck_assert_uint_eq(connect_times_median(&t), 7);
 }
 END_TEST
@@ -38,7 +40,7 @@ START_TEST(what_was_opened_in_vain_is_taken_off)
     struct connect_times t = {0};
     struct savings saved = {0};
 
-    connect_times_add(&t, 20);
+    connect_times_add(&t, &unused, 20);
     savings_add(&saved, &reused, &t);
     ck_assert_uint_eq(saved.connections, 7);
     ck_assert_uint_eq(saved.connect_us, 140);
@@ -79,6 +81,36 @@ START_TEST(only_what_a_connection_carried)
 }
 END_TEST
 
+/* Three requests that a connect of 800 us would have cost each; then quick ones replace it. */
+START_TEST(a_later_connect_does_not_change_them)
+{
+    struct origin_stats stats = {.requests = 4, .first_uses = 1, .reused = 3, .opened = 1};
+    struct connect_times t = {0};
+    struct savings saved = {0};
+
+    connect_times_add(&t, &unused, 800);
+    savings_add(&saved, &stats, &t);
+    ck_assert_int_eq(saved.connect_us, 2400);
+    for (unsigned i = 0; i < CONNECT_TIMES; i++) {
+        connect_times_add(&t, &stats, 100);
+        stats.requests++, stats.opened++, stats.first_uses++;
+        saved = (struct savings){0};
+        savings_add(&saved, &stats, &t);
+        ck_assert_int_eq(saved.connections, 3);
+        ck_assert_int_eq(saved.connect_us, 2400);
+    }
+    stats.reused++;
+    saved = (struct savings){0};
+    savings_add(&saved, &stats, &t);
+    ck_assert_int_eq(saved.connect_us, 2500);
+    stats.opened += 2; /* in vain: each takes off what a reuse saved on average */
+    saved = (struct savings){0};
+    savings_add(&saved, &stats, &t);
+    ck_assert_int_eq(saved.connections, 2);
+    ck_assert_int_eq(saved.connect_us, 1250);
+}
+END_TEST
+
 START_TEST(outlive_their_origin)
 {
     struct pool_rig r;
@@ -103,5 +135,6 @@ END_TEST
 void pool_savings_tests(Suite *suite)
 {
     unit_group(suite, "savings", a_connect_takes_the_median, old_connects_are_forgotten,
-               what_was_opened_in_vain_is_taken_off, only_what_a_connection_carried, outlive_their_origin);
+               what_was_opened_in_vain_is_taken_off, only_what_a_connection_carried,
+               a_later_connect_does_not_change_them, outlive_their_origin);
 }
