@@ -192,13 +192,23 @@ static uint32_t with_reserve(float load)
 }
 
 /* Near the limit, the load is held down by the limit itself. */
-uint32_t account_needed(const struct account *a, uint32_t limit)
+static uint32_t enough_for(float load, uint32_t limit)
 {
-    uint32_t needed = with_reserve(a->hour.load);
+    uint32_t needed = with_reserve(load);
 
     if (needed > limit)
         return needed;
-    return a->hour.load * 2 >= (float)limit ? with_reserve((float)limit) : 0;
+    return load * 2 >= (float)limit ? with_reserve((float)limit) : 0;
+}
+
+uint32_t account_needed(const struct account *a, uint32_t limit)
+{
+    return enough_for(a->hour.load.needed, limit);
+}
+
+bool account_times_out(const struct account *a, uint32_t limit)
+{
+    return account_needed(a, limit) <= limit && enough_for(a->hour.load.occupied, limit) > limit;
 }
 
 uint32_t account_needed_in_total(const struct account *a)

@@ -68,9 +68,12 @@ uint64_t account_closed_idle_ms(const struct account *a);
 /* The most connections that an origin may have: the smaller one of its limit and of its agent's. */
 uint32_t account_limit(const struct account *a);
 
-/* How many connections would be enough where requests waited for so many: what the busiest minute needed at a
- * time, and a quarter more. 0: it needed far fewer on average, and the requests came in bursts. */
+/* How many connections would be enough where requests waited for so many: what the busiest minute needed on
+ * average, and a quarter more. 0: that was far less, and the requests came in bursts. */
 uint32_t account_needed(const struct account *a, uint32_t limit);
+
+/* It would be more if those counted that timed out, as the service was slow. */
+bool account_times_out(const struct account *a, uint32_t limit);
 
 /* Of an agent: what would be enough for maxTotalSockets. 0: nothing speaks for more than there is. */
 uint32_t account_needed_in_total(const struct account *a);

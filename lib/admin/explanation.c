@@ -265,14 +265,15 @@ static void put_held(struct text *out, const struct account *a)
         return;
     }
     held_put_need(out, a, limit);
-    /* Why connections were opened has said it. */
-    if (by == HELD_BY_MAX_TOTAL && account_costs(a, replaced(RETIRE_EVICTED)))
+    /* Why connections were opened has said it, or that the service is slow. */
+    if (account_times_out(a, limit) ||
+        (by == HELD_BY_MAX_TOTAL && account_costs(a, replaced(RETIRE_EVICTED))))
         text_lit(out, ".");
     else if (needed <= limit)
         text_format(out, ". Raise %s if they must not wait.", limits_below(a, limit + 1));
     else
         text_format(out, ": raise %s to %u%s.", limits_below(a, needed), needed,
-                    a->hour.load > (float)limit ? "" : " and look again");
+                    a->hour.load.needed > (float)limit ? "" : ", then look again");
 }
 
 static bool says_paused(const struct account *a, struct text *out)

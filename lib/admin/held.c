@@ -226,6 +226,12 @@ static void put_peak(struct text *out, const struct account *a, const char *at)
                 a->hour.queue_full > 0 ? ", those refused at once not counted" : "");
 }
 
+/* Of which time the load is the mean. */
+static const char *when(const struct account *a, const char *so_far, const char *in_the_busiest_minute)
+{
+    return a->hour_ms < MINUTE_MS ? so_far : in_the_busiest_minute;
+}
+
 static void put_bursts(struct text *out, const struct account *a, bool is_peak)
 {
     text_lit(out, " They came in bursts");
@@ -234,18 +240,53 @@ static void put_bursts(struct text *out, const struct account *a, bool is_peak)
         put_peak(out, a, "at");
         text_lit(out, ")");
     }
-    text_lit(out, ", while on average ");
-    if (a->hour.load < 0.05F)
+    text_format(out, ": %s ", when(a, "so far,", "even in the busiest minute,"));
+    if (a->hour.load.needed < 0.05F)
         text_lit(out, "under 0.1");
     else
-        text_format(out, "only %.1f", (double)a->hour.load);
-    text_string(out, a->speaks_http2 ? " were under way at a time" : " connections were needed at a time");
+        text_format(out, "only %.1f", (double)a->hour.load.needed);
+    text_string(out, a->speaks_http2 ? " were under way on average" : " connections were needed on average");
+}
+
+static void put_timeouts(struct text *out, const struct account *a)
+{
+    text_lit(out, " ");
+    words_part(out, a->hour.timed_out, a->hour.requests, "request");
+    text_format(out,
+                " timed out and kept connections busy until then (carpoolctl errors %s): find out why the "
+                "service is slow",
+                a->agent);
+}
+
+static void put_load(struct text *out, const struct account *a)
+{
+    text_format(out, " %s, requests per second times seconds per request came to %.1f %s",
+                when(a, "So far", "In the busiest minute"), (double)a->hour.load.needed,
+                a->speaks_http2 ? "requests under way" : "connections");
+}
+
+/* A limit that is reached hides how far it would be passed. */
+static void put_reached(struct text *out, const struct account *a, uint32_t limit)
+{
+    const char *be = limit == 1 ? "was" : "were";
+
+    if (a->speaks_http2)
+        text_format(out, " %u request%s %s under way", limit, limit == 1 ? "" : "s", be);
+    else if (limit <= 2)
+        text_format(out, " %s in use", limit == 1 ? "The only connection was" : "Both connections were");
+    else
+        text_format(out, " All %u connections were in use", limit);
+    text_format(out, ", so the need is at least %u, and cannot be measured", limit);
 }
 
 void held_put_need(struct text *out, const struct account *a, uint32_t limit)
 {
-    bool is_peak = a->hour.demand > limit, is_known = a->hour.load > 0 || a->hour.carried > 0;
+    bool is_peak = a->hour.demand > limit, is_known = a->hour.load.needed > 0 || a->hour.carried > 0;
 
+    if (account_times_out(a, limit)) {
+        put_timeouts(out, a);
+        return;
+    }
     if (is_known && account_needed(a, limit) <= limit) {
         put_bursts(out, a, is_peak);
         return;
@@ -255,12 +296,10 @@ void held_put_need(struct text *out, const struct account *a, uint32_t limit)
         put_peak(out, a, "At");
         text_lit(out, ".");
     }
-    if (a->hour.load > (float)limit)
-        text_format(out, " %s, requests per second times seconds per request came to %.1f %s",
-                    a->hour_ms < MINUTE_MS ? "So far" : "In the busiest minute", (double)a->hour.load,
-                    a->speaks_http2 ? "requests under way" : "connections");
+    if (a->hour.load.needed > (float)limit)
+        put_load(out, a);
+    else if (is_known)
+        put_reached(out, a, limit);
     else
-        text_format(out, " %s, it cannot be seen how many %s",
-                    is_known ? "While the limit holds them back" : "Since none got a connection",
-                    a->speaks_http2 ? "would be under way" : "connections they need");
+        text_lit(out, " Since none got a connection, the need cannot be measured");
 }

@@ -42,15 +42,11 @@ void history_free(struct history *h)
 
 /* Looking */
 
-/* What is there now, and whether a request came since the last look. */
-static void note_now(struct history *h, struct past *p, const struct groups *now, uint64_t requests,
-                     uint32_t demand)
+/* What is there now. */
+static void note_now(struct history *h, struct past *p, const struct groups *now, uint32_t demand)
 {
     struct span *s = &p->running;
 
-    s->arrival_seconds += requests != p->requests;
-    s->busy_seconds += requests != p->requests || demand > 0;
-    p->requests = requests;
     p->looked_ms = h->looked_ms;
     s->active = max32(s->active, now->active);
     s->connecting = max32(s->connecting, now->connecting);
@@ -87,7 +83,6 @@ static struct past *past_of_origin(struct history *h, const struct agent *a, con
         return NULL;
     p->created_ms = o->created_ms;
     p->base = o->created_ms < h->looked_ms ? o->stats : (struct origin_stats){0};
-    p->requests = p->base.requests;
     return p;
 }
 
@@ -98,7 +93,7 @@ static void look_at_origin(struct history *h, const struct agent *a, const struc
 
     if (!p)
         return;
-    note_now(h, p, now, o->stats.requests, o->demand.peak);
+    note_now(h, p, now, o->demand.peak);
     take_running(p, &o->stats, &p->running);
 }
 
@@ -108,22 +103,18 @@ static void look_at_agent(struct history *h, const struct agent *a)
     const struct agent *share;
     const struct origin *o;
     struct groups all = {0};
-    uint64_t requests = 0;
 
-    for (share = a; share; share = share->next_share)
-        requests += share->forgotten.requests;
     AGENT_FOREACH_ORIGIN (a, share, o) {
         struct groups now;
 
         origin_groups(o, &now);
         look_at_origin(h, a, o, &now);
-        requests += o->stats.requests;
         groups_add(&all, &now);
     }
     if (!p)
         p = past_make(&h->pasts, a, NULL);
     if (p)
-        note_now(h, p, &all, requests, demand_peak_of_agent(a));
+        note_now(h, p, &all, demand_peak_of_agent(a));
 }
 
 static void begin_tenure(const struct history *h, struct past *p, const struct agent *a,
@@ -201,8 +192,6 @@ static struct span running_now(const struct history *h, const struct agent *a, c
     else
         agent_totals(a, &totals);
     seen = p ? *p : nothing;
-    seen.running.arrival_seconds += stats->requests != seen.requests;
-    seen.running.busy_seconds += stats->requests != seen.requests;
     seen.running.demand = max32(seen.running.demand, o ? o->demand.peak : demand_peak_of_agent(a));
     take_running(&seen, stats, &seen.running);
     return seen.running;
@@ -368,16 +357,29 @@ uint64_t history_ms(const struct history *h)
     return ms;
 }
 
+/* Of the running minute. But for the very first one, what is still to come of it counts, too: it can but add. */
+static uint64_t running_ms(const struct history *h, uint32_t minutes)
+{
+    uint64_t ms = clock_ms() - h->minute_began_ms;
+
+    return minutes > 0 ? max64(ms, MINUTE_MS) : ms;
+}
+
 void history_hour(const struct history *h, const struct agent *a, const struct origin *o, struct span *out)
 {
     const struct past *p = past_find(&h->pasts, a, o);
+    uint32_t minutes = remembered(h);
 
     *out = running_now(h, a, o);
+    load_add(&out->load, out, running_ms(h, minutes));
     if (p)
         tenure_add_before(&p->tenure, h->count, out, out);
-    for (uint32_t back = p && p->minutes ? remembered(h) : 0; back > 0; back--) {
-        span_add(out, &p->minutes[slot(h, back)]);
-        tenure_add_before(&p->tenure, h->count - back, &p->minutes[slot(h, back)], out);
+    for (uint32_t back = 1; p && p->minutes && back <= minutes; back++) {
+        const struct span *minute = &p->minutes[slot(h, back)];
+
+        span_add(out, minute);
+        load_add(&out->load, minute, h->slots[slot(h, back)].ms);
+        tenure_add_before(&p->tenure, h->count - back, minute, out);
     }
 }
 

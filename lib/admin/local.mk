@@ -31,6 +31,8 @@ libcarpool_a_SOURCES += \
 	lib/admin/history.c \
 	lib/admin/history.h \
 	lib/admin/history_write.c \
+	lib/admin/load.c \
+	lib/admin/load.h \
 	lib/admin/metrics.c \
 	lib/admin/metrics.h \
 	lib/admin/metrics_agents.c \

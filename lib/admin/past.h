@@ -17,7 +17,6 @@ struct past {
     uint64_t added_ms;        /* of the agent: one that a reload removed has nothing to do with the next */
     uint64_t created_ms;      /* of the origin: another one of the same name begins anew */
     struct origin_stats base; /* as the running minute began */
-    uint64_t requests;        /* as of the last look */
     struct span running;
     struct tenure tenure;
     struct span *minutes;   /* a ring that all pasts fill together; NULL: nothing happened yet */

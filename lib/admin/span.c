@@ -41,39 +41,6 @@ static uint32_t waited_of(const struct origin_stats *from, const struct origin_s
     return n;
 }
 
-/* The seconds in which requests would have run without a limit, each for so long. Others are left out, or a
- * burst would look like nothing; so are those in which some ran only because a limit had made them wait. */
-static float loaded_seconds(const struct span *s, float each)
-{
-    float unheld = (float)s->arrival_seconds * (each > 1 ? each : 1);
-
-    return unheld < (float)s->busy_seconds ? unheld : (float)s->busy_seconds;
-}
-
-/* Where none began, earlier ones run on; or none got a connection, and nothing is known. */
-static float load_of_earlier(const struct span *s)
-{
-    return s->active > 0 && s->busy_seconds > 0 ? (float)s->used_ms / 1e3F / (float)s->busy_seconds : 0;
-}
-
-/* Little's law: requests a second, times the seconds that one has a connection. */
-static float load_of_new(const struct span *s)
-{
-    float each = (float)s->used_ms / (float)s->carried / 1e3F;
-
-    return s->arrival_seconds > 0 ? (float)s->requests * each / loaded_seconds(s, each) : 0;
-}
-
-/* No more than ran or waited at a time, and would have: those that got no connection. */
-static float load_of(const struct span *s)
-{
-    float load = s->carried > 0 ? load_of_new(s) : load_of_earlier(s);
-    uint32_t lost = s->requests > s->carried ? s->requests - s->carried : 0;
-    float most = (float)s->demand + (float)lost;
-
-    return load < most ? load : most;
-}
-
 static void take_words(const struct origin_stats *from, const struct origin_stats *to, struct span *out)
 {
     for (unsigned i = 0; i < OPENED_FOR_COUNT; i++)
@@ -88,6 +55,7 @@ static void take_times(const struct origin_stats *from, const struct origin_stat
     out->waited_ms = less((to->pending.sum_us - from->pending.sum_us) / 1000, 0);
     out->paused_ms = less(to->paused_us / 1000, from->paused_us / 1000);
     out->used_ms = less(to->used_us / 1000, from->used_us / 1000);
+    out->timed_out_ms = less(to->timed_out_us / 1000, from->timed_out_us / 1000);
     out->p50_us = quantile(&to->request, &from->request, 0.5);
     out->p99_us = quantile(&to->request, &from->request, 0.99);
     out->waited_p99_us = out->waited > 0 ? quantile(&to->pending, &from->pending, 0.99) : 0;
@@ -97,6 +65,7 @@ static void take_times(const struct origin_stats *from, const struct origin_stat
 void span_between(const struct origin_stats *from, const struct origin_stats *to, struct span *out)
 {
     out->requests = less(to->requests, from->requests);
+    out->timed_out = less(to->timed_out, from->timed_out);
     out->reused = less(to->reused, from->reused);
     out->carried = less(savings_carried(to), savings_carried(from));
     out->opened = less(to->opened, from->opened);
@@ -112,7 +81,6 @@ void span_between(const struct origin_stats *from, const struct origin_stats *to
     out->peer_closed_idle_ms = less(to->peer_closed_idle_ms, from->peer_closed_idle_ms);
     take_words(from, to, out);
     take_times(from, to, out);
-    out->load = load_of(out);
 }
 
 static void add_words(struct span *to, const struct span *from)
@@ -134,7 +102,6 @@ static void take_peaks(struct span *to, const struct span *from)
     to->p99_us = max32(to->p99_us, from->p99_us);
     to->waited_p99_us = max32(to->waited_p99_us, from->waited_p99_us);
     to->connect_p99_us = max32(to->connect_p99_us, from->connect_p99_us);
-    to->load = to->load > from->load ? to->load : from->load;
 }
 
 void span_add(struct span *to, const struct span *from)
@@ -153,10 +120,10 @@ void span_add(struct span *to, const struct span *from)
     to->errors += from->errors;
     to->connects_failed += from->connects_failed;
     to->used_ms += from->used_ms;
+    to->timed_out += from->timed_out;
+    to->timed_out_ms += from->timed_out_ms;
     to->peer_closed += from->peer_closed;
     to->peer_closed_idle_ms += from->peer_closed_idle_ms;
-    to->arrival_seconds += from->arrival_seconds;
-    to->busy_seconds += from->busy_seconds;
     add_words(to, from);
     take_peaks(to, from);
 }

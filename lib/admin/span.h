@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "admin/load.h"
 #include "admin/text.h"
 #include "pool/stats.h"
 
@@ -20,19 +21,18 @@ struct span {
     uint32_t errors, connects_failed; /* but for `refused`; connections that could not be made */
     uint32_t
         used_ms; /* for how long requests and tunnels had connections, and waited for them to be opened */
+    uint32_t timed_out,
+        timed_out_ms; /* requests whose time ran out on a connection, and for how long they had it */
     uint32_t peer_closed,
         peer_closed_idle_ms; /* free connections that the origin closed; their idle ages, summed */
     uint32_t active, connecting, free, waiting; /* the most at a time, looked at each second */
     uint32_t demand;                            /* the most requests that ran or waited at a time */
     uint32_t p50_us, p99_us; /* of whole responses; of a sum: of its worst minute, as what follows */
     uint32_t waited_p99_us, connect_p99_us;
-    uint32_t arrival_seconds; /* in which a request came */
-    uint32_t busy_seconds;    /* in which one came, ran or waited */
-    float load; /* connections needed at a time, by Little's law: of a sum, in its busiest minute */
+    struct load load; /* of the hour */
 };
 
-/* What came between two states of the same counters. The peaks and seconds of `out` stay as they are; `load`
- * follows from these. */
+/* What came between two states of the same counters. The peaks of `out` stay as they are. */
 void span_between(const struct origin_stats *from, const struct origin_stats *to, struct span *out);
 
 void span_add(struct span *to, const struct span *from);

@@ -99,6 +99,8 @@ void origin_stats_add(struct origin_stats *to, const struct origin_stats *from)
         to->errors[i] += from->errors[i];
     to->client_aborts += from->client_aborts;
     to->timed_out_waiting += from->timed_out_waiting;
+    to->timed_out += from->timed_out;
+    to->timed_out_us += from->timed_out_us;
     to->used_us += from->used_us;
     for (unsigned i = 0; i < HELD_BY_COUNT; i++)
         to->held[i] += from->held[i];

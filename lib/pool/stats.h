@@ -90,6 +90,8 @@ struct origin_stats {
     uint64_t client_aborts;
     uint64_t
         timed_out_waiting; /* of errors[PROXY_ERROR_RESPONSE_TIMEOUT], those that waited most of their time */
+    uint64_t timed_out,
+        timed_out_us; /* requests that had connections as their time ran out, and for how long */
     /* How long requests and tunnels had places, and waited for theirs to be opened, summed; the former as far
      * as demand_settle() knows */
     uint64_t used_us;

@@ -120,6 +120,15 @@ struct slice exchange_target(const struct exchange *e, char *room, size_t size)
     return target;
 }
 
+/* It was the service that took too long, or the way there. */
+static bool timed_out_on_connection(const struct exchange *e)
+{
+    enum fault fault = e->outcome.fault;
+    return e->transfer && e->transfer->times.granted_us > 0 &&
+           (fault == FAULT_READ_TIMEOUT || fault == FAULT_WRITE_TIMEOUT || fault == FAULT_RESPONSE_TIMEOUT ||
+            fault == FAULT_DEAD_PATH);
+}
+
 static void count(const struct exchange *e)
 {
     struct origin_stats *stats = &e->waiter.origin->stats;
@@ -127,6 +136,10 @@ static void count(const struct exchange *e)
     if (e->outcome.fault != FAULT_NONE) {
         stats->errors[fault_proxy_error(e->outcome.fault)]++;
         stats->timed_out_waiting += e->outcome.fault == FAULT_RESPONSE_TIMEOUT && waited_us * 2 > took_us;
+        if (timed_out_on_connection(e)) {
+            stats->timed_out++;
+            stats->timed_out_us += took_us > waited_us ? took_us - waited_us : 0;
+        }
     } else if (e->transfer && e->transfer->download.state == DOWNLOAD_DONE) {
         histogram_add(&stats->request, took_us);
     } else {

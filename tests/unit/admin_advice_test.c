@@ -32,7 +32,7 @@ START_TEST(max_sockets)
 {
     account_begin();
     requested(1000);
-    account.hour.load = 30;
+    account.hour.load.needed = 30;
     ck_assert_str_eq(advised("maxSockets"), ""); /* nothing waited */
     account.hour.held[HELD_BY_MAX_SOCKETS] = 120;
     account.hour.waited = 100;
@@ -41,15 +41,16 @@ START_TEST(max_sockets)
         advised("maxSockets"),
         "20 -> 38: 120 of 1,000 requests found all connections busy (maxSockets is 20) and waited 35 ms on average. In "
         "the busiest minute, requests per second times seconds per request came to 30.0 connections");
-    account.hour.load = 15; /* a load near the limit is held down by it */
+    account.hour.load.needed = 15; /* a load near the limit is held down by it */
     ck_assert_ptr_nonnull(strstr(advised("maxSockets"), "20 -> 25: "));
     ck_assert_ptr_nonnull(
         strstr(advised("maxSockets"),
-               ". While the limit holds them back, it cannot be seen how many connections they need"));
+               ". All 20 connections were in use, so the need is at least 20, and cannot be measured"));
     account.hour.held_before[HELD_BY_MAX_SOCKETS] = 120; /* by an earlier limit, all of them */
     ck_assert_str_eq(advised("maxSockets"), "");
     account.hour.held_before[HELD_BY_MAX_SOCKETS] = 0;
-    account.hour.load = 2; /* bursts */
+    account.hour.load.needed = 2;    /* bursts, */
+    account.hour.load.occupied = 20; /* or a service that was slow */
     ck_assert_str_eq(advised("maxSockets"), "");
 }
 END_TEST
@@ -60,20 +61,20 @@ START_TEST(both_limits)
     account_begin();
     requested(1000);
     account.hour.held[HELD_BY_MAX_SOCKETS] = 120;
-    account.hour.load = 30;
+    account.hour.load.needed = 30;
     ck_assert_str_eq(advised("total-for-origin"), "");
     policy.maxTotalSockets = 20;
     ck_assert_ptr_nonnull(strstr(advised("maxSockets"), "20 -> 38: 120 of"));
     ck_assert_ptr_nonnull(strstr(advised("total-for-origin"), "20 -> 38: 120 of"));
     policy.maxTotalSockets = 4; /* so that it is what holds now */
     policy.maxSockets = 5;
-    account.hour.load = 3.6F;
+    account.hour.load.needed = 3.6F;
     ck_assert_str_eq(advised("maxSockets"), "");
     ck_assert_ptr_nonnull(strstr(advised("total-for-origin"), "4 -> 5: 120 of"));
     account.hour.held[HELD_BY_MAX_SOCKETS] = 0;
     account.hour.held[HELD_BY_MAX_TOTAL] = 9;
     ck_assert_str_eq(advised("total-for-origin"), ""); /* it is the agent's */
-    account.hour.load = 10;                            /* and with more, maxSockets would */
+    account.hour.load.needed = 10;                     /* and with more, maxSockets would */
     ck_assert_ptr_nonnull(strstr(advised("maxSockets"), "5 -> 13: 9 of"));
     account.hour.held[HELD_BY_MAX_TOTAL] = 0;
     policy.maxTotalSockets = COUNT_INFINITE;
@@ -95,11 +96,11 @@ START_TEST(max_total_sockets)
         "5 -> 12: 24 of 36 connections (evicted) replaced idle ones that had been closed to make room for other "
         "origins; with 12, each origin keeps as many as it ever had at a time");
     account.hour.held[HELD_BY_MAX_TOTAL] = 4;
-    account.hour.load = 20;
+    account.hour.load.needed = 20;
     ck_assert_ptr_nonnull(
         strstr(advised("maxTotalSockets"), "5 -> 25: 4 of 36 requests found all connections busy"));
     account_open(OPENED_FOR_CONCURRENCY, 100); /* as good as none was evicted: nothing needs to be kept */
-    account.hour.load = 6;
+    account.hour.load.needed = 6;
     ck_assert_ptr_nonnull(strstr(advised("maxTotalSockets"), "5 -> 8: 4 of 36 requests"));
     ck_assert_ptr_null(strstr(advised("maxTotalSockets"), "each origin"));
     policy.maxTotalSockets = COUNT_INFINITE; /* descriptors ran short */

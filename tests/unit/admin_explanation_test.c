@@ -259,7 +259,7 @@ START_TEST(own_limits)
     account.key = "*"; /* it is the agent's */
     ck_assert_ptr_nonnull(strstr(reason(replaced(RETIRE_EVICTED)), " Raise maxTotalSockets to 12."));
     account.hour.held[HELD_BY_MAX_TOTAL] = 3; /* the number is told once */
-    account.hour.load = 16;
+    account.hour.load.needed = 16;
     ck_assert_ptr_nonnull(strstr(reason(replaced(RETIRE_EVICTED)), " Raise maxTotalSockets to 20."));
     ck_assert_ptr_nonnull(strstr(said("waiting"), " came to 16.0 connections."));
     ck_assert_ptr_null(strstr(said("waiting"), "aise"));
@@ -352,7 +352,7 @@ START_TEST(waiting)
     account.hour.waited_ms = 25 * 432;
     account.hour.demand = 29;
     account.hour.refused = account.hour.queue_full = 2;
-    account.hour.load = 22.4F;
+    account.hour.load.needed = 22.4F;
     ck_assert_str_eq(
         said("waiting"),
         "27 of 36 requests found all connections busy (maxSockets is 20): 25 waited, 432 ms on average, and 2 were "
@@ -360,31 +360,43 @@ START_TEST(waiting)
         "requests per second times seconds per request came to 22.4 connections: raise maxSockets to 28.");
     account.hour_ms = 28000;
     ck_assert_ptr_nonnull(strstr(said("waiting"), ". So far, requests per second times"));
+    account.hour_ms = 3600 * 1000;
     account.hour.refused = 3;
     ck_assert_ptr_nonnull(
         strstr(said("waiting"),
                ": 25 waited, 432 ms on average (1 of them was refused in the end), and 2 were refused"));
     account.hour.refused = account.hour.queue_full = 0;
-    account.hour.load = 15;
+    account.hour.load.needed = 15;
     ck_assert_str_eq(
         said("waiting"),
         "27 of 36 requests found all connections busy (maxSockets is 20) and waited 432 ms on average. At one moment 29 "
-        "were running or waiting. While the limit holds them back, it cannot be seen how many connections they need: "
-        "raise maxSockets to 25 and look again.");
-    account.hour.load = 0.4F;
+        "were running or waiting. All 20 connections were in use, so the need is at least 20, and cannot be measured: "
+        "raise maxSockets to 25, then look again.");
+    account.hour.load.needed = 0.4F;
     ck_assert_str_eq(
         said("waiting"),
         "27 of 36 requests found all connections busy (maxSockets is 20) and waited 432 ms on average. They came in "
-        "bursts (at one moment 29 were running or waiting), while on average only 0.4 connections were needed at a time. "
-        "Raise maxSockets if they must not wait.");
-    account.hour.load = 0.01F;
-    ck_assert_ptr_nonnull(
-        strstr(said("waiting"), ", while on average under 0.1 connections were needed at a time."));
-    account.hour.load = account.hour.carried = 0;
+        "bursts (at one moment 29 were running or waiting): even in the busiest minute, only 0.4 connections were needed "
+        "on average. Raise maxSockets if they must not wait.");
+    account.hour.load.occupied = 20;
+    account.hour.timed_out = 7;
+    ck_assert_str_eq(
+        said("waiting"),
+        "27 of 36 requests found all connections busy (maxSockets is 20) and waited 432 ms on average. 7 of 36 requests "
+        "timed out and kept connections busy until then (carpoolctl errors payments): find out why the service is "
+        "slow.");
+    account.hour.load.occupied = 0.4F;
+    account.hour.load.needed = 0.01F;
     ck_assert_ptr_nonnull(
         strstr(said("waiting"),
-               " At one moment 29 were running or waiting. Since none got a connection, it cannot be seen "
-               "how many connections they need. Raise maxSockets if they must not wait."));
+               "waiting): even in the busiest minute, under 0.1 connections were needed on average."));
+    account.hour_ms = 28000;
+    ck_assert_ptr_nonnull(strstr(said("waiting"), "waiting): so far, under 0.1 connections were needed on"));
+    account.hour.load.needed = account.hour.carried = 0;
+    ck_assert_ptr_nonnull(
+        strstr(said("waiting"),
+               " At one moment 29 were running or waiting. Since none got a connection, the need cannot be "
+               "measured. Raise maxSockets if they must not wait."));
     account.hour.carried = 1;
     account.hour.refused = account.hour.queue_full = 27;
     ck_assert_ptr_nonnull(
@@ -394,7 +406,7 @@ START_TEST(waiting)
     policy.maxTotalSockets = 20; /* to raise maxSockets alone would change nothing */
     ck_assert_ptr_nonnull(
         strstr(said("waiting"), ". Raise maxSockets and maxTotalSockets if they must not wait."));
-    account.hour.load = 22.4F;
+    account.hour.load.needed = 22.4F;
     ck_assert_ptr_nonnull(strstr(said("waiting"), ": raise maxSockets and maxTotalSockets to 28."));
     policy.maxTotalSockets = 19;
     policy.maxSockets = 30;
@@ -404,7 +416,7 @@ START_TEST(waiting)
     account.key = "*"; /* each origin has its own maxSockets */
     ck_assert_ptr_null(strcasestr(said("waiting"), "raise"));
     account.hour.held[HELD_BY_MAX_TOTAL] = 28;
-    account.hour.load = 110;
+    account.hour.load.needed = 110;
     ck_assert_ptr_nonnull(strstr(said("waiting"), "raise maxTotalSockets to 138."));
     account.paused = true;
     account.now.pending = 2;
@@ -454,7 +466,7 @@ START_TEST(earlier_limits_held_them)
     account.hour.held[HELD_BY_MAX_SOCKETS] = account.hour.held_before[HELD_BY_MAX_SOCKETS] = 12;
     account.hour.waited = 12;
     account.hour.waited_ms = 12 * 585;
-    account.hour.load = 22.4F;
+    account.hour.load.needed = 22.4F;
     ck_assert_str_eq(
         said("waiting"),
         "12 of 36 requests found all connections busy (maxSockets) and waited 585 ms on average. None has waited for "
@@ -511,16 +523,18 @@ START_TEST(over_http2_requests_are_limited)
     account.speaks_http2 = true;
     requested(11);
     account.hour.held[HELD_BY_MAX_SOCKETS] = 2;
-    account.hour.load = 22.4F;
+    account.hour.load.needed = 22.4F;
     ck_assert_str_eq(said("waiting"),
                      "2 of 11 requests found 20 requests under way (maxSockets is 20) and waited. In "
                      "the busiest minute, requests per second times seconds per request came to "
                      "22.4 requests under way: raise maxSockets to 28.");
-    account.hour.load = 18;
-    ck_assert_ptr_nonnull(strstr(said("waiting"), "it cannot be seen how many would be under way: raise"));
-    account.hour.load = 1;
+    account.hour.load.needed = 18;
     ck_assert_ptr_nonnull(
-        strstr(said("waiting"), ", while on average only 1.0 were under way at a time. Raise"));
+        strstr(said("waiting"),
+               " 20 requests were under way, so the need is at least 20, and cannot be measured: raise"));
+    account.hour.load.needed = 1;
+    ck_assert_ptr_nonnull(
+        strstr(said("waiting"), ": even in the busiest minute, only 1.0 were under way on average. Raise"));
     policy.maxSockets = 1;
     ck_assert_ptr_nonnull(strstr(said("waiting"), "found another request under way (maxSockets is 1)"));
 }

@@ -219,8 +219,9 @@ START_TEST(another_agent_of_the_same_name_begins_anew)
 }
 END_TEST
 
-/* Little's law: 20 requests in one second, 500 ms each, need 10 connections at a time. */
-START_TEST(load_is_requests_a_second_times_seconds_a_request)
+/* Little's law: 20 requests in the very first second, 500 ms each, need 10 connections at a time so far. Any later
+ * minute is taken whole, however little of it is over, or its load would fall without a reason. */
+START_TEST(load_is_that_of_a_minute)
 {
     begin();
     f.origin.last_request_ms = UINT64_MAX;
@@ -228,109 +229,42 @@ START_TEST(load_is_requests_a_second_times_seconds_a_request)
     f.origin.stats.held[HELD_BY_MAX_SOCKETS] = 20;
     at_one_moment(20);
     history_sample(history);
-    struct span s = hour_of(&f.origin);
-    ck_assert_float_eq_tol(s.load, 10, 0.01F);
-    ck_assert_uint_eq(s.waited, 20);
-    ck_assert_uint_eq(s.waited_ms, 30000);
+    ck_assert_float_eq_tol(hour_of(&f.origin).load.needed, 10, 0.01F);
+    ck_assert_float_eq_tol(hour_of(NULL).load.needed, 10, 0.01F);
+    ck_assert_uint_eq(hour_of(&f.origin).waited, 20);
+    ck_assert_uint_eq(hour_of(&f.origin).waited_ms, 30000);
     history_end_minute(history);
-    serve(&f.origin.stats, 1, 500, 0);
+    for (unsigned i = 0; i < HISTORY_MINUTES; i++)
+        history_end_minute(history);
+    serve(&f.origin.stats, 240, 500, 0);
+    at_one_moment(20);
     history_sample(history);
-    ck_assert_float_eq_tol(hour_of(&f.origin).load, 10, 0.01F); /* the busiest minute */
-    end();
-}
-END_TEST
-
-/* A second of the life of the origin: so many have a connection, so many wait. */
-static void pass_second(uint32_t active, uint32_t waiting)
-{
-    f.origin.active_count = active;
-    f.origin.blocked_count = waiting;
-    f.origin.stats.used_us += active * 1000 * 1000;
-    at_one_moment(active + waiting);
-    history_sample(history);
-    f.origin.active_count = f.origin.blocked_count = 0;
+    ck_assert_float_eq_tol(hour_of(&f.origin).load.needed, 2, 0.01F);
     f.origin.demand = f.agent.demand = (struct demand){0};
-}
-
-/* Two requests come at once, of 5 s each, and the second one waits for the first. */
-START_TEST(load_of_long_requests_counts_the_seconds_in_which_they_run)
-{
-    begin();
-    f.origin.last_request_ms = UINT64_MAX;
-    serve(&f.origin.stats, 2, 0, 0); /* a second that passes counts as used */
-    for (unsigned i = 0; i < 5; i++)
-        pass_second(1, 1);
-    for (unsigned i = 0; i < 5; i++)
-        pass_second(1, 0);
-    pass_second(0, 0);
-    ck_assert_float_eq_tol(hour_of(&f.origin).load, 2, 0.01F);
-    ck_assert_float_eq_tol(hour_of(NULL).load, 2, 0.01F);
     end();
 }
 END_TEST
 
-/* One request of 3 s each 4 s needs one connection. */
-START_TEST(load_of_requests_that_do_not_overlap_is_one)
+/* Those of the next minute began in this one. */
+START_TEST(load_leaves_out_what_timed_out)
 {
     begin();
     f.origin.last_request_ms = UINT64_MAX;
-    for (unsigned i = 0; i < 10; i++) {
-        serve(&f.origin.stats, 1, 0, 0);
-        for (unsigned second = 0; second < 3; second++)
-            pass_second(1, 0);
-        pass_second(0, 0);
-    }
-    ck_assert_float_eq_tol(hour_of(&f.origin).load, 1, 0.01F);
-    end();
-}
-END_TEST
-
-/* One of 20 s and nine that take no time, at once: when one looks, one is there. Those refused at once would
- * have been, too. */
-START_TEST(load_of_long_requests_is_not_more_than_was_seen)
-{
-    begin();
-    f.origin.last_request_ms = UINT64_MAX;
-    serve(&f.origin.stats, 10, 0, 0);
-    for (unsigned i = 0; i < 20; i++)
-        pass_second(1, 0);
-    ck_assert_float_eq_tol(hour_of(&f.origin).load, 1, 0.01F);
-    f.origin.stats.requests += 3;
-    f.origin.stats.errors[PROXY_ERROR_LIMIT] = f.origin.stats.queue_full = 3;
-    ck_assert_float_eq_tol(hour_of(&f.origin).load, 4, 0.01F);
-    end();
-}
-END_TEST
-
-/* Two tunnels, or requests that no response ends, are in use in each minute in which they are open. */
-START_TEST(load_counts_what_is_in_use_until_it_ends)
-{
-    begin();
-    f.origin.last_request_ms = UINT64_MAX;
-    f.origin.stats.requests = f.origin.stats.first_uses = 2;
-    for (unsigned minute = 0; minute < 2; minute++) {
-        for (unsigned i = 0; i < 10; i++)
-            pass_second(2, 0);
-        ck_assert_float_eq_tol(hour_of(&f.origin).load, 2, 0.01F);
-        for (unsigned i = 0; minute == 0 && i < HISTORY_MINUTES; i++)
-            history_end_minute(history);
-    }
+    f.origin.stats.requests = f.origin.stats.first_uses = 4;
+    f.origin.stats.used_us = 4000 * 1000;
+    f.origin.active_count = 4;
+    at_one_moment(4);
+    history_sample(history);
+    ck_assert_float_eq_tol(hour_of(&f.origin).load.needed, 4, 0.01F);
     history_end_minute(history);
-    ck_assert_float_eq_tol(hour_of(&f.origin).load, 2, 0.01F); /* the second one alone */
-    end();
-}
-END_TEST
-
-/* Of a service that cannot be reached nothing is known. */
-START_TEST(no_load_where_none_got_a_connection)
-{
-    begin();
-    f.origin.last_request_ms = UINT64_MAX;
-    f.origin.stats.requests = 3;
-    for (unsigned i = 0; i < 3; i++)
-        pass_second(0, 3);
-    ck_assert_float_eq(hour_of(&f.origin).load, 0);
-    ck_assert_uint_eq(hour_of(&f.origin).demand, 3);
+    f.origin.stats.used_us += 1000 * 1000;
+    f.origin.stats.timed_out = 4;
+    f.origin.stats.timed_out_us = 5000 * 1000;
+    ck_assert_uint_eq(hour_of(&f.origin).timed_out, 4);
+    ck_assert_float_eq(hour_of(&f.origin).load.needed, 0);
+    ck_assert_float_eq_tol(hour_of(&f.origin).load.occupied, 4, 0.01F);
+    f.origin.active_count = 0;
+    f.origin.demand = f.agent.demand = (struct demand){0};
     end();
 }
 END_TEST
@@ -494,12 +428,9 @@ void add_history_tests(Suite *suite)
     unit_group(suite, "history", a_minute_is_what_came_within_it, an_hour_is_forgotten,
                time_without_a_look_is_no_minute, what_was_before_it_was_looked_at_is_left_out,
                another_of_the_same_name_begins_anew, what_is_left_of_a_moved_origin_is_no_other_one,
-               another_agent_of_the_same_name_begins_anew, load_is_requests_a_second_times_seconds_a_request,
-               load_of_long_requests_counts_the_seconds_in_which_they_run,
-               load_of_requests_that_do_not_overlap_is_one, load_of_long_requests_is_not_more_than_was_seen,
-               load_counts_what_is_in_use_until_it_ends, no_load_where_none_got_a_connection,
-               demand_is_the_most_at_any_moment, waits_in_vain_do_not_shorten_requests,
-               what_earlier_limits_held_is_told_apart, a_percentile_is_not_more_than_the_longest,
-               peaks_are_the_largest_that_were_seen, origins_are_remembered_up_to_a_number,
-               is_written_as_json);
+               another_agent_of_the_same_name_begins_anew, load_is_that_of_a_minute,
+               load_leaves_out_what_timed_out, demand_is_the_most_at_any_moment,
+               waits_in_vain_do_not_shorten_requests, what_earlier_limits_held_is_told_apart,
+               a_percentile_is_not_more_than_the_longest, peaks_are_the_largest_that_were_seen,
+               origins_are_remembered_up_to_a_number, is_written_as_json);
 }

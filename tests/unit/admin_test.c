@@ -333,6 +333,7 @@ int main(void)
     add_advice_tests(suite);
     add_explanation_tests(suite);
     add_history_tests(suite);
+    add_load_tests(suite);
     add_request_tests(suite);
     return unit_run(suite);
 }

@@ -36,6 +36,7 @@ void add_diagnosis_tests(Suite *suite);
 void add_advice_tests(Suite *suite);
 void add_explanation_tests(Suite *suite);
 void add_history_tests(Suite *suite);
+void add_load_tests(Suite *suite);
 void add_overview_tests(Suite *suite);
 void add_request_tests(Suite *suite);
 

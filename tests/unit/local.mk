@@ -40,6 +40,7 @@ tests_unit_admin_test_SOURCES = \
 	tests/unit/admin_explanation_test.c \
 	tests/unit/admin_fixture.c \
 	tests/unit/admin_history_test.c \
+	tests/unit/admin_load_test.c \
 	tests/unit/admin_limits_test.c \
 	tests/unit/admin_overview_test.c \
 	tests/unit/admin_request_test.c \
