@@ -25,7 +25,7 @@ static bool closes_sooner(const struct socket *s)
     const struct agent_policy *policy = s->origin->agent->policy;
     uint64_t buffer = policy->agentKeepAliveTimeoutBuffer, free = policy->timeouts.free;
     uint64_t hinted = s->hint_timeout_ms > buffer ? s->hint_timeout_ms - buffer : 0;
-    uint64_t limit = s->has_hint_timeout ? hinted : origin_learned_ms(s->origin);
+    uint64_t limit = s->has_hint_timeout ? hinted : socket_learned_ms(s);
 
     return limit > 0 && (free == 0 || limit < free);
 }
@@ -168,11 +168,18 @@ bool account_closes_each_time(const struct account *a)
 
 uint64_t account_closed_idle_ms(const struct account *a)
 {
+    uint64_t ever = origin_stats_peer_closed(&a->stats);
+
     if (a->hour.peer_closed > 0)
         return a->hour.peer_closed_idle_ms / a->hour.peer_closed;
-    if (a->stats.retired[RETIRE_PEER_CLOSED] > 0)
-        return a->stats.peer_closed_idle_ms / a->stats.retired[RETIRE_PEER_CLOSED];
-    return 0;
+    return ever > 0 ? a->stats.peer_closed_idle_ms / ever : 0;
+}
+
+bool account_goaways_are_idle(const struct account *a)
+{
+    uint64_t idle = account_is_recent(a) ? a->hour.idle_goaways : a->stats.idle_goaways;
+
+    return idle * 2 > account_opened_for(a, replaced(RETIRE_GOAWAY));
 }
 
 uint32_t account_limit(const struct account *a)

@@ -7,9 +7,6 @@
 #include "admin/history.h"
 #include "proxy/tunnel_cause.h"
 
-/* An origin that closes idle connections sooner than this closes them after each response. */
-#define ACCOUNT_AT_ONCE_MS 100
-
 struct account {
     const char *agent;
     const char *key;                /* as in /agents; "*": the agent as a whole */
@@ -64,6 +61,9 @@ bool account_closes_each_time(const struct account *a);
 
 /* How long free connections had been idle as the origin closed them, on average; 0: it closed none. */
 uint64_t account_closed_idle_ms(const struct account *a);
+
+/* Most of the connections that the origin ended by GOAWAY had been idle: it is no limit of requests. */
+bool account_goaways_are_idle(const struct account *a);
 
 /* The most connections that an origin may have: the smaller one of its limit and of its agent's. */
 uint32_t account_limit(const struct account *a);

@@ -161,8 +161,10 @@ static bool advises_shorter_free(const struct account *a, struct advice *out)
 {
     uint64_t now = a->policy->timeouts.free, buffer = a->policy->agentKeepAliveTimeoutBuffer;
     uint64_t idle = account_closed_idle_ms(a), suggested;
+    bool by_goaway = account_costs(a, replaced(RETIRE_GOAWAY)) && account_goaways_are_idle(a);
+    enum opened_for why = replaced(by_goaway ? RETIRE_GOAWAY : RETIRE_PEER_CLOSED);
 
-    if (!account_costs(a, replaced(RETIRE_PEER_CLOSED)) || idle < ACCOUNT_AT_ONCE_MS)
+    if (!account_costs(a, why) || idle < CLOSED_AT_ONCE_MS)
         return false;
     suggested = idle > 2 * buffer ? idle - buffer : idle / 2;
     suggested = suggested < 1000 ? suggested / 10 * 10 : suggested / 1000 * 1000;
@@ -170,7 +172,7 @@ static bool advises_shorter_free(const struct account *a, struct advice *out)
         return false;
     put_time(&out->now, now);
     put_time(&out->suggested, suggested);
-    put_cost(&out->why, a, replaced(RETIRE_PEER_CLOSED));
+    put_cost(&out->why, a, why);
     text_lit(&out->why, "ones that the service had closed after ");
     words_time(&out->why, (double)idle);
     text_lit(&out->why, " of idle time. Best: let the service keep them for longer than the pauses between "
@@ -200,7 +202,7 @@ static bool advises_keep_alive(const struct account *a, struct advice *out)
     uint64_t closed = account_opened_for(a, replaced(RETIRE_CONNECTION_CLOSE)) +
                       account_opened_for(a, replaced(RETIRE_CLOSE_DELIMITED));
 
-    if (account_closed_idle_ms(a) < ACCOUNT_AT_ONCE_MS)
+    if (account_closed_idle_ms(a) < CLOSED_AT_ONCE_MS)
         closed += account_opened_for(a, replaced(RETIRE_PEER_CLOSED));
     if (closed < 3 || closed * 10 < account_opened(a) * 8 || !account_closes_each_time(a))
         return false;

@@ -54,7 +54,8 @@ struct diagnosis_input {
     uint64_t learned_ms, origin_idle_ms;
     uint64_t repaired, repairs[REPAIR_COUNT]; /* heads of responses; which of them needed what */
     uint64_t texts, texts_plain;  /* that might be compressed where there is a Via; those that were not */
-    uint64_t peer_closed_idle_ms; /* on average, of those retired as peer-closed */
+    uint64_t idle_goaways;        /* of those retired as goaway, those that had been idle */
+    uint64_t peer_closed_idle_ms; /* on average, of these and of those retired as peer-closed */
 };
 
 /* FORGOTTEN: all origins of an agent that were forgotten, as one. TOGETHER: all of its origins whose failures no

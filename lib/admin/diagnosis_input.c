@@ -75,9 +75,10 @@ static void take_changes(const struct figures *base, const struct figures *now, 
         in->repairs[i] = now->repairs[i] - base->repairs[i];
     for (unsigned i = 0; i < RETIRE_COUNT; i++)
         in->retired[i] = now->retired[i] - base->retired[i];
-    if (in->retired[RETIRE_PEER_CLOSED] > 0)
-        in->peer_closed_idle_ms =
-            (now->peer_closed_idle_ms - base->peer_closed_idle_ms) / in->retired[RETIRE_PEER_CLOSED];
+    in->idle_goaways = now->idle_goaways - base->idle_goaways;
+    uint64_t closed = in->retired[RETIRE_PEER_CLOSED] + in->idle_goaways;
+    if (closed > 0)
+        in->peer_closed_idle_ms = (now->peer_closed_idle_ms - base->peer_closed_idle_ms) / closed;
 }
 
 static enum held_by held_most(const struct figures *base, const struct figures *now)

@@ -21,42 +21,31 @@ static uint64_t closed_connections(const struct diagnosis_input *in)
     return n - failed_connects(in);
 }
 
-/* "30 s", "350 ms", "12 min" */
-static void put_duration(struct text *t, uint64_t ms)
-{
-    if (ms < 1000)
-        text_format(t, "%llu ms", (unsigned long long)ms);
-    else if (ms < 10 * 60 * 1000)
-        text_format(t, "%llu s", (unsigned long long)(ms / 1000));
-    else
-        text_format(t, "%llu min", (unsigned long long)(ms / 60000));
-}
-
 void put_lately(const struct diagnosis_input *in, struct text *out)
 {
     text_format(out, "%s: in the last 1 to 2 minutes, ", in->who);
 }
 
 /* "41 of 100 closed connections were closed ", where that is a large share. */
-static void put_closed(const struct diagnosis_input *in, struct text *out, enum retire_reason reason)
+static void put_closed(const struct diagnosis_input *in, struct text *out, uint64_t n)
 {
     put_lately(in, out);
-    words_part(out, in->retired[reason], closed_connections(in), "closed connection");
+    words_part(out, n, closed_connections(in), "closed connection");
     text_lit(out, " were closed ");
 }
 
 /* Of the closed connections; one that proves something. */
-static bool is_large_share(const struct diagnosis_input *in, enum retire_reason reason, uint64_t at_least)
+static bool is_large_share(const struct diagnosis_input *in, uint64_t n, uint64_t at_least)
 {
-    return in->retired[reason] >= ENOUGH && percent(in->retired[reason], closed_connections(in)) >= at_least;
+    return n >= ENOUGH && percent(n, closed_connections(in)) >= at_least;
 }
 
 static bool says_share(const struct diagnosis_input *in, struct text *out, enum retire_reason reason,
                        uint64_t at_least, const char *advice)
 {
-    if (!is_large_share(in, reason, at_least))
+    if (!is_large_share(in, in->retired[reason], at_least))
         return false;
-    put_closed(in, out, reason);
+    put_closed(in, out, in->retired[reason]);
     text_format(out, "as %s: %s", retire_word(reason), advice);
     return true;
 }
@@ -261,7 +250,7 @@ static bool says_waiting(const struct diagnosis_input *in, struct text *out)
     text_format(out, "%s: %u request%s waiting, ", in->who, in->pending, in->pending == 1 ? "" : "s");
     put_busy(in, out, "");
     text_lit(out, " for ");
-    put_duration(out, in->saturated_ms);
+    words_time(out, (double)in->saturated_ms);
     put_remedy(in, out);
     return true;
 }
@@ -315,16 +304,20 @@ static bool says_no_reuse(const struct diagnosis_input *in, struct text *out)
 
 static bool says_peer_closed(const struct diagnosis_input *in, struct text *out)
 {
-    if (!is_large_share(in, RETIRE_PEER_CLOSED, 20) || in->learned_ms > 0)
+    uint64_t fin = in->retired[RETIRE_PEER_CLOSED], n = fin + in->idle_goaways;
+
+    if (!is_large_share(in, n, 20) || in->learned_ms > 0)
         return false;
     if (connects_fail(in))
         return false; /* a service that ends closes all its connections; what is wrong is that it is gone */
-    put_closed(in, out, RETIRE_PEER_CLOSED);
+    put_closed(in, out, n);
     text_lit(out, "by the origin after ");
-    put_duration(out, in->peer_closed_idle_ms);
+    words_time(out, (double)in->peer_closed_idle_ms);
     text_lit(out, " idle on average: ");
-    if (in->peer_closed_idle_ms < ACCOUNT_AT_ONCE_MS)
+    if (in->peer_closed_idle_ms < CLOSED_AT_ONCE_MS)
         text_lit(out, "switch keep-alive on there, or have it say Connection: close");
+    else if (fin < in->idle_goaways) /* HTTP/2 has no way to announce it */
+        text_lit(out, "raise its keep-alive time");
     else
         text_lit(out, "raise its keep-alive time, or have it announce that (Keep-Alive: timeout=N)");
     return true;
@@ -332,13 +325,13 @@ static bool says_peer_closed(const struct diagnosis_input *in, struct text *out)
 
 static bool says_learned(const struct diagnosis_input *in, struct text *out)
 {
-    if (!is_large_share(in, RETIRE_LEARNED, 20) || in->learned_ms == 0)
+    if (!is_large_share(in, in->retired[RETIRE_LEARNED], 20) || in->learned_ms == 0)
         return false;
-    put_closed(in, out, RETIRE_LEARNED);
+    put_closed(in, out, in->retired[RETIRE_LEARNED]);
     text_lit(out, "by Carpool after ");
-    put_duration(out, in->learned_ms);
+    words_time(out, (double)in->learned_ms);
     text_lit(out, " idle, because the origin closes them after ");
-    put_duration(out, in->origin_idle_ms);
+    words_time(out, (double)in->origin_idle_ms);
     text_lit(out, ": raise the origin's keep-alive time");
     return true;
 }
@@ -406,7 +399,7 @@ static bool says_goaway(const struct diagnosis_input *in, struct text *out)
 {
     uint64_t n = in->retired[RETIRE_GOAWAY];
 
-    if (n < ENOUGH || in->requests >= n * FEW_REQUESTS)
+    if (n - in->idle_goaways < ENOUGH || in->requests >= n * FEW_REQUESTS)
         return false;
     text_format(out, "%s: the origin ends connections of HTTP/2 after ", in->who);
     words_counted(out, in->requests / n, "request");

@@ -344,9 +344,9 @@ static bool says_learned(const struct account *a, struct text *out)
 {
     if (!learned_holds(a))
         return false;
-    text_lit(out, "Learned: the service closes what was idle for ");
+    text_lit(out, "Learned: the service closes a used connection that was idle for ");
     words_time(out, (double)a->closes_after_ms);
-    text_lit(out, ", so Carpool closes an idle connection after ");
+    text_lit(out, ", so Carpool closes it after ");
     words_time(out, (double)a->learned_ms);
     text_lit(out, ".");
     return true;

@@ -82,13 +82,23 @@ static void because_peer_closed(struct text *out, const struct account *a)
 {
     uint64_t idle = account_closed_idle_ms(a);
 
-    if (idle < ACCOUNT_AT_ONCE_MS) {
+    if (idle < CLOSED_AT_ONCE_MS) {
         text_lit(out, "the service closes connections right after a response, without saying so");
         return;
     }
     text_lit(out, "the service had closed earlier ones, which had been idle for ");
     words_time(out, (double)idle);
     text_lit(out, " on average");
+}
+
+static void because_goaway(struct text *out, const struct account *a)
+{
+    if (!account_goaways_are_idle(a)) {
+        text_lit(out, "the service had sent GOAWAY");
+        return;
+    }
+    because_peer_closed(out, a);
+    text_lit(out, " (GOAWAY)");
 }
 
 static void because_learned(struct text *out, const struct account *a)
@@ -158,29 +168,20 @@ static void because_upgraded(struct text *out, const struct account *a)
 
 /* What to change */
 
-/* Connections that were closed before they had carried anything, at least. */
-static uint64_t unused(const struct account *a)
-{
-    uint64_t used = a->stats.first_uses + a->now.free;
-
-    return a->stats.opened > used ? a->stats.opened - used : 0;
-}
-
 static bool spares_are_in_vain(const struct account *a)
 {
-    return unused(a) >= 3 && unused(a) * 5 >= a->stats.opened;
+    return a->stats.closed_unused >= 3 && a->stats.closed_unused * 5 >= a->stats.opened;
 }
 
 static void advise_warm(struct text *out, const struct account *a)
 {
     const uint64_t *retired = a->stats.retired;
-    bool by_us = retired[RETIRE_FREE_TIMEOUT] >
-                 retired[RETIRE_PEER_CLOSED] + retired[RETIRE_LEARNED] + retired[RETIRE_KEEPALIVE_HINT];
+    bool by_us = retired[RETIRE_FREE_TIMEOUT] > origin_stats_peer_closed(&a->stats) +
+                                                    retired[RETIRE_LEARNED] + retired[RETIRE_KEEPALIVE_HINT];
 
-    words_counted(out, unused(a), "connection");
+    words_counted(out, a->stats.closed_unused, "connection"); /* 3 at least */
     text_format(
-        out, " %s closed unused: lower minFreeSockets, or raise the time for which idle ones are kept (%s)",
-        unused(a) == 1 ? "was" : "were",
+        out, " were closed unused: lower minFreeSockets, or raise the time for which idle ones are kept (%s)",
         by_us ? "timeouts.free" : "at the service: nginx: keepalive_timeout; Apache: KeepAliveTimeout");
 }
 
@@ -203,12 +204,20 @@ static void advise_free_full(struct text *out, const struct account *a)
 
 static void advise_peer_closed(struct text *out, const struct account *a)
 {
-    if (account_closed_idle_ms(a) < ACCOUNT_AT_ONCE_MS)
+    if (account_closed_idle_ms(a) < CLOSED_AT_ONCE_MS)
         text_lit(out, "Switch keep-alive on there (nginx: keepalive_timeout; Apache: KeepAlive On)");
     else
         text_lit(
             out,
             "Raise the time for which it keeps idle connections, above the pauses between requests (nginx: keepalive_timeout; Apache: KeepAliveTimeout)");
+}
+
+static void advise_goaway(struct text *out, const struct account *a)
+{
+    if (account_goaways_are_idle(a))
+        advise_peer_closed(out, a);
+    else
+        text_lit(out, "Raise what limits the requests of a connection there (nginx: keepalive_requests)");
 }
 
 static void advise_evicted(struct text *out, const struct account *a)
@@ -283,8 +292,7 @@ static const struct reason {
         RETIRE_DEAD, .cause = "earlier ones were idle, and the other end did not answer any more",
         .advice =
             "Set timeouts.free below the time after which a NAT or load balancer on the way forgets idle connections"),
-    REPLACED(RETIRE_GOAWAY, .cause = "the service had sent GOAWAY",
-             .advice = "Raise what limits the requests of a connection there (nginx: keepalive_requests)"),
+    REPLACED(RETIRE_GOAWAY, .because = because_goaway, .advise = advise_goaway),
     REPLACED(RETIRE_PING_TIMEOUT, .cause = "the service did not answer a PING"),
     REPLACED(RETIRE_FLOOD, .cause = "the service sent too many useless HTTP/2 frames"),
 };

@@ -77,7 +77,8 @@ void span_between(const struct origin_stats *from, const struct origin_stats *to
     out->errors = less(origin_stats_errors(to), origin_stats_errors(from)) - out->refused;
     out->connects_failed = less(to->retired[RETIRE_CONNECT_FAILED] + to->retired[RETIRE_CONNECT_TIMEOUT],
                                 from->retired[RETIRE_CONNECT_FAILED] + from->retired[RETIRE_CONNECT_TIMEOUT]);
-    out->peer_closed = less(to->retired[RETIRE_PEER_CLOSED], from->retired[RETIRE_PEER_CLOSED]);
+    out->peer_closed = less(origin_stats_peer_closed(to), origin_stats_peer_closed(from));
+    out->idle_goaways = less(to->idle_goaways, from->idle_goaways);
     out->peer_closed_idle_ms = less(to->peer_closed_idle_ms, from->peer_closed_idle_ms);
     take_words(from, to, out);
     take_times(from, to, out);
@@ -124,6 +125,7 @@ void span_add(struct span *to, const struct span *from)
     to->timed_out_ms += from->timed_out_ms;
     to->peer_closed += from->peer_closed;
     to->peer_closed_idle_ms += from->peer_closed_idle_ms;
+    to->idle_goaways += from->idle_goaways;
     add_words(to, from);
     take_peaks(to, from);
 }

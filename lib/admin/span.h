@@ -25,6 +25,7 @@ struct span {
         timed_out_ms; /* requests whose time ran out on a connection, and for how long they had it */
     uint32_t peer_closed,
         peer_closed_idle_ms; /* free connections that the origin closed; their idle ages, summed */
+    uint32_t idle_goaways;   /* of peer_closed, those closed by GOAWAY */
     uint32_t active, connecting, free, waiting; /* the most at a time, looked at each second */
     uint32_t demand;                            /* the most requests that ran or waited at a time */
     uint32_t p50_us, p99_us; /* of whole responses; of a sum: of its worst minute, as what follows */

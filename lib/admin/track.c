@@ -14,6 +14,7 @@ void figures_take(const struct origin_stats *s, struct figures *out)
         .reused = s->reused,
         .opened = s->opened,
         .peer_closed_idle_ms = s->peer_closed_idle_ms,
+        .idle_goaways = s->idle_goaways,
         .dead_errors = s->reused_errors[SOCKET_FAILED_DEAD],
         .texts = s->texts,
         .texts_plain = s->texts_plain,

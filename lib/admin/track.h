@@ -16,7 +16,7 @@ struct figures {
     uint64_t retired[RETIRE_COUNT];
     uint64_t reused_errors, dead_errors;
     uint64_t texts, texts_plain, repaired, repairs[REPAIR_COUNT];
-    uint64_t peer_closed_idle_ms;
+    uint64_t peer_closed_idle_ms, idle_goaways;
     uint64_t queue_full, timed_out_waiting, held[HELD_BY_COUNT], errors[PROXY_ERROR_COUNT];
 };
 

@@ -5,13 +5,19 @@
 #include "pool/http2.h"
 #include "pool/pool.h"
 #include "pool/spares.h"
+#include "wire/h2.h"
 
 #define LOOK_AFTER_MS 250
+
+uint64_t socket_learned_ms(const struct socket *s)
+{
+    return s->has_hint_timeout || s->exchanges == 0 ? 0 : origin_learned_ms(s->origin);
+}
 
 /* 0: none */
 static uint64_t learned_limit_of(const struct socket *s)
 {
-    uint64_t limit = s->has_hint_timeout ? 0 : origin_learned_ms(s->origin);
+    uint64_t limit = socket_learned_ms(s);
     return limit && s->aside == ASIDE_TRIAL ? learned_trial(&s->origin->learned) : limit;
 }
 
@@ -171,16 +177,32 @@ static void learn(struct socket *s, uint64_t idle_ms)
         review_all(o, false);
 }
 
-void idle_closed_by_peer(struct socket *s)
+/* How HTTP/2 closes what was idle; one that comes with the end of a response is for the number of requests. */
+static bool is_idle_goaway(const struct socket *s, enum retire_reason reason, uint64_t idle_ms)
 {
+    return reason == RETIRE_GOAWAY && idle_ms >= CLOSED_AT_ONCE_MS && h2_is(&s->wire) &&
+           h2_is_sent_away(&s->wire);
+}
+
+void idle_note_end(struct socket *s, enum retire_reason reason)
+{
+    struct origin_stats *stats = &s->origin->stats;
     uint64_t idle_ms = clock_ms() - s->idle_since_ms;
-    s->origin->stats.peer_closed_idle_ms += idle_ms;
-    learn(s, idle_ms);
+    if (s->state != SOCKET_FREE && s->state != SOCKET_PRIVATE)
+        return;
+    if (is_idle_goaway(s, reason, idle_ms))
+        stats->idle_goaways++;
+    else if (reason != RETIRE_PEER_CLOSED)
+        return;
+    stats->peer_closed_idle_ms += idle_ms;
+    if (s->exchanges > 0)
+        learn(s, idle_ms);
 }
 
 void idle_closed_under_request(struct socket *s, uint64_t taken_ms)
 {
-    if (s->was_free)
+    bool had_carried = s->exchanges > 1; /* before this request */
+    if (s->was_free && had_carried)
         learn(s, taken_ms - s->idle_since_ms);
 }
 

@@ -16,8 +16,8 @@ void idle_end(struct socket *s);
 void idle_on_timer(void *ctx);
 void idle_on_ready(struct socket *s);
 
-/* The origin has closed one. */
-void idle_closed_by_peer(struct socket *s);
+/* It is retired for this: what that says of the origin where it was the origin's doing. */
+void idle_note_end(struct socket *s, enum retire_reason reason);
 
 /* A reload may have changed how long it is kept. */
 void idle_limits_changed(struct socket *s);

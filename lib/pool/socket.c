@@ -459,10 +459,11 @@ void socket_retire(struct socket *s, enum retire_reason reason)
     /* A connection that was given up before it stood was never opened: it has no line in the books. */
     if (established || reason == RETIRE_CONNECT_FAILED || reason == RETIRE_CONNECT_TIMEOUT)
         o->stats.retired[reason]++;
+    if (established && s->exchanges == 0)
+        o->stats.closed_unused++;
     if (established && !socket_is_ending(s))
         ledger_retired(&o->ledger, reason);
-    if (reason == RETIRE_PEER_CLOSED && (s->state == SOCKET_FREE || s->state == SOCKET_PRIVATE))
-        idle_closed_by_peer(s);
+    idle_note_end(s, reason);
     spares_retired(s, reason);
     log_retired(s, reason);
     if (reason == RETIRE_DEAD)

@@ -120,6 +120,10 @@ void socket_retire(struct socket *s, enum retire_reason reason);
  * idle for too long. */
 void idle_closed_under_request(struct socket *s, uint64_t taken_ms);
 
+/* How long a free one is kept by what was learned of its origin; 0: that does not matter. What was learned is how
+ * long the origin waits after a request: of a socket that has carried none it says nothing. */
+uint64_t socket_learned_ms(const struct socket *s);
+
 /* For a tunnel: its bytes are no HTTP any more. */
 static inline struct conn *socket_conn(struct socket *s)
 {

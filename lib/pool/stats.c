@@ -92,7 +92,9 @@ void origin_stats_add(struct origin_stats *to, const struct origin_stats *from)
     to->handshakes_resumed += from->handshakes_resumed;
     for (unsigned i = 0; i < RETIRE_COUNT; i++)
         to->retired[i] += from->retired[i];
+    to->idle_goaways += from->idle_goaways;
     to->peer_closed_idle_ms += from->peer_closed_idle_ms;
+    to->closed_unused += from->closed_unused;
     for (unsigned i = 0; i < SOCKET_FAILURE_COUNT; i++)
         to->reused_errors[i] += from->reused_errors[i];
     for (unsigned i = 0; i < PROXY_ERROR_COUNT; i++)

@@ -73,6 +73,10 @@ enum held_by {
 /* Of an enum held_by. */
 const char *held_by_word(unsigned by);
 
+/* An origin that closes sockets sooner after a response than this closes them because of it, not because they
+ * were idle. */
+#define CLOSED_AT_ONCE_MS 100
+
 struct origin_stats {
     uint64_t requests;                     /* requests, not attempts */
     uint64_t first_uses;                   /* sockets given that had carried nothing */
@@ -82,7 +86,10 @@ struct origin_stats {
     uint64_t retries;
     uint64_t handshakes_full, handshakes_resumed; /* TLS */
     uint64_t retired[RETIRE_COUNT];
-    uint64_t peer_closed_idle_ms; /* how long those of retired[RETIRE_PEER_CLOSED] had been idle, summed */
+    /* Of retired[RETIRE_GOAWAY], those that had been idle: HTTP/2's way to close what is idle */
+    uint64_t idle_goaways;
+    uint64_t peer_closed_idle_ms; /* how long origin_stats_peer_closed() had been idle, summed */
+    uint64_t closed_unused;       /* established sockets that had carried nothing when they were retired */
     uint64_t reused_errors[SOCKET_FAILURE_COUNT];
     /* Every request ends in one of three ways: with the origin's whole response (then it is in `request`),
      * with an error, or because its client left. */
@@ -117,6 +124,12 @@ struct origin_stats {
 
 /* Of all words. */
 uint64_t origin_stats_errors(const struct origin_stats *s);
+
+/* Sockets that the origin closed while they were free. */
+static inline uint64_t origin_stats_peer_closed(const struct origin_stats *s)
+{
+    return s->retired[RETIRE_PEER_CLOSED] + s->idle_goaways;
+}
 
 /* Requests that ended. */
 uint64_t origin_stats_ended(const struct origin_stats *s);

@@ -281,6 +281,12 @@ bool h2_must_be_http1(const struct wire *w)
     return h->goaway_code == NGHTTP2_HTTP_1_1_REQUIRED;
 }
 
+bool h2_is_sent_away(const struct wire *w)
+{
+    const struct h2 *h = w->session;
+    return h->state >= H2_DRAINING && h->reason == RETIRE_GOAWAY && h->goaway_code == NGHTTP2_NO_ERROR;
+}
+
 static uint32_t room(const struct wire *w)
 {
     const struct h2 *h = w->session;

@@ -45,6 +45,9 @@ uint32_t h2_capacity(const struct wire *w);
 /* The origin asked for HTTP/1.1 instead of this connection, by a GOAWAY (RFC 9113 7). */
 bool h2_must_be_http1(const struct wire *w);
 
+/* The origin has said GOAWAY, and that nothing is wrong (NO_ERROR). */
+bool h2_is_sent_away(const struct wire *w);
+
 /* Writes what was queued in this turn, and notifies owners of what became of their wires: at the end of each
  * turn of the loop, after all that may queue more. */
 void h2_end_turn(struct wire_loop *loop);

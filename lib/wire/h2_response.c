@@ -180,7 +180,7 @@ static enum call_part failed(const struct h2_stream *s)
         .error = s->failure.error,
         .progress = progress_of(s),
         .proven = s->h2->answered > 0,
-        .orderly = s->h2->state >= H2_DRAINING && s->h2->reason == RETIRE_GOAWAY && s->h2->goaway_code == 0,
+        .orderly = h2_is_sent_away(s->h2->wire),
         .took = s->h2->goaway_last > 0 && s->h2->goaway_last < s->id,
         .code = (int)s->failure.code,
     };

@@ -90,7 +90,7 @@ def test_what_was_learned(stage):
         stays(lambda: origin.connections[-1].is_open, "it is idle", 0.6)
         origin.connections[-1].close()
         carpool.wait_row(PAY, "pay", freeSockets=0)
-    assert re.search(r"Learned: the service closes what was idle for \S+ (ms|s), so Carpool closes an idle connection after ",
+    assert re.search(r"Learned: the service closes a used connection that was idle for \S+ (ms|s), so Carpool closes it after ",
                      explained(carpool, "pay"))
 
 

@@ -197,7 +197,7 @@ def test_diagnosis_of_a_small_pool(stage):
     clients = [carpool.ask("http://api.test/") for _ in range(3)]
     asked = origin.take()
     said = wait_until(lambda: carpool.agents()["api"]["diagnosis"], "a sentence")
-    assert re.fullmatch(r"api: 2 requests waiting, the only connection busy \(maxSockets\) for \d+ s: raise maxSockets, "
+    assert re.fullmatch(r"api: 2 requests waiting, the only connection busy \(maxSockets\) for \S+ s: raise maxSockets, "
                         "or find out why the service is slow", said[0])
     asked.connection.reply()
     for _ in clients[1:]:

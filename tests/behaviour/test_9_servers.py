@@ -12,6 +12,7 @@ from .harness import wait_until
 from .harness.certificates import certificates
 from .harness.client import connect
 from .harness.tls import secure
+from .test_2_carpoolctl import program, shown  # noqa: F401 pylint: disable=unused-import
 
 CLIENTS, REQUESTS = 4, 250      # so many of each
 PAGE = b"x" * 30000
@@ -61,7 +62,7 @@ http {{
     access_log {dir}/access.log seen;
     client_body_temp_path {dir}/b; proxy_temp_path {dir}/p; fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u;
     scgi_temp_path {dir}/s;
-    keepalive_requests 5;
+    keepalive_requests 5; keepalive_timeout 1s;
     server {{
         listen 127.0.0.1:{port} ssl http2;
         ssl_certificate {cert}; ssl_certificate_key {key};
@@ -73,7 +74,7 @@ http {{
 
 
 def nginx(stage, run, port, pair):
-    """Ends a connection by GOAWAY after five requests."""
+    """Ends a connection by GOAWAY after five requests, or when it was idle for a second."""
     run(port, find("nginx"), "-p", stage.directory, "-e", stage.path("error.log"), "-c", stage.write("nginx.conf", NGINX.format(
         dir=stage.directory, port=port, cert=pair.cert, key=pair.key, user="user root;" if os.getuid() == 0 else "")))
     return Server(stage.path("access.log"), r"^(\w+) (\S+) HTTP/2.0$")
@@ -247,3 +248,39 @@ def test_no_error_and_nothing_twice(stage, run, start):
     if start is nginx:
         assert row["retiredTotal"].get("goaway", 0) >= count // 5 - CLIENTS
     connect(("127.0.0.1", port)).close()    # it still runs
+
+
+def explained(carpool):
+    return " ".join(shown(carpool, "explain", "api").split())
+
+
+def test_an_idle_goaway_is_an_idle_close(stage, run, program):  # noqa: F811
+    """11.2: HTTP/2 closes idle connections by GOAWAY (here nginx, keepalive_timeout 1s): told as that, and learned"""
+    port = stage.ports.take()
+    stage.write("file", PAGE.decode())
+    nginx(stage, run, port, certificates().local)
+    carpool, origin = stage.carpool(secure(allowH2=True)), f"https://127.0.0.1:{port}"
+    for _ in range(9):      # three are enough on a machine that is not too busy to make them alike
+        assert carpool.get(f"http://127.0.0.1:{port}/file").status == 200
+        carpool.wait_row(origin, "api", sockets=0, freeSockets=0)
+        if carpool.row(origin, "api")["learnedFreeTimeoutMs"]:
+            break
+    assert "goaway" in carpool.row(origin, "api")["openedFor"]
+    assert not any("keepalive_requests" in each for each in carpool.agents()["api"]["diagnosis"])
+    text = explained(carpool)
+    assert re.search(r"goaway: the service had closed earlier ones, which had been idle for \S+ s on average \(GOAWAY\)\.", text), text
+    assert re.search(r"Learned: the service closes a used connection that was idle for \S+ s, so Carpool closes it after ", text), text
+    assert carpool.get(f"http://127.0.0.1:{port}/file").status == 200
+    carpool.wait_retired(origin, "learned-timeout", agent="api")
+
+
+def test_a_limit_of_requests(stage, run, program):  # noqa: F811
+    """9.11: GOAWAYs per N requests (here nginx, keepalive_requests 5)"""
+    port = stage.ports.take()
+    stage.write("file", PAGE.decode())
+    nginx(stage, run, port, certificates().local)
+    carpool = stage.carpool(secure(allowH2=True))
+    for _ in range(20):
+        assert carpool.get(f"http://127.0.0.1:{port}/file").status == 200
+    wait_until(lambda: any("(nginx: keepalive_requests)" in each for each in carpool.agents()["api"]["diagnosis"]), "it is said")
+    assert "goaway: the service had sent GOAWAY. Raise what limits the requests of a connection" in explained(carpool)

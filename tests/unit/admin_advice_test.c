@@ -179,6 +179,12 @@ START_TEST(shorter_free)
         "\"30s\" -> \"4s\": 5 of 6 connections (peer-closed) replaced ones that the service had closed after 5.0 s of "
         "idle time. Best: let the service keep them for longer than the pauses between requests (nginx: "
         "keepalive_timeout). Otherwise close them earlier here");
+    account_open(replaced(RETIRE_GOAWAY), 5);
+    account.hour.idle_goaways = 2; /* the others were for the number of requests */
+    ck_assert_ptr_nonnull(strstr(advised("shorter-free"), ": 5 of 11 connections (peer-closed) replaced"));
+    account.hour.idle_goaways = 5;
+    ck_assert_ptr_nonnull(
+        strstr(advised("shorter-free"), ": 5 of 11 connections (goaway) replaced ones that the "));
     account.hour.peer_closed_idle_ms = 5 * 1210; /* not below half of it */
     ck_assert_ptr_nonnull(strstr(advised("shorter-free"), "\"30s\" -> \"600ms\""));
     policy.timeouts.free = 500;

@@ -132,7 +132,7 @@ START_TEST(both_limits)
 {
     ck_assert_ptr_nonnull(strstr(SAID("waiting", .pending = 6, .saturated_ms = 2000, .sockets = 4,
                                       .max_sockets = 4, .agent_sockets = 4, .max_total = 4),
-                                 "all 4 connections busy (maxSockets and maxTotalSockets) for 2 s: raise "
+                                 "all 4 connections busy (maxSockets and maxTotalSockets) for 2.0 s: raise "
                                  "maxSockets and maxTotalSockets, or"));
     ck_assert_ptr_nonnull(strstr(SAID("waiting", .pending = 6, .saturated_ms = 2000, .sockets = 4,
                                       .max_sockets = 4, .agent_sockets = 8, .max_total = 8),
@@ -151,28 +151,29 @@ START_TEST(waiting)
     ck_assert_str_eq(
         SAID("waiting", .pending = 1, .saturated_ms = 2000, .sockets = 1, .connecting = 1, .agent_sockets = 1,
              .max_sockets = 1, .max_total = 100),
-        "payments: 1 request waiting, the only connection being opened (maxSockets) for 2 s: find out "
+        "payments: 1 request waiting, the only connection being opened (maxSockets) for 2.0 s: find out "
         "why connecting fails or takes so long");
-    ck_assert_str_eq(SAID("waiting", .pending = 1, .sockets = 1, .max_sockets = 20, .agent_sockets = 50,
-                          .max_total = 50, .saturated_ms = 2000),
-                     "payments: 1 request waiting, all 50 connections busy (maxTotalSockets) for 2 s: raise "
-                     "maxTotalSockets, or find out why the service is slow");
+    ck_assert_str_eq(
+        SAID("waiting", .pending = 1, .sockets = 1, .max_sockets = 20, .agent_sockets = 50, .max_total = 50,
+             .saturated_ms = 2000),
+        "payments: 1 request waiting, all 50 connections busy (maxTotalSockets) for 2.0 s: raise "
+        "maxTotalSockets, or find out why the service is slow");
     /* Over HTTP/2 */
     ck_assert_str_eq(
         SAID("waiting", .pending = 3, .saturated_ms = 2000, .sockets = 1, .in_flight = 20,
              .streams_each = 100, .max_sockets = 20, .max_total = COUNT_INFINITE),
-        "payments: 3 requests waiting, 20 in flight over HTTP/2 (maxSockets limits these, too) for 2 s: "
+        "payments: 3 requests waiting, 20 in flight over HTTP/2 (maxSockets limits these, too) for 2.0 s: "
         "raise maxSockets, or find out why the service is slow");
     ck_assert_str_eq(
         SAID("waiting", .pending = 3, .saturated_ms = 2000, .sockets = 2, .agent_sockets = 2, .in_flight = 8,
              .streams_each = 4, .max_sockets = 20, .max_total = 2, .held_by = HELD_BY_MAX_TOTAL),
         "payments: 3 requests waiting, both connections busy (maxTotalSockets; over HTTP/2 each takes 4 at a "
-        "time) for 2 s: raise maxTotalSockets, or find out why the service is slow");
+        "time) for 2.0 s: raise maxTotalSockets, or find out why the service is slow");
     ck_assert_str_eq(
         SAID("waiting", .pending = 3, .saturated_ms = 2000, .sockets = 1, .max_sockets = 20,
              .max_total = COUNT_INFINITE, .held_by = HELD_BY_STREAMS),
         "payments: 3 requests waiting, the origin takes 0 at a time on each of its HTTP/2 connections "
-        "(SETTINGS_MAX_CONCURRENT_STREAMS) for 2 s: raise that limit, or find out why the service is slow");
+        "(SETTINGS_MAX_CONCURRENT_STREAMS) for 2.0 s: raise that limit, or find out why the service is slow");
     ck_assert_str_eq(SAID("waiting", .pending = 12, .saturated_ms = 900, FULL), "");
     ck_assert_str_eq(SAID("waiting", .pending = 0, .saturated_ms = 9000, FULL), "");
     ck_assert_str_eq(SAID("waiting", .pending = 1, .saturated_ms = 9000, .paused = true, FULL), "");
@@ -225,11 +226,11 @@ START_TEST(peer_closed)
         SAID("peer-closed", .requests = 500,
              .retired = {[RETIRE_PEER_CLOSED] = 41, [RETIRE_FREE_TIMEOUT] = 59}, .peer_closed_idle_ms = 5012),
         PEER_CLOSED("41 of 100",
-                    "5 s") "raise its keep-alive time, or have it announce that (Keep-Alive: timeout=N)");
+                    "5.0 s") "raise its keep-alive time, or have it announce that (Keep-Alive: timeout=N)");
     ck_assert_str_eq(
         SAID("peer-closed", .requests = 500, .retired = {[RETIRE_PEER_CLOSED] = 41},
              .peer_closed_idle_ms = 1),
-        PEER_CLOSED("41 of 41", "1 ms") "switch keep-alive on there, or have it say Connection: close");
+        PEER_CLOSED("41 of 41", "1.0 ms") "switch keep-alive on there, or have it say Connection: close");
     ck_assert_str_eq(SAID("peer-closed", .requests = 500,
                           .retired = {[RETIRE_PEER_CLOSED] = 19, [RETIRE_FREE_TIMEOUT] = 81}),
                      "");
@@ -244,6 +245,10 @@ START_TEST(peer_closed)
     ck_assert_str_eq(SAID("peer-closed", .requests = 18, .opened = 4, .peer_closed_idle_ms = 558,
                           .retired = {[RETIRE_PEER_CLOSED] = 4, [RETIRE_CONNECT_FAILED] = 6}),
                      "");
+    /* HTTP/2's way, of which HTTP/2 has nothing to announce. */
+    ck_assert_str_eq(SAID("peer-closed", .requests = 20, .idle_goaways = 4, .retired = {[RETIRE_GOAWAY] = 5},
+                          .peer_closed_idle_ms = 3012),
+                     PEER_CLOSED("4 of 5", "3.0 s") "raise its keep-alive time");
     /* It is learned now, and will not go on. */
     ck_assert_str_eq(SAID("peer-closed", .requests = 500, .retired = {[RETIRE_PEER_CLOSED] = 41},
                           .peer_closed_idle_ms = 5012, .learned_ms = 4000, .origin_idle_ms = 5000),
@@ -256,8 +261,8 @@ START_TEST(learned)
     ck_assert_str_eq(
         SAID("learned", .requests = 500, .retired = {[RETIRE_LEARNED] = 30, [RETIRE_FREE_TIMEOUT] = 70},
              .learned_ms = 4000, .origin_idle_ms = 5000),
-        "payments: in the last 1 to 2 minutes, 30 of 100 closed connections were closed by Carpool after 4 s idle, because the origin "
-        "closes them after 5 s: raise the origin's keep-alive time");
+        "payments: in the last 1 to 2 minutes, 30 of 100 closed connections were closed by Carpool after 4.0 s idle, because the origin "
+        "closes them after 5.0 s: raise the origin's keep-alive time");
     ck_assert_str_eq(SAID("learned", .requests = 500, .retired = {[RETIRE_LEARNED] = 30}),
                      ""); /* forgotten */
     ck_assert_str_eq(SAID("learned", .requests = 500, .retired = {[RETIRE_FREE_TIMEOUT] = 30},
@@ -291,6 +296,11 @@ START_TEST(http2)
                                  "after 1 request each (GOAWAY);"));
     ck_assert_str_eq(SAID("goaway", .requests = 1000, .retired = {[RETIRE_GOAWAY] = 10}), "");
     ck_assert_str_eq(SAID("goaway", .requests = 4, .retired = {[RETIRE_GOAWAY] = 2}), "");
+    ck_assert_ptr_nonnull(
+        strstr(SAID("goaway", .requests = 52, .idle_goaways = 7, .retired = {[RETIRE_GOAWAY] = 10}),
+               "after 5 requests each (GOAWAY);"));
+    ck_assert_str_eq(SAID("goaway", .requests = 52, .idle_goaways = 8, .retired = {[RETIRE_GOAWAY] = 10}),
+                     "");
     ck_assert_str_eq(
         SAID("ping-timeout", .requests = 52, .retired = {[RETIRE_PING_TIMEOUT] = 1, [RETIRE_MAX_AGE] = 7}),
         "payments: in the last 1 to 2 minutes, PINGs went unanswered on 1 HTTP/2 connection (ping-timeout): the origin, or a firewall, NAT or load "
@@ -520,11 +530,11 @@ START_TEST(sees_a_small_pool)
     fixture_make(&f);
     f.origin.active_count = 20;
     f.origin.blocked_count = 1;
-    f.waiting.pending.us = clock_us() - 3100 * 1000;
+    f.waiting.pending.us = clock_us() - 12100 * 1000;
     TAILQ_INSERT_TAIL(&f.origin.blocked, &f.waiting, link);
     ck_assert_str_eq(
         written(&f),
-        "[\"payments: 1 request waiting, all 20 connections busy (maxSockets) for 3 s: raise maxSockets, or find "
+        "[\"payments: 1 request waiting, all 20 connections busy (maxSockets) for 12 s: raise maxSockets, or find "
         "out why the service is slow\"]");
     f.origin.active_count = 19;
     ck_assert_str_eq(written(&f), "[]");
@@ -762,8 +772,8 @@ START_TEST(a_limit_does_not_hold_while_the_agent_is_paused)
     TAILQ_INSERT_TAIL(&f.origin.blocked, &f.waiting, link);
     f.waiting.pending.us = clock_us() - 20 * 1000 * 1000;
     ck_assert_ptr_nonnull(strstr(written(&f), "the only connection busy (maxSockets) for 20 s"));
-    f.agent.resumed_us = clock_us() - 3 * 1000 * 1000;
-    ck_assert_ptr_nonnull(strstr(written(&f), "the only connection busy (maxSockets) for 3 s"));
+    f.agent.resumed_us = clock_us() - 12 * 1000 * 1000;
+    ck_assert_ptr_nonnull(strstr(written(&f), "the only connection busy (maxSockets) for 12 s"));
     f.agent.resumed_us = clock_us();
     ck_assert_str_eq(written(&f), "[]");
     fixture_free(&f);

@@ -215,6 +215,17 @@ START_TEST(services_that_close)
         "peer-closed: the service had closed earlier ones, which had been idle for 2.0 s on average. Raise "
         "the time for which it keeps idle connections, above the pauses between requests (nginx: "
         "keepalive_timeout; Apache: KeepAliveTimeout).");
+    account_open(replaced(RETIRE_GOAWAY), 5);
+    account.stats.idle_goaways = 3;
+    ck_assert_str_eq(
+        reason(replaced(RETIRE_GOAWAY)),
+        "goaway: the service had closed earlier ones, which had been idle for 2.0 s on average (GOAWAY). Raise "
+        "the time for which it keeps idle connections, above the pauses between requests (nginx: "
+        "keepalive_timeout; Apache: KeepAliveTimeout).");
+    account.stats.idle_goaways = 2;
+    ck_assert_str_eq(reason(replaced(RETIRE_GOAWAY)),
+                     "goaway: the service had sent GOAWAY. Raise what limits the requests of a connection "
+                     "there (nginx: keepalive_requests).");
     account.hour.peer_closed_idle_ms = 10;
     ck_assert_str_eq(
         reason(replaced(RETIRE_PEER_CLOSED)),
@@ -548,6 +559,7 @@ START_TEST(spares_in_vain)
     requested(3);
     account_open(OPENED_FOR_SPARE, 677);
     account.now.free = 2;
+    account.stats.closed_unused = 672;
     account.stats.retired[RETIRE_PEER_CLOSED] = 675;
     ck_assert_str_eq(
         reason(OPENED_FOR_SPARE),
@@ -555,7 +567,7 @@ START_TEST(spares_in_vain)
         "the time for which idle ones are kept (at the service: nginx: keepalive_timeout; Apache: KeepAliveTimeout).");
     account.stats.retired[RETIRE_FREE_TIMEOUT] = 676;
     ck_assert_ptr_nonnull(strstr(reason(OPENED_FOR_SPARE), "are kept (timeouts.free)."));
-    account.stats.first_uses = 673; /* as good as all of them were used */
+    account.stats.closed_unused = 2; /* as good as all of them were used */
     ck_assert_str_eq(reason(OPENED_FOR_SPARE), "warm: 2 are kept spare (minFreeSockets).");
 }
 END_TEST
@@ -629,8 +641,8 @@ START_TEST(learned)
     account.learned_ms = 1010;
     account.closes_after_ms = 2010;
     ck_assert_str_eq(said("learned"),
-                     "Learned: the service closes what was idle for 2.0 s, so Carpool closes an idle "
-                     "connection after 1.0 s.");
+                     "Learned: the service closes a used connection that was idle for 2.0 s, so Carpool "
+                     "closes it after 1.0 s.");
     ck_assert_str_eq(reason(replaced(RETIRE_LEARNED)),
                      "learned-timeout: Carpool had closed earlier ones idle for 1.0 s, "
                      "because the service does so after 2.0 s.");

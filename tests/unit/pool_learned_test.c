@@ -250,6 +250,64 @@ START_TEST(stale_ones_count)
 }
 END_TEST
 
+/* Free ones that have carried nothing. */
+static void have_spares(const struct origin *o, unsigned count)
+{
+    for (unsigned i = 0; i < 1000 && o->free_count < count; i++)
+        pool_rig_turn(&rig);
+    ck_assert_uint_eq(o->free_count, count);
+}
+
+/* The origin may keep them for longer: what it allows after a request says nothing of them. */
+START_TEST(spares_are_not_cut_by_it)
+{
+    struct origin *o = learn_twenty_seconds("timeouts: {free: off}");
+    struct socket *s, *next;
+    struct asker a = {0};
+
+    pool_rig_configure(&rig, "timeouts: {free: off}, minFreeSockets: 2");
+    asker_get(&a, &rig, o);
+    asker_release(&a);
+    have_spares(o, 3); /* that one has been used */
+    clock_forward(60000);
+    TAILQ_FOREACH_SAFE (s, &o->free, link, next) {
+        bool has_carried = s->exchanges > 0;
+        ck_assert(idle_retire_overdue(s) == has_carried);
+    }
+    ck_assert_uint_eq(o->stats.retired[RETIRE_LEARNED], 1);
+    ck_assert_uint_eq(o->stats.closed_unused, 0);
+    pool_rig_close(&rig);
+}
+END_TEST
+
+/* Closed while they were free, or as the first request met them. */
+START_TEST(spares_teach_nothing)
+{
+    struct origin *o = open_rig("timeouts: {free: off}, minFreeSockets: 1");
+    struct asker a = {0};
+
+    asker_get(&a, &rig, o);
+    socket_retire(a.socket, RETIRE_ERROR);
+    for (unsigned i = 0; i < 8; i++) {
+        have_spares(o, 1);
+        clock_forward(20000);
+        if (i % 2 == 0) {
+            pool_rig_hang_up(&rig, rig.count - 1);
+            for (unsigned k = 0; k < 1000 && o->stats.closed_unused <= i / 2; k++)
+                pool_rig_turn(&rig);
+            continue;
+        }
+        asker_get(&a, &rig, o);
+        idle_closed_under_request(a.socket, clock_ms());
+        socket_retire(a.socket, RETIRE_ERROR);
+    }
+    ck_assert_uint_eq(o->learned.least_ms, 0);
+    ck_assert_uint_eq(o->stats.retired[RETIRE_PEER_CLOSED], 4);
+    ck_assert_uint_eq(o->stats.closed_unused, 4);
+    pool_rig_close(&rig);
+}
+END_TEST
+
 /* Every 50th that reaches the limit stays, and carries nothing; two that live half as long again are
  * enough. */
 START_TEST(trials_find_out_more)
@@ -290,5 +348,6 @@ void pool_learned_tests(Suite *suite)
                a_restart_is_one_closing, the_limit_leaves_a_margin, origins_may_become_stricter,
                origins_may_become_more_lenient, sockets_end_before_the_origin_ends_them,
                shorter_limits_go_before, hints_go_before, closings_with_a_hint_do_not_count,
-               it_can_be_switched_off, stale_ones_count, trials_find_out_more);
+               it_can_be_switched_off, stale_ones_count, spares_are_not_cut_by_it, spares_teach_nothing,
+               trials_find_out_more);
 }
