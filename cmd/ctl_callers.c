@@ -17,17 +17,20 @@
 static uint64_t without_agent(const json_t *row)
 {
     const char *caller = json_string_value(json_object_get(row, "caller"));
-    uint64_t all = counts_get(row, "requests"), with = counts_sum(json_object_get(row, "agents"));
+    uint64_t all = counts_get(row, "requests");
+    uint64_t with =
+        counts_sum(json_object_get(row, "agents")) + counts_sum(json_object_get(row, "notAllowed"));
 
     return with > all || (caller && strcmp(caller, FORGOTTEN) == 0) ? 0 : all - with;
 }
 
-/* Adds "payments 120" to what `out` holds; false: there is no room for it. */
-static bool append(char out[AGENTS_SIZE], const char *agent, uint64_t requests)
+/* Adds "payments 120", and what stands behind it, to what `out` holds; false: there is no room for it. */
+static bool append(char out[AGENTS_SIZE], const char *agent, uint64_t requests, const char *behind)
 {
     size_t n = strlen(out);
     char count[CTL_WORD_SIZE];
-    int k = snprintf(out + n, AGENTS_SIZE - n, "%s%s %s", n ? ", " : "", agent, ctl_count(requests, count));
+    int k = snprintf(out + n, AGENTS_SIZE - n, "%s%s %s%s", n ? ", " : "", agent, ctl_count(requests, count),
+                     behind);
 
     if (k >= 0 && (size_t)k < AGENTS_SIZE - n)
         return true;
@@ -35,19 +38,27 @@ static bool append(char out[AGENTS_SIZE], const char *agent, uint64_t requests)
     return false;
 }
 
-/* "payments 120, mail 3, none 4" */
-static void put_agents(const json_t *row, char out[AGENTS_SIZE])
+/* The largest first. */
+static void append_all(char out[AGENTS_SIZE], const json_t *counts, const char *behind)
 {
-    json_t *left = json_copy(json_object_get(row, "agents"));
-    uint64_t others = without_agent(row);
+    json_t *left = json_copy((json_t *)counts);
     const char *agent;
 
-    *out = '\0';
-    while ((agent = counts_largest(left)) && append(out, agent, counts_get(left, agent)))
+    while ((agent = counts_largest(left)) && append(out, agent, counts_get(left, agent), behind))
         json_object_del(left, agent);
-    if (others > 0)
-        append(out, "none", others);
     json_decref(left);
+}
+
+/* "payments 120, mail 3, mail 2 (not allowed), (no agent) 4" */
+static void put_agents(const json_t *row, char out[AGENTS_SIZE])
+{
+    uint64_t others = without_agent(row);
+
+    *out = '\0';
+    append_all(out, json_object_get(row, "agents"), "");
+    append_all(out, json_object_get(row, "notAllowed"), " (not allowed)");
+    if (others > 0)
+        append(out, "(no agent)", others, "");
 }
 
 static void add_row(struct table *t, const json_t *row)

@@ -53,8 +53,10 @@ static void add_served(struct rows *r, struct row *row, const struct caller_serv
             s = NULL;
         }
     }
-    if (s)
+    if (s) {
         s->requests += from->requests;
+        s->not_allowed += from->not_allowed;
+    }
     r->failed |= s == NULL;
 }
 
@@ -90,16 +92,23 @@ static void add_forgotten(struct rows *r, const struct caller_totals *totals)
     row->errors += totals->errors;
 }
 
+static void add_clients(struct rows *r, const struct proxy *p)
+{
+    const struct client *c;
+    if (!p->callers.table && p->callers.unknown.refs == 0)
+        return; /* none has a caller, and there may be very many */
+    TAILQ_FOREACH (c, &p->clients, link)
+        add_client(r, c);
+}
+
 static void add_loop(struct rows *r, const struct proxy *p)
 {
     const struct caller *caller;
-    const struct client *c;
     for (caller = p->callers.table; caller; caller = caller->hh.next)
         add_counts(r, caller);
     if (p->callers.unknown.requests)
         add_counts(r, &p->callers.unknown);
-    TAILQ_FOREACH (c, &p->clients, link)
-        add_client(r, c);
+    add_clients(r, p);
     add_forgotten(r, &p->callers.forgotten);
 }
 
@@ -132,38 +141,69 @@ static void free_rows(struct rows *r)
     }
 }
 
-static void put_row(struct text *t, const struct row *row)
+static uint64_t served(const struct caller_served *s)
+{
+    return s->requests;
+}
+
+static uint64_t not_allowed(const struct caller_served *s)
+{
+    return s->not_allowed;
+}
+
+/* {NAME: count} of those that are not 0. */
+static void put_by_agent(struct text *t, const struct row *row,
+                         uint64_t (*count)(const struct caller_served *s))
 {
     const struct caller_served *s;
+    const char *between = "";
+    text_lit(t, "{");
+    for (s = row->served; s; s = s->hh.next) {
+        if (count(s) == 0)
+            continue;
+        text_string(t, between);
+        text_json(t, slice_of(s->agent));
+        text_lit(t, ":");
+        text_number(t, count(s));
+        between = ",";
+    }
+    text_lit(t, "}");
+}
+
+static void put_row(struct text *t, const struct row *row)
+{
     text_lit(t, "{\"caller\":");
     text_json(t, slice_of(row->name));
     text_format(
-        t, ",\"connections\":%u,\"requests\":%llu,\"waiting\":%u,\"active\":%u,\"errors\":%llu,\"agents\":{",
+        t, ",\"connections\":%u,\"requests\":%llu,\"waiting\":%u,\"active\":%u,\"errors\":%llu,\"agents\":",
         row->connections, (unsigned long long)row->requests, row->waiting, row->active,
         (unsigned long long)row->errors);
-    for (s = row->served; s; s = s->hh.next) {
-        if (s != row->served)
-            text_lit(t, ",");
-        text_json(t, slice_of(s->agent));
-        text_lit(t, ":");
-        text_number(t, s->requests);
-    }
-    text_lit(t, "}}");
+    put_by_agent(t, row, served);
+    text_lit(t, ",\"notAllowed\":");
+    put_by_agent(t, row, not_allowed);
+    text_lit(t, "}");
 }
 
-void callers_write(struct text *t, const struct admin_daemon *d)
+void callers_put(struct text *t, const struct admin_daemon *d)
 {
     struct rows r;
     gather(&r, d);
-    text_lit(t, "{\"callers\":[");
+    text_lit(t, "\"callers\":[");
     for (const struct row *row = r.table; row; row = row->hh.next) {
         if (row != r.table)
             text_lit(t, ",");
         put_row(t, row);
     }
-    text_lit(t, "]}\n");
+    text_lit(t, "]");
     t->failed |= r.failed;
     free_rows(&r);
+}
+
+void callers_write(struct text *t, const struct admin_daemon *d)
+{
+    text_lit(t, "{");
+    callers_put(t, d);
+    text_lit(t, "}\n");
 }
 
 /* ---- metrics */

@@ -7,7 +7,9 @@
 #include "admin/server.h"
 #include "admin/text.h"
 
-/* {"callers": [...]}, most requests first. Those that were forgotten are together in the row "*". */
+/* "callers": [...], most requests first. Those that were forgotten are together in the row "*". */
+void callers_put(struct text *t, const struct admin_daemon *d);
+/* The same within braces. */
 void callers_write(struct text *t, const struct admin_daemon *d);
 
 /* The 50 with most requests by name, the others together as "*". Nothing before there was a caller. */

@@ -368,14 +368,10 @@ bool caller_is_allowed(const struct allow_list *allow, const struct caller *call
     return allow->count == 0;
 }
 
-void caller_count_request(struct caller *caller, const char *agent)
+/* NULL when memory is short. */
+static struct caller_served *served_by(struct caller *caller, const char *agent)
 {
     struct caller_served *s;
-    if (!caller)
-        return;
-    caller->requests++;
-    if (!agent)
-        return;
     size_t n = strlen(agent);
     HASH_FIND(hh, caller->served, agent, n, s);
     if (!s && (s = calloc(1, sizeof *s + n + 1))) {
@@ -383,9 +379,25 @@ void caller_count_request(struct caller *caller, const char *agent)
         HASH_ADD_KEYPTR(hh, caller->served, s->agent, n, s);
         if (!s->hh.tbl) {
             free(s);
-            return;
+            return NULL;
         }
     }
+    return s;
+}
+
+void caller_count_request(struct caller *caller, const char *agent)
+{
+    if (!caller)
+        return;
+    caller->requests++;
+    struct caller_served *s = agent ? served_by(caller, agent) : NULL;
     if (s)
         s->requests++;
+}
+
+void caller_count_not_allowed(struct caller *caller, const char *agent)
+{
+    struct caller_served *s = caller ? served_by(caller, agent) : NULL;
+    if (s)
+        s->not_allowed++;
 }

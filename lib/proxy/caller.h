@@ -19,11 +19,11 @@ struct client;
 
 enum caller_kind { CALLER_UNKNOWN, CALLER_USER, CALLER_UNIT, CALLER_HOST };
 
-/* Requests of one caller to one agent. Kept by the agent's name: agents come and go with the
- * configuration. */
+/* Requests of one caller to one agent, and those that the agent's `allow` turned away. Kept by the agent's name:
+ * agents come and go with the configuration. */
 struct caller_served {
     UT_hash_handle hh;
-    uint64_t requests;
+    uint64_t requests, not_allowed;
     char agent[];
 };
 
@@ -76,5 +76,7 @@ bool caller_is_allowed(const struct allow_list *allow, const struct caller *call
 
 /* A request has begun; `agent` NULL: none was chosen. NULL is allowed for the caller. */
 void caller_count_request(struct caller *caller, const char *agent);
+/* The agent's `allow` turns it away; it is counted as a request without an agent, too. */
+void caller_count_not_allowed(struct caller *caller, const char *agent);
 
 #endif

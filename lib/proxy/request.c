@@ -152,6 +152,7 @@ static bool allows_caller(const struct agent *a, const struct client *c, char *t
     char peer[ADDRESS_TEXT_SIZE];
     if (!a || caller_is_allowed(&a->policy->allow, c->caller))
         return true;
+    caller_count_not_allowed(c->caller, a->name);
     const char *name = c->caller ? c->caller->name : "-";
     snprintf(text, size,
              "agent %s: the caller '%s'%s may not use it; if it should, add '%s' to this agent's allow",

@@ -279,7 +279,12 @@ def test_allow(stage, people):
     assert re.search(rf"caller={second.pw_name} agent=none", carpool.stderr)
     wait_until(lambda: rows(carpool)[second.pw_name]["connections"] == 0, "its last connection is seen to end")
     assert rows(carpool)[second.pw_name] | {"agents": None} == {
-        "caller": second.pw_name, "connections": 0, "requests": 3, "waiting": 0, "active": 0, "errors": 2, "agents": None}
+        "caller": second.pw_name, "connections": 0, "requests": 3, "waiting": 0, "active": 0, "errors": 2, "agents": None,
+        "notAllowed": {"some": 1, "none": 1}}
+    assert rows(carpool)[second.pw_name]["agents"] == {"default": 1}
+    shown = run("--server", f"127.0.0.1:{carpool.admin_port}", "callers", program="CARPOOLCTL").stdout
+    (line,) = [line for line in shown.splitlines() if line.startswith(second.pw_name + " ")]
+    assert "  default 1, " in line and "some 1 (not allowed)" in line and "none 1 (not allowed)" in line and "no agent" not in line
 
 
 def test_reload(stage, people):
@@ -382,7 +387,7 @@ def test_carpoolctl_callers_names_the_busiest_agent_first(stage):
         assert carpool.get(url).status == 200
     assert carpool.get("http://unknown.test/").status == 403
     shown = run("--server", f"127.0.0.1:{carpool.admin_port}", "callers", program="CARPOOLCTL").stdout
-    assert shown.splitlines()[1].endswith("     4               1  api 2, other 1, none 1"), shown
+    assert shown.splitlines()[1].endswith("     4               1  api 2, other 1, (no agent) 1"), shown
 
 
 def test_what_is_refused_inside_connect_is_a_request_of_its_caller(stage):
