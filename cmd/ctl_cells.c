@@ -9,6 +9,9 @@ const char *pool_agent_name(const struct pool_row *r, char out[POOL_NAME_SIZE])
     return out;
 }
 
+const char pool_forgotten_legend[] =
+    "*: all origins that are no longer listed: unused for a minute, or never connected to\n";
+
 static const char *default_port(const char *origin)
 {
     if (strncmp(origin, "http://", 7) == 0)

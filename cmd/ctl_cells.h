@@ -12,6 +12,9 @@
 const char *pool_agent_name(const struct pool_row *r, char out[POOL_NAME_SIZE]);
 const char *pool_origin_name(const struct pool_row *r, char out[POOL_NAME_SIZE]);
 
+/* What the origin "*" stands for, as a line below a table. */
+extern const char pool_forgotten_legend[];
+
 /* "2/20", or "2" where there is no limit; of an agent with several origins "2/1000, 1 full". Returns
  * `out`. */
 const char *pool_active(const struct pool_row *r, char out[POOL_NAME_SIZE]);

@@ -212,9 +212,8 @@ void errors_print(const json_t *agents, bool with_agent, FILE *out, bool colours
 {
     if (!print_counts(agents, with_agent, out, colours))
         fputs("no errors since the start\n", out);
-    else if (has_forgotten(agents))
-        fputs("\n*: all origins that are no longer listed: unused for a minute, or never connected to\n",
-              out);
+    else if (with_agent && has_forgotten(agents))
+        fprintf(out, "\n%s", pool_forgotten_legend);
     print_recent(agents, with_agent, out, colours);
 }
 

@@ -388,6 +388,15 @@ const char *pool_table_savings(const struct pool_table *t, char *out, size_t siz
     return out;
 }
 
+bool pool_table_has_forgotten(const struct pool_table *t)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        if (is_forgotten(&t->rows[i]))
+            return true;
+    }
+    return false;
+}
+
 bool pool_table_has_http2(const struct pool_table *t)
 {
     for (size_t i = 0; i < t->count; i++) {

@@ -60,6 +60,9 @@ const char *pool_table_summary(const struct pool_table *t, char *out, size_t siz
 /* "saved since start: 9,080 connections, 12 min 31 s of handshakes". Returns `out`. */
 const char *pool_table_savings(const struct pool_table *t, char *out, size_t size);
 
+/* Some row is of origins that were forgotten. */
+bool pool_table_has_forgotten(const struct pool_table *t);
+
 /* Some row of the table has something to say of HTTP/2. */
 bool pool_table_has_http2(const struct pool_table *t);
 

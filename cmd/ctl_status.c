@@ -92,6 +92,8 @@ void pool_table_print(const struct pool_table *t, FILE *out, const struct pool_p
         add_row(&paper, &t->rows[i], how, http2);
     table_print(&paper, out, how->colours);
     table_free(&paper);
+    if (how->with_origin && pool_table_has_forgotten(t))
+        fprintf(out, "\n%s", pool_forgotten_legend);
 }
 
 /* On a terminal its lines end between words. */

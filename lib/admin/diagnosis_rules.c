@@ -109,13 +109,13 @@ static bool says_distrusted(const struct diagnosis_input *in, struct text *out)
         return false;
     text_format(out, "%s: %u client%s", in->who, in->distrusts, is_one ? "" : "s");
     if (is_one && is_known)
-        text_format(out, " (of %s)", in->distrusting);
+        text_format(out, " (caller: %s)", in->distrusting);
     text_format(out,
                 " %s not trust Carpool's CA: make %s trust %.*s (carpoolctl run does), or set "
                 "connect: tunnel where apps pin certificates",
                 is_one ? "does" : "do", is_one ? "it" : "them", (int)in->ca_path->n, in->ca_path->p);
     if (!is_one && is_known)
-        text_format(out, "; one of them is of %s", in->distrusting);
+        text_format(out, "; the caller of one of them is %s", in->distrusting);
     return true;
 }
 

@@ -28,17 +28,47 @@ bool connects_fail(const struct diagnosis_input *in)
     return are_many(failed, failed + in->opened, 20);
 }
 
+/* No window is longer than two minutes. */
+static void put_age(uint64_t ms, struct text *out)
+{
+    if (ms < 1000)
+        text_lit(out, "just now");
+    else
+        text_format(out, "%llu s ago", (unsigned long long)(ms / 1000));
+}
+
+/* A connection was opened since one last failed: nothing may be wrong any more. */
+static void put_connects_again(const struct diagnosis_input *in, const char *failure, struct text *out)
+{
+    uint64_t failed = failed_connects(in);
+
+    text_format(out, "%s: connections can be opened again, but ", in->who);
+    words_part(out, failed, failed + in->opened, "attempt");
+    text_lit(out, " failed in the last 1 to 2 minutes, the last one ");
+    put_age(in->connect_failed_ago_ms, out);
+    text_format(out, ": %s; details: carpoolctl errors %s", failure, in->agent);
+}
+
 bool says_connect_fails(const struct diagnosis_input *in, struct text *out)
 {
-    uint64_t failed = failed_connects(in), tried = failed + in->opened;
+    uint64_t failed = failed_connects(in);
+    const char *failure = in->connect_failure ? in->connect_failure : "cannot connect";
 
     if (!connects_fail(in))
         return false;
-    text_format(out, "%s: %s (the latest of ", in->who,
-                in->connect_failure ? in->connect_failure : "cannot connect");
+    if (in->connects_again) {
+        put_connects_again(in, failure, out);
+        return true;
+    }
+    text_format(out, "%s: %s (", in->who, failure);
+    if (in->connect_failure) {
+        put_age(in->connect_failed_ago_ms, out);
+        text_lit(out, ", ");
+    }
+    text_lit(out, "the latest of ");
     words_count(out, failed);
     text_lit(out, " failures in ");
-    words_counted(out, tried, "attempt");
+    words_counted(out, failed + in->opened, "attempt");
     text_lit(out, " of the last 1 to 2 minutes)");
     put_connect_advice(in, out);
     return true;

@@ -234,6 +234,9 @@ def test_errors_of_forgotten_origins(stage):
     said = shown(carpool, "errors")
     assert [(row["ORIGIN"], row["SINCE START"]) for row in rows(said)] == [("*", "1")]
     assert "\n\n*: all origins that are no longer listed: " in said and "\n\nlatest errors" in said
+    for words in (["status"], ["agents", "wild"]):
+        assert shown(carpool, *words).count("\n\n*: all origins that are no longer listed: ") == 1
+    assert "no longer listed" not in shown(carpool, "agents")
     refused.close()
 
 

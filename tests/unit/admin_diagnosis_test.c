@@ -72,11 +72,11 @@ START_TEST(connect_tls)
     ck_assert_str_eq(
         SAID("distrusted", .distrusts = 12, .ca_path = &ca, .distrusting = "cron"),
         "payments: 12 clients do not trust Carpool's CA: make them trust http://a/ca.pem (carpoolctl run "
-        "does), or set connect: tunnel where apps pin certificates; one of them is of cron");
+        "does), or set connect: tunnel where apps pin certificates; the caller of one of them is cron");
     ck_assert_ptr_nonnull(
         strstr(SAID("distrusted", .distrusts = 1, .ca_path = &ca), "1 client does not trust"));
     ck_assert_str_eq(SAID("distrusted", .distrusts = 1, .ca_path = &ca, .distrusting = "cron"),
-                     "payments: 1 client (of cron) does not trust Carpool's CA: make it trust "
+                     "payments: 1 client (caller: cron) does not trust Carpool's CA: make it trust "
                      "http://a/ca.pem (carpoolctl run does), or set connect: tunnel where apps pin "
                      "certificates");
 }
@@ -345,8 +345,14 @@ START_TEST(failures)
     ck_assert_str_eq(
         SAID("connect-fails", .opened = 3, .retired = {[RETIRE_CONNECT_FAILED] = 5},
              .connect_failure = "cannot connect to 127.0.0.1:18080: connection refused"),
-        "payments: cannot connect to 127.0.0.1:18080: connection refused (the latest of 5 failures in 8 "
+        "payments: cannot connect to 127.0.0.1:18080: connection refused (just now, the latest of 5 failures in 8 "
         "attempts of the last 1 to 2 minutes); is the service running and listening there?");
+    ck_assert_str_eq(
+        SAID("connect-fails", .opened = 8, .retired = {[RETIRE_CONNECT_FAILED] = 530}, .connects_again = true,
+             .connect_failed_ago_ms = 40900,
+             .connect_failure = "cannot connect to 127.0.0.1:18080: connection refused"),
+        "payments: connections can be opened again, but 530 of 538 attempts failed in the last 1 to 2 minutes, the last one "
+        "40 s ago: cannot connect to 127.0.0.1:18080: connection refused; details: carpoolctl errors payments");
     ck_assert_str_eq(
         SAID("connect-fails", .opened = 6000,
              .retired = {[RETIRE_CONNECT_FAILED] = 3000, [RETIRE_CONNECT_TIMEOUT] = 1}),
