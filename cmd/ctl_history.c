@@ -45,11 +45,7 @@ struct history *history_take(struct history_set *s, const struct pool_row *r)
     struct history *h = find_or_make(s, r);
 
     h->before = h->now;
-    h->now = (struct counters){.requests = r->requests,
-                               .reused = r->reused,
-                               .opened = r->opened,
-                               .errors = r->errors,
-                               .refused = r->refused};
+    h->now = (struct counters){.requests = r->requests, .reused = r->reused, .opened = r->opened};
     h->looks++;
     h->look = s->looks;
     return h;
@@ -67,8 +63,6 @@ static void hand_over(struct history_set *s, const struct history *gone)
         forgotten->before.requests += gone->now.requests;
         forgotten->before.reused += gone->now.reused;
         forgotten->before.opened += gone->now.opened;
-        forgotten->before.errors += gone->now.errors;
-        forgotten->before.refused += gone->now.refused;
     }
     free(key);
 }
@@ -81,12 +75,9 @@ static void compute_rates(struct history *h, double seconds)
     h->reuse = -1;
     if (h->looks < 2)
         return;
-    h->request_rate = rate(h->now.requests, h->before.requests, seconds);
     h->opened_rate = rate(h->now.opened, h->before.opened, seconds);
-    h->error_rate = rate(h->now.errors, h->before.errors, seconds);
-    h->refused_rate = rate(h->now.refused, h->before.refused, seconds);
     h->reuse = given > 0 ? reused / given : -1;
-    h->rates[h->count++ % HISTORY_LENGTH] = h->request_rate;
+    h->rates[h->count++ % HISTORY_LENGTH] = rate(h->now.requests, h->before.requests, seconds);
 }
 
 void history_end(struct history_set *s, double seconds)

@@ -1,7 +1,8 @@
 #ifndef CARPOOL_CMD_CTL_HISTORY_H
 #define CARPOOL_CMD_CTL_HISTORY_H
 
-/* What `carpoolctl top` remembers of each row between two looks: rates, and the last minute of them. */
+/* What `carpoolctl top` remembers of each row between two looks: what happened in between, and the last minute of
+ * it. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,14 +13,13 @@
 #define HISTORY_LENGTH 60
 
 struct counters {
-    uint64_t requests, reused, opened, errors;
-    uint64_t refused; /* by a limit: no errors */
+    uint64_t requests, reused, opened;
 };
 
 struct history {
     UT_hash_handle hh;
-    struct counters before, now;                                /* of the last two looks */
-    double request_rate, opened_rate, error_rate, refused_rate; /* a second, between the last two looks */
+    struct counters before, now;  /* of the last two looks */
+    double opened_rate;           /* a second, between these */
     double reuse;                 /* of the requests between them, 0 to 1; negative: there were none */
     double rates[HISTORY_LENGTH]; /* of requests; the newest is at (count - 1) % HISTORY_LENGTH */
     uint32_t count;

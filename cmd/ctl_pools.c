@@ -107,6 +107,20 @@ static uint64_t count_full(const json_t *agent)
     return n;
 }
 
+static double number(const json_t *o, const char *key)
+{
+    return json_number_value(json_object_get(o, key));
+}
+
+static void read_rates(const json_t *o, struct pool_row *r)
+{
+    double errors = number(o, "errorsPerSecond");
+
+    r->request_rate = number(o, "requestsPerSecond");
+    r->refused_rate = number(o, "refusedPerSecond");
+    r->error_rate = errors > r->refused_rate ? errors - r->refused_rate : 0;
+}
+
 /* `o` is an agent or one of its origins: both have the same figures but for the problems. */
 static void read_row(const json_t *agent, const json_t *o, size_t problems, struct pool_row *r)
 {
@@ -131,6 +145,7 @@ static void read_row(const json_t *agent, const json_t *o, size_t problems, stru
     r->opened = counts_get(o, "socketsOpened");
     r->refused = counts_get(json_object_get(o, "errors"), LIMIT_ERROR);
     r->errors = counts_sum(json_object_get(o, "errors")) - r->refused;
+    read_rates(o, r);
     read_retired(json_object_get(o, "retiredTotal"), r);
     read_http2(o, r);
 }

@@ -25,9 +25,10 @@ struct pool_row {
     uint64_t max_in_flight; /* UINT64_MAX: no limit */
     double waited_max_ms;
     uint64_t requests, reused, opened;
-    uint64_t refused, errors; /* by a limit; all others */
-    uint64_t retired;         /* of those that were open */
-    const char *main_reason;  /* of most of them; NULL: none yet */
+    uint64_t refused, errors;                      /* by a limit; all others */
+    double request_rate, refused_rate, error_rate; /* a second, over the same time as the first line's */
+    uint64_t retired;                              /* of those that were open */
+    const char *main_reason;                       /* of most of them; NULL: none yet */
     uint64_t main_count;
 };
 

@@ -42,17 +42,17 @@ static double waiting_of(const struct screen_row *r)
 
 static double request_rate_of(const struct screen_row *r)
 {
-    return r->history->request_rate;
+    return r->pool->request_rate;
 }
 
 static double error_rate_of(const struct screen_row *r)
 {
-    return r->history->error_rate;
+    return r->pool->error_rate;
 }
 
 static double refused_rate_of(const struct screen_row *r)
 {
-    return r->history->refused_rate;
+    return r->pool->refused_rate;
 }
 
 static double reuse_of(const struct screen_row *r)
@@ -217,13 +217,6 @@ static void draw_head(const struct screen *s, const struct layout *l, struct pic
     picture_next_line(p);
 }
 
-/* What the first look cannot tell. */
-static bool is_rate(const struct column *c)
-{
-    return c->value == request_rate_of || c->value == error_rate_of || c->value == refused_rate_of ||
-           c->value == opened_rate_of;
-}
-
 static const char *figure(const struct screen_row *r, const struct column *c, char out[POOL_NAME_SIZE])
 {
     double value = c->value(r);
@@ -232,8 +225,8 @@ static const char *figure(const struct screen_row *r, const struct column *c, ch
         return pool_active(r->pool, out);
     if (c->value == streams_of)
         return pool_streams(r->pool, out);
-    if ((c->value == reuse_of && value < 0) || (is_rate(c) && r->history->looks < 2))
-        return "-";
+    if ((c->value == reuse_of && value < 0) || (c->value == opened_rate_of && r->history->looks < 2))
+        return "-"; /* the first look cannot tell */
     if (c->value == reuse_of)
         snprintf(out, POOL_NAME_SIZE, "%u%%", (unsigned)(value * 100));
     else
@@ -246,9 +239,9 @@ static enum cell_style style_of(const struct screen_row *r, size_t column)
 {
     const struct pool_row *p = r->pool;
 
-    if (columns[column].value == error_rate_of && r->history->error_rate > 0)
+    if (columns[column].value == error_rate_of && p->error_rate > 0)
         return CELL_BAD;
-    if (columns[column].value == refused_rate_of && r->history->refused_rate > 0)
+    if (columns[column].value == refused_rate_of && p->refused_rate > 0)
         return CELL_BAD;
     if (columns[column].value == waiting_of && p->waiting > 0)
         return CELL_WARN;

@@ -9,7 +9,7 @@
 #include "cmd/ctl_history.h"
 #include "cmd/ctl_pools.h"
 
-/* A row on the screen: figures of now and of the last second. */
+/* A row on the screen: figures of now and of the last seconds. */
 struct screen_row {
     const struct pool_row *pool;
     const struct history *history;

@@ -1,5 +1,6 @@
 #include "admin/agents.h"
 
+#include "admin/callers.h"
 #include "admin/overview.h"
 #include "admin/recent_errors.h"
 #include "base/clock.h"
@@ -207,9 +208,16 @@ static void put_verdict(struct text *t, const struct verdict *v)
     text_number(t, v->failed);
 }
 
+void agents_write_rates(struct text *t, const struct traffic_rates *r)
+{
+    text_format(t, ",\"requestsPerSecond\":%.1f,\"errorsPerSecond\":%.1f,\"refusedPerSecond\":%.1f",
+                r->requests_per_second, r->errors_per_second, r->refused_per_second);
+}
+
 static void put_origin(struct text *t, const struct origin *o, const struct diagnosis *d)
 {
     const struct verdict verdict = diagnosis_of_origin(d, o);
+    const struct traffic_rates rates = diagnosis_rates_of_origin(d, o);
 
     text_lit(t, "{\"origin\":");
     text_json(t, slice_of(o->key));
@@ -222,6 +230,7 @@ static void put_origin(struct text *t, const struct origin *o, const struct diag
     KEY(t, "maxSockets");
     put_limit(t, o->agent->policy->maxSockets);
     put_verdict(t, &verdict);
+    agents_write_rates(t, &rates);
     put_learned(t, o);
     put_stats(t, &o->stats);
     put_saved(t, &saved);
@@ -230,13 +239,17 @@ static void put_origin(struct text *t, const struct origin *o, const struct diag
 
 /* The row of the forgotten ones: they have no socket and no waiting request. */
 static void put_forgotten(struct text *t, const struct agent *a, const struct origin_stats *forgotten,
-                          const struct savings *saved, const struct verdict *verdict)
+                          const struct savings *saved, const struct diagnosis *d)
 {
+    const struct verdict verdict = diagnosis_of_forgotten(d, a);
+    const struct traffic_rates rates = diagnosis_rates_of_forgotten(d, a);
+
     text_lit(t, "{\"origin\":\"*\"");
     put_groups(t, &(const struct groups){0}, forgotten);
     KEY(t, "maxSockets");
     put_limit(t, a->policy->maxSockets);
-    put_verdict(t, verdict);
+    put_verdict(t, &verdict);
+    agents_write_rates(t, &rates);
     put_stats(t, forgotten);
     put_saved(t, saved);
     text_lit(t, "}");
@@ -262,10 +275,8 @@ static void put_origins(struct text *t, const struct agent *a, const struct diag
         savings_sum(&saved, &share->forgotten_savings);
     }
     if (!origin_stats_is_empty(&forgotten)) {
-        const struct verdict verdict = diagnosis_of_forgotten(d, a);
-
         text_string(t, separator);
-        put_forgotten(t, a, &forgotten, &saved, &verdict);
+        put_forgotten(t, a, &forgotten, &saved, d);
     }
     text_lit(t, "]");
 }
@@ -342,6 +353,7 @@ static void put_last_hour(struct text *t, const struct agent *a, const struct di
 
 void agents_write_one(struct text *t, const struct agent *a, struct diagnosis *d)
 {
+    const struct traffic_rates rates = diagnosis_rates_of_agent(d, a);
     struct agent_totals totals;
 
     agent_totals(a, &totals);
@@ -360,6 +372,7 @@ void agents_write_one(struct text *t, const struct agent *a, struct diagnosis *d
     diagnosis_write(d, a, t);
     KEY(t, "failedLately");
     text_number(t, diagnosis_failed(d, a));
+    agents_write_rates(t, &rates);
     KEY(t, "recentErrors");
     recent_errors_write(t, a);
     put_origins(t, a, d);
@@ -395,12 +408,13 @@ static void put_agents(struct text *t, const struct admin_daemon *daemon, struct
         }
 }
 
-void agents_write_all(struct text *t, const struct admin_daemon *daemon, struct diagnosis *d)
+/* Without the braces around it. */
+static void put_all(struct text *t, const struct admin_daemon *daemon, struct diagnosis *d)
 {
     static const uint32_t bounds[] = HISTOGRAM_BOUNDS;
 
     diagnosis_look(d);
-    text_lit(t, "{\"daemon\":");
+    text_lit(t, "\"daemon\":");
     overview_write(t, daemon, diagnosis_traffic(d));
     text_lit(t, ",\"agents\":[");
     put_agents(t, daemon, d);
@@ -411,5 +425,20 @@ void agents_write_all(struct text *t, const struct admin_daemon *daemon, struct 
     }
     text_lit(t, "],\"timeMs\":");
     text_number(t, clock_wall_ms());
+}
+
+void agents_write_all(struct text *t, const struct admin_daemon *daemon, struct diagnosis *d)
+{
+    text_lit(t, "{");
+    put_all(t, daemon, d);
+    text_lit(t, "}\n");
+}
+
+void agents_write_live(struct text *t, const struct admin_daemon *daemon, struct diagnosis *d)
+{
+    text_lit(t, "{");
+    put_all(t, daemon, d);
+    text_lit(t, ",");
+    callers_put(t, daemon);
     text_lit(t, "}\n");
 }

@@ -13,8 +13,14 @@
 /* {"daemon": {...}, "agents": [...]}, those that drain after their removal from the configuration last. */
 void agents_write_all(struct text *t, const struct admin_daemon *daemon, struct diagnosis *d);
 
+/* The same and the callers, all of one moment: what the page shows. */
+void agents_write_live(struct text *t, const struct admin_daemon *daemon, struct diagnosis *d);
+
 /* One of them. */
 void agents_write_one(struct text *t, const struct agent *a, struct diagnosis *d);
+
+/* ,"requestsPerSecond":...,"errorsPerSecond":...,"refusedPerSecond":... */
+void agents_write_rates(struct text *t, const struct traffic_rates *r);
 
 /* {"connections":...,"connectMs":...} */
 void agents_write_savings(struct text *t, const struct savings *saved);

@@ -52,17 +52,22 @@ void diagnosis_free(struct diagnosis *d)
     free(d);
 }
 
+/* Why everything is looked at. */
+enum occasion { ASKED, SECOND_ENDS, WINDOW_ENDS };
+
 static void take_sample(struct diagnosis *d, struct track *t, const struct origin_stats *stats,
-                        bool window_ends)
+                        enum occasion occasion)
 {
     t->looks = d->looks;
-    if (window_ends) {
+    if (occasion != ASKED)
+        traffic_ring_take(&t->lately, &d->traffic, stats);
+    if (occasion == WINDOW_ENDS) {
         t->base = t->next;
         figures_take(stats, &t->next);
     }
 }
 
-static void sample_origin(struct diagnosis *d, const struct origin *o, bool window_ends)
+static void sample_origin(struct diagnosis *d, const struct origin *o, enum occasion occasion)
 {
     struct track *t = track_find_origin(d->tracks, o);
     bool saturated = origin_is_saturated(o);
@@ -77,10 +82,10 @@ static void sample_origin(struct diagnosis *d, const struct origin *o, bool wind
         t->saturated_since_ms = 0;
     else if (t->saturated_since_ms == 0)
         t->saturated_since_ms = clock_ms();
-    take_sample(d, t, &o->stats, window_ends);
+    take_sample(d, t, &o->stats, occasion);
 }
 
-static void sample_forgotten(struct diagnosis *d, const struct agent *a, bool window_ends)
+static void sample_forgotten(struct diagnosis *d, const struct agent *a, enum occasion occasion)
 {
     struct origin_stats stats;
     struct track *t;
@@ -93,7 +98,7 @@ static void sample_forgotten(struct diagnosis *d, const struct agent *a, bool wi
         return;
     if (stats.requests < t->base.requests || stats.requests < t->next.requests) /* of an agent that is back */
         t->base = t->next = (struct figures){0};
-    take_sample(d, t, &stats, window_ends);
+    take_sample(d, t, &stats, occasion);
 }
 
 /* Those of origins that this look did not find. Those of forgotten ones are looked at after that. */
@@ -112,7 +117,7 @@ static void hand_over_unseen(struct diagnosis *d)
     }
 }
 
-static void look(struct diagnosis *d, bool window_ends)
+static void look(struct diagnosis *d, enum occasion occasion)
 {
     const struct agent *a, *share;
     const struct origin *o;
@@ -120,22 +125,22 @@ static void look(struct diagnosis *d, bool window_ends)
     d->looks++;
     TAILQ_FOREACH (a, &d->daemon->pools[0]->agents, link) {
         AGENT_FOREACH_ORIGIN (a, share, o)
-            sample_origin(d, o, window_ends);
+            sample_origin(d, o, occasion);
     }
     hand_over_unseen(d);
     TAILQ_FOREACH (a, &d->daemon->pools[0]->agents, link)
-        sample_forgotten(d, a, window_ends);
+        sample_forgotten(d, a, occasion);
 }
 
 void diagnosis_look(struct diagnosis *d)
 {
     history_note_limits(d->history);
-    look(d, false);
+    look(d, ASKED);
 }
 
 void diagnosis_end_window(struct diagnosis *d)
 {
-    look(d, true);
+    look(d, WINDOW_ENDS);
     d->window_began_ms = clock_ms();
 }
 
@@ -146,7 +151,7 @@ void diagnosis_sample(struct diagnosis *d)
     if (clock_ms() - d->window_began_ms >= WINDOW_MS)
         diagnosis_end_window(d);
     else
-        look(d, false);
+        look(d, SECOND_ENDS);
 }
 
 static void begin_forgotten_anew(struct diagnosis *d, const struct agent *a)
@@ -307,4 +312,58 @@ uint64_t diagnosis_failed(const struct diagnosis *d, const struct agent *a)
     AGENT_FOREACH_ORIGIN (a, share, o)
         n += failed_since(track_find_origin(d->tracks, o), &o->stats);
     return n;
+}
+
+/* Rates */
+
+static struct traffic_rates rates_of(const struct diagnosis *d, const struct traffic_counts *lately)
+{
+    return traffic_rates(&d->traffic, lately, clock_ms());
+}
+
+static void count_lately(const struct diagnosis *d, const struct track *t, const struct origin_stats *stats,
+                         struct traffic_counts *to)
+{
+    traffic_count_lately(&d->traffic, t ? &t->lately : NULL, stats, to);
+}
+
+static void count_forgotten_lately(const struct diagnosis *d, const struct agent *a,
+                                   struct traffic_counts *to)
+{
+    struct origin_stats stats;
+
+    forgotten_stats(a, &stats);
+    count_lately(d, track_find_forgotten(d->tracks, a->name), &stats, to);
+}
+
+struct traffic_rates diagnosis_rates_of_origin(const struct diagnosis *d, const struct origin *o)
+{
+    struct traffic_counts lately = {0};
+
+    if (!o->agent->removed)
+        count_lately(d, track_find_origin(d->tracks, o), &o->stats, &lately);
+    return rates_of(d, &lately);
+}
+
+struct traffic_rates diagnosis_rates_of_forgotten(const struct diagnosis *d, const struct agent *a)
+{
+    struct traffic_counts lately = {0};
+
+    if (!a->removed)
+        count_forgotten_lately(d, a, &lately);
+    return rates_of(d, &lately);
+}
+
+struct traffic_rates diagnosis_rates_of_agent(const struct diagnosis *d, const struct agent *a)
+{
+    struct traffic_counts lately = {0};
+    const struct agent *share;
+    const struct origin *o;
+
+    if (a->removed)
+        return rates_of(d, &lately);
+    count_forgotten_lately(d, a, &lately);
+    AGENT_FOREACH_ORIGIN (a, share, o)
+        count_lately(d, track_find_origin(d->tracks, o), &o->stats, &lately);
+    return rates_of(d, &lately);
 }

@@ -109,6 +109,12 @@ struct verdict diagnosis_of_forgotten(const struct diagnosis *d, const struct ag
 /* Requests that failed or were refused within the window, of all origins of an agent. */
 uint64_t diagnosis_failed(const struct diagnosis *d, const struct agent *a);
 
+/* Over the ten seconds of which the daemon's rates are. All zero of an agent that a reload removed: it is looked
+ * at no more. */
+struct traffic_rates diagnosis_rates_of_origin(const struct diagnosis *d, const struct origin *o);
+struct traffic_rates diagnosis_rates_of_forgotten(const struct diagnosis *d, const struct agent *a);
+struct traffic_rates diagnosis_rates_of_agent(const struct diagnosis *d, const struct agent *a);
+
 /* Writes a JSON array of the sentences of one agent. */
 void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *out);
 

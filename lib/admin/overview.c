@@ -163,10 +163,8 @@ void overview_write(struct text *t, const struct admin_daemon *d, const struct t
 
     traffic_gather(d, &now);
     traffic_figures(traffic, &now, &figures);
-    text_format(
-        t, "{\"uptimeMs\":%llu,\"requestsPerSecond\":%.1f,\"errorsPerSecond\":%.1f,\"refusedPerSecond\":%.1f",
-        (unsigned long long)traffic_uptime_ms(traffic), figures.requests_per_second,
-        figures.errors_per_second, figures.refused_per_second);
+    text_format(t, "{\"uptimeMs\":%llu", (unsigned long long)traffic_uptime_ms(traffic));
+    agents_write_rates(t, &figures.rates);
     text_format(t, ",\"failedLately\":%llu,\"clientsRefused\":%llu,\"reloads\":%llu,\"reload\":",
                 (unsigned long long)figures.failed, (unsigned long long)clients_refused(d),
                 (unsigned long long)d->last_reload->number);

@@ -1,7 +1,7 @@
-/* Draws what GET agents says, once a second. */
+/* Draws what GET live says, once a second. */
 const MINUTES_LEAST = 3, ORIGINS_SHOWN = 25, ORIGINS_REMEMBERED = 50, CALLERS_SHOWN = 8;
 const byId = id => document.getElementById(id);
-let latest = null, callers = [], frozen = false, filter = "", hour = null, hourOfOrigins = null;
+let latest = null, frozen = false, filter = "", hour = null, hourOfOrigins = null;
 
 /* What is chosen stands in the address, so that a link leads there: #agent=NAME&origin=URL&view=hour */
 function choice() {
@@ -119,6 +119,9 @@ function drawOrigins(agent, origin) {
     more.textContent = all.length > figures.length ? `${figures.length} of ${all.length} origins; carpoolctl status shows all` : "";
 }
 
+const largestFirst = (counts, behind) => Object.entries(counts).sort((a, b) => b[1] - a[1])
+    .map(([name, n]) => `${name} ${short(n)}${behind}`);
+
 /* Who uses it: those that wait first. Nothing is there with callers: off. */
 function drawCallers(all) {
     const box = byId("callers"), table = make("table"), body = make("tbody");
@@ -126,11 +129,11 @@ function drawCallers(all) {
     const shown = all.slice().sort((a, b) => weight(b).map((n, i) => n - weight(a)[i]).find(n => n) || 0).slice(0, CALLERS_SHOWN);
     box.hidden = all.length === 0;
     for (const c of shown) {
-        const tr = make("tr"), busiest = Object.entries(c.agents).sort((a, b) => b[1] - a[1]);
-        const others = c.requests - sum(c.agents); // refused before an agent was chosen; of those that were forgotten it is not known
-        if (others > 0 && c.caller !== "*") busiest.push(["none", others]);
+        const tr = make("tr"), asked = [...largestFirst(c.agents, ""), ...largestFirst(c.notAllowed, " (not allowed)")];
+        const others = c.requests - sum(c.agents) - sum(c.notAllowed); // refused before an agent was chosen; of "*" it is not known
+        if (others > 0 && c.caller !== "*") asked.push(`(no agent) ${short(others)}`);
         const cells = [[c.caller], [c.connections, "slim"], [c.active], [c.waiting, c.waiting ? "waits" : ""], [short(c.requests)],
-                       [short(c.errors), c.errors ? "wrong" : ""], [busiest.map(([name, n]) => `${name} ${short(n)}`).join(", "), "slim"]];
+                       [short(c.errors), c.errors ? "wrong" : ""], [asked.join(", "), "slim"]];
         for (const [text, className] of cells) tr.append(make("td", className || "", text));
         body.append(tr);
     }
@@ -305,7 +308,7 @@ function draw() {
     const chosen = answer.agents.find(a => a.name === choice().agent) || figures[0].row;
     drawState(answer, figures.map(f => f.row));
     drawAgents(figures, chosen);
-    drawCallers(callers);
+    drawCallers(answer.callers);
     drawChosen(chosen);
 }
 
@@ -346,16 +349,6 @@ async function askHour() {
     if (key) hourOfOrigins = await get("agents/" + encodeURIComponent(agent) + "/history");
 }
 
-/* Where callers: off, which only a restart or reload changes, seldom. */
-let callersAsked = 0;
-
-async function askCallers() {
-    if (frozen || (!callers.length && callersAsked && performance.now() - callersAsked < 10000)) return;
-    callersAsked = performance.now();
-    const reply = await fetch("callers", {cache: "no-store"});
-    callers = reply.ok ? (await reply.json()).callers : [];
-}
-
 /* What stood there is no longer vouched for. */
 function silence(text) {
     byId("state").className = "card wrong";
@@ -365,8 +358,8 @@ function silence(text) {
 }
 
 async function ask() {
-    const ready = await fetch("readyz", {cache: "no-store"}), reply = await fetch("agents", {cache: "no-store"});
-    if (!reply.ok) throw new Error("agents answered " + reply.status);
+    const ready = await fetch("readyz", {cache: "no-store"}), reply = await fetch("live", {cache: "no-store"});
+    if (!reply.ok) throw new Error("live answered " + reply.status);
     return {...await reply.json(), stopping: !ready.ok};
 }
 
@@ -375,7 +368,6 @@ async function look() {
     try {
         answer = await ask();
         await askHour();
-        await askCallers();
     } catch (e) {
         silence(`${latest ? `carpoold has not answered since ${clock(latest.timeMs)} UTC` : "carpoold does not answer"}. ` +
                 "Is it running? systemctl status carpoold, journalctl -u carpoold");

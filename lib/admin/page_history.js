@@ -1,5 +1,5 @@
-/* What is remembered of each agent and origin, and what follows from it. Rates and quantiles are computed here, judgements never:
- * the sentences come from the daemon. */
+/* What is remembered of each agent and origin, and what follows from it. Rates in plots and quantiles are computed here, the rates
+ * of tables and judgements never: these come from the daemon. */
 const SAMPLES = 300, LIMIT_ERROR = "connection_limit_reached";
 const RATE_BACK = 10, LATENCY_BACK = 10; // samples, of a second each; the daemon's own rates have the same span
 const histories = new Map(); // "agent\norigin" -> samples, the oldest first; of an agent as a whole the origin is ""
@@ -116,11 +116,11 @@ function hourView(minutes) {
 function figuresOf(key, row, limit) {
     const list = histories.get(key);
     if (!list) return null;
-    const last = list.length - 1, rateOf = field => last > 0 ? rateAt(list, last, field) : null; // of one sample none is known
+    const last = list.length - 1, quantile = q => last > 0 ? quantileAt(list, last, "request", q) : null; // of one sample none is known
     return {
         list, row, limit, problems: row.problems ?? row.diagnosis.length,
-        rate: rateOf("requests"), errors: rateOf("errors"), refused: rateOf("refused"),
-        p50: quantileAt(list, last, "request", 0.5), p99: quantileAt(list, last, "request", 0.99),
+        rate: row.requestsPerSecond, errors: Math.max(0, row.errorsPerSecond - row.refusedPerSecond), refused: row.refusedPerSecond,
+        p50: quantile(0.5), p99: quantile(0.99),
         reuse: row.reusedTotal + row.socketsOpened > 0 ? row.reusedTotal / (row.reusedTotal + row.socketsOpened) : null
     };
 }

@@ -49,6 +49,11 @@ static void agents(struct admin_call *c)
     agents_write_all(&c->answer->body, c->daemon, c->diagnosis);
 }
 
+static void live(struct admin_call *c)
+{
+    agents_write_live(&c->answer->body, c->daemon, c->diagnosis);
+}
+
 static void agent(struct admin_call *c)
 {
     diagnosis_look(c->diagnosis);
@@ -243,6 +248,7 @@ static const struct route {
     {ADMIN_GET, "/readyz", readyz},
     {ADMIN_GET, "/metrics", metrics},
     {ADMIN_GET, "/agents", agents},
+    {ADMIN_GET, "/live", live},
     {ADMIN_GET, "/agents/*", agent},
     {ADMIN_GET, "/history", history},
     {ADMIN_GET, "/agents/*/history", agent_history},

@@ -145,6 +145,7 @@ void track_hand_over(struct track **head, const struct track *gone)
         return;
     figures_add(&forgotten->base, &gone->base);
     figures_add(&forgotten->next, &gone->next);
+    traffic_ring_add(&forgotten->lately, &gone->lately);
 }
 
 void track_begin_anew(struct track *t, const struct origin *o)

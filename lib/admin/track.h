@@ -1,12 +1,13 @@
 #ifndef CARPOOL_ADMIN_TRACK_H
 #define CARPOOL_ADMIN_TRACK_H
 
-/* What the diagnosis remembers of an origin: its counters one to two minutes ago, and the limits that held
- * since. */
+/* What the diagnosis remembers of an origin: its counters one to two minutes ago, the limits that held since,
+ * and what it did in the last seconds. */
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "admin/traffic.h"
 #include "base/hash.h"
 #include "pool/pool.h"
 
@@ -30,8 +31,9 @@ struct limits {
  * soon after, or both at a time. */
 struct track {
     UT_hash_handle hh;
-    struct figures base, next;   /* next becomes base when the window ends */
-    struct limits limits;        /* under which these came about */
+    struct figures base, next; /* next becomes base when the window ends */
+    struct limits limits;      /* under which these came about */
+    struct traffic_ring lately;
     uint64_t saturated_since_ms; /* 0: it is not */
     uint64_t looks;              /* the number of the last look that found it */
     char key[];                  /* agent, line feed, when the origin was created, a space, origin */

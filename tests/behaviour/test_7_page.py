@@ -152,7 +152,8 @@ def test_trouble_comes_first(stage, browse):
     page = browse(carpool)
     assert page.texts["line"].startswith("2 problems; now ") and "last reload failed" in page.texts["reload"]
     assert "the last reload failed" in page.before
-    assert f"gone cannot connect to {address}: connection refused (the latest of 4 failures in 4 attempts of the last 1 to 2 minutes); is the " in page.before
+    assert re.search(rf"gone cannot connect to {address}: connection refused \((\d+ s ago|just now), the latest of 4 failures in 4 attempts of the "
+                     r"last 1 to 2 minutes\); is the ", page.before)
     assert [row["agent"] for row in page.rows()] == ["gone", "fine", "default"]
     assert page.texts["name"] == "gone"         # the worst is chosen
     # It has no connection, and yet it is not dim, as one without traffic is.
@@ -247,6 +248,32 @@ def through(stage, carpool, respond):
         asked.connection.send(answer(respond(asked.target, carpool.admin(asked.target).body), fields=[("Connection", "close")]))
         asked.connection.close()
     return types.SimpleNamespace(admin_port=stage.origin(pass_on).port)
+
+
+def test_all_figures_are_of_one_moment_and_one_window(stage, browse):
+    """however briefly the page is open, its rows add up to its first line, and callers are of the moment that agents are of"""
+    origin = stage.origin(manual=True)
+    carpool = stage.carpool({"callers": "user", "upstreams": {"api": {"match": "api.test", "address": [origin.authority], "maxSockets": 1,
+                                                                     "maxPendingRequests": 0}}})
+    client = carpool.ask("http://api.test/")
+    asked = origin.take()
+    for _ in range(30):
+        assert carpool.get("http://api.test/").status == 503
+    live, targets = carpool.admin("/live").body, set()
+    asked.connection.reply()
+    assert client.response().status == 200
+
+    def respond(target, body):
+        targets.add(target)
+        return live if target == "/live" else body
+    page = browse(through(stage, carpool, respond))
+    said = re.search(r"now 1 active, 0 waiting; last 10 s: ([\d.]+) requests/s, 0 errors/s, ([\d.]+) refused/s", page.texts["line"])
+    row = next(row for row in page.rows() if row["agent"] == "api")
+    assert (row["requests/s"], row["refused/s"], row["errors/s"]) == (*said.groups(), "0") and float(said[2]) > 0
+    assert row["active"] == "1/1"
+    (caller,) = [cells for table in page.tables for cells in table if cells[-1:] == ["api 31"]]
+    assert caller[2:6] == ["1", "0", "31", "30"]
+    assert not targets & {"/agents", "/callers"}
 
 
 MEASURE = b"""<script>setInterval(() => { document.body.dataset.cut = [...document.querySelectorAll(".wide")]

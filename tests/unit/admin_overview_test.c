@@ -99,9 +99,9 @@ START_TEST(traffic_is_that_of_the_last_ten_seconds)
     traffic_gather(&f.daemon, &now);
     now.ms = 31000;
     traffic_figures(&t, &now, &said);
-    ck_assert(said.requests_per_second == 4.5);
-    ck_assert(said.errors_per_second == 2.7);
-    ck_assert(said.refused_per_second == 0.9);
+    ck_assert(said.rates.requests_per_second == 4.5);
+    ck_assert(said.rates.errors_per_second == 2.7);
+    ck_assert(said.rates.refused_per_second == 0.9);
     ck_assert_uint_eq(said.failed, 20);
     fixture_free(&f);
 }
@@ -132,11 +132,11 @@ START_TEST(traffic_of_removed_agents_stays)
     TAILQ_INSERT_TAIL(&f.pool.removed, &f.agent, link);
     TAILQ_INSERT_TAIL(&f.pool.agents, &other, link);
     took(&t, &f, &said);
-    ck_assert(said.requests_per_second == 10 && said.errors_per_second == 1.4);
+    ck_assert(said.rates.requests_per_second == 10 && said.rates.errors_per_second == 1.4);
     TAILQ_REMOVE(&f.pool.removed, &f.agent, link);
     f.pool.removed_stats = f.origin.stats;
     took(&t, &f, &said);
-    ck_assert(said.requests_per_second == 10 && said.errors_per_second == 1.4);
+    ck_assert(said.rates.requests_per_second == 10 && said.rates.errors_per_second == 1.4);
     ck_assert_uint_eq(said.failed, 14);
     fixture_free(&f);
 }
@@ -156,10 +156,10 @@ START_TEST(traffic_counts_up_to_now)
     traffic_gather(&f.daemon, &now);
     now.ms = t.samples[0].ms + 200;
     traffic_figures(&t, &now, &said);
-    ck_assert(said.requests_per_second == 3);
+    ck_assert(said.rates.requests_per_second == 3);
     now.ms = t.samples[0].ms + 1500;
     traffic_figures(&t, &now, &said);
-    ck_assert(said.requests_per_second == 2);
+    ck_assert(said.rates.requests_per_second == 2);
     fixture_free(&f);
 }
 END_TEST
@@ -185,9 +185,74 @@ START_TEST(each_origin_has_its_verdict)
 }
 END_TEST
 
+static bool adds_up(const struct fixture *f, double requests, double errors, double refused)
+{
+    struct traffic_rates agent = diagnosis_rates_of_agent(f->diagnosis, &f->agent);
+    struct traffic_rates origin = diagnosis_rates_of_origin(f->diagnosis, &f->origin);
+    struct traffic_rates forgotten = diagnosis_rates_of_forgotten(f->diagnosis, &f->agent);
+    struct traffic_sample now;
+    struct traffic_figures all;
+
+    traffic_gather(&f->daemon, &now);
+    traffic_figures(diagnosis_traffic(f->diagnosis), &now, &all);
+    return agent.requests_per_second == requests && agent.errors_per_second == errors &&
+           agent.refused_per_second == refused && all.rates.requests_per_second == requests &&
+           all.rates.errors_per_second == errors && all.rates.refused_per_second == refused &&
+           origin.requests_per_second + forgotten.requests_per_second == requests;
+}
+
+/* Of rows, the rates are those of the same time: they add up to those of the daemon. */
+START_TEST(rates_of_rows_add_up)
+{
+    struct fixture f;
+
+    fixture_make(&f);
+    for (unsigned i = 0; i < 25; i++)
+        diagnosis_sample(f.diagnosis);
+    f.origin.stats =
+        (struct origin_stats){.requests = 60, .errors = {[PROXY_ERROR_LIMIT] = 3, [PROXY_ERROR_DNS] = 4}};
+    ck_assert(adds_up(&f, 60, 7, 3));
+    for (unsigned i = 0; i < TRAFFIC_LATELY - 1; i++)
+        diagnosis_sample(f.diagnosis);
+    f.agent.forgotten = (struct origin_stats){.requests = 4, .errors = {[PROXY_ERROR_DNS] = 4}};
+    diagnosis_look(f.diagnosis);
+    ck_assert(adds_up(&f, 64, 11, 3));
+    diagnosis_sample(f.diagnosis);
+    ck_assert(adds_up(&f, 4, 4, 0));
+    for (unsigned i = 0; i < TRAFFIC_LATELY; i++)
+        diagnosis_sample(f.diagnosis);
+    ck_assert(adds_up(&f, 0, 0, 0));
+    f.agent.removed = true;
+    f.origin.stats.requests += 9;
+    ck_assert(diagnosis_rates_of_agent(f.diagnosis, &f.agent).requests_per_second == 0);
+    fixture_free(&f);
+}
+END_TEST
+
+/* What an origin had counted before it is forgotten did not happen just then. */
+START_TEST(rates_of_what_is_forgotten)
+{
+    struct fixture f;
+
+    fixture_make(&f);
+    f.origin.stats.requests = 800;
+    for (unsigned i = 0; i < 25; i++)
+        diagnosis_sample(f.diagnosis);
+    f.origin.stats.requests = 802;
+    HASH_DEL(f.agent.origins, &f.origin);
+    f.agent.forgotten = f.origin.stats;
+    diagnosis_look(f.diagnosis);
+    ck_assert(diagnosis_rates_of_forgotten(f.diagnosis, &f.agent).requests_per_second == 2);
+    ck_assert(diagnosis_rates_of_agent(f.diagnosis, &f.agent).requests_per_second == 2);
+    f.agent.origins = NULL;
+    fixture_free(&f);
+}
+END_TEST
+
 void add_overview_tests(Suite *suite)
 {
     unit_group(suite, "overview", overview_knows_what_is_wrong, savings_are_those_since_the_start,
                traffic_is_that_of_the_last_ten_seconds, traffic_counts_up_to_now,
-               traffic_of_removed_agents_stays, each_origin_has_its_verdict);
+               traffic_of_removed_agents_stays, each_origin_has_its_verdict, rates_of_rows_add_up,
+               rates_of_what_is_forgotten);
 }
