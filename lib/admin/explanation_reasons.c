@@ -32,6 +32,10 @@ static void because_close(struct text *out, const struct account *a)
         text_lit(out, "the service ends each connection with its response (Connection: close, or HTTP/1.0)");
         return;
     }
+    if (account_is_of_agent(a)) { /* one origin may do so each time, and another never */
+        text_lit(out, "services said Connection: close");
+        return;
+    }
     text_lit(out, "the service said Connection: close after ");
     words_average(out, account_carried(a), account_opened(a));
     text_lit(out, " requests on average");
@@ -189,6 +193,10 @@ static void advise_close(struct text *out, const struct account *a)
 {
     if (account_closes_each_time(a))
         text_lit(out, "Switch keep-alive on there (nginx: keepalive_timeout; Apache: KeepAlive On)");
+    else if (account_is_of_agent(a))
+        text_lit(
+            out,
+            "Switch keep-alive on there, or raise what limits the requests of a connection (nginx: keepalive_timeout, keepalive_requests; Apache: KeepAlive On, MaxKeepAliveRequests)");
     else
         text_lit(
             out,

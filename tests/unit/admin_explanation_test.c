@@ -200,6 +200,14 @@ START_TEST(services_that_close)
         "MaxKeepAliveRequests).");
     requested(16);
     ck_assert_ptr_nonnull(strstr(reason(replaced(RETIRE_CONNECTION_CLOSE)), "after 1.3 requests on average"));
+    account.key = "*"; /* one origin may close each time, and another never */
+    ck_assert_str_eq(
+        reason(replaced(RETIRE_CONNECTION_CLOSE)),
+        "connection-close: services said Connection: close. Switch keep-alive on there, or raise what limits the "
+        "requests of a connection (nginx: keepalive_timeout, keepalive_requests; Apache: KeepAlive On, "
+        "MaxKeepAliveRequests).");
+    account_begin();
+    account_open(replaced(RETIRE_CONNECTION_CLOSE), 12);
     requested(12);
     ck_assert_str_eq(
         reason(replaced(RETIRE_CONNECTION_CLOSE)),
