@@ -160,8 +160,8 @@ static void because_upgraded(struct text *out, const struct account *a)
         [TUNNEL_BY_POLICY] = "; with connect: pool https requests share them",
         [TUNNEL_WITHOUT_CA] = "; with a CA in connectTls (carpoolctl ca create) https requests share them",
         [TUNNEL_UNSIGNED] =
-            (", as the CA of connectTls may not sign for this host; with a new CA that names it, too "
-             "(carpoolctl ca create), https requests share them"),
+            (", as the CA of connectTls may not sign for this host (it does not name it, or has expired); with "
+             "a new CA that names it (carpoolctl ca create) https requests share them"),
         [TUNNEL_BY_CONTENT] = "",
     };
 

@@ -281,8 +281,8 @@ static void log_tunnel(const struct tunnel *t)
         [TUNNEL_WITHOUT_CA] = TUNNEL "connect is pool, but for https it needs a CA in connectTls: carpoolctl "
                                      "ca create makes one",
         [TUNNEL_UNSIGNED] =
-            TUNNEL "connect is pool, but the CA of connectTls may not sign for this host: for "
-                   "https make a new CA that names it, too (carpoolctl ca create)",
+            TUNNEL "connect is pool, but the CA of connectTls may not sign for this host (it does not name "
+                   "it, or has expired): for https make a new CA that names it (carpoolctl ca create)",
         [TUNNEL_BY_CONTENT] = TUNNEL "connect is pool, but the client sent neither HTTP nor TLS",
 #undef TUNNEL
     };

@@ -10,7 +10,7 @@ enum tunnel_cause {
     TUNNEL_BY_POLICY, /* connect is not pool */
     /* connect is pool: */
     TUNNEL_WITHOUT_CA, /* connectTls is not set */
-    TUNNEL_UNSIGNED,   /* its CA may not sign for this host */
+    TUNNEL_UNSIGNED,   /* its CA does not name this host, or has expired */
     TUNNEL_BY_CONTENT, /* it may: what clients send is neither HTTP nor TLS */
 };
 

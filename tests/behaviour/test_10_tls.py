@@ -168,7 +168,8 @@ def test_a_host_that_the_ca_may_not_sign_for_stays_a_tunnel(stage, hosts, target
 def test_what_is_set_already_is_not_advised(stage):
     """the log and `carpoolctl explain` of a tunnel say what keeps it from being pooled"""
     setting = Setting(stage, hosts=("b.pool.test",), access={"connectPorts": [8443]})
-    causes = ["the CA of connectTls may not sign for this host", "needs a CA in connectTls", "set connect: pool"]
+    causes = ["the CA of connectTls may not sign for this host (it does not name it, or has expired)",
+              "needs a CA in connectTls", "set connect: pool"]
 
     def check(cause, explained):
         context = setting.trust(certificates().ca.pem)
@@ -181,7 +182,7 @@ def test_what_is_set_already_is_not_advised(stage):
         wait_until(lambda: explained in " ".join(setting.carpool.admin("/explain").text.split()),
                    lambda: setting.carpool.admin("/explain").text)
 
-    check(causes[0], "as the CA of connectTls may not sign for this host; with a new CA that names it")
+    check(causes[0], f"as {causes[0]}; with a new CA that names it")
     setting.take_ca_away()
     check(causes[1], "each tunnel needs its own; with a CA in connectTls")
     setting.carpool.reload({"upstreams": {"p": {**setting.config["upstreams"]["p"], "connect": "tunnel"}}})

@@ -181,8 +181,8 @@ START_TEST(tunnels)
     account.tunnel_cause = TUNNEL_UNSIGNED;
     ck_assert_str_eq(reason(replaced(RETIRE_UPGRADED)),
                      "upgraded: each tunnel needs its own, as the CA of connectTls may not sign for this "
-                     "host; with a new CA that names it, too (carpoolctl ca create), https requests share "
-                     "them.");
+                     "host (it does not name it, or has expired); with a new CA that names it "
+                     "(carpoolctl ca create) https requests share them.");
     account.tunnel_cause = TUNNEL_BY_CONTENT;
     ck_assert_str_eq(reason(replaced(RETIRE_UPGRADED)), "upgraded: each tunnel needs its own.");
 }
