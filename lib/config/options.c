@@ -115,8 +115,7 @@ const struct option options[] = {
     POLICY(maxSockets, LIMIT, "100", 0, 0, NULL, "connections per origin: active, free and connecting"),
     POLICY(maxFreeSockets, COUNT, "256", 0, COUNT_INFINITE, NULL, "free connections per origin; 0: none"),
     POLICY(minFreeSockets, COUNT, "0", 0, 65535, NULL,
-        "free connections kept open per origin: from the start if the upstream has one exact host, else for 10 min "
-        "after a request"),
+        "free connections kept open per origin: from the start for one exact host, else for 10 min after a request"),
     POLICY(maxTotalSockets, LIMIT, "1000", 0, 0, NULL, "connections over all origins of this agent"),
     POLICY(maxPendingRequests, COUNT, "1024", 0, COUNT_INFINITE, NULL,
         "requests that may wait for a limit per origin; the next one gets 503 at once; 0: no queue"),
