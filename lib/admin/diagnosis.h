@@ -48,7 +48,7 @@ struct diagnosis_input {
     uint64_t timed_out_waiting; /* of those of timeouts.request, those that waited most of that time */
     uint64_t retired[RETIRE_COUNT];
     const char *connect_failure;         /* what the last failed connect said; NULL: none failed */
-    uint64_t connect_failed_ago_ms;      /* when that was, */
+    uint64_t connect_failed_wall_ms;     /* when that was, */
     bool connects_again;                 /* and whether a later one succeeded */
     bool by_parent;                      /* connects go to a parent proxy */
     uint64_t reused_errors, dead_errors; /* of reused sockets; of these, those whose path was dead */

@@ -122,7 +122,7 @@ void describe_origin(const struct track *tracks, const struct origin *o, struct 
     in->origin_idle_ms = o->learned.least_ms;
     in->pending_limit_ms = a->policy->timeouts.pending;
     in->connect_failure = o->connect_failure;
-    in->connect_failed_ago_ms = clock_ms() - o->connect_failed_ms;
+    in->connect_failed_wall_ms = o->connect_failed_wall_ms;
     in->connects_again = o->connect_failure && o->stats.opened > o->opened_before_failure;
     in->by_parent = o->plan.parent;
     in->saturated_ms = saturated_ms(t, o);

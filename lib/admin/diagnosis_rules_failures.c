@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "admin/words.h"
+#include "base/clock.h"
 
 /* The other texts say what to look at, or the errors do. */
 static void put_connect_advice(const struct diagnosis_input *in, struct text *out)
@@ -28,13 +29,13 @@ bool connects_fail(const struct diagnosis_input *in)
     return are_many(failed, failed + in->opened, 20);
 }
 
-/* No window is longer than two minutes. */
-static void put_age(uint64_t ms, struct text *out)
+/* "at 10:01:12 UTC": a time, and no age, so that the sentence stays the same until another one fails. */
+static void put_time_of_failure(const struct diagnosis_input *in, struct text *out)
 {
-    if (ms < 1000)
-        text_lit(out, "just now");
-    else
-        text_format(out, "%llu s ago", (unsigned long long)(ms / 1000));
+    char time[CLOCK_RFC3339_SIZE];
+
+    clock_format(in->connect_failed_wall_ms, time);
+    text_format(out, "at %.8s UTC", strchr(time, 'T') + 1);
 }
 
 /* A connection was opened since one last failed: nothing may be wrong any more. */
@@ -45,7 +46,7 @@ static void put_connects_again(const struct diagnosis_input *in, const char *fai
     text_format(out, "%s: connections can be opened again, but ", in->who);
     words_part(out, failed, failed + in->opened, "attempt");
     text_lit(out, " failed in the last 1 to 2 minutes, the last one ");
-    put_age(in->connect_failed_ago_ms, out);
+    put_time_of_failure(in, out);
     text_format(out, ": %s; details: carpoolctl errors %s", failure, in->agent);
 }
 
@@ -62,7 +63,7 @@ bool says_connect_fails(const struct diagnosis_input *in, struct text *out)
     }
     text_format(out, "%s: %s (", in->who, failure);
     if (in->connect_failure) {
-        put_age(in->connect_failed_ago_ms, out);
+        put_time_of_failure(in, out);
         text_lit(out, ", ");
     }
     text_lit(out, "the latest of ");

@@ -221,7 +221,7 @@ void origin_remember_failure(struct origin *o, const char *text)
 {
     free(o->connect_failure);
     o->connect_failure = strdup(text);
-    o->connect_failed_ms = clock_ms();
+    o->connect_failed_wall_ms = clock_wall_ms();
     o->opened_before_failure = o->stats.opened;
 }
 

@@ -87,7 +87,7 @@ struct origin {
     uint64_t spare_not_before_ms;        /* back-off of minFreeSockets after a failed connect */
     uint32_t spare_failures, spare_ends; /* since one stood */
     char *connect_failure;               /* what the last failed connect said; NULL: none failed yet */
-    uint64_t connect_failed_ms;          /* when that was, */
+    uint64_t connect_failed_wall_ms;     /* when that was, */
     uint64_t opened_before_failure;      /* and how many connections had been opened by then */
     struct ledger ledger;
     struct learned learned;

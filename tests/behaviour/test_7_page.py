@@ -152,7 +152,7 @@ def test_trouble_comes_first(stage, browse):
     page = browse(carpool)
     assert page.texts["line"].startswith("2 problems; now ") and "last reload failed" in page.texts["reload"]
     assert "the last reload failed" in page.before
-    assert re.search(rf"gone cannot connect to {address}: connection refused \((\d+ s ago|just now), the latest of 4 failures in 4 attempts of the "
+    assert re.search(rf"gone cannot connect to {address}: connection refused \(at [\d:]{{8}} UTC, the latest of 4 failures in 4 attempts of the "
                      r"last 1 to 2 minutes\); is the ", page.before)
     assert [row["agent"] for row in page.rows()] == ["gone", "fine", "default"]
     assert page.texts["name"] == "gone"         # the worst is chosen

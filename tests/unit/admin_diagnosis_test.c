@@ -345,14 +345,14 @@ START_TEST(failures)
     ck_assert_str_eq(
         SAID("connect-fails", .opened = 3, .retired = {[RETIRE_CONNECT_FAILED] = 5},
              .connect_failure = "cannot connect to 127.0.0.1:18080: connection refused"),
-        "payments: cannot connect to 127.0.0.1:18080: connection refused (just now, the latest of 5 failures in 8 "
+        "payments: cannot connect to 127.0.0.1:18080: connection refused (at 00:00:00 UTC, the latest of 5 failures in 8 "
         "attempts of the last 1 to 2 minutes); is the service running and listening there?");
     ck_assert_str_eq(
         SAID("connect-fails", .opened = 8, .retired = {[RETIRE_CONNECT_FAILED] = 530}, .connects_again = true,
-             .connect_failed_ago_ms = 40900,
+             .connect_failed_wall_ms = 36072900,
              .connect_failure = "cannot connect to 127.0.0.1:18080: connection refused"),
         "payments: connections can be opened again, but 530 of 538 attempts failed in the last 1 to 2 minutes, the last one "
-        "40 s ago: cannot connect to 127.0.0.1:18080: connection refused; details: carpoolctl errors payments");
+        "at 10:01:12 UTC: cannot connect to 127.0.0.1:18080: connection refused; details: carpoolctl errors payments");
     ck_assert_str_eq(
         SAID("connect-fails", .opened = 6000,
              .retired = {[RETIRE_CONNECT_FAILED] = 3000, [RETIRE_CONNECT_TIMEOUT] = 1}),
