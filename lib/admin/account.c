@@ -199,23 +199,18 @@ static uint32_t with_reserve(float load)
 }
 
 /* Near the limit, the load is held down by the limit itself. */
-static uint32_t enough_for(float load, uint32_t limit)
+uint32_t account_needed(const struct account *a, uint32_t limit)
 {
-    uint32_t needed = with_reserve(load);
+    uint32_t needed = with_reserve(a->hour.load.needed);
 
     if (needed > limit)
         return needed;
-    return load * 2 >= (float)limit ? with_reserve((float)limit) : 0;
-}
-
-uint32_t account_needed(const struct account *a, uint32_t limit)
-{
-    return enough_for(a->hour.load.needed, limit);
+    return a->hour.load.needed * 2 >= (float)limit ? with_reserve((float)limit) : 0;
 }
 
 bool account_times_out(const struct account *a, uint32_t limit)
 {
-    return account_needed(a, limit) <= limit && enough_for(a->hour.load.occupied, limit) > limit;
+    return account_needed(a, limit) <= limit && a->hour.load.occupied > 2 * a->hour.load.needed;
 }
 
 uint32_t account_needed_in_total(const struct account *a)

@@ -72,7 +72,7 @@ uint32_t account_limit(const struct account *a);
  * average, and a quarter more. 0: that was far less, and the requests came in bursts. */
 uint32_t account_needed(const struct account *a, uint32_t limit);
 
-/* It would be more if those counted that timed out, as the service was slow. */
+/* Requests that timed out, as the service was slow, had the connections for most of the time. */
 bool account_times_out(const struct account *a, uint32_t limit);
 
 /* Of an agent: what would be enough for maxTotalSockets. 0: nothing speaks for more than there is. */

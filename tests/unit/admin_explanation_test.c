@@ -397,14 +397,14 @@ START_TEST(waiting)
         "27 of 36 requests found all connections busy (maxSockets is 20) and waited 432 ms on average. They came in "
         "bursts (at one moment 29 were running or waiting): even in the busiest minute, only 0.4 connections were needed "
         "on average. Raise maxSockets if they must not wait.");
-    account.hour.load.occupied = 20;
+    account.hour.load.occupied = 1; /* of a minute, in which they were there for a second */
     account.hour.timed_out = 7;
     ck_assert_str_eq(
         said("waiting"),
         "27 of 36 requests found all connections busy (maxSockets is 20) and waited 432 ms on average. 7 of 36 requests "
         "timed out and kept connections busy until then (carpoolctl errors payments): find out why the service is "
         "slow.");
-    account.hour.load.occupied = 0.4F;
+    account.hour.load.occupied = 0;
     account.hour.load.needed = 0.01F;
     ck_assert_ptr_nonnull(
         strstr(said("waiting"),
