@@ -65,6 +65,7 @@ class Stream(Message):
         threading.Thread(target=self._pour, args=(data, end), daemon=True).start()
 
     def _pour(self, data, end):
+        data = memoryview(data)     # the rest of it is not copied for each part
         while data and self.reset is None and not self.connection.gone.is_set():
             with self.changed:
                 if not self.changed.wait_for(lambda: self.window > 0 or self.reset is not None, 60):
