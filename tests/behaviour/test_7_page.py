@@ -142,7 +142,8 @@ def test_trouble_comes_first(stage, browse):
     refused = stage.ports.refused()
     address = f"127.0.0.1:{refused.getsockname()[1]}"
     origin = stage.origin()
-    carpool = stage.carpool({"upstreams": {"fine": {"match": "fine.test", "address": [origin.authority]},
+    carpool = stage.carpool({"defaults": {"timeouts": {"free": "1h"}},
+                             "upstreams": {"fine": {"match": "fine.test", "address": [origin.authority]},
                                            "gone": {"match": "gone.test", "address": [address]}}})
     assert carpool.get("http://fine.test/").status == 200
     for _ in range(4):
