@@ -234,6 +234,16 @@ static void say_warnings(struct sentences *s, const struct agent *a)
     }
 }
 
+/* Its origins are told apart: it has, or had, more than one. */
+static bool has_several_origins(const struct agent *a)
+{
+    unsigned origins = 0;
+
+    for (const struct agent *share = a; share; share = share->next_share)
+        origins += HASH_COUNT(share->origins) + !origin_stats_is_empty(&share->forgotten);
+    return origins > 1;
+}
+
 void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *out)
 {
     struct sentences s = {.out = out};
@@ -242,7 +252,7 @@ void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *ou
     struct diagnosis_input forgotten = {.who = a->name, .agent = a->name}, together = forgotten;
     const struct agent *share;
     const struct origin *o;
-    unsigned origins = 0;
+    bool named = has_several_origins(a);
     char who[512];
 
     text_lit(out, "[");
@@ -250,14 +260,12 @@ void diagnosis_write(struct diagnosis *d, const struct agent *a, struct text *ou
     apply_rules(&s, &agent, DIAGNOSIS_AGENT);
     text_free(&ca_path);
     say_warnings(&s, a);
-    for (share = a; share; share = share->next_share)
-        origins += HASH_COUNT(share->origins);
     AGENT_FOREACH_ORIGIN (a, share, o) {
         struct diagnosis_input in = {.who = who, .agent = a->name};
 
         if (s.count >= MAX_SENTENCES)
             break;
-        snprintf(who, sizeof who, origins > 1 ? "%s %s" : "%s", a->name, o->key);
+        snprintf(who, sizeof who, named ? "%s %s" : "%s", a->name, o->key);
         describe_origin(d->tracks, o, &in);
         apply_rules(&s, &in, DIAGNOSIS_ORIGIN);
         add_untold(&in, DIAGNOSIS_ORIGIN, &together);

@@ -401,12 +401,11 @@ static bool says_goaway(const struct diagnosis_input *in, struct text *out)
 
     if (n - in->idle_goaways < ENOUGH || in->requests >= n * FEW_REQUESTS)
         return false;
-    text_format(out, "%s: the origin ends connections of HTTP/2 after ", in->who);
-    words_counted(out, in->requests / n, "request");
-    text_lit(
+    text_format(
         out,
-        " each (GOAWAY); none is lost by that, but each new connection costs a handshake: raise its limit "
-        "(nginx: keepalive_requests)");
+        "%s: the origin ends connections of HTTP/2 after few requests (GOAWAY); none is lost by that, but "
+        "each new connection costs a handshake: raise its limit (nginx: keepalive_requests)",
+        in->who);
     return true;
 }
 

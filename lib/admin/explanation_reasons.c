@@ -26,6 +26,11 @@ static void because_concurrency(struct text *out, const struct account *a)
         text_format(out, ", up to %u", a->most_sockets);
 }
 
+static bool is_reason_of_nearly_all(const struct account *a, enum retire_reason r)
+{
+    return account_opened_for(a, replaced(r)) * 10 >= account_opened(a) * 9;
+}
+
 static void because_close(struct text *out, const struct account *a)
 {
     if (account_closes_each_time(a)) {
@@ -36,9 +41,13 @@ static void because_close(struct text *out, const struct account *a)
         text_lit(out, "services said Connection: close");
         return;
     }
-    text_lit(out, "the service said Connection: close after ");
-    words_average(out, account_carried(a), account_opened(a));
-    text_lit(out, " requests on average");
+    text_lit(out, "the service said Connection: close");
+    if (is_reason_of_nearly_all(a,
+                                RETIRE_CONNECTION_CLOSE)) { /* of some it is not known how many these had */
+        text_lit(out, " after ");
+        words_average(out, account_carried(a), account_opened(a));
+        text_lit(out, " requests on average");
+    }
 }
 
 static void because_free_full(struct text *out, const struct account *a)

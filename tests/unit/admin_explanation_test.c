@@ -200,6 +200,13 @@ START_TEST(services_that_close)
         "MaxKeepAliveRequests).");
     requested(16);
     ck_assert_ptr_nonnull(strstr(reason(replaced(RETIRE_CONNECTION_CLOSE)), "after 1.3 requests on average"));
+    /* How many had those that ended so is not known. */
+    account_open(replaced(RETIRE_FREE_TIMEOUT), 2);
+    ck_assert_ptr_nonnull(
+        strstr(reason(replaced(RETIRE_CONNECTION_CLOSE)), "the service said Connection: close. Raise what"));
+    account_begin();
+    requested(16);
+    account_open(replaced(RETIRE_CONNECTION_CLOSE), 12);
     account.key = "*"; /* one origin may close each time, and another never */
     ck_assert_str_eq(
         reason(replaced(RETIRE_CONNECTION_CLOSE)),
