@@ -113,8 +113,8 @@ static void put_refused_clients(struct text *sentence, uint64_t refused, uint32_
     words_counted(sentence, refused, "client");
     text_format(
         sentence,
-        " %s refused in the last two minutes, because server.maxConnections (now %u) were connected already: look for "
-        "clients that do not close, or raise it",
+        " %s refused in the last two minutes, when as many were connected as server.maxConnections allowed (it is %u "
+        "now): look for clients that do not close, or raise it",
         refused == 1 ? "was" : "were", limit);
 }
 

@@ -39,8 +39,8 @@ START_TEST(overview_knows_what_is_wrong)
     overview_says(&f, "\"error\":\"c.yaml:1:1: error: unknown key 'mach'\\nand more\"}");
     overview_says(
         &f,
-        "\"7 clients were refused in the last two minutes, because "
-        "server.maxConnections (now 100) were connected already: look for clients that do not close, or raise it\"]");
+        "\"7 clients were refused in the last two minutes, when as many were connected as "
+        "server.maxConnections allowed (it is 100 now): look for clients that do not close, or raise it\"]");
     for (unsigned i = 1; i < TRAFFIC_SAMPLES; i++)
         diagnosis_sample(f.diagnosis);
     ck_assert_ptr_null(strstr(overview(&f), "were refused in"));
