@@ -7,6 +7,7 @@
 #include "cmd/ctl_client.h"
 #include "cmd/ctl_counts.h"
 #include "cmd/ctl_words.h"
+#include "pool/ledger.h"
 
 /* Further reasons are reported together. */
 #define REASONS_SHOWN 3
@@ -47,6 +48,19 @@ __attribute__((format(printf, 3, 4))) static void append(char *out, size_t size,
     va_end(args);
 }
 
+/* Others are reasons for which a connection was closed that this one replaces. */
+static bool replaces_none(const char *reason)
+{
+#define X(id, word, meaning) word,
+    static const char *const words[] = {OPENED_FOR_LIST(X)};
+#undef X
+
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(reason, words[i]) == 0)
+            return true;
+    return false;
+}
+
 static void append_reasons(char *out, size_t size, struct sums *s)
 {
     json_int_t others = s->opened, count;
@@ -55,7 +69,8 @@ static void append_reasons(char *out, size_t size, struct sums *s)
 
     for (unsigned i = 0; i < REASONS_SHOWN && (reason = counts_largest(s->reasons)); i++) {
         count = json_integer_value(json_object_get(s->reasons, reason));
-        append(out, size, "%s%s %s", between, ctl_count((uint64_t)count, text), reason);
+        append(out, size, "%s%s %s%s", between, ctl_count((uint64_t)count, text),
+               replaces_none(reason) ? "" : "after ", reason);
         between = ", ";
         others -= count;
         json_object_del(s->reasons, reason);

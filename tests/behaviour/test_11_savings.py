@@ -5,6 +5,7 @@ import re
 import pytest
 
 from .harness import stays, wait_until
+from .harness.origin import answer
 from .test_2_carpoolctl import shown
 from .test_2_top import Terminal
 
@@ -76,6 +77,16 @@ def test_explain_and_status_agree(stage):
     status = re.search(r"saved since start: 1 connection, (\S+ ms) of handshakes\n$", shown(carpool, "status"))
     assert status and status[1] != "0 ms"
     assert f"Saved since the start: 1 connection, {status[1]} of handshakes" in shown(carpool, "explain", "pay")
+
+
+def test_status_tells_why_connections_were_opened(stage):
+    """the last hour, and what a connection was opened after"""
+    origin = stage.origin(lambda request: answer(fields=[("Connection", "close")]))
+    carpool = stage.carpool(upstream(origin))
+    for _ in range(3):
+        assert carpool.get("http://pay.test/").status == 200
+    assert ("last hour: 3 requests opened 3 connections (2 after connection-close, 1 first; carpoolctl explain says why)\n"
+            in shown(carpool, "status"))
 
 
 def test_status_ends_with_it(stage):
