@@ -5,6 +5,8 @@
 
 /* How exact the limit is for a peer that has stopped to take bytes. */
 #define LOOKS_IN_A_LIMIT 8
+/* A turn of the loop may last for some milliseconds: the process was not stopped. */
+#define LEAST_LATE_MS 100
 
 uint64_t uptake_plan(struct uptake *u, uint64_t moved_ms, uint64_t limit_ms)
 {
@@ -19,6 +21,7 @@ bool uptake_look(struct uptake *u, const struct conn *c, uint64_t moved_ms, uint
     const struct uptake before = *u;
     *u = (struct uptake){.looked_ms = clock_ms(), .unsent = conn_unsent(c)};
     if (!before.looked_ms || before.looked_ms < moved_ms)
-        return before.due_ms && u->looked_ms > before.due_ms + limit_ms / LOOKS_IN_A_LIMIT;
+        return before.due_ms &&
+               u->looked_ms > before.due_ms + max64(limit_ms / LOOKS_IN_A_LIMIT, LEAST_LATE_MS);
     return u->unsent < before.unsent;
 }
