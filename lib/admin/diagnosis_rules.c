@@ -343,10 +343,21 @@ static bool says_free_full(const struct diagnosis_input *in, struct text *out)
 
 static bool says_evicted(const struct diagnosis_input *in, struct text *out)
 {
-    return says_share(
-        in, out, RETIRE_EVICTED, 20,
-        "others needed their places: raise maxTotalSockets, or the limit of open files where the "
-        "log says that descriptors ran out");
+    if (!is_large_share(in, in->retired[RETIRE_EVICTED], 20))
+        return false;
+    put_lately(in, out);
+    words_part(out, in->retired[RETIRE_EVICTED], closed_connections(in), "closed connection");
+    text_lit(out, " made room for others");
+    if (in->max_total == COUNT_INFINITE)
+        text_lit(out, " when descriptors ran short: raise the limit of open files (LimitNOFILE)");
+    else if (in->agent_sockets >= in->max_total)
+        text_format(out, ", as maxTotalSockets is %u: raise it", in->max_total);
+    else
+        text_format(out,
+                    ": raise maxTotalSockets (it is %u), or the limit of open files if the log says that "
+                    "descriptors ran out",
+                    in->max_total);
+    return true;
 }
 
 static bool says_max_requests(const struct diagnosis_input *in, struct text *out)

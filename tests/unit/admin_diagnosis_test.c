@@ -316,9 +316,17 @@ START_TEST(shares)
         "payments: in the last 1 to 2 minutes, 3 of 3 closed connections were closed as free-full: raise maxFreeSockets");
     ck_assert_str_eq(SAID("free-full", .requests = 10, .retired = {[RETIRE_FREE_FULL] = 3}), "");
     ck_assert_str_eq(
-        SAID("evicted", .requests = 10, .retired = {[RETIRE_EVICTED] = 3, [RETIRE_MAX_AGE] = 3}),
-        "payments: in the last 1 to 2 minutes, 3 of 6 closed connections were closed as evicted: others needed their places: raise "
-        "maxTotalSockets, or the limit of open files where the log says that descriptors ran out");
+        SAID("evicted", .requests = 10, .max_total = 2, .agent_sockets = 2,
+             .retired = {[RETIRE_EVICTED] = 3, [RETIRE_MAX_AGE] = 3}),
+        "payments: in the last 1 to 2 minutes, 3 of 6 closed connections made room for others, as maxTotalSockets is 2: raise it");
+    ck_assert_str_eq(
+        SAID("evicted", .requests = 10, .max_total = 1000, .retired = {[RETIRE_EVICTED] = 3}),
+        "payments: in the last 1 to 2 minutes, 3 of 3 closed connections made room for others: raise maxTotalSockets (it is 1000), "
+        "or the limit of open files if the log says that descriptors ran out");
+    ck_assert_str_eq(
+        SAID("evicted", .requests = 10, .max_total = COUNT_INFINITE, .retired = {[RETIRE_EVICTED] = 3}),
+        "payments: in the last 1 to 2 minutes, 3 of 3 closed connections made room for others when descriptors ran short: raise "
+        "the limit of open files (LimitNOFILE)");
     ck_assert_str_eq(
         SAID("max-requests", .requests = 10, .reused = 5, .retired = {[RETIRE_MAX_REQUESTS] = 5}),
         "payments: in the last 1 to 2 minutes, 5 of 5 closed connections were closed as max-requests: raise maxRequestsPerSocket");
