@@ -122,6 +122,8 @@ static int busiest_first(const struct row *a, const struct row *b)
 static void gather(struct rows *r, const struct admin_daemon *d)
 {
     *r = (struct rows){.table = NULL};
+    if (d->config(d->ctx)->callers == CALLERS_OFF)
+        return; /* the figures from before a reload stand still */
     for (unsigned i = 0; i < d->count; i++)
         add_loop(r, d->proxies[i]);
     HASH_SORT(r->table, busiest_first);

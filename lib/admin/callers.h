@@ -2,7 +2,7 @@
 #define CARPOOL_ADMIN_CALLERS_H
 
 /* Who uses Carpool, over all loops: as JSON and as metrics. Callers of the same name are one row. The loops
- * must stand still. */
+ * must stand still. With `callers: off` there are none. */
 
 #include "admin/server.h"
 #include "admin/text.h"

@@ -300,8 +300,11 @@ def test_reload(stage, people):
         assert two.get(origin.url("/")).status == 403
         carpool.reload({"callers": "user", "accessLog": log, "defaults": {"allow": []}})
         assert two.get(origin.url("/")).status == 200
+        assert set(rows(carpool)) == {first.pw_name, second.pw_name}
+        assert "carpool_caller_requests_total{" in carpool.admin("/metrics").text
         carpool.reload({"callers": "off", "accessLog": log})
         assert one.get(origin.url("/")).status == 200
+        assert rows(carpool) == {} and "carpool_caller_" not in carpool.admin("/metrics").text
     callers = [line.get("caller") for line in logged(stage, 6)]
     assert callers == [None, None, first.pw_name, second.pw_name, second.pw_name, None]
 
