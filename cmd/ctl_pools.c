@@ -121,6 +121,14 @@ static void read_rates(const json_t *o, struct pool_row *r)
     r->error_rate = errors > r->refused_rate ? errors - r->refused_rate : 0;
 }
 
+/* Refusals are none. */
+static uint64_t failures_of(const json_t *o)
+{
+    const json_t *errors = json_object_get(o, "errors");
+
+    return counts_sum(errors) - counts_get(errors, LIMIT_ERROR);
+}
+
 /* `o` is an agent or one of its origins: both have the same figures but for the problems. */
 static void read_row(const json_t *agent, const json_t *o, size_t problems, struct pool_row *r)
 {
@@ -144,7 +152,7 @@ static void read_row(const json_t *agent, const json_t *o, size_t problems, stru
     r->reused = counts_get(o, "reusedTotal");
     r->opened = counts_get(o, "socketsOpened");
     r->refused = counts_get(json_object_get(o, "errors"), LIMIT_ERROR);
-    r->errors = counts_sum(json_object_get(o, "errors")) - r->refused;
+    r->errors = failures_of(o);
     read_rates(o, r);
     read_retired(json_object_get(o, "retiredTotal"), r);
     read_http2(o, r);
@@ -351,6 +359,29 @@ static void put_reload(const struct pool_table *t, const json_t *daemon, char *o
         snprintf(out, size, "last reload %s%s ago", failed ? "FAILED " : "", ctl_long_time(age, ago));
 }
 
+/* Since the start, of the agents that there are. */
+static uint64_t known_failures(const struct pool_table *t)
+{
+    const json_t *agent;
+    uint64_t n = 0;
+    size_t i;
+
+    json_array_foreach (json_object_get(t->json, "agents"), i, agent) {
+        n += failures_of(agent);
+    }
+    return n;
+}
+
+/* What a reload removed is among what failed, and carpoolctl errors does not list it. */
+static const char *where_failures_are(uint64_t failed, uint64_t known)
+{
+    if (known == 0)
+        return ", of agents that a reload removed";
+    if (known < failed)
+        return ", some of agents that a reload removed (the others: carpoolctl errors)";
+    return " (carpoolctl errors)";
+}
+
 static void put_verdict(const struct pool_table *t, char *out, size_t size)
 {
     uint64_t failed = counts_get(json_object_get(t->json, "daemon"), "failedLately");
@@ -360,9 +391,9 @@ static void put_verdict(const struct pool_table *t, char *out, size_t size)
     if (problems > 0)
         snprintf(out, size, "%zu problem%s", problems, problems == 1 ? "" : "s");
     else if (failed > 0)
-        snprintf(out, size,
-                 "no problems, but %s request%s failed in the last two minutes (carpoolctl errors)",
-                 ctl_count(failed, count), failed == 1 ? "" : "s");
+        snprintf(out, size, "no problems, but %s request%s failed in the last two minutes%s",
+                 ctl_count(failed, count), failed == 1 ? "" : "s",
+                 where_failures_are(failed, known_failures(t)));
     else
         snprintf(out, size, "no problems");
 }
@@ -372,7 +403,7 @@ const char *pool_table_summary(const struct pool_table *t, char *out, size_t siz
     const json_t *daemon = json_object_get(t->json, "daemon"), *agent;
     size_t i;
     uint64_t active = 0, waiting = 0;
-    char up[CTL_WORD_SIZE], refused[CTL_WORD_SIZE] = "", reload[64], verdict[128];
+    char up[CTL_WORD_SIZE], refused[CTL_WORD_SIZE] = "", reload[64], verdict[192];
     double refused_rate = json_number_value(json_object_get(daemon, "refusedPerSecond"));
     double error_rate = json_number_value(json_object_get(daemon, "errorsPerSecond")) - refused_rate;
 

@@ -199,6 +199,18 @@ def test_too_few_failures_for_a_problem(stage):
     refused.close()
 
 
+def test_failures_of_agents_that_a_reload_removed(stage):
+    """one line: it does not send the reader to a list without them"""
+    carpool, refused = failing(stage, ("pay", "pay"))
+    carpool.reload({"upstreams": {}})
+    assert shown(carpool, "errors") == "no errors since the start\n"
+    assert "2 requests failed in the last two minutes, of agents that a reload removed; now " in shown(carpool, "status")
+    assert carpool.get(f"http://127.0.0.1:{refused.getsockname()[1]}/").status == 502
+    assert ("3 requests failed in the last two minutes, some of agents that a reload removed "
+            "(the others: carpoolctl errors); now ") in " ".join(shown(carpool, "status").split())
+    refused.close()
+
+
 def test_the_origin_with_the_problem_comes_first(stage):
     """the pools as a table, the worst first: of an agent's origins, too; what bounds the connections of one"""
     broken, fine = stage.origin(lambda _: b"SSH-2.0-x\r\n\r\n"), stage.origin()
