@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from .harness import Client, wait_until
+from .harness import PATIENCE, Client, wait_until
 from .harness.certificates import certificates, openssl
 from .harness.client import request
 from .harness.daemon import open_files
@@ -236,11 +236,12 @@ def slow_to_read(stage, count=30):
 
 
 class Reload(threading.Thread):
-    """POST /reload, from a thread of its own."""
+    """POST /reload, from a thread of its own. What takes a good part of a second takes far longer with sanitizers on a busy machine."""
+    patience = 4 * PATIENCE
 
     def __init__(self, carpool):
         super().__init__()
-        self.client = Client(("127.0.0.1", carpool.admin_port))
+        self.client = Client(("127.0.0.1", carpool.admin_port), patience=self.patience)
         self.client.send(request("POST", "/reload", "127.0.0.1"))
         self.start()
 
@@ -251,7 +252,7 @@ class Reload(threading.Thread):
             self.status = None
 
     def wait(self):
-        self.join(60)
+        self.join(2 * self.patience)
         self.client.close()
         return self.status
 
