@@ -199,7 +199,9 @@ def test_an_upload_that_the_origin_stops_goes_to_nobody_else(stage):
         assert client.response("POST").status == 413
         client.close()
         sender.join()
-        assert carpool.get(origin.url("/taken"), method="POST", body=content).body == b"whole"
+        taken = carpool.get(origin.url("/taken"), method="POST", body=content)
+        # If the kernel took all of the upload, the connection is used again, and the origin may close it meanwhile.
+        assert taken.body == b"whole" or taken.status == 502 and "Idempotency-Key" in taken.text
     stage.allow_origin_failures = True
 
 
