@@ -337,9 +337,8 @@ void exchange_turn_away(struct exchange *e)
 {
     if (e->state != EXCHANGE_WAITING)
         return;
-    exchange_fail(
-        e, FAULT_TOO_MANY_CLIENTS, RETIRE_SHUTDOWN,
-        "Carpool is stopping, and the request still waited when shutdownTimeout was over: send it again");
+    exchange_fail(e, FAULT_TOO_MANY_CLIENTS, RETIRE_SHUTDOWN,
+                  "Carpool stops, and the request still waited for a connection: send it again");
     exchange_run(e, 0);
 }
 

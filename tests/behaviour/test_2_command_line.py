@@ -392,21 +392,24 @@ def test_a_stop_that_is_cut(stage):
     assert carpool.wait() == 0
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_who_waits_as_a_stop_is_cut_is_told(stage, method):
+@pytest.mark.parametrize("method, limit", [("GET", "200ms"), ("POST", "200ms"), ("POST", "60s")])
+def test_who_waits_as_a_stop_is_cut_is_told(stage, method, limit):
     """what was not sent can be sent again, which the end of a connection does not say"""
     origin = stage.origin(manual=True)
-    carpool = stage.carpool({"shutdownTimeout": "200ms", "defaults": {"maxSockets": 1}})
+    carpool = stage.carpool({"shutdownTimeout": limit, "defaults": {"maxSockets": 1}})
     carpool.ends_itself()
     running = carpool.ask(origin.url("/"))
     origin.take()
     waiting = [carpool.ask(origin.url("/"), method=method, body=b"x" * (method == "POST")) for _ in range(3)]
     carpool.wait_row(origin, sockets=1, requests=3)
     carpool.signal(signal.SIGTERM)
+    if limit == "60s":      # a second signal cuts at once
+        wait_until(lambda: "stopping: running requests finish" in carpool.stderr, "the stop has begun")
+        carpool.signal(signal.SIGTERM)
     for client in waiting:
         response = client.response()
         assert (response.status, response.fields.get("Connection")) == (503, "close")
-        assert "still waited when shutdownTimeout was over: send it again" in response.text
+        assert "Carpool stops, and the request still waited for a connection: send it again" in response.text
         client.expect_end()
     running.expect_end()
     assert carpool.wait() == 0
